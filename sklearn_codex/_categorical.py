@@ -1,0 +1,106 @@
+"""Log-space maths of categorical distributions: normalise, entropy, KL, sampling.
+
+Every function takes natural-log probabilities of shape (V,), may meet ``-inf`` for tokens that
+cannot occur, and returns nats.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
+
+# Steps from a guide entry after which a binary search is the shorter way.
+_MAX_STEPS = 8
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+
+def normalize_log(log_weights: ArrayLike) -> FloatArray:
+    """Return log-probabilities (V,) from unnormalised log-weights (V,)."""
+    log_weights = np.asarray(log_weights, dtype=np.float64)
+    return log_weights - logsumexp(log_weights)
+
+
+def safe_log(values: ArrayLike) -> FloatArray:
+    """Natural logarithm with ``log 0 = -inf`` and no warning."""
+    with np.errstate(divide="ignore"):
+        return np.log(np.asarray(values, dtype=np.float64))
+
+
+def expectation(log_prob: FloatArray, values: FloatArray) -> float:
+    """Return sum of p * value, where p = 0 contributes 0 even if the value is infinite."""
+    prob = np.exp(log_prob)
+    support = prob != 0  # keeps NaN, which > 0 would drop
+    return float(prob[support] @ values[support])
+
+
+def entropy(log_prob: FloatArray) -> float:
+    """Return H(p) = -sum p log p, in nats."""
+    return -expectation(log_prob, log_prob)
+
+
+def kl_divergence(log_p: FloatArray, log_q: FloatArray) -> float:
+    """Return KL(p || q) = sum p (log p - log q), in nats; ``inf`` where p is not inside q."""
+    support = ~np.isneginf(log_p)
+    if np.any(np.isneginf(log_q[support])):
+        return float("inf")
+    difference = log_p[support] - log_q[support]
+    # In this order: max(0.0, nan) is 0.0, which would call an undefined divergence a perfect one.
+    return max(float(np.exp(log_p[support]) @ difference), 0.0)
+
+
+def cross_entropy(frequencies: FloatArray, log_prob: FloatArray) -> float:
+    """Return CE(f, p) = -sum f log p, in nats per token; f (V,) sums to one."""
+    support = frequencies != 0
+    return -float(frequencies[support] @ log_prob[support])
+
+
+class TokenSampler:
+    """Draws tokens from a categorical distribution by an indexed inverse CDF.
+
+    A guide table of about V buckets holds, for each bucket of the unit interval, the first token
+    whose cumulative probability reaches into it; a draw starts there and walks to its token, one
+    vectorised step for all draws that have not arrived. The few that are far, because thousands of
+    improbable tokens share a bucket, are found by binary search. The result is that of
+    ``np.searchsorted(cdf, u, side="right")`` for the same uniforms.
+
+    Parameters
+    ----------
+    log_prob : ndarray of shape (V,)
+        Log-probabilities. Tokens at ``-inf`` are never drawn.
+
+    References
+    ----------
+    .. [1] Chen, H. C. and Asau, Y. (1974). "On generating random variates from an empirical
+       distribution." AIIE Transactions 6(2), 163-166.
+    """
+
+    def __init__(self, log_prob: FloatArray):
+        prob = np.exp(log_prob)
+        self._support = np.flatnonzero(prob > 0)
+        cdf = np.cumsum(prob[self._support])
+        cdf /= cdf[-1]
+        # A uniform is below 1, so the last token with positive probability always ends the walk.
+        cdf[-1] = np.inf
+        self._cdf = cdf
+        self._n_buckets = max(len(cdf), 1)
+        starts = np.arange(self._n_buckets) / self._n_buckets
+        self._guide = np.searchsorted(cdf, starts, side="right")
+
+    def sample(self, size: int | tuple[int, ...], rng: np.random.RandomState) -> IntArray:
+        """Return tokens of the given shape, drawn independently."""
+        uniform = rng.random_sample(size).ravel()
+        # The last guide bucket is never exceeded: uniform < 1, and a product rounded up is clipped.
+        bucket = np.minimum((uniform * self._n_buckets).astype(np.intp), self._n_buckets - 1)
+        position = self._guide[bucket]
+        # A bucket border rounded up can put the start too far.
+        lost = (position > 0) & (self._cdf[position - 1] > uniform)
+        pending = np.flatnonzero(self._cdf[position] <= uniform)
+        for _ in range(_MAX_STEPS):
+            if not pending.size:
+                break
+            position[pending] += 1
+            pending = pending[self._cdf[position[pending]] <= uniform[pending]]
+        lost[pending] = True
+        position[lost] = np.searchsorted(self._cdf, uniform[lost], side="right")
+        return self._support[position].reshape(size)

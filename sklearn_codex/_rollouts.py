@@ -1,0 +1,127 @@
+"""Documents drawn from a policy: tokens, lengths, and their forms as counts and as text."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_codex._categorical import FloatArray, IntArray, TokenSampler
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """A batch of documents drawn from one policy.
+
+    Parameters
+    ----------
+    tokens : ndarray of int of shape (n_tokens,)
+        Tokens of all documents, one document after the other.
+    lengths : ndarray of int of shape (n_documents,)
+        Tokens of each document, at least 1.
+    n_columns : int
+        V, the size of the vocabulary.
+    names : ndarray of str of shape (V,) or None
+        Names of the tokens, where they are known.
+    eos : int or None
+        Column of the end-of-sequence token; text leaves it out.
+    """
+
+    tokens: IntArray
+    lengths: IntArray
+    n_columns: int
+    names: np.ndarray | None = None
+    eos: int | None = None
+
+    def __len__(self):
+        return len(self.lengths)
+
+    @cached_property
+    def starts(self) -> IntArray:
+        """Position (n_documents,) of each document's first token."""
+        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
+
+    @cached_property
+    def counts(self) -> sparse.csr_array:
+        """Token counts (n_documents, V), canonical CSR."""
+        # Solvers that take 32-bit indices only refuse any other, however small the matrix.
+        dtype = sparse.get_index_dtype(maxval=max(len(self.tokens), self.n_columns))
+        indptr = np.append(self.starts, len(self.tokens)).astype(dtype)
+        counts = sparse.csr_array(
+            (np.ones(len(self.tokens)), self.tokens.astype(dtype), indptr),
+            shape=(len(self.lengths), self.n_columns),
+        )
+        counts.sum_duplicates()
+        return counts
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Texts (n_documents,): tokens in the order drawn, joined by a space."""
+        if self.names is None:
+            raise ValueError(
+                "Documents drawn from a policy fitted on counts have no text, since the names of "
+                "its columns are unknown. Fit the policy on text, or give it "
+                "vectorizer=FrozenEstimator(fitted TokenCounter)."
+            )
+        words = np.asarray(self.names, dtype=object)[self.tokens].tolist()
+        ends = self.starts + self.lengths
+        if self.eos is not None:
+            ends = ends - (self.tokens[ends - 1] == self.eos)
+        return [" ".join(words[i:j]) for i, j in zip(self.starts, ends, strict=True)]
+
+    def sum_over_tokens(self, values: FloatArray) -> FloatArray:
+        """Return the sum (n_documents,) over each document of a value (V,) of its tokens."""
+        return np.add.reduceat(values[self.tokens], self.starts)
+
+
+def sample_rollouts(
+    log_prob: FloatArray,
+    n_documents: int,
+    rng: np.random.RandomState,
+    *,
+    length: int,
+    eos: int | None = None,
+    names: np.ndarray | None = None,
+) -> Rollouts:
+    """Draw documents of independent tokens.
+
+    Parameters
+    ----------
+    log_prob : ndarray of shape (V,)
+        Log-probabilities of the policy.
+    n_documents : int
+        How many documents.
+    rng : RandomState
+        Source of all draws.
+    length : int
+        Tokens of each document; with ``eos``, tokens at which a document is cut.
+    eos : int, default=None
+        Column of the end-of-sequence token. A document ends with its first one, so its length is
+        geometric; None means that every document has ``length`` tokens.
+    names : ndarray of str of shape (V,), default=None
+        Names of the tokens.
+    """
+    n_columns = len(log_prob)
+    if eos is None:
+        tokens = TokenSampler(log_prob).sample(n_documents * length, rng)
+        return Rollouts(tokens, np.full(n_documents, length), n_columns, names)
+    lengths, ended = _geometric_lengths(float(np.exp(log_prob[eos])), n_documents, length, rng)
+    tokens = np.full(int(lengths.sum()), eos)
+    is_body = np.ones(len(tokens), dtype=bool)
+    is_body[(np.cumsum(lengths) - 1)[ended]] = False
+    if is_body.any():
+        body = log_prob.copy()
+        body[eos] = -np.inf
+        tokens[is_body] = TokenSampler(body).sample(int(is_body.sum()), rng)
+    return Rollouts(tokens, lengths, n_columns, names, eos)
+
+
+def _geometric_lengths(p_eos, n_documents, max_length, rng):
+    """Return lengths (n,), the end token included, and whether (n,) each document ended."""
+    if p_eos <= 0:
+        return np.full(n_documents, max_length), np.zeros(n_documents, dtype=bool)
+    # rng.geometric overflows to a negative number where p_eos is tiny; inverse CDF by hand is safe.
+    with np.errstate(divide="ignore"):
+        drawn = np.ceil(np.log1p(-rng.random_sample(n_documents)) / np.log1p(-min(p_eos, 1.0)))
+    drawn = np.maximum(drawn, 1.0)
+    return np.minimum(drawn, max_length).astype(np.intp), drawn <= max_length

@@ -1,0 +1,31 @@
+"""How an estimator says what it does as a stage of ``RLHFPipeline``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+RecordKind = Literal["corpus", "demonstration", "preference"]
+Model = Literal["policy", "reward"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Declaration of a stage, the class attribute ``rlhf_stage`` of an estimator.
+
+    A new kind of stage is a class with such an attribute, ``fit`` and what it provides.
+
+    Parameters
+    ----------
+    reads : tuple of str
+        Kinds of record the stage is fitted on, in order of preference: the first kind that the
+        data hold is used.
+    provides : {"policy", "reward"}
+        What the fitted stage is to those below it: the policy so far or the reward so far.
+    fills : mapping of str to str, default={}
+        Constructor parameters that the pipeline sets to the frozen policy or reward from above,
+        where they were left at None.
+    """
+
+    reads: tuple[RecordKind, ...]
+    provides: Model
+    fills: Mapping[str, Model] = field(default_factory=dict)

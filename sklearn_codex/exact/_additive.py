@@ -1,0 +1,212 @@
+"""The optimum of the regularised objective where everything adds over tokens."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import logsumexp, wrightomega
+
+from sklearn_codex._categorical import (
+    FloatArray,
+    cross_entropy,
+    entropy,
+    expectation,
+    kl_divergence,
+    normalize_log,
+    safe_log,
+)
+
+
+@dataclass(frozen=True)
+class AdditiveObjective:
+    r"""The objective of policy optimisation over documents of fixed length, and its optimum.
+
+    A document is ``length`` independent tokens of the policy pi. Reward and penalties add over
+    tokens, so everything is a sum over the vocabulary.
+
+    Parameters
+    ----------
+    reference_log_prob : ndarray of shape (V,)
+        Log-probabilities of the reference policy. A token at ``-inf`` can never be produced.
+    token_reward : ndarray of shape (V,)
+        Reward w_t of each token; the reward of a document is the sum over its tokens.
+    length : int, default=1
+        Tokens of a document, L.
+    kl_coef : float, default=1.0
+        Weight b > 0 of the KL divergence, per nat of a document.
+    reward_coef : float, default=1.0
+        Weight of the reward.
+    penalty : ndarray of shape (V,), default=None
+        Rule penalty c_t >= 0 of each token, in nats of KL; None means 0.
+    sft_coef : float, default=0.0
+        Weight a of the demonstrations' cross-entropy, per nat a token.
+    frequencies : ndarray of shape (V,), default=None
+        Token frequencies f of the demonstrations, needed where ``sft_coef`` > 0.
+
+    Notes
+    -----
+    .. math::
+
+        J(\pi) = \rho L \sum_t \pi_t w_t - a\, CE(f, \pi)
+                  - b L \big(KL(\pi \| ref) + \sum_t \pi_t c_t\big)
+
+    Without demonstrations the optimum is the tilted reference,
+    :math:`\pi^*_t \propto ref_t \exp(\rho w_t / b - c_t)`. With them, stationarity gives
+    :math:`\pi^*_t = k_t / \omega(\log k_t - z_t)` with :math:`k_t = a f_t / (b L)`,
+    :math:`z_t = \log ref_t + \rho w_t / b - c_t - \lambda`, the Wright omega function and the
+    one :math:`\lambda` at which the probabilities sum to one. In both cases
+
+    .. math::
+
+        J^* - J(\pi) = b L\, KL(\pi \| \pi^*)
+            + a \sum_t f_t \big(\pi_t/\pi^*_t - 1 - \log(\pi_t/\pi^*_t)\big),
+
+    a sum of terms that are never negative, which is how :meth:`gap` computes it.
+
+    References
+    ----------
+    .. [1] Korbak, T., Perez, E. and Buckley, C. (2022). "RL with KL penalties is better viewed as
+       Bayesian inference." Findings of EMNLP 2022.
+    .. [2] Corless, R. M. and Jeffrey, D. J. (2002). "The Wright omega function." AISC 2002.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_codex.exact import AdditiveObjective
+    >>> problem = AdditiveObjective(np.log([0.5, 0.3, 0.2]), np.array([0.0, 1.0, 2.0]), length=4)
+    >>> optimum = problem.optimum()
+    >>> np.exp(optimum).round(3)
+    array([0.179, 0.292, 0.529])
+    >>> problem.gap(problem.reference_log_prob) > problem.gap(optimum)
+    True
+    """
+
+    reference_log_prob: FloatArray
+    token_reward: FloatArray
+    length: int = 1
+    kl_coef: float = 1.0
+    reward_coef: float = 1.0
+    penalty: FloatArray | None = None
+    sft_coef: float = 0.0
+    frequencies: FloatArray | None = None
+
+    def __post_init__(self):
+        if not self.kl_coef > 0:
+            raise ValueError(
+                f"AdditiveObjective needs kl_coef > 0, got {self.kl_coef}. Without the KL term the "
+                "optimum is a single token; make kl_coef small instead."
+            )
+        if self.sft_coef > 0:
+            if self.frequencies is None:
+                raise ValueError(
+                    f"AdditiveObjective with sft_coef={self.sft_coef} needs the token frequencies "
+                    "of the demonstrations, got frequencies=None."
+                )
+            lost = np.flatnonzero((self.frequencies > 0) & np.isneginf(self.reference_log_prob))
+            if lost.size:
+                raise ValueError(
+                    f"AdditiveObjective with sft_coef={self.sft_coef} has no finite value: "
+                    f"demonstrations use token {lost[0]}, which the reference policy cannot "
+                    "produce. Smooth the reference, or leave these tokens out."
+                )
+
+    @cached_property
+    def exponent(self) -> FloatArray:
+        """Unnormalised log-weights (V,) of the tilted reference."""
+        exponent = self.reference_log_prob + self.reward_coef / self.kl_coef * self.token_reward
+        return exponent if self.penalty is None else exponent - self.penalty
+
+    @cached_property
+    def _optimum(self) -> FloatArray:
+        tilt = normalize_log(self.exponent)
+        if self.sft_coef == 0:
+            return tilt
+        assert self.frequencies is not None
+        log_k = safe_log(self.sft_coef * self.frequencies / (self.kl_coef * self.length))
+
+        def log_policy(shift):
+            z = tilt - shift
+            # log(k / omega(log k - z)) = z + omega(log k - z), which is stable and right at k = 0.
+            # A token outside the reference has no demonstration: its z and omega are -inf and 0.
+            x = np.where(np.isneginf(log_k), -np.inf, log_k - np.where(np.isneginf(z), 0.0, z))
+            return z + wrightomega(x)
+
+        def excess(shift):
+            return logsumexp(log_policy(shift))
+
+        # At shift 0 the tilt alone sums to one, so the sum is at least one there, up to rounding.
+        if excess(0.0) <= 0:
+            return normalize_log(log_policy(0.0))
+        upper = 1.0
+        while excess(upper) > 0:
+            upper *= 2.0
+        shift = brentq(excess, 0.0, upper, xtol=1e-15, rtol=4 * np.finfo(float).eps, maxiter=500)
+        return normalize_log(log_policy(shift))
+
+    def optimum(self) -> FloatArray:
+        """Return the log-probabilities (V,) of the one policy that maximises the objective."""
+        return self._optimum.copy()
+
+    def expected_reward(self, log_prob: FloatArray) -> float:
+        """Return E[R], the unweighted expected reward of a document."""
+        return self.length * expectation(log_prob, self.token_reward)
+
+    def expected_penalty(self, log_prob: FloatArray) -> float:
+        """Return the expected rule penalty of a document, in nats."""
+        return 0.0 if self.penalty is None else self.length * expectation(log_prob, self.penalty)
+
+    def kl(self, log_prob: FloatArray) -> float:
+        """Return KL(policy || reference) of a document, in nats."""
+        return self.length * kl_divergence(log_prob, self.reference_log_prob)
+
+    def entropy(self, log_prob: FloatArray) -> float:
+        """Return the entropy of a document, in nats."""
+        return self.length * entropy(log_prob)
+
+    def sft_loss(self, log_prob: FloatArray) -> float:
+        """Return CE(demonstrations, policy) in nats per token; 0 without demonstrations."""
+        return 0.0 if self.frequencies is None else cross_entropy(self.frequencies, log_prob)
+
+    def value(self, log_prob: FloatArray) -> float:
+        """Return the objective J of a policy, given by its log-probabilities (V,)."""
+        value = self.reward_coef * self.expected_reward(log_prob)
+        value -= self.kl_coef * (self.kl(log_prob) + self.expected_penalty(log_prob))
+        if self.sft_coef > 0:
+            value -= self.sft_coef * self.sft_loss(log_prob)
+        return value
+
+    def gap(self, log_prob: FloatArray) -> float:
+        """Return J* - J(policy) >= 0, how far a policy is from the best, without cancellation."""
+        best = self._optimum
+        gap = self.kl_coef * self.length * kl_divergence(log_prob, best)
+        if self.sft_coef > 0:
+            assert self.frequencies is not None
+            shown = self.frequencies > 0
+            if np.any(np.isneginf(log_prob[shown])):
+                return float("inf")
+            log_ratio = log_prob[shown] - best[shown]
+            gap += self.sft_coef * float(
+                self.frequencies[shown] @ (np.expm1(log_ratio) - log_ratio)
+            )
+        return gap
+
+    def token_scores(self, log_prob: FloatArray) -> FloatArray:
+        r"""Return the shaped reward (V,) of each token: constant over tokens at the optimum.
+
+        The score of token t is
+        :math:`\rho w_t - b (\log(\pi_t / ref_t) + c_t) + (a / L) f_t / \pi_t`; the policy gradient
+        of its sum over a document is the gradient of the objective, and since the score is constant
+        at the optimum, so is its sum: the sampled gradient has no variance there.
+        """
+        support = np.isfinite(log_prob) & np.isfinite(self.reference_log_prob)
+        scores = np.zeros_like(log_prob)
+        scores[support] = self.kl_coef * (self.exponent[support] - log_prob[support])
+        if self.sft_coef > 0:
+            assert self.frequencies is not None
+            shown = support & (self.frequencies > 0)
+            # Far below the demonstrations the pull is infinite: a probability may underflow.
+            with np.errstate(over="ignore"):
+                pull = np.exp(np.log(self.frequencies[shown]) - log_prob[shown])
+            scores[shown] += self.sft_coef / self.length * pull
+        return scores

@@ -1,0 +1,1 @@
+"""What the command line computes and shows; built on the public API alone."""

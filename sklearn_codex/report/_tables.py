@@ -1,0 +1,77 @@
+"""Tables in the terminal."""
+
+import math
+
+
+def number(value, digits=4):
+    """Return a number as a reader wants it: thousands apart, four significant digits."""
+    if isinstance(value, str):
+        return value
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+class Console:
+    """Titles, tables and lines on standard output, drawn by rich."""
+
+    def __init__(self):
+        try:
+            from rich.console import Console as RichConsole
+        except ImportError:
+            raise ImportError(
+                "The command line needs the library rich. Install it with: "
+                "pip install 'sklearn-codex[progress,io]'"
+            ) from None
+        self._console = RichConsole(highlight=False)
+
+    def title(self, title, subtitle=""):
+        """Begin a section."""
+        from rich.text import Text
+
+        self._console.print()
+        self._console.print(Text.assemble((title, "bold"), "  ", (subtitle, "dim")))
+
+    def table(self, header, rows):
+        """Show rows under a header, numbers to the right."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="")
+        rows = [tuple(map(_cell, row)) for row in rows]
+        for i, name in enumerate(header):
+            is_number = all(_is_number(row[i]) for row in rows)
+            table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        self._console.print(table)
+
+    def note(self, text):
+        """Explain a table in a sentence."""
+        self._console.print(text, style="dim", markup=False)
+
+    def sample(self, label, text):
+        """Show the beginning of a text on one line."""
+        from rich.text import Text
+
+        line = Text.assemble((f"{label}  ", "bold"), text)
+        line.truncate(self._console.width, overflow="ellipsis")
+        self._console.print(line, no_wrap=True)
+
+    def line(self, text):
+        """Show one line."""
+        self._console.print()
+        self._console.print(text, markup=False)
+
+
+def _cell(value):
+    return value if isinstance(value, str) else number(value)
+
+
+def _is_number(cell):
+    return cell.replace(",", "").replace("+", "").lstrip("-").replace(".", "", 1)[:1].isdigit()

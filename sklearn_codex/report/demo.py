@@ -1,0 +1,327 @@
+"""The main job: the whole loop on real code, each stage with its figures."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from sklearn.callback import ProgressBar
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.utils import Bunch
+
+from sklearn_codex import (
+    PPOPolicyOptimizer,
+    PreferenceRewardModel,
+    RLHFPipeline,
+    SFTRefiner,
+    TokenCounter,
+    UnigramLM,
+    save_model,
+)
+from sklearn_codex.datasets import load_stdlib_code
+from sklearn_codex.model_selection import record_train_test_split
+from sklearn_codex.report._tables import Console, number
+from sklearn_codex.rules import BannedTokens
+
+_STAGES = {"M0": "pretrain", "M1": "sft", "M2": "policy"}
+_N_SAMPLES = 3
+_N_SHIFTED = 8
+
+
+def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
+    """Run the whole loop on the Python standard library, show its figures and write the results.
+
+    Parameters
+    ----------
+    out : path-like
+        Folder for ``model.skops`` and ``figures.json``.
+    force : bool, default=False
+        Whether an existing folder may be written to; other files in it are left alone.
+    seed : int, default=0
+        Reproduces every figure, for one version of Python.
+    n_modules : int, default=150
+        Modules of the standard library to read.
+    progress : bool, default=True
+        Whether to show progress bars.
+
+    Returns
+    -------
+    figures : dict
+        What ``figures.json`` holds.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder exists and ``force`` is false. Nothing has been computed then.
+    """
+    out = Path(out)
+    if out.exists() and not force:
+        raise FileExistsError(
+            f"The folder {str(out)!r} exists. Choose another one with --out, or pass --force to "
+            "replace the demo's files in it."
+        )
+    console = Console()
+    start = time.perf_counter()
+    data = load_stdlib_code(n_modules=n_modules, random_state=seed)
+    train, test = map(
+        _Side, record_train_test_split(data.records, test_size=0.25, random_state=seed)
+    )
+    figures = {"seed": seed, "python_version": data.python_version}
+    figures["data"] = _show_data(console, data, train, test)
+    loop = _build_loop(data, seed)
+    if progress:
+        loop.set_callbacks(ProgressBar())
+    loop.fit(train.records)
+    loop.set_callbacks()
+    figures["pretrain"] = _show_pretraining(console, loop, train, test)
+    figures["sft"] = _show_refinement(console, loop, train, test)
+    figures["reward"] = _show_reward(console, loop, data, train, test)
+    figures["policy"] = _show_policy(console, loop)
+    figures["objective"] = _show_objective(console, loop, test)
+    _show_samples(console, loop, seed)
+    _write(out, loop, figures)
+    console.line(
+        f"Wrote {out / 'model.skops'} and {out / 'figures.json'} "
+        f"({time.perf_counter() - start:.0f} s in all)."
+    )
+    return figures
+
+
+def _build_loop(data, seed):
+    """Return the unfitted pipeline of the demo."""
+    return RLHFPipeline(
+        [
+            ("pretrain", UnigramLM(smoothing=0.1)),
+            ("sft", SFTRefiner(prior_strength=20_000)),
+            ("reward", PreferenceRewardModel(C=0.3)),
+            (
+                "policy",
+                PPOPolicyOptimizer(
+                    rules=[BannedTokens(list(data.unsafe_tokens), name="unsafe_code")],
+                    sft_coef=1.0,
+                    random_state=seed,
+                ),
+            ),
+        ],
+        vectorizer=TokenCounter("code", min_count=2),
+    )
+
+
+class _Side:
+    """The records of one side of the split, by kind."""
+
+    def __init__(self, records):
+        self.records = records
+        self.texts = [row["text"] for row in records if "text" in row]
+        self.completions = [row["completion"] for row in records if "completion" in row]
+        self.pairs = [row for row in records if "chosen" in row]
+
+
+def _show_data(console, data, train, test):
+    console.title(
+        "Data", f"standard library of Python {data.python_version}; preference labels are simulated"
+    )
+    rows = [
+        ("corpus documents", len(train.texts), len(test.texts)),
+        ("demonstrations", len(train.completions), len(test.completions)),
+        ("preference pairs", len(train.pairs), len(test.pairs)),
+    ]
+    console.table(["", "train", "held out"], rows)
+    return {name: {"train": n_train, "test": n_test} for name, n_train, n_test in rows}
+
+
+def _show_pretraining(console, loop, train, test):
+    model = loop.named_steps_.pretrain
+    unknown = loop.vectorizer_.unk_index_
+    figures = {"vocabulary": len(model.token_log_prob_), "tokens": model.n_tokens_}
+    rows = []
+    for name, label, side in (("train", "train", train), ("test", "held out", test)):
+        counts = loop.vectorizer_.transform(side.texts)
+        figures[f"perplexity_{name}"] = model.perplexity(counts)
+        figures[f"unknown_{name}"] = float(counts[:, [unknown]].sum() / counts.sum())
+        share = f"{100 * figures[f'unknown_{name}']:.1f} %"
+        rows.append((label, number(counts.sum()), share, number(figures[f"perplexity_{name}"])))
+    console.title(
+        "M0  pretraining",
+        f"UnigramLM on code and docstrings, {number(figures['vocabulary'])} tokens of vocabulary",
+    )
+    console.table(["", "tokens", "unknown", "perplexity"], rows)
+    console.note(
+        "Tokens seen less than twice in training share <unk>, so more unknown tokens mean a lower "
+        "perplexity."
+    )
+    return figures
+
+
+def _show_refinement(console, loop, train, test):
+    before, after = loop.named_steps_.pretrain, loop.named_steps_.sft
+    figures = {
+        side: {
+            "before": before.perplexity(documents.completions),
+            "after": after.perplexity(documents.completions),
+        }
+        for side, documents in (("train", train), ("test", test))
+    }
+    console.title("M1  supervised fine-tuning", "SFTRefiner on function bodies")
+    console.table(
+        ["perplexity of completions", "M0, before", "M1, after"],
+        [
+            (label, number(figures[side]["before"]), number(figures[side]["after"]))
+            for side, label in (("train", "train"), ("test", "held out"))
+        ],
+    )
+    return figures
+
+
+def _show_reward(console, loop, data, train, test):
+    model = loop.named_steps_.reward
+    figures = {
+        "PreferenceRewardModel": _judge(_margins(loop, test.pairs)),
+        "length only": _judge(_length_margins(loop, train.pairs, test.pairs)),
+    }
+    truth = {
+        id(row): fact for row, fact in zip(data.preferences, data.preference_truth, strict=True)
+    }
+    original = np.array([truth[id(row)]["original"] == "chosen" for row in test.pairs])
+    probability = np.clip([truth[id(row)]["probability"] for row in test.pairs], 1e-12, 1 - 1e-12)
+    log_odds = np.log(probability / (1 - probability))
+    figures["the simulated annotator itself"] = _judge(np.where(original, log_odds, -log_odds))
+    console.title("R   reward model", "Bradley-Terry on pairs of real and flawed bodies")
+    console.table(
+        ["held-out pairs, prompts never seen", "accuracy", "log-loss", "AUC"],
+        [(name, *(f"{value:.3f}" for value in row.values())) for name, row in figures.items()],
+    )
+    preferred = model.top_features(n=_N_SHIFTED)
+    console.table(
+        ["tokens preferred", "weight", "tokens not preferred", "weight"],
+        [
+            (up, f"{up_weight:+.2f}", down, f"{down_weight:+.2f}")
+            for (up, up_weight), (down, down_weight) in zip(*_both_ways(preferred), strict=True)
+        ],
+    )
+    return figures
+
+
+def _both_ways(preferred):
+    """Return the two lists of (token, weight), for and against."""
+    return preferred.in_favor, preferred.against
+
+
+def _margins(loop, pairs):
+    """Return r(chosen) - r(rejected) of each pair."""
+    chosen = loop.reward([row["chosen"] for row in pairs])
+    return chosen - loop.reward([row["rejected"] for row in pairs])
+
+
+def _length_margins(loop, train_pairs, test_pairs):
+    """Return the margins of a logistic regression on the difference in length alone."""
+
+    def longer(pairs):
+        chosen, rejected = (
+            loop.vectorizer_.transform([row[side] for row in pairs]).sum(axis=1)
+            for side in ("chosen", "rejected")
+        )
+        return (chosen - rejected)[:, np.newaxis]
+
+    X = longer(train_pairs)
+    X, y = np.vstack([X, -X]), np.repeat([1, 0], len(X))
+    return LogisticRegression(fit_intercept=False).fit(X, y).decision_function(longer(test_pairs))
+
+
+def _judge(margins):
+    """Return the figures of a preference model from its margins chosen - rejected.
+
+    Each pair is shown in both orders, so that both classes are there and neither side is favoured.
+    """
+    margin, y = np.concatenate([margins, -margins]), np.repeat([1, 0], len(margins))
+    probability = 1.0 / (1.0 + np.exp(-margin))
+    return {
+        "accuracy": float(np.mean((margins > 0) + 0.5 * (margins == 0))),
+        "log_loss": float(log_loss(y, probability)),
+        "auc": float(roc_auc_score(y, margin)),
+    }
+
+
+def _show_policy(console, loop):
+    policy = loop.named_steps_.policy
+    start, end = policy.history_[0], policy.history_[-1]
+    rows = [
+        ("expected reward", "objective/expected_reward"),
+        ("KL to M1, nats a document (exact)", "objective/kl_exact"),
+        ("entropy, nats a document (exact)", "objective/entropy_exact"),
+        ("documents with unsafe code", "rules/unsafe_code/rate"),
+        ("objective J", "objective/value"),
+        ("optimality gap J* - J (exact)", "objective/optimality_gap"),
+    ]
+    console.title(
+        "M2  policy optimisation",
+        f"PPO, {policy.n_iter_} iterations, {policy.n_sequences_} documents of "
+        f"{policy.response_length_} tokens",
+    )
+    console.table(
+        ["", "M1, before", "M2, after"],
+        [(label, number(start[key]), number(end[key])) for label, key in rows],
+    )
+    shift = policy.token_shift(_N_SHIFTED)
+    console.table(
+        ["tokens that rose", "M1 %", "M2 %", "tokens that fell", "M1 %", "M2 %"],
+        [
+            (*_shift_cells(up), *_shift_cells(down))
+            for up, down in zip(shift.risen, shift.fallen, strict=True)
+        ],
+    )
+    figures = {key: {"before": start[key], "after": end[key]} for _, key in rows}
+    figures["iterations"] = policy.n_iter_
+    figures["sequences"] = policy.n_sequences_
+    figures["share_of_optimum"] = 1.0 - policy.optimality_gap_ / start["objective/optimality_gap"]
+    figures["risen"] = [token for token, _, _ in shift.risen]
+    figures["fallen"] = [token for token, _, _ in shift.fallen]
+    return figures
+
+
+def _shift_cells(row):
+    """Return the cells of one token: name, probabilities before and after in per cent."""
+    token, log_ratio, change = row
+    before = change / np.expm1(log_ratio)
+    return token, f"{100 * before:.2f}", f"{100 * (before + change):.2f}"
+
+
+def _show_objective(console, loop, test):
+    parts: dict[str, Bunch] = {
+        name: loop.objective(test.records, stage=stage) for name, stage in _STAGES.items()
+    }
+    weights = parts["M2"]
+    console.title(
+        "L = alpha L_SFT + beta L_RLHF + gamma Omega",
+        f"on held-out records; alpha = {weights.alpha:g}, beta = {weights.beta:g}, "
+        f"gamma = {weights.gamma:g}; smaller is better",
+    )
+    console.table(
+        ["", "L_SFT", "L_RLHF", "Omega", "L"],
+        [
+            (name, *(number(part[key]) for key in ("sft_loss", "rlhf_loss", "omega", "total")))
+            for name, part in parts.items()
+        ],
+    )
+    return {
+        name: {key: float(value) for key, value in part.items()} for name, part in parts.items()
+    }
+
+
+def _show_samples(console, loop, seed):
+    console.title("Samples", "bags of words: a unigram model knows no order")
+    for name in ("M1", "M2"):
+        model = loop.named_steps_[_STAGES[name]]
+        for text in model.sample(_N_SAMPLES, random_state=seed):
+            console.sample(name, text)
+
+
+def _write(out, loop, figures):
+    """Write the model and the figures, each file whole or not at all."""
+    out.mkdir(parents=True, exist_ok=True)
+    save_model(loop, out / "model.skops", overwrite=True)
+    partial = out / "figures.json.part"
+    partial.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, out / "figures.json")

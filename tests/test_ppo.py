@@ -1,0 +1,185 @@
+import numpy as np
+import pytest
+from additive_problems import random_policy
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import log_softmax
+
+from sklearn_codex._categorical import TokenSampler, kl_divergence
+from sklearn_codex._ppo import (
+    TokenAdvantages,
+    approximate_kl,
+    center,
+    clip_bounds,
+    clipped_surrogate,
+    probability_ratio,
+    trust_region_scale,
+    whiten,
+)
+
+SEEDS = st.integers(0, 2**32 - 1)
+CLIP_RANGES = st.one_of(st.floats(0.01, 1.5), st.tuples(st.floats(0.01, 0.9), st.floats(0.01, 1.5)))
+proved = settings(deadline=None, max_examples=80, derandomize=True)
+
+
+class Batch:
+    """Tokens drawn from an old policy, their advantages, and a policy that has moved since."""
+
+    def __init__(self, seed, *, distance=0.4):
+        rng = np.random.default_rng(seed)
+        self.n_columns = int(rng.integers(2, 12))
+        self.old = random_policy(self.n_columns, rng)
+        self.logits = self.old + distance * rng.standard_normal(self.n_columns)
+        self.new = log_softmax(self.logits)
+        n_tokens = int(rng.integers(1, 60))
+        self.tokens = rng.choice(self.n_columns, size=n_tokens, p=np.exp(self.old))
+        self.advantages = rng.standard_normal(n_tokens) * rng.integers(0, 2, n_tokens)
+        self.statistics = TokenAdvantages.collect(self.tokens, self.advantages, self.n_columns)
+
+    def surrogate(self, log_prob, clip_range):
+        """The clipped surrogate of PPO, token by token."""
+        ratio = np.exp(log_prob - self.old)[self.tokens]
+        return clipped_surrogate(ratio, self.advantages, clip_range).sum()
+
+
+def test_clipped_surrogate_by_hand():
+    ratio = np.array([1.5, 1.5, 0.5, 0.5, 1.1, 0.9])
+    advantage = np.array([1.0, -1.0, 1.0, -1.0, 2.0, -2.0])
+    expected = [1.2, -1.5, 0.5, -0.8, 2.2, -1.8]
+    assert_allclose(clipped_surrogate(ratio, advantage, 0.2), expected)
+    expected = [1.3, -1.5, 0.5, -0.9, 2.2, -1.8]
+    assert_allclose(clipped_surrogate(ratio, advantage, (0.1, 0.3)), expected)
+
+
+def test_clip_bounds_of_one_number_and_of_a_pair():
+    assert clip_bounds(0.2) == (0.8, 1.2)
+    assert clip_bounds((0.1, 0.3)) == (0.9, 1.3)
+
+
+@given(seed=SEEDS, clip_range=CLIP_RANGES)
+@proved
+def test_surrogate_of_the_statistics_is_that_of_the_tokens(seed, clip_range):
+    batch = Batch(seed)
+    ratio = probability_ratio(batch.new, batch.old)
+    assert_allclose(
+        batch.statistics.surrogate(ratio, clip_range),
+        batch.surrogate(batch.new, clip_range),
+        rtol=1e-10,
+        atol=1e-10,
+    )
+    low, high = clip_bounds(clip_range)
+    drawn, advantages = ratio[batch.tokens], batch.advantages
+    clipped = np.where(advantages > 0, drawn > high, (advantages < 0) & (drawn < low))
+    assert_allclose(batch.statistics.clip_fraction(ratio, clip_range), clipped.mean())
+
+
+@given(seed=SEEDS, clip_range=CLIP_RANGES)
+@proved
+def test_surrogate_gradient_by_finite_differences(seed, clip_range):
+    batch = Batch(seed, distance=0.6)
+    ratio = probability_ratio(batch.new, batch.old)
+    kinks = np.array(clip_bounds(clip_range))
+    assume(np.abs(ratio - kinks[:, np.newaxis]).min() > 1e-3)
+    differences = [
+        (
+            batch.surrogate(log_softmax(batch.logits + h), clip_range)
+            - batch.surrogate(log_softmax(batch.logits - h), clip_range)
+        )
+        / 2e-5
+        for h in 1e-5 * np.eye(batch.n_columns)
+    ]
+    gradient = batch.statistics.surrogate_gradient(ratio, np.exp(batch.new), clip_range)
+    assert_allclose(gradient, differences, rtol=1e-5, atol=1e-6)
+    assert_allclose(gradient.sum(), 0.0, atol=1e-9)
+
+
+@given(seed=SEEDS)
+@proved
+def test_before_any_step_it_is_the_plain_policy_gradient(seed):
+    batch = Batch(seed)
+    ratio = probability_ratio(batch.old, batch.old)
+    assert_array_equal(ratio, 1.0)
+    assert batch.statistics.clip_fraction(ratio, 0.2) == 0
+    score_functions = np.eye(batch.n_columns)[batch.tokens] - np.exp(batch.old)
+    assert_allclose(
+        batch.statistics.surrogate_gradient(ratio, np.exp(batch.old), 0.2),
+        batch.advantages @ score_functions,
+        rtol=1e-10,
+        atol=1e-10,
+    )
+
+
+def test_a_wide_clip_range_never_clips():
+    batch = Batch(5, distance=2.0)
+    ratio = probability_ratio(batch.new, batch.old)
+    assert_allclose(
+        batch.surrogate(batch.new, (0.999999, 1e9)), ratio[batch.tokens] @ batch.advantages
+    )
+    assert batch.statistics.clip_fraction(ratio, (0.999999, 1e9)) == 0
+
+
+def test_ratio_of_tokens_that_cannot_occur_is_one():
+    log_prob = np.array([np.log(0.4), np.log(0.6), -np.inf])
+    old = np.array([np.log(0.5), np.log(0.5), -np.inf])
+    assert_allclose(probability_ratio(log_prob, old), [0.8, 1.2, 1.0])
+
+
+def test_center_and_whiten():
+    values = np.random.default_rng(0).gamma(2.0, size=1000)
+    assert_allclose(center(values), values - values.mean())
+    assert_allclose([whiten(values).mean(), whiten(values).std()], [0, 1], atol=1e-7)
+    assert_allclose(whiten(7.0 * values + 3.0), whiten(values), atol=1e-7)
+    assert_array_equal(whiten(np.full(4, 2.5)), 0.0)
+
+
+def test_approximate_kl_estimates_the_kl():
+    rng = np.random.default_rng(1)
+    log_p = random_policy(30, rng)
+    log_q = random_policy(30, rng, spread=0.5)
+    tokens = TokenSampler(log_p).sample(100_000, np.random.RandomState(0))
+    exact = kl_divergence(log_p, log_q)
+    for estimator in ("k1", "k3"):
+        drawn = approximate_kl(log_p - log_q, estimator)[tokens]
+        assert abs(drawn.mean() - exact) < 4 * drawn.std() / np.sqrt(len(drawn))
+        assert_allclose(np.exp(log_p) @ approximate_kl(log_p - log_q, estimator), exact)
+
+
+@given(log_ratio=st.floats(-600, 1e6))
+@proved
+def test_k2_and_k3_are_never_negative(log_ratio):
+    d = np.array([log_ratio])
+    assert approximate_kl(d, "k3")[0] >= 0
+    assert approximate_kl(d, "k2")[0] == 0.5 * log_ratio**2
+    assert approximate_kl(d, "k1")[0] == log_ratio
+
+
+def test_k2_and_k3_agree_for_close_policies():
+    d = np.array([1e-3, -1e-3])
+    assert_allclose(approximate_kl(d, "k3"), approximate_kl(d, "k2"), rtol=1e-3)
+
+
+def test_approximate_kl_far_below_and_by_a_wrong_name():
+    assert_array_equal(approximate_kl(np.array([-1000.0, 0.0]), "k3"), [np.inf, 0.0])
+    with pytest.raises(ValueError, match=r"'k1', 'k2' or 'k3', got 'k4'"):
+        approximate_kl(np.zeros(2), "k4")
+
+
+@given(seed=SEEDS, target_kl=st.floats(1e-8, 1e-4))
+@proved
+def test_trust_region_holds_the_exact_kl_of_small_steps(seed, target_kl):
+    rng = np.random.default_rng(seed)
+    n_columns, length = int(rng.integers(2, 30)), int(rng.integers(1, 40))
+    log_prob = random_policy(n_columns, rng, spread=0.5)
+    step = rng.standard_normal(n_columns)
+    scale = trust_region_scale(step, np.exp(log_prob), length, target_kl)
+    moved = length * kl_divergence(log_prob, log_softmax(log_prob + scale * step))
+    assume(scale < 1)
+    assert_allclose(moved, target_kl, rtol=0.05)
+
+
+def test_a_step_inside_the_trust_region_is_left_alone():
+    prob = np.array([0.5, 0.5])
+    assert trust_region_scale(np.array([1e-3, 0.0]), prob, 20, 0.5) == 1.0
+    assert trust_region_scale(np.full(2, 1e6), prob, 20, 1e-9) == 1.0
+    assert trust_region_scale(np.zeros(2), prob, 20, 1e-9) == 1.0
