@@ -9,6 +9,8 @@ help:
 	@echo "make demo   the whole RLHF loop on real code, results in ./codex-demo/"
 	@echo "make test   all tests and doctests"
 	@echo "make lint   ruff and mypy"
+	@echo "make docs   the documentation, in docs/_build/html"
+	@echo "make bench  all benchmarks against their peers, about half an hour"
 	@echo "make clean  remove the virtual environment and caches"
 
 $(BIN)/python:
@@ -23,17 +25,37 @@ $(VENV)/.installed-test: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all,test]"
 	@touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-docs: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all,docs]"
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(BIN)/python pyproject.toml benchmarks/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all]" -r benchmarks/requirements.txt
+	@touch $@ $(VENV)/.installed
+
 demo: $(VENV)/.installed
 	$(BIN)/sklearn-codex demo $(ARGS)
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# From nothing each time: pictures of an older version would be wrong, and pages of removed names
+# would be warnings, which are errors here.
+docs: $(VENV)/.installed-docs
+	rm -rf docs/_build docs/generated docs/auto_examples
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html $(ARGS)
+	@echo "docs/_build/html/index.html"
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/text_counts.py
+	$(BIN)/python benchmarks/preferences.py
+	$(BIN)/python benchmarks/policy.py
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist
+	rm -rf $(VENV) docs/_build docs/generated docs/auto_examples .pytest_cache .ruff_cache .mypy_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

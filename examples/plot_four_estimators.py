@@ -56,7 +56,7 @@ pairs, labels, prompts = [], [], []
 for i, record in enumerate(data.preferences):
     chosen_first = i % 2
     sides = (record["chosen"], record["rejected"])
-    pairs.append(sides if chosen_first else sides[::-1])
+    pairs.append((record["prompt"], *(sides if chosen_first else sides[::-1])))
     labels.append(chosen_first)
     prompts.append(record["prompt"])
 

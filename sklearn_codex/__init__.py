@@ -4,26 +4,51 @@ Pretraining, supervised fine-tuning, a Bradley-Terry reward model and policy opt
 on count models small enough that KL, entropy, expected reward and the optimum itself are exact.
 """
 
+from sklearn_codex._annotators import AnnotatorRewardModel
+from sklearn_codex._best_of_n_sampler import BestOfNSampler
+from sklearn_codex._dpo import DPOPolicyOptimizer
+from sklearn_codex._exact_policy import ExactPolicyOptimizer
 from sklearn_codex._pairs import balance_positions
 from sklearn_codex._persistence import load_model, save_model
 from sklearn_codex._pipeline import RLHFPipeline, make_rlhf_pipeline
 from sklearn_codex._policy import PPOPolicyOptimizer
+from sklearn_codex._rankings import PlackettLuceModel, stack_rankings
+from sklearn_codex._reward_ensemble import BootstrapRewardEnsemble, most_informative_pairs
 from sklearn_codex._reward_model import PreferenceRewardModel
+from sklearn_codex._reward_model_cv import PreferenceRewardModelCV, preference_path
+from sklearn_codex._rloo import RLOOPolicyOptimizer
 from sklearn_codex._sft import SFTRefiner
+from sklearn_codex._tie_models import TiePreferenceModel
+from sklearn_codex._uncertainty import RewardUncertainty
 from sklearn_codex._unigram_lm import UnigramLM
+from sklearn_codex._win_rate import length_controlled_win_rate
 from sklearn_codex.text import TokenCounter
 
 __all__ = [
+    "AnnotatorRewardModel",
+    "BestOfNSampler",
+    "BootstrapRewardEnsemble",
+    "DPOPolicyOptimizer",
+    "ExactPolicyOptimizer",
     "PPOPolicyOptimizer",
+    "PlackettLuceModel",
     "PreferenceRewardModel",
+    "PreferenceRewardModelCV",
     "RLHFPipeline",
+    "RLOOPolicyOptimizer",
+    "RewardUncertainty",
     "SFTRefiner",
+    "TiePreferenceModel",
     "TokenCounter",
     "UnigramLM",
     "balance_positions",
+    "length_controlled_win_rate",
     "load_model",
     "make_rlhf_pipeline",
+    "most_informative_pairs",
+    "preference_path",
     "save_model",
+    "stack_rankings",
 ]
 
 __version__ = "0.1.0"

@@ -6,8 +6,10 @@ cannot occur, and returns nats.
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
+from scipy.special import log_softmax
 
+# More buckets mean fewer steps; beyond this the table leaves the cache.
+_BUCKETS_PER_TOKEN = 2
 # Steps from a guide entry after which a binary search is the shorter way.
 _MAX_STEPS = 8
 
@@ -17,8 +19,7 @@ IntArray = NDArray[np.intp]
 
 def normalize_log(log_weights: ArrayLike) -> FloatArray:
     """Return log-probabilities (V,) from unnormalised log-weights (V,)."""
-    log_weights = np.asarray(log_weights, dtype=np.float64)
-    return log_weights - logsumexp(log_weights)
+    return log_softmax(np.asarray(log_weights, dtype=np.float64))
 
 
 def safe_log(values: ArrayLike) -> FloatArray:
@@ -49,6 +50,23 @@ def kl_divergence(log_p: FloatArray, log_q: FloatArray) -> float:
     return max(float(np.exp(log_p[support]) @ difference), 0.0)
 
 
+def close_kl(log_p: FloatArray, log_q: FloatArray) -> float:
+    """Return KL(p || q) in nats, to a small relative error also where p and q are nearly equal.
+
+    For distributions it is the sum of p log(p / q) - p + q, none of which is negative, while the
+    first terms alone nearly cancel.
+    """
+    if np.any(np.isneginf(log_q[np.isfinite(log_p)])):
+        return float("inf")
+    both = np.isfinite(log_p)
+    difference = log_p[both] - log_q[both]
+    prob = np.exp(log_p[both])
+    near = np.abs(difference) < 1.0
+    terms = prob * difference - prob + np.exp(log_q[both])
+    terms[near] = prob[near] * (difference[near] + np.expm1(-difference[near]))
+    return float(terms.sum() + np.exp(log_q[~both]).sum())
+
+
 def cross_entropy(frequencies: FloatArray, log_prob: FloatArray) -> float:
     """Return CE(f, p) = -sum f log p, in nats per token; f (V,) sums to one."""
     support = frequencies != 0
@@ -58,7 +76,7 @@ def cross_entropy(frequencies: FloatArray, log_prob: FloatArray) -> float:
 class TokenSampler:
     """Draws tokens from a categorical distribution by an indexed inverse CDF.
 
-    A guide table of about V buckets holds, for each bucket of the unit interval, the first token
+    A guide table of about 2 V buckets holds, for each bucket of the unit interval, the first token
     whose cumulative probability reaches into it; a draw starts there and walks to its token, one
     vectorised step for all draws that have not arrived. The few that are far, because thousands of
     improbable tokens share a bucket, are found by binary search. The result is that of
@@ -83,9 +101,10 @@ class TokenSampler:
         # A uniform is below 1, so the last token with positive probability always ends the walk.
         cdf[-1] = np.inf
         self._cdf = cdf
-        self._n_buckets = max(len(cdf), 1)
-        starts = np.arange(self._n_buckets) / self._n_buckets
-        self._guide = np.searchsorted(cdf, starts, side="right")
+        self._n_buckets = _BUCKETS_PER_TOKEN * len(cdf)
+        # Entry j counts the tokens whose cumulative probability is at most j / n_buckets.
+        reached = np.ceil(cdf[:-1] * self._n_buckets).astype(np.intp)
+        self._guide = np.cumsum(np.bincount(reached, minlength=self._n_buckets + 1))
 
     def sample(self, size: int | tuple[int, ...], rng: np.random.RandomState) -> IntArray:
         """Return tokens of the given shape, drawn independently."""

@@ -82,6 +82,9 @@ def as_csr(X):
 class DocumentsMixin:
     """Turns documents, raw text or counts, into CSR counts. It does this and nothing more."""
 
+    # Whether a difference of counts, which can be negative, is taken where counts are.
+    _takes_differences = False
+
     def _check_documents(self, X, *, reset, vectorizer=None):
         """Return the counts (n, V) of documents given as text or as counts.
 
@@ -119,7 +122,11 @@ class DocumentsMixin:
 
     def _check_counts(self, X, *, reset, vectorizer):
         """Validate a count matrix; the names of its columns, if any, have to be those known."""
-        checks = {"accept_sparse": "csr", "dtype": np.float64, "ensure_non_negative": True}
+        checks = {
+            "accept_sparse": "csr",
+            "dtype": np.float64,
+            "ensure_non_negative": not self._takes_differences,
+        }
         given = _get_feature_names(X)
         if not reset and self.vectorizer_ is not None and given is not None:
             self._check_column_names(given)

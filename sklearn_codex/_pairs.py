@@ -15,13 +15,13 @@ from sklearn.base import clone
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
+from sklearn_codex._designs import DifferenceDesign, PairDesign
 from sklearn_codex._documents import DocumentsMixin, as_csr
+from sklearn_codex._responses import check_prompted_responses, stack_prompts, wants_prompt
 from sklearn_codex.text import TokenCounter, check_texts
 
 PAIR_COLUMNS = ("prompt", "response_a", "response_b")
 ORIENTED_COLUMNS = ("prompt", "chosen", "rejected")
-# Differences are formed this many pairs at a time where they have to be formed at all.
-CHUNK_PAIRS = 4096
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,41 @@ class TextPairs:
     responses_a: list[str]
     responses_b: list[str]
 
+    def take(self, rows):
+        """Return some of the pairs, by their positions."""
+        columns = (self.prompts, self.responses_a, self.responses_b)
+        return TextPairs(*(c if c is None else [c[row] for row in rows] for c in columns))
+
+    def length_difference(self):
+        """Return how many characters A is longer than B (n_pairs,)."""
+        lengths = [[len(text) for text in texts] for texts in (self.responses_a, self.responses_b)]
+        return np.subtract(*np.array(lengths, dtype=np.float64))
+
     def unique_responses(self):
         """Return the distinct responses (m,), all A before other B, and indices a, b (n_pairs,)."""
-        position: dict[str, int] = {}
-        a, b = (
-            np.array([position.setdefault(text, len(position)) for text in texts], dtype=np.intp)
-            for texts in (self.responses_a, self.responses_b)
+        return _unique(self.responses_a, self.responses_b)
+
+    def unique_prompted(self):
+        """Return the distinct rows (prompt, response) (m, 2), and indices a, b (n_pairs,).
+
+        Pairs without prompts have the prompt ''.
+        """
+        prompts = [""] * len(self.responses_a) if self.prompts is None else self.prompts
+        rows, a, b = _unique(
+            list(zip(prompts, self.responses_a, strict=True)),
+            list(zip(prompts, self.responses_b, strict=True)),
         )
-        return list(position), a, b
+        return stack_prompts(*zip(*rows, strict=True)), a, b
+
+
+def _unique(first, second):
+    """Return the distinct items of two lists, and the position of each item of both."""
+    position: dict[Any, int] = {}
+    a, b = (
+        np.array([position.setdefault(item, len(position)) for item in items], dtype=np.intp)
+        for items in (first, second)
+    )
+    return list(position), a, b
 
 
 def check_text_pairs(
@@ -177,87 +204,6 @@ def _from_columns(values, names, subject):
     return TextPairs(prompts, values[-2], values[-1])
 
 
-class DifferenceDesign:
-    """Margins from an explicit matrix of feature differences.
-
-    Parameters
-    ----------
-    differences : ndarray or csr_array of shape (n_pairs, V)
-        phi(A) - phi(B).
-    """
-
-    def __init__(self, differences):
-        self.differences = differences
-        self.shape = differences.shape
-
-    def matvec(self, weights):
-        """Return D w (n_pairs,)."""
-        return self.differences @ weights
-
-    def rmatvec(self, residuals):
-        """Return D' r (V,)."""
-        return self.differences.T @ residuals
-
-    def column_squares(self, pair_weights):
-        """Return sum over i of h_i D_ij^2 (V,)."""
-        return _column_squares(self.differences, pair_weights)
-
-    def tocsr(self):
-        """Return D as a csr_array (n_pairs, V)."""
-        return sparse.csr_array(self.differences)
-
-
-class PairDesign:
-    """Margins from the features of unique responses and pair indices; no difference matrix.
-
-    A response that stands in many pairs is held and multiplied once.
-
-    Parameters
-    ----------
-    features : ndarray or csr_array of shape (n_responses, V)
-        phi of each unique response.
-    a, b : ndarray of int of shape (n_pairs,)
-        Rows of ``features`` that each pair compares.
-    """
-
-    def __init__(self, features, a, b):
-        self.features = features
-        self.a = a
-        self.b = b
-        self.shape = (len(a), features.shape[1])
-
-    def matvec(self, weights):
-        """Return D w (n_pairs,), the difference of rewards."""
-        rewards = self.features @ weights  # (n_responses,)
-        return rewards[self.a] - rewards[self.b]
-
-    def rmatvec(self, residuals):
-        """Return D' r (V,)."""
-        n_responses = self.features.shape[0]
-        won = np.bincount(self.a, residuals, n_responses)
-        lost = np.bincount(self.b, residuals, n_responses)
-        return self.features.T @ (won - lost)
-
-    def column_squares(self, pair_weights):
-        """Return sum over i of h_i D_ij^2 (V,)."""
-        total = np.zeros(self.shape[1])
-        for start in range(0, self.shape[0], CHUNK_PAIRS):
-            chunk = slice(start, start + CHUNK_PAIRS)
-            differences = self.features[self.a[chunk]] - self.features[self.b[chunk]]
-            total += _column_squares(differences, pair_weights[chunk])
-        return total
-
-    def tocsr(self):
-        """Return D as a csr_array (n_pairs, V)."""
-        return sparse.csr_array(self.features[self.a] - self.features[self.b])
-
-
-def _column_squares(differences, pair_weights):
-    if sparse.issparse(differences):
-        return differences.power(2).T @ pair_weights
-    return np.einsum("ij,ij,i->j", differences, differences, pair_weights)
-
-
 class PairsMixin(DocumentsMixin):
     """Turns pairs, raw text or feature differences, into a linear operator on the weights."""
 
@@ -275,31 +221,46 @@ class PairsMixin(DocumentsMixin):
             Whether this call defines the columns (in ``fit``) or has to meet them.
         vectorizer : transformer, default=None
             Turns a text into its features phi when ``reset`` is true; None means
-            ``TokenCounter()``. It is fitted on the distinct responses, each once. One in
+            ``TokenCounter()``. It is fitted on the distinct responses, each once, or, where it
+            :func:`wants_prompt`, on the distinct rows (prompt, response). One in
             ``FrozenEstimator`` is used as it is, also to name the columns of differences.
 
         Returns
         -------
         design : PairDesign or DifferenceDesign of shape (n_pairs, V)
         """
+        return self._check_pairs_and_text(X, reset=reset, vectorizer=vectorizer)[0]
+
+    def _check_pairs_and_text(self, X, *, reset, vectorizer=None):
+        """Return the operator of :meth:`_check_pairs` and the pairs as text, None if they are not.
+
+        Beside the operator, the text has the prompts and lengths that no weight depends on.
+        """
         pairs = check_text_pairs(X, subject=type(self).__name__)
         if pairs is None:
             differences = self._check_features(X, reset=reset)
             if reset:
                 self._name_columns_of_counts(vectorizer)
-            return DifferenceDesign(differences)
-        responses, a, b = pairs.unique_responses()
+            return DifferenceDesign(differences), None
         if reset:
             self.vectorizer_ = clone(TokenCounter() if vectorizer is None else vectorizer)
-            self.vectorizer_.fit(responses, None)
-        return PairDesign(self._vectorize(responses, reset=reset), a, b)
+        with_prompts = wants_prompt(self.vectorizer_)
+        responses, a, b = pairs.unique_prompted() if with_prompts else pairs.unique_responses()
+        return PairDesign(self._vectorize(responses, reset=reset), a, b), pairs
 
     def _check_responses(self, X):
         """Return the features (n_documents, V) of single responses, text or a feature matrix.
 
-        Unlike documents of a language model, a response may be empty and features negative.
+        Unlike documents of a language model, a response may be empty and features negative. For a
+        vectorizer that :func:`wants_prompt`, rows (prompt, response) are responses as well, and one
+        alone has the prompt ''.
         """
-        texts = check_texts(X, subject=type(self).__name__)
+        subject = type(self).__name__
+        if wants_prompt(self.vectorizer_):
+            columns = check_prompted_responses(X, subject=subject)
+            texts = None if columns is None else stack_prompts(*columns)
+        else:
+            texts = check_texts(X, subject=subject)
         if texts is None:
             return self._check_features(X, reset=False)
         return self._vectorize(texts, reset=False)
@@ -309,7 +270,10 @@ class PairsMixin(DocumentsMixin):
         return as_csr(features) if sparse.issparse(features) else features
 
     def _vectorize(self, texts, *, reset):
-        """Return the features (n, V) of texts, sparse as CSR, dense as they come."""
+        """Return the features (n, V) of texts, sparse as CSR, dense as they come.
+
+        Fits the vectorizer first when ``reset`` is true.
+        """
         subject = type(self).__name__
         if self.vectorizer_ is None:
             raise ValueError(
@@ -317,8 +281,14 @@ class PairsMixin(DocumentsMixin):
                 f"but got text. Pass a matrix of {self.n_features_in_} columns, or fit it on text, "
                 "or give it vectorizer=FrozenEstimator(fitted TokenCounter)."
             )
+        if not reset:
+            features = self.vectorizer_.transform(texts)
+        elif hasattr(self.vectorizer_, "fit_transform"):
+            features = self.vectorizer_.fit_transform(texts, None)
+        else:
+            features = self.vectorizer_.fit(texts, None).transform(texts)
         features = check_array(
-            self.vectorizer_.transform(texts),
+            features,
             accept_sparse="csr",
             dtype=np.float64,
             input_name=f"X to {subject}, once vectorized,",

@@ -24,28 +24,65 @@ def center(values: FloatArray) -> FloatArray:
     return values - values.mean()
 
 
-def whiten(values: FloatArray, eps: float = 1e-8) -> FloatArray:
-    """Subtract the mean and divide by the standard deviation."""
-    return center(values) / (values.std() + eps)
+def whiten(values: FloatArray) -> FloatArray:
+    """Subtract the mean and divide by the standard deviation; 0 where values differ by rounding."""
+    std = values.std()
+    if std <= 1e-13 * np.abs(values).max():
+        return np.zeros_like(values)
+    return center(values) / std
 
 
-def clipped_surrogate(
-    ratio: FloatArray, advantage: FloatArray, clip_range: float | tuple[float, float]
-) -> FloatArray:
-    """Return min(ratio * A, clip(ratio, 1 - e, 1 + e) * A), elementwise.
+@dataclass(frozen=True)
+class Clipping:
+    """The band in which the probability ratio may move before the surrogate is clipped.
+
+    Parameters
+    ----------
+    clip_range : float or (float, float)
+        Distance of the band's ends from 1; a pair is (below, above).
+    dual_clip : float or None, default=None
+        Bound above 1 of the ratio of negative advantages: beyond it they push no more.
 
     References
     ----------
     .. [1] Schulman, J. et al. (2017). "Proximal policy optimization algorithms." arXiv:1707.06347.
+    .. [2] Ye, D. et al. (2020). "Mastering complex control in MOBA games with deep reinforcement
+       learning." AAAI (dual clip).
     """
-    low, high = clip_bounds(clip_range)
-    return np.minimum(ratio * advantage, np.clip(ratio, low, high) * advantage)
+
+    clip_range: float | tuple[float, float]
+    dual_clip: float | None = None
+
+    @property
+    def low(self) -> float:
+        """Lower end of the band."""
+        below = self.clip_range[0] if isinstance(self.clip_range, tuple) else self.clip_range
+        return 1.0 - below
+
+    @property
+    def high(self) -> float:
+        """Upper end of the band."""
+        return 1.0 + (self.clip_range[1] if isinstance(self.clip_range, tuple) else self.clip_range)
+
+    @property
+    def ceiling(self) -> float:
+        """Greatest ratio at which a negative advantage still counts more."""
+        return np.inf if self.dual_clip is None else self.dual_clip
 
 
-def clip_bounds(clip_range: float | tuple[float, float]) -> tuple[float, float]:
-    """Return the band (1 - e_low, 1 + e_high) of a symmetric or asymmetric clip range."""
-    below, above = clip_range if isinstance(clip_range, tuple) else (clip_range, clip_range)
-    return 1.0 - below, 1.0 + above
+_UNCLIPPED = Clipping((1.0, np.inf))
+
+
+def clipped_surrogate(ratio: FloatArray, advantage: FloatArray, clipping: Clipping) -> FloatArray:
+    """Return min(ratio * A, clip(ratio, 1 - e, 1 + e) * A), elementwise.
+
+    With dual clip c, at least c * A where A < 0.
+    """
+    clipped = np.clip(ratio, clipping.low, clipping.high)
+    surrogate = np.minimum(ratio * advantage, clipped * advantage)
+    if clipping.dual_clip is None:
+        return surrogate
+    return np.where(advantage < 0, np.maximum(surrogate, clipping.dual_clip * advantage), surrogate)
 
 
 @dataclass(frozen=True)
@@ -80,26 +117,32 @@ class TokenAdvantages:
             n_tokens=len(tokens),
         )
 
-    def surrogate(self, ratio: FloatArray, clip_range) -> float:
-        """Return the clipped surrogate, summed over tokens: to be maximised."""
-        low, high = clip_bounds(clip_range)
-        gain = self.positive @ np.minimum(ratio, high)
-        return float(gain - self.negative @ np.maximum(ratio, low))
+    def surrogate(self, ratio: FloatArray, clipping: Clipping | None) -> float:
+        """Return the clipped surrogate, summed over tokens: to be maximised; None clips nothing."""
+        clipping = clipping or _UNCLIPPED
+        gain = self.positive @ np.minimum(ratio, clipping.high)
+        loss = np.minimum(np.maximum(ratio, clipping.low), clipping.ceiling)
+        return float(gain - self.negative @ loss)
 
-    def surrogate_gradient(self, ratio: FloatArray, prob: FloatArray, clip_range) -> FloatArray:
+    def surrogate_gradient(
+        self, ratio: FloatArray, prob: FloatArray, clipping: Clipping | None
+    ) -> FloatArray:
         """Return the gradient (V,) of the summed surrogate with respect to the logits.
 
         ``prob`` (V,) are the current probabilities, ``ratio`` (V,) their ratio to those the tokens
         were drawn from.
         """
-        low, high = clip_bounds(clip_range)
-        per_token = self.positive * ratio * (ratio <= high) - self.negative * ratio * (ratio >= low)
+        clipping = clipping or _UNCLIPPED
+        rises = ratio <= clipping.high
+        falls = (ratio >= clipping.low) & (ratio <= clipping.ceiling)
+        per_token = self.positive * ratio * rises - self.negative * ratio * falls
         return per_token - prob * per_token.sum()
 
-    def clip_fraction(self, ratio: FloatArray, clip_range) -> float:
+    def clip_fraction(self, ratio: FloatArray, clipping: Clipping | None) -> float:
         """Return the share of tokens whose ratio is outside the band on the side that clips."""
-        low, high = clip_bounds(clip_range)
-        clipped = self.n_positive @ (ratio > high) + self.n_negative @ (ratio < low)
+        clipping = clipping or _UNCLIPPED
+        stuck = (ratio < clipping.low) | (ratio > clipping.ceiling)
+        clipped = self.n_positive @ (ratio > clipping.high) + self.n_negative @ stuck
         return float(clipped / self.n_tokens)
 
 

@@ -1,93 +1,20 @@
 """The reward model: a Bradley-Terry classifier of preference pairs."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import expit, log_expit
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Bunch, check_consistent_length
-from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from sklearn_codex._bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._categorical import FloatArray
-from sklearn_codex._pairs import PairsMixin
+from sklearn_codex._bradley_terry import BradleyTerryLoss
+from sklearn_codex._leakage import TrainingPairs
+from sklearn_codex._online import StreamLoss, initial_precision, precision_after
+from sklearn_codex._preference_labels import check_stream_classes
+from sklearn_codex._reward_base import RewardModelBase
 from sklearn_codex._stages import Stage
 
 
-def _check_labels(y, *, subject):
-    """Return the two classes of y and, for each pair (n_pairs,), whether it is the greater one."""
-    if y is None:
-        raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
-    y = _check_y(y, estimator=subject)
-    check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
-    if len(classes) > 2:
-        raise ValueError(
-            "Only binary classification is supported. The type of the target is "
-            f"{type_of_target(y)}: {subject} got {len(classes)} classes. The greater of two "
-            "classes means that response A is preferred; leave ties out, or give each as two "
-            "pairs, one of each class, with half the sample_weight."
-        )
-    return classes, codes
-
-
-def _check_both_preferred(preferred, weight, classes, *, subject):
-    """Raise where all pairs of positive weight are of one class."""
-    observed = np.unique(preferred[weight > 0])
-    if len(observed) < 2:
-        raise ValueError(
-            f"{subject} needs pairs of two classes in y, response A preferred and response B "
-            f"preferred, got one class: {classes[observed[0]]!r}. If the pairs are (chosen, "
-            "rejected), so that all labels are the same, swap half of them with X, y = "
-            "balance_positions(X); that does not change what is learned."
-        )
-
-
-def _describe(state, target, weight, mean_loss):
-    """Return the record of one iteration for ``history_``."""
-    margins = state.margins
-    agreement = 0.5 + (target - 0.5) * np.sign(margins)
-    return {
-        "iteration": state.iteration,
-        "objective": state.objective,
-        "gradient_norm": state.gradient_norm,
-        "loss": mean_loss,
-        "accuracy": float(np.average(agreement, weights=weight)),
-        "margin": float(np.average((2 * target - 1) * margins, weights=weight)),
-    }
-
-
-class _IterationTasks:
-    """Tells callbacks of solver iterations: one task each, begun before it and ended after it."""
-
-    def __init__(self, estimator, root, max_iter):
-        self._estimator = estimator
-        self._root = root
-        self._max_iter = max_iter
-        self._task = None
-        self.stopped = False
-
-    def __call__(self, state):
-        """End the task of the iteration that led here, begin the next; return whether to stop."""
-        if self._task is not None:
-            self.stopped = bool(
-                self._task.call_on_fit_task_end(
-                    estimator=self._estimator,
-                    reconstruction_attributes={"coef_": state.weights[np.newaxis]},
-                )
-            )
-        if not (self.stopped or state.converged or state.iteration >= self._max_iter):
-            self._task = self._root.subcontext(task_name="iteration")
-            self._task.call_on_fit_task_begin(estimator=self._estimator)
-        return self.stopped
-
-
-class PreferenceRewardModel(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEstimator):
+class PreferenceRewardModel(RewardModelBase):
     r"""Bradley-Terry reward model, a linear classifier of preference pairs.
 
     The reward model of the RLHF loop. It learns a reward r(y) = w . phi(y) of single responses from
@@ -102,10 +29,20 @@ class PreferenceRewardModel(CallbackSupportMixin, PairsMixin, ClassifierMixin, B
         Inverse strength of the L2 penalty, as in ``LogisticRegression``. On raw token counts of
         human preferences much smaller values predict better, 1e-3 to 1e-2: choose it by a search
         that splits by prompt.
-    vectorizer : transformer, default=None
+    vectorizer : transformer, "preference" or None, default=None
         Turns a text into its features phi; any scikit-learn transformer of texts. None means
-        ``TokenCounter()``. It is fitted on the distinct responses; one wrapped in
-        ``FrozenEstimator`` is used as it is, and names the columns of feature differences.
+        ``TokenCounter()``; "preference" is :func:`~sklearn_codex.features.preference_features`,
+        words, character n-grams and the form of a response. It is fitted on the
+        distinct responses; one wrapped in ``FrozenEstimator`` is used as it is, and names the
+        columns of feature differences. One that has an attribute ``wants_prompt = True``, and any
+        ``ColumnTransformer``, is given rows ``(prompt, response)``, an array of objects with 2
+        columns, the prompt being '' where there is none.
+    position_bias : bool, default=False
+        Whether the margin has an intercept, the log-odds that A is preferred for its place alone.
+        A diagnostic: it seldom predicts better.
+    control_length : bool, default=False
+        Whether the length difference enters the margin beside the reward, so that the reward is the
+        preference net of length.
     tol : float, default=1e-8
         The fit stops when the norm of the gradient, each part scaled by the root of the Hessian's
         diagonal, is at most ``tol`` times that at zero weights.
@@ -119,12 +56,20 @@ class PreferenceRewardModel(CallbackSupportMixin, PairsMixin, ClassifierMixin, B
     coef_ : ndarray of shape (1, V)
         Weights w of the reward.
     classes_ : ndarray of shape (2,)
-        The two labels; the second, greater one means that A is preferred.
+        The two labels; the second, greater one means that A is preferred. 0 and 1 where the labels
+        are probabilities.
+    position_bias_ : float
+        The intercept, in nats of log-odds; 0 unless ``position_bias=True``.
+    length_coef_ : ndarray of shape (2,)
+        What d and tanh(d) of the Notes add to the margin; 0 unless ``control_length=True``.
+    length_scale_ : float or None
+        The root mean square of length differences in training, the unit of d; None unless
+        ``control_length=True``.
     loss_ : float
         Weighted mean of -log P(the preference seen) on the training pairs, in nats per pair; log 2
         is a coin.
     n_iter_ : int
-        Newton steps taken.
+        Newton steps taken, in the last batch of a stream.
     history_ : list of dict
         One record per iteration, the first before any step:
 
@@ -145,6 +90,7 @@ class PreferenceRewardModel(CallbackSupportMixin, PairsMixin, ClassifierMixin, B
 
     See Also
     --------
+    PreferenceRewardModelCV : Chooses ``C`` by cross-validation that keeps prompts together.
     balance_positions : Turns (chosen, rejected) pairs into pairs of both orders.
     PPOPolicyOptimizer : Optimises a policy against this reward.
     sklearn.linear_model.LogisticRegression : With ``fit_intercept=False``, the same model of
@@ -157,15 +103,29 @@ class PreferenceRewardModel(CallbackSupportMixin, PairsMixin, ClassifierMixin, B
 
     .. math:: P(A \succ B) = \sigma(r(A) - r(B)), \quad r(y) = w \cdot \phi(y).
 
-    With :math:`t_i = \pm 1` for A or B preferred and sample weights s, the fit minimises
+    With :math:`p_i` the label, 1 for A, 0 for B or a probability, sample weights s and the margin
+    m, which is :math:`r(A) - r(B)`, the fit minimises
 
-    .. math:: C \sum_i s_i \log(1 + e^{-t_i (r(A_i) - r(B_i))}) + \tfrac{1}{2} \|w\|^2
+    .. math::
+        C \sum_i s_i [-p_i \log \sigma(m_i) - (1 - p_i) \log \sigma(-m_i)] + \tfrac{1}{2} \|w\|^2
 
-    by Newton's method with conjugate gradients. There is no intercept, so the model is
-    antisymmetric: exchanging A and B turns the sign of the margin. The prompt of a pair is accepted
-    and has no features, since those of the prompt alone cancel in the difference. A response may be
-    empty. Distinct responses are counted and multiplied once, however many pairs they stand in;
-    features stay sparse.
+    by Newton's method with conjugate gradients. A pair weighs 1 whatever its label: soft labels
+    enter the loss, no row is doubled. By default there is no intercept, so the model is
+    antisymmetric: exchanging A and B turns the sign of the margin. Features of the prompt alone
+    cancel in the difference; those of a response and its prompt do not. A response may be empty.
+    Distinct responses are counted and multiplied once, however many pairs they stand in; features
+    stay sparse.
+
+    With position and length the margin is
+
+    .. math:: m = r(A) - r(B) + b + c_1 d + c_2 \tanh d, \quad d = (|A| - |B|) / s,
+
+    where b and c have no penalty, so they explain all they can, and s is ``length_scale_``. The
+    term in tanh is that of length-controlled AlpacaEval [4]_; the linear one makes a utility that
+    is proportional to length drop out of the reward completely. Length is in characters for text
+    and the row sum, in tokens, for differences of counts. Probabilities and ``predict`` have all
+    terms, since they say what the annotators will prefer; ``reward`` and ``reward_margin`` have
+    none but the reward.
 
     References
     ----------
@@ -175,6 +135,8 @@ class PreferenceRewardModel(CallbackSupportMixin, PairsMixin, ClassifierMixin, B
        Advances in Neural Information Processing Systems 30.
     .. [3] Ouyang, L. et al. (2022). "Training language models to follow instructions with human
        feedback." Advances in Neural Information Processing Systems 35.
+    .. [4] Dubois, Y., Galambosi, B., Liang, P. and Hashimoto, T. B. (2024). "Length-controlled
+       AlpacaEval: a simple way to debias automatic evaluators." arXiv:2404.04475.
 
     Examples
     --------
@@ -196,7 +158,9 @@ class PreferenceRewardModel(CallbackSupportMixin, PairsMixin, ClassifierMixin, B
 
     _parameter_constraints: dict = {
         "C": [Interval(Real, 0, None, closed="neither")],
-        "vectorizer": [HasMethods(["fit", "transform"]), None],
+        "vectorizer": [HasMethods(["fit", "transform"]), StrOptions({"preference"}), None],
+        "position_bias": ["boolean"],
+        "control_length": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
@@ -204,11 +168,21 @@ class PreferenceRewardModel(CallbackSupportMixin, PairsMixin, ClassifierMixin, B
 
     rlhf_stage = Stage(reads=("preference",), provides="reward")
 
-    coef_: FloatArray
-
-    def __init__(self, C=1.0, *, vectorizer=None, tol=1e-8, max_iter=100, warm_start=False):
+    def __init__(
+        self,
+        C=1.0,
+        *,
+        vectorizer=None,
+        position_bias=False,
+        control_length=False,
+        tol=1e-8,
+        max_iter=100,
+        warm_start=False,
+    ):
         self.C = C
         self.vectorizer = vectorizer
+        self.position_bias = position_bias
+        self.control_length = control_length
         self.tol = tol
         self.max_iter = max_iter
         self.warm_start = warm_start
@@ -223,7 +197,8 @@ class PreferenceRewardModel(CallbackSupportMixin, PairsMixin, ClassifierMixin, B
             Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
             frame with these columns, or feature differences phi(A) - phi(B), dense or sparse.
         y : array-like of shape (n_pairs,)
-            Two classes; the greater one means that A is preferred.
+            Two classes; the greater one means that A is preferred. Or numbers in [0, 1], some of
+            them neither 0 nor 1: the probability that A is preferred, 0.5 for a tie.
         sample_weight : array-like of shape (n_pairs,), default=None
             Weights of pairs: a weight of 2 is the pair twice.
 
@@ -236,56 +211,108 @@ class PreferenceRewardModel(CallbackSupportMixin, PairsMixin, ClassifierMixin, B
         TypeError
             If X holds text that is not in pairs, or a missing one.
         ValueError
-            If y has not two classes, or X is neither pairs of text nor a matrix of finite numbers.
+            If y has neither two classes nor probabilities, or X is neither pairs of text nor a
+            matrix of finite numbers.
 
         Warns
         -----
         ConvergenceWarning
             If ``max_iter`` steps were not enough.
         """
-        subject = type(self).__name__
         previous = self._fitted_columns() if self.warm_start else None
-        design = self._check_pairs(X, reset=True, vectorizer=self.vectorizer)
-        self.classes_, preferred = _check_labels(y, subject=subject)
-        check_consistent_length(design, preferred)
-        weight = _check_sample_weight(
-            sample_weight,
-            preferred,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
-        _check_both_preferred(preferred, weight, self.classes_, subject=subject)
-        loss = BradleyTerryLoss(design, preferred, weight, C=self.C)
-        start = self.coef_[0] if previous is not None and self._has_columns(previous) else None
+        problem = self._read(X, y, sample_weight)
+        self._require_both_preferred(problem)
+        self.classes_ = problem.labels.classes
+        start = self._start(previous, len(problem.penalty))
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        self._solve(loss, weight, start, context)
+        loss = BradleyTerryLoss(
+            problem.design,
+            problem.labels.target,
+            problem.weight,
+            C=self.C,
+            penalty=problem.penalty,
+        )
+        state = self._minimise(loss, problem.weight, start, context)
+        precision = initial_precision(problem.penalty)
+        self._precision = precision_after(loss, state.margins, precision)
+        self._training_pairs = TrainingPairs(problem.pairs)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _solve(self, loss, weight, start, context):
-        """Minimise the loss, keep its history and report its iterations."""
-        self.history_ = []
-        tasks = _IterationTasks(self, context, self.max_iter)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        r"""Learn from a batch of a stream of pairs, keeping a summary of the batches before.
 
-        def report(state):
-            mean_loss = float(np.average(loss.pair_losses(state.margins), weights=weight))
-            self.history_.append(_describe(state, loss.target, weight, mean_loss))
-            return tasks(state)
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``. The first batch fits the vectorizer, and later ones are counted in
+            its columns: give one that is frozen, or has a fixed vocabulary, if the first is small.
+        y : array-like of shape (n_pairs,)
+            Labels, as in ``fit``; a batch may have one class.
+        classes : array-like of shape (2,), default=None
+            Both classes, needed in the first batch if it lacks one of them.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs.
 
-        state = fit_weights(loss, start, tol=self.tol, max_iter=self.max_iter, callback=report)
-        self.coef_ = state.weights[np.newaxis]
-        self.loss_ = self.history_[-1]["loss"]
-        self.n_iter_ = state.iteration
-        if not (state.converged or tasks.stopped):
-            warnings.warn(
-                f"{type(self).__name__} did not converge in max_iter={self.max_iter} steps: the "
-                f"norm of the gradient is {state.gradient_norm:.1e} of that at zero weights, not "
-                f"tol={self.tol:g}. Increase max_iter, decrease C, or scale the features.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        Returns
+        -------
+        self : PreferenceRewardModel
+
+        Raises
+        ------
+        ValueError
+            As in ``fit``; or if the first batch has one class and ``classes`` is not given.
+
+        Notes
+        -----
+        After a batch the past is a Gaussian with mean :math:`\mu`, the weights, and precision Q.
+        The next batch, with loss l, moves the weights to the minimum of
+
+        .. math:: C\, l(w) + \tfrac{1}{2} (w - \mu)' Q (w - \mu)
+
+        found as exactly as by ``fit``, and its curvature there is added to Q, which begins as the
+        penalty. Q is a matrix up to 128 weights, and its diagonal beyond.
+
+        What this guarantees: one batch gives what ``fit`` gives, and a ``fit`` counts as the first
+        batch; pairs may be forgotten, and memory does not grow with them (but for 8 bytes a pair
+        and a prompt, by which ``score`` knows leakage); no step size is needed. What it does not: a
+        stream gives not exactly what ``fit`` on all of it gives, and the order of batches matters,
+        both because the curvature of a batch is not looked at again. With the matrix, the
+        difference vanishes faster than the sampling error as batches grow. With the diagonal,
+        weights of a stream from one source still go to those of that source, but more slowly where
+        features are correlated. With ``position_bias=True`` the first batch needs both classes.
+        """
+        is_first = not hasattr(self, "coef_")
+        problem = self._read(X, y, sample_weight, reset=is_first)
+        known = None if is_first else self.classes_
+        target, self.classes_ = check_stream_classes(
+            problem.labels, classes, known, subject=type(self).__name__
+        )
+        if is_first:
+            if self.position_bias:
+                self._require_both_preferred(problem)
+            self._training_pairs = TrainingPairs(None)
+        loss = StreamLoss(
+            problem.design,
+            target,
+            problem.weight,
+            C=self.C,
+            mean=np.zeros(len(problem.penalty)) if is_first else self._weights(),
+            precision=initial_precision(problem.penalty) if is_first else self._precision,
+        )
+        state = self._minimise(loss, problem.weight, None if is_first else loss.mean)
+        self._precision = precision_after(loss, state.margins, loss.precision)
+        self._training_pairs.add(problem.pairs)
+        return self
+
+    def _start(self, previous, n_weights):
+        """Return the weights to start from; None is zero."""
+        if previous is None or not self._has_columns(previous):
+            return None
+        start = self._weights()
+        return start if len(start) == n_weights else None
 
     def _fitted_columns(self):
         """Return the number and the names of the columns of the last fit, None before any."""
@@ -300,120 +327,3 @@ class PreferenceRewardModel(CallbackSupportMixin, PairsMixin, ClassifierMixin, B
         if n_columns != self.n_features_in_:
             return False
         return names is None or current is None or np.array_equal(names, current)
-
-    def decision_function(self, X):
-        """Return the reward margin r(A) - r(B) of each pair.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        margin : ndarray of shape (n_pairs,)
-            Log-odds that A is preferred, in nats.
-        """
-        check_is_fitted(self)
-        return self._check_pairs(X, reset=False).matvec(self.coef_[0])
-
-    def predict_proba(self, X):
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_pairs, 2)
-            P(B preferred) and P(A preferred), in the order of ``classes_``.
-        """
-        margin = self.decision_function(X)
-        return np.column_stack([expit(-margin), expit(margin)])
-
-    def predict_log_proba(self, X):
-        """Return the log-probability of each class, exact where ``predict_proba`` rounds to 0.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_pairs, 2)
-            Natural logarithms, in the order of ``classes_``.
-        """
-        margin = self.decision_function(X)
-        return np.column_stack([log_expit(-margin), log_expit(margin)])
-
-    def predict(self, X):
-        """Return the more probable class of each pair.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        y : ndarray of shape (n_pairs,)
-            ``classes_[1]`` where A has the greater reward, else ``classes_[0]``.
-        """
-        margin = self.decision_function(X)
-        return self.classes_[(margin > 0).astype(np.intp)]
-
-    def reward(self, X):
-        """Return the reward of single responses.
-
-        Parameters
-        ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Responses, as text or as features phi (token counts by default).
-
-        Returns
-        -------
-        reward : ndarray of shape (n_documents,)
-            w . phi(y), in nats of log-odds. Only differences have a meaning: the model knows
-            nothing of a constant.
-        """
-        check_is_fitted(self)
-        return self._check_responses(X) @ self.coef_[0]
-
-    def top_features(self, n=10):
-        """Return the features that speak most for and most against a response.
-
-        Parameters
-        ----------
-        n : int, default=10
-            At most this many of each.
-
-        Returns
-        -------
-        features : Bunch
-            ``in_favor`` and ``against``: lists of (name, weight), the strongest first; features of
-            weight 0 are left out. Columns without names are called x0, x1, and so on.
-        """
-        check_is_fitted(self)
-        if n < 1:
-            raise ValueError(f"n should be at least 1, got {n}.")
-        weights, names = self.coef_[0], self._token_names()
-        order = np.argsort(weights, kind="stable")
-
-        def describe(columns):
-            return [
-                (f"x{j}" if names is None else str(names[j]), float(weights[j])) for j in columns
-            ]
-
-        return Bunch(
-            in_favor=describe(j for j in order[::-1][:n] if weights[j] > 0),
-            against=describe(j for j in order[:n] if weights[j] < 0),
-        )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.input_tags.sparse = True
-        return tags

@@ -12,6 +12,9 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._documents import check_fitted_model, column_names, unwrap
 from sklearn_codex._rollouts import Rollouts
 
+# Numbers of a dense matrix that is given to a model at once, 64 MB.
+_DENSE_NUMBERS = 8_000_000
+
 
 class DocumentReward:
     """The reward of documents, whatever gives it, and its token weights where it adds over tokens.
@@ -57,7 +60,8 @@ class DocumentReward:
             with warnings.catch_warnings():
                 # A model fitted on a data frame; _takes_counts compared the names.
                 warnings.filterwarnings("ignore", "X does not have valid feature names")
-                rewards = function(_matrix(rollouts, model))
+                parts = [function(matrix) for matrix in _matrices(rollouts.counts, model)]
+            rewards = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return _check_rewards(rewards, len(rollouts), model, self.subject)
 
     def _find_token_reward(self, probe: Rollouts):
@@ -159,12 +163,18 @@ def _documents_of_features(model, probe):
     return [Rollouts(tokens, lengths, probe.n_columns, probe.names, probe.eos)]
 
 
-def _matrix(rollouts, model):
-    """Return counts in the form the model takes: CSR, or dense where it refuses sparse input."""
+def _matrices(counts, model):
+    """Yield counts in the form the model takes: CSR, or dense parts where it refuses sparse input.
+
+    A part has so many documents that it fits into memory whatever the size of the vocabulary.
+    """
     tags = getattr(model, "__sklearn_tags__", None)
-    if tags is not None and not tags().input_tags.sparse:
-        return rollouts.counts.toarray()
-    return sparse.csr_matrix(rollouts.counts)
+    if tags is None or tags().input_tags.sparse:
+        yield sparse.csr_matrix(counts)
+        return
+    n_rows = max(1, _DENSE_NUMBERS // counts.shape[1])
+    for start in range(0, counts.shape[0], n_rows):
+        yield counts[start : start + n_rows].toarray()
 
 
 def _check_rewards(rewards, n_documents, source, subject):

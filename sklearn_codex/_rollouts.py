@@ -41,6 +41,13 @@ class Rollouts:
         """Position (n_documents,) of each document's first token."""
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
 
+    @property
+    def ended(self) -> np.ndarray:
+        """Whether (n_documents,) each document ends with the end-of-sequence token."""
+        if self.eos is None:
+            return np.ones(len(self), dtype=bool)
+        return self.tokens[self.starts + self.lengths - 1] == self.eos
+
     @cached_property
     def counts(self) -> sparse.csr_array:
         """Token counts (n_documents, V), canonical CSR."""
@@ -66,7 +73,7 @@ class Rollouts:
         words = np.asarray(self.names, dtype=object)[self.tokens].tolist()
         ends = self.starts + self.lengths
         if self.eos is not None:
-            ends = ends - (self.tokens[ends - 1] == self.eos)
+            ends = ends - self.ended
         return [" ".join(words[i:j]) for i, j in zip(self.starts, ends, strict=True)]
 
     def sum_over_tokens(self, values: FloatArray) -> FloatArray:

@@ -26,15 +26,21 @@ class Rule(BaseEstimator):
     """Base of all rules: a name, a price, and a count of violations per document.
 
     A new rule defines ``__init__`` and :meth:`violations`; it may define :meth:`token_violations`
-    where its violations add over tokens.
+    where its violations add over tokens. With ``max_rate`` the rule is a chance constraint: at most
+    this share of documents may violate it, and its price is found, not given. With ``hard`` no
+    document may.
     """
 
     name: str
     penalty: float
+    max_rate: float | None = None
+    hard: bool = False
 
     _parameter_constraints: dict = {
         "penalty": [Interval(Real, 0, None, closed="left")],
         "name": [str],
+        "max_rate": [Interval(Real, 0, 1, closed="neither"), None],
+        "hard": ["boolean"],
     }
 
     def violations(self, rollouts: Rollouts) -> FloatArray:
@@ -100,6 +106,13 @@ class BannedTokens(Rule):
     penalty : float, default=5.0
         Price of one occurrence, in nats: the optimal policy's odds of the token shrink by
         exp(-penalty).
+    hard : bool, default=False
+        Whether the tokens are banned outright: the policy then never produces them, at the least
+        possible KL.
+    max_rate : float, default=None
+        Largest share of documents that may have any of the tokens, a chance constraint; the price
+        is then found (where reward and rules add over tokens) or learned during training, and
+        ``penalty`` is not used.
     name : str, default="banned_tokens"
         What the rule is called in ``history_``.
 
@@ -110,9 +123,11 @@ class BannedTokens(Rule):
     array([2., 0.])
     """
 
-    def __init__(self, tokens, *, penalty=5.0, name="banned_tokens"):
+    def __init__(self, tokens, *, penalty=5.0, hard=False, max_rate=None, name="banned_tokens"):
         self.tokens = tokens
         self.penalty = penalty
+        self.hard = hard
+        self.max_rate = max_rate
         self.name = name
 
     def token_violations(self, names, n_columns):
@@ -137,6 +152,9 @@ class TokenBudget(Rule):
         Occurrences a document may have.
     penalty : float, default=1.0
         Price of each occurrence beyond it, in nats.
+    max_rate : float, default=None
+        Largest share of documents that may violate the rule, a chance constraint; the price is then
+        learned during training and ``penalty`` is not used.
     name : str, default="token_budget"
         What the rule is called in ``history_``.
 
@@ -152,10 +170,11 @@ class TokenBudget(Rule):
         "budget": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, tokens, *, budget=0, penalty=1.0, name="token_budget"):
+    def __init__(self, tokens, *, budget=0, penalty=1.0, max_rate=None, name="token_budget"):
         self.tokens = tokens
         self.budget = budget
         self.penalty = penalty
+        self.max_rate = max_rate
         self.name = name
 
     def violations(self, rollouts):
@@ -178,6 +197,9 @@ class Pattern(Rule):
         by a space.
     penalty : float, default=1.0
         Price of one match, in nats.
+    max_rate : float, default=None
+        Largest share of documents that may violate the rule, a chance constraint; the price is then
+        learned during training and ``penalty`` is not used.
     name : str, default="pattern"
         What the rule is called in ``history_``.
 
@@ -190,14 +212,21 @@ class Pattern(Rule):
 
     _parameter_constraints: dict = {**Rule._parameter_constraints, "pattern": [str]}
 
-    def __init__(self, pattern, *, penalty=1.0, name="pattern"):
+    def __init__(self, pattern, *, penalty=1.0, max_rate=None, name="pattern"):
         self.pattern = pattern
         self.penalty = penalty
+        self.max_rate = max_rate
         self.name = name
 
     def violations(self, rollouts):
         """Return the matches (n_documents,) in each document."""
-        find = re.compile(self.pattern).finditer
+        try:
+            find = re.compile(self.pattern).finditer
+        except re.error as error:
+            raise ValueError(
+                f"Rule {self.name!r} has the pattern {self.pattern!r}, which is no regular "
+                f"expression: {error}."
+            ) from None
         return np.array([sum(1 for _ in find(text)) for text in rollouts.texts], dtype=np.float64)
 
 
@@ -211,15 +240,52 @@ class _CallableRule(Rule):
 
     def violations(self, rollouts):
         documents = rollouts.counts if rollouts.names is None else rollouts.texts
-        amounts = np.asarray(self.function(documents), dtype=np.float64)
-        valid = (amounts >= 0) & np.isfinite(amounts)
-        if amounts.shape != (len(rollouts),) or not valid.all():
-            raise ValueError(
-                f"Rule {self.name!r} should return one finite penalty >= 0 for each of "
-                f"{len(rollouts)} documents, got shape {amounts.shape}"
-                + (f" with {amounts[~valid][0]}." if not valid.all() else ".")
-            )
-        return amounts
+        return check_violations(self.function(documents), self.name, rollouts)
+
+
+def check_violations(amounts, name: str, rollouts: Rollouts) -> FloatArray:
+    """Return what a rule said of documents as violations (n_documents,), or say what is wrong.
+
+    Raises
+    ------
+    ValueError
+        If they are not one finite number >= 0 for each document.
+    """
+    return _check_amounts(amounts, f"Rule {name!r}", (len(rollouts),), "documents")
+
+
+def token_violations(
+    rule: Rule, name: str, names: np.ndarray | None, n_columns: int
+) -> FloatArray | None:
+    """Return the violations (V,) of each token, checked, or None where they do not add over tokens.
+
+    Raises
+    ------
+    ValueError
+        If they are not one finite number >= 0 for each token.
+    """
+    amounts = rule.token_violations(names, n_columns)
+    if amounts is None:
+        return None
+    return _check_amounts(amounts, f"Rule {name!r} (token_violations)", (n_columns,), "tokens")
+
+
+def _check_amounts(amounts, subject, shape, unit):
+    """Return violations as floats of a shape, finite and not negative."""
+    try:
+        amounts = np.asarray(amounts, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{subject} should return one number for each of {shape[0]} {unit}, got "
+            f"{type(amounts).__name__}: {error}."
+        ) from error
+    valid = (amounts >= 0) & np.isfinite(amounts)
+    if amounts.shape != shape or not valid.all():
+        raise ValueError(
+            f"{subject} should return one finite penalty >= 0 for each of {shape[0]} {unit}, got "
+            f"shape {amounts.shape}" + (f" with {amounts[~valid][0]}." if not valid.all() else ".")
+        )
+    return amounts
 
 
 def check_rules(rules, *, subject: str) -> list[tuple[str, Rule]]:
@@ -256,6 +322,11 @@ def check_rules(rules, *, subject: str) -> list[tuple[str, Rule]]:
                 )
             rule = _CallableRule(rule, name=getattr(rule, "__name__", type(rule).__name__))
         rule._validate_params()
+        if rule.hard and rule.max_rate is not None:
+            raise ValueError(
+                f"{subject} got rule {rule.name!r} with hard=True and max_rate={rule.max_rate}. A "
+                "hard rule is never violated; leave max_rate at None."
+            )
         checked.append((rule.name if name is None else name, rule))
     names = [name for name, _ in checked]
     if len(set(names)) < len(names):

@@ -1,13 +1,12 @@
 """Text to token counts: what a document is, and how it becomes a row of a document-term matrix."""
 
-import re
+import json
 import reprlib
-from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
+from functools import cached_property, partial
 from itertools import pairwise
-from numbers import Integral, Number
-from typing import Any
+from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,97 +15,14 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from sklearn_codex._fast_counts import FastCounts
+from sklearn_codex._texts import check_texts
+from sklearn_codex._tokenizers import BUILT_IN, DictCounts, build_splitter, call_tokenizer
+
 __all__ = ["TokenCounter", "check_texts"]
 
-_DIGITS = r"\d(?:_?\d)*"
-_NUMBER = (
-    r"0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+"
-    rf"|(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?[jJ]?"
-)
-_OPERATOR = r"\.\.\.|(?:\*\*|//|>>|<<)=?|->|[-+*/%&|^@:=!<>]="
-# Without lookaround a token matches in full wherever it stands, so splitting the joined tokens of
-# a text gives the same tokens again.
-_PATTERNS = {
-    "code": rf"[^\W\d]\w*|{_NUMBER}|{_OPERATOR}|\S",
-    "word": r"\w+|[^\w\s]",
-}
-
-
-def check_texts(X: Any, *, subject: str) -> list[str] | None:
-    """Tell documents given as text from documents given as counts.
-
-    This function alone decides what text is; counts are left to scikit-learn's own validation.
-
-    Parameters
-    ----------
-    X : sequence of str (n_documents,), or array-like or sparse (n_documents, n_features)
-        Text is a list, a tuple or another sequence, a 1-D array, or a Series (pandas, polars).
-    subject : str
-        Who asks; error messages start with it.
-
-    Returns
-    -------
-    texts : list of str or None
-        The documents, or None where X is to be validated as counts.
-
-    Raises
-    ------
-    TypeError
-        If X is a single string, an unordered or one-pass container or a table of strings, or if
-        one of its documents is not a str.
-    ValueError
-        If X has no document.
-    """
-    is_table = hasattr(X, "columns") and hasattr(X, "dtypes")
-    dtypes = X.dtypes if is_table else [getattr(X, "dtype", None)]
-    if sp.issparse(X) or all(getattr(dtype, "kind", "O") in "biufc" for dtype in dtypes):
-        return None
-    values = np.asarray(X, dtype=object)
-    expected = f"{subject} expected X to be a 1-D sequence of str or a 2-D matrix of counts"
-    if values.ndim == 0:
-        raise TypeError(
-            f"{expected}, got a {type(X).__name__}: {reprlib.repr(X)}. "
-            "Pass a list of the documents; [text] for one."
-        )
-    if values.ndim > 1:
-        for value in values.flat:
-            if isinstance(value, (str, bytes)):
-                raise TypeError(
-                    f"{expected}, got strings in {values.ndim}-D, such as {reprlib.repr(value)}. "
-                    "Pass one column of texts (X['text']), or join tokens by a space."
-                )
-        return None
-    texts = values.tolist()
-    if not texts:
-        raise ValueError(f"{subject} got 0 documents in X. Pass at least one document.")
-    if all(isinstance(text, Number) for text in texts):
-        return None
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(
-                f"{expected}, but X[{position}] is {reprlib.repr(text)}, of type "
-                f"{type(text).__name__}. Drop missing documents, decode bytes, join tokens by a "
-                "space: every document must be a str."
-            )
-    return texts
-
-
-def _count_tokens(documents: Iterable[Iterable[str]]) -> tuple[list[str], sp.csr_array]:
-    """Count the tokens of each document: the types as they first occur, counts (n, n_types)."""
-    type_index: defaultdict[str, int] = defaultdict()
-    type_index.default_factory = type_index.__len__
-    indices, indptr = array("q"), array("q", [0])
-    for tokens in documents:
-        indices.extend(map(type_index.__getitem__, tokens))
-        indptr.append(len(indices))
-    # Solvers that take 32-bit indices only refuse any other, however small the matrix.
-    index_dtype = sp.get_index_dtype(maxval=len(indices))
-    counts = sp.csr_array(
-        (np.ones(len(indices)), np.asarray(indices, index_dtype), np.asarray(indptr, index_dtype)),
-        shape=(len(indptr) - 1, len(type_index)),
-    )
-    counts.sum_duplicates()
-    return list(type_index), counts
+# Texts of fewer characters are counted faster by a dict.
+_MIN_FAST_SIZE = {"whitespace": 32_000, "word": 10_000, "code": 10_000}
 
 
 class TokenCounter(TransformerMixin, BaseEstimator):
@@ -196,7 +112,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "tokenizer": [StrOptions({"whitespace", *_PATTERNS}), callable],
+        "tokenizer": [StrOptions(set(BUILT_IN)), callable],
         "lowercase": ["boolean"],
         "min_count": [Interval(Integral, 1, None, closed="left")],
         "max_features": [Interval(Integral, 1, None, closed="left"), None],
@@ -267,25 +183,32 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         if texts is None:
             self._check_no_text_options()
             counts = self._check_counts(X, reset=True)
-            self.vocabulary_ = self.unk_index_ = self.eos_index_ = None
+            self._names = self.vocabulary_ = self.unk_index_ = self.eos_index_ = None
             return counts
-        types, counts = self._count_types(texts)
-        if not types:
+        counted = self._count_types(texts)
+        if not len(counted.types):
             raise ValueError(
                 f"{type(self).__name__} found no tokens in X: {len(texts)} documents, all empty "
                 f"or blank to tokenizer={self.tokenizer!r}. Pass at least one with a token."
             )
         if self.vocabulary is None:
-            names = self._learn_names(dict(zip(types, counts.sum(axis=0).tolist(), strict=True)))
+            kept = self._choose_types(counted)
+            names = [*self._special_tokens(), *counted.types[kept].tolist()]
         else:
-            names = self._check_vocabulary()
-        self.vocabulary_ = {name: column for column, name in enumerate(names)}
-        self.unk_index_ = self.vocabulary_.get(self.unk_token)
-        self.eos_index_ = self.vocabulary_.get(self.eos_token)
+            kept, names = None, self._check_vocabulary()
+        vars(self).pop("vocabulary_", None)
+        self._names = names
+        self.unk_index_ = None if self.unk_token is None else names.index(self.unk_token)
+        self.eos_index_ = None if self.eos_token is None else names.index(self.eos_token)
         self.n_features_in_ = len(names)
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        return self._assign_columns(types, counts)
+        return self._assign_columns(counted, kept)
+
+    @cached_property
+    def vocabulary_(self):
+        """Map tokens to columns; made when first asked for, as a large one takes its time."""
+        return {name: column for column, name in enumerate(self._names)}
 
     def _check_special_tokens(self):
         tokens = self._special_tokens()
@@ -321,44 +244,42 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         return {*self._special_tokens(), *map(self._fold, self._special_tokens())}
 
     def _build_splitter(self) -> Callable[[str], Iterable[str]]:
-        if self.tokenizer == "whitespace":
-            return str.split
         if isinstance(self.tokenizer, str):
-            literals = sorted(self._special_literals(), key=len, reverse=True)
-            # Without the lookahead "UNK" would cut the identifier "UNKNOWN" in two.
-            specials = [re.sub(r"(?<=\w)$", r"(?!\\w)", re.escape(literal)) for literal in literals]
-            return re.compile("|".join([*specials, _PATTERNS[self.tokenizer]])).findall
-        return self._call_tokenizer
+            return build_splitter(self.tokenizer, self._special_literals())
+        return partial(call_tokenizer, self.tokenizer, subject=type(self).__name__)
 
-    def _call_tokenizer(self, text: str) -> list[str]:
-        tokens = self.tokenizer(text)
-        valid = isinstance(tokens, Iterable) and not isinstance(tokens, (str, bytes))
-        tokens = list(tokens) if valid else tokens
-        if not valid or not all(isinstance(token, str) for token in tokens):
-            raise TypeError(
-                f"The tokenizer of {type(self).__name__} must return an iterable of str, such as "
-                f"a list, got {reprlib.repr(tokens)} for the text {reprlib.repr(text)}."
-            )
-        return tokens
+    def _count_types(self, texts: list[str]) -> FastCounts | DictCounts:
+        split, lowercase = self._build_splitter(), self.lowercase
+        rule, literals = self.tokenizer, self._special_literals()
+        if isinstance(rule, str) and sum(map(len, texts)) >= _MIN_FAST_SIZE[rule]:
+            return FastCounts(texts, rule, split, literals=literals, lowercase=lowercase)
+        return DictCounts(texts, split, lowercase=lowercase)
 
-    def _count_types(self, texts: Iterable[str]) -> tuple[list[str], sp.csr_array]:
-        split = self._build_splitter()
-        if self.lowercase:
-            return _count_tokens(split(text.lower()) for text in texts)
-        return _count_tokens(map(split, texts))
-
-    def _learn_names(self, totals: dict[str, float]) -> list[str]:
-        """Names of the columns, from the corpus-wide count of each token."""
-        literals = self._special_literals()
-        kept = [t for t, n in totals.items() if n >= self.min_count and t not in literals]
+    def _choose_types(self, counted) -> np.ndarray:
+        """Choose the types that get a column of their own, by ascending index."""
+        is_kept = counted.totals >= self.min_count
+        is_kept[self._find_literals(counted.types)] = False
+        kept = np.flatnonzero(is_kept)
         if self.max_features is not None:
-            kept = sorted(kept, key=lambda t: (-totals[t], t))[: self.max_features]
-        if not kept and self.unk_token is None:
+            most_frequent = np.argsort(-counted.totals[kept], kind="stable")
+            kept = np.sort(kept[most_frequent[: self.max_features]])
+        if not len(kept) and self.unk_token is None:
             raise ValueError(
-                f"{type(self).__name__} has no tokens left: of {len(totals)} distinct tokens none "
-                f"is counted min_count={self.min_count} times. Lower min_count, or set unk_token."
+                f"{type(self).__name__} has no tokens left: of {len(counted.types)} distinct "
+                f"tokens none is counted min_count={self.min_count} times. Lower min_count, or "
+                "set unk_token."
             )
-        return [*self._special_tokens(), *sorted(kept)]
+        return kept
+
+    def _find_literals(self, types: np.ndarray) -> list[int]:
+        """Find the special tokens among sorted types."""
+        literals = self._special_literals()
+        found = [int(np.searchsorted(types, literal)) for literal in literals]
+        return [
+            index
+            for index, literal in zip(found, literals, strict=True)
+            if index < len(types) and types[index] == literal
+        ]
 
     def _check_vocabulary(self) -> list[str]:
         """Names of the columns, from the fixed vocabulary."""
@@ -391,34 +312,25 @@ class TokenCounter(TransformerMixin, BaseEstimator):
             raise ValueError(f"{name} must hold each token once, got {token!r} {n_times} times.")
         return list(dict.fromkeys([*map(str, tokens), *self._special_tokens()]))
 
-    def _assign_columns(self, types: list[str], counts: sp.csr_array) -> sp.csr_array:
-        """Bring counts by type (n, n_types) to the columns of the vocabulary (n, V)."""
+    def _assign_columns(self, counted, kept=None) -> sp.csr_array:
+        """Bring counts by type to the columns (n, V), a learned vocabulary being the types kept."""
         rest = -1 if self.unk_index_ is None else self.unk_index_
-        literals = self._special_literals()
-        columns = [rest if t in literals else self.vocabulary_.get(t, rest) for t in types]
-        index = np.array(columns, dtype=counts.indices.dtype)  # (n_types,)
-        kept = np.flatnonzero(index >= 0).astype(index.dtype)
-        shape = (len(types), len(self.vocabulary_))
-        selector = sp.csr_array((np.ones(len(kept)), (kept, index[kept])), shape=shape)
-        moved = sp.csr_array(counts @ selector)  # (n, V)
-        moved.sort_indices()
-        if self.eos_index_ is None:
-            return moved
-        n = moved.shape[0]
-        rows = np.arange(n + 1, dtype=index.dtype)
-        ends = sp.csr_array(
-            (np.ones(n), np.full(n, self.eos_index_, index.dtype), rows), shape=moved.shape
-        )
-        return moved + ends
+        if kept is None:
+            columns = np.array([self.vocabulary_.get(name, rest) for name in counted.types], int)
+            columns[self._find_literals(counted.types)] = rest
+        else:
+            columns = np.full(len(counted.types), rest)
+            columns[kept] = np.arange(len(self._names) - len(kept), len(self._names))
+        return counted.assign(columns, len(self._names), end_column=self.eos_index_)
 
     def _check_counts(self, X, *, reset: bool) -> sp.csr_array:
         """Validate a count matrix; the result is canonical and may share the memory of X."""
         checks = {"accept_sparse": "csr", "dtype": np.float64, "ensure_non_negative": True}
-        if reset or self.vocabulary_ is None:
+        if reset or self._names is None:
             X = validate_data(self, X, reset=reset, **checks)
         else:
             # Told the names of the columns at fit, scikit-learn would miss them in plain matrices.
-            given, names = list(getattr(X, "columns", ())), list(self.vocabulary_)
+            given, names = list(getattr(X, "columns", ())), self._names
             X = check_array(X, input_name="X", estimator=self, **checks)
             validate_data(self, X, reset=False, skip_check_array=True)
             if given != names and any(isinstance(name, str) for name in given):
@@ -453,13 +365,13 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         texts = check_texts(X, subject=type(self).__name__)
         if texts is None:
             return self._check_counts(X, reset=False)
-        if self.vocabulary_ is None:
+        if self._names is None:
             raise ValueError(
                 f"{type(self).__name__} was fitted on counts and has no vocabulary, got text: "
                 f"{reprlib.repr(texts[0])}. Fit it on text, or pass counts of "
                 f"{self.n_features_in_} columns."
             )
-        return self._assign_columns(*self._count_types(texts))
+        return self._assign_columns(self._count_types(texts))
 
     def inverse_transform(self, X) -> list[list[str]] | sp.csr_array:
         """Turn counts back into tokens, whose order in the text is lost.
@@ -478,7 +390,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         counts = self._check_counts(X, reset=False)
-        if self.vocabulary_ is None:
+        if self._names is None:
             return counts
         names = self.get_feature_names_out()
         broken = np.flatnonzero(counts.data != np.floor(counts.data))
@@ -532,9 +444,22 @@ class TokenCounter(TransformerMixin, BaseEstimator):
             The tokens; if fitted on counts, the names of the DataFrame's columns or `x0`, `x1`...
         """
         check_is_fitted(self)
-        if self.vocabulary_ is None:
+        if self._names is None:
             return _check_feature_names_in(self, input_features)
-        return np.array(list(self.vocabulary_), dtype=object)
+        return np.array(self._names, dtype=object)
+
+    def __getstate__(self):
+        # One string instead of a list and a dict of all tokens: model files stay small.
+        state = dict(super().__getstate__())
+        if state.get("_names") is not None:
+            state.pop("vocabulary_", None)
+            state["_names"] = json.dumps(state["_names"])
+        return state
+
+    def __setstate__(self, state):
+        if isinstance(state.get("_names"), str):
+            state = {**state, "_names": json.loads(state["_names"])}
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

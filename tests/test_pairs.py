@@ -153,7 +153,7 @@ def test_unique_responses_are_counted_once():
 
 @pytest.mark.parametrize("dense", [False, True])
 def test_operator_on_unique_responses_is_the_difference_matrix(dense, monkeypatch):
-    monkeypatch.setattr("sklearn_codex._pairs.CHUNK_PAIRS", 7)
+    monkeypatch.setattr("sklearn_codex._designs.CHUNK_PAIRS", 7)
     rng = np.random.RandomState(0)
     features = rng.poisson(0.5, size=(20, 30)).astype(float)
     a, b = rng.randint(20, size=(2, 50))

@@ -187,7 +187,7 @@ def test_objective_is_its_formula(fitted):
     policy = fitted["policy"]
     completions = [record["completion"] for record in RECORDS[1::3]]
     parts = fitted.objective(RECORDS)
-    assert_allclose(parts.sft_loss, -policy.score(completions), rtol=1e-12)
+    assert_allclose(parts.sft_loss, np.log(policy.perplexity(completions)), rtol=1e-12)
     assert_allclose(parts.rlhf_loss, -policy.expected_reward_, rtol=1e-9)
     assert_allclose(parts.omega, policy.kl_ + policy.penalty_, rtol=1e-9)
     assert (parts.alpha, parts.beta, parts.gamma) == (0.0, 1.0, 2.0)
@@ -221,7 +221,7 @@ def test_objective_of_corpus_where_there_are_no_demonstrations(fitted):
     corpus, pairs = RECORDS[::3], RECORDS[2::3]
     texts = [record["text"] for record in corpus]
     parts = fitted.objective(corpus + pairs)
-    assert_allclose(parts.sft_loss, -fitted["policy"].score(texts), rtol=1e-12)
+    assert_allclose(parts.sft_loss, np.log(fitted["policy"].perplexity(texts)), rtol=1e-12)
     with pytest.raises(ValueError, match=r"needs demonstration or corpus .* 0 corpus, 0 demonst"):
         fitted.objective(pairs)
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_codex._categorical import kl_divergence
-from sklearn_codex._policy_updates import AdamUpdate, NaturalUpdate
+from sklearn_codex._policy_updates import AdamUpdate, DualUpdate, LogitUpdate
+from sklearn_codex.exact import EosObjective
 
 SEEDS = st.integers(0, 2**32 - 1)
 proved = settings(deadline=None, max_examples=40, derandomize=True)
@@ -21,7 +22,7 @@ def natural(objective, **changed):
         "n_minibatches": 1,
         "target_kl": None,
     }
-    return NaturalUpdate(objective, **(given | changed))
+    return DualUpdate(objective, **(given | changed))
 
 
 def expected_gradient(objective, log_prob, batch_size=100.0):
@@ -40,7 +41,8 @@ def test_one_full_step_without_noise_is_the_optimum(demonstrations, zeros, seed)
     )
     # Nothing is expected to occur outside the reference, so a little damping is needed there.
     update = natural(objective, damping=1e-9)
-    update.step(expected_gradient(objective, update.policy()), update.policy())
+    update.begin_batch(update.policy())
+    update.step(expected_gradient(objective, update.policy()))
     assert total_variation(update.policy(), objective.optimum()) < 1e-6
 
 
@@ -59,7 +61,8 @@ def test_does_not_move_at_the_optimum():
     update.learned_reward = objective.token_reward.copy()
     best = update.policy()
     assert_allclose(best, objective.optimum(), rtol=1e-10)
-    update.step(expected_gradient(objective, best), best)
+    update.begin_batch(best)
+    update.step(expected_gradient(objective, best))
     assert total_variation(update.policy(), best) < 1e-12
 
 
@@ -70,7 +73,8 @@ def test_is_the_natural_gradient_of_the_logits():
     old = update.policy()
     gradient = rng.standard_normal(len(old))
     gradient -= gradient.mean()
-    update.step(1e-6 * gradient, old)
+    update.begin_batch(old)
+    update.step(1e-6 * gradient)
     fisher = np.diag(np.exp(old)) - np.outer(np.exp(old), np.exp(old))
     occurrences = 100.0 * objective.length
     assert_allclose(
@@ -84,7 +88,8 @@ def test_damping_holds_rare_tokens_and_epochs_share_the_step():
 
     def moved(**changed):
         update = natural(objective, **changed)
-        update.step(gradient, objective.reference_log_prob)
+        update.begin_batch(objective.reference_log_prob)
+        update.step(gradient)
         return update.learned_reward
 
     expected = 100.0 * objective.length * np.exp(objective.reference_log_prob)
@@ -101,8 +106,9 @@ def test_trust_region_holds_the_exact_kl_of_a_batch(demonstrations, seed):
     objective = random_objective(seed, demonstrations=demonstrations, reward_coef=100.0)
     update = natural(objective, target_kl=1e-4, n_epochs=2, n_minibatches=3)
     old = update.policy()
+    update.begin_batch(old)
     for _ in range(6):
-        update.step(expected_gradient(objective, old) / 3, old)
+        update.step(expected_gradient(objective, old) / 3)
     moved = objective.length * kl_divergence(old, update.policy())
     assert moved <= 1.1e-4
 
@@ -111,13 +117,15 @@ def test_adam_is_its_definition():
     objective = random_objective(1)
     rng = np.random.default_rng(0)
     gradients = rng.standard_normal((5, len(objective.token_reward)))
-    update = AdamUpdate(objective, batch_size=10, learning_rate=0.1, n_steps=5)
+    update = AdamUpdate(objective, batch_size=10, learning_rate=0.1, n_batches=3)
     assert_allclose(update.policy(), objective.reference_log_prob, atol=1e-14)
     logits = objective.reference_log_prob.copy()
     per_token = gradients / (10 * objective.length)
     for t in range(1, 6):
-        update.step(gradients[t - 1], objective.reference_log_prob)
-        rate = 0.1 * (6 - t) / 5
+        if t % 2:
+            update.begin_batch(update.policy())
+        update.step(gradients[t - 1])
+        rate = 0.1 * [1, 1, 2 / 3, 2 / 3, 1 / 3][t - 1]
         assert_allclose(update.learning_rate, rate)
         ages = np.arange(t)[::-1, np.newaxis]
         mean = (0.9**ages * per_token[:t]).sum(axis=0) / (0.9**ages).sum()
@@ -125,16 +133,107 @@ def test_adam_is_its_definition():
         logits = logits + rate * mean / (np.sqrt(square) + 1e-5)
     assert_allclose(update.policy(), logits - np.log(np.exp(logits).sum()))
     after = update.policy()
-    update.step(gradients[0], objective.reference_log_prob)
+    update.begin_batch(update.policy())
+    update.step(gradients[0])
     assert update.learning_rate == 0
     assert_array_equal(update.policy(), after)
 
 
 def test_adam_never_gives_probability_to_what_the_reference_cannot_produce():
     objective = random_objective(1, zeros=True)
-    update = AdamUpdate(objective, batch_size=10, learning_rate=0.1, n_steps=5)
+    update = AdamUpdate(objective, batch_size=10, learning_rate=0.1, n_batches=5)
     inside = np.isfinite(objective.reference_log_prob)
+    update.begin_batch(update.policy())
     gradient = np.where(inside, 1.0, 0.0) * random_policy(len(inside), np.random.default_rng(0))
-    update.step(gradient, objective.reference_log_prob)
+    update.step(gradient)
     assert_array_equal(np.isfinite(update.policy()), inside)
     assert_allclose(np.exp(update.policy()).sum(), 1.0)
+
+
+def test_damping_in_proportion_to_the_length_of_documents():
+    objective = random_objective(2, length=6)
+    gradient = expected_gradient(objective, objective.reference_log_prob)
+
+    def moved(**changed):
+        update = natural(objective, **changed)
+        update.begin_batch(objective.reference_log_prob)
+        update.step(gradient)
+        return update.learned_reward
+
+    assert_allclose(moved(damping=1.0, damping_per_token=0.5), moved(damping=4.0))
+
+
+def eos_objective(seed, **settings):
+    rng = np.random.default_rng(seed)
+    return EosObjective(random_policy(6, rng), rng.normal(size=6) - 1.0, eos=2, **settings)
+
+
+def test_a_step_of_the_logits_is_that_of_the_dual_where_length_is_fixed():
+    objective = random_objective(4, penalised=True)
+    settings = {
+        "batch_size": 100.0,
+        "learning_rate": 0.5,
+        "damping": 3.0,
+        "n_epochs": 2,
+        "n_minibatches": 1,
+        "target_kl": 0.3,
+    }
+    updates = [DualUpdate(objective, **settings), LogitUpdate(objective, **settings)]
+    gradients = np.random.default_rng(0).standard_normal((4, len(objective.token_reward)))
+    for gradient in 30 * gradients:
+        for update in updates:
+            update.begin_batch(update.policy())
+            update.step(gradient)
+    assert_allclose(updates[0].policy(), updates[1].policy(), atol=1e-10)
+
+
+def test_logits_start_at_the_reference_with_its_penalties():
+    objective = eos_objective(0, penalty=np.array([0.0, 3.0, 0, 0, 1.0, 0]))
+    settings = {"batch_size": 1, "learning_rate": 1, "damping": 1, "n_epochs": 1}
+    start = LogitUpdate(objective, n_minibatches=1, target_kl=None, **settings).policy()
+    tilted = np.exp(objective.reference_log_prob - objective.penalty)
+    assert_allclose(np.exp(start), tilted / tilted.sum())
+
+
+@given(seed=SEEDS)
+@proved
+def test_trust_region_of_documents_that_end_by_themselves(seed):
+    objective = eos_objective(seed)
+    update = LogitUpdate(
+        objective,
+        batch_size=50,
+        learning_rate=1.0,
+        damping=1.0,
+        n_epochs=1,
+        n_minibatches=1,
+        target_kl=1e-4,
+    )
+    old = update.policy()
+    update.begin_batch(old)
+    update.step(1e4 * np.random.default_rng(seed).standard_normal(6))
+    moved = objective.expected_length(old) * kl_divergence(old, update.policy())
+    assert_allclose(moved, 1e-4, rtol=0.05)
+
+
+def test_a_state_brings_an_update_back():
+    rng = np.random.default_rng(0)
+    objective = random_objective(1)
+    settings = {"batch_size": 10, "learning_rate": 0.1}
+
+    def adam():
+        return AdamUpdate(objective, n_batches=None, **settings)
+
+    for make in (adam, lambda: natural(objective, damping=1.0)):
+        update, restored = make(), make()
+        gradients = rng.standard_normal((4, len(objective.token_reward)))
+        for gradient in gradients[:2]:
+            update.begin_batch(update.policy())
+            update.step(gradient)
+        restored.restore(update.state())
+        for gradient in gradients[2:]:
+            for one in (update, restored):
+                one.begin_batch(one.policy())
+                one.step(gradient)
+        assert_array_equal(update.policy(), restored.policy())
+    with pytest.raises(ValueError, match=r"same kind of optimizer.*for DualUpdate"):
+        natural(objective).restore(adam().state())

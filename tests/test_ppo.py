@@ -8,10 +8,10 @@ from scipy.special import log_softmax
 
 from sklearn_codex._categorical import TokenSampler, kl_divergence
 from sklearn_codex._ppo import (
+    Clipping,
     TokenAdvantages,
     approximate_kl,
     center,
-    clip_bounds,
     clipped_surrogate,
     probability_ratio,
     trust_region_scale,
@@ -37,24 +37,80 @@ class Batch:
         self.advantages = rng.standard_normal(n_tokens) * rng.integers(0, 2, n_tokens)
         self.statistics = TokenAdvantages.collect(self.tokens, self.advantages, self.n_columns)
 
-    def surrogate(self, log_prob, clip_range):
+    def surrogate(self, log_prob, clip_range, dual_clip=None):
         """The clipped surrogate of PPO, token by token."""
         ratio = np.exp(log_prob - self.old)[self.tokens]
-        return clipped_surrogate(ratio, self.advantages, clip_range).sum()
+        return clipped_surrogate(ratio, self.advantages, Clipping(clip_range, dual_clip)).sum()
 
 
 def test_clipped_surrogate_by_hand():
     ratio = np.array([1.5, 1.5, 0.5, 0.5, 1.1, 0.9])
     advantage = np.array([1.0, -1.0, 1.0, -1.0, 2.0, -2.0])
     expected = [1.2, -1.5, 0.5, -0.8, 2.2, -1.8]
-    assert_allclose(clipped_surrogate(ratio, advantage, 0.2), expected)
+    assert_allclose(clipped_surrogate(ratio, advantage, Clipping(0.2)), expected)
     expected = [1.3, -1.5, 0.5, -0.9, 2.2, -1.8]
-    assert_allclose(clipped_surrogate(ratio, advantage, (0.1, 0.3)), expected)
+    assert_allclose(clipped_surrogate(ratio, advantage, Clipping((0.1, 0.3))), expected)
+
+
+def test_dual_clip_by_hand():
+    ratio = np.array([5.0, 5.0, 2.9, 0.5, 0.5])
+    advantage = np.array([-1.0, 1.0, -2.0, -1.0, 1.0])
+    # Only ratios beyond 3 of negative advantages are held, at 3; the rest is as without.
+    expected = [-3.0, 1.2, -5.8, -0.8, 0.5]
+    assert_allclose(clipped_surrogate(ratio, advantage, Clipping(0.2, 3.0)), expected)
+    assert_allclose(clipped_surrogate(ratio, advantage, Clipping(0.2))[1:], expected[1:])
+    statistics = TokenAdvantages.collect(np.arange(5), advantage, 5)
+    assert_allclose(statistics.surrogate(ratio, Clipping(0.2, 3.0)), sum(expected))
+    gradient = statistics.surrogate_gradient(ratio, np.zeros(5), Clipping(0.2, 3.0))
+    assert_allclose(gradient, [0, 0, -2 * 2.9, 0, 0.5])
+    # Held: the first, the second (above 1.2) and the fourth (below 0.8).
+    assert statistics.clip_fraction(ratio, Clipping(0.2, 3.0)) == 3 / 5
+
+
+@given(seed=SEEDS, clip_range=CLIP_RANGES, dual_clip=st.floats(2.6, 6.0))
+@proved
+def test_dual_clip_gradient_by_finite_differences(seed, clip_range, dual_clip):
+    batch, clipping = Batch(seed, distance=1.2), Clipping(clip_range, dual_clip)
+    ratio = probability_ratio(batch.new, batch.old)
+    kinks = np.array([clipping.low, clipping.high, clipping.ceiling])
+    assume(np.abs(ratio - kinks[:, np.newaxis]).min() > 1e-3)
+    assert_allclose(
+        batch.statistics.surrogate(ratio, clipping),
+        batch.surrogate(batch.new, clip_range, dual_clip),
+        rtol=1e-10,
+        atol=1e-10,
+    )
+    differences = [
+        (
+            batch.surrogate(log_softmax(batch.logits + h), clip_range, dual_clip)
+            - batch.surrogate(log_softmax(batch.logits - h), clip_range, dual_clip)
+        )
+        / 2e-5
+        for h in 1e-5 * np.eye(batch.n_columns)
+    ]
+    gradient = batch.statistics.surrogate_gradient(ratio, np.exp(batch.new), clipping)
+    assert_allclose(gradient, differences, rtol=1e-5, atol=1e-5)
+
+
+@given(seed=SEEDS)
+@proved
+def test_without_clipping_it_is_the_importance_weighted_advantage(seed):
+    batch = Batch(seed, distance=1.5)
+    ratio = probability_ratio(batch.new, batch.old)
+    drawn = ratio[batch.tokens]
+    assert_allclose(batch.statistics.surrogate(ratio, None), drawn @ batch.advantages, atol=1e-9)
+    assert batch.statistics.clip_fraction(ratio, None) == 0
+    scores = np.eye(batch.n_columns)[batch.tokens] - np.exp(batch.new)
+    assert_allclose(
+        batch.statistics.surrogate_gradient(ratio, np.exp(batch.new), None),
+        (drawn * batch.advantages) @ scores,
+        atol=1e-9,
+    )
 
 
 def test_clip_bounds_of_one_number_and_of_a_pair():
-    assert clip_bounds(0.2) == (0.8, 1.2)
-    assert clip_bounds((0.1, 0.3)) == (0.9, 1.3)
+    assert (Clipping(0.2).low, Clipping(0.2).high) == (0.8, 1.2)
+    assert (Clipping((0.1, 0.3)).low, Clipping((0.1, 0.3)).high) == (0.9, 1.3)
 
 
 @given(seed=SEEDS, clip_range=CLIP_RANGES)
@@ -63,15 +119,15 @@ def test_surrogate_of_the_statistics_is_that_of_the_tokens(seed, clip_range):
     batch = Batch(seed)
     ratio = probability_ratio(batch.new, batch.old)
     assert_allclose(
-        batch.statistics.surrogate(ratio, clip_range),
+        batch.statistics.surrogate(ratio, Clipping(clip_range)),
         batch.surrogate(batch.new, clip_range),
         rtol=1e-10,
         atol=1e-10,
     )
-    low, high = clip_bounds(clip_range)
+    low, high = Clipping(clip_range).low, Clipping(clip_range).high
     drawn, advantages = ratio[batch.tokens], batch.advantages
     clipped = np.where(advantages > 0, drawn > high, (advantages < 0) & (drawn < low))
-    assert_allclose(batch.statistics.clip_fraction(ratio, clip_range), clipped.mean())
+    assert_allclose(batch.statistics.clip_fraction(ratio, Clipping(clip_range)), clipped.mean())
 
 
 @given(seed=SEEDS, clip_range=CLIP_RANGES)
@@ -79,7 +135,7 @@ def test_surrogate_of_the_statistics_is_that_of_the_tokens(seed, clip_range):
 def test_surrogate_gradient_by_finite_differences(seed, clip_range):
     batch = Batch(seed, distance=0.6)
     ratio = probability_ratio(batch.new, batch.old)
-    kinks = np.array(clip_bounds(clip_range))
+    kinks = np.array([Clipping(clip_range).low, Clipping(clip_range).high])
     assume(np.abs(ratio - kinks[:, np.newaxis]).min() > 1e-3)
     differences = [
         (
@@ -89,7 +145,7 @@ def test_surrogate_gradient_by_finite_differences(seed, clip_range):
         / 2e-5
         for h in 1e-5 * np.eye(batch.n_columns)
     ]
-    gradient = batch.statistics.surrogate_gradient(ratio, np.exp(batch.new), clip_range)
+    gradient = batch.statistics.surrogate_gradient(ratio, np.exp(batch.new), Clipping(clip_range))
     assert_allclose(gradient, differences, rtol=1e-5, atol=1e-6)
     assert_allclose(gradient.sum(), 0.0, atol=1e-9)
 
@@ -100,10 +156,10 @@ def test_before_any_step_it_is_the_plain_policy_gradient(seed):
     batch = Batch(seed)
     ratio = probability_ratio(batch.old, batch.old)
     assert_array_equal(ratio, 1.0)
-    assert batch.statistics.clip_fraction(ratio, 0.2) == 0
+    assert batch.statistics.clip_fraction(ratio, Clipping(0.2)) == 0
     score_functions = np.eye(batch.n_columns)[batch.tokens] - np.exp(batch.old)
     assert_allclose(
-        batch.statistics.surrogate_gradient(ratio, np.exp(batch.old), 0.2),
+        batch.statistics.surrogate_gradient(ratio, np.exp(batch.old), Clipping(0.2)),
         batch.advantages @ score_functions,
         rtol=1e-10,
         atol=1e-10,
@@ -116,7 +172,7 @@ def test_a_wide_clip_range_never_clips():
     assert_allclose(
         batch.surrogate(batch.new, (0.999999, 1e9)), ratio[batch.tokens] @ batch.advantages
     )
-    assert batch.statistics.clip_fraction(ratio, (0.999999, 1e9)) == 0
+    assert batch.statistics.clip_fraction(ratio, Clipping((0.999999, 1e9))) == 0
 
 
 def test_ratio_of_tokens_that_cannot_occur_is_one():
@@ -128,9 +184,12 @@ def test_ratio_of_tokens_that_cannot_occur_is_one():
 def test_center_and_whiten():
     values = np.random.default_rng(0).gamma(2.0, size=1000)
     assert_allclose(center(values), values - values.mean())
-    assert_allclose([whiten(values).mean(), whiten(values).std()], [0, 1], atol=1e-7)
-    assert_allclose(whiten(7.0 * values + 3.0), whiten(values), atol=1e-7)
-    assert_array_equal(whiten(np.full(4, 2.5)), 0.0)
+    assert_allclose([whiten(values).mean(), whiten(values).std()], [0, 1], atol=1e-12)
+    assert_allclose(whiten(7.0 * values + 3.0), whiten(values), atol=1e-12)
+    assert_allclose(whiten(1e-12 * values), whiten(values), atol=1e-12)
+    # Rounding is not blown up to advantages of size one.
+    assert_array_equal(whiten(np.full(7, 1e6 / 3) + 1e-10 * (np.arange(7) % 2)), 0.0)
+    assert_array_equal(whiten(np.zeros(4)), 0.0)
 
 
 def test_approximate_kl_estimates_the_kl():

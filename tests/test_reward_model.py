@@ -19,8 +19,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_codex._pairs import balance_positions
+from sklearn_codex._online import StreamLoss
+from sklearn_codex._pairs import DifferenceDesign, balance_positions
 from sklearn_codex._reward_model import PreferenceRewardModel
+from sklearn_codex.exceptions import LeakageWarning
+from sklearn_codex.labels import expand_soft_labels
+from sklearn_codex.metrics import preference_accuracy
 from sklearn_codex.text import TokenCounter
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -177,6 +181,178 @@ def test_ties_as_half_weighted_pairs_of_both_classes_pull_the_margin_to_zero():
     assert reward[0] > reward[2]
 
 
+def make_soft_labels(n_pairs=300, n_features=8, seed=0):
+    X, _ = make_differences(n_pairs, n_features, seed)
+    y = expit(X @ np.linspace(-1, 1, n_features) + np.random.RandomState(1).randn(n_pairs))
+    y[:40], y[40:60] = 0.5, 1.0
+    return X, y
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_soft_labels_equal_weighted_rows_of_two_classes(weighted):
+    X, y = make_soft_labels()
+    weight = np.random.RandomState(2).exponential(size=len(y)) if weighted else None
+    rows = expand_soft_labels(X, y, sample_weight=weight)
+    expected = logistic_regression().fit(rows.X, rows.y, sample_weight=rows.sample_weight)
+    model = PreferenceRewardModel().fit(X, y, sample_weight=weight)
+    assert_same_weights(model.coef_, expected.coef_)
+    assert_array_equal(model.classes_, [0, 1])
+    on_rows = PreferenceRewardModel().fit(rows.X, rows.y, rows.sample_weight)
+    assert_same_weights(model.coef_, on_rows.coef_, rtol=1e-8)
+    assert model.loss_ == pytest.approx(on_rows.loss_)
+    assert model.score(X, y, weight) == pytest.approx(
+        on_rows.score(rows.X, rows.y, rows.sample_weight)
+    )
+
+
+def test_soft_labels_of_text_and_of_one_side():
+    pairs, y = make_text_pairs()
+    soft = np.where(y == 1, 0.9, 0.2)
+    model = PreferenceRewardModel().fit(pairs, soft)
+    differences = count_differences(pairs, model.vectorizer_)
+    assert_same_weights(model.coef_, PreferenceRewardModel().fit(differences, soft).coef_, 1e-8)
+    # A symmetric model learns from pairs of which all first ones are preferred.
+    X, _ = make_differences()
+    chosen = PreferenceRewardModel().fit(np.abs(X), np.linspace(0.9, 1.0, len(X)))
+    assert (chosen.coef_ > 0).all()
+    tied = PreferenceRewardModel().fit(X, np.full(len(X), 0.5))
+    assert_array_equal(tied.coef_, 0)
+
+
+def test_numbers_0_and_1_are_classes_and_probabilities_alike():
+    X, y = make_differences()
+    expected = PreferenceRewardModel().fit(X, y)
+    model = PreferenceRewardModel().fit(X, y.astype(float))
+    assert_array_equal(model.coef_, expected.coef_)
+    almost = PreferenceRewardModel().fit(X, np.where(y == 1, 1 - 1e-12, 0.0))
+    assert_same_weights(almost.coef_, expected.coef_, rtol=1e-9)
+
+
+def test_score_gives_half_a_point_for_ties():
+    X, y = make_differences()
+    model = PreferenceRewardModel().fit(X, y)
+    margin = model.decision_function(X)
+    assert model.score(X, y) == np.mean(model.predict(X) == y)
+    labels = np.where(np.arange(len(y)) % 3 == 0, 0.5, y)
+    assert model.score(X, labels) == pytest.approx(preference_accuracy(labels, margin))
+    assert model.score(X[:2], [0.5, 0.5]) == 0.5
+    assert model.score(np.zeros((4, 8)), [0, 1, 1, 1]) == 0.5
+    assert model.score(X[margin > 0], np.full((margin > 0).sum(), 0.8)) == pytest.approx(0.8)
+    named = PreferenceRewardModel().fit(X, np.where(y == 1, "b", "a"))
+    assert named.score(X, np.where(y == 1, "b", "a")) == model.score(X, y)
+    assert named.score(X, np.full(len(y), "c")) == 0
+    assert named.score(X, y, sample_weight=None) == 0
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.score(X, y[:-1])
+
+
+@pytest.mark.parametrize("n_features", [8, 200])
+@pytest.mark.parametrize("bias", [False, True])
+def test_one_batch_of_a_stream_is_a_fit(n_features, bias):
+    X, y = make_differences(n_features=n_features)
+    options = {"position_bias": bias, "control_length": bias}
+    fitted = PreferenceRewardModel(**options).fit(X, y)
+    streamed = PreferenceRewardModel(**options).partial_fit(X, y)
+    assert_same_weights(streamed.coef_, fitted.coef_, rtol=1e-8)
+    assert_allclose(streamed.position_bias_, fitted.position_bias_, atol=1e-8)
+    more, labels = make_differences(50, n_features, seed=1)
+    fitted.partial_fit(more, labels)
+    streamed.partial_fit(more, labels)
+    assert_same_weights(streamed.coef_, fitted.coef_, rtol=1e-7)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_loss_of_a_stream_has_its_derivatives(dense):
+    rng = np.random.RandomState(0)
+    X, y = make_soft_labels(40, 5)
+    root = rng.randn(5, 5)
+    precision = root @ root.T + np.eye(5) if dense else rng.rand(5) + 0.5
+    mean, w, d = rng.randn(3, 5)
+    loss = StreamLoss(DifferenceDesign(X), y, rng.rand(40), C=0.7, mean=mean, precision=precision)
+    Q = precision if dense else np.diag(precision)
+    prior = 0.5 * (w - mean) @ Q @ (w - mean)
+    margins = loss.margins(w)
+    losses = np.logaddexp(0, -margins) * y + np.logaddexp(0, margins) * (1 - y)
+    assert loss.value(w, margins) == pytest.approx(loss.pair_weight @ losses + prior)
+
+    def value(weights):
+        return loss.value(weights, loss.margins(weights))
+
+    def gradient(weights):
+        return loss.gradient(weights, loss.margins(weights))
+
+    step = 1e-5
+    numeric = [(value(w + step * e) - value(w - step * e)) / (2 * step) for e in np.eye(5)]
+    assert_allclose(gradient(w), numeric, rtol=1e-6, atol=1e-6)
+    curvature = loss.curvature(margins)
+    numeric = (gradient(w + step * d) - gradient(w - step * d)) / (2 * step)
+    assert_allclose(loss.hessian_product(curvature, d)[0], numeric, rtol=1e-6)
+    hessian = [loss.hessian_product(curvature, e)[0] for e in np.eye(5)]
+    assert_allclose(loss.hessian_diagonal(curvature), np.diag(hessian))
+
+
+def test_a_stream_comes_close_to_a_fit_on_all_of_it():
+    rng = np.random.RandomState(0)
+    mixing = rng.randn(8, 8)  # correlated features
+    X, y = make_differences(8_000)
+    X = X @ mixing
+    whole = PreferenceRewardModel().fit(X, y)
+    proba = whole.predict_proba(X)[:, 1]
+    hessian = (X.T * (proba * (1 - proba))) @ X
+
+    def distance(n_batches, order=1):
+        model = PreferenceRewardModel()
+        for rows in np.array_split(np.arange(len(y)), n_batches)[::order]:
+            model.partial_fit(X[rows], y[rows], classes=[0, 1])
+        away = (model.coef_ - whole.coef_)[0]
+        return np.sqrt(away @ hessian @ away)  # in standard errors of all weights together
+
+    assert distance(8) < 0.5  # the sampling error is sqrt(8) = 2.8
+    assert distance(2) < distance(8) < distance(80) < 2.8
+    assert distance(8, order=-1) < 0.5
+
+
+def test_a_stream_of_many_weights_goes_to_those_of_its_source():
+    truth = np.linspace(-1, 1, 150)
+    rng = np.random.RandomState(0)
+    model, errors = PreferenceRewardModel(), []
+    for _ in range(3):
+        for _ in range(8):
+            X = rng.randn(500, 150) / 5
+            y = (rng.rand(500) < expit(X @ truth)).astype(int)
+            model.partial_fit(X, y)
+        errors.append(np.abs(model.coef_[0] - truth).mean())
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.2
+
+
+def test_classes_and_columns_of_a_stream():
+    pairs, y = make_text_pairs()
+    model = PreferenceRewardModel(vectorizer=TokenCounter(vocabulary=WORDS))
+    with pytest.raises(ValueError, match=r"one class in the first batch.*Pass both as classes"):
+        clone(model).partial_fit(pairs[:2], ["a", "a"])
+    model.partial_fit(pairs[:20], ["b"] * 20, classes=["b", "a"])
+    model.partial_fit(pairs[20:], np.where(y[20:] == 1, "b", "a"))
+    assert list(model.classes_) == ["a", "b"]
+    model.partial_fit(pairs, np.where(y == 1, 0.9, 0.1))  # soft labels have the same meaning
+    with pytest.raises(ValueError, match=r"got the labels \['c'\]"):
+        model.partial_fit(pairs[:2], ["a", "c"])
+    with pytest.raises(ValueError, match="the stream began with"):
+        model.partial_fit(pairs[:2], ["a", "b"], classes=["a", "c"])
+    with pytest.raises(ValueError, match="needs two classes, got classes"):
+        clone(model).partial_fit(pairs[:2], ["a", "a"], classes=["a"])
+    with pytest.raises(ValueError, match="two classes"):
+        PreferenceRewardModel(position_bias=True).partial_fit(pairs[:2], [1, 1], classes=[0, 1])
+
+
+def test_a_stream_remembers_its_prompts():
+    pairs, _ = make_text_pairs()
+    one, other = ([(prompt, a, b) for a, b in pairs[:4]] for prompt in ("one", "another"))
+    model = PreferenceRewardModel().partial_fit(one[:2], [0, 1]).partial_fit(other, [0, 1, 0, 1])
+    with pytest.warns(LeakageWarning, match="stood in its training pairs"):
+        model.score(one[2:], [0, 1])
+
+
 def test_history_tells_what_it_says():
     pairs, y = make_text_pairs()
     weight = np.random.RandomState(0).exponential(size=len(y))
@@ -253,7 +429,8 @@ def test_cross_validation_by_prompt_from_raw_text():
     assert grouped.shape == (5,)
     assert 0.55 < grouped.mean() < 0.75
     shuffled = StratifiedKFold(5, shuffle=True, random_state=0)
-    mixed = cross_val_score(model, pairs.to_numpy(), y, cv=shuffled)
+    with pytest.warns(LeakageWarning, match="Split by prompt"):
+        mixed = cross_val_score(model, pairs.to_numpy(), y, cv=shuffled)
     assert mixed.mean() > grouped.mean() + 0.1  # prompts on both sides: leakage
 
 
@@ -393,7 +570,8 @@ def test_one_step_is_not_enough_and_says_so():
         ([1, 1, 1], None, r"two classes.*got one class: .*1.*balance_positions\(X\)"),
         ([1, 0, 1], [1, 0, 1], "two classes.*got one class"),
         ([0, 1, 2], None, "Only binary classification.*multiclass: .* got 3 classes.*ties"),
-        ([0, 0.5, 1], None, "Unknown label type"),
+        ([0, 1.5, 1], None, "Unknown label type"),
+        ([-0.5, 0.5, 1], None, "Unknown label type"),
         ([0, 1], None, "inconsistent numbers of samples"),
         ([0, 1, np.nan], None, "NaN"),
         (None, None, "requires y to be passed"),

@@ -1,6 +1,14 @@
-"""Data for the whole loop: real code (`load_*`) and simulations with a known truth (`make_*`)."""
+"""Data for the whole loop: real (`load_*`), simulated (`make_*`), published (`fetch_*`), yours."""
 
+from sklearn_codex.datasets._fetchers import fetch_hh_rlhf, fetch_pandalm
+from sklearn_codex.datasets._readers import read_preferences
 from sklearn_codex.datasets._simulated import make_preferences
 from sklearn_codex.datasets._stdlib_code import load_stdlib_code
 
-__all__ = ["load_stdlib_code", "make_preferences"]
+__all__ = [
+    "fetch_hh_rlhf",
+    "fetch_pandalm",
+    "load_stdlib_code",
+    "make_preferences",
+    "read_preferences",
+]

@@ -9,6 +9,7 @@ from scipy.special import logsumexp, wrightomega
 
 from sklearn_codex._categorical import (
     FloatArray,
+    close_kl,
     cross_entropy,
     entropy,
     expectation,
@@ -28,7 +29,8 @@ class AdditiveObjective:
     Parameters
     ----------
     reference_log_prob : ndarray of shape (V,)
-        Log-probabilities of the reference policy. A token at ``-inf`` can never be produced.
+        Log-probabilities of the reference policy. A token at ``-inf`` can never be produced; where
+        tokens were banned, the others need not sum to one: the KL is from the whole reference.
     token_reward : ndarray of shape (V,)
         Reward w_t of each token; the reward of a document is the sum over its tokens.
     length : int, default=1
@@ -43,23 +45,27 @@ class AdditiveObjective:
         Weight a of the demonstrations' cross-entropy, per nat a token.
     frequencies : ndarray of shape (V,), default=None
         Token frequencies f of the demonstrations, needed where ``sft_coef`` > 0.
+    entropy_coef : float, default=0.0
+        Weight h >= 0 of the entropy of a document, in nats.
 
     Notes
     -----
     .. math::
 
         J(\pi) = \rho L \sum_t \pi_t w_t - a\, CE(f, \pi)
-                  - b L \big(KL(\pi \| ref) + \sum_t \pi_t c_t\big)
+                  - b L \big(KL(\pi \| ref) + \sum_t \pi_t c_t\big) + h L H(\pi)
 
-    Without demonstrations the optimum is the tilted reference,
-    :math:`\pi^*_t \propto ref_t \exp(\rho w_t / b - c_t)`. With them, stationarity gives
-    :math:`\pi^*_t = k_t / \omega(\log k_t - z_t)` with :math:`k_t = a f_t / (b L)`,
-    :math:`z_t = \log ref_t + \rho w_t / b - c_t - \lambda`, the Wright omega function and the
-    one :math:`\lambda` at which the probabilities sum to one. In both cases
+    With the temperature :math:`\tau = b + h` and the exponent
+    :math:`x_t = (b \log ref_t + \rho w_t - b c_t) / \tau`, the optimum without demonstrations is
+    the tilted reference :math:`\pi^*_t \propto \exp(x_t)`, which is
+    :math:`ref_t \exp(\rho w_t / b - c_t)` where h = 0. With demonstrations, stationarity gives
+    :math:`\pi^*_t = k_t / \omega(\log k_t - z_t)` with :math:`k_t = a f_t / (\tau L)`,
+    :math:`z_t = x_t - \lambda`, the Wright omega function and the one :math:`\lambda` at which the
+    probabilities sum to one. In both cases
 
     .. math::
 
-        J^* - J(\pi) = b L\, KL(\pi \| \pi^*)
+        J^* - J(\pi) = \tau L\, KL(\pi \| \pi^*)
             + a \sum_t f_t \big(\pi_t/\pi^*_t - 1 - \log(\pi_t/\pi^*_t)\big),
 
     a sum of terms that are never negative, which is how :meth:`gap` computes it.
@@ -90,6 +96,7 @@ class AdditiveObjective:
     penalty: FloatArray | None = None
     sft_coef: float = 0.0
     frequencies: FloatArray | None = None
+    entropy_coef: float = 0.0
 
     def __post_init__(self):
         if not self.kl_coef > 0:
@@ -97,6 +104,8 @@ class AdditiveObjective:
                 f"AdditiveObjective needs kl_coef > 0, got {self.kl_coef}. Without the KL term the "
                 "optimum is a single token; make kl_coef small instead."
             )
+        if not self.entropy_coef >= 0:
+            raise ValueError(f"AdditiveObjective needs entropy_coef >= 0, got {self.entropy_coef}.")
         if self.sft_coef > 0:
             if self.frequencies is None:
                 raise ValueError(
@@ -113,9 +122,16 @@ class AdditiveObjective:
 
     @cached_property
     def exponent(self) -> FloatArray:
-        """Unnormalised log-weights (V,) of the tilted reference."""
-        exponent = self.reference_log_prob + self.reward_coef / self.kl_coef * self.token_reward
-        return exponent if self.penalty is None else exponent - self.penalty
+        """Unnormalised log-weights x (V,) of the optimum without demonstrations."""
+        share = self.kl_coef / self.temperature
+        exponent = share * self.reference_log_prob
+        exponent = exponent + self.reward_coef / self.temperature * self.token_reward
+        return exponent if self.penalty is None else exponent - share * self.penalty
+
+    @property
+    def temperature(self) -> float:
+        """What a nat of the policy's own log-probability costs, b + h."""
+        return self.kl_coef + self.entropy_coef
 
     @cached_property
     def _optimum(self) -> FloatArray:
@@ -123,7 +139,7 @@ class AdditiveObjective:
         if self.sft_coef == 0:
             return tilt
         assert self.frequencies is not None
-        log_k = safe_log(self.sft_coef * self.frequencies / (self.kl_coef * self.length))
+        log_k = safe_log(self.sft_coef * self.frequencies / (self.temperature * self.length))
 
         def log_policy(shift):
             z = tilt - shift
@@ -147,6 +163,10 @@ class AdditiveObjective:
     def optimum(self) -> FloatArray:
         """Return the log-probabilities (V,) of the one policy that maximises the objective."""
         return self._optimum.copy()
+
+    def expected_length(self, log_prob: FloatArray) -> float:
+        """Return the expected tokens of a document, which is ``length`` for every policy."""
+        return float(self.length)
 
     def expected_reward(self, log_prob: FloatArray) -> float:
         """Return E[R], the unweighted expected reward of a document."""
@@ -174,12 +194,14 @@ class AdditiveObjective:
         value -= self.kl_coef * (self.kl(log_prob) + self.expected_penalty(log_prob))
         if self.sft_coef > 0:
             value -= self.sft_coef * self.sft_loss(log_prob)
+        if self.entropy_coef > 0:
+            value += self.entropy_coef * self.entropy(log_prob)
         return value
 
     def gap(self, log_prob: FloatArray) -> float:
         """Return J* - J(policy) >= 0, how far a policy is from the best, without cancellation."""
         best = self._optimum
-        gap = self.kl_coef * self.length * kl_divergence(log_prob, best)
+        gap = self.temperature * self.length * close_kl(log_prob, best)
         if self.sft_coef > 0:
             assert self.frequencies is not None
             shown = self.frequencies > 0
@@ -195,13 +217,13 @@ class AdditiveObjective:
         r"""Return the shaped reward (V,) of each token: constant over tokens at the optimum.
 
         The score of token t is
-        :math:`\rho w_t - b (\log(\pi_t / ref_t) + c_t) + (a / L) f_t / \pi_t`; the policy gradient
-        of its sum over a document is the gradient of the objective, and since the score is constant
-        at the optimum, so is its sum: the sampled gradient has no variance there.
+        :math:`\tau (x_t - \log \pi_t) + (a / L) f_t / \pi_t`; the policy gradient of its sum over a
+        document is the gradient of the objective, and since the score is constant at the optimum,
+        so is its sum: the sampled gradient has no variance there.
         """
         support = np.isfinite(log_prob) & np.isfinite(self.reference_log_prob)
         scores = np.zeros_like(log_prob)
-        scores[support] = self.kl_coef * (self.exponent[support] - log_prob[support])
+        scores[support] = self.temperature * (self.exponent[support] - log_prob[support])
         if self.sft_coef > 0:
             assert self.frequencies is not None
             shown = support & (self.frequencies > 0)

@@ -45,8 +45,8 @@ class Console:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="")
         rows = [tuple(map(_cell, row)) for row in rows]
         for i, name in enumerate(header):
-            is_number = all(_is_number(row[i]) for row in rows)
-            table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+            are_numbers = all(is_number(row[i]) for row in rows)
+            table.add_column(name, justify="right" if are_numbers else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         self._console.print(table)
@@ -54,6 +54,25 @@ class Console:
     def note(self, text):
         """Explain a table in a sentence."""
         self._console.print(text, style="dim", markup=False)
+
+    def lead(self, text):
+        """Say something in full."""
+        self._console.print(text, markup=False)
+
+    def heading(self, text):
+        """Begin a part of a section, if it has a name."""
+        if text:
+            self._console.print()
+            self._console.print(text, style="bold", markup=False)
+
+    def item(self, mark, text, *, strong=False):
+        """Show a line of a list."""
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(Text(f" {mark}", style="bold red" if strong else "bold"), Text(text))
+        self._console.print(grid)
 
     def sample(self, label, text):
         """Show the beginning of a text on one line."""
@@ -73,5 +92,5 @@ def _cell(value):
     return value if isinstance(value, str) else number(value)
 
 
-def _is_number(cell):
+def is_number(cell):
     return cell.replace(",", "").replace("+", "").lstrip("-").replace(".", "", 1)[:1].isdigit()

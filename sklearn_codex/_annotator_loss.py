@@ -1,0 +1,189 @@
+"""Maths of pairs labelled by annotators who are not equally reliable.
+
+Parameters are the weights w (V,) of the reward, the log-precision l (K,) of each annotator, of
+which the mean is taken off, and z with the flip rate e = sigmoid(z) / 2, left out where e is given.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, log_expit
+
+from sklearn_codex._categorical import FloatArray
+
+
+@dataclass(frozen=True)
+class AnnotatorPrior:
+    """Gaussian priors of what is not a weight.
+
+    Attributes
+    ----------
+    temperature_scale : float
+        Standard deviation of l.
+    flip_center, flip_scale : float
+        Mean and standard deviation of z.
+    """
+
+    temperature_scale: float
+    flip_center: float
+    flip_scale: float
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What the loss needs of each pair at some parameters, (n_pairs,) each.
+
+    ``slope`` is dP / d eta and ``by_flip`` is dP / dz, both over the root of P (1 - P); ``score``
+    is the derivative of the loss by P times that root.
+    """
+
+    precision: FloatArray
+    margin: FloatArray
+    slope: FloatArray
+    by_flip: FloatArray
+    score: FloatArray
+
+
+@dataclass(frozen=True)
+class AnnotatorCurvature:
+    """Fisher information of the parameters, with that of the priors."""
+
+    loss: Any
+    labels: _Labels
+
+    def product(self, direction):
+        """Return H d."""
+        loss, at = self.loss, self.labels
+        weights, log_precision, flip = loss.split(direction)
+        by_annotator = log_precision - log_precision.mean()
+        moved = at.precision * (
+            loss.design.matvec(weights) + at.margin * by_annotator[loss.annotator]
+        )
+        moved = loss.weight * (at.slope * moved + at.by_flip * np.sum(flip))
+        return loss.pull_back(at, moved) + loss.prior_precision * direction
+
+    def diagonal(self):
+        """Return the diagonal of H, that of annotators without their mean."""
+        loss, at = self.loss, self.labels
+        slope = loss.weight * (at.slope * at.precision) ** 2
+        by_annotator = np.bincount(
+            loss.annotator, slope * at.margin**2, minlength=loss.n_annotators
+        )
+        flip = [np.sum(loss.weight * at.by_flip**2)] if loss.flip_rate is None else []
+        data = np.concatenate([loss.design.column_squares(slope), by_annotator, flip])
+        return data + loss.prior_precision
+
+
+class AnnotatorLoss:
+    r"""Penalised log-loss of labels of annotators.
+
+    Parameters
+    ----------
+    design : MarginOperator of shape (n_pairs, V)
+        D.
+    target : ndarray of shape (n_pairs,)
+        Probability that A is recorded as preferred.
+    annotator : ndarray of int of shape (n_pairs,)
+        Who labelled each pair, from 0.
+    sample_weight : ndarray of shape (n_pairs,)
+        Weights of pairs.
+    C : float
+        Prior variance of the weights.
+    prior : AnnotatorPrior
+        Priors of the others.
+    flip_rate : float or None
+        e where it is given.
+
+    Notes
+    -----
+    .. math::
+        P_i = (1 - e)\, \sigma(\eta_i) + e\, \sigma(-\eta_i), \quad
+        \eta_i = e^{l_{a(i)} - \bar l}\, (D w)_i,
+
+    and f is minus the log-likelihood of the targets under P, plus the priors. It is not convex; the
+    Fisher information stands in for the Hessian.
+    """
+
+    def __init__(self, design, target, annotator, sample_weight, *, C, prior, flip_rate):
+        self.design = design
+        self.target = target
+        self.annotator = annotator
+        self.weight = sample_weight
+        self.flip_rate = flip_rate
+        self.n_annotators = int(annotator.max()) + 1
+        n_features = design.shape[1]
+        self.center = np.zeros(n_features + self.n_annotators + (flip_rate is None))
+        self.prior_precision = np.ones_like(self.center)
+        self.prior_precision[:n_features] = 1 / C
+        self.prior_precision[n_features:] = 1 / prior.temperature_scale**2
+        if flip_rate is None:
+            self.center[-1] = prior.flip_center
+            self.prior_precision[-1] = 1 / prior.flip_scale**2
+
+    def split(self, params):
+        """Return w (V,), l (K,) and z (1,), or (0,) where the flip rate is given."""
+        n_features = self.design.shape[1]
+        return np.split(params, [n_features, n_features + self.n_annotators])
+
+    def rate(self, z):
+        """Return the flip rate e."""
+        return self.flip_rate if self.flip_rate is not None else float(expit(z[0])) / 2
+
+    def _log_prob(self, eta, rate):
+        """Return log P and log(1 - P) (n_pairs,)."""
+        log_rate = np.log(rate) if rate > 0 else -np.inf
+        kept = np.log1p(-2 * rate)
+        return tuple(np.logaddexp(log_rate, kept + log_expit(sign * eta)) for sign in (1, -1))
+
+    def _eta(self, params):
+        weights, log_precision, z = self.split(params)
+        precision = np.exp(log_precision - log_precision.mean())[self.annotator]
+        margin = self.design.matvec(weights)
+        return precision, margin, self.rate(z)
+
+    def value(self, params):
+        """Return f."""
+        precision, margin, rate = self._eta(params)
+        log_a, log_b = self._log_prob(precision * margin, rate)
+        data = -np.sum(self.weight * _mix(self.target, log_a, log_b))
+        return float(data + 0.5 * np.sum(self.prior_precision * (params - self.center) ** 2))
+
+    def _labels(self, params) -> _Labels:
+        precision, margin, rate = self._eta(params)
+        eta = precision * margin
+        log_a, log_b = self._log_prob(eta, rate)
+        half = (log_a + log_b) / 2
+        slope = np.exp(np.log1p(-2 * rate) + log_expit(eta) + log_expit(-eta) - half)
+        by_flip = np.zeros_like(eta)
+        if self.flip_rate is None:
+            by_flip = -rate * (1 - 2 * rate) * np.tanh(eta / 2) * np.exp(-half)
+        root_odds = np.exp(np.clip((log_a - log_b) / 2, -700, 700))
+        score = (1 - self.target) * root_odds - self.target / root_odds
+        return _Labels(precision, margin, slope, by_flip, score)
+
+    def pull_back(self, at: _Labels, values: FloatArray) -> FloatArray:
+        """Return the derivative by the parameters of the inner product of values with P."""
+        by_eta = at.slope * at.precision * values
+        by_annotator = np.bincount(self.annotator, at.margin * by_eta, self.n_annotators)
+        flip = [np.sum(at.by_flip * values)] if self.flip_rate is None else []
+        return np.concatenate(
+            [self.design.rmatvec(by_eta), by_annotator - by_annotator.mean(), flip]
+        )
+
+    def gradient(self, params):
+        """Return the gradient of f."""
+        at = self._labels(params)
+        prior = self.prior_precision * (params - self.center)
+        return self.pull_back(at, self.weight * at.score) + prior
+
+    def curvature(self, params):
+        """Return the Fisher information in the place of the Hessian of f."""
+        return AnnotatorCurvature(self, self._labels(params))
+
+
+def _mix(target, log_a, log_b):
+    """Return p log P + (1 - p) log(1 - P), with 0 log 0 = 0."""
+    return np.where(target > 0, target * log_a, 0.0) + np.where(
+        target < 1, (1 - target) * log_b, 0.0
+    )

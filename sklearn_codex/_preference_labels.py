@@ -1,0 +1,138 @@
+"""Labels of pairs as the reward models take them: two classes, or probabilities."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import _check_y
+
+from sklearn_codex._categorical import FloatArray
+
+
+@dataclass(frozen=True)
+class PreferenceLabels:
+    """Labels of pairs.
+
+    Attributes
+    ----------
+    target : ndarray of shape (n_pairs,)
+        Probability that A is preferred.
+    classes : ndarray of shape (1,) or (2,)
+        The labels that occur; 0 and 1 where they are soft.
+    soft : bool
+        Whether labels are probabilities, not classes.
+    """
+
+    target: FloatArray
+    classes: np.ndarray
+    soft: bool
+
+
+def check_labels(y: Any, *, subject: str) -> PreferenceLabels:
+    """Tell classes from probabilities, and return both as probabilities.
+
+    Numbers in [0, 1], some of them neither 0 nor 1, are probabilities that A is preferred; 0.5 is a
+    tie. Such labels are no classes in scikit-learn either, so there is no doubt which is meant.
+
+    Raises
+    ------
+    ValueError
+        If y is None, is missing a label, has numbers outside [0, 1] that are not whole, or more
+        than two classes.
+    """
+    if y is None:
+        raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
+    y = _check_y(y, estimator=subject)
+    if is_soft(y):
+        return PreferenceLabels(y.astype(np.float64), np.array([0, 1]), soft=True)
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) > 2:
+        raise ValueError(
+            "Only binary classification is supported. The type of the target is "
+            f"{type_of_target(y)}: {subject} got {len(classes)} classes. The greater of two "
+            "classes means that response A is preferred; a tie is the probability 0.5 among "
+            "probabilities in [0, 1], see sklearn_codex.labels.convert_labels."
+        )
+    return PreferenceLabels(codes.astype(np.float64), classes, soft=False)
+
+
+def is_soft(y: np.ndarray) -> bool:
+    """Return whether labels are numbers in [0, 1] of which some are neither 0 nor 1."""
+    if y.dtype.kind != "f" or not ((y >= 0) & (y <= 1)).all():
+        return False
+    return bool(((y > 0) & (y < 1)).any())
+
+
+def check_both_preferred(labels: PreferenceLabels, weight: FloatArray, *, subject: str) -> None:
+    """Raise where all pairs of positive weight have one and the same class."""
+    target = labels.target[weight > 0]
+    if not (target.all() or not target.any()):
+        return
+    value = labels.classes[int(target[0] > 0) if len(labels.classes) > 1 else 0]
+    raise ValueError(
+        f"{subject} needs pairs of two classes in y, response A preferred and response B "
+        f"preferred, got one class: {value!r}. If the pairs are (chosen, rejected), so that all "
+        "labels are the same, swap half of them with X, y = balance_positions(X); that does not "
+        "change what is learned."
+    )
+
+
+def credit(y: Any, classes: np.ndarray, margin: FloatArray) -> FloatArray:
+    """Return the points of each pair (n_pairs,) in [0, 1]: 1 where a margin is on the right side.
+
+    A margin of 0 gives half a point, and so does a tie; a soft label gives the probability that a
+    label drawn with it agrees with the margin.
+    """
+    y = _check_y(y, estimator="score")
+    if is_soft(y):
+        target = y.astype(np.float64)
+    else:
+        target = np.where(y == classes[1], 1.0, 0.0)
+        unknown = ~np.isin(y, classes)
+        if unknown.any():
+            return np.where(unknown, 0.0, 0.5 + (target - 0.5) * np.sign(margin))
+    return 0.5 + (target - 0.5) * np.sign(margin)
+
+
+def check_stream_classes(
+    labels: PreferenceLabels, given: Any, known: np.ndarray | None, *, subject: str
+) -> tuple[FloatArray, np.ndarray]:
+    """Return the targets of a batch and the two classes of its stream.
+
+    Parameters
+    ----------
+    labels : PreferenceLabels
+        Of the batch, which may have one class.
+    given : array-like of shape (2,) or None
+        Classes passed with the batch.
+    known : ndarray of shape (2,) or None
+        Classes of the batches before; None for the first.
+    """
+    if given is not None:
+        given = np.unique(given)
+        if known is not None and not np.array_equal(given, known):
+            raise ValueError(
+                f"{subject} got classes {given.tolist()}, but the stream began with "
+                f"{known.tolist()}. Leave classes out after the first batch."
+            )
+        if len(given) != 2:
+            raise ValueError(f"{subject} needs two classes, got classes={given.tolist()}.")
+    classes = given if known is None else known
+    if classes is None:
+        classes = labels.classes
+        if len(classes) < 2:
+            raise ValueError(
+                f"{subject} got one class in the first batch: {classes[0]!r}. Pass both as classes."
+            )
+    if labels.soft:
+        return labels.target, classes
+    unknown = sorted(set(labels.classes.tolist()) - set(np.asarray(classes).tolist()))
+    if unknown:
+        raise ValueError(
+            f"{subject} got the labels {unknown} in y, which are not among the classes "
+            f"{np.asarray(classes).tolist()} of the stream."
+        )
+    codes = labels.target.astype(np.intp)
+    return (labels.classes[codes] == classes[1]).astype(np.float64), classes

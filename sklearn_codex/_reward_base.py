@@ -1,0 +1,341 @@
+"""What all reward models of pairs do alike: read pairs, solve, predict, score."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, log_expit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Bunch, check_consistent_length
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from sklearn_codex._bradley_terry import BradleyTerryLoss, FitState, fit_weights
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._designs import NuisanceDesign
+from sklearn_codex._fit_monitor import IterationTasks, describe
+from sklearn_codex._nuisance import length_columns, length_scale
+from sklearn_codex._pairs import PairsMixin, TextPairs
+from sklearn_codex._preference_labels import (
+    PreferenceLabels,
+    check_both_preferred,
+    check_labels,
+    credit,
+)
+from sklearn_codex.features import preference_features
+
+
+@dataclass(frozen=True)
+class TrainingProblem:
+    """Validated training data: what the loss is made of.
+
+    Attributes
+    ----------
+    design : MarginOperator of shape (n_pairs, V + k)
+        Columns of rewards, then those of nuisances.
+    pairs : TextPairs or None
+        The pairs as text, where they are.
+    labels : PreferenceLabels
+        One a pair.
+    weight : ndarray of shape (n_pairs,)
+        Sample weights.
+    penalty : ndarray of shape (V + k,)
+        1 for weights of the reward, 0 for nuisances.
+    """
+
+    design: Any
+    pairs: TextPairs | None
+    labels: PreferenceLabels
+    weight: FloatArray
+    penalty: FloatArray
+
+
+class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEstimator):
+    """Reading, solving and predicting of a linear reward of pairs. Fits decide what is solved.
+
+    Derived classes have the parameters ``vectorizer``, ``position_bias``, ``control_length``,
+    ``tol`` and ``max_iter``. Keep new ideas out of here: this class is what they all share.
+    """
+
+    coef_: FloatArray
+    history_: list[dict]
+
+    def _read(self, X, y, sample_weight, *, reset=True) -> TrainingProblem:
+        """Validate training data and set all that is learned from pairs before any weight."""
+        subject = type(self).__name__
+        vectorizer = preference_features() if self._has_preset() else self.vectorizer
+        design, pairs = self._check_pairs_and_text(X, reset=reset, vectorizer=vectorizer)
+        labels = check_labels(y, subject=subject)
+        check_consistent_length(design, labels.target)
+        weight = _check_sample_weight(
+            sample_weight,
+            labels.target,
+            dtype=np.float64,
+            ensure_non_negative=True,
+            allow_all_zero_weights=False,
+        )
+        if reset:
+            self.length_scale_ = None
+            if self.control_length:
+                self.length_scale_ = length_scale(_length_difference(design, pairs), weight)
+                self._length_of_text = pairs is not None
+        n_features = design.shape[1]
+        design = self._add_nuisances(design, pairs)
+        penalty = np.ones(design.shape[1])
+        penalty[n_features:] = 0.0
+        return TrainingProblem(design, pairs, labels, weight, penalty)
+
+    def _has_preset(self):
+        return isinstance(self.vectorizer, str) and self.vectorizer == "preference"
+
+    def _require_both_preferred(self, problem: TrainingProblem):
+        """Raise where labels are of one class, unless they are soft and the model symmetric."""
+        if not problem.labels.soft or self.position_bias:
+            check_both_preferred(problem.labels, problem.weight, subject=type(self).__name__)
+
+    def _add_nuisances(self, design, pairs):
+        """Return the design with the columns of position and length, where they are asked for."""
+        columns = []
+        if self.position_bias:
+            columns.append(np.ones((design.shape[0], 1)))
+        if self.control_length:
+            if self._length_of_text != (pairs is not None):
+                known, given = ("text", "differences")[:: 1 if self._length_of_text else -1]
+                raise ValueError(
+                    f"{type(self).__name__} with control_length=True was fitted on {known} and "
+                    f"got {given}: lengths of one are not those of the other. Pass {known}, or ask "
+                    "for reward_margin, where length has no part."
+                )
+            difference = _length_difference(design, pairs)
+            columns.append(length_columns(difference, self.length_scale_))
+        return NuisanceDesign(design, np.hstack(columns)) if columns else design
+
+    def _minimise(self, loss: BradleyTerryLoss, weight, start=None, context=None) -> FitState:
+        """Minimise a loss, keep its history, report its iterations, set the weights."""
+        self.history_ = []
+        tasks = IterationTasks(self, context, self.max_iter, self._attributes_of)
+
+        def report(state):
+            mean_loss = float(np.average(loss.pair_losses(state.margins), weights=weight))
+            self.history_.append(describe(state, loss.target, weight, mean_loss))
+            return tasks(state)
+
+        state = fit_weights(loss, start, tol=self.tol, max_iter=self.max_iter, callback=report)
+        self._set_weights(state.weights)
+        self.loss_ = self.history_[-1]["loss"]
+        self.n_iter_ = state.iteration
+        if not (state.converged or tasks.stopped):
+            warnings.warn(
+                f"{type(self).__name__} did not converge in max_iter={self.max_iter} steps: the "
+                f"norm of the gradient is {state.gradient_norm:.1e} of that at zero weights, not "
+                f"tol={self.tol:g}. Increase max_iter, decrease C, or scale the features.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return state
+
+    def _attributes_of(self, weights):
+        """Return the fitted attributes that weights (V + k,) of rewards and nuisances are."""
+        n = self.n_features_in_
+        position = float(weights[n]) if self.position_bias else 0.0
+        length = weights[n + bool(self.position_bias) :] if self.control_length else np.zeros(2)
+        return {
+            "coef_": weights[np.newaxis, :n],
+            "position_bias_": position,
+            "length_coef_": length,
+        }
+
+    def _set_weights(self, weights):
+        for name, value in self._attributes_of(weights).items():
+            setattr(self, name, value)
+
+    def _weights(self):
+        """Return the weights (V + k,) of rewards and nuisances, as the solver has them."""
+        nuisances = [[self.position_bias_]] if self.position_bias else []
+        if self.control_length:
+            nuisances.append(self.length_coef_)
+        return np.concatenate([self.coef_[0], *nuisances])
+
+    def reward_margin(self, X):
+        """Return r(A) - r(B) of each pair: the margin without position and length.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            Log-odds that A is preferred where the order of the two does not matter and, with
+            ``control_length=True``, both are of one length. The same as ``decision_function`` where
+            neither is modelled.
+        """
+        check_is_fitted(self)
+        return self._check_pairs(X, reset=False).matvec(self.coef_[0])
+
+    def decision_function(self, X):
+        """Return the margin of each pair: r(A) - r(B), with the part of position and length if any.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            Log-odds that A is preferred, in nats.
+        """
+        check_is_fitted(self)
+        return self._margin(X)[0]
+
+    def _margin(self, X):
+        """Return the margins (n_pairs,) of pairs, and the pairs as text where they are."""
+        design, pairs = self._check_pairs_and_text(X, reset=False)
+        return self._add_nuisances(design, pairs).matvec(self._weights()), pairs
+
+    def predict_proba(self, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_pairs, 2)
+            P(B preferred) and P(A preferred), in the order of ``classes_``.
+        """
+        margin = self.decision_function(X)
+        return np.column_stack([expit(-margin), expit(margin)])
+
+    def predict_log_proba(self, X):
+        """Return the log-probability of each class, exact where ``predict_proba`` rounds to 0.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_pairs, 2)
+            Natural logarithms, in the order of ``classes_``.
+        """
+        margin = self.decision_function(X)
+        return np.column_stack([log_expit(-margin), log_expit(margin)])
+
+    def predict(self, X):
+        """Return the more probable class of each pair.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_pairs,)
+            ``classes_[1]`` where A has the greater margin, else ``classes_[0]``.
+        """
+        margin = self.decision_function(X)
+        return self.classes_[(margin > 0).astype(np.intp)]
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy on pairs, ties and margins of 0 giving half a point.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+        y : array-like of shape (n_pairs,)
+            Labels as in ``fit``. A soft label gives the probability that a label drawn with it
+            agrees with the model, a tie half a point.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs.
+
+        Returns
+        -------
+        score : float
+            In [0, 1], as :func:`sklearn_codex.metrics.preference_accuracy`.
+
+        Warns
+        -----
+        LeakageWarning
+            If there are pairs that were not in the fit, but whose prompts were; for pairs without
+            prompts, if more than a quarter of their responses of at least 40 characters were. Once
+            for a fitted model, and for all folds of a cross-validation.
+        """
+        check_is_fitted(self)
+        margin, pairs = self._margin(X)
+        check_consistent_length(margin, y)
+        points = credit(y, self.classes_, margin)
+        self._training_pairs.warn_if_shared(pairs, subject=type(self).__name__, stacklevel=2)
+        weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)
+        return float(np.average(points, weights=weight))
+
+    def reward(self, X):
+        """Return the reward of single responses.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Responses, as text or as features phi (token counts by default). For a vectorizer that
+            reads prompts, such as ``"preference"``, also rows ``(prompt, response)``; a response
+            alone then has no prompt, and no overlap with it.
+
+        Returns
+        -------
+        reward : ndarray of shape (n_documents,)
+            w . phi(y), in nats of log-odds, without position and length. Only differences have a
+            meaning: the model knows nothing of a constant.
+        """
+        check_is_fitted(self)
+        return self._check_responses(X) @ self.coef_[0]
+
+    def top_features(self, n=10):
+        """Return the features that speak most for and most against a response.
+
+        Parameters
+        ----------
+        n : int, default=10
+            At most this many of each.
+
+        Returns
+        -------
+        features : Bunch
+            ``in_favor`` and ``against``: lists of (name, weight), the strongest first; features of
+            weight 0 are left out. Columns without names are called x0, x1, and so on.
+        """
+        check_is_fitted(self)
+        if n < 1:
+            raise ValueError(f"n should be at least 1, got {n}.")
+        weights, names = self.coef_[0], self._token_names()
+        order = np.argsort(weights, kind="stable")
+
+        def describe_columns(columns):
+            return [
+                (f"x{j}" if names is None else str(names[j]), float(weights[j])) for j in columns
+            ]
+
+        return Bunch(
+            in_favor=describe_columns(j for j in order[::-1][:n] if weights[j] > 0),
+            against=describe_columns(j for j in order[:n] if weights[j] < 0),
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _length_difference(design, pairs):
+    """Return by how much A is longer (n_pairs,): in characters, or in tokens of count rows."""
+    if pairs is not None:
+        return pairs.length_difference()
+    return design.matvec(np.ones(design.shape[1]))

@@ -1,0 +1,177 @@
+"""Losses of pairs of which some are ties: Davidson's model and that of Rao and Kupper.
+
+Both have weights w (V,) of the reward, with margins m = D w, and one parameter of ties t.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, log_expit, logsumexp
+
+from sklearn_codex._categorical import FloatArray
+
+B, TIE, A = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class TieCurvature:
+    """Hessian of a tie loss, by its second derivatives for each pair.
+
+    Attributes
+    ----------
+    design : MarginOperator of shape (n_pairs, V)
+        D.
+    margin, cross : ndarray of shape (n_pairs,)
+        Second derivatives by m and m, and by m and t.
+    tie : float
+        That by t and t, summed.
+    """
+
+    design: Any
+    margin: FloatArray
+    cross: FloatArray
+    tie: float
+
+    def product(self, direction):
+        """Return H d (V + 1,)."""
+        moved = self.design.matvec(direction[:-1])
+        weights = self.design.rmatvec(self.margin * moved + self.cross * direction[-1])
+        weights += direction[:-1]
+        return np.append(weights, np.sum(self.cross * moved) + self.tie * direction[-1])
+
+    def diagonal(self):
+        """Return the diagonal of H (V + 1,)."""
+        return np.append(self.design.column_squares(self.margin) + 1.0, self.tie)
+
+
+class TieLoss:
+    r"""Penalised negative log-likelihood of outcomes with ties. Derived classes have the model.
+
+    Parameters
+    ----------
+    design : MarginOperator of shape (n_pairs, V)
+        Turns weights into margins.
+    outcome : ndarray of int of shape (n_pairs,)
+        0 where B, 1 where neither, 2 where A is preferred.
+    sample_weight : ndarray of shape (n_pairs,)
+        Weights of pairs.
+    C : float
+        Inverse strength of the penalty.
+
+    Notes
+    -----
+    .. math:: f(w, t) = -C \sum_i s_i \log P(y_i \mid m_i, t) + \tfrac{1}{2} \|w\|^2, \quad m = D w.
+
+    It is convex in (w, t) together for both models.
+    """
+
+    def __init__(self, design, outcome, sample_weight, *, C=1.0):
+        self.design = design
+        self.outcome = outcome
+        self.weight = C * sample_weight  # (n_pairs,)
+        self.is_a, self.is_tie, self.is_b = (
+            (outcome == kind).astype(np.float64) for kind in (A, TIE, B)
+        )
+
+    def value(self, params):
+        """Return f at (w, t) (V + 1,)."""
+        if not self.in_domain(params[-1]):
+            return np.inf
+        log_prob = self.log_prob(self.design.matvec(params[:-1]), params[-1])
+        chosen = log_prob[np.arange(len(self.outcome)), self.outcome]
+        return float(0.5 * np.sum(params[:-1] ** 2) - np.sum(self.weight * chosen))
+
+    def gradient(self, params):
+        """Return the gradient of f (V + 1,)."""
+        by_margin, by_tie = self.first_derivatives(self.design.matvec(params[:-1]), params[-1])
+        weights = self.design.rmatvec(self.weight * by_margin) + params[:-1]
+        return np.append(weights, np.sum(self.weight * by_tie))
+
+    def curvature(self, params):
+        """Return the Hessian of f."""
+        margin, cross, tie = self.second_derivatives(self.design.matvec(params[:-1]), params[-1])
+        tie = float(np.sum(self.weight * tie))
+        return TieCurvature(self.design, self.weight * margin, self.weight * cross, tie)
+
+
+class DavidsonLoss(TieLoss):
+    r"""Davidson's model, with t the logarithm of nu.
+
+    Notes
+    -----
+    .. math::
+        P(A) : P(\text{tie}) : P(B) = e^{m / 2} : \nu : e^{-m / 2}.
+    """
+
+    @staticmethod
+    def in_domain(t):
+        """Return whether t is a parameter."""
+        return bool(np.isfinite(t))
+
+    @staticmethod
+    def initial_tie(tie_share):
+        """Return t where a part of pairs without margin are ties."""
+        return float(np.log(2 * tie_share / (1 - tie_share)))
+
+    @staticmethod
+    def log_prob(margin, t):
+        """Return log P of B, tie and A (n_pairs, 3)."""
+        utility = np.column_stack([-margin / 2, np.full_like(margin, t), margin / 2])
+        return utility - logsumexp(utility, axis=1, keepdims=True)
+
+    def first_derivatives(self, margin, t):
+        """Return derivatives of -log P by m and by t, (n_pairs,) each."""
+        b, tie, a = np.exp(self.log_prob(margin, t)).T
+        return ((a - self.is_a) - (b - self.is_b)) / 2, tie - self.is_tie
+
+    def second_derivatives(self, margin, t):
+        """Return second derivatives of -log P by m, by m and t, and by t, (n_pairs,) each."""
+        b, tie, a = np.exp(self.log_prob(margin, t)).T
+        # (a + b) - (a - b)^2, without cancellation where one of them is nearly 1.
+        return a * b + (a + b) * tie / 4, -(a - b) * tie / 2, tie * (a + b)
+
+
+class RaoKupperLoss(TieLoss):
+    r"""The model of Rao and Kupper, with t the logarithm of theta, positive.
+
+    Notes
+    -----
+    .. math::
+        P(A) = \sigma(m - t), \quad P(B) = \sigma(-m - t), \quad
+        P(\text{tie}) = (e^{2 t} - 1) P(A) P(B).
+    """
+
+    @staticmethod
+    def in_domain(t):
+        """Return whether t is a parameter."""
+        return bool(0 < t < np.inf)
+
+    @staticmethod
+    def initial_tie(tie_share):
+        """Return t where a part of pairs without margin are ties."""
+        return float(np.log1p(tie_share) - np.log1p(-tie_share))
+
+    @staticmethod
+    def log_prob(margin, t):
+        """Return log P of B, tie and A (n_pairs, 3)."""
+        b, a = log_expit(-margin - t), log_expit(margin - t)
+        # log(e^2t - 1), which overflows in no step.
+        between = 2 * t + np.log(-np.expm1(-2 * t)) if t > 0 else -np.inf
+        return np.column_stack([b, between + a + b, a])
+
+    def first_derivatives(self, margin, t):
+        """Return derivatives of -log P by m and by t, (n_pairs,) each."""
+        not_a = (self.is_a + self.is_tie) * expit(t - margin)
+        not_b = (self.is_b + self.is_tie) * expit(t + margin)
+        return not_b - not_a, not_a + not_b + self.is_tie * 2 / np.expm1(-2 * t)
+
+    def second_derivatives(self, margin, t):
+        """Return second derivatives of -log P by m, by m and t, and by t, (n_pairs,) each."""
+        by_a = (self.is_a + self.is_tie) * expit(t - margin) * expit(margin - t)
+        by_b = (self.is_b + self.is_tie) * expit(t + margin) * expit(-margin - t)
+        both = by_a + by_b
+        return both, by_b - by_a, both - self.is_tie * 4 / (np.expm1(2 * t) * np.expm1(-2 * t))
+
+
+TIE_LOSSES = {"davidson": DavidsonLoss, "rao-kupper": RaoKupperLoss}

@@ -1,0 +1,85 @@
+"""``sklearn-codex audit``: what preference data are good for."""
+
+import argparse
+from contextlib import ExitStack
+
+from sklearn_codex.cli._options import STANDARD, add_seed, new_command, readable
+from sklearn_codex.cli._texts import read_texts
+
+_DEFAULT_OUT = "codex-audit"
+
+
+def add_parser(commands) -> None:
+    """Add the command."""
+    parser = new_command(
+        commands,
+        "audit",
+        run,
+        summary="what preference data are good for, in one page",
+        description=(
+            "Read preference pairs and answer: is it clean, is it predictable on prompts never "
+            "seen, is it only length, what is preferred, what would a policy learn from it, which "
+            "labels to check and which pairs to label next. The answers are shown here and written "
+            "as one page, report.html, with the figures beside it (audit.json, two CSV lists)."
+        ),
+        examples=(
+            "  sklearn-codex audit prefs.jsonl.gz            answers, and codex-audit/report.html\n"
+            "  sklearn-codex audit prefs.csv --groups task   pairs of one task are kept together\n"
+            "  sklearn-codex audit prefs.jsonl --reference sft.jsonl --out report1\n"
+            "  cat prefs.jsonl | sklearn-codex audit - --json > audit.json"
+        ),
+    )
+    _add_options(parser)
+
+
+def _add_options(parser) -> None:
+    parser.add_argument(
+        "prefs",
+        metavar="PREFS",
+        help="JSON lines or CSV with prompt, chosen, rejected, or response_a, response_b, label; "
+        "gzipped or not; - is standard input",
+    )
+    parser.add_argument(
+        "--groups",
+        metavar="COLUMN",
+        help="column of what must not be torn apart (default: the prompts, similar ones joined)",
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="TEXTS",
+        help="texts the policy writes before RLHF: lines or records (default: the responses)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help=f"folder for the report (default: {_DEFAULT_OUT}, or none with --json)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace these files in the folder")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    add_seed(parser)
+    parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from sklearn_codex.report._audit_run import run_audit
+
+    out = arguments.out
+    if out is None and not arguments.json:
+        out = _DEFAULT_OUT
+    with ExitStack() as stack:
+        reference = None
+        if arguments.reference is not None:
+            reference = read_texts(stack.enter_context(readable(arguments.reference)))
+        run_audit(
+            stack.enter_context(readable(arguments.prefs)),
+            name="standard input" if arguments.prefs == STANDARD else None,
+            groups=arguments.groups,
+            reference=reference,
+            out=out,
+            force=arguments.force,
+            as_json=arguments.json,
+            seed=arguments.seed,
+            progress=not arguments.no_progress,
+        )
+    return 0

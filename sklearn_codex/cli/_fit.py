@@ -1,0 +1,128 @@
+"""``sklearn-codex fit``: a model file from records."""
+
+import argparse
+import json
+from contextlib import ExitStack
+
+from sklearn_codex.cli._options import (
+    STANDARD,
+    add_seed,
+    check_new,
+    new_command,
+    readable,
+    write_text,
+)
+from sklearn_codex.cli._texts import read_records, read_texts
+
+
+def add_parser(commands) -> None:
+    """Add the command."""
+    parser = new_command(
+        commands,
+        "fit",
+        run,
+        summary="fit the loop on records and write a model file",
+        description=(
+            "Fit the stages that the records allow: texts a pretrained model, demonstrations "
+            "(completion, perhaps prompt) a refined one, preferences (chosen and rejected, or "
+            "response_a, response_b and label) a reward model, and with a reward and texts the "
+            "exactly optimal policy. Figures of held-out prompts go to standard output as JSON."
+        ),
+        examples=(
+            "  sklearn-codex fit records.jsonl --out model.skops\n"
+            "  sklearn-codex fit --corpus books.txt --demonstrations sft.jsonl \\\n"
+            "      --preferences prefs.jsonl.gz --out model.skops --figures figures.json\n"
+            "  cat records.jsonl | sklearn-codex fit - --out model.skops --kl-coef 0.5"
+        ),
+    )
+    parser.add_argument(
+        "records",
+        nargs="?",
+        metavar="RECORDS",
+        help="records of all kinds; - is standard input",
+    )
+    parser.add_argument("--corpus", metavar="FILE", help="texts, a line each, or records")
+    parser.add_argument("--demonstrations", metavar="FILE", help="records with completion")
+    parser.add_argument("--preferences", metavar="FILE", help="pairs, as for audit")
+    parser.add_argument("--out", required=True, metavar="MODEL", help="model file, *.skops")
+    parser.add_argument(
+        "--figures", default=STANDARD, metavar="FILE", help="file of the figures (default: -)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+    _add_parameters(parser)
+    add_seed(parser)
+
+
+def _add_parameters(parser) -> None:
+    parser.add_argument(
+        "--tokenizer",
+        choices=("word", "whitespace", "code"),
+        default="word",
+        help="how text is counted (default: %(default)s)",
+    )
+    for name, default, what in (
+        ("--min-count", 2, "occurrences a token needs to be in the vocabulary"),
+        ("--smoothing", 0.1, "additive smoothing of the pretrained model"),
+        ("--prior-strength", 1000.0, "tokens the pretrained model weighs against demonstrations"),
+        ("--C", 0.01, "inverse strength of the penalty of the reward"),
+        ("--kl-coef", 1.0, "weight of the KL to the reference, per nat of a document"),
+        ("--test-size", 0.25, "share of the prompts held out for the figures, 0 for none"),
+    ):
+        parser.add_argument(
+            name,
+            type=type(default),
+            default=default,
+            metavar="N",
+            help=f"{what} (default: %(default)s)",
+        )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from sklearn_codex import save_model
+    from sklearn_codex.report.loop import fit_loop
+
+    check_new(arguments.out, force=arguments.force)
+    check_new(arguments.figures, force=arguments.force)
+    if arguments.out == STANDARD:
+        raise ValueError("A model file cannot go to standard output. Name it with --out.")
+    loop, figures = fit_loop(
+        _read(arguments),
+        tokenizer=arguments.tokenizer,
+        min_count=arguments.min_count,
+        smoothing=arguments.smoothing,
+        prior_strength=arguments.prior_strength,
+        C=arguments.C,
+        kl_coef=arguments.kl_coef,
+        test_size=arguments.test_size,
+        seed=arguments.seed,
+    )
+    save_model(loop, arguments.out, overwrite=arguments.force)
+    write_text(arguments.figures, json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def _read(arguments) -> list[dict]:
+    """Return the records of all files given."""
+    from sklearn_codex.datasets import read_preferences
+    from sklearn_codex.report.loop import preference_records
+
+    records: list[dict] = []
+    with ExitStack() as stack:
+
+        def path(name):
+            return stack.enter_context(readable(getattr(arguments, name)))
+
+        if arguments.records is not None:
+            records += read_records(path("records"))
+        if arguments.corpus is not None:
+            records += [{"text": text} for text in read_texts(path("corpus"))]
+        if arguments.demonstrations is not None:
+            records += read_records(path("demonstrations"))
+        if arguments.preferences is not None:
+            records += preference_records(read_preferences(path("preferences")))
+    if not records:
+        raise ValueError(
+            "fit needs records. Name a file of them, or --corpus, --demonstrations, --preferences."
+        )
+    return records

@@ -1,0 +1,102 @@
+"""``sklearn-codex info``: what a model file holds."""
+
+import argparse
+import json
+
+from sklearn_codex.cli._options import new_command
+
+_FIGURES = (
+    "n_tokens_",
+    "loss_",
+    "kl_coef_",
+    "kl_",
+    "expected_reward_",
+    "expected_length_",
+    "optimality_gap_",
+)
+
+
+def add_parser(commands) -> None:
+    """Add the command."""
+    parser = new_command(
+        commands,
+        "info",
+        run,
+        summary="what a model file holds",
+        description=(
+            "Stages, vocabulary, parameters, figures of the fit and the tokens preferred most. "
+            "Nothing in the file is run."
+        ),
+        examples=(
+            "  sklearn-codex info model.skops\n  sklearn-codex info model.skops --json | jq .stages"
+        ),
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file of fit or demo")
+    parser.add_argument("--json", action="store_true", help="JSON instead of tables")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from sklearn_codex import load_model
+    from sklearn_codex.report._tables import Console
+
+    facts = _describe(load_model(arguments.model))
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+        return 0
+    console = Console()
+    console.title(facts["type"], f"{facts['vocabulary'] or 0:,} tokens of vocabulary")
+    rows = [
+        (name, stage["type"], key, value)
+        for name, stage in facts["stages"].items()
+        for key, value in {**stage["parameters"], **stage["figures"]}.items()
+    ]
+    console.table(("stage", "type", "what", "value"), [(*row[:3], _show(row[3])) for row in rows])
+    for name, stage in facts["stages"].items():
+        for label, tokens in stage["tokens"].items():
+            console.sample(f"{name}, {label}", "  ".join(tokens))
+    return 0
+
+
+def _show(value) -> str:
+    from sklearn_codex.report._tables import number
+
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _describe(model) -> dict:
+    from sklearn_codex.report.loop import stages_of
+
+    stages = {name: _describe_stage(stage) for name, stage in stages_of(model).items()}
+    sizes = [
+        len(stage.token_log_prob_) if hasattr(stage, "token_log_prob_") else stage.coef_.shape[1]
+        for stage in stages_of(model).values()
+        if hasattr(stage, "token_log_prob_") or hasattr(stage, "coef_")
+    ]
+    return {"type": type(model).__name__, "vocabulary": max(sizes, default=None), "stages": stages}
+
+
+def _describe_stage(stage) -> dict:
+    parameters = {
+        name: value
+        for name, value in stage.get_params(deep=False).items()
+        if isinstance(value, (int, float, str, bool))
+    }
+    figures = {
+        name.rstrip("_"): float(getattr(stage, name))
+        for name in _FIGURES
+        if isinstance(getattr(stage, name, None), (int, float))
+    }
+    tokens: dict[str, list[str]] = {}
+    if hasattr(stage, "top_features"):
+        top = stage.top_features(8)
+        tokens = {
+            "in favour": [str(name) for name, _ in top.in_favor],
+            "against": [str(name) for name, _ in top.against],
+        }
+    return {
+        "type": type(stage).__name__,
+        "parameters": parameters,
+        "figures": figures,
+        "tokens": tokens,
+    }

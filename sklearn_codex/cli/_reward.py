@@ -1,0 +1,51 @@
+"""``sklearn-codex reward``: the reward of each response in a file."""
+
+import argparse
+import json
+
+from sklearn_codex.cli._options import STANDARD, check_new, new_command, readable, write_text
+from sklearn_codex.cli._texts import read_texts
+
+
+def add_parser(commands) -> None:
+    """Add the command."""
+    parser = new_command(
+        commands,
+        "reward",
+        run,
+        summary="score the responses in a file",
+        description=(
+            "Write JSON lines with the reward and the text of each response, in the order of the "
+            "file. Only differences of rewards mean something: they are log-odds of preference."
+        ),
+        examples=(
+            "  sklearn-codex reward model.skops responses.txt\n"
+            "  sklearn-codex reward model.skops outputs.csv --column answer --out scored.jsonl\n"
+            "  echo 'I am sorry.' | sklearn-codex reward model.skops -"
+        ),
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file of fit or demo")
+    parser.add_argument(
+        "texts", metavar="TEXTS", help="responses, a line each, or records; - is standard input"
+    )
+    parser.add_argument("--column", metavar="NAME", help="column of the responses in records")
+    parser.add_argument("--out", default=STANDARD, metavar="FILE", help="file (default: -)")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from sklearn_codex import load_model
+
+    check_new(arguments.out, force=arguments.force)
+    model = load_model(arguments.model)
+    if not hasattr(model, "reward"):
+        raise ValueError(
+            f"{arguments.model} has no reward model. Fit records that have preferences."
+        )
+    with readable(arguments.texts) as path:
+        texts = read_texts(path, arguments.column)
+    rows = zip(model.reward(texts).tolist(), texts, strict=True)
+    lines = [json.dumps({"reward": reward, "text": text}) for reward, text in rows]
+    write_text(arguments.out, "\n".join(lines) + "\n")
+    return 0

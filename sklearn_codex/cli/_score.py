@@ -1,0 +1,58 @@
+"""``sklearn-codex score``: how good a model is on new records."""
+
+import argparse
+import json
+
+from sklearn_codex.cli._options import STANDARD, check_new, new_command, readable, write_text
+from sklearn_codex.cli._texts import read_records, read_texts
+
+
+def add_parser(commands) -> None:
+    """Add the command."""
+    parser = new_command(
+        commands,
+        "score",
+        run,
+        summary="figures of a model on new records, as JSON",
+        description=(
+            "Perplexity of texts or completions, the parts of the objective, and accuracy, "
+            "log-loss and AUC of preferences: what model and records allow."
+        ),
+        examples=(
+            "  sklearn-codex score model.skops held_out.jsonl\n"
+            "  sklearn-codex score model.skops --texts lines.txt\n"
+            "  sklearn-codex score model.skops --preferences prefs.jsonl.gz --out figures.json"
+        ),
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file of fit or demo")
+    parser.add_argument(
+        "records", nargs="?", metavar="RECORDS", help="records; - is standard input"
+    )
+    parser.add_argument("--texts", metavar="FILE", help="texts, a line each, or records")
+    parser.add_argument("--preferences", metavar="FILE", help="pairs, as for audit")
+    parser.add_argument("--out", default=STANDARD, metavar="FILE", help="JSON file (default: -)")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from sklearn_codex import load_model
+    from sklearn_codex.datasets import read_preferences
+    from sklearn_codex.report.loop import preference_records, score_loop
+
+    check_new(arguments.out, force=arguments.force)
+    model = load_model(arguments.model)
+    records: list[dict] = []
+    if arguments.records is not None:
+        with readable(arguments.records) as path:
+            records += read_records(path)
+    if arguments.texts is not None:
+        with readable(arguments.texts) as path:
+            records += [{"text": text} for text in read_texts(path)]
+    if arguments.preferences is not None:
+        with readable(arguments.preferences) as path:
+            records += preference_records(read_preferences(path))
+    if not records:
+        raise ValueError("score needs records. Name a file, or --texts, or --preferences.")
+    write_text(arguments.out, json.dumps(score_loop(model, records), indent=2) + "\n")
+    return 0

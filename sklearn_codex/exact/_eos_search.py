@@ -1,0 +1,220 @@
+"""How the best policy is found where documents end by themselves and no closed form exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import logsumexp, wrightomega
+from sklearn.utils import Bunch
+
+from sklearn_codex._categorical import FloatArray, expectation, normalize_log, safe_log
+from sklearn_codex.exact._additive import AdditiveObjective
+from sklearn_codex.exact._eos_length import (
+    log_stop_go,
+    survival,
+    survival_difference,
+    truncated_length,
+)
+
+if TYPE_CHECKING:
+    from sklearn_codex.exact._eos import EosObjective
+
+_EPS = np.finfo(np.float64).eps
+
+
+def falling_roots(slope: Callable[[float], float], grid: FloatArray) -> list[float]:
+    """Return the points where a slope falls through zero, local maxima, between grid points."""
+    slopes = np.array([slope(point) for point in grid])
+    falls = np.flatnonzero((slopes[:-1] > 0) & (slopes[1:] <= 0))
+    return [
+        brentq(slope, grid[i], grid[i + 1], xtol=1e-15, rtol=4 * _EPS, maxiter=500) for i in falls
+    ]
+
+
+def demonstrated_optimum(objective: EosObjective) -> FloatArray:
+    """Return the optimum (V,) with demonstrations, without a maximal length.
+
+    For a given probability p of ``eos`` the other tokens are known; p is where they sum to 1 - p.
+    """
+    assert objective.frequencies is not None
+    weight = objective.sft_coef / objective.kl_coef
+    log_k = safe_log(weight * objective.frequencies)
+
+    def policy_at(log_stop):
+        z = objective.exponent - weight * np.exp(log_stop)
+        # log(k / omega(log k - z)) = z + omega(log k - z), which is stable and right at k = 0.
+        x = np.where(np.isneginf(log_k), -np.inf, log_stop + log_k - np.maximum(z, -1e300))
+        policy = z + wrightomega(x)
+        policy[objective.eos] = log_stop
+        return policy
+
+    # The sum rises through one at local maxima; near S = 1 there can be two of them.
+    roots = falling_roots(
+        lambda log_stop: -float(logsumexp(policy_at(log_stop))), np.linspace(-60.0, 0.0, 121)
+    )
+    return max((normalize_log(policy_at(root)) for root in roots), key=objective.value)
+
+
+class _TruncatedProfile:
+    """The objective of the best policy among those with given odds of ``eos``, and its slope."""
+
+    def __init__(self, objective: EosObjective, max_length: int):
+        self._objective = objective
+        self._max_length = max_length
+        self._steps = np.arange(1, max_length)
+        self._tilt = objective.exponent - objective.log_continuation
+        self._tilt[objective.eos] = -np.inf
+        self._demonstrations = None
+        if objective.frequencies is not None and objective.sft_coef > 0:
+            body = objective.frequencies.copy()
+            body[objective.eos] = 0.0
+            if body.sum() > 0:
+                self._demonstrations = body
+
+    def _shape(self, log_stop, log_go):
+        """Return the distribution (V,) of the tokens that do not end the document."""
+        if self._demonstrations is None:
+            return self._tilt
+        length = truncated_length(log_stop, log_go, self._max_length)
+        return AdditiveObjective(
+            self._tilt,
+            np.zeros_like(self._tilt),
+            kl_coef=self._objective.kl_coef * length * np.exp(log_go),
+            sft_coef=self._objective.sft_coef * self._demonstrations.sum(),
+            frequencies=self._demonstrations / self._demonstrations.sum(),
+        ).optimum()
+
+    def policy(self, log_odds):
+        """Return the best policy (V,) with the given log-odds of ``eos``."""
+        log_stop, log_go = -np.logaddexp(0.0, -log_odds), -np.logaddexp(0.0, log_odds)
+        policy = self._shape(log_stop, log_go) + log_go
+        policy[self._objective.eos] = log_stop
+        return policy
+
+    def slope(self, log_odds):
+        """Return the derivative of the best objective with respect to the probability of eos.
+
+        The shape is the best one at each point, so it adds nothing (envelope theorem).
+        """
+        objective, max_length = self._objective, self._max_length
+        log_stop, log_go = -np.logaddexp(0.0, -log_odds), -np.logaddexp(0.0, log_odds)
+        stop, go = np.exp(log_stop), np.exp(log_go)
+        content = objective.log_continuation
+        if self._demonstrations is not None:
+            shape = self._shape(log_stop, log_go)
+            content += expectation(shape, self._tilt) - expectation(shape, shape)
+        reach = survival(log_go, max_length)
+        length, length_slope = reach.sum(), -float(self._steps @ reach[:-1])
+        end = objective.exponent[objective.eos] - log_stop
+        slope = length_slope * (go * (content - log_go) + stop * end)
+        slope += length * (end - content + log_go)
+        slope *= objective.kl_coef
+        slope += objective.missing_eos_penalty * max_length * reach[-1]
+        if objective.sft_coef > 0 and objective.frequencies is not None:
+            share = objective.frequencies[objective.eos]
+            with np.errstate(over="ignore"):
+                slope += objective.sft_coef * share * np.exp(-log_stop) if share > 0 else 0.0
+                slope -= objective.sft_coef * (1 - share) * np.exp(-log_go) if share < 1 else 0.0
+        return slope
+
+    def grid(self):
+        """Return log-odds between which every local maximum lies, in steps small against them."""
+        objective = self._objective
+        content, end = objective.log_continuation, objective.exponent[objective.eos]
+        max_length, kl_coef = self._max_length, objective.kl_coef
+        step = 0.25 if self._demonstrations is None else 1.0
+        # Where the slope vanishes next to "never end" and, at the other side, to "end at once".
+        rare = end - (max_length + 1) / 2 * content + objective.missing_eos_penalty / kl_coef
+        rare -= objective.sft_coef / (kl_coef * max_length)
+        surest = max(0.0, end) - content
+        surest += (objective.missing_eos_penalty + objective.sft_coef) / kl_coef
+        low, high = min(-40.0, rare - 10.0), max(40.0, surest + 10.0)
+        middle = np.arange(-40.0, 40.0 + step, step)
+        return np.unique(
+            np.concatenate(
+                [
+                    np.linspace(low, -40.0, 60),
+                    np.clip(rare + np.arange(-9.0, 10.0), low, high),
+                    middle,
+                    np.linspace(40.0, high, 60),
+                ]
+            )
+        )
+
+
+def truncated_optimum(objective: EosObjective) -> FloatArray:
+    """Return the best stationary policy (V,) where documents are cut at a maximal length.
+
+    The tokens that do not end the document have a known shape for each probability of ``eos``; that
+    is the best of all local maxima of a function in one dimension.
+    """
+    assert objective.max_length is not None
+    profile = _TruncatedProfile(objective, objective.max_length)
+    if np.isneginf(objective.exponent[objective.eos]):
+        return profile.policy(-np.inf)
+    roots = falling_roots(profile.slope, profile.grid())
+    return max((profile.policy(root) for root in roots), key=objective.value)
+
+
+def time_dependent_optimum(objective: EosObjective) -> Bunch:
+    """Return the best policy of all where documents are cut, see ``EosObjective``."""
+    max_length = objective.max_length
+    if max_length is None:
+        raise ValueError(
+            "time_dependent_optimum needs max_length, got None: without it the best policy is the "
+            "same at all positions. Use optimum(), or set max_length."
+        )
+    if objective.sft_coef > 0:
+        raise ValueError(
+            "time_dependent_optimum knows no demonstrations, whose cross-entropy is that of one "
+            f"policy for all positions, got sft_coef={objective.sft_coef}. Use optimum(), or set "
+            "sft_coef=0."
+        )
+    end, content = objective.exponent[objective.eos], objective.log_continuation
+    # Value / kl_coef with 0, 1, ..., max_length tokens left.
+    worth = np.empty(max_length + 1)
+    worth[0] = -objective.missing_eos_penalty / objective.kl_coef
+    for left in range(1, max_length + 1):
+        worth[left] = np.logaddexp(end, content + worth[left - 1])
+    now, after = worth[:0:-1], worth[-2::-1]
+    log_prob = objective.exponent + (after - now)[:, np.newaxis]  # (max_length, V)
+    log_prob[:, objective.eos] = end - now
+    log_go = content + after - now
+    return Bunch(
+        log_prob=log_prob,
+        value=float(objective.kl_coef * worth[-1]),
+        expected_length=1.0 + float(np.exp(np.cumsum(log_go[:-1])).sum()),
+    )
+
+
+def survival_gain(objective: EosObjective, log_prob: FloatArray, best: FloatArray) -> float:
+    """Return the last sum of the gap in ``EosObjective``: what other lengths alone would gain."""
+    log_stop, log_go = log_stop_go(log_prob, objective.eos)
+    best_stop, best_go = log_stop_go(best, objective.eos)
+    if np.isneginf(best_stop):
+        return 0.0  # all policies inside the support never end
+    support = np.isfinite(best)
+    own = objective.kl_coef * (objective.exponent[support] - best[support])
+    drift = float(_probability_difference(log_prob[support], best[support]) @ own)
+    per_token = expectation(best[support], own)
+    stop_difference = float(_probability_difference(best_stop, log_stop))
+    if objective.max_length is None:
+        # Sum of the differences of survival, and the same value at every position.
+        longer = stop_difference / np.exp(log_stop) / np.exp(best_stop)
+        return float(longer * (drift + stop_difference * per_token / np.exp(best_stop)))
+    left = np.arange(objective.max_length)[::-1]
+    reach = survival(best_go, objective.max_length)
+    lengths = np.append(0.0, np.cumsum(reach))[left]
+    cut = np.exp(left * best_go) if best_go > -np.inf else (left == 0).astype(float)
+    worth = per_token * lengths - objective.missing_eos_penalty * cut
+    longer = survival_difference(log_go, best_go, objective.max_length)
+    return float(longer @ (drift + stop_difference * worth))
+
+
+def _probability_difference(log_p, log_q):
+    """Return p - q, exact to the last digits of both; at least one of each pair is not 0."""
+    high, low = np.maximum(log_p, log_q), np.minimum(log_p, log_q)
+    return np.sign(log_p - log_q) * np.exp(high) * -np.expm1(low - high)

@@ -1,0 +1,182 @@
+"""Lagrange multipliers of expected-cost constraints: one root, or a convex dual."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import brentq, linprog, minimize, root
+from scipy.special import logsumexp
+
+from sklearn_codex._categorical import FloatArray, expectation
+from sklearn_codex.exact._additive import AdditiveObjective
+from sklearn_codex.exact._eos import EosObjective
+from sklearn_codex.exact._eos_length import LengthExplosionError
+
+_EPS = np.finfo(np.float64).eps
+
+
+def smallest_costs(problem: AdditiveObjective | EosObjective, cost: FloatArray) -> FloatArray:
+    """Return the least expected cost (n_constraints,) of a document under any policy.
+
+    Where documents end by themselves and costs are not negative, that is the cost of ending at
+    once.
+    """
+    if isinstance(problem, EosObjective):
+        return cost[:, problem.eos]
+    return problem.length * cost[:, np.isfinite(problem.exponent)].min(axis=1)
+
+
+def expected_cost(
+    problem: AdditiveObjective | EosObjective, log_prob: FloatArray, cost: FloatArray
+) -> float:
+    """Return the expected cost of a document under a policy."""
+    if isinstance(problem, EosObjective):
+        return problem.expected_length(log_prob) * expectation(log_prob, cost)
+    return problem.length * expectation(log_prob, cost)
+
+
+def priced(
+    problem: AdditiveObjective | EosObjective, cost: FloatArray, multipliers: FloatArray
+) -> AdditiveObjective | EosObjective:
+    """Return the problem with costs (n_constraints, V), at given prices, taken from the reward."""
+    token_reward = problem.reward_coef * problem.token_reward - multipliers @ cost
+    return replace(problem, token_reward=token_reward, reward_coef=1.0)
+
+
+def solve_dual(
+    problem: AdditiveObjective | EosObjective, cost: FloatArray, budget: FloatArray
+) -> FloatArray:
+    """Return the multipliers (n_constraints,) of budgets above their floors.
+
+    Parameters
+    ----------
+    problem : AdditiveObjective or EosObjective
+        What is maximised.
+    cost : ndarray of shape (n_constraints, V)
+        Cost of each token.
+    budget : ndarray of shape (n_constraints,)
+        Largest expected cost of a document, above the least possible one.
+
+    Raises
+    ------
+    ValueError
+        If the budgets can be kept one by one but not together.
+    LengthExplosionError
+        If tokens without cost alone make length explode.
+    """
+    room = budget - smallest_costs(problem, cost)
+    if isinstance(problem, EosObjective):
+        extra = cost[0].copy()
+        extra[problem.eos] = 0.0
+        _check_free_tokens(problem, extra)
+        return np.array([_solve_one(problem, cost[0], extra, float(room[0]))])
+    possible = np.isfinite(problem.exponent)
+    lowest = cost[:, possible].min(axis=1)
+    spread = cost[:, possible].max(axis=1) - lowest
+    multipliers = np.zeros(len(cost))
+    binds = np.flatnonzero(spread > 0)
+    if len(binds) == 1:
+        i = binds[0]
+        multipliers[i] = _solve_one(problem, cost[i], cost[i] - lowest[i], float(room[i]))
+    elif len(binds):
+        # Per token and from 0 to 1, so that all multipliers have one scale.
+        scaled = (cost[binds] - lowest[binds, np.newaxis]) / spread[binds, np.newaxis]
+        scale = problem.length * spread[binds]
+        _check_together(scaled[:, possible], room[binds], scale, budget, binds)
+        multipliers[binds] = _solve_many(problem, scaled, room[binds] / scale) / spread[binds]
+    return multipliers
+
+
+def _check_free_tokens(problem, extra):
+    """Check that documents of tokens without cost stay finite: no budget restrains them."""
+    free = np.delete(problem.exponent, problem.eos)[np.delete(extra, problem.eos) == 0]
+    content = float(logsumexp(free)) if free.size else -np.inf
+    if content >= 0:
+        raise LengthExplosionError(
+            "constrained_optimum: tokens without cost alone make length explode (S = "
+            f"{np.exp(content):.6g} >= 1), so no budget bounds it. Give them a cost, or raise "
+            f"kl_coef={problem.kl_coef:g}."
+        )
+
+
+def _solve_one(problem, cost, extra, room):
+    """Return the multiplier of one constraint E[extra] <= room, where extra >= 0 < room."""
+
+    def excess(multiplier):
+        # From -1 to 1, also where the price is too low for any optimum.
+        try:
+            log_prob = priced(problem, cost[np.newaxis], np.array([multiplier])).optimum()
+        except LengthExplosionError:
+            return 1.0
+        amount = expected_cost(problem, log_prob, extra)
+        return (amount - room) / (amount + room)
+
+    if excess(0.0) <= 0:
+        return 0.0
+    upper = problem.kl_coef / float(extra[np.isfinite(problem.exponent)].max())
+    while excess(upper) > 0:
+        upper *= 2.0
+    return float(brentq(excess, 0.0, upper, xtol=1e-300, rtol=4 * _EPS, maxiter=2000))
+
+
+def _check_together(scaled, room, scale, budget, rows):
+    """Check by a linear program that some policy keeps all budgets with room to spare."""
+    n_constraints, n_possible = scaled.shape
+    # Minimise t over (policy, t) subject to scaled @ policy - t <= room / scale.
+    program = linprog(
+        np.append(np.zeros(n_possible), 1.0),
+        A_ub=np.hstack([scaled, -np.ones((n_constraints, 1))]),
+        b_ub=room / scale,
+        A_eq=np.append(np.ones(n_possible), 0.0)[np.newaxis],
+        b_eq=[1.0],
+        bounds=[(0, None)] * n_possible + [(None, None)],
+    )
+    shortage = program.x[-1]
+    if shortage > -1e-9:
+        needed = budget[rows] + scale * max(shortage, 0.0)
+        raise ValueError(
+            f"constrained_optimum: each of the budgets {rows.tolist()} can be kept, but not all "
+            "together with room to spare. The nearest that can are above "
+            f"{[float(f'{value:.6g}') for value in needed]}."
+        )
+
+
+def _solve_many(problem, scaled, room):
+    """Return the multipliers (n_constraints,) of E[scaled cost] <= room per token."""
+
+    def solution(prices):
+        return priced(problem, scaled, problem.kl_coef * prices).optimum()
+
+    def dual(prices):
+        charged = priced(problem, scaled, problem.kl_coef * prices)
+        log_prob = charged.optimum()
+        value = charged.value(log_prob) / (problem.length * problem.kl_coef) + prices @ room
+        return value, room - scaled @ np.exp(log_prob)
+
+    found = minimize(
+        dual,
+        np.zeros(len(room)),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, None)] * len(room),
+        options={"ftol": 1e-16, "gtol": 1e-12, "maxiter": 1000},
+    )
+    return problem.kl_coef * _polish(solution, scaled, room, found.x)
+
+
+def _polish(solution, scaled, room, prices):
+    """Return prices at which the binding budgets are met to rounding, if there are any."""
+    binding = prices > 1e-9
+    if not binding.any():
+        return np.zeros_like(prices)
+
+    def with_binding(values):
+        full = np.zeros_like(prices)
+        full[binding] = np.maximum(values, 0.0)
+        return full
+
+    def surplus(values):
+        return scaled[binding] @ np.exp(solution(with_binding(values))) - room[binding]
+
+    found = root(surplus, prices[binding], tol=1e-14)
+    better = np.abs(found.fun).max() <= np.abs(surplus(prices[binding])).max()
+    return with_binding(found.x if better and found.x.min() >= 0 else prices[binding])

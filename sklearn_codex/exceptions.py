@@ -1,0 +1,11 @@
+"""Warnings of this package, to be told apart and silenced by class."""
+
+__all__ = ["LeakageWarning"]
+
+
+class LeakageWarning(UserWarning):
+    """Pairs that share a prompt stand on both sides of a split, so a score measures memory.
+
+    Split by prompt, with ``groups=`` and ``GroupKFold``. Where the overlap is meant, silence it
+    with ``warnings.filterwarnings("ignore", category=LeakageWarning)``.
+    """

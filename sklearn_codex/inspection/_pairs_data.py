@@ -1,0 +1,49 @@
+"""What displays ask of pairs: who is preferred, and the rewards of both."""
+
+import numpy as np
+
+from sklearn_codex._documents import unwrap
+from sklearn_codex._pairs import check_text_pairs
+from sklearn_codex._preference_labels import check_labels
+from sklearn_codex._responses import stack_prompts, wants_prompt
+
+
+def preference_target(estimator, y, subject):
+    """Return the probability (n_pairs,) that A is preferred, by the classes of the estimator."""
+    labels = check_labels(y, subject=subject)
+    if labels.soft:
+        return labels.target
+    classes = estimator.classes_
+    given = labels.classes[labels.target.astype(np.intp)]
+    unknown = sorted(set(given.tolist()) - set(np.asarray(classes).tolist()))
+    if unknown:
+        raise ValueError(
+            f"{subject} got the labels {unknown} in y, which are not among the classes "
+            f"{np.asarray(classes).tolist()} of the {type(estimator).__name__}."
+        )
+    return (given == classes[1]).astype(np.float64)
+
+
+def text_pairs(X, subject):
+    """Return pairs as text; raise where they are numbers, which have no single responses."""
+    pairs = check_text_pairs(X, subject=subject)
+    if pairs is None:
+        raise ValueError(
+            f"{subject} needs pairs of texts: differences of features do not tell the two "
+            "responses of a pair. Use from_predictions with what you know of them."
+        )
+    return pairs
+
+
+def response_rewards(estimator, X, subject):
+    """Return the rewards (n_pairs,) of A and of B."""
+    pairs = text_pairs(X, subject)
+    if not hasattr(estimator, "reward"):
+        raise ValueError(
+            f"{subject} needs a reward model with reward(documents), got a "
+            f"{type(estimator).__name__}. Of a search, pass best_estimator_."
+        )
+    sides = [pairs.responses_a, pairs.responses_b]
+    if pairs.prompts is not None and wants_prompt(getattr(unwrap(estimator), "vectorizer_", None)):
+        sides = [stack_prompts(pairs.prompts, responses) for responses in sides]
+    return [np.asarray(estimator.reward(responses), dtype=np.float64) for responses in sides]

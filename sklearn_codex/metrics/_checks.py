@@ -1,0 +1,77 @@
+"""Checks of what metrics are given: scores, probabilities, weights, groups."""
+
+import numpy as np
+from sklearn.utils.validation import _check_sample_weight
+
+# Shared by the declarations of all metrics; scikit-learn checks every parameter they name.
+ANY_LABEL = "no_validation"
+ARRAY = ["array-like"]
+OPTIONAL_ARRAY = ["array-like", None]
+
+
+def check_length(values, n_pairs, name):
+    """Raise unless there is one value a pair."""
+    if len(values) != n_pairs:
+        raise ValueError(
+            f"{name} should have one value a pair: there are {n_pairs} pairs, got {len(values)} "
+            "values."
+        )
+
+
+def check_scores(scores, n_pairs, *, name="margin"):
+    """Return scores (n_pairs,) as floats; infinite ones are allowed, NaN is not."""
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim == 2 and scores.shape[1] == 1:
+        scores = scores[:, 0]
+    if scores.ndim != 1:
+        raise ValueError(f"{name} should have shape (n_pairs,), got {scores.shape}.")
+    check_length(scores, n_pairs, name)
+    missing = np.flatnonzero(np.isnan(scores))
+    if len(missing):
+        raise ValueError(
+            f"{name} should hold a number for each pair, but {len(missing)} are NaN, the first at "
+            f"position {missing[0]}. Drop these pairs."
+        )
+    return scores
+
+
+def check_probability(probability, n_pairs, *, name="y_prob"):
+    """Return P(A preferred) (n_pairs,), also from the two columns of ``predict_proba``."""
+    probability = np.asarray(probability, dtype=np.float64)
+    if probability.ndim == 2 and probability.shape[1] == 2:
+        probability = probability[:, 1]
+    probability = check_scores(probability, n_pairs, name=name)
+    wrong = np.flatnonzero((probability < 0) | (probability > 1))
+    if len(wrong):
+        raise ValueError(
+            f"{name} should hold probabilities in [0, 1], but {name}[{wrong[0]}] is "
+            f"{probability[wrong[0]]:g}. Margins become probabilities by scipy.special.expit."
+        )
+    return probability
+
+
+def check_weight(sample_weight, values):
+    """Return one non-negative weight, not all of them 0, for each of the values."""
+    return _check_sample_weight(
+        sample_weight,
+        values,
+        dtype=np.float64,
+        ensure_non_negative=True,
+        allow_all_zero_weights=False,
+    )
+
+
+def check_groups(groups, n_pairs):
+    """Return the group of each pair as an index (n_pairs,), and the number of groups.
+
+    Without groups, every pair is a group of its own.
+    """
+    if groups is None:
+        return np.arange(n_pairs), n_pairs
+    groups = np.asarray(groups)
+    if groups.ndim != 1:
+        raise ValueError(f"groups should have shape (n_pairs,), got {groups.shape}.")
+    check_length(groups, n_pairs, "groups")
+    position = {}
+    codes = np.array([position.setdefault(group, len(position)) for group in groups.tolist()])
+    return codes, len(position)

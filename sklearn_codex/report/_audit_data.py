@@ -1,0 +1,162 @@
+"""What the audit works on: pairs, groups kept together, and the features of responses."""
+
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from sklearn.model_selection import GroupKFold
+
+from sklearn_codex import PreferenceRewardModel, TokenCounter
+from sklearn_codex.features import preference_features
+
+MIN_GROUPS = 10
+MIN_PAIRS = 50
+N_FOLDS = 5
+N_FOLDS_LARGE = 3
+LARGE = 5000  # pairs
+MAX_TOKENS = 10_000
+# Enough to tell models from each other.
+TOL = 1e-3
+
+
+class AuditData:
+    """Pairs with the differences of their features, each kind computed once and when asked for.
+
+    Parameters
+    ----------
+    data : Bunch
+        As from :func:`sklearn_codex.datasets.read_preferences`.
+    groups : ndarray of shape (n_pairs,)
+        What must not be torn apart by a split.
+    seed : int
+        Source of all draws.
+    """
+
+    def __init__(self, data, groups, seed):
+        self.X, self.y, self.columns = data.X, data.y, data.columns
+        self.groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
+        self.n_groups = int(self.groups.max()) + 1
+        self.decided = self.y != 0.5
+        self.seed = seed
+        rows: dict[tuple[str, str], int] = {}
+        self.a, self.b = (
+            np.array([rows.setdefault((row[0], row[side]), len(rows)) for row in data.X])
+            for side in (1, 2)
+        )
+        self.responses = np.array(list(rows), dtype=object)  # (n_responses, 2)
+
+    @property
+    def is_large_enough(self):
+        """Whether there is enough to say anything about prompts never seen."""
+        return len(self.decided_groups) >= MIN_GROUPS and int(self.decided.sum()) >= MIN_PAIRS
+
+    @cached_property
+    def decided_groups(self):
+        """Groups that have a pair that is no tie."""
+        return np.unique(self.groups[self.decided])
+
+    @cached_property
+    def counts(self):
+        """Token counts (n_responses, V), and their names."""
+        counter = TokenCounter("word", lowercase=True, min_count=3, max_features=MAX_TOKENS)
+        counts = counter.fit_transform(self.responses[:, 1].tolist())
+        self.counter = counter
+        return sparse.csr_array(counts)
+
+    @property
+    def tokens(self):
+        """Names of the columns of ``counts``."""
+        return np.asarray(self._counter_of_counts().get_feature_names_out(), dtype=object)
+
+    def _counter_of_counts(self):
+        _ = self.counts
+        return self.counter
+
+    @cached_property
+    def words(self):
+        """Differences of token counts (n_pairs, V)."""
+        return self.differences(self.counts)
+
+    @cached_property
+    def preset(self):
+        """Differences of the preset of features (n_pairs, n_columns)."""
+        features = preference_features()
+        Z = sparse.csr_array(features.fit_transform(self.responses))
+        form = features.output_indices_["form"]
+        names = features.get_feature_names_out()[form]
+        self._form_names = np.array([name.split("__")[-1] for name in names], dtype=object)
+        self._form = self.differences(Z[:, form]).toarray() / features.transformer_weights["form"]
+        return self.differences(Z)
+
+    @property
+    def form(self):
+        """Differences of the form of responses (n_pairs, n_columns), and the names."""
+        _ = self.preset
+        return self._form, self._form_names
+
+    @cached_property
+    def length(self):
+        """Differences of length in characters, raw and in logarithms, scaled (n_pairs, 2)."""
+        characters = np.array([len(text) for text in self.responses[:, 1]], dtype=float)
+        both = np.column_stack([characters, np.log1p(characters)])
+        difference = both[self.a] - both[self.b]
+        return difference / np.maximum(np.sqrt((difference**2).mean(axis=0)), 1e-12)
+
+    @cached_property
+    def length_difference(self):
+        """Characters of A less those of B."""
+        return np.array([len(a) - len(b) for _, a, b in self.X], dtype=float)
+
+    def differences(self, features):
+        """Return features of A less features of B (n_pairs, n_columns)."""
+        return sparse.csr_array(features[self.a] - features[self.b])
+
+    @cached_property
+    def folds(self):
+        """Train and test rows, groups kept together."""
+        n_folds = N_FOLDS if len(self.y) <= LARGE else N_FOLDS_LARGE
+        splitter = GroupKFold(min(n_folds, self.n_groups), shuffle=True, random_state=self.seed)
+        return list(splitter.split(self.y, groups=self.groups))
+
+
+def turn_pairs(D, y):
+    """Exchange A and B in some pairs so that both classes occur.
+
+    The Bradley-Terry model is antisymmetric, so this changes nothing of what is learned.
+    """
+    decided = np.flatnonzero(y != 0.5)
+    wanted = np.arange(len(decided)) % 2 == 0
+    turned = np.zeros(len(y), dtype=bool)
+    turned[decided] = (y[decided] > 0.5) != wanted
+    sign = np.where(turned, -1.0, 1.0)[:, np.newaxis]
+    D = sparse.csr_array(D.multiply(sign)) if sparse.issparse(D) else D * sign
+    return D, np.where(turned, 1 - y, y)
+
+
+def fit_differences(model, D, y, **params):
+    """Fit an antisymmetric model to differences, however its pairs are turned."""
+    return model.fit(*turn_pairs(D, y), **params)
+
+
+def cross_fit(data, D, *, make=None, folds=None, choose=None):
+    """Return margins (n_pairs,) of models that never saw the group, NaN outside the folds.
+
+    Parameters
+    ----------
+    data : AuditData
+        The pairs.
+    D : ndarray or sparse array of shape (n_pairs, n_columns)
+        Their feature differences.
+    make : callable, default=None
+        Gives an unfitted model; None is ``PreferenceRewardModel(tol=1e-3)``.
+    folds : list of (train, test), default=None
+        None is ``data.folds``.
+    choose : callable, default=None
+        Takes the rows of a training side and returns those to fit on.
+    """
+    margins = np.full(len(data.y), np.nan)
+    for train, test in data.folds if folds is None else folds:
+        rows = train if choose is None else choose(train)
+        model = PreferenceRewardModel(tol=TOL) if make is None else make()
+        margins[test] = fit_differences(model, D[rows], data.y[rows]).decision_function(D[test])
+    return margins

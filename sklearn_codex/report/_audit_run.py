@@ -1,0 +1,157 @@
+"""The audit as a command runs it: progress, the terminal, the page and the lists."""
+
+import csv
+import json
+import math
+import os
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from sklearn_codex import __version__
+from sklearn_codex.report._audit_sections import audit_sections
+from sklearn_codex.report._audit_text import print_sections
+from sklearn_codex.report._html import page
+from sklearn_codex.report._tables import Console
+from sklearn_codex.report.audit import STEPS, audit_preferences
+
+LISTS = {"labels_to_check": "labels_to_check.csv", "pairs_to_label": "pairs_to_label.csv"}
+
+
+def run_audit(
+    source,
+    *,
+    name=None,
+    groups=None,
+    reference=None,
+    out=None,
+    force=False,
+    as_json=False,
+    seed=0,
+    progress=True,
+):
+    """Audit preferences, show the answers and write them to a folder.
+
+    Parameters
+    ----------
+    source : str or path-like
+        File of preferences.
+    name : str, default=None
+        What the report calls it; None means the name of the file.
+    groups : str, default=None
+        Column of what belongs together.
+    reference : list of str, default=None
+        Texts of the policy to be trained; None means the responses.
+    out : path-like, default=None
+        Folder to write to; None writes nothing.
+    force : bool, default=False
+        Whether an existing folder may be written to.
+    as_json : bool, default=False
+        Whether to print the figures as JSON instead of the answers.
+    seed : int, default=0
+        Reproduces every figure.
+    progress : bool, default=True
+        Whether to show a progress bar, on standard error.
+
+    Returns
+    -------
+    audit : dict
+        What ``audit.json`` holds.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder exists and ``force`` is false. Nothing has been computed then.
+    """
+    out = None if out is None else Path(out)
+    if out is not None and out.exists() and not force:
+        raise FileExistsError(
+            f"The folder {str(out)!r} exists. Choose another one with --out, or pass --force to "
+            "replace the report in it."
+        )
+    console = None if as_json else Console()
+    start = time.perf_counter()
+    with _progress(progress) as step:
+        audit = finite(
+            audit_preferences(source, groups=groups, reference=reference, seed=seed, step=step)
+        )
+    audit["source"] = name or audit["source"]
+    sections = audit_sections(audit)
+    if console is None:
+        sys.stdout.write(json.dumps(audit, indent=2, allow_nan=False) + "\n")
+    else:
+        print_sections(console, sections)
+    if out is not None:
+        _write(out, audit, sections)
+        if console is not None:
+            seconds = time.perf_counter() - start
+            console.line(f"Wrote {out / 'report.html'}, open it in a browser ({seconds:.0f} s).")
+    return audit
+
+
+def finite(value):
+    """Return figures with None for what is no finite number, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def render(audit, sections=None):
+    """Return the report of an audit as a page."""
+    sections = audit_sections(audit) if sections is None else sections
+    sizes = audit["sizes"]
+    return page(
+        f"Audit of {audit['source']}",
+        f"{sizes['n_pairs']:,} preference pairs, {sizes['n_groups']:,} independent prompts",
+        sections,
+        f"sklearn-codex {__version__}, seed {audit['seed']}. All models are linear and small: what "
+        "they find is there; what they miss a larger model may find. Intervals are 95%, by "
+        "resampling prompts.",
+    )
+
+
+@contextmanager
+def _progress(shown):
+    """Yield what is called as each step begins."""
+    if not shown:
+        yield lambda name: None
+        return
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
+        task = bar.add_task("read", total=len(STEPS))
+
+        def step(name):
+            bar.update(task, description=f"{name:22}", completed=STEPS.index(name))
+
+        yield step
+
+
+def _write(out, audit, sections):
+    out.mkdir(parents=True, exist_ok=True)
+    _replace(out / "report.html", render(audit, sections))
+    _replace(out / "audit.json", json.dumps(audit, indent=2, allow_nan=False) + "\n")
+    for name, file in LISTS.items():
+        if audit[name] is not None and audit[name]["rows"]:
+            _write_csv(out / file, audit[name]["rows"])
+
+
+def _write_csv(path, rows):
+    partial = path.with_name(path.name + ".part")
+    with open(partial, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def _replace(path, content):
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(content, encoding="utf-8", errors="backslashreplace")
+    os.replace(partial, path)

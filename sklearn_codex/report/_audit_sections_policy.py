@@ -1,0 +1,257 @@
+"""What is preferred and what a policy would learn, in words."""
+
+from sklearn_codex.report._blocks import Chart, Examples, Note, Section, Series, Table
+
+RARE = {"<unk>": "(rare words)"}
+FORM = {
+    "log_characters": "length in characters",
+    "log_words": "length in words",
+    "type_token_ratio": "different words",
+    "lexical_diversity": "lexical diversity",
+    "trigrams_from_prompt": "phrases copied from the prompt",
+    "prompt_trigrams_used": "phrases of the prompt taken up",
+    "words_from_prompt": "words from the prompt",
+    "prompt_words_used": "words of the prompt taken up",
+    "begins_as_prompt": "beginning like the prompt",
+    "new_trigrams": "phrases not repeated",
+    "new_lines": "lines not repeated",
+    "short": "being very short",
+    "long": "being very long",
+    "ends_closed": "ending as a sentence does",
+    "starts_with_capital": "beginning with a capital",
+    "empty": "being empty",
+}
+
+
+def preferred_section(audit):
+    """Return the section on what is preferred."""
+    question = "What is preferred?"
+    if audit["too_small"]:
+        return Section(question, "The data are too few to say.", [Note(audit["too_small"])])
+    form, tokens = audit["form"], audit["tokens"]
+    told = [_readable(row["name"]) for row in form["for"][:3]]
+    against = [_readable(row["name"]) for row in form["against"][:3]]
+    parts = []
+    if told:
+        parts.append(f"in favour: {', '.join(told)}")
+    if against:
+        parts.append(f"against: {', '.join(against)}")
+    answer = (
+        f"Of their form, {'; '.join(parts)}."
+        if parts
+        else "No property of form is surely preferred."
+    )
+    return Section(
+        question,
+        answer,
+        [
+            _weights(
+                form,
+                "Form, per standard deviation",
+                "property",
+                "Read the list as a policy would: whatever is in favour here will be done more, "
+                "wanted or not.",
+            ),
+            _weights(
+                tokens,
+                "Tokens, per occurrence",
+                "token",
+                "A token that cannot have been meant is what a policy will abuse first: ban it "
+                "or take it out of the features.",
+            ),
+            _shown(audit["examples"]),
+        ],
+    )
+
+
+def _readable(name):
+    return FORM.get(name, name.replace("_", " "))
+
+
+def _weights(figures, title, what, meaning):
+    rows = figures["for"] + figures["against"][::-1]
+    if not rows:
+        return Note(f"{title}: of {figures['n_candidates']} no weight has an interval without 0.")
+    sure, among = figures["n_sure"], figures["n_candidates"]
+    return Table(
+        (what, "log-odds, 95% interval", "pairs that differ"),
+        [
+            (
+                _readable(row["name"])
+                if what == "property"
+                else RARE.get(row["name"], row["name"]),
+                f"{row['weight']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+                row["n_pairs"],
+            )
+            for row in rows
+        ],
+        f"{sure} of {among} have an interval without 0; about {0.05 * among:.0f} would by chance. "
+        f"{meaning}",
+        title,
+    )
+
+
+def _shown(examples):
+    if not examples:
+        return Note("No held-out pair is predicted rightly, so none shows what is preferred.")
+    items = [
+        (
+            f"Row {row['row']}: preferred with probability {row['probability']:.2f}",
+            [
+                ("Prompt", row["prompt"]),
+                ("Preferred", row["chosen"]),
+                ("Not preferred", row["rejected"]),
+            ],
+        )
+        for row in examples
+    ]
+    meaning = (
+        "The clearest cases of the best model, which had not seen their prompts: if the difference "
+        "you see is not the one you want to pay for, stop here."
+    )
+    return Examples(items, meaning, "Pairs that show it")
+
+
+def learned_section(audit):
+    """Return the section on what a policy would learn."""
+    question = "What would a policy learn?"
+    if audit["too_small"]:
+        return Section(question, "The data are too few to say.", [Note(audit["too_small"])])
+    figures = audit["policy"]
+    blocks = [
+        Note(
+            f"The policy here writes {figures['length']} independent tokens and is optimised "
+            "exactly for the reward of word counts: no run of any algorithm can do better on it. "
+            "KL is in nats a document."
+        ),
+        _gold(figures["gold"]),
+        _frontier(figures["frontier"]),
+        *map(_budget, figures["budgets"]),
+        _safe(figures["safe_kl_coef"]),
+    ]
+    return Section(question, _gold_answer(figures["gold"]), blocks)
+
+
+def _gold_answer(gold):
+    if gold is None:
+        return "How far a learned reward can be trusted takes 20 prompts or more."
+    if gold["cautious_gold"] <= 0:
+        return (
+            "That cannot be told: some halves of the prompts see no gain in the reward that the "
+            "other half teaches."
+        )
+    if not gold["is_cautious_interior"]:
+        return (
+            f"The learned reward keeps its direction up to {gold['cautious_kl']:.0f} nats a "
+            "document, the farthest looked at."
+        )
+    return (
+        f"Up to about {gold['cautious_kl']:.1f} nats from where it starts, what every half of the "
+        "prompts wants; beyond, the learned reward rises and for some of them the true one falls."
+    )
+
+
+def _gold(gold):
+    if gold is None:
+        return Note(
+            "Gold against proxy takes two reward models of separate prompts; 20 prompts are needed."
+        )
+    series = [
+        Series("learned reward (proxy)", gold["kl"], gold["proxy"], dashed=True),
+        Series(
+            "reward of the other half of the prompts (gold), with the range of 10 halves",
+            gold["kl"],
+            gold["gold"],
+            gold["gold_low"],
+            gold["gold_high"],
+        ),
+    ]
+    steps = range(0, len(gold["kl"]), max(1, len(gold["kl"]) // 8))
+    table = Table(
+        ("KL, nats", "proxy gains", "gold gains"),
+        [tuple(f"{gold[name][i]:.2f}" for name in ("kl", "proxy", "gold")) for i in steps],
+    )
+    marks = []
+    if gold["is_cautious_interior"] and gold["cautious_gold"] > 0:
+        marks = [(gold["cautious_kl"], f"stop at {gold['cautious_kl']:.1f}")]
+    return Chart(
+        "Gold against proxy: where does the learned reward stop being the true one?",
+        "KL from the reference, nats a document (logarithmic)",
+        "expected gain, log-odds",
+        series,
+        _gold_meaning(gold),
+        table,
+        log_x=True,
+        marks=marks,
+    )
+
+
+def _gold_meaning(gold):
+    kl, share = gold["cautious_kl"], f"{100 * gold['cautious_share']:.0f} %"
+    low, high = gold["peaks"][0], gold["peaks"][-1]
+    if gold["cautious_gold"] <= 0:
+        return (
+            "At no KL do all halves of the prompts gain: do not optimise this reward before there "
+            "are more labels, or better ones."
+        )
+    if gold["is_cautious_interior"]:
+        return (
+            f"Stop at about {kl:.1f} nats, where the worst half gains most (single halves peak at "
+            f"{low:.1f} to {high:.1f}): there {share} of the promised gain is real, and beyond it "
+            "the learned reward stops being the true one."
+        )
+    return (
+        f"No fall up to {kl:.0f} nats (single halves peak at {low:.1f} to {high:.1f}), where "
+        f"{share} of the promised gain is real: set the KL budget by other means, such as reading "
+        "samples."
+    )
+
+
+def _frontier(frontier):
+    kl, gain, coefs = frontier["kl"], frontier["gain"], frontier["kl_coef"]
+    steps = range(0, len(kl), max(1, len(kl) // 8))
+    half = next((i for i, value in enumerate(gain) if value >= 0.5 * gain[-1]), len(gain) - 1)
+    return Chart(
+        "The KL-reward frontier",
+        "KL from the reference, nats a document (logarithmic)",
+        "gain of learned reward, log-odds",
+        [Series("the best any policy can do", kl, gain)],
+        f"Half of the gain shown costs {kl[half]:.1f} nats (kl_coef {coefs[half]:.2g}); a training "
+        "run below this line has something left to gain, one above it is measured wrongly.",
+        Table(
+            ("kl_coef", "KL, nats", "gain"),
+            [(f"{coefs[i]:.3g}", f"{kl[i]:.2f}", f"{gain[i]:.2f}") for i in steps],
+        ),
+        log_x=True,
+    )
+
+
+def _budget(budget):
+    rows = [
+        (*_shift(up), *_shift(down))
+        for up, down in zip(budget["risen"], budget["fallen"], strict=True)
+    ]
+    return Table(
+        ("token that rises", "a document", "token that falls", "a document"),
+        rows,
+        f"At {budget['kl']:g} nats the policy is this: if you would not want to read it, spend "
+        "less KL or mend the reward.",
+        f"Tokens at a KL of {budget['kl']:g} nats (kl_coef {budget['kl_coef']:.2g}, gain "
+        f"{budget['gain']:+.2f})",
+    )
+
+
+def _shift(row):
+    return RARE.get(row["token"], row["token"]), f"{row['before']:.2f} → {row['after']:.2f}"
+
+
+def _safe(safe):
+    if safe == 0:
+        return Note(
+            "Length cannot explode: no token has a positive reward, so each kl_coef is safe."
+        )
+    return Note(
+        f"Where documents end by themselves, length explodes at a kl_coef of {safe:.3g} and below "
+        f"(in units of this reward): start above it, at {2 * safe:.2g} say, limit the length, or "
+        "train the reward net of length."
+    )

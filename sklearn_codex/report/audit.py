@@ -1,0 +1,173 @@
+"""The audit of preference data: everything that is computed, as plain figures."""
+
+from pathlib import Path
+
+import numpy as np
+
+from sklearn_codex.datasets import read_preferences
+from sklearn_codex.health import check_preferences
+from sklearn_codex.metrics import length_audit
+from sklearn_codex.report import _audit_policy as policy
+from sklearn_codex.report import _audit_predict as predict
+from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
+
+N_WORST = 100
+STEPS = (
+    "read",
+    "health",
+    "choose the penalty",
+    "length only",
+    "words",
+    "features",
+    "preset",
+    "learning curve",
+    "reward net of length",
+    "halves of the prompts",
+    "form",
+    "policy",
+)
+
+
+def audit_preferences(path_or_frame, *, groups=None, reference=None, seed=0, step=None):
+    """Answer what somebody with preference data has to know before a reward is learned from them.
+
+    Parameters
+    ----------
+    path_or_frame : str, path-like, DataFrame, or list of dict
+        As for :func:`sklearn_codex.datasets.read_preferences`.
+    groups : str, default=None
+        Column of what belongs together. None means the prompts, similar ones joined.
+    reference : list of str, default=None
+        Texts that the policy to be trained writes; None means the responses.
+    seed : int, default=0
+        Reproduces every figure.
+    step : callable, default=None
+        Called with the name of each step, one of ``STEPS``, when it begins.
+
+    Returns
+    -------
+    audit : dict
+        Numbers, text and lists only, so that it can be written as JSON: ``source``, ``seed``,
+        ``sizes``, ``health``, ``too_small`` (None, or why nothing is said of new prompts),
+        ``prediction``, ``learning_curve``, ``human_ceiling``, ``length``, ``tokens``, ``form``,
+        ``examples``, ``policy``, ``labels_to_check``, ``pairs_to_label``; None where the data do
+        not carry the answer.
+    """
+    step = step or (lambda name: None)
+    step("read")
+    pairs = read_preferences(path_or_frame, groups=groups)
+    step("health")
+    given = None if groups is None else pairs.groups
+    report = check_preferences(pairs.X, pairs.y, given, split=_split_of(pairs), random_state=seed)
+    joined = pairs.groups if groups is not None or report.groups is None else report.groups
+    data = AuditData(pairs, joined, seed)
+    audit = {
+        "source": Path(pairs.source).name,
+        "seed": seed,
+        "sizes": _sizes(data),
+        "health": [
+            {"section": f.section, "status": f.status, "text": f.text, "rows": f.rows.tolist()}
+            for f in report.findings
+        ],
+        "too_small": _too_small(data),
+        "human_ceiling": predict.human_ceiling(pairs.columns),
+        "labels_to_check": None,
+    }
+    rest = ("prediction", "learning_curve", "length", "tokens", "form", "examples", "policy")
+    audit |= dict.fromkeys((*rest, "pairs_to_label"))
+    if audit["too_small"] is None:
+        audit["labels_to_check"] = _labels_to_check(data, report)
+        audit |= _learn(data, reference, step)
+    elif data.decided.any():
+        audit["length"] = _length_of_labels(data)
+    return audit
+
+
+def _learn(data, reference, step):
+    """Return the figures that need models."""
+    step("choose the penalty")
+    prediction, margins = predict.predict(data, step)
+    best, C = prediction["best"], prediction["C_of_words"]
+    step("learning curve")
+    D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
+    curve = predict.learn(data, margins[best], D, predict.maker(best, C))
+    step("reward net of length")
+    length = predict.audit_length(data, margins, best, C)
+    step("halves of the prompts")
+    halves = policy.Halves(data, data.words, C)
+    tokens = policy.describe_tokens(data, halves)
+    form = policy.describe_form(data, step)
+    step("policy")
+    model = policy.fit_reference(data, reference)
+    return {
+        "prediction": prediction,
+        "learning_curve": curve,
+        "length": length,
+        "tokens": tokens,
+        "form": form,
+        "examples": policy.example_pairs(data, margins[best]),
+        "policy": policy.optimise(data, halves, model),
+        "pairs_to_label": policy.pairs_to_label(data, halves),
+    }
+
+
+def _split_of(pairs):
+    """Return the column ``split`` where it names parts."""
+    split = pairs.columns.get("split")
+    if split is None or any(part is None for part in split) or len(set(split)) < 2:
+        return None
+    return split
+
+
+def _sizes(data):
+    return {
+        "n_pairs": len(data.y),
+        "n_groups": data.n_groups,
+        "n_ties": int((~data.decided).sum()),
+        "n_responses": len(set(data.responses[:, 1])),
+        "characters": float(np.median([len(text) for text in data.responses[:, 1]])),
+    }
+
+
+def _too_small(data):
+    if data.is_large_enough:
+        return None
+    n_groups, n_pairs = len(data.decided_groups), int(data.decided.sum())
+    return (
+        f"{n_groups} independent prompts and {n_pairs} pairs that are no tie "
+        f"are too few to say what holds on prompts never seen: at least {MIN_GROUPS} prompts and "
+        f"{MIN_PAIRS} such pairs are needed."
+    )
+
+
+def _length_of_labels(data):
+    audit = length_audit(data.y, None, data.length_difference, random_state=data.seed)
+    return {
+        "longer_wins": audit.longer_wins,
+        "longer_wins_interval": list(map(float, audit.longer_wins_interval)),
+        "n_pairs": audit.n_pairs,
+    }
+
+
+def _labels_to_check(data, report):
+    """Return the labels that a cross-fitted model finds least likely, None without such a model."""
+    table = report.wrong_labels
+    if table is None:
+        return None
+    rows = [
+        {
+            "row": int(row),
+            "prompt": data.X[row][0],
+            "response_a": data.X[row][1],
+            "response_b": data.X[row][2],
+            "label": float(label),
+            "probability": float(probability),
+            "p_wrong": float(p_wrong),
+            "flagged": bool(flagged),
+        }
+        for row, label, probability, p_wrong, flagged in zip(
+            table.row, table.label, table.probability, table.p_wrong, table.flagged, strict=True
+        )
+        if (label > 0.5) != (probability > 0.5)
+    ]
+    return {"n_flagged": sum(row["flagged"] for row in rows), "rows": rows[:N_WORST]}

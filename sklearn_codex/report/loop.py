@@ -1,0 +1,181 @@
+"""The loop for commands: what can be fitted from given records, and figures of a fitted one."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sklearn_codex import (
+    ExactPolicyOptimizer,
+    PreferenceRewardModel,
+    RLHFPipeline,
+    SFTRefiner,
+    TokenCounter,
+    UnigramLM,
+)
+from sklearn_codex.exact import kl_reward_frontier
+from sklearn_codex.metrics import preference_accuracy, preference_auc, preference_log_loss
+from sklearn_codex.model_selection import record_train_test_split
+
+
+def fit_loop(
+    records,
+    *,
+    tokenizer="word",
+    min_count=2,
+    smoothing=0.1,
+    prior_strength=1000.0,
+    C=0.01,
+    kl_coef=1.0,
+    test_size=0.25,
+    seed=0,
+):
+    """Fit the stages that records allow.
+
+    Parameters
+    ----------
+    records : list of dict
+        Records of one or several kinds, as for :class:`RLHFPipeline`.
+    tokenizer, min_count : object
+        As in :class:`TokenCounter`.
+    smoothing, prior_strength, C, kl_coef : float
+        Of the pretrained model, the refined one, the reward and the policy.
+    test_size : float, default=0.25
+        Share of the prompts held out for the figures; 0 fits and judges on all records.
+    seed : int, default=0
+        Draws the split.
+
+    Returns
+    -------
+    loop : RLHFPipeline
+        Fitted on the training side.
+    figures : dict
+        As from :func:`score_loop`, for the held-out side, and ``n_train`` and ``n_test``.
+    """
+    held_out = bool(test_size)
+    train, test = records, records
+    if held_out:
+        train, test = record_train_test_split(records, test_size=test_size, random_state=seed)
+    stages: list[tuple] = []
+    if any("text" in row for row in records):
+        stages.append(("pretrain", UnigramLM(smoothing=smoothing)))
+    if any("completion" in row for row in records):
+        stages.append(("sft", SFTRefiner(prior_strength=prior_strength)))
+    has_policy = bool(stages)
+    if any("chosen" in row or "label" in row for row in records):
+        stages.append(("reward", PreferenceRewardModel(C=C)))
+        if has_policy:
+            stages.append(("policy", ExactPolicyOptimizer(kl_coef=kl_coef, random_state=seed)))
+    if not stages:
+        found = sorted({name for row in records for name in row})
+        raise ValueError(
+            "No record has a text, a completion, chosen and rejected, or response_a, response_b "
+            f"and label. The columns are {found}."
+        )
+    loop = RLHFPipeline(stages, vectorizer=TokenCounter(tokenizer, min_count=min_count))
+    loop.fit(train)
+    figures = {"n_train": len(train), "n_test": len(test) if held_out else 0}
+    return loop, figures | {"held_out": held_out} | score_loop(loop, test)
+
+
+def score_loop(model, records):
+    """Return the figures of a model on records of one or several kinds.
+
+    Returns
+    -------
+    figures : dict
+        Where the model and the records allow: ``perplexity`` (of completions, else texts),
+        ``objective`` with its parts, ``preferences`` with ``n_pairs``, ``accuracy``, ``log_loss``
+        (nats) and ``auc``.
+    """
+    figures: dict = {}
+    texts = [row["completion"] for row in records if "completion" in row]
+    texts = texts or [row["text"] for row in records if "text" in row]
+    pairs = [row for row in records if "chosen" in row or "label" in row]
+    if texts and hasattr(model, "perplexity"):
+        figures["perplexity"] = float(model.perplexity(texts))
+        if hasattr(model, "objective"):
+            rows = [row for row in records if "text" in row or "completion" in row]
+            parts = model.objective(rows)
+            figures["objective"] = {name: float(value) for name, value in parts.items()}
+    if pairs and hasattr(model, "reward"):
+        figures["preferences"] = _judge(model, pairs)
+    if not figures:
+        raise ValueError(
+            f"A {type(model).__name__} has nothing to say of these records: texts and "
+            "completions need a language model, preferences a reward model."
+        )
+    return figures
+
+
+def _judge(model, rows):
+    pairs = [
+        (row["chosen"], row["rejected"], 1.0)
+        if "chosen" in row
+        else (row["response_a"], row["response_b"], float(row["label"]))
+        for row in rows
+    ]
+    a, b, label = (list(column) for column in zip(*pairs, strict=True))
+    margin = model.reward(a) - model.reward(b)
+    # In both orders, so that no side is favoured.
+    y = np.concatenate([label, 1 - np.array(label)])
+    score = np.concatenate([margin, -margin])
+    return {
+        "n_pairs": len(rows),
+        "accuracy": preference_accuracy(label, margin),
+        "log_loss": preference_log_loss(label, 1 / (1 + np.exp(-margin))),
+        "auc": preference_auc(y, score),
+    }
+
+
+def preference_records(data):
+    """Return pairs that are no tie as records; soft labels become the likelier one."""
+    return [
+        {
+            **({"prompt": prompt} if prompt else {}),
+            "response_a": a,
+            "response_b": b,
+            "label": int(label > 0.5),
+        }
+        for (prompt, a, b), label in zip(data.X, data.y, strict=True)
+        if label != 0.5
+    ]
+
+
+def stages_of(model):
+    """Return the fitted stages of a model by name; a model that is no pipeline is one stage."""
+    return dict(model.steps_) if hasattr(model, "steps_") else {"model": model}
+
+
+def last_policy(model):
+    """Return the last stage that is a language model, None without one."""
+    found = [stage for stage in stages_of(model).values() if hasattr(stage, "token_log_prob_")]
+    return found[-1] if found else None
+
+
+def frontier_of(model, n_points=50):
+    """Return the exact KL-reward frontier of a fitted loop as columns.
+
+    Returns
+    -------
+    columns : dict of list
+        ``kl_coef``, ``kl`` (nats a document) and ``expected_reward``.
+    """
+    policy = last_policy(model)
+    if policy is not None and hasattr(policy, "frontier"):
+        points: Mapping = policy.frontier()
+    else:
+        points = _frontier_of_stages(stages_of(model), policy)
+    keep = np.unique(np.linspace(0, len(points["kl"]) - 1, n_points).round().astype(int))
+    return {name: points[name][keep].tolist() for name in ("kl_coef", "kl", "expected_reward")}
+
+
+def _frontier_of_stages(stages, policy):
+    rewards = [stage for stage in stages.values() if hasattr(stage, "coef_")]
+    if policy is None or not rewards:
+        raise ValueError(
+            "A frontier takes a language model and a reward: fit records that have texts or "
+            "demonstrations, and preferences."
+        )
+    reference = getattr(policy, "reference_log_prob_", policy.token_log_prob_)
+    length = getattr(policy, "response_length_", None) or policy.document_length_
+    return kl_reward_frontier(reference, rewards[-1].coef_[0], length=int(length))

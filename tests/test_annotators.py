@@ -1,0 +1,208 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import approx_fprime, minimize
+from scipy.special import expit
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_codex._annotator_loss import AnnotatorLoss, AnnotatorPrior
+from sklearn_codex._annotators import AnnotatorRewardModel
+from sklearn_codex._newton import minimise
+from sklearn_codex._pairs import DifferenceDesign
+from sklearn_codex._reward_model import PreferenceRewardModel
+
+COEF = np.linspace(-2, 2, 5)
+TEMPERATURES = np.array([0.5, 0.8, 1.0, 1.25, 2.0])
+PRIOR = AnnotatorPrior(temperature_scale=0.5, flip_center=-2.0, flip_scale=1.5)
+
+
+@parametrize_with_checks([AnnotatorRewardModel(), AnnotatorRewardModel(flip_rate=0.0)])
+def test_contract_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def draw_labels(rng, n_labels=3000, flip_rate=0.08):
+    X = rng.randn(n_labels, len(COEF))
+    annotators = rng.randint(len(TEMPERATURES), size=n_labels)
+    clean = rng.uniform(size=n_labels) < expit(X @ COEF / TEMPERATURES[annotators])
+    flipped = rng.uniform(size=n_labels) < flip_rate
+    return X, np.where(flipped, ~clean, clean).astype(int), annotators
+
+
+def make_loss(rng, flip_rate=None, n_labels=60):
+    return AnnotatorLoss(
+        DifferenceDesign(rng.randn(n_labels, 3)),
+        rng.uniform(size=n_labels),
+        rng.randint(4, size=n_labels),
+        rng.exponential(size=n_labels),
+        C=2.0,
+        prior=PRIOR,
+        flip_rate=flip_rate,
+    )
+
+
+@pytest.mark.parametrize("flip_rate", [None, 0.1, 0.0])
+def test_value_is_the_documented_formula_and_its_gradient_the_derivative(flip_rate):
+    rng = np.random.RandomState(0)
+    loss = make_loss(rng, flip_rate)
+    params = rng.randn(len(loss.center))
+    w, log_precision, z = params[:3], params[3:7], params[7:]
+    e = expit(z[0]) / 2 if flip_rate is None else flip_rate
+    precision = np.exp(log_precision - log_precision.mean())[loss.annotator]
+    clean = expit(precision * (loss.design.differences @ w))
+    p = (1 - e) * clean + e * (1 - clean)
+    expected = -np.sum(loss.weight * (loss.target * np.log(p) + (1 - loss.target) * np.log(1 - p)))
+    expected += w @ w / 4 + log_precision @ log_precision / (2 * 0.5**2)
+    expected += np.sum((z + 2.0) ** 2) / (2 * 1.5**2)
+    assert loss.value(params) == pytest.approx(expected, rel=1e-12)
+    assert_allclose(loss.gradient(params), approx_fprime(params, loss.value, 1e-7), atol=1e-4)
+
+
+@pytest.mark.parametrize("flip_rate", [None, 0.1])
+def test_curvature_is_the_mean_of_squared_gradients(flip_rate):
+    """Fisher's information by its definition: over labels drawn from the model itself."""
+    rng = np.random.RandomState(0)
+    loss = make_loss(rng, flip_rate, n_labels=8)
+    params = 0.5 * rng.randn(len(loss.center))
+    curvature = loss.curvature(params)
+    found = np.array([curvature.product(unit) for unit in np.eye(len(params))])
+    precision, margin, rate = loss._eta(params)
+    p = np.exp(loss._log_prob(precision * margin, rate)[0])
+    expected = np.diag(loss.prior_precision)
+    for i in range(8):
+        one = AnnotatorLoss(
+            loss.design,
+            loss.target,
+            loss.annotator,
+            np.eye(8)[i],
+            C=2.0,
+            prior=PRIOR,
+            flip_rate=flip_rate,
+        )
+        for label, probability in ((1.0, p[i]), (0.0, 1 - p[i])):
+            one.target = np.full(8, label)
+            score = one.gradient(params) - loss.prior_precision * (params - loss.center)
+            expected = expected + loss.weight[i] * probability * np.outer(score, score)
+    assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_minimum_is_that_of_scipy():
+    loss = make_loss(np.random.RandomState(1))
+    found = minimise(loss, loss.center, tol=1e-9, max_iter=200)
+    expected = minimize(loss.value, loss.center, jac=loss.gradient, method="BFGS", tol=1e-9)
+    assert found.converged
+    assert found.value <= expected.fun + 1e-9
+    assert_allclose(found.params, expected.x, atol=1e-4)
+
+
+@pytest.mark.parametrize("flip_rate", [0.0, 0.1])
+def test_values_are_finite_at_extreme_margins(flip_rate):
+    design = DifferenceDesign(np.array([[3000.0], [-3000.0], [3000.0]]))
+    target, who = np.array([1.0, 0.0, 0.0]), np.zeros(3, dtype=int)
+    loss = AnnotatorLoss(design, target, who, np.ones(3), C=1.0, prior=PRIOR, flip_rate=flip_rate)
+    params = np.array([1.0, 0.0])
+    assert loss.value(params) == pytest.approx(
+        0.5 + (3000 if flip_rate == 0 else -np.log(0.1 * 0.9**2))
+    )
+    assert np.isfinite(loss.gradient(params)).all()
+
+
+def test_one_annotator_without_flips_is_the_bradley_terry_model():
+    X, y, _ = draw_labels(np.random.RandomState(0), n_labels=300)
+    model = AnnotatorRewardModel(C=0.5, flip_rate=0.0, tol=1e-10).fit(X, y)
+    plain = PreferenceRewardModel(C=0.5).fit(X, y)
+    assert_allclose(model.coef_, plain.coef_, rtol=1e-5)
+    assert_allclose(model.predict_proba(X), plain.predict_proba(X), rtol=1e-5)
+    assert model.temperatures_.tolist() == [1.0]
+    assert model.log_temperature_std_.tolist() == [0.0]
+    assert model.flip_rate_interval() == (0.0, 0.0)
+
+
+def test_temperatures_have_geometric_mean_one_and_their_names():
+    X, y, annotators = draw_labels(np.random.RandomState(0))
+    names = np.array([f"annotator {code}" for code in annotators])
+    model = AnnotatorRewardModel().fit(X, y, annotators=names)
+    assert np.log(model.temperatures_).mean() == pytest.approx(0.0, abs=1e-12)
+    assert model.annotators_.tolist() == [f"annotator {k}" for k in range(5)]
+    assert (np.diff(model.temperatures_) > 0).all()
+    table = model.temperature_interval()
+    assert ((table.low < table.temperature) & (table.temperature < table.high)).all()
+    low, high = model.flip_rate_interval()
+    assert 0 < low < model.flip_rate_ < high < 0.5
+
+
+def test_the_smaller_the_scale_the_more_alike_annotators_are():
+    X, y, annotators = draw_labels(np.random.RandomState(0))
+    spread = [
+        np.log(
+            AnnotatorRewardModel(temperature_scale=scale)
+            .fit(X, y, annotators=annotators)
+            .temperatures_
+        ).std()
+        for scale in (1e-3, 0.1, 2.0)
+    ]
+    assert spread[0] < 1e-3 < spread[1] < spread[2]
+
+
+def test_weight_of_two_is_the_label_twice():
+    X, y, annotators = draw_labels(np.random.RandomState(0), n_labels=300)
+    weight = np.random.RandomState(1).randint(3, size=300)
+    weighted = AnnotatorRewardModel(tol=1e-9).fit(X, y, weight, annotators)
+    repeated = AnnotatorRewardModel(tol=1e-9).fit(
+        *(np.repeat(values, weight, axis=0) for values in (X, y)),
+        annotators=np.repeat(annotators, weight),
+    )
+    assert_allclose(weighted.temperatures_, repeated.temperatures_, rtol=1e-4)
+    assert_allclose(weighted.log_temperature_std_, repeated.log_temperature_std_, rtol=1e-4)
+    assert weighted.flip_rate_ == pytest.approx(repeated.flip_rate_, rel=1e-4)
+
+
+def test_it_predicts_as_a_classifier_and_scores_soft_labels():
+    X, y, annotators = draw_labels(np.random.RandomState(0), n_labels=600)
+    model = AnnotatorRewardModel().fit(X, y, annotators=annotators)
+    proba = model.predict_proba(X)
+    assert_allclose(proba.sum(axis=1), 1.0)
+    assert (proba >= model.flip_rate_ * (1 - 1e-12)).all()
+    assert_array_equal(model.predict(X), (proba[:, 1] > 0.5).astype(int))
+    assert roc_auc_score(y, model.decision_function(X)) > 0.8
+    assert model.score(X, y) == pytest.approx(np.mean(model.predict(X) == y))
+    assert model.score(X, np.full(600, 0.5)) == 0.5
+    assert_allclose(model.reward(X[:3]), X[:3] @ model.coef_[0])
+    scores = cross_val_score(AnnotatorRewardModel(), X, y, params={"annotators": annotators}, cv=3)
+    assert scores.min() > 0.7
+
+
+def test_text_pairs():
+    pairs = [("good", "bad"), ("bad", "good"), ("good day", "bad day"), ("bad", "day")]
+    model = AnnotatorRewardModel().fit(pairs, [1, 0, 1, 0], annotators=["x", "y", "x", "y"])
+    assert model.reward(["good"]) > model.reward(["bad"])
+
+
+def test_lengths_have_to_agree():
+    X, y, annotators = draw_labels(np.random.RandomState(0), n_labels=50)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        AnnotatorRewardModel().fit(X, y, annotators=annotators[:-1])
+
+
+def test_too_few_steps_are_warned_of():
+    X, y, annotators = draw_labels(np.random.RandomState(0), n_labels=200)
+    with pytest.warns(ConvergenceWarning, match="AnnotatorRewardModel did not converge"):
+        AnnotatorRewardModel(max_iter=1, tol=1e-12).fit(X, y, annotators=annotators)
+
+
+@pytest.mark.slow
+def test_temperatures_and_flip_rate_are_recovered_within_their_intervals():
+    rng = np.random.RandomState(0)
+    of_temperatures, of_rate = [], []
+    for _ in range(100):
+        X, y, annotators = draw_labels(rng, n_labels=2000)
+        model = AnnotatorRewardModel(C=1e3).fit(X, y, annotators=annotators)
+        table, (low, high) = model.temperature_interval(), model.flip_rate_interval()
+        of_temperatures.append((table.low <= TEMPERATURES) & (table.high >= TEMPERATURES))
+        of_rate.append(low <= 0.08 <= high)
+    # 100 draws: a standard deviation is 2.2 points for one share, less for the mean of five.
+    assert 0.92 <= np.mean(of_temperatures) <= 0.98
+    assert np.mean(of_rate) >= 0.9

@@ -1,0 +1,253 @@
+"""The commands that fit a model file and ask it questions."""
+
+import gzip
+import io
+import json
+
+import numpy as np
+import pytest
+
+from sklearn_codex import load_model
+from sklearn_codex.cli import main
+from sklearn_codex.cli._texts import read_records, read_texts
+
+COMMANDS = ["audit", "fit", "score", "sample", "reward", "frontier", "info", "demo"]
+
+
+def make_records():
+    rng = np.random.RandomState(0)
+    words = np.array(["the", "cat", "dog", "sat", "ran", "mat", "home", "fast"])
+
+    def words_of(n):
+        return " ".join(rng.choice(words, n))
+
+    rows = [{"text": words_of(20)} for _ in range(20)]
+    rows += [{"prompt": f"p{i}", "completion": words_of(8)} for i in range(20)]
+    rows += [
+        {"prompt": f"p{i}", "chosen": f"{words_of(6)} please", "rejected": f"{words_of(6)} never"}
+        for i in range(40)
+    ]
+    return rows
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """Fit a whole loop once; return the model file and its folder."""
+    folder = tmp_path_factory.mktemp("commands")
+    records = write(folder / "records.jsonl", make_records())
+    words = ["fit", records, "--out", str(folder / "m.skops"), "--figures", str(folder / "f.json")]
+    assert main(words) == 0
+    return str(folder / "m.skops"), folder
+
+
+@pytest.fixture(scope="module")
+def reward_only(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reward")
+    rows = [row for row in make_records() if "chosen" in row]
+    prefs = folder / "prefs.jsonl.gz"
+    prefs.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    words = ["fit", "--preferences", str(prefs), "--out", str(folder / "r.skops")]
+    assert main([*words, "--figures", str(folder / "f.json")]) == 0
+    return str(folder / "r.skops")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples(command, capsys):
+    assert main([command, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert f"sklearn-codex {command}" in printed.split("examples:")[1]
+
+
+@pytest.mark.parametrize("command", ["fit", "score", "sample", "reward", "frontier", "info"])
+def test_missing_arguments_are_a_wrong_command_line(command, capsys):
+    assert main([command]) == 2
+    assert "required" in capsys.readouterr().err
+
+
+def test_fit_writes_a_loop_and_held_out_figures(fitted):
+    model, folder = fitted
+    loop = load_model(model)
+    assert list(loop.named_steps_) == ["pretrain", "sft", "reward", "policy"]
+    figures = json.loads((folder / "f.json").read_text())
+    assert figures["n_train"] + figures["n_test"] == len(make_records())
+    assert figures["preferences"]["accuracy"] == 1.0
+    assert figures["perplexity"] > 1
+    assert figures["objective"]["rlhf_loss"] == pytest.approx(
+        -loop.named_steps_.policy.expected_reward_
+    )
+
+
+def test_fit_takes_a_file_a_kind(tmp_path, capsys):
+    rows = make_records()
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("".join(row["text"] + "\n" for row in rows if "text" in row))
+    demonstrations = write(tmp_path / "d.jsonl", [row for row in rows if "completion" in row])
+    preferences = write(tmp_path / "p.jsonl", [row for row in rows if "chosen" in row])
+    words = ["fit", "--corpus", str(corpus), "--demonstrations", demonstrations]
+    words += ["--preferences", preferences, "--out", str(tmp_path / "m.skops")]
+    assert main([*words, "--tokenizer", "whitespace", "--test-size", "0"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["n_train"], figures["n_test"], figures["held_out"]) == (80, 0, False)
+
+
+def test_fit_replaces_a_model_only_by_force(fitted, capsys):
+    model, folder = fitted
+    before = load_model(model).named_steps_.reward.C
+    words = ["fit", str(folder / "records.jsonl"), "--out", model, "--C", "1"]
+    assert main(words) == 1
+    assert "--force" in capsys.readouterr().err
+    assert before == load_model(model).named_steps_.reward.C
+    other = ["--out", str(folder / "other.skops"), "--figures", str(folder / "f.json")]
+    assert main([*words[:2], *other]) == 1
+    assert not (folder / "other.skops").exists()
+    capsys.readouterr()
+
+
+def test_score_repeats_the_figures_of_fit_on_the_same_records(tmp_path, capsys):
+    records = write(tmp_path / "r.jsonl", make_records())
+    model = str(tmp_path / "m.skops")
+    assert main(["fit", records, "--out", model, "--test-size", "0"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert main(["score", model, records]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores == {name: figures[name] for name in scores}
+
+
+def test_score_of_preferences_alone(fitted, tmp_path, capsys):
+    prefs = write(
+        tmp_path / "p.jsonl",
+        [
+            {"response_a": "please", "response_b": "never", "label": 0.9},
+            {"response_a": "please", "response_b": "never", "label": 0.5},
+        ],
+    )
+    assert main(["score", fitted[0], "--preferences", prefs]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["preferences"]["n_pairs"] == 1
+    assert scores["preferences"]["accuracy"] == 1.0
+
+
+def test_sample_writes_lines_that_a_seed_repeats(fitted, capsys):
+    words = ["sample", fitted[0], "-n", "3", "--seed", "4"]
+    assert main(words) == 0
+    first = capsys.readouterr().out
+    assert first.count("\n") == 3
+    assert main([*words, "--json"]) == 0
+    lines = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
+    assert lines == first.splitlines()
+    assert main([*words, "--stage", "pretrain"]) == 0
+    assert capsys.readouterr().out != first
+
+
+def test_reward_keeps_the_order_of_the_file(fitted, tmp_path, capsys, monkeypatch):
+    texts = tmp_path / "t.txt"
+    texts.write_text("the cat never\nthe cat please\n")
+    assert main(["reward", fitted[0], str(texts)]) == 0
+    printed = capsys.readouterr().out
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert [row["text"] for row in rows] == ["the cat never", "the cat please"]
+    assert rows[0]["reward"] < rows[1]["reward"]
+    stdin = type("Stdin", (), {"buffer": io.BytesIO(texts.read_bytes())})
+    monkeypatch.setattr("sys.stdin", stdin)
+    out = tmp_path / "scored.jsonl"
+    assert main(["reward", fitted[0], "-", "--out", str(out)]) == 0
+    assert out.read_text() == printed
+    assert main(["reward", fitted[0], str(texts), "--out", str(out)]) == 1
+    capsys.readouterr()
+
+
+def test_frontier_rises_as_kl_coef_falls(fitted, capsys):
+    assert main(["frontier", fitted[0], "--points", "5"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == "kl_coef,kl,expected_reward"
+    table = np.array([row.split(",") for row in rows], dtype=float)
+    assert table.shape == (5, 3)
+    assert (np.diff(table, axis=0) * [-1, 1, 1] >= 0).all()
+    assert main(["frontier", fitted[0], "--points", "5", "--json"]) == 0
+    columns = json.loads(capsys.readouterr().out)
+    assert np.allclose(np.column_stack(list(columns.values())), table, rtol=1e-6)
+
+
+def test_frontier_of_a_searched_policy_is_that_of_its_reward(tmp_path, capsys):
+    from sklearn_codex import (
+        PPOPolicyOptimizer,
+        PreferenceRewardModel,
+        SFTRefiner,
+        make_rlhf_pipeline,
+        save_model,
+    )
+
+    policy = PPOPolicyOptimizer(max_iter=1, tol=0, random_state=0)
+    loop = make_rlhf_pipeline(SFTRefiner(), PreferenceRewardModel(), policy).fit(make_records())
+    save_model(loop, tmp_path / "ppo.skops")
+    assert main(["frontier", str(tmp_path / "ppo.skops"), "--json"]) == 0
+    columns = json.loads(capsys.readouterr().out)
+    assert len(columns["kl"]) == 50
+    assert np.all(np.diff(columns["expected_reward"]) >= 0)
+
+
+def test_info_tells_the_stages(fitted, capsys):
+    assert main(["info", fitted[0]]) == 0
+    printed = capsys.readouterr().out
+    assert "PreferenceRewardModel" in printed
+    assert "please" in printed
+    assert main(["info", fitted[0], "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert list(facts["stages"]) == ["pretrain", "sft", "reward", "policy"]
+    assert facts["stages"]["reward"]["tokens"]["in favour"][0] == "please"
+    assert facts["stages"]["policy"]["figures"]["optimality_gap"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sample", "{reward}"], "writes nothing"),
+        (["frontier", "{reward}"], "takes a language model and a reward"),
+        (["sample", "{loop}", "--stage", "sleep"], "no stage 'sleep'"),
+        (["sample", "{loop}", "-n", "0"], "at least 1"),
+        (["frontier", "{loop}", "--points", "1"], "at least 2"),
+        (["info", "nothing.skops"], "found no file"),
+        (["reward", "{loop}", "{loop}"], "not UTF-8"),
+        (["score", "{loop}"], "needs records"),
+        (["fit", "--out", "x.skops"], "needs records"),
+    ],
+)
+def test_errors_take_one_line(words, message, fitted, reward_only, capsys):
+    words = [word.format(loop=fitted[0], reward=reward_only) for word in words]
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("sklearn-codex: ")
+    assert error.count("\n") == 1
+    assert message in error
+
+
+def test_records_that_allow_no_stage_are_named(tmp_path, capsys):
+    records = write(tmp_path / "r.jsonl", [{"words": "a b"}, {"words": "c"}])
+    assert main(["fit", records, "--out", str(tmp_path / "m.skops"), "--test-size", "0"]) == 1
+    assert "['words']" in capsys.readouterr().err
+    assert not (tmp_path / "m.skops").exists()
+
+
+def test_texts_come_from_lines_records_and_tables(tmp_path):
+    path = tmp_path / "texts"
+    path.write_bytes(gzip.compress(b"one\n\ntwo, three\n"))
+    assert read_texts(str(path)) == ["one", "two, three"]
+    path.write_text('{"text": "a\\nb"}\n{"completion": "c"}\n')
+    assert read_texts(str(path)) == ["a\nb", "c"]
+    path.write_text('[{"answer": "x"}]')
+    assert read_texts(str(path), "answer") == ["x"]
+    path.write_text('id,response\n1,"a\nb"\n')
+    assert read_texts(str(path)) == ["a\nb"]
+    with pytest.raises(ValueError, match="no text in 'answer'"):
+        read_texts(str(path), "answer")
+    path.write_text("")
+    with pytest.raises(ValueError, match="is empty"):
+        read_texts(str(path))
+    path.write_text('{"text": "a"}\n{"text"\n')
+    with pytest.raises(ValueError, match="line 2, is not JSON"):
+        read_records(str(path))

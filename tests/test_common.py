@@ -1,0 +1,143 @@
+"""scikit-learn's own contract, and the docstrings, for all public estimators by discovery."""
+
+import ast
+import inspect
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+
+import sklearn_codex
+
+TEXTS = ["the cat sat", "the dog sat on the cat", "a dog", "on the mat"]
+PAIRS = [("the cat", "a dog"), ("a dog sat", "the cat sat"), ("cat", "dog"), ("dog", "mat cat")]
+RECORDS = [
+    *({"text": text} for text in TEXTS),
+    *({"prompt": "say", "completion": text} for text in TEXTS),
+    *({"prompt": "say", "chosen": a, "rejected": b} for a, b in PAIRS),
+]
+# How the names of estimators of pairs begin.
+OF_PAIRS = (
+    "AnnotatorRewardModel",
+    "BootstrapRewardEnsemble",
+    "DPOPolicyOptimizer",
+    "PreferenceRewardModel",
+    "RewardUncertainty",
+    "TiePreferenceModel",
+)
+# Needs SCIPY_ARRAY_API to be set before scipy is imported.
+MAY_SKIP = {"check_array_api_input"}
+
+PUBLIC = [
+    value
+    for name in sklearn_codex.__all__
+    if inspect.isclass(value := getattr(sklearn_codex, name)) and issubclass(value, BaseEstimator)
+]
+
+
+def required_arguments(estimator_class):
+    parameters = list(inspect.signature(estimator_class.__init__).parameters.values())[1:]
+    return [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+
+
+DEFAULT = [estimator_class for estimator_class in PUBLIC if not required_arguments(estimator_class)]
+NOT_DEFAULT = {"RLHFPipeline"}  # has a contract of its own, for records
+
+
+def name_of(value):
+    return value.__name__
+
+
+def test_discovery_leaves_no_estimator_out():
+    names = {estimator_class.__name__ for estimator_class in PUBLIC}
+    assert {"TokenCounter", "UnigramLM", "SFTRefiner", "PPOPolicyOptimizer"} <= names
+    assert {e.__name__ for e in set(PUBLIC) - set(DEFAULT)} <= NOT_DEFAULT
+
+
+@parametrize_with_checks([estimator_class() for estimator_class in DEFAULT])
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator_class", DEFAULT, ids=name_of)
+def test_no_check_of_the_contract_is_skipped_or_expected_to_fail(estimator_class):
+    results = check_estimator(estimator_class(), on_skip=None, on_fail=None)
+    assert len(results) > 40
+    others = {r["check_name"]: r["status"] for r in results if r["status"] != "passed"}
+    assert set(others) <= MAY_SKIP
+    assert set(others.values()) <= {"skipped"}
+
+
+def sections(docstring):
+    """Split a numpydoc docstring into its sections: title -> text."""
+    parts = re.split(r"^(\w[\w ]*)\n-+\n", inspect.cleandoc(docstring), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def described(section):
+    """Names that a section describes, each with a type and a text: name -> text."""
+    entries = re.split(r"^([\w*][\w*, ]*) : .+\n", section, flags=re.MULTILINE)
+    return {
+        name: text
+        for names, text in zip(entries[1::2], entries[2::2], strict=True)
+        for name in names.split(", ")
+    }
+
+
+def fitted_examples(estimator_class):
+    """The estimator fitted in every way that gives it other attributes."""
+    if estimator_class.__name__ == "RLHFPipeline":
+        stages = [
+            sklearn_codex.UnigramLM(),
+            sklearn_codex.PreferenceRewardModel(),
+            sklearn_codex.PPOPolicyOptimizer(max_iter=2, tol=0, random_state=0),
+        ]
+        return [sklearn_codex.make_rlhf_pipeline(*stages).fit(RECORDS)]
+    y = np.array([0, 1, 0, 1])
+    frame = pd.DataFrame(np.arange(12.0).reshape(4, 3), columns=list("abc"))
+    text = PAIRS if estimator_class.__name__.startswith(OF_PAIRS) else TEXTS
+    return [estimator_class().fit(X, y) for X in (text, frame)]
+
+
+@pytest.mark.parametrize("estimator_class", PUBLIC, ids=name_of)
+def test_every_parameter_is_documented(estimator_class):
+    documented = described(sections(estimator_class.__doc__)["Parameters"])
+    assert list(documented) == list(inspect.signature(estimator_class).parameters)
+    assert all(text.strip() for text in documented.values())
+
+
+@pytest.mark.parametrize("estimator_class", PUBLIC, ids=name_of)
+def test_defaults_are_documented(estimator_class):
+    section = sections(estimator_class.__doc__)["Parameters"]
+    for name, parameter in inspect.signature(estimator_class).parameters.items():
+        if parameter.default is not parameter.empty:
+            line = re.search(rf"^{name} : (.+)$", section, flags=re.MULTILINE)[1]
+            default = re.search(r"default=(.+)$", line)
+            assert default, f"{name} has no default in its docstring"
+            assert ast.literal_eval(default[1]) == parameter.default, name
+
+
+@pytest.mark.parametrize("estimator_class", PUBLIC, ids=name_of)
+def test_every_fitted_attribute_is_documented_and_there(estimator_class):
+    documented = described(sections(estimator_class.__doc__)["Attributes"])
+    fitted = [
+        {name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")}
+        for estimator in fitted_examples(estimator_class)
+    ]
+    assert set().union(*fitted) <= set(documented)
+    for name in documented:
+        assert any(hasattr(e, name) for e in fitted_examples(estimator_class)), name
+
+
+@pytest.mark.parametrize("estimator_class", PUBLIC, ids=name_of)
+def test_every_public_method_is_documented(estimator_class):
+    for name, method in inspect.getmembers(estimator_class, inspect.isfunction):
+        if name.startswith("_") or not method.__module__.startswith("sklearn_codex"):
+            continue
+        parameters = [p for p in inspect.signature(method).parameters if p != "self"]
+        documented = described(sections(method.__doc__).get("Parameters", ""))
+        assert [p.lstrip("*") for p in documented] == parameters, name
+        assert "Returns" in sections(method.__doc__), name

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+
+from sklearn_codex import PreferenceRewardModel
+from sklearn_codex.datasets import make_preferences
+from sklearn_codex.health import check_preferences
+from sklearn_codex.health._noise import estimate_noise
+
+
+def simulate(n_pairs=400, n_prompts=80, **params):
+    return make_preferences(n_pairs, n_prompts=n_prompts, text=True, random_state=0, **params)
+
+
+def check(data, **params):
+    params.setdefault("random_state", 0)
+    return check_preferences(data.X, data.y, **params)
+
+
+@pytest.mark.parametrize("flip_rate", [0.05, 0.1, 0.2])
+def test_flipped_labels(flip_rate):
+    data = simulate(2000, n_prompts=200, temperature=0.3, flip_rate=flip_rate)
+    flipped = data.y != data.clean_label
+    report = check(data)
+    wrong = report.wrong_labels
+    assert sorted(wrong.row) == list(range(2000))
+    np.testing.assert_array_equal(wrong.label, data.y[wrong.row])
+    flagged = wrong.row[wrong.flagged]
+    assert np.mean(flipped[flagged]) > 0.7  # precision
+    assert np.sum(flipped[flagged]) > 0.25 * flipped.sum()  # recall
+    assert (
+        np.mean(flipped[wrong.row[: flipped.sum()]]) > 0.5
+    )  # at the true number; chance: the rate
+    assert abs(report.predictability.flip_rate - flip_rate) < 0.04
+    assert report.predictability.p_value < 1e-3
+    # The number of false alarms is foretold.
+    expected = np.sum(1 - wrong.p_wrong[wrong.flagged])
+    assert np.sum(~flipped[flagged]) < 2 * expected + 5
+    (text,) = [finding.text for finding in report.findings if finding.status == "look"]
+    assert "more likely wrong than right" in text
+
+
+def test_flip_rate_of_known_margins():
+    rng = np.random.RandomState(0)
+    margins = rng.normal(scale=3, size=20_000)
+    clean = rng.uniform(size=20_000) < 1 / (1 + np.exp(-margins))
+    flipped = rng.uniform(size=20_000) < 0.1
+    noise = estimate_noise(margins, (clean ^ flipped).astype(float), np.arange(20_000))
+    assert abs(noise.flip_rate - 0.1) < 0.02
+    np.testing.assert_allclose(noise.probability, 1 / (1 + np.exp(-margins)), atol=0.03)
+    # Calibrated: of the labels that are wrong with probability p, the part p is.
+    for low, high in ((0.02, 0.1), (0.1, 0.3), (0.3, 0.7), (0.7, 1)):
+        rows = (noise.p_wrong > low) & (noise.p_wrong <= high)
+        assert abs(flipped[rows].mean() - noise.p_wrong[rows].mean()) < 0.06
+
+
+@pytest.mark.slow
+def test_clean_labels_are_not_accused():
+    rng = np.random.RandomState(0)
+    p_values = []
+    for _ in range(300):
+        margins = rng.normal(scale=3, size=400)
+        y = rng.uniform(size=400) < 1 / (1 + np.exp(-margins))
+        p_values.append(estimate_noise(margins, y.astype(float), np.arange(400)).p_value)
+    assert np.mean(np.array(p_values) < 0.05) < 0.1
+    assert np.mean(np.array(p_values) < 0.001) <= 0.01
+
+
+def test_labels_that_no_model_predicts_are_not_judged():
+    data = simulate()
+    y = np.random.RandomState(0).randint(2, size=400)
+    report = check_preferences(data.X, y, random_state=0)
+    assert not report.wrong_labels.flagged.any()
+    assert "no better than a coin, so it cannot judge single labels" in str(report)
+
+
+def test_model_of_the_user():
+    data = simulate(flip_rate=0.1, temperature=0.3)
+    report = check(data, model=PreferenceRewardModel(C=0.1))
+    assert report.predictability.accuracy > 0.7
+    assert "PreferenceRewardModel is right on" in str(report)
+    counts = make_preferences(400, n_prompts=80, flip_rate=0.1, temperature=0.3, random_state=0)
+    model = LogisticRegression(fit_intercept=False)
+    for X in (counts.X, sparse.csr_array(counts.X), sparse.csr_matrix(counts.X)):
+        report = check_preferences(X, counts.y, counts.groups, model=model, random_state=0)
+        assert "LogisticRegression is right on" in str(report)
+        assert report.predictability.accuracy > 0.7
+    assert not hasattr(model, "coef_")
