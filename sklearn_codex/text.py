@@ -453,12 +453,15 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         state = dict(super().__getstate__())
         if state.get("_names") is not None:
             state.pop("vocabulary_", None)
-            state["_names"] = json.dumps(state["_names"])
+            # As bytes in latin-1: JSON, here and in model files, would join two lone surrogates.
+            names = json.dumps(state["_names"], ensure_ascii=False)
+            state["_names"] = names.encode("utf-8", "surrogatepass").decode("latin-1")
         return state
 
     def __setstate__(self, state):
         if isinstance(state.get("_names"), str):
-            state = {**state, "_names": json.loads(state["_names"])}
+            names = state["_names"].encode("latin-1").decode("utf-8", "surrogatepass")
+            state = {**state, "_names": json.loads(names)}
         super().__setstate__(state)
 
     def __sklearn_tags__(self):

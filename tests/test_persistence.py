@@ -1,5 +1,6 @@
 """Model files: written whole, loaded without running code."""
 
+import pickle
 import zipfile
 
 import numpy as np
@@ -37,6 +38,15 @@ def test_loaded_model_gives_the_same_bits(model, tmp_path):
     else:
         np.testing.assert_array_equal(model.score_samples(TEXTS), loaded.score_samples(TEXTS))
         assert model.sample(2, random_state=0) == loaded.sample(2, random_state=0)
+
+
+def test_any_token_survives_pickle_and_model_files(tmp_path):
+    words = ["\ud83d\ude00", "\U0001f600", "\ud83d", '"', "\\u0041", "caf\u00e9", "a\x00b"]
+    counter = TokenCounter().fit([" ".join(words)])
+    save_model(counter, tmp_path / "counter.skops")
+    for copy in (pickle.loads(pickle.dumps(counter)), load_model(tmp_path / "counter.skops")):
+        assert copy.vocabulary_ == counter.vocabulary_
+        assert set(words) <= set(copy.vocabulary_)
 
 
 def test_existing_file_is_kept_unless_overwritten(tmp_path):
