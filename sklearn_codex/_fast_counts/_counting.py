@@ -81,11 +81,14 @@ class FastCounts:
             self._blocks.append(block)
             self._ids += corpus.add(types, block)
         self._ids += corpus.merge()
-        counted = np.flatnonzero(corpus.totals)
-        self.types, order = sorted_names(corpus.types.select(counted))
+        totals = corpus.totals
+        counted = np.flatnonzero(totals)
+        counted_types = corpus.types.select(counted)
+        del corpus  # The most memory is taken when the names are made.
+        self.types, order = sorted_names(counted_types)
         self._order = counted[order]  # (n_types,)
-        self._n_ids = len(corpus.totals)
-        self.totals = corpus.totals[self._order].astype(np.int64)
+        self._n_ids = len(totals)
+        self.totals = totals[self._order].astype(np.int64)
 
     def assign(
         self, columns: np.ndarray, n_columns: int, *, end_column: int | None = None

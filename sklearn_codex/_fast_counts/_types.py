@@ -223,9 +223,11 @@ def sorted_names(types: Types) -> tuple[np.ndarray, np.ndarray]:
     """
     order = _sort(types)
     text = _spell(types, order)
-    # As Latin-1, a text is decoded by copying; few names need more than that.
-    names = text.tobytes().decode("latin-1").split("\n")[:-1]
     wide = np.flatnonzero(text >= 0x80)
+    # As Latin-1, a text is decoded by copying; few names need more than that.
+    text = str(text, "latin-1")
+    names = text.split("\n")[:-1]
+    del text
     if len(wide):
         ends = np.cumsum(types.lengths[order] + 1)
         for position in np.unique(np.searchsorted(ends, wide, side="right")).tolist():
