@@ -53,8 +53,14 @@ docs: $(VENV)/.installed-docs
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/text_counts.py
+	$(BIN)/python benchmarks/unigram_fit.py
+	$(BIN)/python benchmarks/reward_fit.py
+	$(BIN)/python benchmarks/group_cv.py
+	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/preferences.py
 	$(BIN)/python benchmarks/policy.py
+	$(BIN)/python benchmarks/out_of_core.py
+	$(BIN)/python benchmarks/parallel_counts.py
 
 clean:
 	rm -rf $(VENV) docs/_build docs/generated docs/auto_examples .pytest_cache .ruff_cache .mypy_cache build dist

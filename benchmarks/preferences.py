@@ -6,12 +6,11 @@ chosen inside each training fold, by prompt as well. Soft labels enter all fits 
 
     python benchmarks/preferences.py                    # all files
     python benchmarks/preferences.py --files pandalm    # one of them
+    python benchmarks/preferences.py --files mine.jsonl # your own, in a form that `audit` reads
     python benchmarks/preferences.py --leakage          # with prompts on both sides, to compare
 """
 
 import argparse
-import gzip
-import json
 import time
 from pathlib import Path
 
@@ -24,7 +23,12 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV
+from sklearn_codex import (
+    PreferenceRewardModel,
+    PreferenceRewardModelCV,
+    balance_positions,
+    read_preferences,
+)
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FILES = ["pandalm", "rmbench_code", "alpaca_eval"]
@@ -56,24 +60,27 @@ RECIPES = {
 
 
 def load(name):
-    """Return the pairs of a file as a frame, or None, saying so, where it is missing."""
-    path = DATA / f"{name}.jsonl.gz"
+    """Return the pairs (n, 3), labels and prompts of a file; None, saying so, where it is not."""
+    path = DATA / f"{name}.jsonl.gz" if name in FILES else Path(name)
     if not path.exists():
         print(f"{name}: there is no {path.name} in {path.parent}, skipped")
         return None
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        return pd.DataFrame(map(json.loads, lines))
+    data = read_preferences(path)
+    X, y = data.X, data.y
+    if len(np.unique(y)) == 1:  # columns chosen and rejected
+        X, y = balance_positions(X if y[0] == 1 else X[:, [0, 2, 1]], random_state=0)
+    return X, np.asarray(y, dtype=np.float64), data.groups
 
 
 def predict_fold(recipe, data, train, test):
     """Return the margins of the held-out pairs of a fold and the C chosen on the others."""
-    pairs, y = data[["prompt", "response_a", "response_b"]], data["label"].to_numpy()
+    X, y, _ = data
     if recipe == "majority":
         rate = y[train].mean()
         return np.full(len(test), np.log(rate / (1 - rate))), np.nan
     model = PreferenceRewardModelCV(Cs=CS, vectorizer=RECIPES[recipe]())
-    model.fit(pairs.iloc[train], y[train])
-    return model.decision_function(pairs.iloc[test]), model.C_
+    model.fit(X[train], y[train])
+    return model.decision_function(X[test]), model.C_
 
 
 def losses(y, margin):
@@ -94,9 +101,9 @@ def cluster_error(values, groups):
 
 
 def run_file(name, data, recipes, n_jobs):
-    folds = list(GroupKFold(5, shuffle=True, random_state=0).split(data, groups=data["prompt"]))
-    y, prompts = data["label"].to_numpy(), data["prompt"]
-    print(f"\n{name}: {len(data)} pairs, {prompts.nunique()} prompts\n")
+    X, y, prompts = data
+    folds = list(GroupKFold(5, shuffle=True, random_state=0).split(X, groups=prompts))
+    print(f"\n{name}: {len(y)} pairs, {len(np.unique(prompts))} prompts\n")
     print("| recipe | accuracy | SE | log-loss | SE | C | seconds |")
     print("|---|---|---|---|---|---|---|")
     results = {}
@@ -137,22 +144,23 @@ def compare(results, prompts):
 
 def accuracy(recipe, data, folds):
     """Return the accuracy with C = 1, or 0.01 for counts."""
-    pairs, y = data[["prompt", "response_a", "response_b"]], data["label"].to_numpy()
+    X, y, _ = data
     model = PreferenceRewardModel(
         C=0.01 if recipe == "word counts" else 1.0, vectorizer=RECIPES[recipe](), tol=1e-4
     )
     right = np.empty(len(y))
     for train, test in folds:
-        model.fit(pairs.iloc[train], y[train])
-        right[test] = points(y[test], model.decision_function(pairs.iloc[test]))
+        model.fit(X[train], y[train])
+        right[test] = points(y[test], model.decision_function(X[test]))
     return right.mean()
 
 
 def run_leakage(name, data, recipes, n_jobs):
     """Print accuracies with prompts on one side of a split, and with pairs drawn at random."""
     print(f"\n{name}\n\n| recipe | by prompt | pairs at random | leakage |\n|---|---|---|---|")
-    grouped = list(GroupKFold(5, shuffle=True, random_state=0).split(data, groups=data["prompt"]))
-    mixed = list(KFold(5, shuffle=True, random_state=0).split(data))
+    X, _, prompts = data
+    grouped = list(GroupKFold(5, shuffle=True, random_state=0).split(X, groups=prompts))
+    mixed = list(KFold(5, shuffle=True, random_state=0).split(X))
     shown = [recipe for recipe in recipes if recipe != "majority"]
     both = Parallel(n_jobs=n_jobs)(
         delayed(accuracy)(recipe, data, folds) for recipe in shown for folds in (grouped, mixed)
@@ -163,7 +171,7 @@ def run_leakage(name, data, recipes, n_jobs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--files", nargs="+", choices=FILES, default=FILES)
+    parser.add_argument("--files", nargs="+", default=FILES, metavar="FILE")
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--leakage", action="store_true")
     parser.add_argument("--n-jobs", type=int, default=1)

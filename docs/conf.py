@@ -37,6 +37,8 @@ nitpick_ignore_regex = [
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn-codex"
+# The theme asks for a mode, and says so in the console where there is none.
+html_context = {"default_mode": "auto"}
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]

@@ -12,6 +12,7 @@ scikit-learn estimator, and the optimum that PPO looks for is known.
 # A document is its token counts, a language model one distribution over the vocabulary. ``score``
 # is the mean log-likelihood per token, so it compares between documents and folds.
 
+import matplotlib.pyplot as plt
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold, cross_val_score
 
@@ -23,6 +24,7 @@ from sklearn_codex import (
     UnigramLM,
 )
 from sklearn_codex.datasets import load_stdlib_code
+from sklearn_codex.inspection import TokenShiftDisplay
 from sklearn_codex.rules import BannedTokens
 
 data = load_stdlib_code(n_modules=20)
@@ -82,3 +84,9 @@ print(f"{policy.n_iter_} iterations, expected reward {policy.expected_reward_:.2
 print(f"KL to the reference {policy.kl_:.2f} nats, gap to the optimum {policy.optimality_gap_:.4f}")
 for token, log_ratio, _ in policy.token_shift(5).risen:
     print(f"  rose: {token!r:10} by {log_ratio:+.2f} nats")
+
+# %%
+# What the policy does more and less than the model it began from:
+
+TokenShiftDisplay.from_estimator(policy)
+plt.show()

@@ -13,6 +13,7 @@ fold.
 
 import tempfile
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import GridSearchCV
 
@@ -88,3 +89,24 @@ for strength, mean in zip(
     strict=True,
 ):
     print(f"prior_strength {strength:>9,.0f}: {mean:.3f} nats per token")
+
+# %%
+
+fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+ax.errorbar(
+    search.cv_results_["param_sft__prior_strength"].astype(float),
+    search.cv_results_["mean_test_score"],
+    yerr=search.cv_results_["std_test_score"],
+    color="#0072B2",
+    marker="o",
+    capsize=4,
+)
+ax.axvline(search.best_params_["sft__prior_strength"], color="#D55E00", linestyle="--")
+ax.set(
+    xscale="log",
+    xlabel="prior_strength (tokens)",
+    ylabel="log-likelihood of completions\n(nats per token, 3 folds)",
+    title="The prior the search chooses",
+)
+ax.grid(alpha=0.3)
+plt.show()

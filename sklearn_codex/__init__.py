@@ -6,8 +6,10 @@ on count models small enough that KL, entropy, expected reward and the optimum i
 
 from sklearn_codex._annotators import AnnotatorRewardModel
 from sklearn_codex._best_of_n_sampler import BestOfNSampler
+from sklearn_codex._doc_links import link_estimator
 from sklearn_codex._dpo import DPOPolicyOptimizer
 from sklearn_codex._exact_policy import ExactPolicyOptimizer
+from sklearn_codex._pair_vectorizer import PairVectorizer
 from sklearn_codex._pairs import balance_positions
 from sklearn_codex._persistence import load_model, save_model
 from sklearn_codex._pipeline import RLHFPipeline, make_rlhf_pipeline
@@ -22,6 +24,8 @@ from sklearn_codex._tie_models import TiePreferenceModel
 from sklearn_codex._uncertainty import RewardUncertainty
 from sklearn_codex._unigram_lm import UnigramLM
 from sklearn_codex._win_rate import length_controlled_win_rate
+from sklearn_codex.datasets import read_preferences
+from sklearn_codex.health import check_preferences
 from sklearn_codex.text import TokenCounter
 
 __all__ = [
@@ -31,6 +35,7 @@ __all__ = [
     "DPOPolicyOptimizer",
     "ExactPolicyOptimizer",
     "PPOPolicyOptimizer",
+    "PairVectorizer",
     "PlackettLuceModel",
     "PreferenceRewardModel",
     "PreferenceRewardModelCV",
@@ -42,13 +47,19 @@ __all__ = [
     "TokenCounter",
     "UnigramLM",
     "balance_positions",
+    "check_preferences",
     "length_controlled_win_rate",
     "load_model",
     "make_rlhf_pipeline",
     "most_informative_pairs",
     "preference_path",
+    "read_preferences",
     "save_model",
     "stack_rankings",
 ]
 
 __version__ = "0.1.0"
+
+for _public in [globals()[_name] for _name in __all__]:
+    if isinstance(_public, type):
+        link_estimator(_public)

@@ -35,7 +35,8 @@ class _Labels:
     """What the loss needs of each pair at some parameters, (n_pairs,) each.
 
     ``slope`` is dP / d eta and ``by_flip`` is dP / dz, both over the root of P (1 - P); ``score``
-    is the derivative of the loss by P times that root.
+    is the derivative of the loss by P times that root, and ``bend`` the second one times P (1 - P),
+    of which the expectation is 1.
     """
 
     precision: FloatArray
@@ -43,6 +44,63 @@ class _Labels:
     slope: FloatArray
     by_flip: FloatArray
     score: FloatArray
+    bend: FloatArray
+
+
+@dataclass(frozen=True)
+class AnnotatorHessian:
+    """Hessian of the loss at the labels there are, with that of the priors; it may be indefinite.
+
+    Attributes
+    ----------
+    loss : AnnotatorLoss
+        Of which.
+    labels : _Labels
+        At some parameters.
+    rate : float
+        The flip rate e there.
+    """
+
+    loss: Any
+    labels: _Labels
+    rate: float
+
+    def _second_derivatives(self):
+        """Return weighted second derivatives by eta, by eta and z, and by z, (n_pairs,) each."""
+        at, weight = self.labels, self.loss.weight
+        by_eta = at.bend * at.slope - at.score * np.tanh(at.precision * at.margin / 2)
+        by_both = at.bend * at.by_flip - 2 * self.rate * at.score
+        by_flip = at.bend * at.by_flip + at.score * (1 - 4 * self.rate)
+        return (
+            weight * at.slope * by_eta,
+            weight * at.slope * by_both,
+            weight * at.by_flip * by_flip,
+        )
+
+    def product(self, direction):
+        """Return H d."""
+        loss, at = self.loss, self.labels
+        by_eta, by_both, by_flip = self._second_derivatives()
+        weights, log_precision, flip = loss.split(direction)
+        log_factor = (log_precision - log_precision.mean())[loss.annotator]
+        moved = at.precision * loss.design.matvec(weights)
+        eta, gradient = at.precision * at.margin, loss.weight * at.slope * at.score
+        along = moved + eta * log_factor
+        change = by_eta * along + by_both * np.sum(flip)
+        by_annotator = np.bincount(
+            loss.annotator, eta * change + gradient * along, minlength=loss.n_annotators
+        )
+        rest = [np.sum(by_both * along) + np.sum(by_flip) * flip[0]] if len(flip) else []
+        data = [
+            loss.design.rmatvec(at.precision * (change + gradient * log_factor)),
+            by_annotator - by_annotator.mean(),
+            rest,
+        ]
+        return np.concatenate(data) + loss.prior_precision * direction
+
+    def diagonal(self):
+        """Return the diagonal of Fisher's information, which is positive."""
+        return AnnotatorCurvature(self.loss, self.labels).diagonal()
 
 
 @dataclass(frozen=True)
@@ -102,8 +160,11 @@ class AnnotatorLoss:
         \eta_i = e^{l_{a(i)} - \bar l}\, (D w)_i,
 
     and f is minus the log-likelihood of the targets under P, plus the priors. It is not convex; the
-    Fisher information stands in for the Hessian.
+    Fisher information stands in for the Hessian, unless ``is_near`` says that a minimum is so near
+    that the Hessian itself is positive definite, and Newton's steps are the better ones.
     """
+
+    is_near = False
 
     def __init__(self, design, target, annotator, sample_weight, *, C, prior, flip_rate):
         self.design = design
@@ -158,9 +219,10 @@ class AnnotatorLoss:
         by_flip = np.zeros_like(eta)
         if self.flip_rate is None:
             by_flip = -rate * (1 - 2 * rate) * np.tanh(eta / 2) * np.exp(-half)
-        root_odds = np.exp(np.clip((log_a - log_b) / 2, -700, 700))
+        root_odds = np.exp(np.clip((log_a - log_b) / 2, -350, 350))
         score = (1 - self.target) * root_odds - self.target / root_odds
-        return _Labels(precision, margin, slope, by_flip, score)
+        bend = (1 - self.target) * root_odds**2 + self.target / root_odds**2
+        return _Labels(precision, margin, slope, by_flip, score, bend)
 
     def pull_back(self, at: _Labels, values: FloatArray) -> FloatArray:
         """Return the derivative by the parameters of the inner product of values with P."""
@@ -178,7 +240,9 @@ class AnnotatorLoss:
         return self.pull_back(at, self.weight * at.score) + prior
 
     def curvature(self, params):
-        """Return the Fisher information in the place of the Hessian of f."""
+        """Return the Fisher information in the place of the Hessian of f, or, near, that."""
+        if self.is_near:
+            return AnnotatorHessian(self, self._labels(params), self.rate(self.split(params)[2]))
         return AnnotatorCurvature(self, self._labels(params))
 
 

@@ -7,18 +7,29 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_consistent_length
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from sklearn_codex._annotator_loss import AnnotatorLoss, AnnotatorPrior
 from sklearn_codex._bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._newton import minimise, solve, warn_unless_converged
+from sklearn_codex._leakage import TrainingPairs, warn_of_scored_pairs
+from sklearn_codex._newton import Minimum, minimise, solve, warn_unless_converged
 from sklearn_codex._pairs import PairsMixin
-from sklearn_codex._preference_labels import check_both_preferred, check_labels, credit
+from sklearn_codex._preference_labels import (
+    check_both_preferred,
+    check_labels,
+    credit,
+    warn_of_one_and_two,
+)
+from sklearn_codex._presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
 from sklearn_codex.metrics._tables import Table
 
 # A flip rate of 5%, and one between 0.8% and 21% with probability 2/3.
 FLIP_PRIOR = (float(logit(2 * 0.05)), 1.5)
+# Fisher scoring gets here quickly, part of the gradient at the start; the rest of the way it may be
+# slow where labels are against great margins.
+NEAR = 0.02
+MAX_NEWTON_STEPS = 50
 
 
 def _encode_annotators(annotators, n_pairs):
@@ -30,6 +41,12 @@ def _encode_annotators(annotators, n_pairs):
     return names, codes
 
 
+def _scaled_norm(loss, params):
+    """Return the norm of the gradient, each part scaled by the root of its information."""
+    diagonal = loss.curvature(params).diagonal()
+    return float(np.sqrt(np.sum(loss.gradient(params) ** 2 / diagonal)))
+
+
 class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
     r"""Reward model that estimates how reliable each annotator is, and how many labels are wrong.
 
@@ -37,9 +54,10 @@ class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
     ----------
     C : float, default=1.0
         Inverse strength of the L2 penalty of the weights.
-    vectorizer : transformer, default=None
+    vectorizer : transformer, "preference" or None, default=None
         Turns a text into its features phi; any scikit-learn transformer of texts. None means
-        ``TokenCounter()``.
+        ``TokenCounter()``, "preference" :func:`~sklearn_codex.features.preference_features`, as in
+        :class:`PreferenceRewardModel`.
     flip_rate : float in [0, 0.5) or "estimate", default="estimate"
         Part of labels that are the wrong way round, whatever the margin.
     temperature_scale : float, default=0.5
@@ -94,8 +112,8 @@ class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
     it. Each row is one label of one annotator: a pair with three labels is three rows. A flip rate
     is told from a high temperature by labels against a great margin, so it takes some of these.
 
-    The fit is by Fisher scoring from the Bradley-Terry model. Standard errors are of the Fisher
-    information with the priors.
+    The fit is by Fisher scoring from the Bradley-Terry model, and by Newton's method near the end.
+    Standard errors are of the Fisher information with the priors.
 
     References
     ----------
@@ -117,12 +135,15 @@ class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "C": [Interval(Real, 0, None, closed="neither")],
-        "vectorizer": [HasMethods(["fit", "transform"]), None],
+        "vectorizer": VECTORIZER_CONSTRAINTS,
         "flip_rate": [Interval(Real, 0, 0.5, closed="left"), StrOptions({"estimate"})],
         "temperature_scale": [Interval(Real, 0, None, closed="neither")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
+
+    # Without annotators there is nothing to tell apart, so they are always asked for.
+    __metadata_request__fit = {"annotators": True}
 
     def __init__(
         self,
@@ -172,7 +193,8 @@ class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
             If ``max_iter`` steps were not enough.
         """
         subject = type(self).__name__
-        design = self._check_pairs(X, reset=True, vectorizer=self.vectorizer)
+        vectorizer = choose_vectorizer(self.vectorizer)
+        design, pairs = self._check_pairs_and_text(X, reset=True, vectorizer=vectorizer)
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
         weight = _check_sample_weight(
@@ -185,6 +207,8 @@ class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
         if not labels.soft:
             check_both_preferred(labels, weight, subject=subject)
         self.classes_ = labels.classes
+        if pairs is not None:
+            warn_of_one_and_two(self.classes_, subject=subject)
         self.annotators_, codes = _encode_annotators(annotators, len(labels.target))
         loss = AnnotatorLoss(
             design,
@@ -195,11 +219,33 @@ class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
             prior=AnnotatorPrior(self.temperature_scale, *FLIP_PRIOR),
             flip_rate=None if self.flip_rate == "estimate" else float(self.flip_rate),
         )
-        minimum = minimise(loss, self._start(loss), tol=self.tol, max_iter=self.max_iter)
+        minimum = self._minimise(loss)
         self.n_iter_ = minimum.n_iter
         warn_unless_converged(minimum, subject=subject)
         self._take_parameters(loss, minimum.params)
+        self._training_pairs = TrainingPairs(pairs)
         return self
+
+    def _minimise(self, loss):
+        """Return the minimum: by Fisher scoring, which is safe, and near it by Newton's steps."""
+        start = self._start(loss)
+        goal = self.tol * _scaled_norm(loss, start)
+        at = minimise(loss, start, tol=max(NEAR, self.tol), max_iter=self.max_iter)
+        n_iter = at.n_iter
+        if n_iter < self.max_iter and _scaled_norm(loss, at.params) > goal:
+            loss.is_near = True
+            steps = min(MAX_NEWTON_STEPS, self.max_iter - n_iter)
+            near = minimise(loss, at.params, tol=self.tol, max_iter=steps)
+            loss.is_near = False
+            n_iter += near.n_iter
+            at = near if near.value <= at.value else at
+        norm = _scaled_norm(loss, at.params)
+        if n_iter < self.max_iter and norm > goal:
+            tol = goal / norm if norm > 0 else 0.0
+            at = minimise(loss, at.params, tol=tol, max_iter=self.max_iter - n_iter)
+            n_iter += at.n_iter
+            return Minimum(at.params, at.value, n_iter, at.converged)
+        return Minimum(at.params, at.value, n_iter, bool(norm <= goal))
 
     def _start(self, loss):
         """Return the parameters of the Bradley-Terry model, with the priors' centers."""
@@ -284,7 +330,13 @@ class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
             Log-odds that an annotator of temperature 1 prefers A, in nats.
         """
         check_is_fitted(self)
-        return self._check_pairs(X, reset=False).matvec(self.coef_[0])
+        return self._margin(X)
+
+    def _margin(self, X, *, scored=False):
+        """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
+        design, pairs = self._check_pairs_and_text(X, reset=False)
+        warn_of_scored_pairs(self, pairs, scored=scored)
+        return design.matvec(self.coef_[0])
 
     def predict_proba(self, X):
         """Return the probability of each label, from an annotator of temperature 1.
@@ -336,8 +388,14 @@ class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
         -------
         score : float
             In [0, 1].
+
+        Warns
+        -----
+        LeakageWarning
+            As ``PreferenceRewardModel.score``.
         """
-        margin = self.decision_function(X)
+        check_is_fitted(self)
+        margin = self._margin(X, scored=True)
         points = credit(y, self.classes_, margin)
         check_consistent_length(margin, points)
         weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)

@@ -6,6 +6,7 @@ multiplied, so a difference matrix, or the features of unique responses with pai
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Protocol
 
@@ -13,21 +14,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._conjugate_gradients import Preconditioner, conjugate_gradients
 
-# Enough for any well-posed problem; a truncated solve is still a descent direction.
-MAX_CG_STEPS = 1000
 # Sums of many floats are uncertain by a few units in the last place, so a step that promises less
 # than this part of the objective cannot be told from no step.
 ROUNDING = 16 * np.finfo(np.float64).eps
 
+# The most frequent words make most of what the diagonal of the Hessian does not tell. More columns
+# than this cost more than they save.
+MAX_BLOCK = 32
+
 
 def _dot(left: FloatArray, right: FloatArray) -> float:
-    """Return the inner product of two vectors (n,).
-
-    Not by BLAS, whose result depends on its number of threads and which, for vectors this short,
-    takes longer to start them than to add.
-    """
+    """Return the inner product of two vectors (n,), by sums as in ``conjugate_gradients``."""
     return float(np.sum(left * right))
 
 
@@ -144,6 +144,23 @@ class BradleyTerryLoss:
         """Return the diagonal of the Hessian (V,)."""
         return self.design.column_squares(curvature) + self.penalty
 
+    def choose_block(self, diagonal: FloatArray) -> IntArray:
+        """Return the columns (k,) of greatest curvature that are worth a dense block.
+
+        Their differences take at most half as much memory as the entries of a sparse design; for
+        others there is none.
+        """
+        n_entries = getattr(self.design, "n_entries", 0)
+        size = min(MAX_BLOCK, n_entries // (2 * max(1, self.design.shape[0])))
+        return np.argsort(-diagonal, kind="stable")[:size]
+
+    def hessian_block(
+        self, curvature: FloatArray, columns: IntArray, differences: FloatArray
+    ) -> FloatArray:
+        """Return the Hessian (k, k) of the columns whose differences (n_pairs, k) these are."""
+        block = differences.T @ (curvature[:, np.newaxis] * differences)
+        return block + np.diag(self.penalty[columns])
+
 
 @dataclass(frozen=True)
 class FitState:
@@ -184,8 +201,9 @@ def fit_weights(
     r"""Minimise a Bradley-Terry loss by preconditioned Newton-CG with a line search.
 
     Each iteration solves the Newton system by conjugate gradients, preconditioned with the diagonal
-    of the Hessian and only as exactly as the distance to the optimum deserves [1]_, and halves the
-    step until the objective falls enough.
+    of the Hessian, and for a sparse design its block of the most frequent columns, only as exactly
+    as the distance to the optimum deserves [1]_, and halves the step until the objective falls
+    enough.
 
     Parameters
     ----------
@@ -220,13 +238,13 @@ def fit_weights(
     start = np.zeros(loss.n_features)
     weights = start if initial_weights is None else np.array(initial_weights, dtype=np.float64)
     reference = 0.0 if initial_weights is None else _gradient_norm(loss, start)
-    at_precision = False
+    margins = loss.margins(weights)
+    objective, at_precision = loss.value(weights, margins), False
+    block = _Block(loss)
     for iteration in count():
-        margins = loss.margins(weights)
-        objective = loss.value(weights, margins)
         gradient = loss.gradient(weights, margins)
         curvature = loss.curvature(margins)
-        diagonal = _preconditioner(loss, curvature)
+        diagonal = _positive_diagonal(loss, curvature)
         norm = _scaled_norm(gradient, diagonal)
         if iteration == 0 and initial_weights is None:
             reference = norm
@@ -236,14 +254,38 @@ def fit_weights(
         if (callback is not None and callback(state)) or converged or iteration >= max_iter:
             break
         forcing = min(0.1, np.sqrt(relative))
-        step, moved = _newton_step(loss, gradient, curvature, diagonal, forcing)
+        step, moved = conjugate_gradients(
+            partial(loss.hessian_product, curvature),
+            block.precondition(curvature, diagonal),
+            -gradient,
+            tol=forcing,
+        )
         decrease = -_dot(gradient, step)
         at_precision = bool(decrease <= ROUNDING * abs(objective))
-        weights = weights + _step_length(loss, state, step, moved, decrease) * step
+        weights, margins, objective = _search_line(loss, state, step, moved, decrease)
     return state
 
 
-def _preconditioner(loss, curvature):
+class _Block:
+    """The columns that a fit of a loss treats together, chosen and formed at its first step."""
+
+    def __init__(self, loss):
+        self.loss = loss
+        self.columns = None
+
+    def precondition(self, curvature, diagonal):
+        """Return the preconditioner of a step."""
+        if self.columns is None:
+            self.columns = self.loss.choose_block(diagonal)
+            if len(self.columns):
+                self.differences = self.loss.design.dense_columns(self.columns)
+        if not len(self.columns):
+            return Preconditioner(diagonal)
+        block = self.loss.hessian_block(curvature, self.columns, self.differences)
+        return Preconditioner(diagonal, self.columns, block)
+
+
+def _positive_diagonal(loss, curvature):
     """Return the Hessian's diagonal (V,), 1 where a free coefficient has no data."""
     diagonal = loss.hessian_diagonal(curvature)
     return np.where(diagonal > 0, diagonal, 1.0)
@@ -255,42 +297,21 @@ def _scaled_norm(gradient, diagonal):
 
 def _gradient_norm(loss, weights):
     margins = loss.margins(weights)
-    diagonal = _preconditioner(loss, loss.curvature(margins))
+    diagonal = _positive_diagonal(loss, loss.curvature(margins))
     return _scaled_norm(loss.gradient(weights, margins), diagonal)
 
 
-def _newton_step(loss, gradient, curvature, diagonal, forcing):
-    """Solve H d = -g by preconditioned CG; return d (V,) and its margins D d (n_pairs,)."""
-    step, step_margins = np.zeros_like(gradient), np.zeros_like(curvature)
-    residual = -gradient
-    preconditioned = residual / diagonal
-    direction = preconditioned
-    energy = _dot(residual, preconditioned)
-    target = forcing**2 * energy
-    for _ in range(MAX_CG_STEPS):
-        product, moved = loss.hessian_product(curvature, direction)
-        bend = _dot(direction, product)
-        if not bend > 0:
-            break
-        length = energy / bend
-        step += length * direction
-        step_margins += length * moved
-        residual = residual - length * product
-        preconditioned = residual / diagonal
-        previous, energy = energy, _dot(residual, preconditioned)
-        if energy <= target:
-            break
-        direction = preconditioned + (energy / previous) * direction
-    return step, step_margins
+def _search_line(loss, state, step, moved, decrease):
+    """Halve a step from 1 until the objective falls by a part of what its slope promises.
 
-
-def _step_length(loss, state, step, moved, decrease):
-    """Halve a step from 1 until the objective falls by a part of what its slope promises."""
+    Margins move along with the weights, so a trial costs no product with the design.
+    """
     length = 1.0
     slack = ROUNDING * abs(state.objective)
     for _ in range(50):
         weights, margins = state.weights + length * step, state.margins + length * moved
-        if loss.value(weights, margins) <= state.objective - 1e-4 * length * decrease + slack:
+        objective = loss.value(weights, margins)
+        if objective <= state.objective - 1e-4 * length * decrease + slack:
             break
         length /= 2
-    return length
+    return weights, margins, objective

@@ -6,10 +6,10 @@ cannot occur, and returns nats.
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax
 
-# More buckets mean fewer steps; beyond this the table leaves the cache.
+# More buckets mean fewer steps; a table beyond these leaves the cache.
 _BUCKETS_PER_TOKEN = 2
+_BUCKETS = 4096
 # Steps from a guide entry after which a binary search is the shorter way.
 _MAX_STEPS = 8
 
@@ -19,7 +19,10 @@ IntArray = NDArray[np.intp]
 
 def normalize_log(log_weights: ArrayLike) -> FloatArray:
     """Return log-probabilities (V,) from unnormalised log-weights (V,)."""
-    return log_softmax(np.asarray(log_weights, dtype=np.float64))
+    log_weights = np.asarray(log_weights, dtype=np.float64)
+    # scipy's log_softmax does the same, at several times the cost for a few thousand weights.
+    shifted = log_weights - log_weights.max()
+    return shifted - np.log(np.exp(shifted).sum())
 
 
 def safe_log(values: ArrayLike) -> FloatArray:
@@ -76,11 +79,11 @@ def cross_entropy(frequencies: FloatArray, log_prob: FloatArray) -> float:
 class TokenSampler:
     """Draws tokens from a categorical distribution by an indexed inverse CDF.
 
-    A guide table of about 2 V buckets holds, for each bucket of the unit interval, the first token
-    whose cumulative probability reaches into it; a draw starts there and walks to its token, one
-    vectorised step for all draws that have not arrived. The few that are far, because thousands of
-    improbable tokens share a bucket, are found by binary search. The result is that of
-    ``np.searchsorted(cdf, u, side="right")`` for the same uniforms.
+    A guide table of at least 2 V buckets holds, for each bucket of the unit interval, the first
+    token whose cumulative probability reaches into it; a draw starts there and walks up to its
+    token, one vectorised step for all draws that have not arrived. The few that are far, because
+    thousands of improbable tokens share a bucket, are found by binary search. The result is that
+    of ``np.searchsorted(cdf, u, side="right")`` for the same uniforms.
 
     Parameters
     ----------
@@ -101,7 +104,8 @@ class TokenSampler:
         # A uniform is below 1, so the last token with positive probability always ends the walk.
         cdf[-1] = np.inf
         self._cdf = cdf
-        self._n_buckets = _BUCKETS_PER_TOKEN * len(cdf)
+        # A power of two, by which products are exact: no draw starts behind its token.
+        self._n_buckets = max(_BUCKETS, 2 ** int(np.ceil(np.log2(_BUCKETS_PER_TOKEN * len(cdf)))))
         # Entry j counts the tokens whose cumulative probability is at most j / n_buckets.
         reached = np.ceil(cdf[:-1] * self._n_buckets).astype(np.intp)
         self._guide = np.cumsum(np.bincount(reached, minlength=self._n_buckets + 1))
@@ -109,17 +113,12 @@ class TokenSampler:
     def sample(self, size: int | tuple[int, ...], rng: np.random.RandomState) -> IntArray:
         """Return tokens of the given shape, drawn independently."""
         uniform = rng.random_sample(size).ravel()
-        # The last guide bucket is never exceeded: uniform < 1, and a product rounded up is clipped.
-        bucket = np.minimum((uniform * self._n_buckets).astype(np.intp), self._n_buckets - 1)
-        position = self._guide[bucket]
-        # A bucket border rounded up can put the start too far.
-        lost = (position > 0) & (self._cdf[position - 1] > uniform)
+        position = self._guide[(uniform * self._n_buckets).astype(np.intp)]
         pending = np.flatnonzero(self._cdf[position] <= uniform)
         for _ in range(_MAX_STEPS):
             if not pending.size:
                 break
             position[pending] += 1
             pending = pending[self._cdf[position[pending]] <= uniform[pending]]
-        lost[pending] = True
-        position[lost] = np.searchsorted(self._cdf, uniform[lost], side="right")
+        position[pending] = np.searchsorted(self._cdf, uniform[pending], side="right")
         return self._support[position].reshape(size)

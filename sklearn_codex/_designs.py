@@ -1,7 +1,8 @@
 """Linear operators from weights to the margins of pairs, which never form more than they need.
 
 Each has ``shape``, ``matvec``, ``rmatvec`` and ``column_squares``, what a Bradley-Terry loss asks
-for, and ``gram``, ``take`` and ``tocsr``.
+for, ``n_entries`` and ``dense_columns``, by which it solves faster, and ``gram``, ``take`` and
+``tocsr``.
 """
 
 import numpy as np
@@ -33,6 +34,15 @@ class DifferenceDesign:
     def rmatvec(self, residuals):
         """Return D' r (V,)."""
         return self.differences.T @ residuals
+
+    @property
+    def n_entries(self):
+        """Number of stored entries of a sparse matrix, 0 for a dense one."""
+        return _n_entries(self.differences)
+
+    def dense_columns(self, columns):
+        """Return some columns of D (n_pairs, k), dense."""
+        return _dense(self.differences[:, columns])
 
     def column_squares(self, pair_weights):
         """Return sum over i of h_i D_ij^2 (V,)."""
@@ -82,6 +92,16 @@ class PairDesign:
         won = np.bincount(self.a, residuals, n_responses)
         lost = np.bincount(self.b, residuals, n_responses)
         return self.features.T @ (won - lost)
+
+    @property
+    def n_entries(self):
+        """Number of stored entries of sparse features, 0 for dense ones."""
+        return _n_entries(self.features)
+
+    def dense_columns(self, columns):
+        """Return some columns of D (n_pairs, k), dense."""
+        features = _dense(self.features[:, columns])  # (n_responses, k)
+        return features[self.a] - features[self.b]
 
     def column_squares(self, pair_weights):
         """Return sum over i of h_i D_ij^2 (V,)."""
@@ -133,9 +153,14 @@ class PairDesign:
         a, b = np.split(positions, 2)
         return PairDesign(self.features[kept], a, b)
 
+    @property
+    def differences(self):
+        """D, formed (n_pairs, V): sparse where the features are."""
+        return self.features[self.a] - self.features[self.b]
+
     def tocsr(self):
         """Return D as a csr_array (n_pairs, V)."""
-        return sparse.csr_array(self.features[self.a] - self.features[self.b])
+        return sparse.csr_array(self.differences)
 
 
 class NuisanceDesign:
@@ -163,6 +188,20 @@ class NuisanceDesign:
         """Return D' r (V + k,)."""
         return np.concatenate([self.design.rmatvec(residuals), self.columns.T @ residuals])
 
+    @property
+    def n_entries(self):
+        """Number of stored entries of sparse rewards, 0 for dense ones."""
+        return self.design.n_entries
+
+    def dense_columns(self, columns):
+        """Return some columns of D (n_pairs, m), dense."""
+        n = self.design.shape[1]
+        chosen = np.empty((self.shape[0], len(columns)))
+        own = columns < n
+        chosen[:, own] = self.design.dense_columns(columns[own])
+        chosen[:, ~own] = self.columns[:, columns[~own] - n]
+        return chosen
+
     def column_squares(self, pair_weights):
         """Return sum over i of h_i D_ij^2 (V + k,)."""
         return np.concatenate(
@@ -182,6 +221,14 @@ class NuisanceDesign:
     def gram(self, pair_weights):
         """Return D' diag(h) D (V + k, V + k)."""
         return _weighted_gram(self.tocsr(), pair_weights)
+
+
+def _n_entries(matrix):
+    return matrix.nnz if sparse.issparse(matrix) else 0
+
+
+def _dense(matrix):
+    return matrix.toarray() if sparse.issparse(matrix) else matrix
 
 
 def _column_squares(differences, pair_weights):

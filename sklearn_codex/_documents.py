@@ -4,18 +4,30 @@ Every estimator that takes documents derives from :class:`DocumentsMixin` and ca
 :meth:`DocumentsMixin._check_documents`, so text and counts are the same thing everywhere else.
 """
 
+from functools import partial
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_array
+from sklearn.utils import check_array, get_tags
 from sklearn.utils.validation import (
     NotFittedError,
+    _check_sample_weight,
     _get_feature_names,
     check_is_fitted,
     validate_data,
 )
 
+from sklearn_codex._partitions import (
+    holds_text,
+    is_collection,
+    map_partitions,
+    reader_of,
+    reduce_partitions,
+    split,
+    split_rows,
+)
 from sklearn_codex.text import TokenCounter, check_texts
 
 
@@ -79,11 +91,81 @@ def as_csr(X):
     return counts
 
 
+def fit_on_texts(vectorizer, texts, *, subject):
+    """Fit a vectorizer on a dask bag of texts, or say why it cannot be.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a ``TokenCounter`` nor one that has nothing to learn.
+    """
+    if isinstance(vectorizer, TokenCounter):
+        vectorizer.fit(texts)
+    elif not isinstance(vectorizer, FrozenEstimator) and get_tags(vectorizer).requires_fit:
+        raise ValueError(
+            f"{subject} cannot fit the vectorizer {type(vectorizer).__name__} on a dask "
+            "collection, only a TokenCounter, whose counts add up over partitions. Fit it on a "
+            "sample in memory and pass vectorizer=FrozenEstimator(fitted)."
+        )
+
+
+def count_columns(vectorizer, documents=("a",)):
+    """Return the number of columns of a fitted vectorizer: of its names, or of any documents."""
+    names = column_names(vectorizer)
+    return vectorizer.transform(documents).shape[1] if names is None else len(names)
+
+
+def check_document_weights(sample_weight, X, counts, *, subject):
+    """Return the weights of documents (n,); for a dask collection X, those of each partition."""
+    if is_collection(X):
+        return split_rows(X, subject=subject, sample_weight=sample_weight)[1]
+    return _check_sample_weight(
+        sample_weight,
+        counts,
+        dtype=np.float64,
+        ensure_non_negative=True,
+        allow_all_zero_weights=False,
+    )
+
+
+def sum_documents(counts, weight, *, subject):
+    """Return the weighted sum of documents (V,) and of their weights.
+
+    Parameters
+    ----------
+    counts : csr_array of shape (n, V), or dask array of such blocks
+    weight : ndarray of shape (n,), or what belongs to each block
+    subject : str
+        Who asks, for messages.
+    """
+    if not is_collection(counts):
+        return counts.T @ weight, float(weight.sum())
+    sums = reduce_partitions(_sum_block, split(counts, subject=subject), weight)
+    if sums is None:
+        raise ValueError(f"{subject} got 0 documents in X. Pass at least one document.")
+    if not sums[1] > 0:
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return sums
+
+
+def _sum_block(counts, weight):
+    weight = _check_sample_weight(
+        weight,
+        counts,
+        dtype=np.float64,
+        ensure_non_negative=True,
+        allow_all_zero_weights=True,  # of a partition
+    )
+    return counts.T @ weight, float(weight.sum())
+
+
 class DocumentsMixin:
     """Turns documents, raw text or counts, into CSR counts. It does this and nothing more."""
 
     # Whether a difference of counts, which can be negative, is taken where counts are.
     _takes_differences = False
+    # Whether a fit is a sum over documents, so that it takes those of a dask collection.
+    _takes_partitions = False
 
     def _check_documents(self, X, *, reset, vectorizer=None):
         """Return the counts (n, V) of documents given as text or as counts.
@@ -119,6 +201,33 @@ class DocumentsMixin:
                 "it vectorizer=FrozenEstimator(fitted TokenCounter)."
             )
         return self._count(texts, reset=reset)
+
+    def _check_document_partitions(self, X, *, reset, vectorizer=None):
+        """Return the counts of a dask bag of texts or array of counts, as a dask array.
+
+        The same as :meth:`_check_documents`, done to each partition once the columns are known. To
+        learn a vocabulary is a pass over the data; counting waits until it is asked for.
+
+        Returns
+        -------
+        counts : dask array of shape (n_documents, V)
+            Of csr_array blocks. How many rows they have is not known for texts.
+        """
+        subject = type(self).__name__
+        if reset and holds_text(X):
+            self.vectorizer_ = clone(TokenCounter() if vectorizer is None else vectorizer)
+            fit_on_texts(self.vectorizer_, X, subject=subject)
+            self.n_features_in_ = count_columns(self.vectorizer_)
+            self.__dict__.pop("feature_names_in_", None)
+        elif reset:
+            self._check_counts(np.zeros((1, *X.shape[1:])), reset=True, vectorizer=vectorizer)
+        reader = reader_of(self, "vectorizer_", "n_features_in_", "feature_names_in_")
+        return map_partitions(
+            partial(reader._check_documents, reset=False),
+            X,
+            empty=sparse.csr_array((0, self.n_features_in_)),
+            subject=subject,
+        )
 
     def _check_counts(self, X, *, reset, vectorizer):
         """Validate a count matrix; the names of its columns, if any, have to be those known."""
@@ -220,8 +329,12 @@ def check_base_model(estimator, X, *, model, parameter, vectorizer):
     log_prob : ndarray of shape (V,) or None
         The model's ``token_log_prob_``; None without a model.
     """
+    in_partitions = is_collection(X) and estimator._takes_partitions
+    check = estimator._check_documents
+    if in_partitions:
+        check = estimator._check_document_partitions
     if model is None:
-        return estimator._check_documents(X, reset=True, vectorizer=vectorizer), None
+        return check(X, reset=True, vectorizer=vectorizer), None
     subject = type(estimator).__name__
     inner = check_fitted_model(model, parameter=parameter, subject=subject)
     if not hasattr(inner, "token_log_prob_"):
@@ -231,14 +344,17 @@ def check_base_model(estimator, X, *, model, parameter, vectorizer):
         )
     if vectorizer is None and inner.vectorizer_ is not None:
         vectorizer = freeze(inner.vectorizer_)
-    is_text = check_texts(X, subject=subject) is not None
+    if in_partitions:
+        is_text = holds_text(X)
+    else:
+        is_text = check_texts(X, subject=subject) is not None
     if is_text and vectorizer is None:
         raise ValueError(
             f"{subject} got text, but its {parameter} was fitted on counts and knows columns, no "
             f"words. Pass counts of {inner.n_features_in_} columns, or fit the {parameter} on "
             "text, or give vectorizer=FrozenEstimator(fitted TokenCounter)."
         )
-    counts = estimator._check_documents(X, reset=True, vectorizer=vectorizer)
+    counts = check(X, reset=True, vectorizer=vectorizer)
     log_prob = np.array(inner.token_log_prob_)
     if counts.shape[1] != len(log_prob):
         raise ValueError(

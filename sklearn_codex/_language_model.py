@@ -7,8 +7,24 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from sklearn_codex._categorical import cross_entropy
-from sklearn_codex._documents import DocumentsMixin, unwrap
+from sklearn_codex._documents import (
+    DocumentsMixin,
+    check_document_weights,
+    sum_documents,
+    unwrap,
+)
+from sklearn_codex._partitions import is_collection, lazy_on_dask
 from sklearn_codex._rollouts import sample_rollouts
+
+
+def _no_tokens(model):
+    names = model._token_names()
+    column = int(np.argmax(model.token_log_prob_))
+    return np.full(0, column if names is None else names[column])
+
+
+def _no_rows(model):
+    return np.empty((0, len(model.token_log_prob_)))
 
 
 class CategoricalLanguageModelMixin(DocumentsMixin):
@@ -21,6 +37,7 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
     ``fit`` of the class sets ``token_log_prob_`` and ``document_length_``.
     """
 
+    @lazy_on_dask(_no_tokens)
     def predict(self, X):
         """Return the most probable next token for each document.
 
@@ -41,6 +58,7 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
         names = self._token_names()
         return np.full(n_documents, column if names is None else names[column])
 
+    @lazy_on_dask(_no_rows)
     def predict_log_proba(self, X):
         """Return the log-probability of each next token after each document.
 
@@ -58,6 +76,7 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
         n_documents = self._check_documents(X, reset=False).shape[0]
         return np.broadcast_to(self.token_log_prob_, (n_documents, len(self.token_log_prob_)))
 
+    @lazy_on_dask()
     def score_samples(self, X):
         """Return the log-likelihood of each document, in nats.
 
@@ -121,15 +140,20 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
     def _mean_log_likelihood(self, X, sample_weight):
         """Return the log-likelihood per token, in nats; ``score`` of a subclass may be another."""
         check_is_fitted(self)
-        counts = self._check_documents(X, reset=False)
-        weight = _check_sample_weight(
-            sample_weight, counts, dtype=np.float64, ensure_non_negative=True
-        )
-        token_count = counts.T @ weight  # (V,)
+        subject = type(self).__name__
+        if is_collection(X):
+            counts = self._check_document_partitions(X, reset=False)
+            weight = check_document_weights(sample_weight, X, counts, subject=subject)
+        else:
+            counts = self._check_documents(X, reset=False)
+            weight = _check_sample_weight(
+                sample_weight, counts, dtype=np.float64, ensure_non_negative=True
+            )
+        token_count, _ = sum_documents(counts, weight, subject=subject)  # (V,)
         n_tokens = token_count.sum()
         if not n_tokens > 0:
             raise ValueError(
-                f"{type(self).__name__} needs at least one token of positive weight, got "
+                f"{subject} needs at least one token of positive weight, got "
                 f"{counts.shape[0]} document(s) with none. Leave out empty documents."
             )
         return -cross_entropy(token_count / n_tokens, self.token_log_prob_)
@@ -183,16 +207,19 @@ class TokenCountsMixin:
     ``partial_fit`` is then an addition, and equal to one ``fit`` on everything.
     """
 
+    _takes_partitions = True
+
     def _reset_counts(self):
         for name in ("token_count_", "n_tokens_", "n_documents_"):
             self.__dict__.pop(name, None)
 
     def _add_counts(self, counts, weight):
-        """Add documents (n, V) with weights (n,) to the statistic."""
+        """Add documents (n, V) with weights (n,), in memory or in partitions, to the statistic."""
         if not hasattr(self, "token_count_"):
             self.token_count_ = np.zeros(counts.shape[1])
             self.n_documents_ = 0.0
-        self.token_count_ = self.token_count_ + counts.T @ weight
-        self.n_documents_ += float(weight.sum())
+        token_count, n_documents = sum_documents(counts, weight, subject=type(self).__name__)
+        self.token_count_ = self.token_count_ + token_count
+        self.n_documents_ += n_documents
         self.n_tokens_ = float(self.token_count_.sum())
         self.document_length_ = max(1, round(self.n_tokens_ / self.n_documents_))

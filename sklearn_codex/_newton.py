@@ -13,8 +13,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._conjugate_gradients import Preconditioner, conjugate_gradients
 
-MAX_CG_STEPS = 1000
 # A step that promises less than this part of the loss cannot be told from none.
 ROUNDING = 16 * np.finfo(np.float64).eps
 
@@ -94,25 +94,10 @@ def minimise(loss: SmoothLoss, start: FloatArray, *, tol: float, max_iter: int) 
 
 def solve(curvature: Curvature, right: FloatArray, *, tol: float = 1e-10) -> FloatArray:
     """Return H^-1 b by conjugate gradients, preconditioned with the diagonal of H."""
-    diagonal = _positive(curvature.diagonal())
-    solution, residual = np.zeros_like(right), right
-    preconditioned = residual / diagonal
-    direction, energy = preconditioned, float(np.sum(residual * preconditioned))
-    target = tol**2 * energy
-    for _ in range(MAX_CG_STEPS):
-        product = curvature.product(direction)
-        bend = float(np.sum(direction * product))
-        if not bend > 0:
-            break
-        length = energy / bend
-        solution = solution + length * direction
-        residual = residual - length * product
-        preconditioned = residual / diagonal
-        previous, energy = energy, float(np.sum(residual * preconditioned))
-        if energy <= target:
-            break
-        direction = preconditioned + (energy / previous) * direction
-    return solution
+    preconditioner = Preconditioner(_positive(curvature.diagonal()))
+    return conjugate_gradients(lambda d: (curvature.product(d), d), preconditioner, right, tol=tol)[
+        0
+    ]
 
 
 def standard_errors(curvature: Curvature, positions, *, scale: float = 1.0) -> FloatArray:

@@ -7,6 +7,7 @@ Estimators that take pairs derive from :class:`PairsMixin` and call
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
 from sklearn_codex._designs import DifferenceDesign, PairDesign
-from sklearn_codex._documents import DocumentsMixin, as_csr
+from sklearn_codex._documents import DocumentsMixin, as_csr, count_columns, fit_on_texts
+from sklearn_codex._partitions import holds_text, is_collection, make_bag
 from sklearn_codex._responses import check_prompted_responses, stack_prompts, wants_prompt
+from sklearn_codex._texts import refuse_collection
 from sklearn_codex.text import TokenCounter, check_texts
 
 PAIR_COLUMNS = ("prompt", "response_a", "response_b")
@@ -101,6 +104,8 @@ def check_text_pairs(
     """
     if sparse.issparse(X):
         return None
+    if is_collection(X):
+        raise TypeError(refuse_collection(X, subject))
     if isinstance(X, (str, bytes)):
         raise TypeError(_expected(subject, columns) + f"got one text: {reprlib.repr(X)}.")
     if hasattr(X, "columns"):
@@ -111,6 +116,8 @@ def check_text_pairs(
     values = np.asarray(X) if hasattr(X, "dtype") else _as_objects(X)
     if values.ndim == 1:
         values = _check_rows(values.tolist(), subject, columns)
+    if values is not None and values.dtype.kind == "O":
+        _refuse_messages(values, subject, columns)
     if values is None or values.ndim != 2 or not any(map(_is_text, values.flat)):
         return None
     if values.shape[1] not in (2, 3):
@@ -130,6 +137,17 @@ def _expected(subject, columns):
 
 def _is_text(value) -> bool:
     return isinstance(value, (str, bytes))
+
+
+def _refuse_messages(values, subject, columns):
+    """Raise where responses are lists of messages, which are no texts yet."""
+    first = next(iter(values.flat), None)
+    messages = first if isinstance(first, (list, tuple)) else [first]
+    if any(isinstance(message, Mapping) and "content" in message for message in messages):
+        raise TypeError(
+            _expected(subject, columns) + f"but X[0] has messages: {reprlib.repr(values[0])}. "
+            "Conversations become texts with sklearn_codex.read_preferences(records).X."
+        )
 
 
 def _as_objects(X):
@@ -204,6 +222,30 @@ def _from_columns(values, names, subject):
     return TextPairs(prompts, values[-2], values[-1])
 
 
+def _responses_of(subject, rows):
+    """Return the distinct responses of a partition of pairs."""
+    pairs = check_text_pairs(rows, subject=subject)
+    if pairs is None:
+        raise TypeError(
+            _expected(subject, PAIR_COLUMNS) + f"got a dask collection of {reprlib.repr(rows[0])}. "
+            "Pass a dask bag of tuples of str, or differences as a dask array of numbers."
+        )
+    return pairs.unique_responses()[0]
+
+
+def _check_counts_add_up(vectorizer, subject):
+    """Raise where a vocabulary would be chosen by counts in responses that are distinct."""
+    if not isinstance(vectorizer, TokenCounter):
+        return
+    if vectorizer.min_count > 1 or vectorizer.max_features is not None:
+        raise ValueError(
+            f"{subject} cannot choose the vocabulary of a dask collection of pairs by min_count="
+            f"{vectorizer.min_count} and max_features={vectorizer.max_features}: these count each "
+            "distinct response once, and which are distinct is not known across partitions. Fit "
+            "the TokenCounter on a dask bag of responses and pass FrozenEstimator(fitted)."
+        )
+
+
 class PairsMixin(DocumentsMixin):
     """Turns pairs, raw text or feature differences, into a linear operator on the weights."""
 
@@ -247,6 +289,24 @@ class PairsMixin(DocumentsMixin):
         with_prompts = wants_prompt(self.vectorizer_)
         responses, a, b = pairs.unique_prompted() if with_prompts else pairs.unique_responses()
         return PairDesign(self._vectorize(responses, reset=reset), a, b), pairs
+
+    def _define_columns_of_partitions(self, X, *, vectorizer=None):
+        """Set the columns for pairs of a dask bag, or for a dask array of differences.
+
+        The same as :meth:`_check_pairs` sets. To learn a vocabulary is a pass over the data.
+        """
+        subject = type(self).__name__
+        if not holds_text(X):
+            self._check_features(np.zeros((1, *X.shape[1:])), reset=True)
+            self._name_columns_of_counts(vectorizer)
+            return
+        self.vectorizer_ = clone(TokenCounter() if vectorizer is None else vectorizer)
+        _check_counts_add_up(self.vectorizer_, subject)
+        responses = make_bag(partial(_responses_of, subject), X, subject=subject)
+        fit_on_texts(self.vectorizer_, responses, subject=subject)
+        documents = stack_prompts([""], ["a"]) if wants_prompt(self.vectorizer_) else ["a"]
+        self.n_features_in_ = count_columns(self.vectorizer_, documents)
+        self.__dict__.pop("feature_names_in_", None)
 
     def _check_responses(self, X):
         """Return the features (n_documents, V) of single responses, text or a feature matrix.

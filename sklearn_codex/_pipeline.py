@@ -16,6 +16,7 @@ from sklearn_codex._pipeline_fit import (
     check_no_empty,
     check_rewards_above,
     choose_kinds,
+    count_again,
     route_fit_params,
 )
 from sklearn_codex._records import COLUMNS_OF_KIND, check_records, is_records
@@ -61,8 +62,10 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         all training records, whichever stages there are. Prompts are not counted.
     memory : str or object with the joblib.Memory interface, default=None
         Caches the counts and each fitted stage, so that a search over the parameters of a stage
-        fits the stages above it once a fold. A stage is found by its parameters, its data and those
-        of the stages above. If a string is given, it is the path of the caching directory.
+        counts the text and fits the stages above it once a fold; the counts of the demonstrations
+        that ``score`` and ``objective`` judge as well. A stage is found by its parameters, its data
+        and those of the stages above. If a string is given, it is the path of the caching
+        directory.
     verbose : bool, default=False
         Whether to print the time elapsed in each stage.
 
@@ -181,6 +184,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
                 fitted = fit.fit_stage(stage, kinds.get(name), fit_params.get(name, {}), context)
             steps.append((name, fitted))
         self.vectorizer_, self.steps_ = fit.vectorizer, steps
+        self._vectorizer_key = fit.vectorizer_key
         root.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -353,7 +357,9 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
                 f"{COLUMNS_OF_KIND['demonstration']}, or {COLUMNS_OF_KIND['corpus']}. In "
                 "cross-validation use cv=RecordKFold() (sklearn_codex.model_selection)."
             )
-        counts = self._check_documents([records.text[row] for row in rows])
+        texts = [records.text[row] for row in rows]
+        counts = count_again(self, texts)
+        check_no_empty(counts, texts, subject=type(self).__name__)
         token_count = counts.sum(axis=0)  # (V,)
         return cross_entropy(token_count / token_count.sum(), log_prob)
 

@@ -1,5 +1,7 @@
 """One fit of ``RLHFPipeline``: what is checked before it, and how models come down the stages."""
 
+from hashlib import sha256
+
 import joblib
 import numpy as np
 from sklearn.base import clone
@@ -9,7 +11,10 @@ from sklearn.utils.validation import _check_method_params, check_memory, has_fit
 from sklearn_codex._documents import as_csr, freeze
 from sklearn_codex._records import COLUMNS_OF_KIND
 from sklearn_codex._stage_composition import is_learning, is_passthrough
+from sklearn_codex._stored_stage import StoredStage
 from sklearn_codex.text import TokenCounter
+
+TEXTS_AT_ONCE = 64
 
 
 def check_rewards_above(pipeline):
@@ -64,20 +69,59 @@ def check_no_empty(counts, texts, *, subject, name="text"):
         )
 
 
+def caches(memory):
+    """Tell a memory that keeps results from one that does nothing."""
+    return not (hasattr(memory, "location") and memory.location is None)
+
+
+def hash_texts(texts):
+    """Return a digest (str) of texts in order, many times faster than one of their pickles."""
+    digest = sha256()
+    # Not all at once: a single emoji would widen every character of one long str.
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        some = "".join(texts[start : start + TEXTS_AT_ONCE])
+        digest.update(some.encode("utf-8", "surrogatepass"))
+    # Where each begins: "ab", "c" is not "a", "bc".
+    digest.update(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
+    return digest.hexdigest()
+
+
 def _fit_vectorizer(key, vectorizer, texts):
     """Fit a vectorizer and count; ``key`` stands for all of it where results are cached."""
-    vectorizer.fit(texts, None)
-    return vectorizer, as_csr(vectorizer.transform(texts))
+    if hasattr(vectorizer, "fit_transform"):
+        counts = vectorizer.fit_transform(texts, None)
+    else:
+        counts = vectorizer.fit(texts, None).transform(texts)
+    return vectorizer, as_csr(counts)
 
 
-def _fit_stage(key, stage, X, y, params, pipeline, context, was_fitted):
+def _transform(key, vectorizer, texts):
+    """Count; ``key`` stands for all of it where results are cached."""
+    return as_csr(vectorizer.transform(texts))
+
+
+def count_again(pipeline, texts):
+    """Return the counts (n, V) of texts by a fitted pipeline, from the cache where it has one.
+
+    The candidates of a search score the same rows, one after the other.
+    """
+    memory = check_memory(pipeline.memory)
+    if not caches(memory) or pipeline._vectorizer_key is None:
+        return _transform(None, pipeline.vectorizer_, texts)
+    key = joblib.hash((pipeline._vectorizer_key, hash_texts(texts)))
+    return memory.cache(_transform, ignore=["vectorizer", "texts"])(
+        key, pipeline.vectorizer_, texts
+    )
+
+
+def _fit_stage(key, stage, X, y, params, pipeline, context, shared, was_fitted):
     """Fit a stage; ``key`` stands for all of it where results are cached."""
     was_fitted.append(True)
     with context.propagate_callback_context(stage):
         context.call_on_fit_task_begin(estimator=pipeline, X=X, y=y)
         stage.fit(X, y, **params)
         context.call_on_fit_task_end(estimator=pipeline, X=X, y=y)
-    return stage
+    return StoredStage(stage, shared)
 
 
 def route_fit_params(pipeline, params):
@@ -119,6 +163,8 @@ class PipelineFit:
     ----------
     vectorizer : transformer
         Fitted on the documents of all records.
+    vectorizer_key : str or None
+        What it is made of; None where nothing is cached.
     """
 
     def __init__(self, pipeline, records):
@@ -127,19 +173,20 @@ class PipelineFit:
         memory = check_memory(pipeline.memory)
         # A cache is keyed by what a model is made of, not by the model: the same model pickles
         # otherwise once it has been loaded from the cache, and the stages below would miss.
-        self._caches = not (hasattr(memory, "location") and memory.location is None)
+        self._caches = caches(memory)
         self._cached_fit = memory.cache(
             _fit_stage,
-            ignore=["stage", "X", "y", "params", "pipeline", "context", "was_fitted"],
+            ignore=["stage", "X", "y", "params", "pipeline", "context", "shared", "was_fitted"],
         )
         fit_vectorizer = memory.cache(_fit_vectorizer, ignore=["vectorizer", "texts"])
         vectorizer = clone(TokenCounter() if pipeline.vectorizer is None else pipeline.vectorizer)
         texts = records.text + [other for other in records.other if other is not None]
-        key = self._key(type(vectorizer), vectorizer.get_params(), texts)
-        self.vectorizer, counts = fit_vectorizer(key, vectorizer, texts)
+        digest = hash_texts(texts) if self._caches else None
+        self.vectorizer_key = self._key(type(vectorizer), vectorizer.get_params(), digest)
+        self.vectorizer, counts = fit_vectorizer(self.vectorizer_key, vectorizer, texts)
         self._counts = counts[: len(records)]  # (n_records, V)
         self._other_counts = counts[len(records) :]  # (n_preferences, V)
-        self._data_key = self._key(key, records.kind, records.label)
+        self._data_key = self._key(self.vectorizer_key, records.kind, records.label)
         self._models, self._keys = {}, {}
 
     def _key(self, *parts):
@@ -161,13 +208,22 @@ class PipelineFit:
             key = self._key(type(stage), stage.get_params(), kind, params, self._data_key, above)
             stage = self._fill(clone(stage))
             X, y = self._data(kind, rows)
-            was_fitted = []
-            fitted = self._cached_fit(key, stage, X, y, params, self.pipeline, context, was_fitted)
+            shared, was_fitted = self._shared(), []
+            fitted = self._cached_fit(
+                key, stage, X, y, params, self.pipeline, context, shared, was_fitted
+            ).open(shared)
             if not was_fitted:
                 self._report(context, X, y)
         model = fitted.rlhf_stage.provides
         self._models[model], self._keys[model] = freeze(fitted), key
         return fitted
+
+    def _shared(self):
+        """Return what the next stage may refer to, by name."""
+        shared = {"vectorizer": self.vectorizer}
+        for name, model in self._models.items():
+            shared[name], shared[f"{name}.estimator"] = model, model.estimator
+        return shared
 
     def _report(self, context, X=None, y=None):
         """Tell callbacks of a stage that has nothing to fit, or is loaded from the cache."""

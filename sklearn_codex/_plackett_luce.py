@@ -22,24 +22,34 @@ class Rankings:
     present : ndarray of bool of shape (K, G)
         Whether there is an item.
     choices : ndarray of shape (K, G)
-        How many items are chosen, at this place, from those here and below: 1, more where items
-        are equal, 0 within and at the last level.
-    chosen : ndarray of bool of shape (K, G)
-        Whether the item is above the last level.
+        Weight of the items chosen, at this place, from those here and below: that of more than one
+        where items are equal, 0 within and at the last level.
+    chosen : ndarray of shape (K, G)
+        Weight of the item where it is above the last level, else 0.
+    log_weight : ndarray of shape (K, G)
+        Log of the weight of the item over the mean of its set.
     """
 
     rows: np.ndarray
     present: np.ndarray
     choices: FloatArray
-    chosen: np.ndarray
+    chosen: FloatArray
+    log_weight: FloatArray
 
     @property
     def n_choices(self) -> int:
         """Number of choices in all sets."""
-        return int(self.choices.sum())
+        return int(np.count_nonzero(self.chosen))
+
+    @property
+    def total_weight(self) -> float:
+        """Weight of the choices in all sets."""
+        return float(self.chosen.sum())
 
 
-def arrange_rankings(relevance: FloatArray, codes: np.ndarray) -> Rankings:
+def arrange_rankings(
+    relevance: FloatArray, codes: np.ndarray, weight: FloatArray | None = None
+) -> Rankings:
     """Order the items of each choice set.
 
     Parameters
@@ -48,6 +58,8 @@ def arrange_rankings(relevance: FloatArray, codes: np.ndarray) -> Rankings:
         The greater, the better.
     codes : ndarray of int of shape (n_items,)
         The set of each item, from 0.
+    weight : ndarray of shape (n_items,), default=None
+        Positive weights of items; None means 1.
     """
     sizes = np.bincount(codes)
     order = np.lexsort((-relevance, codes))
@@ -58,14 +70,16 @@ def arrange_rankings(relevance: FloatArray, codes: np.ndarray) -> Rankings:
     rows[places, columns], present[places, columns] = order, True
     value = np.where(present, relevance[rows], -np.inf)
     lowest = np.min(np.where(present, value, np.inf), axis=0)
-    chosen = present & (value > lowest)
+    weights = np.where(present, 1.0 if weight is None else weight[rows], 0.0)
+    relative = np.where(present, weights * sizes / weights.sum(axis=0), 1.0)
+    chosen = np.where(present & (value > lowest), weights, 0.0)
     is_first = np.ones(shape, dtype=bool)
     is_first[1:] = value[1:] < value[:-1]
     # Equal items are counted at the first of them.
     first = np.maximum.accumulate(np.where(is_first, np.arange(shape[0])[:, np.newaxis], 0), axis=0)
     choices = np.zeros(shape)
     np.add.at(choices, (first, np.arange(shape[1])[np.newaxis]), chosen)
-    return Rankings(rows, present, choices, chosen)
+    return Rankings(rows, present, choices, chosen, np.log(relative))
 
 
 @dataclass(frozen=True)
@@ -128,11 +142,12 @@ class PlackettLuceLoss:
 
     Notes
     -----
-    With utilities u = Phi w, and for each chosen item i of a set the items R_i that are not above
-    it,
+    With utilities u = Phi w, weights s of mean t in a set, and for each chosen item i of a set the
+    items R_i that are not above it,
 
     .. math::
-        f(w) = C \sum_i [\log \sum_{j \in R_i} e^{u_j} - u_i] + \tfrac{1}{2} \|w\|^2.
+        f(w) = C \sum_i s_i [\log \sum_{j \in R_i} (s_j / t) e^{u_j} - u_i]
+        + \tfrac{1}{2} \|w\|^2.
     """
 
     def __init__(self, design, rankings: Rankings, *, C: float = 1.0):
@@ -154,7 +169,8 @@ class PlackettLuceLoss:
     def stages(self, weights: FloatArray) -> Stages:
         """Return the choice probabilities at w."""
         present = self.rankings.present
-        utility = np.where(present, self.arrange(self.design.matvec(weights)), -np.inf)
+        utility = self.arrange(self.design.matvec(weights)) + self.rankings.log_weight
+        utility = np.where(present, utility, -np.inf)
         log_total = np.logaddexp.accumulate(utility[::-1], axis=0)[::-1]
         after = np.vstack([log_total[1:], np.full((1, utility.shape[1]), -np.inf)])
         log_total = np.where(present, log_total, 0.0)

@@ -9,13 +9,19 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from sklearn_codex._critic import LinearCritic
+from sklearn_codex._noise_schedule import NoiseSchedule
 from sklearn_codex._policy_base import PolicyOptimizerMixin, _frequencies
 from sklearn_codex._policy_updates import AdamUpdate, DualUpdate, LogitUpdate, PolicyUpdate
 from sklearn_codex._ppo import Clipping
 from sklearn_codex._rewards import DocumentReward
-from sklearn_codex._training import Evaluation, LoopSettings, NoiseSchedule, Trainer
+from sklearn_codex._training import Evaluation, LoopSettings, Trainer
 from sklearn_codex.exact import AdditiveObjective
 from sklearn_codex.kl_control import FixedKLController, KLController
+
+# Documents of a batch at least, whatever the vocabulary.
+_SMALLEST_BATCH = 256
+_SMALLEST_BATCH_WITHOUT_NOISE = 4
 
 PROBLEM_CONSTRAINTS: dict = {
     "policy": [HasMethods(["predict_log_proba"]), None],
@@ -96,14 +102,14 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
         else:
             self._prepare_again(X, y)
         trainer = self._build_trainer(X_val)
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         if state is None:
             trainer.begin()
         else:
             trainer.resume(state)
         best = _BestIterate(self.select_by, type(self).__name__, state)
         best.see(trainer)
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         converged = self._train(trainer, best, context, X, y)
         self.training_state_ = trainer.state() | best.state()
         self.history_ = trainer.history
@@ -154,10 +160,10 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
                 f"{subject} with credit='token' needs a reward and rules that add over tokens, got "
                 "at least one that does not. Use credit='sequence' or 'auto'."
             )
-        n_rollouts = self.n_rollouts
-        if n_rollouts == "auto":
-            n_rollouts = max(256, -(-len(self.reference_log_prob_) // 4))
-        settings = self._loop_settings(n_rollouts=n_rollouts, credit=credit)
+        has_critic = self._has_critic(problem, credit)
+        settings = self._loop_settings(
+            n_rollouts=self._batch_size(problem, has_critic), credit=credit
+        )
         controller = FixedKLController()
         if self.kl_controller is not None:
             controller = clone(self.kl_controller)
@@ -169,7 +175,23 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             controller,
             self._build_evaluation(problem, X_val),
             self._seed(),
+            LinearCritic(len(self.reference_log_prob_)) if has_critic else None,
         )
+
+    def _has_critic(self, problem, credit):
+        """Tell whether a critic credits whole documents to tokens; each optimiser may say so."""
+        return False
+
+    def _batch_size(self, problem, has_critic):
+        """Return the documents of a batch."""
+        if self.n_rollouts != "auto":
+            return self.n_rollouts
+        n_columns = len(self.reference_log_prob_)
+        if has_critic and problem.is_additive and self.kl_controller is None:
+            # It needs a few V documents in all, over the iterations that the trust region takes,
+            # and sees no noise in them.
+            return max(_SMALLEST_BATCH_WITHOUT_NOISE, -(-n_columns // 5))
+        return max(_SMALLEST_BATCH, -(-n_columns // 4))
 
     def _build_update(self, problem, settings) -> PolicyUpdate:
         objective, rate = problem.objective, self._first_rate(settings.credit)
@@ -245,8 +267,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
     def _stopping_rule(self, trainer):
         """Return a function that tells after each iteration whether training may stop."""
         problem = trainer.problem
-        moves = type(trainer.controller) is not FixedKLController
-        if moves or any(priced.is_learned for priced in problem.rules):
+        if trainer.adapts:
             return _never
         if not problem.is_additive:
             if self.optimizer == "adam" or self.lr_schedule == "constant":

@@ -186,11 +186,12 @@ class PolicyProblem:
     def evaluate(self, log_prob: FloatArray, rollouts: Rollouts, assessed: Bunch) -> Bunch:
         """Return the objective of a policy and its parts: exact where they add over tokens."""
         objective = self.objective
+        additive_reward = objective.expected_reward(log_prob) if self.adds_reward else 0.0
         if self.adds_reward:
-            expected_reward = objective.expected_reward(log_prob) + self.reward.offset
+            expected_reward = additive_reward + self.reward.offset
         else:
             expected_reward = float(assessed.reward.mean())
-        penalty = objective.expected_penalty(log_prob)
+        additive_penalty = penalty = objective.expected_penalty(log_prob)
         rates = {}
         for priced in self.rules:
             amounts = assessed.violations[priced.name]
@@ -202,10 +203,8 @@ class PolicyProblem:
         kl, value = objective.kl(log_prob), objective.value(log_prob)
         if np.isfinite(value):
             # What does not add over tokens takes the place of what does.
-            value += objective.reward_coef * (
-                expected_reward - self.reward_mean - objective.expected_reward(log_prob)
-            )
-            value -= objective.kl_coef * (penalty - objective.expected_penalty(log_prob))
+            value += objective.reward_coef * (expected_reward - self.reward_mean - additive_reward)
+            value -= objective.kl_coef * (penalty - additive_penalty)
         return Bunch(
             objective=value,
             expected_reward=expected_reward,
@@ -241,6 +240,13 @@ class PolicyProblem:
         the policy with shaped rewards S give b log mean exp(S / b) - mean S, the distance to the
         best distribution over whole documents, which no unigram policy exceeds. The estimate is
         low where the policy never draws the documents that would be best.
+
+        With demonstrations S holds their cross-entropy to first order, which is no less than what
+        a step away gains, as it is concave: still a bound. Where documents end by themselves too,
+        S holds it per token of the policy's expected length D, so a policy pi' of expected length
+        D' counts it D' / D times: the bound holds for policies as long as this one, and is short
+        by a (1 - D' / D) (sum_t f_t pi'_t / pi_t - 1) for another, with a = ``sft_coef`` and the
+        frequencies f of the demonstrations; for a policy near this one that is of second order.
         """
         if self.is_additive:
             return self.objective.gap(log_prob), 0.0
@@ -436,10 +442,12 @@ def _just_above(price):
 
 def _with_rules(problem, rules):
     """Return the problem with these rules, the penalties of additive ones in its objective."""
-    penalty = np.zeros(len(problem.objective.reference_log_prob))
-    for priced in rules:
-        if priced.token_violations is not None:
-            penalty += priced.price * priced.token_violations
+    costs = [
+        priced.price * priced.token_violations
+        for priced in rules
+        if priced.token_violations is not None
+    ]
+    penalty = np.sum(costs, axis=0) if costs else None
     return replace(
         problem, rules=list(rules), objective=replace(problem.objective, penalty=penalty)
     )

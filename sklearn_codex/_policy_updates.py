@@ -104,10 +104,10 @@ class _NaturalUpdate(PolicyUpdate):
         target_kl: float | None,
     ):
         self.objective = objective
-        self.learning_rate = learning_rate
+        self._first_rate = self.learning_rate = learning_rate
         self._batch_size = batch_size
         self._damping = (damping, damping_per_token)
-        self._n_epochs = n_epochs
+        self._n_epochs, self._n_minibatches = n_epochs, n_minibatches
         self._step_kl = None if target_kl is None else target_kl / (n_epochs * n_minibatches) ** 2
 
     def damping(self, length):
@@ -127,10 +127,16 @@ class _NaturalUpdate(PolicyUpdate):
             pull = self.objective.sft_coef * self.objective.frequencies[shown] / self._length
             self._stiffness[shown] += pull / self._prob[shown]
 
-    def _move(self, gradient):
-        """Return the step (V,) in units of reward, inside the trust region."""
+    def _move(self, gradient, known=None):
+        """Return the step (V,) in units of reward, inside the trust region.
+
+        A known advantage (V,) has no noise to be damped: all of it is taken, while the learning
+        rate is the first one.
+        """
         rate = self.learning_rate / self._n_epochs
         move = rate * gradient / (self._expected + self.damping(self._length))
+        if known is not None:
+            move += rate / (self._first_rate * self._n_minibatches) * known
         if self._step_kl is not None:
             move *= trust_region_scale(
                 move / self._stiffness, self._prob, self._length, self._step_kl
@@ -163,9 +169,13 @@ class DualUpdate(_NaturalUpdate):
             self._solved = (*key, known.optimum())
         return self._solved[-1]
 
-    def step(self, gradient):
-        """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
-        self.learned_reward = self.learned_reward + self._move(gradient)
+    def step(self, gradient, known=None):
+        """Move along the surrogate gradient (V,) of one minibatch, summed over its documents.
+
+        What is known of the advantage (V,) of each token, beyond those the gradient is made of, is
+        a natural gradient of its own.
+        """
+        self.learned_reward = self.learned_reward + self._move(gradient, known)
 
 
 class LogitUpdate(_NaturalUpdate):

@@ -85,6 +85,16 @@ def clipped_surrogate(ratio: FloatArray, advantage: FloatArray, clipping: Clippi
     return np.where(advantage < 0, np.maximum(surrogate, clipping.dual_clip * advantage), surrogate)
 
 
+def surrogate_slope(
+    ratio: FloatArray, advantage: FloatArray, clipping: Clipping | None
+) -> FloatArray:
+    """Return the derivative (V,) of the clipped surrogate by the logarithm of each ratio (V,)."""
+    clipping = clipping or _UNCLIPPED
+    rises = ratio <= clipping.high
+    falls = (ratio >= clipping.low) & (ratio <= clipping.ceiling)
+    return np.where(advantage > 0, rises, falls) * ratio * advantage
+
+
 @dataclass(frozen=True)
 class TokenAdvantages:
     """Advantages of a batch of tokens, collected by token: all that PPO's epochs need.
@@ -95,7 +105,7 @@ class TokenAdvantages:
         Sum of max(A, 0) and of max(-A, 0) over the occurrences of each token.
     n_positive, n_negative : ndarray of shape (V,)
         Occurrences with A > 0 and with A < 0.
-    n_tokens : int
+    n_tokens : float
         Occurrences in all.
     """
 
@@ -103,18 +113,34 @@ class TokenAdvantages:
     negative: FloatArray
     n_positive: FloatArray
     n_negative: FloatArray
-    n_tokens: int
+    n_tokens: float
 
     @classmethod
     def collect(cls, tokens: IntArray, advantages: FloatArray, n_columns: int):
         """Collect the advantages (n_tokens,) of drawn tokens (n_tokens,)."""
-        up, down = advantages > 0, advantages < 0
         return cls(
-            positive=_totals(tokens[up], advantages[up], n_columns),
-            negative=_totals(tokens[down], -advantages[down], n_columns),
-            n_positive=np.bincount(tokens[up], minlength=n_columns).astype(np.float64),
-            n_negative=np.bincount(tokens[down], minlength=n_columns).astype(np.float64),
+            positive=_totals(tokens, np.maximum(advantages, 0.0), n_columns),
+            negative=_totals(tokens, np.maximum(-advantages, 0.0), n_columns),
+            n_positive=_totals(tokens, advantages > 0, n_columns),
+            n_negative=_totals(tokens, advantages < 0, n_columns),
             n_tokens=len(tokens),
+        )
+
+    @classmethod
+    def of_kinds(cls, occurrences: FloatArray, advantage: FloatArray):
+        """Collect occurrences (V,) of tokens that share the advantage (V,) of their kind."""
+        nothing = np.zeros_like(advantage)
+        return cls(nothing, nothing, nothing, nothing, 0).plus(advantage, occurrences)
+
+    def plus(self, advantage: FloatArray, occurrences: FloatArray) -> "TokenAdvantages":
+        """Return these and occurrences (V,) that were not drawn, of known advantage (V,)."""
+        up, down = occurrences * (advantage > 0), occurrences * (advantage < 0)
+        return TokenAdvantages(
+            positive=self.positive + up * advantage,
+            negative=self.negative - down * advantage,
+            n_positive=self.n_positive + up,
+            n_negative=self.n_negative + down,
+            n_tokens=self.n_tokens + float(occurrences.sum()),
         )
 
     def surrogate(self, ratio: FloatArray, clipping: Clipping | None) -> float:
@@ -132,10 +158,8 @@ class TokenAdvantages:
         ``prob`` (V,) are the current probabilities, ``ratio`` (V,) their ratio to those the tokens
         were drawn from.
         """
-        clipping = clipping or _UNCLIPPED
-        rises = ratio <= clipping.high
-        falls = (ratio >= clipping.low) & (ratio <= clipping.ceiling)
-        per_token = self.positive * ratio * rises - self.negative * ratio * falls
+        per_token = surrogate_slope(ratio, self.positive, clipping)
+        per_token += surrogate_slope(ratio, -self.negative, clipping)
         return per_token - prob * per_token.sum()
 
     def clip_fraction(self, ratio: FloatArray, clipping: Clipping | None) -> float:
@@ -146,7 +170,7 @@ class TokenAdvantages:
         return float(clipped / self.n_tokens)
 
 
-def _totals(tokens: IntArray, values: FloatArray, n_columns: int) -> FloatArray:
+def _totals(tokens: IntArray, values: np.ndarray, n_columns: int) -> FloatArray:
     """Return the sum (V,) of values (n_tokens,) over the occurrences of each token."""
     return np.asarray(np.bincount(tokens, weights=values, minlength=n_columns), dtype=np.float64)
 

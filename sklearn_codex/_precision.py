@@ -52,8 +52,25 @@ class HeldRows:
         return self._parts[0]
 
 
-class DensePrecision:
-    """A (V, V) by its Cholesky factor. Entries of q may be 0 where the rows determine the weight.
+class MatrixPrecision:
+    """A (V, V), positive definite, by its Cholesky factor.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (V, V)
+        A; it may be overwritten.
+    """
+
+    def __init__(self, matrix):
+        self._factor = cho_factor(matrix, lower=True, overwrite_a=True)
+
+    def solve(self, right):
+        """Return A^-1 B (V, k) for B (V, k)."""
+        return cho_solve(self._factor, right)
+
+
+class DensePrecision(MatrixPrecision):
+    """A (V, V) from its rows. Entries of q may be 0 where the rows determine the weight.
 
     Parameters
     ----------
@@ -67,11 +84,7 @@ class DensePrecision:
         information = rows.T @ rows
         information = information.toarray() if sparse.issparse(information) else information
         information[np.diag_indices_from(information)] += penalty
-        self._factor = cho_factor(information, lower=True, overwrite_a=True)
-
-    def solve(self, right):
-        """Return A^-1 B (V, k) for B (V, k)."""
-        return cho_solve(self._factor, right)
+        super().__init__(information)
 
 
 class DualPrecision:
@@ -229,9 +242,9 @@ class WeightCovariance:
             return np.maximum(np.einsum("ij,ij->j", right, solved), 0.0)
         return np.sum((self._scores.matrix() @ solved) ** 2, axis=0)
 
-    def diagonal(self, n_features: int) -> FloatArray:
-        """Return the variance of each weight (V,)."""
-        return self.variance(sparse.eye_array(n_features, format="csr"))
+    def diagonal(self, n_weights: int, places: slice = slice(None)) -> FloatArray:
+        """Return the variance of each of V weights, or of those at some places."""
+        return self.variance(sparse.eye_array(n_weights, format="csr")[places])
 
 
 def sum_by_group(rows, codes):

@@ -1,5 +1,6 @@
 """Labels of pairs as the reward models take them: two classes, or probabilities."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,17 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _check_y
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._soft_labels import is_missing
+
+# Labels that say which response is the better one, A first. Of each two the greater one means B, so
+# that as classes they would be learned the wrong way round.
+RESPONSE_NAMES = (
+    ("a", "b"),
+    ("model_a", "model_b"),
+    ("response_a", "response_b"),
+    ("first", "second"),
+    ("left", "right"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,15 +50,16 @@ def check_labels(y: Any, *, subject: str) -> PreferenceLabels:
     Raises
     ------
     ValueError
-        If y is None, is missing a label, has numbers outside [0, 1] that are not whole, or more
-        than two classes.
+        If y is None, is missing a label, has numbers outside [0, 1] that are not whole, more than
+        two classes, or two that are names of responses, such as "a" and "b".
     """
-    if y is None:
-        raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
-    y = _check_y(y, estimator=subject)
+    y = check_no_label_missing(y, subject=subject)
     if is_soft(y):
         return PreferenceLabels(y.astype(np.float64), np.array([0, 1]), soft=True)
-    check_classification_targets(y)
+    try:
+        check_classification_targets(y)
+    except ValueError as error:
+        raise ValueError(f"{error} {_describe_unusable(y, subject)}") from None
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) > 2:
         raise ValueError(
@@ -55,7 +68,63 @@ def check_labels(y: Any, *, subject: str) -> PreferenceLabels:
             "classes means that response A is preferred; a tie is the probability 0.5 among "
             "probabilities in [0, 1], see sklearn_codex.labels.convert_labels."
         )
+    refuse_names_of_responses(classes, subject)
     return PreferenceLabels(codes.astype(np.float64), classes, soft=False)
+
+
+def check_no_label_missing(y: Any, *, subject: str) -> np.ndarray:
+    """Return y as an array (n_pairs,), or say which label is None or NaN."""
+    if y is None:
+        raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
+    y = _check_y(y, estimator=subject)
+    if y.dtype.kind == "O":
+        missing = [row for row, label in enumerate(y.tolist()) if is_missing(label)]
+        if missing:
+            raise ValueError(
+                f"{subject} got {len(missing)} pair(s) without a label, the first at position "
+                f"{missing[0]}. Drop them; a tie is 0.5."
+            )
+    return y
+
+
+def _describe_unusable(y, subject):
+    """Say what labels should be, and which one is not."""
+    rule = (
+        f"{subject} takes two classes, or the probability, in [0, 1], that A is preferred (0.5 for "
+        "a tie); for grades see sklearn_codex.labels.grades_to_soft_labels."
+    )
+    if y.dtype.kind != "f":
+        return rule
+    row = int(np.flatnonzero(~((y >= 0) & (y <= 1)))[0])
+    return f"{rule} Got {y[row]} at position {row}."
+
+
+def refuse_names_of_responses(classes, subject):
+    """Raise where two classes name the better response, of which the greater one would mean A."""
+    if len(classes) < 2:
+        return
+    folded = tuple(
+        label.strip().casefold() if isinstance(label, str) else label for label in classes.tolist()
+    )
+    if folded in RESPONSE_NAMES:
+        raise ValueError(
+            f"{subject} got the labels {classes.tolist()}, which seem to name the better response, "
+            "while of two classes the greater one means that A is preferred, which would be the "
+            "wrong way round. Pass probabilities: y = sklearn_codex.labels.convert_labels(y, "
+            f"{{{classes.tolist()[0]!r}: 1, {classes.tolist()[1]!r}: 0}}), also for score."
+        )
+
+
+def warn_of_one_and_two(classes: np.ndarray, *, subject: str) -> None:
+    """Warn where classes of text pairs are 1 and 2, which may name responses as well."""
+    if classes.tolist() == [1, 2]:
+        warnings.warn(
+            f"{subject} takes label 2, the greater one, to mean that A is preferred, and 1 that B "
+            "is. Where 1 and 2 are the better response, pass y = "
+            'sklearn_codex.labels.convert_labels(y, "one_two").',
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def is_soft(y: np.ndarray) -> bool:
@@ -70,7 +139,7 @@ def check_both_preferred(labels: PreferenceLabels, weight: FloatArray, *, subjec
     target = labels.target[weight > 0]
     if not (target.all() or not target.any()):
         return
-    value = labels.classes[int(target[0] > 0) if len(labels.classes) > 1 else 0]
+    value = labels.classes.tolist()[int(target[0] > 0) if len(labels.classes) > 1 else 0]
     raise ValueError(
         f"{subject} needs pairs of two classes in y, response A preferred and response B "
         f"preferred, got one class: {value!r}. If the pairs are (chosen, rejected), so that all "
@@ -86,6 +155,8 @@ def credit(y: Any, classes: np.ndarray, margin: FloatArray) -> FloatArray:
     label drawn with it agrees with the margin.
     """
     y = _check_y(y, estimator="score")
+    if y.dtype.kind == "f" and (y != np.round(y)).any() and not is_soft(y):
+        raise ValueError(f"y cannot be scored. {_describe_unusable(y, 'score')}")
     if is_soft(y):
         target = y.astype(np.float64)
     else:
@@ -124,8 +195,10 @@ def check_stream_classes(
         classes = labels.classes
         if len(classes) < 2:
             raise ValueError(
-                f"{subject} got one class in the first batch: {classes[0]!r}. Pass both as classes."
+                f"{subject} got one class in the first batch: {classes.tolist()[0]!r}. Pass both "
+                "as classes."
             )
+    refuse_names_of_responses(np.asarray(classes), subject)
     if labels.soft:
         return labels.target, classes
     unknown = sorted(set(labels.classes.tolist()) - set(np.asarray(classes).tolist()))

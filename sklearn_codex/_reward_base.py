@@ -1,7 +1,8 @@
 """What all reward models of pairs do alike: read pairs, solve, predict, score."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,34 @@ from sklearn_codex._bradley_terry import BradleyTerryLoss, FitState, fit_weights
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._designs import NuisanceDesign
 from sklearn_codex._fit_monitor import IterationTasks, describe
+from sklearn_codex._leakage import warn_of_scored_pairs
 from sklearn_codex._nuisance import length_columns, length_scale
-from sklearn_codex._pairs import PairsMixin, TextPairs
+from sklearn_codex._pairs import PairsMixin, TextPairs, check_text_pairs
+from sklearn_codex._partitioned_loss import PartitionedDesign, PartitionedLoss
+from sklearn_codex._partitioned_pairs import (
+    keep_pairs,
+    labels_of,
+    score_partitions,
+    survey_partitions,
+)
+from sklearn_codex._partitions import holds_text, is_collection, lazy_on_dask, split_rows
+from sklearn_codex._precision import MatrixPrecision, WeightCovariance
 from sklearn_codex._preference_labels import (
     PreferenceLabels,
     check_both_preferred,
     check_labels,
     credit,
+    warn_of_one_and_two,
 )
-from sklearn_codex.features import preference_features
+from sklearn_codex._presets import choose_vectorizer, is_preset
+
+
+def _two_columns(_):
+    return np.empty((0, 2))
+
+
+def _no_classes(model):
+    return model.classes_[:0]
 
 
 @dataclass(frozen=True)
@@ -65,10 +85,12 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
     def _read(self, X, y, sample_weight, *, reset=True) -> TrainingProblem:
         """Validate training data and set all that is learned from pairs before any weight."""
         subject = type(self).__name__
-        vectorizer = preference_features() if self._has_preset() else self.vectorizer
+        vectorizer = choose_vectorizer(self.vectorizer)
         design, pairs = self._check_pairs_and_text(X, reset=reset, vectorizer=vectorizer)
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
+        if reset and pairs is not None:
+            warn_of_one_and_two(labels.classes, subject=subject)
         weight = _check_sample_weight(
             sample_weight,
             labels.target,
@@ -87,13 +109,59 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
         penalty[n_features:] = 0.0
         return TrainingProblem(design, pairs, labels, weight, penalty)
 
+    def _read_partitions(self, X, y, sample_weight) -> TrainingProblem:
+        """Do for pairs of a dask collection what ``_read`` does, each partition where it is.
+
+        The labels stand for all of them: same classes, least and greatest target.
+        """
+        subject = type(self).__name__
+        if y is None:
+            check_labels(y, subject=subject)
+        pairs = split_rows(X, subject=subject, y=y, sample_weight=sample_weight)
+        vectorizer = choose_vectorizer(self.vectorizer)
+        self._define_columns_of_partitions(X, vectorizer=vectorizer)
+        lengths = None
+        self.length_scale_ = None
+        if self.control_length:
+            self._length_of_text = holds_text(X)
+            lengths = partial(_length_difference_of_rows, self._length_of_text)
+        survey = survey_partitions(pairs, lengths, subject=subject)
+        n_pairs, weight, squares = survey.sums
+        if self.control_length:
+            self.length_scale_ = float(np.sqrt(squares / weight)) or 1.0
+        labels = labels_of(survey, subject=subject)
+        n_biases = bool(self.position_bias) + 2 * bool(self.control_length)
+        penalty = np.ones(self.n_features_in_ + n_biases)
+        penalty[self.n_features_in_ :] = 0.0
+        problem = TrainingProblem(None, None, labels, np.ones(len(labels.target)), penalty)
+        self._require_both_preferred(problem)
+        shape = (int(n_pairs), len(penalty))
+        design = keep_pairs(self, pairs, classes=labels.classes, shape=shape)
+        return replace(problem, design=design)
+
     def _has_preset(self):
-        return isinstance(self.vectorizer, str) and self.vectorizer == "preference"
+        return is_preset(self.vectorizer)
 
     def _require_both_preferred(self, problem: TrainingProblem):
         """Raise where labels are of one class, unless they are soft and the model symmetric."""
         if not problem.labels.soft or self.position_bias:
             check_both_preferred(problem.labels, problem.weight, subject=type(self).__name__)
+
+    def _warn_if_biases_separate(self, problem: TrainingProblem):
+        """Warn where position and length alone tell all labels, so that no weight is enough."""
+        n_features = self.n_features_in_
+        if problem.design.shape[1] == n_features:
+            return
+        biases = self._weights()[n_features:]
+        if _tell_labels(problem, biases):
+            warnings.warn(
+                f"{type(self).__name__} found that position and length alone tell every label of "
+                "the training pairs. Their weights have no penalty, so they have no finite "
+                "optimum; they are as large as tol made them, and the reward has nothing left to "
+                "explain. Look at the data, or leave position_bias and control_length out.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
 
     def _add_nuisances(self, design, pairs):
         """Return the design with the columns of position and length, where they are asked for."""
@@ -118,8 +186,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
         tasks = IterationTasks(self, context, self.max_iter, self._attributes_of)
 
         def report(state):
-            mean_loss = float(np.average(loss.pair_losses(state.margins), weights=weight))
-            self.history_.append(describe(state, loss.target, weight, mean_loss))
+            self.history_.append(_describe(loss, state, weight))
             return tasks(state)
 
         state = fit_weights(loss, start, tol=self.tol, max_iter=self.max_iter, callback=report)
@@ -158,6 +225,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
             nuisances.append(self.length_coef_)
         return np.concatenate([self.coef_[0], *nuisances])
 
+    @lazy_on_dask()
     def reward_margin(self, X):
         """Return r(A) - r(B) of each pair: the margin without position and length.
 
@@ -176,6 +244,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
         check_is_fitted(self)
         return self._check_pairs(X, reset=False).matvec(self.coef_[0])
 
+    @lazy_on_dask()
     def decision_function(self, X):
         """Return the margin of each pair: r(A) - r(B), with the part of position and length if any.
 
@@ -190,13 +259,71 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
             Log-odds that A is preferred, in nats.
         """
         check_is_fitted(self)
-        return self._margin(X)[0]
+        return self._margin(X)
 
-    def _margin(self, X):
-        """Return the margins (n_pairs,) of pairs, and the pairs as text where they are."""
+    def predict_margin(self, X, return_std=False):
+        r"""Return the margin of each pair, as ``decision_function``, and its standard error.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+        return_std : bool, default=False
+            Whether to return standard errors too.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            Log-odds that A is preferred, in nats.
+        std : ndarray of shape (n_pairs,)
+            Their standard errors; only with ``return_std=True``.
+
+        Raises
+        ------
+        ValueError
+            If standard errors are asked for, and the model keeps no curvature matrix: it does up
+            to 128 weights, after ``fit`` or ``partial_fit`` of a ``PreferenceRewardModel``.
+
+        See Also
+        --------
+        RewardUncertainty : Standard errors for any number of weights, robust ones, and intervals.
+
+        Notes
+        -----
+        Those of the Laplace approximation, :math:`\sqrt{C\, x' Q^{-1} x}` with Q the penalty and
+        the curvature of the loss: after ``fit`` what ``RewardUncertainty(kind="laplace")`` has,
+        after a stream from the curvatures of its batches.
+        """
+        check_is_fitted(self)
         design, pairs = self._check_pairs_and_text(X, reset=False)
-        return self._add_nuisances(design, pairs).matvec(self._weights()), pairs
+        design = self._add_nuisances(design, pairs)
+        margin = design.matvec(self._weights())
+        if not return_std:
+            return margin
+        return margin, np.sqrt(self._covariance().variance(design.tocsr()))
 
+    def _covariance(self) -> WeightCovariance:
+        """Return the covariance of the weights (V + k, V + k) by the curvature that is kept."""
+        precision = getattr(self, "_precision", None)
+        if precision is None or precision.ndim == 1:
+            raise ValueError(
+                f"{type(self).__name__} keeps the curvature that standard errors are made of up to "
+                f"128 weights of a fit, and has {len(self._weights())}. Use RewardUncertainty("
+                "FrozenEstimator(model)).fit(X, y), with the pairs of the fit: its predict_margin "
+                "has return_std for any model."
+            )
+        matrix = precision / self.C
+        # A free weight of a constant column is not determined; it stays at 0.
+        matrix[np.diag_indices_from(matrix)] += np.diag(matrix) == 0
+        return WeightCovariance(MatrixPrecision(matrix))
+
+    def _margin(self, X, *, scored=False):
+        """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
+        design, pairs = self._check_pairs_and_text(X, reset=False)
+        warn_of_scored_pairs(self, pairs, scored=scored)
+        return self._add_nuisances(design, pairs).matvec(self._weights())
+
+    @lazy_on_dask(_two_columns)
     def predict_proba(self, X):
         """Return the probability of each class.
 
@@ -213,6 +340,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
         margin = self.decision_function(X)
         return np.column_stack([expit(-margin), expit(margin)])
 
+    @lazy_on_dask(_two_columns)
     def predict_log_proba(self, X):
         """Return the log-probability of each class, exact where ``predict_proba`` rounds to 0.
 
@@ -229,6 +357,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
         margin = self.decision_function(X)
         return np.column_stack([log_expit(-margin), log_expit(margin)])
 
+    @lazy_on_dask(_no_classes)
     def predict(self, X):
         """Return the more probable class of each pair.
 
@@ -268,16 +397,19 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
         LeakageWarning
             If there are pairs that were not in the fit, but whose prompts were; for pairs without
             prompts, if more than a quarter of their responses of at least 40 characters were. Once
-            for a fitted model, and for all folds of a cross-validation.
+            for a fitted model, and for all folds of a cross-validation or search (in each of its
+            processes). Scorers of scikit-learn, such as "neg_log_loss", warn as well.
         """
         check_is_fitted(self)
-        margin, pairs = self._margin(X)
+        if is_collection(X):
+            return score_partitions(self, X, y, sample_weight)
+        margin = self._margin(X, scored=True)
         check_consistent_length(margin, y)
         points = credit(y, self.classes_, margin)
-        self._training_pairs.warn_if_shared(pairs, subject=type(self).__name__, stacklevel=2)
         weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)
         return float(np.average(points, weights=weight))
 
+    @lazy_on_dask()
     def reward(self, X):
         """Return the reward of single responses.
 
@@ -332,6 +464,32 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
         tags.classifier_tags.multi_class = False
         tags.input_tags.sparse = True
         return tags
+
+
+def _tell_labels(problem, biases):
+    """Return whether what position and length add to the margins has the side of all labels."""
+    if isinstance(problem.design, PartitionedDesign):
+        n_features = problem.design.shape[1] - len(biases)
+        return problem.design.tells_labels(np.concatenate([np.zeros(n_features), biases]))
+    counted = problem.weight > 0
+    side = 2 * problem.labels.target[counted] - 1
+    by_bias = problem.design.columns[counted] @ biases
+    return bool(np.all(np.abs(side) == 1) and np.all(side * by_bias > 0))
+
+
+def _length_difference_of_rows(of_text, rows):
+    """Return by how much A is longer (n_pairs,) for the rows of a partition."""
+    if of_text:
+        return check_text_pairs(rows, subject="control_length").length_difference()
+    return np.asarray(rows.sum(axis=1)).ravel()
+
+
+def _describe(loss, state, weight):
+    """Return the record of an iteration."""
+    if isinstance(loss, PartitionedLoss):
+        return loss.describe(state)
+    mean_loss = float(np.average(loss.pair_losses(state.margins), weights=weight))
+    return describe(state, loss.target, weight, mean_loss)
 
 
 def _length_difference(design, pairs):

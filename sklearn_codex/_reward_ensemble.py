@@ -243,7 +243,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, ClassifierMixin, BaseEstimat
 
 @validate_params(
     {
-        "model": [HasMethods(["predict_margin"])],
+        "model": "no_validation",
         "n": [Interval(Integral, 1, None, closed="left")],
         "criterion": [StrOptions({"information", "variance"})],
         "diverse": ["boolean"],
@@ -274,6 +274,11 @@ def most_informative_pairs(model, X, n=10, *, criterion="information", diverse=T
     index : ndarray of int of shape (min(n, n_pairs),)
         Rows of X, the first to be labelled first.
 
+    Raises
+    ------
+    TypeError
+        If the model does not know how sure it is.
+
     Notes
     -----
     With v the variance of the margin and p the probability that A is preferred, a label tells
@@ -293,6 +298,12 @@ def most_informative_pairs(model, X, n=10, *, criterion="information", diverse=T
     >>> most_informative_pairs(model, [[1.0, 0.0], [0.0, 2.0], [0.0, 1.9]], n=2).tolist()
     [1, 2]
     """
+    if not isinstance(model, UncertainRewardMixin):
+        raise TypeError(
+            "most_informative_pairs needs a fitted RewardUncertainty or BootstrapRewardEnsemble, "
+            f"got {type(model).__name__}. Of a fitted PreferenceRewardModel and its training "
+            "pairs, RewardUncertainty(FrozenEstimator(model)).fit(X, y) is one."
+        )
     check_is_fitted(model)
     margin = model.predict_margin(X)
     curvature = expit(margin) * expit(-margin)  # (n_pairs,)

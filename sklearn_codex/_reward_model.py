@@ -9,6 +9,8 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn_codex._bradley_terry import BradleyTerryLoss
 from sklearn_codex._leakage import TrainingPairs
 from sklearn_codex._online import StreamLoss, initial_precision, precision_after
+from sklearn_codex._partitioned_loss import PartitionedDesign, PartitionedLoss
+from sklearn_codex._partitions import is_collection
 from sklearn_codex._preference_labels import check_stream_classes
 from sklearn_codex._reward_base import RewardModelBase
 from sklearn_codex._stages import Stage
@@ -91,6 +93,11 @@ class PreferenceRewardModel(RewardModelBase):
     See Also
     --------
     PreferenceRewardModelCV : Chooses ``C`` by cross-validation that keeps prompts together.
+    RewardUncertainty : Standard errors and intervals of weights, margins and rewards.
+    TiePreferenceModel : Ties as an outcome of their own, with P(tie).
+    PlackettLuceModel : The same reward from rankings and best-of-k choices.
+    AnnotatorRewardModel : Pairs labelled by annotators who are not equally reliable.
+    check_preferences : A health report on the pairs, before any fit.
     balance_positions : Turns (chosen, rejected) pairs into pairs of both orders.
     PPOPolicyOptimizer : Optimises a policy against this reward.
     sklearn.linear_model.LogisticRegression : With ``fit_intercept=False``, the same model of
@@ -195,10 +202,15 @@ class PreferenceRewardModel(RewardModelBase):
         ----------
         X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
             Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
-            frame with these columns, or feature differences phi(A) - phi(B), dense or sparse.
+            frame with these columns, or feature differences phi(A) - phi(B), dense or sparse. Also
+            a dask bag of such rows, or array of differences, which stay where they are: gradients
+            and Hessian products are summed over partitions. ``score`` then knows no leakage.
         y : array-like of shape (n_pairs,)
+            For a dask X also a dask bag or array with the same partitions, as ``sample_weight``.
             Two classes; the greater one means that A is preferred. Or numbers in [0, 1], some of
-            them neither 0 nor 1: the probability that A is preferred, 0.5 for a tie.
+            them neither 0 nor 1: the probability that A is preferred, 0.5 for a tie. Labels that
+            name the better response, "a" and "b", are for
+            :func:`~sklearn_codex.labels.convert_labels`.
         sample_weight : array-like of shape (n_pairs,), default=None
             Weights of pairs: a weight of 2 is the pair twice.
 
@@ -217,23 +229,20 @@ class PreferenceRewardModel(RewardModelBase):
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` steps were not enough.
+            If ``max_iter`` steps were not enough, or position and length, which have no penalty,
+            tell all labels, so that there is no finite optimum.
         """
         previous = self._fitted_columns() if self.warm_start else None
-        problem = self._read(X, y, sample_weight)
+        read = self._read_partitions if is_collection(X) else self._read
+        problem = read(X, y, sample_weight)
         self._require_both_preferred(problem)
         self.classes_ = problem.labels.classes
         start = self._start(previous, len(problem.penalty))
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        loss = BradleyTerryLoss(
-            problem.design,
-            problem.labels.target,
-            problem.weight,
-            C=self.C,
-            penalty=problem.penalty,
-        )
+        loss = self._make_loss(problem)
         state = self._minimise(loss, problem.weight, start, context)
+        self._warn_if_biases_separate(problem)
         precision = initial_precision(problem.penalty)
         self._precision = precision_after(loss, state.margins, precision)
         self._training_pairs = TrainingPairs(problem.pairs)
@@ -306,6 +315,18 @@ class PreferenceRewardModel(RewardModelBase):
         self._precision = precision_after(loss, state.margins, loss.precision)
         self._training_pairs.add(problem.pairs)
         return self
+
+    def _make_loss(self, problem):
+        """Return the loss of pairs in memory or in partitions."""
+        if isinstance(problem.design, PartitionedDesign):
+            return PartitionedLoss(problem.design, problem.penalty)
+        return BradleyTerryLoss(
+            problem.design,
+            problem.labels.target,
+            problem.weight,
+            C=self.C,
+            penalty=problem.penalty,
+        )
 
     def _start(self, previous, n_weights):
         """Return the weights to start from; None is zero."""

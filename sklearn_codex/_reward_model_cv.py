@@ -38,18 +38,6 @@ def _check_Cs(Cs):
     return values
 
 
-def _follow_path(problem, design, rows, Cs, penalty, *, tol, max_iter):
-    """Return the solver's state at each C, ascending, each started from the one before."""
-    states, start = [], None
-    for C in Cs:
-        loss = BradleyTerryLoss(
-            design, problem.labels.target[rows], problem.weight[rows], C=C, penalty=penalty
-        )
-        states.append(fit_weights(loss, start, tol=tol, max_iter=max_iter))
-        start = states[-1].weights
-    return states
-
-
 @validate_params(
     {
         "X": "no_validation",
@@ -118,9 +106,13 @@ def preference_path(
     problem = model._read(X, y, sample_weight)
     model._require_both_preferred(problem)
     Cs = _check_Cs(Cs)
-    states = _follow_path(
-        problem, problem.design, slice(None), Cs, problem.penalty, tol=tol, max_iter=max_iter
-    )
+    states: list = []
+    for C in Cs:
+        loss = BradleyTerryLoss(
+            problem.design, problem.labels.target, problem.weight, C=C, penalty=problem.penalty
+        )
+        start = states[-1].weights if states else None
+        states.append(fit_weights(loss, start, tol=tol, max_iter=max_iter))
     parts = [model._attributes_of(state.weights) for state in states]
     loss = BradleyTerryLoss(problem.design, problem.labels.target, problem.weight)
     return Bunch(
@@ -185,6 +177,10 @@ class PreferenceRewardModelCV(RewardModelBase):
         What is to be greatest on the held-out pairs: "neg_log_loss", "accuracy", "neg_brier_score"
         or "roc_auc", where soft labels and ties count as in :mod:`sklearn_codex.metrics`; or a
         callable ``scorer(model, X, y)``, for which pairs are vectorized again.
+    patience : int or None, default=3
+        The path over ascending C ends after this many values in a row that score no higher, in the
+        mean of all folds, than the best before: weak penalties take longest to fit and seldom come
+        back. None tries all values.
     vectorizer : transformer, "preference" or None, default=None
         As in :class:`PreferenceRewardModel`. It is fitted on the responses of all folds, without
         their labels.
@@ -208,7 +204,8 @@ class PreferenceRewardModelCV(RewardModelBase):
     Cs_ : ndarray of shape (n_Cs,)
         Values of C, ascending.
     scores_ : ndarray of shape (n_folds, n_Cs)
-        Scores of held-out pairs, with the chosen scales; NaN where a fold has no weight.
+        Scores of held-out pairs, with the chosen scales; NaN where a fold has no weight and for
+        values of C that ``patience`` left out.
     block_scales_ : dict or None
         The chosen factor of each block.
     coef_ : ndarray of shape (1, V)
@@ -260,6 +257,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(SCORES)), callable],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
         "block_scales": [dict, StrOptions({"auto"}), None],
     }
     for parameter in ("C", "warm_start"):
@@ -273,6 +271,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         *,
         cv=None,
         scoring="neg_log_loss",
+        patience=3,
         vectorizer=None,
         block_scales="auto",
         position_bias=False,
@@ -283,6 +282,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         self.Cs = Cs
         self.cv = cv
         self.scoring = scoring
+        self.patience = patience
         self.vectorizer = vectorizer
         self.block_scales = block_scales
         self.position_bias = position_bias
@@ -375,36 +375,41 @@ class PreferenceRewardModelCV(RewardModelBase):
 
     def _search(self, X, y, problem, splits):
         """Set what was chosen and the scores; return the penalty factors (V + k,)."""
-        fold_weight = np.array([problem.weight[test].sum() for _, test in splits])
-        train_designs = [problem.design.take(train) for train, _ in splits]
-        test_designs = [problem.design.take(test) for _, test in splits]
+        folds = [
+            (train, test, problem.design.take(train), problem.design.take(test))
+            for train, test in splits
+            if problem.weight[test].any()
+        ]
+        fold_weight = [problem.weight[test].sum() for _, test, *_ in folds]
         best = None
         for scales in self._scales_to_try():
             penalty = problem.penalty / self._column_scales(scales, len(problem.penalty)) ** 2
-            scores = np.full((len(splits), len(self.Cs_)), np.nan)
-            for fold, (train, test) in enumerate(splits):
-                if fold_weight[fold] == 0:
-                    continue
-                states = _follow_path(
-                    problem,
-                    train_designs[fold],
-                    train,
-                    self.Cs_,
-                    penalty,
-                    tol=max(self.tol, FOLD_TOL),
-                    max_iter=self.max_iter,
-                )
-                scores[fold] = [
-                    self._score_fold(X, y, problem, test, test_designs[fold], state.weights)
-                    for state in states
-                ]
-            counts = ~np.isnan(scores).all(axis=1)
-            mean = np.average(scores[counts], axis=0, weights=fold_weight[counts])
+            # Paths of all folds go side by side, so that they can end together.
+            paths = [self._score_path(X, y, problem, fold, penalty) for fold in folds]
+            scores = np.full((len(folds), len(self.Cs_)), np.nan)
+            mean = np.full(len(self.Cs_), -np.inf)
+            for position, column in enumerate(zip(*paths, strict=True)):
+                scores[:, position] = column
+                mean[position] = np.average(column, weights=fold_weight)
+                if self.patience is not None and position - mean.argmax() >= self.patience:
+                    break
             if best is None or mean.max() > best[0]:
                 best = mean.max(), int(mean.argmax()), scores, scales, penalty
-        _, position, self.scores_, self.block_scales_, penalty = best
+        _, position, scores, self.block_scales_, penalty = best
         self.C_ = float(self.Cs_[position])
+        self.scores_ = np.full((len(splits), len(self.Cs_)), np.nan)
+        self.scores_[[problem.weight[test].any() for _, test in splits]] = scores
         return penalty
+
+    def _score_path(self, X, y, problem, fold, penalty):
+        """Yield the score of each C, ascending, on the held-out pairs of a fold."""
+        train, test, train_design, test_design = fold
+        target, weight = problem.labels.target[train], problem.weight[train]
+        tol, start = max(self.tol, FOLD_TOL), None
+        for C in self.Cs_:
+            loss = BradleyTerryLoss(train_design, target, weight, C=C, penalty=penalty)
+            start = fit_weights(loss, start, tol=tol, max_iter=self.max_iter).weights
+            yield self._score_fold(X, y, problem, test, test_design, start)
 
     def _score_fold(self, X, y, problem, test, design, weights):
         """Return the score of weights on the held-out pairs of a fold."""

@@ -76,6 +76,11 @@ class Rollouts:
             ends = ends - self.ended
         return [" ".join(words[i:j]) for i, j in zip(self.starts, ends, strict=True)]
 
+    @cached_property
+    def occurrences(self) -> FloatArray:
+        """How often (V,) each token occurs in the batch."""
+        return np.bincount(self.tokens, minlength=self.n_columns).astype(np.float64)
+
     def sum_over_tokens(self, values: FloatArray) -> FloatArray:
         """Return the sum (n_documents,) over each document of a value (V,) of its tokens."""
         return np.add.reduceat(values[self.tokens], self.starts)

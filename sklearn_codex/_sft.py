@@ -6,14 +6,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.validation import _check_sample_weight
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
-from sklearn_codex._documents import check_base_model
+from sklearn_codex._documents import check_base_model, check_document_weights
 from sklearn_codex._language_model import (
     CategoricalLanguageModelMixin,
     TokenCountsMixin,
 )
+from sklearn_codex._partitions import is_collection
 from sklearn_codex._stages import Stage
 
 
@@ -117,11 +117,13 @@ class SFTRefiner(
         Parameters
         ----------
         X : sequence of str or array-like of shape (n_documents, V)
-            Completions of the demonstrations, raw text or counts in the base's columns.
+            Completions of the demonstrations, raw text or counts in the base's columns; also a dask
+            bag of texts or array of counts, which are counted where they are.
         y : None
             Ignored, present for the scikit-learn API.
         sample_weight : array-like of shape (n_documents,), default=None
-            Weights of demonstrations: a weight of 2 is the demonstration twice.
+            Weights of demonstrations: a weight of 2 is the demonstration twice. For dask documents
+            also a dask bag or array with the same partitions.
 
         Returns
         -------
@@ -166,14 +168,9 @@ class SFTRefiner(
                 base_log_prob = np.full(counts.shape[1], -np.log(counts.shape[1]))
             self.base_log_prob_ = base_log_prob
         else:
-            counts = self._check_documents(X, reset=False)
-        weight = _check_sample_weight(
-            sample_weight,
-            counts,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
+            check = self._check_document_partitions if is_collection(X) else self._check_documents
+            counts = check(X, reset=False)
+        weight = check_document_weights(sample_weight, X, counts, subject=type(self).__name__)
         context = self._init_callback_context(task_name=task_name)
         context.call_on_fit_task_begin(estimator=self, X=X)
         self._add_counts(counts, weight)

@@ -122,6 +122,7 @@ class StageComposition(_BaseComposition):
         )
         if hasattr(self, "steps_"):
             part.steps_, part.vectorizer_ = self.steps_[index], self.vectorizer_
+            part._vectorizer_key = self._vectorizer_key
         return part
 
     def __sklearn_is_fitted__(self):

@@ -7,7 +7,19 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_codex._partitions import is_collection
+
 __all__ = ["check_texts"]
+
+
+def refuse_collection(X: Any, subject: str) -> str:
+    """Say that a dask collection would be gathered here."""
+    return (
+        f"{subject} needs its data in memory here, got a dask {type(X).__name__}. Pass "
+        "X.compute(). Dask bags and arrays are taken by TokenCounter, by fit, partial_fit and "
+        "score of UnigramLM and SFTRefiner, by fit and score of PreferenceRewardModel, and by "
+        "their predictions of rows."
+    )
 
 
 def check_texts(X: Any, *, subject: str) -> list[str] | None:
@@ -35,6 +47,14 @@ def check_texts(X: Any, *, subject: str) -> list[str] | None:
     ValueError
         If X has no document.
     """
+    if type(X) is list and set(map(type, X)) == {str}:
+        return X
+    return _check_other_texts(X, subject)
+
+
+def _check_other_texts(X, subject):
+    if is_collection(X):
+        raise TypeError(refuse_collection(X, subject))
     is_table = hasattr(X, "columns") and hasattr(X, "dtypes")
     dtypes = X.dtypes if is_table else [getattr(X, "dtype", None)]
     if sp.issparse(X) or all(getattr(dtype, "kind", "O") in "biufc" for dtype in dtypes):

@@ -6,13 +6,20 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_consistent_length
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted
 
 from sklearn_codex._bradley_terry import BradleyTerryLoss, fit_weights
+from sklearn_codex._leakage import TrainingPairs, warn_of_scored_pairs
 from sklearn_codex._newton import Minimum, minimise, standard_errors, warn_unless_converged
 from sklearn_codex._pairs import PairsMixin
+from sklearn_codex._preference_labels import (
+    check_no_label_missing,
+    refuse_names_of_responses,
+    warn_of_one_and_two,
+)
+from sklearn_codex._presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
 from sklearn_codex._tie_losses import TIE, TIE_LOSSES, A, B
 
 NAMES = {"a": A, "b": B, "tie": TIE}
@@ -21,15 +28,13 @@ HALVES = {0.0: B, 0.5: TIE, 1.0: A}
 
 def _check_outcomes(y, *, subject):
     """Return the labels as B, TIE or A (n_pairs,), and what each label means, by label."""
-    if y is None:
-        raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
-    y = _check_y(y, estimator=subject)
+    y = check_no_label_missing(y, subject=subject)
     labels = np.unique(y)
     known = set(labels.tolist())
     if known <= set(NAMES) and labels.dtype.kind in "OU":
         meaning = NAMES if "tie" in known else {"a": A, "b": B}
-    elif 0.5 in known and known <= set(HALVES):
-        meaning = HALVES
+    elif labels.dtype.kind in "biuf" and known <= set(HALVES):
+        meaning = HALVES if 0.5 in known else {label: HALVES[label] for label in labels.tolist()}
     else:
         check_classification_targets(y)
         if len(labels) > 2:
@@ -39,6 +44,7 @@ def _check_outcomes(y, *, subject):
                 "labels as 1 (A), 0.5 (tie), 0 (B), as sklearn_codex.labels.convert_labels does, "
                 "or as 'a', 'tie' and 'b'."
             )
+        refuse_names_of_responses(labels, subject)
         meaning = dict(zip(labels.tolist(), (B, A), strict=False))
     return np.array([meaning[label] for label in y.tolist()], dtype=np.intp), meaning
 
@@ -63,9 +69,10 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
         Ties as a third outcome between the two [1]_, or as a difference too small to be seen [2]_.
     C : float, default=1.0
         Inverse strength of the L2 penalty of the weights. The tie parameter has none.
-    vectorizer : transformer, default=None
+    vectorizer : transformer, "preference" or None, default=None
         Turns a text into its features phi; any scikit-learn transformer of texts. None means
-        ``TokenCounter()``.
+        ``TokenCounter()``, "preference" :func:`~sklearn_codex.features.preference_features`, as in
+        :class:`PreferenceRewardModel`.
     tol : float, default=1e-8
         The fit stops when the norm of the gradient, each part scaled by the root of the Hessian's
         diagonal, is at most ``tol`` times that at the start.
@@ -139,7 +146,7 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "tie_model": [StrOptions({"davidson", "rao-kupper"})],
         "C": [Interval(Real, 0, None, closed="neither")],
-        "vectorizer": [HasMethods(["fit", "transform"]), None],
+        "vectorizer": VECTORIZER_CONSTRAINTS,
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
@@ -181,7 +188,8 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
             If ``max_iter`` steps were not enough.
         """
         subject = type(self).__name__
-        design = self._check_pairs(X, reset=True, vectorizer=self.vectorizer)
+        vectorizer = choose_vectorizer(self.vectorizer)
+        design, pairs = self._check_pairs_and_text(X, reset=True, vectorizer=vectorizer)
         outcome, self._meaning = _check_outcomes(y, subject=subject)
         check_consistent_length(design, outcome)
         weight = _check_sample_weight(
@@ -192,6 +200,8 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
             allow_all_zero_weights=False,
         )
         self.classes_ = np.array(sorted(self._meaning))
+        if pairs is not None:
+            warn_of_one_and_two(self.classes_, subject=subject)
         _check_two_outcomes(outcome, weight, subject=subject)
         if (weight[outcome == TIE] > 0).any():
             minimum = self._fit_with_ties(design, outcome, weight)
@@ -199,6 +209,7 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
             minimum = self._fit_without_ties(design, outcome, weight)
         self.n_iter_ = minimum.n_iter
         warn_unless_converged(minimum, subject=subject)
+        self._training_pairs = TrainingPairs(pairs)
         return self
 
     def _fit_with_ties(self, design, outcome, weight):
@@ -241,7 +252,8 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         half = norm.ppf((1 + confidence_level) / 2) * self.log_tie_parameter_std_
-        low, high = np.exp(self._log_tie_parameter + np.array([-half, half]))
+        with np.errstate(over="ignore"):
+            low, high = np.exp(self._log_tie_parameter + np.array([-half, half]))
         return float(max(low, 1.0) if self.tie_model == "rao-kupper" else low), float(high)
 
     def predict_margin(self, X):
@@ -258,11 +270,18 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
             In nats; in Davidson's model the log-odds of A against B.
         """
         check_is_fitted(self)
-        return self._check_pairs(X, reset=False).matvec(self.coef_[0])
+        return self._margin(X)
 
-    def _log_prob(self, X):
+    def _margin(self, X, *, scored=False):
+        """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
+        design, pairs = self._check_pairs_and_text(X, reset=False)
+        warn_of_scored_pairs(self, pairs, scored=scored)
+        return design.matvec(self.coef_[0])
+
+    def _log_prob(self, X, *, scored=False):
         """Return log P of B, tie and A (n_pairs, 3)."""
-        margin = self.predict_margin(X)
+        check_is_fitted(self)
+        margin = self._margin(X, scored=scored)
         return TIE_LOSSES[self.tie_model].log_prob(margin, self._log_tie_parameter)
 
     def predict_log_proba(self, X):
@@ -333,8 +352,13 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If a label is not one that ``fit`` would know.
+
+        Warns
+        -----
+        LeakageWarning
+            As ``PreferenceRewardModel.score``.
         """
-        log_prob = self._log_prob(X)
+        log_prob = self._log_prob(X, scored=True)
         y = _check_y(y, estimator=type(self).__name__)
         check_consistent_length(log_prob, y)
         ties = {"tie": TIE} if "a" in self._meaning else {0.5: TIE}

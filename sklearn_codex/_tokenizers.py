@@ -1,16 +1,23 @@
-"""The built-in tokenizers as regular expressions, and counts of any tokens by a dict."""
+"""Tokenizers, built in or of the user, and which way their tokens are counted."""
 
 import re
 import reprlib
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["BUILT_IN", "DictCounts", "build_splitter", "call_tokenizer", "count_types"]
+from sklearn_codex._fast_counts import FastCounts, sort_strings
+
+__all__ = ["BUILT_IN", "DictCounts", "build_splitter", "count_tokens", "split_texts"]
+
+# Texts of fewer characters are counted faster by a dict.
+_MIN_FAST_SIZE = {"whitespace": 32_000, "word": 10_000, "code": 10_000, "callable": 128_000}
+_BATCH_SIZE = 1 << 12  # Tokens to hold as str at a time, as many as fit the cache.
 
 _DIGITS = r"\d(?:_?\d)*"
 _NUMBER = (
@@ -48,27 +55,118 @@ def build_splitter(rule: str, literals: Iterable[str]) -> Callable[[str], list[s
     return re.compile("|".join([*specials, _PATTERNS[rule]])).findall
 
 
-def call_tokenizer(tokenizer: Callable[[str], Any], text: str, *, subject: str) -> list[str]:
-    """Call a tokenizer of the user and check that it returns tokens."""
-    tokens = tokenizer(text)
-    valid = isinstance(tokens, Iterable) and not isinstance(tokens, (str, bytes))
-    tokens = list(tokens) if valid else tokens
-    if not valid or not all(isinstance(token, str) for token in tokens):
-        raise TypeError(
-            f"The tokenizer of {subject} must return an iterable of str, such as "
-            f"a list, got {reprlib.repr(tokens)} for the text {reprlib.repr(text)}."
-        )
-    return tokens
+def split_texts(
+    texts: Sequence[str],
+    tokenizer: Callable[[str], Any],
+    *,
+    lowercase: bool = False,
+    subject: str = "TokenCounter",
+) -> Iterator[tuple[list[str], list[int]]]:
+    """Split texts, so many at a time that their tokens fit the cache.
+
+    Parameters
+    ----------
+    texts : sequence of str (n_documents,)
+    tokenizer : callable: str -> iterable of str
+        It is called once for each text.
+    lowercase : bool, default=False
+    subject : str, default="TokenCounter"
+        Whose tokenizer it is, for messages.
+
+    Yields
+    ------
+    tokens : list of str (n_tokens,)
+        Those of consecutive texts.
+    ends : list of int (n_texts,)
+        How many of them are those of a text and of the ones before.
+
+    Raises
+    ------
+    TypeError
+        If the tokenizer returns anything but an iterable of str.
+    """
+    tokens: list[str] = []
+    ends: list[int] = []
+    done = 0
+    for text in texts:
+        found = tokenizer(text.lower() if lowercase else text)
+        tokens += found if type(found) is list else _check_iterable(found, text, subject)
+        ends.append(len(tokens))
+        if len(tokens) >= _BATCH_SIZE or len(ends) >= _BATCH_SIZE:
+            yield _check_tokens(tokens, ends, texts[done : done + len(ends)], subject), ends
+            done += len(ends)
+            tokens, ends = [], []
+    yield _check_tokens(tokens, ends, texts[done:], subject), ends
 
 
-def count_types(documents: Iterable[Iterable[str]]) -> tuple[list[str], sp.csr_array]:
-    """Count the tokens of each document: the types as they first occur, counts (n, n_types)."""
+def _check_iterable(tokens, text, subject):
+    if isinstance(tokens, Iterable) and not isinstance(tokens, (str, bytes)):
+        return tokens
+    raise _wrong_tokens(tokens, text, subject)
+
+
+def _check_tokens(tokens, ends, texts, subject):
+    """Check that tokens are str; those of a subclass become plain ones."""
+    if set(map(type, tokens)) <= {str}:
+        return tokens
+    for (start, end), text in zip(pairwise([0, *ends]), texts, strict=True):
+        if not all(isinstance(token, str) for token in tokens[start:end]):
+            raise _wrong_tokens(tokens[start:end], text, subject)
+    return list(map(str.__str__, tokens))
+
+
+def _wrong_tokens(tokens, text, subject):
+    return TypeError(
+        f"The tokenizer of {subject} must return an iterable of str, such as "
+        f"a list, got {reprlib.repr(tokens)} for the text {reprlib.repr(text)}."
+    )
+
+
+def count_tokens(
+    texts: list[str],
+    tokenizer: str | Callable[[str], Any],
+    *,
+    literals: Iterable[str] = (),
+    lowercase: bool = False,
+    subject: str = "TokenCounter",
+) -> "FastCounts | DictCounts":
+    """Count the tokens of each text, in the faster of two ways.
+
+    Parameters
+    ----------
+    texts : list of str (n_documents,)
+    tokenizer : {"whitespace", "code", "word"} or callable: str -> iterable of str
+    literals : iterable of str, default=()
+        The special tokens, which built-in tokenizers keep whole.
+    lowercase : bool, default=False
+    subject : str, default="TokenCounter"
+        Whose tokenizer it is, for messages.
+
+    Returns
+    -------
+    counts : FastCounts or DictCounts
+        With the same attributes and method `assign`.
+    """
+    rule = tokenizer if isinstance(tokenizer, str) else "callable"
+    split = build_splitter(rule, literals) if isinstance(tokenizer, str) else tokenizer
+    is_large = any(size >= _MIN_FAST_SIZE[rule] for size in accumulate(map(len, texts)))
+    if is_large and rule != "callable":
+        return FastCounts.of_texts(texts, rule, split, literals=literals, lowercase=lowercase)
+    batches = split_texts(texts, split, lowercase=lowercase, subject=subject)
+    return FastCounts.of_tokens(batches) if is_large else DictCounts(batches)
+
+
+def _count_types(batches):
+    """Count tokens: the types as they first occur, counts (n_documents, n_types)."""
     type_index: defaultdict[str, int] = defaultdict()
     type_index.default_factory = type_index.__len__
     indices, indptr = array("q"), array("q", [0])
-    for tokens in documents:
-        indices.extend(map(type_index.__getitem__, tokens))
-        indptr.append(len(indices))
+    for tokens, ends in batches:
+        n_before = len(indices)
+        # An array grows slower by single numbers than a list does.
+        found = np.array(list(map(type_index.__getitem__, tokens)), np.int64)
+        indices.frombytes(found.tobytes())
+        indptr.frombytes((np.array(ends, np.int64) + n_before).tobytes())
     # Solvers that take 32-bit indices only refuse any other, however small the matrix.
     index_dtype = sp.get_index_dtype(maxval=len(indices))
     counts = sp.csr_array(
@@ -80,13 +178,12 @@ def count_types(documents: Iterable[Iterable[str]]) -> tuple[list[str], sp.csr_a
 
 
 class DictCounts:
-    """Count tokens by a dict, whatever splits the texts.
+    """Count tokens by a dict, which is faster where they are few.
 
     Parameters
     ----------
-    texts : sequence of str (n_documents,)
-    split : callable: str -> iterable of str
-    lowercase : bool, default=False
+    batches : iterable of (tokens, ends)
+        As from :func:`split_texts`.
 
     Attributes
     ----------
@@ -96,17 +193,10 @@ class DictCounts:
         How often each occurs.
     """
 
-    def __init__(
-        self,
-        texts: Sequence[str],
-        split: Callable[[str], Iterable[str]],
-        *,
-        lowercase: bool = False,
-    ):
-        documents = (split(text.lower()) for text in texts) if lowercase else map(split, texts)
-        types, self._counts = count_types(documents)
-        self._order = sorted(range(len(types)), key=types.__getitem__)  # (n_types,)
-        self.types = np.array([types[index] for index in self._order], dtype=object)
+    def __init__(self, batches: Iterable[tuple[list[str], list[int]]]):
+        types, self._counts = _count_types(batches)
+        self._order = sort_strings(types)  # (n_types,)
+        self.types = np.array([types[index] for index in self._order.tolist()], dtype=object)
         self.totals = self._counts.sum(axis=0)[self._order].astype(np.int64)
 
     def assign(

@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray, cross_entropy
+from sklearn_codex._critic import LinearCritic
+from sklearn_codex._iteration_record import UpdateStatistics, neutral_statistics, sampled_figures
 from sklearn_codex._policy_problem import PolicyProblem
 from sklearn_codex._policy_updates import PolicyUpdate
 from sklearn_codex._ppo import (
     Clipping,
     TokenAdvantages,
-    approximate_kl,
     center,
     probability_ratio,
+    surrogate_slope,
     whiten,
 )
 from sklearn_codex._rewards import DocumentReward
-from sklearn_codex.exact import EosObjective
 from sklearn_codex.exact._eos_length import log_stop_go, survival
-from sklearn_codex.kl_control import KLController
+from sklearn_codex.kl_control import FixedKLController, KLController
 
 # Epochs over one batch end when the policy has moved this many times target_kl, as in
 # Stable-Baselines3.
@@ -109,10 +110,14 @@ class Trainer:
     controller: KLController
     evaluation: Evaluation
     seed: int
+    critic: LinearCritic | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     n_sequences: int = 0
     n_batches: int = 0
     start_gap: float = np.inf
+
+    def __post_init__(self):
+        self._rng = np.random.RandomState(0)
 
     def begin(self) -> None:
         """Record the reference policy and draw the first batch of the policy to be updated."""
@@ -120,7 +125,7 @@ class Trainer:
         self._set_start_gap()
         self._first_kl_coef = self.problem.objective.kl_coef
         self._roll_out(reference)
-        self._record(_neutral_statistics())
+        self._record(neutral_statistics())
         if not np.array_equal(start, reference):
             self._roll_out(start)
 
@@ -135,6 +140,8 @@ class Trainer:
         self.problem = self.problem.with_prices(state["prices"])
         self.update.objective = self.problem.objective
         self.update.restore(state["update"])
+        if self.critic is not None and state["critic"] is not None:
+            self.critic.restore(state["critic"])
         self._roll_out(self.update.policy())
         self.recorded_log_prob = self.log_prob
 
@@ -157,11 +164,14 @@ class Trainer:
             "kl_coef": self.problem.objective.kl_coef,
             "prices": {priced.name: priced.price for priced in self.problem.rules},
             "update": self.update.state(),
+            "critic": None if self.critic is None else self.critic.state(),
         }
 
     def iterate(self) -> None:
         """Update the policy on the current rollouts, adapt, then draw and record new ones."""
         statistics = self._update_on_batch()
+        if self.critic is not None:
+            self._teach_critic()
         self._adapt()
         self._roll_out(self.update.policy())
         self._record(statistics)
@@ -175,21 +185,36 @@ class Trainer:
         """Draw and judge a batch from a policy; its source also shuffles it later."""
         self.log_prob = log_prob
         self.n_batches += 1
-        self._rng = np.random.RandomState([self.seed, self.n_batches, 0])
+        # One source that is seeded again: a new one asks the system for entropy first.
+        self._rng.seed([self.seed, self.n_batches, 0])
         self.rollouts = self.problem.sample(log_prob, self.settings.n_rollouts, self._rng)
         self.assessed = self.problem.assess(log_prob, self.rollouts)
         self.n_sequences += self.settings.n_rollouts
 
     def _adapt(self):
         """Let the controller set ``kl_coef``, and learn the prices of chance constraints."""
+        if self.adapts:
+            self._adapt_kl_coef()
+            self._adapt_prices()
+            self.update.objective = self.problem.objective
+
+    @property
+    def adapts(self):
+        """Whether anything of the problem changes between batches."""
+        moves = type(self.controller) is not FixedKLController
+        return moves or any(priced.is_learned for priced in self.problem.rules)
+
+    def _adapt_kl_coef(self):
         objective = self.problem.objective
         kl = objective.kl(self.update.policy())
         kl_coef = self.controller.next_coef(objective.kl_coef, kl, self.settings.n_rollouts)
         # A target that no policy has would drive it to 0 or to infinity.
         low, high = self._first_kl_coef / _KL_COEF_FACTOR, self._first_kl_coef * _KL_COEF_FACTOR
-        problem = self.problem.with_kl_coef(float(np.clip(kl_coef, low, high)))
+        self.problem = self.problem.with_kl_coef(float(np.clip(kl_coef, low, high)))
+
+    def _adapt_prices(self):
         prices = {}
-        for priced in problem.rules:
+        for priced in self.problem.rules:
             if priced.is_learned:
                 rate = float((self.assessed.violations[priced.name] > 0).mean())
                 error = np.clip(rate / priced.rule.max_rate - 1.0, -1.0, 1.0)
@@ -197,21 +222,39 @@ class Trainer:
                 # shrink like 1 / sqrt(k) settle, however noisy the rate.
                 step = _PRICE_STEP * max(1.0, priced.price) / np.sqrt(1 + len(self.history) / 10)
                 prices[priced.name] = max(0.0, float(priced.price + step * error))
-        self.problem = problem.with_prices(prices) if prices else problem
-        self.update.objective = self.problem.objective
+        self.problem = self.problem.with_prices(prices)
 
-    def _advantages(self):
-        """Return the advantage (n_tokens,) of each token drawn."""
+    def _advantages(self, known=None):
+        """Return the advantage (n_tokens,) of each token drawn, beyond a known one (V,)."""
         if self.settings.credit == "token":
             advantages = self._token_advantages()
         else:
             shaped = self.assessed.shaped
+            if known is not None:
+                shaped = shaped - self.rollouts.sum_over_tokens(known)
             if self.settings.leave_one_out:
                 # r_i minus the mean of the others is n / (n - 1) times the centred reward.
                 shaped = shaped * (len(shaped) / (len(shaped) - 1))
             advantages = np.repeat(shaped, self.rollouts.lengths)
         # Not centred before: whitening tells rounding from reward by the size of the reward.
         return whiten(advantages) if self.settings.whitened else center(advantages)
+
+    def _known_advantages(self):
+        """Return the advantage (V,) of each token that the critic is trusted to know, or None."""
+        if self.critic is None:
+            return None
+        difference = self.critic.token_value - self.update.learned_reward
+        forecast = self.rollouts.sum_over_tokens(difference)
+        trust = self.critic.trust(forecast, self.assessed.shaped)
+        if trust == 0.0:
+            return None
+        return trust * (difference - np.exp(self.log_prob) @ difference)
+
+    def _teach_critic(self):
+        """Show the critic what each document earned, apart from the KL and what else is known."""
+        objective, assessed = self.problem.objective, self.assessed
+        known = assessed.token_score - objective.reward_coef * objective.token_reward
+        self.critic.learn(self.rollouts, assessed.shaped - self.rollouts.sum_over_tokens(known))
 
     def _token_advantages(self):
         """Return each token's own score, and what it does to the rest where documents can end.
@@ -246,37 +289,60 @@ class Trainer:
         mean = (value - alive[-1] * cut) / tokens[-1]
         return mean * tokens + alive * cut
 
-    def _minibatches(self, advantages):
-        """Yield the collected advantages of each minibatch of documents, shuffled."""
+    def _collector(self, known):
+        """Return a function that collects the advantages of chosen occurrences by token.
+
+        They are those beyond a known one (V,), where there is one.
+        """
+        rollouts, settings = self.rollouts, self.settings
+        if settings.credit == "token" and rollouts.eos is None and not settings.whitened:
+            score, occurrences = self.assessed.token_score, rollouts.occurrences
+            of_kind = score - occurrences @ score / len(rollouts.tokens)
+
+            def collect(chosen):
+                drawn = np.bincount(rollouts.tokens[chosen], minlength=rollouts.n_columns)
+                return TokenAdvantages.of_kinds(drawn.astype(np.float64), of_kind)
+
+            return collect
+        advantages = self._advantages(known)
+        return lambda chosen: TokenAdvantages.collect(
+            rollouts.tokens[chosen], advantages[chosen], rollouts.n_columns
+        )
+
+    def _minibatches(self, collect):
+        """Yield what ``collect`` makes of each minibatch of documents, shuffled."""
         rollouts, n_parts = self.rollouts, self.settings.n_minibatches
         if n_parts == 1:
-            yield TokenAdvantages.collect(rollouts.tokens, advantages, rollouts.n_columns)
+            yield collect(slice(None))
             return
         part = np.arange(len(rollouts)) % n_parts
         self._rng.shuffle(part)
         part_of_token = np.repeat(part, rollouts.lengths)
         for i in range(n_parts):
-            chosen = np.flatnonzero(part_of_token == i)
-            yield TokenAdvantages.collect(
-                rollouts.tokens[chosen], advantages[chosen], rollouts.n_columns
-            )
+            yield collect(part_of_token == i)
 
     def _update_on_batch(self):
         """Run the epochs of clipped-surrogate ascent; return the statistics of the update."""
         settings, old = self.settings, self.log_prob
         self.update.begin_batch(old)
-        advantages = self._advantages()
-        done = _UpdateStatistics(self.rollouts)
+        known = self._known_advantages()
+        collect = self._collector(known)
+        done = UpdateStatistics(self.rollouts)
         for _ in range(settings.n_epochs):
-            for batch in self._minibatches(advantages):
+            for batch in self._minibatches(collect):
                 current = self.update.policy() if done.n_steps else old
-                kl = done.kl(old, current)
+                kl = done.kl(old, current) if done.n_steps else 0.0
                 if settings.target_kl is not None and kl > _EARLY_STOP_FACTOR * settings.target_kl:
                     return done.summary(kl, self.update.learning_rate)
                 ratio = probability_ratio(current, old)
-                done.add(batch, ratio, settings.clipping)
                 gradient = batch.surrogate_gradient(ratio, np.exp(current), settings.clipping)
-                self.update.step(gradient)
+                if known is None:
+                    done.add(batch, ratio, settings.clipping)
+                    self.update.step(gradient)
+                else:
+                    expected = np.exp(old) * batch.n_tokens
+                    done.add(batch.plus(known, expected), ratio, settings.clipping)
+                    self.update.step(gradient, surrogate_slope(ratio, known, settings.clipping))
         kl = done.kl(old, self.update.policy())
         return done.summary(kl, self.update.learning_rate)
 
@@ -299,7 +365,7 @@ class Trainer:
             "objective/length": exact.length,
             "objective/penalty": exact.penalty,
             "objective/sft_loss": exact.sft_loss,
-            **self._sampled(),
+            **sampled_figures(problem, log_prob, self.rollouts, assessed),
             **statistics,
             "policy/entropy_avg": exact.entropy / exact.length,
         }
@@ -312,31 +378,6 @@ class Trainer:
             record["eval/score"] = -cross_entropy(self.evaluation.frequencies, log_prob)
         self.history.append(record)
 
-    def _sampled(self):
-        """Return the means over the documents drawn, under TRL's names."""
-        problem, assessed, rollouts = self.problem, self.assessed, self.rollouts
-        objective = problem.objective
-        log_ratio = _finite_difference(self.log_prob, objective.reference_log_prob)
-        kl = rollouts.sum_over_tokens(log_ratio)
-        cost = sum(priced.cost(assessed.violations[priced.name]) for priced in problem.rules)
-        non_score = -objective.kl_coef * (kl + cost)
-        if isinstance(objective, EosObjective):
-            non_score = non_score - objective.missing_eos_penalty * ~rollouts.ended
-        scores = assessed.reward
-        rlhf_reward = objective.reward_coef * (scores - problem.reward_mean) + non_score
-        surprise = np.where(np.isneginf(self.log_prob), 0.0, -self.log_prob)
-        k3 = approximate_kl(log_ratio, "k3")
-        return {
-            "objective/kl": float(kl.mean()),
-            "objective/kl_k3": float(rollouts.sum_over_tokens(k3).mean()),
-            "objective/entropy": float(rollouts.sum_over_tokens(surprise).mean()),
-            "objective/scores": float(scores.mean()),
-            "objective/scores_std": float(scores.std()),
-            "objective/non_score_reward": float(non_score.mean()),
-            "objective/rlhf_reward": float(rlhf_reward.mean()),
-            "objective/shaped_reward_std": float(assessed.shaped.std()),
-        }
-
     def _gold_score(self):
         """Return the expected gold reward of the policy, exact where it adds over tokens."""
         gold = self.evaluation.gold
@@ -345,126 +386,3 @@ class Trainer:
         length = self.problem.objective.expected_length(self.log_prob)
         prob = np.exp(self.log_prob)
         return gold.offset + length * float(prob @ gold.token_reward)
-
-
-class _UpdateStatistics:
-    """Collects what is logged of the steps on one batch."""
-
-    def __init__(self, rollouts):
-        occurrences = np.bincount(rollouts.tokens, minlength=rollouts.n_columns)
-        self._drawn = np.flatnonzero(occurrences)
-        self._share = occurrences[self._drawn] / len(rollouts.tokens)
-        self._length = len(rollouts.tokens) / len(rollouts)
-        self._rows: list[tuple[float, ...]] = []
-
-    @property
-    def n_steps(self):
-        return len(self._rows)
-
-    def kl(self, old, new):
-        """Return the k3 estimate of KL(old || new) of a document, from the tokens of the batch."""
-        log_ratio = old[self._drawn] - new[self._drawn]
-        return self._length * float(self._share @ approximate_kl(log_ratio, "k3"))
-
-    def add(self, batch, ratio, clipping):
-        """Note one step on a minibatch, taken at these ratios (V,)."""
-        beyond = ratio[self._drawn] - 1.0
-        mean = float(self._share @ beyond)
-        variance = float(self._share @ (beyond - mean) ** 2)
-        loss = -batch.surrogate(ratio, clipping) / batch.n_tokens
-        self._rows.append((loss, batch.clip_fraction(ratio, clipping), 1.0 + mean, variance))
-
-    def summary(self, kl, learning_rate):
-        """Return the statistics of one update under TRL's names."""
-        loss, clip_fraction, mean, variance = np.mean(self._rows, axis=0).tolist()
-        return {
-            "policy/approxkl_avg": kl,
-            "policy/clipfrac_avg": clip_fraction,
-            "loss/policy_avg": loss,
-            "val/ratio": mean,
-            "val/ratio_var": variance,
-            "policy/n_steps": self.n_steps,
-            "lr": learning_rate,
-        }
-
-
-def _neutral_statistics():
-    """Return the update statistics of a policy that was not updated yet."""
-    return {
-        "policy/approxkl_avg": 0.0,
-        "policy/clipfrac_avg": 0.0,
-        "loss/policy_avg": 0.0,
-        "val/ratio": 1.0,
-        "val/ratio_var": 0.0,
-        "policy/n_steps": 0,
-        "lr": 0.0,
-    }
-
-
-def _finite_difference(log_p, log_q):
-    """Return log p - log q (V,), 0 where the first is ``-inf``: such tokens are never drawn."""
-    difference = np.zeros_like(log_p)
-    return np.subtract(log_p, log_q, out=difference, where=~np.isneginf(log_p))
-
-
-class NoiseSchedule:
-    """Tells when sampling noise, not distance, is what is left, and shrinks the step then.
-
-    A reward that does not add over tokens leaves variance in the shaped reward at the optimum. The
-    step then hovers around it at a distance of about
-    eta / (2 - eta) * V_eff * Var(S) / (2 kl_coef N). When the standard deviation of S no longer
-    falls, the learning rate is divided by a growing number, until that distance is below ``tol``
-    times the improvement made so far. Training also ends when the certificate itself, with three
-    standard errors, is below that: a reward that adds over tokens unknown to us gets there.
-    """
-
-    def __init__(self, trainer: Trainer, tol: float, first_rate: float):
-        self._trainer = trainer
-        self._tol = tol
-        self._first_rate = first_rate
-        self._window = max(20, -(-len(trainer.log_prob) // trainer.settings.n_rollouts))
-
-    def converged(self) -> bool:
-        """Adapt the learning rate after an iteration; return whether training may stop."""
-        last = self._trainer.history[-1]
-        certified = last["objective/optimality_gap"] + 3.0 * last["objective/optimality_gap_se"]
-        enough = max(self._tol * self._improvement(), self._trainer.negligible_gap())
-        return certified <= enough or (self._only_noise_is_left() and self._floor() <= enough)
-
-    def _improvement(self):
-        """Return what training has gained so far, from the mean of the last values."""
-        history = self._trainer.history
-        values = [record["objective/value"] for record in history[1:][-self._window :]]
-        gained = np.mean(values) - history[1]["objective/value"]
-        # Where the KL is dear, the gain drowns in the noise of the first value; it is then as large
-        # as what the policy pays for its distance from the reference.
-        paid = self._trainer.problem.objective.kl_coef * history[-1]["objective/kl_exact"]
-        return float(max(gained, paid))
-
-    def _only_noise_is_left(self):
-        """Tell whether the deviation of the shaped reward no longer falls; shrink the step then."""
-        history, window = self._trainer.history, self._window
-        n = len(history) - 1
-        start = self._trainer.update.decay_start
-        if start is None:
-            if n < 2 * window:
-                return False
-            stds = [record["objective/shaped_reward_std"] for record in history[-2 * window :]]
-            before, after = np.median(stds[:window]), np.median(stds[window:])
-            if 0 < after <= 0.95 * before:
-                return False
-            self._trainer.update.decay_start = start = n
-        self._trainer.update.learning_rate = self._first_rate / (1.0 + 2.0 * (n - start) / window)
-        return True
-
-    def _floor(self):
-        """Return the predicted distance to the best policy at which the step hovers."""
-        trainer = self._trainer
-        n, rate = trainer.settings.n_rollouts, trainer.update.learning_rate
-        length = trainer.problem.objective.expected_length(trainer.log_prob)
-        expected = n * length * np.exp(trainer.log_prob)
-        damping = trainer.update.damping(length)
-        effective = float(np.minimum(1.0, expected / damping).sum())
-        variance = trainer.history[-1]["objective/shaped_reward_std"] ** 2
-        floor = rate / (2.0 - rate) * effective * variance
-        return floor / (2.0 * trainer.problem.temperature * n)

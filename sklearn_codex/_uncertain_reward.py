@@ -9,6 +9,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, has_fit_parameter
 
 from sklearn_codex._documents import unwrap
+from sklearn_codex._leakage import warn_of_scored_pairs
 from sklearn_codex._preference_labels import credit
 from sklearn_codex._reward_base import RewardModelBase
 from sklearn_codex._reward_model import PreferenceRewardModel
@@ -61,11 +62,13 @@ class UncertainRewardMixin:
             self.__dict__.pop(name, None)
             if hasattr(self.model_, name):
                 setattr(self, name, getattr(self.model_, name))
+        self._training_pairs = getattr(self.model_, "_training_pairs", None)
 
-    def _design(self, X):
+    def _design(self, X, *, scored=False):
         """Return the design (n_pairs, V + k) of pairs, with the columns of nuisances."""
-        model = self.model_
-        return model._add_nuisances(*model._check_pairs_and_text(X, reset=False))
+        design, pairs = self.model_._check_pairs_and_text(X, reset=False)
+        warn_of_scored_pairs(self, pairs, scored=scored)
+        return self.model_._add_nuisances(design, pairs)
 
     def predict_proba(self, X):
         """Return the probability of each class at the estimated weights.
@@ -99,8 +102,14 @@ class UncertainRewardMixin:
         -------
         score : float
             In [0, 1].
+
+        Warns
+        -----
+        LeakageWarning
+            As ``PreferenceRewardModel.score``.
         """
-        margin = self.decision_function(X)
+        check_is_fitted(self)
+        margin = self._margin_of_design(self._design(X, scored=True), False)
         points = credit(y, self.classes_, margin)
         check_consistent_length(margin, points)
         weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)

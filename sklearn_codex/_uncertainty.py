@@ -307,16 +307,48 @@ class RewardUncertainty(UncertainRewardMixin, ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         coef = self.coef_[0]
-        if self.covariance_ is not None:
-            variance = np.diag(self.covariance_)
-        else:
-            n_weights = len(self.model_._weights())
-            variance = self._covariance.diagonal(n_weights)[: len(coef)]
-        std = np.sqrt(variance)
-        half = self._quantile(confidence_level) * std
         names = self.model_._token_names()
         if names is None:
             names = [f"x{j}" for j in range(len(coef))]
+        return self._interval_of_weights(names, slice(0, len(coef)), confidence_level)
+
+    def bias_interval(self, confidence_level=0.95):
+        """Return an interval of what position and length add to the margin.
+
+        Parameters
+        ----------
+        confidence_level : float, default=0.95
+            Of the two-sided interval.
+
+        Returns
+        -------
+        table : Table
+            Columns ``feature``, ``coef``, ``std``, ``low`` and ``high``; rows ``position``, the
+            intercept, with ``position_bias=True``, and ``length`` and ``tanh length``, as in
+            ``length_coef_``, with ``control_length=True``.
+
+        Raises
+        ------
+        ValueError
+            If the model has neither.
+        """
+        check_is_fitted(self)
+        model = self.model_
+        names = ["position"] if model.position_bias else []
+        names += ["length", "tanh length"] if model.control_length else []
+        if not names:
+            raise ValueError(
+                f"The model of {type(self).__name__} has no bias terms. Give it position_bias=True "
+                "or control_length=True."
+            )
+        return self._interval_of_weights(names, slice(-len(names), None), confidence_level)
+
+    def _interval_of_weights(self, names, places, confidence_level):
+        """Return the table of some of the weights (V + k,) of rewards and nuisances."""
+        weights = self.model_._weights()
+        coef = weights[places]
+        std = np.sqrt(self._covariance.diagonal(len(weights), places))
+        half = self._quantile(confidence_level) * std
         return Table(
             feature=np.asarray(names), coef=coef, std=std, low=coef - half, high=coef + half
         )

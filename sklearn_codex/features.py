@@ -392,7 +392,7 @@ def preference_features(*, word_weight=1.0, character_weight=1.0, form_weight=0.
 
     Notes
     -----
-    Words (also punctuation marks) in ones and twos, and runs of 2 to 4 characters, are weighted by
+    Words (also punctuation marks) in ones and twos, and runs of 3 to 5 characters, are weighted by
     sublinear tf-idf; those in a single training response are left out. Rows of both blocks have
     norm 1, so how long a response is stands in ``ResponseFeatures`` alone, whose nearly 50 columns
     of standard deviation 0.15 have a norm of about 1. Statistics are those of the responses in
@@ -410,7 +410,7 @@ def preference_features(*, word_weight=1.0, character_weight=1.0, form_weight=0.
     words = TfidfVectorizer(
         token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True, min_df=2
     )
-    characters = TfidfVectorizer(analyzer="char", ngram_range=(2, 4), sublinear_tf=True, min_df=2)
+    characters = TfidfVectorizer(analyzer="char", ngram_range=(3, 5), sublinear_tf=True, min_df=2)
     return ColumnTransformer(
         [("words", words, 1), ("characters", characters, 1), ("form", ResponseFeatures(), [0, 1])],
         transformer_weights={

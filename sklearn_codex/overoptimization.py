@@ -19,11 +19,17 @@ from sklearn_codex._categorical import FloatArray, expectation
 from sklearn_codex._conservative_reward import ConservativeReward
 from sklearn_codex._documents import check_fitted_model, unwrap
 from sklearn_codex._exact_policy import default_kl_coefs
+from sklearn_codex._gold_scorer import GoldRewardScorer
 from sklearn_codex._policy_problem import PolicyProblem, build_problem
 from sklearn_codex._rewards import DocumentReward
 from sklearn_codex.exact import AdditiveObjective
 
-__all__ = ["ConservativeReward", "overoptimization_curve", "training_curve"]
+__all__ = [
+    "ConservativeReward",
+    "GoldRewardScorer",
+    "overoptimization_curve",
+    "training_curve",
+]
 
 _SUBJECT = "overoptimization_curve"
 

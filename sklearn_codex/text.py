@@ -1,11 +1,8 @@
 """Text to token counts: what a document is, and how it becomes a row of a document-term matrix."""
 
-import json
 import reprlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Set
-from functools import cached_property, partial
-from itertools import pairwise
+from collections.abc import Mapping
+from functools import cached_property
 from numbers import Integral
 
 import numpy as np
@@ -15,14 +12,33 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from sklearn_codex._fast_counts import FastCounts
+from sklearn_codex._partitions import (
+    holds_text,
+    is_collection,
+    lazy_on_dask,
+    reader_of,
+    reduce_partitions,
+    split,
+)
 from sklearn_codex._texts import check_texts
-from sklearn_codex._tokenizers import BUILT_IN, DictCounts, build_splitter, call_tokenizer
+from sklearn_codex._tokenizers import BUILT_IN, count_tokens
+from sklearn_codex._vocabulary import (
+    TypeTotals,
+    check_special_tokens,
+    check_vocabulary,
+    find_types,
+    join_totals,
+    name_columns,
+    pack_tokens,
+    repeat_names,
+    unpack_tokens,
+)
 
 __all__ = ["TokenCounter", "check_texts"]
 
-# Texts of fewer characters are counted faster by a dict.
-_MIN_FAST_SIZE = {"whitespace": 32_000, "word": 10_000, "code": 10_000}
+
+def _empty_counts(counter):
+    return sp.csr_array((0, counter.n_features_in_))
 
 
 class TokenCounter(TransformerMixin, BaseEstimator):
@@ -147,7 +163,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of str (n_documents,), or array-like or sparse (n_documents, n_columns)
-            Documents, as text or as counts.
+            Documents, as text or as counts; also a dask bag of texts or array of counts.
         y : None
             Ignored.
 
@@ -157,6 +173,51 @@ class TokenCounter(TransformerMixin, BaseEstimator):
             The fitted transformer.
         """
         self._fit(X)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Learn the columns from one batch of a stream after another.
+
+        After each call the columns are those of one `fit` on all documents seen so far, so new
+        tokens move them: count with the counter when the stream has ended. Memory grows with the
+        number of distinct tokens, not of documents.
+
+        Parameters
+        ----------
+        X : sequence of str (n_documents,), or array-like or sparse (n_documents, n_columns)
+            Documents, as text or as counts.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : TokenCounter
+            The transformer, fitted on the stream so far.
+
+        Raises
+        ------
+        ValueError
+            If `fit` came first, which keeps no totals to add to; or as in `fit`.
+        """
+        special = (self.unk_token, self.eos_token)
+        check_special_tokens(*special, lowercase=self.lowercase, subject=type(self).__name__)
+        is_first = not hasattr(self, "n_features_in_")
+        texts = check_texts(X, subject=type(self).__name__)
+        if texts is None:
+            self._check_no_text_options()
+            self._check_counts(X, reset=is_first)
+            return self._know_no_names() if is_first else self
+        if not is_first and not hasattr(self, "_stream_types"):
+            raise ValueError(
+                f"{type(self).__name__}.partial_fit got text after a fit that did not keep how "
+                "often each token occurs. Give partial_fit all batches, the first one included."
+            )
+        totals = self._total_types(texts)
+        if not is_first:
+            totals = join_totals([TypeTotals(self._stream_types, self._stream_totals), totals])
+        self._learn(totals, n_documents=len(texts))
+        self._stream_types, self._stream_totals = totals
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -178,50 +239,83 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         return self._fit(X)
 
     def _fit(self, X):
-        self._check_special_tokens()
+        special = (self.unk_token, self.eos_token)
+        check_special_tokens(*special, lowercase=self.lowercase, subject=type(self).__name__)
+        for name in ("_stream_types", "_stream_totals"):
+            vars(self).pop(name, None)
+        if is_collection(X):
+            return self._fit_partitions(X).transform(X)
         texts = check_texts(X, subject=type(self).__name__)
         if texts is None:
             self._check_no_text_options()
             counts = self._check_counts(X, reset=True)
-            self._names = self.vocabulary_ = self.unk_index_ = self.eos_index_ = None
+            self._know_no_names()
             return counts
         counted = self._count_types(texts)
+        return self._assign_columns(counted, self._learn(counted, n_documents=len(texts)))
+
+    def _fit_partitions(self, X):
+        """Learn the columns from a dask bag or array; what it gathers is the distinct tokens."""
+        subject = type(self).__name__
+        parts = split(X, subject=subject)
+        if not holds_text(X):
+            self._check_no_text_options()
+            self._check_counts(np.zeros((1, *X.shape[1:])), reset=True)
+            return self._know_no_names()
+        totals = reduce_partitions(reader_of(self)._total_types, parts, combine=join_totals)
+        if totals is None:
+            raise ValueError(f"{subject} got 0 documents in X. Pass at least one document.")
+        self._learn(totals, n_documents=f"{len(parts)} partitions of")
+        return self
+
+    def _total_types(self, X) -> TypeTotals:
+        """Count the types of texts."""
+        subject = type(self).__name__
+        texts = check_texts(X, subject=subject)
+        if texts is None:
+            raise TypeError(
+                f"{subject} expected a dask bag to hold str, got {reprlib.repr(X[0])}. Pass "
+                "counts as a dask array of shape (n_documents, n_columns)."
+            )
+        counted = self._count_types(texts)
+        return TypeTotals(counted.types, counted.totals)
+
+    def _know_no_names(self):
+        """Be a transformer of counts, whose columns may have no names."""
+        self._names = self.vocabulary_ = self.unk_index_ = self.eos_index_ = None
+        return self
+
+    def _learn(self, counted, *, n_documents):
+        """Set the columns from counted types; return the types that got one, None if fixed."""
         if not len(counted.types):
             raise ValueError(
-                f"{type(self).__name__} found no tokens in X: {len(texts)} documents, all empty "
+                f"{type(self).__name__} found no tokens in X: {n_documents} documents, all empty "
                 f"or blank to tokenizer={self.tokenizer!r}. Pass at least one with a token."
             )
+        first = special = self._special_tokens()
+        options = {"min_count": self.min_count, "max_features": self.max_features}
+        options["subject"] = type(self).__name__
         if self.vocabulary is None:
-            kept = self._choose_types(counted)
-            names = [*self._special_tokens(), *counted.types[kept].tolist()]
+            literals, has_unk = self._special_literals(), self.unk_token is not None
+            names, kept = name_columns(
+                counted, special, **options, without=literals, may_be_empty=has_unk
+            )
         else:
-            kept, names = None, self._check_vocabulary()
+            first = check_vocabulary(self.vocabulary, special, **options)
+            names, kept = np.array(first, dtype=object), None
         vars(self).pop("vocabulary_", None)
         self._names = names
-        self.unk_index_ = None if self.unk_token is None else names.index(self.unk_token)
-        self.eos_index_ = None if self.eos_token is None else names.index(self.eos_token)
+        self.unk_index_ = None if self.unk_token is None else first.index(self.unk_token)
+        self.eos_index_ = None if self.eos_token is None else first.index(self.eos_token)
         self.n_features_in_ = len(names)
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        return self._assign_columns(counted, kept)
+        return kept
 
     @cached_property
     def vocabulary_(self):
         """Map tokens to columns; made when first asked for, as a large one takes its time."""
-        return {name: column for column, name in enumerate(self._names)}
-
-    def _check_special_tokens(self):
-        tokens = self._special_tokens()
-        if any(token.split() != [token] for token in tokens):
-            rule = "not be empty or hold blanks"
-        elif len({self._fold(token) for token in tokens}) < len(tokens):
-            rule = "differ from each other" + " in lower case" * self.lowercase
-        else:
-            return
-        raise ValueError(
-            f"The special tokens of {type(self).__name__} must {rule}, got unk_token="
-            f"{self.unk_token!r} and eos_token={self.eos_token!r}. Rename one, or set it to None."
-        )
+        return {name: column for column, name in enumerate(self._names.tolist())}
 
     def _check_no_text_options(self):
         options = (self.max_features, self.eos_token, self.vocabulary)
@@ -243,81 +337,21 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         """All spellings of the special tokens in a text."""
         return {*self._special_tokens(), *map(self._fold, self._special_tokens())}
 
-    def _build_splitter(self) -> Callable[[str], Iterable[str]]:
-        if isinstance(self.tokenizer, str):
-            return build_splitter(self.tokenizer, self._special_literals())
-        return partial(call_tokenizer, self.tokenizer, subject=type(self).__name__)
-
-    def _count_types(self, texts: list[str]) -> FastCounts | DictCounts:
-        split, lowercase = self._build_splitter(), self.lowercase
-        rule, literals = self.tokenizer, self._special_literals()
-        if isinstance(rule, str) and sum(map(len, texts)) >= _MIN_FAST_SIZE[rule]:
-            return FastCounts(texts, rule, split, literals=literals, lowercase=lowercase)
-        return DictCounts(texts, split, lowercase=lowercase)
-
-    def _choose_types(self, counted) -> np.ndarray:
-        """Choose the types that get a column of their own, by ascending index."""
-        is_kept = counted.totals >= self.min_count
-        is_kept[self._find_literals(counted.types)] = False
-        kept = np.flatnonzero(is_kept)
-        if self.max_features is not None:
-            most_frequent = np.argsort(-counted.totals[kept], kind="stable")
-            kept = np.sort(kept[most_frequent[: self.max_features]])
-        if not len(kept) and self.unk_token is None:
-            raise ValueError(
-                f"{type(self).__name__} has no tokens left: of {len(counted.types)} distinct "
-                f"tokens none is counted min_count={self.min_count} times. Lower min_count, or "
-                "set unk_token."
-            )
-        return kept
-
-    def _find_literals(self, types: np.ndarray) -> list[int]:
-        """Find the special tokens among sorted types."""
-        literals = self._special_literals()
-        found = [int(np.searchsorted(types, literal)) for literal in literals]
-        return [
-            index
-            for index, literal in zip(found, literals, strict=True)
-            if index < len(types) and types[index] == literal
-        ]
-
-    def _check_vocabulary(self) -> list[str]:
-        """Names of the columns, from the fixed vocabulary."""
-        given, name = self.vocabulary, f"The vocabulary of {type(self).__name__}"
-        if self.min_count != 1 or self.max_features is not None:
-            raise ValueError(
-                f"{name} is fixed, so min_count={self.min_count} and max_features="
-                f"{self.max_features} have nothing to choose. Leave them at 1 and None."
-            )
-        if isinstance(given, Set):
-            raise TypeError(
-                f"{name} must have an order, got a {type(given).__name__}. Pass a sorted list."
-            )
-        tokens = list(given)
-        for token in tokens:
-            if not isinstance(token, str):
-                raise TypeError(f"{name} must hold str only, got the token {token!r}.")
-        if isinstance(given, Mapping):
-            if set(given.values()) != set(range(len(tokens))):
-                raise ValueError(
-                    f"{name} must map its {len(tokens)} tokens to the columns 0 to "
-                    f"{len(tokens) - 1}, each once, got {reprlib.repr(list(given.values()))}. "
-                    "Pass the tokens alone, in order, to have them numbered."
-                )
-            tokens.sort(key=given.__getitem__)
-        if not tokens:
-            raise ValueError(f"{name} is empty. Pass at least one token, or None to learn it.")
-        token, n_times = Counter(tokens).most_common(1)[0]
-        if n_times > 1:
-            raise ValueError(f"{name} must hold each token once, got {token!r} {n_times} times.")
-        return list(dict.fromkeys([*map(str, tokens), *self._special_tokens()]))
+    def _count_types(self, texts: list[str]):
+        return count_tokens(
+            texts,
+            self.tokenizer,
+            literals=self._special_literals(),
+            lowercase=self.lowercase,
+            subject=type(self).__name__,
+        )
 
     def _assign_columns(self, counted, kept=None) -> sp.csr_array:
         """Bring counts by type to the columns (n, V), a learned vocabulary being the types kept."""
         rest = -1 if self.unk_index_ is None else self.unk_index_
         if kept is None:
             columns = np.array([self.vocabulary_.get(name, rest) for name in counted.types], int)
-            columns[self._find_literals(counted.types)] = rest
+            columns[find_types(counted.types, self._special_literals())] = rest
         else:
             columns = np.full(len(counted.types), rest)
             columns[kept] = np.arange(len(self._names) - len(kept), len(self._names))
@@ -330,10 +364,11 @@ class TokenCounter(TransformerMixin, BaseEstimator):
             X = validate_data(self, X, reset=reset, **checks)
         else:
             # Told the names of the columns at fit, scikit-learn would miss them in plain matrices.
-            given, names = list(getattr(X, "columns", ())), self._names
+            given = list(getattr(X, "columns", ()))
             X = check_array(X, input_name="X", estimator=self, **checks)
             validate_data(self, X, reset=False, skip_check_array=True)
-            if given != names and any(isinstance(name, str) for name in given):
+            names = self._names.tolist() if any(isinstance(name, str) for name in given) else given
+            if given != names:
                 raise ValueError(
                     f"{type(self).__name__} needs the columns of a DataFrame of counts in the "
                     f"order of get_feature_names_out(), {reprlib.repr(names)}, got "
@@ -346,6 +381,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
             counts.eliminate_zeros()
         return counts
 
+    @lazy_on_dask(_empty_counts)
     def transform(self, X) -> sp.csr_array:
         """Count the tokens of each document.
 
@@ -353,7 +389,8 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         ----------
         X : sequence of str (n_documents,), or array-like or sparse (n_documents, n_columns)
             Documents, as text or as counts. Counts are validated and pass through. A document
-            without a token is a row of zeros (one at `eos_index_`).
+            without a token is a row of zeros (one at `eos_index_`). A dask bag of texts or array of
+            counts gives a dask array, computed when it is asked for, of such blocks.
 
         Returns
         -------
@@ -392,21 +429,8 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         counts = self._check_counts(X, reset=False)
         if self._names is None:
             return counts
-        names = self.get_feature_names_out()
-        broken = np.flatnonzero(counts.data != np.floor(counts.data))
-        if len(broken):
-            row = np.searchsorted(counts.indptr, broken[0], side="right") - 1
-            raise ValueError(
-                f"{type(self).__name__}.inverse_transform needs non-negative integers, got "
-                f"{counts.data[broken[0]]} in row {row}, column "
-                f"{names[counts.indices[broken[0]]]!r}. Round the counts first."
-            )
-        repeats = counts.data.astype(np.intp)
-        if self.eos_index_ is not None:
-            repeats[counts.indices == self.eos_index_] = 0
-        tokens = np.repeat(names[counts.indices], repeats).tolist()
-        ends = np.concatenate([[0], np.cumsum(repeats)])[counts.indptr].tolist()  # (n + 1,)
-        return [tokens[start:end] for start, end in pairwise(ends)]
+        subject = f"{type(self).__name__}.inverse_transform"
+        return repeat_names(counts, self._names, without=self.eos_index_, subject=subject)
 
     def decode(self, X) -> list[str]:
         """Turn counts back into text: the tokens of `inverse_transform`, joined by a space.
@@ -446,22 +470,22 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if self._names is None:
             return _check_feature_names_in(self, input_features)
-        return np.array(self._names, dtype=object)
+        return self._names.copy()
 
     def __getstate__(self):
         # One string instead of a list and a dict of all tokens: model files stay small.
         state = dict(super().__getstate__())
         if state.get("_names") is not None:
             state.pop("vocabulary_", None)
-            # As bytes in latin-1: JSON, here and in model files, would join two lone surrogates.
-            names = json.dumps(state["_names"], ensure_ascii=False)
-            state["_names"] = names.encode("utf-8", "surrogatepass").decode("latin-1")
+            for name in {"_names", "_stream_types"} & state.keys():
+                state[name] = pack_tokens(state[name].tolist())
         return state
 
     def __setstate__(self, state):
-        if isinstance(state.get("_names"), str):
-            names = state["_names"].encode("latin-1").decode("utf-8", "surrogatepass")
-            state = {**state, "_names": json.loads(names)}
+        state = dict(state)
+        for name in ("_names", "_stream_types"):
+            if isinstance(state.get(name), str):
+                state[name] = np.array(unpack_tokens(state[name]), dtype=object)
         super().__setstate__(state)
 
     def __sklearn_tags__(self):

@@ -160,6 +160,14 @@ def test_agreement_of_annotators_who_never_met_is_not_defined():
     assert result.n.tolist() == [[1, 0], [0, 1]]
 
 
+def test_kappa_takes_what_count_votes_returns():
+    votes = [["a", "a", "b"], ["b", "b", None], ["a", "b", "a"]]
+    counted = count_votes(votes)
+    assert fleiss_kappa(counted) == fleiss_kappa(counted.counts)
+    with pytest.raises(ValueError, match=r"count_votes\(votes\)\.counts"):
+        fleiss_kappa(votes)
+
+
 def test_agreement_errors():
     with pytest.raises(ValueError, match=r"\(n_pairs, n_annotators\), got \(2,\)"):
         count_votes([1, 0])

@@ -3,6 +3,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import approx_fprime, minimize
 from scipy.special import expit
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_score
@@ -13,6 +14,7 @@ from sklearn_codex._annotators import AnnotatorRewardModel
 from sklearn_codex._newton import minimise
 from sklearn_codex._pairs import DifferenceDesign
 from sklearn_codex._reward_model import PreferenceRewardModel
+from sklearn_codex.datasets import make_preferences
 
 COEF = np.linspace(-2, 2, 5)
 TEMPERATURES = np.array([0.5, 0.8, 1.0, 1.25, 2.0])
@@ -121,6 +123,23 @@ def test_one_annotator_without_flips_is_the_bradley_terry_model():
     assert model.flip_rate_interval() == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("coin", [False, True])
+@pytest.mark.parametrize("C", [0.1, 1.0, 1e4])
+def test_it_converges_where_labels_are_against_great_margins(C, coin):
+    """Fisher scoring alone takes thousands of steps; a warning would be an error here."""
+    data = make_preferences(400, n_features=12, n_prompts=80, text=True, random_state=0)
+    rng = np.random.RandomState(0)
+    for rows in np.array_split(rng.permutation(400), 3):
+        kept = np.setdiff1d(np.arange(400), rows)
+        y = rng.permutation(data.y[kept]) if coin else data.y[kept]
+        model = AnnotatorRewardModel(C).fit(data.X[kept], y, annotators=rng.randint(3, size=len(y)))
+        assert model.n_iter_ < 200
+        stricter = clone(model).set_params(tol=1e-9, max_iter=5000)
+        stricter.fit(data.X[kept], y)
+        again = clone(model).fit(data.X[kept], y)
+        assert_allclose(again.coef_, stricter.coef_, atol=1e-4)
+
+
 def test_temperatures_have_geometric_mean_one_and_their_names():
     X, y, annotators = draw_labels(np.random.RandomState(0))
     names = np.array([f"annotator {code}" for code in annotators])
@@ -191,18 +210,3 @@ def test_too_few_steps_are_warned_of():
     X, y, annotators = draw_labels(np.random.RandomState(0), n_labels=200)
     with pytest.warns(ConvergenceWarning, match="AnnotatorRewardModel did not converge"):
         AnnotatorRewardModel(max_iter=1, tol=1e-12).fit(X, y, annotators=annotators)
-
-
-@pytest.mark.slow
-def test_temperatures_and_flip_rate_are_recovered_within_their_intervals():
-    rng = np.random.RandomState(0)
-    of_temperatures, of_rate = [], []
-    for _ in range(100):
-        X, y, annotators = draw_labels(rng, n_labels=2000)
-        model = AnnotatorRewardModel(C=1e3).fit(X, y, annotators=annotators)
-        table, (low, high) = model.temperature_interval(), model.flip_rate_interval()
-        of_temperatures.append((table.low <= TEMPERATURES) & (table.high >= TEMPERATURES))
-        of_rate.append(low <= 0.08 <= high)
-    # 100 draws: a standard deviation is 2.2 points for one share, less for the mean of five.
-    assert 0.92 <= np.mean(of_temperatures) <= 0.98
-    assert np.mean(of_rate) >= 0.9

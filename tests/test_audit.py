@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from sklearn_codex.cli import main
+from sklearn_codex.metrics import preference_auc
+from sklearn_codex.report._audit_predict import ranked_auc
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Section, Series, Table
@@ -139,6 +141,29 @@ def test_audit_frontier_rises_and_gold_stays_below_proxy(audit):
     assert audit["policy"]["safe_kl_coef"] > 0
 
 
+def test_area_by_ranks_is_that_of_the_metric():
+    rng = np.random.RandomState(0)
+    y, margin = rng.choice([0.0, 0.3, 0.5, 1.0], 200), rng.randint(-5, 6, 200) / 2
+    weight = rng.randint(0, 4, 200)
+    rank = np.unique(margin, return_inverse=True)[1]
+    assert ranked_auc(y, rank, weight) == pytest.approx(
+        preference_auc(y, margin, sample_weight=weight), abs=1e-12
+    )
+    assert np.isnan(ranked_auc(np.ones(3), np.arange(3), np.ones(3)))
+
+
+def test_findings_to_look_at_show_their_worst_rows():
+    rows = make_rows()
+    rows[7]["rejected"] = rows[7]["chosen"]
+    audit = finite(audit_preferences(rows))
+    (found,) = (f for f in audit["health"] if "two identical responses" in f["text"])
+    assert [row["row"] for row in found["worst"]] == [7]
+    assert found["worst"][0]["response_a"] == found["worst"][0]["response_b"] == rows[7]["chosen"]
+    (shown,) = (b for b in audit_sections(audit)[0].blocks if getattr(b, "items", [])
+                and isinstance(b, Examples))  # fmt: skip
+    assert "Row 7: 1 pair" in shown.items[0][0]
+
+
 def test_audit_knows_the_human_ceiling(audit):
     ceiling = audit["human_ceiling"]
     assert ceiling["column"] == "votes"
@@ -148,10 +173,14 @@ def test_audit_knows_the_human_ceiling(audit):
 def test_audit_names_uncompared_pairs_and_unlikely_labels(audit):
     assert audit["pairs_to_label"]["are_new"]
     rows = audit["pairs_to_label"]["rows"]
-    assert len({row["prompt"] for row in rows}) == len(rows)
-    assert sorted((row["information"] for row in rows), reverse=True) == [
-        row["information"] for row in rows
-    ]
+    compared = {frozenset((row["chosen"], row["rejected"])) for row in make_rows()}
+    prompt_of = {row[side]: row["prompt"] for row in make_rows() for side in ("chosen", "rejected")}
+    for row in rows:
+        a, b = row["response_a"], row["response_b"]
+        assert frozenset((a, b)) not in compared
+        assert prompt_of[a] == prompt_of[b] == row["prompt"]
+    assert len({frozenset((row["response_a"], row["response_b"])) for row in rows}) == len(rows)
+    assert rows[0]["information"] == max(row["information"] for row in rows)
     labels = audit["labels_to_check"]["rows"]
     assert [row["p_wrong"] for row in labels] == sorted(
         (row["p_wrong"] for row in labels), reverse=True
@@ -202,6 +231,30 @@ def test_labels_by_coin_are_not_called_predictable():
         row["rejected"] = row["rejected"].replace("good", "so").replace("bad", "so")
     sections = audit_sections(finite(audit_preferences(rows)))
     assert sections[1].answer.startswith("Not by these models")
+
+
+def test_what_is_length_and_what_is_not_is_told_apart(audit):
+    assert audit_sections(audit)[2].answer.startswith("Not only, but length is part of it: the ")
+    rng = np.random.RandomState(0)
+    rows = make_rows(50, 3)
+    for row in rows:
+        n = rng.randint(3, 30, 2)
+        row["chosen"], row["rejected"] = ("so " * k for k in (n.max() + 1, n.min()))
+    answers = [audit_sections(finite(audit_preferences(rows)))[2].answer]
+    for row in rows:
+        row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
+    answers.append(audit_sections(finite(audit_preferences(rows)))[2].answer)
+    for answer, which in zip(answers, ("longer", "shorter"), strict=True):
+        assert answer.startswith(f"It may be: the {which} response wins 100 %")
+
+
+def test_a_list_that_chance_explains_is_called_so(audit):
+    """Of 45 intervals about 2 miss 0 by chance, and up to 5 are no rare thing."""
+    few = audit["form"] | {"n_sure": 5, "n_candidates": 45}
+    many = audit["form"] | {"n_sure": 6, "n_candidates": 45}
+    answers = [audit_sections(audit | {"form": form})[3].answer for form in (few, many)]
+    assert answers[0].startswith("Of their form, nothing beyond chance: 5 of 45")
+    assert "chance" not in answers[1]
 
 
 def test_every_figure_says_what_it_means(audit):
@@ -340,7 +393,8 @@ def test_page_draws_every_block():
     not Path(CHROMIUM).exists(), reason="chromium is not installed, so no browser draws the page"
 )
 @pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
-def test_browser_draws_the_page(written, tmp_path, scheme):
+@pytest.mark.parametrize("width", [390, 1280])
+def test_browser_draws_the_page(written, tmp_path, width, scheme):
     picture = tmp_path / "report.png"
     run = subprocess.run(
         [
@@ -349,7 +403,7 @@ def test_browser_draws_the_page(written, tmp_path, scheme):
             "--disable-sync", "--hide-scrollbars", "--enable-logging=stderr",
             f"--user-data-dir={tmp_path / 'profile'}",
             f"--blink-settings=preferredColorScheme={scheme}",
-            f"--screenshot={picture}", "--window-size=390,1200",
+            f"--screenshot={picture}", f"--window-size={width},1200",
             (written / "report.html").as_uri(),
         ],
         capture_output=True, text=True, timeout=60, check=True,

@@ -7,7 +7,9 @@ from scipy.optimize import approx_fprime, check_grad, minimize
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
+from sklearn_codex import _bradley_terry
 from sklearn_codex._bradley_terry import BradleyTerryLoss, fit_weights
+from sklearn_codex._designs import NuisanceDesign
 from sklearn_codex._pairs import DifferenceDesign, PairDesign
 
 N_PAIRS, N_FEATURES = 80, 6
@@ -203,3 +205,60 @@ def test_warm_start_at_the_optimum_takes_no_step_and_far_away_arrives_at_the_sam
     far = fit_weights(loss, 30 * rng.randn(N_FEATURES))
     assert far.converged
     assert_allclose(far.weights, best.weights, rtol=1e-6)
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_a_block_of_frequent_columns_saves_products_and_changes_no_optimum(rng, monkeypatch, free):
+    # Zipf's words: every response has the frequent ones, in numbers that go with its length.
+    length = rng.randint(20, 200, size=(300, 1))
+    counts = rng.poisson(length / np.arange(3, 203)).astype(float)
+    a, b = np.arange(300), rng.permutation(300)
+    design = PairDesign(sparse.csr_array(counts), a, b)
+    if free:
+        design = NuisanceDesign(design, 50.0 + rng.randn(300, 1))
+    penalty = np.ones(design.shape[1])
+    penalty[200:] = 0.0
+    loss = BradleyTerryLoss(design, rng.rand(300), C=0.001, penalty=penalty)
+    columns = loss.choose_block(loss.hessian_diagonal(loss.curvature(np.zeros(300))))
+    assert 10 <= len(columns) < 200
+    dense = design.tocsr().toarray()
+    assert_allclose(design.dense_columns(columns), dense[:, columns])
+    h = rng.rand(300)
+    block = loss.hessian_block(h, columns, design.dense_columns(columns))
+    products = [loss.hessian_product(h, unit)[0] for unit in np.eye(len(penalty))[columns]]
+    assert_allclose(block, np.array(products)[:, columns], rtol=1e-10)
+
+    n_products, optima = [], []
+    for size in (0, len(columns)):
+        monkeypatch.setattr(_bradley_terry, "MAX_BLOCK", size)
+        monkeypatch.setattr(loss, "hessian_product", count_calls(loss.hessian_product, n_products))
+        optima.append(fit_weights(loss, tol=1e-10).weights)
+        monkeypatch.undo()
+    assert n_products[1] < 0.7 * n_products[0]
+    assert_allclose(optima[1], optima[0], rtol=1e-6, atol=1e-8)
+
+
+def test_a_block_of_columns_that_depend_on_each_other(rng, monkeypatch):
+    counts = rng.poisson(3.0, size=(60, 5)).astype(float)
+    counts = np.hstack([counts, counts, np.ones((60, 1))])
+    design = PairDesign(sparse.csr_array(counts), *rng.randint(60, size=(2, 80)))
+    loss = BradleyTerryLoss(design, rng.rand(80), C=1e8)
+    assert len(loss.choose_block(np.ones(11))) > 2
+    found = fit_weights(loss, tol=1e-9)
+    monkeypatch.setattr(_bradley_terry, "MAX_BLOCK", 0)
+    expected = fit_weights(loss, tol=1e-9)
+    assert found.converged
+    assert_allclose(found.objective, expected.objective, rtol=1e-12)
+    assert_allclose(found.weights[10], 0, atol=1e-8)
+
+
+def count_calls(function, counts):
+    """Return a function that adds its calls to a new entry of ``counts``."""
+    place = len(counts)
+    counts.append(0)
+
+    def counted(*args):
+        counts[place] += 1
+        return function(*args)
+
+    return counted

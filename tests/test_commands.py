@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 from sklearn_codex import load_model
 from sklearn_codex.cli import main
@@ -224,6 +225,31 @@ def test_errors_take_one_line(words, message, fitted, reward_only, capsys):
     assert error.startswith("sklearn-codex: ")
     assert error.count("\n") == 1
     assert message in error
+
+
+def test_a_model_of_another_package_is_refused(tmp_path, capsys):
+    skops_io = pytest.importorskip("skops.io")
+    path = tmp_path / "ridge.skops"
+    skops_io.dump(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), path)
+    for command in ("info", "sample", "frontier"):
+        assert main([command, str(path)]) == 1
+        error = capsys.readouterr().err
+        assert "ridge.skops holds a Ridge, no model of sklearn-codex" in error
+        assert error.count("\n") == 1
+
+
+def test_a_missing_file_is_named_without_its_number(tmp_path, capsys):
+    assert main(["audit", str(tmp_path / "none.jsonl"), "--no-progress"]) == 1
+    assert "none.jsonl: No such file or directory." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_the_terminal(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([command, "--help"]) == 0
+    described = capsys.readouterr().out.split("\n\n")[1]
+    assert len(described) > 40
+    assert max(map(len, described.splitlines())) < 80
 
 
 def test_records_that_allow_no_stage_are_named(tmp_path, capsys):

@@ -24,6 +24,7 @@ OF_PAIRS = (
     "AnnotatorRewardModel",
     "BootstrapRewardEnsemble",
     "DPOPolicyOptimizer",
+    "PairVectorizer",
     "PreferenceRewardModel",
     "RewardUncertainty",
     "TiePreferenceModel",

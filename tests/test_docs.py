@@ -116,3 +116,20 @@ def test_figures_on_the_pages_have_an_example():
             r"sphx_glr_(?:auto_examples_)?(plot_\w+?)(?:_\d+\.png|\.py)", page.read_text()
         )
         assert set(used) <= stems, page.name
+
+
+def test_pictures_are_there_small_and_described():
+    root = DOCS.parent
+    shown = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", (root / "README.md").read_text("utf-8"))
+    pictures = [(text, root / path) for text, path in shown]
+    for page in PAGES:
+        for path, options in re.findall(
+            r"^\.\. figure:: /(_static/\S+)\n((?:   :.*\n)+)", page.read_text("utf-8"), re.MULTILINE
+        ):
+            pictures.append((re.search(r":alt: (.*)", options)[1], DOCS / path))
+    drawn = (DOCS / "make_pictures.py").read_text("utf-8")
+    assert len(pictures) >= 7
+    for text, path in pictures:
+        assert len(text) > 20, path
+        assert 1_000 < path.stat().st_size < 150_000, path
+        assert path.name in drawn, f"{path.name} is drawn by no command"

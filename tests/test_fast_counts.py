@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from sklearn_codex import text as text_room
-from sklearn_codex._fast_counts import FastCounts, _counting, _rows, _scan, _types
-from sklearn_codex._tokenizers import BUILT_IN, DictCounts, build_splitter
+from sklearn_codex import _tokenizers
+from sklearn_codex._fast_counts import FastCounts, _counting, _rows, _scan, _types, sort_strings
+from sklearn_codex._tokenizers import BUILT_IN, DictCounts, build_splitter, split_texts
 from sklearn_codex.text import TokenCounter
 
 quick = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
@@ -63,8 +64,10 @@ def assert_same_counts(left, right):
 
 def assert_equal_to_dict_route(corpus, rule, *, lowercase=False, special=(), **params):
     split = build_splitter(rule, special)
-    expected = DictCounts(corpus, split, lowercase=lowercase)
-    found = FastCounts(corpus, rule, split, literals=special, lowercase=lowercase, **params)
+    expected = DictCounts(split_texts(corpus, split, lowercase=lowercase))
+    found = FastCounts.of_texts(
+        corpus, rule, split, literals=special, lowercase=lowercase, **params
+    )
     assert found.types.tolist() == expected.types.tolist()
     assert found.totals.tolist() == expected.totals.tolist()
     n = len(expected.types)
@@ -83,6 +86,10 @@ class TestEqualToDictRoute:
     @given(corpus=corpora, lowercase=st.booleans(), chunk_size=chunk_sizes)
     @example(["a\x00 a", "", BLANKS, "\n", "\x85"], False, 1)
     @example(["İI ΑΣ ΑΣ.Σ", "K"], True, 10**6)
+    @example(
+        ["abcdefg\x00 abcdefg abcdefgh\x00\x00 abcdefgh\x00 abcdefgh a\x00\x00 a\x00 a"], False, 1
+    )
+    @example(["abcdefgh\x00 abcdefgh\x01 abcdefgh abcdefgh\x7f abcdefgh\ud800"], False, 1)
     @example(["x" * 5_000 + " " + "x" * 4_999 + "y"], False, 10**6)
     @thorough
     def test_any_text(self, rule, corpus, lowercase, chunk_size):
@@ -119,7 +126,7 @@ class TestEqualToDictRoute:
     @pytest.mark.parametrize("rule", BUILT_IN)
     @pytest.mark.parametrize("chunk_size", [1 << 10, 1 << 14, _counting.CHUNK_SIZE])
     def test_the_source_of_this_package(self, rule, chunk_size):
-        rooms = (_counting, _rows, _scan, _types, text_room, re, os, subprocess)
+        rooms = (_counting, _rows, _scan, _types, _tokenizers, re, os, subprocess)
         files = [Path(room.__file__).read_text(encoding="utf-8") for room in rooms]
         for corpus in (files, "\n".join(files).split("\n\n"), "\n".join(files).split("\n")):
             assert_equal_to_dict_route(corpus, rule, chunk_size=chunk_size)
@@ -127,7 +134,7 @@ class TestEqualToDictRoute:
     @pytest.mark.parametrize("rule", BUILT_IN)
     def test_no_text(self, rule):
         for corpus in ([], [""], ["", " \n"]):
-            found = FastCounts(corpus, rule, build_splitter(rule, ()))
+            found = FastCounts.of_texts(corpus, rule, build_splitter(rule, ()))
             assert found.types.tolist() == found.totals.tolist() == []
             assert found.assign(np.array([], int), 3).toarray().tolist() == [[0.0] * 3] * len(
                 corpus
@@ -138,7 +145,7 @@ class TestEqualToStandardLibrary:
     @given(corpora, chunk_sizes)
     @quick
     def test_whitespace_is_str_split(self, corpus, chunk_size):
-        found = FastCounts(corpus, "whitespace", str.split, chunk_size=chunk_size)
+        found = FastCounts.of_texts(corpus, "whitespace", str.split, chunk_size=chunk_size)
         tokens = [token for text in corpus for token in text.split()]
         assert found.types.tolist() == sorted(set(tokens))
         assert found.totals.tolist() == [tokens.count(name) for name in found.types]
@@ -148,7 +155,7 @@ class TestEqualToStandardLibrary:
     @quick
     def test_patterns_are_found_as_by_re(self, rule, corpus, chunk_size):
         findall = build_splitter(rule, ())
-        found = FastCounts(corpus, rule, findall, chunk_size=chunk_size)
+        found = FastCounts.of_texts(corpus, rule, findall, chunk_size=chunk_size)
         tokens = [token for text in corpus for token in findall(text)]
         assert found.types.tolist() == sorted(set(tokens))
         assert found.totals.tolist() == [tokens.count(name) for name in found.types]
@@ -161,7 +168,7 @@ class TestEqualToStandardLibrary:
             expected = reference.fit_transform(corpus)
         except ValueError:
             return
-        found = FastCounts(corpus, "word", build_splitter("word", ()))
+        found = FastCounts.of_texts(corpus, "word", build_splitter("word", ()))
         assert found.types.tolist() == reference.get_feature_names_out().tolist()
         assert_same_counts(found.assign(np.arange(len(found.types)), len(found.types)), expected)
 
@@ -171,11 +178,11 @@ class TestAssign:
     @quick
     def test_columns_may_be_shared_left_out_and_ended(self, data, corpus, chunk_size, with_end):
         split = build_splitter("word", ())
-        expected = DictCounts(corpus, split)
+        expected = DictCounts(split_texts(corpus, split))
         n = len(expected.types)
         columns = data.draw(st.lists(st.integers(-1, 4), min_size=n, max_size=n).map(np.array))
         end_column = 2 if with_end else None
-        found = FastCounts(corpus, "word", split, chunk_size=chunk_size)
+        found = FastCounts.of_texts(corpus, "word", split, chunk_size=chunk_size)
         assert_same_counts(
             found.assign(columns.astype(int), 5, end_column=end_column),
             expected.assign(columns.astype(int), 5, end_column=end_column),
@@ -184,7 +191,7 @@ class TestAssign:
     def test_a_long_text_is_cut_at_blanks_only(self):
         corpus = ["ab " * 200 + "x" * 300 + "\u2003" + "1.5e-3 " * 50, "", "a", "b" * 1_000]
         assert_equal_to_dict_route(corpus, "code", chunk_size=10)
-        found = FastCounts(corpus, "code", build_splitter("code", ()), chunk_size=10)
+        found = FastCounts.of_texts(corpus, "code", build_splitter("code", ()), chunk_size=10)
         n = len(found.types)
         counts = found.assign(np.arange(n), n + 1, end_column=n)
         assert counts[:, [n]].toarray().ravel().tolist() == [1.0] * 4
@@ -206,9 +213,7 @@ class TestClashes:
     @quick
     def test_one_hash_for_all(self, rule, corpus, chunk_size):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                _types, "_hash", lambda words, at, ends, lengths: np.full_like(at, 8, "u8")
-            )
+            patch.setattr(_types, "_hash", lambda words, at, ends: np.full_like(at, 8, "u8"))
             assert_equal_to_dict_route(corpus, rule, chunk_size=chunk_size)
 
     @pytest.mark.parametrize("chunk_size", [1, 10**6])
@@ -239,17 +244,27 @@ class TestClashes:
         assert found.tolist() == [last[value] for value in values]
 
 
+@given(st.lists(texts, max_size=30, unique=True))
+@example(["", "\n", "\x00", "abcdefg", "abcdefg\x00", "abcdefgh\n", "abcdefgh\x00", "abcdefgh"])
+@thorough
+def test_strings_are_sorted_by_code_point(strings):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_counting, "MANY_STRINGS", 0)
+        order = sort_strings(strings)
+    assert [strings[index] for index in order.tolist()] == sorted(strings)
+
+
 class TestDeterminism:
     def test_processes_with_other_constants_agree(self):
         program = """if True:
             import hashlib, re
             from pathlib import Path
-            from sklearn_codex import text
+            from sklearn_codex import _tokenizers, text
             from sklearn_codex._fast_counts import _types
-            text._MIN_FAST_SIZE = dict.fromkeys(text._MIN_FAST_SIZE, 0)
+            _tokenizers._MIN_FAST_SIZE = dict.fromkeys(_tokenizers._MIN_FAST_SIZE, 0)
             corpus = Path(re.__file__).read_text(encoding="utf-8").split("\\n")
             digest = hashlib.sha256()
-            for rule in text._MIN_FAST_SIZE:
+            for rule in _tokenizers.BUILT_IN:
                 counter = text.TokenCounter(rule, eos_token="<eos>", min_count=2)
                 counts = counter.fit_transform(corpus)
                 digest.update("\\n".join(counter.vocabulary_).encode())
@@ -272,7 +287,9 @@ class TestDeterminism:
         split = build_splitter(rule, ["<unk>"])
         results = []
         for chunk_size in (1, 100, 5_000, 10**6):
-            found = FastCounts(corpus, rule, split, literals=["<unk>"], chunk_size=chunk_size)
+            found = FastCounts.of_texts(
+                corpus, rule, split, literals=["<unk>"], chunk_size=chunk_size
+            )
             counts = found.assign(np.arange(len(found.types)), len(found.types))
             parts = (found.totals, counts.data, counts.indices, counts.indptr)
             results.append(("\n".join(found.types), *(part.tobytes() for part in parts)))
@@ -297,7 +314,7 @@ def test_token_counter_cannot_tell_the_routes_apart(rule, corpus, new, vocabular
     outcomes = []
     for size in (0, 10**9):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(text_room, "_MIN_FAST_SIZE", dict.fromkeys(BUILT_IN, size))
+            patch.setattr(_tokenizers, "_MIN_FAST_SIZE", dict.fromkeys(BUILT_IN, size))
             counter = TokenCounter(rule, **params)
             try:
                 trained = counter.fit_transform(corpus)
@@ -315,11 +332,90 @@ def test_token_counter_cannot_tell_the_routes_apart(rule, corpus, new, vocabular
     assert fast[1].indices.dtype == by_dict[1].indices.dtype
 
 
-def test_large_text_takes_the_fast_route_and_callables_never_do():
-    corpus = ["some text "] * 10_000
-    assert isinstance(TokenCounter()._count_types(corpus), FastCounts)
-    assert isinstance(TokenCounter()._count_types(corpus[:10]), DictCounts)
-    assert isinstance(TokenCounter(str.split)._count_types(corpus), DictCounts)
+class PlainTwin(str):
+    """A str that says it is equal to any other."""
+
+    __slots__ = ()
+
+    def __eq__(self, other):
+        return True
+
+    def __hash__(self):
+        return 0
+
+
+class TestTokensOfTheUser:
+    """Any str may be a token: empty, with newlines, of a subclass."""
+
+    @given(
+        st.lists(st.lists(texts | st.just(""), max_size=9), max_size=8),
+        st.integers(1, 9),
+        chunk_sizes,
+    )
+    @example([["", "\n", "\n\n"], [], ["\x00", "", "\n"], [""]], 1, 7)
+    @example([["abcdefgh\n", "abcdefgh", "abcdefgh\n\n", "\nabcdefgh\x00", "é\n", "é"]], 9, 1)
+    @thorough
+    def test_both_routes_count_what_python_counts(self, documents, batch_size, chunk_size):
+        documents = {str(number): tokens for number, tokens in enumerate(documents)}
+        every = [token for tokens in documents.values() for token in tokens]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_tokenizers, "_BATCH_SIZE", batch_size)
+            counted = [
+                route(split_texts(list(documents), documents.__getitem__))
+                for route in (partial(FastCounts.of_tokens, chunk_size=chunk_size), DictCounts)
+            ]
+        names = sorted(set(every))
+        for found in counted:
+            assert found.types.tolist() == names
+            assert found.totals.tolist() == [every.count(name) for name in names]
+            counts = found.assign(np.arange(len(names)), max(len(names), 1)).toarray()
+            expected = [[tokens.count(name) for name in names] for tokens in documents.values()]
+            assert counts[:, : len(names)].tolist() == expected
+
+    @pytest.mark.parametrize("batch_size", [1, 5, 10**6])
+    @pytest.mark.parametrize("size", [0, 10**9])
+    def test_subclasses_become_str_in_both_routes(self, monkeypatch, size, batch_size):
+        monkeypatch.setattr(_tokenizers, "_BATCH_SIZE", batch_size)
+        monkeypatch.setattr(_tokenizers, "_MIN_FAST_SIZE", {"callable": size})
+        counter = TokenCounter(lambda text: map(PlainTwin, text.split("-")), lowercase=True)
+        counts = counter.fit_transform(["A-b", "", "b-b", "c"])
+        assert list(counter.vocabulary_) == ["<unk>", "", "a", "b", "c"]
+        assert set(map(type, counter.vocabulary_)) == {str}
+        assert counts[:, 1:].toarray().tolist() == [
+            [0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 1.0]
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("batch_size", [1, 10**6])
+    @pytest.mark.parametrize("size", [0, 10**9])
+    @pytest.mark.parametrize(
+        ("wrong", "got"), [("b", "'b'"), (["x", 1], r"\['x', 1\]"), (None, "None"), (b"b", "b'b'")]
+    )
+    def test_what_is_no_token_is_named_with_its_text(
+        self, monkeypatch, wrong, got, size, batch_size
+    ):
+        monkeypatch.setattr(_tokenizers, "_BATCH_SIZE", batch_size)
+        monkeypatch.setattr(_tokenizers, "_MIN_FAST_SIZE", {"callable": size})
+        results = {"A": ["x", "y"], "B": wrong, "C": ["z"]}
+        with pytest.raises(TypeError, match=f"iterable of str, .* got {got} for the text 'B'"):
+            TokenCounter(results.__getitem__).fit(["A", "B", "C"])
+
+    def test_each_text_is_split_once(self):
+        seen = []
+
+        def split(text):
+            seen.append(text)
+            return [text, "\n"]
+
+        corpus = [f"{number:05}" for number in range(30_000)]
+        TokenCounter(split).fit_transform(corpus)
+        assert seen == corpus
+
+
+def test_large_text_takes_the_fast_route():
+    corpus = ["some text "] * 20_000
+    for tokenizer in (*BUILT_IN, str.split):
+        assert isinstance(TokenCounter(tokenizer)._count_types(corpus), FastCounts)
+        assert isinstance(TokenCounter(tokenizer)._count_types(corpus[:10]), DictCounts)
 
 
 def test_vocabulary_is_built_when_asked_for_and_forgotten_when_fitted_again():

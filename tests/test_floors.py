@@ -15,14 +15,18 @@ ROOT = Path(sklearn_codex.__file__).parent
 # From the ground up. A room is a module or a folder; a new one goes to the lowest floor above all
 # that it imports.
 FLOORS = [
-    {"_fast_counts", "_texts", "_tokenizers"},  # what text is made of
+    {"_fast_counts", "_partitions"},  # text as bytes; data that are elsewhere
+    {"_texts", "_tokenizers", "_vocabulary"},  # what text is made of
     {  # what needs no other
         "_categorical",
+        "_conjugate_gradients",
         "_designs",
+        "_doc_links",
         "_fit_monitor",
         "_persistence",
         "_soft_labels",
         "_stages",
+        "_stored_stage",
         "exceptions",
         "kl_control",
         "text",
@@ -47,44 +51,66 @@ FLOORS = [
     },
     {  # what models are made of
         "_conservative_reward",
+        "_critic",
         "_dpo_loss",
         "_language_model",
         "_online",
+        "_partitioned_loss",
         "_pairs",
         "_rewards",
         "_stage_composition",
         "_win_rate",
+        "datasets",
         "features",
-        "model_selection",
         "rules",
     },
     {
-        "_annotators",
         "_dpo",
         "_leakage",
+        "_pair_vectorizer",
+        "_partitioned_pairs",
         "_pipeline_fit",
+        "_gold_scorer",
         "_policy_problem",
-        "_rankings",
+        "_presets",
         "_sft",
-        "_tie_models",
         "_unigram_lm",
         "inspection",
     },
-    {"_pipeline", "_policy_base", "_policy_updates", "_reward_base"},
+    {
+        "_annotators",
+        "_pipeline",
+        "_policy_base",
+        "_iteration_record",
+        "_policy_updates",
+        "_rankings",
+        "_reward_base",
+        "_tie_models",
+    },
     {"_training"},
+    {"_noise_schedule"},
     {"_policy_loop"},
     {"_best_of_n_sampler", "_exact_policy", "_policy", "_rloo"},
     {"_reward_model", "overoptimization"},
-    {"_reward_model_cv", "_uncertain_reward"},
+    {"_reward_model_cv", "_uncertain_reward", "health", "model_selection"},
     {"_reward_ensemble", "_uncertainty"},
     {"sklearn_codex"},  # the public names
-    {"datasets", "health"},  # data, and questions to ask of it
     {"report"},  # what uses the public names only
     {"cli"},
     {"__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-EXTRAS = ["matplotlib", "rich", "skops", "pandas", "polars", "dask", "hypothesis", "pytest"]
+EXTRAS = [
+    "matplotlib",
+    "rich",
+    "skops",
+    "pandas",
+    "polars",
+    "dask",
+    "distributed",
+    "hypothesis",
+    "pytest",
+]
 
 
 def module_of(path):

@@ -437,10 +437,10 @@ def test_calibration_of_two_models_shares_the_counts():
 
 
 def test_classes_of_any_name(reward_model):
-    named = clone(reward_model).fit(PAIRS[:60], np.array(["B", "A"])[LABELS[:60]])
-    # "B" is the greater class, so it means that A of the pair is preferred.
+    named = clone(reward_model).fit(PAIRS[:60], np.array(["Y", "X"])[LABELS[:60]])
+    # "Y" is the greater class, so it means that A of the pair is preferred.
     display = RewardCalibrationDisplay.from_estimator(
-        named, PAIRS[60:], np.array(["B", "A"])[LABELS[60:]], n_bins=3
+        named, PAIRS[60:], np.array(["Y", "X"])[LABELS[60:]], n_bins=3
     )
     other = RewardCalibrationDisplay.from_estimator(
         clone(reward_model).fit(PAIRS[:60], 1 - LABELS[:60]), PAIRS[60:], 1 - LABELS[60:], n_bins=3
@@ -605,6 +605,12 @@ def test_learning_curve_is_seeded():
     )
     assert_array_equal(one.n_prompts, other.n_prompts)
     assert_array_equal(one.test_scores, other.test_scores)
+
+
+def test_iterations_are_whole_numbers():
+    display = TrainingCurveDisplay(iteration=np.arange(4.0), values={"loss": np.ones(4)}).plot()
+    ticks = display.ax_.get_xticks()
+    assert_array_equal(ticks, np.round(ticks))
 
 
 def test_learning_curve_over_a_wide_range_is_logarithmic():

@@ -444,7 +444,7 @@ def test_permutation_importance_takes_a_scorer(data):
 
 
 def test_unknown_scorer():
-    with pytest.raises(ValueError, match=r"no scorer 'accuracy'. Use one of \['kendall"):
+    with pytest.raises(ValueError, match=r"no scorer 'accuracy'. Use one of \['best_of_n"):
         get_preference_scorer("accuracy")
 
 

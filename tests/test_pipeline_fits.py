@@ -47,9 +47,9 @@ class CountingPolicy(PPOPolicyOptimizer):
 
 
 class CountingVectorizer(TokenCounter):
-    def fit(self, X, y=None):
+    def fit_transform(self, X, y=None):
         FITS.append("vectorizer")
-        return super().fit(X, y)
+        return super().fit_transform(X, y)
 
 
 @pytest.fixture(scope="module")

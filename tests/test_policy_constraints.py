@@ -251,6 +251,23 @@ def test_the_learned_price_of_a_pattern_and_of_a_callable_reward_with_banned_wor
         assert model.history_[-1]["rules/no cats/rate"] < model.history_[5]["rules/no cats/rate"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("max_rate", [0.05, 0.2])
+def test_the_learned_price_is_near_the_exact_one(max_rate):
+    for seed in range(3):
+        problem = ZipfProblem(50, 1)
+        exact = chance_constrained_optimum(problem.objective(), BANNED, max_rate)
+        problem.reward_model = LinearCallable(problem.weights)
+        rules = BannedTokens(BANNED, max_rate=max_rate)
+        model = fitted(problem, seed, rules=rules, tol=0, max_iter=200)
+        # A price of documents, not of tokens: d(rate of documents) / d(expected violations).
+        p = 1 - (1 - max_rate) ** (1 / LENGTH)
+        expected = exact.multipliers[0] / (1 - p) ** (LENGTH - 1)
+        prices = [record["rules/banned_tokens/price"] for record in model.history_]
+        assert_allclose(prices[-1], expected, rtol=0.15)
+        assert_allclose(np.mean(prices[100:]), expected, rtol=0.05)
+
+
 # What rules of users return
 
 

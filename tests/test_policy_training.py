@@ -163,6 +163,13 @@ def test_dual_clip_has_to_be_above_the_band(dual_clip):
 def test_number_of_rollouts():
     assert fitted(ZipfProblem(50, 0)).history_[0]["episode"] == 256
     assert fitted(ZipfProblem(2000, 0), max_iter=1, tol=0).history_[0]["episode"] == 500
+    # A critic that learns a reward known to add over tokens needs no more.
+    for n_columns, drawn, usual in ((10, 4, 256), (50, 10, 256), (2000, 400, 500)):
+        settings = {"credit": "sequence", "max_iter": 1, "tol": 0}
+        first = fitted(ZipfProblem(n_columns, 0), **settings).history_[0]
+        assert first["episode"] == drawn
+        noisy = fitted(ZipfProblem(n_columns, 0), critic=False, **settings).history_[0]
+        assert noisy["episode"] == usual
     model = fitted(ZipfProblem(50, 0), n_rollouts=7, n_minibatches=7, max_iter=4, tol=0)
     assert [record["episode"] for record in model.history_] == [7, 14, 21, 28, 35]
 

@@ -1,5 +1,6 @@
 import choix
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
@@ -186,15 +187,117 @@ def test_too_few_steps_are_warned_of(rankings):
         PlackettLuceModel(max_iter=1, tol=1e-12).fit(X, y, groups=groups)
 
 
-@pytest.mark.slow
-def test_weights_are_recovered_at_the_root_n_rate():
+def test_prompts_are_the_groups_of_text():
+    rankings = [["good", "bad"], ["good day", "fine", "bad day"]]
+    rows = stack_rankings(rankings, prompts=["say", "greet"])
+    assert rows.X[:3] == [("say", "good"), ("say", "bad"), ("greet", "good day")]
+    plain = stack_rankings(rankings)
+    expected = PlackettLuceModel().fit(plain.X, plain.y, groups=plain.groups)
+    for X in (rows.X, np.array(rows.X, dtype=object), pd.DataFrame(rows.X)):
+        model = PlackettLuceModel().fit(X, rows.y)
+        assert_allclose(model.coef_, expected.coef_)
+        assert model.score(X, rows.y) == pytest.approx(
+            expected.score(plain.X, plain.y, groups=plain.groups)
+        )
+        assert_allclose(model.predict_choice(X), expected.predict_choice(plain.X, plain.groups))
+        assert_allclose(model.reward(plain.X), model.reward(X))
+
+
+def test_cross_validation_by_prompt_needs_no_routing():
     rng = np.random.RandomState(0)
-    errors = []
-    for n_groups in (100, 1600):
-        fits = [
-            PlackettLuceModel(C=1e4).fit(X, y, groups=groups).coef_[0] - COEF
-            for X, y, groups in (draw_rankings(rng, n_groups) for _ in range(40))
-        ]
-        errors.append(np.sqrt(np.mean(np.square(fits))))
-    # Sixteen times the rankings, a fourth of the error.
-    assert 3.2 <= errors[0] / errors[1] <= 5.0
+    words = np.array(["awful", "poor", "fair", "fine", "superb"])
+    ranks = [np.argsort(-np.arange(5) - 2 * rng.gumbel(size=5))[:3] for _ in range(60)]
+    rows = stack_rankings(
+        [words[rank].tolist() for rank in ranks], prompts=[f"prompt {i}" for i in range(60)]
+    )
+    X = np.array(rows.X, dtype=object)
+    scores = cross_val_score(PlackettLuceModel(), X, rows.y, groups=X[:, 0], cv=GroupKFold(4))
+    assert scores.mean() > -np.log(6) / 2  # that of orders at random, for each of two choices
+    folds = GroupKFold(4).split(X, groups=X[:, 0])
+    train, test = next(folds)
+    model = PlackettLuceModel().fit(X[train], rows.y[train], groups=rows.groups[train])
+    assert scores[0] == pytest.approx(model.score(X[test], rows.y[test], groups=rows.groups[test]))
+
+
+def test_a_score_without_the_groups_of_fit_is_an_error(rankings):
+    X, y, groups = rankings
+    model = PlackettLuceModel().fit(X, y, groups=groups)
+    with pytest.raises(ValueError, match="fitted with groups and is scored without"):
+        model.score(X, y)
+    one = X[groups == 0], y[groups == 0]
+    assert model.score(*one, groups=np.zeros(len(one[1]))) < 0
+    with pytest.warns(UserWarning, match="scored without"):
+        scores = cross_val_score(model, X, y, params={"groups": groups}, cv=3)
+    assert np.isnan(scores).all()
+
+
+def test_prompts_split_and_rankings_fit_by_routing(rankings):
+    X, y, groups = rankings
+    prompts = groups // 3
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = PlackettLuceModel().set_fit_request(groups="rankings")
+        model.set_score_request(groups="rankings")
+        scores = cross_val_score(
+            model, X, y, params={"groups": prompts, "rankings": groups}, cv=GroupKFold(3)
+        )
+    train, test = next(GroupKFold(3).split(X, y, prompts))
+    fitted = PlackettLuceModel().fit(X[train], y[train], groups=groups[train])
+    assert scores[0] == pytest.approx(fitted.score(X[test], y[test], groups=groups[test]))
+
+
+def test_a_weight_of_two_is_the_ranking_twice_and_of_zero_no_ranking(rankings):
+    X, y, groups = rankings
+    times = np.random.RandomState(1).randint(3, size=60)
+    model = PlackettLuceModel().fit(X, y, sample_weight=times[groups], groups=groups)
+    rows = [np.flatnonzero(groups == group) for group in np.repeat(np.arange(60), times)]
+    copies = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+    rows = np.concatenate(rows)
+    repeated = PlackettLuceModel().fit(X[rows], y[rows], groups=copies)
+    assert_allclose(model.coef_, repeated.coef_, rtol=1e-7)
+    assert model.loss_ == pytest.approx(repeated.loss_)
+    assert model.n_choices_ == sum(np.sum(groups == g) - 1 for g in np.flatnonzero(times))
+    assert model.score(X, y, times[groups], groups) == pytest.approx(
+        repeated.score(X[rows], y[rows], groups=copies)
+    )
+
+
+def test_a_weight_of_two_is_the_response_twice(rankings):
+    X, y, groups = rankings
+    y = np.random.RandomState(2).randint(3, size=len(y))
+    times = np.random.RandomState(3).randint(3, size=len(y))
+    model = PlackettLuceModel().fit(X, y, sample_weight=times, groups=groups)
+    repeated = PlackettLuceModel().fit(
+        np.repeat(X, times, axis=0), np.repeat(y, times), groups=np.repeat(groups, times)
+    )
+    assert_allclose(model.coef_, repeated.coef_, rtol=1e-7)
+
+
+def test_weighted_value_is_the_documented_formula(rankings):
+    X, y, groups = rankings
+    weight = np.random.RandomState(1).exponential(size=len(y))
+    loss = PlackettLuceLoss(DifferenceDesign(X), arrange_rankings(y, groups, weight), C=1.7)
+    coef, expected = np.random.RandomState(3).randn(5), 0.0
+    for group in range(60):
+        rows = np.flatnonzero(groups == group)
+        utility, s = X[rows] @ coef, weight[rows] / weight[rows].mean()
+        for i, row in enumerate(rows):
+            if y[row] > y[rows].min():
+                below = y[rows] <= y[row]
+                chance = np.exp(utility[i]) / np.sum(s[below] * np.exp(utility[below]))
+                expected -= weight[row] * np.log(chance)
+    assert loss.value(coef) == pytest.approx(1.7 * expected + 0.5 * coef @ coef, rel=1e-12)
+
+
+@pytest.mark.parametrize("top", [1, 2, 7])
+def test_only_the_first_of_a_ranking_may_be_known(top):
+    rankings = [list("abcde"), list("xyz"), ["only"]]
+    rows = stack_rankings(rankings, top=top)
+    for group, ranking in enumerate(rankings):
+        y = rows.y[rows.groups == group]
+        known = min(top, len(ranking) - 1)
+        assert (np.diff(y[: known + 1]) < 0).all()
+        assert (y[known:] == 0).all()
+    with pytest.raises(ValueError, match="at least 1, or None, got 0"):
+        stack_rankings(rankings, top=0)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        stack_rankings(rankings, prompts=["one"])

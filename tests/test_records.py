@@ -3,6 +3,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from sklearn_codex import _records
 from sklearn_codex._records import check_records, is_records
 
 ROWS = [
@@ -190,3 +191,18 @@ def test_records_are_told_from_documents():
     # A count matrix with a column for the word "text".
     assert not is_records(pd.DataFrame({"text": [1, 0], "a": [0, 2]}))
     assert not is_records(pl.DataFrame({"text": [1, 0], "a": [0, 2]}))
+
+
+def test_rows_read_by_column_equal_rows_read_one_by_one(monkeypatch):
+    rows = [{"text": "a b"}, {"prompt": " ", "completion": "c"}, {"completion": "", "other": 1}]
+    rows += [{"prompt": f"p{i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(5)]
+    rows = [rows[i] for i in np.random.RandomState(0).permutation(len(rows))]
+    by_column = check_records(rows, subject="x")
+    assert _records._read_plain_rows(rows) is not None
+    monkeypatch.setattr(_records, "_read_plain_rows", lambda rows: None)
+    one_by_one = check_records(rows, subject="x")
+    for column, values in vars(one_by_one).items():
+        found = getattr(by_column, column)
+        assert type(found) is type(values)
+        assert getattr(found, "dtype", None) == getattr(values, "dtype", None)
+        assert list(found) == list(values)

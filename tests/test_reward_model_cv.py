@@ -107,7 +107,8 @@ def test_values_of_C_are_positive(Cs):
 def test_choice_is_that_of_a_grid_search_by_group(scoring):
     data = make_data()
     weight = None
-    model = PreferenceRewardModelCV(Cs=CS, scoring=scoring).fit(data.X, data.y, weight, data.groups)
+    model = PreferenceRewardModelCV(Cs=CS, scoring=scoring, patience=None)
+    model.fit(data.X, data.y, weight, data.groups)
     search = GridSearchCV(
         PreferenceRewardModel(tol=1e-3), {"C": CS}, scoring=scoring, cv=GroupKFold(5)
     ).fit(data.X, data.y, groups=data.groups)
@@ -119,6 +120,23 @@ def test_choice_is_that_of_a_grid_search_by_group(scoring):
     final = PreferenceRewardModel(C=model.C_).fit(data.X, data.y)
     assert_allclose(model.coef_, final.coef_, atol=1e-8)
     assert model.score(data.X, data.y) == final.score(data.X, data.y)
+
+
+def test_a_path_ends_after_as_many_worse_values_as_its_patience():
+    data = make_data()
+    Cs = np.logspace(-5, 4, 19)
+    whole = PreferenceRewardModelCV(Cs=Cs, patience=None).fit(data.X, data.y, groups=data.groups)
+    mean = whole.scores_.mean(axis=0)
+    best = int(mean.argmax())
+    for patience in (1, 2, 4):
+        model = PreferenceRewardModelCV(Cs=Cs, patience=patience)
+        model.fit(data.X, data.y, groups=data.groups)
+        end = best + patience + 1
+        assert end < len(Cs)
+        assert np.isnan(model.scores_[:, end:]).all()
+        assert_array_equal(model.scores_[:, :end], whole.scores_[:, :end])
+        assert whole.C_ == model.C_
+        assert_array_equal(model.coef_, whole.coef_)
 
 
 def test_folds_keep_the_prompts_of_text_together():
@@ -133,8 +151,8 @@ def test_folds_keep_the_prompts_of_text_together():
         leaking = PreferenceRewardModelCV(
             Cs=CS, scoring="accuracy", cv=KFold(5, shuffle=True, random_state=0)
         ).fit(pairs, y)
-    assert grouped.scores_.max() < 0.65
-    assert leaking.scores_.mean(axis=0).max() > 0.75
+    assert np.nanmax(grouped.scores_) < 0.65
+    assert np.nanmax(leaking.scores_.mean(axis=0)) > 0.75
 
 
 def test_pairs_without_prompts_warn_once_and_are_silenced_by_class():
@@ -175,7 +193,7 @@ def test_soft_labels_and_weights_in_folds():
     zero = np.where(fold == 0, 0.0, 1.0)
     model = PreferenceRewardModelCV(Cs=CS, cv=splits).fit(data.X, data.y, zero)
     assert np.isnan(model.scores_[0]).all()
-    assert np.isfinite(model.scores_[1:]).all()
+    assert np.isfinite(model.scores_[1:, : np.flatnonzero(model.Cs_ == model.C_)[0] + 1]).all()
 
 
 def test_scoring_by_a_callable_gets_a_fitted_model():
@@ -228,7 +246,7 @@ def test_scales_of_blocks_are_chosen():
         scale: clone(model).set_params(block_scales={"form": [scale]}).fit(pairs, y)
         for scale in (0.01, 0.3, 1.0)
     }
-    means = {scale: fitted.scores_.mean(axis=0).max() for scale, fitted in best.items()}
+    means = {scale: np.nanmax(fitted.scores_.mean(axis=0)) for scale, fitted in best.items()}
     model.set_params(block_scales={"form": list(best)}).fit(pairs, y)
     chosen = max(means, key=means.get)
     assert model.block_scales_ == {"form": chosen}

@@ -20,6 +20,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
+from sklearn_codex._tokenizers import build_splitter
 from sklearn_codex.text import TokenCounter, check_texts
 
 quick = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
@@ -51,7 +52,7 @@ special_tokens = st.one_of(
 
 def split_text(text, tokenizer, **params):
     """Tokens in the order of the text, which counts have lost."""
-    return list(TokenCounter(tokenizer, **params)._build_splitter()(text))
+    return build_splitter(tokenizer, TokenCounter(**params)._special_literals())(text)
 
 
 def split_by_comma(text):

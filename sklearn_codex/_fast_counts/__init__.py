@@ -1,4 +1,4 @@
-"""Text to token counts by the built-in tokenizers, in numpy alone and without a dict of tokens.
+"""Text to token counts, in numpy alone and without a dict of tokens.
 
 Splitting texts into `str` objects and looking each up in a dict costs some 300 ns a token. Here
 tokens stay bytes, every step works on arrays, and only the distinct ones become `str`:
@@ -6,19 +6,24 @@ tokens stay bytes, every step works on arrays, and only the distinct ones become
 1. Texts are joined to chunks that fit the cache of a core, and encoded.
 2. Comparing all bytes of a chunk at once tells blanks, word characters and others, and so where
    tokens start and end (`_scan`). Where that does not decide, the rule's own regular expression
-   is asked for the few places in question: the rule is never reimplemented by halves.
-3. The bytes of a token become a key of 64 bits (`_types`). Equal keys are grouped by a table of
-   slots, without sorting and without following chains. Up to 7 bytes the key is the token; the
-   spelling of longer ones is compared, so a clash of hashes cannot go unnoticed.
+   is asked for the few places in question: the rule is never reimplemented by halves. What a
+   tokenizer of the user's own returned is joined to lines, a few thousand tokens at a time, while
+   they are in the cache; where a token holds a newline itself, lengths tell the lines apart.
+3. A token of one byte is its own number. The bytes of others become a key of 64 bits (`_types`),
+   and equal keys are grouped by a table of slots, without sorting and without following chains.
+   Up to 7 bytes the key is the token, so nothing is left to compare; the spelling of longer ones
+   is compared, so a clash of hashes cannot go unnoticed. The two kinds never meet until the end.
 4. The types of each chunk are merged with those of the chunks before, by the same grouping.
-5. At the end types are decoded and sorted by code point, and the counts of each chunk brought to
-   the order of rows and columns by two counting sorts (`_rows`).
+5. At the end types are sorted by code point: by their first two bytes, by six more, ties by eight
+   more each, where scipy sorts the groups as the rows of a sparse matrix. They are spelled in that
+   order and become `str` in one call of `split`. The counts of each chunk are turned to columns and
+   back to rows, which sorts them by counting (`_rows`).
 
 What is kept of a chunk are its distinct tokens and a few bytes for each count, so memory grows
 with the matrix and the vocabulary, not with the text. Chunks, hashes and slots decide nothing that
 can be seen in the result.
 """
 
-from sklearn_codex._fast_counts._counting import FastCounts
+from sklearn_codex._fast_counts._counting import FastCounts, sort_strings
 
-__all__ = ["FastCounts"]
+__all__ = ["FastCounts", "sort_strings"]

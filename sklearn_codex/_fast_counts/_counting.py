@@ -1,53 +1,68 @@
 """From texts to the counts of their types, chunk by chunk."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, repeat
+from typing import Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_codex._fast_counts._rows import (
-    Block,
-    Entries,
-    build_matrix,
-    count_pairs,
-    join_entries,
-)
-from sklearn_codex._fast_counts._scan import Chunk, Splitter, find_tokens
+from sklearn_codex._fast_counts._rows import Block, build_matrix, count_rows
+from sklearn_codex._fast_counts._scan import PADDING, Chunk, Splitter, find_tokens
 from sklearn_codex._fast_counts._types import (
+    LongTokens,
+    ShortTokens,
     Slots,
-    Types,
-    distinct_types,
-    join_types,
-    long_types,
+    distinct,
+    gather_long,
+    gather_short,
+    no_long_types,
     one_byte_types,
-    short_types,
+    sort_by_spelling,
     sorted_names,
     words_at_any_byte,
 )
 
-__all__ = ["FastCounts"]
+__all__ = ["FastCounts", "sort_strings"]
+
+_Tokens = TypeVar("_Tokens", ShortTokens, LongTokens)
 
 CHUNK_SIZE = 1 << 19  # Characters; what is computed from them stays in the cache of a core.
-N_WAITING = 1 << 17  # Types of chunks that may wait to be told from those of other chunks.
+N_WAITING = 1 << 19  # Types of chunks that may wait to be told from those of other chunks.
+MANY_STRINGS = 2_000  # Fewer are sorted faster one by one.
 N_ONE_BYTE = 128  # Types of one byte come first, numbered by their byte.
-MANY_TOKENS = 64  # In texts of more tokens, some occur again so often that counting them pays.
+
+
+class Tokens(NamedTuple):
+    """The tokens of a chunk.
+
+    Attributes
+    ----------
+    data : bytes
+        As of a :class:`Chunk`.
+    first : ndarray of int64 (n_tokens,)
+        Position of the first byte of each, ascending.
+    lengths : ndarray of int64 (n_tokens,)
+        In bytes.
+    starts : ndarray of int64 (n_texts + 1,)
+        Where the tokens of each text start, and where those of the last end.
+    """
+
+    data: bytes
+    first: np.ndarray
+    lengths: np.ndarray
+    starts: np.ndarray
 
 
 class FastCounts:
-    """Count the tokens of texts by a built-in rule.
+    """Count the tokens of documents: `of_texts` by a built-in rule, `of_tokens` split already.
 
     Parameters
     ----------
-    texts : sequence of str (n_documents,)
-    rule : {"whitespace", "word", "code"}
-    split : callable: str -> iterable of str
-        The rule in full, for what bytes alone do not decide.
-    literals : iterable of str, default=()
-        The special tokens `split` knows.
-    lowercase : bool, default=False
-    chunk_size : int, default=CHUNK_SIZE
-        Characters to work on at a time. The result does not depend on it.
+    chunks : iterable of Tokens
+    owners : ndarray of int64 (n_texts,) or None, default=None
+        The document each text of the chunks was cut from, ascending; None if none was cut.
 
     Attributes
     ----------
@@ -57,37 +72,81 @@ class FastCounts:
         How often each occurs.
     """
 
-    def __init__(
-        self,
-        texts: Sequence[str],
+    @classmethod
+    def of_texts(
+        cls,
+        texts: list[str],
         rule: str,
         split: Splitter,
         *,
         literals: Iterable[str] = (),
         lowercase: bool = False,
         chunk_size: int = CHUNK_SIZE,
-    ):
-        self._n_documents = len(texts)
+    ) -> Self:
+        """Count the tokens of texts by a built-in rule.
+
+        Parameters
+        ----------
+        texts : list of str (n_documents,)
+        rule : {"whitespace", "word", "code"}
+        split : callable: str -> iterable of str
+            The rule in full, for what bytes alone do not decide.
+        literals : iterable of str, default=()
+            The special tokens `split` knows.
+        lowercase : bool, default=False
+        chunk_size : int, default=CHUNK_SIZE
+            Characters to work on at a time. The result does not depend on it.
+        """
         literals = [] if rule == "whitespace" else list(literals)
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-        texts, lengths, self._owners = _cut_long_texts(texts, lengths, 4 * chunk_size)
+        texts, lengths, owners = _cut_long_texts(texts, lengths, 4 * chunk_size)
+        parts = _split_evenly(lengths, chunk_size)
+        chunks = (Chunk(texts[part], lengths[part], lowercase) for part in parts)
+        return cls((_scan(chunk, rule, split, literals) for chunk in chunks), owners)
+
+    @classmethod
+    def of_tokens(
+        cls, batches: Iterable[tuple[list[str], list[int]]], *, chunk_size: int = CHUNK_SIZE
+    ) -> Self:
+        """Count the tokens of documents.
+
+        Parameters
+        ----------
+        batches : iterable of (tokens, ends)
+            The tokens of consecutive documents, and for each document how many of them are those
+            of it and of the ones before. A token may be any str, empty or with newlines.
+        chunk_size : int, default=CHUNK_SIZE
+            Bytes to work on at a time. The result does not depend on it.
+        """
+        return cls(_join_batches(batches, chunk_size))
+
+    def __init__(self, chunks: Iterable[Tokens], owners: np.ndarray | None = None):
+        self._owners = owners
         self._blocks: list[Block] = []
-        self._ids: list[np.ndarray] = []  # Numbers in the corpus of the types of each block.
-        corpus = _CorpusTypes()
-        for part in _split_evenly(lengths, chunk_size):
-            chunk = Chunk(texts[part], lengths[part], lowercase)
-            found = find_tokens(chunk, rule, split, literals)
-            block, types = _count_chunk(chunk, *found, corpus.slots)
+        slots = Slots()
+        short = _Table(one_byte_types(), slots)
+        long = _Table(no_long_types(), slots)
+        for block, short_types, long_types in map(_count_chunk, chunks, repeat(slots)):
             self._blocks.append(block)
-            self._ids += corpus.add(types, block)
-        self._ids += corpus.merge()
-        totals = corpus.totals
-        counted = np.flatnonzero(totals)
-        counted_types = corpus.types.select(counted)
-        del corpus  # The most memory is taken when the names are made.
-        self.types, order = sorted_names(counted_types)
-        self._order = counted[order]  # (n_types,)
+            totals = np.bincount(block.types, block.counts, block.n_types)
+            end = N_ONE_BYTE + len(short_types.keys)
+            short.totals[:N_ONE_BYTE] += totals[:N_ONE_BYTE]
+            short.add(short_types, totals[N_ONE_BYTE:end])
+            long.add(long_types, totals[end:])
+        short.merge()
+        long.merge()
+        n_short = len(short.totals)
+        self._ids = [  # Numbers in the corpus of the types of each block.
+            np.concatenate([np.arange(N_ONE_BYTE), short_ids, n_short + long_ids])
+            for short_ids, long_ids in zip(short.ids, long.ids, strict=True)
+        ]
+        totals = np.append(short.totals, long.totals)
         self._n_ids = len(totals)
+        counted = np.flatnonzero(short.totals)
+        short_types, long_types = short.types.select(counted), long.types
+        del slots, short, long  # The most memory is taken when the names are made.
+        self.types, order = sorted_names(short_types, long_types)
+        self._order = np.append(counted, np.arange(n_short, self._n_ids))[order]  # (n_types,)
         self.totals = totals[self._order].astype(np.int64)
 
     def assign(
@@ -112,9 +171,10 @@ class FastCounts:
         column_of[self._order] = columns
         blocks, ids = self._blocks, self._ids
         self._blocks, self._ids = [], []
-        one_byte = np.arange(N_ONE_BYTE)
-        columns_of_blocks = [column_of[np.append(one_byte, of_block)] for of_block in ids]
-        owners = np.arange(self._n_documents) if self._owners is None else self._owners
+        columns_of_blocks = [column_of[of_block] for of_block in ids]
+        owners = self._owners
+        if owners is None:
+            owners = np.arange(sum(len(block.starts) - 1 for block in blocks))
         has_end = np.diff(owners, prepend=-1) > 0
         counts = build_matrix(
             blocks, columns_of_blocks, n_columns, end_column=end_column, has_end=has_end
@@ -123,51 +183,77 @@ class FastCounts:
             return counts
         dtype = counts.indptr.dtype
         places = (owners.astype(dtype), np.arange(len(owners), dtype=dtype))
-        shape = (self._n_documents, len(owners))
+        shape = (owners[-1] + 1, len(owners))
         adder = sp.csr_array((np.ones(len(owners)), places), shape=shape)
         counts = sp.csr_array(adder @ counts)
         counts.sort_indices()
         return counts
 
 
-class _CorpusTypes:
-    """The distinct types of all chunks so far, and their totals.
+class _Table(Generic[_Tokens]):
+    """The distinct types of one kind of all chunks so far, and their totals.
 
     The types of chunks wait until there are as many as are known: so each is moved a few times
     only, however long the corpus.
+
+    Attributes
+    ----------
+    types : ShortTokens or LongTokens (n_types,)
+    totals : ndarray (n_types,)
+    ids : list of ndarray
+        For each chunk the index in `types` of each of its types, once they are merged.
     """
 
-    def __init__(self):
-        self.slots = Slots()
-        self.types = one_byte_types()
-        self.totals = np.zeros(N_ONE_BYTE)
-        self._waiting: list[Types] = []
+    def __init__(self, types: _Tokens, slots: Slots):
+        self._slots = slots
+        self.types: _Tokens = types
+        self.totals: np.ndarray = np.zeros(len(types.keys))
+        self.ids: list[np.ndarray] = []
+        self._waiting: list = []  # of _Tokens
         self._totals: list[np.ndarray] = []
         self._n_waiting = 0
 
-    def add(self, types: Types, block: Block) -> list[np.ndarray]:
-        """Take the types of a block; if they are merged, return what `merge` does."""
-        totals = np.bincount(block.entries.types, block.entries.counts, block.n_types)
-        self.totals[:N_ONE_BYTE] += totals[:N_ONE_BYTE]
+    def add(self, types: _Tokens, totals: np.ndarray) -> None:
+        """Take the types of a chunk."""
         self._waiting.append(types)
-        self._totals.append(totals[N_ONE_BYTE:])
-        self._n_waiting += len(types.keys)
-        return self.merge() if self._n_waiting > max(N_WAITING, len(self.totals)) else []
+        self._totals.append(totals)
+        self._n_waiting += len(totals)
+        if self._n_waiting > max(N_WAITING, len(self.totals)):
+            self.merge()
 
-    def merge(self) -> list[np.ndarray]:
-        """Return for each chunk that waited the numbers of its types in the corpus."""
+    def merge(self) -> None:
+        """Tell the types that wait from those known."""
         n_known = len(self.totals)
-        ends = np.cumsum([len(types.keys) for types in self._waiting])
-        every = join_types([*self._waiting, self.types])
+        ends = np.cumsum([len(totals) for totals in self._totals])
+        every = self.types.join([*self._waiting, self.types])
         self._waiting.clear()
-        kept, ids = distinct_types(every, self.slots)
+        kept, ids = distinct(every, self._slots)
         # The last of its like is kept, so all known types are. They keep their numbers.
         ids += n_known
         ids[ids >= len(kept)] -= len(kept)
-        self.types = join_types([self.types, every.select(kept[: len(kept) - n_known])])
+        new = every.select(kept[: len(kept) - n_known])
+        del every
+        self.types = self.types.join([self.types, new])
         self.totals = np.bincount(ids, np.concatenate([*self._totals, self.totals]))
+        self.ids += np.split(ids, ends)[:-1]
         self._totals, self._n_waiting = [], 0
-        return np.split(ids, ends)[:-1]
+
+
+def sort_strings(texts: list[str]) -> np.ndarray:
+    """Return the order of strings by code point, as int64 (n,)."""
+    n = len(texts)
+    if n < MANY_STRINGS:
+        return np.array(sorted(range(n), key=texts.__getitem__), np.int64)
+    chunk = Chunk(texts, np.fromiter(map(len, texts), np.int64, n), lowercase=False)
+    first = np.append(1, chunk.text_ends[:-1] + 1)
+    lengths = chunk.text_ends - first
+    text_words = words_at_any_byte(chunk.data)
+    short, long = np.flatnonzero(lengths < 8), np.flatnonzero(lengths > 7)
+    order = sort_by_spelling(
+        gather_short(text_words, first[short], lengths[short]),
+        gather_long(text_words, first[long], lengths[long]),
+    )
+    return np.append(short, long)[order]
 
 
 def _cut_long_texts(texts, lengths, limit):
@@ -175,7 +261,7 @@ def _cut_long_texts(texts, lengths, limit):
 
     Returns
     -------
-    texts : sequence of str (n_texts,)
+    texts : list of str (n_texts,)
     lengths : ndarray of int64 (n_texts,)
     owners : ndarray of int64 (n_texts,) or None
         The text each was cut from; None if there was nothing to cut.
@@ -212,47 +298,73 @@ def _split_evenly(lengths: np.ndarray, size: int) -> Iterator[slice]:
         start, before = end, ends[end - 1]
 
 
-def _count_chunk(chunk, single, first, end, slots) -> tuple[Block, Types]:
-    """Count the tokens of a chunk; its types of more than one byte come after N_ONE_BYTE."""
-    types, ids = _group_tokens(chunk, first, end, slots)
-    n_rows, n_types = len(chunk.text_ends), N_ONE_BYTE + len(types.keys)
-    single_rows, rows = _rows_of(chunk, single, first)
-    if len(single) + len(first) > MANY_TOKENS * n_rows:
-        one_byte = count_pairs(single_rows, chunk.bytes[single], N_ONE_BYTE, slots)
-        others = count_pairs(rows, ids, n_types, slots)
-    else:
-        one_byte = Entries(single_rows, chunk.bytes[single], None)
-        others = Entries(rows, ids, None)
-    entries = join_entries([one_byte, others], n_rows, n_types)
-    return Block(n_rows, n_types, entries), types
+def _scan(chunk, rule, split, literals) -> Tokens:
+    first, lengths = find_tokens(chunk, rule, split, literals)
+    starts = np.append(0, np.searchsorted(first, chunk.text_ends))
+    return Tokens(chunk.data, first, lengths, starts)
 
 
-def _group_tokens(chunk, first, end, slots):
-    """Find the distinct tokens of two bytes or more, and the type of each, from N_ONE_BYTE."""
-    text_words = words_at_any_byte(chunk.data)
-    lengths = end - first
-    is_long = lengths > 7
-    long, short = np.flatnonzero(is_long), np.flatnonzero(~is_long)
-    short_tokens = short_types(text_words, first[short], lengths[short])
-    kept_short, short_ids = distinct_types(short_tokens, slots)
-    long_tokens = long_types(text_words, first[long], lengths[long])
-    kept_long, long_ids = distinct_types(long_tokens, slots)
-    ids = np.empty(len(first), np.int32)
-    short_ids += N_ONE_BYTE
-    ids[short] = short_ids
-    long_ids += N_ONE_BYTE + len(kept_short)
-    ids[long] = long_ids
-    types = join_types([short_tokens.select(kept_short), long_tokens.select(kept_long)])
-    return types, ids
+def _join_batches(batches, size) -> Iterator[Tokens]:
+    """Join batches of tokens to chunks, each batch to bytes while its `str` are in the cache."""
+    group, n_bytes = [], 0
+    for tokens, ends in batches:
+        lines, line_ends = _spell_lines(tokens)
+        group.append((lines, line_ends, np.array(ends, np.int64)))
+        n_bytes += len(lines)
+        if n_bytes >= size:
+            yield _join_lines(*zip(*group, strict=True))
+            group, n_bytes = [], 0
+    if group:
+        yield _join_lines(*zip(*group, strict=True))
 
 
-def _rows_of(chunk, *tokens):
-    """Rows of tokens given by their positions."""
-    n_rows = len(chunk.text_ends)
-    if 64 * n_rows > len(chunk.data):
-        is_end = np.zeros(len(chunk.data), bool)
-        is_end[chunk.text_ends] = True
-        rows = np.cumsum(is_end, dtype=np.int32)
-        return [rows[positions] for positions in tokens]
-    n_before = [np.searchsorted(positions, chunk.text_ends) for positions in tokens]
-    return [np.repeat(np.arange(n_rows, dtype=np.int32), np.diff(n, prepend=0)) for n in n_before]
+def _spell_lines(tokens):
+    """Write each token and a newline behind; return the bytes and the positions of the newlines."""
+    text = "\n".join(tokens) + "\n" * bool(tokens)
+    lines = text.encode("utf-8", "surrogatepass")
+    ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n"))
+    if len(ends) > len(tokens):  # Some hold a newline.
+        sizes = [len(token.encode("utf-8", "surrogatepass")) + 1 for token in tokens]
+        ends = np.cumsum(sizes) - 1
+    return lines, ends
+
+
+def _join_lines(lines, line_ends, ends) -> Tokens:
+    data = b"".join([b"\n", *lines, PADDING.encode()])
+    newlines = _join_shifted(line_ends, map(len, lines), start=1)
+    first = np.append(1, newlines + 1)[:-1]
+    return Tokens(
+        data, first, newlines - first, np.append(0, _join_shifted(ends, map(len, line_ends)))
+    )
+
+
+def _join_shifted(parts, sizes, start=0):
+    """Concatenate positions in parts of a whole as positions in the whole."""
+    offsets = accumulate(sizes, initial=start)
+    return np.concatenate([part + offset for part, offset in zip(parts, offsets, strict=False)])
+
+
+def _count_chunk(tokens, slots) -> tuple[Block, ShortTokens, LongTokens]:
+    """Count the tokens of a chunk; types of one byte come first, then short ones, then long."""
+    data, first, lengths, starts = tokens
+    short, long, ids = _group_tokens(data, first, lengths, slots)
+    n_types = N_ONE_BYTE + len(short.keys) + len(long.keys)
+    return count_rows(Block(n_types, starts, ids, None)).compress(), short, long
+
+
+def _group_tokens(data, first, lengths, slots):
+    """Find the distinct tokens of other than one byte, and the types of all tokens."""
+    text_words = words_at_any_byte(data)
+    ids = np.frombuffer(data, np.uint8)[first].astype(np.int32)
+    long = np.flatnonzero(lengths > 7)
+    short = np.flatnonzero(((lengths ^ 1) - 1).view(np.uint64) < 7)  # 0, 2, ..., 7
+    short_tokens = gather_short(text_words, first[short], lengths[short])
+    kept, numbers = distinct(short_tokens, slots)
+    numbers += N_ONE_BYTE
+    ids[short] = numbers
+    short_types = short_tokens.select(kept)
+    long_tokens = gather_long(text_words, first[long], lengths[long])
+    kept, numbers = distinct(long_tokens, slots)
+    numbers += N_ONE_BYTE + len(short_types.keys)
+    ids[long] = numbers
+    return short_types, long_tokens.select(kept), ids

@@ -1,68 +1,54 @@
 """Counts of a chunk of texts, and the matrix of all chunks."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_codex._fast_counts._types import Slots
-
-__all__ = ["Block", "Entries", "build_matrix", "count_pairs", "join_entries"]
-
-
-class Entries(NamedTuple):
-    """Counts by row and type, in any order; a pair may occur again.
-
-    Attributes
-    ----------
-    rows, types : ndarray of int (n_entries,)
-    counts : ndarray of int (n_entries,) or None
-        None if each is one.
-    """
-
-    rows: np.ndarray
-    types: np.ndarray
-    counts: np.ndarray | None
+__all__ = ["Block", "build_matrix", "count_rows"]
 
 
 class Block(NamedTuple):
-    """Counts of a chunk, whose texts and types are numbered from 0."""
+    """Counts of a chunk, whose texts and types are numbered from 0.
 
-    n_rows: int
+    Attributes
+    ----------
+    n_types : int
+    starts : ndarray of int (n_rows + 1,)
+        Where the entries of each row start, and where the last ends.
+    types : ndarray of int (n_entries,)
+        In any order within a row.
+    counts : ndarray of int (n_entries,) or None
+        None if each is one; then a type may occur in a row again.
+    """
+
     n_types: int
-    entries: Entries
+    starts: np.ndarray
+    types: np.ndarray
+    counts: np.ndarray | None
+
+    def compress(self) -> "Block":
+        """Take no more bytes than the numbers need."""
+        counts = self.counts
+        if counts is not None:
+            counts = counts.astype(np.min_scalar_type(counts.max(initial=0)))
+        types = self.types.astype(np.min_scalar_type(self.n_types))
+        return Block(self.n_types, self.starts.astype(np.int32), types, counts)
 
 
-def count_pairs(rows: np.ndarray, types: np.ndarray, n_types: int, slots: Slots) -> Entries:
-    """Count each pair of row and type: in a table of all pairs, or by grouping."""
-    n_bits = n_types.bit_length()
-    pairs = rows.astype(np.int64)
-    pairs <<= n_bits
-    pairs |= types
-    if len(pairs) and (int(rows[-1]) + 1) << n_bits <= 2 * len(pairs):
-        counts = np.bincount(pairs)
-        found = pairs = np.flatnonzero(counts)
-    else:
-        counts = np.bincount(slots.last_equal(pairs.view(np.uint64)))
-        found = np.flatnonzero(counts)
-        pairs = pairs[found]
-    return Entries(pairs >> n_bits, pairs & ((1 << n_bits) - 1), counts[found])
-
-
-def join_entries(parts: Sequence[Entries], n_rows: int, n_types: int) -> Entries:
-    """Put entries together, all counted or none, in no more bytes than their numbers need."""
-    rows = _join_small([part.rows for part in parts], n_rows)
-    types = _join_small([part.types for part in parts], n_types)
-    counts = [part.counts for part in parts if part.counts is not None]
-    if not counts:
-        return Entries(rows, types, None)
-    return Entries(rows, types, _join_small(counts, max(n.max(initial=0) for n in counts)))
-
-
-def _join_small(parts, bound):
-    dtype = np.min_scalar_type(bound)
-    return np.concatenate([values.astype(dtype) for values in parts])
+def count_rows(block: Block) -> Block:
+    """Count each type of each row in a table of all pairs, unless most of that would be empty."""
+    n_types, starts, types, _ = block
+    row_starts = np.arange(len(starts)) * n_types
+    if row_starts[-1] > 4 * len(types):
+        return block
+    pairs = np.repeat(row_starts[:-1], np.diff(starts))
+    pairs += types
+    counts = np.bincount(pairs)
+    found = np.flatnonzero(counts)
+    starts = np.searchsorted(found, row_starts)
+    found_types = found - np.repeat(row_starts[:-1], np.diff(starts))
+    return Block(n_types, starts, found_types, counts[found])
 
 
 def build_matrix(
@@ -91,20 +77,20 @@ def build_matrix(
     counts : csr_array of float64 (n_rows, n_columns)
         Canonical.
     """
-    bound = sum(len(block.entries.rows) for block in blocks) + len(has_end)
+    bound = sum(len(block.types) for block in blocks) + len(has_end)
     dtype = sp.get_index_dtype(maxval=max(bound, n_columns))
     # Pages never written take no memory, so the bound may be generous.
     data, indices = np.empty(bound), np.empty(bound, dtype)
     indptr = np.zeros(len(has_end) + 1, dtype)
+    numbering = _Numbering(n_columns)
     n_entries, row = 0, 0
     blocks.reverse()
     columns.reverse()
     while blocks:
-        block = blocks.pop()
-        end_row = row + block.n_rows
-        ends = np.flatnonzero(has_end[row:end_row] if end_column is not None else [])
-        ends_at = -1 if end_column is None else end_column
-        counts, where, starts = _sort_entries(block, columns.pop(), n_columns, ends, ends_at)
+        block, columns_of_types = blocks.pop(), columns.pop()
+        end_row = row + len(block.starts) - 1
+        ends = None if end_column is None else (end_column, has_end[row:end_row])
+        counts, where, starts = _sort_rows(block, columns_of_types, ends, numbering)
         n_before, n_entries = n_entries, n_entries + len(counts)
         data[n_before:n_entries], indices[n_before:n_entries] = counts, where
         indptr[row + 1 : end_row + 1] = starts[1:] + dtype(n_before)
@@ -112,30 +98,48 @@ def build_matrix(
     return sp.csr_array((data[:n_entries], indices[:n_entries], indptr), (len(has_end), n_columns))
 
 
-def _sort_entries(block, columns, n_columns, ends, end_column):
-    """Sort the entries of a block by row and column, without comparing any.
+class _Numbering:
+    """Numbers the columns that occur in a block, so that the others cost next to nothing."""
 
-    Turned to rows and back, entries are put in order twice. Columns are numbered among those of
-    the block for that, so that the others cost next to nothing.
+    def __init__(self, n_columns: int):
+        self._is_used = np.zeros(n_columns + 1, bool)  # The last stands for -1.
+        self._numbers = np.empty(n_columns + 1, np.int32)
+
+    def number(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distinct columns, ascending, and for all the index in them; -1 stays."""
+        self._is_used[columns] = True
+        self._is_used[-1] = False
+        present = np.flatnonzero(self._is_used).astype(np.int32)
+        self._is_used[present] = False
+        self._numbers[present] = np.arange(len(present), dtype=np.int32)
+        self._numbers[-1] = -1
+        return present, self._numbers[columns]
+
+
+def _sort_rows(block, columns, ends, numbering):
+    """Sort each row of a block by column without comparing any, and add up what is in one.
+
+    Turned to columns and back to rows, entries are in order.
     """
-    used = np.zeros(n_columns + 1, bool)  # The last stands for -1.
-    used[columns] = True
-    used[end_column] = True
-    present = np.flatnonzero(used[:-1]).astype(np.int32)
-    number = np.full(n_columns + 1, -1, np.int32)
-    number[present] = np.arange(len(present), dtype=np.int32)
-    rows, types, counts = block.entries
-    numbers = number[columns][types]
-    counts = np.ones(len(rows), np.int32) if counts is None else counts.astype(np.int32)
-    if used[-1] and columns.min() < 0:
-        kept = np.flatnonzero(numbers >= 0)
-        rows, numbers, counts = rows[kept], numbers[kept], counts[kept]
-    if len(ends):
-        rows = np.append(rows, ends)
-        numbers = np.append(numbers, np.full(len(ends), number[end_column]))
-        counts = np.append(counts, np.ones(len(ends), np.int32))
-    by_column = sp.coo_array(
-        (counts, (numbers, rows.astype(np.int32))), shape=(len(present), block.n_rows)
-    ).tocsr()
-    by_row = by_column.T.tocsr()
+    end_column, has_end = (-1, None) if ends is None else ends
+    present, numbers_of_types = numbering.number(np.append(columns, end_column))
+    _, starts, types, counts = block
+    numbers = numbers_of_types.take(types)
+    if counts is None:  # No sum is more than the number of tokens of its row, and its end.
+        counts = np.ones(len(types), np.min_scalar_type(np.diff(starts).max(initial=0) + 1))
+    else:
+        counts = counts.astype(np.int32)
+    if columns.min(initial=0) < 0:
+        is_kept = numbers >= 0
+        starts = np.append(np.int32(0), np.cumsum(is_kept, dtype=np.int32))[starts]
+        numbers, counts = numbers[is_kept], counts[is_kept]
+    if has_end is not None:
+        at = starts[1:][has_end]
+        numbers = np.insert(numbers, at, numbers_of_types[-1])
+        counts = np.insert(counts, at, 1)
+        starts[1:] += np.cumsum(has_end, dtype=np.int32)
+    by_row = sp.csr_array((counts, numbers, starts), shape=(len(starts) - 1, len(present)))
+    by_column = by_row.tocsc()
+    by_column.sum_duplicates()
+    by_row = by_column.tocsr()
     return by_row.data, present[by_row.indices], by_row.indptr

@@ -15,14 +15,16 @@ token is split in the same way, from blank to blank.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import compress, count
+from operator import not_
 
 import numpy as np
 
 from sklearn_codex._fast_counts._types import joined_ranges, words_at_any_byte
 
-__all__ = ["Chunk", "find_tokens"]
+__all__ = ["PADDING", "Chunk", "find_tokens"]
 
 Splitter = Callable[[str], Iterable[str]]
 
@@ -33,6 +35,7 @@ _OPERATORS_OF_TWO = [
 _OPERATORS_OF_THREE = ["**=", "//=", "<<=", ">>=", "..."]
 _ZERO, _SMALL_X, _FULL_STOP, _PLUS, _MINUS = b"0x.+-"
 _ONES = np.uint64(0x0101010101010101)
+PADDING = "\n" * 9
 
 
 class Chunk:
@@ -49,19 +52,19 @@ class Chunk:
     is_ascii : bool
     """
 
-    def __init__(self, texts: Sequence[str], lengths: np.ndarray, lowercase: bool):
-        texts = list(texts)
-        self.is_ascii = all(map(str.isascii, texts))
+    def __init__(self, texts: list[str], lengths: np.ndarray, lowercase: bool):
+        joined = "\n".join(texts)
+        self.is_ascii = joined.isascii()
         if not self.is_ascii:
-            lengths = lengths.copy()
-            for position, text in enumerate(texts):
-                if not text.isascii():
-                    folded = text.lower() if lowercase else text
-                    # As Latin-1, utf-8 is joined and encoded by copying, and len counts bytes.
-                    texts[position] = folded.encode("utf-8", "surrogatepass").decode("latin-1")
-                    lengths[position] = len(texts[position])
+            texts, lengths = list(texts), lengths.copy()
+            for position in compress(count(), map(not_, map(str.isascii, texts))):
+                text = texts[position].lower() if lowercase else texts[position]
+                # As Latin-1, utf-8 is joined and encoded by copying, and len counts bytes.
+                texts[position] = text.encode("utf-8", "surrogatepass").decode("latin-1")
+                lengths[position] = len(texts[position])
+            joined = "\n".join(texts)
         self.text_ends = np.cumsum(lengths + 1)
-        data = "\n".join(["", *texts, "\n" * 8]).encode("latin-1")
+        data = f"\n{joined}{PADDING}".encode("latin-1")
         # bytes.lower leaves the texts outside ASCII alone: they are in lower case already.
         self.data = data.lower() if lowercase else data
         self.bytes = np.frombuffer(self.data, np.uint8)
@@ -69,8 +72,8 @@ class Chunk:
 
 def find_tokens(
     chunk: Chunk, rule: str, split: Splitter, literals: Iterable[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the tokens of a chunk, which are in the order of the text.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the tokens of a chunk.
 
     Parameters
     ----------
@@ -83,10 +86,10 @@ def find_tokens(
 
     Returns
     -------
-    single : ndarray of int64 (n_single,)
-        Positions of tokens of one byte. (Those of "whitespace" are among the others.)
-    first, end : ndarray of int64 (n_others,)
-        Positions of the first byte, and of the byte after the last, of the other tokens.
+    first : ndarray of int64 (n_tokens,)
+        Position of the first byte of each, ascending.
+    lengths : ndarray of int64 (n_tokens,)
+        In bytes.
     """
     blank = _among(chunk.bytes, 9, 13)
     blank |= _among(chunk.bytes, 28, 32)
@@ -95,14 +98,15 @@ def find_tokens(
             _mark_blanks(chunk.bytes, blank)
         edges = np.flatnonzero(blank[1:] != blank[:-1])
         edges += 1
-        return edges[:0], edges[::2], edges[1::2]
+        return edges[::2].copy(), edges[1::2] - edges[::2]
     start = _find_starts(chunk, rule, split, literals, blank)
     last = start[1:] | blank[1:]
-    start, blank = start[:-1], blank[:-1]
-    np.greater(last, blank, out=last)
-    edges = np.flatnonzero(start != last)
-    last &= start
-    return np.flatnonzero(last), edges[::2], edges[1::2] + 1
+    np.greater(last, blank[:-1], out=last)
+    first = np.flatnonzero(start[:-1])
+    lengths = np.flatnonzero(last)
+    lengths -= first
+    lengths += 1
+    return first, lengths
 
 
 def _among(values, low, high):

@@ -45,9 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if arguments.debug:
             raise
-        message = " ".join(str(error).split())
-        print(f"sklearn-codex: {message or type(error).__name__}", file=sys.stderr)
+        print(f"sklearn-codex: {_tell(error)}", file=sys.stderr)
         return 1
+
+
+def _tell(error: Exception) -> str:
+    """Return an error in one line."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}."
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _parser() -> argparse.ArgumentParser:

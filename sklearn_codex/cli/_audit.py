@@ -20,11 +20,12 @@ def add_parser(commands) -> None:
             "Read preference pairs and answer: is it clean, is it predictable on prompts never "
             "seen, is it only length, what is preferred, what would a policy learn from it, which "
             "labels to check and which pairs to label next. The answers are shown here and written "
-            "as one page, report.html, with the figures beside it (audit.json, two CSV lists)."
+            "as one page, report.html, with the figures (audit.json) and the lists (CSV) beside it."
         ),
         examples=(
             "  sklearn-codex audit prefs.jsonl.gz            answers, and codex-audit/report.html\n"
             "  sklearn-codex audit prefs.csv --groups task   pairs of one task are kept together\n"
+            "  sklearn-codex audit train.jsonl --split test.jsonl   what stands in both\n"
             "  sklearn-codex audit prefs.jsonl --reference sft.jsonl --out report1\n"
             "  cat prefs.jsonl | sklearn-codex audit - --json > audit.json"
         ),
@@ -43,6 +44,12 @@ def _add_options(parser) -> None:
         "--groups",
         metavar="COLUMN",
         help="column of what must not be torn apart (default: the prompts, similar ones joined)",
+    )
+    parser.add_argument(
+        "--split",
+        metavar="COLUMN_OR_FILE",
+        help="column that names the part of each pair, such as train and test, or a file of "
+        "held-out pairs: what stands on both sides? (default: the column split, if there is one)",
     )
     parser.add_argument(
         "--reference",
@@ -75,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
             stack.enter_context(readable(arguments.prefs)),
             name="standard input" if arguments.prefs == STANDARD else None,
             groups=arguments.groups,
+            split=arguments.split,
             reference=reference,
             out=out,
             force=arguments.force,

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from sklearn_codex.cli._options import STANDARD, check_new, new_command, write_text
+from sklearn_codex.cli._options import STANDARD, check_new, new_command, open_model, write_text
 
 
 def add_parser(commands) -> None:
@@ -34,13 +34,12 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sklearn_codex import load_model
     from sklearn_codex.report.loop import frontier_of
 
     check_new(arguments.out, force=arguments.force)
     if arguments.points < 2:
         raise ValueError(f"--points is at least 2, got {arguments.points}.")
-    columns = frontier_of(load_model(arguments.model), arguments.points)
+    columns = frontier_of(open_model(arguments.model), arguments.points)
     if arguments.json:
         content = json.dumps(columns, indent=2) + "\n"
     else:

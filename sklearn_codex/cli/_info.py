@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from sklearn_codex.cli._options import new_command
+from sklearn_codex.cli._options import new_command, open_model
 
 _FIGURES = (
     "n_tokens_",
@@ -37,10 +37,9 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sklearn_codex import load_model
     from sklearn_codex.report._tables import Console
 
-    facts = _describe(load_model(arguments.model))
+    facts = _describe(open_model(arguments.model))
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return 0

@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ def new_command(
     parser = commands.add_parser(
         name,
         help=summary,
-        description=description,
+        description=textwrap.fill(description, min(shutil.get_terminal_size().columns - 2, 98)),
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -44,6 +46,19 @@ def readable(path: str) -> Iterator[str]:
         copy = Path(folder) / "standard input"
         copy.write_bytes(sys.stdin.buffer.read())
         yield str(copy)
+
+
+def open_model(path: str):
+    """Return the model of a file, which has to be one of this package."""
+    from sklearn_codex import load_model
+
+    model = load_model(path)
+    if not type(model).__module__.startswith("sklearn_codex."):
+        raise ValueError(
+            f"{path} holds a {type(model).__name__}, no model of sklearn-codex. Make one with fit, "
+            "demo or sklearn_codex.save_model."
+        )
+    return model
 
 
 def check_new(path: str, *, force: bool) -> None:

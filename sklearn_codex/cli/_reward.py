@@ -3,7 +3,14 @@
 import argparse
 import json
 
-from sklearn_codex.cli._options import STANDARD, check_new, new_command, readable, write_text
+from sklearn_codex.cli._options import (
+    STANDARD,
+    check_new,
+    new_command,
+    open_model,
+    readable,
+    write_text,
+)
 from sklearn_codex.cli._texts import read_texts
 
 
@@ -35,10 +42,8 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sklearn_codex import load_model
-
     check_new(arguments.out, force=arguments.force)
-    model = load_model(arguments.model)
+    model = open_model(arguments.model)
     if not hasattr(model, "reward"):
         raise ValueError(
             f"{arguments.model} has no reward model. Fit records that have preferences."

@@ -3,7 +3,14 @@
 import argparse
 import json
 
-from sklearn_codex.cli._options import STANDARD, add_seed, check_new, new_command, write_text
+from sklearn_codex.cli._options import (
+    STANDARD,
+    add_seed,
+    check_new,
+    new_command,
+    open_model,
+    write_text,
+)
 
 
 def add_parser(commands) -> None:
@@ -35,13 +42,12 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sklearn_codex import load_model
     from sklearn_codex.report.loop import last_policy, stages_of
 
     check_new(arguments.out, force=arguments.force)
     if arguments.n < 1:
         raise ValueError(f"-n is a number of documents, at least 1, got {arguments.n}.")
-    model = load_model(arguments.model)
+    model = open_model(arguments.model)
     stages = stages_of(model)
     if arguments.stage is not None and arguments.stage not in stages:
         raise ValueError(f"There is no stage {arguments.stage!r}; there are {list(stages)}.")

@@ -3,7 +3,14 @@
 import argparse
 import json
 
-from sklearn_codex.cli._options import STANDARD, check_new, new_command, readable, write_text
+from sklearn_codex.cli._options import (
+    STANDARD,
+    check_new,
+    new_command,
+    open_model,
+    readable,
+    write_text,
+)
 from sklearn_codex.cli._texts import read_records, read_texts
 
 
@@ -36,12 +43,11 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sklearn_codex import load_model
     from sklearn_codex.datasets import read_preferences
     from sklearn_codex.report.loop import preference_records, score_loop
 
     check_new(arguments.out, force=arguments.force)
-    model = load_model(arguments.model)
+    model = open_model(arguments.model)
     records: list[dict] = []
     if arguments.records is not None:
         with readable(arguments.records) as path:

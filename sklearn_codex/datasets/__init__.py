@@ -1,5 +1,6 @@
 """Data for the whole loop: real (`load_*`), simulated (`make_*`), published (`fetch_*`), yours."""
 
+from sklearn_codex.datasets._batches import read_batches
 from sklearn_codex.datasets._fetchers import fetch_hh_rlhf, fetch_pandalm
 from sklearn_codex.datasets._readers import read_preferences
 from sklearn_codex.datasets._simulated import make_preferences
@@ -10,5 +11,6 @@ __all__ = [
     "fetch_pandalm",
     "load_stdlib_code",
     "make_preferences",
+    "read_batches",
     "read_preferences",
 ]

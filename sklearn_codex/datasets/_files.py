@@ -47,21 +47,26 @@ def read_rows(path: str | PathLike, *, subject: str) -> Iterator[tuple[str, Row]
         If it has no row, is not UTF-8, ends within its gzipped data, or a row cannot be parsed.
     """
     place = f"{subject}: {Path(path).name}"
+    lines = read_lines(path, place)
+    skipped = []
+    for line in lines:
+        skipped.append(line)
+        if line.strip():
+            break
+    else:
+        raise ValueError(f"{place} is empty. A file of preferences has at least one record.")
+    start = skipped[-1].lstrip()[0]
+    lines = chain(skipped, lines)
+    parse = {"{": _parse_json_lines, "[": _parse_json_list}.get(start, _parse_csv)
+    yield from parse(lines, place)
+
+
+def read_lines(path: str | PathLike, place: str) -> Iterator[str]:
+    """Generate the decoded lines of a file, gzipped or not, with their ends; errors name it."""
     with open(path, "rb") as file:
         is_gzip = file.read(2) == _GZIP_MAGIC
         file.seek(0)
-        lines = _read_lines(gzip.GzipFile(fileobj=file) if is_gzip else file, place)
-        skipped = []
-        for line in lines:
-            skipped.append(line)
-            if line.strip():
-                break
-        else:
-            raise ValueError(f"{place} is empty. A file of preferences has at least one record.")
-        start = skipped[-1].lstrip()[0]
-        lines = chain(skipped, lines)
-        parse = {"{": _parse_json_lines, "[": _parse_json_list}.get(start, _parse_csv)
-        yield from parse(lines, place)
+        yield from _read_lines(gzip.GzipFile(fileobj=file) if is_gzip else file, place)
 
 
 def _read_lines(stream: Iterable[bytes], place: str) -> Iterator[str]:

@@ -12,12 +12,12 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._records import (
-    _check_rows,
-    _count_shared,
-    _flatten,
-    _is_absent,
-    _is_conversation,
-    _read_record,
+    check_rows,
+    count_shared,
+    flatten,
+    is_absent,
+    is_conversation,
+    read_record,
 )
 from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.datasets._files import Row, read_rows
@@ -120,7 +120,8 @@ def read_preferences(
     See Also
     --------
     sklearn_codex.health.check_preferences : Tells whether the data are fit to learn from.
-    fetch_hh_rlhf, fetch_pandalm : Published preferences.
+    sklearn_codex.datasets.fetch_hh_rlhf : Published preferences.
+    sklearn_codex.datasets.fetch_pandalm : Published preferences.
 
     Notes
     -----
@@ -180,7 +181,7 @@ def read_preferences(
 
 
 def _rows_of_table(table) -> Iterator[tuple[str, Mapping]]:
-    for position, row in enumerate(_check_rows(table, SUBJECT)):
+    for position, row in enumerate(check_rows(table, SUBJECT)):
         yield f"{SUBJECT}: record {position}", row
 
 
@@ -213,7 +214,7 @@ class RowReader:
         others: dict[str, list] = {}
         n_chosen = 0
         for position, (where, row) in enumerate(rows):
-            present = {str(name): row[name] for name in row if not _is_absent(row[name])}
+            present = {str(name): row[name] for name in row if not is_absent(row[name])}
             roles = self._find_roles(present, row, where)
             pair, label = self._read_pair(present, roles, where, swap=n_chosen % 2 == 1)
             n_chosen += "chosen" in roles
@@ -268,7 +269,7 @@ class RowReader:
         touched = [form for form in forms if any(role in roles for role in form)]
         if len(touched) == 1 and all(role in roles for role in touched[0]):
             return {role: roles[role] for role in ("prompt", *touched[0]) if role in roles}
-        seen = [name for name in row if not _is_absent(row[name])]
+        seen = [name for name in row if not is_absent(row[name])]
         if len(touched) == 1:
             missing = [self.given[role] or role for role in touched[0] if role not in roles]
             problem = f"has no {' and no '.join(missing)}"
@@ -289,7 +290,7 @@ class RowReader:
             label = self._parse_label(fields["label"], roles, where)
             fields["label"] = 1
         fields = _split_prompt(fields, form[0], form[1], where)
-        record = _read_record(fields, form, where, swap=swap)
+        record = read_record(fields, form, where, swap=swap)
         pair = (record.prompt or "", record.text, record.other or "")
         return pair, float(record.label) if label is None else label
 
@@ -344,12 +345,12 @@ def _fold(label) -> Any:
 def _split_prompt(fields, first, second, where) -> dict[str, Any]:
     """Take the prompt out of two responses that both begin with it."""
     one, other = fields[first], fields[second]
-    if _is_conversation(one) and _is_conversation(other) and "prompt" in fields:
-        n_shared = _count_shared(one, other)
+    if is_conversation(one) and is_conversation(other) and "prompt" in fields:
+        n_shared = count_shared(one, other)
         shared = one[:n_shared]
-        prompt = _flatten(fields["prompt"], "prompt", where)
+        prompt = flatten(fields["prompt"], "prompt", where)
         # A system message may stand before the messages that repeat the prompt.
-        if any(_flatten(shared[i:], first, where) == prompt for i in range(n_shared)):
+        if any(flatten(shared[i:], first, where) == prompt for i in range(n_shared)):
             return {"prompt": shared, first: one[n_shared:], second: other[n_shared:]} | {
                 role: fields[role] for role in fields if role == "label"
             }
@@ -382,7 +383,7 @@ def _add_others(others: dict[str, list], row: Row | Mapping, used: set[str], pos
         if str(name) not in used:
             values = others.setdefault(str(name), [])
             values.extend([None] * (position - len(values)))
-            values.append(None if _is_absent(row[name]) else row[name])
+            values.append(None if is_absent(row[name]) else row[name])
 
 
 def _as_array(values: list, n: int) -> np.ndarray:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import logsumexp, wrightomega
+from scipy.special import wrightomega
 
 from sklearn_codex._categorical import (
     FloatArray,
@@ -17,6 +16,10 @@ from sklearn_codex._categorical import (
     normalize_log,
     safe_log,
 )
+
+_EPS = np.finfo(np.float64).eps
+# Newton steps at most; about ten are needed.
+_MAX_NEWTON = 200
 
 
 @dataclass(frozen=True)
@@ -141,24 +144,22 @@ class AdditiveObjective:
         assert self.frequencies is not None
         log_k = safe_log(self.sft_coef * self.frequencies / (self.temperature * self.length))
 
-        def log_policy(shift):
-            z = tilt - shift
+        # A token outside the reference has no demonstration: its z and omega are -inf and 0.
+        start = log_k - np.where(np.isneginf(tilt), 0.0, tilt)
+        shift = 0.0
+        for _ in range(_MAX_NEWTON):
             # log(k / omega(log k - z)) = z + omega(log k - z), which is stable and right at k = 0.
-            # A token outside the reference has no demonstration: its z and omega are -inf and 0.
-            x = np.where(np.isneginf(log_k), -np.inf, log_k - np.where(np.isneginf(z), 0.0, z))
-            return z + wrightomega(x)
-
-        def excess(shift):
-            return logsumexp(log_policy(shift))
-
-        # At shift 0 the tilt alone sums to one, so the sum is at least one there, up to rounding.
-        if excess(0.0) <= 0:
-            return normalize_log(log_policy(0.0))
-        upper = 1.0
-        while excess(upper) > 0:
-            upper *= 2.0
-        shift = brentq(excess, 0.0, upper, xtol=1e-15, rtol=4 * np.finfo(float).eps, maxiter=500)
-        return normalize_log(log_policy(shift))
+            omega = wrightomega(start + shift)
+            log_policy = tilt - shift + omega
+            weight = np.exp(log_policy)
+            total = weight.sum()
+            # The logarithm of the sum is convex in the shift and falls, and at 0 it is not below 0,
+            # as the tilt alone sums to one: Newton's steps go up to its root, never beyond it.
+            step = np.log(total) * total / float(weight @ (1.0 / (1.0 + omega)))
+            if step <= _EPS * max(shift, 1.0):
+                break
+            shift += step
+        return normalize_log(log_policy)
 
     def optimum(self) -> FloatArray:
         """Return the log-probabilities (V,) of the one policy that maximises the objective."""

@@ -173,6 +173,7 @@ class TrainingCurveDisplay:
             shares = len(panel.get_shared_x_axes().get_siblings(panel)) > 1
             if panel is self.axes_[-1] or not shares:
                 panel.set_xlabel("Iteration")
+                _count_in_whole_numbers(panel.xaxis)
         if name is not None:
             self.axes_[0].legend(fontsize="small")
         self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
@@ -202,6 +203,15 @@ class TrainingCurveDisplay:
             ax.set_yscale("log")
         finish(ax, legend=False, ylabel=label if unit is None else f"{label}\n({unit})")
         return mark_line(line)
+
+
+def _count_in_whole_numbers(axis):
+    """Let an axis have no tick between two iterations, unless the user chose the ticks."""
+    from matplotlib.ticker import MaxNLocator
+
+    locator = axis.get_major_locator()
+    if isinstance(locator, MaxNLocator):
+        locator.set_params(integer=True)
 
 
 def _check_panels(ax, n_panels, caller):

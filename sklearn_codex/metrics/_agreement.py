@@ -118,7 +118,13 @@ def fleiss_kappa(counts):
     >>> round(fleiss_kappa(count_votes(votes).counts), 3)
     0.415
     """
-    counts = np.asarray(counts, dtype=np.float64)
+    counts = np.asarray(getattr(counts, "counts", counts))
+    if counts.dtype.kind not in "biuf":
+        raise ValueError(
+            f"counts should be numbers of votes, got {counts.dtype}. Votes become counts by "
+            "count_votes(votes).counts."
+        )
+    counts = counts.astype(np.float64)
     if counts.ndim != 2 or not ((counts >= 0) & (counts == np.round(counts))).all():
         raise ValueError(
             "counts should be whole, non-negative numbers of votes of shape (n_pairs, "

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 from sklearn.metrics._scorer import _Scorer
 
 from sklearn_codex.metrics._calibration import expected_calibration_error
@@ -13,6 +14,7 @@ from sklearn_codex.metrics._preferences import (
     preference_log_loss,
     spearman_correlation,
 )
+from sklearn_codex.metrics._row_scorers import ROW_SCORERS, RowScorer
 
 
 class _MarginScorer(_Scorer):
@@ -22,9 +24,24 @@ class _MarginScorer(_Scorer):
         return super()._score(partial(_margin, method_caller), estimator, X, y_true, **kwargs)
 
 
+class _ProbabilityScorer(_Scorer):
+    """Scores P(A preferred), to which a tie adds half its probability where it is an outcome."""
+
+    def _score(self, method_caller, estimator, X, y_true, **kwargs):
+        return super()._score(partial(_probability, method_caller), estimator, X, y_true, **kwargs)
+
+
 def _margin(method_caller, estimator, method, X, **kwargs):
-    response = method_caller(estimator, method, X, **kwargs)
-    return response - 0.5 if method == "predict_proba" else response
+    if method == "decision_function":
+        return method_caller(estimator, method, X, **kwargs)
+    return _probability(method_caller, estimator, method, X, **kwargs) - 0.5
+
+
+def _probability(method_caller, estimator, method, X, **kwargs):
+    proba = method_caller(estimator, method, X, **kwargs)
+    if proba.ndim == 2 and np.array_equal(estimator.classes_, [0.0, 0.5, 1.0]):
+        return proba @ [0.0, 0.5, 1.0]
+    return proba
 
 
 # name: (function, sign, whether it takes margins)
@@ -48,28 +65,48 @@ def get_preference_scorer(name, **kwargs):
         One of "preference_accuracy", "preference_auc", "spearman_correlation",
         "kendall_correlation", "neg_preference_log_loss", "neg_preference_brier_loss",
         "neg_expected_calibration_error": the metric of that name, or less the loss, so that greater
-        is better.
+        is better. Or one that reads more of a row: "sectioned_accuracy",
+        "shorter_preferred_accuracy", "neg_length_correlation", "best_of_n_accuracy".
     **kwargs
-        Options of the metric, such as ``ties="exclude"``, ``n_bins=15`` or ``pos_label="a"``.
+        Options of the metric, such as ``ties="exclude"``, ``n_bins=15`` or ``pos_label="a"``; for
+        the last four see Notes.
 
     Returns
     -------
     scorer : callable
         ``scorer(estimator, X, y, sample_weight=None)``. Pass it as ``scoring=``: scikit-learn keeps
         its own list of names, which others cannot join. With metadata routing,
-        ``scorer.set_score_request(sample_weight=True)`` routes the weights of ties and soft labels.
+        ``scorer.set_score_request(sample_weight=True)`` routes the weights of ties and soft labels
+        to the first seven.
 
     Raises
     ------
     ValueError
         If the name is unknown.
+    TypeError
+        If "sectioned_accuracy" is not told the ``subset``.
 
     Notes
     -----
     The first four use the margin of ``decision_function`` and, where there is none, as in
     :class:`~sklearn.calibration.CalibratedClassifierCV`, P(A preferred) - 1/2 of ``predict_proba``;
-    the rest use ``predict_proba``. Both are of the last class, or of ``pos_label``. Labels are
-    numbers in [0, 1] unless ``pos_label`` names the class of A; correlations take numbers only.
+    the rest use ``predict_proba``. Both are of the last class, or of ``pos_label``. Where classes
+    are 0, 0.5 and 1, as of :class:`~sklearn_codex.TiePreferenceModel`, half the probability of a
+    tie is A's. Labels are numbers in [0, 1] unless ``pos_label`` names the class of A; correlations
+    take numbers only.
+
+    Four need to know more of each row, by the name of a column of a data frame X, or a function of
+    X that returns one value a row:
+
+    - "sectioned_accuracy": ``subset``, and the ``sections`` and ``weights`` of
+      :func:`sectioned_accuracy`; without sections each subset is one. The overall number of the
+      sections that a fold has.
+    - "shorter_preferred_accuracy", "neg_length_correlation": ``length_difference``, for text pairs
+      that in characters by default. ``accuracy_shorter_preferred``, and less the absolute
+      ``margin_length_correlation``, of :func:`length_audit`.
+    - "best_of_n_accuracy": ``groups``, by default the prompts of rows ``(prompt, response)``, for
+      models with ``reward``, such as :class:`~sklearn_codex.PlackettLuceModel`; of the responses of
+      a group those with the greatest y are best.
 
     Examples
     --------
@@ -85,13 +122,22 @@ def get_preference_scorer(name, **kwargs):
     >>> scores.shape
     (4,)
     """
+    if name in ROW_SCORERS:
+        if name == "sectioned_accuracy" and "subset" not in kwargs:
+            raise TypeError(
+                "The scorer 'sectioned_accuracy' needs subset=, the name of a column of X or a "
+                "function of X."
+            )
+        return RowScorer(name, ROW_SCORERS[name], kwargs)
     if name not in _METRICS:
-        raise ValueError(f"There is no scorer {name!r}. Use one of {sorted(_METRICS)}.")
+        names = sorted([*_METRICS, *ROW_SCORERS])
+        raise ValueError(f"There is no scorer {name!r}. Use one of {names}.")
     metric, sign, takes_margin = _METRICS[name]
     if takes_margin:
         return _MarginScorer(metric, sign, kwargs, ("decision_function", "predict_proba"))
-    return _Scorer(metric, sign, kwargs, "predict_proba")
+    return _ProbabilityScorer(metric, sign, kwargs, "predict_proba")
 
 
 preference_scorers = {name: get_preference_scorer(name) for name in _METRICS}
-"""All scorers by name, with their defaults; as it is, a `scoring=` of several metrics."""
+"""The scorers that need pairs and labels only, by name; as it is, a `scoring=` of several metrics.
+"""

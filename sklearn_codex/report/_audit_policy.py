@@ -1,11 +1,19 @@
 """What is preferred, what a policy would learn from it, and which pairs would teach more."""
 
+from itertools import combinations
+
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
-from sklearn_codex import PreferenceRewardModel, UnigramLM
+from sklearn_codex import (
+    PreferenceRewardModel,
+    RewardUncertainty,
+    UnigramLM,
+    most_informative_pairs,
+)
 from sklearn_codex.exact import (
     AdditiveObjective,
     kl_coef_for_kl,
@@ -13,7 +21,7 @@ from sklearn_codex.exact import (
     smallest_safe_kl_coef,
 )
 from sklearn_codex.overoptimization import overoptimization_curve
-from sklearn_codex.report._audit_data import TOL, fit_differences
+from sklearn_codex.report._audit_data import TOL, fit_differences, turn_pairs
 
 N_SPLITS = 5
 N_SHOWN = 12
@@ -21,39 +29,29 @@ N_SHIFTED = 8
 N_POINTS = 40
 KL_BUDGETS = (1.0, 5.0, 20.0)
 MIN_GROUPS_GOLD = 20
-MAX_CANDIDATES = 20_000
+MAX_CANDIDATES = 5000
 N_TO_LABEL = 100
 
 
-class Halves:
-    """One model of token counts, and models of random halves of the prompts.
+def fit_reward(data, D, C):
+    """Return the reward of all pairs, with intervals that know that pairs share prompts."""
+    model = RewardUncertainty(PreferenceRewardModel(C=C), kind="sandwich")
+    return fit_differences(model, D, data.y, groups=data.groups)
 
-    Halves are drawn without replacement, so the mean square of a half's weight about that of the
-    whole estimates its sampling variance (McCarthy, 1969).
+
+def fit_halves(data, D, C):
+    """Return pairs of models (n_splits, 2) of random halves of the prompts, one against the other.
+
+    What one learns and the other, of other prompts, does not confirm is chance.
     """
-
-    def __init__(self, data, D, C):
-        self.model = fit_differences(PreferenceRewardModel(C=C, tol=TOL), D, data.y)
-        rng = check_random_state(data.seed)
-        self.pairs = []
-        for _ in range(N_SPLITS):
-            side = np.zeros(data.n_groups, dtype=bool)
-            side[rng.permutation(data.n_groups)[: data.n_groups // 2]] = True
-            in_side = side[data.groups]
-            self.pairs.append([_fit_half(data, D, C, rows) for rows in (in_side, ~in_side)])
-        self.deviations = np.array(
-            [model.coef_[0] - self.model.coef_[0] for both in self.pairs for model in both]
-        )
-
-    @property
-    def weights(self):
-        """Weights (V,) of the model of all pairs."""
-        return self.model.coef_[0]
-
-    @property
-    def standard_errors(self):
-        """Standard errors (V,) of the weights."""
-        return np.sqrt((self.deviations**2).mean(axis=0))
+    rng = check_random_state(data.seed)
+    halves = []
+    for _ in range(N_SPLITS):
+        side = np.zeros(data.n_groups, dtype=bool)
+        side[rng.permutation(data.n_groups)[: data.n_groups // 2]] = True
+        in_side = side[data.groups]
+        halves.append([_fit_half(data, D, C, rows) for rows in (in_side, ~in_side)])
+    return halves
 
 
 def _fit_half(data, D, C, rows):
@@ -62,42 +60,40 @@ def _fit_half(data, D, C, rows):
     return fit_differences(PreferenceRewardModel(C=2 * C, tol=TOL), D[rows], data.y[rows])
 
 
-def describe_tokens(data, halves):
+def describe_tokens(data, reward):
     """Return the tokens that are surely preferred or not, each with an interval."""
     n_pairs = np.diff(sparse.csc_array(data.words).indptr)
-    return _sure_weights(halves, data.tokens, n_pairs, n_pairs >= 10)
+    return _sure_weights(reward, data.tokens, n_pairs, n_pairs >= 10)
 
 
-def describe_form(data, step):
+def describe_form(data):
     """Return the properties of form that are surely preferred or not, each with an interval."""
-    step("form")
     D, names = data.form
     moves = np.abs(D).max(axis=0) > 1e-9
-    halves = Halves(data, D[:, moves], C=1.0)
     n_pairs = (np.abs(D[:, moves]) > 1e-9).sum(axis=0)
-    return _sure_weights(halves, names[moves], n_pairs, n_pairs >= 10)
+    return _sure_weights(fit_reward(data, D[:, moves], 1.0), names[moves], n_pairs, n_pairs >= 10)
 
 
-def _sure_weights(halves, names, n_pairs, candidates):
-    weight, error = halves.weights, halves.standard_errors
-    sure = candidates & (np.abs(weight) > 1.96 * error) & (error > 0)
-    order = np.argsort(-weight, kind="stable")
+def _sure_weights(reward, names, n_pairs, candidates):
+    table = reward.coef_interval()
+    sure = candidates & ((table.low > 0) | (table.high < 0))
+    order = np.argsort(-table.coef, kind="stable")
 
     def rows(columns):
         return [
             {
                 "name": str(names[i]),
-                "weight": float(weight[i]),
-                "low": float(weight[i] - 1.96 * error[i]),
-                "high": float(weight[i] + 1.96 * error[i]),
+                "weight": float(table.coef[i]),
+                "low": float(table.low[i]),
+                "high": float(table.high[i]),
                 "n_pairs": int(n_pairs[i]),
             }
             for i in columns[:N_SHOWN]
         ]
 
     return {
-        "for": rows([i for i in order if sure[i] and weight[i] > 0]),
-        "against": rows([i for i in order[::-1] if sure[i] and weight[i] < 0]),
+        "for": rows([i for i in order if sure[i] and table.coef[i] > 0]),
+        "against": rows([i for i in order[::-1] if sure[i] and table.coef[i] < 0]),
         "n_sure": int(sure.sum()),
         "n_candidates": int(candidates.sum()),
     }
@@ -136,14 +132,12 @@ def fit_reference(data, reference=None):
     return UnigramLM(smoothing=0.1).fit(counts)
 
 
-def optimise(data, halves, reference):
+def optimise(data, reward, halves, reference):
     """Return what a policy would learn: frontier, tokens, safe KL weight and over-optimisation."""
-    log_prob, weights = reference.token_log_prob_, halves.weights
+    log_prob, weights = reference.token_log_prob_, reward.coef_[0]
     length = max(1, round(float(reference.document_length_)))
     start = float(length * np.exp(log_prob) @ weights)
-    frontier = kl_reward_frontier(
-        log_prob, weights, length=length, kl_coefs=_kl_coefs(data, weights)
-    )
+    frontier = kl_reward_frontier(log_prob, weights, length=length, kl_coefs=_kl_coefs(weights))
     return {
         "length": length,
         "frontier": {
@@ -157,11 +151,11 @@ def optimise(data, halves, reference):
             if (budget := _at_budget(data, log_prob, weights, length, kl)) is not None
         ],
         "safe_kl_coef": _safe_kl_coef(log_prob, weights, length),
-        "gold": gold_against_proxy(data, halves, reference),
+        "gold": gold_against_proxy(data, weights, halves, reference),
     }
 
 
-def _kl_coefs(data, weights):
+def _kl_coefs(weights):
     scale = float(np.abs(weights).max()) or 1.0
     return scale * np.geomspace(30.0, 0.03, N_POINTS)
 
@@ -203,14 +197,14 @@ def _safe_kl_coef(log_prob, weights, length):
     return float(smallest_safe_kl_coef(with_end, np.append(weights, 0.0), eos=len(log_prob)))
 
 
-def gold_against_proxy(data, halves, reference):
+def gold_against_proxy(data, weights, halves, reference):
     """Return what the reward of one half of the prompts gains by that of the other half."""
-    if data.n_groups < MIN_GROUPS_GOLD or not np.ptp(halves.weights) > 0:
+    if data.n_groups < MIN_GROUPS_GOLD or not np.ptp(weights) > 0:
         return None
-    kl_coefs = _kl_coefs(data, halves.weights)
+    kl_coefs = _kl_coefs(weights)
     curves = [
         overoptimization_curve(reference, proxy, gold, kl_coefs=kl_coefs, random_state=data.seed)
-        for both in halves.pairs
+        for both in halves
         for proxy, gold in (both, both[::-1])
     ]
     end = min(curve.kl[-1] for curve in curves)
@@ -242,54 +236,57 @@ def gold_against_proxy(data, halves, reference):
     }
 
 
-def pairs_to_label(data, halves):
-    """Return the pairs whose labels would teach the reward of token counts most.
+def pairs_to_label(data, reward):
+    """Return the pairs whose labels would teach the reward of token counts most, best first.
 
-    The first of each prompt only; pairs not compared yet where a prompt has such, else all.
+    Pairs not compared yet where a prompt has such, else all.
     """
-    first, second, group = _uncompared_pairs(data)
+    first, second = _uncompared_pairs(data)
     are_new = len(first) > 0
     if not are_new:
-        first, second, group = data.a, data.b, data.groups
+        first, second = data.a, data.b
+    kept = _draw(len(first), data.seed)
+    first, second = first[kept], second[kept]
     D = sparse.csr_array(data.counts[first] - data.counts[second])
-    margin = D @ halves.weights
-    variance = ((D @ halves.deviations.T) ** 2).mean(axis=1)
-    probability = expit(margin)
-    information = 0.5 * np.log1p(probability * (1 - probability) * variance)
-    found, seen = [], set()
-    for i in np.argsort(-information, kind="stable"):
-        if group[i] in seen or len(found) == N_TO_LABEL:
-            continue
-        seen.add(group[i])
-        prompt, a = data.responses[first[i]]
-        found.append(
-            {
-                "prompt": prompt,
-                "response_a": a,
-                "response_b": data.responses[second[i], 1],
-                "probability": float(probability[i]),
-                "information": float(information[i]),
-            }
-        )
-    return {"are_new": are_new, "rows": found}
+    # The sandwich tells how far weights may be off; what a label would tell is asked of the
+    # posterior, which also doubts tokens that few pairs differ in.
+    posterior = RewardUncertainty(FrozenEstimator(reward.model_), kind="laplace")
+    posterior.fit(*turn_pairs(data.words, data.y))
+    chosen = most_informative_pairs(posterior, D, n=N_TO_LABEL)
+    margin, std = posterior.predict_margin(D[chosen], return_std=True)
+    information = 0.5 * np.log1p(expit(margin) * expit(-margin) * std**2)
+    rows = [
+        {
+            "prompt": data.responses[first[i], 0],
+            "response_a": data.responses[first[i], 1],
+            "response_b": data.responses[second[i], 1],
+            "probability": float(expit(m)),
+            "information": float(nats),
+        }
+        for i, m, nats in zip(chosen, margin, information, strict=True)
+    ]
+    return {"are_new": are_new, "rows": rows}
+
+
+def _draw(n, seed):
+    """Return at most ``MAX_CANDIDATES`` of n positions, in order."""
+    if n <= MAX_CANDIDATES:
+        return np.arange(n)
+    return np.sort(check_random_state(seed).choice(n, MAX_CANDIDATES, replace=False))
 
 
 def _uncompared_pairs(data):
-    """Return pairs of responses to one prompt that no row compares, at most 20,000."""
+    """Return pairs of responses to one prompt that no row compares."""
     compared = set(zip(data.a.tolist(), data.b.tolist(), strict=True))
-    members: dict[str, dict[int, int]] = {}
-    for a, b, group in zip(data.a.tolist(), data.b.tolist(), data.groups.tolist(), strict=True):
-        prompt = data.responses[a, 0]
+    members: dict[str, set[int]] = {}
+    for position, prompt in enumerate(data.responses[:, 0]):
         if prompt:
-            members.setdefault(prompt, {}).update({a: group, b: group})
-    found = []
-    for responses in members.values():
-        numbers = sorted(responses)
-        for position, a in enumerate(numbers):
-            for b in numbers[position + 1 :]:
-                if (a, b) not in compared and (b, a) not in compared:
-                    found.append((a, b, responses[a]))
-        if len(found) > MAX_CANDIDATES:
-            break
-    columns = np.array(found[:MAX_CANDIDATES], dtype=np.intp).reshape(-1, 3)
-    return columns[:, 0], columns[:, 1], columns[:, 2]
+            members.setdefault(prompt, set()).add(position)
+    found = [
+        pair
+        for responses in members.values()
+        for pair in combinations(sorted(responses), 2)
+        if pair not in compared and pair[::-1] not in compared
+    ]
+    first, second = np.array(found, dtype=np.intp).reshape(-1, 2).T
+    return first, second

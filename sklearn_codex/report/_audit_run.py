@@ -16,7 +16,11 @@ from sklearn_codex.report._html import page
 from sklearn_codex.report._tables import Console
 from sklearn_codex.report.audit import STEPS, audit_preferences
 
-LISTS = {"labels_to_check": "labels_to_check.csv", "pairs_to_label": "pairs_to_label.csv"}
+LISTS = {
+    "leakage": "split_leaks.csv",
+    "labels_to_check": "labels_to_check.csv",
+    "pairs_to_label": "pairs_to_label.csv",
+}
 
 
 def run_audit(
@@ -24,6 +28,7 @@ def run_audit(
     *,
     name=None,
     groups=None,
+    split=None,
     reference=None,
     out=None,
     force=False,
@@ -41,6 +46,9 @@ def run_audit(
         What the report calls it; None means the name of the file.
     groups : str, default=None
         Column of what belongs together.
+    split : str or path-like, default=None
+        Column that names the part of each pair, or file of held-out pairs; None means the column
+        ``split``, if there is one.
     reference : list of str, default=None
         Texts of the policy to be trained; None means the responses.
     out : path-like, default=None
@@ -74,7 +82,9 @@ def run_audit(
     start = time.perf_counter()
     with _progress(progress) as step:
         audit = finite(
-            audit_preferences(source, groups=groups, reference=reference, seed=seed, step=step)
+            audit_preferences(
+                source, groups=groups, split=split, reference=reference, seed=seed, step=step
+            )
         )
     audit["source"] = name or audit["source"]
     sections = audit_sections(audit)
@@ -108,8 +118,8 @@ def render(audit, sections=None):
         f"{sizes['n_pairs']:,} preference pairs, {sizes['n_groups']:,} independent prompts",
         sections,
         f"sklearn-codex {__version__}, seed {audit['seed']}. All models are linear and small: what "
-        "they find is there; what they miss a larger model may find. Intervals are 95%, by "
-        "resampling prompts.",
+        "they find is there; what they miss a larger model may find. Intervals are 95% and know "
+        "that pairs share prompts.",
     )
 
 
@@ -123,7 +133,10 @@ def _progress(shown):
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
+    console = RichConsole(stderr=True)
+    # In a file a bar is noise.
+    shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
         task = bar.add_task("read", total=len(STEPS))
 
         def step(name):

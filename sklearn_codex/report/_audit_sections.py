@@ -1,6 +1,7 @@
 """The audit in words: each figure with the sentence that says what it means for a decision."""
 
 from sklearn_codex.report._audit_sections_policy import learned_section, preferred_section
+from sklearn_codex.report._audit_sections_split import split_blocks
 from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Section, Series, Table
 from sklearn_codex.report._tables import number
 
@@ -8,7 +9,6 @@ N_EXAMPLES = 10
 COIN = 0.6931
 # What is an argument in Python is a column in a file.
 _ARGUMENTS = {
-    "pass split=": "name the parts in a column called split",
     ": report.groups joins them,": ": they are joined here,",
     " Pass a better model=.": "",
 }
@@ -49,9 +49,13 @@ def audit_sections(audit):
 def _clean(audit):
     findings = audit["health"]
     bad = [finding for finding in findings if finding["status"] == "look"]
+    leaks = audit["leakage"] is not None and audit["leakage"]["n_leaking"] > 0
     sizes = audit["sizes"]
-    what = "1 thing" if len(bad) == 1 else f"{len(bad)} things"
-    answer = f"{what} to look at before training." if bad else "Nothing stands out."
+    n_bad = len(bad) + leaks
+    what = "1 thing" if n_bad == 1 else f"{n_bad} things"
+    answer = f"{what} to look at before training." if n_bad else "Nothing stands out."
+    if leaks:
+        answer += " The split leaks: what it holds out is in part known before."
     order = {"look": 0, "note": 1, "ok": 2, "skipped": 3}
     items = [
         (finding["status"], _finding_text(finding))
@@ -74,7 +78,38 @@ def _clean(audit):
         if bad
         else "No cleaning is needed before you read on."
     )
-    return Section("Is it clean?", answer, [table, Findings(items, meaning)])
+    blocks = [table, Findings(items, meaning), *_worst_rows(findings), *split_blocks(audit)]
+    return Section("Is it clean?", answer, blocks)
+
+
+def _worst_rows(findings):
+    """Show the worst rows of each finding to look at, if any."""
+    items = [
+        (
+            f"Row {row['row']}: {_first_sentence(finding['text'])}",
+            [*_texts(row), ("Label", f"{row['label']:g} (1 is A preferred, 0.5 a tie)")],
+        )
+        for finding in findings
+        for row in finding["worst"]
+    ]
+    meaning = (
+        "The first rows of each finding marked !, as they are: read them before you decide whether "
+        "to drop, to relabel or to keep."
+    )
+    return [Examples(items, meaning, "The worst rows")] if items else []
+
+
+def _first_sentence(text):
+    return text.partition(". ")[0].rstrip(".:")
+
+
+def _texts(row, prefix=""):
+    """Return the texts of a pair under their labels."""
+    return [
+        ("Prompt", row[f"{prefix}prompt"]),
+        ("A", row[f"{prefix}response_a"]),
+        ("B", row[f"{prefix}response_b"]),
+    ]
 
 
 def _finding_text(finding):
@@ -102,8 +137,9 @@ def _predictable(audit):
     if better:
         alone = prediction["models"]["length only"]["accuracy"]["value"]
         beside = "" if best == "length only" else f", length alone on {percent(alone)}"
+        sure = "Yes" if figure["low"] > 0.5 else "Barely"
         answer = (
-            f"Yes: a model of {NAMES[best]} is right on {percent(figure['value'])} of the pairs "
+            f"{sure}: a model of {NAMES[best]} is right on {percent(figure['value'])} of the pairs "
             f"({percent(figure['low'])} to {percent(figure['high'])}){beside}, a coin on 50 %."
         )
     else:
@@ -260,14 +296,12 @@ def _only_length(audit):
     length = audit["length"]
     if length is None:
         return Section(question, "All pairs are ties: there is nothing to explain.", [])
-    low, high = length["longer_wins_interval"]
     wins = length["longer_wins"]
-    seen = f"{percent(wins)} of the pairs ({percent(low)} to {percent(high)})"
-    if low <= 0.5 <= high:
-        answer = f"No sign of it: the longer response wins {seen}."
-    else:
-        answer = f"Length is part of it: the longer response wins {seen}."
     if audit["too_small"]:
+        answer = (
+            f"The data are too few to say: the longer response wins {percent(wins)} of these "
+            f"{length['n_pairs']:,} pairs."
+        )
         return Section(question, answer, [Note(audit["too_small"])])
     rows = [
         ("the longer is better", length["n_longer_preferred"], length["accuracy_longer_preferred"]),
@@ -289,11 +323,29 @@ def _only_length(audit):
         f"The best model prefers the longer response in {percent(length['model_prefers_longer'])} "
         f"of the pairs; {trust}",
     )
-    return Section(question, answer, [split, _net_of_length(audit)])
+    return Section(question, _length_answer(audit), [split, _net_of_length(audit)])
+
+
+def _length_answer(audit):
+    wins, (low, high) = audit["length"]["longer_wins"], audit["length"]["longer_wins_interval"]
+    which = "longer"
+    if high < 0.5:
+        which, wins, low, high = "shorter", 1 - wins, 1 - high, 1 - low
+    seen = (
+        f"the {which} response wins {percent(wins)} of the pairs ({percent(low)} to "
+        f"{percent(high)})"
+    )
+    if low <= 0.5 <= high:
+        return f"No sign of it: {seen}."
+    if audit["prediction"]["gain_over_length"]["low"] <= 0:
+        return f"It may be: {seen}, and no model here surely does better than length alone."
+    return f"Not only, but length is part of it: {seen}, and words say more than length alone."
 
 
 def _net_of_length(audit):
     net, words = audit["length"]["words_net_of_length"], audit["prediction"]["models"]["words"]
+    if net is None:
+        return Note("Length tells every label, so nothing is left of a reward net of length.")
     left = (
         "what is left of the reward still predicts, so train it net of length (control_length=True)"
         if net["low"] > 0.5
@@ -320,13 +372,17 @@ def _to_do(audit):
         blocks.append(Note("Too few data to say which pair would teach more than another."))
     else:
         blocks.append(_next_pairs(pairs))
+    return Section(question, _to_do_answer(labels, pairs), blocks)
+
+
+def _to_do_answer(labels, pairs):
+    if labels is None and pairs is None:
+        return "The data are too few to say."
     n = 0 if labels is None else labels["n_flagged"]
-    answer = (
-        f"{number(n)} labels are more likely wrong than right; read these first."
-        if n
-        else "No label is surely wrong; the least likely ones and the most telling pairs are below."
-    )
-    return Section(question, answer, blocks)
+    if n:
+        which = "1 label is" if n == 1 else f"{number(n)} labels are"
+        return f"{which} more likely wrong than right; read first what is below."
+    return "No label is surely wrong; the least likely ones and the most telling pairs are below."
 
 
 def _labels(labels):
@@ -334,7 +390,7 @@ def _labels(labels):
         (
             f"Row {row['row']}: labelled {_preferred(row['label'])}, the model gives that "
             f"{_chance(row)}",
-            [("Prompt", row["prompt"]), ("A", row["response_a"]), ("B", row["response_b"])],
+            _texts(row),
         )
         for row in labels["rows"][:N_EXAMPLES]
     ]
@@ -359,7 +415,7 @@ def _next_pairs(pairs):
     items = [
         (
             f"P(A preferred) = {row['probability']:.2f}, {row['information']:.2f} nats to learn",
-            [("Prompt", row["prompt"]), ("A", row["response_a"]), ("B", row["response_b"])],
+            _texts(row),
         )
         for row in pairs["rows"][:N_EXAMPLES]
     ]
@@ -370,7 +426,7 @@ def _next_pairs(pairs):
         "second annotator"
     )
     meaning = (
-        f"{which}, one a prompt, those first of which the reward is least sure: labels spent here "
-        "teach most. All are in pairs_to_label.csv."
+        f"{which}, chosen one after another for what a label would tell the reward, as if those "
+        "before were labelled: labels spent here teach most. All are in pairs_to_label.csv."
     )
     return Examples(items, meaning, "Pairs to label next")

@@ -2,6 +2,7 @@
 
 from sklearn_codex.report._blocks import Chart, Examples, Note, Section, Series, Table
 
+CHANCE = "So the list may be chance throughout: take nothing from it before there are more labels."
 RARE = {"<unk>": "(rare words)"}
 FORM = {
     "log_characters": "length in characters",
@@ -36,11 +37,12 @@ def preferred_section(audit):
         parts.append(f"in favour: {', '.join(told)}")
     if against:
         parts.append(f"against: {', '.join(against)}")
-    answer = (
-        f"Of their form, {'; '.join(parts)}."
-        if parts
-        else "No property of form is surely preferred."
-    )
+    answer = f"Of their form, {'; '.join(parts)}."
+    if not _beats_chance(form):
+        answer = (
+            f"Of their form, nothing beyond chance: {form['n_sure']} of {form['n_candidates']} "
+            "properties have an interval without 0."
+        )
     return Section(
         question,
         answer,
@@ -64,6 +66,12 @@ def preferred_section(audit):
     )
 
 
+def _beats_chance(figures):
+    """Tell whether more intervals are without 0 than chance explains, which is one in twenty."""
+    n = figures["n_candidates"]
+    return figures["n_sure"] > 0.05 * n + 2 * (0.05 * 0.95 * n) ** 0.5
+
+
 def _readable(name):
     return FORM.get(name, name.replace("_", " "))
 
@@ -80,15 +88,23 @@ def _weights(figures, title, what, meaning):
                 _readable(row["name"])
                 if what == "property"
                 else RARE.get(row["name"], row["name"]),
-                f"{row['weight']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+                _signed(row),
                 row["n_pairs"],
             )
             for row in rows
         ],
-        f"{sure} of {among} have an interval without 0; about {0.05 * among:.0f} would by chance. "
-        f"{meaning}",
+        f"{sure:,} of {among:,} have an interval without 0; about {0.05 * among:,.0f} would by "
+        f"chance. {meaning if _beats_chance(figures) else CHANCE}",
         title,
     )
+
+
+def _signed(row):
+    """Return a weight and its interval, with digits enough to see that 0 is not in it."""
+    nearest = min(abs(row["low"]), abs(row["high"]))
+    digits = next((n for n in (3, 4, 5) if nearest >= 0.5 * 10**-n), 6)
+    weight, low, high = (f"{row[name]:+.{digits}f}" for name in ("weight", "low", "high"))
+    return f"{weight} [{low}, {high}]"
 
 
 def _shown(examples):
@@ -142,13 +158,20 @@ def _gold_answer(gold):
         )
     if not gold["is_cautious_interior"]:
         return (
-            f"The learned reward keeps its direction up to {gold['cautious_kl']:.0f} nats a "
-            "document, the farthest looked at."
+            f"The learned reward keeps its direction up to {nats(gold['cautious_kl'])} a document, "
+            "the farthest looked at."
         )
     return (
-        f"Up to about {gold['cautious_kl']:.1f} nats from where it starts, what every half of the "
-        "prompts wants; beyond, the learned reward rises and for some of them the true one falls."
+        f"Up to about {nats(gold['cautious_kl'])} from where it starts, what every half of the "
+        "prompts wants; beyond that the learned reward still rises, and the true one falls for "
+        "some of them."
     )
+
+
+def nats(kl):
+    """Return a KL in words, with two significant digits."""
+    shown = f"{float(f'{kl:.2g}'):g}"
+    return f"{shown} nat{'' if shown == '1' else 's'}"
 
 
 def _gold(gold):
@@ -173,7 +196,7 @@ def _gold(gold):
     )
     marks = []
     if gold["is_cautious_interior"] and gold["cautious_gold"] > 0:
-        marks = [(gold["cautious_kl"], f"stop at {gold['cautious_kl']:.1f}")]
+        marks = [(gold["cautious_kl"], f"stop at {nats(gold['cautious_kl'])}")]
     return Chart(
         "Gold against proxy: where does the learned reward stop being the true one?",
         "KL from the reference, nats a document (logarithmic)",
@@ -188,7 +211,7 @@ def _gold(gold):
 
 def _gold_meaning(gold):
     kl, share = gold["cautious_kl"], f"{100 * gold['cautious_share']:.0f} %"
-    low, high = gold["peaks"][0], gold["peaks"][-1]
+    low, high = nats(gold["peaks"][0]), nats(gold["peaks"][-1])
     if gold["cautious_gold"] <= 0:
         return (
             "At no KL do all halves of the prompts gain: do not optimise this reward before there "
@@ -196,12 +219,12 @@ def _gold_meaning(gold):
         )
     if gold["is_cautious_interior"]:
         return (
-            f"Stop at about {kl:.1f} nats, where the worst half gains most (single halves peak at "
-            f"{low:.1f} to {high:.1f}): there {share} of the promised gain is real, and beyond it "
+            f"Stop at about {nats(kl)}, where the worst half gains most (single halves peak at "
+            f"{low} to {high}): there {share} of the promised gain is real, and beyond it "
             "the learned reward stops being the true one."
         )
     return (
-        f"No fall up to {kl:.0f} nats (single halves peak at {low:.1f} to {high:.1f}), where "
+        f"No fall up to {nats(kl)} (single halves peak at {low} to {high}), where "
         f"{share} of the promised gain is real: set the KL budget by other means, such as reading "
         "samples."
     )
@@ -214,9 +237,9 @@ def _frontier(frontier):
     return Chart(
         "The KL-reward frontier",
         "KL from the reference, nats a document (logarithmic)",
-        "gain of learned reward, log-odds",
+        "expected gain, log-odds",
         [Series("the best any policy can do", kl, gain)],
-        f"Half of the gain shown costs {kl[half]:.1f} nats (kl_coef {coefs[half]:.2g}); a training "
+        f"Half of the gain shown costs {nats(kl[half])} (kl_coef {coefs[half]:.2g}); a training "
         "run below this line has something left to gain, one above it is measured wrongly.",
         Table(
             ("kl_coef", "KL, nats", "gain"),
@@ -232,11 +255,11 @@ def _budget(budget):
         for up, down in zip(budget["risen"], budget["fallen"], strict=True)
     ]
     return Table(
-        ("token that rises", "a document", "token that falls", "a document"),
+        ("token that rises", "in a document", "token that falls", "in a document"),
         rows,
-        f"At {budget['kl']:g} nats the policy is this: if you would not want to read it, spend "
+        f"At {nats(budget['kl'])} the policy is this: if you would not want to read it, spend "
         "less KL or mend the reward.",
-        f"Tokens at a KL of {budget['kl']:g} nats (kl_coef {budget['kl_coef']:.2g}, gain "
+        f"Tokens at a KL of {nats(budget['kl'])} (kl_coef {budget['kl_coef']:.2g}, gain "
         f"{budget['gain']:+.2f})",
     )
 

@@ -160,11 +160,14 @@ def _findings(block):
 
 def _examples(block):
     parts = []
-    for title, texts in block.items:
+    for position, (title, texts) in enumerate(block.items):
+        is_open = " open" if position == 0 else ""
         inside = "".join(
             f'<dt>{text(label)}</dt><dd dir="auto">{_shown(value)}</dd>' for label, value in texts
         )
-        parts.append(f"<details><summary>{text(title)}</summary><dl>{inside}</dl></details>")
+        parts.append(
+            f"<details{is_open}><summary>{text(title)}</summary><dl>{inside}</dl></details>"
+        )
     return f"{_title(block.title)}{_meaning(block.meaning)}{''.join(parts)}"
 
 

@@ -10,8 +10,10 @@ from sklearn_codex.metrics import length_audit
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
+from sklearn_codex.report._audit_split import find_leaks
 
 N_WORST = 100
+N_ROWS_SHOWN = 2
 STEPS = (
     "read",
     "health",
@@ -22,13 +24,14 @@ STEPS = (
     "preset",
     "learning curve",
     "reward net of length",
+    "what is preferred",
     "halves of the prompts",
-    "form",
     "policy",
+    "pairs to label",
 )
 
 
-def audit_preferences(path_or_frame, *, groups=None, reference=None, seed=0, step=None):
+def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None, seed=0, step=None):
     """Answer what somebody with preference data has to know before a reward is learned from them.
 
     Parameters
@@ -37,6 +40,10 @@ def audit_preferences(path_or_frame, *, groups=None, reference=None, seed=0, ste
         As for :func:`sklearn_codex.datasets.read_preferences`.
     groups : str, default=None
         Column of what belongs together. None means the prompts, similar ones joined.
+    split : str or path-like, default=None
+        Column that names the part of each pair, such as "train" and "test", or a file of held-out
+        pairs, to be searched for what stands on both sides. None means the column ``split``, if
+        there is one.
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
     seed : int, default=0
@@ -48,27 +55,26 @@ def audit_preferences(path_or_frame, *, groups=None, reference=None, seed=0, ste
     -------
     audit : dict
         Numbers, text and lists only, so that it can be written as JSON: ``source``, ``seed``,
-        ``sizes``, ``health``, ``too_small`` (None, or why nothing is said of new prompts),
-        ``prediction``, ``learning_curve``, ``human_ceiling``, ``length``, ``tokens``, ``form``,
-        ``examples``, ``policy``, ``labels_to_check``, ``pairs_to_label``; None where the data do
-        not carry the answer.
+        ``sizes``, ``health``, ``leakage`` (None without a split), ``too_small`` (None, or why
+        nothing is said of new prompts), ``prediction``, ``learning_curve``, ``human_ceiling``,
+        ``length``, ``tokens``, ``form``, ``examples``, ``policy``, ``labels_to_check``,
+        ``pairs_to_label``; None where the data do not carry the answer.
     """
     step = step or (lambda name: None)
     step("read")
     pairs = read_preferences(path_or_frame, groups=groups)
     step("health")
     given = None if groups is None else pairs.groups
-    report = check_preferences(pairs.X, pairs.y, given, split=_split_of(pairs), random_state=seed)
+    report = check_preferences(pairs.X, pairs.y, given, random_state=seed)
+    leakage = find_leaks(pairs, split, report.groups, has_groups=groups is not None)
     joined = pairs.groups if groups is not None or report.groups is None else report.groups
     data = AuditData(pairs, joined, seed)
     audit = {
         "source": Path(pairs.source).name,
         "seed": seed,
         "sizes": _sizes(data),
-        "health": [
-            {"section": f.section, "status": f.status, "text": f.text, "rows": f.rows.tolist()}
-            for f in report.findings
-        ],
+        "health": [_plain_finding(data, f) for f in report.findings if not _is_of_split(f)],
+        "leakage": leakage,
         "too_small": _too_small(data),
         "human_ceiling": predict.human_ceiling(pairs.columns),
         "labels_to_check": None,
@@ -93,12 +99,15 @@ def _learn(data, reference, step):
     curve = predict.learn(data, margins[best], D, predict.maker(best, C))
     step("reward net of length")
     length = predict.audit_length(data, margins, best, C)
+    step("what is preferred")
+    reward = policy.fit_reward(data, data.words, C)
+    tokens, form = policy.describe_tokens(data, reward), policy.describe_form(data)
     step("halves of the prompts")
-    halves = policy.Halves(data, data.words, C)
-    tokens = policy.describe_tokens(data, halves)
-    form = policy.describe_form(data, step)
+    halves = policy.fit_halves(data, data.words, C)
     step("policy")
     model = policy.fit_reference(data, reference)
+    learned = policy.optimise(data, reward, halves, model)
+    step("pairs to label")
     return {
         "prediction": prediction,
         "learning_curve": curve,
@@ -106,17 +115,39 @@ def _learn(data, reference, step):
         "tokens": tokens,
         "form": form,
         "examples": policy.example_pairs(data, margins[best]),
-        "policy": policy.optimise(data, halves, model),
-        "pairs_to_label": policy.pairs_to_label(data, halves),
+        "policy": learned,
+        "pairs_to_label": policy.pairs_to_label(data, reward),
     }
 
 
-def _split_of(pairs):
-    """Return the column ``split`` where it names parts."""
-    split = pairs.columns.get("split")
-    if split is None or any(part is None for part in split) or len(set(split)) < 2:
-        return None
-    return split
+def _is_of_split(finding):
+    """Tell whether a finding says no more than that ``check_preferences`` was given no split."""
+    return finding.status == "skipped" and "split=" in finding.text
+
+
+def _plain_finding(data, finding):
+    """Return a finding, with the worst of its rows as they are where it is one to look at."""
+    worst = list(dict.fromkeys(finding.rows.tolist()))[:N_ROWS_SHOWN]
+    # Wrong labels have a list of their own.
+    shown = finding.status == "look" and finding.table != "wrong_labels"
+    return {
+        "section": finding.section,
+        "status": finding.status,
+        "text": finding.text,
+        "rows": finding.rows.tolist(),
+        "worst": [_pair(data, row) for row in worst if shown],
+    }
+
+
+def _pair(data, row):
+    prompt, a, b = data.X[row]
+    return {
+        "row": int(row),
+        "prompt": prompt,
+        "response_a": a,
+        "response_b": b,
+        "label": float(data.y[row]),
+    }
 
 
 def _sizes(data):
@@ -133,10 +164,11 @@ def _too_small(data):
     if data.is_large_enough:
         return None
     n_groups, n_pairs = len(data.decided_groups), int(data.decided.sum())
+    prompts = "1 independent prompt" if n_groups == 1 else f"{n_groups} independent prompts"
+    pairs = "1 pair that is no tie" if n_pairs == 1 else f"{n_pairs} pairs that are no tie"
     return (
-        f"{n_groups} independent prompts and {n_pairs} pairs that are no tie "
-        f"are too few to say what holds on prompts never seen: at least {MIN_GROUPS} prompts and "
-        f"{MIN_PAIRS} such pairs are needed."
+        f"{prompts} and {pairs} are too few to say what holds on prompts never seen: at least "
+        f"{MIN_GROUPS} prompts and {MIN_PAIRS} such pairs are needed."
     )
 
 
@@ -156,18 +188,14 @@ def _labels_to_check(data, report):
         return None
     rows = [
         {
-            "row": int(row),
-            "prompt": data.X[row][0],
-            "response_a": data.X[row][1],
-            "response_b": data.X[row][2],
-            "label": float(label),
+            **_pair(data, row),
             "probability": float(probability),
             "p_wrong": float(p_wrong),
             "flagged": bool(flagged),
         }
-        for row, label, probability, p_wrong, flagged in zip(
-            table.row, table.label, table.probability, table.p_wrong, table.flagged, strict=True
+        for row, probability, p_wrong, flagged in zip(
+            table.row, table.probability, table.p_wrong, table.flagged, strict=True
         )
-        if (label > 0.5) != (probability > 0.5)
+        if (data.y[row] > 0.5) != (probability > 0.5)
     ]
     return {"n_flagged": sum(row["flagged"] for row in rows), "rows": rows[:N_WORST]}

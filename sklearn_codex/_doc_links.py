@@ -1,0 +1,39 @@
+"""Links from the HTML diagrams of notebooks to the documentation, where it has an address.
+
+The documentation has no public address of its own. Whoever builds it (``make docs``) and puts it
+somewhere says so in the environment variable ``SKLEARN_CODEX_DOCS``, or, as a distributor, in the
+package's metadata as ``Project-URL: Documentation``. Without either there are no links.
+"""
+
+import os
+from functools import cache
+from importlib.metadata import PackageNotFoundError, metadata
+
+VARIABLE = "SKLEARN_CODEX_DOCS"
+DISTRIBUTION = "sklearn-codex"
+
+
+def link_estimator(estimator_class):
+    """Let the diagrams of a class of the top level link to its page of the API reference."""
+    estimator_class._doc_link_module = "sklearn_codex"
+    estimator_class._doc_link_template = "{page}"
+    estimator_class._doc_link_url_param_generator = _find_page
+
+
+def _find_page(estimator):
+    """Return the address of the page of an estimator's class, "" where there is none."""
+    base = os.environ.get(VARIABLE) or _address_in_metadata()
+    if not base:
+        return {"page": ""}
+    return {"page": f"{base.rstrip('/')}/generated/sklearn_codex.{type(estimator).__name__}.html"}
+
+
+@cache
+def _address_in_metadata():
+    """Return the address that the installed package names, "" without one."""
+    try:
+        urls = metadata(DISTRIBUTION).get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return ""
+    named = dict(url.split(", ", 1) for url in urls if ", " in url)
+    return named.get("Documentation", "")

@@ -1,0 +1,18 @@
+"""Vectorizers that have a name, for all models of responses."""
+
+from sklearn.utils._param_validation import HasMethods, StrOptions
+
+from sklearn_codex.features import preference_features
+
+VECTORIZER_CONSTRAINTS = [HasMethods(["fit", "transform"]), StrOptions({"preference"}), None]
+"""What a parameter ``vectorizer`` may be."""
+
+
+def is_preset(vectorizer) -> bool:
+    """Return whether a vectorizer is given by its name."""
+    return isinstance(vectorizer, str) and vectorizer == "preference"
+
+
+def choose_vectorizer(vectorizer):
+    """Return the transformer that a parameter ``vectorizer`` means; None stays None."""
+    return preference_features() if is_preset(vectorizer) else vectorizer

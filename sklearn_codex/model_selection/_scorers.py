@@ -1,0 +1,194 @@
+"""Scorers of a fitted loop on records held out: its reward, its demonstrations, what it gains."""
+
+from numbers import Real
+
+import numpy as np
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_codex._documents import freeze
+from sklearn_codex._records import COLUMNS_OF_KIND, check_records
+from sklearn_codex._reward_model import PreferenceRewardModel
+from sklearn_codex._stages import RecordKind
+from sklearn_codex.metrics import preference_accuracy, preference_log_loss
+from sklearn_codex.overoptimization import GoldRewardScorer
+
+__all__ = ["HeldOutRewardScorer", "record_scorers"]
+
+
+def _require(records, kind: RecordKind, subject):
+    """Return the positions of the records of a kind, at least one."""
+    rows = records.rows(kind)
+    if not len(rows):
+        raise ValueError(
+            f"{subject} needs {kind} records, and X has none: {records.describe()}. Add records "
+            f"with the columns {COLUMNS_OF_KIND[kind]}. In cross-validation use cv=RecordKFold()."
+        )
+    return rows
+
+
+def _margins(loop, X, subject):
+    """Return the labels and the reward margins (n_preferences,) of the preferences in X."""
+    records = check_records(X, subject=subject)
+    rows = _require(records, "preference", subject)
+    responses = [column[row] for column in (records.text, records.other) for row in rows]
+    first, second = np.split(np.asarray(loop.reward(responses)), 2)
+    return records.label[rows], first - second
+
+
+def _preference_accuracy(loop, X, y=None):
+    label, margin = _margins(loop, X, "preference_accuracy")
+    return preference_accuracy(label, margin)
+
+
+def _neg_preference_log_loss(loop, X, y=None):
+    label, margin = _margins(loop, X, "neg_preference_log_loss")
+    return -preference_log_loss(label, expit(margin))
+
+
+def _demonstration_log_likelihood(loop, X, y=None):
+    subject = "demonstration_log_likelihood"
+    records = check_records(X, subject=subject)
+    completions = [records.text[row] for row in _require(records, "demonstration", subject)]
+    # Per token, not per document: a fold of long completions weighs no more.
+    return -float(np.log(loop.perplexity(completions)))
+
+
+record_scorers = {
+    "preference_accuracy": _preference_accuracy,
+    "neg_preference_log_loss": _neg_preference_log_loss,
+    "demonstration_log_likelihood": _demonstration_log_likelihood,
+}
+"""Scorers of a fitted :class:`~sklearn_codex.RLHFPipeline` on records, by name.
+
+"preference_accuracy" and "neg_preference_log_loss" (nats) judge its reward model on the preferences
+in X, "demonstration_log_likelihood" (nats a token) its last policy on the completions in X. As it
+is, a ``scoring=`` of several metrics.
+"""
+
+
+class HeldOutRewardScorer:
+    r"""Scores a loop by a reward it did not see, less a fixed price of the KL its policy spent.
+
+    The objective of a loop trusts the reward it optimised, and objectives of different ``kl_coef``
+    do not compare. This scorer fits a second, *gold* reward model on the preferences of the fold,
+    and so can choose ``policy__kl_coef`` as any other parameter.
+
+    Parameters
+    ----------
+    reward_model : estimator, default=None
+        Cloned and fitted on the preferences in X; None means ``PreferenceRewardModel()``. A
+        ``vectorizer`` left at None becomes that of the loop, for which the expectation is exact.
+    kl_coef : float, default=0.0
+        Price of a nat of KL, in units of the gold reward, the same for all candidates.
+    n_samples : int, default=4096
+        Documents drawn from the policy where the gold reward does not add over tokens.
+    random_state : int or None, default=0
+        Source of these draws; with a number all candidates share their random numbers.
+
+    See Also
+    --------
+    sklearn_codex.overoptimization.GoldRewardScorer : The same with a gold reward that is given.
+    sklearn_codex.overoptimization.overoptimization_curve : Proxy and gold reward all along the
+        frontier, for one loop.
+    record_scorers : Scorers of the parts of a loop.
+
+    Notes
+    -----
+    With the gold reward G, ``kl_coef`` b and the reference :math:`\rho`, the score of a policy
+    :math:`\pi` is, for a document,
+
+    .. math:: E_\pi[G] - b\, KL(\pi \| \rho).
+
+    Were G the reward that was optimised, the best ``kl_coef`` of the policy would be b. The gold
+    reward of a small fold is itself uncertain, the more so the further a policy moves: with
+    ``kl_coef=0`` prefer few large folds.
+
+    References
+    ----------
+    .. [1] Gao, L., Schulman, J. and Hilton, J. (2023). "Scaling laws for reward model
+       overoptimization." ICML. arXiv:2210.10760.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn_codex import PPOPolicyOptimizer, PreferenceRewardModel, UnigramLM
+    >>> from sklearn_codex import make_rlhf_pipeline
+    >>> from sklearn_codex.model_selection import HeldOutRewardScorer, RecordKFold
+    >>> records = [{"text": "good bad fine"}, {"text": "bad fine bad"}, {"text": "fine day"}]
+    >>> records += [{"prompt": f"{i}", "chosen": "good day", "rejected": "bad"} for i in range(6)]
+    >>> loop = make_rlhf_pipeline(
+    ...     UnigramLM(), PreferenceRewardModel(), PPOPolicyOptimizer(random_state=0)
+    ... )
+    >>> search = GridSearchCV(
+    ...     loop, {"ppopolicyoptimizer__kl_coef": [0.5, 1.0, 4.0]}, cv=RecordKFold(3),
+    ...     scoring=HeldOutRewardScorer(kl_coef=1.0),
+    ... ).fit(records)
+    >>> search.best_params_
+    {'ppopolicyoptimizer__kl_coef': 1.0}
+    """
+
+    def __init__(self, reward_model=None, *, kl_coef=0.0, n_samples=4096, random_state=0):
+        if not isinstance(kl_coef, Real) or not 0 <= kl_coef < np.inf:
+            raise ValueError(
+                f"HeldOutRewardScorer needs kl_coef, a finite number >= 0, got {kl_coef!r}."
+            )
+        self.reward_model = reward_model
+        self.kl_coef = kl_coef
+        self.n_samples = n_samples
+        self.random_state = random_state
+
+    def __repr__(self):
+        return f"HeldOutRewardScorer({self.reward_model!r}, kl_coef={self.kl_coef!r})"
+
+    def __call__(self, estimator, X, y=None):
+        """Return the score of a fitted loop on records.
+
+        Parameters
+        ----------
+        estimator : fitted RLHFPipeline
+            With a policy optimiser.
+        X : list of dict, array of dict, or DataFrame of length n_records
+            Records, with preferences among them.
+        y : None
+            Ignored, present for the scikit-learn API.
+
+        Returns
+        -------
+        score : float
+            Gold reward less ``kl_coef`` times the KL, of a document.
+
+        Raises
+        ------
+        TypeError
+            If the estimator has no policy that was optimised against a reference.
+        ValueError
+            If X has no preferences to fit the gold reward on.
+        """
+        check_is_fitted(estimator)
+        stages = [step for _, step in getattr(estimator, "steps_", [])]
+        policies = [stage for stage in stages if hasattr(stage, "reference_log_prob_")]
+        if not policies:
+            raise TypeError(
+                "HeldOutRewardScorer scores an RLHFPipeline with a policy optimiser, such as "
+                f"PPOPolicyOptimizer, got {type(estimator).__name__}. Add one as its last stage."
+            )
+        scorer = GoldRewardScorer(
+            self._fit_gold(estimator, X),
+            kl_coef=self.kl_coef,
+            n_samples=self.n_samples,
+            random_state=self.random_state,
+        )
+        return scorer(policies[-1])
+
+    def _fit_gold(self, loop, X):
+        """Return the gold reward model, fitted on the preferences in X."""
+        subject = type(self).__name__
+        records = check_records(X, subject=subject)
+        rows = _require(records, "preference", subject)
+        gold = clone(PreferenceRewardModel() if self.reward_model is None else self.reward_model)
+        if gold.get_params(deep=False).get("vectorizer") is None:
+            gold.set_params(vectorizer=freeze(loop.vectorizer_))
+        pairs = [(records.prompt[row] or "", records.text[row], records.other[row]) for row in rows]
+        return gold.fit(np.array(pairs, dtype=object), records.label[rows])

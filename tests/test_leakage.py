@@ -1,0 +1,214 @@
+"""A score of pairs whose prompts were in the fit is warned of: once, whoever asks for it."""
+
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import make_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    RepeatedKFold,
+    ShuffleSplit,
+    cross_val_predict,
+    cross_val_score,
+    cross_validate,
+    learning_curve,
+    train_test_split,
+)
+
+from sklearn_codex import (
+    AnnotatorRewardModel,
+    BootstrapRewardEnsemble,
+    PreferenceRewardModel,
+    PreferenceRewardModelCV,
+    RewardUncertainty,
+    TiePreferenceModel,
+    _leakage,
+    load_model,
+    save_model,
+)
+from sklearn_codex.exceptions import LeakageWarning
+from sklearn_codex.metrics import preference_scorers
+
+MODELS = [
+    PreferenceRewardModel(C=0.1),
+    PreferenceRewardModelCV([0.1], cv=2),
+    TiePreferenceModel(C=0.1),
+    AnnotatorRewardModel(C=0.1),
+    RewardUncertainty(PreferenceRewardModel(C=0.1)),
+    BootstrapRewardEnsemble(PreferenceRewardModel(C=0.1), 2, random_state=0),
+]
+FOLDS = KFold(4, shuffle=True, random_state=0)
+
+
+def name_of(model):
+    return type(model).__name__
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen_before(monkeypatch):
+    monkeypatch.setattr(_leakage, "_known_splits", _leakage._KnownSplits())
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Six pairs for each of 16 prompts, of four long responses; labels by coin."""
+    rng = np.random.RandomState(0)
+    pairs = []
+    for prompt in range(16):
+        texts = [" ".join(f"w{i}" for i in rng.randint(200, size=12)) for _ in range(4)]
+        pairs += [
+            (f"prompt {prompt}", texts[i], texts[j]) for i in range(4) for j in range(i + 1, 4)
+        ]
+    return np.array(pairs, dtype=object), rng.randint(2, size=96)
+
+
+def n_warnings(call):
+    """Count warnings of leakage; any other is an error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("error")
+        warnings.simplefilter("always", LeakageWarning)
+        call()
+    return len(caught)
+
+
+# Without prompts PreferenceRewardModelCV warns of its own folds besides.
+CASES = [
+    pytest.param(model, with_prompts, id=f"{name_of(model)}-{with_prompts}")
+    for model in MODELS
+    for with_prompts in (True, False)
+    if with_prompts or not isinstance(model, PreferenceRewardModelCV)
+]
+
+
+@pytest.mark.parametrize(("model", "with_prompts"), CASES)
+def test_folds_without_groups_warn_once_and_with_groups_not(model, with_prompts, data):
+    X, y = data[0] if with_prompts else data[0][:, 1:], data[1]
+    assert n_warnings(lambda: cross_val_score(model, X, y, cv=FOLDS)) == 1
+    groups = data[0][:, 0]
+    grouped = GroupKFold(4)
+    assert n_warnings(lambda: cross_val_score(model, X, y, cv=grouped, groups=groups)) == 0
+    # Another cross-validation of the same data is warned of again.
+    assert n_warnings(lambda: cross_val_score(model, X, y, cv=FOLDS)) == 1
+
+
+SCORINGS = {
+    "accuracy": "accuracy",
+    "log loss": "neg_log_loss",
+    "AUC": "roc_auc",
+    "own function": make_scorer(lambda y, p: np.mean(y == p)),
+    **preference_scorers,
+}
+
+
+@pytest.mark.parametrize("name", SCORINGS)
+def test_any_scorer_warns_once(name, data):
+    scores = []
+
+    def run():
+        scores.extend(
+            cross_val_score(PreferenceRewardModel(C=0.1), *data, cv=FOLDS, scoring=SCORINGS[name])
+        )
+
+    assert n_warnings(run) == 1
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda model, X, y: GridSearchCV(model, {"C": [0.1, 1.0, 3.0]}, cv=FOLDS).fit(X, y),
+        lambda model, X, y: learning_curve(model, X, y, cv=FOLDS, train_sizes=[0.4, 0.7, 1.0]),
+        lambda model, X, y: cross_validate(model, X, y, cv=FOLDS, return_train_score=True),
+        lambda model, X, y: cross_validate(model, X, y, cv=FOLDS, scoring=preference_scorers),
+        lambda model, X, y: cross_val_score(model, X, y),
+        lambda model, X, y: cross_val_score(model, X, y, cv=ShuffleSplit(5, random_state=0)),
+        lambda model, X, y: cross_val_score(
+            model, X, y, cv=RepeatedKFold(n_splits=3, n_repeats=3, random_state=0)
+        ),
+    ],
+    ids=["search", "learning curve", "train scores", "many", "default", "shuffle", "repeated"],
+)
+def test_every_tool_warns_once(run, data):
+    assert n_warnings(lambda: run(PreferenceRewardModel(C=0.1), *data)) == 1
+
+
+def test_groups_are_silent_in_every_tool(data):
+    X, y = data
+    groups, cv = X[:, 0], GroupKFold(4)
+    model = PreferenceRewardModel(C=0.1)
+
+    def run():
+        GridSearchCV(model, {"C": [0.1, 1.0]}, cv=cv, scoring="neg_log_loss").fit(
+            X, y, groups=groups
+        )
+        learning_curve(model, X, y, groups=groups, cv=cv, train_sizes=[0.5, 1.0])
+        cross_validate(model, X, y, groups=groups, cv=cv, scoring=preference_scorers)
+
+    assert n_warnings(run) == 0
+
+
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
+def test_to_predict_is_no_mistake_and_to_score_is_one(model, data):
+    train, test, y_train, y_test = train_test_split(*data, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(train, y_train)
+        model.predict(test)
+        model.predict_proba(test)
+        model.score(train, y_train)
+    with pytest.warns(LeakageWarning, match="Split by prompt") as caught:
+        model.score(test, y_test)
+    assert caught[0].filename == __file__ or not isinstance(model, PreferenceRewardModel)
+    assert n_warnings(lambda: model.score(test, y_test)) == 0
+
+
+def test_predictions_of_folds_are_not_warned_of_and_importances_are(data):
+    X, y = data
+    model = PreferenceRewardModel(C=0.1)
+    assert n_warnings(lambda: cross_val_predict(model, X, y, cv=FOLDS)) == 0
+    train, test = next(FOLDS.split(X))
+    model.fit(X[train], y[train])
+    assert n_warnings(lambda: permutation_importance(model, X[test], y[test], n_repeats=2)) == 1
+
+
+def test_two_processes_warn_at_most_once_each(data, tmp_path):
+    np.save(tmp_path / "pairs.npy", data[0])
+    np.save(tmp_path / "y.npy", data[1])
+    program = """
+import sys, numpy as np
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+from sklearn_codex import PreferenceRewardModel
+X, y = np.load(sys.argv[1] + "/pairs.npy", allow_pickle=True), np.load(sys.argv[1] + "/y.npy")
+model, grid = PreferenceRewardModel(), {"C": [0.1, 1.0, 10.0]}
+groups = X[:, 0] if sys.argv[2] == "group" else None
+cv = GroupKFold(4) if sys.argv[2] == "group" else KFold(4, shuffle=True, random_state=0)
+if __name__ == "__main__":
+    GridSearchCV(model, grid, cv=cv, n_jobs=2).fit(X, y, groups=groups)
+"""
+    counts = []
+    for way in ("plain", "group"):
+        run = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path), way],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        counts.append(run.stderr.count("LeakageWarning: "))
+    assert 1 <= counts[0] <= 2
+    assert counts[1] == 0
+
+
+@pytest.mark.parametrize("model", MODELS[2:4], ids=name_of)
+def test_model_files_remember_the_prompts(model, data, tmp_path):
+    X, y = data
+    model.fit(X[::2], y[::2])
+    save_model(model, tmp_path / "model.skops")
+    loaded = load_model(tmp_path / "model.skops")
+    with pytest.warns(LeakageWarning):
+        loaded.score(X[1::2], y[1::2])

@@ -1,0 +1,357 @@
+"""What a fit on a dask collection means, without a cluster: equal to the local fit, or an error."""
+
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from partition_tasks import with_size
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+
+from sklearn_codex import (
+    PPOPolicyOptimizer,
+    PreferenceRewardModel,
+    PreferenceRewardModelCV,
+    SFTRefiner,
+    TokenCounter,
+    UnigramLM,
+    _partitions,
+    check_preferences,
+)
+from sklearn_codex.features import ResponseFeatures
+
+REASON = "needs dask: pip install 'sklearn-codex[distributed]'"
+dask = pytest.importorskip("dask", reason=REASON)
+db = pytest.importorskip("dask.bag", reason=REASON)
+da = pytest.importorskip("dask.array", reason=REASON)
+
+WORDS = ["the", "a", "cat", "dog", "on", "mat", "good", "x9", "Émile", "<unk>"]
+
+
+@pytest.fixture(autouse=True)
+def one_process():
+    with dask.config.set(scheduler="sync"):
+        yield
+
+
+def make_texts(n, seed=0):
+    rng = np.random.RandomState(seed)
+    return [" ".join(rng.choice(WORDS, rng.randint(1, 9))) for _ in range(n)]
+
+
+TEXTS = make_texts(40)
+COUNTS = TokenCounter().fit_transform(TEXTS)
+N, V = COUNTS.shape
+PAIRS = list(zip(make_texts(90, seed=1), make_texts(90, seed=2), strict=True))
+RNG = np.random.RandomState(3)
+LABELS = RNG.randint(0, 2, 90)
+DIFFERENCES = RNG.normal(size=(90, 6))
+WEIGHTS = RNG.randint(0, 3, 90)
+
+
+def sizes(array, *keep):
+    """An array of blocks of these numbers of rows, which dask is not told."""
+    blocks = da.from_array(array, chunks=(10, *array.shape[1:]))
+    kept = iter(keep)
+    parts = [
+        da.from_delayed(
+            dask.delayed(with_size)(part, next(kept, 10)),
+            shape=(np.nan, *array.shape[1:]),
+            meta=array[:0],
+        )
+        for part in blocks.to_delayed().ravel()
+    ]
+    return da.concatenate(parts)
+
+
+def as_blocks(counts, *ends):
+    """A dask array of CSR blocks."""
+    parts = [counts[start:end] for start, end in zip((0, *ends), (*ends, N), strict=True)]
+    meta = sp.csr_array((0, V))
+    return da.concatenate(
+        [da.from_delayed(dask.delayed(part), shape=part.shape, meta=meta) for part in parts]
+    )
+
+
+COUNT_ARRAYS = {
+    "dense": lambda: da.from_array(COUNTS.toarray(), chunks=(7, V)),
+    "columns in chunks": lambda: da.from_array(COUNTS.toarray(), chunks=(7, 4)),
+    "integers": lambda: da.from_array(COUNTS.toarray().astype(int), chunks=(N, V)),
+    "csr": lambda: as_blocks(COUNTS, 3, 20),
+    "unknown sizes": lambda: sizes(COUNTS.toarray()),
+    "empty blocks": lambda: as_blocks(COUNTS, 0, 20, 20),
+    "counted lazily": lambda: TokenCounter().fit(TEXTS).transform(db.from_sequence(TEXTS)),
+}
+
+
+def assert_same_counts(one, other):
+    assert_array_equal(one.token_count_, other.token_count_)
+    assert_array_equal(one.token_log_prob_, other.token_log_prob_)
+    assert_array_equal(one._token_names(), other._token_names())
+    for name in ("n_tokens_", "n_documents_", "document_length_", "n_features_in_"):
+        assert getattr(one, name) == getattr(other, name)
+
+
+@pytest.mark.parametrize("kind", COUNT_ARRAYS)
+def test_arrays_of_counts(kind):
+    lazy, local = COUNT_ARRAYS[kind](), UnigramLM().fit(COUNTS)
+    model = UnigramLM().fit(lazy)
+    assert_same_counts(model, local)
+    assert model.score(lazy) == local.score(COUNTS)
+    assert model.perplexity(lazy) == local.perplexity(COUNTS)
+    for method in ("score_samples", "predict", "predict_log_proba"):
+        rows = getattr(model, method)(lazy)
+        assert_array_equal(rows.compute(), getattr(local, method)(COUNTS))
+        assert rows.dtype == getattr(local, method)(COUNTS).dtype
+    assert_same_counts(
+        SFTRefiner(prior_strength=9).fit(lazy), SFTRefiner(prior_strength=9).fit(COUNTS)
+    )
+    passed = TokenCounter().fit(lazy).transform(lazy)
+    assert_array_equal(passed.compute().toarray(), COUNTS.toarray())
+
+
+def test_bags_with_empty_partitions():
+    bag = db.from_sequence(["", *TEXTS], npartitions=9).filter(bool)
+    bag = db.concat([bag.filter(lambda text: text == "none such"), bag])
+    assert_same_counts(UnigramLM().fit(bag), UnigramLM().fit(TEXTS))
+    assert_array_equal(
+        TokenCounter("code", lowercase=True).fit_transform(bag).compute().toarray(),
+        TokenCounter("code", lowercase=True).fit_transform(TEXTS).toarray(),
+    )
+
+
+def test_arrays_of_text():
+    texts = da.from_array(np.array(TEXTS, dtype=object), chunks=9)
+    assert_same_counts(UnigramLM().fit(texts), UnigramLM().fit(TEXTS))
+    pairs = da.from_array(np.array(PAIRS, dtype=object), chunks=(20, 1))
+    assert_agree(pairs, da.from_array(LABELS, chunks=30))
+
+
+@pytest.mark.parametrize("kind", ["memory", "bag", "array", "number"])
+def test_weights_of_documents(kind):
+    weights = RNG.randint(0, 3, N)
+    given = {
+        "memory": weights.tolist(),
+        "bag": db.from_sequence(weights, npartitions=5),
+        "array": da.from_array(weights, chunks=8),
+        "number": 2,
+    }[kind]
+    expected = 2 * np.ones(N) if kind == "number" else weights
+    bag = db.from_sequence(TEXTS, npartitions=5)
+    model = UnigramLM().fit(bag, sample_weight=given)
+    local = UnigramLM().fit(TEXTS, sample_weight=expected)
+    assert_same_counts(model, local)
+    assert model.score(bag, sample_weight=given) == local.score(TEXTS, sample_weight=expected)
+
+
+def test_partial_fit_mixes_memory_and_collections():
+    counter = FrozenEstimator(TokenCounter().fit(TEXTS))
+    model = UnigramLM(vectorizer=counter).partial_fit(TEXTS[:5])
+    model.partial_fit(db.from_sequence(TEXTS[5:30], npartitions=2)).partial_fit(TEXTS[30:])
+    assert_same_counts(model, UnigramLM().fit(TEXTS))
+    base = FrozenEstimator(model)
+    refined = SFTRefiner(base).partial_fit(db.from_sequence(TEXTS[:9])).partial_fit(TEXTS[9:12])
+    assert_same_counts(refined, SFTRefiner(base).fit(TEXTS[:12]))
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"vocabulary": ["cat", "the"]}, {"eos_token": "<eos>", "unk_token": None}, {"min_count": 9},
+    {"max_features": 3, "min_count": 2}, {"tokenizer": str.split}, {"lowercase": True},
+])  # fmt: skip
+def test_vocabularies(options):
+    bag = db.from_sequence(TEXTS, npartitions=6)
+    local, lazy = TokenCounter(**options).fit(TEXTS), TokenCounter(**options).fit(bag)
+    assert list(lazy.vocabulary_.items()) == list(local.vocabulary_.items())
+    assert vars(lazy).keys() == vars(local).keys()
+    assert (lazy.unk_index_, lazy.eos_index_) == (local.unk_index_, local.eos_index_)
+
+
+def local_pairs(X):
+    return X.compute() if hasattr(X, "compute") else X
+
+
+def assert_agree(X, y, sample_weight=None, **params):
+    """Fit lazily and in memory, by steps of their own to one optimum; return the lazy model."""
+    params = {"tol": 1e-11, **params}
+    model = PreferenceRewardModel(**params).fit(X, y, sample_weight)
+    given = [local_pairs(values) for values in (X, y, sample_weight)]
+    local = PreferenceRewardModel(**params).fit(*given)
+    assert_allclose(model._weights(), local._weights(), rtol=0, atol=1e-9)
+    assert_allclose(model._precision, local._precision, rtol=1e-9)
+    assert_array_equal(model.classes_, local.classes_)
+    assert_array_equal(model._token_names(), local._token_names())
+    assert vars(model).keys() == vars(local).keys()
+    for end in (0, -1):
+        ours, theirs = dict(model.history_[end]), dict(local.history_[end])
+        assert list(ours) == list(theirs)
+        for key in ("iteration", "gradient_norm")[: -end * 2]:
+            del ours[key], theirs[key]
+        assert_allclose(list(ours.values()), list(theirs.values()), rtol=1e-6, atol=1e-9)
+    assert_allclose(model.score(X, y, sample_weight), local.score(*given), rtol=1e-12)
+    for method in ("decision_function", "predict_proba", "predict_log_proba", "reward_margin"):
+        rows = getattr(model, method)(X).compute()
+        assert_allclose(rows, getattr(local, method)(given[0]), rtol=1e-7, atol=1e-9)
+    assert_array_equal(model.predict(X).compute(), local.predict(given[0]))
+    return model
+
+
+BAG = db.from_sequence(PAIRS, npartitions=4)
+SOFT = np.round(RNG.rand(90), 1)
+LABEL_KINDS = {
+    "memory": LABELS,
+    "bag": db.from_sequence(LABELS, npartitions=4),
+    "words": np.array(["lost", "won"])[LABELS],
+    "sorted": np.sort(LABELS),
+    "soft": SOFT,
+    "soft, some partitions hard": np.where(np.arange(90) < 50, LABELS, SOFT),
+}
+
+
+@pytest.mark.parametrize("kind", LABEL_KINDS)
+def test_labels_of_pairs(kind):
+    assert_agree(BAG, LABEL_KINDS[kind])
+
+
+@pytest.mark.parametrize("options", [
+    {"position_bias": True}, {"control_length": True, "C": 0.1}, {"C": 1e-3},
+    {"position_bias": True, "control_length": True, "C": 0.01},
+])  # fmt: skip
+@pytest.mark.parametrize("weighted", [False, True])
+def test_options_of_reward_models(options, weighted):
+    weights = WEIGHTS * (np.arange(90) >= 30) if weighted else None  # a partition without weight
+    assert_agree(BAG, LABELS, weights, **options)
+    assert_agree(da.from_array(DIFFERENCES, chunks=(25, 3)), LABELS, weights, **options)
+
+
+@pytest.mark.parametrize("X", [
+    da.from_array(DIFFERENCES, chunks=(40, 2)),
+    sizes(DIFFERENCES),
+    da.from_array(np.round(DIFFERENCES), chunks=(30, 6)).map_blocks(sp.csr_array),
+], ids=["dense", "unknown sizes", "csr"])  # fmt: skip
+def test_differences(X):
+    labels = da.from_array(LABELS, chunks=45) if not np.isnan(X.shape[0]) else sizes(LABELS)
+    assert_agree(X, labels)
+
+
+def test_many_columns_have_a_diagonal_precision():
+    X = RNG.normal(size=(90, 130))
+    model = assert_agree(da.from_array(X, chunks=(40, 130)), LABELS)
+    assert model._precision.shape == (130,)
+
+
+def test_vectorizers_of_pairs():
+    prompted = BAG.map(lambda pair: (f"about {pair[0][:3]}", *pair))
+    form = FrozenEstimator(ResponseFeatures().fit(np.array([["p", "a b"], ["q", "c"]], object)))
+    for vectorizer in (form, HashingVectorizer(n_features=64, norm=None, alternate_sign=False)):
+        assert_agree(prompted, LABELS, vectorizer=vectorizer)
+    counter = FrozenEstimator(TokenCounter("word", min_count=20).fit(make_texts(90, seed=1)))
+    model = assert_agree(BAG, LABELS, vectorizer=counter)
+    assert_array_equal(model.reward(db.from_sequence(TEXTS)).compute(), model.reward(TEXTS))
+
+
+def test_warm_start():
+    model = PreferenceRewardModel(warm_start=True).fit(BAG, LABELS)
+    again = model.fit(BAG, LABELS)
+    assert again.n_iter_ == 0
+
+
+def test_labels_told_by_position_alone_are_warned_of():
+    X = da.from_array(np.vstack([np.ones((6, 1)), -np.ones((6, 1))]), chunks=4)
+    with pytest.warns(ConvergenceWarning, match="position and length alone tell every label"):
+        PreferenceRewardModel(control_length=True, C=1e-6).fit(X, np.repeat([1, 0], 6))
+
+
+def sent_to_client(monkeypatch, fit):
+    """The bytes of everything that is computed for the client during a fit."""
+    sent = []
+
+    def compute(*lazy):
+        results = dask.compute(*lazy)
+        sent.append(len(pickle.dumps(results)))
+        return results
+
+    monkeypatch.setattr(_partitions, "_compute", compute)
+    fit()
+    monkeypatch.undo()
+    return max(sent)
+
+
+@pytest.mark.parametrize("kind", ["text", "pairs"])
+def test_what_comes_to_the_client_does_not_grow_with_the_data(monkeypatch, kind):
+    def fit(n):
+        if kind == "text":
+            UnigramLM().fit(db.from_sequence(TEXTS * n, npartitions=8))
+        else:
+            bag = db.from_sequence(list(zip(PAIRS, LABELS, strict=True)) * n, npartitions=8)
+            PreferenceRewardModel().fit(bag.pluck(0), bag.pluck(1))
+
+    few, many = (sent_to_client(monkeypatch, partial(fit, n)) for n in (1, 20))
+    assert many < few + 100  # the sums are larger numbers
+
+
+TEXT_BAG = db.from_sequence(TEXTS, npartitions=3)
+ERRORS = {
+    "no document": (UnigramLM(), (TEXT_BAG.filter(lambda text: False),), ValueError,
+        r"TokenCounter got 0 documents"),
+    "no row": (UnigramLM(), (as_blocks(COUNTS[:0]),), ValueError, "UnigramLM got 0 documents"),
+    "no token": (UnigramLM(), (db.from_sequence(["  ", ""]),), ValueError, "found no tokens"),
+    "empty document": (UnigramLM(), (db.from_sequence([*TEXTS, ""]),), ValueError,
+        r"1 document\(s\) without a token"),
+    "bytes": (UnigramLM(), (db.from_sequence([b"a"]),), TypeError, r"X\[0\] is b'a', of type by"),
+    "numbers in a bag": (TokenCounter(), (db.from_sequence([1]),), TypeError,
+        "expected a dask bag to hold str, got 1"),
+    "negative counts": (UnigramLM(), (da.from_array(-COUNTS.toarray()),), ValueError, "Negative"),
+    "a number for a bag": (UnigramLM(), (TEXT_BAG, None, [1.0]), ValueError,
+        "UnigramLM got 1 values of sample_weight for 40 rows of X"),
+    "weights of other partitions": (UnigramLM(), (TEXT_BAG, None, db.from_sequence([1] * 40)),
+        ValueError, "UnigramLM got sample_weight of 40 partitions for X of 3"),
+    "no weight": (UnigramLM(), (TEXT_BAG, None, np.zeros(40)), ValueError, "at least one non-zero"),
+    "a vectorizer to fit": (UnigramLM(vectorizer=TfidfVectorizer()), (TEXT_BAG,), ValueError,
+        "UnigramLM cannot fit the vectorizer TfidfVectorizer on a dask collection"),
+    "a base of counts": (SFTRefiner(FrozenEstimator(UnigramLM().fit(COUNTS))), (TEXT_BAG,),
+        ValueError, "its base was fitted on counts"),
+    "a delayed object": (UnigramLM(), (dask.delayed(TEXTS),), TypeError,
+        "takes dask bags and arrays, got a dask Delayed"),
+    "the preset": (PreferenceRewardModel(vectorizer="preference"), (BAG, LABELS), ValueError,
+        "cannot fit the vectorizer .* on a dask collection"),
+    "min_count of pairs": (PreferenceRewardModel(vectorizer=TokenCounter(min_count=2)),
+        (BAG, LABELS), ValueError, "cannot choose the vocabulary of a dask collection of pairs"),
+    "one class": (PreferenceRewardModel(), (BAG, np.ones(90)), ValueError, "needs pairs of two"),
+    "one class that counts": (PreferenceRewardModel(), (BAG, LABELS, LABELS), ValueError,
+        "needs pairs of two classes"),
+    "three classes": (PreferenceRewardModel(), (BAG, np.arange(90) % 3), ValueError,
+        "Only binary classification"),
+    "no labels": (PreferenceRewardModel(), (BAG, None), ValueError, "requires y to be passed"),
+    "single responses": (PreferenceRewardModel(), (TEXT_BAG, LABELS[:40]), TypeError,
+        "Single responses are for reward"),
+    "no pair": (PreferenceRewardModel(), (BAG.filter(lambda pair: False), BAG.filter(bool)),
+        ValueError, "got 0"),
+    "weightless pairs": (PreferenceRewardModel(), (BAG, LABELS, np.zeros(90)), ValueError,
+        "at least one non-zero"),
+    "a policy": (PPOPolicyOptimizer(), (TEXT_BAG, np.ones(N)), TypeError,
+        r"PPOPolicyOptimizer needs its data in memory here, got a dask Bag. Pass X.compute\(\)"),
+    "a search of C": (PreferenceRewardModelCV(), (BAG, LABELS), TypeError, "in memory here"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors(case):
+    model, arguments, kind, message = ERRORS[case]
+    with pytest.raises(kind, match=message):
+        model.fit(*arguments)
+
+
+def test_errors_beside_fits():
+    with pytest.raises(TypeError, match="in memory here, got a dask Array"):
+        PreferenceRewardModel().partial_fit(da.from_array(DIFFERENCES), LABELS)
+    with pytest.raises(TypeError, match="in memory here, got a dask Bag"):
+        check_preferences(BAG, LABELS)
+    model = UnigramLM().fit(COUNTS)
+    with pytest.raises(ValueError, match="knows columns and no words"):
+        model.score(TEXT_BAG)
+    with pytest.raises(ValueError, match=r"has 3 features, but UnigramLM is expecting 10"):
+        model.score(da.from_array(np.ones((4, 3))))

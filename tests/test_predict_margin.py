@@ -1,0 +1,89 @@
+"""Standard errors that a fitted reward model has by itself, and intervals of its bias terms."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
+from sklearn.frozen import FrozenEstimator
+
+from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV, RewardUncertainty
+from sklearn_codex.datasets import make_preferences
+from sklearn_codex.text import TokenCounter
+
+OPTIONS = [{}, {"position_bias": True}, {"position_bias": True, "control_length": True}]
+
+
+@pytest.fixture
+def data():
+    return make_preferences(400, n_features=6, position_bias=0.5, n_prompts=80, random_state=0)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("C", [0.05, 3.0])
+def test_standard_errors_are_those_of_reward_uncertainty(data, C, options):
+    weight = np.random.RandomState(0).exponential(size=400)
+    model = PreferenceRewardModel(C, **options).fit(data.X, data.y, sample_weight=weight)
+    margin, std = model.predict_margin(data.X, return_std=True)
+    assert_array_equal(margin, model.decision_function(data.X))
+    assert_array_equal(model.predict_margin(data.X), margin)
+    uncertainty = RewardUncertainty(FrozenEstimator(model), method="dual")
+    uncertainty.fit(data.X, data.y, sample_weight=weight)
+    assert_allclose(std, uncertainty.predict_margin(data.X, return_std=True)[1], rtol=1e-6)
+
+
+def test_text_pairs_and_pickles():
+    data = make_preferences(300, n_features=12, n_prompts=60, text=True, random_state=0)
+    model = PreferenceRewardModel(vectorizer=TokenCounter(max_features=10)).fit(data.X, data.y)
+    uncertainty = RewardUncertainty(FrozenEstimator(model)).fit(data.X, data.y)
+    expected = uncertainty.predict_margin(data.X[:9], return_std=True)
+    assert_allclose(model.predict_margin(data.X[:9], return_std=True), expected, rtol=1e-6)
+    loaded = pickle.loads(pickle.dumps(model))
+    assert_allclose(loaded.predict_margin(data.X[:9], return_std=True), expected, rtol=1e-6)
+
+
+def test_a_stream_has_those_of_the_curvature_of_its_batches(data):
+    model = PreferenceRewardModel(C=2.0)
+    information = np.eye(6) / 2.0
+    for rows in np.array_split(np.arange(400), 4):
+        model.partial_fit(data.X[rows], data.y[rows], classes=[0, 1])
+        p = expit(data.X[rows] @ model.coef_[0])
+        information += (data.X[rows].T * (p * (1 - p))) @ data.X[rows]
+    _, std = model.predict_margin(np.eye(6), return_std=True)
+    assert_allclose(std, np.sqrt(np.diag(np.linalg.inv(information))), rtol=1e-6)
+    _, of_fit = PreferenceRewardModel(C=2.0).fit(data.X, data.y).predict_margin(np.eye(6), True)
+    assert_allclose(std, of_fit, rtol=0.1)
+
+
+def test_without_a_matrix_of_curvature_the_way_to_one_is_named(data):
+    X = np.random.RandomState(0).randn(60, 129)
+    for model in (PreferenceRewardModel(), PreferenceRewardModelCV([1.0], cv=2)):
+        model.fit(X, X[:, 0] > 0)
+        assert_array_equal(model.predict_margin(X), model.decision_function(X))
+        with pytest.raises(ValueError, match=r"128 weights.*has 129.*RewardUncertainty\("):
+            model.predict_margin(X, return_std=True)
+        uncertainty = RewardUncertainty(FrozenEstimator(model)).fit(X, X[:, 0] > 0)
+        assert (uncertainty.predict_margin(X, return_std=True)[1] > 0).all()
+
+
+@pytest.mark.parametrize("method", ["dense", "dual"])
+def test_bias_intervals_are_of_the_last_weights(data, method):
+    model = PreferenceRewardModel(position_bias=True, control_length=True).fit(data.X, data.y)
+    uncertainty = RewardUncertainty(FrozenEstimator(model), method=method).fit(data.X, data.y)
+    table = uncertainty.bias_interval()
+    assert table.feature.tolist() == ["position", "length", "tanh length"]
+    assert_allclose(table.coef, [model.position_bias_, *model.length_coef_])
+    # A pair of two equal responses has no margin but the position's.
+    _, std = uncertainty.predict_margin(np.zeros((1, 6)), return_std=True)
+    assert_allclose(table.std[0], std[0], rtol=1e-6)
+    assert_allclose(table.high - table.coef, 1.959964 * table.std, rtol=1e-6)
+    assert (uncertainty.bias_interval(0.99).low < table.low).all()
+    one = RewardUncertainty(PreferenceRewardModel(position_bias=True)).fit(data.X, data.y)
+    assert one.bias_interval().feature.tolist() == ["position"]
+    assert one.coef_interval().coef.shape == (6,)
+
+
+def test_a_model_without_bias_terms_has_no_interval_of_them(data):
+    with pytest.raises(ValueError, match="Give it position_bias=True"):
+        RewardUncertainty().fit(data.X, data.y).bias_interval()
