@@ -39,7 +39,7 @@ from sklearn_codex import (
 
 C = 0.01
 # With these, scores of folds agree to SAME; folds of PreferenceRewardModelCV end at tol=1e-3.
-TOL, PEER_TOL, SAME = 1e-4, 1e-5, 1e-3
+TOL, PEER_TOL, SAME = 1e-4, 1e-5, 5e-3
 SCORE = "neg_log_loss"
 RULE = "word"
 

@@ -78,7 +78,7 @@ def predict_fold(recipe, data, train, test):
     if recipe == "majority":
         rate = y[train].mean()
         return np.full(len(test), np.log(rate / (1 - rate))), np.nan
-    model = PreferenceRewardModelCV(Cs=CS, vectorizer=RECIPES[recipe]())
+    model = PreferenceRewardModelCV(Cs=CS, vectorizer=RECIPES[recipe](), patience=3)
     model.fit(X[train], y[train])
     return model.decision_function(X[test]), model.C_
 

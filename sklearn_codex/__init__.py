@@ -4,26 +4,26 @@ Pretraining, supervised fine-tuning, a Bradley-Terry reward model and policy opt
 on count models small enough that KL, entropy, expected reward and the optimum itself are exact.
 """
 
-from sklearn_codex._annotators import AnnotatorRewardModel
-from sklearn_codex._best_of_n_sampler import BestOfNSampler
+from sklearn_codex._data.pairs import balance_positions
 from sklearn_codex._doc_links import link_estimator
-from sklearn_codex._dpo import DPOPolicyOptimizer
-from sklearn_codex._exact_policy import ExactPolicyOptimizer
-from sklearn_codex._pair_vectorizer import PairVectorizer
-from sklearn_codex._pairs import balance_positions
+from sklearn_codex._language.sft import SFTRefiner
+from sklearn_codex._language.unigram_lm import UnigramLM
+from sklearn_codex._loop.pipeline import RLHFPipeline, make_rlhf_pipeline
 from sklearn_codex._persistence import load_model, save_model
-from sklearn_codex._pipeline import RLHFPipeline, make_rlhf_pipeline
-from sklearn_codex._policy import PPOPolicyOptimizer
-from sklearn_codex._rankings import PlackettLuceModel, stack_rankings
-from sklearn_codex._reward_ensemble import BootstrapRewardEnsemble, most_informative_pairs
-from sklearn_codex._reward_model import PreferenceRewardModel
-from sklearn_codex._reward_model_cv import PreferenceRewardModelCV, preference_path
-from sklearn_codex._rloo import RLOOPolicyOptimizer
-from sklearn_codex._sft import SFTRefiner
-from sklearn_codex._tie_models import TiePreferenceModel
-from sklearn_codex._uncertainty import RewardUncertainty
-from sklearn_codex._unigram_lm import UnigramLM
-from sklearn_codex._win_rate import length_controlled_win_rate
+from sklearn_codex._policy.best_of_n_sampler import BestOfNSampler
+from sklearn_codex._policy.dpo import DPOPolicyOptimizer
+from sklearn_codex._policy.exact_optimizer import ExactPolicyOptimizer
+from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
+from sklearn_codex._policy.rloo import RLOOPolicyOptimizer
+from sklearn_codex._reward.annotators import AnnotatorRewardModel
+from sklearn_codex._reward.ensemble import BootstrapRewardEnsemble, most_informative_pairs
+from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._reward.model_cv import PreferenceRewardModelCV, preference_path
+from sklearn_codex._reward.pair_vectorizer import PairVectorizer
+from sklearn_codex._reward.rankings import PlackettLuceModel, stack_rankings
+from sklearn_codex._reward.tie_models import TiePreferenceModel
+from sklearn_codex._reward.uncertainty import RewardUncertainty
+from sklearn_codex._reward.win_rate import length_controlled_win_rate
 from sklearn_codex.datasets import read_preferences
 from sklearn_codex.health import check_preferences
 from sklearn_codex.text import TokenCounter

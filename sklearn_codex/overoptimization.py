@@ -16,12 +16,12 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from sklearn_codex._categorical import FloatArray, expectation
-from sklearn_codex._conservative_reward import ConservativeReward
-from sklearn_codex._documents import check_fitted_model, unwrap
-from sklearn_codex._exact_policy import default_kl_coefs
-from sklearn_codex._gold_scorer import GoldRewardScorer
-from sklearn_codex._policy_problem import PolicyProblem, build_problem
-from sklearn_codex._rewards import DocumentReward
+from sklearn_codex._data.documents import check_fitted_model, unwrap
+from sklearn_codex._policy.exact_optimizer import default_kl_coefs
+from sklearn_codex._policy.gold_scorer import GoldRewardScorer
+from sklearn_codex._policy.problem import PolicyProblem, build_problem
+from sklearn_codex._policy.rewards import DocumentReward
+from sklearn_codex._reward.conservative import ConservativeReward
 from sklearn_codex.exact import AdditiveObjective
 
 __all__ = [
@@ -229,8 +229,8 @@ def training_curve(optimizer: Any) -> Bunch:
     )
     best = int(np.argmax(curve.gold_reward))
     curve.peak = Bunch(**{name: float(curve[name][best]) for name in keys})
-    curve.peak.is_interior = best < len(history) - 1
     curve.fall = float(curve.gold_reward[best] - curve.gold_reward[-1])
+    curve.peak.is_interior = curve.fall > 0
     return curve
 
 
@@ -392,7 +392,7 @@ def _curve(setting, proxy, gold, kl_coefs):
     if interior and measure.is_exact:
         peak = point(_peak_kl_coef(point, curve, best))
     curve.peak = Bunch(**{name: float(value) for name, value in zip(names[:4], peak, strict=False)})
-    curve.peak.is_interior = best < len(grid) - 1
+    curve.peak.is_interior = bool(curve.gold_reward[best] > curve.gold_reward[-1])
     curve.fall = curve.peak.gold_reward - float(curve.gold_reward[-1])
     curve.fall_se = float(np.hypot(peak[4], curve.gold_reward_se[-1]))
     return curve

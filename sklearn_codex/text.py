@@ -12,7 +12,7 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from sklearn_codex._partitions import (
+from sklearn_codex._data.partitions import (
     holds_text,
     is_collection,
     lazy_on_dask,
@@ -20,9 +20,9 @@ from sklearn_codex._partitions import (
     reduce_partitions,
     split,
 )
-from sklearn_codex._texts import check_texts
-from sklearn_codex._tokenizers import BUILT_IN, count_tokens
-from sklearn_codex._vocabulary import (
+from sklearn_codex._data.texts import check_texts
+from sklearn_codex._data.tokenizers import BUILT_IN, count_tokens
+from sklearn_codex._data.vocabulary import (
     TypeTotals,
     check_special_tokens,
     check_vocabulary,

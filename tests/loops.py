@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from sklearn_codex._pipeline import RLHFPipeline
-from sklearn_codex._policy import PPOPolicyOptimizer
-from sklearn_codex._reward_model import PreferenceRewardModel
-from sklearn_codex._sft import SFTRefiner
-from sklearn_codex._unigram_lm import UnigramLM
+from sklearn_codex._language.sft import SFTRefiner
+from sklearn_codex._language.unigram_lm import UnigramLM
+from sklearn_codex._loop.pipeline import RLHFPipeline
+from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
+from sklearn_codex._reward.model import PreferenceRewardModel
 
 
 def make_records(n=12, seed=0):

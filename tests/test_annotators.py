@@ -9,11 +9,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_codex._annotator_loss import AnnotatorLoss, AnnotatorPrior
-from sklearn_codex._annotators import AnnotatorRewardModel
-from sklearn_codex._newton import minimise
-from sklearn_codex._pairs import DifferenceDesign
-from sklearn_codex._reward_model import PreferenceRewardModel
+from sklearn_codex._data.pairs import DifferenceDesign
+from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
+from sklearn_codex._reward.annotators import AnnotatorRewardModel
+from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._reward.newton import minimise
 from sklearn_codex.datasets import make_preferences
 
 COEF = np.linspace(-2, 2, 5)

@@ -22,11 +22,11 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
-from sklearn_codex import _best_of_n_sampler as best_of_n_module
 from sklearn_codex._categorical import normalize_log
-from sklearn_codex._policy_problem import any_token_rate, build_problem
-from sklearn_codex._policy_updates import DualUpdate
-from sklearn_codex._training import Evaluation, LoopSettings, Trainer
+from sklearn_codex._policy import best_of_n_sampler as best_of_n_module
+from sklearn_codex._policy.problem import any_token_rate, build_problem
+from sklearn_codex._policy.training import Evaluation, LoopSettings, Trainer
+from sklearn_codex._policy.updates import DualUpdate
 from sklearn_codex.exact import (
     LengthExplosionError,
     LengthExplosionWarning,

@@ -7,10 +7,10 @@ from scipy.optimize import approx_fprime, check_grad, minimize
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from sklearn_codex import _bradley_terry
-from sklearn_codex._bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._designs import NuisanceDesign
-from sklearn_codex._pairs import DifferenceDesign, PairDesign
+from sklearn_codex._data.designs import NuisanceDesign
+from sklearn_codex._data.pairs import DifferenceDesign, PairDesign
+from sklearn_codex._reward import bradley_terry as _bradley_terry
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 
 N_PAIRS, N_FEATURES = 80, 6
 
@@ -209,6 +209,7 @@ def test_warm_start_at_the_optimum_takes_no_step_and_far_away_arrives_at_the_sam
 
 @pytest.mark.parametrize("free", [False, True])
 def test_a_block_of_frequent_columns_saves_products_and_changes_no_optimum(rng, monkeypatch, free):
+    monkeypatch.setattr(_bradley_terry, "MIN_FEATURES", 0)
     # Zipf's words: every response has the frequent ones, in numbers that go with its length.
     length = rng.randint(20, 200, size=(300, 1))
     counts = rng.poisson(length / np.arange(3, 203)).astype(float)
@@ -230,15 +231,16 @@ def test_a_block_of_frequent_columns_saves_products_and_changes_no_optimum(rng, 
 
     n_products, optima = [], []
     for size in (0, len(columns)):
-        monkeypatch.setattr(_bradley_terry, "MAX_BLOCK", size)
-        monkeypatch.setattr(loss, "hessian_product", count_calls(loss.hessian_product, n_products))
-        optima.append(fit_weights(loss, tol=1e-10).weights)
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(_bradley_terry, "MAX_BLOCK", size)
+            patch.setattr(loss, "hessian_product", count_calls(loss.hessian_product, n_products))
+            optima.append(fit_weights(loss, tol=1e-10).weights)
     assert n_products[1] < 0.7 * n_products[0]
     assert_allclose(optima[1], optima[0], rtol=1e-6, atol=1e-8)
 
 
 def test_a_block_of_columns_that_depend_on_each_other(rng, monkeypatch):
+    monkeypatch.setattr(_bradley_terry, "MIN_FEATURES", 0)
     counts = rng.poisson(3.0, size=(60, 5)).astype(float)
     counts = np.hstack([counts, counts, np.ones((60, 1))])
     design = PairDesign(sparse.csr_array(counts), *rng.randint(60, size=(2, 80)))

@@ -204,4 +204,4 @@ def test_grid_search_of_the_whole_loop_by_joblib(client):
         search.fit(RECORDS)
     # Sums in other processes may be split over other threads.
     assert_allclose(search.cv_results_["mean_test_score"], expected, rtol=1e-10)
-    assert n_executed(client) - before >= 4 * 2  # candidates and folds
+    assert n_executed(client) > before  # joblib batches candidates and folds as it likes

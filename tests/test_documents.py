@@ -19,7 +19,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex import PPOPolicyOptimizer, SFTRefiner, TokenCounter, UnigramLM
-from sklearn_codex._documents import as_csr, check_fitted_model, freeze, unwrap
+from sklearn_codex._data.documents import as_csr, check_fitted_model, freeze, unwrap
 
 TEXTS = ["the cat sat", "the dog sat on the cat", "a dog", "on on on the mat"]
 LOGGED = [0.5, -1.0, 2.0, 0.0]

@@ -27,8 +27,8 @@ from sklearn_codex import (
     balance_positions,
 )
 from sklearn_codex._categorical import kl_divergence
-from sklearn_codex._designs import DifferenceDesign
-from sklearn_codex._dpo_loss import PAIR_LOSSES, ImplicitRewardLoss
+from sklearn_codex._data.designs import DifferenceDesign
+from sklearn_codex._policy.dpo_loss import PAIR_LOSSES, ImplicitRewardLoss
 
 PAIRS = [
     ("good answer here", "bad answer"),

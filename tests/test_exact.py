@@ -212,6 +212,8 @@ def test_a_policy_that_cannot_produce_the_demonstrations_is_infinitely_far():
 def test_objective_names_what_is_wrong():
     reference, weights = np.log([0.5, 0.5, 0.0], where=[True, True, False], out=None), np.zeros(3)
     reference[2] = -np.inf
+    with pytest.raises(ValueError, match=r"token_reward of shape \(3,\).*got shape \(1,\)"):
+        AdditiveObjective(np.log(np.full(3, 1 / 3)), np.zeros(1))
     with pytest.raises(ValueError, match=r"kl_coef > 0, got 0"):
         AdditiveObjective(reference, weights, kl_coef=0)
     with pytest.raises(ValueError, match=r"sft_coef=2 needs the token frequencies"):

@@ -28,10 +28,10 @@ from sklearn_codex import (
     PreferenceRewardModelCV,
     RewardUncertainty,
     TiePreferenceModel,
-    _leakage,
     load_model,
     save_model,
 )
+from sklearn_codex._reward import leakage as _leakage
 from sklearn_codex.exceptions import LeakageWarning
 from sklearn_codex.metrics import preference_scorers
 

@@ -9,17 +9,17 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-import sklearn_codex
-from sklearn_codex._annotator_loss import AnnotatorLoss, AnnotatorPrior
-from sklearn_codex._bradley_terry import BradleyTerryLoss
-from sklearn_codex._designs import DifferenceDesign, NuisanceDesign, PairDesign
-from sklearn_codex._nuisance import length_columns
-from sklearn_codex._online import StreamLoss
-from sklearn_codex._plackett_luce import PlackettLuceLoss, arrange_rankings
-from sklearn_codex._tie_losses import DavidsonLoss, RaoKupperLoss
+from sklearn_codex import _reward
+from sklearn_codex._data.designs import DifferenceDesign, NuisanceDesign, PairDesign
+from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss
+from sklearn_codex._reward.nuisance import length_columns
+from sklearn_codex._reward.online import StreamLoss
+from sklearn_codex._reward.plackett_luce import PlackettLuceLoss, arrange_rankings
+from sklearn_codex._reward.tie_losses import DavidsonLoss, RaoKupperLoss
 
 N_PAIRS, N_FEATURES = 30, 5
-ROOMS = ["_bradley_terry", "_online", "_tie_losses", "_plackett_luce", "_annotator_loss"]
+ROOMS = ["bradley_terry", "online", "tie_losses", "plackett_luce", "annotator_loss"]
 
 
 def make_differences(rng):
@@ -164,9 +164,8 @@ def test_hessian_of_annotators_at_any_labels(make_design, flip_rate):
 
 def test_no_loss_is_left_out():
     rooms = {
-        info.name: importlib.import_module(f"sklearn_codex.{info.name}")
-        for info in pkgutil.iter_modules(sklearn_codex.__path__)
-        if info.name.startswith("_") and not info.name.startswith("__")
+        info.name: importlib.import_module(f"sklearn_codex._reward.{info.name}")
+        for info in pkgutil.iter_modules(_reward.__path__)
     }
     found = {
         value

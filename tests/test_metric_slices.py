@@ -62,6 +62,27 @@ def test_win_rate_of_independent_pairs_is_wilsons():
     assert (result.n_pairs, result.n_groups) == (4, 4)
 
 
+def test_a_pair_without_weight_is_as_none_to_intervals_by_group():
+    rng = np.random.RandomState(0)
+    outcomes, groups = clustered_outcomes(rng)
+    weight = np.where(groups % 3 == 0, 0.0, rng.uniform(0.5, 2, size=len(groups)))
+    length, kept = rng.normal(size=len(groups)), weight > 0
+    whole, alone = (
+        {"groups": groups[rows], "sample_weight": weight[rows], "random_state": 0}
+        for rows in (slice(None), kept)
+    )
+    result, expected = win_rate(outcomes, **whole), win_rate(outcomes[kept], **alone)
+    assert [result.win_rate, result.low, result.high] == [
+        expected.win_rate,
+        expected.low,
+        expected.high,
+    ]
+    result = length_audit(outcomes, None, length, **whole)
+    expected = length_audit(outcomes[kept], None, length[kept], **alone)
+    assert result.longer_wins_interval == expected.longer_wins_interval
+    assert result.length_coef_interval == pytest.approx(expected.length_coef_interval)
+
+
 def test_win_rate_counts_weighted_pairs_by_their_effective_number():
     result = win_rate([1, 0, 1], sample_weight=[2, 1, 1])
     assert (result.low, result.high) == wilson_interval(0.75, 16 / 6)

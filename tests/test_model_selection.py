@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import check_cv
 
-from sklearn_codex._records import check_records
+from sklearn_codex._data.records import check_records
 from sklearn_codex.model_selection import RecordKFold, record_train_test_split
 
 MAKE = {

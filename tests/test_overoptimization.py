@@ -17,7 +17,7 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
-from sklearn_codex._rollouts import sample_rollouts
+from sklearn_codex._policy.rollouts import sample_rollouts
 from sklearn_codex.exact import AdditiveObjective, EosObjective
 from sklearn_codex.overoptimization import (
     ConservativeReward,
@@ -299,6 +299,15 @@ def test_same_seed_same_bits():
     )
     assert_array_equal(one.gold_reward, other.gold_reward)
     assert (one.gold_reward_se > 0).all()
+
+
+def test_a_gold_reward_that_never_falls_has_no_peak_inside():
+    simulation, proxy, _ = additive_pair()
+    indifferent = linear_reward(np.zeros(30))
+    curve = simulation.curve(proxy, indifferent)
+    assert curve.fall == 0
+    assert not curve.peak.is_interior
+    assert simulation.curve(proxy, linear_reward(-proxy.coef_)).peak.is_interior
 
 
 def test_training_curve_reads_the_history():

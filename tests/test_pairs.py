@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_codex._pairs import (
+from sklearn_codex._data.pairs import (
     DifferenceDesign,
     PairDesign,
     PairsMixin,
@@ -106,6 +106,10 @@ def test_anything_else_is_left_to_numeric_validation(X):
         ([("a", "b"), 3], ValueError, r"X\[1\] is 3, while X\[0\] is \('a', 'b'\)"),
         ([("a",), ("b",)], ValueError, "got text in 1 columns"),
         ([("a", "b", "c", "d")], ValueError, "got text in 4 columns"),
+        (np.array([[["a"], ["b"]]], dtype=object), ValueError, "got text in 3-D"),
+        (iter([("a", "b")]), TypeError, "got a list_iterator: .* Pass a list of the rows"),
+        ({"content": "a"}, TypeError, r"got a dict: {'content': 'a'}. Pass a list of the rows"),
+        (None, TypeError, "got a NoneType: None. Pass a list of the rows"),
         (
             pd.DataFrame({"response_a": ["a", "b"], "response_b": ["c", None]}),
             TypeError,
@@ -127,6 +131,11 @@ def test_anything_else_is_left_to_numeric_validation(X):
             r"\['x', 'y'\]. Rename the columns .* 'response_a' and 'response_b'",
         ),
         (pd.DataFrame({"response_a": [], "response_b": []}), ValueError, "got 0 pairs"),
+        (
+            pd.DataFrame([["a", "b", "c"]] * 2, columns=["response_a", "response_a", "response_b"]),
+            ValueError,
+            "2 columns 'response_a'. Rename or drop all but one",
+        ),
     ],
 )
 def test_errors_name_the_place_and_the_remedy(X, error, match):
@@ -153,7 +162,7 @@ def test_unique_responses_are_counted_once():
 
 @pytest.mark.parametrize("dense", [False, True])
 def test_operator_on_unique_responses_is_the_difference_matrix(dense, monkeypatch):
-    monkeypatch.setattr("sklearn_codex._designs.CHUNK_PAIRS", 7)
+    monkeypatch.setattr("sklearn_codex._data.designs.CHUNK_PAIRS", 7)
     rng = np.random.RandomState(0)
     features = rng.poisson(0.5, size=(20, 30)).astype(float)
     a, b = rng.randint(20, size=(2, 50))

@@ -19,9 +19,9 @@ from sklearn_codex import (
     SFTRefiner,
     TokenCounter,
     UnigramLM,
-    _partitions,
     check_preferences,
 )
+from sklearn_codex._data import partitions as _partitions
 from sklearn_codex.features import ResponseFeatures
 
 REASON = "needs dask: pip install 'sklearn-codex[distributed]'"
@@ -345,12 +345,25 @@ def test_errors(case):
         model.fit(*arguments)
 
 
+def test_a_first_batch_that_fails_fixes_no_columns():
+    model = UnigramLM()
+    with pytest.raises(ValueError, match="Negative"):
+        model.partial_fit(TEXT_BAG, sample_weight=-np.ones(N))
+    assert_same_counts(model.partial_fit(["other words"]), UnigramLM().fit(["other words"]))
+
+
 def test_errors_beside_fits():
     with pytest.raises(TypeError, match="in memory here, got a dask Array"):
         PreferenceRewardModel().partial_fit(da.from_array(DIFFERENCES), LABELS)
     with pytest.raises(TypeError, match="in memory here, got a dask Bag"):
         check_preferences(BAG, LABELS)
     model = UnigramLM().fit(COUNTS)
+    with pytest.raises(ValueError, match=r"positive weight, got 30 document\(s\) with none"):
+        model.score(sizes(np.zeros((30, V))))
+    with pytest.raises(TypeError, match="ResponseFeatures needs its data in memory here"):
+        ResponseFeatures().fit(da.from_array(np.array(PAIRS, dtype=object), chunks=20))
+    with pytest.raises(TypeError, match="taken by fit and transform of TokenCounter"):
+        TokenCounter().partial_fit(TEXT_BAG)
     with pytest.raises(ValueError, match="knows columns and no words"):
         model.score(TEXT_BAG)
     with pytest.raises(ValueError, match=r"has 3 features, but UnigramLM is expecting 10"):

@@ -17,12 +17,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from sklearn_codex._categorical import kl_divergence
-from sklearn_codex._pipeline import RLHFPipeline, make_rlhf_pipeline
-from sklearn_codex._policy import PPOPolicyOptimizer
-from sklearn_codex._reward_model import PreferenceRewardModel
-from sklearn_codex._sft import SFTRefiner
-from sklearn_codex._stages import Stage
-from sklearn_codex._unigram_lm import UnigramLM
+from sklearn_codex._language.sft import SFTRefiner
+from sklearn_codex._language.unigram_lm import UnigramLM
+from sklearn_codex._loop.pipeline import RLHFPipeline, make_rlhf_pipeline
+from sklearn_codex._loop.stages import Stage
+from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
+from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex.text import TokenCounter
 
 
@@ -215,6 +215,15 @@ def test_objective_weighs_sft():
     parts = loop.objective(RECORDS)
     assert parts.alpha == 3.0
     assert_allclose(-parts.total, loop["policy"].objective_, rtol=1e-9)
+
+
+def test_objective_weighs_a_normalised_reward_as_the_policy_did():
+    loop = make_loop().set_params(policy__normalize_reward=True).fit(RECORDS)
+    parts, policy = loop.objective(RECORDS), loop["policy"]
+    assert policy.reward_scale_ != 1.0
+    # The objective of the policy counts the reward from its mean, a constant.
+    constant = parts.beta * policy.reward_mean_
+    assert_allclose(-parts.total, policy.objective_ + constant)
 
 
 def test_objective_of_corpus_where_there_are_no_demonstrations(fitted):

@@ -10,11 +10,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from sklearn_codex._pipeline import RLHFPipeline
-from sklearn_codex._policy import PPOPolicyOptimizer
-from sklearn_codex._reward_model import PreferenceRewardModel
-from sklearn_codex._sft import SFTRefiner
-from sklearn_codex._unigram_lm import UnigramLM
+from sklearn_codex._language.sft import SFTRefiner
+from sklearn_codex._language.unigram_lm import UnigramLM
+from sklearn_codex._loop.pipeline import RLHFPipeline
+from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
+from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex.model_selection import RecordKFold
 from sklearn_codex.text import TokenCounter
 
@@ -108,6 +108,15 @@ def test_memory_fits_again_only_what_depends_on_a_change(tmp_path):
     FITS.clear()
     loop.fit(make_records(seed=1))
     assert FITS == ["vectorizer", "pretrain", "sft", "reward", "policy"]
+
+
+def test_memory_refuses_a_function_without_a_name(tmp_path):
+    loop = make_loop(memory=str(tmp_path))
+    loop.set_params(policy__reward_model=lambda documents: [0.0] * len(documents))
+    message = r"RLHFPipeline with memory.*no name to go by.*<lambda>.*memory=None"
+    with pytest.raises(TypeError, match=message):
+        loop.fit(RECORDS)
+    loop.set_params(memory=None).fit(RECORDS)
 
 
 def test_callbacks_hear_of_stages_from_the_cache(tmp_path):

@@ -6,10 +6,11 @@ from additive_problems import LENGTH, LinearCallable, ZipfProblem, total_variati
 from numpy.testing import assert_allclose, assert_array_equal
 from policy_problems import TEXTS, fitted, optimizer
 from scipy.stats import binom
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import PPOPolicyOptimizer, UnigramLM
-from sklearn_codex._policy_problem import build_problem
+from sklearn_codex._policy.problem import build_problem
 from sklearn_codex.exact import AdditiveObjective, chance_constrained_optimum
 from sklearn_codex.kl_control import AdaptiveKLController
 from sklearn_codex.rules import BannedTokens, Pattern, Rule, TokenBudget
@@ -186,6 +187,10 @@ def test_a_chance_constraint_that_no_policy_keeps_is_refused():
     problem = ZipfProblem(10, 0)
     with pytest.raises(ValueError, match=r"no policy keeps rule 'banned_tokens' \(max_rate=0.1\)"):
         fitted(problem, rules=BannedTokens(range(10), max_rate=0.1))
+    # Its price would be learned, and would rise for ever.
+    problem.reward_model = LinearCallable(problem.weights)
+    with pytest.raises(ValueError, match=r"no policy keeps rule 'banned_tokens' \(max_rate=0.1\)"):
+        fitted(problem, rules=BannedTokens(range(10), max_rate=0.1))
 
 
 def test_weights_of_violations_do_not_matter_to_a_chance_constraint():
@@ -226,6 +231,14 @@ def test_the_learned_price_of_a_budget_keeps_its_rate(max_rate):
         assert min(prices) >= 0
         assert model.rule_prices_ == {"token_budget": prices[-1]}
         assert type(prices[-1]) is float
+
+
+def test_a_learned_constraint_that_is_not_kept_is_told():
+    problem, rules = ZipfProblem(10, 0), TokenBudget(range(10), max_rate=0.1)
+    message = r"100.0% of the documents.*'token_budget', whose max_rate is 0.1.*Increase max_iter"
+    with pytest.warns(ConvergenceWarning, match=message):
+        fitted(problem, rules=rules, max_iter=10)
+    fitted(problem, rules=rules, max_iter=10, tol=0)
 
 
 def test_the_learned_price_of_a_kept_rule_stays_zero():

@@ -14,7 +14,7 @@ from policy_problems import (
 )
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_codex import UnigramLM
+from sklearn_codex import PPOPolicyOptimizer, UnigramLM
 
 
 class Gaps:
@@ -195,6 +195,24 @@ def test_nothing_to_gain_leaves_the_reference(settings, optimizer):
     model = fitted(ZipfProblem(50, 0), optimizer=optimizer, max_iter=20, **settings)
     assert total_variation(model.token_log_prob_, model.reference_log_prob_) < 1e-6
     assert model.optimality_gap_ < 1e-9
+
+
+def test_a_reward_for_rare_documents_is_waited_for():
+    prob = np.array([[0.4, 0.3, 0.2, 0.0995, 0.0005]])
+    policy = FrozenEstimator(UnigramLM(smoothing=0).fit(prob))
+    missed = 0
+    for seed in range(5):
+        model = PPOPolicyOptimizer(
+            policy,
+            lambda counts: 20.0 * (counts[:, [4]].toarray().ravel() > 0),
+            response_length=5,
+            max_iter=300,
+            random_state=seed,
+        ).fit(prob)
+        missed += model.history_[0]["objective/scores"] == 0
+        assert model.expected_reward_ > 10
+    # It takes a first batch without a reward to show it.
+    assert missed >= 2
 
 
 def test_tokens_outside_the_reference_stay_outside():

@@ -9,7 +9,7 @@ from additive_problems import linear_reward, total_variation
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_codex import PPOPolicyOptimizer, TokenCounter, UnigramLM
+from sklearn_codex import ExactPolicyOptimizer, PPOPolicyOptimizer, TokenCounter, UnigramLM
 from sklearn_codex.exact import EosObjective, LengthExplosionWarning, smallest_safe_kl_coef
 from sklearn_codex.kl_control import AdaptiveKLController
 from sklearn_codex.rules import BannedTokens, TokenBudget
@@ -257,6 +257,21 @@ def test_chance_constraints_of_documents_that_end(max_length):
     texts = model.sample(N, random_state=0)
     drawn = np.mean(["w1" in text.split() for text in texts])
     assert abs(drawn - model.rule_rates_["banned_tokens"]) < 4 * 0.3 / np.sqrt(N)
+
+
+@pytest.mark.parametrize("kl_coef", [0.05, 1e-4])
+def test_a_chance_constraint_outbids_a_reward_many_times_kl_coef(kl_coef):
+    problem = eos_problem()
+    problem.weights[problem.policy.vectorizer_.vocabulary_["w1"]] = 3.0
+    model = ExactPolicyOptimizer(
+        FrozenEstimator(problem.policy),
+        FrozenEstimator(linear_reward(problem.weights)),
+        kl_coef=kl_coef,
+        max_length=12,
+        rules=BannedTokens(["w1"], max_rate=0.1),
+    ).fit(problem.texts)
+    assert model.rule_prices_["banned_tokens"] > 2.5 / kl_coef
+    assert 0.1 * (1 - 1e-3) < model.rule_rates_["banned_tokens"] <= 0.1
 
 
 def test_a_chance_constraint_can_keep_length_from_exploding():

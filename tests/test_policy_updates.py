@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_codex._categorical import kl_divergence
-from sklearn_codex._policy_updates import AdamUpdate, DualUpdate, LogitUpdate
+from sklearn_codex._policy.updates import AdamUpdate, DualUpdate, LogitUpdate
 from sklearn_codex.exact import EosObjective
 
 SEEDS = st.integers(0, 2**32 - 1)

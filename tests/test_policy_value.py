@@ -8,7 +8,7 @@ from policy_problems import TEXTS, Normalised, Saturating, fitted
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import PPOPolicyOptimizer, UnigramLM
-from sklearn_codex._policy_problem import build_problem
+from sklearn_codex._policy.problem import build_problem
 from sklearn_codex.exact import EnumeratedObjective
 from sklearn_codex.rules import BannedTokens, TokenBudget
 

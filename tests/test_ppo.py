@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax
 
 from sklearn_codex._categorical import TokenSampler, kl_divergence
-from sklearn_codex._ppo import (
+from sklearn_codex._policy.ppo import (
     Clipping,
     TokenAdvantages,
     approximate_kl,

@@ -67,6 +67,28 @@ def test_without_a_matrix_of_curvature_the_way_to_one_is_named(data):
         assert (uncertainty.predict_margin(X, return_std=True)[1] > 0).all()
 
 
+@pytest.mark.parametrize("position_bias", [False, True])
+def test_length_gaps_of_one_size_leave_standard_errors_of_margins(position_bias):
+    # Then d and tanh d are one column; the errors are those of a model that has it once.
+    rng = np.random.RandomState(0)
+    X = rng.randint(-3, 4, size=(60, 5)).astype(float)
+    X[:, 4] = rng.choice([-3, 3], size=60) - X[:, :4].sum(axis=1)
+    y = (rng.uniform(size=60) < expit(X[:, 0])).astype(int)
+    model = PreferenceRewardModel(control_length=True, position_bias=position_bias).fit(X, y)
+    position = [np.ones(60)] if position_bias else []
+    design = np.column_stack([X, *position, X.sum(axis=1)])
+    p = expit(model.decision_function(X))
+    information = (design.T * (p * (1 - p))) @ design
+    information[range(5), range(5)] += 1
+    expected = np.sqrt(np.einsum("ij,ji->i", design, np.linalg.solve(information, design.T)))
+    assert_allclose(model.predict_margin(X, return_std=True)[1], expected, rtol=1e-6)
+    for method in ("dense", "dual"):
+        uncertainty = RewardUncertainty(FrozenEstimator(model), method=method).fit(X, y)
+        assert_allclose(uncertainty.predict_margin(X, return_std=True)[1], expected, rtol=1e-6)
+        # A gap of another size would tell d from tanh d: nothing is known of it.
+        assert uncertainty.predict_margin(2 * X[:1], return_std=True)[1][0] > 1e3
+
+
 @pytest.mark.parametrize("method", ["dense", "dual"])
 def test_bias_intervals_are_of_the_last_weights(data, method):
     model = PreferenceRewardModel(position_bias=True, control_length=True).fit(data.X, data.y)

@@ -12,10 +12,10 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_codex import PPOPolicyOptimizer
-from sklearn_codex._designs import DifferenceDesign
-from sklearn_codex._plackett_luce import PlackettLuceLoss, arrange_rankings
-from sklearn_codex._rankings import PlackettLuceModel, stack_rankings
-from sklearn_codex._reward_model import PreferenceRewardModel
+from sklearn_codex._data.designs import DifferenceDesign
+from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._reward.plackett_luce import PlackettLuceLoss, arrange_rankings
+from sklearn_codex._reward.rankings import PlackettLuceModel, stack_rankings
 from sklearn_codex.text import TokenCounter
 
 COEF = np.linspace(-1, 1, 5)

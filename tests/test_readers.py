@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from sklearn_codex._records import check_records
+from sklearn_codex._data.records import check_records
 from sklearn_codex.datasets import read_preferences
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

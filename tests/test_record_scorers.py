@@ -11,6 +11,7 @@ from sklearn_codex import (
     ExactPolicyOptimizer,
     PPOPolicyOptimizer,
     PreferenceRewardModel,
+    RewardUncertainty,
     RLHFPipeline,
     SFTRefiner,
     UnigramLM,
@@ -101,6 +102,13 @@ def test_score_is_the_objective_with_a_reward_of_the_fold(loop, held_out):
     assert scorer(loop, held_out) == pytest.approx(
         objective.value(policy.token_log_prob_), rel=1e-6
     )
+
+
+def test_a_gold_reward_may_be_a_model_around_a_reward_model(loop, held_out):
+    model = PreferenceRewardModel(C=0.1)
+    plain = HeldOutRewardScorer(model, kl_coef=0.7)(loop, held_out)
+    around = HeldOutRewardScorer(RewardUncertainty(model), kl_coef=0.7)(loop, held_out)
+    assert around == pytest.approx(plain, rel=1e-6)
 
 
 def test_a_gold_reward_that_does_not_add_is_a_mean_over_documents(loop, held_out):

@@ -3,8 +3,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from sklearn_codex import _records
-from sklearn_codex._records import check_records, is_records
+from sklearn_codex._data import records as _records
+from sklearn_codex._data.records import check_records, is_records
 
 ROWS = [
     {"text": "a corpus text"},

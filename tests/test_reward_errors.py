@@ -5,7 +5,7 @@ import pytest
 from reward_pairs import make_differences, make_text_pairs
 from sklearn.exceptions import NotFittedError
 
-from sklearn_codex._reward_model import PreferenceRewardModel
+from sklearn_codex._reward.model import PreferenceRewardModel
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_codex._pairs import balance_positions
-from sklearn_codex._reward_model import PreferenceRewardModel
+from sklearn_codex._data.pairs import balance_positions
+from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex.exceptions import LeakageWarning
 from sklearn_codex.labels import expand_soft_labels
 from sklearn_codex.metrics import preference_accuracy

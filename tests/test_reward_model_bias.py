@@ -7,7 +7,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_codex import PreferenceRewardModel, length_controlled_win_rate
-from sklearn_codex._designs import DifferenceDesign, NuisanceDesign, PairDesign
+from sklearn_codex._data.designs import DifferenceDesign, NuisanceDesign, PairDesign
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.text import TokenCounter
 
@@ -153,7 +153,7 @@ def test_products_of_responses_are_kept_or_not_with_one_result(monkeypatch):
     features = TokenCounter().fit_transform(["a b", "b c c", "d", "a d"])
     a, b, h = np.array([0, 1, 2, 3, 0]), np.array([1, 2, 3, 0, 2]), np.linspace(0.1, 1, 5)
     kept = PairDesign(features, a, b).column_squares(h)
-    monkeypatch.setattr("sklearn_codex._designs.MAX_PRODUCTS", 0)
+    monkeypatch.setattr("sklearn_codex._data.designs.MAX_PRODUCTS", 0)
     assert_allclose(PairDesign(features, a, b).column_squares(h), kept)
 
 
@@ -183,6 +183,17 @@ def test_win_rate_interval_covers_and_knows_groups():
         np.tile(y.astype(float), 2), np.tile(difference, 2), groups=np.tile(np.arange(300), 2)
     )
     assert_allclose(double.interval, single.interval, atol=1e-3)
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_a_pair_without_weight_is_as_none_to_the_win_rate(by_group):
+    rng = np.random.RandomState(0)
+    difference, y = rng.normal(size=60), (rng.rand(60) < 0.6).astype(float)
+    groups = list(np.arange(60) // 2) if by_group else None
+    weight = np.repeat([1.0, 0.0], 30)
+    weighted = length_controlled_win_rate(y, difference, sample_weight=weight, groups=groups)
+    alone = length_controlled_win_rate(y[:30], difference[:30], groups=groups and groups[:30])
+    assert_allclose(weighted.interval, alone.interval, rtol=1e-9)
 
 
 def test_win_rate_of_one_who_always_wins_is_finite():

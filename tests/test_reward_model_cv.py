@@ -139,6 +139,47 @@ def test_a_path_ends_after_as_many_worse_values_as_its_patience():
         assert_array_equal(model.coef_, whole.coef_)
 
 
+@pytest.mark.parametrize("scoring", ["accuracy", "roc_auc", lambda m, X, y: m.score(X, y)])
+def test_scores_of_the_order_alone_are_not_given_up_where_they_are_flat(scoring):
+    # Of small features every C on the grid is small but the last: before it scores are but noise.
+    data = make_preferences(1500, n_features=40, n_prompts=150, random_state=2)
+    X = 0.03 * data.X
+    model = PreferenceRewardModelCV(scoring=scoring, patience=1).fit(X, data.y, groups=data.groups)
+    assert not np.isnan(model.scores_).any()
+    assert model.C_ == model.Cs_[model.scores_.mean(axis=0).argmax()] > 1
+
+
+def test_a_path_that_falls_at_first_is_not_given_up():
+    # Columns of noise on a greater scale are learned before those that tell the labels.
+    rng = np.random.RandomState(0)
+    X = np.column_stack([10 * rng.randn(300, 3), 0.1 * rng.randn(300, 6)])
+    y = (rng.uniform(size=300) < expit(12 * X[:, 3:].sum(axis=1))).astype(int)
+    model = PreferenceRewardModelCV().fit(X, y, groups=np.arange(300) // 5)
+    mean = model.scores_.mean(axis=0)
+    assert (mean[1:4] < mean[0]).all()
+    assert model.C_ > 1
+
+
+def test_a_value_of_C_without_a_score_on_every_fold_is_not_chosen():
+    data = make_data()
+
+    def score(model, X, y):
+        return model.score(X, y) if np.abs(model.coef_).max() > 0.2 else np.nan
+
+    model = PreferenceRewardModelCV(Cs=CS, scoring=score).fit(data.X, data.y, groups=data.groups)
+    mean = model.scores_.mean(axis=0)
+    assert np.isnan(mean[0])
+    assert CS[np.nanargmax(mean)] == model.C_
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+def test_a_fold_of_one_class_has_no_area_and_leaves_nothing_to_choose_by():
+    data = make_data()
+    groups = np.where(data.y == 1, data.groups, -1)
+    with pytest.raises(ValueError, match=r"'roc_auc' is NaN on some fold.*fewer folds"):
+        PreferenceRewardModelCV(Cs=CS, scoring="roc_auc").fit(data.X, data.y, groups=groups)
+
+
 def test_folds_keep_the_prompts_of_text_together():
     pairs, y = make_leaking_pairs()
     with warnings.catch_warnings():
@@ -200,7 +241,7 @@ def test_scoring_by_a_callable_gets_a_fitted_model():
     pairs, y = make_leaking_pairs(12)
     scorer = get_preference_scorer("neg_preference_log_loss")
     model = PreferenceRewardModelCV(Cs=CS, scoring=scorer).fit(pairs, y)
-    named = PreferenceRewardModelCV(Cs=CS).fit(pairs, y)
+    named = PreferenceRewardModelCV(Cs=CS, patience=None).fit(pairs, y)
     assert_allclose(model.scores_, named.scores_, atol=1e-9)
     assert model.C_ == named.C_
 

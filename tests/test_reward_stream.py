@@ -15,9 +15,9 @@ from reward_pairs import (
 from scipy.special import expit
 from sklearn.base import clone
 
-from sklearn_codex._online import StreamLoss
-from sklearn_codex._pairs import DifferenceDesign
-from sklearn_codex._reward_model import PreferenceRewardModel
+from sklearn_codex._data.pairs import DifferenceDesign
+from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._reward.online import StreamLoss
 from sklearn_codex.exceptions import LeakageWarning
 from sklearn_codex.text import TokenCounter
 

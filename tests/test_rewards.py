@@ -15,8 +15,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVR
 
 from sklearn_codex import PreferenceRewardModel, TokenCounter, UnigramLM
-from sklearn_codex._rewards import DocumentReward
-from sklearn_codex._rollouts import sample_rollouts
+from sklearn_codex._policy.rewards import DocumentReward
+from sklearn_codex._policy.rollouts import sample_rollouts
 
 NAMES = np.array(["a", "b", "c", "d", "e"], dtype=object)
 WEIGHTS = np.array([1.0, -2.0, 0.0, 0.5, 3.0])
@@ -194,6 +194,18 @@ def test_object_with_a_reward_method_needs_no_fit():
     assert_array_equal(reward_of(Counter())(draw()), draw().counts.toarray()[:, 0])
 
 
+def test_a_model_of_another_library_needs_no_tags(counts):
+    class Foreign:
+        n_features_in_ = 5
+
+        def predict(self, X):
+            return X @ WEIGHTS
+
+    documents = draw(200, seed=1)
+    reward = DocumentReward(Foreign(), draw(), subject="PPO")
+    assert_allclose(reward(documents), counts @ WEIGHTS)
+
+
 def test_unfitted_model_says_how_to_freeze():
     for model in (Ridge(), PreferenceRewardModel(), FrozenEstimator(Ridge())):
         with pytest.raises(NotFittedError, match=r"Asker needs a fitted reward_model.*Frozen"):
@@ -253,11 +265,11 @@ def test_dense_regressors_are_given_as_many_documents_as_fit_into_memory(monkeyp
     X = np.random.RandomState(0).poisson(2.0, size=(50, 5)).astype(float)
     model = Dense(kernel="linear").fit(X, X @ WEIGHTS + OFFSET)
     whole = reward_of(model)
-    monkeypatch.setattr("sklearn_codex._rewards._DENSE_NUMBERS", 37)
+    monkeypatch.setattr("sklearn_codex._policy.rewards._DENSE_NUMBERS", 37)
     model.sizes.clear()
     parts = reward_of(model)
     assert max(model.sizes) == 7
     assert_allclose(parts.token_reward, whole.token_reward)
     assert_allclose(parts(draw()), whole(draw()))
-    monkeypatch.setattr("sklearn_codex._rewards._DENSE_NUMBERS", 1)
+    monkeypatch.setattr("sklearn_codex._policy.rewards._DENSE_NUMBERS", 1)
     assert_allclose(parts(draw()), whole(draw()))

@@ -75,6 +75,15 @@ def test_a_fold_without_a_section_has_the_others(frame, model):
     assert scorer(model, X[chat], y[chat]) == pytest.approx(expected)
 
 
+def test_a_section_may_be_the_name_of_its_only_subset(frame, model):
+    X, y = frame[0][120:], frame[1][120:]
+    scores = [
+        get_preference_scorer("sectioned_accuracy", subset="subset", sections=sections)(model, X, y)
+        for sections in (SECTIONS, {**SECTIONS, "code": "java"})
+    ]
+    assert scores[0] == scores[1]
+
+
 @pytest.mark.parametrize("form", ["frame", "array", "list"])
 def test_lengths_are_those_of_the_audit(frame, model, form):
     X, y = frame[0][120:], frame[1][120:]

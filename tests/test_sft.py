@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from assertions import assert_is_log_distribution, assert_same_distribution
 from contract import RecordingCallback, assert_balanced
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
@@ -128,6 +128,7 @@ def test_what_the_base_finds_barely_possible_stays_possible():
     assert_allclose(np.exp(model.fit([[1, 3]]).token_log_prob_), [1 / 5, 4 / 5])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 9), min_size=3, max_size=3), min_size=1, max_size=12),
     st.lists(st.integers(0, 12), max_size=4),

@@ -1,5 +1,6 @@
 """Training from iterators of files: the same as one fit, in memory that does not grow with them."""
 
+import csv
 import gc
 import gzip
 import json
@@ -9,7 +10,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from sklearn.frozen import FrozenEstimator
@@ -130,6 +131,7 @@ def test_memory_of_a_stream_does_not_grow(tmp_path):
     assert peaks[2] - peaks[1] < 0.1 * size  # the check of leakage keeps 8 bytes a pair
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.text("ab \ud800é", max_size=9), min_size=1), min_size=1, max_size=5))
 def test_a_counter_learns_batches_as_one_fit(batches):
     batches[0].append("seen")
@@ -170,7 +172,10 @@ def test_documents_of_plain_text(tmp_path):
     two.write_bytes(gzip.compress(b"e\nf"))
     read = [text for batch in read_batches([one, two]) for text in batch]
     assert read == ["a b", "c\u2028d", "e", "f"]
-    whole = [text for batch in read_batches(iter([one, two]), document="file") for text in batch]
+    blank = tmp_path / "__init__.py"
+    blank.write_text("\n")
+    files = iter([blank, one, two])
+    whole = [text for batch in read_batches(files, document="file") for text in batch]
     assert whole == ["a b\r\n\n  \nc\u2028d\n", "e\nf"]
     assert [len(batch) for batch in read_batches([one, two], batch_chars=2)] == [1, 1, 2]
 
@@ -186,6 +191,28 @@ def test_columns_of_records(tmp_path):
     assert list(read_batches(table, ["label", "text"])) == [(["1"], ["a,\nb"])]
 
 
+@pytest.mark.parametrize("value", [12345, [{"role": "user", "content": "a"}], None])
+def test_what_is_no_text_counts_as_it_is_printed(tmp_path, value):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{json.dumps({'x': value})}\n" * 2)
+    assert list(read_batches(path, "x", batch_chars=len(str(value)))) == [[value], [value]]
+    assert list(read_batches(path, "x", batch_chars=len(str(value)) + 1)) == [[value, value]]
+
+
+def test_tables_read_in_turn_have_long_fields(tmp_path):
+    field = "x" * 200_000  # more than a reader of CSV takes unless told to
+    before = csv.field_size_limit()
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text(f"text\n{field}\n{field}\n", encoding="utf-8")
+    one, two = (
+        read_batches(tmp_path / name, "text", batch_chars=1) for name in ("one.csv", "two.csv")
+    )
+    assert next(one) == next(two) == [field]
+    assert csv.field_size_limit() == before
+    assert list(one) == list(two) == [[field]]
+    assert csv.field_size_limit() == before
+
+
 def test_files_that_cannot_be_read(tmp_path):
     path = tmp_path / "x.txt"
     path.write_bytes(b"\n \n")
@@ -194,6 +221,12 @@ def test_files_that_cannot_be_read(tmp_path):
     path.write_bytes(b"ok\n\xff\n")
     with pytest.raises(ValueError, match=r"read_batches: x.txt, line 2 is not UTF-8"):
         list(read_batches(path))
+    path.write_bytes(b"text\rone\r")
+    with pytest.raises(ValueError, match=r"x.txt, line 1 begins a row that is not CSV: new-line"):
+        list(read_batches(path, "text"))
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"x.txt is empty. A file of records has at least one"):
+        list(read_batches(path, "text"))
     path.write_text('{"text": "a"}', encoding="utf-8")
     with pytest.raises(ValueError, match=r"x.txt, line 1 has no column 'body'. It has \['text'\]"):
         list(read_batches(path, "body"))

@@ -20,7 +20,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
-from sklearn_codex._tokenizers import build_splitter
+from sklearn_codex._data.tokenizers import build_splitter
 from sklearn_codex.text import TokenCounter, check_texts
 
 quick = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])

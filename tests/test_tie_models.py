@@ -8,11 +8,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_codex._newton import minimise, solve
-from sklearn_codex._pairs import DifferenceDesign
-from sklearn_codex._reward_model import PreferenceRewardModel
-from sklearn_codex._tie_losses import DavidsonLoss, RaoKupperLoss
-from sklearn_codex._tie_models import TiePreferenceModel
+from sklearn_codex._data.pairs import DifferenceDesign
+from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._reward.newton import minimise, solve
+from sklearn_codex._reward.tie_losses import DavidsonLoss, RaoKupperLoss
+from sklearn_codex._reward.tie_models import TiePreferenceModel
 from sklearn_codex.labels import convert_labels
 
 MODELS = ["davidson", "rao-kupper"]

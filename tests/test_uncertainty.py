@@ -14,12 +14,17 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_codex import PPOPolicyOptimizer, load_model, save_model
-from sklearn_codex import _uncertainty as uncertainty_room
-from sklearn_codex._precision import BorderedPrecision, DualPrecision, make_precision, sum_by_group
-from sklearn_codex._reward_ensemble import BootstrapRewardEnsemble, most_informative_pairs
-from sklearn_codex._reward_model import PreferenceRewardModel
-from sklearn_codex._reward_model_cv import PreferenceRewardModelCV
-from sklearn_codex._uncertainty import RewardUncertainty
+from sklearn_codex._reward import uncertainty as uncertainty_room
+from sklearn_codex._reward.ensemble import BootstrapRewardEnsemble, most_informative_pairs
+from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._reward.model_cv import PreferenceRewardModelCV
+from sklearn_codex._reward.precision import (
+    BorderedPrecision,
+    DualPrecision,
+    make_precision,
+    sum_by_group,
+)
+from sklearn_codex._reward.uncertainty import RewardUncertainty
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.features import ResponseFeatures
 from sklearn_codex.text import TokenCounter
@@ -329,6 +334,16 @@ def test_bootstrap_deviation_is_that_of_the_sandwich(pairs):
     ratio = ensemble.coef_.std(axis=0, ddof=1) / sandwich.coef_interval().std
     assert_allclose(ratio, 1.0, atol=0.25)
     assert_allclose(ensemble.predict_margin(X), sandwich.predict_margin(X))
+
+
+def test_a_group_without_weight_is_as_none_to_the_bootstrap(pairs):
+    X, y, groups, _ = pairs
+    weight = np.where(groups % 2, 1.0, 0.0)
+    kept = weight > 0
+    model = BootstrapRewardEnsemble(n_estimators=4, random_state=0)
+    alone = clone(model).fit(X[kept], y[kept], groups=groups[kept])
+    whole = model.fit(X, y, sample_weight=weight, groups=groups)
+    assert_allclose(whole.coef_, alone.coef_, atol=1e-7)
 
 
 def test_ensemble_member_is_a_fit_with_the_weights_of_its_sample(pairs):

@@ -9,7 +9,7 @@ from assertions import (
     assert_same_distribution,
 )
 from contract import RecordingCallback, assert_balanced
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.frozen import FrozenEstimator
@@ -84,6 +84,7 @@ def test_smoothing_is_validated(smoothing):
         UnigramLM(smoothing).fit([[1]])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 9), min_size=3, max_size=3), min_size=1, max_size=12),
     st.lists(st.integers(0, 12), max_size=4),

@@ -35,9 +35,11 @@ def read_batches(paths, columns=None, *, document="line", batch_chars=2**22):
     columns : str or sequence of str, default=None
         Columns of records in JSON lines or CSV with a header. None reads the files as plain text.
     document : {"line", "file"}, default="line"
-        What a document of plain text is: a line that is not blank, without its end, or a file.
+        What a document of plain text is: a line, without its end, or a file. Blank ones are left
+        out.
     batch_chars : int, default=2**22
-        A batch ends with the row that brings it to this many characters.
+        A batch ends with the row that brings it to this many characters; what is no str counts as
+        it is printed.
 
     Yields
     ------
@@ -50,7 +52,8 @@ def read_batches(paths, columns=None, *, document="line", batch_chars=2**22):
     OSError
         If a file cannot be opened.
     ValueError
-        If a file is not UTF-8, a record cannot be parsed or lacks a column, or no file has a row.
+        If a file is not UTF-8, a record cannot be parsed or lacks a column, a file of records is
+        empty, or no file has a row.
 
     Examples
     --------
@@ -86,10 +89,10 @@ def _read_documents(paths: Iterable, document: str) -> Iterator[tuple[str]]:
     for path in paths:
         lines = read_lines(path, f"{SUBJECT}: {Path(path).name}")
         if document == "file":
-            yield ("".join(lines),)
+            texts = iter(["".join(lines)])
         else:
-            stripped = (line.rstrip("\r\n") for line in lines)
-            yield from ((line,) for line in stripped if line.strip())
+            texts = (line.rstrip("\r\n") for line in lines)
+        yield from ((text,) for text in texts if text.strip())
 
 
 def _read_columns(paths: Iterable, names: Iterable[str]) -> Iterator[tuple]:
@@ -110,7 +113,7 @@ def _cut(rows: Iterable[tuple], batch_chars: int) -> Iterator[tuple[list, ...]]:
     n_chars, n_batches = 0, 0
     for row in rows:
         batch.append(row)
-        n_chars += sum(len(value) for value in row if isinstance(value, str))
+        n_chars += sum(len(str(value)) for value in row)
         if n_chars >= batch_chars:
             yield tuple(map(list, zip(*batch, strict=True)))
             batch, n_chars, n_batches = [], 0, n_batches + 1

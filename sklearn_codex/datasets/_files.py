@@ -54,7 +54,7 @@ def read_rows(path: str | PathLike, *, subject: str) -> Iterator[tuple[str, Row]
         if line.strip():
             break
     else:
-        raise ValueError(f"{place} is empty. A file of preferences has at least one record.")
+        raise ValueError(f"{place} is empty. A file of records has at least one.")
     start = skipped[-1].lstrip()[0]
     lines = chain(skipped, lines)
     parse = {"{": _parse_json_lines, "[": _parse_json_list}.get(start, _parse_csv)
@@ -80,7 +80,7 @@ def _read_lines(stream: Iterable[bytes], place: str) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{place}, line {number} is not UTF-8: byte {error.object[error.start]:#04x} at "
-            f"position {error.start}. Save the file as UTF-8, or pass the frame of "
+            f"position {error.start}. Save the file as UTF-8, or read it by "
             "pandas.read_csv(path, encoding=...)."
         ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -163,13 +163,12 @@ def _split_csv(lines: Iterable[str], place: str) -> Iterator[tuple[int, list[str
         if header.strip():
             break
         blank.append(header)
-    delimiters = [d for d in _DELIMITERS if len(next(csv.reader([header], delimiter=d))) > 1]
-    delimiter = delimiters[0] if delimiters else ","
-    reader = csv.reader(chain(blank, [header], lines), delimiter=delimiter, strict=True)
-    limit = csv.field_size_limit(_MAX_FIELD)
     number = 1
     try:
-        for fields in reader:
+        delimiters = [d for d in _DELIMITERS if len(next(csv.reader([header], delimiter=d))) > 1]
+        delimiter = delimiters[0] if delimiters else ","
+        reader = csv.reader(chain(blank, [header], lines), delimiter=delimiter, strict=True)
+        while (fields := _next_fields(reader)) is not None:
             if fields:
                 yield number, fields
             number = reader.line_num + 1
@@ -178,5 +177,13 @@ def _split_csv(lines: Iterable[str], place: str) -> Iterator[tuple[int, list[str
             f"{place}, line {number} begins a row that is not CSV: {error}. Is a double quote "
             "left open?"
         ) from error
+
+
+def _next_fields(reader: Iterator[list[str]]) -> list[str] | None:
+    """Return the next row, None after the last."""
+    # The limit is one for all readers of the process, and a generator may wait between two rows.
+    limit = csv.field_size_limit(_MAX_FIELD)
+    try:
+        return next(reader, None)
     finally:
         csv.field_size_limit(limit)

@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from sklearn_codex._categorical import IntArray
-from sklearn_codex._records import (
+from sklearn_codex._data.records import (
     check_rows,
     count_shared,
     flatten,

@@ -102,6 +102,13 @@ class AdditiveObjective:
     entropy_coef: float = 0.0
 
     def __post_init__(self):
+        for name in ("token_reward", "penalty", "frequencies"):
+            values = getattr(self, name)
+            if values is not None and np.shape(values) != np.shape(self.reference_log_prob):
+                raise ValueError(
+                    f"AdditiveObjective needs {name} of shape {np.shape(self.reference_log_prob)}, "
+                    f"one value for each token of the reference, got shape {np.shape(values)}."
+                )
         if not self.kl_coef > 0:
             raise ValueError(
                 f"AdditiveObjective needs kl_coef > 0, got {self.kl_coef}. Without the KL term the "

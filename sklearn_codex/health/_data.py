@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._pairs import check_text_pairs
+from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._soft_labels import check_soft_labels
 
 BoolArray = NDArray[np.bool_]

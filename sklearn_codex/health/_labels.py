@@ -8,7 +8,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch, check_random_state
 
 from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._reward_model import PreferenceRewardModel
+from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex.health._data import PreferenceData
 from sklearn_codex.health._noise import Noise, estimate_noise
 from sklearn_codex.health._report import Finding, count, percent, points

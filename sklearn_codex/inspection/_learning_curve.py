@@ -8,7 +8,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import GroupKFold, check_cv, cross_validate
 from sklearn.utils import check_consistent_length, check_random_state
 
-from sklearn_codex._pairs import check_text_pairs
+from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex.inspection._plotting import (
     check_axes,
     check_matplotlib,

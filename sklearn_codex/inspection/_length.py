@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.utils import Bunch
 
-from sklearn_codex._pairs import check_text_pairs
+from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.inspection._pairs_data import preference_target
 from sklearn_codex.inspection._plotting import (

@@ -222,7 +222,7 @@ class OveroptimizationDisplay:
         """Draw a vertical line where the gold reward is greatest, if it falls after that."""
         best = int(np.argmax(gold))
         peak_kl = kl[best] if self.peak_kl is None else self.peak_kl
-        if best == len(gold) - 1:
+        if not gold[best] > gold[-1]:
             return None
         label = f"gold peaks at {peak_kl:.3g} nats"
         return ax.axvline(peak_kl, color=color, linestyle=":", label=label)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sklearn_codex._documents import unwrap
-from sklearn_codex._pairs import check_text_pairs
-from sklearn_codex._preference_labels import check_labels
-from sklearn_codex._responses import stack_prompts, wants_prompt
+from sklearn_codex._data.documents import unwrap
+from sklearn_codex._data.pairs import check_text_pairs
+from sklearn_codex._data.responses import stack_prompts, wants_prompt
+from sklearn_codex._reward.labels import check_labels
 
 
 def preference_target(estimator, y, subject):

@@ -102,7 +102,9 @@ def share_interval(
     -------
     share, low, high : float
     """
-    credits, weight = credits[weight > 0], weight[weight > 0]
+    counts = weight > 0
+    groups = None if groups is None else groups[counts]
+    credits, weight = credits[counts], weight[counts]
     if len(credits) == 0:
         return np.nan, np.nan, np.nan
     share = float(np.clip(np.average(credits, weights=weight), 0, 1))

@@ -80,7 +80,8 @@ def score_sections(
         sections = {name: [name] for name in dict.fromkeys(subset.tolist())}
     else:  # a fold need not have pairs of every section
         present = set(subset.tolist())
-        sections = {k: v for k, v in sections.items() if present & set(v)}
+        named = {k: {v} if isinstance(v, str) else set(v) for k, v in sections.items()}
+        sections = {k: v for k, v in named.items() if present & v}
         weights = weights and {k: v for k, v in weights.items() if k in sections}
     result = sectioned_accuracy(points, subset, sections, weights, sample_weight=sample_weight)
     return result.overall

@@ -7,10 +7,10 @@ from scipy.special import expit
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._documents import freeze
-from sklearn_codex._records import COLUMNS_OF_KIND, check_records
-from sklearn_codex._reward_model import PreferenceRewardModel
-from sklearn_codex._stages import RecordKind
+from sklearn_codex._data.documents import freeze
+from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records
+from sklearn_codex._loop.stages import RecordKind
+from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex.metrics import preference_accuracy, preference_log_loss
 from sklearn_codex.overoptimization import GoldRewardScorer
 
@@ -188,7 +188,7 @@ class HeldOutRewardScorer:
         records = check_records(X, subject=subject)
         rows = _require(records, "preference", subject)
         gold = clone(PreferenceRewardModel() if self.reward_model is None else self.reward_model)
-        if gold.get_params(deep=False).get("vectorizer") is None:
+        if gold.get_params(deep=False).get("vectorizer", "none to set") is None:
             gold.set_params(vectorizer=freeze(loop.vectorizer_))
         pairs = [(records.prompt[row] or "", records.text[row], records.other[row]) for row in rows]
         return gold.fit(np.array(pairs, dtype=object), records.label[rows])

@@ -9,7 +9,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_codex._categorical import IntArray
-from sklearn_codex._records import KINDS, Records, check_records
+from sklearn_codex._data.records import KINDS, Records, check_records
 
 __all__ = ["RecordKFold", "record_train_test_split"]
 

@@ -1,0 +1,1 @@
+"""Text, documents, pairs and records: what the estimators read, and how it becomes numbers."""

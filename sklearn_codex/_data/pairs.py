@@ -1,0 +1,426 @@
+"""The one place where pairs of responses become margins: text or feature differences, one operator.
+
+Estimators that take pairs derive from :class:`PairsMixin` and call
+:meth:`PairsMixin._check_pairs`; what they get is linear in the weights and never densified.
+"""
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from numbers import Number
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import validate_data
+
+from sklearn_codex._data.designs import DifferenceDesign, PairDesign
+from sklearn_codex._data.documents import DocumentsMixin, as_csr, count_columns, fit_on_texts
+from sklearn_codex._data.partitions import holds_text, is_collection, make_bag
+from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
+from sklearn_codex._data.texts import refuse_collection
+from sklearn_codex.text import TokenCounter, check_texts
+
+PAIR_COLUMNS = ("prompt", "response_a", "response_b")
+ORIENTED_COLUMNS = ("prompt", "chosen", "rejected")
+
+
+@dataclass(frozen=True)
+class TextPairs:
+    """Pairs of responses as text, each list of length n_pairs; ``prompts`` may be None."""
+
+    prompts: list[str] | None
+    responses_a: list[str]
+    responses_b: list[str]
+
+    def take(self, rows):
+        """Return some of the pairs, by their positions."""
+        columns = (self.prompts, self.responses_a, self.responses_b)
+        return TextPairs(*(c if c is None else [c[row] for row in rows] for c in columns))
+
+    def length_difference(self):
+        """Return how many characters A is longer than B (n_pairs,)."""
+        lengths = [[len(text) for text in texts] for texts in (self.responses_a, self.responses_b)]
+        return np.subtract(*np.array(lengths, dtype=np.float64))
+
+    def unique_responses(self):
+        """Return the distinct responses (m,), all A before other B, and indices a, b (n_pairs,)."""
+        return _unique(self.responses_a, self.responses_b)
+
+    def unique_prompted(self):
+        """Return the distinct rows (prompt, response) (m, 2), and indices a, b (n_pairs,).
+
+        Pairs without prompts have the prompt ''.
+        """
+        prompts = [""] * len(self.responses_a) if self.prompts is None else self.prompts
+        rows, a, b = _unique(
+            list(zip(prompts, self.responses_a, strict=True)),
+            list(zip(prompts, self.responses_b, strict=True)),
+        )
+        return stack_prompts(*zip(*rows, strict=True)), a, b
+
+
+def _unique(first, second):
+    """Return the distinct items of two lists, and the position of each item of both."""
+    position: dict[Any, int] = {}
+    a, b = (
+        np.array([position.setdefault(item, len(position)) for item in items], dtype=np.intp)
+        for items in (first, second)
+    )
+    return list(position), a, b
+
+
+def check_text_pairs(
+    X: Any, *, subject: str, columns: tuple[str, str, str] = PAIR_COLUMNS
+) -> TextPairs | None:
+    """Tell pairs given as text from pairs given as feature differences.
+
+    This function alone decides what a pair of texts is; numbers are left to scikit-learn's own
+    validation.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_pairs, 2) or (n_pairs, 3), or data frame, or numeric matrix
+        Text pairs are rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, or
+        a data frame (pandas, polars) with these columns, in any order and among others.
+    subject : str
+        Who asks; error messages start with it.
+    columns : tuple of str, default=("prompt", "response_a", "response_b")
+        Names of the columns.
+
+    Returns
+    -------
+    pairs : TextPairs or None
+        The pairs, or None where X is to be validated as numbers.
+
+    Raises
+    ------
+    TypeError
+        If X holds text, but not as pairs, or one of its cells is not a str.
+    ValueError
+        If X has no pair, too few or too many columns, or rows of different length.
+    """
+    if sparse.issparse(X):
+        return None
+    if is_collection(X):
+        raise TypeError(refuse_collection(X, subject))
+    if isinstance(X, (str, bytes)):
+        raise TypeError(_expected(subject, columns) + f"got one text: {reprlib.repr(X)}.")
+    if hasattr(X, "columns"):
+        return _check_frame(X, subject, columns)
+    if getattr(getattr(X, "dtype", None), "kind", "O") in "biufc":
+        return None
+    # Without dtype=object every text would be padded to the length of the longest.
+    values = np.asarray(X) if hasattr(X, "dtype") else _as_objects(X)
+    if values.ndim == 0 and not isinstance(X, Number):
+        raise TypeError(
+            _expected(subject, columns) + f"got a {type(X).__name__}: {reprlib.repr(X)}. Pass a "
+            "list of the rows, or a data frame."
+        )
+    if values.ndim == 1:
+        values = _check_rows(values.tolist(), subject, columns)
+    if values is not None and values.dtype.kind == "O":
+        _refuse_messages(values, subject, columns)
+    if values is None or not any(map(_is_text, values.flat)):
+        return None
+    if values.ndim != 2 or values.shape[1] not in (2, 3):
+        form = f"{values.shape[1]} columns" if values.ndim == 2 else f"{values.ndim}-D"
+        raise ValueError(_expected(subject, columns) + f"got text in {form}. Pass only these.")
+    return _from_columns(values.T.tolist(), columns[-values.shape[1] :], subject)
+
+
+def _expected(subject, columns):
+    prompt, first, second = columns
+    return (
+        f"{subject} expected X to be pairs, rows of ({first}, {second}) or ({prompt}, {first}, "
+        f"{second}), or a 2-D matrix of feature differences, "
+    )
+
+
+def _is_text(value) -> bool:
+    return isinstance(value, (str, bytes))
+
+
+def _refuse_messages(values, subject, columns):
+    """Raise where responses are lists of messages, which are no texts yet."""
+    first = next(iter(values.flat), None)
+    messages = first if isinstance(first, (list, tuple)) else [first]
+    if any(isinstance(message, Mapping) and "content" in message for message in messages):
+        raise TypeError(
+            _expected(subject, columns) + f"but X[0] has messages: {reprlib.repr(values[0])}. "
+            "Conversations become texts with sklearn_codex.read_preferences(records).X."
+        )
+
+
+def _as_objects(X):
+    try:
+        return np.asarray(X, dtype=object)
+    except ValueError:  # rows of different length, some of them arrays themselves
+        values = np.empty(len(X), dtype=object)
+        values[:] = list(X)
+        return values
+
+
+def _check_rows(rows, subject, columns):
+    """Return rows that made no 2-D array as objects (n_pairs, n_columns); None if no text."""
+    for position, row in enumerate(rows):
+        if isinstance(row, Mapping):
+            raise TypeError(
+                _expected(subject, columns) + f"but X[{position}] is a {type(row).__name__} with "
+                f"keys {reprlib.repr(list(row))}. Pass pandas.DataFrame(X)."
+            )
+        if _is_text(row):
+            raise TypeError(
+                _expected(subject, columns) + f"but X[{position}] is one text: "
+                f"{reprlib.repr(row)}. Single responses are for reward(documents)."
+            )
+    is_row = [isinstance(row, (Sequence, np.ndarray)) for row in rows]
+    if not any(known and any(map(_is_text, row)) for known, row in zip(is_row, rows, strict=True)):
+        return None
+    for position, row in enumerate(rows):
+        if not is_row[position] or len(row) != len(rows[0]):
+            raise ValueError(
+                _expected(subject, columns) + f"but X[{position}] is {reprlib.repr(row)}, while "
+                f"X[0] is {reprlib.repr(rows[0])}. Give all rows the same number of texts."
+            )
+    return np.array([list(row) for row in rows], dtype=object)
+
+
+def _check_frame(X, subject, columns):
+    """Return the text pairs of a data frame by its column names; None if it holds numbers."""
+    names = [str(name) for name in X.columns]
+    _, first, second = columns
+    if first in names and second in names:
+        present = [name for name in columns if name in names]
+        for name in present:
+            if names.count(name) > 1:
+                raise ValueError(
+                    _expected(subject, columns) + f"got a data frame with {names.count(name)} "
+                    f"columns {name!r}. Rename or drop all but one."
+                )
+        return _from_columns([list(X[name]) for name in present], present, subject)
+    dtypes = X.dtypes if hasattr(X.dtypes, "__iter__") else [X.dtypes]
+    if all(getattr(dtype, "kind", "O") in "biufc" for dtype in dtypes):
+        return None
+    values = np.asarray(X)
+    if values.dtype.kind in "biufc" or not any(map(_is_text, values.flat)):
+        return None
+    if {"chosen", "rejected"} <= set(names):
+        remedy = (
+            "Turn chosen and rejected into pairs of both orders with X, y = balance_positions(X)."
+        )
+    else:
+        remedy = f"Rename the columns of the two responses to {first!r} and {second!r}."
+    raise ValueError(_expected(subject, columns) + f"got a data frame of {names}. {remedy}")
+
+
+def _from_columns(values, names, subject):
+    """Check that every cell is a str; return the pairs of columns in the order of ``names``."""
+    if not len(values[0]):
+        raise ValueError(f"{subject} got 0 pairs in X. Pass at least one pair.")
+    for name, column in zip(names, values, strict=True):
+        for position, value in enumerate(column):
+            if not isinstance(value, str):
+                raise TypeError(
+                    f"{subject} expected every {name} of X to be a str, but that of pair "
+                    f"{position} is {reprlib.repr(value)}, of type {type(value).__name__}. Drop "
+                    "pairs with a missing text, decode bytes; '' is an empty text."
+                )
+    prompts = values[0] if len(values) == 3 else None
+    return TextPairs(prompts, values[-2], values[-1])
+
+
+def _responses_of(subject, rows):
+    """Return the distinct responses of a partition of pairs."""
+    pairs = check_text_pairs(rows, subject=subject)
+    if pairs is None:
+        raise TypeError(
+            _expected(subject, PAIR_COLUMNS) + f"got a dask collection of {reprlib.repr(rows[0])}. "
+            "Pass a dask bag of tuples of str, or differences as a dask array of numbers."
+        )
+    return pairs.unique_responses()[0]
+
+
+def _check_counts_add_up(vectorizer, subject):
+    """Raise where a vocabulary would be chosen by counts in responses that are distinct."""
+    if not isinstance(vectorizer, TokenCounter):
+        return
+    if vectorizer.min_count > 1 or vectorizer.max_features is not None:
+        raise ValueError(
+            f"{subject} cannot choose the vocabulary of a dask collection of pairs by min_count="
+            f"{vectorizer.min_count} and max_features={vectorizer.max_features}: these count each "
+            "distinct response once, and which are distinct is not known across partitions. Fit "
+            "the TokenCounter on a dask bag of responses and pass FrozenEstimator(fitted)."
+        )
+
+
+class PairsMixin(DocumentsMixin):
+    """Turns pairs, raw text or feature differences, into a linear operator on the weights."""
+
+    def _check_pairs(self, X, *, reset, vectorizer=None):
+        """Return the operator that turns weights (V,) into margins (n_pairs,).
+
+        Sets ``vectorizer_``, ``n_features_in_`` and, for data frames of differences,
+        ``feature_names_in_`` when ``reset`` is true; otherwise checks X against them.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs of texts, or feature differences phi(A) - phi(B).
+        reset : bool
+            Whether this call defines the columns (in ``fit``) or has to meet them.
+        vectorizer : transformer, default=None
+            Turns a text into its features phi when ``reset`` is true; None means
+            ``TokenCounter()``. It is fitted on the distinct responses, each once, or, where it
+            :func:`wants_prompt`, on the distinct rows (prompt, response). One in
+            ``FrozenEstimator`` is used as it is, also to name the columns of differences.
+
+        Returns
+        -------
+        design : PairDesign or DifferenceDesign of shape (n_pairs, V)
+        """
+        return self._check_pairs_and_text(X, reset=reset, vectorizer=vectorizer)[0]
+
+    def _check_pairs_and_text(self, X, *, reset, vectorizer=None):
+        """Return the operator of :meth:`_check_pairs` and the pairs as text, None if they are not.
+
+        Beside the operator, the text has the prompts and lengths that no weight depends on.
+        """
+        pairs = check_text_pairs(X, subject=type(self).__name__)
+        if pairs is None:
+            differences = self._check_features(X, reset=reset)
+            if reset:
+                self._name_columns_of_counts(vectorizer)
+            return DifferenceDesign(differences), None
+        if reset:
+            self.vectorizer_ = clone(TokenCounter() if vectorizer is None else vectorizer)
+        with_prompts = wants_prompt(self.vectorizer_)
+        responses, a, b = pairs.unique_prompted() if with_prompts else pairs.unique_responses()
+        return PairDesign(self._vectorize(responses, reset=reset), a, b), pairs
+
+    def _define_columns_of_partitions(self, X, *, vectorizer=None):
+        """Set the columns for pairs of a dask bag, or for a dask array of differences.
+
+        The same as :meth:`_check_pairs` sets. To learn a vocabulary is a pass over the data.
+        """
+        subject = type(self).__name__
+        if not holds_text(X):
+            self._check_features(np.zeros((1, *X.shape[1:])), reset=True)
+            self._name_columns_of_counts(vectorizer)
+            return
+        self.vectorizer_ = clone(TokenCounter() if vectorizer is None else vectorizer)
+        _check_counts_add_up(self.vectorizer_, subject)
+        responses = make_bag(partial(_responses_of, subject), X, subject=subject)
+        fit_on_texts(self.vectorizer_, responses, subject=subject)
+        documents = stack_prompts([""], ["a"]) if wants_prompt(self.vectorizer_) else ["a"]
+        self.n_features_in_ = count_columns(self.vectorizer_, documents)
+        self.__dict__.pop("feature_names_in_", None)
+
+    def _check_responses(self, X):
+        """Return the features (n_documents, V) of single responses, text or a feature matrix.
+
+        Unlike documents of a language model, a response may be empty and features negative. For a
+        vectorizer that :func:`wants_prompt`, rows (prompt, response) are responses as well, and one
+        alone has the prompt ''.
+        """
+        subject = type(self).__name__
+        if wants_prompt(self.vectorizer_):
+            columns = check_prompted_responses(X, subject=subject)
+            texts = None if columns is None else stack_prompts(*columns)
+        else:
+            texts = check_texts(X, subject=subject)
+        if texts is None:
+            return self._check_features(X, reset=False)
+        return self._vectorize(texts, reset=False)
+
+    def _check_features(self, X, *, reset):
+        features = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float64)
+        return as_csr(features) if sparse.issparse(features) else features
+
+    def _vectorize(self, texts, *, reset):
+        """Return the features (n, V) of texts, sparse as CSR, dense as they come.
+
+        Fits the vectorizer first when ``reset`` is true.
+        """
+        subject = type(self).__name__
+        if self.vectorizer_ is None:
+            raise ValueError(
+                f"{subject} was fitted on feature differences, so it knows columns and no words, "
+                f"but got text. Pass a matrix of {self.n_features_in_} columns, or fit it on text, "
+                "or give it vectorizer=FrozenEstimator(fitted TokenCounter)."
+            )
+        if not reset:
+            features = self.vectorizer_.transform(texts)
+        elif hasattr(self.vectorizer_, "fit_transform"):
+            features = self.vectorizer_.fit_transform(texts, None)
+        else:
+            features = self.vectorizer_.fit(texts, None).transform(texts)
+        features = check_array(
+            features,
+            accept_sparse="csr",
+            dtype=np.float64,
+            input_name=f"X to {subject}, once vectorized,",
+        )
+        if reset:
+            self.n_features_in_ = features.shape[1]
+            self.__dict__.pop("feature_names_in_", None)
+        return as_csr(features) if sparse.issparse(features) else features
+
+
+def balance_positions(X, random_state=None):
+    """Turn pairs whose first response is the preferred one into pairs of both orders.
+
+    Preference data often come as chosen and rejected, so that every label is 1. A classifier needs
+    both classes, and a model that may look at the position must not find the answer there: half of
+    the pairs, chosen at random, are swapped. A Bradley-Terry model without an intercept is
+    antisymmetric, so this does not change what it learns.
+
+    Parameters
+    ----------
+    X : data frame, array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or matrix (n_pairs, V)
+        A data frame with the columns ``chosen``, ``rejected`` and perhaps ``prompt``; rows
+        ``(chosen, rejected)`` or ``(prompt, chosen, rejected)`` of str; or feature differences
+        phi(chosen) - phi(rejected), dense or sparse.
+    random_state : int, RandomState instance or None, default=None
+        Chooses the pairs to swap.
+
+    Returns
+    -------
+    X : ndarray of object of shape (n_pairs, 2) or (n_pairs, 3), or matrix (n_pairs, V)
+        Pairs (prompt, response_a, response_b) or differences phi(A) - phi(B), in the order given.
+    y : ndarray of int of shape (n_pairs,)
+        1 where A is preferred, 0 where the pair was swapped.
+
+    Raises
+    ------
+    ValueError
+        If X has a single pair, which cannot give two classes.
+
+    Examples
+    --------
+    >>> from sklearn_codex import balance_positions
+    >>> X, y = balance_positions([("good", "bad"), ("better", "worse")], random_state=0)
+    >>> X.tolist(), y.tolist()
+    ([['good', 'bad'], ['worse', 'better']], [1, 0])
+    """
+    subject = "balance_positions"
+    pairs = check_text_pairs(X, subject=subject, columns=ORIENTED_COLUMNS)
+    if pairs is None:
+        X = check_array(X, accept_sparse="csr", dtype=np.float64, estimator=subject)
+        n_pairs = X.shape[0]
+    else:
+        n_pairs = len(pairs.responses_a)
+    if n_pairs < 2:
+        raise ValueError(f"{subject} needs at least 2 pairs to have both orders, got {n_pairs}.")
+    y = np.ones(n_pairs, dtype=np.intp)
+    y[check_random_state(random_state).permutation(n_pairs)[: n_pairs // 2]] = 0
+    if pairs is None:
+        sign = 2.0 * y - 1
+        return (sparse.diags_array(sign) @ X if sparse.issparse(X) else sign[:, None] * X), y
+    columns = [] if pairs.prompts is None else [pairs.prompts]
+    balanced = np.array([*columns, pairs.responses_a, pairs.responses_b], dtype=object).T
+    balanced[y == 0, -2:] = balanced[y == 0, :-3:-1]
+    return balanced, y

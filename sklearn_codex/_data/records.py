@@ -1,0 +1,366 @@
+"""Records, the input of ``RLHFPipeline``: what a row holds decides which kind of record it is."""
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Real
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_codex._categorical import IntArray
+from sklearn_codex._loop.stages import RecordKind
+
+KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
+
+FORMS: Mapping[tuple[str, ...], RecordKind] = {
+    ("text",): "corpus",
+    ("completion",): "demonstration",
+    ("chosen", "rejected"): "preference",
+    ("response_a", "response_b", "label"): "preference",
+}
+"""The columns that make a record, and the kind they make it."""
+
+TEXT_COLUMNS = tuple(name for form in FORMS for name in form if name != "label")
+COLUMNS = ("prompt", *TEXT_COLUMNS, "label")
+
+COLUMNS_OF_KIND: Mapping[RecordKind, str] = {
+    "corpus": "text",
+    "demonstration": "completion (and prompt, optional)",
+    "preference": "chosen, rejected or response_a, response_b, label (and prompt, optional)",
+}
+
+
+class Record(NamedTuple):
+    """One record with its text flattened; ``other`` and ``label`` belong to a preference."""
+
+    kind: RecordKind
+    prompt: str | None
+    text: str
+    other: str | None = None
+    label: int = -1
+
+
+@dataclass(frozen=True)
+class Records:
+    """Checked records, one entry a row in each field.
+
+    Parameters
+    ----------
+    kind : ndarray of str of shape (n_records,)
+        "corpus", "demonstration" or "preference".
+    prompt : list of str or None of length n_records
+        The prompt, where the record has one that is not blank.
+    text : list of str of length n_records
+        The document: the text of a corpus record, the completion of a demonstration, response A of
+        a preference.
+    other : list of str or None of length n_records
+        Response B of a preference.
+    label : ndarray of int of shape (n_records,)
+        1 where A is preferred, 0 where B is, -1 for other kinds.
+    """
+
+    kind: NDArray[np.str_]
+    prompt: list[str | None]
+    text: list[str]
+    other: list[str | None]
+    label: IntArray
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def rows(self, kind: RecordKind) -> IntArray:
+        """Return the positions (n_of_kind,) of the records of one kind, ascending."""
+        return np.flatnonzero(self.kind == kind)
+
+    def documents(self) -> list[str]:
+        """Return one document a record: its text, completion or preferred response."""
+        return [
+            other if label == 0 and other is not None else text
+            for text, other, label in zip(self.text, self.other, self.label, strict=True)
+        ]
+
+    def describe(self) -> str:
+        """Return how many records there are of each kind, in words."""
+        return ", ".join(f"{len(self.rows(kind))} {kind}" for kind in KINDS)
+
+
+def check_records(X: Any, *, subject: str) -> Records:
+    """Validate records and tell their kinds.
+
+    Parameters
+    ----------
+    X : list of dict, array of dict, or DataFrame (pandas or polars) of length n_records
+        Records. None, NaN and ``pandas.NA`` mean that the row does not have the column, so that
+        one table can hold all kinds. Columns of other names are ignored.
+    subject : str
+        Who asks; error messages start with it.
+
+    Returns
+    -------
+    records : Records
+        Text and conversations flattened to str. A conversation, a sequence of messages
+        ``{"role": ..., "content": ...}``, becomes the contents of its messages joined by a
+        newline; roles would be counted as words and are left out. Where a preference has no
+        prompt, and both responses are conversations that begin with the same messages, these are
+        its prompt. Of ``chosen`` and ``rejected`` the first such pair gets the chosen response as
+        A, the second as B, and so on in turn, so that both classes occur; where all labels given
+        are the same, every second pair is exchanged for the same reason. The Bradley-Terry model is
+        antisymmetric, so the orientation does not change what is learned.
+
+    Raises
+    ------
+    TypeError
+        If X is no sequence of records, or a column holds neither text nor messages.
+    ValueError
+        If X is empty, a row is of no kind or of several, or a label is not 0 or 1.
+
+    Examples
+    --------
+    >>> from sklearn_codex._data.records import check_records
+    >>> records = check_records(
+    ...     [{"text": "a b"}, {"prompt": "p", "completion": "c"}], subject="RLHFPipeline"
+    ... )
+    >>> records.kind.tolist(), records.text
+    (['corpus', 'demonstration'], ['a b', 'c'])
+    """
+    rows = check_rows(X, subject)
+    plain_records = _read_plain_rows(rows)
+    if plain_records is not None:
+        return plain_records
+    checked, n_chosen = [], 0
+    for position, row in enumerate(rows):
+        plain = _read_plain(row, swap=n_chosen % 2 == 1)
+        if plain is not None:
+            checked.append(plain)
+            n_chosen += plain.kind == "preference"
+            continue
+        where = f"{subject}: record {position}"
+        present = {name: row[name] for name in COLUMNS if name in row and not is_absent(row[name])}
+        form = _check_form(present, row, where)
+        checked.append(read_record(present, form, where, swap=n_chosen % 2 == 1))
+        n_chosen += form == ("chosen", "rejected")
+    checked = _balance(checked)
+    return Records(
+        kind=np.array([record.kind for record in checked]),
+        prompt=[record.prompt for record in checked],
+        text=[record.text for record in checked],
+        other=[record.other for record in checked],
+        label=np.array([record.label for record in checked], dtype=np.intp),
+    )
+
+
+@lru_cache(maxsize=256)
+def _form_of_columns(names: tuple) -> tuple[str, ...] | None:
+    """Return the form of rows with these columns, None where one of them has to be absent."""
+    touched = [form for form in FORMS if any(name in names for name in form)]
+    if len(touched) == 1 and all(name in names for name in touched[0]):
+        return touched[0]
+    return None
+
+
+def _read_plain_rows(rows: Sequence[Mapping]) -> Records | None:
+    """Return the records of rows that are all plain, as :func:`_read_plain` has it; else None.
+
+    Most data are such, and a search checks all of it again for every candidate: so it is read
+    column by column, which takes a third of the time.
+    """
+    columns = [tuple(row) for row in rows]
+    forms = {names: _form_of_columns(names) for names in set(columns)}
+    if any(form is None or "label" in form for form in forms.values()):
+        return None
+    prompt = [
+        row["prompt"] if "prompt" in names else "" for row, names in zip(rows, columns, strict=True)
+    ]
+    form_of_row = [forms[names] or () for names in columns]
+    text = [row[form[0]] for row, form in zip(rows, form_of_row, strict=True)]
+    kind = np.array([FORMS[form] for form in form_of_row])
+    label = np.full(len(rows), -1, dtype=np.intp)
+    other: list[str | None] = [None] * len(rows)
+    preferences = np.flatnonzero(kind == "preference").tolist()
+    rejected = [rows[row]["rejected"] for row in preferences]
+    if not all(set(map(type, values)) <= {str} for values in (prompt, text, rejected)):
+        return None
+    for turn, row in enumerate(preferences):
+        other[row] = rejected[turn]
+        if turn % 2 == 1:
+            text[row], other[row] = rejected[turn], text[row]
+    label[preferences[0::2]], label[preferences[1::2]] = 1, 0
+    shown = [value if value.strip() else None for value in prompt]
+    return Records(kind, shown, text, other, label)
+
+
+def _read_plain(row: Mapping, *, swap: bool) -> Record | None:
+    """Return the record of a row that has only what it needs, as str; None for any other row."""
+    form = _form_of_columns(tuple(row))
+    prompt = row.get("prompt", "")
+    if form is None or "label" in form or not isinstance(prompt, str):
+        return None
+    texts = [row[name] for name in form]
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    if len(form) == 1:
+        return Record(FORMS[form], _or_none(prompt), texts[0])
+    if swap:
+        return Record("preference", _or_none(prompt), texts[1], texts[0], 0)
+    return Record("preference", _or_none(prompt), texts[0], texts[1], 1)
+
+
+def is_records(X: Any) -> bool:
+    """Tell records from documents, which are text or counts.
+
+    A data frame of counts may name a column "text", so a frame holds records where such a column
+    holds something else than numbers.
+    """
+    if hasattr(X, "columns"):
+        names = [name for name in TEXT_COLUMNS if name in set(X.columns)]
+        return any(
+            not (is_absent(value) or isinstance(value, Real)) for name in names for value in X[name]
+        )
+    if isinstance(X, np.ndarray):
+        return X.ndim == 1 and X.size > 0 and isinstance(X[0], Mapping)
+    return isinstance(X, Sequence) and len(X) > 0 and isinstance(X[0], Mapping)
+
+
+def check_rows(X, subject) -> list[Mapping]:
+    """Return the rows of any container of records."""
+    expected = f"{subject} expected X to be records, a list of dicts or a DataFrame"
+    if isinstance(X, (Mapping, str, bytes)) or not (hasattr(X, "__len__") or hasattr(X, "columns")):
+        raise TypeError(
+            f"{expected}, got a {type(X).__name__}: {reprlib.repr(X)}. Make a list of the records, "
+            'such as [{"text": "..."}, {"prompt": "...", "completion": "..."}].'
+        )
+    if hasattr(X, "to_dicts"):
+        rows = X.to_dicts()
+    elif hasattr(X, "columns") and hasattr(X, "to_dict"):
+        rows = X.to_dict("records")
+    else:
+        rows = list(X)
+    if not rows:
+        raise ValueError(f"{subject} got 0 records. Pass at least one.")
+    for position, row in enumerate(rows):
+        if type(row) is not dict and not isinstance(row, Mapping):
+            raise TypeError(
+                f"{expected}, but X[{position}] is a {type(row).__name__}: {reprlib.repr(row)}. "
+                'Write each record as a dict, such as {"text": "..."} for a corpus text.'
+            )
+    return rows
+
+
+def is_absent(value) -> bool:
+    """Tell None, NaN and pandas' NA and NaT, without a need for pandas."""
+    if isinstance(value, str):
+        return False
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
+
+
+def _check_form(present, row, where) -> tuple[str, ...]:
+    """Return the one form of record whose columns the row has, all of them."""
+    touched = [form for form in FORMS if any(name in present for name in form)]
+    if len(touched) == 1 and all(name in present for name in touched[0]):
+        return touched[0]
+    seen = [name for name in row if not is_absent(row[name])]
+    needs = "; ".join(f"{kind}: {columns}" for kind, columns in COLUMNS_OF_KIND.items())
+    problem = "of no kind" if len(touched) < 1 else "of several kinds"
+    if len(touched) == 1:
+        missing = [name for name in touched[0] if name not in present]
+        problem = f"an incomplete {FORMS[touched[0]]}, without {', '.join(missing)}"
+    raise ValueError(
+        f"{where} is {problem}. It has {seen}. Each record has the columns of exactly one kind "
+        f"({needs}); leave the others out, or None."
+    )
+
+
+def read_record(present, form, where, *, swap) -> Record:
+    """Return the record of a row whose form is known."""
+    prompt = None
+    if "prompt" in present:
+        prompt = flatten(present["prompt"], "prompt", where)
+    kind = FORMS[form]
+    if kind != "preference":
+        text = flatten(present[form[0]], form[0], where)
+        return Record(kind, _or_none(prompt), text)
+    first, second = present[form[0]], present[form[1]]
+    if prompt is None and is_conversation(first) and is_conversation(second):
+        n_shared = count_shared(first, second)
+        if n_shared:
+            prompt = flatten(first[:n_shared], form[0], where)
+            first, second = first[n_shared:], second[n_shared:]
+    text, other = flatten(first, form[0], where), flatten(second, form[1], where)
+    label = _check_label(present["label"], where) if "label" in form else 1
+    if form == ("chosen", "rejected") and swap:
+        text, other, label = other, text, 0
+    return Record(kind, _or_none(prompt), text, other, label)
+
+
+def _balance(records: list[Record]) -> list[Record]:
+    """Exchange the responses of every second preference where all have the same label."""
+    rows = [row for row, record in enumerate(records) if record.kind == "preference"]
+    if len({records[row].label for row in rows}) == 1:
+        for row in rows[1::2]:
+            record = records[row]
+            records[row] = record._replace(
+                text=record.other or "", other=record.text, label=1 - record.label
+            )
+    return records
+
+
+def _or_none(prompt: str | None) -> str | None:
+    """Return a prompt, None where it is blank."""
+    return prompt if prompt is not None and prompt.strip() else None
+
+
+def is_conversation(value) -> bool:
+    """Tell a list of messages from text."""
+    return isinstance(value, (list, tuple, np.ndarray))
+
+
+def count_shared(first, second) -> int:
+    """Count the leading messages two conversations share, leaving each at least one of its own."""
+    n_shared = 0
+    for one, other in zip(first[:-1], second[:-1], strict=False):
+        if one != other:
+            break
+        n_shared += 1
+    return n_shared
+
+
+def flatten(value, column, where) -> str:
+    """Return text as it is, and a conversation as the contents of its messages."""
+    if isinstance(value, str):
+        return value
+    if not is_conversation(value) or len(value) == 0:
+        raise TypeError(
+            f"{where} should have text or messages [{{'role': ..., 'content': ...}}] as {column}, "
+            f"got a {type(value).__name__}: {reprlib.repr(value)}. Make it a str, or None to leave "
+            "the column out."
+        )
+    for message in value:
+        is_message = isinstance(message, Mapping) and isinstance(message.get("role"), str)
+        if not is_message or not isinstance(message.get("content"), str):
+            raise TypeError(
+                f"{where} should have messages of a str role and a str content as {column}, got "
+                f"{reprlib.repr(message)}. Leave out messages without text."
+            )
+    return "\n".join(message["content"] for message in value)
+
+
+def _check_label(label, where) -> int:
+    """Return a label as 1 (A preferred) or 0 (B preferred)."""
+    value = float(label) if isinstance(label, (Real, np.bool_)) else np.nan
+    if value in (0, 1):
+        return int(value)
+    if 0 < value < 1:
+        raise ValueError(
+            f"{where} has label {label}; ties and soft labels are not supported in a record. Leave "
+            "it out, or write it twice, with label 1 and with label 0, and give the two a "
+            f"sample_weight of {value:.3g} and {1 - value:.3g}."
+        )
+    raise ValueError(
+        f"{where} should have label 1 (response_a preferred) or 0 (response_b preferred), got "
+        f"{reprlib.repr(label)}."
+    )

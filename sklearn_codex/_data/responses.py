@@ -1,0 +1,101 @@
+"""The one place where responses with their prompts are told from responses alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import FeatureUnion, Pipeline
+
+from sklearn_codex._data.partitions import is_collection
+from sklearn_codex.text import check_texts
+
+
+def wants_prompt(vectorizer: Any) -> bool:
+    """Return whether a vectorizer is to be given rows (prompt, response), not responses alone.
+
+    It is if it says so by an attribute ``wants_prompt = True``. A ``ColumnTransformer`` reads
+    columns, so it always is; a ``Pipeline`` if its first step is; a ``FeatureUnion`` if all its
+    parts are.
+
+    Raises
+    ------
+    ValueError
+        If parts of a ``FeatureUnion`` differ, since all of them are given the same.
+    """
+    while isinstance(vectorizer, FrozenEstimator):
+        vectorizer = vectorizer.estimator
+    if hasattr(vectorizer, "wants_prompt"):
+        return bool(vectorizer.wants_prompt)
+    if isinstance(vectorizer, ColumnTransformer):
+        return True
+    if isinstance(vectorizer, Pipeline):
+        return wants_prompt(vectorizer.steps[0][1])
+    if isinstance(vectorizer, FeatureUnion):
+        parts = [
+            part for _, part in vectorizer.transformer_list if part not in ("drop", "passthrough")
+        ]
+        wanting = [type(part).__name__ for part in parts if wants_prompt(part)]
+        if 0 < len(wanting) < len(parts):
+            raise ValueError(
+                f"The FeatureUnion given as vectorizer has parts that want the prompt, {wanting}, "
+                "and others that read the response alone, but gives all the same. Use a "
+                "ColumnTransformer of the columns 0, the prompt, and 1, the response: "
+                "ColumnTransformer([('words', TfidfVectorizer(), 1), "
+                "('form', ResponseFeatures(), [0, 1])])."
+            )
+        return bool(wanting)
+    return False
+
+
+def stack_prompts(prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
+    """Return rows (prompt, response) as an array of objects (n_responses, 2)."""
+    rows = np.empty((len(responses), 2), dtype=object)
+    rows[:, 0], rows[:, 1] = prompts, responses
+    return rows
+
+
+def check_prompted_responses(X: Any, *, subject: str) -> tuple[list[str], list[str]] | None:
+    """Return the prompt and the text of each response; a response alone has the prompt ''.
+
+    Parameters
+    ----------
+    X : sequence of str (n_responses,), or array-like of str of shape (n_responses, 2)
+        Responses, or rows ``(prompt, response)``, also as a data frame of these two columns.
+    subject : str
+        Who asks; error messages start with it.
+
+    Returns
+    -------
+    texts : tuple of two lists of str or None
+        Prompts and responses, or None where X is to be validated as numbers.
+
+    Raises
+    ------
+    TypeError
+        If X is a single text or a cell is not a str.
+    ValueError
+        If X is empty.
+    """
+    columns = _two_columns(X)
+    if columns is None:
+        responses = check_texts(X, subject=subject)
+        return None if responses is None else ([""] * len(responses), responses)
+    prompts, responses = (check_texts(column, subject=subject) for column in columns)
+    return None if prompts is None or responses is None else (prompts, responses)
+
+
+def _two_columns(X):
+    """Return the two columns of X where it has two, of text, else None."""
+    if isinstance(X, str) or sparse.issparse(X) or is_collection(X):
+        return None
+    try:
+        values = np.asarray(X, dtype=object)
+    except ValueError:  # rows of different length
+        return None
+    if values.ndim != 2 or values.shape[1] != 2:
+        return None
+    has_text = any(isinstance(value, (str, bytes)) for value in values.flat)
+    return (values[:, 0], values[:, 1]) if has_text else None

@@ -1,0 +1,1 @@
+"""Language models of counts: pretraining and fine-tuning."""

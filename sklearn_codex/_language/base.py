@@ -1,0 +1,221 @@
+"""What every language model of the package shares: one categorical distribution over V tokens."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_codex._categorical import cross_entropy
+from sklearn_codex._data.documents import (
+    DocumentsMixin,
+    check_document_weights,
+    sum_documents,
+    unwrap,
+)
+from sklearn_codex._data.partitions import is_collection, lazy_on_dask
+from sklearn_codex._policy.rollouts import sample_rollouts
+
+
+def _no_tokens(model):
+    names = model._token_names()
+    column = int(np.argmax(model.token_log_prob_))
+    return np.full(0, column if names is None else names[column])
+
+
+def _no_rows(model):
+    return np.empty((0, len(model.token_log_prob_)))
+
+
+class CategoricalLanguageModelMixin(DocumentsMixin):
+    """Methods of a model whose whole state is ``token_log_prob_`` (V,), natural log.
+
+    A document is the vector n of its token counts; its log-likelihood is ``n @ token_log_prob_``,
+    the probability of one sequence with these counts (no multinomial coefficient), so that
+    perplexities are those of the field.
+
+    ``fit`` of the class sets ``token_log_prob_`` and ``document_length_``.
+    """
+
+    @lazy_on_dask(_no_tokens)
+    def predict(self, X):
+        """Return the most probable next token for each document.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Documents. A unigram model predicts the same token after each of them.
+
+        Returns
+        -------
+        tokens : ndarray of shape (n_documents,)
+            Names of tokens where they are known, else columns. The first of equally probable
+            tokens is taken.
+        """
+        check_is_fitted(self)
+        n_documents = self._check_documents(X, reset=False).shape[0]
+        column = int(np.argmax(self.token_log_prob_))
+        names = self._token_names()
+        return np.full(n_documents, column if names is None else names[column])
+
+    @lazy_on_dask(_no_rows)
+    def predict_log_proba(self, X):
+        """Return the log-probability of each next token after each document.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Documents.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_documents, V)
+            Natural logarithms; a read-only view that repeats one row.
+        """
+        check_is_fitted(self)
+        n_documents = self._check_documents(X, reset=False).shape[0]
+        return np.broadcast_to(self.token_log_prob_, (n_documents, len(self.token_log_prob_)))
+
+    @lazy_on_dask()
+    def score_samples(self, X):
+        """Return the log-likelihood of each document, in nats.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Documents.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_documents,)
+        """
+        check_is_fitted(self)
+        return self._check_documents(X, reset=False) @ self.token_log_prob_
+
+    def score(self, X, y=None, sample_weight=None):
+        """Return the mean log-likelihood per token, in nats; greater is better.
+
+        Per token, so that folds and corpora of different sizes compare.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Documents.
+        y : None
+            Ignored, present for the scikit-learn API.
+        sample_weight : array-like of shape (n_documents,), default=None
+            Weights of documents.
+
+        Returns
+        -------
+        score : float
+
+        Raises
+        ------
+        ValueError
+            If the documents hold no token at all.
+        """
+        return self._mean_log_likelihood(X, sample_weight)
+
+    def perplexity(self, X, sample_weight=None):
+        """Return the perplexity: the size of the uniform vocabulary that is as uncertain.
+
+        It is ``exp(-a)`` with a the mean log-likelihood per token, in nats.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Documents.
+        sample_weight : array-like of shape (n_documents,), default=None
+            Weights of documents.
+
+        Returns
+        -------
+        perplexity : float
+            At least 1; ``inf`` where a token of probability zero occurs.
+        """
+        with np.errstate(over="ignore"):
+            return float(np.exp(-self._mean_log_likelihood(X, sample_weight)))
+
+    def _mean_log_likelihood(self, X, sample_weight):
+        """Return the log-likelihood per token, in nats; ``score`` of a subclass may be another."""
+        check_is_fitted(self)
+        subject = type(self).__name__
+        check = self._check_document_partitions if is_collection(X) else self._check_documents
+        counts = check(X, reset=False)
+        weight = check_document_weights(sample_weight, X, counts, subject=subject)
+        token_count, n_documents = sum_documents(counts, weight, subject=subject)  # (V,)
+        n_tokens = token_count.sum()
+        if not n_tokens > 0:
+            raise ValueError(
+                f"{subject} needs at least one token of positive weight, got {n_documents:g} "
+                "document(s) with none. Leave out empty documents."
+            )
+        return -cross_entropy(token_count / n_tokens, self.token_log_prob_)
+
+    def sample(self, n_samples=1, random_state=None, *, max_length=10_000):
+        """Draw documents from the model.
+
+        Tokens are independent. Where the vocabulary has an end-of-sequence token, a document ends
+        at its first one and its length is a result; else each document has ``document_length_``
+        tokens.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many documents.
+        random_state : int, RandomState instance or None, default=None
+            Source of all draws.
+        max_length : int, default=10_000
+            Tokens at which a document is cut where the model has an end-of-sequence token.
+
+        Returns
+        -------
+        documents : list of str or csr_array of shape (n_samples, V)
+            Text (tokens joined by a space, without the end-of-sequence token) where words are
+            known, else counts.
+        """
+        check_is_fitted(self)
+        for name, value in (("n_samples", n_samples), ("max_length", max_length)):
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} should be an integer of at least 1, got {value!r}.")
+        eos = self._eos_column()
+        rollouts = sample_rollouts(
+            self.token_log_prob_,
+            n_samples,
+            check_random_state(random_state),
+            length=self.document_length_ if eos is None else max_length,
+            eos=eos,
+            names=self._token_names(),
+        )
+        has_words = self.vectorizer_ is not None and rollouts.names is not None
+        return rollouts.texts if has_words else rollouts.counts
+
+    def _eos_column(self):
+        """Return the column of the end-of-sequence token, or None."""
+        return getattr(unwrap(self.vectorizer_), "eos_index_", None)
+
+
+class TokenCountsMixin:
+    """The sufficient statistic of a categorical distribution: weighted token counts.
+
+    ``partial_fit`` is then an addition, and equal to one ``fit`` on everything.
+    """
+
+    _takes_partitions = True
+
+    def _reset_counts(self):
+        for name in ("token_count_", "n_tokens_", "n_documents_"):
+            self.__dict__.pop(name, None)
+
+    def _add_counts(self, counts, weight):
+        """Add documents (n, V) with weights (n,), in memory or in partitions, to the statistic."""
+        # First what may fail: columns are fixed by counts that were added.
+        token_count, n_documents = sum_documents(counts, weight, subject=type(self).__name__)
+        if not hasattr(self, "token_count_"):
+            self.token_count_ = np.zeros(counts.shape[1])
+            self.n_documents_ = 0.0
+        self.token_count_ = self.token_count_ + token_count
+        self.n_documents_ += n_documents
+        self.n_tokens_ = float(self.token_count_.sum())
+        self.document_length_ = max(1, round(self.n_tokens_ / self.n_documents_))

@@ -1,0 +1,433 @@
+"""The whole loop as one estimator: records in, models flow from stage to stage."""
+
+from sklearn.base import _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.pipeline import _name_estimators
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import HasMethods, Hidden
+from sklearn.utils._user_interface import _print_elapsed_time
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_codex._categorical import cross_entropy
+from sklearn_codex._data.documents import as_csr
+from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records, is_records
+from sklearn_codex._loop.composition import StageComposition, is_passthrough
+from sklearn_codex._loop.pipeline_fit import (
+    PipelineFit,
+    check_no_empty,
+    check_rewards_above,
+    choose_kinds,
+    count_again,
+    route_fit_params,
+)
+from sklearn_codex.text import check_texts
+
+__all__ = ["RLHFPipeline", "make_rlhf_pipeline"]
+
+
+def _provides(model, method):
+    """Check, for ``available_if``, that the last stage providing a model has a method."""
+
+    def check(self):
+        _, stage = self._last_stage(model)
+        if stage is None:
+            raise AttributeError(
+                f"{type(self).__name__} has no {method}: none of its stages provides a {model}."
+            )
+        getattr(stage, method)
+        return True
+
+    return check
+
+
+class RLHFPipeline(CallbackSupportMixin, StageComposition):
+    r"""Pretraining, fine-tuning, reward model and policy optimisation as one estimator of records.
+
+    Unlike in a :class:`~sklearn.pipeline.Pipeline`, what comes down from stage to stage is not a
+    transformed X but models: the policy so far and the reward so far. Each stage reads the records
+    of its kind, and gets the models from above, frozen, for those of its parameters `base`,
+    `policy` and `reward_model` that were left at None. So stages may repeat.
+
+    Parameters
+    ----------
+    steps : list of (str, stage) tuples
+        Names and stages, in order: `UnigramLM`, `SFTRefiner`, `PreferenceRewardModel`,
+        `PPOPolicyOptimizer`, or any estimator whose class has such an attribute `rlhf_stage`. They
+        are cloned, never fitted themselves. `"passthrough"` or None leaves a stage out; a fitted
+        model in :class:`~sklearn.frozen.FrozenEstimator` is a stage that is not fitted again.
+    vectorizer : transformer, default=None
+        Turns text into counts, once, over the vocabulary that all stages share; None means
+        ``TokenCounter()``. It is fitted on the corpus texts, the completions and both responses of
+        all training records, whichever stages there are. Prompts are not counted.
+    memory : str or object with the joblib.Memory interface, default=None
+        Caches the counts and each fitted stage, so that a search over the parameters of a stage
+        counts the text and fits the stages above it once a fold; the counts of the demonstrations
+        that ``score`` and ``objective`` judge as well. A stage is found by its parameters, its data
+        and those of the stages above; functions among the parameters by their name alone, so clear
+        the cache after changing one. If a string is given, it is the path of the caching directory.
+    verbose : bool, default=False
+        Whether to print the time elapsed in each stage.
+
+    Attributes
+    ----------
+    steps_ : list of (str, fitted stage) tuples
+        Fitted clones of the steps; "passthrough" where a step was left out.
+    named_steps : Bunch
+        The steps as they were given, by name.
+    named_steps_ : Bunch
+        The fitted steps, by name.
+    vectorizer_ : transformer
+        The fitted vectorizer.
+
+    See Also
+    --------
+    make_rlhf_pipeline : Names the stages by their types.
+    sklearn_codex.model_selection.RecordKFold : Cross-validation of records.
+
+    Notes
+    -----
+    **Records** are a list of dicts or a DataFrame (pandas or polars). What a row has decides its
+    kind: a corpus text has `text`; a demonstration has `completion`, and perhaps `prompt`; a
+    preference has `chosen` and `rejected`, or `response_a`, `response_b` and `label` (1 where A is
+    preferred, 0 where B is), and perhaps `prompt`. None and NaN mean that a row has no such column.
+
+    **The objective** of the loop is
+
+    .. math:: L(M) = \alpha L_{SFT}(M) + \beta L_{RLHF}(M) + \gamma \Omega(M),
+
+    which :meth:`objective` takes apart; ``score`` is its negative.
+
+    **Metadata.** With ``enable_metadata_routing=True``, ``fit`` routes what stages request by
+    ``set_fit_request``. Without it, ``fit(X, sample_weight=w)`` gives `w` to each stage that takes
+    weights, and ``fit(X, sft__sample_weight=w)`` to the stage "sft" alone. Either way, an array as
+    long as X is sliced to the records that a stage reads.
+
+    References
+    ----------
+    .. [1] Ouyang, L. et al. (2022). "Training language models to follow instructions with human
+       feedback." NeurIPS 35, 27730-27744.
+
+    Examples
+    --------
+    >>> from sklearn_codex import RLHFPipeline, PPOPolicyOptimizer, PreferenceRewardModel
+    >>> from sklearn_codex import SFTRefiner, UnigramLM
+    >>> records = [{"text": "the cat sat on the mat"}, {"text": "a dog ran"}]
+    >>> records += [{"prompt": "who?", "completion": "the cat"}, {"completion": "the dog"}]
+    >>> records += [{"prompt": "who?", "chosen": "a cat", "rejected": "a dog"}] * 2
+    >>> loop = RLHFPipeline([
+    ...     ("pretrain", UnigramLM()),
+    ...     ("sft", SFTRefiner(prior_strength=10)),
+    ...     ("reward", PreferenceRewardModel()),
+    ...     ("policy", PPOPolicyOptimizer(random_state=0)),
+    ... ]).fit(records)
+    >>> loop[:2].predict(["anything"])
+    array(['the'], dtype=...)
+    >>> cat, dog = loop.reward(["cat", "dog"])
+    >>> bool(cat > dog)
+    True
+    >>> parts = loop.objective(records)
+    >>> bool(parts.rlhf_loss < loop.objective(records, stage="sft").rlhf_loss)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "steps": [list, Hidden(tuple)],
+        "vectorizer": [HasMethods(["fit", "transform"]), None],
+        "memory": [None, str, HasMethods(["cache"])],
+        "verbose": ["boolean"],
+    }
+
+    def __init__(self, steps, *, vectorizer=None, memory=None, verbose=False):
+        self.steps = steps
+        self.vectorizer = vectorizer
+        self.memory = memory
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, **params):
+        """Fit the stages, one after the other.
+
+        Parameters
+        ----------
+        X : list of dict, array of dict, or DataFrame of length n_records
+            Records.
+        y : None
+            Ignored, present for the scikit-learn API: labels are in the records.
+        **params : dict
+            Metadata for the stages, see Notes of the class.
+
+        Returns
+        -------
+        self : RLHFPipeline
+
+        Raises
+        ------
+        TypeError
+            If a step is not a stage.
+        ValueError
+            If X holds no record of a kind that a stage needs, a record is of no kind or of several,
+            or a stage needs a reward and has none above. Nothing has been fitted then.
+        """
+        self._check_names_and_stages()
+        check_rewards_above(self)
+        records = check_records(X, subject=type(self).__name__)
+        kinds = choose_kinds(self, records)
+        fit_params = route_fit_params(self, params)
+        root = self._init_callback_context(max_subtasks=len(self.steps))
+        root.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        fit = PipelineFit(self, records)
+        steps = []
+        for position, (name, stage) in enumerate(self.steps):
+            context = root.subcontext(task_name=f"fit-{name}")
+            with _print_elapsed_time(type(self).__name__, self._log_message(position)):
+                fitted = fit.fit_stage(stage, kinds.get(name), fit_params.get(name, {}), context)
+            steps.append((name, fitted))
+        self.vectorizer_, self.steps_ = fit.vectorizer, steps
+        self._vectorizer_key = fit.vectorizer_key
+        root.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _log_message(self, position):
+        if not self.verbose:
+            return None
+        return f"(step {position + 1} of {len(self.steps)}) Processing {self.steps[position][0]}"
+
+    @available_if(_provides("policy", "predict"))
+    def predict(self, X):
+        """Return the most probable next token of the last policy after each document.
+
+        Parameters
+        ----------
+        X : sequence of str, array-like of shape (n_documents, V), or records
+            Documents, as text, as counts by ``vectorizer_``, or in records: then the document of a
+            record is its text, its completion, or its preferred response.
+
+        Returns
+        -------
+        tokens : ndarray of shape (n_documents,)
+        """
+        return self._check_policy().predict(self._check_documents(X))
+
+    @available_if(_provides("policy", "score_samples"))
+    def score_samples(self, X):
+        """Return the log-likelihood of each document under the last policy, in nats.
+
+        Parameters
+        ----------
+        X : sequence of str, array-like of shape (n_documents, V), or records
+            Documents, as in :meth:`predict`.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_documents,)
+        """
+        return self._check_policy().score_samples(self._check_documents(X))
+
+    @available_if(_provides("policy", "perplexity"))
+    def perplexity(self, X):
+        """Return the perplexity per token of the last policy.
+
+        Parameters
+        ----------
+        X : sequence of str, array-like of shape (n_documents, V), or records
+            Documents, as in :meth:`predict`.
+
+        Returns
+        -------
+        perplexity : float
+        """
+        return self._check_policy().perplexity(self._check_documents(X))
+
+    @available_if(_provides("policy", "sample"))
+    def sample(self, n_samples=1, random_state=None):
+        """Draw documents from the last policy.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many documents.
+        random_state : int, RandomState instance or None, default=None
+            Source of all draws.
+
+        Returns
+        -------
+        documents : list of str of length n_samples
+        """
+        return self._check_policy().sample(n_samples, random_state=random_state)
+
+    @available_if(_provides("reward", "reward"))
+    def reward(self, X):
+        """Return the reward of each document under the last reward model.
+
+        Parameters
+        ----------
+        X : sequence of str, array-like of shape (n_documents, V), or records
+            Documents, as in :meth:`predict`; they may be empty.
+
+        Returns
+        -------
+        reward : ndarray of shape (n_documents,)
+        """
+        check_is_fitted(self)
+        return self._last_stage("reward")[1].reward(self._check_documents(X, allow_empty=True))
+
+    @available_if(_provides("policy", "score_samples"))
+    def objective(self, X, *, stage=None):
+        """Return the parts of alpha L_SFT + beta L_RLHF + gamma Omega.
+
+        Only L_SFT depends on the rows given. The others are expectations under the policy, by the
+        ``evaluate`` of the last stage that has one (a `PPOPolicyOptimizer`), whose reference
+        policy, reward, rules and coefficients they take: exact, but for a reward or a rule that
+        does not add over tokens, which is averaged over documents drawn with a fixed seed. Without
+        such a stage, alpha is 1, and beta and gamma, with their parts, are 0.
+
+        Parameters
+        ----------
+        X : list of dict, array of dict, or DataFrame of length n_records
+            Records.
+        stage : str, default=None
+            Name of the stage whose policy is judged; None means the last policy. So the policies
+            before and after fine-tuning and optimisation are compared on one scale.
+
+        Returns
+        -------
+        objective : Bunch
+            - sft_loss : float, L_SFT, cross-entropy per token of the completions of the
+              demonstrations in X, in nats; where X has none, of its corpus texts
+            - rlhf_loss : float, L_RLHF, minus the expected reward of a document
+            - omega : float, Omega, Kullback-Leibler divergence of the policy from the reference
+              per document, in nats, plus the expected penalty of the rules
+            - alpha, beta, gamma : float, `sft_coef`, `reward_coef` (over `reward_scale_`, by which
+              `normalize_reward` divides) and `kl_coef`
+            - total : float, their sum of products
+
+        Raises
+        ------
+        ValueError
+            If X holds neither demonstrations nor corpus texts, or `stage` has no policy.
+        """
+        policy = self._check_policy(stage)
+        sft_loss = self._sft_loss(X, policy.token_log_prob_)
+        judges = [step for _, step in self.steps_ if hasattr(step, "evaluate")]
+        if not judges:
+            return Bunch(
+                sft_loss=sft_loss, rlhf_loss=0.0, omega=0.0,
+                alpha=1.0, beta=0.0, gamma=0.0, total=sft_loss,
+            )  # fmt: skip
+        judge = judges[-1]
+        value = judge.evaluate(policy.token_log_prob_)
+        losses = (sft_loss, -float(value["expected_reward"]), float(value["kl"] + value["penalty"]))
+        reward_coef = float(judge.reward_coef) / getattr(judge, "reward_scale_", 1.0)
+        weights = (float(judge.sft_coef), reward_coef, float(judge.kl_coef))
+        # A weight of zero leaves a part out, even one that is infinite.
+        total = sum(weight * loss for weight, loss in zip(weights, losses, strict=True) if weight)
+        return Bunch(
+            **dict(zip(("sft_loss", "rlhf_loss", "omega"), losses, strict=True)),
+            **dict(zip(("alpha", "beta", "gamma"), weights, strict=True)),
+            total=float(total),
+        )
+
+    @available_if(_provides("policy", "score_samples"))
+    def score(self, X, y=None):
+        """Return minus the objective, ``-objective(X).total``; greater is better.
+
+        Parameters
+        ----------
+        X : list of dict, array of dict, or DataFrame of length n_records
+            Records.
+        y : None
+            Ignored, present for the scikit-learn API.
+
+        Returns
+        -------
+        score : float
+        """
+        return -self.objective(X).total
+
+    def _sft_loss(self, X, log_prob):
+        """Return the cross-entropy per token of the demonstrations in X, else of its corpus."""
+        records = check_records(X, subject=type(self).__name__)
+        for kind in ("demonstration", "corpus"):
+            rows = records.rows(kind)
+            if len(rows):
+                break
+        else:
+            raise ValueError(
+                f"{type(self).__name__}.objective needs demonstration or corpus records to measure "
+                f"L_SFT, and X has none: {records.describe()}. Add records with the columns "
+                f"{COLUMNS_OF_KIND['demonstration']}, or {COLUMNS_OF_KIND['corpus']}. In "
+                "cross-validation use cv=RecordKFold() (sklearn_codex.model_selection)."
+            )
+        texts = [records.text[row] for row in rows]
+        counts = count_again(self, texts)
+        check_no_empty(counts, texts, subject=type(self).__name__)
+        token_count = counts.sum(axis=0)  # (V,)
+        return cross_entropy(token_count / token_count.sum(), log_prob)
+
+    def _check_documents(self, X, *, allow_empty=False):
+        """Return documents, given as text, counts or records, as counts by ``vectorizer_``."""
+        subject = type(self).__name__
+        documents = check_records(X, subject=subject).documents() if is_records(X) else X
+        texts = check_texts(documents, subject=subject)
+        if texts is None:
+            return X
+        counts = as_csr(self.vectorizer_.transform(texts))
+        if not allow_empty:
+            check_no_empty(counts, texts, subject=subject)
+        return counts
+
+    def _check_policy(self, name=None):
+        """Return the last fitted policy, or that of a stage."""
+        check_is_fitted(self)
+        if name is None:
+            return self._last_stage("policy")[1]
+        policies = {
+            step_name: step
+            for step_name, step in self.steps_
+            if not is_passthrough(step) and step.rlhf_stage.provides == "policy"
+        }
+        if name not in policies:
+            raise ValueError(
+                f"{type(self).__name__} has no policy of a stage {name!r}. Use one of "
+                f"{list(policies)}, or None for the last."
+            )
+        return policies[name]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.dict = True
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def make_rlhf_pipeline(*stages, vectorizer=None, memory=None, verbose=False):
+    """Build an :class:`RLHFPipeline` whose stages are named by their types in lowercase.
+
+    Parameters
+    ----------
+    *stages : stages
+        Stages in order; of one type, they are numbered: "sftrefiner-1", "sftrefiner-2".
+    vectorizer : transformer, default=None
+        Turns text into counts for all stages; None means ``TokenCounter()``.
+    memory : str or object with the joblib.Memory interface, default=None
+        Caches fitted stages.
+    verbose : bool, default=False
+        Whether to print the time elapsed in each stage.
+
+    Returns
+    -------
+    pipeline : RLHFPipeline
+
+    Examples
+    --------
+    >>> from sklearn_codex import SFTRefiner, UnigramLM, make_rlhf_pipeline
+    >>> make_rlhf_pipeline(UnigramLM(), SFTRefiner())
+    RLHFPipeline(steps=[('unigramlm', UnigramLM()), ('sftrefiner', SFTRefiner())])
+    """
+    return RLHFPipeline(
+        _name_estimators(stages), vectorizer=vectorizer, memory=memory, verbose=verbose
+    )

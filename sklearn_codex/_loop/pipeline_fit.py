@@ -1,0 +1,261 @@
+"""One fit of ``RLHFPipeline``: what is checked before it, and how models come down the stages."""
+
+import pickle
+from hashlib import sha256
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.metadata_routing import _routing_enabled, process_routing
+from sklearn.utils.validation import _check_method_params, check_memory, has_fit_parameter
+
+from sklearn_codex._data.documents import as_csr, freeze
+from sklearn_codex._data.records import COLUMNS_OF_KIND
+from sklearn_codex._loop.composition import is_learning, is_passthrough
+from sklearn_codex._loop.stored_stage import StoredStage
+from sklearn_codex.text import TokenCounter
+
+TEXTS_AT_ONCE = 64
+
+
+def check_rewards_above(pipeline):
+    """Raise where a stage needs a reward and there is none above it.
+
+    A stage can do without a policy from above, by its own default. Without a reward it would look
+    for logged ones, which records do not hold.
+    """
+    has_reward = False
+    for name, stage in pipeline.steps:
+        if is_passthrough(stage):
+            continue
+        if is_learning(stage):
+            given = stage.get_params(deep=False)
+            for parameter, model in stage.rlhf_stage.fills.items():
+                if model == "reward" and given.get(parameter) is None and not has_reward:
+                    raise ValueError(
+                        f"{type(pipeline).__name__} step {name!r} ({type(stage).__name__}) needs a "
+                        "reward, and no stage above it provides one. Put a PreferenceRewardModel "
+                        f"above it, or set {name}__{parameter}."
+                    )
+        has_reward = has_reward or stage.rlhf_stage.provides == "reward"
+
+
+def choose_kinds(pipeline, records):
+    """Return the kind of record that each learning stage reads: the first it can that X holds."""
+    kinds = {}
+    for name, stage in pipeline.steps:
+        if not is_learning(stage):
+            continue
+        reads = stage.rlhf_stage.reads
+        kinds[name] = next((kind for kind in reads if len(records.rows(kind))), None)
+        if kinds[name] is None:
+            columns = ", or ".join(f"{COLUMNS_OF_KIND[kind]}" for kind in reads)
+            raise ValueError(
+                f"{type(pipeline).__name__} step {name!r} ({type(stage).__name__}) needs "
+                f"{' or '.join(reads)} records, and X has none: {records.describe()}. Add records "
+                f"with the columns {columns}. In cross-validation use cv=RecordKFold() "
+                "(sklearn_codex.model_selection), which keeps every kind in every fold."
+            )
+    return kinds
+
+
+def check_no_empty(counts, texts, *, subject, name="text"):
+    """Raise where a document (a row of ``counts``) has no token."""
+    empty = np.flatnonzero(counts.sum(axis=1) == 0)
+    if empty.size:
+        raise ValueError(
+            f"{subject} got {empty.size} {name}(s) without a token, such as "
+            f"{texts[empty[0]]!r:.60}. Leave out such records, or count with unk_token or "
+            "eos_token set, so that each has at least one token."
+        )
+
+
+def caches(memory):
+    """Tell a memory that keeps results from one that does nothing."""
+    return not (hasattr(memory, "location") and memory.location is None)
+
+
+def hash_texts(texts):
+    """Return a digest (str) of texts in order, many times faster than one of their pickles."""
+    digest = sha256()
+    # Not all at once: a single emoji would widen every character of one long str.
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        some = "".join(texts[start : start + TEXTS_AT_ONCE])
+        digest.update(some.encode("utf-8", "surrogatepass"))
+    # Where each begins: "ab", "c" is not "a", "bc".
+    digest.update(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
+    return digest.hexdigest()
+
+
+def _fit_vectorizer(key, vectorizer, texts):
+    """Fit a vectorizer and count; ``key`` stands for all of it where results are cached."""
+    if hasattr(vectorizer, "fit_transform"):
+        counts = vectorizer.fit_transform(texts, None)
+    else:
+        counts = vectorizer.fit(texts, None).transform(texts)
+    return vectorizer, as_csr(counts)
+
+
+def _transform(key, vectorizer, texts):
+    """Count; ``key`` stands for all of it where results are cached."""
+    return as_csr(vectorizer.transform(texts))
+
+
+def count_again(pipeline, texts):
+    """Return the counts (n, V) of texts by a fitted pipeline, from the cache where it has one.
+
+    The candidates of a search score the same rows, one after the other.
+    """
+    memory = check_memory(pipeline.memory)
+    if not caches(memory) or pipeline._vectorizer_key is None:
+        return _transform(None, pipeline.vectorizer_, texts)
+    key = joblib.hash((pipeline._vectorizer_key, hash_texts(texts)))
+    return memory.cache(_transform, ignore=["vectorizer", "texts"])(
+        key, pipeline.vectorizer_, texts
+    )
+
+
+def _fit_stage(key, stage, X, y, params, pipeline, context, shared, was_fitted):
+    """Fit a stage; ``key`` stands for all of it where results are cached."""
+    was_fitted.append(True)
+    with context.propagate_callback_context(stage):
+        context.call_on_fit_task_begin(estimator=pipeline, X=X, y=y)
+        stage.fit(X, y, **params)
+        context.call_on_fit_task_end(estimator=pipeline, X=X, y=y)
+    return StoredStage(stage, shared)
+
+
+def route_fit_params(pipeline, params):
+    """Return the metadata for the ``fit`` of each learning stage, by its name."""
+    learning = {name: stage for name, stage in pipeline.steps if is_learning(stage)}
+    if _routing_enabled():
+        routed = process_routing(pipeline, "fit", **params)
+        return {name: dict(routed[name]["fit"]) for name in learning}
+    fit_params: dict[str, dict] = {name: {} for name in learning}
+    if params.get("sample_weight") is not None:
+        for name, stage in learning.items():
+            if has_fit_parameter(stage, "sample_weight"):
+                fit_params[name]["sample_weight"] = params["sample_weight"]
+    for key, value in params.items():
+        name, _, parameter = key.partition("__")
+        if key == "sample_weight":
+            continue
+        if not parameter or name not in learning:
+            raise ValueError(
+                f"{type(pipeline).__name__}.fit got an unknown parameter {key!r}. Pass "
+                "sample_weight, or a parameter of the fit of one stage as <step>__<parameter>, "
+                f"with one of the steps {list(learning)}."
+            )
+        fit_params[name][parameter] = value
+    return fit_params
+
+
+class PipelineFit:
+    """One fit of a pipeline: its counts, and the models that have come down so far.
+
+    Parameters
+    ----------
+    pipeline : RLHFPipeline
+        The pipeline being fitted.
+    records : Records
+        All training records.
+
+    Attributes
+    ----------
+    vectorizer : transformer
+        Fitted on the documents of all records.
+    vectorizer_key : str or None
+        What it is made of; None where nothing is cached.
+    """
+
+    def __init__(self, pipeline, records):
+        self.pipeline = pipeline
+        self.records = records
+        memory = check_memory(pipeline.memory)
+        # A cache is keyed by what a model is made of, not by the model: the same model pickles
+        # otherwise once it has been loaded from the cache, and the stages below would miss.
+        self._caches = caches(memory)
+        self._cached_fit = memory.cache(
+            _fit_stage,
+            ignore=["stage", "X", "y", "params", "pipeline", "context", "shared", "was_fitted"],
+        )
+        fit_vectorizer = memory.cache(_fit_vectorizer, ignore=["vectorizer", "texts"])
+        vectorizer = clone(TokenCounter() if pipeline.vectorizer is None else pipeline.vectorizer)
+        texts = records.text + [other for other in records.other if other is not None]
+        digest = hash_texts(texts) if self._caches else None
+        self.vectorizer_key = self._key(type(vectorizer), vectorizer.get_params(), digest)
+        self.vectorizer, counts = fit_vectorizer(self.vectorizer_key, vectorizer, texts)
+        self._counts = counts[: len(records)]  # (n_records, V)
+        self._other_counts = counts[len(records) :]  # (n_preferences, V)
+        self._data_key = self._key(self.vectorizer_key, records.kind, records.label)
+        self._models, self._keys = {}, {}
+
+    def _key(self, *parts):
+        if not self._caches:
+            return None
+        try:
+            return joblib.hash(parts)
+        except pickle.PicklingError as error:
+            raise TypeError(
+                f"{type(self.pipeline).__name__} with memory finds what is cached by its "
+                f"parameters, and one of them has no name to go by: {error.args[0]}. Use a "
+                "function defined in a module instead of a lambda or a nested one, or memory=None."
+            ) from error
+
+    def fit_stage(self, stage, kind, params, context):
+        """Return the fitted stage and hand it down to the stages below."""
+        if is_passthrough(stage):
+            self._report(context)
+            return "passthrough"
+        if kind is None:
+            key = self._key(stage)
+            self._report(context)
+            fitted = stage
+        else:
+            rows = self.records.rows(kind)
+            params = _check_method_params(self.records, params, indices=rows)
+            above = [self._keys.get(model) for model in stage.rlhf_stage.fills.values()]
+            key = self._key(type(stage), stage.get_params(), kind, params, self._data_key, above)
+            stage = self._fill(clone(stage))
+            X, y = self._data(kind, rows)
+            shared, was_fitted = self._shared(), []
+            fitted = self._cached_fit(
+                key, stage, X, y, params, self.pipeline, context, shared, was_fitted
+            ).open(shared)
+            if not was_fitted:
+                self._report(context, X, y)
+        model = fitted.rlhf_stage.provides
+        self._models[model], self._keys[model] = freeze(fitted), key
+        return fitted
+
+    def _shared(self):
+        """Return what the next stage may refer to, by name."""
+        shared = {"vectorizer": self.vectorizer}
+        for name, model in self._models.items():
+            shared[name], shared[f"{name}.estimator"] = model, model.estimator
+        return shared
+
+    def _report(self, context, X=None, y=None):
+        """Tell callbacks of a stage that has nothing to fit, or is loaded from the cache."""
+        context.call_on_fit_task_begin(estimator=self.pipeline, X=X, y=y)
+        context.call_on_fit_task_end(estimator=self.pipeline, X=X, y=y)
+
+    def _fill(self, stage):
+        """Set the parameters left at None that the models from above and the vectorizer fill."""
+        given = stage.get_params(deep=False)
+        filled = {
+            parameter: self._models[model]
+            for parameter, model in stage.rlhf_stage.fills.items()
+            if given.get(parameter) is None and model in self._models
+        }
+        if "vectorizer" in given:
+            filled["vectorizer"] = freeze(self.vectorizer)
+        return stage.set_params(**filled)
+
+    def _data(self, kind, rows):
+        """Return the counts (n_of_kind, V) and labels that a stage reads; pairs as differences."""
+        if kind != "preference":
+            counts, texts = self._counts[rows], [self.records.text[row] for row in rows]
+            check_no_empty(counts, texts, subject=type(self.pipeline).__name__, name=kind)
+            return counts, None
+        return as_csr(self._counts[rows] - self._other_counts), self.records.label[rows]

@@ -1,0 +1,1 @@
+"""Policies that are optimised against a reward: PPO and what checks it."""

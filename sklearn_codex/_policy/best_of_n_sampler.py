@@ -1,0 +1,342 @@
+"""Best-of-n sampling as an estimator: the baseline that needs no training."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_codex._categorical import normalize_log, safe_log
+from sklearn_codex._policy.base import PolicyOptimizerMixin
+from sklearn_codex._policy.loop import PROBLEM_CONSTRAINTS
+from sklearn_codex._policy.rollouts import Rollouts, sample_rollouts
+from sklearn_codex.exact import best_of_n_kl_bound, expected_max
+from sklearn_codex.exact._best_of_n import _max_weights
+
+_FEWEST_ROLLOUTS = 4096
+# Tokens drawn at one time.
+_CHUNK_TOKENS = 2_000_000
+
+
+class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
+    r"""Draws n documents from the reference and keeps the one of greatest reward.
+
+    Best-of-n, or rejection sampling: the baseline that every policy optimiser should beat at equal
+    KL. ``sample`` gives true best-of-n documents. They are not those of any unigram policy; as a
+    language model (``token_log_prob_``, ``predict``, ``score_samples``, ``evaluate``) the estimator
+    is the unigram policy nearest to them, refit to the weighted winners. Figures of best-of-n
+    itself have names that begin with ``best_of_n_``; all others are of the refit policy.
+
+    Parameters
+    ----------
+    policy : fitted language model, default=None
+        The incoming policy, which is also the reference of the KL; pass it as
+        ``FrozenEstimator(model)``. None means a ``UnigramLM`` fitted on X.
+    reward_model : fitted estimator or callable, default=None
+        Scores documents: a ``PreferenceRewardModel``, any fitted regressor, or a callable
+        ``documents -> (n_documents,)``. None means that ``fit`` gets logged rewards as ``y``; a
+        ridge regression of them on the counts is then the reward.
+    n : int, default=16
+        Documents of which the best is kept.
+    kl_coef : float, default=1.0
+        Weight of the KL in the objective J by which the refit policy is judged; the documents do
+        not depend on it.
+    reward_coef : float, default=1.0
+        Weight of the expected reward in J.
+    response_length : int, default=None
+        Tokens of a document; None means the mean length of the rows of X, rounded. Only where the
+        vocabulary has no end-of-sequence token.
+    max_length : int, default=None
+        Tokens at which a document is cut, where the vocabulary has an end-of-sequence token and
+        documents end by themselves; None means never.
+    n_rollouts : int or "auto", default="auto"
+        Documents of the reference drawn in ``fit``, at least n; "auto" means 64 n, at least 4096.
+    prior_strength : float, default=1.0
+        Weight of the reference in the refit, in tokens, so that what no winner used keeps a
+        probability. 0 is the maximum likelihood estimate.
+    vectorizer : transformer, default=None
+        Turns text into counts; None means the policy's, or ``TokenCounter()`` without a policy.
+    random_state : int, RandomState instance or None, default=None
+        Source of the draws of ``fit``.
+
+    Attributes
+    ----------
+    best_of_n_reward_ : float
+        E[R] of the best of n documents: an unbiased estimate, the mean of the greatest reward over
+        all subsets of n of the documents drawn.
+    best_of_n_reward_se_ : float
+        Its standard error by the jackknife; nan where only n documents were drawn.
+    kl_bound_ : float
+        log n - (n - 1) / n, in nats a document: KL(best of n || reference) is never above it, and
+        is equal to it where no two documents that can be drawn have the same reward and none has
+        much probability. With ties it is below.
+    token_log_prob_ : ndarray of shape (V,)
+        Natural logarithm of each token's probability under the refit policy.
+    reference_log_prob_ : ndarray of shape (V,)
+        The same of the reference policy.
+    optimal_log_prob_ : ndarray of shape (V,) or None
+        The same of the exact optimum, where reward and rules add over tokens.
+    token_reward_ : ndarray of shape (V,) or None
+        Reward of each token, where the reward adds over tokens.
+    optimality_gap_ : float
+        J* - J, how far the policy is from the best one: exact where everything adds over tokens,
+        else an estimate of an upper bound from fresh documents.
+    optimality_gap_se_ : float
+        Standard error of that estimate, 0 where exact.
+    objective_ : float
+        J of the refit policy.
+    kl_ : float
+        KL(refit policy || reference) of a document, in nats, exact.
+    entropy_ : float
+        Entropy of a document, in nats, exact.
+    expected_reward_ : float
+        E[R] of a document of the refit policy, exact where the reward adds over
+        tokens.
+    expected_length_ : float
+        Expected tokens of a document, exact.
+    kl_coef_ : float
+        Weight of the KL.
+    reward_mean_, reward_scale_ : float
+        What the reward is normalised by: (R - mean) / scale; 0 and 1 where it is not.
+    penalty_ : float
+        Expected rule penalty of a document, in nats.
+    rule_rates_ : dict of str to float
+        Share of documents that violate each rule.
+    rule_prices_ : dict of str to float
+        Nats of KL that a violation costs: given, or found for a chance constraint.
+    reward_model_ : estimator or callable
+        What gave the rewards.
+    frequencies_ : ndarray of shape (V,) or None
+        Token frequencies of the demonstrations, where ``sft_coef`` > 0.
+    response_length_ : int or None
+        Tokens of a document, None where documents end by themselves.
+    document_length_ : int
+        The same; where documents end by themselves, their expected length, rounded.
+    max_length_ : int or None
+        Tokens at which documents that end by themselves are cut, None where they never are.
+    n_sequences_ : int
+        Documents drawn.
+    training_state_ : dict
+        The seed of the draws of ``fit``.
+    vectorizer_ : transformer or None
+        The fitted vectorizer, None where the policy knows only columns.
+    n_features_in_ : int
+        V, the number of tokens in the vocabulary.
+    feature_names_in_ : ndarray of shape (V,)
+        Names of columns, where counts came as a data frame with string column names.
+
+    See Also
+    --------
+    ExactPolicyOptimizer : The best policy, which no best-of-n exceeds at equal KL.
+    sklearn_codex.exact.best_of_n_frontier : Reward against KL for several n.
+    sklearn_codex.exact.best_of_n : The exact distribution over a finite set of documents.
+
+    Notes
+    -----
+    A document drawn that is the i-th worst of N is the best of a share
+    :math:`\binom{i-1}{n-1} / \binom{N}{n}` of their subsets of n. With these weights
+    :math:`v_i`, shared among equal rewards, the refit policy is
+
+    .. math:: \pi_t \propto (N / n) \sum_i v_i n_{it} + \kappa\, ref_t
+
+    with :math:`\kappa` = ``prior_strength``: the maximiser of the winners' likelihood, that is of
+    -KL(best of n || policy), up to the prior. Where the reward adds over tokens and documents have
+    a fixed length it has, but for the prior, the expected reward of best-of-n at a smaller KL.
+
+    References
+    ----------
+    .. [1] Stiennon, N. et al. (2020). "Learning to summarize from human feedback." NeurIPS 33.
+    .. [2] Beirami, A. et al. (2024). "Theoretical guarantees on the best-of-n alignment policy."
+       arXiv:2401.01879.
+
+    Examples
+    --------
+    >>> from sklearn_codex import BestOfNSampler
+    >>> texts = ["good good bad", "bad fine", "good fine fine"]
+    >>> sampler = BestOfNSampler(
+    ...     reward_model=lambda documents: [text.split().count("good") for text in documents],
+    ...     n=8, response_length=3, random_state=0,
+    ... ).fit(texts)
+    >>> sampler.sample(2, random_state=0)
+    ['good good good', 'good <unk> good']
+    >>> round(sampler.best_of_n_reward_, 1)
+    2.2
+    >>> bool(sampler.kl_ < sampler.kl_bound_)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **{
+            name: PROBLEM_CONSTRAINTS[name]
+            for name in (
+                "policy", "reward_model", "kl_coef", "reward_coef", "response_length",
+                "max_length", "vectorizer", "random_state",
+            )
+        },
+        "n": [Interval(Integral, 1, None, closed="left")],
+        "n_rollouts": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "prior_strength": [Interval(Real, 0, None, closed="left")],
+    }  # fmt: skip
+
+    # Parts of the objective that choosing the greatest reward knows nothing of.
+    sft_coef = 0.0
+    rules = None
+    missing_eos_penalty = 0.0
+    entropy_coef = 0.0
+    normalize_reward = False
+
+    def __init__(
+        self,
+        policy=None,
+        reward_model=None,
+        *,
+        n=16,
+        kl_coef=1.0,
+        reward_coef=1.0,
+        response_length=None,
+        max_length=None,
+        n_rollouts="auto",
+        prior_strength=1.0,
+        vectorizer=None,
+        random_state=None,
+    ):
+        self.policy = policy
+        self.reward_model = reward_model
+        self.n = n
+        self.kl_coef = kl_coef
+        self.reward_coef = reward_coef
+        self.response_length = response_length
+        self.max_length = max_length
+        self.n_rollouts = n_rollouts
+        self.prior_strength = prior_strength
+        self.vectorizer = vectorizer
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Measure best-of-n on documents of the reference, and refit the policy to the winners.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Documents: they give the response length, the vocabulary where there is no incoming
+            policy, and, with ``y``, the logged responses.
+        y : array-like of shape (n_documents,), default=None
+            Logged rewards of the documents; used, and needed, where ``reward_model`` is None.
+
+        Returns
+        -------
+        self : BestOfNSampler
+
+        Raises
+        ------
+        NotFittedError
+            If ``policy`` or ``reward_model`` is not fitted.
+        ValueError
+            If ``n_rollouts`` is less than n, there is neither a reward model nor logged rewards, or
+            X does not fit the policy.
+        """
+        n_rollouts = self.n_rollouts
+        if n_rollouts == "auto":
+            n_rollouts = max(_FEWEST_ROLLOUTS, 64 * self.n)
+        if n_rollouts < self.n:
+            raise ValueError(
+                f"{type(self).__name__} needs n_rollouts >= n documents to know the best of n, got "
+                f"n_rollouts={n_rollouts} and n={self.n}. Raise it, or leave it at 'auto'."
+            )
+        self._draw_seed()
+        self._prepare(X, y)
+        problem = self._build_problem()
+        context = self._init_callback_context()
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        rng = np.random.RandomState([self._seed(), 2])
+        rollouts = problem.sample(problem.start, n_rollouts, rng)
+        rewards = problem.assess(problem.start, rollouts).reward
+        self.best_of_n_reward_, self.best_of_n_reward_se_ = expected_max(rewards, self.n)
+        self.kl_bound_ = best_of_n_kl_bound(self.n)
+        log_prob = self._refit(rollouts, rewards, problem.start)
+        self.n_sequences_ = n_rollouts + self._finish(problem, log_prob)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _refit(self, rollouts, rewards, reference):
+        """Return the unigram policy (V,) of the winners, each weighted by its chance to win."""
+        weight = np.empty(len(rewards))
+        order = np.argsort(rewards, kind="stable")
+        weight[order] = _max_weights(len(rewards), self.n)
+        _, tie = np.unique(rewards, return_inverse=True)
+        weight = (np.bincount(tie, weight) / np.bincount(tie))[tie]
+        winners = np.bincount(
+            rollouts.tokens, np.repeat(weight, rollouts.lengths), minlength=len(reference)
+        )
+        counts = len(rewards) / self.n * winners
+        return normalize_log(
+            np.logaddexp(safe_log(counts), safe_log(self.prior_strength) + reference)
+        )
+
+    def sample(self, n_samples=1, random_state=None, *, max_length=10_000):
+        """Draw documents, each the best of n from the reference.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many documents.
+        random_state : int, RandomState instance or None, default=None
+            Source of all draws.
+        max_length : int, default=10_000
+            Tokens at which a document is cut where the model has an end-of-sequence token, if the
+            estimator's own ``max_length`` does not come first.
+
+        Returns
+        -------
+        documents : list of str or csr_array of shape (n_samples, V)
+            Text (tokens joined by a space, without the end-of-sequence token) where words are
+            known, else counts.
+        """
+        check_is_fitted(self)
+        for name, value in (("n_samples", n_samples), ("max_length", max_length)):
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} should be an integer of at least 1, got {value!r}.")
+        rng = check_random_state(random_state)
+        problem, length = self._build_problem(warn=False), self.response_length_
+        if length is None:
+            length = min(max_length, problem.objective.max_length or max_length)
+        at_once = max(1, _CHUNK_TOKENS // (self.n * self.document_length_))
+        winners = []
+        for start in range(0, n_samples, at_once):
+            n_groups = min(at_once, n_samples - start)
+            drafts = sample_rollouts(
+                problem.start,
+                n_groups * self.n,
+                rng,
+                length=length,
+                eos=problem.eos,
+                names=problem.names,
+            )
+            rewards = problem.assess(problem.start, drafts).reward.reshape(n_groups, self.n)
+            winners.append(_take(drafts, rewards.argmax(axis=1) + self.n * np.arange(n_groups)))
+        best = Rollouts(
+            np.concatenate([part.tokens for part in winners]),
+            np.concatenate([part.lengths for part in winners]),
+            len(self.reference_log_prob_),
+            problem.names,
+            problem.eos,
+        )
+        has_words = self.vectorizer_ is not None and best.names is not None
+        return best.texts if has_words else best.counts
+
+
+def _take(rollouts, rows):
+    """Return some documents of a batch, by increasing row."""
+    kept = np.zeros(len(rollouts), dtype=bool)
+    kept[rows] = True
+    return Rollouts(
+        rollouts.tokens[np.repeat(kept, rollouts.lengths)],
+        rollouts.lengths[rows],
+        rollouts.n_columns,
+        rollouts.names,
+        rollouts.eos,
+    )

@@ -1,0 +1,492 @@
+"""Direct preference optimisation: a policy straight from preference pairs."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import ClassifierTags, check_consistent_length
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
+from sklearn_codex._data.designs import PairDesign
+from sklearn_codex._data.documents import check_fitted_model, freeze
+from sklearn_codex._data.pairs import PairsMixin, check_text_pairs
+from sklearn_codex._language.base import CategoricalLanguageModelMixin
+from sklearn_codex._loop.stages import Stage
+from sklearn_codex._policy.dpo_loss import (
+    PAIR_LOSSES,
+    ImplicitRewardLoss,
+    fit_implicit_reward,
+    sigmoid_loss,
+)
+from sklearn_codex._reward.fit_monitor import IterationTasks, describe
+from sklearn_codex._reward.labels import check_both_preferred, check_labels
+
+
+class DPOPolicyOptimizer(
+    CallbackSupportMixin,
+    PairsMixin,
+    CategoricalLanguageModelMixin,
+    DensityMixin,
+    BaseEstimator,
+):
+    r"""Direct preference optimisation of a unigram language model (DPO, IPO).
+
+    Makes the optimised policy M2 of the RLHF loop from preference pairs, without a reward model in
+    between: the policy is its own implicit reward, ``kl_coef`` times its log-ratio to the
+    reference. ``fit``, ``score`` and ``margin`` take pairs, as ``PreferenceRewardModel`` does; all
+    other methods are those of a language model and take documents.
+
+    Parameters
+    ----------
+    policy : fitted language model, default=None
+        The incoming policy, which is the reference; pass it as ``FrozenEstimator(model)``. None
+        means the uniform distribution.
+    kl_coef : float, default=1.0
+        Weight b of KL(policy || reference), which is called beta in DPO: the smaller, the further
+        the policy goes from the reference.
+    loss : {"sigmoid", "ipo"}, default="sigmoid"
+        "sigmoid" is DPO, the Bradley-Terry log-loss of the implicit reward; "ipo" the squared
+        distance of the margin from 1/2, which stays finite where all annotators agree.
+    label_smoothing : float, default=0.0
+        Probability below 0.5 that a label is the wrong way round: a label p becomes
+        (1 - e) p + e (1 - p).
+    C : float, default=1.0
+        Inverse strength of the L2 penalty on the tilt w, as in ``PreferenceRewardModel``; ``inf``
+        for none, as in the papers, where the optimum need not be finite.
+    response_length : int, default=None
+        Tokens of a document, where the vocabulary has no end-of-sequence token. None means that of
+        the policy, else the mean length of responses given as text, else 1.
+    vectorizer : transformer, default=None
+        Turns text into counts; None means the policy's, or ``TokenCounter()`` without a policy.
+        Wrapped in ``FrozenEstimator`` it also names the columns of count differences.
+    tol : float, default=1e-8
+        The fit stops when the norm of the gradient, each column on the scale of its curvature, is
+        at most ``tol`` times that at the reference.
+    max_iter : int, default=200
+        At most this many Newton steps.
+
+    Attributes
+    ----------
+    token_log_prob_ : ndarray of shape (V,)
+        Natural logarithm of each token's probability under the optimised policy.
+    reference_log_prob_ : ndarray of shape (V,)
+        The same of the reference policy.
+    token_reward_ : ndarray of shape (V,)
+        Implicit reward of each token, kl_coef * log(policy / reference), in nats of log-odds.
+    coef_ : ndarray of shape (1, V)
+        The same in the form of a linear model's weights.
+    kl_ : float
+        KL(policy || reference) of a document, in nats, exact.
+    expected_length_ : float
+        Expected tokens of a document, exact.
+    document_length_ : int
+        The same, rounded.
+    classes_ : ndarray of shape (2,)
+        The two labels; the second, greater one means that A is preferred. 0 and 1 where the labels
+        are probabilities.
+    loss_ : float
+        Weighted mean loss of the training pairs, without the penalty.
+    n_iter_ : int
+        Newton steps taken.
+    history_ : list of dict
+        One record per iteration, the first before any step:
+
+        - ``iteration``: steps so far;
+        - ``objective``: the penalised objective of the Notes;
+        - ``gradient_norm``: the norm of the stop criterion, relative to the reference policy's;
+        - ``loss``: as ``loss_``;
+        - ``accuracy``: weighted part of pairs whose margin has the sign of the preference, a margin
+          of 0 counting half;
+        - ``margin``: weighted mean of the implicit reward of the preferred response less that of
+          the other.
+
+    vectorizer_ : transformer or None
+        The fitted vectorizer, None where the policy knows only columns.
+    n_features_in_ : int
+        V, the number of tokens in the vocabulary.
+    feature_names_in_ : ndarray of shape (V,)
+        Names of columns, where differences came as a data frame with string column names.
+
+    See Also
+    --------
+    PreferenceRewardModel : The reward model that this does without.
+    ExactPolicyOptimizer : The optimal policy for a reward model.
+
+    Notes
+    -----
+    The policy is the reference tilted by w, :math:`\pi_t = ref_t e^{w_t / b} / Z(w)`, and its
+    implicit reward :math:`r(y) = b \log(\pi / ref)(y)`. A pair enters by its count difference
+    :math:`d = n_A - n_B` only, since
+
+    .. math::
+
+        m = r(A) - r(B) = d \cdot b \log(\pi / ref)
+          = d \cdot w - (|A| - |B|)\, b \log Z(w).
+
+    With labels p (the probability that A is preferred) and sample weights s the fit minimises
+
+    .. math:: \sum_i s_i\, \ell(m_i; p_i) + \tfrac{1}{2C} \|w\|^2
+
+    by a trust-region Newton method with exact derivatives, with
+    :math:`\ell = -p \log \sigma(m) - (1 - p) \log \sigma(-m)` for "sigmoid" [1]_ and
+    :math:`\ell = p (m - 1/2)^2 + (1 - p) (m + 1/2)^2` for "ipo", which is :math:`b^2` times the
+    loss of [2]_, so that the population optimum has log-ratio gaps :math:`m / b = (p - 1/2) / b`.
+
+    Where both responses of each pair have the same length, Z cancels: the problem is convex, w is
+    the reward that ``PreferenceRewardModel(C=C)`` learns, and the policy is exactly the optimum for
+    that reward at the same ``kl_coef``. Where lengths differ, log Z is a price of length that the
+    policy, being normalised, cannot choose freely, and the two differ; the loss then need not be
+    convex, and the fit finds a stationary point from the reference. A vocabulary with an
+    end-of-sequence token cancels it from all pairs, so nothing in the data holds its probability up
+    when longer responses are preferred; only the penalty does.
+
+    A token that the reference cannot produce stays at probability zero. ``C=inf`` on separable
+    pairs has no finite optimum: the fit ends early and warns.
+
+    References
+    ----------
+    .. [1] Rafailov, R. et al. (2023). "Direct preference optimization: your language model is
+       secretly a reward model." NeurIPS 36. arXiv:2305.18290.
+    .. [2] Azar, M. G. et al. (2024). "A general theoretical paradigm to understand learning from
+       human preferences." AISTATS. arXiv:2310.12036.
+    .. [3] Mitchell, E. (2023). "A note on DPO with noisy preferences and relationship to IPO."
+
+    Examples
+    --------
+    >>> from sklearn_codex import DPOPolicyOptimizer
+    >>> pairs = [
+    ...     ("good answer", "bad answer"),
+    ...     ("bad", "good"),
+    ...     ("good good", "bad answer"),
+    ... ]
+    >>> policy = DPOPolicyOptimizer(kl_coef=0.5).fit(pairs, [1, 0, 1])
+    >>> policy.predict(["anything"])
+    array(['good'], dtype=...)
+    >>> policy.reward(["good", "bad"]).round(2)
+    array([ 0.48, -0.77])
+    >>> policy.margin([("good", "bad")]).round(2)
+    array([1.24])
+    """
+
+    _parameter_constraints: dict = {
+        "policy": [HasMethods(["predict_log_proba"]), None],
+        "kl_coef": [Interval(Real, 0, None, closed="neither")],
+        "loss": [StrOptions(set(PAIR_LOSSES))],
+        "label_smoothing": [Interval(Real, 0, 0.5, closed="left")],
+        "C": [Interval(Real, 0, None, closed="right")],
+        "response_length": [Interval(Integral, 1, None, closed="left"), None],
+        "vectorizer": [HasMethods(["fit", "transform"]), None],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    rlhf_stage = Stage(reads=("preference",), provides="policy", fills={"policy": "policy"})
+
+    # Log-likelihoods are linear in counts: that of a difference is the log of a likelihood ratio.
+    _takes_differences = True
+
+    token_log_prob_: FloatArray
+
+    def __init__(
+        self,
+        policy=None,
+        *,
+        kl_coef=1.0,
+        loss="sigmoid",
+        label_smoothing=0.0,
+        C=1.0,
+        response_length=None,
+        vectorizer=None,
+        tol=1e-8,
+        max_iter=200,
+    ):
+        self.policy = policy
+        self.kl_coef = kl_coef
+        self.loss = loss
+        self.label_smoothing = label_smoothing
+        self.C = C
+        self.response_length = response_length
+        self.vectorizer = vectorizer
+        self.tol = tol
+        self.max_iter = max_iter
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Learn the policy from preference pairs.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
+            frame with these columns, or count differences n_A - n_B, dense or sparse.
+        y : array-like of shape (n_pairs,)
+            Two classes, the greater of which means that A is preferred; or probabilities in [0, 1]
+            that it is.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs: a weight of 2 is the pair twice.
+
+        Returns
+        -------
+        self : DPOPolicyOptimizer
+
+        Raises
+        ------
+        NotFittedError
+            If ``policy`` is not fitted.
+        ValueError
+            If labels are of one class, X does not fit the policy, or a pair uses a token that the
+            reference cannot produce.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` steps were not enough, or C is infinite and there is no finite optimum.
+        """
+        subject = type(self).__name__
+        design = self._check_policy_pairs(X)
+        labels = check_labels(y, subject=subject)
+        check_consistent_length(design, labels.target)
+        weight = _check_sample_weight(
+            sample_weight,
+            labels.target,
+            dtype=np.float64,
+            ensure_non_negative=True,
+            allow_all_zero_weights=False,
+        )
+        if not labels.soft:
+            check_both_preferred(labels, weight, subject=subject)
+        self.classes_ = labels.classes
+        smoothed = labels.target + self.label_smoothing * (1 - 2 * labels.target)
+        loss = ImplicitRewardLoss(
+            design,
+            smoothed,
+            weight,
+            self.reference_log_prob_,
+            kl_coef=self.kl_coef,
+            C=self.C,
+            pair_loss=PAIR_LOSSES[self.loss],
+        )
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        self._solve(loss, context)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _check_policy_pairs(self, X):
+        """Return the design of the pairs in the columns of the policy; set what it is made of."""
+        subject = type(self).__name__
+        vectorizer, inner = self.vectorizer, None
+        if self.policy is not None:
+            inner = check_fitted_model(self.policy, parameter="policy", subject=subject)
+            if vectorizer is None and inner.vectorizer_ is not None:
+                vectorizer = freeze(inner.vectorizer_)
+            if vectorizer is None and check_text_pairs(X, subject=subject) is not None:
+                raise ValueError(
+                    f"{subject} got pairs of text, but its policy was fitted on counts and knows "
+                    f"columns, no words. Pass count differences of {inner.n_features_in_} columns, "
+                    "fit the policy on text, or give vectorizer=FrozenEstimator(fitted "
+                    "TokenCounter)."
+                )
+        design = self._check_pairs(X, reset=True, vectorizer=vectorizer)
+        n_columns = design.shape[1]
+        self.reference_log_prob_ = np.full(n_columns, -np.log(n_columns))
+        if inner is not None:
+            self._check_columns(inner, n_columns)
+            self.reference_log_prob_ = normalize_log(inner.token_log_prob_)
+        self._check_support(design)
+        self.document_length_ = self._length_of(design, inner)
+        return design
+
+    def _check_columns(self, policy, n_columns):
+        """Check that the pairs are counted in the columns of the policy."""
+        names, policy_names = self._token_names(), policy._token_names()
+        differ = n_columns != len(policy.token_log_prob_)
+        if not differ and names is not None and policy_names is not None:
+            differ = not np.array_equal(names, policy_names)
+        if differ:
+            raise ValueError(
+                f"{type(self).__name__} got pairs counted in {n_columns} columns that are not the "
+                f"{len(policy.token_log_prob_)} of its policy ({type(policy).__name__}), in number "
+                "or in name. Count them with the vectorizer of the policy."
+            )
+
+    def _check_support(self, design):
+        """Check that features are counts, and that the reference can produce all that differs."""
+        subject = type(self).__name__
+        if isinstance(design, PairDesign) and design.features.min() < 0:
+            raise ValueError(
+                f"{subject} got {design.features.min()} as a count from its vectorizer. Use one "
+                "whose counts are not negative, such as TokenCounter."
+            )
+        impossible = np.isneginf(self.reference_log_prob_)
+        if impossible.any():
+            occurs = design.column_squares(np.ones(design.shape[0])) > 0
+            lost = np.flatnonzero(impossible & occurs)
+            if lost.size:
+                names = self._token_names()
+                token = int(lost[0]) if names is None else str(names[lost[0]])
+                raise ValueError(
+                    f"{subject} got pairs that differ in {lost.size} token(s) which the reference "
+                    f"policy cannot produce, such as {token!r}, so their log-ratio is undefined. "
+                    "Smooth the reference, or leave these pairs out."
+                )
+
+    def _length_of(self, design, policy):
+        """Return the tokens of a document, from the best source there is."""
+        if self._eos_column() is not None:
+            if self.response_length is not None:
+                raise ValueError(
+                    f"{type(self).__name__} got response_length={self.response_length}, but the "
+                    "vocabulary has an end-of-sequence token, so documents end by themselves. "
+                    "Leave response_length at None."
+                )
+            return 1  # what it is follows from the policy
+        if self.response_length is not None:
+            return self.response_length
+        if policy is not None:
+            return policy.document_length_
+        if isinstance(design, PairDesign):
+            lengths = np.asarray(design.features.sum(axis=1)).ravel()
+            return max(1, round(float(np.mean([lengths[design.a], lengths[design.b]]))))
+        return 1
+
+    def _solve(self, loss, context):
+        """Minimise the loss, keep its history, report its iterations, set the policy."""
+        self.history_ = []
+        tasks = IterationTasks(
+            self, context, self.max_iter, lambda weights: {"token_log_prob_": loss.policy(weights)}
+        )
+
+        def report(state):
+            mean_loss = float(
+                np.average(loss.pair_losses(state.margins), weights=loss.sample_weight)
+            )
+            self.history_.append(describe(state, loss.target, loss.sample_weight, mean_loss))
+            return tasks(state)
+
+        state = fit_implicit_reward(loss, tol=self.tol, max_iter=self.max_iter, callback=report)
+        self.loss_ = self.history_[-1]["loss"]
+        self.n_iter_ = state.iteration
+        self._set_policy(loss, state.weights)
+        separable = self._is_separated(loss, state)
+        if separable or not (state.converged or tasks.stopped):
+            trouble = (
+                "C=inf on pairs that some policy all gets right, so no policy is best"
+                if separable
+                else f"the norm of the gradient is {state.gradient_norm:.1e} of that at the "
+                f"reference, not tol={self.tol:g}, after {state.iteration} steps"
+            )
+            warnings.warn(
+                f"{type(self).__name__} did not converge: {trouble}. Decrease C, set "
+                "label_smoothing or loss='ipo', or increase max_iter or tol.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _is_separated(self, loss, state):
+        """Return whether larger weights would always do better: nothing holds them."""
+        if self.loss != "sigmoid" or loss.penalty > 0:
+            return False
+        counted = loss.sample_weight > 0
+        hard = np.isin(loss.target[counted], (0.0, 1.0)).all()
+        return bool(hard and ((2 * loss.target - 1) * state.margins > 0)[counted].all())
+
+    def _set_policy(self, loss, weights):
+        self.token_log_prob_ = loss.policy(weights)
+        self.token_reward_ = loss.token_reward(weights)
+        self.expected_length_ = float(self.document_length_)
+        eos = self._eos_column()
+        if eos is not None:
+            self.expected_length_ = float(np.exp(-self.token_log_prob_[eos]))
+            self.document_length_ = max(1, round(self.expected_length_))
+        kl = kl_divergence(self.token_log_prob_, self.reference_log_prob_)
+        self.kl_ = self.expected_length_ * kl
+
+    @property
+    def coef_(self):
+        """Implicit reward of each token, as the weights (1, V) of a linear model."""
+        check_is_fitted(self)
+        return self.token_reward_[np.newaxis]
+
+    def reward(self, X):
+        """Return the implicit reward of documents, kl_coef * log(policy / reference).
+
+        The policy is the optimum for this reward at ``kl_coef``.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Documents, which may be empty, as text or as counts.
+
+        Returns
+        -------
+        reward : ndarray of shape (n_documents,)
+            In nats of log-odds of being preferred.
+        """
+        check_is_fitted(self)
+        return self._check_responses(X) @ self.token_reward_
+
+    def margin(self, X):
+        """Return the implicit reward of A less that of B: the log-odds that A is preferred.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            In nats.
+        """
+        check_is_fitted(self)
+        return self._check_pairs(X, reset=False).matvec(self.token_reward_)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the mean log-likelihood of preferences, in nats per pair; greater is better.
+
+        That is the mean of log P(the preference seen) with P(A preferred) = sigmoid(margin),
+        whatever the loss, so that losses and values of ``kl_coef`` compare; -log 2 is a coin.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``. For the likelihood of documents see ``score_samples`` and
+            ``perplexity``.
+        y : array-like of shape (n_pairs,)
+            Labels of these classes, or probabilities that A is preferred.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs.
+
+        Returns
+        -------
+        score : float
+        """
+        margin = self.margin(X)
+        labels = check_labels(y, subject=f"{type(self).__name__}.score")
+        check_consistent_length(margin, labels.target)
+        target = labels.target
+        if not labels.soft:
+            unknown = sorted(set(labels.classes.tolist()) - set(self.classes_.tolist()))
+            if unknown:
+                raise ValueError(
+                    f"{type(self).__name__}.score got the labels {unknown} in y, which are not "
+                    f"among the classes {self.classes_.tolist()} of the fit."
+                )
+            given = labels.classes[target.astype(np.intp)]
+            target = (given == self.classes_[1]).astype(np.float64)
+        weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)
+        return -float(np.average(sigmoid_loss(margin, target)[0], weights=weight))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        # Not a classifier, but y has two classes.
+        tags.classifier_tags = ClassifierTags(multi_class=False)
+        tags.target_tags.required = True
+        tags.input_tags.sparse = True
+        return tags

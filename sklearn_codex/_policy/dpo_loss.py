@@ -1,0 +1,281 @@
+"""DPO maths: the loss of a policy on preferences, its derivatives and the solver that fits it.
+
+The policy is the reference tilted by weights w (V,), log pi = log ref + w / b - log Z(w), so the
+log-ratio of a document is a sum over its tokens less its length times log Z. Pairs of unequal
+length therefore see the normaliser, which makes their margins curved in w.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.sparse.linalg import LinearOperator, cg
+from scipy.special import expit, logsumexp
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._reward.bradley_terry import ROUNDING, FitState, MarginOperator
+
+# What a loss of margins (n_pairs,) and targets (n_pairs,) gives: value, slope and curvature of each
+# pair.
+PairLoss = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray, FloatArray]]
+
+
+def sigmoid_loss(margin: FloatArray, target: FloatArray):
+    """Return -p log sigma(m) - (1 - p) log sigma(-m) and its two derivatives by m."""
+    against = np.where(margin > 0, 1 - target, target)
+    value = np.log1p(np.exp(-np.abs(margin))) + against * np.abs(margin)
+    slope = (1 - target) * expit(margin) - target * expit(-margin)
+    return value, slope, expit(margin) * expit(-margin)
+
+
+def ipo_loss(margin: FloatArray, target: FloatArray):
+    """Return p (m - 1/2)^2 + (1 - p) (m + 1/2)^2 and its two derivatives by m."""
+    lean = 2 * target - 1
+    return margin**2 - lean * margin + 0.25, 2 * margin - lean, np.full_like(margin, 2.0)
+
+
+PAIR_LOSSES: dict[str, PairLoss] = {"sigmoid": sigmoid_loss, "ipo": ipo_loss}
+
+
+@dataclass(frozen=True)
+class _Point:
+    """The loss at some weights, with all that its derivatives share."""
+
+    weights: FloatArray
+    prob: FloatArray  # (V,)
+    margins: FloatArray  # (n_pairs,)
+    value: float
+    gradient: FloatArray  # (V,)
+    curvature: FloatArray  # (n_pairs,)
+    length_residual: float
+
+
+class ImplicitRewardLoss:
+    r"""Penalised loss of a policy on preference pairs.
+
+    Parameters
+    ----------
+    design : MarginOperator of shape (n_pairs, V)
+        Multiplies the count differences n_A - n_B.
+    target : ndarray of shape (n_pairs,)
+        Probability, in [0, 1], that A is preferred.
+    sample_weight : ndarray of shape (n_pairs,)
+        Weights of pairs.
+    reference_log_prob : ndarray of shape (V,)
+        Log-probabilities of the reference policy.
+    kl_coef : float
+        b.
+    C : float
+        Inverse strength of the penalty; infinite for none.
+    pair_loss : callable
+        :func:`sigmoid_loss` or :func:`ipo_loss`.
+
+    Notes
+    -----
+    With differences d of sum s (what A is longer by), the margin of a pair is
+    :math:`m = d \cdot w - s\, b \log Z(w)`, :math:`Z(w) = \sum_t ref_t e^{w_t / b}`, and
+
+    .. math:: f(w) = \sum_i s_i\, \ell(m_i; p_i) + \tfrac{1}{2C} \|w\|^2.
+
+    With slopes r and curvatures h of the pairs' losses and :math:`\pi` the policy at w, the
+    gradient of m is :math:`g = d - s \pi`, its Hessian
+    :math:`-(s / b)(diag(\pi) - \pi \pi')`, so the gradient of f is
+    :math:`D' r - (s \cdot r) \pi + w / C`. Pairs of equal length make f convex.
+    """
+
+    def __init__(
+        self,
+        design: MarginOperator,
+        target: FloatArray,
+        sample_weight: FloatArray,
+        reference_log_prob: FloatArray,
+        *,
+        kl_coef: float,
+        C: float,
+        pair_loss: PairLoss,
+    ):
+        self.design = design
+        self.target = target
+        self.sample_weight = sample_weight
+        self.reference_log_prob = reference_log_prob
+        self.kl_coef = kl_coef
+        self.penalty = 1.0 / C
+        self._pair_loss = pair_loss
+        self._longer_by = design.matvec(np.ones(design.shape[1]))  # (n_pairs,)
+        self._last: _Point | None = None
+
+    def policy(self, weights: FloatArray) -> FloatArray:
+        """Return the log-probabilities (V,) of the policy."""
+        tilted = self.reference_log_prob + weights / self.kl_coef
+        return tilted - logsumexp(tilted)
+
+    def token_reward(self, weights: FloatArray) -> FloatArray:
+        """Return b log(pi / ref) (V,), 0 for tokens that the reference cannot produce."""
+        tilted = self.reference_log_prob + weights / self.kl_coef
+        reward = weights - self.kl_coef * logsumexp(tilted)
+        return np.where(np.isneginf(self.reference_log_prob), 0.0, reward)
+
+    def margins(self, weights: FloatArray) -> FloatArray:
+        """Return the implicit reward of A less that of B, (n_pairs,)."""
+        return self.at(weights).margins
+
+    def pair_losses(self, margins: FloatArray) -> FloatArray:
+        """Return the loss of each pair (n_pairs,), unweighted and unpenalised."""
+        return self._pair_loss(margins, self.target)[0]
+
+    def at(self, weights: FloatArray) -> _Point:
+        """Return the loss and what its derivatives need, computed once for the same weights."""
+        if self._last is not None and np.array_equal(weights, self._last.weights):
+            return self._last
+        tilted = self.reference_log_prob + weights / self.kl_coef
+        log_z = logsumexp(tilted)
+        prob = np.exp(tilted - log_z)
+        margins = self.design.matvec(weights) - self.kl_coef * log_z * self._longer_by
+        losses, slopes, curvature = self._pair_loss(margins, self.target)
+        slopes = self.sample_weight * slopes
+        length_residual = float(self._longer_by @ slopes)
+        gradient = self.design.rmatvec(slopes) - length_residual * prob + self.penalty * weights
+        value = float(self.sample_weight @ losses) + 0.5 * self.penalty * float(weights @ weights)
+        self._last = _Point(
+            weights.copy(), prob, margins, value, gradient, self.sample_weight * curvature,
+            length_residual,
+        )  # fmt: skip
+        return self._last
+
+    def value(self, weights: FloatArray) -> float:
+        """Return f(w)."""
+        return self.at(weights).value
+
+    def gradient(self, weights: FloatArray) -> FloatArray:
+        """Return the gradient of f (V,)."""
+        return self.at(weights).gradient
+
+    def hessian_product(self, weights: FloatArray, direction: FloatArray) -> FloatArray:
+        """Return H d (V,)."""
+        point = self.at(weights)
+        mean = float(point.prob @ direction)
+        moved = self.design.matvec(direction) - mean * self._longer_by
+        moved = point.curvature * moved
+        product = self.design.rmatvec(moved) - float(self._longer_by @ moved) * point.prob
+        spread = point.prob * (direction - mean)
+        return product - point.length_residual / self.kl_coef * spread + self.penalty * direction
+
+    def scale(self) -> FloatArray:
+        """Return roots (V,) of the curvature of columns at w = 0, that put them on one scale."""
+        curvature = self.at(np.zeros(self.design.shape[1])).curvature
+        diagonal = self.design.column_squares(curvature) + self.penalty
+        return np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+
+
+def fit_implicit_reward(
+    loss: ImplicitRewardLoss,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[[FitState], object],
+) -> FitState:
+    """Minimise the loss by a trust-region Newton method, then by plain Newton steps.
+
+    The trust region copes with negative curvature; it compares values of the loss, so it ends at
+    their rounding error, and the last Newton steps go on by the gradient alone.
+
+    Parameters
+    ----------
+    loss : ImplicitRewardLoss
+        What to minimise.
+    tol : float
+        The norm of the gradient, columns scaled by :meth:`ImplicitRewardLoss.scale`, relative to
+        that at zero weights, at which the fit has converged.
+    max_iter : int
+        At most this many iterations.
+    callback : callable
+        Called with each :class:`FitState`, the first before any step; a true result stops.
+
+    References
+    ----------
+    .. [1] Steihaug, T. (1983). "The conjugate gradient method and trust regions in large scale
+       optimization." SIAM Journal on Numerical Analysis 20(3), 626-637.
+    """
+    fit = _Fit(loss, tol, max_iter, callback)
+    if not fit.is_over:
+        fit.search()
+    while not fit.is_over:
+        fit.polish()
+    return fit.state
+
+
+class _Fit:
+    """One run of the solver, in coordinates x = w * scale, which put all columns on one scale."""
+
+    def __init__(self, loss, tol, max_iter, callback):
+        self._loss, self._tol, self._max_iter, self._callback = loss, tol, max_iter, callback
+        self._scale = loss.scale()
+        start = np.zeros(len(self._scale))
+        self._first = self._norm(start)
+        self.is_over = False
+        self._tell(self._state(0, start))
+        # A step from a gradient this small promises less than the rounding error of the loss.
+        self._floor = float(np.sqrt(2 * ROUNDING * abs(self.state.objective)))
+
+    def _norm(self, x):
+        return float(np.linalg.norm(self._gradient(x)))
+
+    def _gradient(self, x):
+        return self._loss.gradient(x / self._scale) / self._scale
+
+    def _hessian_product(self, x, direction):
+        product = self._loss.hessian_product(x / self._scale, direction / self._scale)
+        return product / self._scale
+
+    def _state(self, iteration, x):
+        weights = x / self._scale
+        point, norm = self._loss.at(weights), self._norm(x)
+        relative = norm / self._first if self._first > 0 else norm
+        return FitState(
+            iteration, weights, point.margins, point.value, relative, relative <= self._tol
+        )
+
+    def _tell(self, state):
+        """Take a new state over and tell the callback of it."""
+        self.state = state
+        stopped = self._callback(state)
+        self.is_over = bool(stopped or state.converged or state.iteration >= self._max_iter)
+
+    def search(self):
+        """Run the trust region."""
+
+        def watch(xk):
+            self._tell(self._state(self.state.iteration + 1, xk))
+            if self.is_over:
+                raise StopIteration
+
+        settings = {
+            "jac": self._gradient,
+            "hessp": self._hessian_product,
+            "method": "trust-ncg",
+            "callback": watch,
+            "options": {
+                "initial_trust_radius": max(1.0, self._first),
+                "max_trust_radius": 1e8,
+                "gtol": max(self._tol * self._first, self._floor),
+                "maxiter": self._max_iter,
+            },
+        }
+        minimize(
+            lambda x: self._loss.value(x / self._scale), np.zeros(len(self._scale)), **settings
+        )
+
+    def polish(self):
+        """Take a Newton step if it makes the gradient smaller; else end where the fit is."""
+        state, x = self.state, self.state.weights * self._scale
+        hessian = LinearOperator(
+            (len(x), len(x)), matvec=lambda p: self._hessian_product(x, p), dtype=np.float64
+        )
+        step, _ = cg(hessian, -self._gradient(x), rtol=1e-6, maxiter=1000)
+        if self._norm(x + step) < 0.5 * self._norm(x):
+            self._tell(self._state(state.iteration + 1, x + step))
+            return
+        # For the callback the fit ends here, converged or not.
+        self._tell(replace(state, iteration=state.iteration + 1, converged=True))
+        self.state = replace(self.state, converged=self._norm(x) <= self._floor)

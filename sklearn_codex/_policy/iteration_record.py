@@ -1,0 +1,90 @@
+"""What is recorded of an iteration: the update, and the documents drawn after it."""
+
+import numpy as np
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._policy.ppo import approximate_kl
+from sklearn_codex._policy.problem import PolicyProblem
+from sklearn_codex._policy.rollouts import Rollouts
+from sklearn_codex.exact import EosObjective
+
+
+def sampled_figures(
+    problem: PolicyProblem, log_prob: FloatArray, rollouts: Rollouts, assessed
+) -> dict[str, float]:
+    """Return the means over documents drawn from a policy, under TRL's names."""
+    objective = problem.objective
+    drawn = rollouts.occurrences > 0
+    share = rollouts.occurrences[drawn] / len(rollouts)
+    log_prob = log_prob[drawn]
+    log_ratio = log_prob - objective.reference_log_prob[drawn]
+    kl = float(share @ log_ratio)
+    cost = sum(float(rule.cost(assessed.violations[rule.name]).mean()) for rule in problem.rules)
+    non_score = -objective.kl_coef * (kl + cost)
+    if isinstance(objective, EosObjective):
+        non_score -= objective.missing_eos_penalty * float(1.0 - rollouts.ended.mean())
+    score = float(assessed.reward.mean())
+    return {
+        "objective/kl": kl,
+        "objective/kl_k3": float(share @ approximate_kl(log_ratio, "k3")),
+        "objective/entropy": -float(share @ log_prob),
+        "objective/scores": score,
+        "objective/scores_std": float(assessed.reward.std()),
+        "objective/non_score_reward": non_score,
+        "objective/rlhf_reward": objective.reward_coef * (score - problem.reward_mean) + non_score,
+        "objective/shaped_reward_std": float(assessed.shaped.std()),
+    }
+
+
+class UpdateStatistics:
+    """Collects what is logged of the steps on one batch."""
+
+    def __init__(self, rollouts):
+        occurrences = rollouts.occurrences
+        self._drawn = np.flatnonzero(occurrences)
+        self._share = occurrences[self._drawn] / len(rollouts.tokens)
+        self._length = len(rollouts.tokens) / len(rollouts)
+        self._rows: list[tuple[float, ...]] = []
+
+    @property
+    def n_steps(self):
+        return len(self._rows)
+
+    def kl(self, old, new):
+        """Return the k3 estimate of KL(old || new) of a document, from the tokens of the batch."""
+        log_ratio = old[self._drawn] - new[self._drawn]
+        return self._length * float(self._share @ approximate_kl(log_ratio, "k3"))
+
+    def add(self, batch, ratio, clipping):
+        """Note one step on a minibatch, taken at these ratios (V,)."""
+        beyond = ratio[self._drawn] - 1.0
+        mean = float(self._share @ beyond)
+        variance = float(self._share @ (beyond - mean) ** 2)
+        loss = -batch.surrogate(ratio, clipping) / batch.n_tokens
+        self._rows.append((loss, batch.clip_fraction(ratio, clipping), 1.0 + mean, variance))
+
+    def summary(self, kl, learning_rate):
+        """Return the statistics of one update under TRL's names."""
+        loss, clip_fraction, mean, variance = np.mean(self._rows, axis=0).tolist()
+        return {
+            "policy/approxkl_avg": kl,
+            "policy/clipfrac_avg": clip_fraction,
+            "loss/policy_avg": loss,
+            "val/ratio": mean,
+            "val/ratio_var": variance,
+            "policy/n_steps": self.n_steps,
+            "lr": learning_rate,
+        }
+
+
+def neutral_statistics():
+    """Return the update statistics of a policy that was not updated yet."""
+    return {
+        "policy/approxkl_avg": 0.0,
+        "policy/clipfrac_avg": 0.0,
+        "loss/policy_avg": 0.0,
+        "val/ratio": 1.0,
+        "val/ratio_var": 0.0,
+        "policy/n_steps": 0,
+        "lr": 0.0,
+    }

@@ -1,0 +1,479 @@
+"""What a policy is optimised for: reference, reward, rules and demonstrations put together."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from sklearn.utils import Bunch
+
+from sklearn_codex._categorical import FloatArray, normalize_log
+from sklearn_codex._policy.rewards import DocumentReward
+from sklearn_codex._policy.rollouts import Rollouts, sample_rollouts
+from sklearn_codex.exact import (
+    AdditiveObjective,
+    EosObjective,
+    LengthExplosionError,
+    ban_tokens,
+    chance_budget,
+    constrained_optimum,
+)
+from sklearn_codex.rules import Rule, check_rules, check_violations, token_violations
+
+Objective = AdditiveObjective | EosObjective
+
+# Documents that are never cut by design are cut here when they are drawn, far beyond any mean
+# length at which training is of use.
+_LONGEST_DRAWN = 100_000
+_N_PROBES = 64
+_N_MOMENTS = 4096
+_HIGH_PRICE = 50.0
+_LARGEST_PRICE = 1e12
+_PRICE_ROUNDS = 100
+
+
+@dataclass(frozen=True)
+class PricedRule:
+    """A rule with its price in nats.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in the history.
+    rule : Rule
+        The rule.
+    token_violations : ndarray of shape (V,) or None
+        Violations of each token, where they add over tokens.
+    price : float
+        Nats of KL that a violation costs; where the price of a chance constraint is learned, that a
+        violating document costs.
+    """
+
+    name: str
+    rule: Rule
+    token_violations: FloatArray | None
+    price: float
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether the price is learned while the policy is trained."""
+        return self.rule.max_rate is not None and self.token_violations is None
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the price is that of the exact optimum, known before training."""
+        return self.rule.max_rate is not None and self.token_violations is not None
+
+    def cost(self, violations: FloatArray) -> FloatArray:
+        """Return the nats (n_documents,) that documents with these violations cost."""
+        amounts = violations > 0 if self.is_learned else violations
+        return self.price * np.asarray(amounts, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class PolicyProblem:
+    """All that is fixed within one iteration of training.
+
+    Parameters
+    ----------
+    objective : AdditiveObjective or EosObjective
+        The part of the objective that adds over tokens; its ``token_reward`` is 0 where the reward
+        does not, its ``reward_coef`` is in units of the normalised reward.
+    reward : DocumentReward
+        The reward of documents.
+    rules : list of PricedRule
+        The rules; the penalties of additive ones are in ``objective`` already.
+    names : ndarray of shape (V,) or None
+        Names of tokens.
+    reward_mean : float
+        What is subtracted from the reward in the objective.
+    """
+
+    objective: Objective
+    reward: DocumentReward
+    rules: list[PricedRule] = field(default_factory=list)
+    names: np.ndarray | None = None
+    reward_mean: float = 0.0
+
+    @property
+    def adds_reward(self) -> bool:
+        """Whether the reward adds over tokens."""
+        return self.reward.token_reward is not None
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether everything adds over tokens, so that the optimum is known."""
+        return self.adds_reward and all(rule.token_violations is not None for rule in self.rules)
+
+    @property
+    def eos(self) -> int | None:
+        """Column of the end-of-sequence token, where documents end by themselves."""
+        return self.objective.eos if isinstance(self.objective, EosObjective) else None
+
+    @property
+    def start(self) -> FloatArray:
+        """Log-probabilities (V,) of the reference policy, given that no token is banned."""
+        return normalize_log(self.objective.reference_log_prob)
+
+    @property
+    def temperature(self) -> float:
+        """What a nat of the policy's own log-probability costs."""
+        return getattr(self.objective, "temperature", self.objective.kl_coef)
+
+    def with_kl_coef(self, kl_coef: float) -> "PolicyProblem":
+        """Return the problem at another weight of the KL, chance constraints priced anew."""
+        if kl_coef == self.objective.kl_coef:
+            return self
+        problem = replace(self, objective=replace(self.objective, kl_coef=kl_coef))
+        return _price_chance_constraints(problem)
+
+    def with_max_length(self, max_length: int) -> "PolicyProblem":
+        """Return the problem with documents cut, chance constraints priced anew."""
+        assert isinstance(self.objective, EosObjective)
+        problem = replace(self, objective=replace(self.objective, max_length=max_length))
+        return _price_chance_constraints(problem)
+
+    def with_prices(self, prices: dict[str, float]) -> "PolicyProblem":
+        """Return the problem at other prices of the rules whose price is learned."""
+        rules = [
+            replace(priced, price=prices.get(priced.name, priced.price))
+            if priced.is_learned
+            else priced
+            for priced in self.rules
+        ]
+        return replace(self, rules=rules)
+
+    def sample(self, log_prob: FloatArray, n_documents: int, rng) -> Rollouts:
+        """Draw documents from a policy."""
+        objective = self.objective
+        if isinstance(objective, EosObjective):
+            length = objective.max_length or _LONGEST_DRAWN
+        else:
+            length = objective.length
+        return sample_rollouts(
+            log_prob, n_documents, rng, length=length, eos=self.eos, names=self.names
+        )
+
+    def assess(self, log_prob: FloatArray, rollouts: Rollouts) -> Bunch:
+        """Return the rewards, violations and shaped rewards of documents drawn from a policy.
+
+        Returns
+        -------
+        assessed : Bunch
+            ``reward`` (n,), as its model gives it; ``violations``, name to (n,); ``token_score``
+            (V,), the shaped reward that adds over tokens; ``shaped`` (n,), the whole of it.
+        """
+        objective = self.objective
+        if self.reward.token_reward is not None:
+            reward = rollouts.sum_over_tokens(self.reward.token_reward) + self.reward.offset
+        else:
+            reward = self.reward(rollouts)
+        token_score = objective.token_scores(log_prob)
+        shaped = rollouts.sum_over_tokens(token_score)
+        if not self.adds_reward:
+            shaped += objective.reward_coef * (reward - self.reward_mean)
+        if isinstance(objective, EosObjective) and objective.missing_eos_penalty:
+            shaped -= objective.missing_eos_penalty * ~rollouts.ended
+        violations = {}
+        for priced in self.rules:
+            if priced.token_violations is not None:
+                amounts = rollouts.sum_over_tokens(priced.token_violations)
+            else:
+                amounts = check_violations(priced.rule.violations(rollouts), priced.name, rollouts)
+                shaped -= objective.kl_coef * priced.cost(amounts)
+            violations[priced.name] = amounts
+        return Bunch(reward=reward, violations=violations, token_score=token_score, shaped=shaped)
+
+    def evaluate(self, log_prob: FloatArray, rollouts: Rollouts, assessed: Bunch) -> Bunch:
+        """Return the objective of a policy and its parts: exact where they add over tokens."""
+        objective = self.objective
+        additive_reward = objective.expected_reward(log_prob) if self.adds_reward else 0.0
+        if self.adds_reward:
+            expected_reward = additive_reward + self.reward.offset
+        else:
+            expected_reward = float(assessed.reward.mean())
+        additive_penalty = penalty = objective.expected_penalty(log_prob)
+        rates = {}
+        for priced in self.rules:
+            amounts = assessed.violations[priced.name]
+            if priced.token_violations is None:
+                penalty += float(priced.cost(amounts).mean())
+                rates[priced.name] = float((amounts > 0).mean())
+            else:
+                rates[priced.name] = self._rate_of_any(log_prob, priced.token_violations > 0)
+        kl, value = objective.kl(log_prob), objective.value(log_prob)
+        if np.isfinite(value):
+            # What does not add over tokens takes the place of what does.
+            value += objective.reward_coef * (expected_reward - self.reward_mean - additive_reward)
+            value -= objective.kl_coef * (penalty - additive_penalty)
+        return Bunch(
+            objective=value,
+            expected_reward=expected_reward,
+            kl=kl,
+            penalty=penalty,
+            sft_loss=objective.sft_loss(log_prob),
+            entropy=objective.entropy(log_prob),
+            length=objective.expected_length(log_prob),
+            rule_rates=rates,
+        )
+
+    def _rate_of_any(self, log_prob, marked):
+        """Return the share of documents that have any of the marked tokens, also where tiny."""
+        prob = np.exp(log_prob)
+        if self.eos is None:
+            return any_token_rate(float(prob[marked].sum()), self.objective.length)
+        if marked[self.eos]:
+            marked = marked.copy()
+            marked[self.eos] = False
+        # A document has none of them if it ends, or is cut, before the first: a race.
+        hit, stop = float(prob[marked].sum()), float(prob[self.eos])
+        if hit + stop == 0:
+            return 0.0
+        rate = hit / (hit + stop)
+        if self.objective.max_length is not None:
+            rate *= any_token_rate(min(hit + stop, 1.0), self.objective.max_length)
+        return rate
+
+    def certificate(self, log_prob: FloatArray, assessed: Bunch) -> tuple[float, float]:
+        """Return J* - J(policy), or an estimate of an upper bound, and its standard error.
+
+        Exact, with standard error 0, where everything adds over tokens. Else fresh documents of
+        the policy with shaped rewards S give b log mean exp(S / b) - mean S, the distance to the
+        best distribution over whole documents, which no unigram policy exceeds. The estimate is
+        low where the policy never draws the documents that would be best.
+
+        With demonstrations S holds their cross-entropy to first order, which is no less than what
+        a step away gains, as it is concave: still a bound. Where documents end by themselves too,
+        S holds it per token of the policy's expected length D, so a policy pi' of expected length
+        D' counts it D' / D times: the bound holds for policies as long as this one, and is short
+        by a (1 - D' / D) (sum_t f_t pi'_t / pi_t - 1) for another, with a = ``sft_coef`` and the
+        frequencies f of the demonstrations; for a policy near this one that is of second order.
+        """
+        if self.is_additive:
+            return self.objective.gap(log_prob), 0.0
+        kl_coef = self.temperature
+        shifted = assessed.shaped - assessed.shaped.max()
+        weight = np.exp(shifted / kl_coef)
+        weight_mean = weight.mean()
+        gap = kl_coef * np.log(weight_mean) - shifted.mean()
+        influence = kl_coef * weight / weight_mean - shifted
+        return max(float(gap), 0.0), float(influence.std(ddof=1) / np.sqrt(len(influence)))
+
+
+def any_token_rate(probability: float, length: int) -> float:
+    """Return 1 - (1 - p)^length, the share of documents with any token of total probability p."""
+    p = min(probability, 1.0)
+    return 1.0 if p == 1.0 else float(-np.expm1(length * np.log1p(-p)))
+
+
+def build_problem(
+    reference: FloatArray,
+    reward_source: Any,
+    rng: np.random.RandomState,
+    *,
+    names: np.ndarray | None,
+    rules: Any,
+    normalize_reward: bool,
+    subject: str,
+    length: int | None = None,
+    eos: int | None = None,
+    max_length: int | None = None,
+    missing_eos_penalty: float = 0.0,
+    **weights: Any,
+) -> PolicyProblem:
+    """Put reference, reward, rules and demonstrations together.
+
+    Parameters
+    ----------
+    reference : ndarray of shape (V,)
+        Log-probabilities of the reference policy.
+    reward_source : estimator or callable
+        What scores documents.
+    rng : RandomState
+        Source of the documents on which a reward is probed and its moments are taken.
+    names : ndarray of shape (V,) or None
+        Names of tokens.
+    rules : see :func:`~sklearn_codex.rules.check_rules`
+        The rules.
+    normalize_reward : bool
+        Whether the reward enters with mean 0 and standard deviation 1 under the reference.
+    subject : str
+        The estimator that asks, for messages.
+    length, eos, max_length, missing_eos_penalty
+        The length of documents, or where they end.
+    **weights
+        ``kl_coef``, ``reward_coef``, ``sft_coef``, ``frequencies``, ``entropy_coef``.
+    """
+    n_columns = len(reference)
+    checked = [
+        PricedRule(name, rule, token_violations(rule, name, names, n_columns), rule.penalty)
+        for name, rule in check_rules(rules, subject=subject)
+    ]
+    probe_length = length if eos is None else (max_length or _LONGEST_DRAWN)
+    assert probe_length is not None
+    probe = sample_rollouts(reference, _N_PROBES, rng, length=probe_length, eos=eos, names=names)
+    reward = DocumentReward(reward_source, probe, subject=subject)
+    no_reward = np.zeros(n_columns)
+    token_reward = no_reward if reward.token_reward is None else reward.token_reward
+    reference, checked = _apply_bans(reference, checked, weights.get("frequencies"), subject)
+    checked = _prepare_chance_constraints(reference, checked, reward, subject)
+    objective: Objective
+    if eos is None:
+        assert length is not None
+        objective = AdditiveObjective(reference, token_reward, length=length, **weights)
+    else:
+        objective = EosObjective(
+            reference,
+            token_reward,
+            eos,
+            max_length=max_length,
+            missing_eos_penalty=missing_eos_penalty,
+            **{name: value for name, value in weights.items() if name != "entropy_coef"},
+        )
+    problem = PolicyProblem(objective, reward, checked, names)
+    if normalize_reward:
+        problem = _normalize(problem, rng)
+    return _price_chance_constraints(problem)
+
+
+def _apply_bans(reference, rules, frequencies, subject):
+    """Return the reference without hard-banned tokens, and the rules with these at no price.
+
+    The reference is not normalised again: the KL is still measured from the whole of it, so that a
+    ban costs -log P(allowed) nats a token.
+    """
+    banned = np.zeros(len(reference), dtype=bool)
+    kept = []
+    for priced in rules:
+        if priced.rule.hard:
+            if priced.token_violations is None:
+                raise ValueError(
+                    f"{subject} got the hard rule {priced.name!r} ({type(priced.rule).__name__}), "
+                    "which does not add over tokens, so no policy of independent tokens can keep "
+                    "it for certain. Use max_rate, or BannedTokens(..., hard=True)."
+                )
+            own = priced.token_violations > 0
+            if frequencies is not None and np.any(frequencies[own] > 0):
+                raise ValueError(
+                    f"{subject} got demonstrations that use tokens the hard rule {priced.name!r} "
+                    "bans. Leave such documents out, or set sft_coef=0."
+                )
+            banned |= own
+            priced = replace(priced, price=0.0)
+        kept.append(priced)
+    if banned.any():
+        ban_tokens(reference, banned)  # raises where nothing would be left
+        reference = np.where(banned, -np.inf, reference)
+    return reference, kept
+
+
+def _prepare_chance_constraints(reference, rules, reward, subject):
+    """Return the rules with chance constraints that count documents, learned where not all adds."""
+    adds = reward.token_reward is not None
+    adds = adds and all(priced.token_violations is not None for priced in rules)
+    prepared = []
+    for priced in rules:
+        if priced.rule.max_rate is not None:
+            marked = None
+            if priced.token_violations is not None:
+                marked = (priced.token_violations > 0).astype(np.float64)
+                if np.all(marked[np.isfinite(reference)]):
+                    raise ValueError(
+                        f"{subject}: no policy keeps rule {priced.name!r} (max_rate="
+                        f"{priced.rule.max_rate}), since every token the reference policy can "
+                        "produce violates it. Take out some of its tokens."
+                    )
+            priced = replace(priced, token_violations=marked if adds else None, price=0.0)
+        prepared.append(priced)
+    return prepared
+
+
+def _normalize(problem, rng):
+    """Return the problem with a reward of mean 0 and standard deviation 1 under the reference."""
+    objective = problem.objective
+    if problem.adds_reward and problem.eos is None:
+        prob = np.exp(problem.start)
+        mean = float(prob @ problem.reward.token_reward)
+        variance = float(prob @ (problem.reward.token_reward - mean) ** 2)
+        mean = objective.length * mean + problem.reward.offset
+        scale = float(np.sqrt(objective.length * variance))
+    else:
+        rollouts = problem.sample(problem.start, _N_MOMENTS, rng)
+        rewards = problem.reward(rollouts)
+        mean, scale = float(rewards.mean()), float(rewards.std())
+    # A constant reward has no scale to give.
+    scale = scale if scale > 1e-12 * abs(mean) else 1.0
+    objective = replace(objective, reward_coef=objective.reward_coef / scale)
+    return replace(problem, objective=objective, reward_mean=mean)
+
+
+def _price_chance_constraints(problem):
+    """Return the problem with prices at which the best policy keeps its chance constraints."""
+    places = [place for place, rule in enumerate(problem.rules) if rule.is_found]
+    if not places:
+        return _with_rules(problem, problem.rules)
+    rules = list(problem.rules)
+    if problem.eos is None:
+        for place, price in zip(places, _exact_prices(problem, rules, places), strict=True):
+            rules[place] = replace(rules[place], price=price)
+        return _with_rules(problem, rules)
+    for _ in range(_PRICE_ROUNDS if len(places) > 1 else 1):
+        before = [rules[place].price for place in places]
+        for place in places:
+            rules[place] = replace(rules[place], price=_chance_price(problem, rules, place))
+        if np.allclose([rules[place].price for place in places], before, rtol=1e-9, atol=1e-12):
+            break
+    return _with_rules(problem, rules)
+
+
+def _exact_prices(problem, rules, places):
+    """Return the prices of chance constraints for documents of fixed length, all together."""
+    unpriced = [replace(rule, price=0.0) if rule.is_found else rule for rule in rules]
+    objective = _with_rules(problem, unpriced).objective
+    costs = np.array([rules[place].token_violations for place in places])
+    budgets = [chance_budget(rules[place].rule.max_rate, objective.length) for place in places]
+    found = constrained_optimum(objective, costs, budgets)
+    return [_just_above(price) for price in found.multipliers / objective.kl_coef]
+
+
+def _just_above(price):
+    """Return the side of a root on which a constraint holds, whatever the rounding."""
+    return float(price * (1 + 1e-9) + 1e-12) if price > 0 else 0.0
+
+
+def _with_rules(problem, rules):
+    """Return the problem with these rules, the penalties of additive ones in its objective."""
+    costs = [
+        priced.price * priced.token_violations
+        for priced in rules
+        if priced.token_violations is not None
+    ]
+    penalty = np.sum(costs, axis=0) if costs else None
+    return replace(
+        problem, rules=list(rules), objective=replace(problem.objective, penalty=penalty)
+    )
+
+
+def _chance_price(problem, rules, place):
+    """Return the price at which the best policy just keeps a chance constraint, 0 where it does."""
+    priced = rules[place]
+
+    def excess(price):
+        trial = [*rules[:place], replace(priced, price=price), *rules[place + 1 :]]
+        objective = _with_rules(problem, trial).objective
+        try:
+            log_prob = objective.optimum()
+        except LengthExplosionError:
+            return 1.0
+        return problem._rate_of_any(log_prob, priced.token_violations > 0) - priced.rule.max_rate
+
+    if excess(0.0) <= 0:
+        return 0.0
+    high = _HIGH_PRICE
+    # A price has to outbid the reward, in units of kl_coef, which may be as small as you like.
+    while excess(high) > 0:
+        high *= 2.0
+        if high > _LARGEST_PRICE:
+            # Where length explodes at any price, it has to be dealt with first.
+            return 0.0
+    return _just_above(brentq(excess, 0.0, high, xtol=1e-12))

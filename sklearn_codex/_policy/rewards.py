@@ -1,0 +1,202 @@
+"""What a reward model is to a policy: one number for each document the policy draws."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._data.documents import check_fitted_model, column_names, unwrap
+from sklearn_codex._policy.rollouts import Rollouts
+
+# Numbers of a dense matrix that is given to a model at once, 64 MB.
+_DENSE_NUMBERS = 8_000_000
+
+
+class DocumentReward:
+    """The reward of documents, whatever gives it, and its token weights where it adds over tokens.
+
+    Parameters
+    ----------
+    source : fitted estimator or callable
+        A model with ``reward(documents)``, a regressor with ``predict(documents)``, or a callable
+        ``documents -> (n_documents,)``. A model fitted on the columns of the vocabulary is given
+        counts; everything else is given text where words are known, else counts.
+    probe : Rollouts
+        Documents of the reference policy, on which a linear model must prove that it is additive.
+    subject : str
+        The estimator that asks, for messages.
+
+    Attributes
+    ----------
+    token_reward : ndarray of shape (V,) or None
+        Reward of each token where the reward of a document is their sum plus ``offset``.
+    offset : float
+        Reward of the empty document, where ``token_reward`` is known.
+    """
+
+    token_reward: FloatArray | None = None
+    offset: float = 0.0
+
+    def __init__(self, source: Any, probe: Rollouts, *, subject: str):
+        self.subject = subject
+        self.source = source
+        self._method, self._on_counts = _interface(source, probe, subject=subject)
+        if hasattr(unwrap(source), "coef_"):
+            self._find_token_reward(probe)
+
+    def __call__(self, rollouts: Rollouts) -> FloatArray:
+        """Return the reward (n_documents,) of each document."""
+        model = unwrap(self.source)
+        function = model if self._method is None else getattr(model, self._method)
+        if not self._on_counts:
+            rewards = function(rollouts.texts)
+        elif self._method is None:
+            rewards = function(rollouts.counts)
+        else:
+            with warnings.catch_warnings():
+                # A model fitted on a data frame; _takes_counts compared the names.
+                warnings.filterwarnings("ignore", "X does not have valid feature names")
+                parts = [function(matrix) for matrix in _matrices(rollouts.counts, model)]
+            rewards = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return _check_rewards(rewards, len(rollouts), model, self.subject)
+
+    def _find_token_reward(self, probe: Rollouts):
+        """Take the rewards of one-token documents as weights, if they explain the probe."""
+        n_columns, eos = probe.n_columns, probe.eos
+        probes = [probe]
+        if not self._on_counts:
+            probes += _documents_of_features(unwrap(self.source), probe)
+        first = 1 if eos == 0 and n_columns > 1 else 0
+        twice = Rollouts(np.full(2, first), np.array([2]), n_columns, probe.names, eos)
+        singles = Rollouts(
+            np.arange(n_columns), np.ones(n_columns, dtype=np.intp), n_columns, probe.names, eos
+        )
+        single = self(singles)
+        # The reward of one token is offset + w; of the same token twice, offset + 2 w.
+        offset = float(2 * single[first] - self(twice)[0])
+        weights = single - offset
+        predicted = offset + np.concatenate([p.sum_over_tokens(weights) for p in probes])
+        actual = np.concatenate([self(p) for p in probes])
+        scale = 1.0 + float(np.abs(actual).max())
+        if np.allclose(predicted, actual, rtol=0.0, atol=1e-8 * scale):
+            self.token_reward, self.offset = weights, offset
+
+
+def _interface(source, probe, *, subject):
+    """Return the method that scores documents (None: a call), and whether it takes counts."""
+    model = unwrap(source)
+    if hasattr(model, "reward"):
+        method = "reward"
+    elif hasattr(model, "predict"):
+        method = "predict"
+        # Models of other libraries may have no tags.
+        if hasattr(model, "__sklearn_tags__") and is_classifier(model):
+            raise TypeError(
+                f"{subject} needs a reward_model that gives each document a number, got the "
+                f"classifier {type(model).__name__}. Pass a fitted PreferenceRewardModel, a fitted "
+                "regressor, or a callable such as lambda docs: clf.predict_proba(docs)[:, 1]."
+            )
+    elif callable(model):
+        return None, probe.names is None
+    else:
+        raise TypeError(
+            f"{subject} needs a reward_model with reward(documents) or predict(documents), or a "
+            f"callable, got {type(model).__name__}."
+        )
+    if hasattr(model, "fit"):
+        check_fitted_model(source, parameter="reward_model", subject=subject)
+    return method, _takes_counts(model, probe, subject=subject)
+
+
+def _takes_counts(model, probe, *, subject):
+    """Return whether the model's columns are the vocabulary's; if not, it has to take text."""
+    n_columns = getattr(model, "n_features_in_", None)
+    vectorizer = _vectorizer_of(model)
+    if vectorizer is None:
+        names = getattr(model, "feature_names_in_", None)
+        agree = names is None or probe.names is None or np.array_equal(names, probe.names)
+    else:
+        names = column_names(vectorizer)
+        agree = probe.names is None or np.array_equal(names, probe.names)
+    if n_columns == probe.n_columns and agree:
+        return True
+    if n_columns is not None and vectorizer is None:
+        differ = "named otherwise" if n_columns == probe.n_columns else f"{n_columns} in number"
+        raise ValueError(
+            f"{subject} has a policy of {probe.n_columns} columns, but its reward_model "
+            f"({type(model).__name__}) was fitted on counts whose columns are {differ}. Fit it on "
+            "counts from the policy's vectorizer, or on text in a Pipeline with its own."
+        )
+    return False
+
+
+def _vectorizer_of(model):
+    """Return what turns the model's text into counts, or None where it takes counts only."""
+    if isinstance(model, Pipeline):
+        model = unwrap(model.steps[0][1])
+        return model if getattr(model, "vocabulary_", None) is not None else None
+    return getattr(model, "vectorizer_", None)
+
+
+def _documents_of_features(model, probe):
+    """Return a batch that holds each feature of several words, such as a bigram, or no batch.
+
+    Random documents hardly ever have the few bigrams that a model knows.
+    """
+    vectorizer = _vectorizer_of(model)
+    names = None if vectorizer is None else column_names(vectorizer)
+    if names is None:
+        return []
+    column = {name: position for position, name in enumerate(probe.names)}
+    features = [name.split() for name in names]
+    rows = [
+        [column[word] for word in words]
+        for words in features
+        if len(words) > 1 and all(word in column for word in words)
+    ]
+    if not rows:
+        return []
+    tokens, lengths = np.concatenate(rows), np.array([len(row) for row in rows])
+    return [Rollouts(tokens, lengths, probe.n_columns, probe.names, probe.eos)]
+
+
+def _matrices(counts, model):
+    """Yield counts in the form the model takes: CSR, or dense parts where it refuses sparse input.
+
+    A part has so many documents that it fits into memory whatever the size of the vocabulary.
+    """
+    tags = getattr(model, "__sklearn_tags__", None)
+    if tags is None or tags().input_tags.sparse:
+        yield sparse.csr_matrix(counts)
+        return
+    n_rows = max(1, _DENSE_NUMBERS // counts.shape[1])
+    for start in range(0, counts.shape[0], n_rows):
+        yield counts[start : start + n_rows].toarray()
+
+
+def _check_rewards(rewards, n_documents, source, subject):
+    """Return rewards as floats (n,) or say what is wrong with them."""
+    name = type(unwrap(source)).__name__
+    try:
+        rewards = np.asarray(rewards, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{subject} needs one number for each document; its reward_model ({name}) returned "
+            f"a {type(rewards).__name__} that is not numeric: {error}."
+        ) from error
+    if rewards.shape != (n_documents,):
+        raise ValueError(
+            f"{subject} needs one reward for each document, an array of shape ({n_documents},); "
+            f"its reward_model ({name}) returned shape {rewards.shape}."
+        )
+    bad = np.flatnonzero(~np.isfinite(rewards))
+    if bad.size:
+        raise ValueError(
+            f"{subject} needs finite rewards; its reward_model ({name}) returned {rewards[bad[0]]} "
+            f"for {bad.size} of {n_documents} documents."
+        )
+    return rewards

@@ -1,0 +1,392 @@
+"""The PPO loop: rollouts, shaped rewards, epochs of minibatches, and the record of each iteration.
+
+The maths are in ``ppo`` and ``exact``; this room only puts them in order.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sklearn_codex._categorical import FloatArray, cross_entropy
+from sklearn_codex._policy.critic import LinearCritic
+from sklearn_codex._policy.iteration_record import (
+    UpdateStatistics,
+    neutral_statistics,
+    sampled_figures,
+)
+from sklearn_codex._policy.ppo import (
+    Clipping,
+    TokenAdvantages,
+    center,
+    probability_ratio,
+    surrogate_slope,
+    whiten,
+)
+from sklearn_codex._policy.problem import PolicyProblem
+from sklearn_codex._policy.rewards import DocumentReward
+from sklearn_codex._policy.updates import PolicyUpdate
+from sklearn_codex.exact._eos_length import log_stop_go, survival
+from sklearn_codex.kl_control import FixedKLController, KLController
+
+# Epochs over one batch end when the policy has moved this many times target_kl, as in
+# Stable-Baselines3.
+_EARLY_STOP_FACTOR = 1.5
+# Nats of a document, and share of the objective, at which a policy is the optimum up to rounding.
+_NEGLIGIBLE_KL = 1e-12
+_NEGLIGIBLE_SHARE = 1e-15
+# Factor by which a controller may move kl_coef in all.
+_KL_COEF_FACTOR = 1e8
+# Largest change of a learned price in the first iterations, in nats or as a share of it.
+_PRICE_STEP = 0.25
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How a batch of rollouts becomes an update.
+
+    Parameters
+    ----------
+    n_rollouts, n_epochs, n_minibatches : int
+        Documents of a batch, passes over it and parts of a pass.
+    clipping : Clipping or None
+        The clipped surrogate; None means the plain policy gradient.
+    target_kl : float or None
+        Nats a document at 1.5 times which the epochs end.
+    credit : {"token", "sequence"}
+        Whether a token is credited with its own part of the reward or with its whole document's.
+    whitened : bool
+        Whether advantages are divided by their standard deviation.
+    leave_one_out : bool
+        Whether the baseline of a document is the mean of the others.
+    """
+
+    n_rollouts: int
+    n_epochs: int
+    n_minibatches: int
+    clipping: Clipping | None
+    target_kl: float | None
+    credit: str
+    whitened: bool
+    leave_one_out: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured of each policy besides its objective.
+
+    Parameters
+    ----------
+    gold : DocumentReward or None
+        A second reward, recorded as ``gold/score``.
+    frequencies : ndarray of shape (V,) or None
+        Token frequencies of documents held out; ``eval/score`` is their log-likelihood per token.
+    """
+
+    gold: DocumentReward | None = None
+    frequencies: FloatArray | None = None
+
+
+@dataclass
+class Trainer:
+    """One run of policy optimisation on a :class:`PolicyProblem`, a batch of rollouts an iteration.
+
+    The draws of batch k come from ``seed`` and k alone, so a run can go on where it stopped.
+
+    Attributes
+    ----------
+    history : list of dict
+        One record for each policy, the first of the reference.
+    n_sequences : int
+        Documents drawn.
+    n_batches : int
+        Batches drawn, one for each policy that was rolled out.
+    start_gap : float
+        Distance to the optimum where training began, infinite where it is not known exactly.
+    log_prob, recorded_log_prob : ndarray of shape (V,)
+        The policy that is updated next, and the one of the last record: they differ before the
+        first update, where known penalties have moved the one.
+    """
+
+    problem: PolicyProblem
+    update: PolicyUpdate
+    settings: LoopSettings
+    controller: KLController
+    evaluation: Evaluation
+    seed: int
+    critic: LinearCritic | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    n_sequences: int = 0
+    n_batches: int = 0
+    start_gap: float = np.inf
+
+    def __post_init__(self):
+        self._rng = np.random.RandomState(0)
+
+    def begin(self) -> None:
+        """Record the reference policy and draw the first batch of the policy to be updated."""
+        reference, start = self.problem.start, self.update.policy()
+        self._set_start_gap()
+        self._first_kl_coef = self.problem.objective.kl_coef
+        self._roll_out(reference)
+        self._record(neutral_statistics())
+        if not np.array_equal(start, reference):
+            self._roll_out(start)
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a state of :meth:`state`, drawing again the batch it stood before."""
+        self._set_start_gap()
+        self.history = [dict(record) for record in state["history"]]
+        self.n_sequences, self.n_batches = state["n_sequences"], state["n_batches"]
+        self._first_kl_coef = self.problem.objective.kl_coef
+        if self._first_kl_coef == state["first_kl_coef"]:
+            self.problem = self.problem.with_kl_coef(state["kl_coef"])
+        self.problem = self.problem.with_prices(state["prices"])
+        self.update.objective = self.problem.objective
+        self.update.restore(state["update"])
+        if self.critic is not None and state["critic"] is not None:
+            self.critic.restore(state["critic"])
+        self._roll_out(self.update.policy())
+        self.recorded_log_prob = self.log_prob
+
+    def _set_start_gap(self):
+        # From the start where that is better than the reference: rule penalties can make that so
+        # bad that a share of its distance says nothing.
+        if self.problem.is_additive:
+            policies = (self.problem.start, self.update.policy())
+            self.start_gap = min(map(self.problem.objective.gap, policies))
+
+    def state(self) -> dict[str, Any]:
+        """Return all that :meth:`resume` needs, as numbers, lists and arrays."""
+        return {
+            "seed": self.seed,
+            "history": [dict(record) for record in self.history],
+            # Without the last batch, which is drawn again.
+            "n_sequences": self.n_sequences - len(self.rollouts),
+            "n_batches": self.n_batches - 1,
+            "first_kl_coef": self._first_kl_coef,
+            "kl_coef": self.problem.objective.kl_coef,
+            "prices": {priced.name: priced.price for priced in self.problem.rules},
+            "update": self.update.state(),
+            "critic": None if self.critic is None else self.critic.state(),
+        }
+
+    def iterate(self) -> None:
+        """Update the policy on the current rollouts, adapt, then draw and record new ones."""
+        statistics = self._update_on_batch()
+        if self.critic is not None:
+            self._teach_critic()
+        self._adapt()
+        self._roll_out(self.update.policy())
+        self._record(statistics)
+
+    def negligible_gap(self) -> float:
+        """Return the distance to the optimum that is lost in rounding."""
+        value = abs(self.history[-1]["objective/value"])
+        return max(_NEGLIGIBLE_KL * self.problem.temperature, _NEGLIGIBLE_SHARE * value)
+
+    def _roll_out(self, log_prob):
+        """Draw and judge a batch from a policy; its source also shuffles it later."""
+        self.log_prob = log_prob
+        self.n_batches += 1
+        # One source that is seeded again: a new one asks the system for entropy first.
+        self._rng.seed([self.seed, self.n_batches, 0])
+        self.rollouts = self.problem.sample(log_prob, self.settings.n_rollouts, self._rng)
+        self.assessed = self.problem.assess(log_prob, self.rollouts)
+        self.n_sequences += self.settings.n_rollouts
+
+    def _adapt(self):
+        """Let the controller set ``kl_coef``, and learn the prices of chance constraints."""
+        if self.adapts:
+            self._adapt_kl_coef()
+            self._adapt_prices()
+            self.update.objective = self.problem.objective
+
+    @property
+    def adapts(self):
+        """Whether anything of the problem changes between batches."""
+        moves = type(self.controller) is not FixedKLController
+        return moves or any(priced.is_learned for priced in self.problem.rules)
+
+    def _adapt_kl_coef(self):
+        objective = self.problem.objective
+        kl = objective.kl(self.update.policy())
+        kl_coef = self.controller.next_coef(objective.kl_coef, kl, self.settings.n_rollouts)
+        # A target that no policy has would drive it to 0 or to infinity.
+        low, high = self._first_kl_coef / _KL_COEF_FACTOR, self._first_kl_coef * _KL_COEF_FACTOR
+        self.problem = self.problem.with_kl_coef(float(np.clip(kl_coef, low, high)))
+
+    def _adapt_prices(self):
+        prices = {}
+        for priced in self.problem.rules:
+            if priced.is_learned:
+                rate = float((self.assessed.violations[priced.name] > 0).mean())
+                error = np.clip(rate / priced.rule.max_rate - 1.0, -1.0, 1.0)
+                # In proportion to the price, as some rules take many nats to move. Steps that
+                # shrink like 1 / sqrt(k) settle, however noisy the rate.
+                step = _PRICE_STEP * max(1.0, priced.price) / np.sqrt(1 + len(self.history) / 10)
+                prices[priced.name] = max(0.0, float(priced.price + step * error))
+        self.problem = self.problem.with_prices(prices)
+
+    def _advantages(self, known=None):
+        """Return the advantage (n_tokens,) of each token drawn, beyond a known one (V,)."""
+        if self.settings.credit == "token":
+            advantages = self._token_advantages()
+        else:
+            shaped = self.assessed.shaped
+            if known is not None:
+                shaped = shaped - self.rollouts.sum_over_tokens(known)
+            if self.settings.leave_one_out:
+                # r_i minus the mean of the others is n / (n - 1) times the centred reward.
+                shaped = shaped * (len(shaped) / (len(shaped) - 1))
+            advantages = np.repeat(shaped, self.rollouts.lengths)
+        # Not centred before: whitening tells rounding from reward by the size of the reward.
+        return whiten(advantages) if self.settings.whitened else center(advantages)
+
+    def _known_advantages(self):
+        """Return the advantage (V,) of each token that the critic is trusted to know, or None."""
+        if self.critic is None:
+            return None
+        difference = self.critic.token_value - self.update.learned_reward
+        forecast = self.rollouts.sum_over_tokens(difference)
+        trust = self.critic.trust(forecast, self.assessed.shaped)
+        if trust == 0.0:
+            return None
+        return trust * (difference - np.exp(self.log_prob) @ difference)
+
+    def _teach_critic(self):
+        """Show the critic what each document earned, apart from the KL and what else is known."""
+        objective, assessed = self.problem.objective, self.assessed
+        known = assessed.token_score - objective.reward_coef * objective.token_reward
+        self.critic.learn(self.rollouts, assessed.shaped - self.rollouts.sum_over_tokens(known))
+
+    def _token_advantages(self):
+        """Return each token's own score, and what it does to the rest where documents can end.
+
+        The mean score of the batch's documents estimates the value of a whole document. Without a
+        maximal length it is that of what follows any token but the last, and it has no variance
+        at the optimum.
+        """
+        rollouts, score = self.rollouts, self.assessed.token_score[self.rollouts.tokens]
+        eos, value = self.problem.eos, float(self.assessed.shaped.mean())
+        if eos is None:
+            return score
+        longest = self.problem.objective.max_length
+        is_end = rollouts.tokens == eos
+        if longest is None:
+            return score + np.where(is_end, 0.0, value)
+        values = self._values_to_go(value, longest)
+        position = np.arange(len(score)) - np.repeat(rollouts.starts, rollouts.lengths)
+        left = longest - position
+        return score + np.where(is_end, 0.0, values[left - 1]) - values[left]
+
+    def _values_to_go(self, value, longest):
+        """Return the values (longest + 1,) of 0, 1, ... tokens left, given that of a document.
+
+        With the share g of tokens that do not end it, v_k = m + g v_{k - 1} for one mean score m,
+        and v_0 is minus the price of the cut: a geometric series.
+        """
+        cut = -self.problem.objective.missing_eos_penalty
+        alive = survival(log_stop_go(self.log_prob, self.problem.eos)[1], longest + 1)
+        # Expected tokens of 0, 1, ... left: 1 + g + g^2 + ...
+        tokens = np.concatenate([[0.0], np.cumsum(alive[:-1])])
+        mean = (value - alive[-1] * cut) / tokens[-1]
+        return mean * tokens + alive * cut
+
+    def _collector(self, known):
+        """Return a function that collects the advantages of chosen occurrences by token.
+
+        They are those beyond a known one (V,), where there is one.
+        """
+        rollouts, settings = self.rollouts, self.settings
+        if settings.credit == "token" and rollouts.eos is None and not settings.whitened:
+            score, occurrences = self.assessed.token_score, rollouts.occurrences
+            of_kind = score - occurrences @ score / len(rollouts.tokens)
+
+            def collect(chosen):
+                drawn = np.bincount(rollouts.tokens[chosen], minlength=rollouts.n_columns)
+                return TokenAdvantages.of_kinds(drawn.astype(np.float64), of_kind)
+
+            return collect
+        advantages = self._advantages(known)
+        return lambda chosen: TokenAdvantages.collect(
+            rollouts.tokens[chosen], advantages[chosen], rollouts.n_columns
+        )
+
+    def _minibatches(self, collect):
+        """Yield what ``collect`` makes of each minibatch of documents, shuffled."""
+        rollouts, n_parts = self.rollouts, self.settings.n_minibatches
+        if n_parts == 1:
+            yield collect(slice(None))
+            return
+        part = np.arange(len(rollouts)) % n_parts
+        self._rng.shuffle(part)
+        part_of_token = np.repeat(part, rollouts.lengths)
+        for i in range(n_parts):
+            yield collect(part_of_token == i)
+
+    def _update_on_batch(self):
+        """Run the epochs of clipped-surrogate ascent; return the statistics of the update."""
+        settings, old = self.settings, self.log_prob
+        self.update.begin_batch(old)
+        known = self._known_advantages()
+        collect = self._collector(known)
+        done = UpdateStatistics(self.rollouts)
+        for _ in range(settings.n_epochs):
+            for batch in self._minibatches(collect):
+                current = self.update.policy() if done.n_steps else old
+                kl = done.kl(old, current) if done.n_steps else 0.0
+                if settings.target_kl is not None and kl > _EARLY_STOP_FACTOR * settings.target_kl:
+                    return done.summary(kl, self.update.learning_rate)
+                ratio = probability_ratio(current, old)
+                gradient = batch.surrogate_gradient(ratio, np.exp(current), settings.clipping)
+                if known is None:
+                    done.add(batch, ratio, settings.clipping)
+                    self.update.step(gradient)
+                else:
+                    expected = np.exp(old) * batch.n_tokens
+                    done.add(batch.plus(known, expected), ratio, settings.clipping)
+                    self.update.step(gradient, surrogate_slope(ratio, known, settings.clipping))
+        kl = done.kl(old, self.update.policy())
+        return done.summary(kl, self.update.learning_rate)
+
+    def _record(self, statistics):
+        """Append what is known of the current policy to the history."""
+        problem, log_prob, assessed = self.problem, self.log_prob, self.assessed
+        self.recorded_log_prob = log_prob
+        exact = problem.evaluate(log_prob, self.rollouts, assessed)
+        gap, gap_se = problem.certificate(log_prob, assessed)
+        record = {
+            "iteration": len(self.history),
+            "episode": self.n_sequences,
+            "objective/value": exact.objective,
+            "objective/optimality_gap": gap,
+            "objective/optimality_gap_se": gap_se,
+            "objective/expected_reward": exact.expected_reward,
+            "objective/kl_exact": exact.kl,
+            "objective/kl_coef": problem.objective.kl_coef,
+            "objective/entropy_exact": exact.entropy,
+            "objective/length": exact.length,
+            "objective/penalty": exact.penalty,
+            "objective/sft_loss": exact.sft_loss,
+            **sampled_figures(problem, log_prob, self.rollouts, assessed),
+            **statistics,
+            "policy/entropy_avg": exact.entropy / exact.length,
+        }
+        for priced in problem.rules:
+            record[f"rules/{priced.name}/rate"] = exact.rule_rates[priced.name]
+            record[f"rules/{priced.name}/price"] = priced.price
+        if self.evaluation.gold is not None:
+            record["gold/score"] = self._gold_score()
+        if self.evaluation.frequencies is not None:
+            record["eval/score"] = -cross_entropy(self.evaluation.frequencies, log_prob)
+        self.history.append(record)
+
+    def _gold_score(self):
+        """Return the expected gold reward of the policy, exact where it adds over tokens."""
+        gold = self.evaluation.gold
+        if gold.token_reward is None:
+            return float(gold(self.rollouts).mean())
+        length = self.problem.objective.expected_length(self.log_prob)
+        prob = np.exp(self.log_prob)
+        return gold.offset + length * float(prob @ gold.token_reward)

@@ -1,0 +1,280 @@
+"""How a policy moves along a surrogate gradient: a damped natural step, or Adam on its logits."""
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sklearn_codex._categorical import FloatArray, normalize_log
+from sklearn_codex._policy.ppo import trust_region_scale
+from sklearn_codex._policy.problem import Objective
+from sklearn_codex.exact import AdditiveObjective, EosObjective
+
+
+class PolicyUpdate(ABC):
+    """A policy with a rule to move it.
+
+    Attributes
+    ----------
+    objective : AdditiveObjective or EosObjective
+        What is maximised; its coefficients may change between batches.
+    learning_rate : float
+        Size of the next steps.
+    decay_start : int or None
+        Iteration at which a schedule began to lower it.
+    """
+
+    objective: Objective
+    learning_rate: float
+    decay_start: int | None = None
+
+    @abstractmethod
+    def policy(self) -> FloatArray:
+        """Return the log-probabilities (V,) of the current policy."""
+
+    @abstractmethod
+    def step(self, gradient: FloatArray) -> None:
+        """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
+
+    def begin_batch(self, rollout_log_prob: FloatArray) -> None:
+        """Get ready for the steps of a batch drawn from this policy (V,)."""
+        self._rollout_log_prob = rollout_log_prob
+
+    @abstractmethod
+    def damping(self, length: float) -> float:
+        """Return the occurrences that damp the step of a token, in documents of this length."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what changes while the policy is trained."""
+        return {name: getattr(self, name) for name in self._state_names}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state of :meth:`state`.
+
+        Raises
+        ------
+        ValueError
+            If it is that of another kind of update.
+        """
+        if set(state) != set(self._state_names):
+            raise ValueError(
+                "warm_start goes on with the same kind of optimizer and documents, got a state of "
+                f"{sorted(state)} for {type(self).__name__}, which has "
+                f"{sorted(self._state_names)}. Set warm_start=False to begin anew."
+            )
+        for name in self._state_names:
+            setattr(self, name, state[name])
+
+    _state_names: tuple[str, ...] = ("learning_rate", "decay_start")
+
+
+class _NaturalUpdate(PolicyUpdate):
+    """What the natural steps in both coordinates share.
+
+    Parameters
+    ----------
+    objective : AdditiveObjective or EosObjective
+        The objective; its ``token_reward`` is not used.
+    batch_size : float
+        Documents of a batch, N.
+    learning_rate : float
+        Share of the way to the batch's solution that one batch moves.
+    damping : float
+        Occurrences added to the expected ones of each token, so that rare tokens move slowly.
+    damping_per_token : float
+        The same in proportion to the length of documents: a whole-sequence reward puts the noise of
+        all other tokens on each one.
+    n_epochs, n_minibatches : int
+        Passes over a batch and parts of a pass: the step is divided among them.
+    target_kl : float or None
+        Trust region: nats that a document's distribution may move in one batch.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        *,
+        batch_size: float,
+        learning_rate: float,
+        damping: float,
+        damping_per_token: float = 0.0,
+        n_epochs: int,
+        n_minibatches: int,
+        target_kl: float | None,
+    ):
+        self.objective = objective
+        self._first_rate = self.learning_rate = learning_rate
+        self._batch_size = batch_size
+        self._damping = (damping, damping_per_token)
+        self._n_epochs, self._n_minibatches = n_epochs, n_minibatches
+        self._step_kl = None if target_kl is None else target_kl / (n_epochs * n_minibatches) ** 2
+
+    def damping(self, length):
+        """Return the occurrences that damp the step of a token, in documents of this length."""
+        return self._damping[0] + self._damping[1] * length
+
+    def begin_batch(self, rollout_log_prob):
+        """Get ready for the steps of a batch: expected occurrences and stiffness of each token."""
+        super().begin_batch(rollout_log_prob)
+        self._prob = np.exp(rollout_log_prob)
+        self._length = self.objective.expected_length(rollout_log_prob)
+        self._expected = self._batch_size * self._length * self._prob
+        # What a unit of a logit costs: the temperature, and the demonstrations' pull.
+        self._stiffness = np.full_like(self._prob, _temperature(self.objective))
+        if self.objective.frequencies is not None and self.objective.sft_coef > 0:
+            shown = self._prob > 0
+            pull = self.objective.sft_coef * self.objective.frequencies[shown] / self._length
+            self._stiffness[shown] += pull / self._prob[shown]
+
+    def _move(self, gradient, known=None):
+        """Return the step (V,) in units of reward, inside the trust region.
+
+        A known advantage (V,) has no noise to be damped: all of it is taken, while the learning
+        rate is the first one.
+        """
+        rate = self.learning_rate / self._n_epochs
+        move = rate * gradient / (self._expected + self.damping(self._length))
+        if known is not None:
+            move += rate / (self._first_rate * self._n_minibatches) * known
+        if self._step_kl is not None:
+            move *= trust_region_scale(
+                move / self._stiffness, self._prob, self._length, self._step_kl
+            )
+        return move
+
+
+class DualUpdate(_NaturalUpdate):
+    """Damped natural-gradient ascent in the dual coordinates of the regularised objective.
+
+    The policy is kept as the exact optimum of the known part of the objective (KL, additive rule
+    penalties, demonstrations) plus a token reward q (V,) that is learned, starting at 0. Its shaped
+    token score is then w_t - q_t up to a constant, so the gradient has no variance at the optimum
+    q = w. Without demonstrations log pi = log ref + q / kl_coef - penalty up to a constant, and the
+    step is a natural-gradient step of the logits.
+    """
+
+    _state_names = ("learned_reward", "learning_rate", "decay_start")
+
+    def __init__(self, objective: AdditiveObjective, **settings):
+        super().__init__(objective, **settings)
+        self.learned_reward = np.zeros_like(objective.reference_log_prob)
+        self._solved: tuple[Any, ...] | None = None
+
+    def policy(self):
+        """Return the log-probabilities (V,) of the current policy."""
+        key = (self.objective, self.learned_reward)
+        if self._solved is None or any(a is not b for a, b in zip(self._solved, key, strict=False)):
+            known = replace(self.objective, token_reward=self.learned_reward, reward_coef=1.0)
+            self._solved = (*key, known.optimum())
+        return self._solved[-1]
+
+    def step(self, gradient, known=None):
+        """Move along the surrogate gradient (V,) of one minibatch, summed over its documents.
+
+        What is known of the advantage (V,) of each token, beyond those the gradient is made of, is
+        a natural gradient of its own.
+        """
+        self.learned_reward = self.learned_reward + self._move(gradient, known)
+
+
+class LogitUpdate(_NaturalUpdate):
+    """The same step on the logits themselves, for documents that end by themselves.
+
+    There the optimum for a learned reward need not exist: on the way, a policy may want to go on
+    for ever. Logits always give a policy that ends.
+    """
+
+    _state_names = ("logits", "learning_rate", "decay_start")
+
+    def __init__(self, objective: EosObjective, **settings):
+        super().__init__(objective, **settings)
+        logits = normalize_log(objective.reference_log_prob)
+        if objective.penalty is not None:
+            logits = normalize_log(logits - objective.penalty)
+        self.logits = logits
+
+    def policy(self):
+        """Return the log-probabilities (V,) of the current policy."""
+        return self.logits
+
+    def step(self, gradient):
+        """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
+        self.logits = normalize_log(self.logits + self._move(gradient) / self._stiffness)
+
+
+class AdamUpdate(PolicyUpdate):
+    """Adam on softmax logits, the textbook form, with eps 1e-5.
+
+    The rate falls from batch to batch, however many steps of a batch are taken: epochs that end
+    early on approximate KL do not hold it up.
+
+    Parameters
+    ----------
+    objective : AdditiveObjective or EosObjective
+        The objective; only its reference is used, as the start.
+    batch_size : float
+        Documents of a minibatch.
+    learning_rate : float
+        First learning rate.
+    n_batches : int or None
+        Batches after which the learning rate reaches zero in a line; None means that it is kept.
+
+    References
+    ----------
+    .. [1] Kingma, D. P. and Ba, J. (2015). "Adam: a method for stochastic optimization." ICLR.
+    .. [2] Huang, S. et al. (2022). "The 37 implementation details of proximal policy
+       optimization." ICLR Blog Track.
+    """
+
+    _state_names = ("logits", "_mean", "_square", "_t", "_batch", "learning_rate", "decay_start")
+
+    def __init__(
+        self,
+        objective: Objective,
+        *,
+        batch_size: float,
+        learning_rate: float,
+        n_batches: int | None,
+    ):
+        self.objective = objective
+        self.logits = normalize_log(objective.reference_log_prob)
+        self._batch_size = batch_size
+        self._first_rate = self.learning_rate = learning_rate
+        self._n_batches = n_batches
+        self._batch = 0
+        self._t = 0
+        self._mean = np.zeros_like(self.logits)
+        self._square = np.zeros_like(self.logits)
+
+    def damping(self, length):
+        """Return one occurrence: Adam knows no damping."""
+        return 1.0
+
+    def begin_batch(self, rollout_log_prob):
+        """Get ready for the steps of a new batch: lower the learning rate."""
+        super().begin_batch(rollout_log_prob)
+        self._batch_tokens = self._batch_size * self.objective.expected_length(rollout_log_prob)
+        if self._n_batches is not None:
+            share = max(0.0, 1.0 - self._batch / self._n_batches)
+            self.learning_rate = self._first_rate * share
+        self._batch += 1
+
+    def policy(self):
+        """Return the log-probabilities (V,) of the current policy."""
+        return normalize_log(self.logits)
+
+    def step(self, gradient):
+        """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
+        self._t += 1
+        gradient = gradient / self._batch_tokens
+        self._mean = 0.9 * self._mean + 0.1 * gradient
+        self._square = 0.999 * self._square + 0.001 * gradient**2
+        mean = self._mean / (1.0 - 0.9**self._t)
+        square = self._square / (1.0 - 0.999**self._t)
+        self.logits = self.logits + self.learning_rate * mean / (np.sqrt(square) + 1e-5)
+
+
+def _temperature(objective):
+    """Return what a nat of the policy's own log-probability costs."""
+    return getattr(objective, "temperature", objective.kl_coef)

@@ -1,0 +1,1 @@
+"""Reward models of preferences: losses, the solver, estimators, uncertainty."""

@@ -1,0 +1,424 @@
+"""The reward model of pairs labelled by several annotators, who are not equally reliable."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.special import expit, logit
+from scipy.stats import norm
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from sklearn_codex._data.pairs import PairsMixin
+from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
+from sklearn_codex._reward.labels import (
+    check_both_preferred,
+    check_labels,
+    credit,
+    warn_of_one_and_two,
+)
+from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
+from sklearn_codex._reward.newton import Minimum, minimise, solve, warn_unless_converged
+from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
+from sklearn_codex.metrics._tables import Table
+
+# A flip rate of 5%, and one between 0.8% and 21% with probability 2/3.
+FLIP_PRIOR = (float(logit(2 * 0.05)), 1.5)
+# Fisher scoring gets here quickly, part of the gradient at the start; the rest of the way it may be
+# slow where labels are against great margins.
+NEAR = 0.02
+MAX_NEWTON_STEPS = 50
+
+
+def _encode_annotators(annotators, n_pairs):
+    """Return the names of annotators, and who labelled each pair (n_pairs,)."""
+    if annotators is None:
+        return np.array([0]), np.zeros(n_pairs, dtype=np.intp)
+    check_consistent_length(np.empty(n_pairs), annotators)
+    names, codes = np.unique(np.asarray(annotators), return_inverse=True)
+    return names, codes
+
+
+def _scaled_norm(loss, params):
+    """Return the norm of the gradient, each part scaled by the root of its information."""
+    diagonal = loss.curvature(params).diagonal()
+    return float(np.sqrt(np.sum(loss.gradient(params) ** 2 / diagonal)))
+
+
+class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
+    r"""Reward model that estimates how reliable each annotator is, and how many labels are wrong.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse strength of the L2 penalty of the weights.
+    vectorizer : transformer, "preference" or None, default=None
+        Turns a text into its features phi; any scikit-learn transformer of texts. None means
+        ``TokenCounter()``, "preference" :func:`~sklearn_codex.features.preference_features`, as in
+        :class:`PreferenceRewardModel`.
+    flip_rate : float in [0, 0.5) or "estimate", default="estimate"
+        Part of labels that are the wrong way round, whatever the margin.
+    temperature_scale : float, default=0.5
+        Standard deviation, in the prior, of the logarithms of temperatures: the smaller, the more
+        alike annotators are thought to be.
+    tol : float, default=1e-6
+        The fit stops when the norm of the gradient, scaled, is at most ``tol`` times that at the
+        start, the Bradley-Terry model.
+    max_iter : int, default=200
+        At most this many steps.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, V)
+        Weights w of the reward, in nats of an annotator of temperature 1.
+    annotators_ : ndarray of shape (n_annotators,)
+        Their names, sorted; 0 where ``annotators`` was not given.
+    temperatures_ : ndarray of shape (n_annotators,)
+        The noise of each annotator, of geometric mean 1: the greater, the less a margin decides.
+    log_temperature_std_ : ndarray of shape (n_annotators,)
+        Standard errors of their logarithms.
+    flip_rate_ : float
+        Part of labels that are the wrong way round.
+    flip_logit_std_ : float
+        Standard error of the log-odds of twice the flip rate; 0 where it was given.
+    classes_ : ndarray of shape (2,)
+        The two labels; the second, greater one means that A is preferred.
+    n_iter_ : int
+        Steps taken.
+    vectorizer_ : transformer or None
+        The fitted vectorizer, None where the model was fitted on unnamed differences.
+    n_features_in_ : int
+        V, the number of features of a response.
+    feature_names_in_ : ndarray of shape (V,)
+        Names of columns, where differences came as a data frame with string column names.
+
+    See Also
+    --------
+    sklearn_codex.metrics.annotator_accuracy : Agreement of each annotator with the others.
+    sklearn_codex.labels.votes_to_soft_labels : One label of several votes, without a model.
+
+    Notes
+    -----
+    An annotator a with temperature :math:`\tau_a`, asked about a pair with margin
+    :math:`m = r(A) - r(B)`, is recorded to prefer A with probability [1]_
+
+    .. math:: P(A) = (1 - e)\, \sigma(m / \tau_a) + e\, \sigma(-m / \tau_a).
+
+    Only ratios of temperatures are known, since a reward twice as large with temperatures twice as
+    large is the same; their logarithms have mean 0. The logarithms have a normal prior, and so has
+    the log-odds of 2 e, centred at a flip rate of 5%, wide enough that a few hundred pairs outweigh
+    it. Each row is one label of one annotator: a pair with three labels is three rows. A flip rate
+    is told from a high temperature by labels against a great margin, so it takes some of these.
+
+    The fit is by Fisher scoring from the Bradley-Terry model, and by Newton's method near the end.
+    Standard errors are of the Fisher information with the priors.
+
+    References
+    ----------
+    .. [1] Chen, X., Bennett, P. N., Collins-Thompson, K. and Horvitz, E. (2013). "Pairwise ranking
+       aggregation in a crowdsourced setting." WSDM 2013, 193-202.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_codex import AnnotatorRewardModel
+    >>> from sklearn_codex.datasets import make_preferences
+    >>> data = make_preferences(2000, n_features=5, random_state=0)
+    >>> who = np.where(np.arange(2000) < 1000, "careful", "careless")
+    >>> y = np.where(who == "careful", data.y, np.random.RandomState(0).permutation(data.y))
+    >>> model = AnnotatorRewardModel(flip_rate=0.0).fit(data.X, y, annotators=who)
+    >>> dict(zip(model.annotators_.tolist(), model.temperatures_.round(1).tolist()))
+    {'careful': 0.3, 'careless': 3.6}
+    """
+
+    _parameter_constraints: dict = {
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "vectorizer": VECTORIZER_CONSTRAINTS,
+        "flip_rate": [Interval(Real, 0, 0.5, closed="left"), StrOptions({"estimate"})],
+        "temperature_scale": [Interval(Real, 0, None, closed="neither")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    # Without annotators there is nothing to tell apart, so they are always asked for.
+    __metadata_request__fit = {"annotators": True}
+
+    def __init__(
+        self,
+        C=1.0,
+        *,
+        vectorizer=None,
+        flip_rate="estimate",
+        temperature_scale=0.5,
+        tol=1e-6,
+        max_iter=200,
+    ):
+        self.C = C
+        self.vectorizer = vectorizer
+        self.flip_rate = flip_rate
+        self.temperature_scale = temperature_scale
+        self.tol = tol
+        self.max_iter = max_iter
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, annotators=None):
+        """Learn the reward, and how reliable labels are.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
+            frame with these columns, or feature differences phi(A) - phi(B), dense or sparse.
+        y : array-like of shape (n_pairs,)
+            Two classes; the greater one means that A is preferred. Or probabilities that it is.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of rows: a weight of 2 is the row twice.
+        annotators : array-like of shape (n_pairs,), default=None
+            Who labelled each row. None: one annotator, and nothing of temperatures is learned.
+
+        Returns
+        -------
+        self : AnnotatorRewardModel
+
+        Raises
+        ------
+        ValueError
+            If y has neither two classes nor probabilities.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` steps were not enough.
+        """
+        subject = type(self).__name__
+        vectorizer = choose_vectorizer(self.vectorizer)
+        design, pairs = self._check_pairs_and_text(X, reset=True, vectorizer=vectorizer)
+        labels = check_labels(y, subject=subject)
+        check_consistent_length(design, labels.target)
+        weight = _check_sample_weight(
+            sample_weight,
+            labels.target,
+            dtype=np.float64,
+            ensure_non_negative=True,
+            allow_all_zero_weights=False,
+        )
+        if not labels.soft:
+            check_both_preferred(labels, weight, subject=subject)
+        self.classes_ = labels.classes
+        if pairs is not None:
+            warn_of_one_and_two(self.classes_, subject=subject)
+        self.annotators_, codes = _encode_annotators(annotators, len(labels.target))
+        loss = AnnotatorLoss(
+            design,
+            labels.target,
+            codes,
+            weight,
+            C=self.C,
+            prior=AnnotatorPrior(self.temperature_scale, *FLIP_PRIOR),
+            flip_rate=None if self.flip_rate == "estimate" else float(self.flip_rate),
+        )
+        minimum = self._minimise(loss)
+        self.n_iter_ = minimum.n_iter
+        warn_unless_converged(minimum, subject=subject)
+        self._take_parameters(loss, minimum.params)
+        self._training_pairs = TrainingPairs(pairs)
+        return self
+
+    def _minimise(self, loss):
+        """Return the minimum: by Fisher scoring, which is safe, and near it by Newton's steps."""
+        start = self._start(loss)
+        goal = self.tol * _scaled_norm(loss, start)
+        at = minimise(loss, start, tol=max(NEAR, self.tol), max_iter=self.max_iter)
+        n_iter = at.n_iter
+        if n_iter < self.max_iter and _scaled_norm(loss, at.params) > goal:
+            loss.is_near = True
+            steps = min(MAX_NEWTON_STEPS, self.max_iter - n_iter)
+            near = minimise(loss, at.params, tol=self.tol, max_iter=steps)
+            loss.is_near = False
+            n_iter += near.n_iter
+            at = near if near.value <= at.value else at
+        norm = _scaled_norm(loss, at.params)
+        if n_iter < self.max_iter and norm > goal:
+            tol = goal / norm if norm > 0 else 0.0
+            at = minimise(loss, at.params, tol=tol, max_iter=self.max_iter - n_iter)
+            n_iter += at.n_iter
+            return Minimum(at.params, at.value, n_iter, at.converged)
+        return Minimum(at.params, at.value, n_iter, bool(norm <= goal))
+
+    def _start(self, loss):
+        """Return the parameters of the Bradley-Terry model, with the priors' centers."""
+        start = loss.center.copy()
+        plain = BradleyTerryLoss(loss.design, loss.target, loss.weight, C=self.C)
+        start[: loss.design.shape[1]] = fit_weights(plain, tol=1e-4).weights
+        return start
+
+    def _take_parameters(self, loss, params):
+        weights, log_precision, z = loss.split(params)
+        self.coef_ = weights[np.newaxis]
+        self.temperatures_ = np.exp(log_precision.mean() - log_precision)
+        self.flip_rate_ = loss.rate(z)
+        curvature = loss.curvature(params)
+        n_features, n = len(weights), loss.n_annotators
+        contrasts = np.zeros((n, len(params)))
+        contrasts[:, n_features : n_features + n] = np.eye(n) - 1 / n
+        variances = [
+            contrast @ solve(curvature, contrast) if n > 1 else 0.0 for contrast in contrasts
+        ]
+        self.log_temperature_std_ = np.sqrt(np.maximum(variances, 0.0))
+        self.flip_logit_std_ = 0.0
+        if len(z):
+            unit = np.zeros(len(params))
+            unit[-1] = 1.0
+            self.flip_logit_std_ = float(np.sqrt(solve(curvature, unit)[-1]))
+
+    def temperature_interval(self, confidence_level=0.95):
+        """Return an interval of the temperature of each annotator.
+
+        Parameters
+        ----------
+        confidence_level : float, default=0.95
+            Of the two-sided interval.
+
+        Returns
+        -------
+        table : Table
+            Columns ``annotator``, ``temperature``, ``low`` and ``high``.
+        """
+        check_is_fitted(self)
+        half = norm.ppf((1 + confidence_level) / 2) * self.log_temperature_std_
+        return Table(
+            annotator=self.annotators_,
+            temperature=self.temperatures_,
+            low=self.temperatures_ * np.exp(-half),
+            high=self.temperatures_ * np.exp(half),
+        )
+
+    def flip_rate_interval(self, confidence_level=0.95):
+        """Return an interval of the flip rate.
+
+        Parameters
+        ----------
+        confidence_level : float, default=0.95
+            Of the two-sided interval.
+
+        Returns
+        -------
+        low, high : float
+            Normal in the log-odds of twice the rate, so in (0, 0.5); the rate itself where it was
+            given.
+        """
+        check_is_fitted(self)
+        if self.flip_logit_std_ == 0:
+            return self.flip_rate_, self.flip_rate_
+        half = norm.ppf((1 + confidence_level) / 2) * self.flip_logit_std_
+        low, high = expit(logit(2 * self.flip_rate_) + np.array([-half, half])) / 2
+        return float(low), float(high)
+
+    def decision_function(self, X):
+        """Return the reward margin r(A) - r(B) of each pair.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            Log-odds that an annotator of temperature 1 prefers A, in nats.
+        """
+        check_is_fitted(self)
+        return self._margin(X)
+
+    def _margin(self, X, *, scored=False):
+        """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
+        design, pairs = self._check_pairs_and_text(X, reset=False)
+        warn_of_scored_pairs(self, pairs, scored=scored)
+        return design.matvec(self.coef_[0])
+
+    def predict_proba(self, X):
+        """Return the probability of each label, from an annotator of temperature 1.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_pairs, 2)
+            P(B recorded) and P(A recorded), flips included, in the order of ``classes_``. Without
+            flips it is ``expit(decision_function(X))``.
+        """
+        margin = self.decision_function(X)
+        clean = np.column_stack([expit(-margin), expit(margin)])
+        return self.flip_rate_ + (1 - 2 * self.flip_rate_) * clean
+
+    def predict(self, X):
+        """Return the more probable class of each pair.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_pairs,)
+            ``classes_[1]`` where A has the greater reward, else ``classes_[0]``.
+        """
+        margin = self.decision_function(X)
+        return self.classes_[(margin > 0).astype(np.intp)]
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy on pairs, ties and margins of 0 giving half a point.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+        y : array-like of shape (n_pairs,)
+            Labels, as in ``fit``.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs.
+
+        Returns
+        -------
+        score : float
+            In [0, 1].
+
+        Warns
+        -----
+        LeakageWarning
+            As ``PreferenceRewardModel.score``.
+        """
+        check_is_fitted(self)
+        margin = self._margin(X, scored=True)
+        points = credit(y, self.classes_, margin)
+        check_consistent_length(margin, points)
+        weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)
+        return float(np.average(points, weights=weight))
+
+    def reward(self, X):
+        """Return the reward of single responses.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Responses, as text or as features phi.
+
+        Returns
+        -------
+        reward : ndarray of shape (n_documents,)
+            w . phi(y), in nats of an annotator of temperature 1. Only differences have a meaning.
+        """
+        check_is_fitted(self)
+        return self._check_responses(X) @ self.coef_[0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,497 @@
+"""What all reward models of pairs do alike: read pairs, solve, predict, score."""
+
+import warnings
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, log_expit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Bunch, check_consistent_length
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._data.designs import NuisanceDesign
+from sklearn_codex._data.pairs import PairsMixin, TextPairs, check_text_pairs
+from sklearn_codex._data.partitions import holds_text, is_collection, lazy_on_dask, split_rows
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, FitState, fit_weights
+from sklearn_codex._reward.fit_monitor import IterationTasks, describe
+from sklearn_codex._reward.labels import (
+    PreferenceLabels,
+    check_both_preferred,
+    check_labels,
+    credit,
+    warn_of_one_and_two,
+)
+from sklearn_codex._reward.leakage import warn_of_scored_pairs
+from sklearn_codex._reward.nuisance import length_columns, length_scale
+from sklearn_codex._reward.partitioned_loss import PartitionedDesign, PartitionedLoss
+from sklearn_codex._reward.partitioned_pairs import (
+    keep_pairs,
+    labels_of,
+    score_partitions,
+    survey_partitions,
+)
+from sklearn_codex._reward.precision import MatrixPrecision, WeightCovariance, settle_free
+from sklearn_codex._reward.presets import choose_vectorizer, is_preset
+
+
+def _two_columns(_):
+    return np.empty((0, 2))
+
+
+def _no_classes(model):
+    return model.classes_[:0]
+
+
+@dataclass(frozen=True)
+class TrainingProblem:
+    """Validated training data: what the loss is made of.
+
+    Attributes
+    ----------
+    design : MarginOperator of shape (n_pairs, V + k)
+        Columns of rewards, then those of nuisances.
+    pairs : TextPairs or None
+        The pairs as text, where they are.
+    labels : PreferenceLabels
+        One a pair.
+    weight : ndarray of shape (n_pairs,)
+        Sample weights.
+    penalty : ndarray of shape (V + k,)
+        1 for weights of the reward, 0 for nuisances.
+    """
+
+    design: Any
+    pairs: TextPairs | None
+    labels: PreferenceLabels
+    weight: FloatArray
+    penalty: FloatArray
+
+
+class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEstimator):
+    """Reading, solving and predicting of a linear reward of pairs. Fits decide what is solved.
+
+    Derived classes have the parameters ``vectorizer``, ``position_bias``, ``control_length``,
+    ``tol`` and ``max_iter``. Keep new ideas out of here: this class is what they all share.
+    """
+
+    coef_: FloatArray
+    history_: list[dict]
+
+    def _read(self, X, y, sample_weight, *, reset=True) -> TrainingProblem:
+        """Validate training data and set all that is learned from pairs before any weight."""
+        subject = type(self).__name__
+        vectorizer = choose_vectorizer(self.vectorizer)
+        design, pairs = self._check_pairs_and_text(X, reset=reset, vectorizer=vectorizer)
+        labels = check_labels(y, subject=subject)
+        check_consistent_length(design, labels.target)
+        if reset and pairs is not None:
+            warn_of_one_and_two(labels.classes, subject=subject)
+        weight = _check_sample_weight(
+            sample_weight,
+            labels.target,
+            dtype=np.float64,
+            ensure_non_negative=True,
+            allow_all_zero_weights=False,
+        )
+        if reset:
+            self.length_scale_ = None
+            if self.control_length:
+                self.length_scale_ = length_scale(_length_difference(design, pairs), weight)
+                self._length_of_text = pairs is not None
+        n_features = design.shape[1]
+        design = self._add_nuisances(design, pairs)
+        penalty = np.ones(design.shape[1])
+        penalty[n_features:] = 0.0
+        return TrainingProblem(design, pairs, labels, weight, penalty)
+
+    def _read_partitions(self, X, y, sample_weight) -> TrainingProblem:
+        """Do for pairs of a dask collection what ``_read`` does, each partition where it is.
+
+        The labels stand for all of them: same classes, least and greatest target.
+        """
+        subject = type(self).__name__
+        if y is None:
+            check_labels(y, subject=subject)
+        pairs = split_rows(X, subject=subject, y=y, sample_weight=sample_weight)
+        vectorizer = choose_vectorizer(self.vectorizer)
+        self._define_columns_of_partitions(X, vectorizer=vectorizer)
+        lengths = None
+        self.length_scale_ = None
+        if self.control_length:
+            self._length_of_text = holds_text(X)
+            lengths = partial(_length_difference_of_rows, self._length_of_text)
+        survey = survey_partitions(pairs, lengths, subject=subject)
+        n_pairs, weight, squares = survey.sums
+        if self.control_length:
+            self.length_scale_ = float(np.sqrt(squares / weight)) or 1.0
+        labels = labels_of(survey, subject=subject)
+        n_biases = bool(self.position_bias) + 2 * bool(self.control_length)
+        penalty = np.ones(self.n_features_in_ + n_biases)
+        penalty[self.n_features_in_ :] = 0.0
+        problem = TrainingProblem(None, None, labels, np.ones(len(labels.target)), penalty)
+        self._require_both_preferred(problem)
+        shape = (int(n_pairs), len(penalty))
+        design = keep_pairs(self, pairs, classes=labels.classes, shape=shape)
+        return replace(problem, design=design)
+
+    def _has_preset(self):
+        return is_preset(self.vectorizer)
+
+    def _require_both_preferred(self, problem: TrainingProblem):
+        """Raise where labels are of one class, unless they are soft and the model symmetric."""
+        if not problem.labels.soft or self.position_bias:
+            check_both_preferred(problem.labels, problem.weight, subject=type(self).__name__)
+
+    def _warn_if_biases_separate(self, problem: TrainingProblem):
+        """Warn where position and length alone tell all labels, so that no weight is enough."""
+        n_features = self.n_features_in_
+        if problem.design.shape[1] == n_features:
+            return
+        biases = self._weights()[n_features:]
+        if _tell_labels(problem, biases):
+            warnings.warn(
+                f"{type(self).__name__} found that position and length alone tell every label of "
+                "the training pairs. Their weights have no penalty, so they have no finite "
+                "optimum; they are as large as tol made them, and the reward has nothing left to "
+                "explain. Look at the data, or leave position_bias and control_length out.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _add_nuisances(self, design, pairs):
+        """Return the design with the columns of position and length, where they are asked for."""
+        columns = []
+        if self.position_bias:
+            columns.append(np.ones((design.shape[0], 1)))
+        if self.control_length:
+            if self._length_of_text != (pairs is not None):
+                known, given = ("text", "differences")[:: 1 if self._length_of_text else -1]
+                raise ValueError(
+                    f"{type(self).__name__} with control_length=True was fitted on {known} and "
+                    f"got {given}: lengths of one are not those of the other. Pass {known}, or ask "
+                    "for reward_margin, where length has no part."
+                )
+            difference = _length_difference(design, pairs)
+            columns.append(length_columns(difference, self.length_scale_))
+        return NuisanceDesign(design, np.hstack(columns)) if columns else design
+
+    def _minimise(self, loss: BradleyTerryLoss, weight, start=None, context=None) -> FitState:
+        """Minimise a loss, keep its history, report its iterations, set the weights."""
+        self.history_ = []
+        tasks = IterationTasks(self, context, self.max_iter, self._attributes_of)
+
+        def report(state):
+            self.history_.append(_describe(loss, state, weight))
+            return tasks(state)
+
+        state = fit_weights(loss, start, tol=self.tol, max_iter=self.max_iter, callback=report)
+        self._set_weights(state.weights)
+        self.loss_ = self.history_[-1]["loss"]
+        self.n_iter_ = state.iteration
+        if not (state.converged or tasks.stopped):
+            warnings.warn(
+                f"{type(self).__name__} did not converge in max_iter={self.max_iter} steps: the "
+                f"norm of the gradient is {state.gradient_norm:.1e} of that at zero weights, not "
+                f"tol={self.tol:g}. Increase max_iter, decrease C, or scale the features.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return state
+
+    def _attributes_of(self, weights):
+        """Return the fitted attributes that weights (V + k,) of rewards and nuisances are."""
+        n = self.n_features_in_
+        position = float(weights[n]) if self.position_bias else 0.0
+        length = weights[n + bool(self.position_bias) :] if self.control_length else np.zeros(2)
+        return {
+            "coef_": weights[np.newaxis, :n],
+            "position_bias_": position,
+            "length_coef_": length,
+        }
+
+    def _set_weights(self, weights):
+        for name, value in self._attributes_of(weights).items():
+            setattr(self, name, value)
+
+    def _weights(self):
+        """Return the weights (V + k,) of rewards and nuisances, as the solver has them."""
+        nuisances = [[self.position_bias_]] if self.position_bias else []
+        if self.control_length:
+            nuisances.append(self.length_coef_)
+        return np.concatenate([self.coef_[0], *nuisances])
+
+    @lazy_on_dask()
+    def reward_margin(self, X):
+        """Return r(A) - r(B) of each pair: the margin without position and length.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            Log-odds that A is preferred where the order of the two does not matter and, with
+            ``control_length=True``, both are of one length. The same as ``decision_function`` where
+            neither is modelled.
+        """
+        check_is_fitted(self)
+        return self._check_pairs(X, reset=False).matvec(self.coef_[0])
+
+    @lazy_on_dask()
+    def decision_function(self, X):
+        """Return the margin of each pair: r(A) - r(B), with the part of position and length if any.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            Log-odds that A is preferred, in nats.
+        """
+        check_is_fitted(self)
+        return self._margin(X)
+
+    def predict_margin(self, X, return_std=False):
+        r"""Return the margin of each pair, as ``decision_function``, and its standard error.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+        return_std : bool, default=False
+            Whether to return standard errors too.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            Log-odds that A is preferred, in nats.
+        std : ndarray of shape (n_pairs,)
+            Their standard errors; only with ``return_std=True``.
+
+        Raises
+        ------
+        ValueError
+            If standard errors are asked for, and the model keeps no curvature matrix: it does up
+            to 128 weights, after ``fit`` or ``partial_fit`` of a ``PreferenceRewardModel``.
+
+        See Also
+        --------
+        RewardUncertainty : Standard errors for any number of weights, robust ones, and intervals.
+
+        Notes
+        -----
+        Those of the Laplace approximation, :math:`\sqrt{C\, x' Q^{-1} x}` with Q the penalty and
+        the curvature of the loss: after ``fit`` what ``RewardUncertainty(kind="laplace")`` has,
+        after a stream from the curvatures of its batches.
+        """
+        check_is_fitted(self)
+        design, pairs = self._check_pairs_and_text(X, reset=False)
+        design = self._add_nuisances(design, pairs)
+        margin = design.matvec(self._weights())
+        if not return_std:
+            return margin
+        return margin, np.sqrt(self._covariance().variance(design.tocsr()))
+
+    def _covariance(self) -> WeightCovariance:
+        """Return the covariance of the weights (V + k, V + k) by the curvature that is kept."""
+        precision = getattr(self, "_precision", None)
+        if precision is None or precision.ndim == 1:
+            raise ValueError(
+                "Standard errors need the curvature of the loss, which PreferenceRewardModel keeps "
+                f"up to 128 weights; this {type(self).__name__} has {len(self._weights())} and no "
+                "curvature. Use RewardUncertainty(FrozenEstimator(model)).fit(X, y), with the "
+                "pairs of the fit: its predict_margin has return_std for any model."
+            )
+        free = np.arange(len(precision)) >= self.n_features_in_
+        return WeightCovariance(MatrixPrecision(settle_free(precision / self.C, free)))
+
+    def _margin(self, X, *, scored=False):
+        """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
+        design, pairs = self._check_pairs_and_text(X, reset=False)
+        warn_of_scored_pairs(self, pairs, scored=scored)
+        return self._add_nuisances(design, pairs).matvec(self._weights())
+
+    @lazy_on_dask(_two_columns)
+    def predict_proba(self, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_pairs, 2)
+            P(B preferred) and P(A preferred), in the order of ``classes_``.
+        """
+        margin = self.decision_function(X)
+        return np.column_stack([expit(-margin), expit(margin)])
+
+    @lazy_on_dask(_two_columns)
+    def predict_log_proba(self, X):
+        """Return the log-probability of each class, exact where ``predict_proba`` rounds to 0.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_pairs, 2)
+            Natural logarithms, in the order of ``classes_``.
+        """
+        margin = self.decision_function(X)
+        return np.column_stack([log_expit(-margin), log_expit(margin)])
+
+    @lazy_on_dask(_no_classes)
+    def predict(self, X):
+        """Return the more probable class of each pair.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_pairs,)
+            ``classes_[1]`` where A has the greater margin, else ``classes_[0]``.
+        """
+        margin = self.decision_function(X)
+        return self.classes_[(margin > 0).astype(np.intp)]
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy on pairs, ties and margins of 0 giving half a point.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+        y : array-like of shape (n_pairs,)
+            Labels as in ``fit``. A soft label gives the probability that a label drawn with it
+            agrees with the model, a tie half a point.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs.
+
+        Returns
+        -------
+        score : float
+            In [0, 1], as :func:`sklearn_codex.metrics.preference_accuracy`.
+
+        Warns
+        -----
+        LeakageWarning
+            If there are pairs that were not in the fit, but whose prompts were; for pairs without
+            prompts, if more than a quarter of their responses of at least 40 characters were. Once
+            for a fitted model, and for all folds of a cross-validation or search (in each of its
+            processes). Scorers of scikit-learn, such as "neg_log_loss", warn as well.
+        """
+        check_is_fitted(self)
+        if is_collection(X):
+            return score_partitions(self, X, y, sample_weight)
+        margin = self._margin(X, scored=True)
+        check_consistent_length(margin, y)
+        points = credit(y, self.classes_, margin)
+        weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)
+        return float(np.average(points, weights=weight))
+
+    @lazy_on_dask()
+    def reward(self, X):
+        """Return the reward of single responses.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Responses, as text or as features phi (token counts by default). For a vectorizer that
+            reads prompts, such as ``"preference"``, also rows ``(prompt, response)``; a response
+            alone then has no prompt, and no overlap with it.
+
+        Returns
+        -------
+        reward : ndarray of shape (n_documents,)
+            w . phi(y), in nats of log-odds, without position and length. Only differences have a
+            meaning: the model knows nothing of a constant.
+        """
+        check_is_fitted(self)
+        return self._check_responses(X) @ self.coef_[0]
+
+    def top_features(self, n=10):
+        """Return the features that speak most for and most against a response.
+
+        Parameters
+        ----------
+        n : int, default=10
+            At most this many of each.
+
+        Returns
+        -------
+        features : Bunch
+            ``in_favor`` and ``against``: lists of (name, weight), the strongest first; features of
+            weight 0 are left out. Columns without names are called x0, x1, and so on.
+        """
+        check_is_fitted(self)
+        if n < 1:
+            raise ValueError(f"n should be at least 1, got {n}.")
+        weights, names = self.coef_[0], self._token_names()
+        order = np.argsort(weights, kind="stable")
+
+        def describe_columns(columns):
+            return [
+                (f"x{j}" if names is None else str(names[j]), float(weights[j])) for j in columns
+            ]
+
+        return Bunch(
+            in_favor=describe_columns(j for j in order[::-1][:n] if weights[j] > 0),
+            against=describe_columns(j for j in order[:n] if weights[j] < 0),
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _tell_labels(problem, biases):
+    """Return whether what position and length add to the margins has the side of all labels."""
+    if isinstance(problem.design, PartitionedDesign):
+        n_features = problem.design.shape[1] - len(biases)
+        return problem.design.tells_labels(np.concatenate([np.zeros(n_features), biases]))
+    counted = problem.weight > 0
+    side = 2 * problem.labels.target[counted] - 1
+    by_bias = problem.design.columns[counted] @ biases
+    return bool(np.all(np.abs(side) == 1) and np.all(side * by_bias > 0))
+
+
+def _length_difference_of_rows(of_text, rows):
+    """Return by how much A is longer (n_pairs,) for the rows of a partition."""
+    if of_text:
+        return check_text_pairs(rows, subject="control_length").length_difference()
+    return np.asarray(rows.sum(axis=1)).ravel()
+
+
+def _describe(loss, state, weight):
+    """Return the record of an iteration."""
+    if isinstance(loss, PartitionedLoss):
+        return loss.describe(state)
+    mean_loss = float(np.average(loss.pair_losses(state.margins), weights=weight))
+    return describe(state, loss.target, weight, mean_loss)
+
+
+def _length_difference(design, pairs):
+    """Return by how much A is longer (n_pairs,): in characters, or in tokens of count rows."""
+    if pairs is not None:
+        return pairs.length_difference()
+    return design.matvec(np.ones(design.shape[1]))

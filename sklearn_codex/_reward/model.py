@@ -1,0 +1,350 @@
+"""The reward model: a Bradley-Terry classifier of preference pairs."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from sklearn_codex._data.partitions import is_collection
+from sklearn_codex._loop.stages import Stage
+from sklearn_codex._reward.base import RewardModelBase
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss
+from sklearn_codex._reward.labels import check_stream_classes
+from sklearn_codex._reward.leakage import TrainingPairs
+from sklearn_codex._reward.online import StreamLoss, initial_precision, precision_after
+from sklearn_codex._reward.partitioned_loss import PartitionedDesign, PartitionedLoss
+
+
+class PreferenceRewardModel(RewardModelBase):
+    r"""Bradley-Terry reward model, a linear classifier of preference pairs.
+
+    The reward model of the RLHF loop. It learns a reward r(y) = w . phi(y) of single responses from
+    pairs of which one was preferred, and predicts the probability that response A of a pair is
+    preferred to response B. A binary classifier: scorers, calibration and splitters of scikit-learn
+    work on it. Split by prompt (``groups=`` and ``GroupKFold``): with the same prompt on both sides
+    accuracy measures memory.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse strength of the L2 penalty, as in ``LogisticRegression``. On raw token counts of
+        human preferences much smaller values predict better, 1e-3 to 1e-2: choose it by a search
+        that splits by prompt.
+    vectorizer : transformer, "preference" or None, default=None
+        Turns a text into its features phi; any scikit-learn transformer of texts. None means
+        ``TokenCounter()``; "preference" is :func:`~sklearn_codex.features.preference_features`,
+        words, character n-grams and the form of a response. It is fitted on the
+        distinct responses; one wrapped in ``FrozenEstimator`` is used as it is, and names the
+        columns of feature differences. One that has an attribute ``wants_prompt = True``, and any
+        ``ColumnTransformer``, is given rows ``(prompt, response)``, an array of objects with 2
+        columns, the prompt being '' where there is none.
+    position_bias : bool, default=False
+        Whether the margin has an intercept, the log-odds that A is preferred for its place alone.
+        A diagnostic: it seldom predicts better.
+    control_length : bool, default=False
+        Whether the length difference enters the margin beside the reward, so that the reward is the
+        preference net of length.
+    tol : float, default=1e-8
+        The fit stops when the norm of the gradient, each part scaled by the root of the Hessian's
+        diagonal, is at most ``tol`` times that at zero weights.
+    max_iter : int, default=100
+        At most this many Newton steps.
+    warm_start : bool, default=False
+        Start from the weights of the previous fit where its columns are the same, else from zero.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, V)
+        Weights w of the reward.
+    classes_ : ndarray of shape (2,)
+        The two labels; the second, greater one means that A is preferred. 0 and 1 where the labels
+        are probabilities.
+    position_bias_ : float
+        The intercept, in nats of log-odds; 0 unless ``position_bias=True``.
+    length_coef_ : ndarray of shape (2,)
+        What d and tanh(d) of the Notes add to the margin; 0 unless ``control_length=True``.
+    length_scale_ : float or None
+        The root mean square of length differences in training, the unit of d; None unless
+        ``control_length=True``.
+    loss_ : float
+        Weighted mean of -log P(the preference seen) on the training pairs, in nats per pair; log 2
+        is a coin.
+    n_iter_ : int
+        Newton steps taken, in the last batch of a stream.
+    history_ : list of dict
+        One record per iteration, the first before any step:
+
+        - ``iteration``: Newton steps so far;
+        - ``objective``: the penalised objective of the Notes;
+        - ``gradient_norm``: the norm of the stop criterion, relative to zero weights;
+        - ``loss``: as ``loss_``;
+        - ``accuracy``: weighted part of pairs whose margin has the sign of the preference, a margin
+          of 0 counting half;
+        - ``margin``: weighted mean of r(preferred) - r(other).
+
+    vectorizer_ : transformer or None
+        The fitted vectorizer, None where the model was fitted on unnamed differences.
+    n_features_in_ : int
+        V, the number of features of a response.
+    feature_names_in_ : ndarray of shape (V,)
+        Names of columns, where differences came as a data frame with string column names.
+
+    See Also
+    --------
+    PreferenceRewardModelCV : Chooses ``C`` by cross-validation that keeps prompts together.
+    RewardUncertainty : Standard errors and intervals of weights, margins and rewards.
+    TiePreferenceModel : Ties as an outcome of their own, with P(tie).
+    PlackettLuceModel : The same reward from rankings and best-of-k choices.
+    AnnotatorRewardModel : Pairs labelled by annotators who are not equally reliable.
+    check_preferences : A health report on the pairs, before any fit.
+    balance_positions : Turns (chosen, rejected) pairs into pairs of both orders.
+    PPOPolicyOptimizer : Optimises a policy against this reward.
+    sklearn.linear_model.LogisticRegression : With ``fit_intercept=False``, the same model of
+        feature differences.
+
+    Notes
+    -----
+    The Bradley-Terry model [1]_ of a reward that is linear in the features, as used to learn
+    rewards from human preferences [2]_ [3]_:
+
+    .. math:: P(A \succ B) = \sigma(r(A) - r(B)), \quad r(y) = w \cdot \phi(y).
+
+    With :math:`p_i` the label, 1 for A, 0 for B or a probability, sample weights s and the margin
+    m, which is :math:`r(A) - r(B)`, the fit minimises
+
+    .. math::
+        C \sum_i s_i [-p_i \log \sigma(m_i) - (1 - p_i) \log \sigma(-m_i)] + \tfrac{1}{2} \|w\|^2
+
+    by Newton's method with conjugate gradients. A pair weighs 1 whatever its label: soft labels
+    enter the loss, no row is doubled. By default there is no intercept, so the model is
+    antisymmetric: exchanging A and B turns the sign of the margin. Features of the prompt alone
+    cancel in the difference; those of a response and its prompt do not. A response may be empty.
+    Distinct responses are counted and multiplied once, however many pairs they stand in; features
+    stay sparse.
+
+    With position and length the margin is
+
+    .. math:: m = r(A) - r(B) + b + c_1 d + c_2 \tanh d, \quad d = (|A| - |B|) / s,
+
+    where b and c have no penalty, so they explain all they can, and s is ``length_scale_``. The
+    term in tanh is that of length-controlled AlpacaEval [4]_; the linear one makes a utility that
+    is proportional to length drop out of the reward completely. Length is in characters for text
+    and the row sum, in tokens, for differences of counts. Probabilities and ``predict`` have all
+    terms, since they say what the annotators will prefer; ``reward`` and ``reward_margin`` have
+    none but the reward.
+
+    References
+    ----------
+    .. [1] Bradley, R. A. and Terry, M. E. (1952). "Rank analysis of incomplete block designs: I.
+       The method of paired comparisons." Biometrika 39(3/4), 324-345.
+    .. [2] Christiano, P. F. et al. (2017). "Deep reinforcement learning from human preferences."
+       Advances in Neural Information Processing Systems 30.
+    .. [3] Ouyang, L. et al. (2022). "Training language models to follow instructions with human
+       feedback." Advances in Neural Information Processing Systems 35.
+    .. [4] Dubois, Y., Galambosi, B., Liang, P. and Hashimoto, T. B. (2024). "Length-controlled
+       AlpacaEval: a simple way to debias automatic evaluators." arXiv:2404.04475.
+
+    Examples
+    --------
+    >>> from sklearn_codex import PreferenceRewardModel
+    >>> pairs = [
+    ...     ("return x", "pass"),
+    ...     ("pass", "return y"),
+    ...     ("return x + y", "pass # x + y"),
+    ...     ("pass # later", "return z"),
+    ... ]
+    >>> model = PreferenceRewardModel().fit(pairs, [1, 0, 1, 0])
+    >>> model.predict([("pass", "return 1")])
+    array([0])
+    >>> model.reward(["return x", "pass"]).round(2)
+    array([ 0.84, -0.66])
+    >>> model.top_features(1).against
+    [('pass', -0.66...)]
+    """
+
+    _parameter_constraints: dict = {
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "vectorizer": [HasMethods(["fit", "transform"]), StrOptions({"preference"}), None],
+        "position_bias": ["boolean"],
+        "control_length": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+    }
+
+    rlhf_stage = Stage(reads=("preference",), provides="reward")
+
+    def __init__(
+        self,
+        C=1.0,
+        *,
+        vectorizer=None,
+        position_bias=False,
+        control_length=False,
+        tol=1e-8,
+        max_iter=100,
+        warm_start=False,
+    ):
+        self.C = C
+        self.vectorizer = vectorizer
+        self.position_bias = position_bias
+        self.control_length = control_length
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Learn the reward from preference pairs.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
+            frame with these columns, or feature differences phi(A) - phi(B), dense or sparse. Also
+            a dask bag of such rows, or array of differences, which stay where they are: gradients
+            and Hessian products are summed over partitions. ``score`` then knows no leakage.
+        y : array-like of shape (n_pairs,)
+            For a dask X also a dask bag or array with the same partitions, as ``sample_weight``.
+            Two classes; the greater one means that A is preferred. Or numbers in [0, 1], some of
+            them neither 0 nor 1: the probability that A is preferred, 0.5 for a tie. Labels that
+            name the better response, "a" and "b", are for
+            :func:`~sklearn_codex.labels.convert_labels`.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs: a weight of 2 is the pair twice.
+
+        Returns
+        -------
+        self : PreferenceRewardModel
+
+        Raises
+        ------
+        TypeError
+            If X holds text that is not in pairs, or a missing one.
+        ValueError
+            If y has neither two classes nor probabilities, or X is neither pairs of text nor a
+            matrix of finite numbers.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` steps were not enough, or position and length, which have no penalty,
+            tell all labels, so that there is no finite optimum.
+        """
+        previous = self._fitted_columns() if self.warm_start else None
+        read = self._read_partitions if is_collection(X) else self._read
+        problem = read(X, y, sample_weight)
+        self._require_both_preferred(problem)
+        self.classes_ = problem.labels.classes
+        start = self._start(previous, len(problem.penalty))
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        loss = self._make_loss(problem)
+        state = self._minimise(loss, problem.weight, start, context)
+        self._warn_if_biases_separate(problem)
+        precision = initial_precision(problem.penalty)
+        self._precision = precision_after(loss, state.margins, precision)
+        self._training_pairs = TrainingPairs(problem.pairs)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        r"""Learn from a batch of a stream of pairs, keeping a summary of the batches before.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``. The first batch fits the vectorizer, and later ones are counted in
+            its columns: give one that is frozen, or has a fixed vocabulary, if the first is small.
+        y : array-like of shape (n_pairs,)
+            Labels, as in ``fit``; a batch may have one class.
+        classes : array-like of shape (2,), default=None
+            Both classes, needed in the first batch if it lacks one of them.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs.
+
+        Returns
+        -------
+        self : PreferenceRewardModel
+
+        Raises
+        ------
+        ValueError
+            As in ``fit``; or if the first batch has one class and ``classes`` is not given.
+
+        Notes
+        -----
+        After a batch the past is a Gaussian with mean :math:`\mu`, the weights, and precision Q.
+        The next batch, with loss l, moves the weights to the minimum of
+
+        .. math:: C\, l(w) + \tfrac{1}{2} (w - \mu)' Q (w - \mu)
+
+        found as exactly as by ``fit``, and its curvature there is added to Q, which begins as the
+        penalty. Q is a matrix up to 128 weights, and its diagonal beyond.
+
+        What this guarantees: one batch gives what ``fit`` gives, and a ``fit`` counts as the first
+        batch; pairs may be forgotten, and memory does not grow with them (but for 8 bytes a pair
+        and a prompt, by which ``score`` knows leakage); no step size is needed. What it does not: a
+        stream gives not exactly what ``fit`` on all of it gives, and the order of batches matters,
+        both because the curvature of a batch is not looked at again. With the matrix, the
+        difference vanishes faster than the sampling error as batches grow. With the diagonal,
+        weights of a stream from one source still go to those of that source, but more slowly where
+        features are correlated. With ``position_bias=True`` the first batch needs both classes.
+        """
+        is_first = not hasattr(self, "coef_")
+        problem = self._read(X, y, sample_weight, reset=is_first)
+        known = None if is_first else self.classes_
+        target, self.classes_ = check_stream_classes(
+            problem.labels, classes, known, subject=type(self).__name__
+        )
+        if is_first:
+            if self.position_bias:
+                self._require_both_preferred(problem)
+            self._training_pairs = TrainingPairs(None)
+        loss = StreamLoss(
+            problem.design,
+            target,
+            problem.weight,
+            C=self.C,
+            mean=np.zeros(len(problem.penalty)) if is_first else self._weights(),
+            precision=initial_precision(problem.penalty) if is_first else self._precision,
+        )
+        state = self._minimise(loss, problem.weight, None if is_first else loss.mean)
+        self._precision = precision_after(loss, state.margins, loss.precision)
+        self._training_pairs.add(problem.pairs)
+        return self
+
+    def _make_loss(self, problem):
+        """Return the loss of pairs in memory or in partitions."""
+        if isinstance(problem.design, PartitionedDesign):
+            return PartitionedLoss(problem.design, problem.penalty)
+        return BradleyTerryLoss(
+            problem.design,
+            problem.labels.target,
+            problem.weight,
+            C=self.C,
+            penalty=problem.penalty,
+        )
+
+    def _start(self, previous, n_weights):
+        """Return the weights to start from; None is zero."""
+        if previous is None or not self._has_columns(previous):
+            return None
+        start = self._weights()
+        return start if len(start) == n_weights else None
+
+    def _fitted_columns(self):
+        """Return the number and the names of the columns of the last fit, None before any."""
+        if not hasattr(self, "coef_"):
+            return None
+        return self.n_features_in_, self._token_names()
+
+    def _has_columns(self, columns):
+        """Return whether the columns are these: as many, and named the same or not named."""
+        n_columns, names = columns
+        current = self._token_names()
+        if n_columns != self.n_features_in_:
+            return False
+        return names is None or current is None or np.array_equal(names, current)

@@ -1,0 +1,476 @@
+"""The strength of the penalty: the path of a reward model over C, and its cross-validation."""
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.special import expit
+from sklearn.base import _fit_context
+from sklearn.compose import ColumnTransformer
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, KFold, ParameterGrid, StratifiedKFold, check_cv
+from sklearn.model_selection._split import GroupsConsumerMixin
+from sklearn.utils import Bunch, _safe_indexing, check_consistent_length
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+
+from sklearn_codex._data.documents import unwrap
+from sklearn_codex._loop.stages import Stage
+from sklearn_codex._reward.base import RewardModelBase
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
+from sklearn_codex._reward.leakage import TrainingPairs, shared_prompts, warn_of_leakage
+from sklearn_codex._reward.model import PreferenceRewardModel
+
+# 1e-4 suits raw counts, 100 tf-idf.
+GRID = (-4, 2)
+# Enough to tell one C from another; the final fit goes to the tolerance asked for.
+FOLD_TOL = 1e-3
+N_FOLDS = 5
+PRESET_SCALES = {"form": (0.2, 1.0)}
+
+
+def _check_Cs(Cs):
+    """Return the values of C, ascending."""
+    if isinstance(Cs, Integral):
+        return np.logspace(*GRID, Cs)
+    values = np.unique(np.asarray(Cs, dtype=np.float64))
+    if values.ndim != 1 or len(values) == 0 or not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(f"Cs should be a number of values or positive numbers, got {Cs!r}.")
+    return values
+
+
+@validate_params(
+    {
+        "X": "no_validation",
+        "y": "no_validation",
+        "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "sample_weight": ["array-like", None],
+        "vectorizer": [HasMethods(["fit", "transform"]), StrOptions({"preference"}), None],
+        "position_bias": ["boolean"],
+        "control_length": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def preference_path(
+    X,
+    y,
+    *,
+    Cs=10,
+    sample_weight=None,
+    vectorizer=None,
+    position_bias=False,
+    control_length=False,
+    tol=1e-8,
+    max_iter=100,
+):
+    """Fit a reward model for every value of C, in one pass over the text.
+
+    Parameters
+    ----------
+    X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        Pairs, as in :meth:`PreferenceRewardModel.fit`.
+    y : array-like of shape (n_pairs,)
+        Labels, as there.
+    Cs : int or array-like of float, default=10
+        Values of C; a number of them means as many from 1e-4 to 100, evenly in their logarithm.
+    sample_weight : array-like of shape (n_pairs,), default=None
+        Weights of pairs.
+    vectorizer, position_bias, control_length, tol, max_iter
+        As in :class:`PreferenceRewardModel`.
+
+    Returns
+    -------
+    path : Bunch
+        ``Cs`` (n_Cs,), ascending; ``coefs`` (n_Cs, V); ``position_bias`` (n_Cs,); ``length_coef``
+        (n_Cs, 2); ``loss`` (n_Cs,), mean log-loss in nats; ``n_iter`` (n_Cs,); ``converged``
+        (n_Cs,), whether within ``max_iter`` steps; ``vectorizer``, the fitted one, None for
+        differences.
+
+    Notes
+    -----
+    Each fit starts from the one at the C below, and ends at the same optimum as one from zero.
+
+    Examples
+    --------
+    >>> from sklearn_codex import preference_path
+    >>> from sklearn_codex.datasets import make_preferences
+    >>> data = make_preferences(200, n_features=8, random_state=0)
+    >>> path = preference_path(data.X, data.y, Cs=[0.01, 1.0])
+    >>> path.coefs.shape, bool(path.loss[0] > path.loss[1])
+    ((2, 8), True)
+    """
+    model = PreferenceRewardModel(
+        vectorizer=vectorizer, position_bias=position_bias, control_length=control_length
+    )
+    problem = model._read(X, y, sample_weight)
+    model._require_both_preferred(problem)
+    Cs = _check_Cs(Cs)
+    states: list = []
+    for C in Cs:
+        loss = BradleyTerryLoss(
+            problem.design, problem.labels.target, problem.weight, C=C, penalty=problem.penalty
+        )
+        start = states[-1].weights if states else None
+        states.append(fit_weights(loss, start, tol=tol, max_iter=max_iter))
+    parts = [model._attributes_of(state.weights) for state in states]
+    loss = BradleyTerryLoss(problem.design, problem.labels.target, problem.weight)
+    return Bunch(
+        Cs=Cs,
+        coefs=np.vstack([part["coef_"] for part in parts]),
+        position_bias=np.array([part["position_bias_"] for part in parts]),
+        length_coef=np.vstack([part["length_coef_"] for part in parts]),
+        loss=np.array(
+            [np.average(loss.pair_losses(s.margins), weights=problem.weight) for s in states]
+        ),
+        n_iter=np.array([state.iteration for state in states]),
+        converged=np.array([state.converged for state in states]),
+        vectorizer=model.vectorizer_,
+    )
+
+
+def _neg_log_loss(target, margin, weight):
+    against = np.where(margin > 0, 1 - target, target)
+    return -np.average(np.log1p(np.exp(-np.abs(margin))) + against * np.abs(margin), weights=weight)
+
+
+def _accuracy(target, margin, weight):
+    return np.average(0.5 + (target - 0.5) * np.sign(margin), weights=weight)
+
+
+def _neg_brier_score(target, margin, weight):
+    proba = expit(margin)
+    return -np.average(target * (1 - proba) ** 2 + (1 - target) * proba**2, weights=weight)
+
+
+def _roc_auc(target, margin, weight):
+    """Return the area with each pair as a positive and a negative that share its weight."""
+    classes = np.repeat([1, 0], len(target))
+    weights = np.concatenate([weight * target, weight * (1 - target)])
+    kept = weights > 0
+    return roc_auc_score(classes[kept], np.tile(margin, 2)[kept], sample_weight=weights[kept])
+
+
+SCORES = {
+    "neg_log_loss": _neg_log_loss,
+    "accuracy": _accuracy,
+    "neg_brier_score": _neg_brier_score,
+    "roc_auc": _roc_auc,
+}
+
+
+class PreferenceRewardModelCV(RewardModelBase):
+    r"""Bradley-Terry reward model whose penalty is chosen by cross-validation by prompt.
+
+    As :class:`PreferenceRewardModel`, with C chosen on folds that keep prompts together. Each
+    distinct response is vectorized once for all folds, and each fold is one warm-started path.
+
+    Parameters
+    ----------
+    Cs : int or array-like of float, default=10
+        Values of C; a number of them means as many from 1e-4 to 100, evenly in their logarithm.
+    cv : int, splitter, iterable or None, default=None
+        How to split. None and numbers split by ``groups`` if there are any, by the prompts of text
+        pairs that have them, and else pair by pair, in 5 folds, or fewer for few groups. A
+        scikit-learn splitter or an iterable of (train, test) is used as it is.
+    scoring : str or callable, default="neg_log_loss"
+        What is to be greatest on the held-out pairs: "neg_log_loss", "accuracy", "neg_brier_score"
+        or "roc_auc", where soft labels and ties count as in :mod:`sklearn_codex.metrics`; or a
+        callable ``scorer(model, X, y)``, for which pairs are vectorized again.
+    patience : int or None, default=None
+        The path over ascending C ends after this many values in a row that score no higher, in the
+        mean of all folds, than the best before, once that is not the first: weak penalties take
+        longest to fit and seldom come back, unless scales of columns differ by orders of magnitude.
+        Only for "neg_log_loss" and "neg_brier_score": where C is small, the order of margins does
+        not depend on it, and other scores are flat before they rise. None tries all values.
+    vectorizer : transformer, "preference" or None, default=None
+        As in :class:`PreferenceRewardModel`. It is fitted on the responses of all folds, without
+        their labels.
+    block_scales : dict, "auto" or None, default="auto"
+        Factors by which to scale blocks of columns of a ``ColumnTransformer``, a list for each
+        name, all combinations of which are tried with all C. "auto" is ``{"form": [0.2, 1]}`` for
+        the vectorizer "preference" and None for any other.
+    position_bias : bool, default=False
+        As in :class:`PreferenceRewardModel`.
+    control_length : bool, default=False
+        As in :class:`PreferenceRewardModel`.
+    tol : float, default=1e-8
+        Tolerance of the final fit; those of folds stop at 1e-3.
+    max_iter : int, default=100
+        At most this many Newton steps in each fit.
+
+    Attributes
+    ----------
+    C_ : float
+        The best of ``Cs_``; of equals the smallest.
+    Cs_ : ndarray of shape (n_Cs,)
+        Values of C, ascending.
+    scores_ : ndarray of shape (n_folds, n_Cs)
+        Scores of held-out pairs, with the chosen scales; NaN where a fold has no weight and for
+        values of C that ``patience`` left out.
+    block_scales_ : dict or None
+        The chosen factor of each block.
+    coef_ : ndarray of shape (1, V)
+        Weights w of the reward, fitted on all pairs.
+    classes_ : ndarray of shape (2,)
+        The two labels; the second, greater one means that A is preferred.
+    position_bias_ : float
+        The intercept, in nats of log-odds; 0 unless ``position_bias=True``.
+    length_coef_ : ndarray of shape (2,)
+        As in :class:`PreferenceRewardModel`.
+    length_scale_ : float or None
+        As in :class:`PreferenceRewardModel`.
+    loss_ : float
+        Weighted mean log-loss on the training pairs, in nats per pair.
+    n_iter_ : int
+        Newton steps of the final fit.
+    history_ : list of dict
+        One record per iteration of the final fit, as in :class:`PreferenceRewardModel`.
+    vectorizer_ : transformer or None
+        The fitted vectorizer, None where the model was fitted on unnamed differences.
+    n_features_in_ : int
+        V, the number of features of a response.
+    feature_names_in_ : ndarray of shape (V,)
+        Names of columns, where differences came as a data frame with string column names.
+
+    See Also
+    --------
+    PreferenceRewardModel : With a C that is given; formulas and references.
+    preference_path : The path over C.
+
+    Notes
+    -----
+    The score of a C is the mean over folds, weighted by the weight of their held-out pairs. A
+    factor d for a block divides the penalty of its weights by :math:`d^2`, which is the same as
+    multiplying its columns by d.
+
+    Examples
+    --------
+    >>> from sklearn_codex import PreferenceRewardModelCV
+    >>> from sklearn_codex.datasets import make_preferences
+    >>> data = make_preferences(500, n_features=10, n_prompts=50, random_state=0)
+    >>> model = PreferenceRewardModelCV().fit(data.X, data.y, groups=data.groups)
+    >>> model.scores_.shape, bool(model.C_ > 0.01)
+    ((5, 10), True)
+    """
+
+    _parameter_constraints: dict = {
+        **PreferenceRewardModel._parameter_constraints,
+        "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(SCORES)), callable],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "block_scales": [dict, StrOptions({"auto"}), None],
+    }
+    for parameter in ("C", "warm_start"):
+        _parameter_constraints.pop(parameter)
+
+    rlhf_stage = Stage(reads=("preference",), provides="reward")
+
+    def __init__(
+        self,
+        Cs=10,
+        *,
+        cv=None,
+        scoring="neg_log_loss",
+        patience=None,
+        vectorizer=None,
+        block_scales="auto",
+        position_bias=False,
+        control_length=False,
+        tol=1e-8,
+        max_iter=100,
+    ):
+        self.Cs = Cs
+        self.cv = cv
+        self.scoring = scoring
+        self.patience = patience
+        self.vectorizer = vectorizer
+        self.block_scales = block_scales
+        self.position_bias = position_bias
+        self.control_length = control_length
+        self.tol = tol
+        self.max_iter = max_iter
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Choose C on held-out prompts and learn the reward from all pairs.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in :meth:`PreferenceRewardModel.fit`.
+        y : array-like of shape (n_pairs,)
+            Two classes, or probabilities that A is preferred, as there.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs, in fits and in scores.
+        groups : array-like of shape (n_pairs,), default=None
+            Prompt of each pair. None: the prompts of X, where it is text with three columns.
+
+        Returns
+        -------
+        self : PreferenceRewardModelCV
+
+        Raises
+        ------
+        ValueError
+            As in :meth:`PreferenceRewardModel.fit`; or if blocks are unknown, or no C has a score
+            on every fold.
+
+        Warns
+        -----
+        LeakageWarning
+            If pairs of one prompt stand on both sides of a split; for pairs without prompts, if
+            more than a quarter of the responses of at least 40 characters do.
+        ConvergenceWarning
+            If ``max_iter`` steps were not enough for the final fit.
+        """
+        problem = self._read(X, y, sample_weight)
+        self._require_both_preferred(problem)
+        self.classes_ = problem.labels.classes
+        check_consistent_length(problem.weight, groups)
+        self.Cs_ = _check_Cs(self.Cs)
+        splits = self._split(X, y, problem, groups)
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        penalty = self._search(X, y, problem, splits)
+        loss = BradleyTerryLoss(
+            problem.design, problem.labels.target, problem.weight, C=self.C_, penalty=penalty
+        )
+        self._minimise(loss, problem.weight, context=context)
+        self._training_pairs = TrainingPairs(problem.pairs)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _split(self, X, y, problem, groups):
+        """Return the splits, after a warning where they do not keep prompts together."""
+        given = groups is not None
+        if not given and problem.pairs is not None and problem.pairs.prompts is not None:
+            groups = shared_prompts(problem.pairs)
+            if len(np.unique(groups)) < 2:
+                groups = None
+        splitter = self._splitter(problem.labels, groups)
+        if not (given or isinstance(splitter, GroupsConsumerMixin)):
+            groups = None
+        splits = list(splitter.split(np.zeros((len(problem.weight), 1)), y, groups))
+        if problem.pairs is not None and _leaks(problem.pairs, splits):
+            warn_of_leakage(
+                f"{type(self).__name__} chooses C on splits with the same prompts, or responses, "
+                "on both sides, so it will choose one that is too large.",
+                stacklevel=3,
+            )
+        return splits
+
+    def _splitter(self, labels, groups):
+        """Return what splits: by group where there are groups, unless ``cv`` says otherwise."""
+        if self.cv is not None and not isinstance(self.cv, Integral):
+            return check_cv(self.cv)
+        most = N_FOLDS if self.cv is None else self.cv
+        if groups is not None:
+            n_groups = len(np.unique(groups))
+            return GroupKFold(max(2, min(most, n_groups)))
+        if labels.soft:
+            return KFold(max(2, min(most, len(labels.target))))
+        rarest = int(min(labels.target.sum(), (1 - labels.target).sum()))
+        # A class of one pair cannot be on both sides, wherever it goes.
+        splitter = StratifiedKFold if rarest > 1 else KFold
+        return splitter(max(2, min(most, rarest if rarest > 1 else len(labels.target))))
+
+    def _search(self, X, y, problem, splits):
+        """Set what was chosen and the scores; return the penalty factors (V + k,)."""
+        folds = [
+            (train, test, problem.design.take(train), problem.design.take(test))
+            for train, test in splits
+            if problem.weight[test].any()
+        ]
+        fold_weight = [problem.weight[test].sum() for _, test, *_ in folds]
+        rises_first = self.scoring in ("neg_log_loss", "neg_brier_score")
+        patience = self.patience if rises_first and self.patience is not None else np.inf
+        best = None
+        for scales in self._scales_to_try():
+            penalty = problem.penalty / self._column_scales(scales, len(problem.penalty)) ** 2
+            # Paths of all folds go side by side, so that they can end together.
+            paths = [self._score_path(X, y, problem, fold, penalty) for fold in folds]
+            scores = np.full((len(folds), len(self.Cs_)), np.nan)
+            mean = np.full(len(self.Cs_), -np.inf)
+            for position, column in enumerate(zip(*paths, strict=True)):
+                scores[:, position] = column
+                if not np.isnan(column).any():
+                    mean[position] = np.average(column, weights=fold_weight)
+                if 0 < mean.argmax() <= position - patience:
+                    break
+            if best is None or mean.max() > best[0]:
+                best = mean.max(), int(mean.argmax()), scores, scales, penalty
+        highest, position, scores, self.block_scales_, penalty = best
+        if highest == -np.inf:
+            raise ValueError(
+                f"{type(self).__name__} has no score to choose C by: with every C the score "
+                f"{self.scoring!r} is NaN on some fold, as 'roc_auc' is where all held-out pairs "
+                "have one class. Take fewer folds, or another score."
+            )
+        self.C_ = float(self.Cs_[position])
+        self.scores_ = np.full((len(splits), len(self.Cs_)), np.nan)
+        self.scores_[[problem.weight[test].any() for _, test in splits]] = scores
+        return penalty
+
+    def _score_path(self, X, y, problem, fold, penalty):
+        """Yield the score of each C, ascending, on the held-out pairs of a fold."""
+        train, test, train_design, test_design = fold
+        target, weight = problem.labels.target[train], problem.weight[train]
+        tol, start = max(self.tol, FOLD_TOL), None
+        for C in self.Cs_:
+            loss = BradleyTerryLoss(train_design, target, weight, C=C, penalty=penalty)
+            start = fit_weights(loss, start, tol=tol, max_iter=self.max_iter).weights
+            yield self._score_fold(X, y, problem, test, test_design, start)
+
+    def _score_fold(self, X, y, problem, test, design, weights):
+        """Return the score of weights on the held-out pairs of a fold."""
+        if callable(self.scoring):
+            self._set_weights(weights)
+            self._training_pairs = TrainingPairs(None)
+            return self.scoring(self, _safe_indexing(X, test), _safe_indexing(y, test))
+        score = SCORES[self.scoring]
+        return score(problem.labels.target[test], design.matvec(weights), problem.weight[test])
+
+    def _scales_to_try(self):
+        """Return combinations of factors of blocks, the greatest first; [None] where none."""
+        blocks = self.block_scales
+        if isinstance(blocks, str):
+            blocks = PRESET_SCALES if self._has_preset() and self.vectorizer_ is not None else None
+        if not blocks:
+            return [None]
+        known = getattr(unwrap(self.vectorizer_), "output_indices_", {})
+        if not isinstance(unwrap(self.vectorizer_), ColumnTransformer) or not set(blocks) <= set(
+            known
+        ):
+            raise ValueError(
+                f"{type(self).__name__} got block_scales of {sorted(blocks)}, but its vectorizer "
+                f"has the blocks {sorted(set(known) - {'remainder'})}. Blocks are those of a "
+                "ColumnTransformer."
+            )
+        return sorted(
+            ParameterGrid({name: _check_scales(name, blocks[name]) for name in blocks}),
+            key=lambda scales: [-scales[name] for name in sorted(scales)],
+        )
+
+    def _column_scales(self, scales, n_weights):
+        """Return the factor of each column (V + k,)."""
+        factors = np.ones(n_weights)
+        if isinstance(scales, Mapping):
+            for name, scale in scales.items():
+                factors[unwrap(self.vectorizer_).output_indices_[name]] = scale
+        return factors
+
+
+def _check_scales(name, scales):
+    values = np.asarray(scales, dtype=np.float64).ravel()
+    if len(values) == 0 or not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(f"block_scales[{name!r}] should be positive numbers, got {scales!r}.")
+    return values.tolist()
+
+
+def _leaks(pairs, splits):
+    """Return whether a prompt, or a response where there are none, is on both sides of a split."""
+    return any(
+        TrainingPairs(pairs.take(train)).shares_prompts(pairs.take(test)) for train, test in splits
+    )

@@ -1,0 +1,280 @@
+"""Covariances of fitted weights, held in whichever form the shape of the data makes cheap.
+
+With Z (n, V) the training rows times the root of their curvature and q (V,) the penalty, the
+information of a penalised fit is A = diag(q) + Z' Z. Covariances are A^-1 (Laplace) or A^-1 B A^-1
+(sandwich), and are only asked for the variance of linear functions of the weights.
+"""
+
+from typing import Literal, Protocol
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse.linalg import svds
+
+from sklearn_codex._categorical import FloatArray
+
+Method = Literal["dense", "dual", "low_rank"]
+# Rows whose covariances with the weights are held at one time.
+CHUNK_ROWS = 256
+# Part of their diagonal that is added for weights without a penalty, so that those the data cannot
+# tell apart, such as the two of length where all gaps are of one size, have a solution. It is far
+# below what the data say of any that they can.
+FREE_RIDGE = 1e-12
+
+
+class Precision(Protocol):
+    """What solves A x = b."""
+
+    def solve(self, right: FloatArray) -> FloatArray:
+        """Return A^-1 B (V, k) for B (V, k)."""
+        ...
+
+
+class HeldRows:
+    """A matrix as plain arrays, which a model file may hold where it may not hold scipy's types.
+
+    Parameters
+    ----------
+    rows : ndarray or csr_array of shape (n, V)
+        The matrix.
+    """
+
+    def __init__(self, rows):
+        self._shape = tuple(int(n) for n in rows.shape)
+        self._is_sparse = bool(sparse.issparse(rows))
+        if self._is_sparse:
+            rows = sparse.csr_array(rows)
+            self._parts = (rows.data, rows.indices, rows.indptr)
+        else:
+            self._parts = (np.asarray(rows),)
+
+    def matrix(self):
+        """Return the ndarray or csr_array (n, V), of the arrays held."""
+        if self._is_sparse:
+            return sparse.csr_array(self._parts, shape=self._shape)
+        return self._parts[0]
+
+
+class MatrixPrecision:
+    """A (V, V), positive definite, by its Cholesky factor.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (V, V)
+        A; it may be overwritten.
+    """
+
+    def __init__(self, matrix):
+        self._factor = cho_factor(matrix, lower=True, overwrite_a=True)
+
+    def solve(self, right):
+        """Return A^-1 B (V, k) for B (V, k)."""
+        return cho_solve(self._factor, right)
+
+
+def settle_free(matrix, free):
+    """Return a precision (V, V), changed in place, that has a solution for its free weights (V,).
+
+    A weight without a penalty that no row has is taken as known to be 0.
+    """
+    diagonal = np.diag(matrix)[free]
+    matrix[free, free] = np.where(diagonal > 0, (1 + FREE_RIDGE) * diagonal, 1.0)
+    return matrix
+
+
+class DensePrecision(MatrixPrecision):
+    """A (V, V) from its rows. Entries of q may be 0 where the rows determine the weight.
+
+    Parameters
+    ----------
+    rows : ndarray or csr_array of shape (n, V)
+        Z.
+    penalty : ndarray of shape (V,)
+        q.
+    """
+
+    def __init__(self, rows, penalty):
+        information = rows.T @ rows
+        information = information.toarray() if sparse.issparse(information) else information
+        information[np.diag_indices_from(information)] += penalty
+        super().__init__(settle_free(information, penalty == 0))
+
+
+class DualPrecision:
+    r"""A by the n x n matrix of Woodbury's identity; exact, and cheap where n is small.
+
+    Parameters
+    ----------
+    rows : ndarray or csr_array of shape (n, V)
+        Z.
+    penalty : ndarray of shape (V,)
+        q, positive.
+
+    Notes
+    -----
+    .. math::
+        A^{-1} = Q^{-1} - Q^{-1} Z^\top (I + Z Q^{-1} Z^\top)^{-1} Z Q^{-1}, \quad
+        Q = \operatorname{diag}(q).
+    """
+
+    def __init__(self, rows, penalty):
+        self._rows = HeldRows(rows)
+        self._variance = 1.0 / penalty  # (V,)
+        n_rows = rows.shape[0]
+        kernel = np.empty((n_rows, n_rows))
+        # A sparse product would hold nearly as many numbers as the kernel, and their places too.
+        for start in range(0, n_rows, CHUNK_ROWS):
+            chunk = _toarray(rows[start : start + CHUNK_ROWS]) * self._variance
+            kernel[:, start : start + CHUNK_ROWS] = rows @ chunk.T
+        kernel[np.diag_indices_from(kernel)] += 1.0
+        self._factor = cho_factor(kernel, lower=True, overwrite_a=True)
+
+    def solve(self, right):
+        """Return A^-1 B (V, k) for B (V, k)."""
+        rows = self._rows.matrix()
+        prior = self._variance[:, np.newaxis] * right
+        known = rows.T @ cho_solve(self._factor, rows @ prior)
+        return prior - self._variance[:, np.newaxis] * known
+
+
+class BorderedPrecision:
+    """A where a few weights are free of any penalty: the penalised ones are eliminated first.
+
+    Parameters
+    ----------
+    rows : ndarray or csr_array of shape (n, V)
+        Z.
+    free : ndarray of bool of shape (V,)
+        Which weights have no penalty.
+    inner : Precision
+        That of the other weights alone.
+    """
+
+    def __init__(self, rows, free, inner):
+        self._free = free
+        self._inner = inner
+        border = _toarray(rows[:, np.flatnonzero(free)])  # (n, f)
+        self._cross = rows[:, np.flatnonzero(~free)].T @ border  # (V - f, f)
+        self._solved = inner.solve(self._cross)
+        gram = border.T @ border
+        ridge = FREE_RIDGE * np.diag(np.diag(gram))
+        schur = gram + ridge - self._cross.T @ self._solved  # (f, f)
+        self._factor = cho_factor(schur, lower=True)
+
+    def solve(self, right):
+        """Return A^-1 B (V, k) for B (V, k)."""
+        inner = self._inner.solve(right[~self._free])
+        free = cho_solve(self._factor, right[self._free] - self._cross.T @ inner)
+        result = np.empty_like(right, dtype=np.float64)
+        result[self._free] = free
+        result[~self._free] = inner - self._solved @ free
+        return result
+
+
+def choose_method(shape: tuple[int, int], *, max_features: int, max_pairs: int) -> Method:
+    """Return the exact method that is cheap enough for rows of a shape, else "low_rank"."""
+    n_rows, n_features = shape
+    if n_features <= max_features:
+        return "dense"
+    return "dual" if n_rows <= max_pairs else "low_rank"
+
+
+def make_precision(rows, penalty: FloatArray, *, method: Method, rank: int = 200) -> Precision:
+    """Return A = diag(q) + Z' Z, ready to be solved.
+
+    Parameters
+    ----------
+    rows : ndarray or csr_array of shape (n, V)
+        Z.
+    penalty : ndarray of shape (V,)
+        q, not negative.
+    method : {"dense", "dual", "low_rank"}
+        The last keeps the ``rank`` leading singular values of Z Q^-1/2 and forgets the rest of the
+        data, so A^-1 is never understated.
+    rank : int, default=200
+        Singular values to keep.
+    """
+    if method == "dense":
+        return DensePrecision(rows, penalty)
+    free = penalty == 0
+    if free.any():
+        inner = make_precision(
+            rows[:, np.flatnonzero(~free)], penalty[~free], method=method, rank=rank
+        )
+        return BorderedPrecision(rows, free, inner)
+    if method == "low_rank" and rank < min(rows.shape):
+        rows = _leading_rows(rows, penalty, rank)
+    return DualPrecision(rows, penalty)
+
+
+def _leading_rows(rows, penalty, rank):
+    """Return rows (rank, V) whose products are the leading part of Z' Z, in the metric of q."""
+    scale = np.sqrt(penalty)
+    start = np.random.RandomState(0).standard_normal(min(rows.shape))
+    _, values, directions = svds(rows * (1.0 / scale), k=rank, v0=start, return_singular_vectors=1)
+    return values[:, np.newaxis] * directions * scale
+
+
+def _toarray(rows):
+    return rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
+
+
+class WeightCovariance:
+    """Covariance of the weights of a fit.
+
+    Parameters
+    ----------
+    precision : Precision
+        A.
+    scores : ndarray or csr_array of shape (n_groups, V), default=None
+        U with B = U' U, for the sandwich A^-1 B A^-1; None means A^-1.
+    """
+
+    def __init__(self, precision: Precision, scores=None):
+        self.precision = precision
+        self._scores = None if scores is None else HeldRows(scores)
+
+    def times(self, right: FloatArray) -> FloatArray:
+        """Return the covariance of the weights with B' w (V, k), for B (V, k)."""
+        solved = self.precision.solve(right)
+        if self._scores is None:
+            return solved
+        scores = self._scores.matrix()
+        return self.precision.solve(scores.T @ (scores @ solved))
+
+    def variance(self, rows, center: FloatArray | None = None) -> FloatArray:
+        """Return the variance (m,) of R w, for rows R (m, V) less a center (V,)."""
+        parts = []
+        for start in range(0, rows.shape[0], CHUNK_ROWS):
+            right = _toarray(rows[start : start + CHUNK_ROWS]).T
+            parts.append(self._chunk_variance(right if center is None else right - center[:, None]))
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _chunk_variance(self, right):
+        solved = self.precision.solve(right)
+        if self._scores is None:
+            # Rounding may leave a variance of 0 a little below it.
+            return np.maximum(np.einsum("ij,ij->j", right, solved), 0.0)
+        return np.sum((self._scores.matrix() @ solved) ** 2, axis=0)
+
+    def diagonal(self, n_weights: int, places: slice = slice(None)) -> FloatArray:
+        """Return the variance of each of V weights, or of those at some places."""
+        return self.variance(sparse.eye_array(n_weights, format="csr")[places])
+
+
+def sum_by_group(rows, codes):
+    """Return the sums (n_groups, V) of rows (n, V) that share a group.
+
+    Parameters
+    ----------
+    rows : ndarray or csr_array of shape (n, V)
+        What to add.
+    codes : ndarray of int of shape (n,)
+        The group of each row, from 0.
+    """
+    n_rows = len(codes)
+    membership = sparse.csr_array(
+        (np.ones(n_rows), (codes, np.arange(n_rows))), shape=(int(codes.max()) + 1, n_rows)
+    )
+    return membership @ rows

@@ -1,0 +1,397 @@
+"""Reward models of pairs of which some are ties, with the probability of a tie."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.stats import norm
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted
+
+from sklearn_codex._data.pairs import PairsMixin
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
+from sklearn_codex._reward.labels import (
+    check_no_label_missing,
+    refuse_names_of_responses,
+    warn_of_one_and_two,
+)
+from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
+from sklearn_codex._reward.newton import Minimum, minimise, standard_errors, warn_unless_converged
+from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
+from sklearn_codex._reward.tie_losses import TIE, TIE_LOSSES, A, B
+
+NAMES = {"a": A, "b": B, "tie": TIE}
+HALVES = {0.0: B, 0.5: TIE, 1.0: A}
+
+
+def _check_outcomes(y, *, subject):
+    """Return the labels as B, TIE or A (n_pairs,), and what each label means, by label."""
+    y = check_no_label_missing(y, subject=subject)
+    labels = np.unique(y)
+    known = set(labels.tolist())
+    if known <= set(NAMES) and labels.dtype.kind in "OU":
+        meaning = NAMES if "tie" in known else {"a": A, "b": B}
+    elif labels.dtype.kind in "biuf" and known <= set(HALVES):
+        meaning = HALVES if 0.5 in known else {label: HALVES[label] for label in labels.tolist()}
+    else:
+        check_classification_targets(y)
+        if len(labels) > 2:
+            raise ValueError(
+                "Only binary classification is supported. The type of the target is "
+                f"{type_of_target(y)}: {subject} got {len(labels)} classes. With ties, write "
+                "labels as 1 (A), 0.5 (tie), 0 (B), as sklearn_codex.labels.convert_labels does, "
+                "or as 'a', 'tie' and 'b'."
+            )
+        refuse_names_of_responses(labels, subject)
+        meaning = dict(zip(labels.tolist(), (B, A), strict=False))
+    return np.array([meaning[label] for label in y.tolist()], dtype=np.intp), meaning
+
+
+def _check_two_outcomes(outcome, weight, *, subject):
+    """Raise where pairs of positive weight are all of one class."""
+    kinds = np.unique(outcome[weight > 0])
+    if len(kinds) < 2:
+        name = {B: "B is preferred", TIE: "a tie", A: "A is preferred"}[int(kinds[0])]
+        raise ValueError(
+            f"{subject} needs pairs of two classes in y, got one class: in all, {name}. If the "
+            "pairs are (chosen, rejected), swap half of them with X, y = balance_positions(X)."
+        )
+
+
+class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
+    r"""Reward model of pairs that may be ties, which predicts the probability of a tie.
+
+    Parameters
+    ----------
+    tie_model : {"davidson", "rao-kupper"}, default="davidson"
+        Ties as a third outcome between the two [1]_, or as a difference too small to be seen [2]_.
+    C : float, default=1.0
+        Inverse strength of the L2 penalty of the weights. The tie parameter has none.
+    vectorizer : transformer, "preference" or None, default=None
+        Turns a text into its features phi; any scikit-learn transformer of texts. None means
+        ``TokenCounter()``, "preference" :func:`~sklearn_codex.features.preference_features`, as in
+        :class:`PreferenceRewardModel`.
+    tol : float, default=1e-8
+        The fit stops when the norm of the gradient, each part scaled by the root of the Hessian's
+        diagonal, is at most ``tol`` times that at the start.
+    max_iter : int, default=100
+        At most this many Newton steps.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, V)
+        Weights w of the reward.
+    tie_parameter_ : float
+        nu of Davidson's model, 0 where no pair is a tie; or theta of that of Rao and Kupper, then
+        1.
+    log_tie_parameter_std_ : float
+        Standard error of its logarithm; NaN where no pair is a tie.
+    classes_ : ndarray of shape (2,) or (3,)
+        The labels, sorted: 0, 0.5 and 1; or 'a', 'b' and 'tie'; or two classes, of which the
+        greater means that A is preferred, where no pair is a tie.
+    n_iter_ : int
+        Newton steps taken.
+    vectorizer_ : transformer or None
+        The fitted vectorizer, None where the model was fitted on unnamed differences.
+    n_features_in_ : int
+        V, the number of features of a response.
+    feature_names_in_ : ndarray of shape (V,)
+        Names of columns, where differences came as a data frame with string column names.
+
+    See Also
+    --------
+    PreferenceRewardModel : Takes a tie as half a preference for each, and has two classes.
+
+    Notes
+    -----
+    With the margin :math:`m = r(A) - r(B)`, :math:`r(y) = w \cdot \phi(y)`, Davidson's model is
+
+    .. math::
+        P(A) = \frac{e^{m / 2}}{e^{m / 2} + e^{-m / 2} + \nu}, \quad
+        P(\text{tie}) = \frac{\nu}{e^{m / 2} + e^{-m / 2} + \nu},
+
+    so P(tie) is :math:`\nu \sqrt{P(A) P(B)}` and :math:`P(A) / P(B) = e^m`, and that of Rao and
+    Kupper is, with :math:`\theta \ge 1`,
+
+    .. math::
+        P(A) = \frac{e^m}{e^m + \theta}, \quad P(B) = \frac{1}{1 + \theta e^m}, \quad
+        P(\text{tie}) = (\theta^2 - 1) P(A) P(B).
+
+    The fit minimises :math:`-C \sum_i s_i \log P(y_i) + \tfrac{1}{2} \|w\|^2`, which is convex, by
+    Newton's method. Without ties both are the Bradley-Terry model. A margin is the same to
+    Davidson's model whether or not ties are dropped; to Rao and Kupper's it is not.
+
+    References
+    ----------
+    .. [1] Davidson, R. R. (1970). "On extending the Bradley-Terry model to accommodate ties in
+       paired comparison experiments." Journal of the American Statistical Association 65(329),
+       317-328.
+    .. [2] Rao, P. V. and Kupper, L. L. (1967). "Ties in paired-comparison experiments: a
+       generalization of the Bradley-Terry model." Journal of the American Statistical Association
+       62(317), 194-204.
+
+    Examples
+    --------
+    >>> from sklearn_codex import TiePreferenceModel
+    >>> pairs = [("good", "bad"), ("bad", "good"), ("good", "good day"), ("bad day", "good")]
+    >>> model = TiePreferenceModel().fit(pairs, [1, 0, 0.5, 0])
+    >>> model.classes_.tolist()
+    [0.0, 0.5, 1.0]
+    >>> model.predict_proba([("good", "bad"), ("good", "good")]).round(2).tolist()
+    [[0.14, 0.24, 0.62], [0.35, 0.29, 0.35]]
+    """
+
+    _parameter_constraints: dict = {
+        "tie_model": [StrOptions({"davidson", "rao-kupper"})],
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "vectorizer": VECTORIZER_CONSTRAINTS,
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(self, tie_model="davidson", *, C=1.0, vectorizer=None, tol=1e-8, max_iter=100):
+        self.tie_model = tie_model
+        self.C = C
+        self.vectorizer = vectorizer
+        self.tol = tol
+        self.max_iter = max_iter
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Learn the reward, and how often pairs are ties.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
+            frame with these columns, or feature differences phi(A) - phi(B), dense or sparse.
+        y : array-like of shape (n_pairs,)
+            1 where A is preferred, 0 where B is, 0.5 for a tie; or 'a', 'b' and 'tie'. Or, without
+            ties, any two classes, of which the greater means that A is preferred.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs: a weight of 2 is the pair twice.
+
+        Returns
+        -------
+        self : TiePreferenceModel
+
+        Raises
+        ------
+        ValueError
+            If there are three classes otherwise named, or one class only.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` steps were not enough.
+        """
+        subject = type(self).__name__
+        vectorizer = choose_vectorizer(self.vectorizer)
+        design, pairs = self._check_pairs_and_text(X, reset=True, vectorizer=vectorizer)
+        outcome, self._meaning = _check_outcomes(y, subject=subject)
+        check_consistent_length(design, outcome)
+        weight = _check_sample_weight(
+            sample_weight,
+            outcome,
+            dtype=np.float64,
+            ensure_non_negative=True,
+            allow_all_zero_weights=False,
+        )
+        self.classes_ = np.array(sorted(self._meaning))
+        if pairs is not None:
+            warn_of_one_and_two(self.classes_, subject=subject)
+        _check_two_outcomes(outcome, weight, subject=subject)
+        if (weight[outcome == TIE] > 0).any():
+            minimum = self._fit_with_ties(design, outcome, weight)
+        else:
+            minimum = self._fit_without_ties(design, outcome, weight)
+        self.n_iter_ = minimum.n_iter
+        warn_unless_converged(minimum, subject=subject)
+        self._training_pairs = TrainingPairs(pairs)
+        return self
+
+    def _fit_with_ties(self, design, outcome, weight):
+        loss = TIE_LOSSES[self.tie_model](design, outcome, weight, C=self.C)
+        share = float(np.average(outcome == TIE, weights=weight))
+        start = np.append(np.zeros(design.shape[1]), loss.initial_tie(share))
+        minimum = minimise(loss, start, tol=self.tol, max_iter=self.max_iter)
+        self.coef_ = minimum.params[np.newaxis, :-1]
+        self._set_tie(minimum.params[-1])
+        by_log = standard_errors(loss.curvature(minimum.params), [design.shape[1]], scale=self.C)
+        self.log_tie_parameter_std_ = float(by_log[0])
+        return minimum
+
+    def _fit_without_ties(self, design, outcome, weight):
+        """Fit the Bradley-Terry model, the limit of both models."""
+        loss = BradleyTerryLoss(design, outcome == A, weight, C=self.C)
+        state = fit_weights(loss, tol=self.tol, max_iter=self.max_iter)
+        self.coef_ = state.weights[np.newaxis]
+        self._set_tie(-np.inf if self.tie_model == "davidson" else 0.0)
+        self.log_tie_parameter_std_ = float("nan")
+        return Minimum(state.weights, state.objective, state.iteration, state.converged)
+
+    def _set_tie(self, log_parameter):
+        self._log_tie_parameter = float(log_parameter)
+        self.tie_parameter_ = float(np.exp(log_parameter))
+
+    def tie_parameter_interval(self, confidence_level=0.95):
+        """Return an interval of the tie parameter.
+
+        Parameters
+        ----------
+        confidence_level : float, default=0.95
+            Of the two-sided interval.
+
+        Returns
+        -------
+        low, high : float
+            Normal in the logarithm of the parameter; NaN where no pair was a tie. That of theta
+            ends at 1.
+        """
+        check_is_fitted(self)
+        half = norm.ppf((1 + confidence_level) / 2) * self.log_tie_parameter_std_
+        with np.errstate(over="ignore"):
+            low, high = np.exp(self._log_tie_parameter + np.array([-half, half]))
+        return float(max(low, 1.0) if self.tie_model == "rao-kupper" else low), float(high)
+
+    def predict_margin(self, X):
+        """Return the reward margin r(A) - r(B) of each pair.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            In nats; in Davidson's model the log-odds of A against B.
+        """
+        check_is_fitted(self)
+        return self._margin(X)
+
+    def _margin(self, X, *, scored=False):
+        """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
+        design, pairs = self._check_pairs_and_text(X, reset=False)
+        warn_of_scored_pairs(self, pairs, scored=scored)
+        return design.matvec(self.coef_[0])
+
+    def _log_prob(self, X, *, scored=False):
+        """Return log P of B, tie and A (n_pairs, 3)."""
+        check_is_fitted(self)
+        margin = self._margin(X, scored=scored)
+        return TIE_LOSSES[self.tie_model].log_prob(margin, self._log_tie_parameter)
+
+    def predict_log_proba(self, X):
+        """Return the log-probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_pairs, n_classes)
+            Natural logarithms, in the order of ``classes_``.
+        """
+        log_prob = self._log_prob(X)
+        return log_prob[:, [self._meaning[label] for label in self.classes_.tolist()]]
+
+    def predict_proba(self, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_pairs, n_classes)
+            In the order of ``classes_``: with labels 0, 0.5 and 1, P(B), P(tie) and P(A).
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X):
+        """Return the most probable class of each pair.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_pairs,)
+            A label of ``classes_``.
+        """
+        log_proba = self.predict_log_proba(X)
+        return self.classes_[np.argmax(log_proba, axis=1)]
+
+    def score(self, X, y, sample_weight=None):
+        """Return the mean log-likelihood of labels, in nats a pair; greater is better.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+        y : array-like of shape (n_pairs,)
+            Labels, as in ``fit``.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs.
+
+        Returns
+        -------
+        score : float
+            -inf where a pair is a tie and none was in ``fit``.
+
+        Raises
+        ------
+        ValueError
+            If a label is not one that ``fit`` would know.
+
+        Warns
+        -----
+        LeakageWarning
+            As ``PreferenceRewardModel.score``.
+        """
+        log_prob = self._log_prob(X, scored=True)
+        y = _check_y(y, estimator=type(self).__name__)
+        check_consistent_length(log_prob, y)
+        ties = {"tie": TIE} if "a" in self._meaning else {0.5: TIE}
+        meaning = {**ties, **self._meaning}
+        unknown = sorted(set(y.tolist()) - set(meaning), key=str)
+        if unknown:
+            raise ValueError(
+                f"{type(self).__name__} got the labels {unknown} in y, but was fitted on "
+                f"{self.classes_.tolist()}."
+            )
+        chosen = log_prob[np.arange(len(y)), [meaning[label] for label in y.tolist()]]
+        weight = _check_sample_weight(sample_weight, chosen, dtype=np.float64)
+        return float(np.average(chosen, weights=weight))
+
+    def reward(self, X):
+        """Return the reward of single responses.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Responses, as text or as features phi.
+
+        Returns
+        -------
+        reward : ndarray of shape (n_documents,)
+            w . phi(y), in nats. Only differences have a meaning.
+        """
+        check_is_fitted(self)
+        return self._check_responses(X) @ self.coef_[0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        # Any two classes, or three that say which is the tie: not any three.
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,194 @@
+"""What reward models that know how sure they are do alike, and what a policy makes of it."""
+
+import numpy as np
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, has_fit_parameter
+
+from sklearn_codex._data.documents import unwrap
+from sklearn_codex._reward.base import RewardModelBase
+from sklearn_codex._reward.labels import credit
+from sklearn_codex._reward.leakage import warn_of_scored_pairs
+from sklearn_codex._reward.model import PreferenceRewardModel
+
+
+def fit_reward_model(estimator, X, y, sample_weight, groups, *, subject):
+    """Return a fitted reward model: a frozen one as it is, any other as a clone fitted here."""
+    model = unwrap(estimator)
+    if estimator is not None and not isinstance(model, RewardModelBase):
+        raise TypeError(
+            f"{subject} needs a PreferenceRewardModel as estimator, got {type(model).__name__}. "
+            "Its uncertainty is that of a linear reward of pairs."
+        )
+    if isinstance(estimator, FrozenEstimator):
+        try:
+            check_is_fitted(model)
+        except NotFittedError:
+            raise NotFittedError(
+                f"{subject} got an unfitted {type(model).__name__} in FrozenEstimator. Fit it "
+                "first, or pass it without FrozenEstimator to have it fitted."
+            ) from None
+        return model
+    model = PreferenceRewardModel() if estimator is None else clone(estimator)
+    more = {"groups": groups} if has_fit_parameter(model, "groups") else {}
+    return model.fit(X, y, sample_weight=sample_weight, **more)
+
+
+def penalty_of_fit(model, problem):
+    """Return the penalty (V + k,) of the weights of a fit in nats of the pairs, so with C = 1."""
+    if not hasattr(model, "C_"):
+        return problem.penalty / model.C
+    scales = model._column_scales(model.block_scales_, len(problem.penalty))
+    return problem.penalty / (model.C_ * scales**2)
+
+
+def encode_groups(groups, n_pairs):
+    """Return the code (n_pairs,) of each group, from 0; every pair is its own where None."""
+    if groups is None:
+        return np.arange(n_pairs)
+    check_consistent_length(np.empty(n_pairs), groups)
+    return np.unique(np.asarray(groups), return_inverse=True)[1]
+
+
+class UncertainRewardMixin:
+    """Predictions of the fitted reward model in ``model_``, with what is not known of them."""
+
+    def _take_columns(self):
+        """Say of columns and classes what the model says."""
+        for name in ("classes_", "n_features_in_", "feature_names_in_", "vectorizer_"):
+            self.__dict__.pop(name, None)
+            if hasattr(self.model_, name):
+                setattr(self, name, getattr(self.model_, name))
+        self._training_pairs = getattr(self.model_, "_training_pairs", None)
+
+    def _design(self, X, *, scored=False):
+        """Return the design (n_pairs, V + k) of pairs, with the columns of nuisances."""
+        design, pairs = self.model_._check_pairs_and_text(X, reset=False)
+        warn_of_scored_pairs(self, pairs, scored=scored)
+        return self.model_._add_nuisances(design, pairs)
+
+    def predict_proba(self, X):
+        """Return the probability of each class at the estimated weights.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_pairs, 2)
+            P(B preferred) and P(A preferred), in the order of ``classes_``.
+        """
+        margin = self.decision_function(X)
+        return np.column_stack([expit(-margin), expit(margin)])
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy on pairs, ties and margins of 0 giving half a point.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+        y : array-like of shape (n_pairs,)
+            Labels, as in ``fit``.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs.
+
+        Returns
+        -------
+        score : float
+            In [0, 1].
+
+        Warns
+        -----
+        LeakageWarning
+            As ``PreferenceRewardModel.score``.
+        """
+        check_is_fitted(self)
+        margin = self._margin_of_design(self._design(X, scored=True), False)
+        points = credit(y, self.classes_, margin)
+        check_consistent_length(margin, points)
+        weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)
+        return float(np.average(points, weights=weight))
+
+    def predict(self, X):
+        """Return the more probable class of each pair.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_pairs,)
+            ``classes_[1]`` where A has the greater margin, else ``classes_[0]``.
+        """
+        margin = self.decision_function(X)
+        return self.classes_[(margin > 0).astype(np.intp)]
+
+    def predict_margin(self, X, return_std=False):
+        """Return the margin of each pair, and its standard error.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+        return_std : bool, default=False
+            Whether to return standard errors too.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            Log-odds that A is preferred, in nats.
+        std : ndarray of shape (n_pairs,)
+            Their standard errors; only with ``return_std=True``.
+        """
+        check_is_fitted(self)
+        return self._margin_of_design(self._design(X), return_std)
+
+    def decision_function(self, X):
+        """Return the margin of each pair, as ``predict_margin``.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            Log-odds that A is preferred, in nats.
+        """
+        return self.predict_margin(X)
+
+    def reward(self, X, return_std=False):
+        """Return the reward of single responses.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Responses, as text or as features.
+        return_std : bool, default=False
+            Whether to return standard errors too.
+
+        Returns
+        -------
+        reward : ndarray of shape (n_documents,)
+            w . phi(y), in nats of log-odds.
+        std : ndarray of shape (n_documents,)
+            Standard error of w . phi(y), the reward compared to that of a response without any
+            feature; only with ``return_std=True``. That of a comparison is in ``predict_margin``.
+        """
+        check_is_fitted(self)
+        return self._reward_of_features(self.model_._check_responses(X), return_std)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.sparse = True
+        return tags
