@@ -16,7 +16,7 @@ import pytest
 from sklearn_codex.cli import main
 from sklearn_codex.metrics import preference_auc
 from sklearn_codex.report._audit_predict import ranked_auc
-from sklearn_codex.report._audit_run import finite, render
+from sklearn_codex.report._audit_run import finite, render, run_audit
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Section, Series, Table
 from sklearn_codex.report._html import page, text
@@ -322,6 +322,17 @@ def test_command_prints_json_alone_and_reads_standard_input(tmp_path, capsys, mo
         assert main(["audit", "-", "--json", "--no-progress"]) == 0
     assert json.loads(capsys.readouterr().out)["source"] == "standard input"
     assert [path.name for path in tmp_path.iterdir()] == ["prefs.jsonl"]
+
+
+def test_report_is_written_although_its_reader_leaves(tmp_path, monkeypatch):
+    def leave(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("sklearn_codex.report._audit_run.print_sections", leave)
+    path = write_rows(tmp_path / "prefs.jsonl", make_rows(3, 3))
+    with pytest.raises(BrokenPipeError):
+        run_audit(path, out=tmp_path / "out", progress=False)
+    assert (tmp_path / "out" / "report.html").exists()
 
 
 def test_command_leaves_an_existing_folder_alone(tmp_path, capsys):

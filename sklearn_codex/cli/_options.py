@@ -32,7 +32,10 @@ def new_command(
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """Add ``--seed``."""
     parser.add_argument(
-        "--seed", type=int, default=0, help="reproduces every figure (default: %(default)s)"
+        "--seed",
+        type=int,
+        default=0,
+        help="the same seed gives the same output (default: %(default)s)",
     )
 
 

@@ -71,8 +71,8 @@ def read_texts(path: str, column: str | None = None) -> list[str]:
         if name is None or not isinstance(record.get(name), str):
             wanted = repr(column) if column else f"one of {', '.join(COLUMNS)}"
             raise ValueError(
-                f"{path}, record {number} has no text in {wanted}. It has {list(record)}. Say "
-                "which column it is with --column."
+                f"{path}, record {number} has no text in {wanted}. It has {list(record)}. Name "
+                "the column so, or pass plain text, one a line."
             )
         texts.append(record[name])
     return texts

@@ -88,15 +88,16 @@ def run_audit(
         )
     audit["source"] = name or audit["source"]
     sections = audit_sections(audit)
+    if out is not None:
+        # Before anything is shown: a reader who closes the pipe early keeps the report.
+        _write(out, audit, sections)
     if console is None:
         sys.stdout.write(json.dumps(audit, indent=2, allow_nan=False) + "\n")
-    else:
-        print_sections(console, sections)
+        return audit
+    print_sections(console, sections)
     if out is not None:
-        _write(out, audit, sections)
-        if console is not None:
-            seconds = time.perf_counter() - start
-            console.line(f"Wrote {out / 'report.html'}, open it in a browser ({seconds:.0f} s).")
+        seconds = time.perf_counter() - start
+        console.line(f"Wrote {out / 'report.html'}, open it in a browser ({seconds:.0f} s).")
     return audit
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
     n_modules : int, default=150
         Modules of the standard library to read.
     progress : bool, default=True
-        Whether to show progress bars.
+        Whether to show progress bars, where standard output is a terminal.
 
     Returns
     -------
@@ -71,7 +72,7 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
     figures = {"seed": seed, "python_version": data.python_version}
     figures["data"] = _show_data(console, data, train, test)
     loop = _build_loop(data, seed)
-    if progress:
+    if progress and sys.stdout.isatty():  # in a file a bar is noise
         loop.set_callbacks(ProgressBar())
     loop.fit(train.records)
     loop.set_callbacks()
