@@ -384,7 +384,11 @@ def test_charts_stay_in_their_frame(log_x, ys):
 
 def test_chart_of_one_point_can_be_drawn():
     series = Series("one", [2.0], [0.5], dots=True)
-    read_page(line_chart(Chart("t", "x", "y", [series], "m", Table((), []), log_x=True)))
+    svg = line_chart(Chart("t", "x", "y", [series], "m", Table((), []), log_x=True))
+    read_page(svg)
+    (x, y) = (float(re.search(rf'<circle[^>]* c{axis}="([^"]+)"', svg)[1]) for axis in "xy")
+    assert 0 <= x <= 640
+    assert 0 <= y <= 360
 
 
 def test_page_draws_every_block():

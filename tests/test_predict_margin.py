@@ -109,3 +109,13 @@ def test_bias_intervals_are_of_the_last_weights(data, method):
 def test_a_model_without_bias_terms_has_no_interval_of_them(data):
     with pytest.raises(ValueError, match="Give it position_bias=True"):
         RewardUncertainty().fit(data.X, data.y).bias_interval()
+
+
+def test_a_C_set_after_the_fit_changes_no_standard_error():
+    data = make_preferences(200, n_features=5, random_state=0)
+    model = PreferenceRewardModel(C=0.3).fit(data.X, data.y)
+    before = model.predict_margin(data.X, return_std=True)[1]
+    model.set_params(C=30.0)
+    assert_array_equal(model.predict_margin(data.X, return_std=True)[1], before)
+    uncertainty = RewardUncertainty(FrozenEstimator(model)).fit(data.X, data.y)
+    assert_allclose(uncertainty.predict_margin(data.X, return_std=True)[1], before, rtol=1e-6)

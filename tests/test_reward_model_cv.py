@@ -107,8 +107,7 @@ def test_values_of_C_are_positive(Cs):
 def test_choice_is_that_of_a_grid_search_by_group(scoring):
     data = make_data()
     weight = None
-    model = PreferenceRewardModelCV(Cs=CS, scoring=scoring, patience=None)
-    model.fit(data.X, data.y, weight, data.groups)
+    model = PreferenceRewardModelCV(Cs=CS, scoring=scoring).fit(data.X, data.y, weight, data.groups)
     search = GridSearchCV(
         PreferenceRewardModel(tol=1e-3), {"C": CS}, scoring=scoring, cv=GroupKFold(5)
     ).fit(data.X, data.y, groups=data.groups)
@@ -154,7 +153,7 @@ def test_a_path_that_falls_at_first_is_not_given_up():
     rng = np.random.RandomState(0)
     X = np.column_stack([10 * rng.randn(300, 3), 0.1 * rng.randn(300, 6)])
     y = (rng.uniform(size=300) < expit(12 * X[:, 3:].sum(axis=1))).astype(int)
-    model = PreferenceRewardModelCV().fit(X, y, groups=np.arange(300) // 5)
+    model = PreferenceRewardModelCV(patience=3).fit(X, y, groups=np.arange(300) // 5)
     mean = model.scores_.mean(axis=0)
     assert (mean[1:4] < mean[0]).all()
     assert model.C_ > 1
@@ -192,8 +191,8 @@ def test_folds_keep_the_prompts_of_text_together():
         leaking = PreferenceRewardModelCV(
             Cs=CS, scoring="accuracy", cv=KFold(5, shuffle=True, random_state=0)
         ).fit(pairs, y)
-    assert np.nanmax(grouped.scores_) < 0.65
-    assert np.nanmax(leaking.scores_.mean(axis=0)) > 0.75
+    assert grouped.scores_.max() < 0.65
+    assert leaking.scores_.mean(axis=0).max() > 0.75
 
 
 def test_pairs_without_prompts_warn_once_and_are_silenced_by_class():
@@ -234,14 +233,14 @@ def test_soft_labels_and_weights_in_folds():
     zero = np.where(fold == 0, 0.0, 1.0)
     model = PreferenceRewardModelCV(Cs=CS, cv=splits).fit(data.X, data.y, zero)
     assert np.isnan(model.scores_[0]).all()
-    assert np.isfinite(model.scores_[1:, : np.flatnonzero(model.Cs_ == model.C_)[0] + 1]).all()
+    assert np.isfinite(model.scores_[1:]).all()
 
 
 def test_scoring_by_a_callable_gets_a_fitted_model():
     pairs, y = make_leaking_pairs(12)
     scorer = get_preference_scorer("neg_preference_log_loss")
     model = PreferenceRewardModelCV(Cs=CS, scoring=scorer).fit(pairs, y)
-    named = PreferenceRewardModelCV(Cs=CS, patience=None).fit(pairs, y)
+    named = PreferenceRewardModelCV(Cs=CS).fit(pairs, y)
     assert_allclose(model.scores_, named.scores_, atol=1e-9)
     assert model.C_ == named.C_
 
@@ -287,7 +286,7 @@ def test_scales_of_blocks_are_chosen():
         scale: clone(model).set_params(block_scales={"form": [scale]}).fit(pairs, y)
         for scale in (0.01, 0.3, 1.0)
     }
-    means = {scale: np.nanmax(fitted.scores_.mean(axis=0)) for scale, fitted in best.items()}
+    means = {scale: fitted.scores_.mean(axis=0).max() for scale, fitted in best.items()}
     model.set_params(block_scales={"form": list(best)}).fit(pairs, y)
     chosen = max(means, key=means.get)
     assert model.block_scales_ == {"form": chosen}

@@ -132,11 +132,6 @@ def check_records(X: Any, *, subject: str) -> Records:
         return plain_records
     checked, n_chosen = [], 0
     for position, row in enumerate(rows):
-        plain = _read_plain(row, swap=n_chosen % 2 == 1)
-        if plain is not None:
-            checked.append(plain)
-            n_chosen += plain.kind == "preference"
-            continue
         where = f"{subject}: record {position}"
         present = {name: row[name] for name in COLUMNS if name in row and not is_absent(row[name])}
         form = _check_form(present, row, where)
@@ -162,7 +157,7 @@ def _form_of_columns(names: tuple) -> tuple[str, ...] | None:
 
 
 def _read_plain_rows(rows: Sequence[Mapping]) -> Records | None:
-    """Return the records of rows that are all plain, as :func:`_read_plain` has it; else None.
+    """Return the records of rows that all have only what they need, as str; else None.
 
     Most data are such, and a search checks all of it again for every candidate: so it is read
     column by column, which takes a third of the time.
@@ -190,22 +185,6 @@ def _read_plain_rows(rows: Sequence[Mapping]) -> Records | None:
     label[preferences[0::2]], label[preferences[1::2]] = 1, 0
     shown = [value if value.strip() else None for value in prompt]
     return Records(kind, shown, text, other, label)
-
-
-def _read_plain(row: Mapping, *, swap: bool) -> Record | None:
-    """Return the record of a row that has only what it needs, as str; None for any other row."""
-    form = _form_of_columns(tuple(row))
-    prompt = row.get("prompt", "")
-    if form is None or "label" in form or not isinstance(prompt, str):
-        return None
-    texts = [row[name] for name in form]
-    if not all(isinstance(text, str) for text in texts):
-        return None
-    if len(form) == 1:
-        return Record(FORMS[form], _or_none(prompt), texts[0])
-    if swap:
-        return Record("preference", _or_none(prompt), texts[1], texts[0], 0)
-    return Record("preference", _or_none(prompt), texts[0], texts[1], 1)
 
 
 def is_records(X: Any) -> bool:

@@ -299,7 +299,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
             - omega : float, Omega, Kullback-Leibler divergence of the policy from the reference
               per document, in nats, plus the expected penalty of the rules
             - alpha, beta, gamma : float, `sft_coef`, `reward_coef` (over `reward_scale_`, by which
-              `normalize_reward` divides) and `kl_coef`
+              `normalize_reward` divides) and the last `kl_coef_`
             - total : float, their sum of products
 
         Raises
@@ -319,7 +319,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         value = judge.evaluate(policy.token_log_prob_)
         losses = (sft_loss, -float(value["expected_reward"]), float(value["kl"] + value["penalty"]))
         reward_coef = float(judge.reward_coef) / getattr(judge, "reward_scale_", 1.0)
-        weights = (float(judge.sft_coef), reward_coef, float(judge.kl_coef))
+        weights = (float(judge.sft_coef), reward_coef, float(judge.kl_coef_))
         # A weight of zero leaves a part out, even one that is infinite.
         total = sum(weight * loss for weight, loss in zip(weights, losses, strict=True) if weight)
         return Bunch(

@@ -313,7 +313,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
                 "pairs of the fit: its predict_margin has return_std for any model."
             )
         free = np.arange(len(precision)) >= self.n_features_in_
-        return WeightCovariance(MatrixPrecision(settle_free(precision / self.C, free)))
+        return WeightCovariance(MatrixPrecision(settle_free(precision / self._fitted_C, free)))
 
     def _margin(self, X, *, scored=False):
         """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""

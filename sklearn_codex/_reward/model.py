@@ -245,6 +245,7 @@ class PreferenceRewardModel(RewardModelBase):
         self._warn_if_biases_separate(problem)
         precision = initial_precision(problem.penalty)
         self._precision = precision_after(loss, state.margins, precision)
+        self._fitted_C = self.C
         self._training_pairs = TrainingPairs(problem.pairs)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
@@ -313,6 +314,7 @@ class PreferenceRewardModel(RewardModelBase):
         )
         state = self._minimise(loss, problem.weight, None if is_first else loss.mean)
         self._precision = precision_after(loss, state.margins, loss.precision)
+        self._fitted_C = self.C
         self._training_pairs.add(problem.pairs)
         return self
 

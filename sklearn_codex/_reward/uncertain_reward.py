@@ -40,7 +40,8 @@ def fit_reward_model(estimator, X, y, sample_weight, groups, *, subject):
 def penalty_of_fit(model, problem):
     """Return the penalty (V + k,) of the weights of a fit in nats of the pairs, so with C = 1."""
     if not hasattr(model, "C_"):
-        return problem.penalty / model.C
+        # C may have been set anew since, or the model be of another kind, whose fit keeps no C.
+        return problem.penalty / getattr(model, "_fitted_C", model.C)
     scales = model._column_scales(model.block_scales_, len(problem.penalty))
     return problem.penalty / (model.C_ * scales**2)
 
