@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 # More buckets mean fewer steps; a table beyond these leaves the cache.
 _BUCKETS_PER_TOKEN = 2
-_BUCKETS = 4096
+_BUCKETS = 8192
 # Steps from a guide entry after which a binary search is the shorter way.
 _MAX_STEPS = 8
 
@@ -34,8 +34,14 @@ def safe_log(values: ArrayLike) -> FloatArray:
 def expectation(log_prob: FloatArray, values: FloatArray) -> float:
     """Return sum of p * value, where p = 0 contributes 0 even if the value is infinite."""
     prob = np.exp(log_prob)
-    support = prob != 0  # keeps NaN, which > 0 would drop
-    return float(prob[support] @ values[support])
+    # A probability that is not 0 includes NaN, which > 0 would drop.
+    prob, values = _restricted(prob != 0, prob, values)
+    return float(prob @ values)
+
+
+def _restricted(support, *arrays):
+    """Return the parts of arrays (V,) on a support (V,), which is mostly all of them: no copies."""
+    return arrays if support.all() else tuple(values[support] for values in arrays)
 
 
 def entropy(log_prob: FloatArray) -> float:
@@ -45,12 +51,11 @@ def entropy(log_prob: FloatArray) -> float:
 
 def kl_divergence(log_p: FloatArray, log_q: FloatArray) -> float:
     """Return KL(p || q) = sum p (log p - log q), in nats; ``inf`` where p is not inside q."""
-    support = ~np.isneginf(log_p)
-    if np.any(np.isneginf(log_q[support])):
+    log_p, log_q = _restricted(log_p != -np.inf, log_p, log_q)
+    if np.any(log_q == -np.inf):
         return float("inf")
-    difference = log_p[support] - log_q[support]
     # In this order: max(0.0, nan) is 0.0, which would call an undefined divergence a perfect one.
-    return max(float(np.exp(log_p[support]) @ difference), 0.0)
+    return max(float(np.exp(log_p) @ (log_p - log_q)), 0.0)
 
 
 def close_kl(log_p: FloatArray, log_q: FloatArray) -> float:
@@ -59,15 +64,18 @@ def close_kl(log_p: FloatArray, log_q: FloatArray) -> float:
     For distributions it is the sum of p log(p / q) - p + q, none of which is negative, while the
     first terms alone nearly cancel.
     """
-    if np.any(np.isneginf(log_q[np.isfinite(log_p)])):
-        return float("inf")
     both = np.isfinite(log_p)
-    difference = log_p[both] - log_q[both]
-    prob = np.exp(log_p[both])
-    near = np.abs(difference) < 1.0
-    terms = prob * difference - prob + np.exp(log_q[both])
-    terms[near] = prob[near] * (difference[near] + np.expm1(-difference[near]))
-    return float(terms.sum() + np.exp(log_q[~both]).sum())
+    outside = 0.0 if both.all() else float(np.exp(log_q[~both]).sum())
+    log_p, log_q = _restricted(both, log_p, log_q)
+    if np.any(log_q == -np.inf):
+        return float("inf")
+    difference, prob = log_q - log_p, np.exp(log_p)
+    # exp overflows where q is far above p; nothing cancels there.
+    terms = prob * (np.expm1(np.minimum(difference, 1.0)) - difference)
+    above = difference > 1.0
+    if above.any():
+        terms[above] = np.exp(log_q[above]) - prob[above] * (1.0 + difference[above])
+    return float(terms.sum()) + outside
 
 
 def cross_entropy(frequencies: FloatArray, log_prob: FloatArray) -> float:

@@ -1,5 +1,7 @@
 """The maths of categorical distributions against scipy, by property and by simulation."""
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
 from assertions import assert_frequencies_agree, assert_is_log_distribution
@@ -10,6 +12,7 @@ from scipy import stats
 
 from sklearn_codex._categorical import (
     TokenSampler,
+    close_kl,
     cross_entropy,
     entropy,
     expectation,
@@ -186,3 +189,37 @@ def test_sampled_frequencies_agree_with_the_distribution(seed):
     prob /= prob.sum()
     tokens = TokenSampler(safe_log(prob)).sample(100_000, rng)
     assert_frequencies_agree(np.bincount(tokens, minlength=50), prob)
+
+
+def close_kl_in_decimals(log_p, log_q):
+    """The sum of p log(p / q) - p + q to 60 digits, q outside the support of p included."""
+    with localcontext() as context:
+        context.prec = 60
+        total = Decimal(0)
+        for a, b in zip(log_p.tolist(), log_q.tolist(), strict=True):
+            p, q = Decimal(a).exp(), Decimal(b).exp()
+            total += q if a == -np.inf else p * (Decimal(a) - Decimal(b)) - p + q
+        return float(total)
+
+
+@given(pairs_of_distributions())
+def test_close_kl_of_any_two_distributions(pair):
+    log_p, log_q = pair
+    if np.any((log_q == -np.inf) & (log_p > -np.inf)):
+        assert close_kl(log_p, log_q) == np.inf
+    else:
+        expected = close_kl_in_decimals(log_p, log_q)
+        assert_allclose(close_kl(log_p, log_q), expected, rtol=1e-9, atol=1e-300)
+        assert_allclose(close_kl(log_p, log_q), kl_divergence(log_p, log_q), atol=1e-12)
+
+
+@pytest.mark.parametrize("distance", [1e-2, 1e-5, 1e-7])
+def test_close_kl_keeps_its_digits_where_kl_divergence_loses_them(distance):
+    rng = np.random.default_rng(0)
+    log_p = normalize_log(rng.standard_normal(50))
+    log_q = log_p + distance * rng.standard_normal(50)
+    # Both sum to one up to rounding, which is all that the plain sum keeps of the smallest.
+    log_q = normalize_log(log_q)
+    assert_allclose(close_kl(log_p, log_q), close_kl_in_decimals(log_p, log_q), rtol=1e-6)
+    if distance == 1e-7:
+        assert abs(kl_divergence(log_p, log_q) / close_kl(log_p, log_q) - 1) > 1e-4

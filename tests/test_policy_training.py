@@ -100,6 +100,26 @@ def test_the_trust_region_holds_one_iteration():
         assert max(moved) < 1.5 * target_kl
 
 
+@pytest.mark.parametrize(
+    ("credit", "length", "target_kl", "n_rollouts"),
+    [
+        ("token", 20, 4.0, 256),
+        ("token", 5, 1.0, 400),
+        ("sequence", 20, 0.5, 40),
+        ("sequence", 4, 0.1, 200),
+    ],
+)
+def test_auto_settings_count_tokens(credit, length, target_kl, n_rollouts):
+    problem = ZipfProblem(200, 0)
+    settings = {"credit": credit, "response_length": length, "max_iter": 4, "tol": 0}
+    given = fitted(problem, target_kl=target_kl, n_rollouts=n_rollouts, **settings)
+    auto = fitted(problem, **settings)
+    assert auto.history_[0]["episode"] == n_rollouts
+    assert_array_equal(auto.token_log_prob_, given.token_log_prob_)
+    other = fitted(problem, target_kl=target_kl / 2, n_rollouts=n_rollouts, **settings)
+    assert not np.array_equal(auto.token_log_prob_, other.token_log_prob_)
+
+
 def test_epochs_end_early_on_approximate_kl():
     settings = {"optimizer": "adam", "learning_rate": 0.5, "n_epochs": 4, "n_minibatches": 4}
     problem = ZipfProblem(50, 0)

@@ -14,8 +14,7 @@ def sampled_figures(
 ) -> dict[str, float]:
     """Return the means over documents drawn from a policy, under TRL's names."""
     objective = problem.objective
-    drawn = rollouts.occurrences > 0
-    share = rollouts.occurrences[drawn] / len(rollouts)
+    drawn, share = rollouts.drawn
     log_prob = log_prob[drawn]
     log_ratio = log_prob - objective.reference_log_prob[drawn]
     kl = float(share @ log_ratio)
@@ -29,21 +28,26 @@ def sampled_figures(
         "objective/kl_k3": float(share @ approximate_kl(log_ratio, "k3")),
         "objective/entropy": -float(share @ log_prob),
         "objective/scores": score,
-        "objective/scores_std": float(assessed.reward.std()),
+        "objective/scores_std": _deviation(assessed.reward),
         "objective/non_score_reward": non_score,
         "objective/rlhf_reward": objective.reward_coef * (score - problem.reward_mean) + non_score,
-        "objective/shaped_reward_std": float(assessed.shaped.std()),
+        "objective/shaped_reward_std": _deviation(assessed.shaped),
     }
+
+
+def _deviation(values):
+    """Return the standard deviation; numpy's takes twice as long for some hundred values."""
+    centred = values - values.mean()
+    return float(np.sqrt(centred @ centred / len(centred)))
 
 
 class UpdateStatistics:
     """Collects what is logged of the steps on one batch."""
 
     def __init__(self, rollouts):
-        occurrences = rollouts.occurrences
-        self._drawn = np.flatnonzero(occurrences)
-        self._share = occurrences[self._drawn] / len(rollouts.tokens)
+        self._drawn, per_document = rollouts.drawn
         self._length = len(rollouts.tokens) / len(rollouts)
+        self._share = per_document / self._length
         self._rows: list[tuple[float, ...]] = []
 
     @property

@@ -22,6 +22,13 @@ from sklearn_codex.kl_control import FixedKLController, KLController
 # Documents of a batch at least, whatever the vocabulary.
 _SMALLEST_BATCH = 256
 _SMALLEST_BATCH_WITHOUT_NOISE = 4
+# Tokens of a batch at least, for each token of the vocabulary: a policy that moves far before it
+# has seen most tokens never sees the others again. A critic remembers earlier batches, and a token
+# that is credited with its own score makes good use of many.
+_TOKENS_PER_COLUMN = {"critic": 4, "sequence": 5, "token": 10}
+# Nats that the distribution of a document may move in one iteration: at most, and for each of its
+# tokens. A token's own score has no noise, so that steps may be larger.
+_TRUST_REGION = {"token": (4.0, 0.2), "sequence": (0.5, 0.025)}
 
 PROBLEM_CONSTRAINTS: dict = {
     "policy": [HasMethods(["predict_log_proba"]), None],
@@ -46,7 +53,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
     _parameter_constraints: dict = {
         **PROBLEM_CONSTRAINTS,
         "n_rollouts": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
-        "target_kl": [Interval(Real, 0, None, closed="neither"), None],
+        "target_kl": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"}), None],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "optimizer": [StrOptions({"natural", "adam"})],
@@ -165,7 +172,9 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             )
         has_critic = self._has_critic(problem, credit)
         settings = self._loop_settings(
-            n_rollouts=self._batch_size(problem, has_critic), credit=credit
+            n_rollouts=self._batch_size(problem, credit, has_critic),
+            target_kl=self._trust_region(problem, credit),
+            credit=credit,
         )
         controller = FixedKLController()
         if self.kl_controller is not None:
@@ -185,16 +194,29 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
         """Tell whether a critic credits whole documents to tokens; each optimiser may say so."""
         return False
 
-    def _batch_size(self, problem, has_critic):
+    def _batch_size(self, problem, credit, has_critic):
         """Return the documents of a batch."""
         if self.n_rollouts != "auto":
             return self.n_rollouts
         n_columns = len(self.reference_log_prob_)
+        length = problem.objective.expected_length(problem.start)
+        documents = {
+            kind: int(np.ceil(n_tokens * n_columns / length))
+            for kind, n_tokens in _TOKENS_PER_COLUMN.items()
+        }
         if has_critic and problem.is_additive and self.kl_controller is None:
             # It needs a few V documents in all, over the iterations that the trust region takes,
             # and sees no noise in them.
-            return max(_SMALLEST_BATCH_WITHOUT_NOISE, -(-n_columns // 5))
-        return max(_SMALLEST_BATCH, -(-n_columns // 4))
+            return max(_SMALLEST_BATCH_WITHOUT_NOISE, -(-n_columns // 5), documents["critic"])
+        return max(_SMALLEST_BATCH, -(-n_columns // 4), documents[credit])
+
+    def _trust_region(self, problem, credit):
+        """Return the nats that a document's distribution may move in one iteration, or None."""
+        if self.target_kl != "auto":
+            return self.target_kl
+        ends_itself = problem.eos is not None
+        most, per_token = _TRUST_REGION["sequence" if ends_itself else credit]
+        return min(most, per_token * problem.objective.expected_length(problem.start))
 
     def _build_update(self, problem, settings) -> PolicyUpdate:
         objective, rate = problem.objective, self._first_rate(settings.credit)
@@ -214,7 +236,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             damping_per_token=0.0 if settings.credit == "token" else 0.5 * rate,
             n_epochs=settings.n_epochs,
             n_minibatches=settings.n_minibatches,
-            target_kl=self.target_kl,
+            target_kl=settings.target_kl,
         )
 
     def _first_rate(self, credit):

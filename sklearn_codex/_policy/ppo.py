@@ -85,14 +85,17 @@ def clipped_surrogate(ratio: FloatArray, advantage: FloatArray, clipping: Clippi
     return np.where(advantage < 0, np.maximum(surrogate, clipping.dual_clip * advantage), surrogate)
 
 
+def _inside(ratio: FloatArray, clipping: Clipping | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether (V,) a positive and whether a negative advantage still moves each ratio."""
+    clipping = clipping or _UNCLIPPED
+    return ratio <= clipping.high, (ratio >= clipping.low) & (ratio <= clipping.ceiling)
+
+
 def surrogate_slope(
     ratio: FloatArray, advantage: FloatArray, clipping: Clipping | None
 ) -> FloatArray:
     """Return the derivative (V,) of the clipped surrogate by the logarithm of each ratio (V,)."""
-    clipping = clipping or _UNCLIPPED
-    rises = ratio <= clipping.high
-    falls = (ratio >= clipping.low) & (ratio <= clipping.ceiling)
-    return np.where(advantage > 0, rises, falls) * ratio * advantage
+    return np.where(advantage > 0, *_inside(ratio, clipping)) * ratio * advantage
 
 
 @dataclass(frozen=True)
@@ -129,18 +132,24 @@ class TokenAdvantages:
     @classmethod
     def of_kinds(cls, occurrences: FloatArray, advantage: FloatArray):
         """Collect occurrences (V,) of tokens that share the advantage (V,) of their kind."""
-        nothing = np.zeros_like(advantage)
-        return cls(nothing, nothing, nothing, nothing, 0).plus(advantage, occurrences)
+        total = occurrences * advantage
+        return cls(
+            positive=np.maximum(total, 0.0),
+            negative=np.maximum(-total, 0.0),
+            n_positive=occurrences * (advantage > 0),
+            n_negative=occurrences * (advantage < 0),
+            n_tokens=float(occurrences.sum()),
+        )
 
     def plus(self, advantage: FloatArray, occurrences: FloatArray) -> "TokenAdvantages":
         """Return these and occurrences (V,) that were not drawn, of known advantage (V,)."""
-        up, down = occurrences * (advantage > 0), occurrences * (advantage < 0)
+        known = TokenAdvantages.of_kinds(occurrences, advantage)
         return TokenAdvantages(
-            positive=self.positive + up * advantage,
-            negative=self.negative - down * advantage,
-            n_positive=self.n_positive + up,
-            n_negative=self.n_negative + down,
-            n_tokens=self.n_tokens + float(occurrences.sum()),
+            positive=self.positive + known.positive,
+            negative=self.negative + known.negative,
+            n_positive=self.n_positive + known.n_positive,
+            n_negative=self.n_negative + known.n_negative,
+            n_tokens=self.n_tokens + known.n_tokens,
         )
 
     def surrogate(self, ratio: FloatArray, clipping: Clipping | None) -> float:
@@ -158,16 +167,14 @@ class TokenAdvantages:
         ``prob`` (V,) are the current probabilities, ``ratio`` (V,) their ratio to those the tokens
         were drawn from.
         """
-        per_token = surrogate_slope(ratio, self.positive, clipping)
-        per_token += surrogate_slope(ratio, -self.negative, clipping)
+        rises, falls = _inside(ratio, clipping)
+        per_token = ratio * (self.positive * rises - self.negative * falls)
         return per_token - prob * per_token.sum()
 
     def clip_fraction(self, ratio: FloatArray, clipping: Clipping | None) -> float:
         """Return the share of tokens whose ratio is outside the band on the side that clips."""
-        clipping = clipping or _UNCLIPPED
-        stuck = (ratio < clipping.low) | (ratio > clipping.ceiling)
-        clipped = self.n_positive @ (ratio > clipping.high) + self.n_negative @ stuck
-        return float(clipped / self.n_tokens)
+        rises, falls = _inside(ratio, clipping)
+        return float((self.n_positive @ ~rises + self.n_negative @ ~falls) / self.n_tokens)
 
 
 def _totals(tokens: IntArray, values: np.ndarray, n_columns: int) -> FloatArray:

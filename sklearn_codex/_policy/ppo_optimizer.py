@@ -53,9 +53,10 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         any reward. Off by default, since a Bradley-Terry reward has a unit of its own, the
         log-odds of being preferred; ``expected_reward_`` is always in the reward's own unit.
     n_rollouts : int or "auto", default="auto"
-        Documents drawn an iteration; "auto" means a quarter of the vocabulary, at least 256. Where
-        a critic learns a reward that is known to add over tokens, which has no noise, a fifth of
-        the vocabulary, at least 4.
+        Documents drawn an iteration; "auto" means a quarter of the vocabulary, at least 256 and
+        enough for 5 V tokens, or 10 V with token credit. Where a critic learns a reward that is
+        known to add over tokens, which has no noise, a fifth of the vocabulary, at least 4 and
+        enough for 4 V tokens.
     n_epochs : int, default=2
         Passes over each batch of rollouts.
     n_minibatches : int, default=2
@@ -65,9 +66,12 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         above).
     dual_clip : float or None, default=None
         Ratio beyond which a negative advantage pushes no more; above the clip range's upper end.
-    target_kl : float or None, default=0.5
+    target_kl : float, "auto" or None, default="auto"
         Nats a document's distribution may move in one iteration: a trust region of the natural
-        step, and the early stop of the epochs at 1.5 times it. None means no limit.
+        step, and the early stop of the epochs at 1.5 times it. None means no limit. "auto" means
+        0.2 for each token of a document, at most 4, with token credit; an eighth of that, as whole
+        documents tell less of each token, with sequence credit and where documents end by
+        themselves.
     max_iter : int, default=500
         Iterations at most.
     tol : float, default=1e-3
@@ -263,7 +267,7 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         n_minibatches=2,
         clip_range=0.2,
         dual_clip=None,
-        target_kl=0.5,
+        target_kl="auto",
         max_iter=500,
         tol=1e-3,
         optimizer="natural",
@@ -316,7 +320,7 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
             return False
         return isinstance(problem.objective, AdditiveObjective)
 
-    def _loop_settings(self, *, n_rollouts, credit):
+    def _loop_settings(self, *, n_rollouts, target_kl, credit):
         if self.n_rollouts == "auto":
             n_rollouts = max(n_rollouts, self.n_minibatches)
         if n_rollouts < self.n_minibatches:
@@ -331,7 +335,7 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
             n_epochs=self.n_epochs,
             n_minibatches=self.n_minibatches,
             clipping=check_clipping(self.clip_range, self.dual_clip, type(self).__name__),
-            target_kl=self.target_kl,
+            target_kl=target_kl,
             credit=credit,
             whitened=self.optimizer == "adam" if whitened == "auto" else whitened,
         )

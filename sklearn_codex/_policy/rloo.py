@@ -44,10 +44,11 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
         Whether the reward enters the objective with mean 0 and standard deviation 1 under the
         reference; ``expected_reward_`` is always in the reward's own unit.
     n_rollouts : int or "auto", default="auto"
-        Documents drawn an iteration, G; "auto" means a quarter of the vocabulary, at least 256.
-    target_kl : float or None, default=0.5
+        Documents drawn an iteration, G; "auto" means a quarter of the vocabulary, at least 256 and
+        enough for 5 V tokens.
+    target_kl : float, "auto" or None, default="auto"
         Nats a document's distribution may move in one iteration: a trust region of the natural
-        step. None means no limit.
+        step. None means no limit; "auto" 1/40 for each token of a document, at most 0.5.
     max_iter : int, default=1000
         Iterations at most.
     tol : float, default=1e-3
@@ -199,7 +200,7 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
         entropy_coef=0.0,
         normalize_reward=False,
         n_rollouts="auto",
-        target_kl=0.5,
+        target_kl="auto",
         max_iter=1000,
         tol=1e-3,
         optimizer="natural",
@@ -237,13 +238,13 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
         self.vectorizer = vectorizer
         self.random_state = random_state
 
-    def _loop_settings(self, *, n_rollouts, credit):
+    def _loop_settings(self, *, n_rollouts, target_kl, credit):
         return LoopSettings(
             n_rollouts=n_rollouts,
             n_epochs=1,
             n_minibatches=1,
             clipping=None,
-            target_kl=self.target_kl,
+            target_kl=target_kl,
             credit=credit,
             whitened=False,
             leave_one_out=True,

@@ -81,6 +81,12 @@ class Rollouts:
         """How often (V,) each token occurs in the batch."""
         return np.bincount(self.tokens, minlength=self.n_columns).astype(np.float64)
 
+    @cached_property
+    def drawn(self) -> tuple[IntArray, FloatArray]:
+        """Tokens (n_drawn,) that occur in the batch, and how often a document has each."""
+        tokens = np.flatnonzero(self.occurrences)
+        return tokens, self.occurrences[tokens] / len(self)
+
     def sum_over_tokens(self, values: FloatArray) -> FloatArray:
         """Return the sum (n_documents,) over each document of a value (V,) of its tokens."""
         return np.add.reduceat(values[self.tokens], self.starts)

@@ -231,7 +231,8 @@ class AdditiveObjective:
         """
         support = np.isfinite(log_prob) & np.isfinite(self.reference_log_prob)
         scores = np.zeros_like(log_prob)
-        scores[support] = self.temperature * (self.exponent[support] - log_prob[support])
+        np.subtract(self.exponent, log_prob, out=scores, where=support)
+        scores *= self.temperature
         if self.sft_coef > 0:
             assert self.frequencies is not None
             shown = support & (self.frequencies > 0)
