@@ -42,6 +42,15 @@ class Gaps:
         return next(drawn for drawn, gap in self.rows if gap <= (1 - share) * whole)
 
 
+@pytest.mark.parametrize(("n_columns", "distance"), [(50, 1e-3), (1000, 2e-3)])
+def test_default_settings_come_to_rest_at_the_optimum(n_columns, distance):
+    for seed in range(5):
+        problem = ZipfProblem(n_columns, seed)
+        model = fitted(problem, seed)
+        assert problem.share_of_optimum(model) > 0.9995
+        assert total_variation(model.token_log_prob_, model.optimal_log_prob_) < distance
+
+
 @pytest.mark.parametrize("n_columns", [50, 1000])
 @pytest.mark.parametrize("kind", ["regressor", "callable"])
 def test_default_settings_reach_the_optimum(n_columns, kind):
@@ -254,6 +263,19 @@ def test_other_rewards_reach_the_best_policy_by_enumeration(reward, kl_coef):
     assert total_variation(model.token_log_prob_, best) < 0.015
     assert model.optimal_log_prob_ is None
     assert model.token_reward_ is None
+
+
+@pytest.mark.parametrize("reward", [Saturating(), Normalised()], ids=["saturating", "normalised"])
+@pytest.mark.parametrize("n_rollouts", [2, 3, 16])
+def test_a_few_documents_are_no_reason_to_stop_early(reward, n_rollouts):
+    everything = None
+    for seed in range(3):
+        problem = small_problem(reward)
+        model = fitted(problem, seed, n_rollouts=n_rollouts, n_minibatches=1, max_iter=5000)
+        everything = everything or Enumeration(model.reference_log_prob_, 3, reward, 1.0)
+        best = everything.value(everything.best_policy())
+        start = everything.value(model.reference_log_prob_)
+        assert everything.value(model.token_log_prob_) > start + 0.95 * (best - start)
 
 
 @pytest.mark.parametrize("reward", [Saturating(), Normalised()], ids=["saturating", "normalised"])

@@ -95,7 +95,7 @@ def test_first_minibatch_has_ratio_one_and_no_clipping():
 
 def test_the_trust_region_holds_one_iteration():
     for target_kl in (0.01, 0.1):
-        model = fitted(ZipfProblem(50, 0), target_kl=target_kl, kl_coef=0.1)
+        model = fitted(ZipfProblem(50, 0), target_kl=target_kl, kl_coef=0.1, tol=1e-3)
         moved = [record["policy/approxkl_avg"] for record in model.history_]
         assert max(moved) < 1.5 * target_kl
 
@@ -118,6 +118,18 @@ def test_auto_settings_count_tokens(credit, length, target_kl, n_rollouts):
     assert_array_equal(auto.token_log_prob_, given.token_log_prob_)
     other = fitted(problem, target_kl=target_kl / 2, n_rollouts=n_rollouts, **settings)
     assert not np.array_equal(auto.token_log_prob_, other.token_log_prob_)
+
+
+def test_auto_tol_is_what_the_noise_at_the_optimum_allows():
+    problem = ZipfProblem(100, 0)
+    for settings, tol in (
+        ({}, 1e-4),
+        ({"credit": "sequence"}, 1e-3),
+        ({"optimizer": "adam", "learning_rate": 0.1}, 1e-3),
+    ):
+        auto, given = fitted(problem, **settings), fitted(problem, tol=tol, **settings)
+        assert auto.n_iter_ == given.n_iter_ < fitted(problem, tol=tol / 10, **settings).n_iter_
+        assert_array_equal(auto.token_log_prob_, given.token_log_prob_)
 
 
 def test_epochs_end_early_on_approximate_kl():
@@ -182,7 +194,8 @@ def test_dual_clip_has_to_be_above_the_band(dual_clip):
 
 def test_number_of_rollouts():
     assert fitted(ZipfProblem(50, 0)).history_[0]["episode"] == 256
-    assert fitted(ZipfProblem(2000, 0), max_iter=1, tol=0).history_[0]["episode"] == 500
+    # Ten tokens of a batch for each token of the vocabulary, in documents of twenty.
+    assert fitted(ZipfProblem(2000, 0), max_iter=1, tol=0).history_[0]["episode"] == 1000
     # A critic that learns a reward known to add over tokens needs no more.
     for n_columns, drawn, usual in ((10, 4, 256), (50, 10, 256), (2000, 400, 500)):
         settings = {"credit": "sequence", "max_iter": 1, "tol": 0}

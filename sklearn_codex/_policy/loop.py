@@ -30,6 +30,9 @@ _TOKENS_PER_COLUMN = {"critic": 4, "sequence": 5, "token": 10}
 # tokens. A token's own score has no noise, so that steps may be larger.
 _TRUST_REGION = {"token": (4.0, 0.2), "sequence": (0.5, 0.025)}
 
+# Shares of the way to the optimum. Where no noise is left at the optimum, more costs little.
+_TOLERANCE, _TOLERANCE_WITH_NOISE = 1e-4, 1e-3
+
 PROBLEM_CONSTRAINTS: dict = {
     "policy": [HasMethods(["predict_log_proba"]), None],
     "reward_model": [HasMethods(["reward"]), HasMethods(["predict"]), callable, None],
@@ -55,7 +58,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
         "n_rollouts": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
         "target_kl": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"}), None],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "optimizer": [StrOptions({"natural", "adam"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "lr_schedule": [StrOptions({"auto", "constant", "linear"})],
@@ -110,6 +113,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
         else:
             self._prepare_again(X, y)
         trainer = self._build_trainer(X_val)
+        tol = self._tolerance(trainer)
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         if state is None:
@@ -118,20 +122,20 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             trainer.resume(state)
         best = _BestIterate(self.select_by, type(self).__name__, state)
         best.see(trainer)
-        converged = self._train(trainer, best, context, X, y)
+        converged = self._train(trainer, best, context, X, y, tol)
         self.training_state_ = trainer.state() | best.state()
         self.history_ = trainer.history
         self.n_iter_ = len(trainer.history) - 1
         n_drawn = self._finish(trainer.problem, best.log_prob)
         self.n_sequences_ = trainer.n_sequences + n_drawn
         self._warn_if_cut(trainer.problem.objective)
-        if self.tol > 0:
+        if tol > 0:
             self._warn_if_violated(trainer.problem)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
-        if not converged and self.tol > 0:
+        if not converged and tol > 0:
             warnings.warn(
                 f"{type(self).__name__} stopped at max_iter={self.max_iter} before it was within "
-                f"tol={self.tol} of the optimum: optimality_gap_ is {self.optimality_gap_:.3g}. "
+                f"tol={tol} of the optimum: optimality_gap_ is {self.optimality_gap_:.3g}. "
                 "Increase max_iter or n_rollouts, or set tol=0 for a fixed number of iterations.",
                 ConvergenceWarning,
                 stacklevel=2,
@@ -218,6 +222,14 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
         most, per_token = _TRUST_REGION["sequence" if ends_itself else credit]
         return min(most, per_token * problem.objective.expected_length(problem.start))
 
+    def _tolerance(self, trainer):
+        """Return the share of the way to the optimum at which training may stop."""
+        if self.tol != "auto":
+            return self.tol
+        credited = trainer.settings.credit == "token" and trainer.problem.eos is None
+        has_noise = not credited or self.optimizer == "adam"
+        return _TOLERANCE_WITH_NOISE if has_noise else _TOLERANCE
+
     def _build_update(self, problem, settings) -> PolicyUpdate:
         objective, rate = problem.objective, self._first_rate(settings.credit)
         if self.optimizer == "adam":
@@ -258,18 +270,18 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             frequencies = _frequencies(counts, f"{type(self).__name__} with X_val")
         return Evaluation(gold, frequencies)
 
-    def _train(self, trainer, best, context, X, y):
+    def _train(self, trainer, best, context, X, y, tol):
         """Iterate until converged, stopped or out of iterations; tell whether it was not the last.
 
         ``best`` is shown each iterate.
         """
-        has_converged = self._stopping_rule(trainer)
+        has_converged = self._stopping_rule(trainer, tol)
         for _ in range(self.max_iter):
             task = context.subcontext(task_name="iteration")
             task.call_on_fit_task_begin(estimator=self, X=X, y=y)
             trainer.iterate()
             best.see(trainer)
-            converged = has_converged() and self.tol > 0
+            converged = has_converged() and tol > 0
             stop = task.call_on_fit_task_end(
                 estimator=self,
                 X=X,
@@ -289,7 +301,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             "n_sequences_": trainer.n_sequences,
         }
 
-    def _stopping_rule(self, trainer):
+    def _stopping_rule(self, trainer, tol):
         """Return a function that tells after each iteration whether training may stop."""
         problem = trainer.problem
         if trainer.adapts:
@@ -298,18 +310,18 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             if self.optimizer == "adam" or self.lr_schedule == "constant":
                 return _never
             rate = self._first_rate(trainer.settings.credit)
-            return NoiseSchedule(trainer, self.tol, rate).converged
+            return NoiseSchedule(trainer, tol, rate).converged
         noise = None
         is_cut = problem.eos is not None and problem.objective.max_length is not None
         if is_cut and self.optimizer == "natural" and self.lr_schedule != "constant":
             # Where documents are cut, the shaped reward keeps variance at the optimum.
-            noise = NoiseSchedule(trainer, self.tol, self._first_rate(trainer.settings.credit))
+            noise = NoiseSchedule(trainer, tol, self._first_rate(trainer.settings.credit))
 
         def close_enough():
             if noise is not None:
                 noise.converged()
             gap = trainer.history[-1]["objective/optimality_gap"]
-            return gap <= max(self.tol * trainer.start_gap, trainer.negligible_gap())
+            return gap <= max(tol * trainer.start_gap, trainer.negligible_gap())
 
         return close_enough
 

@@ -6,6 +6,8 @@ from sklearn_codex._policy.training import Trainer
 
 # Documents after which a reward that was the same for all is believed to be constant.
 _ENOUGH_DOCUMENTS = 4096
+# Documents from which a variance is taken: a few may have the same reward by chance.
+_FEWEST_DOCUMENTS = 256
 
 
 class NoiseSchedule:
@@ -16,24 +18,40 @@ class NoiseSchedule:
     eta / (2 - eta) * V_eff * Var(S) / (2 kl_coef N). When the standard deviation of S no longer
     falls, the learning rate is divided by a growing number, until that distance is below ``tol``
     times the improvement made so far. Training also ends when the certificate itself, with three
-    standard errors, is below that: a reward that adds over tokens unknown to us gets there. Neither
-    holds of a reward that was the same for all documents so far: it may be paid for rare ones.
+    standard errors, is below that: a reward that adds over tokens unknown to us gets there. Both
+    are means over the latest batches, 256 documents at least. Neither holds of a reward that was
+    the same for all documents so far: it may be paid for rare ones.
     """
 
     def __init__(self, trainer: Trainer, tol: float, first_rate: float):
         self._trainer = trainer
         self._tol = tol
         self._first_rate = first_rate
-        self._window = max(20, -(-len(trainer.log_prob) // trainer.settings.n_rollouts))
+        n_rollouts = trainer.settings.n_rollouts
+        self._window = max(20, -(-len(trainer.log_prob) // n_rollouts))
+        self._n_pooled = -(-_FEWEST_DOCUMENTS // n_rollouts)
 
     def converged(self) -> bool:
         """Adapt the learning rate after an iteration; return whether training may stop."""
-        last = self._trainer.history[-1]
+        if len(self._trainer.history) <= self._n_pooled:
+            return False
         if self._trainer.n_sequences < _ENOUGH_DOCUMENTS and not self._has_varied():
             return False
-        certified = last["objective/optimality_gap"] + 3.0 * last["objective/optimality_gap_se"]
+        error = np.sqrt(self._pooled("optimality_gap_se", square=True) / self._n_pooled)
+        certified = self._pooled("optimality_gap") + 3.0 * error
         enough = max(self._tol * self._improvement(), self._trainer.negligible_gap())
         return certified <= enough or (self._only_noise_is_left() and self._floor() <= enough)
+
+    def _pooled(self, key, *, square=False):
+        """Return the mean over the latest batches of a figure, or of its square.
+
+        It is one that grows like the variance of a batch, which n documents tell too small by
+        (n - 1) / n.
+        """
+        n = self._trainer.settings.n_rollouts
+        latest = self._trainer.history[-self._n_pooled :]
+        values = np.array([record[f"objective/{key}"] for record in latest])
+        return float(np.mean(values**2 if square else values)) * n / (n - 1)
 
     def _has_varied(self):
         """Tell whether documents of one batch have had different rewards."""
@@ -73,6 +91,6 @@ class NoiseSchedule:
         expected = n * length * np.exp(trainer.log_prob)
         damping = trainer.update.damping(length)
         effective = float(np.minimum(1.0, expected / damping).sum())
-        variance = trainer.history[-1]["objective/shaped_reward_std"] ** 2
+        variance = self._pooled("shaped_reward_std", square=True)
         floor = rate / (2.0 - rate) * effective * variance
         return floor / (2.0 * trainer.problem.temperature * n)
