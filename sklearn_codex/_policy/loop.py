@@ -204,15 +204,16 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             return self.n_rollouts
         n_columns = len(self.reference_log_prob_)
         length = problem.objective.expected_length(problem.start)
-        documents = {
-            kind: int(np.ceil(n_tokens * n_columns / length))
-            for kind, n_tokens in _TOKENS_PER_COLUMN.items()
-        }
         if has_critic and problem.is_additive and self.kl_controller is None:
             # It needs a few V documents in all, over the iterations that the trust region takes,
             # and sees no noise in them.
-            return max(_SMALLEST_BATCH_WITHOUT_NOISE, -(-n_columns // 5), documents["critic"])
-        return max(_SMALLEST_BATCH, -(-n_columns // 4), documents[credit])
+            fewest, kind = max(_SMALLEST_BATCH_WITHOUT_NOISE, -(-n_columns // 5)), "critic"
+        else:
+            # What a document tells of its tokens is one number with sequence credit.
+            fewest, kind = _SMALLEST_BATCH, credit
+            if credit == "sequence":
+                fewest = max(fewest, -(-n_columns // 4))
+        return max(fewest, int(np.ceil(_TOKENS_PER_COLUMN[kind] * n_columns / length)))
 
     def _trust_region(self, problem, credit):
         """Return the nats that a document's distribution may move in one iteration, or None."""

@@ -53,10 +53,10 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         any reward. Off by default, since a Bradley-Terry reward has a unit of its own, the
         log-odds of being preferred; ``expected_reward_`` is always in the reward's own unit.
     n_rollouts : int or "auto", default="auto"
-        Documents drawn an iteration; "auto" means a quarter of the vocabulary, at least 256 and
-        enough for 5 V tokens, or 10 V with token credit. Where a critic learns a reward that is
-        known to add over tokens, which has no noise, a fifth of the vocabulary, at least 4 and
-        enough for 4 V tokens.
+        Documents drawn an iteration; "auto" means at least 256, and enough for 10 V tokens with
+        token credit. With sequence credit it is a quarter of the vocabulary, at least 256 and
+        enough for 5 V tokens; where a critic learns a reward that is known to add over tokens,
+        which has no noise, a fifth of the vocabulary, at least 4 and enough for 4 V tokens.
     n_epochs : int, default=2
         Passes over each batch of rollouts.
     n_minibatches : int, default=2
