@@ -68,13 +68,13 @@ def test_default_settings_reach_the_optimum(n_columns, kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kl_coef", [0.1, 0.3, 1.0, 3.0])
 @pytest.mark.parametrize("credit", ["token", "sequence"])
-@pytest.mark.parametrize("n_columns", [10, 100, 1000])
+@pytest.mark.parametrize("n_columns", [10, 100, 1000, 10_000])
 def test_convergence_over_kl_coef_and_credit(kl_coef, credit, n_columns):
-    for seed in range(10):
+    for seed in range(10 if n_columns < 10_000 else 2):
         problem = ZipfProblem(n_columns, seed)
         model = fitted(problem, seed, kl_coef=kl_coef, credit=credit)
         objective = problem.objective(kl_coef=kl_coef)
-        # tol=1e-3 is the rule it stops by, and the gap it stops by is exact.
+        # The rule it stops by is no looser, and the gap it stops by is exact.
         assert problem.share_of_optimum(model) >= 0.999
         assert_allclose(model.optimality_gap_, objective.gap(model.token_log_prob_), rtol=1e-9)
         assert_allclose(model.objective_, objective.value(model.token_log_prob_), rtol=1e-9)
@@ -166,9 +166,9 @@ def test_documents_drawn_where_nobody_says_that_the_reward_adds(kl_coef):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kl_coef", [0.1, 0.3, 1.0, 3.0])
-@pytest.mark.parametrize("n_columns", [10, 100, 1000])
+@pytest.mark.parametrize("n_columns", [10, 100, 1000, 10_000])
 def test_textbook_form_reaches_98_percent(kl_coef, n_columns):
-    for seed in range(10 if n_columns < 1000 else 3):
+    for seed in range({1000: 3, 10_000: 1}.get(n_columns, 10)):
         problem = ZipfProblem(n_columns, seed)
         model = fitted(
             problem,
