@@ -23,6 +23,7 @@ from sklearn_codex._loop.pipeline import RLHFPipeline, make_rlhf_pipeline
 from sklearn_codex._loop.stages import Stage
 from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
 from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex.kl_control import AdaptiveKLController
 from sklearn_codex.text import TokenCounter
 
 
@@ -224,6 +225,39 @@ def test_objective_weighs_a_normalised_reward_as_the_policy_did():
     # The objective of the policy counts the reward from its mean, a constant.
     constant = parts.beta * policy.reward_mean_
     assert_allclose(-parts.total, policy.objective_ + constant)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"policy__entropy_coef": 0.7},
+        {"policy__entropy_coef": 0.7, "policy__normalize_reward": True},
+        {
+            "vectorizer": TokenCounter(eos_token="<eos>"),
+            "policy__max_length": 5,
+            "policy__missing_eos_penalty": 3.0,
+            "policy__sft_coef": 0.5,
+        },
+        {
+            "policy__entropy_coef": 0.3,
+            "policy__kl_controller": AdaptiveKLController(target=1.0, horizon=500),
+        },
+    ],
+    ids=["entropy", "entropy, normalised", "missing eos", "adaptive KL"],
+)
+def test_objective_is_what_the_policy_stage_maximised(params):
+    loop = make_loop().set_params(**params).fit(RECORDS)
+    parts, policy = loop.objective(RECORDS), loop["policy"]
+    assert parts.gamma == policy.kl_coef_
+    assert (policy.kl_coef_ != policy.kl_coef) == ("policy__kl_controller" in params)
+    constant = parts.beta * policy.reward_mean_
+    # Also of a policy that is not the optimised one.
+    for stage, log_prob in (("policy", None), ("pretrain", loop["pretrain"].token_log_prob_)):
+        expected = policy.evaluate(log_prob).objective + constant
+        assert_allclose(-loop.objective(RECORDS, stage=stage).total, expected, rtol=1e-9)
+    assert parts.total < loop.objective(RECORDS, stage="pretrain").total
+    weighted = (parts.alpha * parts.sft_loss, parts.beta * parts.rlhf_loss)
+    assert_allclose(parts.total, sum(weighted) + parts.gamma * parts.omega, rtol=1e-12)
 
 
 def test_objective_of_corpus_where_there_are_no_demonstrations(fitted):

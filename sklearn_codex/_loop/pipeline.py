@@ -1,5 +1,6 @@
 """The whole loop as one estimator: records in, models flow from stage to stage."""
 
+import numpy as np
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.pipeline import _name_estimators
@@ -39,6 +40,18 @@ def _provides(model, method):
         return True
 
     return check
+
+
+def _regularisation(judge, value, log_prob):
+    """Return Omega of a policy: all of the judge's objective but reward and demonstrations."""
+    besides = 0.0
+    if getattr(judge, "entropy_coef", 0.0):
+        besides -= judge.entropy_coef * value["entropy"]
+    if getattr(judge, "missing_eos_penalty", 0.0):
+        # Cut is a document none of whose max_length tokens ended it.
+        go = float(np.delete(np.exp(log_prob), judge._eos_column()).sum())
+        besides += judge.missing_eos_penalty * go**judge.max_length_
+    return float(value["kl"] + value["penalty"] + besides / judge.kl_coef_)
 
 
 class RLHFPipeline(CallbackSupportMixin, StageComposition):
@@ -297,7 +310,9 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
               demonstrations in X, in nats; where X has none, of its corpus texts
             - rlhf_loss : float, L_RLHF, minus the expected reward of a document
             - omega : float, Omega, Kullback-Leibler divergence of the policy from the reference
-              per document, in nats, plus the expected penalty of the rules
+              per document, in nats, plus the expected penalty of the rules, plus what the policy
+              stage pays besides, in units of gamma: `missing_eos_penalty` times the share of
+              documents that are cut, minus `entropy_coef` times the entropy of a document
             - alpha, beta, gamma : float, `sft_coef`, `reward_coef` (over `reward_scale_`, by which
               `normalize_reward` divides) and the last `kl_coef_`
             - total : float, their sum of products
@@ -317,7 +332,8 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
             )  # fmt: skip
         judge = judges[-1]
         value = judge.evaluate(policy.token_log_prob_)
-        losses = (sft_loss, -float(value["expected_reward"]), float(value["kl"] + value["penalty"]))
+        omega = _regularisation(judge, value, policy.token_log_prob_)
+        losses = (sft_loss, -float(value["expected_reward"]), omega)
         reward_coef = float(judge.reward_coef) / getattr(judge, "reward_scale_", 1.0)
         weights = (float(judge.sft_coef), reward_coef, float(judge.kl_coef_))
         # A weight of zero leaves a part out, even one that is infinite.
