@@ -28,6 +28,7 @@ FLOORS = [
         "_reward.fit_monitor",
         "_persistence",
         "_soft_labels",
+        "_loop.code_hash",
         "_loop.stages",
         "_loop.stored_stage",
         "exceptions",

@@ -1,5 +1,8 @@
 """Fits of the whole loop: which stages are fitted, from what, and who hears of it."""
 
+import sys
+import types
+
 import contract
 import numpy as np
 import pandas as pd
@@ -7,6 +10,7 @@ import pytest
 import sklearn
 from loops import RECORDS, make_loop, make_records
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
@@ -117,6 +121,60 @@ def test_memory_refuses_a_function_without_a_name(tmp_path):
     with pytest.raises(TypeError, match=message):
         loop.fit(RECORDS)
     loop.set_params(memory=None).fit(RECORDS)
+
+
+RULE = """
+from sklearn_codex.rules import Rule
+class First(Rule):
+    name, penalty = "first", 1.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "before", "after", "fitted_again"),
+    [
+        (
+            {"policy__reward_model": "score"},
+            "def score(documents): return [document.count('cat') for document in documents]",
+            "def score(documents): return [document.count('dog') for document in documents]",
+            ["policy"],
+        ),
+        (
+            {"policy__rules": "First()"},
+            f"{RULE}    def violations(self, rollouts): return rollouts.counts[:, 0].toarray()",
+            f"{RULE}    def violations(self, rollouts): return rollouts.counts[:, -1].toarray()",
+            ["policy"],
+        ),
+        (
+            {"vectorizer__tokenizer": "tokenize"},
+            "import re\nWORD = re.compile('[a-z]+')\ndef tokenize(text): return WORD.findall(text)",
+            "import re\nWORD = re.compile('[a-z]')\ndef tokenize(text): return WORD.findall(text)",
+            ["vectorizer", "pretrain", "sft", "reward", "policy"],
+        ),
+    ],
+    ids=["reward", "rule", "tokenizer"],
+)
+def test_memory_knows_a_function_that_changed(
+    parameters, before, after, fitted_again, tmp_path, monkeypatch
+):
+    module = types.ModuleType("functions_of_a_user")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    loop = make_counting_loop(memory=str(tmp_path))
+
+    def fit(code):
+        exec(code, vars(module))
+        values = {name: eval(value, vars(module)) for name, value in parameters.items()}
+        FITS.clear()
+        return loop.set_params(**values).fit(RECORDS)
+
+    fit(before)
+    assert len(FITS) == 5
+    fit("# A comment is no change.\n" + before)
+    assert FITS == []
+    changed = fit(after)
+    assert fitted_again == FITS
+    afresh = clone(loop).set_params(memory=None).fit(RECORDS)
+    assert_array_equal(changed["policy"].token_log_prob_, afresh["policy"].token_log_prob_)
 
 
 def test_callbacks_hear_of_stages_from_the_cache(tmp_path):

@@ -77,8 +77,11 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         Caches the counts and each fitted stage, so that a search over the parameters of a stage
         counts the text and fits the stages above it once a fold; the counts of the demonstrations
         that ``score`` and ``objective`` judge as well. A stage is found by its parameters, its data
-        and those of the stages above; functions among the parameters by their name alone, so clear
-        the cache after changing one. If a string is given, it is the path of the caching directory.
+        and those of the stages above; a function or class of yours among them by its code too, with
+        the functions, classes and constants (str, numbers, tuples, compiled patterns) that it
+        names. Clear the cache after a change that is in none of these: in a list or a model that a
+        function reads as a global variable, in a module that it names, or in an installed package.
+        If a string is given, it is the path of the caching directory.
     verbose : bool, default=False
         Whether to print the time elapsed in each stage.
 

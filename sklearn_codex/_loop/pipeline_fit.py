@@ -11,6 +11,7 @@ from sklearn.utils.validation import _check_method_params, check_memory, has_fit
 
 from sklearn_codex._data.documents import as_csr, freeze
 from sklearn_codex._data.records import COLUMNS_OF_KIND
+from sklearn_codex._loop.code_hash import hash_code
 from sklearn_codex._loop.composition import is_learning, is_passthrough
 from sklearn_codex._loop.stored_stage import StoredStage
 from sklearn_codex.text import TokenCounter
@@ -194,7 +195,8 @@ class PipelineFit:
         if not self._caches:
             return None
         try:
-            return joblib.hash(parts)
+            # Functions and classes are hashed by name, which stays when they are changed.
+            return joblib.hash((joblib.hash(parts), hash_code(parts)))
         except pickle.PicklingError as error:
             raise TypeError(
                 f"{type(self.pipeline).__name__} with memory finds what is cached by its "
