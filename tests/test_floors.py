@@ -35,6 +35,7 @@ FLOORS = [
         "kl_control",
         "text",
     },
+    {"_data.groups"},
     {  # maths, and the one room of each kind of data
         "_reward.annotator_loss",
         "_reward.bradley_terry",

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
 from scipy import stats
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
@@ -121,9 +122,24 @@ def test_standard_error_is_that_of_group_means():
     values, groups = np.repeat(means, 3), np.repeat(np.arange(50), 3)
     result = paired_cluster_bootstrap(values, 0 * values, groups, random_state=0)
     assert result.difference == pytest.approx(means.mean())
-    assert result.standard_error == pytest.approx(means.std() / np.sqrt(50), rel=0.03)
+    assert result.standard_error == pytest.approx(stats.sem(means), rel=0.03)
     t_interval = stats.ttest_1samp(means, 0).confidence_interval()
     assert (result.low, result.high) == pytest.approx(tuple(t_interval), abs=0.02)
+
+
+def test_standard_error_of_few_groups_is_as_large_as_the_truth():
+    rng = np.random.RandomState(0)
+    n_groups, variances = 4, []
+    for seed in range(400):
+        values = np.repeat(rng.normal(size=n_groups), 2)
+        groups = np.repeat(np.arange(n_groups), 2)
+        result = paired_cluster_bootstrap(
+            values, 0 * values, groups, n_resamples=400, random_state=seed
+        )
+        variances.append(result.standard_error**2)
+    # Four standard errors of a mean of variances of 3 degrees of freedom are 0.16 of it; without
+    # the factor it would be 0.25 too small.
+    assert n_groups * np.mean(variances) == pytest.approx(1.0, abs=0.16)
 
 
 def test_p_value_is_uniform_under_no_difference_and_agrees_with_the_interval():
@@ -386,6 +402,35 @@ def test_audit_by_hand():
     rho = stats.spearmanr(margin, length).statistic
     assert audit.margin_length_rank_correlation == pytest.approx(rho)
     assert audit.length_scale == pytest.approx(np.sqrt(np.mean(length**2)))
+
+
+def test_rows_without_weight_are_counted_by_nobody():
+    rng = np.random.RandomState(0)
+    label, length, groups = simulate_lengths(rng, n=60, n_groups=20)
+    label[:10], length[5:15] = 0.5, 0.0
+    margin = rng.normal(size=60)
+    weight = rng.uniform(0.5, 2, 60) * ((groups % 4 > 0) & (np.arange(60) % 3 > 0))
+    kept = weight > 0
+
+    def audits(rows):
+        options = {"groups": groups[rows], "sample_weight": weight[rows], "random_state": 0}
+        return (
+            win_rate(label[rows], **options),
+            paired_cluster_bootstrap(label[rows], margin[rows], **options),
+            length_audit(label[rows], margin[rows], length[rows], **options),
+        )
+
+    for whole, alone in zip(audits(slice(None)), audits(kept), strict=True):
+        assert whole.n_pairs == kept.sum()
+        assert whole.n_groups == len(np.unique(groups[kept]))
+        assert whole.keys() == alone.keys()
+        for name, value in alone.items():
+            assert_allclose(whole[name], value, rtol=1e-12, err_msg=name)
+
+
+def test_all_weight_in_one_group_is_no_bootstrap():
+    with pytest.raises(ValueError, match="at least 2 of them, got 1"):
+        win_rate([1, 0, 1], [0, 0, 1], sample_weight=[1, 1, 0])
 
 
 def test_length_coefficient_is_an_unpenalised_logistic_fit():

@@ -17,8 +17,8 @@ from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.conservative import ConservativeReward
 from sklearn_codex._reward.uncertain_reward import (
     UncertainRewardMixin,
-    encode_groups,
     fit_reward_model,
+    group_codes,
     penalty_of_fit,
 )
 
@@ -155,9 +155,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, ClassifierMixin, BaseEstimat
         self.model_ = fit_reward_model(self.estimator, X, y, sample_weight, groups, subject=subject)
         self._take_columns()
         problem = self.model_._read(X, y, sample_weight, reset=False)
-        weights, converged = self._refit_samples(
-            problem, encode_groups(groups, len(problem.weight))
-        )
+        weights, converged = self._refit_samples(problem, group_codes(groups, len(problem.weight)))
         if not converged:
             warnings.warn(
                 f"{subject}: a fit on a bootstrap sample did not converge in "

@@ -10,10 +10,11 @@ from sklearn.compose import ColumnTransformer
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, KFold, ParameterGrid, StratifiedKFold, check_cv
 from sklearn.model_selection._split import GroupsConsumerMixin
-from sklearn.utils import Bunch, _safe_indexing, check_consistent_length
+from sklearn.utils import Bunch, _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 
 from sklearn_codex._data.documents import unwrap
+from sklearn_codex._data.groups import check_groups
 from sklearn_codex._loop.stages import Stage
 from sklearn_codex._reward.base import RewardModelBase
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
@@ -328,7 +329,8 @@ class PreferenceRewardModelCV(RewardModelBase):
         problem = self._read(X, y, sample_weight)
         self._require_both_preferred(problem)
         self.classes_ = problem.labels.classes
-        check_consistent_length(problem.weight, groups)
+        if groups is not None:
+            groups = check_groups(groups, len(problem.weight))
         self.Cs_ = _check_Cs(self.Cs)
         splits = self._split(X, y, problem, groups)
         context = self._init_callback_context(max_subtasks=self.max_iter)

@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted
 
 from sklearn_codex._data.designs import DifferenceDesign
+from sklearn_codex._data.groups import encode_groups
 from sklearn_codex._data.pairs import PairsMixin
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
 from sklearn_codex._reward.newton import minimise, warn_unless_converged
@@ -80,7 +81,7 @@ def _encode_groups(groups, n_responses):
     """Return the group of each response (n_responses,), from 0; the same for all where None."""
     if groups is None:
         return np.zeros(n_responses, dtype=np.intp)
-    return np.unique(np.asarray(groups), return_inverse=True)[1]
+    return encode_groups(groups, n_responses, unit="response")
 
 
 class PlackettLuceModel(PairsMixin, BaseEstimator):

@@ -9,6 +9,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, has_fit_parameter
 
 from sklearn_codex._data.documents import unwrap
+from sklearn_codex._data.groups import encode_groups
 from sklearn_codex._reward.base import RewardModelBase
 from sklearn_codex._reward.labels import credit
 from sklearn_codex._reward.leakage import warn_of_scored_pairs
@@ -46,12 +47,9 @@ def penalty_of_fit(model, problem):
     return problem.penalty / (model.C_ * scales**2)
 
 
-def encode_groups(groups, n_pairs):
+def group_codes(groups, n_pairs):
     """Return the code (n_pairs,) of each group, from 0; every pair is its own where None."""
-    if groups is None:
-        return np.arange(n_pairs)
-    check_consistent_length(np.empty(n_pairs), groups)
-    return np.unique(np.asarray(groups), return_inverse=True)[1]
+    return np.arange(n_pairs) if groups is None else encode_groups(groups, n_pairs)
 
 
 class UncertainRewardMixin:

@@ -19,8 +19,8 @@ from sklearn_codex._reward.precision import (
 )
 from sklearn_codex._reward.uncertain_reward import (
     UncertainRewardMixin,
-    encode_groups,
     fit_reward_model,
+    group_codes,
     penalty_of_fit,
 )
 from sklearn_codex.metrics._tables import Table
@@ -217,7 +217,7 @@ class RewardUncertainty(UncertainRewardMixin, ClassifierMixin, BaseEstimator):
         self._take_columns()
         self.coef_ = self.model_.coef_
         problem = self.model_._read(X, y, sample_weight, reset=False)
-        codes = encode_groups(groups, len(problem.weight))
+        codes = group_codes(groups, len(problem.weight))
         self.n_groups_ = len(np.unique(codes[problem.weight > 0]))
         if self.kind == "sandwich" and self.n_groups_ < 2:
             raise ValueError(

@@ -5,11 +5,12 @@ from numbers import Real
 import numpy as np
 from scipy.special import expit
 from scipy.stats import norm
-from sklearn.utils import Bunch, _safe_indexing, check_consistent_length
+from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
 from sklearn_codex._data.designs import DifferenceDesign
+from sklearn_codex._data.groups import encode_groups
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.nuisance import length_columns, length_scale
 from sklearn_codex._soft_labels import check_soft_labels
@@ -92,7 +93,8 @@ def length_controlled_win_rate(
     """
     label = check_soft_labels(y, name="y")
     difference = column_or_1d(np.asarray(length_difference, dtype=np.float64))
-    check_consistent_length(label, difference, groups)
+    check_consistent_length(label, difference)
+    codes = None if groups is None else encode_groups(groups, len(label))
     weight = _check_sample_weight(
         sample_weight,
         label,
@@ -105,7 +107,7 @@ def length_controlled_win_rate(
     loss = BradleyTerryLoss(design, label, weight, penalty=np.full(3, WEAK_PENALTY))
     state = fit_weights(loss)
     advantage = float(state.weights[0])
-    error = np.sqrt(_sandwich(loss, state.margins, groups)[0, 0])
+    error = np.sqrt(_sandwich(loss, state.margins, codes)[0, 0])
     bound = norm.ppf((1 + confidence_level) / 2) * error
     return Bunch(
         win_rate=float(expit(advantage)),
@@ -116,13 +118,13 @@ def length_controlled_win_rate(
     )
 
 
-def _sandwich(loss, margins, groups):
+def _sandwich(loss, margins, codes):
     """Return H^-1 B H^-1 (3, 3), B the variance of the gradient's sums by group."""
     counts = loss.pair_weight > 0
     residual = (loss.pair_weight * (expit(margins) - loss.target))[counts]
     parts = residual[:, np.newaxis] * loss.design.differences[counts]  # (n_counted, 3)
-    if groups is not None:
-        _, codes = np.unique(_safe_indexing(groups, counts), return_inverse=True)
+    if codes is not None:
+        _, codes = np.unique(codes[counts], return_inverse=True)
         parts = np.column_stack([np.bincount(codes, part) for part in parts.T])
     inverse = np.linalg.inv(loss.design.gram(loss.curvature(margins)) + np.diag(loss.penalty))
     n_groups = max(len(parts), 2)

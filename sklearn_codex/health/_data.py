@@ -7,9 +7,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array, check_consistent_length
 
 from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._data.groups import check_groups
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._soft_labels import check_soft_labels
 
@@ -165,9 +166,7 @@ def _check_labels(y, n_pairs) -> FloatArray:
 def _check_groups(groups, n_pairs) -> IntArray | None:
     if groups is None:
         return None
-    groups = column_or_1d(groups)
-    check_consistent_length(groups, np.empty(n_pairs))
-    return code(np.asarray(groups).tolist())
+    return code(check_groups(groups, n_pairs).tolist())
 
 
 def code(keys: Iterable[Hashable]) -> IntArray:

@@ -7,7 +7,9 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.model_selection import GroupKFold, check_cv, cross_validate
 from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import _num_samples
 
+from sklearn_codex._data.groups import encode_groups
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex.inspection._plotting import (
     check_axes,
@@ -238,7 +240,7 @@ def _check_prompts(X, groups, caller):
                 "each pair."
             )
         groups = [" ".join(prompt.split()) for prompt in pairs.prompts]
-    return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    return encode_groups(groups, _num_samples(X))
 
 
 def _learning_curve(estimator, X, y, prompt, *, train_sizes, cv, random_state, **options):

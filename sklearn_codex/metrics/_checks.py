@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 
+from sklearn_codex._data.groups import check_groups as check_group_of_each
+
 # Shared by the declarations of all metrics; scikit-learn checks every parameter they name.
 ANY_LABEL = "no_validation"
 ARRAY = ["array-like"]
@@ -68,10 +70,13 @@ def check_groups(groups, n_pairs):
     """
     if groups is None:
         return np.arange(n_pairs), n_pairs
-    groups = np.asarray(groups)
-    if groups.ndim != 1:
-        raise ValueError(f"groups should have shape (n_pairs,), got {groups.shape}.")
-    check_length(groups, n_pairs, "groups")
+    groups = check_group_of_each(groups, n_pairs).tolist()
     position = {}
-    codes = np.array([position.setdefault(group, len(position)) for group in groups.tolist()])
+    codes = np.array([position.setdefault(group, len(position)) for group in groups])
     return codes, len(position)
+
+
+def drop_weightless(weight, *columns):
+    """Return the weights above 0 and, of each column (n_pairs,) or None, what belongs to them."""
+    counts = weight > 0
+    return weight[counts], *(None if column is None else column[counts] for column in columns)

@@ -15,6 +15,7 @@ from sklearn_codex.metrics._checks import (
     check_groups,
     check_scores,
     check_weight,
+    drop_weightless,
 )
 
 # Numbers drawn at a time by the bootstrap: 32 MB.
@@ -215,7 +216,8 @@ def win_rate(
     Returns
     -------
     result : Bunch
-        ``win_rate``, ``low`` and ``high`` (floats), ``n_pairs`` and ``n_groups`` (ints).
+        ``win_rate``, ``low`` and ``high`` (floats), ``n_pairs`` and ``n_groups`` (ints), of the
+        pairs that weigh more than 0.
 
     Raises
     ------
@@ -245,7 +247,9 @@ def win_rate(
     """
     credits = check_soft_labels(outcomes, name="outcomes", pos_label=pos_label)
     weight = check_weight(sample_weight, credits)
-    codes, n_groups = check_groups(groups, len(credits))
+    codes = check_groups(groups, len(credits))[0]
+    weight, credits, codes = drop_weightless(weight, credits, codes)
+    codes, n_groups = check_groups(codes, len(codes))
     if groups is not None:
         _check_several_groups(n_groups)
     share, low, high = share_interval(
@@ -299,7 +303,8 @@ def paired_cluster_bootstrap(
     -------
     result : Bunch
         ``difference`` (mean of metric_a - metric_b), ``low``, ``high``, ``standard_error`` and
-        ``p_value`` (floats; two-sided, of no difference), ``n_pairs`` and ``n_groups`` (ints).
+        ``p_value`` (floats; two-sided, of no difference), ``n_pairs`` and ``n_groups`` (ints), of
+        the pairs that weigh more than 0.
 
     Raises
     ------
@@ -317,10 +322,17 @@ def paired_cluster_bootstrap(
     The p-value is the level at which this interval begins to contain 0, its tail counted as
     (1 + number of resamples beyond 0) / (1 + n_resamples), so that it is never 0.
 
+    The standard error is the standard deviation of the resampled differences times
+    :math:`\sqrt{G / (G - 1)}`. Resampling G groups as they are divides their squared deviations by
+    G and not by G - 1, so that its variance is too small by (G - 1) / G [1]_ [2]_; for groups of
+    equal size the product is the usual standard error of their means.
+
     References
     ----------
     .. [1] Efron, B. and Tibshirani, R. J. (1993). "An introduction to the bootstrap." Chapman and
-       Hall, chapters 13 and 15.
+       Hall, chapters 5, 13 and 15.
+    .. [2] Hesterberg, T. C. (2015). "What teachers should know about the bootstrap: resampling in
+       the undergraduate statistics curriculum." The American Statistician 69(4), 371-386.
 
     Examples
     --------
@@ -334,10 +346,12 @@ def paired_cluster_bootstrap(
     metric_a = _check_metric(metric_a, len(metric_a), "metric_a")
     metric_b = _check_metric(metric_b, len(metric_a), "metric_b")
     weight = check_weight(sample_weight, metric_a)
-    codes, n_groups = check_groups(groups, len(metric_a))
+    codes = check_groups(groups, len(metric_a))[0]
+    weight, difference, codes = drop_weightless(weight, metric_a - metric_b, codes)
+    codes, n_groups = check_groups(codes, len(codes))
     _check_several_groups(n_groups)
     result = bootstrap_mean(
-        metric_a - metric_b,
+        difference,
         weight,
         codes,
         n_resamples=n_resamples,
@@ -349,9 +363,9 @@ def paired_cluster_bootstrap(
         difference=result.mean,
         low=low,
         high=high,
-        standard_error=float(result.resampled.std()),
+        standard_error=float(np.sqrt(n_groups / (n_groups - 1)) * result.resampled.std()),
         p_value=_p_value(result.resampled, result.n_groups),
-        n_pairs=len(metric_a),
+        n_pairs=len(difference),
         n_groups=n_groups,
     )
 

@@ -15,6 +15,7 @@ from sklearn_codex.metrics._checks import (
     check_groups,
     check_scores,
     check_weight,
+    drop_weightless,
 )
 from sklearn_codex.metrics._intervals import BOOTSTRAP_PARAMS, share_interval
 from sklearn_codex.metrics._preferences import credit, hard_label, spearman_correlation
@@ -117,7 +118,7 @@ def length_audit(
         A Bunch that prints as a report. Intervals are pairs (low, high).
 
         n_pairs, n_groups, n_ties, n_equal_length : int
-            Sizes; ties are labels of 0.5.
+            Sizes, of the pairs that weigh more than 0; ties are labels of 0.5.
         longer_wins : float
             Accuracy of "the longer wins" on pairs that are not ties, equal lengths half;
             ``longer_wins_interval`` as in :func:`win_rate`.
@@ -183,11 +184,15 @@ def length_audit(
     label = check_soft_labels(y_true, name="y_true", pos_label=pos_label)
     length = _check_length_difference(length_difference, len(label))
     weight = check_weight(sample_weight, label)
-    codes, n_groups = check_groups(groups, len(label))
+    codes = check_groups(groups, len(label))[0]
     if not weight[label != 0.5].any():
         raise ValueError(
             f"All {len(label)} pairs are ties or weigh 0: there is no preference to audit."
         )
+    if margin is not None:
+        margin = _check_finite_margin(margin, len(label))
+    weight, label, length, codes, margin = drop_weightless(weight, label, length, codes, margin)
+    codes, n_groups = check_groups(codes, len(codes))
     bootstrap = {
         "groups": None if groups is None else codes,
         "confidence_level": confidence_level,
@@ -209,7 +214,6 @@ def length_audit(
         **dict.fromkeys(_MODEL_FIELDS),
     )
     if margin is not None:
-        margin = _check_finite_margin(margin, len(label))
         audit.update(_audit_margin(label, margin, length, weight, **bootstrap))
     return audit
 

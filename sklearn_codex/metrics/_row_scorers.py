@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
+from sklearn_codex._data.groups import encode_groups
 from sklearn_codex.metrics._checks import check_length
 from sklearn_codex.metrics._length import length_audit
 from sklearn_codex.metrics._preferences import scored_pairs
@@ -118,7 +119,7 @@ def score_best_of_n(estimator, X, y, *, groups=None, sample_weight=None):
     The weight of a group is the mean of those of its responses.
     """
     codes = _prompts(X) if groups is None else read_rows(X, groups, "groups")
-    codes = np.unique(codes, return_inverse=True)[1]
+    codes = encode_groups(codes, len(codes), unit="response")
     reward, gold = np.asarray(estimator.reward(X)), np.asarray(y, dtype=np.float64)
     order = np.argsort(codes, kind="stable")
     sizes = np.bincount(codes)

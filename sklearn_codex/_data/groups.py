@@ -1,0 +1,60 @@
+"""What stands together: the group of each row, such as its prompt."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_codex._soft_labels import is_missing
+
+
+def check_groups(groups: Any, n_rows: int, *, unit: str = "pair") -> NDArray:
+    """Return the group (n_rows,) of each row.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_rows,)
+        Names or numbers.
+    n_rows : int
+        How many there should be.
+    unit : str, default="pair"
+        What a row is, for messages.
+
+    Raises
+    ------
+    ValueError
+        If there is not one group a row, or one is missing (None, NaN or pandas.NA): whether such
+        rows belong together nobody knows.
+    """
+    values = np.asarray(groups)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise ValueError(f"groups should have shape (n_{unit}s,), got {values.shape}.")
+    if len(values) != n_rows:
+        raise ValueError(
+            f"groups should have one value a {unit}: there are {n_rows} {unit}s, got {len(values)} "
+            "values."
+        )
+    if values.dtype.kind in "Ofc":
+        missing = [i for i, value in enumerate(values.tolist()) if is_missing(value)]
+        if missing:
+            raise ValueError(
+                f"groups should name the group of each {unit}, such as its prompt, but "
+                f"{len(missing)} of {n_rows} are missing, the first, {values[missing[0]]}, at "
+                f"position {missing[0]}. Drop these {unit}s, or give each a group of its own."
+            )
+    return values
+
+
+def encode_groups(groups: Any, n_rows: int, *, unit: str = "pair") -> NDArray[np.intp]:
+    """Return the code (n_rows,) of each group, from 0, in the order of groups where they have one.
+
+    Parameters and errors are those of :func:`check_groups`.
+    """
+    values = check_groups(groups, n_rows, unit=unit)
+    try:
+        return np.unique(values, return_inverse=True)[1].reshape(-1)
+    except TypeError:  # numbers and names together
+        codes: dict[Any, int] = {}
+        return np.array([codes.setdefault(value, len(codes)) for value in values.tolist()])
