@@ -13,12 +13,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from sklearn_codex._data.partitions import (
+    check_output_of_partitions,
     holds_text,
     is_collection,
     lazy_on_dask,
     reader_of,
     reduce_partitions,
     split,
+    stand_in,
 )
 from sklearn_codex._data.texts import check_texts
 from sklearn_codex._data.tokenizers import BUILT_IN, count_tokens
@@ -236,6 +238,9 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         counts : csr_array of shape (n_documents, n_columns)
             As `transform` returns them.
         """
+        if is_collection(X):
+            check_output_of_partitions(self)
+            return self.fit(X).transform(X)
         return self._fit(X)
 
     def _fit(self, X):
@@ -244,7 +249,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         for name in ("_stream_types", "_stream_totals"):
             vars(self).pop(name, None)
         if is_collection(X):
-            return self._fit_partitions(X).transform(X)
+            return self._fit_partitions(X)
         texts = check_texts(X, subject=type(self).__name__)
         if texts is None:
             self._check_no_text_options()
@@ -260,13 +265,20 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         parts = split(X, subject=subject)
         if not holds_text(X):
             self._check_no_text_options()
-            self._check_counts(np.zeros((1, *X.shape[1:])), reset=True)
-            return self._know_no_names()
-        totals = reduce_partitions(reader_of(self)._total_types, parts, combine=join_totals)
+            self._check_counts(stand_in(X, subject=subject), reset=True)
+            reader = reader_of(self._know_no_names(), "n_features_in_", "_names")
+            totals = reduce_partitions(reader._check_block, parts, combine=any)
+        else:
+            totals = reduce_partitions(reader_of(self)._total_types, parts, combine=join_totals)
         if totals is None:
             raise ValueError(f"{subject} got 0 documents in X. Pass at least one document.")
-        self._learn(totals, n_documents=f"{len(parts)} partitions of")
-        return self
+        if holds_text(X):
+            self._learn(totals, n_documents=f"{len(parts)} partitions of")
+
+    def _check_block(self, X) -> bool:
+        """Validate the counts of a partition, as ``transform`` will again when it is asked for."""
+        self._check_counts(X, reset=False)
+        return True
 
     def _total_types(self, X) -> TypeTotals:
         """Count the types of texts."""
@@ -381,7 +393,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
             counts.eliminate_zeros()
         return counts
 
-    @lazy_on_dask(_empty_counts)
+    @lazy_on_dask(_empty_counts, check=check_output_of_partitions)
     def transform(self, X) -> sp.csr_array:
         """Count the tokens of each document.
 

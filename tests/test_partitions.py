@@ -290,6 +290,7 @@ def test_what_comes_to_the_client_does_not_grow_with_the_data(monkeypatch, kind)
 
 
 TEXT_BAG = db.from_sequence(TEXTS, npartitions=3)
+UNKNOWN_COLUMNS = da.from_delayed(dask.delayed(np.eye(2)), shape=(2, np.nan), meta=np.empty((0, 0)))
 ERRORS = {
     "no document": (UnigramLM(), (TEXT_BAG.filter(lambda text: False),), ValueError,
         r"TokenCounter got 0 documents"),
@@ -301,6 +302,17 @@ ERRORS = {
     "numbers in a bag": (TokenCounter(), (db.from_sequence([1]),), TypeError,
         "expected a dask bag to hold str, got 1"),
     "negative counts": (UnigramLM(), (da.from_array(-COUNTS.toarray()),), ValueError, "Negative"),
+    "negative counts of a counter": (TokenCounter(), (da.from_array(-COUNTS.toarray()),),
+        ValueError, "Negative values in data passed to X in TokenCounter"),
+    "missing counts of a counter": (TokenCounter(), (da.from_array(np.full((2, 3), np.nan)),),
+        ValueError, "X contains NaN"),
+    "no counts for a counter": (TokenCounter(), (da.zeros((0, 3)),), ValueError, "got 0 documents"),
+    **{
+        f"unknown columns, {type(model).__name__}": (model, (UNKNOWN_COLUMNS, [1, 0]), ValueError,
+            rf"{type(model).__name__} needs a dask array whose number of columns is known, got one "
+            r"of shape \(2, nan\). Call X.compute_chunk_sizes\(\) first")
+        for model in (TokenCounter(), UnigramLM(), SFTRefiner(), PreferenceRewardModel())
+    },
     "a number for a bag": (UnigramLM(), (TEXT_BAG, None, [1.0]), ValueError,
         "UnigramLM got 1 values of sample_weight for 40 rows of X"),
     "weights of other partitions": (UnigramLM(), (TEXT_BAG, None, db.from_sequence([1] * 40)),
@@ -339,6 +351,30 @@ def test_errors(case):
     model, arguments, kind, message = ERRORS[case]
     with pytest.raises(kind, match=message):
         model.fit(*arguments)
+
+
+def test_unknown_numbers_of_rows_and_column_blocks():
+    array = sizes(COUNTS.toarray(), 10, 0, 5, 10)
+    blocks = array.rechunk({1: 4})
+    assert np.isnan(blocks.shape[0])
+    expected = UnigramLM().fit(array.compute())
+    assert_same_counts(UnigramLM().fit(array), expected)
+    assert_same_counts(UnigramLM().fit(blocks), expected)
+    assert TokenCounter().fit(blocks).n_features_in_ == V
+
+
+@pytest.mark.parametrize("asked", ["pandas", "polars"])
+@pytest.mark.parametrize("kind", ["bag", "array"])
+def test_frames_are_not_made_of_collections(kind, asked):
+    X = TEXT_BAG if kind == "bag" else da.from_array(COUNTS.toarray(), chunks=(10, V))
+    counter = TokenCounter().set_output(transform=asked).fit(X)  # a fit makes no frame
+    message = rf"TokenCounter turns a dask collection into .* set_output\(transform='{asked}'\)"
+    with pytest.raises(ValueError, match=message):
+        counter.transform(X)
+    with pytest.raises(ValueError, match=message):
+        TokenCounter().set_output(transform=asked).fit_transform(X)
+    counter.set_output(transform="default")
+    assert_array_equal(counter.transform(X).compute().toarray(), COUNTS.toarray())
 
 
 def test_a_first_batch_that_fails_fixes_no_columns():

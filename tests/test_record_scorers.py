@@ -176,10 +176,19 @@ def test_a_loop_without_optimised_policy_is_an_error(loop, held_out):
         HeldOutRewardScorer()(loop.named_steps_.pretrain, held_out)
 
 
-@pytest.mark.parametrize("value", [-1.0, np.inf, "1"])
-def test_price_of_kl_is_a_number(value):
-    with pytest.raises(ValueError, match="needs kl_coef, a finite number >= 0, got"):
-        HeldOutRewardScorer(kl_coef=value)
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        *(("kl_coef", value) for value in (-1.0, np.inf, np.nan, "1", None)),
+        *(("n_samples", value) for value in (0, -5, 2.5, "many", None)),
+        *(("random_state", value) for value in (-1, 2**32, 0.5, np.random.RandomState(0))),
+        *(("reward_model", value) for value in ("model", len)),
+    ],
+)
+def test_parameters_are_checked_when_they_are_given(parameter, value):
+    message = f"The '{parameter}' parameter of HeldOutRewardScorer must be"
+    with pytest.raises(ValueError, match=message):
+        HeldOutRewardScorer(**{parameter: value})
 
 
 def test_repr_shows_the_options():

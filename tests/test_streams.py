@@ -234,3 +234,19 @@ def test_files_that_cannot_be_read(tmp_path):
         read_batches(path, "text", document="file")
     with pytest.raises(FileNotFoundError):
         list(read_batches(tmp_path / "none"))
+
+
+def test_all_paths_are_tried_before_the_first_is_read(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("a\nb\n", encoding="utf-8")
+    for last, error in ((tmp_path / "none", FileNotFoundError), (tmp_path, IsADirectoryError)):
+        with pytest.raises(error, match=str(last)):
+            read_batches(iter([path, last]), batch_chars=1)
+
+
+@pytest.mark.parametrize("columns", [[], ()])
+def test_no_column_is_an_error(tmp_path, columns):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": "a"}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="needs the name of a column at least, got columns="):
+        read_batches(path, columns)

@@ -27,6 +27,7 @@ from sklearn_codex._data.partitions import (
     reduce_partitions,
     split,
     split_rows,
+    stand_in,
 )
 from sklearn_codex.text import TokenCounter, check_texts
 
@@ -220,7 +221,7 @@ class DocumentsMixin:
             self.n_features_in_ = count_columns(self.vectorizer_)
             self.__dict__.pop("feature_names_in_", None)
         elif reset:
-            self._check_counts(np.zeros((1, *X.shape[1:])), reset=True, vectorizer=vectorizer)
+            self._check_counts(stand_in(X, subject=subject), reset=True, vectorizer=vectorizer)
         reader = reader_of(self, "vectorizer_", "n_features_in_", "feature_names_in_")
         return map_partitions(
             partial(reader._check_documents, reset=False),

@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._data.documents import DocumentsMixin, as_csr, count_columns, fit_on_texts
-from sklearn_codex._data.partitions import holds_text, is_collection, make_bag
+from sklearn_codex._data.partitions import holds_text, is_collection, make_bag, stand_in
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
 from sklearn_codex._data.texts import refuse_collection
 from sklearn_codex.text import TokenCounter, check_texts
@@ -308,7 +308,7 @@ class PairsMixin(DocumentsMixin):
         """
         subject = type(self).__name__
         if not holds_text(X):
-            self._check_features(np.zeros((1, *X.shape[1:])), reset=True)
+            self._check_features(stand_in(X, subject=type(self).__name__), reset=True)
             self._name_columns_of_counts(vectorizer)
             return
         self.vectorizer_ = clone(TokenCounter() if vectorizer is None else vectorizer)

@@ -13,6 +13,7 @@ from operator import add
 from typing import Any
 
 import numpy as np
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 # Results of this many tasks are combined by one: few enough to be held, enough for a flat tree.
@@ -32,6 +33,34 @@ def _is_array(X):
 def holds_text(X: Any) -> bool:
     """Return whether a dask collection is of text: a bag, or an array of other than numbers."""
     return not (_is_array(X) and X.dtype.kind in "biufc")
+
+
+def stand_in(X: Any, *, subject: str) -> np.ndarray:
+    """Return a row of zeros that has the columns of a dask array of numbers, to check these by.
+
+    Raises
+    ------
+    ValueError
+        If dask does not know how many columns there are.
+    """
+    if np.isnan(X.shape[1:]).any():
+        raise ValueError(
+            f"{subject} needs a dask array whose number of columns is known, got one of shape "
+            f"{X.shape}. Call X.compute_chunk_sizes() first, or give da.from_delayed the shape. "
+            "How many rows there are need not be known."
+        )
+    return np.zeros((1, *X.shape[1:]))
+
+
+def check_output_of_partitions(transformer: Any) -> None:
+    """Raise where a transformer that gives dask arrays was asked for data frames."""
+    asked = _get_output_config("transform", transformer)["dense"]
+    if asked != "default":
+        raise ValueError(
+            f"{type(transformer).__name__} turns a dask collection into a dask array of sparse "
+            f"blocks, which cannot be the data frame that set_output(transform={asked!r}) asks "
+            "for. Use set_output(transform='default')."
+        )
 
 
 def split(X: Any, *, subject: str) -> list:
@@ -265,13 +294,17 @@ def _no_numbers(_):
     return np.empty(0)
 
 
-def lazy_on_dask(empty: Callable[[Any], Any] = _no_numbers) -> Callable:
+def lazy_on_dask(
+    empty: Callable[[Any], Any] = _no_numbers, check: Callable[[Any], None] | None = None
+) -> Callable:
     """Make a method of rows return, for a dask collection, a dask array of its partitions' results.
 
     Parameters
     ----------
     empty : callable, default=one that returns an array of shape (0,) and float64
         Given the fitted estimator, returns what the method would for no rows.
+    check : callable, default=None
+        Given the fitted estimator, raises where there is no such result.
     """
 
     def decorate(method):
@@ -280,6 +313,8 @@ def lazy_on_dask(empty: Callable[[Any], Any] = _no_numbers) -> Callable:
             if not is_collection(X):
                 return method(self, X)
             check_is_fitted(self)
+            if check is not None:
+                check(self)
             return map_partitions(
                 partial(method, self), X, empty=empty(self), subject=type(self).__name__
             )

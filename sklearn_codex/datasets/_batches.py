@@ -50,10 +50,10 @@ def read_batches(paths, columns=None, *, document="line", batch_chars=2**22):
     Raises
     ------
     OSError
-        If a file cannot be opened.
+        If a file cannot be opened: of any of them, before the first is read.
     ValueError
-        If a file is not UTF-8, a record cannot be parsed or lacks a column, a file of records is
-        empty, or no file has a row.
+        If no column is named, a file is not UTF-8, a record cannot be parsed or lacks a column, a
+        file of records is empty, or no file has a row.
 
     Examples
     --------
@@ -70,8 +70,16 @@ def read_batches(paths, columns=None, *, document="line", batch_chars=2**22):
     >>> counter.get_feature_names_out().tolist()
     ['<unk>', '0', '1', '2', 'cat', 'line', 'sat', 'the']
     """
-    paths = [paths] if isinstance(paths, str | PathLike) else paths
+    paths = [paths] if isinstance(paths, str | PathLike) else list(paths)
     names = (columns,) if isinstance(columns, str) else columns
+    if names is not None and not len(names):
+        raise ValueError(
+            f"{SUBJECT} needs the name of a column at least, got columns={columns!r}. Pass names, "
+            "or None to read plain text."
+        )
+    for path in paths:
+        # Now, and not after hours, when the turn of the last one comes.
+        open(path, "rb").close()
     if names is None:
         rows = _read_documents(paths, document)
     elif document == "file":

@@ -1,10 +1,15 @@
 """Scorers of a fitted loop on records held out: its reward, its demonstrations, what it gains."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._data.documents import freeze
@@ -87,6 +92,11 @@ class HeldOutRewardScorer:
     random_state : int or None, default=0
         Source of these draws; with a number all candidates share their random numbers.
 
+    Raises
+    ------
+    ValueError
+        If one of these is of another type or out of its range.
+
     See Also
     --------
     sklearn_codex.overoptimization.GoldRewardScorer : The same with a gold reward that is given.
@@ -129,15 +139,20 @@ class HeldOutRewardScorer:
     {'ppopolicyoptimizer__kl_coef': 1.0}
     """
 
+    _constraints = {
+        "reward_model": [HasMethods(["fit", "get_params"]), None],
+        "kl_coef": [Interval(Real, 0, np.inf, closed="left")],
+        "n_samples": [Interval(Integral, 1, None, closed="left")],
+        "random_state": [Interval(Integral, 0, 2**32 - 1, closed="both"), None],
+    }
+
     def __init__(self, reward_model=None, *, kl_coef=0.0, n_samples=4096, random_state=0):
-        if not isinstance(kl_coef, Real) or not 0 <= kl_coef < np.inf:
-            raise ValueError(
-                f"HeldOutRewardScorer needs kl_coef, a finite number >= 0, got {kl_coef!r}."
-            )
         self.reward_model = reward_model
         self.kl_coef = kl_coef
         self.n_samples = n_samples
         self.random_state = random_state
+        # Now, and not when the first candidate of a search has been fitted.
+        validate_parameter_constraints(self._constraints, vars(self), type(self).__name__)
 
     def __repr__(self):
         return f"HeldOutRewardScorer({self.reward_model!r}, kl_coef={self.kl_coef!r})"
