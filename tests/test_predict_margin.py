@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV, RewardUncertainty
+from sklearn_codex import (
+    BootstrapRewardEnsemble,
+    PreferenceRewardModel,
+    PreferenceRewardModelCV,
+    RewardUncertainty,
+)
+from sklearn_codex._reward import ensemble
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.text import TokenCounter
 
@@ -119,3 +126,44 @@ def test_a_C_set_after_the_fit_changes_no_standard_error():
     assert_array_equal(model.predict_margin(data.X, return_std=True)[1], before)
     uncertainty = RewardUncertainty(FrozenEstimator(model)).fit(data.X, data.y)
     assert_allclose(uncertainty.predict_margin(data.X, return_std=True)[1], before, rtol=1e-6)
+
+
+@pytest.mark.parametrize("C", [0.3, 1.0, 10.0])
+@pytest.mark.parametrize("n_features", [5, 150])
+def test_members_of_an_ensemble_have_the_curvature_of_their_samples(n_features, C, monkeypatch):
+    data = make_preferences(300, n_features=n_features, n_prompts=60, random_state=0)
+    samples = []
+
+    def remember(*args, **kwargs):
+        samples.append(draw_weights(*args, **kwargs))
+        return samples[-1]
+
+    draw_weights = ensemble._draw_weights
+    monkeypatch.setattr(ensemble, "_draw_weights", remember)
+    model = PreferenceRewardModel(C=C, position_bias=True, tol=1e-10)
+    refits = BootstrapRewardEnsemble(model, n_estimators=3, random_state=0)
+    refits.fit(data.X, data.y, groups=data.groups)
+    for member, weight in zip(refits.estimators_, samples, strict=True):
+        alone = clone(model).fit(data.X, data.y, sample_weight=weight)
+        assert_allclose(member.coef_, alone.coef_, atol=1e-7)
+        assert not hasattr(member, "history_")
+        if n_features == 5:  # as many as a matrix is kept for
+            got, expected = (
+                m.predict_margin(data.X[:20], return_std=True) for m in (member, alone)
+            )
+            assert_allclose(got, expected, rtol=1e-6)
+            whole = refits.model_.predict_margin(data.X[:20], return_std=True)[1]
+            assert np.abs(got[1] / whole - 1).max() > 0.01
+        # And so they go on from where their own sample left them.
+        for each in (member, alone):
+            each.partial_fit(data.X[:50], data.y[:50])
+        assert_allclose(member.coef_, alone.coef_, atol=1e-6)
+
+
+def test_members_of_models_without_curvature_have_none():
+    data = make_preferences(300, n_features=5, n_prompts=60, random_state=0)
+    model = PreferenceRewardModelCV(Cs=[0.1, 1.0])
+    refits = BootstrapRewardEnsemble(model, n_estimators=2, random_state=0)
+    for member in refits.fit(data.X, data.y, groups=data.groups).estimators_:
+        with pytest.raises(ValueError, match="Standard errors need the curvature"):
+            member.predict_margin(data.X, return_std=True)

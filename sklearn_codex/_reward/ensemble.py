@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.conservative import ConservativeReward
+from sklearn_codex._reward.online import initial_precision, precision_after
 from sklearn_codex._reward.uncertain_reward import (
     UncertainRewardMixin,
     fit_reward_model,
@@ -24,10 +25,14 @@ from sklearn_codex._reward.uncertain_reward import (
 
 
 def _refit(problem, sample_weight, *, penalty, start, tol, max_iter):
-    """Return the weights (V + k,) of a training problem with other sample weights."""
+    """Return the weights (V + k,) of a training problem with other sample weights, their precision.
+
+    The precision is in nats of the pairs, so with C = 1.
+    """
     loss = BradleyTerryLoss(problem.design, problem.labels.target, sample_weight, penalty=penalty)
     state = fit_weights(loss, start, tol=tol, max_iter=max_iter)
-    return state.weights, state.converged
+    precision = precision_after(loss, state.margins, initial_precision(penalty))
+    return state.weights, precision, state.converged
 
 
 def _draw_weights(problem, codes, random_state, *, both_classes):
@@ -70,7 +75,8 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, ClassifierMixin, BaseEstimat
     coef_ : ndarray of shape (n_estimators, V)
         Weights of each refit.
     estimators_ : list of PreferenceRewardModel
-        The refits as models of their own.
+        The refits as models of their own, with the curvature of their own samples; they have no
+        ``history_``, ``loss_`` and ``n_iter_``.
     classes_ : ndarray of shape (2,)
         The two labels; the second one means that A is preferred.
     vectorizer_ : transformer or None
@@ -155,7 +161,8 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, ClassifierMixin, BaseEstimat
         self.model_ = fit_reward_model(self.estimator, X, y, sample_weight, groups, subject=subject)
         self._take_columns()
         problem = self.model_._read(X, y, sample_weight, reset=False)
-        weights, converged = self._refit_samples(problem, group_codes(groups, len(problem.weight)))
+        codes = group_codes(groups, len(problem.weight))
+        weights, self._precisions, converged = self._refit_samples(problem, codes)
         if not converged:
             warnings.warn(
                 f"{subject}: a fit on a bootstrap sample did not converge in "
@@ -168,7 +175,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, ClassifierMixin, BaseEstimat
         return self
 
     def _refit_samples(self, problem, codes):
-        """Return the weights (n_estimators, V + k) of the refits, and whether all converged."""
+        """Return the weights (n_estimators, V + k) of the refits, precisions, and if converged."""
         model = self.model_
         random_state = check_random_state(self.random_state)
         samples = [
@@ -184,8 +191,8 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, ClassifierMixin, BaseEstimat
         results = Parallel(n_jobs=self.n_jobs)(
             delayed(_refit)(problem, weight, **settings) for weight in samples
         )
-        weights, converged = zip(*results, strict=True)
-        return np.array(weights), all(converged)
+        weights, precisions, converged = zip(*results, strict=True)
+        return np.array(weights), precisions, all(converged)
 
     def _margin_of_design(self, design, return_std):
         margin = design.matvec(self.model_._weights())
@@ -199,10 +206,20 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, ClassifierMixin, BaseEstimat
     def estimators_(self):
         """The refits as models of their own (a list of n_estimators)."""
         check_is_fitted(self)
-        models = [copy(self.model_) for _ in self._all_weights]
-        for model, weights in zip(models, self._all_weights, strict=True):
-            model._set_weights(weights)
-        return models
+        return [
+            self._make_member(weights, precision)
+            for weights, precision in zip(self._all_weights, self._precisions, strict=True)
+        ]
+
+    def _make_member(self, weights, precision):
+        """Return the model on all pairs with the weights and the curvature of a refit."""
+        model = copy(self.model_)
+        model._set_weights(weights)
+        for name in ("history_", "loss_", "n_iter_"):  # of the other fit
+            vars(model).pop(name, None)
+        if hasattr(model, "_precision"):
+            model._precision = model._fitted_C * precision
+        return model
 
     def conservative_reward(self, k=1.0, *, by="document"):
         """Return the mean reward of the refits, less k standard deviations.
