@@ -12,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.utils import Bunch
 
 from sklearn_codex.cli import main
 from sklearn_codex.metrics import preference_auc
+from sklearn_codex.report import _audit_policy
 from sklearn_codex.report._audit_predict import ranked_auc
 from sklearn_codex.report._audit_run import finite, render, run_audit
 from sklearn_codex.report._audit_sections import audit_sections
+from sklearn_codex.report._audit_sections_policy import _gold_answer
 from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Section, Series, Table
 from sklearn_codex.report._html import page, text
 from sklearn_codex.report._plain import plain
@@ -139,6 +142,33 @@ def test_audit_frontier_rises_and_gold_stays_below_proxy(audit):
     assert min(frontier["gain"]) > 0
     assert np.all(np.array(gold["gold"])[5:30] < gold["proxy"][5:30])
     assert audit["policy"]["safe_kl_coef"] > 0
+
+
+@pytest.mark.parametrize(
+    ("gold_of_kl", "falls", "peak_kl"),
+    [
+        (lambda kl: np.sqrt(kl), False, 16.0),
+        # A gain that stays, but for rounding, does not fall.
+        (lambda kl: np.minimum(kl, 2.0) - 1e-15 * (kl > 2.0) * np.arange(len(kl)), False, 16.0),
+        (lambda kl: kl * (8.0 - kl), True, 4.0),
+        (lambda kl: -kl, True, 0.01),
+    ],
+    ids=["rises", "stays", "falls", "falls from the start"],
+)
+def test_gold_is_said_to_fall_where_it_does(gold_of_kl, falls, peak_kl, monkeypatch):
+    kl = np.geomspace(0.01, 16.0, 300)
+    gold = gold_of_kl(kl)
+    curve = Bunch(kl=kl, gold_reward=gold, proxy_reward=kl, peak=Bunch(kl=kl[np.argmax(gold)]))
+    monkeypatch.setattr(_audit_policy, "overoptimization_curve", lambda *args, **options: curve)
+    found = _audit_policy.gold_against_proxy(
+        Bunch(n_groups=20, seed=0), np.arange(2.0), [("one half", "the other")], reference=None
+    )
+    assert found["is_interior"] is found["is_cautious_interior"] is falls
+    assert found["peak_kl"] == found["cautious_kl"] == pytest.approx(peak_kl, rel=0.1)
+    if found["cautious_gold"] > 0:
+        answer = _gold_answer(found)
+        assert ("beyond that" in answer) == falls
+        assert ("up to 16 nats a document, the farthest looked at" in answer) == (not falls)
 
 
 def test_area_by_ranks_is_that_of_the_metric():

@@ -217,7 +217,7 @@ def gold_against_proxy(data, weights, halves, reference):
 
     gold, proxy = gains("gold_reward"), gains("proxy_reward")
     mean = gold.mean(axis=0)
-    best, cautious = int(mean.argmax()), int(gold.min(axis=0).argmax())
+    best, cautious = _last_best(mean), _last_best(gold.min(axis=0))
     return {
         "kl": grid.tolist(),
         "proxy": proxy.mean(axis=0).tolist(),
@@ -228,12 +228,18 @@ def gold_against_proxy(data, weights, halves, reference):
         "peak_gold": float(mean[best]),
         "peak_proxy": float(proxy.mean(axis=0)[best]),
         "peaks": sorted(float(curve.peak.kl) for curve in curves),
-        "is_interior": bool(best < len(grid) - 1),
+        # Whether it falls after that.
+        "is_interior": best < len(grid) - 1,
         "cautious_kl": float(grid[cautious]),
         "cautious_gold": float(gold[:, cautious].min()),
         "cautious_share": float(mean[cautious] / max(proxy.mean(axis=0)[cautious], 1e-12)),
-        "is_cautious_interior": bool(cautious < len(grid) - 1),
+        "is_cautious_interior": cautious < len(grid) - 1,
     }
+
+
+def _last_best(gain):
+    """Return the last point that has the greatest gain, but for rounding: after it, gains fall."""
+    return int(np.flatnonzero(gain >= gain.max() - 1e-9 * np.abs(gain).max())[-1])
 
 
 def pairs_to_label(data, reward):
