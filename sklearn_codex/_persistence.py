@@ -12,7 +12,9 @@ _PACKAGE = __name__.partition(".")[0]
 def _import_skops_io():
     try:
         import skops.io
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] != "skops":  # but something that skops imports
+            raise
         raise ImportError(
             "Model files need the library skops. Install it with: pip install 'sklearn-codex[io]'"
         ) from None

@@ -3,14 +3,18 @@
 import gzip
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
 from sklearn_codex import load_model
+from sklearn_codex._persistence import _import_skops_io
 from sklearn_codex.cli import main
 from sklearn_codex.cli._texts import read_records, read_texts
+from sklearn_codex.inspection._plotting import check_matplotlib
+from sklearn_codex.report._tables import Console
 
 COMMANDS = ["audit", "fit", "score", "sample", "reward", "frontier", "info", "demo"]
 
@@ -236,6 +240,34 @@ def test_a_model_of_another_package_is_refused(tmp_path, capsys):
         error = capsys.readouterr().err
         assert "ridge.skops holds a Ridge, no model of sklearn-codex" in error
         assert error.count("\n") == 1
+
+
+EXTRAS = {
+    "rich": (Console, "console.py", "The command line needs the library rich"),
+    "skops": (_import_skops_io, "io.py", "Model files need the library skops"),
+    "matplotlib": (lambda: check_matplotlib("It"), "__init__.py", "It needs matplotlib, which is"),
+}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_only_a_missing_extra_is_said_to_be_missing(extra, tmp_path, monkeypatch):
+    use, module, message = EXTRAS[extra]
+    for name in [name for name in sys.modules if name.partition(".")[0] == extra]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, extra, None)
+    with pytest.raises(ImportError, match=message):
+        use()
+    monkeypatch.delitem(sys.modules, extra)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / extra).mkdir()
+    (tmp_path / extra / "__init__.py").write_text("")
+    for code, real in (
+        ("import a_library_it_needs", "No module named 'a_library_it_needs'"),
+        ("from os import no_such_name", "cannot import name 'no_such_name'"),
+    ):
+        (tmp_path / extra / module).write_text(code)
+        with pytest.raises(ImportError, match=real):
+            use()
 
 
 def test_a_missing_file_is_named_without_its_number(tmp_path, capsys):

@@ -18,7 +18,9 @@ def check_matplotlib(caller):
     """Raise where matplotlib is missing, naming the extra that brings it."""
     try:
         import matplotlib  # noqa: F401
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":  # but something that matplotlib imports
+            raise
         raise ImportError(
             f"{caller} needs matplotlib, which is not installed. Install it with "
             "pip install 'sklearn-codex[plot]'."

@@ -13,7 +13,7 @@ from sklearn_codex import __version__
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_text import print_sections
 from sklearn_codex.report._html import page
-from sklearn_codex.report._tables import Console
+from sklearn_codex.report._tables import Console, rich_console
 from sklearn_codex.report.audit import STEPS, audit_preferences
 
 LISTS = {
@@ -130,11 +130,10 @@ def _progress(shown):
     if not shown:
         yield lambda name: None
         return
-    from rich.console import Console as RichConsole
+    console = rich_console(stderr=True)
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    console = RichConsole(stderr=True)
     # In a file a bar is noise.
     shown = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not shown) as bar:

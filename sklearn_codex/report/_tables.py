@@ -16,18 +16,25 @@ def number(value, digits=4):
     return f"{value:.{digits}g}"
 
 
+def rich_console(**options):
+    """Return a console of rich, or say how to install it where it is missing."""
+    try:
+        from rich.console import Console as RichConsole
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] != "rich":  # but something that rich imports
+            raise
+        raise ImportError(
+            "The command line needs the library rich. Install it with: "
+            "pip install 'sklearn-codex[progress,io]'"
+        ) from None
+    return RichConsole(**options)
+
+
 class Console:
     """Titles, tables and lines on standard output, drawn by rich."""
 
     def __init__(self):
-        try:
-            from rich.console import Console as RichConsole
-        except ImportError:
-            raise ImportError(
-                "The command line needs the library rich. Install it with: "
-                "pip install 'sklearn-codex[progress,io]'"
-            ) from None
-        self._console = RichConsole(highlight=False)
+        self._console = rich_console(highlight=False)
 
     def title(self, title, subtitle=""):
         """Begin a section."""
