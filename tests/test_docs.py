@@ -24,6 +24,8 @@ PAGES = sorted(
     for path in folder.glob("*.rst")
     if path.name != "sg_execution_times.rst"
 )
+# Characters that the column of a page shows; more have to be scrolled to.
+CODE_WIDTH = 84
 # The command line is documented by its own --help.
 WITHOUT_REFERENCE = {"sklearn_codex.__main__", "sklearn_codex.cli", "sklearn_codex.report"}
 
@@ -96,6 +98,15 @@ def _examples(page):
         statement = f"exec({source!r})\n"
         examples.append(doctest.Example(statement, "...\n", lineno=line))
     return sorted(examples, key=lambda example: example.lineno)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_on_the_page_fits_its_column(page):
+    text = page.read_text(encoding="utf-8")
+    lines = re.findall(r"^(?:>>>|\.\.\.(?= )).*", text, re.MULTILINE)
+    for block in re.findall(r"^\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text, re.MULTILINE):
+        lines += [line.removeprefix("   ") for line in block.splitlines()]
+    assert [line for line in lines if len(line) > CODE_WIDTH] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
