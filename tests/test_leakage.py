@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import (
@@ -24,12 +25,14 @@ from sklearn.model_selection import (
 from sklearn_codex import (
     AnnotatorRewardModel,
     BootstrapRewardEnsemble,
+    PlackettLuceModel,
     PreferenceRewardModel,
     PreferenceRewardModelCV,
     RewardUncertainty,
     TiePreferenceModel,
     load_model,
     save_model,
+    stack_rankings,
 )
 from sklearn_codex._reward import leakage as _leakage
 from sklearn_codex.exceptions import LeakageWarning
@@ -164,7 +167,7 @@ def test_to_predict_is_no_mistake_and_to_score_is_one(model, data):
         model.score(train, y_train)
     with pytest.warns(LeakageWarning, match="Split by prompt") as caught:
         model.score(test, y_test)
-    assert caught[0].filename == __file__ or not isinstance(model, PreferenceRewardModel)
+    assert caught[0].filename == __file__ or isinstance(model, TiePreferenceModel)
     assert n_warnings(lambda: model.score(test, y_test)) == 0
 
 
@@ -212,3 +215,75 @@ def test_model_files_remember_the_prompts(model, data, tmp_path):
     loaded = load_model(tmp_path / "model.skops")
     with pytest.warns(LeakageWarning):
         loaded.score(X[1::2], y[1::2])
+
+
+@pytest.fixture(scope="module")
+def rankings():
+    """Four rankings of three long responses for each of 16 prompts, drawn from five."""
+    rng = np.random.RandomState(0)
+    lists, prompts = [], []
+    for prompt in range(16):
+        texts = [" ".join(f"w{i}" for i in rng.randint(200, size=12)) for _ in range(5)]
+        for _ in range(4):
+            lists.append([texts[i] for i in rng.permutation(5)[:3]])
+            prompts.append(f"prompt {prompt}")
+    return lists, prompts
+
+
+def rows_of(rankings, *, prompted):
+    lists, prompts = rankings
+    rows = stack_rankings(lists, prompts=prompts if prompted else None)
+    X = np.array(rows.X, dtype=object)
+    return X, rows.y, rows.groups, np.repeat(prompts, 3)
+
+
+@pytest.mark.parametrize("prompted", [True, False])
+def test_rankings_of_known_prompts_are_warned_of(rankings, prompted):
+    X, y, groups, prompts = rows_of(rankings, prompted=prompted)
+    by_ranking, by_prompt = ({"groups": each, "cv": GroupKFold(4)} for each in (groups, prompts))
+
+    def run(split, **options):
+        with config_context(enable_metadata_routing=True):
+            model = PlackettLuceModel(C=0.1).set_fit_request(groups="rankings")
+            model.set_score_request(groups="rankings")
+            params = {"groups": split["groups"], "rankings": groups}
+            cross_validate(model, X, y, cv=split["cv"], params=params, **options)
+
+    # A prompt has rankings on both sides of the first split, and none in the second.
+    assert n_warnings(lambda: run(by_ranking)) == 1
+    assert n_warnings(lambda: run(by_ranking, return_train_score=True)) == 1
+    assert n_warnings(lambda: run(by_prompt, return_train_score=True)) == 0
+
+
+def test_scores_of_rankings_warn_and_predictions_do_not(rankings):
+    X, y, groups, _ = rows_of(rankings, prompted=True)
+    is_test = groups % 4 == 0  # one ranking of each prompt
+    train, test = ((X[rows], y[rows], groups[rows]) for rows in (~is_test, is_test))
+    model = PlackettLuceModel(C=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(train[0], train[1], groups=train[2])
+        model.predict(test[0])
+        model.predict_choice(test[0], test[2])
+        model.score(train[0], train[1], groups=train[2])
+    message = "PlackettLuceModel scores rankings whose prompts.*Split by prompt"
+    with pytest.warns(LeakageWarning, match=message) as caught:
+        model.score(test[0], test[1], groups=test[2])
+    assert caught[0].filename == __file__
+    assert n_warnings(lambda: model.score(test[0], test[1], groups=test[2])) == 0
+
+
+def test_a_scorer_of_predicted_rewards_warns_too(rankings):
+    X, y, _, prompts = rows_of(rankings, prompted=True)
+    options = {"scoring": "neg_mean_squared_error"}
+    model = PlackettLuceModel(C=0.1)
+    assert n_warnings(lambda: cross_val_score(model, X, y, cv=FOLDS, **options)) == 1
+    grouped = {"groups": prompts, "cv": GroupKFold(4)}
+    assert n_warnings(lambda: cross_val_score(model, X, y, **grouped, **options)) == 0
+
+
+def test_rankings_of_numbers_have_no_identity():
+    rng = np.random.RandomState(0)
+    X, y, groups = rng.randn(60, 3), rng.randn(60), np.repeat(np.arange(20), 3)
+    model = PlackettLuceModel().fit(X[:30], y[:30], groups=groups[:30])
+    assert n_warnings(lambda: model.score(X[:45], y[:45], groups=groups[:45])) == 0

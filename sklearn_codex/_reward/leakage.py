@@ -63,13 +63,14 @@ class TrainingPairs:
             return
         self.warned = True
         subject, candidate = type(model).__name__, repr(model.get_params())
+        unit = getattr(model, "_unit_of_rows", "pairs")
         if not _known_splits.is_new(
             self.pairs, np.unique(_hash_pairs(pairs).pairs), subject=subject, candidate=candidate
         ):
             return
         warn_of_leakage(
-            f"{subject} scores pairs whose prompts, or responses, stood in its training pairs too, "
-            "so the score measures memory.",
+            f"{subject} scores {unit} whose prompts, or responses, stood in its training {unit} "
+            "too, so the score measures memory.",
             stacklevel=stacklevel + 1,
         )
 

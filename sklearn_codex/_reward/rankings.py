@@ -11,8 +11,9 @@ from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fi
 
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._data.groups import encode_groups
-from sklearn_codex._data.pairs import PairsMixin
+from sklearn_codex._data.pairs import PairsMixin, TextPairs
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
+from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
 from sklearn_codex._reward.newton import minimise, warn_unless_converged
 from sklearn_codex._reward.plackett_luce import PlackettLuceLoss, arrange_rankings
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
@@ -82,6 +83,28 @@ def _encode_groups(groups, n_responses):
     if groups is None:
         return np.zeros(n_responses, dtype=np.intp)
     return encode_groups(groups, n_responses, unit="response")
+
+
+def _as_pairs(texts, codes):
+    """Return prompts and responses as the pairs by which leakage is told, None where it cannot be.
+
+    Under a prompt a response is a row of its own, told by "a pair" with itself. Without prompts a
+    ranking is known again by its responses, so each stands with its neighbour in it.
+    """
+    if texts is None:
+        return None
+    prompts, responses = texts
+    if any(prompt.strip() for prompt in prompts):
+        return TextPairs(prompts, responses, responses)
+    if codes is None:
+        return None
+    order = sorted(range(len(codes)), key=lambda row: (codes[row], responses[row]))
+    first = {codes[row]: row for row in reversed(order)}
+    neighbour = {
+        row: after if codes[after] == codes[row] else first[codes[row]]
+        for row, after in zip(order, [*order[1:], order[0]], strict=True)
+    }
+    return TextPairs(None, responses, [responses[neighbour[row]] for row in range(len(codes))])
 
 
 class PlackettLuceModel(PairsMixin, BaseEstimator):
@@ -178,6 +201,8 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
     __metadata_request__fit = {"groups": True}
     __metadata_request__score = {"groups": True}
 
+    _unit_of_rows = "rankings"
+
     def __init__(self, C=1.0, *, vectorizer=None, tol=1e-8, max_iter=100):
         self.C = C
         self.vectorizer = vectorizer
@@ -217,7 +242,10 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
             If ``max_iter`` steps were not enough.
         """
         subject = type(self).__name__
-        loss = self._make_loss(*self._read(X, reset=True), y, sample_weight, groups)
+        features, texts = self._read(X, reset=True)
+        codes = self._encode_rows(features, texts, groups)
+        loss = self._make_loss(features, codes, y, sample_weight)
+        self._training_pairs = TrainingPairs(_as_pairs(texts, codes))
         self._has_groups = groups is not None
         self.n_choices_ = loss.rankings.n_choices
         minimum = minimise(
@@ -230,7 +258,7 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
         return self
 
     def _read(self, X, *, reset):
-        """Return the features (n, V) of responses, and their prompts, None where X is numeric."""
+        """Return the features (n, V) of responses, and prompts and texts, None for numbers."""
         columns = check_prompted_responses(X, subject=type(self).__name__)
         if columns is None:
             features = self._check_features(X, reset=reset)
@@ -240,21 +268,27 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
         if reset:
             vectorizer = choose_vectorizer(self.vectorizer)
             self.vectorizer_ = clone(TokenCounter() if vectorizer is None else vectorizer)
-        prompts, responses = columns
-        texts = stack_prompts(*columns) if wants_prompt(self.vectorizer_) else responses
-        return self._vectorize(texts, reset=reset), prompts
+        texts = stack_prompts(*columns) if wants_prompt(self.vectorizer_) else columns[1]
+        return self._vectorize(texts, reset=reset), columns
 
-    def _check_responses(self, X):
-        """Return the features (n, V) of responses, alone or with their prompts."""
-        return self._read(X, reset=False)[0]
+    def _encode_rows(self, features, texts, groups):
+        """Return the group of each response (n_responses,), from 0: given, or its prompt."""
+        check_consistent_length(features, groups)
+        if groups is None and texts is not None:
+            groups = texts[0]
+        return _encode_groups(groups, features.shape[0])
 
-    def _make_loss(self, features, prompts, y, sample_weight, groups):
-        """Return the loss of responses, their y and their groups, once these are validated."""
+    def _warn_if_known(self, texts, codes, *, scored):
+        """Say so where a score of responses measures memory."""
+        warn_of_scored_pairs(self, _as_pairs(texts, codes), scored=scored)
+
+    def _make_loss(self, features, codes, y, sample_weight):
+        """Return the loss of responses of these groups and their y, once it is validated."""
         subject = type(self).__name__
         if y is None:
             raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
         y = _check_y(y, y_numeric=True, estimator=subject).astype(np.float64)
-        check_consistent_length(features, y, groups)
+        check_consistent_length(features, y)
         weight = _check_sample_weight(
             sample_weight,
             y,
@@ -262,7 +296,6 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
             ensure_non_negative=True,
             allow_all_zero_weights=False,
         )
-        codes = _encode_groups(prompts if groups is None else groups, len(y))
         if not weight.all():
             # A response that does not count does not make the others better than it either.
             kept = np.flatnonzero(weight)
@@ -290,7 +323,9 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
             w . phi(y), in nats of log-odds. Only differences have a meaning.
         """
         check_is_fitted(self)
-        return self._check_responses(X) @ self.coef_[0]
+        features, texts = self._read(X, reset=False)
+        self._warn_if_known(texts, None, scored=False)
+        return features @ self.coef_[0]
 
     def predict(self, X):
         """Return the reward of single responses, by which they are ranked.
@@ -324,10 +359,10 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
             Adds up to 1 in each group.
         """
         check_is_fitted(self)
-        features, prompts = self._read(X, reset=False)
+        features, texts = self._read(X, reset=False)
         reward = features @ self.coef_[0]
-        check_consistent_length(reward, groups)
-        codes = _encode_groups(prompts if groups is None else groups, len(reward))
+        codes = self._encode_rows(features, texts, groups)
+        self._warn_if_known(texts, codes, scored=False)
         greatest = np.full(codes.max() + 1, -np.inf)
         np.maximum.at(greatest, codes, reward)
         odds = np.exp(reward - greatest[codes])
@@ -356,6 +391,14 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
         ------
         ValueError
             If no group has two different y, or ``fit`` had groups and this call has none.
+
+        Warns
+        -----
+        LeakageWarning
+            As ``PreferenceRewardModel.score``: if there are responses that were not in the fit, but
+            whose prompts were; for rankings of text without prompts, if more than a quarter of the
+            responses, of those of at least 40 characters in new rankings, were. Numbers, and
+            groups, which a caller may count anew in each call, tell nothing.
         """
         check_is_fitted(self)
         if groups is None and self._has_groups:
@@ -364,7 +407,10 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
                 "here too, equal ones for a single ranking; in a cross-validation, "
                 'params={"groups": groups} with sklearn.set_config(enable_metadata_routing=True).'
             )
-        loss = self._make_loss(*self._read(X, reset=False), y, sample_weight, groups)
+        features, texts = self._read(X, reset=False)
+        codes = self._encode_rows(features, texts, groups)
+        loss = self._make_loss(features, codes, y, sample_weight)
+        self._warn_if_known(texts, codes, scored=True)
         return -loss.log_loss(self.coef_[0]) / loss.rankings.total_weight
 
     def __sklearn_tags__(self):
