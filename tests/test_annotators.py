@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from sklearn_codex import BootstrapRewardEnsemble, PreferenceRewardModelCV, RewardUncertainty
 from sklearn_codex._data.pairs import DifferenceDesign
 from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
 from sklearn_codex._reward.annotators import AnnotatorRewardModel
@@ -210,3 +213,10 @@ def test_too_few_steps_are_warned_of():
     X, y, annotators = draw_labels(np.random.RandomState(0), n_labels=200)
     with pytest.warns(ConvergenceWarning, match="AnnotatorRewardModel did not converge"):
         AnnotatorRewardModel(max_iter=1, tol=1e-12).fit(X, y, annotators=annotators)
+
+
+def test_classes_and_accuracy_are_those_of_all_models_of_pairs():
+    models = (PreferenceRewardModel, PreferenceRewardModelCV, RewardUncertainty)
+    for model in (*models, BootstrapRewardEnsemble):
+        assert AnnotatorRewardModel.score is model.score
+        assert inspect.unwrap(model.predict) is AnnotatorRewardModel.predict

@@ -60,6 +60,7 @@ FLOORS = [
         "_policy.dpo_loss",
         "_language.base",
         "_reward.online",
+        "_reward.pair_classifier",
         "_reward.partitioned_loss",
         "_data.pairs",
         "_policy.rewards",

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import norm
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
@@ -16,11 +16,11 @@ from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.labels import (
     check_both_preferred,
     check_labels,
-    credit,
     warn_of_one_and_two,
 )
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
 from sklearn_codex._reward.newton import Minimum, minimise, solve, warn_unless_converged
+from sklearn_codex._reward.pair_classifier import PairClassifierMixin
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
 from sklearn_codex.metrics._tables import Table
 
@@ -47,7 +47,7 @@ def _scaled_norm(loss, params):
     return float(np.sqrt(np.sum(loss.gradient(params) ** 2 / diagonal)))
 
 
-class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
+class AnnotatorRewardModel(PairsMixin, PairClassifierMixin, BaseEstimator):
     r"""Reward model that estimates how reliable each annotator is, and how many labels are wrong.
 
     Parameters
@@ -355,51 +355,6 @@ class AnnotatorRewardModel(PairsMixin, ClassifierMixin, BaseEstimator):
         margin = self.decision_function(X)
         clean = np.column_stack([expit(-margin), expit(margin)])
         return self.flip_rate_ + (1 - 2 * self.flip_rate_) * clean
-
-    def predict(self, X):
-        """Return the more probable class of each pair.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        y : ndarray of shape (n_pairs,)
-            ``classes_[1]`` where A has the greater reward, else ``classes_[0]``.
-        """
-        margin = self.decision_function(X)
-        return self.classes_[(margin > 0).astype(np.intp)]
-
-    def score(self, X, y, sample_weight=None):
-        """Return the accuracy on pairs, ties and margins of 0 giving half a point.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-        y : array-like of shape (n_pairs,)
-            Labels, as in ``fit``.
-        sample_weight : array-like of shape (n_pairs,), default=None
-            Weights of pairs.
-
-        Returns
-        -------
-        score : float
-            In [0, 1].
-
-        Warns
-        -----
-        LeakageWarning
-            As ``PreferenceRewardModel.score``.
-        """
-        check_is_fitted(self)
-        margin = self._margin(X, scored=True)
-        points = credit(y, self.classes_, margin)
-        check_consistent_length(margin, points)
-        weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)
-        return float(np.average(points, weights=weight))
 
     def reward(self, X):
         """Return the reward of single responses.

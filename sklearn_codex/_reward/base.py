@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, log_expit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch, check_consistent_length
@@ -16,18 +16,18 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.designs import NuisanceDesign
 from sklearn_codex._data.pairs import PairsMixin, TextPairs, check_text_pairs
-from sklearn_codex._data.partitions import holds_text, is_collection, lazy_on_dask, split_rows
+from sklearn_codex._data.partitions import holds_text, lazy_on_dask, split_rows
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, FitState, fit_weights
 from sklearn_codex._reward.fit_monitor import IterationTasks, describe
 from sklearn_codex._reward.labels import (
     PreferenceLabels,
     check_both_preferred,
     check_labels,
-    credit,
     warn_of_one_and_two,
 )
 from sklearn_codex._reward.leakage import warn_of_scored_pairs
 from sklearn_codex._reward.nuisance import length_columns, length_scale
+from sklearn_codex._reward.pair_classifier import PairClassifierMixin
 from sklearn_codex._reward.partitioned_loss import PartitionedDesign, PartitionedLoss
 from sklearn_codex._reward.partitioned_pairs import (
     keep_pairs,
@@ -72,7 +72,7 @@ class TrainingProblem:
     penalty: FloatArray
 
 
-class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEstimator):
+class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, BaseEstimator):
     """Reading, solving and predicting of a linear reward of pairs. Fits decide what is solved.
 
     Derived classes have the parameters ``vectorizer``, ``position_bias``, ``control_length``,
@@ -355,57 +355,8 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, ClassifierMixin, BaseEst
         margin = self.decision_function(X)
         return np.column_stack([log_expit(-margin), log_expit(margin)])
 
-    @lazy_on_dask(_no_classes)
-    def predict(self, X):
-        """Return the more probable class of each pair.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        y : ndarray of shape (n_pairs,)
-            ``classes_[1]`` where A has the greater margin, else ``classes_[0]``.
-        """
-        margin = self.decision_function(X)
-        return self.classes_[(margin > 0).astype(np.intp)]
-
-    def score(self, X, y, sample_weight=None):
-        """Return the accuracy on pairs, ties and margins of 0 giving half a point.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-        y : array-like of shape (n_pairs,)
-            Labels as in ``fit``. A soft label gives the probability that a label drawn with it
-            agrees with the model, a tie half a point.
-        sample_weight : array-like of shape (n_pairs,), default=None
-            Weights of pairs.
-
-        Returns
-        -------
-        score : float
-            In [0, 1], as :func:`sklearn_codex.metrics.preference_accuracy`.
-
-        Warns
-        -----
-        LeakageWarning
-            If there are pairs that were not in the fit, but whose prompts were; for pairs without
-            prompts, if more than a quarter of their responses of at least 40 characters were. Once
-            for a fitted model, and for all folds of a cross-validation or search (in each of its
-            processes). Scorers of scikit-learn, such as "neg_log_loss", warn as well.
-        """
-        check_is_fitted(self)
-        if is_collection(X):
-            return score_partitions(self, X, y, sample_weight)
-        margin = self._margin(X, scored=True)
-        check_consistent_length(margin, y)
-        points = credit(y, self.classes_, margin)
-        weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)
-        return float(np.average(points, weights=weight))
+    predict = lazy_on_dask(_no_classes)(PairClassifierMixin.predict)
+    _score_partitions = score_partitions
 
     @lazy_on_dask()
     def reward(self, X):

@@ -6,7 +6,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
@@ -52,7 +52,7 @@ def _draw_weights(problem, codes, random_state, *, both_classes):
     )
 
 
-class BootstrapRewardEnsemble(UncertainRewardMixin, ClassifierMixin, BaseEstimator):
+class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
     r"""Reward models refitted on bootstrap samples of prompts.
 
     Parameters

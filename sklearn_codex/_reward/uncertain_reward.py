@@ -5,15 +5,14 @@ from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sklearn_codex._data.documents import unwrap
 from sklearn_codex._data.groups import encode_groups
 from sklearn_codex._reward.base import RewardModelBase
-from sklearn_codex._reward.labels import credit
 from sklearn_codex._reward.leakage import warn_of_scored_pairs
 from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._reward.pair_classifier import PairClassifierMixin
 
 
 def fit_reward_model(estimator, X, y, sample_weight, groups, *, subject):
@@ -52,7 +51,7 @@ def group_codes(groups, n_pairs):
     return np.arange(n_pairs) if groups is None else encode_groups(groups, n_pairs)
 
 
-class UncertainRewardMixin:
+class UncertainRewardMixin(PairClassifierMixin):
     """Predictions of the fitted reward model in ``model_``, with what is not known of them."""
 
     def _take_columns(self):
@@ -63,10 +62,15 @@ class UncertainRewardMixin:
                 setattr(self, name, getattr(self.model_, name))
         self._training_pairs = getattr(self.model_, "_training_pairs", None)
 
-    def _design(self, X, *, scored=False):
-        """Return the design (n_pairs, V + k) of pairs, with the columns of nuisances."""
+    def _margin(self, X, *, scored=False, return_std=False):
+        """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
         design, pairs = self.model_._check_pairs_and_text(X, reset=False)
         warn_of_scored_pairs(self, pairs, scored=scored)
+        return self._margin_of_design(self.model_._add_nuisances(design, pairs), return_std)
+
+    def _design(self, X):
+        """Return the design (n_pairs, V + k) of pairs, with the columns of nuisances."""
+        design, pairs = self.model_._check_pairs_and_text(X, reset=False)
         return self.model_._add_nuisances(design, pairs)
 
     def predict_proba(self, X):
@@ -84,51 +88,6 @@ class UncertainRewardMixin:
         """
         margin = self.decision_function(X)
         return np.column_stack([expit(-margin), expit(margin)])
-
-    def score(self, X, y, sample_weight=None):
-        """Return the accuracy on pairs, ties and margins of 0 giving half a point.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-        y : array-like of shape (n_pairs,)
-            Labels, as in ``fit``.
-        sample_weight : array-like of shape (n_pairs,), default=None
-            Weights of pairs.
-
-        Returns
-        -------
-        score : float
-            In [0, 1].
-
-        Warns
-        -----
-        LeakageWarning
-            As ``PreferenceRewardModel.score``.
-        """
-        check_is_fitted(self)
-        margin = self._margin_of_design(self._design(X, scored=True), False)
-        points = credit(y, self.classes_, margin)
-        check_consistent_length(margin, points)
-        weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)
-        return float(np.average(points, weights=weight))
-
-    def predict(self, X):
-        """Return the more probable class of each pair.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        y : ndarray of shape (n_pairs,)
-            ``classes_[1]`` where A has the greater margin, else ``classes_[0]``.
-        """
-        margin = self.decision_function(X)
-        return self.classes_[(margin > 0).astype(np.intp)]
 
     def predict_margin(self, X, return_std=False):
         """Return the margin of each pair, and its standard error.
@@ -148,7 +107,7 @@ class UncertainRewardMixin:
             Their standard errors; only with ``return_std=True``.
         """
         check_is_fitted(self)
-        return self._margin_of_design(self._design(X), return_std)
+        return self._margin(X, return_std=return_std)
 
     def decision_function(self, X):
         """Return the margin of each pair, as ``predict_margin``.

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit
 from scipy.stats import norm, t
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -79,7 +79,7 @@ class RewardLowerBound:
         return mean - self.k * std
 
 
-class RewardUncertainty(UncertainRewardMixin, ClassifierMixin, BaseEstimator):
+class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
     r"""Standard errors and intervals of the weights, margins and rewards of a reward model.
 
     Parameters
