@@ -7,6 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sklearn_codex
@@ -131,6 +132,13 @@ def test_digest_is_the_same_in_another_process(tmp_path):
         for seed in "123"
     }  # fmt: skip
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("n", [10, 100_000])
+def test_data_of_any_size_beside_code(n):
+    # A pickler hands over the buffers of large arrays, not bytes.
+    data = [np.arange(n), np.arange(n).astype(str), {"texts": ["a" * n, b"a" * n]}]
+    assert hash_code(data) == hash_code() != hash_code(fibonacci) == hash_code(fibonacci, data)
 
 
 def test_installed_code_is_known_by_its_name():

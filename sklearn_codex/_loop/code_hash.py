@@ -67,7 +67,7 @@ class _Finder(pickle.Pickler):
 
     def write(self, data):
         """Take the pickle itself, which nobody needs."""
-        return len(data)
+        return memoryview(data).nbytes  # of large arrays it is given the buffer itself
 
     def reducer_override(self, obj):
         """Look at an object, and leave it to be pickled as ever."""
