@@ -71,6 +71,19 @@ def test_what_it_cannot_score():
         GoldRewardScorer(LinearCallable(np.ones(40)))(optimizer(ZipfProblem(40, 0)))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gold_reward", None), ("gold_reward", "a name"), ("kl_coef", -1.0), ("kl_coef", "1"),
+        ("n_samples", 0), ("n_samples", 2.5), ("random_state", -1), ("random_state", "seed"),
+    ],
+)  # fmt: skip
+def test_wrong_numbers_are_refused_before_anything_is_fitted(name, value):
+    given = {"gold_reward": len, name: value}
+    with pytest.raises(ValueError, match=rf"The '{name}' parameter of GoldRewardScorer must be"):
+        GoldRewardScorer(**given)
+
+
 def test_repr_names_the_reward_and_the_price():
     assert repr(GoldRewardScorer(len, kl_coef=2.0)) == (
         "GoldRewardScorer(<built-in function len>, kl_coef=2.0)"

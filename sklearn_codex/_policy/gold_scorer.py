@@ -1,14 +1,23 @@
 """A score by which policies of different ``kl_coef`` can be compared."""
 
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import expectation
 from sklearn_codex._data.documents import unwrap
 from sklearn_codex._policy.rewards import DocumentReward
+
+# What all scorers by a gold reward have in common.
+GOLD_SCORE_CONSTRAINTS: dict = {
+    "kl_coef": [Interval(Real, 0, np.inf, closed="left")],
+    "n_samples": [Interval(Integral, 1, None, closed="left")],
+    "random_state": [Interval(Integral, 0, 2**32 - 1, closed="both"), None],
+}
 
 
 class GoldRewardScorer:
@@ -31,6 +40,11 @@ class GoldRewardScorer:
         Documents drawn where the gold reward does not add over tokens; else the score is exact.
     random_state : int or None, default=0
         Source of these draws; with a number all policies share their random numbers.
+
+    Raises
+    ------
+    ValueError
+        If one of these is of another type or out of its range.
 
     See Also
     --------
@@ -64,6 +78,11 @@ class GoldRewardScorer:
     {'kl_coef': 3.0}
     """
 
+    _constraints: dict = {
+        "gold_reward": [HasMethods(["reward"]), HasMethods(["predict"]), callable],
+        **GOLD_SCORE_CONSTRAINTS,
+    }
+
     def __init__(
         self,
         gold_reward: Any,
@@ -76,6 +95,8 @@ class GoldRewardScorer:
         self.kl_coef = kl_coef
         self.n_samples = n_samples
         self.random_state = random_state
+        # Now, and not when the first candidate of a search has been fitted.
+        validate_parameter_constraints(self._constraints, vars(self), type(self).__name__)
 
     def __repr__(self):
         return f"{type(self).__name__}({self.gold_reward!r}, kl_coef={self.kl_coef!r})"

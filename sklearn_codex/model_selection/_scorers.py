@@ -1,20 +1,15 @@
 """Scorers of a fitted loop on records held out: its reward, its demonstrations, what it gains."""
 
-from numbers import Integral, Real
-
 import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.utils._param_validation import (
-    HasMethods,
-    Interval,
-    validate_parameter_constraints,
-)
+from sklearn.utils._param_validation import HasMethods, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._data.documents import freeze
 from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records
 from sklearn_codex._loop.stages import RecordKind
+from sklearn_codex._policy.gold_scorer import GOLD_SCORE_CONSTRAINTS
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex.metrics import preference_accuracy, preference_log_loss
 from sklearn_codex.overoptimization import GoldRewardScorer
@@ -141,9 +136,7 @@ class HeldOutRewardScorer:
 
     _constraints = {
         "reward_model": [HasMethods(["fit", "get_params"]), None],
-        "kl_coef": [Interval(Real, 0, np.inf, closed="left")],
-        "n_samples": [Interval(Integral, 1, None, closed="left")],
-        "random_state": [Interval(Integral, 0, 2**32 - 1, closed="both"), None],
+        **GOLD_SCORE_CONSTRAINTS,
     }
 
     def __init__(self, reward_model=None, *, kl_coef=0.0, n_samples=4096, random_state=0):
