@@ -101,6 +101,7 @@ FLOORS = [
         "_policy.exact_optimizer",
         "_policy.ppo_optimizer",
         "_policy.rloo",
+        "sequential",
     },
     {"_reward.model", "overoptimization"},
     {"_reward.model_cv", "_reward.uncertain_reward", "health", "model_selection"},
