@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_codex._categorical import safe_log
 from sklearn_codex.exact import AdditiveObjective, EosObjective
 from sklearn_codex.sequential import BigramObjective, BigramReference
+from sklearn_codex.sequential._kernel import Kernel
 
 SEEDS = st.integers(0, 2**32 - 1)
 proved = settings(deadline=None, max_examples=40, derandomize=True)
@@ -112,6 +113,19 @@ def test_gap_does_not_cancel_next_to_the_optimum(kind):
     gaps = [problem.gap(problem.optimum() + step * direction) for step in (1e-3, 1e-7)]
     assert_allclose(gaps[1] / gaps[0], 1e-8, rtol=0.02)
     assert_allclose(problem.kl(1e-7 * direction) / problem.kl(1e-3 * direction), 1e-8, rtol=0.02)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_never_drawn_makes_no_gap_not_even_a_negative_one(seed):
+    problem = random_problem("dense", seed, n_columns=6, length=5)
+    padded = np.pad(problem.reference.toarray(), (0, 1))
+    padded[-1, 0] = 1.0
+    reference = BigramReference(padded, np.append(problem.reference.initial, 0.0))
+    wider = BigramObjective(reference, np.append(problem.token_reward, 7.0), 5, problem.kl_coef)
+    log_tilt = wider.optimum()
+    log_tilt[:, -1] += 50.0
+    assert 0 <= wider.gap(log_tilt) < 1e-13
+    assert_allclose(wider.optimal_value(), problem.optimal_value(), rtol=1e-13)
 
 
 @kinds
@@ -303,6 +317,29 @@ def test_samples_keep_to_the_reference_where_weights_underflow(kind):
         assert (dense[drawn[:, position - 1], drawn[:, position]] > 0).all()
         observed = np.bincount(drawn[:, position], minlength=8) / 5000
         assert_allclose(observed, problem.marginals(best)[position], rtol=0, atol=0.05)
+
+
+class OneUniform:
+    """A random source whose every uniform is the same."""
+
+    def __init__(self, uniform):
+        self.uniform = uniform
+
+    def random_sample(self, size):
+        return np.full(size, self.uniform)
+
+
+@pytest.mark.parametrize("uniform", [0.0, 0.5, np.nextafter(1.0, 0.0)])
+@pytest.mark.parametrize("as_matrix", [np.asarray, sp.csr_array])
+def test_no_uniform_leads_to_what_a_row_cannot_produce(uniform, as_matrix):
+    rows = np.tile([0.0, 0.1, 0.2, 0.0, 0.7, 0.0], (200, 1))
+    drawn = Kernel.of_rows(as_matrix(rows)).sample(np.arange(200), OneUniform(uniform))
+    assert set(drawn) == {1 if uniform == 0.0 else 4}
+    # A share of the back-off that was rounded leaves a sliver of the uniform to an empty row.
+    share = np.array([np.nextafter(1.0, 0.0)] * 2)
+    matrix, unigram = sp.csr_array((2, 3)), np.array([0.0, 1.0, 0.0])
+    drawn = Kernel(matrix, share, unigram).sample(np.array([0, 1, 1]), OneUniform(uniform))
+    assert_array_equal(drawn, 1)
 
 
 def test_samples_are_seeded():

@@ -152,6 +152,12 @@ def test_a_narrower_clip_range_clips_more_and_moves_less():
     assert moved[0] < moved[1] < moved[2]
 
 
+def test_the_surrogate_rises_above_that_of_the_old_policy():
+    # With centred advantages that one is 0; the loss is its negative.
+    result = optimize_bigram_policy(zipf_problem(0), max_iter=3, random_state=0)
+    assert all(record["loss/policy_avg"] < 0 for record in result.history[1:])
+
+
 def test_result_and_history_are_exact():
     problem = zipf_problem(1)
     result = optimize_bigram_policy(problem, n_rollouts=64, max_iter=7, tol=0, random_state=0)
