@@ -1,7 +1,10 @@
+"""PPO of bigram policies against the exact optimum and the exact gradient."""
+
 import numpy as np
 import pytest
 from bigram_problems import KINDS, Documents, random_problem, random_tilt
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex.sequential import BigramObjective, BigramReference, optimize_bigram_policy
 from sklearn_codex.sequential._ppo import _Batch, generalized_advantages, surrogate_gradient
@@ -144,8 +147,9 @@ def test_a_narrower_clip_range_clips_more_and_moves_less():
     clipped, moved = [], []
     for clip_range in (0.02, 0.2, (0.9, 20.0)):
         first = optimize_bigram_policy(
-            problem, clip_range=clip_range, n_epochs=8, target_kl=None, max_iter=1, random_state=0
-        ).history[1]
+            problem, clip_range=clip_range, n_epochs=8, target_kl=None, max_iter=1, tol=0,
+            random_state=0,
+        ).history[1]  # fmt: skip
         clipped.append(first["policy/clipfrac_avg"])
         moved.append(first["policy/approxkl_avg"])
     assert clipped[0] > clipped[1] > clipped[2]
@@ -154,7 +158,7 @@ def test_a_narrower_clip_range_clips_more_and_moves_less():
 
 def test_the_surrogate_rises_above_that_of_the_old_policy():
     # With centred advantages that one is 0; the loss is its negative.
-    result = optimize_bigram_policy(zipf_problem(0), max_iter=3, random_state=0)
+    result = optimize_bigram_policy(zipf_problem(0), max_iter=3, tol=0, random_state=0)
     assert all(record["loss/policy_avg"] < 0 for record in result.history[1:])
 
 
@@ -177,7 +181,7 @@ def test_result_and_history_are_exact():
 
 def test_shaped_reward_std_is_that_of_documents():
     problem = zipf_problem(2)
-    result = optimize_bigram_policy(problem, n_rollouts=20_000, max_iter=0, random_state=0)
+    result = optimize_bigram_policy(problem, n_rollouts=20_000, max_iter=0, tol=0, random_state=0)
     rewards = problem.token_reward[problem.sample(np.zeros(20), 20_000, 1)].sum(axis=1)
     assert_allclose(result.history[0]["objective/shaped_reward_std"], rewards.std(), rtol=0.05)
 
@@ -185,7 +189,7 @@ def test_shaped_reward_std_is_that_of_documents():
 def test_same_seed_same_bits():
     problem = zipf_problem(3)
     runs = [
-        optimize_bigram_policy(problem, max_iter=3, random_state=seed).log_tilt
+        optimize_bigram_policy(problem, max_iter=3, tol=0, random_state=seed).log_tilt
         for seed in (0, np.random.RandomState(0), 1)
     ]
     assert_array_equal(runs[0], runs[1])
@@ -204,6 +208,11 @@ def test_a_document_of_one_token():
     problem = zipf_problem(5, length=1)
     result = optimize_bigram_policy(problem, random_state=0)
     assert lost_share(problem, result.gap) <= 1e-4
+
+
+def test_too_few_iterations_are_told():
+    with pytest.warns(ConvergenceWarning, match=r"stopped at max_iter=2 before .* tol=0.0001 of"):
+        optimize_bigram_policy(zipf_problem(0), max_iter=2, random_state=0)
 
 
 @pytest.mark.parametrize(

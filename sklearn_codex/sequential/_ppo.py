@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
@@ -115,6 +117,11 @@ def optimize_bigram_policy(
     ValueError
         If a parameter is out of its range.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If ``max_iter`` was reached before ``tol``.
+
     See Also
     --------
     BigramObjective.optimum : What it converges to.
@@ -178,6 +185,14 @@ def optimize_bigram_policy(
             batch.teach(table, advantages)
         log_tilt, statistics = steps.take(batch, advantages - advantages.mean(axis=0))
     last = history[-1]
+    if tol > 0 and last["objective/optimality_gap"] > enough:
+        warnings.warn(
+            f"optimize_bigram_policy stopped at max_iter={max_iter} before it was within tol={tol} "
+            f"of the optimum: the gap is {last['objective/optimality_gap']:.3g}. Increase max_iter "
+            "or n_rollouts, or set tol=0 for a fixed number of iterations.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     return Bunch(
         log_tilt=log_tilt,
         value=last["objective/value"],
