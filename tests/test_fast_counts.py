@@ -214,15 +214,20 @@ class TestClashes:
     def test_one_hash_for_all(self, rule, corpus, chunk_size):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_types, "_hash", lambda words, at, ends: np.full_like(at, 8, "u8"))
+            patch.setattr(_types, "_hash_pairs", lambda heads, tails: np.full_like(heads, 8))
             assert_equal_to_dict_route(corpus, rule, chunk_size=chunk_size)
 
     @pytest.mark.parametrize("chunk_size", [1, 10**6])
     def test_hash_of_few_bits(self, monkeypatch, chunk_size):
-        strong = _types._hash
-        monkeypatch.setattr(
-            _types, "_hash", lambda *args: (strong(*args) & np.uint64(0xF0)) | np.uint64(8)
-        )
-        corpus = [f"token-number-{i} token-number-{i % 10}\x00" for i in range(300)]
+        def weaken(strong):
+            return lambda *args: (strong(*args) & np.uint64(0xF0)) | np.uint64(8)
+
+        for name in ("_hash", "_hash_pairs"):
+            monkeypatch.setattr(_types, name, weaken(getattr(_types, name)))
+        corpus = [
+            f"token-number-{i} token-number-{i % 10}\x00 token{i:04} number{i % 10:03}\x00"
+            for i in range(300)
+        ]
         assert_equal_to_dict_route(corpus, "whitespace", chunk_size=chunk_size)
 
     @pytest.mark.parametrize("chunk_size", [1, 10**6])
@@ -291,8 +296,9 @@ class TestDeterminism:
             found = FastCounts.of_texts(
                 corpus, rule, split, literals=["<unk>"], chunk_size=chunk_size
             )
+            totals = found.totals
             counts = found.assign(np.arange(len(found.types)), len(found.types))
-            parts = (found.totals, counts.data, counts.indices, counts.indptr)
+            parts = (totals, counts.data, counts.indices, counts.indptr)
             results.append(("\n".join(found.types), *(part.tobytes() for part in parts)))
         assert results == [results[0]] * 4
 

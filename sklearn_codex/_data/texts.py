@@ -2,6 +2,7 @@
 
 import reprlib
 from numbers import Number
+from operator import countOf
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def check_texts(X: Any, *, subject: str) -> list[str] | None:
     ValueError
         If X has no document.
     """
-    if type(X) is list and set(map(type, X)) == {str}:
+    if type(X) is list and X and countOf(map(type, X), str) == len(X):
         return X
     return _check_other_texts(X, subject)
 

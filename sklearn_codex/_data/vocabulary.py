@@ -105,11 +105,11 @@ def name_columns(
         )
     # Strings are not touched without need: where they are many, each is a cache miss.
     rest = counted.types if len(kept) == len(counted.types) else counted.types[kept]
-    return np.append(np.array(special, dtype=object), rest), kept
+    return np.append(np.array(special, dtype=object), rest) if special else rest, kept
 
 
 def _choose_types(counted, min_count, max_features, without):
-    is_kept = counted.totals >= min_count
+    is_kept = np.ones(len(counted.types), bool) if min_count == 1 else counted.totals >= min_count
     is_kept[find_types(counted.types, without)] = False
     kept = np.flatnonzero(is_kept)
     if max_features is not None:

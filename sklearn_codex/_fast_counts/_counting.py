@@ -2,33 +2,30 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import accumulate, repeat
-from typing import Generic, NamedTuple, Self, TypeVar
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_codex._fast_counts._arrays import words_at_any_byte
+from sklearn_codex._fast_counts._names import sort_by_spelling, sorted_names
 from sklearn_codex._fast_counts._rows import Block, build_matrix, count_rows
 from sklearn_codex._fast_counts._scan import PADDING, Chunk, Splitter, find_tokens
 from sklearn_codex._fast_counts._types import (
-    LongTokens,
-    ShortTokens,
     Slots,
+    TokensOfAKind,
     distinct,
+    first_types,
+    gather,
     gather_long,
     gather_short,
-    no_long_types,
-    one_byte_types,
-    sort_by_spelling,
-    sorted_names,
-    words_at_any_byte,
 )
 
 __all__ = ["FastCounts", "sort_strings"]
 
-_Tokens = TypeVar("_Tokens", ShortTokens, LongTokens)
-
-CHUNK_SIZE = 1 << 19  # Characters; what is computed from them stays in the cache of a core.
+CHUNK_SIZE = 1 << 20  # Characters; what is computed from them stays in the cache of a core.
 N_WAITING = 1 << 19  # Types of chunks that may wait to be told from those of other chunks.
 MANY_STRINGS = 2_000  # Fewer are sorted faster one by one.
 N_ONE_BYTE = 128  # Types of one byte come first, numbered by their byte.
@@ -68,8 +65,6 @@ class FastCounts:
     ----------
     types : ndarray of str objects (n_types,)
         The distinct tokens, by code point.
-    totals : ndarray of int64 (n_types,)
-        How often each occurs.
     """
 
     @classmethod
@@ -102,7 +97,10 @@ class FastCounts:
         texts, lengths, owners = _cut_long_texts(texts, lengths, 4 * chunk_size)
         parts = _split_evenly(lengths, chunk_size)
         chunks = (Chunk(texts[part], lengths[part], lowercase) for part in parts)
-        return cls((_scan(chunk, rule, split, literals) for chunk in chunks), owners)
+        return cls(
+            (Tokens(chunk.data, *find_tokens(chunk, rule, split, literals)) for chunk in chunks),
+            owners,
+        )
 
     @classmethod
     def of_tokens(
@@ -124,30 +122,38 @@ class FastCounts:
         self._owners = owners
         self._blocks: list[Block] = []
         slots = Slots()
-        short = _Table(one_byte_types(), slots)
-        long = _Table(no_long_types(), slots)
-        for block, short_types, long_types in map(_count_chunk, chunks, repeat(slots)):
+        tables = [_Table(types, slots) for types in first_types()]
+        is_counted = np.zeros(N_ONE_BYTE, bool)
+        for tokens in chunks:
+            block, kinds = _count_chunk(tokens, slots)
             self._blocks.append(block)
-            totals = np.bincount(block.types, block.counts, block.n_types)
-            end = N_ONE_BYTE + len(short_types.keys)
-            short.totals[:N_ONE_BYTE] += totals[:N_ONE_BYTE]
-            short.add(short_types, totals[N_ONE_BYTE:end])
-            long.add(long_types, totals[end:])
-        short.merge()
-        long.merge()
-        n_short = len(short.totals)
+            is_known = np.append(is_counted, np.ones(block.n_types - N_ONE_BYTE, bool))
+            if not is_known.take(block.types).all():
+                is_known[block.types] = True
+                is_counted = is_known[:N_ONE_BYTE]
+            for table, types in zip(tables, kinds, strict=True):
+                table.add(types)
+        for table in tables:
+            table.merge()
+        ends = np.cumsum([len(table.types.keys) for table in tables])
         self._ids = [  # Numbers in the corpus of the types of each block.
-            np.concatenate([np.arange(N_ONE_BYTE), short_ids, n_short + long_ids])
-            for short_ids, long_ids in zip(short.ids, long.ids, strict=True)
+            np.concatenate([np.arange(N_ONE_BYTE), short, ends[0] + middle, ends[1] + long])
+            for short, middle, long in zip(*(table.ids for table in tables), strict=True)
         ]
-        totals = np.append(short.totals, long.totals)
-        self._n_ids = len(totals)
-        counted = np.flatnonzero(short.totals)
-        short_types, long_types = short.types.select(counted), long.types
-        del slots, short, long  # The most memory is taken when the names are made.
-        self.types, order = sorted_names(short_types, long_types)
-        self._order = np.append(counted, np.arange(n_short, self._n_ids))[order]  # (n_types,)
-        self.totals = totals[self._order].astype(np.int64)
+        self._n_ids = ends[-1]
+        counted = np.append(np.flatnonzero(is_counted), np.arange(N_ONE_BYTE, ends[0]))
+        short, middle, long = (table.types for table in tables)
+        del slots, tables  # The most memory is taken when the names are made.
+        self.types, order = sorted_names(short.select(counted), middle, long)
+        self._order = np.append(counted, np.arange(ends[0], ends[-1]))[order]  # (n_types,)
+
+    @cached_property
+    def totals(self) -> np.ndarray:
+        """How often each type occurs (n_types,); to be asked for before `assign` takes it all."""
+        totals = np.zeros(self._n_ids, np.int64)
+        for block, ids in zip(self._blocks, self._ids, strict=True):
+            totals[ids] += np.bincount(block.types, block.counts, block.n_types).astype(np.int64)
+        return totals[self._order]
 
     def assign(
         self, columns: np.ndarray, n_columns: int, *, end_column: int | None = None
@@ -170,7 +176,7 @@ class FastCounts:
         column_of = np.zeros(self._n_ids, np.int64)
         column_of[self._order] = columns
         blocks, ids = self._blocks, self._ids
-        self._blocks, self._ids = [], []
+        del self._blocks, self._ids
         columns_of_blocks = [column_of[of_block] for of_block in ids]
         owners = self._owners
         if owners is None:
@@ -190,41 +196,37 @@ class FastCounts:
         return counts
 
 
-class _Table(Generic[_Tokens]):
-    """The distinct types of one kind of all chunks so far, and their totals.
+class _Table:
+    """The distinct types of one kind of all chunks so far.
 
     The types of chunks wait until there are as many as are known: so each is moved a few times
     only, however long the corpus.
 
     Attributes
     ----------
-    types : ShortTokens or LongTokens (n_types,)
-    totals : ndarray (n_types,)
+    types : ShortTokens, MiddleTokens or LongTokens (n_types,)
     ids : list of ndarray
         For each chunk the index in `types` of each of its types, once they are merged.
     """
 
-    def __init__(self, types: _Tokens, slots: Slots):
+    def __init__(self, types: TokensOfAKind, slots: Slots):
         self._slots = slots
-        self.types: _Tokens = types
-        self.totals: np.ndarray = np.zeros(len(types.keys))
+        self.types: Any = types
         self.ids: list[np.ndarray] = []
-        self._waiting: list = []  # of _Tokens
-        self._totals: list[np.ndarray] = []
+        self._waiting: list = []
         self._n_waiting = 0
 
-    def add(self, types: _Tokens, totals: np.ndarray) -> None:
+    def add(self, types: TokensOfAKind) -> None:
         """Take the types of a chunk."""
         self._waiting.append(types)
-        self._totals.append(totals)
-        self._n_waiting += len(totals)
-        if self._n_waiting > max(N_WAITING, len(self.totals)):
+        self._n_waiting += len(types.keys)
+        if self._n_waiting > max(N_WAITING, len(self.types.keys)):
             self.merge()
 
     def merge(self) -> None:
         """Tell the types that wait from those known."""
-        n_known = len(self.totals)
-        ends = np.cumsum([len(totals) for totals in self._totals])
+        n_known = len(self.types.keys)
+        ends = np.cumsum([len(types.keys) for types in self._waiting])
         every = self.types.join([*self._waiting, self.types])
         self._waiting.clear()
         kept, ids = distinct(every, self._slots)
@@ -234,9 +236,8 @@ class _Table(Generic[_Tokens]):
         new = every.select(kept[: len(kept) - n_known])
         del every
         self.types = self.types.join([self.types, new])
-        self.totals = np.bincount(ids, np.concatenate([*self._totals, self.totals]))
         self.ids += np.split(ids, ends)[:-1]
-        self._totals, self._n_waiting = [], 0
+        self._n_waiting = 0
 
 
 def sort_strings(texts: list[str]) -> np.ndarray:
@@ -298,12 +299,6 @@ def _split_evenly(lengths: np.ndarray, size: int) -> Iterator[slice]:
         start, before = end, ends[end - 1]
 
 
-def _scan(chunk, rule, split, literals) -> Tokens:
-    first, lengths = find_tokens(chunk, rule, split, literals)
-    starts = np.append(0, np.searchsorted(first, chunk.text_ends))
-    return Tokens(chunk.data, first, lengths, starts)
-
-
 def _join_batches(batches, size) -> Iterator[Tokens]:
     """Join batches of tokens to chunks, each batch to bytes while its `str` are in the cache."""
     group, n_bytes = [], 0
@@ -344,27 +339,18 @@ def _join_shifted(parts, sizes, start=0):
     return np.concatenate([part + offset for part, offset in zip(parts, offsets, strict=False)])
 
 
-def _count_chunk(tokens, slots) -> tuple[Block, ShortTokens, LongTokens]:
-    """Count the tokens of a chunk; types of one byte come first, then short ones, then long."""
+def _count_chunk(tokens, slots) -> tuple[Block, list[TokensOfAKind]]:
+    """Count the tokens of a chunk; types of one byte come first, then the other kinds."""
     data, first, lengths, starts = tokens
-    short, long, ids = _group_tokens(data, first, lengths, slots)
-    n_types = N_ONE_BYTE + len(short.keys) + len(long.keys)
-    return count_rows(Block(n_types, starts, ids, None)).compress(), short, long
-
-
-def _group_tokens(data, first, lengths, slots):
-    """Find the distinct tokens of other than one byte, and the types of all tokens."""
-    text_words = words_at_any_byte(data)
-    ids = np.frombuffer(data, np.uint8)[first].astype(np.int32)
-    long = np.flatnonzero(lengths > 7)
-    short = np.flatnonzero(((lengths ^ 1) - 1).view(np.uint64) < 7)  # 0, 2, ..., 7
-    short_tokens = gather_short(text_words, first[short], lengths[short])
-    kept, numbers = distinct(short_tokens, slots)
-    numbers += N_ONE_BYTE
-    ids[short] = numbers
-    short_types = short_tokens.select(kept)
-    long_tokens = gather_long(text_words, first[long], lengths[long])
-    kept, numbers = distinct(long_tokens, slots)
-    numbers += N_ONE_BYTE + len(short_types.keys)
-    ids[long] = numbers
-    return short_types, long_tokens.select(kept), ids
+    kinds, numbered = [], []
+    n_types = N_ONE_BYTE
+    for where, of_kind in gather(words_at_any_byte(data), first, lengths):
+        kept, numbers = distinct(of_kind, slots)
+        numbers += n_types
+        n_types += len(kept)
+        kinds.append(of_kind.select(kept))
+        numbered.append((where, numbers))
+    ids = np.frombuffer(data, np.uint8).take(first).astype(np.min_scalar_type(n_types))
+    for where, numbers in numbered:
+        ids[where] = numbers
+    return count_rows(Block(n_types, starts, ids, None)).compress(), kinds

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_codex._fast_counts._arrays import find_few
+
 __all__ = ["Block", "build_matrix", "count_rows"]
 
 
@@ -32,7 +34,7 @@ class Block(NamedTuple):
         counts = self.counts
         if counts is not None:
             counts = counts.astype(np.min_scalar_type(counts.max(initial=0)))
-        types = self.types.astype(np.min_scalar_type(self.n_types))
+        types = self.types.astype(np.min_scalar_type(self.n_types), copy=False)
         return Block(self.n_types, self.starts.astype(np.int32), types, counts)
 
 
@@ -45,7 +47,7 @@ def count_rows(block: Block) -> Block:
     pairs = np.repeat(row_starts[:-1], np.diff(starts))
     pairs += types
     counts = np.bincount(pairs)
-    found = np.flatnonzero(counts)
+    found = find_few(counts != 0)
     starts = np.searchsorted(found, row_starts)
     found_types = found - np.repeat(row_starts[:-1], np.diff(starts))
     return Block(n_types, starts, found_types, counts[found])
@@ -109,7 +111,7 @@ class _Numbering:
         """Return the distinct columns, ascending, and for all the index in them; -1 stays."""
         self._is_used[columns] = True
         self._is_used[-1] = False
-        present = np.flatnonzero(self._is_used).astype(np.int32)
+        present = find_few(self._is_used).astype(np.int32)
         self._is_used[present] = False
         self._numbers[present] = np.arange(len(present), dtype=np.int32)
         self._numbers[-1] = -1

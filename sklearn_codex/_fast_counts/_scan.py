@@ -17,12 +17,15 @@ token is split in the same way, from blank to blank.
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
-from itertools import compress, count
-from operator import not_
 
 import numpy as np
 
-from sklearn_codex._fast_counts._types import joined_ranges, words_at_any_byte
+from sklearn_codex._fast_counts._arrays import (
+    count_before,
+    find_few,
+    joined_ranges,
+    words_at_any_byte,
+)
 
 __all__ = ["PADDING", "Chunk", "find_tokens"]
 
@@ -36,6 +39,7 @@ _OPERATORS_OF_THREE = ["**=", "//=", "<<=", ">>=", "..."]
 _ZERO, _SMALL_X, _FULL_STOP, _PLUS, _MINUS = b"0x.+-"
 _ONES = np.uint64(0x0101010101010101)
 PADDING = "\n" * 9
+_N_GROUPS = 256  # of the texts of a chunk, which are joined first to know which are ASCII.
 
 
 class Chunk:
@@ -53,26 +57,37 @@ class Chunk:
     """
 
     def __init__(self, texts: list[str], lengths: np.ndarray, lowercase: bool):
-        joined = "\n".join(texts)
+        lengths = lengths.copy()
+        parts = [""]
+        size = len(texts) // _N_GROUPS + 1
+        for start in range(0, len(texts), size):
+            group = texts[start : start + size]
+            part = "\n".join(group)
+            if not part.isascii():
+                group = [_spell_as_latin_1(text, lowercase) for text in group]
+                part = "\n".join(group)
+                lengths[start : start + size] = list(map(len, group))
+            parts.append(part)
+        joined = "\n".join([*parts, PADDING[1:]])
         self.is_ascii = joined.isascii()
-        if not self.is_ascii:
-            texts, lengths = list(texts), lengths.copy()
-            for position in compress(count(), map(not_, map(str.isascii, texts))):
-                text = texts[position].lower() if lowercase else texts[position]
-                # As Latin-1, utf-8 is joined and encoded by copying, and len counts bytes.
-                texts[position] = text.encode("utf-8", "surrogatepass").decode("latin-1")
-                lengths[position] = len(texts[position])
-            joined = "\n".join(texts)
         self.text_ends = np.cumsum(lengths + 1)
-        data = f"\n{joined}{PADDING}".encode("latin-1")
+        data = joined.encode("latin-1")
         # bytes.lower leaves the texts outside ASCII alone: they are in lower case already.
         self.data = data.lower() if lowercase else data
         self.bytes = np.frombuffer(self.data, np.uint8)
 
 
+def _spell_as_latin_1(text, lowercase):
+    """Write utf-8 as Latin-1: it is joined and encoded by copying, and its length is in bytes."""
+    if text.isascii():
+        return text
+    text = text.lower() if lowercase else text
+    return text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
 def find_tokens(
     chunk: Chunk, rule: str, split: Splitter, literals: Iterable[str]
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find the tokens of a chunk.
 
     Parameters
@@ -90,6 +105,8 @@ def find_tokens(
         Position of the first byte of each, ascending.
     lengths : ndarray of int64 (n_tokens,)
         In bytes.
+    starts : ndarray of int64 (n_texts + 1,)
+        Where the tokens of each text start, and where those of the last end.
     """
     blank = _among(chunk.bytes, 9, 13)
     blank |= _among(chunk.bytes, 28, 32)
@@ -98,7 +115,9 @@ def find_tokens(
             _mark_blanks(chunk.bytes, blank)
         edges = np.flatnonzero(blank[1:] != blank[:-1])
         edges += 1
-        return edges[::2].copy(), edges[1::2] - edges[::2]
+        first = edges[::2].copy()
+        start = np.greater(blank[:-1], blank[1:])  # One position too early, which decides nothing.
+        return first, edges[1::2] - first, _find_text_starts(chunk, start, first)
     start = _find_starts(chunk, rule, split, literals, blank)
     last = start[1:] | blank[1:]
     np.greater(last, blank[:-1], out=last)
@@ -106,7 +125,14 @@ def find_tokens(
     lengths = np.flatnonzero(last)
     lengths -= first
     lengths += 1
-    return first, lengths
+    return first, lengths, _find_text_starts(chunk, start, first)
+
+
+def _find_text_starts(chunk, start, first):
+    """Find the index of the first token of each text, and that behind the last."""
+    if len(chunk.text_ends) * 128 < len(start):
+        return np.append(0, np.searchsorted(first, chunk.text_ends))
+    return np.append(0, count_before(start, chunk.text_ends))
 
 
 def _among(values, low, high):
@@ -134,7 +160,7 @@ def _find_starts(chunk, rule, split, literals, blank):
         pattern = re.compile(re.escape(literal.encode("utf-8", "surrogatepass")))
         found = [match.start() for match in pattern.finditer(chunk.data)]
         if found:
-            runs = _runs_around(~blank, np.array(found))
+            runs = _runs_around((~blank).tobytes(), np.array(found))
             _split_runs(chunk, start, *runs, split)
     return start
 
@@ -204,11 +230,12 @@ def _merge_operators(text, start):
     """Unmark the second and third byte of operators."""
     now, after = text[:-1], text[1:]
     candidate = now == after
+    candidate &= now > ord(")")  # No operator starts with two brackets, quotes or number signs.
     candidate |= after == ord("=")
     candidate |= (now == ord("-")) & (after == ord(">"))
     candidate &= start[:-1]
     candidate &= start[1:]
-    position = np.flatnonzero(candidate)
+    position = find_few(candidate)
     lengths, thirds = _operator_tables()
     pair = text[position].astype(np.int64) << 8
     pair |= text[position + 1]
@@ -245,14 +272,14 @@ def _leftmost(position, length):
 
 def _split_numbers(chunk, start, word, digit, split):
     text = chunk.bytes
-    position = np.flatnonzero(start & digit)
+    position = find_few(start & digit)
     position = position[~_is_plain_number(chunk, word, position)]
     if not len(position):
         return
     zone = word | (text == _FULL_STOP)
     zone |= text == _PLUS
     zone |= text == _MINUS
-    first, end = _runs_around(zone, position)
+    first, end = _runs_around(zone.tobytes(), position)
     # The last sign may start "+=" or "->".
     final = text[end - 1]
     _split_runs(chunk, start, first, end - ((final == _PLUS) | (final == _MINUS)), split)
@@ -293,13 +320,17 @@ def _all_bytes(marks, values):
     return (marks & ~values & highest) == highest
 
 
-def _runs_around(zone, positions):
-    """First positions and ends of the runs of a zone that hold some of the positions given."""
-    edges = np.flatnonzero(zone[1:] != zone[:-1])
-    edges += 1
-    after = np.searchsorted(edges, positions, side="right")
-    after = after[np.append(True, after[1:] != after[:-1])]
-    return edges[after - 1], edges[after]
+def _runs_around(zone: bytes, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First positions and ends of the runs of non-zeros that hold some of the positions given.
+
+    Few are asked for, so to search from each takes less time than to look at all bytes.
+    """
+    first, ends = [], [0]
+    for position in positions.tolist():
+        if position >= ends[-1]:
+            first.append(zone.rfind(0, 0, position) + 1)
+            ends.append(zone.find(0, position))
+    return np.array(first), np.array(ends[1:])
 
 
 def _split_runs(chunk, start, first, end, split):

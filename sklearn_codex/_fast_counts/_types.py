@@ -1,26 +1,28 @@
-"""Which tokens are the same: keys of 64 bits, grouping without sorting, order and names of types.
+"""Which tokens are the same: keys of 64 bits, and grouping without sorting.
 
-A token of at most 7 bytes is its key: its bytes and its length. The key of a longer one is a hash
-of its spelling; the spellings of tokens that share a key are then compared, so a clash is found,
-and resolved by a dict. The constants of the hash differ between processes, so that no text can be
-made to clash. They decide neither the order nor the value of anything returned.
+A token of at most 7 bytes is its key: its bytes and its length. One of at most 15 bytes is its
+first 8 and the key of the others. The key of both, and that of a longer token, is a hash of its
+spelling; the spellings of tokens that share a key are then compared, so a clash is found, and
+resolved by a dict. The constants of the hash differ between processes, so that no text can be made
+to clash. They decide neither the order nor the value of anything returned.
 
 Equal keys are grouped by a table of positions: every token writes its own position into the slot
 of its key, and reads who remained there. Those that find another key try again with other slots.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
+
+from sklearn_codex._fast_counts._arrays import find_few, words_at_any_byte
 
 __all__ = [
-    "LongTokens", "ShortTokens", "Slots", "distinct", "gather_long", "gather_short",
-    "joined_ranges", "no_long_types", "one_byte_types", "sort_by_spelling",
-    "sorted_names", "words_at_any_byte",
+    "FIRST_BYTES", "NEWLINE_BEHIND", "LongTokens", "MiddleTokens", "ShortTokens", "Slots",
+    "TokensOfAKind", "count_words", "distinct", "first_types", "gather", "gather_long",
+    "gather_short", "parts",
 ]  # fmt: skip
 
 _MULTIPLIERS = np.frombuffer(os.urandom(128), np.uint64) | np.uint64(1)
@@ -28,23 +30,9 @@ _INVERSE = np.uint64(pow(int(_MULTIPLIERS[1]), -1, 2**64))
 _NEWLINE = ord("\n")
 _PART_SIZE = 1 << 15
 
-# To keep 0, ..., 8 of the bytes of a word: the lowest ones, or the highest. A newline behind them.
-_FIRST_BYTES = np.array([2 ** (8 * n) - 1 for n in range(9)], np.uint64)
-_LEADING_BYTES = _FIRST_BYTES.byteswap()
-_NEWLINE_BEHIND = np.array([_NEWLINE << (8 * n) for n in range(8)], np.uint64)
-
-
-def words_at_any_byte(buffer) -> np.ndarray:
-    """View the 8 bytes from each position on as an integer, the first byte lowest (n - 7,)."""
-    return np.ndarray((len(buffer) - 7,), "<u8", buffer, strides=(1,))
-
-
-def joined_ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Concatenate `arange(start, start + length)` of all pairs."""
-    ends = np.cumsum(lengths)
-    positions = np.repeat(starts - (ends - lengths), lengths)
-    positions += np.arange(len(positions))
-    return positions
+# To keep 0, ..., 8 of the bytes of a word: the lowest ones. A newline behind them.
+FIRST_BYTES = np.array([2 ** (8 * n) - 1 for n in range(9)], np.uint64)
+NEWLINE_BEHIND = np.array([_NEWLINE << (8 * n) for n in range(8)], np.uint64)
 
 
 class Slots:
@@ -112,6 +100,45 @@ class ShortTokens(NamedTuple):
         return self.keys >> _unused_bits(self.lengths)
 
 
+class MiddleTokens(NamedTuple):
+    """Tokens of 8 to 15 bytes.
+
+    Attributes
+    ----------
+    keys : ndarray of uint64 (n,)
+        Hashes.
+    heads : ndarray of uint64 (n,)
+        The first 8 bytes of each, the first lowest.
+    tails : ndarray of uint64 (n,)
+        The others, as keys of :class:`ShortTokens`.
+    """
+
+    keys: np.ndarray
+    heads: np.ndarray
+    tails: np.ndarray
+
+    def select(self, kept: np.ndarray) -> "MiddleTokens":
+        return MiddleTokens(self.keys[kept], self.heads[kept], self.tails[kept])
+
+    @staticmethod
+    def join(parts: Sequence["MiddleTokens"]) -> "MiddleTokens":
+        return MiddleTokens(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def last_equal(self, slots: Slots) -> np.ndarray:
+        last = slots.last_equal(self.keys)
+        if np.array_equal(self.heads.take(last), self.heads) and np.array_equal(
+            self.tails.take(last), self.tails
+        ):
+            return last
+        return _last_equal(list(zip(self.heads.tolist(), self.tails.tolist(), strict=True)))
+
+    def as_long(self) -> "LongTokens":
+        tails = ShortTokens(self.tails)
+        n_rest = tails.lengths
+        words = np.stack([self.heads, tails.words | NEWLINE_BEHIND[n_rest]], axis=1).ravel()
+        return LongTokens(self.keys, n_rest + 8, np.arange(2, len(words) + 1, 2), words)
+
+
 class LongTokens(NamedTuple):
     """Tokens of 8 bytes or more.
 
@@ -137,9 +164,9 @@ class LongTokens(NamedTuple):
         """Keep some tokens, by ascending index."""
         is_kept = np.zeros(len(self.keys), bool)
         is_kept[kept] = True
-        words = self.words[np.repeat(is_kept, _count_words(self.lengths))]
+        words = self.words[np.repeat(is_kept, count_words(self.lengths))]
         lengths = self.lengths[kept]
-        return LongTokens(self.keys[kept], lengths, np.cumsum(_count_words(lengths)), words)
+        return LongTokens(self.keys[kept], lengths, np.cumsum(count_words(lengths)), words)
 
     @staticmethod
     def join(parts: Sequence["LongTokens"]) -> "LongTokens":
@@ -158,9 +185,9 @@ class LongTokens(NamedTuple):
     def _are_spelled_alike(self, others):
         if not np.array_equal(self.lengths.take(others), self.lengths):
             return False
-        moves, n_words = self.ends.take(others) - self.ends, _count_words(self.lengths)
+        moves, n_words = self.ends.take(others) - self.ends, count_words(self.lengths)
         start = 0
-        for part in _parts(len(self.keys)):  # What is small enough stays in the cache.
+        for part in parts(len(self.keys)):
             index = np.repeat(moves[part], n_words[part])
             end = start + len(index)
             index += np.arange(start, end)
@@ -176,16 +203,25 @@ class LongTokens(NamedTuple):
             self.words[start:end].tobytes()
             for start, end in zip([0, *ends[:-1]], ends, strict=True)
         ]
-        last = {spelling: position for position, spelling in enumerate(spellings)}
-        return np.array([last[spelling] for spelling in spellings], np.int32)
+        return _last_equal(spellings)
 
 
-def _parts(n):
+TokensOfAKind = ShortTokens | MiddleTokens | LongTokens
+
+
+def _last_equal(spellings):
+    """Return for each the position of the last one that is equal, as int32 (n,)."""
+    last = {spelling: position for position, spelling in enumerate(spellings)}
+    return np.array([last[spelling] for spelling in spellings], np.int32)
+
+
+def parts(n: int) -> Iterator[slice]:
+    """Cut `range(n)` to parts of which what is computed stays in the cache."""
     return (slice(start, start + _PART_SIZE) for start in range(0, n, _PART_SIZE))
 
 
-def _count_words(lengths):
-    """Words of long tokens and the newlines behind."""
+def count_words(lengths: np.ndarray) -> np.ndarray:
+    """Count the words of long tokens, each with a newline behind."""
     return (lengths + 8) >> 3
 
 
@@ -193,14 +229,37 @@ def _unused_bits(lengths):
     return ((8 - lengths) << 3).view(np.uint64)
 
 
-def one_byte_types() -> ShortTokens:
-    """All ASCII characters, as tokens."""
+def first_types() -> tuple[ShortTokens, MiddleTokens, LongTokens]:
+    """All ASCII characters as tokens, and none of the other kinds."""
     text = np.append(np.arange(128, dtype=np.uint8), np.zeros(7, np.uint8))
-    return gather_short(words_at_any_byte(text), np.arange(128), np.ones(128, np.int64))
+    text_words = words_at_any_byte(text)
+    none = np.empty(0, np.int64)
+    return (
+        gather_short(text_words, np.arange(128), np.ones(128, np.int64)),
+        _gather_middle(text_words, none, none),
+        gather_long(text_words, none, none),
+    )
 
 
-def no_long_types() -> LongTokens:
-    return gather_long(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64))
+def gather(
+    text_words: np.ndarray, first: np.ndarray, lengths: np.ndarray
+) -> Iterator[tuple[np.ndarray, TokensOfAKind]]:
+    """Gather tokens of other than one byte: the short, the middle and the long ones.
+
+    Yields
+    ------
+    where : ndarray of int64 (n,)
+        Those of a kind, by their index.
+    tokens : ShortTokens, MiddleTokens or LongTokens (n,)
+    """
+    sizes = np.minimum(lengths, 16).astype(np.uint8)
+    finders = (
+        (np.flatnonzero(((sizes ^ 1) - np.uint8(1)) < 7), gather_short),  # 0, 2, ..., 7 bytes
+        (find_few((sizes - np.uint8(8)) < 8), _gather_middle),
+        (find_few(sizes == 16), gather_long),
+    )
+    for where, of_kind in finders:
+        yield where, of_kind(text_words, first.take(where), lengths.take(where))
 
 
 def gather_short(text_words: np.ndarray, first: np.ndarray, lengths: np.ndarray) -> ShortTokens:
@@ -211,16 +270,30 @@ def gather_short(text_words: np.ndarray, first: np.ndarray, lengths: np.ndarray)
     return ShortTokens(keys)
 
 
+def _gather_middle(text_words, first, lengths):
+    heads = text_words[first]
+    tails = gather_short(text_words, first + 8, lengths - 8).keys
+    return MiddleTokens(_hash_pairs(heads, tails), heads, tails)
+
+
+def _hash_pairs(heads, tails):
+    keys = heads * _MULTIPLIERS[0]
+    keys ^= keys >> np.uint64(32)
+    keys *= _MULTIPLIERS[2]
+    keys += tails * _MULTIPLIERS[3]
+    return keys
+
+
 def gather_long(text_words: np.ndarray, first: np.ndarray, lengths: np.ndarray) -> LongTokens:
     """Gather tokens of 8 bytes and more."""
-    n_words = _count_words(lengths)
+    n_words = count_words(lengths)
     ends = np.cumsum(n_words)
     at = ends - n_words
     position = np.repeat(first - 8 * at, n_words)
     position += np.arange(0, 8 * len(position), 8)
     words = text_words[position]
     n_last = lengths & 7
-    words[ends - 1] = (words[ends - 1] & _FIRST_BYTES[n_last]) | _NEWLINE_BEHIND[n_last]
+    words[ends - 1] = (words[ends - 1] & FIRST_BYTES[n_last]) | NEWLINE_BEHIND[n_last]
     return LongTokens(_hash(words, at, ends), lengths, ends, words)
 
 
@@ -246,7 +319,7 @@ def _hash(words, at, ends):
     return keys
 
 
-def distinct(tokens: ShortTokens | LongTokens, slots: Slots) -> tuple[np.ndarray, np.ndarray]:
+def distinct(tokens: TokensOfAKind, slots: Slots) -> tuple[np.ndarray, np.ndarray]:
     """Group equal tokens.
 
     Returns
@@ -257,116 +330,7 @@ def distinct(tokens: ShortTokens | LongTokens, slots: Slots) -> tuple[np.ndarray
         For each token the index in `kept` of its like.
     """
     last = tokens.last_equal(slots)
-    kept = np.flatnonzero(last == np.arange(len(last), dtype=np.int32))
+    kept = find_few(last == np.arange(len(last), dtype=np.int32))
     numbers = np.empty(len(last), np.int32)
     numbers[kept] = np.arange(len(kept), dtype=np.int32)
     return kept, numbers.take(last)
-
-
-def sorted_names(short: ShortTokens, long: LongTokens) -> tuple[np.ndarray, np.ndarray]:
-    """Decode types and sort them by code point.
-
-    Returns
-    -------
-    names : ndarray of str objects (n,)
-    order : ndarray of int64 (n,)
-        `names[i]` is the type `order[i]`, those of `long` being behind those of `short`.
-    """
-    order = sort_by_spelling(short, long)
-    text = _spell(short, long, order)
-    # As Latin-1, a text is decoded by copying; few names need more than that.
-    lines = text.decode("latin-1")
-    names = lines.split("\n")
-    del names[-1]
-    ends = np.cumsum(np.append(short.lengths, long.lengths)[order] + 1)
-    if len(names) != len(order):  # Some hold a newline.
-        stops = ends.tolist()
-        names = [lines[i : j - 1] for i, j in zip([0, *stops], stops, strict=False)]
-    del lines
-    if not text.isascii():
-        outside = np.flatnonzero(np.frombuffer(text, np.uint8) >= 0x80)
-        wide = np.searchsorted(ends, outside, side="right")
-        for position in wide[np.diff(wide, prepend=-1) > 0].tolist():
-            names[position] = names[position].encode("latin-1").decode("utf-8", "surrogatepass")
-    del text
-    return np.fromiter(names, object, len(names)), order
-
-
-def _spell(short, long, order):
-    """Write types in an order given, as utf-8, each with a newline behind."""
-    n_short = len(short.keys)
-    words = np.append(short.words | _NEWLINE_BEHIND[short.lengths], long.words)
-    n_words = np.append(np.ones(n_short, np.int64), _count_words(long.lengths))
-    starts = np.append(np.arange(n_short), n_short + long.ends - n_words[n_short:])
-    lengths = np.append(short.lengths, long.lengths)
-    lines = []
-    for part in _parts(len(order)):
-        types = order[part]
-        sizes = n_words[types]
-        spelled = words.take(joined_ranges(starts[types], sizes)).tobytes()
-        text = spelled.translate(None, b"\0")
-        if len(text) != lengths[types].sum() + len(types):  # Some zeros are characters.
-            ends = lengths[types] + 1
-            kinds = np.stack([ends, 8 * sizes - ends], axis=1)
-            is_text = np.repeat(np.tile([True, False], len(types)), kinds.ravel())
-            text = np.frombuffer(spelled, np.uint8)[is_text].tobytes()
-        lines.append(text)
-    return b"".join(lines)
-
-
-def sort_by_spelling(short, long):
-    """Sort by bytes, which in utf-8 is by code point: by the first 2, by 6 more, ties by more."""
-    at = long.ends - _count_words(long.lengths)
-    words = np.append(short.words, long.words[at]).byteswap()
-    n = len(words)
-    # In a matrix of one row, sorting by column is counting.
-    prefix = (words >> np.uint64(48)).astype(np.int32)
-    row = sp.csr_array((np.arange(n), prefix, [0, n]), shape=(1, 1 << 16)).tocsc()
-    columns = (words[row.data] & _FIRST_BYTES[6]).view(np.int64)
-    order, borders = _sort_groups(row.data, columns, row.indptr)
-    rest = np.append(short.lengths, long.lengths) - 8
-    next_word = np.append(np.zeros(len(short.keys), np.int64), at + 1)
-    tied, group_starts = _find_ties(borders)
-    while len(tied):
-        indices = order[tied]
-        n_left = rest[indices]
-        if n_left.max() <= 0:  # What is still tied differs by NULs at the end.
-            order[tied] = _sort_groups(indices, n_left, group_starts)[0]
-            break
-        key = long.words.take(next_word[indices], mode="clip").byteswap()
-        key &= _LEADING_BYTES[np.clip(n_left, 0, 8)]
-        order[tied], borders = _sort_groups(indices, _signed(key), group_starts)
-        rest -= 8
-        next_word += 1
-        kept, group_starts = _find_ties(borders)
-        tied = tied[kept]
-    return order
-
-
-def _signed(keys):
-    return (keys ^ np.uint64(1 << 63)).view(np.int64)
-
-
-def _sort_groups(indices, columns, starts):
-    """Sort within groups, taking them for the rows of a matrix.
-
-    Returns
-    -------
-    indices : ndarray (n,)
-    borders : ndarray of bool (n + 1,)
-        Whether one is told from the one before: by its column, or as the first of a group.
-    """
-    shape = (len(starts) - 1, np.iinfo(np.int64).max)
-    rows = sp.csr_array((indices, columns, starts), shape=shape)
-    rows.sort_indices()
-    borders = np.ones(len(columns) + 1, bool)
-    np.not_equal(rows.indices[1:], rows.indices[:-1], out=borders[1:-1])
-    borders[starts] = True
-    return rows.data, borders
-
-
-def _find_ties(borders):
-    """Find what is not told from a neighbour, and where among that the groups of like start."""
-    tied = np.flatnonzero(~(borders[1:] & borders[:-1]))
-    starts = np.flatnonzero(borders[tied])
-    return tied, np.append(starts, len(tied))
