@@ -115,6 +115,11 @@ class TestEqualToDictRoute:
         runs = ["".join(run) for n in (2, 3, 4) for run in product(characters, repeat=n)]
         assert_equal_to_dict_route(runs, "code")
 
+    def test_all_short_runs_of_number_characters(self):
+        runs = ["".join(run) for n in (5, 6) for run in product("1.+-e ", repeat=n)]
+        assert_equal_to_dict_route(runs, "code")
+        assert_equal_to_dict_route([run.replace("e", "٣") for run in runs], "code")
+
     @pytest.mark.parametrize("rule", BUILT_IN)
     def test_code_points(self, rule):
         codes = {*range(0x3400), *range(0xD7F0, 0xE010), *range(0xFE00, 0x10000)}

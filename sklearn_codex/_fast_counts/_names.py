@@ -1,5 +1,7 @@
 """The order of types by code point, and their names."""
 
+from itertools import count
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -33,44 +35,45 @@ def sorted_names(
     """
     long = LongTokens.join([middle.as_long(), long])
     order = sort_by_spelling(short, long)
-    text = _spell(short, long, order)
+    lengths = np.append(short.lengths, long.lengths)
+    words = np.append(short.words | NEWLINE_BEHIND[short.lengths], long.words)
+    text = _spell(words, lengths, order)
+    del words
     # As Latin-1, a text is decoded by copying; few names need more than that.
     lines = text.decode("latin-1")
     names = lines.split("\n")
     del names[-1]
-    ends = np.cumsum(np.append(short.lengths, long.lengths)[order] + 1)
     if len(names) != len(order):  # Some hold a newline.
-        stops = ends.tolist()
-        names = [lines[i : j - 1] for i, j in zip([0, *stops], stops, strict=False)]
+        ends = np.cumsum(lengths[order] + 1).tolist()
+        names = [lines[i : j - 1] for i, j in zip([0, *ends], ends, strict=False)]
     del lines
     if not text.isascii():
         outside = np.flatnonzero(np.frombuffer(text, np.uint8) >= 0x80)
-        wide = np.searchsorted(ends, outside, side="right")
+        wide = np.searchsorted(np.cumsum(lengths[order] + 1), outside, side="right")
         for position in wide[np.diff(wide, prepend=-1) > 0].tolist():
             names[position] = names[position].encode("latin-1").decode("utf-8", "surrogatepass")
     del text
     return np.fromiter(names, object, len(names)), order
 
 
-def _spell(short, long, order):
+def _spell(words, lengths, order):
     """Write types in an order given, as utf-8, each with a newline behind."""
-    n_short = len(short.keys)
-    words = np.append(short.words | NEWLINE_BEHIND[short.lengths], long.words)
-    n_words = np.append(np.ones(n_short, np.int64), count_words(long.lengths))
-    starts = np.append(np.arange(n_short), n_short + long.ends - n_words[n_short:])
-    lengths = np.append(short.lengths, long.lengths)
-    lines = []
-    for part in parts(len(order)):
+    n_words = count_words(lengths)
+    starts = np.cumsum(n_words) - n_words
+
+    def gather(part):
         types = order[part]
-        sizes = n_words[types]
-        spelled = words.take(joined_ranges(starts[types], sizes)).tobytes()
-        text = spelled.translate(None, b"\0")
-        if len(text) != lengths[types].sum() + len(types):  # Some zeros are characters.
-            ends = lengths[types] + 1
-            kinds = np.stack([ends, 8 * sizes - ends], axis=1)
-            is_text = np.repeat(np.tile([True, False], len(types)), kinds.ravel())
-            text = np.frombuffer(spelled, np.uint8)[is_text].tobytes()
-        lines.append(text)
+        return words.take(joined_ranges(starts[types], n_words[types])).tobytes()
+
+    text = b"".join(gather(part).translate(None, b"\0") for part in parts(len(order)))
+    if len(text) == lengths.sum() + len(lengths):
+        return text
+    lines = []
+    for part in parts(len(order)):  # Some zeros are characters.
+        ends = lengths[order[part]] + 1
+        kinds = np.stack([ends, -ends & 7], axis=1)
+        is_text = np.repeat(np.tile([True, False], len(ends)), kinds.ravel())
+        lines.append(np.frombuffer(gather(part), np.uint8)[is_text].tobytes())
     return b"".join(lines)
 
 
@@ -84,20 +87,20 @@ def sort_by_spelling(short: ShortTokens, long: LongTokens) -> np.ndarray:
     row = sp.csr_array((np.arange(n), prefix, [0, n]), shape=(1, 1 << 16)).tocsc()
     columns = (words[row.data] & FIRST_BYTES[6]).view(np.int64)
     order, borders = _sort_groups(row.data, columns, row.indptr)
-    rest = np.append(short.lengths, long.lengths) - 8
-    next_word = np.append(np.zeros(len(short.keys), np.int64), at + 1)
+    lengths = np.append(short.lengths, long.lengths)
+    first_word = np.append(np.zeros(len(short.keys), np.int64), at)
     tied, group_starts = _find_ties(borders)
-    while len(tied):
+    for depth in count(1):
+        if not len(tied):
+            break
         indices = order[tied]
-        n_left = rest[indices]
+        n_left = lengths[indices] - 8 * depth
         if n_left.max() <= 0:  # What is still tied differs by NULs at the end.
             order[tied] = _sort_groups(indices, n_left, group_starts)[0]
             break
-        key = long.words.take(next_word[indices], mode="clip").byteswap()
+        key = long.words.take(first_word[indices] + depth, mode="clip").byteswap()
         key &= _LEADING_BYTES[np.clip(n_left, 0, 8)]
         order[tied], borders = _sort_groups(indices, _signed(key), group_starts)
-        rest -= 8
-        next_word += 1
         kept, group_starts = _find_ties(borders)
         tied = tied[kept]
     return order

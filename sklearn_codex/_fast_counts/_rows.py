@@ -144,4 +144,4 @@ def _sort_rows(block, columns, ends, numbering):
     by_column = by_row.tocsc()
     by_column.sum_duplicates()
     by_row = by_column.tocsr()
-    return by_row.data, present[by_row.indices], by_row.indptr
+    return by_row.data, present.take(by_row.indices), by_row.indptr

@@ -8,9 +8,9 @@ from a table of all code points that :mod:`re` filled, so what a word is remains
 The rule "code" then corrects few places. Operators of two or three characters are looked up by
 pairs of bytes; where several overlap ("===="), the ones a scan from the left takes are those
 reached from the first by jumps to the next without overlap. A number is done if it is all digits,
-or "0x" and hexadecimal digits, and touches no full stop. Around any other, the run of word
-characters and ".+-" is split by the regular expression of the rule, all such runs of a chunk in
-one call. No token extends over the border of such a run, so this is exact. What holds a special
+or "0x" and hexadecimal digits, and touches no full stop; or if it is digits and one full stop, and
+touches nothing but a sign before it. Around any other, the run of word characters and ".+-" is
+split by the regular expression of the rule, all such runs of a chunk in one call. No token extends over the border of such a run, so this is exact. What holds a special
 token is split in the same way, from blank to blank.
 """
 
@@ -185,7 +185,7 @@ def _code_point_kinds() -> np.ndarray:
 
 def _characters_outside_ascii(text):
     """Positions, numbers of bytes and kinds."""
-    position = np.flatnonzero(text >= 0xC0)
+    position = find_few(text >= 0xC0)
     lead = text[position].astype(np.int64)
     size = 2 + (lead >= 0xE0) + (lead >= 0xF0)
     code = lead & (0x7F >> size)
@@ -279,6 +279,9 @@ def _split_numbers(chunk, start, word, digit, split):
     zone = word | (text == _FULL_STOP)
     zone |= text == _PLUS
     zone |= text == _MINUS
+    position = position[~_merge_fractions(chunk, start, zone, position)]
+    if not len(position):
+        return
     first, end = _runs_around(zone.tobytes(), position)
     # The last sign may start "+=" or "->".
     final = text[end - 1]
@@ -307,6 +310,32 @@ def _is_plain_number(chunk, word, position):
         is_hex &= _all_bytes(_bytes_among(small, "0", "9") | _bytes_among(small, "a", "f"), value)
         plain[rest] = is_hex
     return plain & ~touches & (behind > 0)
+
+
+def _merge_fractions(chunk, start, zone, position):
+    """Make one token of each run of less than 8 bytes that is digits and a full stop among them.
+
+    A sign may stand before it. Returns which positions are done (n,).
+    """
+    value = words_at_any_byte(chunk.data)[position]
+    outside = words_at_any_byte(zone.view(np.uint8))[position] ^ _ONES
+    behind = outside & (~outside + np.uint64(1))
+    inside = behind - np.uint64(1)
+    value = (value & inside) | (_ONES * np.uint64(_ZERO) & ~inside)
+    stops = _bytes_among(value, ".", ".") & (_ONES * np.uint64(0x80)) & ~value
+    done = _all_bytes(_bytes_among(value, "0", "9") | stops, value)
+    done &= (stops > 0) & (stops & (stops - np.uint64(1)) == 0) & (behind > 0)
+    before = chunk.bytes[position - 1]
+    signed = ((before == _PLUS) | (before == _MINUS)) & ~zone[position - 2]
+    done &= signed | ~zone[position - 1]
+    found = position[done]
+    n_bytes = ((inside[done] & _ONES) * _ONES >> np.uint64(56)).view(np.int64)
+    start[joined_ranges(found + 1, n_bytes - 1)] = False
+    # The digits behind a full stop are done as well.
+    ends = np.zeros(len(position), np.int64)
+    ends[done] = found + n_bytes
+    done[1:] |= position[1:] < ends[:-1]
+    return done
 
 
 def _bytes_among(values, low, high):
