@@ -96,7 +96,7 @@ class FastCounts:
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
         texts, lengths, owners = _cut_long_texts(texts, lengths, 4 * chunk_size)
         parts = _split_evenly(lengths, chunk_size)
-        chunks = (Chunk(texts[part], lengths[part], lowercase) for part in parts)
+        chunks = (Chunk(texts, lengths, part, lowercase) for part in parts)
         return cls(
             (Tokens(chunk.data, *find_tokens(chunk, rule, split, literals)) for chunk in chunks),
             owners,
@@ -245,7 +245,8 @@ def sort_strings(texts: list[str]) -> np.ndarray:
     n = len(texts)
     if n < MANY_STRINGS:
         return np.array(sorted(range(n), key=texts.__getitem__), np.int64)
-    chunk = Chunk(texts, np.fromiter(map(len, texts), np.int64, n), lowercase=False)
+    lengths = np.fromiter(map(len, texts), np.int64, n)
+    chunk = Chunk(texts, lengths, slice(0, n), lowercase=False)
     first = np.append(1, chunk.text_ends[:-1] + 1)
     lengths = chunk.text_ends - first
     text_words = words_at_any_byte(chunk.data)

@@ -92,10 +92,11 @@ def build_matrix(
         block, columns_of_types = blocks.pop(), columns.pop()
         end_row = row + len(block.starts) - 1
         ends = None if end_column is None else (end_column, has_end[row:end_row])
-        counts, where, starts = _sort_rows(block, columns_of_types, ends, numbering)
-        n_before, n_entries = n_entries, n_entries + len(counts)
-        data[n_before:n_entries], indices[n_before:n_entries] = counts, where
-        indptr[row + 1 : end_row + 1] = starts[1:] + dtype(n_before)
+        present, rows = _sort_rows(block, columns_of_types, ends, numbering)
+        n_before, n_entries = n_entries, n_entries + len(rows.data)
+        data[n_before:n_entries] = rows.data
+        present.astype(dtype).take(rows.indices, out=indices[n_before:n_entries], mode="clip")
+        indptr[row + 1 : end_row + 1] = rows.indptr[1:] + dtype(n_before)
         row = end_row
     return sp.csr_array((data[:n_entries], indices[:n_entries], indptr), (len(has_end), n_columns))
 
@@ -122,6 +123,12 @@ def _sort_rows(block, columns, ends, numbering):
     """Sort each row of a block by column without comparing any, and add up what is in one.
 
     Turned to columns and back to rows, entries are in order.
+
+    Returns
+    -------
+    present : ndarray of int32 (n_present,)
+        The columns that occur, ascending.
+    rows : csr_array (n_rows, n_present)
     """
     end_column, has_end = (-1, None) if ends is None else ends
     present, numbers_of_types = numbering.number(np.append(columns, end_column))
@@ -143,5 +150,4 @@ def _sort_rows(block, columns, ends, numbering):
     by_row = sp.csr_array((counts, numbers, starts), shape=(len(starts) - 1, len(present)))
     by_column = by_row.tocsc()
     by_column.sum_duplicates()
-    by_row = by_column.tocsr()
-    return by_row.data, present.take(by_row.indices), by_row.indptr
+    return present, by_column.tocsr()

@@ -10,8 +10,9 @@ pairs of bytes; where several overlap ("===="), the ones a scan from the left ta
 reached from the first by jumps to the next without overlap. A number is done if it is all digits,
 or "0x" and hexadecimal digits, and touches no full stop; or if it is digits and one full stop, and
 touches nothing but a sign before it. Around any other, the run of word characters and ".+-" is
-split by the regular expression of the rule, all such runs of a chunk in one call. No token extends over the border of such a run, so this is exact. What holds a special
-token is split in the same way, from blank to blank.
+split by the regular expression of the rule, all such runs of a chunk in one call. No token extends
+over the border of such a run, so this is exact. What holds a special token is split in the same
+way, from blank to blank.
 """
 
 import re
@@ -45,6 +46,14 @@ _N_GROUPS = 256  # of the texts of a chunk, which are joined first to know which
 class Chunk:
     """Consecutive texts as bytes.
 
+    Parameters
+    ----------
+    texts : list of str
+    lengths : ndarray of int64 (as many,)
+    part : slice
+        Which of them, without a step.
+    lowercase : bool
+
     Attributes
     ----------
     data : bytes
@@ -56,19 +65,21 @@ class Chunk:
     is_ascii : bool
     """
 
-    def __init__(self, texts: list[str], lengths: np.ndarray, lowercase: bool):
-        lengths = lengths.copy()
-        parts = [""]
-        size = len(texts) // _N_GROUPS + 1
-        for start in range(0, len(texts), size):
-            group = texts[start : start + size]
-            part = "\n".join(group)
-            if not part.isascii():
-                group = [_spell_as_latin_1(text, lowercase) for text in group]
-                part = "\n".join(group)
+    def __init__(self, texts: list[str], lengths: np.ndarray, part: slice, lowercase: bool):
+        lengths = lengths[part].copy()
+        lines = [""]
+        size = len(lengths) // _N_GROUPS + 1
+        for start in range(0, len(lengths), size):
+            group = texts[part.start + start : min(part.start + start + size, part.stop)]
+            line = "\n".join(group)
+            if not line.isascii():
+                group = [
+                    text if text.isascii() else _spell_as_latin_1(text, lowercase) for text in group
+                ]
+                line = "\n".join(group)
                 lengths[start : start + size] = list(map(len, group))
-            parts.append(part)
-        joined = "\n".join([*parts, PADDING[1:]])
+            lines.append(line)
+        joined = "\n".join([*lines, PADDING[1:]])
         self.is_ascii = joined.isascii()
         self.text_ends = np.cumsum(lengths + 1)
         data = joined.encode("latin-1")
@@ -79,8 +90,6 @@ class Chunk:
 
 def _spell_as_latin_1(text, lowercase):
     """Write utf-8 as Latin-1: it is joined and encoded by copying, and its length is in bytes."""
-    if text.isascii():
-        return text
     text = text.lower() if lowercase else text
     return text.encode("utf-8", "surrogatepass").decode("latin-1")
 
