@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_codex._fast_counts._arrays import words_at_any_byte
-from sklearn_codex._fast_counts._names import sort_by_spelling, sorted_names
+from sklearn_codex._fast_counts._names import sort_by_spelling, sorted_names, spell
 from sklearn_codex._fast_counts._rows import Block, build_matrix, count_rows
 from sklearn_codex._fast_counts._scan import PADDING, Chunk, Splitter, find_tokens
 from sklearn_codex._fast_counts._types import (
@@ -120,21 +120,7 @@ class FastCounts:
 
     def __init__(self, chunks: Iterable[Tokens], owners: np.ndarray | None = None):
         self._owners = owners
-        self._blocks: list[Block] = []
-        slots = Slots()
-        tables = [_Table(types, slots) for types in first_types()]
-        is_counted = np.zeros(N_ONE_BYTE, bool)
-        for tokens in chunks:
-            block, kinds = _count_chunk(tokens, slots)
-            self._blocks.append(block)
-            is_known = np.append(is_counted, np.ones(block.n_types - N_ONE_BYTE, bool))
-            if not is_known.take(block.types).all():
-                is_known[block.types] = True
-                is_counted = is_known[:N_ONE_BYTE]
-            for table, types in zip(tables, kinds, strict=True):
-                table.add(types)
-        for table in tables:
-            table.merge()
+        self._blocks, is_counted, tables = _count_chunks(chunks)
         ends = np.cumsum([len(table.types.keys) for table in tables])
         self._ids = [  # Numbers in the corpus of the types of each block.
             np.concatenate([np.arange(N_ONE_BYTE), short, ends[0] + middle, ends[1] + long])
@@ -143,8 +129,9 @@ class FastCounts:
         self._n_ids = ends[-1]
         counted = np.append(np.flatnonzero(is_counted), np.arange(N_ONE_BYTE, ends[0]))
         short, middle, long = (table.types for table in tables)
-        del slots, tables  # The most memory is taken when the names are made.
-        self.types, order = sorted_names(short.select(counted), middle, long)
+        spellings = spell(short.select(counted), middle.as_long(), long)
+        del tables, short, middle, long  # The most memory is taken when the names are made.
+        self.types, order = sorted_names(spellings)
         self._order = np.append(counted, np.arange(ends[0], ends[-1]))[order]  # (n_types,)
 
     @cached_property
@@ -251,11 +238,11 @@ def sort_strings(texts: list[str]) -> np.ndarray:
     lengths = chunk.text_ends - first
     text_words = words_at_any_byte(chunk.data)
     short, long = np.flatnonzero(lengths < 8), np.flatnonzero(lengths > 7)
-    order = sort_by_spelling(
+    spellings = spell(
         gather_short(text_words, first[short], lengths[short]),
         gather_long(text_words, first[long], lengths[long]),
     )
-    return np.append(short, long)[order]
+    return np.append(short, long)[sort_by_spelling(spellings)]
 
 
 def _cut_long_texts(texts, lengths, limit):
@@ -338,6 +325,35 @@ def _join_shifted(parts, sizes, start=0):
     """Concatenate positions in parts of a whole as positions in the whole."""
     offsets = accumulate(sizes, initial=start)
     return np.concatenate([part + offset for part, offset in zip(parts, offsets, strict=False)])
+
+
+def _count_chunks(chunks) -> tuple[list[Block], np.ndarray, list[_Table]]:
+    """Count the tokens of all chunks.
+
+    Returns
+    -------
+    blocks : list of Block
+    is_counted : ndarray of bool (N_ONE_BYTE,)
+        The types of one byte that occur.
+    tables : list of _Table
+        Those of the short types (all of one byte included), of the middle and of the long ones.
+    """
+    blocks: list[Block] = []
+    is_counted = np.zeros(N_ONE_BYTE, bool)
+    slots = Slots()
+    tables = [_Table(types, slots) for types in first_types()]
+    for tokens in chunks:
+        block, kinds = _count_chunk(tokens, slots)
+        blocks.append(block)
+        is_known = np.append(is_counted, np.ones(block.n_types - N_ONE_BYTE, bool))
+        if not is_known.take(block.types).all():
+            is_known[block.types] = True
+            is_counted = is_known[:N_ONE_BYTE]
+        for table, types in zip(tables, kinds, strict=True):
+            table.add(types)
+    for table in tables:
+        table.merge()
+    return blocks, is_counted, tables
 
 
 def _count_chunk(tokens, slots) -> tuple[Block, list[TokensOfAKind]]:

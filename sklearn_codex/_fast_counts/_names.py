@@ -1,6 +1,6 @@
 """The order of types by code point, and their names."""
 
-from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,35 +10,56 @@ from sklearn_codex._fast_counts._types import (
     FIRST_BYTES,
     NEWLINE_BEHIND,
     LongTokens,
-    MiddleTokens,
     ShortTokens,
     count_words,
     parts,
 )
 
-__all__ = ["sort_by_spelling", "sorted_names"]
+__all__ = ["Spellings", "sort_by_spelling", "sorted_names", "spell"]
 
 _LEADING_BYTES = FIRST_BYTES.byteswap()
 
 
-def sorted_names(
-    short: ShortTokens, middle: MiddleTokens, long: LongTokens
-) -> tuple[np.ndarray, np.ndarray]:
+class Spellings(NamedTuple):
+    """The bytes of tokens of all kinds.
+
+    Attributes
+    ----------
+    words : ndarray of uint64 (n_words,)
+        As of :class:`LongTokens`, short tokens being of one word.
+    starts : ndarray of int64 (n,)
+        Index in `words` of the first word of each.
+    lengths : ndarray of int64 (n,)
+        In bytes.
+    """
+
+    words: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+
+
+def spell(short: ShortTokens, *others: LongTokens) -> Spellings:
+    """Bring the spellings of tokens together, in the order given."""
+    lengths = np.concatenate([short.lengths, *(tokens.lengths for tokens in others)])
+    first = short.words
+    first |= NEWLINE_BEHIND[short.lengths]
+    words = np.concatenate([first, *(tokens.words for tokens in others)])
+    n_words = count_words(lengths)
+    return Spellings(words, np.cumsum(n_words) - n_words, lengths)
+
+
+def sorted_names(spellings: Spellings) -> tuple[np.ndarray, np.ndarray]:
     """Decode types and sort them by code point.
 
     Returns
     -------
     names : ndarray of str objects (n,)
-    order : ndarray of int64 (n,)
-        `names[i]` is the type `order[i]`, those of `long` being behind those of `middle`, and
-        these behind those of `short`.
+    order : ndarray of int (n,)
+        `names[i]` is the type `order[i]`.
     """
-    long = LongTokens.join([middle.as_long(), long])
-    order = sort_by_spelling(short, long)
-    lengths = np.append(short.lengths, long.lengths)
-    words = np.append(short.words | NEWLINE_BEHIND[short.lengths], long.words)
-    text = _spell(words, lengths, order)
-    del words
+    order = sort_by_spelling(spellings)
+    text = _write(spellings, order)
+    lengths = spellings.lengths
     # As Latin-1, a text is decoded by copying; few names need more than that.
     lines = text.decode("latin-1")
     names = lines.split("\n")
@@ -56,14 +77,13 @@ def sorted_names(
     return np.fromiter(names, object, len(names)), order
 
 
-def _spell(words, lengths, order):
+def _write(spellings, order):
     """Write types in an order given, as utf-8, each with a newline behind."""
-    n_words = count_words(lengths)
-    starts = np.cumsum(n_words) - n_words
+    words, starts, lengths = spellings
 
     def gather(part):
         types = order[part]
-        return words.take(joined_ranges(starts[types], n_words[types])).tobytes()
+        return words.take(joined_ranges(starts[types], count_words(lengths[types]))).tobytes()
 
     text = b"".join(gather(part).translate(None, b"\0") for part in parts(len(order)))
     if len(text) == lengths.sum() + len(lengths):
@@ -77,37 +97,41 @@ def _spell(words, lengths, order):
     return b"".join(lines)
 
 
-def sort_by_spelling(short: ShortTokens, long: LongTokens) -> np.ndarray:
+def sort_by_spelling(spellings: Spellings) -> np.ndarray:
     """Sort by bytes, which in utf-8 is by code point: by the first 2, by 6 more, ties by more."""
-    at = long.ends - count_words(long.lengths)
-    words = np.append(short.words, long.words[at]).byteswap()
-    n = len(words)
+    words, starts, lengths = spellings
+    n = len(starts)
+    keys = _read_keys(words, starts, lengths)
+    prefix = (keys >> np.uint64(48)).astype(np.int32)
     # In a matrix of one row, sorting by column is counting.
-    prefix = (words >> np.uint64(48)).astype(np.int32)
-    row = sp.csr_array((np.arange(n), prefix, [0, n]), shape=(1, 1 << 16)).tocsc()
-    columns = (words[row.data] & FIRST_BYTES[6]).view(np.int64)
-    order, borders = _sort_groups(row.data, columns, row.indptr)
-    lengths = np.append(short.lengths, long.lengths)
-    first_word = np.append(np.zeros(len(short.keys), np.int64), at)
+    numbers = np.arange(n, dtype=sp.get_index_dtype(maxval=n))
+    row = sp.csr_array((numbers, prefix, [0, n]), shape=(1, 1 << 16)).tocsc()
+    keys = keys.take(row.data)
+    keys &= FIRST_BYTES[6]
+    order, borders = _sort_groups(row.data, keys.view(np.int64), row.indptr)
     tied, group_starts = _find_ties(borders)
-    for depth in count(1):
-        if not len(tied):
-            break
+    depth = 0
+    while len(tied):
+        depth += 1
         indices = order[tied]
-        n_left = lengths[indices] - 8 * depth
+        n_left = lengths[indices]
+        n_left -= 8 * depth
         if n_left.max() <= 0:  # What is still tied differs by NULs at the end.
             order[tied] = _sort_groups(indices, n_left, group_starts)[0]
             break
-        key = long.words.take(first_word[indices] + depth, mode="clip").byteswap()
-        key &= _LEADING_BYTES[np.clip(n_left, 0, 8)]
-        order[tied], borders = _sort_groups(indices, _signed(key), group_starts)
+        keys = _read_keys(words, starts[indices] + depth, n_left)
+        keys ^= np.uint64(1 << 63)  # For the order of signed integers.
+        order[tied], borders = _sort_groups(indices, keys.view(np.int64), group_starts)
         kept, group_starts = _find_ties(borders)
         tied = tied[kept]
     return order
 
 
-def _signed(keys):
-    return (keys ^ np.uint64(1 << 63)).view(np.int64)
+def _read_keys(words, at, n_left):
+    """Read words with the first byte highest, and nothing of what is behind the token."""
+    keys = words.take(at, mode="clip").byteswap(inplace=True)
+    keys &= _LEADING_BYTES.take(n_left, mode="clip")
+    return keys
 
 
 def _sort_groups(indices, columns, starts):
