@@ -16,7 +16,7 @@ from sklearn_codex._fast_counts import FastCounts, sort_strings
 __all__ = ["BUILT_IN", "DictCounts", "build_splitter", "count_tokens", "split_texts"]
 
 # Texts of fewer characters are counted faster by a dict.
-_MIN_FAST_SIZE = {"whitespace": 32_000, "word": 10_000, "code": 10_000, "callable": 128_000}
+_MIN_FAST_SIZE = {"whitespace": 64_000, "word": 16_000, "code": 16_000, "callable": 128_000}
 _BATCH_SIZE = 1 << 12  # Tokens to hold as str at a time, as many as fit the cache.
 
 _DIGITS = r"\d(?:_?\d)*"

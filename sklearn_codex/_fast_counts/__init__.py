@@ -12,12 +12,14 @@ tokens stay bytes, every step works on arrays, and only the distinct ones become
 3. A token of one byte is its own number. The bytes of others become a key of 64 bits (`_types`),
    and equal keys are grouped by a table of slots, without sorting and without following chains.
    Up to 7 bytes the key is the token, so nothing is left to compare; the spelling of longer ones
-   is compared, so a clash of hashes cannot go unnoticed. The two kinds never meet until the end.
+   is compared, so a clash of hashes cannot go unnoticed: two words of 8 bytes each up to 15 bytes,
+   which most tokens are, and lists of words beyond. The three kinds never meet until the end.
 4. The types of each chunk are merged with those of the chunks before, by the same grouping.
 5. At the end types are sorted by code point: by their first two bytes, by six more, ties by eight
    more each, where scipy sorts the groups as the rows of a sparse matrix. They are spelled in that
-   order and become `str` in one call of `split`. The counts of each chunk are turned to columns and
-   back to rows, which sorts them by counting (`_rows`).
+   order and become `str` in one call of `split` (`_names`). The counts of each chunk are turned to
+   columns and back to rows, which sorts them by counting (`_rows`). How often a type occurs in all
+   is added up when asked for.
 
 What is kept of a chunk are its distinct tokens and a few bytes for each count, so memory grows
 with the matrix and the vocabulary, not with the text. Chunks, hashes and slots decide nothing that
