@@ -16,7 +16,15 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from sklearn_codex._data import tokenizers as _tokenizers
 from sklearn_codex._data.tokenizers import BUILT_IN, DictCounts, build_splitter, split_texts
-from sklearn_codex._fast_counts import FastCounts, _counting, _rows, _scan, _types, sort_strings
+from sklearn_codex._fast_counts import (
+    FastCounts,
+    _arrays,
+    _counting,
+    _rows,
+    _scan,
+    _types,
+    sort_strings,
+)
 from sklearn_codex.text import TokenCounter
 
 quick = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
@@ -252,6 +260,17 @@ class TestClashes:
                 patch.setattr(_types, "_MULTIPLIERS", np.zeros(16, np.uint64))
             found = _types.Slots().last_equal(keys)
         assert found.tolist() == [last[value] for value in values]
+
+
+@given(st.lists(st.booleans() | st.just(False), max_size=100))
+@quick
+def test_masks_are_read_by_words(values):
+    mask = np.array(values, bool)
+    assert _arrays.find_few(mask).tolist() == [i for i, value in enumerate(values) if value]
+    positions = np.arange(len(values))
+    padded = np.append(mask, np.zeros(8, bool))
+    expected = [sum(values[:position]) for position in positions]
+    assert _arrays.count_before(padded, positions).tolist() == expected
 
 
 @given(st.lists(texts, max_size=30, unique=True))
