@@ -1,6 +1,6 @@
 """Documents and seconds until PPO reaches a share of the exact optimum, against PPO elsewhere.
 
-    python benchmarks/policy.py                     # all, about ten minutes
+    python benchmarks/policy.py                     # all, half an hour
     python benchmarks/policy.py --tokens 100 --quick
 
 One problem for all: a Zipf reference over V tokens, documents of 20 tokens, normal token rewards,
@@ -256,22 +256,31 @@ def show(name, table, yardsticks=(), last_share=None):
 
 
 def compare(n_tokens, *, seeds, limit, peers):
-    problems = [Problem(n_tokens, seed) for seed in range(seeds)]
+    """Run everything on each problem in turn, so that all meet the same load, and show medians."""
+    credits = ("sequence", "token")
+    ours = {credit: [] for credit in credits}
+    others = {(name, rate): [] for name, _ in peers for rate in LEARNING_RATES}
+    # The first run of a process pays for imports and for first touches of memory.
+    run_ours(Problem(n_tokens, 0), 0, "sequence")
+    for seed in range(seeds):
+        problem = Problem(n_tokens, seed)
+        for credit in credits:
+            ours[credit].append(run_ours(problem, seed, credit))
+        for name, run in peers:
+            for rate in LEARNING_RATES:
+                others[name, rate].append(run(problem, seed, rate, limit=limit))
     print(
         f"\nV = {n_tokens:,}: seconds / documents to a share of the optimum "
         "(against our whole-sequence reward, against our per-token credit)"
     )
     print(" " * 34 + "".join(f"{100 * level:>32.4g} %" for level in LEVELS))
-    # The first run of a process pays for imports and for first touches of memory.
-    run_ours(problems[0], 0, "sequence")
-    ours = median_reach([run_ours(p, i, "sequence") for i, p in enumerate(problems)])
-    show("ours, whole-sequence reward", ours)
-    token = median_reach([run_ours(p, i, "token") for i, p in enumerate(problems)])
-    show("ours, per-token credit", token)
-    for name, run in peers:
-        runs = [run(problems[0], 0, rate, limit=limit) for rate in LEARNING_RATES]
-        show(name, best_reach([median_reach([rows]) for rows in runs]), (ours, token),
-             max(rows[-1][2] for rows in runs))  # fmt: skip
+    tables = [median_reach(ours[credit]) for credit in credits]
+    show("ours, whole-sequence reward", tables[0])
+    show("ours, per-token credit", tables[1])
+    for name, _ in peers:
+        runs = [others[name, rate] for rate in LEARNING_RATES]
+        last_share = max(rows[-1][2] for run in runs for rows in run)
+        show(name, best_reach(map(median_reach, runs)), tables, last_share)
 
 
 def main():
