@@ -64,7 +64,7 @@ def close_kl(log_p: FloatArray, log_q: FloatArray) -> float:
     For distributions it is the sum of p log(p / q) - p + q, none of which is negative, while the
     first terms alone nearly cancel.
     """
-    both = np.isfinite(log_p)
+    both = log_p != -np.inf  # NaN is in it, and makes the result NaN
     outside = 0.0 if both.all() else float(np.exp(log_q[~both]).sum())
     log_p, log_q = _restricted(both, log_p, log_q)
     if np.any(log_q == -np.inf):

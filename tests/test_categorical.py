@@ -213,6 +213,13 @@ def test_close_kl_of_any_two_distributions(pair):
         assert_allclose(close_kl(log_p, log_q), kl_divergence(log_p, log_q), atol=1e-12)
 
 
+def test_divergences_of_nan_are_nan():
+    uniform, broken = np.log([0.5, 0.5]), np.array([np.nan, 0.0])
+    for function in (kl_divergence, close_kl):
+        assert np.isnan(function(broken, uniform))
+        assert np.isnan(function(uniform, broken))
+
+
 @pytest.mark.parametrize("distance", [1e-2, 1e-5, 1e-7])
 def test_close_kl_keeps_its_digits_where_kl_divergence_loses_them(distance):
     rng = np.random.default_rng(0)

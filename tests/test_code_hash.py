@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,34 @@ def fibonacci(n):
 
 def test_function_that_calls_itself():
     assert hash_code(fibonacci) == hash_code(fibonacci)
+
+
+def in_turn(function):
+    lock = threading.Lock()
+    if function is None:
+        later = 0
+
+    @functools.wraps(function)
+    def inner(text, own=threading.Lock()):  # noqa: B008
+        with lock, own:
+            return function(text) + (later if text is None else 0)
+
+    return inner
+
+
+@in_turn
+def count(text):
+    return len(text)
+
+
+def test_what_belongs_to_this_process_alone_is_left_out():
+    # A lock has no value to be hashed, and a cell may still be empty.
+    before = hash_code(count)
+    assert before != hash_code()
+    count.__closure__[count.__code__.co_freevars.index("lock")].cell_contents = threading.Lock()
+    assert hash_code(count) == before
+    count.__closure__[count.__code__.co_freevars.index("function")].cell_contents = fibonacci
+    assert hash_code(count) != before
 
 
 def make_shout(key=[lambda text: text.upper()]):  # noqa: B006

@@ -77,6 +77,29 @@ def test_missing_group_is_refused_with_its_place(name, missing):
         TAKE_GROUPS[name](groups)
 
 
+@pytest.mark.parametrize(
+    "groups",
+    [
+        ["a", np.nan, "b"],
+        ["a", None, "b"],
+        ("a", float("nan"), 3),
+        [1, None, 2],
+        np.array(["2020-01-01", "NaT", "2021-01-01"], dtype="datetime64[D]"),
+        pd.Series(pd.to_datetime(["2020-01-01", None, "2021-01-01"])),
+        pd.Series([pd.Timestamp(0), pd.NaT, "b"], dtype=object),
+        pd.Series(["a", None, "b"]),
+    ],
+)
+def test_missing_group_is_found_in_what_has_no_place_for_it(groups):
+    with pytest.raises(ValueError, match=r"1 of 3 are missing, the first, .*, at position 1"):
+        check_groups(groups, 3)
+
+
+def test_names_and_numbers_that_look_alike_are_two_groups():
+    assert_array_equal(encode_groups([1, "1", 2, "2"], 4), [0, 1, 2, 3])
+    assert_array_equal(encode_groups(("b", "a", "b"), 3), [1, 0, 1])
+
+
 @pytest.mark.parametrize("name", TAKE_GROUPS)
 def test_groups_may_be_lists_and_series(name, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")

@@ -199,6 +199,8 @@ def test_same_seed_same_bits():
 def test_a_reward_that_is_the_same_for_all_leaves_the_reference():
     problem = zipf_problem(4)
     flat = BigramObjective(problem.reference, np.full(20, 3.0), 10)
+    result = optimize_bigram_policy(flat, random_state=0)
+    assert result.n_iter == 0
     result = optimize_bigram_policy(flat, max_iter=5, tol=0, random_state=0)
     assert_allclose(result.value, 30.0, rtol=1e-12)
     assert result.gap < 1e-20

@@ -123,7 +123,10 @@ def test_what_texts_have_to_be():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"prior_strength": -1}, "prior_strength >= 0, got -1"),
+        ({"prior_strength": -1}, "finite prior_strength >= 0, got -1"),
+        ({"prior_strength": np.inf}, "finite prior_strength >= 0, got inf"),
+        ({"sequences": [[0, 1], [0.5, 1.7]]}, "which are integers, got .*0.5.* of type float64"),
+        ({"sequences": [["a", "b"]]}, "got .*'a'.* of type <U1. Use from_texts for texts"),
         ({"smoothing": np.nan}, "smoothing >= 0, got nan"),
         ({"sequences": [[0, 3]]}, "columns from 0 to n_columns - 1 = 2, got 3.*Leave unknown"),
         ({"sequences": [[-1]]}, "n_columns - 1 = 2, got -1"),
@@ -159,6 +162,17 @@ ROWS, HALF = np.full((2, 2), 0.5), np.array([0.5, 0.5])
 def test_what_a_reference_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         BigramReference(**({"transition": ROWS, "initial": HALF} | arguments))
+
+
+def test_rows_of_single_precision_have_a_remedy():
+    rows = np.random.default_rng(0).random((300, 300)).astype(np.float32)
+    rows /= rows.sum(axis=1, keepdims=True)
+    initial = np.full(300, 1 / 300)
+    with pytest.raises(ValueError, match=r"Divide it by its sum, in float64"):
+        BigramReference(rows, initial)
+    rows = rows.astype(np.float64)
+    rows /= rows.sum(axis=1, keepdims=True)
+    assert_allclose(BigramReference(rows, initial).toarray(), rows)
 
 
 def test_dense_rows_may_back_off_too():

@@ -1,5 +1,6 @@
 """What stands together: the group of each row, such as its prompt."""
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,13 @@ def check_groups(groups: Any, n_rows: int, *, unit: str = "pair") -> NDArray:
     Raises
     ------
     ValueError
-        If there is not one group a row, or one is missing (None, NaN or pandas.NA): whether such
-        rows belong together nobody knows.
+        If there is not one group a row, or one is missing (None, NaN, NaT or pandas.NA): whether
+        such rows belong together nobody knows.
     """
     values = np.asarray(groups)
+    if values.dtype.kind in "US" and not hasattr(groups, "dtype"):
+        # A list of names and numbers, or of names with some missing, became one of names only.
+        values = np.asarray(groups, dtype=object)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
@@ -36,8 +40,8 @@ def check_groups(groups: Any, n_rows: int, *, unit: str = "pair") -> NDArray:
             f"groups should have one value a {unit}: there are {n_rows} {unit}s, got {len(values)} "
             "values."
         )
-    if values.dtype.kind in "Ofc":
-        missing = [i for i, value in enumerate(values.tolist()) if is_missing(value)]
+    if values.dtype.kind in "OfcmM":
+        missing = [row for row, value in enumerate(values) if _is_absent(value)]
         if missing:
             raise ValueError(
                 f"groups should name the group of each {unit}, such as its prompt, but "
@@ -45,6 +49,11 @@ def check_groups(groups: Any, n_rows: int, *, unit: str = "pair") -> NDArray:
                 f"position {missing[0]}. Drop these {unit}s, or give each a group of its own."
             )
     return values
+
+
+def _is_absent(value):
+    is_time = isinstance(value, (np.datetime64, np.timedelta64, datetime))
+    return is_missing(value) or (is_time and value != value)  # NaT is not itself
 
 
 def encode_groups(groups: Any, n_rows: int, *, unit: str = "pair") -> NDArray[np.intp]:

@@ -30,8 +30,8 @@ def hash_code(*parts: Any) -> str:
     Of a function these are its bytecode, default values and closure, the constants (str, numbers,
     tuples of them, compiled patterns) among the global variables that it names, and so on for the
     functions and classes that it names; of a class its methods, constants and bases. Not looked
-    into are other global variables, modules, and the code of the standard library, of installed
-    packages and of this one.
+    into are other global variables, modules, values that cannot be pickled, such as locks, and the
+    code of the standard library, of installed packages and of this one.
 
     Parameters
     ----------
@@ -115,19 +115,28 @@ def _read_class(cls):
 def _read_function(function):
     """Return what a function does, and the functions and classes that it uses."""
     code = function.__code__
-    values = [function.__defaults__, function.__kwdefaults__]
-    used, constants = [], []
+    values = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    used, constants, hashed = [], [], []
     for cell in function.__closure__ or ():
-        own = _own_code(cell.cell_contents)
+        try:
+            content = cell.cell_contents
+        except ValueError:  # nothing was assigned yet
+            continue
+        own = _own_code(content)
         used += own
         # A function within a function has no name to be hashed by, but it has code.
-        values += [] if own else [cell.cell_contents]
+        values += [] if own else [content]
+    for value in values:
+        try:
+            hashed.append(joblib.hash(value))
+            used += _code_in(value)
+        except TypeError:  # a lock or another thing of this process alone
+            hashed.append(type(value).__qualname__)
     for name in sorted(_names(code)):
         value = function.__globals__.get(name)
         used += _own_code(value)
         constants.append((name, _constant(value)))
-    hashed = joblib.hash(values)
-    return repr((_describe(code), hashed, constants)), used + _code_in(values)
+    return repr((_describe(code), hashed, constants)), used
 
 
 def _names(code: CodeType) -> set[str]:

@@ -78,8 +78,8 @@ class BigramObjective:
 
     with the distribution d_h of the last token. It vanishes where q_h is constant.
 
-    A tilt of shape (V,) is the same at every position. None of these is optimal, since a token is
-    worth what it leads to, and near the end that is less.
+    A tilt of shape (V,) is the same at every position. In general none of these is optimal, since
+    a token is worth what it leads to, and near the end that is less.
 
     References
     ----------
@@ -164,8 +164,9 @@ class BigramObjective:
 
         It is :math:`w / b + \log z` with the Perron vector z of :math:`M = P\, diag(e^{w/b})`, by
         power iteration on M and the identity. A document of the optimum gains b log(lambda) with
-        each further token, lambda being the Perron value. Of all tilts that are the same at every
-        position it is close to the best, though not the best.
+        each further token, lambda being the Perron value. For long documents, and a reference in
+        which every token leads back to every other, it is close to the best of the tilts that are
+        the same at every position; for short ones even :meth:`myopic_tilt` may be better.
 
         Warns
         -----

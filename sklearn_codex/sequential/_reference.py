@@ -229,14 +229,21 @@ class BigramReference:
         """
         subject = f"{cls.__name__}.from_sequences"
         for name, value in (("prior_strength", prior_strength), ("smoothing", smoothing)):
-            if not value >= 0:
-                raise ValueError(f"{subject} needs {name} >= 0, got {value}.")
+            if not 0 <= value < np.inf:
+                raise ValueError(f"{subject} needs a finite {name} >= 0, got {value}.")
         if eos is not None and not 0 <= eos < n_columns:
             raise ValueError(
                 f"{subject} needs eos, a column from 0 to {n_columns - 1}, or None, got {eos}."
             )
-        documents = [np.asarray(sequence, dtype=np.intp).ravel() for sequence in sequences]
+        documents = [np.asarray(sequence).ravel() for sequence in sequences]
         documents = [document for document in documents if document.size]
+        other = [document for document in documents if document.dtype.kind not in "iu"]
+        if other:
+            raise ValueError(
+                f"{subject} needs columns, which are integers, got {other[0][0]!r} of type "
+                f"{other[0].dtype}. Use from_texts for texts."
+            )
+        documents = [document.astype(np.intp) for document in documents]
         if not documents:
             raise ValueError(f"{subject} needs at least one token, got only empty documents.")
         tokens = np.concatenate(documents)
@@ -362,5 +369,6 @@ def _check_not_negative(name, values):
 def _check_sum(name, total):
     if not abs(total - 1.0) <= _SUM_TOLERANCE:
         raise ValueError(
-            f"BigramReference needs {name} to sum to 1, got {total:.10g}. Divide it by its sum."
+            f"BigramReference needs {name} to sum to 1, got {total:.10g}. Divide it by its sum, in "
+            "float64: the rounding of float32 would be taken for a gap to the optimum."
         )
