@@ -35,6 +35,7 @@ from sklearn_codex import (
     stack_rankings,
 )
 from sklearn_codex._reward import leakage as _leakage
+from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exceptions import LeakageWarning
 from sklearn_codex.metrics import preference_scorers
 
@@ -287,3 +288,18 @@ def test_rankings_of_numbers_have_no_identity():
     X, y, groups = rng.randn(60, 3), rng.randn(60), np.repeat(np.arange(20), 3)
     model = PlackettLuceModel().fit(X[:30], y[:30], groups=groups[:30])
     assert n_warnings(lambda: model.score(X[:45], y[:45], groups=groups[:45])) == 0
+
+
+def test_what_a_member_of_an_ensemble_learns_later_the_others_have_not_seen():
+    data = make_preferences(120, n_features=5, n_prompts=40, text=True, random_state=0)
+    first, later = np.arange(120) < 60, np.arange(120) >= 60
+    ensemble = BootstrapRewardEnsemble(n_estimators=2, random_state=0)
+    ensemble.fit(data.X[first], data.y[first], groups=data.groups[first])
+    learner, other = ensemble.estimators_
+    learner.partial_fit(data.X[later], data.y[later])
+    # Pairs of one's own fit are no leakage, new ones of known prompts are.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LeakageWarning)
+        learner.score(data.X[later], data.y[later])
+    with pytest.warns(LeakageWarning):
+        other.score(data.X[later], data.y[later])

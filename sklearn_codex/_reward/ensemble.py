@@ -219,6 +219,9 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
             vars(model).pop(name, None)
         if hasattr(model, "_precision"):
             model._precision = model._fitted_C * precision
+        if hasattr(model, "_training_pairs"):
+            # What one learns later the others have not seen.
+            model._training_pairs = copy(model._training_pairs)
         return model
 
     def conservative_reward(self, k=1.0, *, by="document"):
