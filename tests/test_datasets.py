@@ -78,6 +78,7 @@ def test_everything_that_is_code_parses(code):
 def test_prompt_and_body_make_a_function_that_compiles(code):
     pairs = [(r["prompt"], r["completion"]) for r in code.demonstrations]
     pairs += [(r["prompt"], r[side]) for r in code.preferences for side in ("chosen", "rejected")]
+    assert len(pairs) > 100
     for prompt, body in pairs:
         method = textwrap.indent(f"{prompt}\n{textwrap.indent(body, '    ')}", "    ")
         compile(parse(f"class _:\n{method}"), "<data>", "exec", dont_inherit=True)

@@ -104,7 +104,9 @@ def test_names_and_numbers_that_look_alike_are_two_groups():
 def test_groups_may_be_lists_and_series(name, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     for container in (list, pd.Series, pl.Series):
-        TAKE_GROUPS[name](container(GROUPS.tolist()))
+        groups = container(GROUPS.tolist())
+        assert_array_equal(encode_groups(groups, 40), encode_groups(GROUPS, 40))
+        TAKE_GROUPS[name](groups)
 
 
 @pytest.mark.parametrize("name", TAKE_GROUPS)

@@ -118,7 +118,8 @@ def test_an_additive_chance_constraint_has_the_price_of_the_exact_optimum(max_ra
     problem = ZipfProblem(50, 0)
     problem.weights[BANNED] = 1.0
     rules = BannedTokens(BANNED, max_rate=max_rate)
-    model = fitted(problem, rules=rules, kl_coef=kl_coef, tol=0, max_iter=400)
+    # With this seed the rarest banned token, of which six are drawn in all, is drawn in time.
+    model = fitted(problem, 1, rules=rules, kl_coef=kl_coef, tol=0, max_iter=150)
     exact = chance_constrained_optimum(problem.objective(kl_coef=kl_coef), BANNED, max_rate)
     assert total_variation(model.optimal_log_prob_, exact.log_prob) < 1e-9
     assert total_variation(model.token_log_prob_, exact.log_prob) < 1e-6

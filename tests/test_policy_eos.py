@@ -154,7 +154,11 @@ def test_exploding_length_is_named_and_cut(kl_coef):
     assert model.max_length_ == 200
     assert max(len(text.split()) for text in model.sample(50, random_state=0)) == 200
     # What is evaluated later is the problem that was trained, and nothing warns again.
-    assert_allclose(model.evaluate().objective, model.objective_)
+    parts = model.evaluate()
+    assert_allclose(parts.objective, model.objective_)
+    # Cut is a document none of whose tokens ended it.
+    goes_on = 1 - np.exp(model.token_log_prob_[problem.eos])
+    assert_allclose(parts.missing_eos_rate, goes_on**200, rtol=1e-9)
     assert all(np.isfinite(value) for record in model.history_ for value in record.values())
     chosen = fitted(problem, kl_coef=kl_coef, max_length=30)
     assert chosen.expected_length_ <= 30

@@ -1,5 +1,7 @@
 """Training as it runs: draws, history, early stops, callbacks."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from additive_problems import LENGTH, ZipfProblem
@@ -8,7 +10,28 @@ from numpy.testing import assert_allclose, assert_array_equal
 from policy_problems import fitted, optimizer
 from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_codex._categorical import kl_divergence
 from sklearn_codex.rules import TokenBudget
+
+
+class RecordingPolicies:
+    """A callback that keeps the policy of each iteration."""
+
+    def __init__(self):
+        self.policies = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        if fitted_estimator is not None:
+            self.policies.append(fitted_estimator.token_log_prob_)
+
+    def teardown(self, estimator, context):
+        pass
 
 
 @pytest.mark.parametrize("settings", [{}, {"credit": "sequence"}, {"optimizer": "adam"}], ids=str)
@@ -98,6 +121,21 @@ def test_the_trust_region_holds_one_iteration():
         model = fitted(ZipfProblem(50, 0), target_kl=target_kl, kl_coef=0.1, tol=1e-3)
         moved = [record["policy/approxkl_avg"] for record in model.history_]
         assert max(moved) < 1.5 * target_kl
+
+
+@pytest.mark.parametrize(
+    ("n_columns", "target_kl", "kl_coef"), [(50, 0.01, 0.1), (50, 4.0, 0.1), (1000, 0.05, 0.3)]
+)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_trust_region_holds_the_exact_kl(n_columns, target_kl, kl_coef, parts):
+    # The sampled figure does not: a rare token that is drawn counts many times its probability.
+    problem, watched = ZipfProblem(n_columns, 0), RecordingPolicies()
+    settings = {"n_epochs": parts, "n_minibatches": parts, "kl_coef": kl_coef, "random_state": 0}
+    model = optimizer(problem, target_kl=target_kl, **settings).set_callbacks(watched)
+    model.fit(problem.X)
+    policies = [problem.reference_log_prob, *watched.policies]
+    moved = [LENGTH * kl_divergence(old, new) for old, new in pairwise(policies)]
+    assert 0.3 * target_kl < max(moved) < 1.1 * target_kl
 
 
 @pytest.mark.parametrize(

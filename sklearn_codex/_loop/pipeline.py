@@ -1,6 +1,5 @@
 """The whole loop as one estimator: records in, models flow from stage to stage."""
 
-import numpy as np
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.pipeline import _name_estimators
@@ -42,15 +41,10 @@ def _provides(model, method):
     return check
 
 
-def _regularisation(judge, value, log_prob):
+def _regularisation(judge, value):
     """Return Omega of a policy: all of the judge's objective but reward and demonstrations."""
-    besides = 0.0
-    if getattr(judge, "entropy_coef", 0.0):
-        besides -= judge.entropy_coef * value["entropy"]
-    if getattr(judge, "missing_eos_penalty", 0.0):
-        # Cut is a document none of whose max_length tokens ended it.
-        go = float(np.delete(np.exp(log_prob), judge._eos_column()).sum())
-        besides += judge.missing_eos_penalty * go**judge.max_length_
+    besides = -getattr(judge, "entropy_coef", 0.0) * value["entropy"]
+    besides += getattr(judge, "missing_eos_penalty", 0.0) * value["missing_eos_rate"]
     return float(value["kl"] + value["penalty"] + besides / judge.kl_coef_)
 
 
@@ -335,7 +329,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
             )  # fmt: skip
         judge = judges[-1]
         value = judge.evaluate(policy.token_log_prob_)
-        omega = _regularisation(judge, value, policy.token_log_prob_)
+        omega = _regularisation(judge, value)
         losses = (sft_loss, -float(value["expected_reward"]), omega)
         reward_coef = float(judge.reward_coef) / getattr(judge, "reward_scale_", 1.0)
         weights = (float(judge.sft_coef), reward_coef, float(judge.kl_coef_))

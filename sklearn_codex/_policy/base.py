@@ -234,8 +234,8 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         -------
         parts : Bunch
             ``objective`` J, ``expected_reward``, ``kl`` and ``penalty`` (nats a document),
-            ``entropy``, ``length`` (tokens), ``sft_loss`` (nats a token, on the documents of
-            ``fit``), ``rule_rates``.
+            ``entropy``, ``length`` (tokens), ``missing_eos_rate`` (share of documents that are
+            cut), ``sft_loss`` (nats a token, on the documents of ``fit``), ``rule_rates``.
         """
         check_is_fitted(self)
         log_prob = self.token_log_prob_ if log_prob is None else self._check_log_prob(log_prob)

@@ -37,21 +37,23 @@ class NoiseSchedule:
             return False
         if self._trainer.n_sequences < _ENOUGH_DOCUMENTS and not self._has_varied():
             return False
-        error = np.sqrt(self._pooled("optimality_gap_se", square=True) / self._n_pooled)
-        certified = self._pooled("optimality_gap") + 3.0 * error
+        error = np.sqrt(np.mean(self._latest("optimality_gap_se") ** 2) / self._n_pooled)
+        certified = self._unbiased(self._latest("optimality_gap")) + 3.0 * error
         enough = max(self._tol * self._improvement(), self._trainer.negligible_gap())
         return certified <= enough or (self._only_noise_is_left() and self._floor() <= enough)
 
-    def _pooled(self, key, *, square=False):
-        """Return the mean over the latest batches of a figure, or of its square.
+    def _latest(self, key):
+        """Return a figure of the latest batches (n_pooled,)."""
+        latest = self._trainer.history[-self._n_pooled :]
+        return np.array([record[f"objective/{key}"] for record in latest])
 
-        It is one that grows like the variance of a batch, which n documents tell too small by
-        (n - 1) / n.
+    def _unbiased(self, values):
+        """Return the mean of variances of batches, or of what grows like these.
+
+        Those of n documents are too small by (n - 1) / n.
         """
         n = self._trainer.settings.n_rollouts
-        latest = self._trainer.history[-self._n_pooled :]
-        values = np.array([record[f"objective/{key}"] for record in latest])
-        return float(np.mean(values**2 if square else values)) * n / (n - 1)
+        return float(np.mean(values)) * n / (n - 1)
 
     def _has_varied(self):
         """Tell whether documents of one batch have had different rewards."""
@@ -91,6 +93,6 @@ class NoiseSchedule:
         expected = n * length * np.exp(trainer.log_prob)
         damping = trainer.update.damping(length)
         effective = float(np.minimum(1.0, expected / damping).sum())
-        variance = self._pooled("shaped_reward_std", square=True)
+        variance = self._unbiased(self._latest("shaped_reward_std") ** 2)
         floor = rate / (2.0 - rate) * effective * variance
         return floor / (2.0 * trainer.problem.temperature * n)

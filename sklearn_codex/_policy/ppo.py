@@ -11,6 +11,9 @@ import numpy as np
 
 from sklearn_codex._categorical import FloatArray, IntArray
 
+# Nats of a document at which two policies are equal up to rounding.
+NEGLIGIBLE_KL = 1e-12
+
 
 def probability_ratio(log_prob: FloatArray, old_log_prob: FloatArray) -> FloatArray:
     """Return pi(t) / pi_old(t), (V,); exactly 1 where both are equal, also at ``-inf``."""

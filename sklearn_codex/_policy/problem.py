@@ -201,6 +201,7 @@ class PolicyProblem:
                 rates[priced.name] = float((amounts > 0).mean())
             else:
                 rates[priced.name] = self._rate_of_any(log_prob, priced.token_violations > 0)
+        cut = objective.missing_eos_rate(log_prob) if isinstance(objective, EosObjective) else 0.0
         kl, value = objective.kl(log_prob), objective.value(log_prob)
         if np.isfinite(value):
             # What does not add over tokens takes the place of what does.
@@ -214,6 +215,7 @@ class PolicyProblem:
             sft_loss=objective.sft_loss(log_prob),
             entropy=objective.entropy(log_prob),
             length=objective.expected_length(log_prob),
+            missing_eos_rate=cut,
             rule_rates=rates,
         )
 

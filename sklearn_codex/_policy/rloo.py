@@ -51,10 +51,10 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
         step. None means no limit; "auto" 1/40 for each token of a document, at most 0.5.
     max_iter : int, default=1000
         Iterations at most.
-    tol : float, default=1e-3
+    tol : float or "auto", default=1e-3
         Stop when the distance to the optimum is below this share of the distance from the start to
         the optimum (exact where everything adds over tokens), or below this share of the
-        improvement so far (predicted, otherwise). 0 means ``max_iter`` iterations.
+        improvement so far (predicted, otherwise). 0 means ``max_iter`` iterations, "auto" 1e-3.
     optimizer : {"natural", "adam"}, default="natural"
         "natural" is a damped natural-gradient step, which converges to the optimum; "adam" the
         textbook form, Adam on the logits.

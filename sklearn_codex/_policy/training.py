@@ -16,6 +16,7 @@ from sklearn_codex._policy.iteration_record import (
     sampled_figures,
 )
 from sklearn_codex._policy.ppo import (
+    NEGLIGIBLE_KL,
     Clipping,
     TokenAdvantages,
     center,
@@ -32,8 +33,7 @@ from sklearn_codex.kl_control import FixedKLController, KLController
 # Epochs over one batch end when the policy has moved this many times target_kl, as in
 # Stable-Baselines3.
 _EARLY_STOP_FACTOR = 1.5
-# Nats of a document, and share of the objective, at which a policy is the optimum up to rounding.
-_NEGLIGIBLE_KL = 1e-12
+# Share of the objective at which a policy is the optimum up to rounding.
 _NEGLIGIBLE_SHARE = 1e-15
 # Factor by which a controller may move kl_coef in all.
 _KL_COEF_FACTOR = 1e8
@@ -180,7 +180,7 @@ class Trainer:
     def negligible_gap(self) -> float:
         """Return the distance to the optimum that is lost in rounding."""
         value = abs(self.history[-1]["objective/value"])
-        return max(_NEGLIGIBLE_KL * self.problem.temperature, _NEGLIGIBLE_SHARE * value)
+        return max(NEGLIGIBLE_KL * self.problem.temperature, _NEGLIGIBLE_SHARE * value)
 
     def _roll_out(self, log_prob):
         """Draw and judge a batch from a policy; its source also shuffles it later."""

@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._policy.loop import check_clipping
 from sklearn_codex._policy.ppo import (
+    NEGLIGIBLE_KL,
     Clipping,
     approximate_kl,
     clipped_surrogate,
@@ -29,8 +30,6 @@ from sklearn_codex.sequential._objective import BigramObjective
 _MIN_ROLLOUTS, _ROLLOUTS_PER_TOKEN = 256, 4
 # Occurrences that damp the step of a token: those seen less often move less than told.
 _DAMPING = 1.0
-# Nats of a document at which a policy is the optimum up to rounding.
-_NEGLIGIBLE_KL = 1e-20
 
 
 @validate_params(
@@ -175,7 +174,9 @@ def optimize_bigram_policy(
     statistics = {"policy/approxkl_avg": 0.0, "policy/clipfrac_avg": 0.0, "loss/policy_avg": 0.0}
     history: list[dict[str, float]] = []
     # Where all policies of the reference's support are worth the same, only rounding is left.
-    enough = max(tol * objective.gap(log_tilt), _NEGLIGIBLE_KL * objective.kl_coef)
+    enough = 0.0
+    if tol > 0:
+        enough = max(tol * objective.gap(log_tilt), NEGLIGIBLE_KL * objective.kl_coef)
     for iteration in range(max_iter + 1):
         batch = _Batch.draw(objective, log_tilt, int(n_rollouts), rng)
         record = {"iteration": iteration, "episode": iteration * int(n_rollouts)}
