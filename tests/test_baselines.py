@@ -53,6 +53,19 @@ def advantages(problem, *, leave_one_out):
     return trainer, trainer._advantages()
 
 
+@pytest.mark.parametrize(("length", "target_kl"), [(4, 0.1), (20, 0.5), (60, 0.5)])
+def test_auto_settings_of_rloo(length, target_kl):
+    zipf = ZipfProblem(300, 0)
+    common = {"response_length": length, "max_iter": 4, "tol": 0, "random_state": 0}
+    n_rollouts = max(256, 5 * 300 // length)
+    auto, given = (
+        RLOOPolicyOptimizer(zipf.policy, zipf.reward_model, **common, **settings).fit(zipf.X)
+        for settings in ({}, {"target_kl": target_kl, "n_rollouts": n_rollouts})
+    )
+    assert auto.history_[0]["episode"] == n_rollouts
+    assert_array_equal(auto.token_log_prob_, given.token_log_prob_)
+
+
 def test_rloo_advantage_is_that_of_the_mean_baseline_times_g_over_g_minus_one():
     zipf = ZipfProblem(20, seed=0)
     problem = build_problem(

@@ -344,3 +344,16 @@ def test_lengths_of_endings_need_an_end_of_sequence():
     model = PPOPolicyOptimizer(max_length=5, missing_eos_penalty=1.0)
     with pytest.raises(ValueError, match=r"max_length=5 and missing_eos_penalty=1.0, but the voc"):
         model.fit(["a b", "b"], [0.0, 1.0])
+
+
+@pytest.mark.parametrize("n_words", [12, 300])
+def test_auto_settings_count_the_tokens_of_an_expected_document(n_words):
+    problem = eos_problem(n_words=n_words)
+    start = EosObjective(problem.reference, problem.weights, problem.eos)
+    length = start.expected_length(problem.reference)
+    n_rollouts = max(256, int(np.ceil(10 * len(problem.reference) / length)))
+    given = {"target_kl": length / 40, "n_rollouts": n_rollouts, "tol": 1e-3}
+    assert given["target_kl"] < 0.5
+    auto, explicit = fitted(problem), fitted(problem, **given)
+    assert auto.history_[0]["episode"] == n_rollouts
+    assert_array_equal(auto.token_log_prob_, explicit.token_log_prob_)
