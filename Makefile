@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test lint docs bench fuzz clean
 
 help:
 	@echo "make demo   the whole RLHF loop on real code, results in ./codex-demo/"
@@ -11,6 +11,7 @@ help:
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   the documentation, in docs/_build/html"
 	@echo "make bench  all benchmarks against their peers, about half an hour"
+	@echo "make fuzz   hostile and odd input against the whole package, in minutes"
 	@echo "make clean  remove the virtual environment and caches"
 
 $(BIN)/python:
@@ -61,6 +62,9 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/policy.py
 	$(BIN)/python benchmarks/out_of_core.py
 	$(BIN)/python benchmarks/parallel_counts.py
+
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m fuzz $(ARGS)
 
 clean:
 	rm -rf $(VENV) docs/_build docs/generated docs/auto_examples .pytest_cache .ruff_cache .mypy_cache build dist

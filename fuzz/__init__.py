@@ -1,0 +1,1 @@
+"""Fuzzers: hostile, broken and odd input, whose every outcome is a result or a clear error."""

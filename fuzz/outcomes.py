@@ -1,0 +1,93 @@
+"""What became of fuzzed cases: a result, a clear error, or something else."""
+
+import signal
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sklearn
+
+import sklearn_codex
+
+# An error is ours to word where our code raises it, or scikit-learn's checks do on our behalf.
+_ROOMS = tuple(str(Path(package.__file__).parent) for package in (sklearn_codex, sklearn))
+_CLEAR_TYPES = (ValueError, TypeError, OSError, ImportError)
+_SHORTEST_MESSAGE = 15
+
+
+class TookTooLongError(BaseException):
+    """A case that did not end; no handler of ``Exception`` swallows it."""
+
+
+def is_clear_error(error: BaseException) -> bool:
+    """Whether an error was raised on purpose, as a kind users expect, and says something."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        isinstance(error, _CLEAR_TYPES)
+        and not isinstance(error, UnicodeError)
+        and len(str(error)) >= _SHORTEST_MESSAGE
+        and bool(frames)
+        and frames[-1].filename.startswith(_ROOMS)
+    )
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise in a block that takes longer (main thread of a system that has SIGALRM)."""
+
+    def stop(*_):
+        raise TookTooLongError(f"no end after {seconds:g} s")
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@dataclass
+class Outcomes:
+    """Counts of a run, and what is neither a result nor a clear error, described."""
+
+    results: int = 0
+    clear_errors: int = 0
+    others: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.results + self.clear_errors + len(self.others)
+
+    def try_case(
+        self,
+        description: str,
+        call: Callable[[], Any],
+        *,
+        check: Callable[[Any], None] = lambda result: None,
+        is_clear: Callable[[BaseException], bool] = is_clear_error,
+        seconds: float = 30.0,
+    ) -> None:
+        """Run a case. ``check(result)`` raises AssertionError where a result is wrong."""
+        try:
+            with time_limit(seconds), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                check(call())
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            if is_clear(error):
+                self.clear_errors += 1
+            else:
+                self.others.append(f"{description}: {_describe(error)}")
+        else:
+            self.results += 1
+
+
+def _describe(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}: {str(error)[:300]!r}"
