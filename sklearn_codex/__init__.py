@@ -9,7 +9,8 @@ from sklearn_codex._doc_links import link_estimator
 from sklearn_codex._language.sft import SFTRefiner
 from sklearn_codex._language.unigram_lm import UnigramLM
 from sklearn_codex._loop.pipeline import RLHFPipeline, make_rlhf_pipeline
-from sklearn_codex._persistence import load_model, save_model
+from sklearn_codex._persistence.files import load_model, save_model
+from sklearn_codex._persistence.trust import trusted_types
 from sklearn_codex._policy.best_of_n_sampler import BestOfNSampler
 from sklearn_codex._policy.dpo import DPOPolicyOptimizer
 from sklearn_codex._policy.exact_optimizer import ExactPolicyOptimizer
@@ -56,6 +57,7 @@ __all__ = [
     "read_preferences",
     "save_model",
     "stack_rankings",
+    "trusted_types",
 ]
 
 __version__ = "0.1.0"

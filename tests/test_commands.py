@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from sklearn_codex import load_model
-from sklearn_codex._persistence import _import_skops_io
+from sklearn_codex._persistence.files import _import_skops_io
 from sklearn_codex.cli import main
 from sklearn_codex.cli._texts import read_records, read_texts
 from sklearn_codex.inspection._plotting import check_matplotlib

@@ -1,0 +1,1 @@
+"""Model files: written whole, loaded without running code, checked before anybody uses them."""

@@ -1,0 +1,353 @@
+"""Whether what a file held fits together: shapes, finite numbers, parameters.
+
+Each fitted attribute of this package has a row in a table here, so a model that passes can be used
+without its methods failing on their own state, or reading memory that is not theirs.
+"""
+
+from collections.abc import Callable, Iterator
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import RandomState
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+
+_PACKAGE = "sklearn_codex"
+_MAX_LOG_TOTAL = 1e-6
+_MERSENNE_TWISTER_WORDS = 624
+
+
+class Check(NamedTuple):
+    """What an attribute has to be, in words and as a test ``holds(value, n_columns)``."""
+
+    words: str
+    holds: Callable[[Any, int | None], bool]
+
+    def or_none(self) -> "Check":
+        """Return the check that lets None pass, too."""
+        return Check(f"{self.words}, or None", lambda v, n: v is None or self.holds(v, n))
+
+
+def _is_array(value, kinds="fiu") -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in kinds
+
+
+def _is_finite(value) -> bool:
+    return _is_array(value) and bool(np.isfinite(value).all())
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool))
+
+
+def _is_log_distribution(value, n) -> bool:
+    if not _is_array(value, "f") or value.shape != (n,) or np.isnan(value).any():
+        return False
+    return bool((value <= _MAX_LOG_TOTAL).all()) and abs(logsumexp(value)) <= _MAX_LOG_TOTAL
+
+
+def _is_square(value) -> bool:
+    return _is_finite(value) and value.ndim == 2 and value.shape[0] == value.shape[1]
+
+
+_LOG_PROB = Check("the logarithms of {n} probabilities", _is_log_distribution)
+_PER_COLUMN = Check("{n} finite numbers", lambda v, n: _is_finite(v) and v.shape == (n,))
+_COUNTS = Check(
+    "{n} finite numbers of at least 0",
+    lambda v, n: _is_finite(v) and v.shape == (n,) and (v >= 0).all(),
+)
+_WEIGHTS = Check(
+    "a matrix of finite numbers with {n} columns",
+    lambda v, n: _is_finite(v) and v.ndim == 2 and v.shape[1] == n and len(v) > 0,
+)
+_FINITE = Check("an array of finite numbers", lambda v, n: _is_finite(v))
+_SQUARE = Check("a square matrix of finite numbers", lambda v, n: _is_square(v))
+_NUMBER = Check("a finite number", lambda v, n: _is_number(v) and bool(np.isfinite(v)))
+_FIGURE = Check("a number", lambda v, n: _is_number(v))
+_POSITIVE = Check("a finite number above 0", lambda v, n: _NUMBER.holds(v, n) and v > 0)
+_WHOLE = Check("a whole number of at least 0", lambda v, n: _is_whole(v))
+_LENGTH = Check(
+    "a length: a finite number of at least 0", lambda v, n: _NUMBER.holds(v, n) and v >= 0
+)
+_CLASSES = Check(
+    "two or more labels in an array",
+    lambda v, n: isinstance(v, np.ndarray) and v.ndim == 1 and len(v) >= 2,
+)
+_LIST = Check("a list", lambda v, n: isinstance(v, list))
+_DICT = Check("a dict", lambda v, n: isinstance(v, dict))
+_SWITCH = Check("True or False", lambda v, n: isinstance(v, (bool, np.bool)))
+_MODEL = Check("an estimator", lambda v, n: _is_model(v))
+_TOKENS = Check(
+    "an array of str",
+    lambda v, n: _is_array(v, "O") and v.ndim == 1 and all(isinstance(token, str) for token in v),
+)
+_FIGURES = Check(
+    "numbers by names",
+    lambda v, n: isinstance(v, dict) and all(map(_is_number, v.values())),
+)
+_NAMES = Check("{n} names", lambda v, n: isinstance(v, np.ndarray) and v.shape == (n,))
+_STEPS = Check(
+    "a list of names and estimators",
+    lambda v, n: isinstance(v, list) and all(map(_is_step, v)),
+)
+
+
+def _is_whole(value) -> bool:
+    return (
+        isinstance(value, Integral) and not isinstance(value, (bool, np.bool)) and int(value) >= 0
+    )
+
+
+def _is_model(value) -> bool:
+    return isinstance(value, BaseEstimator)
+
+
+def _is_step(value) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and (value[1] == "passthrough" or isinstance(value[1], BaseEstimator))
+    )
+
+
+# Fitted attributes of this package, by name: one name means one thing everywhere.
+CHECKS: dict[str, Check] = {
+    **dict.fromkeys(("token_log_prob_", "reference_log_prob_", "base_log_prob_"), _LOG_PROB),
+    "optimal_log_prob_": _LOG_PROB.or_none(),
+    "token_reward_": _PER_COLUMN.or_none(),
+    "token_count_": _COUNTS,
+    "frequencies_": _COUNTS.or_none(),
+    "coef_": _WEIGHTS,
+    "_all_weights": Check("a matrix of finite numbers", lambda v, n: _is_finite(v) and v.ndim == 2),
+    "covariance_": _SQUARE.or_none(),
+    "_precision": _FINITE.or_none(),
+    "_precisions": Check(
+        "a tuple of arrays of finite numbers, or None", lambda v, n: _are_finite(v)
+    ),
+    "length_coef_": _FINITE,
+    "center_": _FINITE,
+    "scale_": _FINITE,
+    "Cs_": _FINITE,
+    "scores_": Check("an array of numbers", lambda v, n: _is_array(v)),
+    "temperatures_": _FINITE,
+    "log_temperature_std_": _FINITE,
+    "annotators_": Check("an array", lambda v, n: isinstance(v, np.ndarray) and v.ndim == 1),
+    "block_scales_": Check("finite numbers, or None", lambda v, n: v is None or _are_finite(v)),
+    "classes_": _CLASSES,
+    "feature_names_in_": _NAMES,
+    **dict.fromkeys(("kl_coef_", "C_", "_fitted_C", "reward_scale_", "tie_parameter_"), _POSITIVE),
+    **dict.fromkeys(("reward_mean_", "position_bias_", "_log_tie_parameter"), _NUMBER),
+    "length_scale_": _POSITIVE.or_none(),
+    **dict.fromkeys(("document_length_", "_mean_document_length"), _LENGTH),
+    **dict.fromkeys(("n_documents_", "n_tokens_"), _LENGTH),
+    **dict.fromkeys(("n_features_in_", "n_iter_", "n_groups_", "n_sequences_"), _WHOLE),
+    **dict.fromkeys(("response_length_", "max_length_"), _LENGTH.or_none()),
+    **dict.fromkeys(
+        ("entropy_", "expected_length_", "expected_reward_", "kl_", "kl_bound_", "loss_"), _FIGURE
+    ),
+    **dict.fromkeys(("objective_", "optimality_gap_", "optimality_gap_se_", "penalty_"), _FIGURE),
+    **dict.fromkeys(("best_of_n_reward_", "best_of_n_reward_se_", "flip_rate_"), _FIGURE),
+    **dict.fromkeys(("flip_logit_std_", "log_tie_parameter_std_"), _FIGURE.or_none()),
+    **dict.fromkeys(("rule_prices_", "rule_rates_"), _FIGURES),
+    "history_": _LIST,
+    "training_state_": _DICT,
+    "steps_": _STEPS,
+    **dict.fromkeys(("_length_of_text", "_has_groups"), _SWITCH),
+    "n_choices_": _WHOLE,
+    "_meaning": _DICT,
+    "method_": Check("a name", lambda v, n: isinstance(v, str)),
+    "vocabulary_": _DICT.or_none(),
+    **dict.fromkeys(("unk_index_", "eos_index_"), _WHOLE.or_none()),
+    **dict.fromkeys(("_names", "_stream_types"), _TOKENS.or_none()),
+    "_stream_totals": Check("whole numbers", lambda v, n: _is_array(v, "iu") and v.ndim == 1),
+    "vectorizer_": _MODEL.or_none(),
+    "model_": _MODEL,
+    "reward_model_": Check(
+        "a model or a function", lambda v, n: callable(v) or v is None or _is_model(v)
+    ),
+    "_training_pairs": Check(
+        "hashes of pairs, or None", lambda v, n: v is None or hasattr(v, "pairs")
+    ),
+    "_covariance": Check("a covariance", lambda v, n: hasattr(v, "precision")),
+    "_sklearn_output_config": _DICT,
+    "_vectorizer_key": Check("a digest, or None", lambda v, n: v is None or isinstance(v, str)),
+}
+
+
+def _are_finite(value) -> bool:
+    if value is None:
+        return True
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return all(
+        _is_finite(v) if isinstance(v, np.ndarray) else _NUMBER.holds(v, None) for v in values
+    )
+
+
+def check_fitted(root: Any) -> None:
+    """Raise where a loaded object, or one that it holds, has a state that no fit gives.
+
+    Raises
+    ------
+    ValueError
+        With what is wrong, as a clause to follow the name of a file.
+    """
+    for value in _held_by(root):
+        if isinstance(value, BaseEstimator):
+            _check_estimator(value)
+        elif isinstance(value, RandomState):
+            _check_random_state(value)
+        elif type(value).__module__.partition(".")[0] == _PACKAGE:
+            _PARTS.get(type(value).__name__, _nothing)(value)
+
+
+def _held_by(root: Any) -> Iterator[Any]:
+    """Yield an object and all that it holds, each once."""
+    stack, seen = [root], set()
+    while stack:
+        value = stack.pop()
+        if id(value) in seen or isinstance(value, (str, int, float, type(None))):
+            continue
+        seen.add(id(value))
+        yield value
+        if isinstance(value, dict):
+            stack += value.values()
+        elif isinstance(value, (list, tuple)):
+            stack += value
+        elif isinstance(value, np.ndarray):
+            stack += value.ravel().tolist() if value.dtype.hasobject else []
+        elif not isinstance(value, type):
+            stack += getattr(value, "__dict__", {}).values()
+
+
+def _check_estimator(model: BaseEstimator) -> None:
+    name, members = type(model).__name__, dir(type(model))
+    parameters = model._get_param_names()
+    missing = [parameter for parameter in parameters if not hasattr(model, parameter)]
+    if missing:
+        raise ValueError(f"its {name} has no parameter {missing[0]}")
+    _check_parameters(model, name)
+    if type(model).__module__.partition(".")[0] != _PACKAGE:
+        return
+    n_columns = getattr(model, "n_features_in_", None)
+    for attribute, value in vars(model).items():
+        if attribute in members and callable(getattr(type(model), attribute)):
+            raise ValueError(f"its {name} has an attribute in the place of the method {attribute}")
+        check = CHECKS.get(attribute)
+        if check is not None and not check.holds(value, n_columns):
+            raise ValueError(
+                f"the attribute {attribute} of its {name} has to be "
+                f"{check.words.format(n=n_columns)}"
+            )
+    _check_vectorizer(model, name, n_columns)
+    _PARTS.get(name, _nothing)(model)
+
+
+def _check_parameters(model: BaseEstimator, name: str) -> None:
+    if not hasattr(model, "_parameter_constraints"):
+        return
+    try:
+        model._validate_params()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"its {name} has a wrong parameter: {error}") from None
+
+
+def _check_vectorizer(model, name, n_columns) -> None:
+    vectorizer = getattr(model, "vectorizer_", None)
+    while isinstance(vectorizer, FrozenEstimator):
+        vectorizer = vectorizer.estimator
+    columns = getattr(vectorizer, "n_features_in_", None)
+    if (
+        type(vectorizer).__name__ == "TokenCounter"
+        and n_columns is not None
+        and columns != n_columns
+    ):
+        raise ValueError(
+            f"its {name} has n_features_in_={n_columns} for a vectorizer of {columns} columns"
+        )
+
+
+def _check_token_counter(counter) -> None:
+    n_columns = getattr(counter, "n_features_in_", None)
+    names = getattr(counter, "_names", None)
+    types, totals = getattr(counter, "_stream_types", ()), getattr(counter, "_stream_totals", ())
+    if len(types) != len(totals):
+        raise ValueError(f"its TokenCounter has {len(totals)} totals of {len(types)} tokens")
+    if n_columns is None or names is None:
+        return
+    tokens = names.tolist()
+    if len(tokens) != n_columns:
+        raise ValueError(f"its TokenCounter has not {n_columns} tokens for {n_columns} columns")
+    if len(set(tokens)) < len(tokens):
+        raise ValueError("its TokenCounter has one token in two columns")
+    for special in ("unk", "eos"):
+        token, index = (
+            getattr(counter, f"{special}_token"),
+            getattr(counter, f"{special}_index_", None),
+        )
+        if index is not None and not (
+            _is_whole(index) and index < n_columns and tokens[index] == token
+        ):
+            raise ValueError(
+                f"the attribute {special}_index_ of its TokenCounter is not of {token!r}"
+            )
+
+
+def _check_training_pairs(pairs) -> None:
+    for name in ("pairs", "prompts"):
+        value = getattr(pairs, name, None)
+        if value is None or not _is_array(value, "u") or value.ndim != 1:
+            raise ValueError("what its model remembers of its training pairs is no array of hashes")
+
+
+def _check_held_rows(rows) -> None:
+    try:
+        matrix = rows.matrix()
+        if rows._is_sparse:
+            matrix.check_format(full_check=True)
+        held = matrix.data if rows._is_sparse else matrix
+        is_right = _is_finite(held) and matrix.shape == tuple(rows._shape)
+    except (AttributeError, IndexError, TypeError, ValueError):
+        is_right = False
+    if not is_right:
+        raise ValueError("the rows of a covariance in it do not fit together")
+
+
+def _check_lower_bound(reward) -> None:
+    center = getattr(reward, "_center", None)
+    if not _is_model(getattr(reward, "model", None)) or not _are_finite(center):
+        raise ValueError("its RewardLowerBound has no model, or no center of finite numbers")
+
+
+def _check_precision(precision) -> None:
+    factor = getattr(precision, "_factor", None)
+    if not isinstance(factor, tuple) or len(factor) != 2 or not _is_square(factor[0]):
+        raise ValueError(
+            "a covariance in it has no factor that is a square matrix of finite numbers"
+        )
+
+
+def _check_random_state(random_state: RandomState) -> None:
+    """Check a state: numpy reads its words at a position that comes with it."""
+    state = random_state.get_state(legacy=False)
+    position = state["state"].get("pos", 0)
+    if not 0 <= position <= _MERSENNE_TWISTER_WORDS:
+        raise ValueError(f"a random state in it is at the position {position}")
+
+
+def _nothing(value) -> None:
+    pass
+
+
+_PARTS: dict[str, Callable[[Any], None]] = {
+    "TokenCounter": _check_token_counter,
+    "TrainingPairs": _check_training_pairs,
+    "HeldRows": _check_held_rows,
+    "RewardLowerBound": _check_lower_bound,
+    **dict.fromkeys(
+        ("MatrixPrecision", "DensePrecision", "DualPrecision", "BorderedPrecision"),
+        _check_precision,
+    ),
+}

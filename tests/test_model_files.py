@@ -1,0 +1,214 @@
+"""Hostile model files: nothing of them runs, and whatever is wrong with one is told."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import skops.io
+from numpy.testing import assert_allclose
+
+import sklearn_codex
+from fuzz import model_files
+from fuzz.crafted_models import crafted_files, rebuilt_function, write_flag
+from fuzz.nodes import Members, call, mapping, node, object_of, pack, plain, sequence, unigram
+from sklearn_codex import TokenCounter, UnigramLM, load_model, save_model, trusted_types
+from sklearn_codex._persistence.archive import MAX_MEMBERS
+from sklearn_codex._persistence.trust import OWN_TYPES, own_names
+
+
+def _loaded(data, tmp_path, **options):
+    path = tmp_path / "model.skops"
+    path.write_bytes(data)
+    return load_model(path, **options)
+
+
+def test_crafted_files_run_nothing_and_are_refused():
+    outcomes = model_files.run(len(crafted_files("flag")), seed=0)
+    assert outcomes.others == []
+    assert outcomes.clear_errors == len(outcomes) > 200
+
+
+def test_changed_files_load_as_models_that_work_or_not_at_all():
+    outcomes = model_files.try_changed(150, seed=1)
+    assert outcomes.others == []
+    assert outcomes.results > 10
+
+
+def test_what_crafted_files_are_made_of_loads_without_the_attack(tmp_path):
+    assert _loaded(pack(unigram()), tmp_path).get_params() == UnigramLM().get_params()
+
+
+@pytest.mark.parametrize("part", ["exec", "bytecode"])
+def test_attacks_are_live_where_types_are_trusted(part, tmp_path):
+    # The same files run code in a reader that trusts what they hold, so the tests above can fail.
+    flag, path, members = tmp_path / "flag", tmp_path / "evil.skops", Members()
+    if part == "exec":
+        value = call("builtins.exec", plain(write_flag(str(flag))))
+    else:
+        function = rebuilt_function(str(flag), members, "types")
+        value = mapping({"key": plain(1)}, sequence("list", function))
+    path.write_bytes(pack(sequence("list", value), members.content))
+    with pytest.raises(ValueError, match="load_model"):
+        load_model(path)
+    assert not flag.exists()
+    skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
+    assert flag.exists()
+
+
+def test_every_listed_type_is_the_class_of_that_name_and_place():
+    for place in own_names():
+        module, _, name = place.rpartition(".")
+        found = vars(sys.modules.get(module) or __import__(module, fromlist=[name]))[name]
+        assert isinstance(found, type)
+        assert (found.__module__, found.__qualname__) == (module, name)
+
+
+def test_every_public_estimator_rule_and_controller_is_listed():
+    modules = (sklearn_codex, sklearn_codex.rules, sklearn_codex.kl_control)
+    values = [getattr(module, name) for module in modules for name in module.__all__]
+    public = {v.__name__ for v in values if isinstance(v, type) and hasattr(v, "get_params")}
+    assert public - {"Rule", "KLController"} <= set(OWN_TYPES)
+
+
+def test_no_listed_type_of_this_package_is_a_pickler_or_function():
+    names = {name.rpartition(".")[2] for name in trusted_types()}
+    assert names & {"FunctionType", "partial", "Path", "StoredStage", "Memory", "eval"} == set()
+    assert "FunctionTransformer" not in names
+
+
+def test_other_tools_read_our_files_with_the_exported_list(tmp_path):
+    model = UnigramLM().fit(["a b", "b"])
+    data = skops.io.dumps(model)
+    again = skops.io.loads(data, trusted=trusted_types())
+    assert_allclose(again.token_log_prob_, model.token_log_prob_)
+
+
+def test_own_types_load_where_they_are_named(tmp_path):
+    path = tmp_path / "model.skops"
+    counter = TokenCounter(str.split).fit(["a b"])
+    with pytest.raises(ValueError, match="TokenCounter"):
+        save_model(counter, path)
+    model = UnigramLM().fit(["a b"])
+    model.note_ = Note("kept")
+    with pytest.raises(ValueError, match=r"would not trust test_model_files\.Note in it"):
+        save_model(model, path)
+    assert not path.exists()
+    save_model(model, path, trusted=[Note])
+    with pytest.raises(ValueError, match=r"does not trust test_model_files\.Note"):
+        load_model(path)
+    for trusted in ([Note], ["test_model_files.Note"]):
+        assert load_model(path, trusted=trusted).note_.text == "kept"
+
+
+class Note:
+    """A type of a user's own."""
+
+    def __init__(self, text):
+        self.text = text
+
+
+def shout(text):
+    return text.upper().split()
+
+
+def test_a_tokenizer_of_ones_own_loads_where_it_is_named(tmp_path):
+    path = tmp_path / "counter.skops"
+    counter = TokenCounter(shout).fit(["a b"])
+    with pytest.raises(ValueError, match=r"would not trust test_model_files\.shout"):
+        save_model(counter, path)
+    save_model(counter, path, trusted=[shout])
+    assert load_model(path, trusted=[shout]).transform(["A b"]).sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("trusted", "error", "message"),
+    [(["Note"], ValueError, "names no module"), ([3], TypeError, "types, functions or names")],
+)
+def test_trusted_is_checked(trusted, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        load_model(tmp_path / "none.skops", trusted=trusted)
+
+
+def test_limits_are_those_stated(tmp_path):
+    path = tmp_path / "model.skops"
+    save_model(UnigramLM().fit(["a b"]), path)
+    size = path.stat().st_size
+    with pytest.raises(ValueError, match=f"more than max_size={size - 1:,}"):
+        load_model(path, max_size=size - 1)
+    with pytest.raises(ValueError, match="unpacks to"):
+        load_model(path, max_size=size)
+    assert load_model(path, max_size=20 * size).n_features_in_ == 3
+    assert f"{MAX_MEMBERS:,} members" in load_model.__doc__
+
+
+def test_names_of_a_file_cannot_write_to_the_terminal(tmp_path):
+    with pytest.raises(ValueError, match="does not trust") as caught:
+        _loaded(pack(object_of("os\x1b[2J.\u202esystem\n", x=plain(1))), tmp_path)
+    assert str(caught.value).isprintable()
+
+
+def test_private_places_of_classes_may_change(tmp_path):
+    # Format 0 named classes by where they stood; a class is known by its name.
+    old = object_of("sklearn_codex._gone.UnigramLM", smoothing=plain(0.5), vectorizer=plain(None))
+    assert _loaded(pack(old), tmp_path).smoothing == 0.5
+    save_model(UnigramLM().fit(["a b"]), tmp_path / "new.skops")
+    with zipfile.ZipFile(tmp_path / "new.skops") as archive:
+        schema = json.loads(archive.read("schema.json"))
+    assert (schema["__module__"], schema["__class__"]) == ("sklearn_codex", "UnigramLM")
+    assert schema["sklearn_codex_format"] == 1
+    assert schema["sklearn_codex_version"] == sklearn_codex.__version__
+    assert "sklearn_codex._" not in json.dumps(schema)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_once(tmp_path, monkeypatch):
+    path = tmp_path / "model.skops"
+    save_model(UnigramLM(smoothing=0.5).fit(["a b"]), path)
+    loads = skops.io.loads
+
+    def swap(data, trusted):
+        path.write_bytes(pack(call("builtins.exec", plain("1"))))
+        return loads(data, trusted=trusted)
+
+    monkeypatch.setattr(skops.io, "loads", swap)
+    assert load_model(path).smoothing == 0.5
+
+
+def test_info_refuses_a_hostile_file_without_running_it(tmp_path):
+    flag, path = tmp_path / "flag", tmp_path / "evil.skops"
+    value = call("builtins.exec", plain(write_flag(str(flag))))
+    path.write_bytes(pack(unigram(note_=value)))
+    run = subprocess.run(
+        [sys.executable, "-m", "sklearn_codex", "info", str(path)], capture_output=True, text=True
+    )
+    assert run.returncode != 0
+    assert "does not trust builtins.exec" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not flag.exists()
+
+
+def test_one_object_in_two_places_stays_one(tmp_path):
+    model = UnigramLM().fit(["a b"])
+    model.first_ = model.second_ = np.arange(3)
+    save_model(model, tmp_path / "model.skops")
+    loaded = load_model(tmp_path / "model.skops")
+    assert loaded.first_ is loaded.second_
+
+
+def test_bytes_need_to_be_trusted(tmp_path):
+    members = Members()
+    data = pack(unigram(note_=members.raw(b"abc")), members.content)
+    with pytest.raises(ValueError, match=r"does not trust builtins\.bytes"):
+        _loaded(data, tmp_path)
+    assert _loaded(data, tmp_path, trusted=["builtins.bytes"]).note_ == b"abc"
+
+
+def test_trust_of_a_type_is_not_trust_of_what_it_holds(tmp_path):
+    inner = call("builtins.exec", plain("1"))
+    data = pack(
+        unigram(note_=node("ObjectNode", "test_model_files.Note", content=mapping({"x": inner})))
+    )
+    with pytest.raises(ValueError, match=r"does not trust builtins\.exec in"):
+        _loaded(data, tmp_path, trusted=[Note])
