@@ -18,7 +18,7 @@ FAMILIES = {"_data", "_language", "_loop", "_policy", "_reward"}
 # that it imports.
 FLOORS = [
     FAMILIES,
-    {"_fast_counts", "_data.partitions"},  # text as bytes; data that are elsewhere
+    {"_fast_counts", "_data.partitions", "_output"},  # bytes in and out; data that are elsewhere
     {"_data.texts", "_data.tokenizers", "_data.vocabulary"},  # what text is made of
     {  # what needs no other
         "_categorical",
