@@ -1,13 +1,12 @@
 """``save_model`` and ``load_model``."""
 
 import io
-import os
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from sklearn_codex._output import new_file
 from sklearn_codex._persistence.archive import MAX_SIZE, Archive, read_archive, write_archive
 from sklearn_codex._persistence.fitted import check_fitted
 from sklearn_codex._persistence.schema import ForeignTypesError, audit, drop_memory, rename
@@ -56,6 +55,8 @@ def save_model(model, path, *, overwrite=False, trusted=()):
         If skops is not installed.
     FileExistsError
         If the file exists and ``overwrite`` is false.
+    OSError
+        If the file cannot be written. What was there before is still there.
     ValueError
         If the model holds what no model file keeps, such as a lambda, or what ``load_model`` would
         not trust. Nothing is written then.
@@ -75,22 +76,9 @@ def save_model(model, path, *, overwrite=False, trusted=()):
     array(['b'], dtype=...)
     """
     skops_io = _import_skops_io()
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"save_model does not replace the existing file {str(path)!r}. Choose another path or "
-            "pass overwrite=True."
-        )
     data = _pack(skops_io, model, trust(trusted))
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
-    try:
-        Path(temporary).write_bytes(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with new_file(path, overwrite=overwrite, subject="save_model") as file:
+        file.write(data)
 
 
 def load_model(path, *, trusted=(), max_size=MAX_SIZE):
@@ -241,10 +229,3 @@ def _printable(text: str, width: int) -> str:
     """Return text of a file as a terminal may show it."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if len(shown) <= width else shown[: width - 3] + "..."
-
-
-def _umask():
-    """Return the file mode mask of this process, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
