@@ -4,11 +4,12 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import skops.io
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import sklearn_codex
 from fuzz import model_files
@@ -16,6 +17,7 @@ from fuzz.crafted_models import crafted_files, rebuilt_function, write_flag
 from fuzz.nodes import Members, call, mapping, node, object_of, pack, plain, sequence, unigram
 from sklearn_codex import TokenCounter, UnigramLM, load_model, save_model, trusted_types
 from sklearn_codex._persistence.archive import MAX_MEMBERS
+from sklearn_codex._persistence.files import FORMAT
 from sklearn_codex._persistence.trust import OWN_TYPES, own_names
 
 
@@ -212,3 +214,14 @@ def test_trust_of_a_type_is_not_trust_of_what_it_holds(tmp_path):
     )
     with pytest.raises(ValueError, match=r"does not trust builtins\.exec in"):
         _loaded(data, tmp_path, trusted=[Note])
+
+
+def test_files_of_every_format_load_as_one_model():
+    # Written by the same fit, by the versions that wrote each format.
+    folder = Path(__file__).parent / "model_files"
+    loops = [load_model(path) for path in sorted(folder.glob("format_*.skops"))]
+    assert len(loops) == FORMAT + 1
+    for loop in loops[1:]:
+        assert_array_equal(loop.reward(["the cat", "a dog"]), loops[0].reward(["the cat", "a dog"]))
+        assert_array_equal(loop.score_samples(["the mat"]), loops[0].score_samples(["the mat"]))
+        assert loop.sample(3, random_state=0) == loops[0].sample(3, random_state=0)
