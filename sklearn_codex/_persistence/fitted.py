@@ -39,7 +39,7 @@ def _is_finite(value) -> bool:
 
 
 def _is_number(value) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool))
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
 
 
 def _is_log_distribution(value, n) -> bool:
@@ -77,7 +77,7 @@ _CLASSES = Check(
 )
 _LIST = Check("a list", lambda v, n: isinstance(v, list))
 _DICT = Check("a dict", lambda v, n: isinstance(v, dict))
-_SWITCH = Check("True or False", lambda v, n: isinstance(v, (bool, np.bool)))
+_SWITCH = Check("True or False", lambda v, n: isinstance(v, (bool, np.bool_)))
 _MODEL = Check("an estimator", lambda v, n: _is_model(v))
 _TOKENS = Check(
     "an array of str",
@@ -96,7 +96,7 @@ _STEPS = Check(
 
 def _is_whole(value) -> bool:
     return (
-        isinstance(value, Integral) and not isinstance(value, (bool, np.bool)) and int(value) >= 0
+        isinstance(value, Integral) and not isinstance(value, (bool, np.bool_)) and int(value) >= 0
     )
 
 
