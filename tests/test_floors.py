@@ -18,7 +18,8 @@ FAMILIES = {"_data", "_language", "_loop", "_policy", "_reward"}
 # that it imports.
 FLOORS = [
     FAMILIES,
-    {"_fast_counts", "_data.partitions", "_output"},  # bytes in and out; data that are elsewhere
+    # bytes in and out, checks of numbers; data that are elsewhere
+    {"_checks", "_fast_counts", "_data.partitions", "_output"},
     {"_data.texts", "_data.tokenizers", "_data.vocabulary"},  # what text is made of
     {  # what needs no other
         "_categorical",

@@ -7,6 +7,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import cross_entropy
+from sklearn_codex._checks import MOST_TOKENS
 from sklearn_codex._data.documents import (
     DocumentsMixin,
     check_document_weights,
@@ -14,7 +15,7 @@ from sklearn_codex._data.documents import (
     unwrap,
 )
 from sklearn_codex._data.partitions import is_collection, lazy_on_dask
-from sklearn_codex._policy.rollouts import sample_rollouts
+from sklearn_codex._policy.rollouts import sample_counts, sample_rollouts
 
 
 def _no_tokens(model):
@@ -174,21 +175,29 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
         documents : list of str or csr_array of shape (n_samples, V)
             Text (tokens joined by a space, without the end-of-sequence token) where words are
             known, else counts.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or there would be more than 2**27 tokens of text.
         """
         check_is_fitted(self)
         for name, value in (("n_samples", n_samples), ("max_length", max_length)):
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} should be an integer of at least 1, got {value!r}.")
-        eos = self._eos_column()
+        eos, names = self._eos_column(), self._token_names()
+        rng, length = check_random_state(random_state), self.document_length_
+        has_words = self.vectorizer_ is not None and names is not None
+        if not has_words and eos is None and int(n_samples) * int(length) > MOST_TOKENS:
+            return sample_counts(self.token_log_prob_, n_samples, rng, length=length)
         rollouts = sample_rollouts(
             self.token_log_prob_,
             n_samples,
-            check_random_state(random_state),
-            length=self.document_length_ if eos is None else max_length,
+            rng,
+            length=length if eos is None else max_length,
             eos=eos,
-            names=self._token_names(),
+            names=names,
         )
-        has_words = self.vectorizer_ is not None and rollouts.names is not None
         return rollouts.texts if has_words else rollouts.counts
 
     def _eos_column(self):

@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import normalize_log, safe_log
+from sklearn_codex._checks import check_tokens_at_once
 from sklearn_codex._policy.base import PolicyOptimizerMixin
 from sklearn_codex._policy.loop import PROBLEM_CONSTRAINTS
 from sklearn_codex._policy.rollouts import Rollouts, sample_rollouts
@@ -295,11 +296,19 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         documents : list of str or csr_array of shape (n_samples, V)
             Text (tokens joined by a space, without the end-of-sequence token) where words are
             known, else counts.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or there would be more than 2**27 tokens.
         """
         check_is_fitted(self)
         for name, value in (("n_samples", n_samples), ("max_length", max_length)):
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} should be an integer of at least 1, got {value!r}.")
+        check_tokens_at_once(
+            n_samples, self.document_length_, remedy="Draw fewer documents (n_samples)."
+        )
         rng = check_random_state(random_state)
         problem, length = self._build_problem(warn=False), self.response_length_
         if length is None:

@@ -7,6 +7,12 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray, IntArray, TokenSampler
+from sklearn_codex._checks import MOST_TOKENS, check_tokens_at_once
+
+_REMEDY = (
+    "Set a smaller response_length, where documents end by themselves a smaller max_length, or draw "
+    "fewer documents (n_rollouts, n_samples)."
+)
 
 
 @dataclass(frozen=True)
@@ -118,12 +124,19 @@ def sample_rollouts(
         geometric; None means that every document has ``length`` tokens.
     names : ndarray of str of shape (V,), default=None
         Names of the tokens.
+
+    Raises
+    ------
+    ValueError
+        If there would be more than 2**27 tokens.
     """
     n_columns = len(log_prob)
+    check_tokens_at_once(n_documents, length if eos is None else 1, remedy=_REMEDY)
     if eos is None:
         tokens = TokenSampler(log_prob).sample(n_documents * length, rng)
         return Rollouts(tokens, np.full(n_documents, length), n_columns, names)
     lengths, ended = _geometric_lengths(float(np.exp(log_prob[eos])), n_documents, length, rng)
+    check_tokens_at_once(n_documents, -(-int(lengths.sum()) // n_documents), remedy=_REMEDY)
     tokens = np.full(int(lengths.sum()), eos)
     is_body = np.ones(len(tokens), dtype=bool)
     is_body[(np.cumsum(lengths) - 1)[ended]] = False
@@ -134,8 +147,29 @@ def sample_rollouts(
     return Rollouts(tokens, lengths, n_columns, names, eos)
 
 
+def sample_counts(
+    log_prob: FloatArray, n_documents: int, rng: np.random.RandomState, *, length: int
+) -> sparse.csr_array:
+    """Draw the token counts (n_documents, V) of documents of ``length`` independent tokens.
+
+    At a cost that does not depend on their length: the tokens themselves are never written out.
+
+    Raises
+    ------
+    ValueError
+        If there are more than 2**27 counts.
+    """
+    check_tokens_at_once(n_documents, len(log_prob), remedy="Draw fewer documents (n_samples).")
+    prob = np.exp(log_prob)
+    return sparse.csr_array(
+        rng.multinomial(length, prob / prob.sum(), size=n_documents).astype(np.float64)
+    )
+
+
 def _geometric_lengths(p_eos, n_documents, max_length, rng):
     """Return lengths (n,), the end token included, and whether (n,) each document ended."""
+    # Longer documents are refused before they are drawn; their lengths have to be integers first.
+    max_length = min(int(max_length), 2 * MOST_TOKENS)
     if p_eos <= 0:
         return np.full(n_documents, max_length), np.zeros(n_documents, dtype=bool)
     # rng.geometric overflows to a negative number where p_eos is tiny; inverse CDF by hand is safe.

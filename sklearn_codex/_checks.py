@@ -1,0 +1,194 @@
+"""Checks of numbers that functions and objectives are given; estimators declare theirs.
+
+scikit-learn's intervals decide, and say, what is valid; NaN is in none of them.
+"""
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import Interval, InvalidParameterError
+from sklearn.utils.validation import _check_sample_weight
+
+POSITIVE = Interval(Real, 0, None, closed="neither")
+NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+FINITE = Interval(Real, None, None, closed="neither")
+PROBABILITY = Interval(Real, 0, 1, closed="both")
+COUNT = Interval(Integral, 1, None, closed="left")
+
+# Tokens drawn at one time, 1 GiB of columns.
+MOST_TOKENS = 2**27
+# Sums and squares of weights beyond these leave the range of floats, or its precision.
+_WEIGHT_RANGE = (1e-100, 1e100)
+# By how much the logarithm of a probability may be above 0.
+_LOG_TOLERANCE = 1e-3
+
+
+def check_number(
+    value: Any, name: str, *, subject: str, interval: Interval = FINITE, remedy: str = ""
+) -> Any:
+    """Return a number as float, or as int where the interval is one of integers.
+
+    Parameters
+    ----------
+    value : int, float, any other real number, or array of shape ()
+    name : str
+        What it is called.
+    subject : str
+        Who asks.
+    interval : Interval
+        What is valid.
+    remedy : str
+        A sentence of what to do instead.
+
+    Raises
+    ------
+    InvalidParameterError
+        If it is no such number; both a ValueError and a TypeError.
+    """
+    number = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    is_count = interval.type is Integral
+    if isinstance(number, Integral if is_count else Real):
+        try:
+            as_float = float(number)
+        except OverflowError:
+            as_float = np.inf
+        if np.isfinite(as_float) and as_float in Interval(Real, *_ends(interval)):
+            return int(number) if is_count else as_float
+    raise InvalidParameterError(
+        f"{subject} needs {_rule(name, interval)}, got {value!r:.60}.{' ' * bool(remedy)}{remedy}"
+    )
+
+
+def _ends(interval):
+    return interval.left, interval.right, interval.closed
+
+
+def _rule(name, interval):
+    """Return an interval in words."""
+    left, right, closed = _ends(interval)
+    kind = ", an integer" if interval.type is Integral else ""
+    if right is not None:
+        return f"a {name} from {left} to {right}{kind}"
+    if left is None:
+        return f"a finite {name}"
+    sign = ">=" if closed in ("left", "both") else ">"
+    return f"{name} {sign} {left}{kind}" if kind else f"a finite {name} {sign} {left}"
+
+
+def check_values(
+    values: ArrayLike,
+    name: str,
+    *,
+    subject: str,
+    shape: tuple[int, ...] | None = None,
+    low: float = -np.inf,
+    allow_inf: bool = False,
+    remedy: str = "",
+) -> NDArray[np.float64]:
+    """Return numbers as an array of floats, none NaN, infinite or below ``low``.
+
+    Parameters
+    ----------
+    values : array-like
+    name, subject, remedy : str
+        See :func:`check_number`.
+    shape : tuple of int, default=None
+        The shape that is needed; None means any of one dimension.
+    low : float, default=-inf
+        The smallest valid value.
+    allow_inf : bool, default=False
+        Whether ``inf`` is valid.
+
+    Raises
+    ------
+    ValueError
+        If a value or the shape is not valid.
+    """
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidParameterError(
+            f"{subject} needs {name}, an array of numbers, got {type(values).__name__}: {error}."
+        ) from None
+    if array.shape != shape if shape is not None else array.ndim != 1:
+        raise ValueError(
+            f"{subject} needs {name} of shape {shape or '(n,)'}, got shape {array.shape}."
+        )
+    largest = np.inf if allow_inf else np.finfo(np.float64).max
+    valid = (array >= max(low, -np.finfo(np.float64).max)) & (array <= largest)
+    if not valid.all():
+        place = np.flatnonzero(~valid)[0]
+        raise ValueError(
+            f"{subject} needs {'' if allow_inf else 'finite '}{name}"
+            f"{'' if low == -np.inf else f' >= {low:g}'}, got {array.ravel()[place]} at position "
+            f"{place}.{' ' * bool(remedy)}{remedy}"
+        )
+    return array
+
+
+def check_log_prob(
+    log_prob: ArrayLike, name: str = "reference_log_prob", *, subject: str
+) -> NDArray[np.float64]:
+    """Return log-probabilities (V,) as floats: none NaN or above 0, not all of them ``-inf``."""
+    try:
+        array = np.asarray(log_prob, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidParameterError(
+            f"{subject} needs {name}, an array of numbers, got {type(log_prob).__name__}: {error}."
+        ) from None
+    if array.ndim != 1 or not array.size:
+        raise ValueError(
+            f"{subject} needs {name} of shape (V,), one for each token, got shape {array.shape}."
+        )
+    valid = array <= _LOG_TOLERANCE
+    if not valid.all():
+        place = np.flatnonzero(~valid)[0]
+        raise ValueError(
+            f"{subject} needs {name}, natural logarithms of probabilities, which are at most 0, "
+            f"got {array[place]} at position {place}. Pass np.log of probabilities that sum to 1."
+        )
+    if not np.isfinite(array).any():
+        raise ValueError(
+            f"{subject} needs {name} with a token that can be produced, got -inf for each of "
+            f"{len(array)} tokens."
+        )
+    return array
+
+
+def check_tokens_at_once(n_documents: Any, length: Any, *, remedy: str) -> None:
+    """Check that documents of some mean length fit into memory, before they are drawn.
+
+    Raises
+    ------
+    ValueError
+        If there are more than 2**27 tokens in them.
+    """
+    n_documents, length = int(n_documents), int(length)
+    n_tokens = n_documents * max(length, 1)
+    if n_tokens > MOST_TOKENS:
+        raise ValueError(
+            f"Drawing {n_documents:,} documents of {length:,} tokens would hold {n_tokens:,} "
+            f"tokens in memory at once, more than the limit of {MOST_TOKENS:,}. {remedy}"
+        )
+
+
+def check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> NDArray[np.float64]:
+    """Return sample weights as scikit-learn checks them, if floats can add and square them.
+
+    Raises
+    ------
+    ValueError
+        If the greatest of them is above 1e100, or below 1e-100 and not 0.
+    """
+    kwargs.setdefault("dtype", np.float64)
+    weight = _check_sample_weight(sample_weight, X, **kwargs)
+    largest = float(np.max(np.abs(weight), initial=0.0))
+    low, high = _WEIGHT_RANGE
+    if largest > high or 0 < largest < low:
+        raise ValueError(
+            f"sample_weight should have a greatest value from {low:g} to {high:g}, so that floats "
+            f"can hold sums and squares, got {largest:g}. Divide the weights by their mean."
+        )
+    return weight
