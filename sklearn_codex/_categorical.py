@@ -12,6 +12,11 @@ _BUCKETS_PER_TOKEN = 2
 _BUCKETS = 8192
 # Steps from a guide entry after which a binary search is the shorter way.
 _MAX_STEPS = 8
+# Logarithms of sums of probabilities that are rounding, and that are no mistake.
+_MASS_ROUNDING = 1e-8
+_MASS_TOLERANCE = 1e-3
+# Where six terms of a series have all digits of exp(x) - 1 - x.
+_SERIES = 1e-2
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -58,6 +63,20 @@ def kl_divergence(log_p: FloatArray, log_q: FloatArray) -> float:
     return max(float(np.exp(log_p) @ (log_p - log_q)), 0.0)
 
 
+def exp_rest(values: FloatArray) -> FloatArray:
+    """Return exp(x) - 1 - x, which is never negative, to a small relative error also near 0."""
+    with np.errstate(over="ignore"):
+        rest = np.expm1(values) - values
+    near = np.abs(values) < _SERIES
+    x = values[near]
+    series = 1.0 + x / 6 * (1.0 + x / 7)
+    for divisor in (5, 4, 3):
+        series = 1.0 + x / divisor * series
+    with np.errstate(under="ignore"):
+        rest[near] = 0.5 * x * x * series
+    return rest
+
+
 def close_kl(log_p: FloatArray, log_q: FloatArray) -> float:
     """Return KL(p || q) in nats, to a small relative error also where p and q are nearly equal.
 
@@ -71,11 +90,44 @@ def close_kl(log_p: FloatArray, log_q: FloatArray) -> float:
         return float("inf")
     difference, prob = log_q - log_p, np.exp(log_p)
     # exp overflows where q is far above p; nothing cancels there.
-    terms = prob * (np.expm1(np.minimum(difference, 1.0)) - difference)
+    terms = prob * exp_rest(np.minimum(difference, 1.0))
     above = difference > 1.0
     if above.any():
         terms[above] = np.exp(log_q[above]) - prob[above] * (1.0 + difference[above])
     return float(terms.sum()) + outside
+
+
+def log_mass(log_prob: FloatArray) -> float:
+    """Return the logarithm of a sum of probabilities: 0, to the last digit, where it is about 1.
+
+    Below 0 where tokens of a distribution were banned and the others left as they are.
+
+    Raises
+    ------
+    ValueError
+        If they sum to more than 1.
+    """
+    top = log_prob.max()
+    mass = float(top + np.log(np.exp(log_prob - top).sum()))
+    if mass > _MASS_TOLERANCE:
+        raise ValueError(
+            "Probabilities should not sum to more than 1, got log-probabilities that sum to "
+            f"{np.exp(mass):.6g}. Normalise them: log_prob - scipy.special.logsumexp(log_prob)."
+        )
+    return 0.0 if abs(mass) <= _MASS_ROUNDING else mass
+
+
+def reference_kl(log_prob: FloatArray, reference: FloatArray, mass: float) -> float:
+    """Return KL(policy || reference) in nats, to a small relative error also where it is tiny.
+
+    Parameters
+    ----------
+    log_prob, reference : ndarray of shape (V,)
+        Log-probabilities. Those of the reference need not sum to 1.
+    mass : float
+        The :func:`log_mass` of the reference.
+    """
+    return close_kl(log_prob, reference - mass) - mass
 
 
 def cross_entropy(frequencies: FloatArray, log_prob: FloatArray) -> float:

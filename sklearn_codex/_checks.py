@@ -3,6 +3,7 @@
 scikit-learn's intervals decide, and say, what is valid; NaN is in none of them.
 """
 
+import operator
 from numbers import Integral, Real
 from typing import Any
 
@@ -47,34 +48,37 @@ def check_number(
     InvalidParameterError
         If it is no such number; both a ValueError and a TypeError.
     """
-    number = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    number: Any = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
     is_count = interval.type is Integral
     if isinstance(number, Integral if is_count else Real):
         try:
             as_float = float(number)
         except OverflowError:
             as_float = np.inf
-        if np.isfinite(as_float) and as_float in Interval(Real, *_ends(interval)):
-            return int(number) if is_count else as_float
+        if np.isfinite(as_float) and as_float in interval:
+            return operator.index(number) if is_count else as_float
     raise InvalidParameterError(
-        f"{subject} needs {_rule(name, interval)}, got {value!r:.60}.{' ' * bool(remedy)}{remedy}"
+        f"{subject} needs {_rule(name, interval)}, got {shown(value)}.{' ' * bool(remedy)}{remedy}"
     )
 
 
-def _ends(interval):
-    return interval.left, interval.right, interval.closed
+def shown(value: Any) -> str:
+    """Return a value as messages show it: a number plainly, anything else as code, and short."""
+    return f"{value!s:.60}" if isinstance(value, Real) else f"{value!r:.60}"
 
 
 def _rule(name, interval):
     """Return an interval in words."""
-    left, right, closed = _ends(interval)
-    kind = ", an integer" if interval.type is Integral else ""
+    left, right, closed = interval.left, interval.right, interval.closed
+    is_count = interval.type is Integral
+    kind = ", an integer" if is_count and "integer" not in name else ""
     if right is not None:
-        return f"a {name} from {left} to {right}{kind}"
+        # An open end of integers is one more than the last.
+        return f"{name} from {left} to {right - (is_count and closed == 'left')}"
     if left is None:
         return f"a finite {name}"
     sign = ">=" if closed in ("left", "both") else ">"
-    return f"{name} {sign} {left}{kind}" if kind else f"a finite {name} {sign} {left}"
+    return f"{name} {sign} {left}{kind}" if is_count else f"a finite {name} {sign} {left}"
 
 
 def check_values(
@@ -120,6 +124,11 @@ def check_values(
     valid = (array >= max(low, -np.finfo(np.float64).max)) & (array <= largest)
     if not valid.all():
         place = np.flatnonzero(~valid)[0]
+        if np.isfinite(array.ravel()[place]):
+            raise ValueError(
+                f"{subject} needs {name} >= {low:g}, got a smallest one of "
+                f"{np.nanmin(array):.6g}.{' ' * bool(remedy)}{remedy}"
+            )
         raise ValueError(
             f"{subject} needs {'' if allow_inf else 'finite '}{name}"
             f"{'' if low == -np.inf else f' >= {low:g}'}, got {array.ravel()[place]} at position "

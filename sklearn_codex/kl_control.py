@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from sklearn_codex._checks import COUNT, NOT_NEGATIVE, POSITIVE, check_number
+
 __all__ = ["AdaptiveKLController", "FixedKLController", "KLController"]
 
 _LARGEST_ERROR = 0.2
@@ -27,6 +29,11 @@ class KLController(BaseEstimator):
             KL(policy || reference) of a document after it, in nats.
         n_documents : int
             Documents drawn in it.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, or what is passed, is NaN or out of its range.
         """
         raise TypeError(f"{type(self).__name__} defines no next_coef(kl_coef, kl, n_documents).")
 
@@ -87,5 +94,16 @@ class AdaptiveKLController(KLController):
 
     def next_coef(self, kl_coef, kl, n_documents):
         """Return ``kl_coef``, greater where the KL is above the target and smaller where below."""
-        error = float(np.clip(kl / self.target - 1.0, -_LARGEST_ERROR, _LARGEST_ERROR))
-        return kl_coef * max(1.0 + error * n_documents / self.horizon, _LARGEST_ERROR)
+        self._validate_params()
+        subject = f"{type(self).__name__}.next_coef"
+        kl_coef = check_number(kl_coef, "kl_coef", subject=subject, interval=POSITIVE)
+        n_documents = check_number(n_documents, "n_documents", subject=subject, interval=COUNT)
+        # An infinite KL is one far above the target, of a policy that left the reference's support.
+        if kl != np.inf:
+            kl = check_number(
+                kl, "kl", subject=subject, interval=NOT_NEGATIVE, remedy="It is in nats."
+            )
+        error = float(np.clip(kl / float(self.target) - 1.0, -_LARGEST_ERROR, _LARGEST_ERROR))
+        factor = max(1.0 + error * n_documents / self.horizon, _LARGEST_ERROR)
+        largest = np.finfo(np.float64).max
+        return float(min(max(kl_coef * factor, np.nextafter(0.0, 1.0)), largest))

@@ -248,7 +248,7 @@ def test_simulated_documents_agree():
 
 
 def test_invalid_problems_say_what_is_wrong():
-    with pytest.raises(ValueError, match=r"got kl_coef=0\.0 and length=3"):
+    with pytest.raises(ValueError, match=r"kl_coef > 0, got 0\.0"):
         EnumeratedObjective(REFERENCE, additive, 3, kl_coef=0.0)
     with pytest.raises(ValueError, match=r"each of 35 documents, got shape \(\)"):
         EnumeratedObjective(REFERENCE, lambda counts: 1.0, 3)

@@ -253,7 +253,7 @@ def test_one_token_is_the_additive_problem():
         ({"penalty": np.array([0.0, -1.0])}, "penalties >= 0, got a smallest one of -1"),
         ({"eos": 2}, "a column from 0 to 1, got 2"),
         ({"token_reward": np.zeros(3)}, r"token_reward of shape \(2,\).*got shape \(3,\)"),
-        ({"max_length": 0}, "max_length >= 1 token, or None, got 0"),
+        ({"max_length": 0}, "max_length from 1 to 10000000, got 0"),
         ({"missing_eos_penalty": 1.0}, "needs max_length for a missing_eos_penalty"),
         ({"missing_eos_penalty": -1.0}, r"missing_eos_penalty >= 0, got -1\.0"),
         ({"sft_coef": 1.0}, "got frequencies=None"),

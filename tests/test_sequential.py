@@ -356,9 +356,9 @@ REFERENCE = BigramReference([[0.5, 0.5], [0.1, 0.9]], [0.5, 0.5])
     ("changed", "message"),
     [
         ({"token_reward": np.zeros(3)}, r"token_reward of shape \(2,\).*got shape \(3,\)"),
-        ({"token_reward": np.array([0.0, -np.inf])}, "finite token rewards, got -inf for token 1"),
-        ({"length": 0}, "length >= 1 token, an int, got 0"),
-        ({"length": 2.5}, "length >= 1 token, an int, got 2.5"),
+        ({"token_reward": np.array([0.0, -np.inf])}, "finite token_reward, got -inf at position 1"),
+        ({"length": 0}, "length >= 1, an integer, got 0"),
+        ({"length": 2.5}, "length >= 1, an integer, got 2.5"),
         ({"kl_coef": 0.0}, "kl_coef > 0, got 0.0.*make kl_coef small"),
         ({"kl_coef": np.nan}, "kl_coef > 0, got nan"),
     ],

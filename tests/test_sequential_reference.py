@@ -131,7 +131,7 @@ def test_what_texts_have_to_be():
         ({"sequences": [[0, 3]]}, "columns from 0 to n_columns - 1 = 2, got 3.*Leave unknown"),
         ({"sequences": [[-1]]}, "n_columns - 1 = 2, got -1"),
         ({"sequences": [[], []]}, "at least one token, got only empty documents"),
-        ({"eos": 3}, "eos, a column from 0 to 2, or None, got 3"),
+        ({"eos": 3}, "eos, a column from 0 to 2, got 3"),
     ],
 )
 def test_what_from_sequences_refuses(arguments, message):

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._policy.base import PolicyOptimizerMixin
 from sklearn_codex._policy.loop import PROBLEM_CONSTRAINTS
 from sklearn_codex.exact import AdditiveObjective, EosObjective, smallest_safe_kl_coef
+from sklearn_codex.exact._frontier import reward_spread
 
 
 class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
@@ -278,10 +279,8 @@ class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstim
 
 def default_kl_coefs(objective: AdditiveObjective | EosObjective, n_points: int = 50) -> np.ndarray:
     """Return weights of the KL (n_points,) that cover the frontier, from near the reference on."""
-    reference = np.exp(objective.reference_log_prob)
-    reference = reference / reference.sum()
     reward = objective.reward_coef * objective.token_reward
-    scale = float(np.sqrt(reference @ (reward - reference @ reward) ** 2)) or 1.0
+    scale = reward_spread(objective.reference_log_prob, reward)
     lowest = 0.01 * scale
     if isinstance(objective, EosObjective) and objective.max_length is None:
         safe = smallest_safe_kl_coef(

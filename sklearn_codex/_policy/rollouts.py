@@ -10,8 +10,8 @@ from sklearn_codex._categorical import FloatArray, IntArray, TokenSampler
 from sklearn_codex._checks import MOST_TOKENS, check_tokens_at_once
 
 _REMEDY = (
-    "Set a smaller response_length, where documents end by themselves a smaller max_length, or draw "
-    "fewer documents (n_rollouts, n_samples)."
+    "Set a smaller response_length, where documents end by themselves a smaller max_length, or "
+    "draw fewer documents (n_rollouts, n_samples)."
 )
 
 

@@ -1,20 +1,31 @@
 """The optimum of the regularised objective where everything adds over tokens."""
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import wrightomega
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import (
     FloatArray,
     close_kl,
     cross_entropy,
     entropy,
+    exp_rest,
     expectation,
-    kl_divergence,
+    log_mass,
     normalize_log,
+    reference_kl,
     safe_log,
+)
+from sklearn_codex.exact._settings import (
+    below_best,
+    check_demonstrations,
+    in_nats,
+    keep_checked,
 )
 
 _EPS = np.finfo(np.float64).eps
@@ -43,13 +54,19 @@ class AdditiveObjective:
     reward_coef : float, default=1.0
         Weight of the reward.
     penalty : ndarray of shape (V,), default=None
-        Rule penalty c_t >= 0 of each token, in nats of KL; None means 0.
+        Rule penalty c_t >= 0 of each token, in nats of KL; None means 0, ``inf`` is a ban.
     sft_coef : float, default=0.0
         Weight a of the demonstrations' cross-entropy, per nat a token.
     frequencies : ndarray of shape (V,), default=None
         Token frequencies f of the demonstrations, needed where ``sft_coef`` > 0.
     entropy_coef : float, default=0.0
         Weight h >= 0 of the entropy of a document, in nats.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, a number is NaN, infinite or out of its range, or no policy has a
+        finite value.
 
     Notes
     -----
@@ -102,41 +119,53 @@ class AdditiveObjective:
     entropy_coef: float = 0.0
 
     def __post_init__(self):
-        for name in ("token_reward", "penalty", "frequencies"):
-            values = getattr(self, name)
-            if values is not None and np.shape(values) != np.shape(self.reference_log_prob):
-                raise ValueError(
-                    f"AdditiveObjective needs {name} of shape {np.shape(self.reference_log_prob)}, "
-                    f"one value for each token of the reference, got shape {np.shape(values)}."
-                )
-        if not self.kl_coef > 0:
+        keep_checked(self)
+        if not self.temperature < np.inf:
             raise ValueError(
-                f"AdditiveObjective needs kl_coef > 0, got {self.kl_coef}. Without the KL term the "
-                "optimum is a single token; make kl_coef small instead."
+                "AdditiveObjective needs a finite kl_coef + entropy_coef, got "
+                f"{self.kl_coef} + {self.entropy_coef}. Scale all coefficients down."
             )
-        if not self.entropy_coef >= 0:
-            raise ValueError(f"AdditiveObjective needs entropy_coef >= 0, got {self.entropy_coef}.")
-        if self.sft_coef > 0:
-            if self.frequencies is None:
-                raise ValueError(
-                    f"AdditiveObjective with sft_coef={self.sft_coef} needs the token frequencies "
-                    "of the demonstrations, got frequencies=None."
-                )
-            lost = np.flatnonzero((self.frequencies > 0) & np.isneginf(self.reference_log_prob))
-            if lost.size:
-                raise ValueError(
-                    f"AdditiveObjective with sft_coef={self.sft_coef} has no finite value: "
-                    f"demonstrations use token {lost[0]}, which the reference policy cannot "
-                    "produce. Smooth the reference, or leave these tokens out."
-                )
+        if not self._possible.any():
+            raise ValueError(
+                "AdditiveObjective needs a token that the reference can produce at a finite "
+                f"penalty, got none of {len(self._possible)}. Ban fewer."
+            )
+        check_demonstrations(self, self._possible)
+
+    @cached_property
+    def _possible(self) -> NDArray[np.bool_]:
+        """Which tokens (V,) a policy of finite value can produce."""
+        possible = np.isfinite(self.reference_log_prob)
+        return possible if self.penalty is None else possible & np.isfinite(self.penalty)
+
+    @cached_property
+    def _relative_reward(self) -> tuple[FloatArray, float]:
+        """Token rewards (V,) less that of the best token, and the latter."""
+        return below_best(self.token_reward, self.reward_coef, self._possible)
 
     @cached_property
     def exponent(self) -> FloatArray:
-        """Unnormalised log-weights x (V,) of the optimum without demonstrations."""
+        """Unnormalised log-weights x (V,) of the optimum without demonstrations.
+
+        The weighted reward of the best token is taken out of all, so that those that are left keep
+        the digits of ``reference_log_prob`` where kl_coef is small.
+        """
+        possible = self._possible
         share = self.kl_coef / self.temperature
-        exponent = share * self.reference_log_prob
-        exponent = exponent + self.reward_coef / self.temperature * self.token_reward
-        return exponent if self.penalty is None else exponent - share * self.penalty
+        exponent = np.full_like(self.reference_log_prob, -np.inf)
+        exponent[possible] = share * self.reference_log_prob[possible] + in_nats(
+            self._relative_reward[0][possible],
+            self.reward_coef,
+            self.temperature,
+            subject="AdditiveObjective",
+        )
+        if self.penalty is not None:
+            exponent[possible] -= share * self.penalty[possible]
+        return exponent
+
+    @cached_property
+    def _log_mass(self) -> float:
+        return log_mass(self.reference_log_prob)
 
     @property
     def temperature(self) -> float:
@@ -149,23 +178,33 @@ class AdditiveObjective:
         if self.sft_coef == 0:
             return tilt
         assert self.frequencies is not None
-        log_k = safe_log(self.sft_coef * self.frequencies / (self.temperature * self.length))
-
+        log_k = safe_log(self.frequencies) + (
+            np.log(self.sft_coef) - np.log(self.temperature) - np.log(self.length)
+        )
         # A token outside the reference has no demonstration: its z and omega are -inf and 0.
         start = log_k - np.where(np.isneginf(tilt), 0.0, tilt)
         shift = 0.0
         for _ in range(_MAX_NEWTON):
-            # log(k / omega(log k - z)) = z + omega(log k - z), which is stable and right at k = 0.
             omega = wrightomega(start + shift)
-            log_policy = tilt - shift + omega
-            weight = np.exp(log_policy)
+            log_policy = log_ratio_to_omega(log_k, tilt - shift, omega)
+            top = log_policy.max()
+            weight = np.exp(log_policy - top)
             total = weight.sum()
+            log_total = top + np.log(total)
             # The logarithm of the sum is convex in the shift and falls, and at 0 it is not below 0,
             # as the tilt alone sums to one: Newton's steps go up to its root, never beyond it.
-            step = np.log(total) * total / float(weight @ (1.0 / (1.0 + omega)))
+            step = log_total * total / float(weight @ (1.0 / (1.0 + omega)))
             if step <= _EPS * max(shift, 1.0):
                 break
             shift += step
+        else:
+            warnings.warn(
+                f"AdditiveObjective: the optimum with demonstrations was not found in {_MAX_NEWTON}"
+                f" steps; the logarithm of its sum is {log_total:.3g}, not 0. Raise "
+                f"kl_coef={self.kl_coef:g} or scale the rewards.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return normalize_log(log_policy)
 
     def optimum(self) -> FloatArray:
@@ -186,7 +225,7 @@ class AdditiveObjective:
 
     def kl(self, log_prob: FloatArray) -> float:
         """Return KL(policy || reference) of a document, in nats."""
-        return self.length * kl_divergence(log_prob, self.reference_log_prob)
+        return self.length * reference_kl(log_prob, self.reference_log_prob, self._log_mass)
 
     def entropy(self, log_prob: FloatArray) -> float:
         """Return the entropy of a document, in nats."""
@@ -216,9 +255,7 @@ class AdditiveObjective:
             if np.any(np.isneginf(log_prob[shown])):
                 return float("inf")
             log_ratio = log_prob[shown] - best[shown]
-            gap += self.sft_coef * float(
-                self.frequencies[shown] @ (np.expm1(log_ratio) - log_ratio)
-            )
+            gap += self.sft_coef * float(self.frequencies[shown] @ exp_rest(log_ratio))
         return gap
 
     def token_scores(self, log_prob: FloatArray) -> FloatArray:
@@ -229,10 +266,11 @@ class AdditiveObjective:
         document is the gradient of the objective, and since the score is constant at the optimum,
         so is its sum: the sampled gradient has no variance there.
         """
-        support = np.isfinite(log_prob) & np.isfinite(self.reference_log_prob)
+        support = np.isfinite(log_prob) & self._possible
         scores = np.zeros_like(log_prob)
         np.subtract(self.exponent, log_prob, out=scores, where=support)
         scores *= self.temperature
+        scores[support] += self.reward_coef * self._relative_reward[1]
         if self.sft_coef > 0:
             assert self.frequencies is not None
             shown = support & (self.frequencies > 0)
@@ -241,3 +279,15 @@ class AdditiveObjective:
                 pull = np.exp(np.log(self.frequencies[shown]) - log_prob[shown])
             scores[shown] += self.sft_coef / self.length * pull
         return scores
+
+
+def log_ratio_to_omega(log_k: FloatArray, z: FloatArray, omega: FloatArray) -> FloatArray:
+    """Return log(k / omega) with omega = omega(log k - z), also where k = 0 or log k - z is vast.
+
+    The Wright omega function has omega + log omega = log k - z, so it is z + omega, in which a vast
+    omega would cancel.
+    """
+    result = z + omega
+    vast = omega > 1.0
+    result[vast] = log_k[vast] - np.log(omega[vast])
+    return result

@@ -1,12 +1,13 @@
 """Best-of-n sampling: its exact distribution and KL, and unbiased estimates of its reward."""
 
-from numbers import Integral
-
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks import COUNT, check_log_prob, check_number, check_values
+
+_VAST = 1e150
 
 
 def best_of_n(log_prob: ArrayLike, rewards: ArrayLike, n: int) -> Bunch:
@@ -27,6 +28,11 @@ def best_of_n(log_prob: ArrayLike, rewards: ArrayLike, n: int) -> Bunch:
         ``log_prob`` (n_outcomes,), the distribution of the best draw; ``expected_reward``; ``kl``,
         exact nats from the reference; ``kl_bound``, log n - (n - 1) / n, which ``kl`` never
         exceeds and meets where no single reward has much probability.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, n is no integer or below 1, or a number is NaN or infinite.
 
     Notes
     -----
@@ -50,17 +56,15 @@ def best_of_n(log_prob: ArrayLike, rewards: ArrayLike, n: int) -> Bunch:
     >>> bool(result.kl <= result.kl_bound)
     True
     """
-    log_prob = np.asarray(log_prob, dtype=np.float64)
-    rewards = np.asarray(rewards, dtype=np.float64)
-    _check_n(n, "best_of_n")
-    if log_prob.shape != rewards.shape or log_prob.ndim != 1:
+    log_prob = check_log_prob(log_prob, "log_prob", subject="best_of_n")
+    n = _check_n(n, "best_of_n")
+    if np.shape(rewards) != log_prob.shape:
         raise ValueError(
             "best_of_n needs one reward for each outcome, got shapes "
-            f"{rewards.shape} and {log_prob.shape}."
+            f"{np.shape(rewards)} and {log_prob.shape}."
         )
+    rewards = check_values(rewards, "rewards that can be ordered", subject="best_of_n")
     possible = np.isfinite(log_prob)
-    if np.isnan(rewards[possible]).any():
-        raise ValueError("best_of_n needs rewards that can be ordered, got nan.")
     _, group = np.unique(rewards[possible], return_inverse=True)
     mass = np.bincount(group, weights=np.exp(log_prob[possible]))
     kept = mass > 0  # outcomes so rare that their probability underflows are lost
@@ -100,15 +104,20 @@ def best_of_n_kl_bound(n: ArrayLike) -> float | FloatArray:
     n : int or array-like of int
         Draws.
 
+    Raises
+    ------
+    ValueError
+        If n is no integer, or below 1.
+
     Examples
     --------
     >>> from sklearn_codex.exact import best_of_n_kl_bound
     >>> round(best_of_n_kl_bound(4), 4)
     0.6363
     """
-    draws = np.asarray(n, dtype=np.float64)
+    draws = np.array([_check_n(one, "best_of_n_kl_bound") for one in np.ravel(n)], dtype=float)
     bound = np.log(draws) - (draws - 1.0) / draws
-    return float(bound) if draws.ndim == 0 else bound
+    return float(bound[0]) if np.ndim(n) == 0 else bound.reshape(np.shape(n))
 
 
 def expected_max(samples: ArrayLike, n: int) -> tuple[float, float]:
@@ -127,6 +136,11 @@ def expected_max(samples: ArrayLike, n: int) -> tuple[float, float]:
         The mean of the maximum over all subsets of n of the N samples.
     standard_error : float
         By the jackknife; ``nan`` where N = n, when there is only one subset.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer samples than n, one is NaN or infinite, or n is no integer or below 1.
 
     Notes
     -----
@@ -148,14 +162,21 @@ def expected_max(samples: ArrayLike, n: int) -> tuple[float, float]:
     >>> round(mean, 4), round(standard_error, 4)
     (2.3333, 0.7071)
     """
-    ordered = np.sort(np.asarray(samples, dtype=np.float64))
-    _check_n(n, "expected_max")
-    n_samples = len(ordered)
-    if ordered.ndim != 1 or n_samples < n or np.isnan(ordered).any():
+    n = _check_n(n, "expected_max")
+    if np.ndim(samples) != 1 or len(samples) < n:
         raise ValueError(
             f"expected_max with n={n} needs a 1-D array of at least {n} samples without nan, got "
-            f"shape {ordered.shape}. Draw more samples, or ask for a smaller n."
+            f"shape {np.shape(samples)}. Draw more samples, or ask for a smaller n."
         )
+    ordered = np.sort(
+        check_values(samples, "samples without nan or inf", subject=f"expected_max with n={n}")
+    )
+    n_samples = len(ordered)
+    # Squares and differences of vast rewards leave the range of floats.
+    scale = float(np.abs(ordered).max())
+    if scale > _VAST:
+        mean, error = expected_max(ordered / scale, n)
+        return scale * mean, scale * error
     mean = float(_max_weights(n_samples, n) @ ordered)
     if n_samples == n:
         return mean, float("nan")
@@ -196,6 +217,11 @@ def best_of_n_frontier(rewards: ArrayLike, ns: ArrayLike) -> Bunch:
         no ties and above it otherwise; ``kl``, the KL of best-of-n on the samples themselves,
         consistent also with ties, and too small where n is not far below ``n_samples``.
 
+    Raises
+    ------
+    ValueError
+        As of :func:`expected_max`.
+
     See Also
     --------
     kl_reward_frontier : The exact frontier, which no point lies above.
@@ -223,6 +249,5 @@ def best_of_n_frontier(rewards: ArrayLike, ns: ArrayLike) -> Bunch:
 
 
 def _check_n(n, subject):
-    """Check a number of draws."""
-    if not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"{subject} needs n, an integer number of draws >= 1, got {n!r}.")
+    """Return a number of draws as an int."""
+    return check_number(n, "n, an integer number of draws", subject=subject, interval=COUNT)

@@ -8,12 +8,14 @@ from scipy.special import logsumexp
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks import COUNT, PROBABILITY, check_log_prob, check_number
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
 from sklearn_codex.exact._multipliers import expected_cost, priced, smallest_costs, solve_dual
 
 _EPS = np.finfo(np.float64).eps
+_LARGEST_COST = 1e100
 
 
 def constrained_optimum(
@@ -69,6 +71,11 @@ def constrained_optimum(
     >>> np.exp(result.log_prob).round(3), result.multipliers.round(3)
     (array([0.285, 0.465, 0.25 ]), array([1.215]))
     """
+    if not isinstance(objective, AdditiveObjective | EosObjective):
+        raise TypeError(
+            "constrained_optimum needs an AdditiveObjective or an EosObjective, got "
+            f"{type(objective).__name__}."
+        )
     cost = np.atleast_2d(np.asarray(costs, dtype=np.float64))  # (n_constraints, V)
     budget = np.atleast_1d(np.asarray(budgets, dtype=np.float64))  # (n_constraints,)
     _check_constraints(objective, cost, budget)
@@ -105,16 +112,21 @@ def chance_budget(max_probability: float, length: int) -> float:
     budget : float
         For :func:`constrained_optimum`, with costs 1 for the tokens of the set and 0 for others.
 
+    Raises
+    ------
+    ValueError
+        If the probability is not one, or the length is no integer of at least 1.
+
     Examples
     --------
     >>> from sklearn_codex.exact import chance_budget
     >>> round(chance_budget(0.01, length=20), 6)
     0.010048
     """
-    if not 0 <= max_probability <= 1:
-        raise ValueError(
-            f"chance_budget needs a max_probability from 0 to 1, got {max_probability}."
-        )
+    length = check_number(length, "length", subject="chance_budget", interval=COUNT)
+    max_probability = check_number(
+        max_probability, "max_probability", subject="chance_budget", interval=PROBABILITY
+    )
     if max_probability == 1:
         return float(length)
     return float(-length * np.expm1(np.log1p(-max_probability) / length))
@@ -149,6 +161,11 @@ def chance_constrained_optimum(
     >>> np.exp(result.log_prob).round(4), round(result.probability, 6)
     (array([0.3702, 0.6038, 0.026 ]), 0.1)
     """
+    if not isinstance(objective, AdditiveObjective):
+        raise TypeError(
+            "chance_constrained_optimum needs an AdditiveObjective, whose documents have a fixed "
+            f"length, got {type(objective).__name__}. See constrained_optimum."
+        )
     mask = _token_mask(tokens, len(objective.reference_log_prob), "chance_constrained_optimum")
     budget = chance_budget(max_probability, objective.length)
     result = constrained_optimum(objective, mask.astype(np.float64), budget)
@@ -191,6 +208,7 @@ def ban_tokens(reference_log_prob: FloatArray, banned: ArrayLike) -> Bunch:
     >>> np.exp(result.log_prob), round(result.nats_per_token, 6)
     (array([0.625, 0.375, 0.   ]), 0.223144)
     """
+    reference_log_prob = check_log_prob(reference_log_prob, subject="ban_tokens")
     mask = _token_mask(banned, len(reference_log_prob), "ban_tokens")
     if not np.any(np.isfinite(reference_log_prob[~mask])):
         raise ValueError(
@@ -229,10 +247,16 @@ def _check_constraints(objective, cost, budget):
             "constrained_optimum needs costs of shape (n_constraints, V) and one budget for each "
             f"constraint, got shapes {cost.shape} and {budget.shape} with V={n_columns}."
         )
-    if not np.isfinite(cost).all() or np.isnan(budget).any():
+    if not np.isfinite(cost).all() or not np.all(budget > -np.inf):
         raise ValueError(
-            "constrained_optimum needs finite costs and no budget that is nan. To forbid a token, "
-            "use ban_tokens."
+            "constrained_optimum needs finite costs and no budget that is nan or -inf. To forbid a "
+            "token, use ban_tokens."
+        )
+    largest = np.abs(cost).max(initial=0.0)
+    if largest > _LARGEST_COST or 0 < largest < 1 / _LARGEST_COST:
+        raise ValueError(
+            f"constrained_optimum needs costs whose greatest is between {1 / _LARGEST_COST:g} and "
+            f"{_LARGEST_COST:g}, got {largest:.3g}. Scale costs and budgets alike."
         )
     if isinstance(objective, EosObjective):
         if objective.max_length is not None or objective.sft_coef > 0:
@@ -260,11 +284,13 @@ def _ban_at_floor(objective, cost, budget):
     multipliers : ndarray of shape (n_constraints,)
         Infinite for budgets that banned something, else 0.
     """
-    problem, free, multipliers = objective, np.isfinite(budget), np.zeros(len(cost))
+    finite = np.isfinite(budget)
+    problem, free, multipliers = objective, finite.copy(), np.zeros(len(cost))
     while True:
         floor = smallest_costs(problem, cost)
-        rounding = 8 * _EPS * np.maximum(np.abs(np.where(free, budget, 0.0)), np.abs(floor))
-        missed = np.flatnonzero(free & (budget < floor - rounding))
+        rounding = 8 * _EPS * np.maximum(np.abs(np.where(finite, budget, 0.0)), np.abs(floor))
+        # Also those that were at their floor, which a ban for another may have raised.
+        missed = np.flatnonzero(finite & (budget < floor - rounding))
         if missed.size:
             raise ValueError(
                 f"constrained_optimum: no policy keeps budget {missed[0]}, "

@@ -4,15 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import comb
+from numbers import Integral
 
 import numpy as np
 from scipy.special import gammaln, logsumexp
 from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import InvalidParameterError
 
-from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log, safe_log
+from sklearn_codex._categorical import FloatArray, log_mass, normalize_log, reference_kl, safe_log
+from sklearn_codex.exact._settings import below_best, in_nats, keep_checked
 
 _MAX_DOCUMENTS = 2_000_000
 _MAX_ENTRIES = 20_000_000
+# Length of a number of documents that is still written out.
+_MAX_BITS = 10_000
 # A token rarer than this is as good as absent, and its logarithm can be multiplied by counts.
 _RAREST = -650.0
 
@@ -35,7 +40,8 @@ def enumerate_counts(n_columns: int, length: int) -> FloatArray:
     Raises
     ------
     ValueError
-        If there are more than 2 million of them, or 20 million numbers in them.
+        If there are more than 2 million of them, or 20 million numbers in them; or a size is no
+        integer.
 
     Examples
     --------
@@ -46,15 +52,21 @@ def enumerate_counts(n_columns: int, length: int) -> FloatArray:
            [2., 1.],
            [3., 0.]])
     """
-    if n_columns < 1 or length < 0:
-        raise ValueError(
-            "enumerate_counts needs n_columns >= 1 and length >= 0, got "
-            f"n_columns={n_columns} and length={length}."
+    is_count = isinstance(n_columns, Integral) and isinstance(length, Integral)
+    if not is_count or n_columns < 1 or length < 0:
+        raise InvalidParameterError(
+            "enumerate_counts needs integers n_columns >= 1 and length >= 0, got "
+            f"n_columns={n_columns!r:.60} and length={length!r:.60}."
         )
-    n_documents = comb(n_columns + length - 1, length)
-    if n_documents > _MAX_DOCUMENTS or n_documents * n_columns > _MAX_ENTRIES:
+    n_columns, length = int(n_columns), int(length)
+    # As vast a number as it may be is not computed, only its logarithm.
+    smaller = min(n_columns - 1, length)
+    is_vast = smaller > _MAX_ENTRIES or smaller * np.log2(1 + (n_columns + length) / 2) > _MAX_BITS
+    n_documents = 0 if is_vast else comb(n_columns + length - 1, smaller)
+    if is_vast or n_documents > _MAX_DOCUMENTS or n_documents * n_columns > _MAX_ENTRIES:
         raise ValueError(
-            f"enumerate_counts of {n_columns} columns and {length} tokens would list {n_documents} "
+            f"enumerate_counts of {n_columns} columns and {length} tokens would list "
+            f"{'far too many' if is_vast else n_documents} "
             f"documents, more than {min(_MAX_DOCUMENTS, _MAX_ENTRIES // n_columns)}. Use a smaller "
             "vocabulary or shorter documents, or estimate by sampling."
         )
@@ -96,6 +108,12 @@ class EnumeratedObjective:
         The token counts of every document that the reference can produce.
     rewards : ndarray of shape (n_documents,)
         Their rewards.
+
+    Raises
+    ------
+    ValueError
+        If a number is NaN, infinite or out of its range, or there are too many documents, see
+        :func:`enumerate_counts`.
 
     Notes
     -----
@@ -141,11 +159,7 @@ class EnumeratedObjective:
     rewards: FloatArray = field(init=False, repr=False)
 
     def __post_init__(self):
-        if not self.kl_coef > 0 or self.length < 1:
-            raise ValueError(
-                "EnumeratedObjective needs kl_coef > 0 and length >= 1, got "
-                f"kl_coef={self.kl_coef} and length={self.length}."
-            )
+        keep_checked(self)
         support = np.isfinite(self.reference_log_prob)
         possible = enumerate_counts(int(support.sum()), self.length)
         counts = np.zeros((len(possible), len(support)))
@@ -168,10 +182,17 @@ class EnumeratedObjective:
     @cached_property
     def _tilt(self):
         """Log-probabilities (n_documents,) of the tilt, and the logarithm of its normaliser."""
-        weights = self.log_probabilities(self.reference_log_prob)
-        weights += self.reward_coef / self.kl_coef * self.rewards
+        # Of what is best, in nats, the digits of the reference are not lost in the rest.
+        relative, best = below_best(
+            self.rewards, self.reward_coef, np.ones(len(self.rewards), dtype=bool)
+        )
+        weights = self.log_probabilities(self.reference_log_prob) + self._in_nats(relative)
         total = float(logsumexp(weights))
-        return weights - total, total
+        return weights - total, total + float(self._in_nats(best))
+
+    def _in_nats(self, reward, kl_coef=None):
+        kl_coef = self.kl_coef if kl_coef is None else kl_coef
+        return in_nats(reward, self.reward_coef, kl_coef, subject="EnumeratedObjective")
 
     @property
     def tilt_value(self) -> float:
@@ -201,7 +222,11 @@ class EnumeratedObjective:
 
     def kl(self, log_prob: FloatArray) -> float:
         """Return KL(policy || reference) of a document, in nats."""
-        return self.length * kl_divergence(log_prob, self.reference_log_prob)
+        return self.length * reference_kl(log_prob, self.reference_log_prob, self._log_mass)
+
+    @cached_property
+    def _log_mass(self) -> float:
+        return log_mass(self.reference_log_prob)
 
     def value(self, log_prob: FloatArray) -> float:
         """Return the objective J of a policy, given by its log-probabilities (V,)."""
@@ -232,8 +257,10 @@ class EnumeratedObjective:
         return self._step(log_prob, self.kl_coef)
 
     def _step(self, log_prob, kl_coef):
-        tilt = self.reward_coef / kl_coef * self.token_values(log_prob)
-        return normalize_log(self.reference_log_prob + tilt)
+        relative, _ = below_best(
+            self.token_values(log_prob), self.reward_coef, np.isfinite(self.reference_log_prob)
+        )
+        return normalize_log(self.reference_log_prob + self._in_nats(relative, kl_coef))
 
     def gap_to_tilt(self, log_prob: FloatArray) -> float:
         """Return J_tilt - J(policy) >= 0, a bound of how far a policy is from the best product."""

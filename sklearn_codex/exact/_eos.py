@@ -3,24 +3,31 @@
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import (
     FloatArray,
     close_kl,
     cross_entropy,
     entropy,
+    exp_rest,
     expectation,
-    kl_divergence,
+    log_mass,
+    reference_kl,
     safe_log,
 )
+from sklearn_codex._checks import check_number
 from sklearn_codex.exact._eos_length import (
     LengthExplosionError,
     LengthExplosionWarning,
     log_stop_go,
+    log_sum_of_body,
     smallest_safe_kl_coef,
     truncated_length,
 )
@@ -30,6 +37,15 @@ from sklearn_codex.exact._eos_search import (
     time_dependent_optimum,
     truncated_optimum,
 )
+from sklearn_codex.exact._settings import (
+    below_best,
+    check_demonstrations,
+    in_nats,
+    keep_checked,
+)
+
+# Sums over the positions of a document are taken one by one.
+_MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,7 @@ class EosObjective:
     frequencies : ndarray of shape (V,), default=None
         Token frequencies f of the demonstrations, ``eos`` included, needed where ``sft_coef`` > 0.
     max_length : int, default=None
-        Tokens, ``eos`` included, at which a document is cut; None means never.
+        Tokens, ``eos`` included, at which a document is cut, at most 10 million; None means never.
     missing_eos_penalty : float, default=0.0
         What the objective loses for a document that was cut, m. It is not multiplied by
         ``reward_coef`` and needs ``max_length``.
@@ -137,83 +153,102 @@ class EosObjective:
     missing_eos_penalty: float = 0.0
 
     def __post_init__(self):
-        n_columns = len(self.reference_log_prob)
-        for name in ("token_reward", "penalty", "frequencies"):
-            values = getattr(self, name)
-            if values is not None and np.shape(values) != (n_columns,):
-                raise ValueError(
-                    f"EosObjective needs {name} of shape ({n_columns},), one value for each token "
-                    f"of the reference, got shape {np.shape(values)}."
-                )
-        self._check_ends(n_columns)
-        self._check_coefficients()
+        keep_checked(self)
+        self._check_ends(len(self.reference_log_prob))
+        check_demonstrations(self, self._possible)
 
     def _check_ends(self, n_columns):
         """Check what decides where documents end."""
-        if self.missing_eos_penalty < 0:
-            raise ValueError(
-                f"EosObjective needs missing_eos_penalty >= 0, got {self.missing_eos_penalty}. It "
-                "is what a document that was cut loses."
+        eos = check_number(
+            self.eos,
+            "eos, a column",
+            subject="EosObjective",
+            interval=Interval(Integral, 0, n_columns, closed="left"),
+        )
+        object.__setattr__(self, "eos", eos)
+        if self.max_length is not None:
+            max_length = check_number(
+                self.max_length,
+                "max_length",
+                subject="EosObjective",
+                interval=_MAX_LENGTH,
+                remedy="None means that documents are never cut.",
             )
-        if not 0 <= self.eos < n_columns:
+            object.__setattr__(self, "max_length", max_length)
+            return
+        if np.isneginf(self.reference_log_prob[self.eos]):
             raise ValueError(
-                f"EosObjective needs eos, a column from 0 to {n_columns - 1}, got {self.eos}."
+                "EosObjective without max_length needs a reference that can produce eos, got "
+                f"log-probability -inf in column {self.eos}. Smooth the reference, or set "
+                "max_length."
             )
-        if self.max_length is None:
-            if np.isneginf(self.reference_log_prob[self.eos]):
-                raise ValueError(
-                    "EosObjective without max_length needs a reference that can produce eos, got "
-                    f"log-probability -inf in column {self.eos}. Smooth the reference, or set "
-                    "max_length."
-                )
-            if self.missing_eos_penalty != 0:
-                raise ValueError(
-                    "EosObjective needs max_length for a missing_eos_penalty, got "
-                    f"missing_eos_penalty={self.missing_eos_penalty} with max_length=None: no "
-                    "document is ever cut. Set max_length, or leave the penalty at 0."
-                )
-        elif self.max_length < 1:
+        if self.missing_eos_penalty != 0:
             raise ValueError(
-                f"EosObjective needs max_length >= 1 token, or None, got {self.max_length}."
+                "EosObjective needs max_length for a missing_eos_penalty, got "
+                f"missing_eos_penalty={self.missing_eos_penalty} with max_length=None: no "
+                "document is ever cut. Set max_length, or leave the penalty at 0."
             )
 
-    def _check_coefficients(self):
-        """Check the weights, and that some policy has a finite value."""
-        if not self.kl_coef > 0:
-            raise ValueError(
-                f"EosObjective needs kl_coef > 0, got {self.kl_coef}. Without the KL term the "
-                "optimum is a single token; make kl_coef small instead."
-            )
-        if self.penalty is not None and np.any(self.penalty < 0):
-            raise ValueError(
-                "EosObjective needs penalties >= 0, got a smallest one of "
-                f"{np.min(self.penalty):.6g}. Give what should be preferred a positive "
-                "token_reward instead."
-            )
-        if self.sft_coef > 0:
-            if self.frequencies is None:
-                raise ValueError(
-                    f"EosObjective with sft_coef={self.sft_coef} needs the token frequencies of "
-                    "the demonstrations, got frequencies=None."
-                )
-            lost = np.flatnonzero((self.frequencies > 0) & np.isneginf(self.exponent))
-            if lost.size:
-                raise ValueError(
-                    f"EosObjective with sft_coef={self.sft_coef} has no finite value: "
-                    f"demonstrations use token {lost[0]}, which the reference policy cannot "
-                    "produce. Smooth the reference, or leave these tokens out."
-                )
+    @cached_property
+    def _possible(self) -> NDArray[np.bool_]:
+        """Which tokens (V,) a policy of finite value can produce."""
+        possible = np.isfinite(self.reference_log_prob)
+        return possible if self.penalty is None else possible & np.isfinite(self.penalty)
+
+    def _in_nats(self, reward):
+        return in_nats(reward, self.reward_coef, self.kl_coef, subject="EosObjective")
+
+    def _weights(self, tokens, relative_reward):
+        """Return log-weights (k,) of some tokens, given their rewards less any constant."""
+        weights = self.reference_log_prob[tokens] + self._in_nats(relative_reward)
+        return weights if self.penalty is None else weights - self.penalty[tokens]
 
     @cached_property
     def exponent(self) -> FloatArray:
         """Unnormalised log-weights x (V,) of the tilted reference."""
-        exponent = self.reference_log_prob + self.reward_coef / self.kl_coef * self.token_reward
-        return exponent if self.penalty is None else exponent - self.penalty
+        exponent = np.full_like(self.reference_log_prob, -np.inf)
+        possible = self._possible
+        exponent[possible] = self._weights(possible, self.token_reward[possible])
+        return exponent
 
     @cached_property
+    def _body(self) -> tuple[FloatArray, float]:
+        """Log-shares (V,) of the tokens that do not end a document, and log S.
+
+        The reward of the best of them is taken out first, so that the shares keep the digits of
+        ``reference_log_prob`` where kl_coef is small.
+        """
+        body = self._possible.copy()
+        body[self.eos] = False
+        shares = np.full_like(self.reference_log_prob, -np.inf)
+        if not body.any():
+            return shares, -np.inf
+        relative, best = below_best(self.token_reward, self.reward_coef, body)
+        weights = self._weights(body, relative[body])
+        total = float(logsumexp(weights))
+        shares[body] = weights - total
+        continuation = total + float(self._in_nats(best))
+        if abs(continuation) < 1.0:
+            reference = self.reference_log_prob
+            nats = self._weights(body, self.token_reward[body]) - reference[body]
+            continuation = log_sum_of_body(
+                reference[body], nats, reference[self.eos], self._log_mass
+            )
+        return shares, continuation
+
+    @property
+    def body_shares(self) -> FloatArray:
+        """Log-probabilities (V,) of the best policy's tokens, given that they end no document."""
+        return self._body[0]
+
+    @property
     def log_continuation(self) -> float:
         """Logarithm of S, the weight with which the best policy continues a document."""
-        return float(logsumexp(np.delete(self.exponent, self.eos)))
+        return self._body[1]
+
+    @cached_property
+    def _log_mass(self) -> float:
+        return log_mass(self.reference_log_prob)
 
     @property
     def length_explodes(self) -> bool:
@@ -316,7 +351,10 @@ class EosObjective:
 
     def kl(self, log_prob: FloatArray) -> float:
         """Return KL(policy || reference) of a document, in nats."""
-        return self._per_document(log_prob, kl_divergence(log_prob, self.reference_log_prob))
+        return self._per_document(log_prob, self._token_kl(log_prob))
+
+    def _token_kl(self, log_prob):
+        return reference_kl(log_prob, self.reference_log_prob, self._log_mass)
 
     def entropy(self, log_prob: FloatArray) -> float:
         """Return the entropy of a document, in nats."""
@@ -329,7 +367,7 @@ class EosObjective:
     def value(self, log_prob: FloatArray) -> float:
         """Return the objective J of a policy, given by its log-probabilities (V,)."""
         per_token = self.reward_coef * expectation(log_prob, self.token_reward)
-        per_token -= self.kl_coef * kl_divergence(log_prob, self.reference_log_prob)
+        per_token -= self.kl_coef * self._token_kl(log_prob)
         if self.penalty is not None:
             per_token -= self.kl_coef * expectation(log_prob, self.penalty)
         value = self._per_document(log_prob, per_token)
@@ -357,9 +395,7 @@ class EosObjective:
             if np.any(np.isneginf(log_prob[shown])):
                 return float("inf")
             log_ratio = log_prob[shown] - best[shown]
-            gap += self.sft_coef * float(
-                self.frequencies[shown] @ (np.expm1(log_ratio) - log_ratio)
-            )
+            gap += self.sft_coef * float(self.frequencies[shown] @ exp_rest(log_ratio))
         if np.isinf(gap) or (self.max_length is None and self.sft_coef == 0):
             return gap
         return max(0.0, gap - survival_gain(self, log_prob, best))

@@ -1,12 +1,18 @@
 """When documents that end by themselves stay finite, and how long they are."""
 
+from numbers import Integral
+
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp
+from sklearn.utils._param_validation import Interval
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, log_mass
+from sklearn_codex._checks import check_log_prob, check_number, check_values
 
 _EPS = np.finfo(np.float64).eps
+_HIGHEST = 1e307
+_NEAR_ONE = 1e-2
 
 
 class LengthExplosionError(ValueError):
@@ -52,6 +58,11 @@ def smallest_safe_kl_coef(
         token but ``eos`` that the reference can produce has a positive weighted reward: then every
         ``kl_coef`` is safe. Infinite where the reference never produces ``eos``: then none is.
 
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, or a number is NaN, infinite or out of its range.
+
     Examples
     --------
     >>> import numpy as np
@@ -62,27 +73,73 @@ def smallest_safe_kl_coef(
     >>> smallest_safe_kl_coef(reference, np.array([-0.1, -0.2, 5.0]), eos=2)
     0.0
     """
-    penalty = np.zeros_like(reference_log_prob) if penalty is None else penalty
-    if np.any(penalty < 0):
-        raise ValueError(
-            "smallest_safe_kl_coef needs penalties >= 0, got a smallest one of "
-            f"{penalty.min():.6g}. Give what should be preferred a positive token_reward instead."
+    subject = "smallest_safe_kl_coef"
+    reference = check_log_prob(reference_log_prob, subject=subject)
+    reward = check_values(token_reward, "token_reward", subject=subject, shape=reference.shape)
+    reward_coef = check_number(reward_coef, "reward_coef", subject=subject)
+    columns = Interval(Integral, 0, len(reference), closed="left")
+    eos = check_number(eos, "eos, a column", subject=subject, interval=columns)
+    cost = np.zeros_like(reference)
+    if penalty is not None:
+        cost = check_values(
+            penalty,
+            "penalties",
+            subject=subject,
+            shape=reference.shape,
+            low=0.0,
+            allow_inf=True,
+            remedy="Give what should be preferred a positive token_reward instead.",
         )
-    if np.isneginf(reference_log_prob[eos]):
+    if np.isneginf(reference[eos]):
         return float("inf")
-    body = np.isfinite(reference_log_prob - penalty)
+    body = np.isfinite(reference - cost)
     body[eos] = False
-    start = reference_log_prob[body] - penalty[body]
-    gain = reward_coef * token_reward[body]
+    start = reference[body] - cost[body]
+    # In units of the greatest, so that no ratio below leaves the range of floats.
+    unit = float(np.abs(reward[body]).max(initial=0.0))
+    gain = np.sign(reward_coef) * reward[body] / (unit or 1.0)
     pays = gain > 0
-    if not pays.any():
+    if not pays.any() or reward_coef == 0:
         return 0.0
     # At this 1 / b one paying token alone weighs one; twice it leaves room for rounding.
-    highest = 2.0 * float(np.min(-start[pays] / gain[pays]))
-    inverse = brentq(
-        lambda x: logsumexp(start + x * gain), 0.0, highest, xtol=1e-300, rtol=4 * _EPS, maxiter=500
-    )
-    return 1.0 / inverse
+    with np.errstate(over="ignore"):
+        highest = min(2.0 * float(np.min(-start[pays] / gain[pays])), _HIGHEST)
+    own, mass = reference[body], log_mass(reference)
+
+    def log_weight(inverse):
+        return log_sum_of_body(own, inverse * gain - cost[body], reference[eos], mass)
+
+    if not log_weight(0.0) < 0 < highest:
+        return float("inf")  # eos is rarer than floats tell
+    inverse = brentq(log_weight, 0.0, highest, xtol=1e-300, rtol=4 * _EPS, maxiter=5000)
+    with np.errstate(over="ignore"):
+        return float(unit / inverse * abs(reward_coef))
+
+
+def log_sum_of_body(reference: FloatArray, nats: FloatArray, log_stop: float, mass: float) -> float:
+    """Return the logarithm of the sum of ref_t exp(x_t) over tokens that do not end a document.
+
+    Near 1, where it decides whether length explodes, from what it lacks, which has digits that the
+    sum itself has lost.
+
+    Parameters
+    ----------
+    reference : ndarray of shape (k,)
+        Log-probabilities of these tokens.
+    nats : ndarray of shape (k,)
+        x.
+    log_stop : float
+        Log-probability of the end.
+    mass : float
+        Logarithm of the sum of the whole reference.
+    """
+    total = float(logsumexp(reference + nats))
+    if mass != 0 or not abs(total) < _NEAR_ONE:
+        return total
+    near = np.abs(nats) < 1.0
+    gained = np.exp(reference[near]) @ np.expm1(nats[near])
+    gained += np.sum(np.exp(reference[~near] + nats[~near]) - np.exp(reference[~near]))
+    return float(np.log1p(gained - np.exp(log_stop)))
 
 
 def log_stop_go(log_prob: FloatArray, eos: int) -> tuple[float, float]:

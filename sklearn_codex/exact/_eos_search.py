@@ -11,18 +11,23 @@ from scipy.special import logsumexp, wrightomega
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray, expectation, normalize_log, safe_log
-from sklearn_codex.exact._additive import AdditiveObjective
+from sklearn_codex._checks import check_tokens_at_once
+from sklearn_codex.exact._additive import AdditiveObjective, log_ratio_to_omega
 from sklearn_codex.exact._eos_length import (
     log_stop_go,
     survival,
     survival_difference,
     truncated_length,
 )
+from sklearn_codex.exact._settings import in_nats
 
 if TYPE_CHECKING:
     from sklearn_codex.exact._eos import EosObjective
 
 _EPS = np.finfo(np.float64).eps
+_BEYOND, _VAST = 1e-9, 1e290
+# Share of demonstrations' weight at which another has no effect.
+_NO_WEIGHT = 1e-280
 
 
 def falling_roots(slope: Callable[[float], float], grid: FloatArray) -> list[float]:
@@ -30,7 +35,7 @@ def falling_roots(slope: Callable[[float], float], grid: FloatArray) -> list[flo
     slopes = np.array([slope(point) for point in grid])
     falls = np.flatnonzero((slopes[:-1] > 0) & (slopes[1:] <= 0))
     return [
-        brentq(slope, grid[i], grid[i + 1], xtol=1e-15, rtol=4 * _EPS, maxiter=500) for i in falls
+        brentq(slope, grid[i], grid[i + 1], xtol=1e-15, rtol=4 * _EPS, maxiter=5000) for i in falls
     ]
 
 
@@ -40,22 +45,36 @@ def demonstrated_optimum(objective: EosObjective) -> FloatArray:
     For a given probability p of ``eos`` the other tokens are known; p is where they sum to 1 - p.
     """
     assert objective.frequencies is not None
-    weight = objective.sft_coef / objective.kl_coef
-    log_k = safe_log(weight * objective.frequencies)
+    log_weight = np.log(objective.sft_coef) - np.log(objective.kl_coef)
+    log_k = safe_log(objective.frequencies) + log_weight
 
     def policy_at(log_stop):
-        z = objective.exponent - weight * np.exp(log_stop)
-        # log(k / omega(log k - z)) = z + omega(log k - z), which is stable and right at k = 0.
-        x = np.where(np.isneginf(log_k), -np.inf, log_stop + log_k - np.maximum(z, -1e300))
-        policy = z + wrightomega(x)
+        z = objective.exponent - np.exp(log_weight + log_stop)
+        x = log_stop + log_k - np.where(np.isneginf(z), 0.0, z)
+        policy = log_ratio_to_omega(log_stop + log_k, z, wrightomega(x))
         policy[objective.eos] = log_stop
         return policy
 
-    # The sum rises through one at local maxima; near S = 1 there can be two of them.
+    # The sum rises through one at local maxima; near S = 1 there can be two of them. Strong
+    # demonstrations without eos leave little for it.
+    low = -60.0 - max(0.0, np.ceil(log_weight))
     roots = falling_roots(
-        lambda log_stop: -float(logsumexp(policy_at(log_stop))), np.linspace(-60.0, 0.0, 121)
+        lambda log_stop: -float(logsumexp(policy_at(log_stop))),
+        np.linspace(low, 0.0, int(-2 * low) + 1),
     )
+    if not roots:
+        raise ValueError(
+            "EosObjective found no optimum with demonstrations: the reference has eos with "
+            f"log-probability {objective.reference_log_prob[objective.eos]:.6g}, too rare against "
+            f"sft_coef / kl_coef = {np.exp(log_weight):.3g}. Set max_length."
+        )
     return max((normalize_log(policy_at(root)) for root in roots), key=objective.value)
+
+
+def _weight_in_nats(objective, name):
+    """Return a coefficient in units of kl_coef, which has to be a float too."""
+    value = getattr(objective, name)
+    return float(in_nats(value, 1.0, objective.kl_coef, subject=f"EosObjective ({name})"))
 
 
 class _TruncatedProfile:
@@ -65,8 +84,20 @@ class _TruncatedProfile:
         self._objective = objective
         self._max_length = max_length
         self._steps = np.arange(1, max_length)
-        self._tilt = objective.exponent - objective.log_continuation
-        self._tilt[objective.eos] = -np.inf
+        self._tilt = objective.body_shares
+        # What a cut document and the demonstrations weigh, in nats.
+        self._missing = _weight_in_nats(objective, "missing_eos_penalty")
+        self._weight = _weight_in_nats(objective, "sft_coef")
+        largest = self._missing + self._weight + abs(objective.log_continuation)
+        largest = min(largest + abs(objective.exponent[objective.eos]), _VAST)
+        if np.isneginf(objective.exponent[objective.eos]):
+            largest = 0.0
+        if largest * max_length > _VAST:
+            raise ValueError(
+                f"EosObjective with max_length={max_length} knows no optimum where rewards or "
+                f"penalties are {largest:.3g} times kl_coef={objective.kl_coef:.3g}. Raise kl_coef."
+            )
+        self._unit = 2.0 ** np.floor(np.log2(max(largest, 1.0)))
         self._demonstrations = None
         if objective.frequencies is not None and objective.sft_coef > 0:
             body = objective.frequencies.copy()
@@ -82,7 +113,12 @@ class _TruncatedProfile:
         return AdditiveObjective(
             self._tilt,
             np.zeros_like(self._tilt),
-            kl_coef=self._objective.kl_coef * length * np.exp(log_go),
+            # Where documents hardly go on, demonstrations alone decide.
+            kl_coef=max(
+                self._objective.kl_coef * length * np.exp(log_go),
+                _NO_WEIGHT * self._objective.sft_coef,
+                np.finfo(np.float64).tiny,
+            ),
             sft_coef=self._objective.sft_coef * self._demonstrations.sum(),
             frequencies=self._demonstrations / self._demonstrations.sum(),
         ).optimum()
@@ -97,41 +133,42 @@ class _TruncatedProfile:
     def slope(self, log_odds):
         """Return the derivative of the best objective with respect to the probability of eos.
 
-        The shape is the best one at each point, so it adds nothing (envelope theorem).
+        It is in a unit that keeps it within floats, a power of two. The shape is the best one at each point, so it adds nothing (envelope theorem).
         """
-        objective, max_length = self._objective, self._max_length
+        objective, max_length, unit = self._objective, self._max_length, self._unit
         log_stop, log_go = -np.logaddexp(0.0, -log_odds), -np.logaddexp(0.0, log_odds)
         stop, go = np.exp(log_stop), np.exp(log_go)
-        content = objective.log_continuation
+        content = objective.log_continuation / unit
         if self._demonstrations is not None:
             shape = self._shape(log_stop, log_go)
-            content += expectation(shape, self._tilt) - expectation(shape, shape)
+            content += (expectation(shape, self._tilt) - expectation(shape, shape)) / unit
         reach = survival(log_go, max_length)
         length, length_slope = reach.sum(), -float(self._steps @ reach[:-1])
-        end = objective.exponent[objective.eos] - log_stop
-        slope = length_slope * (go * (content - log_go) + stop * end)
-        slope += length * (end - content + log_go)
-        slope *= objective.kl_coef
-        slope += objective.missing_eos_penalty * max_length * reach[-1]
+        end = objective.exponent[objective.eos] / unit - log_stop / unit
+        rest = content - log_go / unit
+        slope = length_slope * (go * rest + stop * end) + length * (end - rest)
+        slope += self._missing / unit * max_length * reach[-1]
         if objective.sft_coef > 0 and objective.frequencies is not None:
             share = objective.frequencies[objective.eos]
-            with np.errstate(over="ignore"):
-                slope += objective.sft_coef * share * np.exp(-log_stop) if share > 0 else 0.0
-                slope -= objective.sft_coef * (1 - share) * np.exp(-log_go) if share < 1 else 0.0
+            log_weight = np.log(objective.sft_coef) - np.log(objective.kl_coef) - np.log(unit)
+            with np.errstate(over="ignore", divide="ignore"):
+                slope += np.exp(log_weight + np.log(share) - log_stop)
+                slope -= np.exp(log_weight + np.log1p(-min(share, 1.0)) - log_go)
         return slope
 
     def grid(self):
         """Return log-odds between which every local maximum lies, in steps small against them."""
         objective = self._objective
         content, end = objective.log_continuation, objective.exponent[objective.eos]
-        max_length, kl_coef = self._max_length, objective.kl_coef
+        max_length = self._max_length
         step = 0.25 if self._demonstrations is None else 1.0
         # Where the slope vanishes next to "never end" and, at the other side, to "end at once".
-        rare = end - (max_length + 1) / 2 * content + objective.missing_eos_penalty / kl_coef
-        rare -= objective.sft_coef / (kl_coef * max_length)
-        surest = max(0.0, end) - content
-        surest += (objective.missing_eos_penalty + objective.sft_coef) / kl_coef
-        low, high = min(-40.0, rare - 10.0), max(40.0, surest + 10.0)
+        rare = end - (max_length + 1) / 2 * content + self._missing
+        rare -= self._weight / max_length
+        surest = max(0.0, end) - content + self._missing + self._weight
+        # Beyond the rounding of either.
+        low = min(-40.0, rare - 10.0 - _BEYOND * abs(rare))
+        high = max(40.0, surest + 10.0 + _BEYOND * abs(surest))
         middle = np.arange(-40.0, 40.0 + step, step)
         return np.unique(
             np.concatenate(
@@ -155,8 +192,10 @@ def truncated_optimum(objective: EosObjective) -> FloatArray:
     profile = _TruncatedProfile(objective, objective.max_length)
     if np.isneginf(objective.exponent[objective.eos]):
         return profile.policy(-np.inf)
-    roots = falling_roots(profile.slope, profile.grid())
-    return max((profile.policy(root) for root in roots), key=objective.value)
+    grid = profile.grid()
+    # Where rounding hides a maximum near an end, the end itself is as good.
+    places = falling_roots(profile.slope, grid) or [grid[0], grid[-1]]
+    return max((profile.policy(place) for place in places), key=objective.value)
 
 
 def time_dependent_optimum(objective: EosObjective) -> Bunch:
@@ -173,16 +212,20 @@ def time_dependent_optimum(objective: EosObjective) -> Bunch:
             f"policy for all positions, got sft_coef={objective.sft_coef}. Use optimum(), or set "
             "sft_coef=0."
         )
+    check_tokens_at_once(
+        max_length, len(objective.exponent), remedy="Set a smaller max_length, or use optimum()."
+    )
     end, content = objective.exponent[objective.eos], objective.log_continuation
     # Value / kl_coef with 0, 1, ..., max_length tokens left.
     worth = np.empty(max_length + 1)
     worth[0] = -objective.missing_eos_penalty / objective.kl_coef
     for left in range(1, max_length + 1):
         worth[left] = np.logaddexp(end, content + worth[left - 1])
-    now, after = worth[:0:-1], worth[-2::-1]
-    log_prob = objective.exponent + (after - now)[:, np.newaxis]  # (max_length, V)
-    log_prob[:, objective.eos] = end - now
-    log_go = content + after - now
+    after = worth[-2::-1]
+    odds = end - content - after  # logarithms of those of ending
+    log_go = -np.logaddexp(0.0, odds)
+    log_prob = objective.body_shares + log_go[:, np.newaxis]  # (max_length, V)
+    log_prob[:, objective.eos] = -np.logaddexp(0.0, -odds)
     return Bunch(
         log_prob=log_prob,
         value=float(objective.kl_coef * worth[-1]),

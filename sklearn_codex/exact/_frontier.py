@@ -1,11 +1,37 @@
 """The KL-reward frontier: the best expected reward at each KL divergence from the reference."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import logsumexp
 from sklearn.utils import Bunch
+from sklearn.utils._param_validation import InvalidParameterError
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, exp_rest, log_mass
+from sklearn_codex._checks import check_number, check_values, shown
 from sklearn_codex.exact._additive import AdditiveObjective
+from sklearn_codex.exact._settings import below_best
+
+_EPS, _TINY = np.finfo(np.float64).eps, np.nextafter(0.0, 1.0)
+# exp(-800) is 0.
+_CERTAIN = 800.0
+# Added to the logarithm of a bound of kl_coef, for rounding.
+_ROOM = 0.1
+# exp(705) is still a float.
+_LOWEST = -705.0
+
+
+def reward_spread(reference_log_prob: FloatArray, token_reward: FloatArray) -> float:
+    """Return the standard deviation of the reward of a token of the reference; 1 where it is 0."""
+    prob = np.exp(reference_log_prob - np.max(reference_log_prob))
+    possible = prob > 0
+    prob, reward = prob[possible] / prob.sum(), token_reward[possible]
+    deviation = 0.5 * reward - prob @ (0.5 * reward)
+    largest = float(np.abs(deviation).max())
+    if largest == 0:
+        return 1.0
+    return largest * float(np.sqrt(prob @ (deviation / largest) ** 2)) * 2.0 or 1.0
 
 
 def kl_reward_frontier(
@@ -37,6 +63,11 @@ def kl_reward_frontier(
         ``kl_coef``, ``kl`` (nats per document) and ``expected_reward`` (per document), arrays of
         shape (n_points,), by increasing KL.
 
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, or a number is NaN, infinite or out of its range.
+
     Examples
     --------
     >>> import numpy as np
@@ -45,17 +76,14 @@ def kl_reward_frontier(
     >>> points.kl.round(3), points.expected_reward.round(3)
     (array([0.111, 0.328]), array([0.731, 0.881]))
     """
+    problem = AdditiveObjective(reference_log_prob, token_reward, length=length)
     if kl_coefs is None:
-        prob = np.exp(reference_log_prob)
-        mean = prob @ token_reward
-        scale = float(np.sqrt(prob @ (token_reward - mean) ** 2)) or 1.0
+        scale = reward_spread(problem.reference_log_prob, problem.token_reward)
         kl_coefs = scale * np.geomspace(100.0, 0.01, 50)
-    kl_coefs = np.sort(np.asarray(kl_coefs, dtype=np.float64))[::-1]
+    kl_coefs = np.sort(check_values(kl_coefs, "kl_coefs", subject="kl_reward_frontier"))[::-1]
     kl, reward = np.empty_like(kl_coefs), np.empty_like(kl_coefs)
     for i, kl_coef in enumerate(kl_coefs):
-        problem = AdditiveObjective(
-            reference_log_prob, token_reward, length=length, kl_coef=float(kl_coef)
-        )
+        problem = replace(problem, kl_coef=float(kl_coef))
         best = problem.optimum()
         kl[i], reward[i] = problem.kl(best), problem.expected_reward(best)
     return Bunch(kl_coef=kl_coefs, kl=kl, expected_reward=reward)
@@ -68,16 +96,18 @@ def kl_coef_for_kl(
     *,
     length: int = 1,
 ) -> float:
-    """Return the ``kl_coef`` whose optimum is ``target_kl`` nats a document from the reference.
+    r"""Return the ``kl_coef`` whose optimum is ``target_kl`` nats a document from the reference.
 
     Parameters
     ----------
     reference_log_prob : ndarray of shape (V,)
-        Log-probabilities of the reference policy.
+        Log-probabilities of the reference policy. Where tokens were banned and it sums to less than
+        one, no policy is nearer to it than -log of the sum for each token, the floor.
     token_reward : ndarray of shape (V,)
         Reward of each token.
     target_kl : float
-        KL(policy || reference) of a document, in nats, above 0.
+        KL(policy || reference) of a document, in nats, above the floor, which is 0 where nothing
+        was banned.
     length : int, default=1
         Tokens of a document.
 
@@ -88,8 +118,17 @@ def kl_coef_for_kl(
     Raises
     ------
     ValueError
-        If no policy inside the reference's support is that far and still optimal: the most a
-        reward can ask for is the best token alone.
+        If no policy inside the reference's support is that far and still optimal: the least is the
+        floor, the most a reward can ask for is the best tokens alone; or if a number is NaN,
+        infinite or out of its range.
+
+    Notes
+    -----
+    The KL at b, of a document of L tokens, falls in b and is at most the floor and
+    :math:`L s^2 / (8 b^2)` with the range s of the rewards (by Hoeffding's lemma); at
+    :math:`b = d / (800 - \log ref_{best})` with the distance d from the best reward to the next,
+    nothing but the best tokens is left. The root between is found in log b. The KL is a sum of
+    terms that are never negative, so it has its digits where it is tiny too.
 
     Examples
     --------
@@ -98,25 +137,85 @@ def kl_coef_for_kl(
     >>> round(kl_coef_for_kl(np.log([0.5, 0.5]), np.array([0.0, 1.0]), 0.11094), 2)
     1.0
     """
-
-    def kl_at(log_kl_coef):
-        problem = AdditiveObjective(
-            reference_log_prob, token_reward, length=length, kl_coef=float(np.exp(log_kl_coef))
-        )
-        return problem.kl(problem.optimum())
-
-    support = np.isfinite(reference_log_prob)
-    best = support & np.isclose(token_reward, token_reward[support].max(), rtol=0, atol=0)
-    largest = -length * float(np.log(np.exp(reference_log_prob[best]).sum()))
-    if not 0 < target_kl < largest:
+    subject = "kl_coef_for_kl"
+    problem = AdditiveObjective(reference_log_prob, token_reward, length=length)
+    possible = np.isfinite(problem.reference_log_prob)
+    reference = problem.reference_log_prob[possible]
+    reward, _ = below_best(problem.token_reward[possible], 1.0, np.ones(len(reference), dtype=bool))
+    mass = log_mass(reference)
+    best = reward == 0.0
+    log_best = float(logsumexp(reference[best]))
+    try:
+        target = check_number(target_kl, "target_kl", subject=subject)
+    except InvalidParameterError:
+        target = np.nan
+    target_per_token = target / problem.length + mass
+    if best.all() or not 0 < target_per_token < mass - log_best:
+        floor, largest = 0.0 - problem.length * mass, 0.0 - problem.length * log_best
+        raise ValueError(_explain_target(target_kl, floor, largest, bool(best.all())))
+    reference = reference - mass
+    scale = float(-reward.min())
+    if not scale < np.inf:
         raise ValueError(
-            f"target_kl should be above 0 and below {largest:.6g}, the nats at which only the "
-            f"tokens of greatest reward are left, got {target_kl}."
+            f"{subject} needs token rewards whose range is a float, got {np.min(token_reward):.3g} "
+            f"to {np.max(token_reward):.3g}. Scale them down."
         )
-    spread = float(np.ptp(token_reward[support]))
-    low, high = np.log(spread) - 1.0, np.log(spread) + 1.0
-    while kl_at(low) < target_kl:
-        low -= 1.0
-    while kl_at(high) > target_kl:
-        high += 1.0
-    return float(np.exp(brentq(lambda x: kl_at(x) - target_kl, low, high, xtol=1e-13)))
+    reward = reward / scale
+    low = float(np.log(max(-reward[~best].max(), _TINY)) - np.log(_CERTAIN - log_best))
+    low = max(low, _LOWEST)
+    high = -0.5 * np.log(8.0 * target_per_token) + _ROOM
+
+    def excess(log_kl_coef):
+        return tilt_kl(reference, reward * np.exp(-log_kl_coef)) - target_per_token
+
+    if excess(low) <= 0:  # the target is the largest but for rounding
+        return _as_kl_coef(low, scale)
+    return _as_kl_coef(brentq(excess, low, high, xtol=1e-15, rtol=4 * _EPS, maxiter=1000), scale)
+
+
+def _as_kl_coef(log_kl_coef, scale):
+    """Return a positive float, in two steps as each factor may be beyond the floats alone."""
+    half = np.exp(0.5 * log_kl_coef)
+    return max(float(half * scale * half), _TINY)
+
+
+def _explain_target(target, floor, largest, is_flat):
+    why_not_less = (
+        "" if floor == 0 else ", the nats that the tokens banned from the reference cost alone,"
+    )
+    most = (
+        "the nats of every optimum, as all possible tokens have the same reward"
+        if is_flat
+        else "the nats at which only the tokens of greatest reward are left"
+    )
+    return (
+        f"target_kl should be above {floor:.6g}{why_not_less} and below {largest:.6g}, {most}, got "
+        f"{shown(target)}."
+    )
+
+
+def tilt_kl(reference: FloatArray, tilt: FloatArray) -> float:
+    r"""Return KL(pi || ref) in nats of pi ~ ref exp(tilt), to a small relative error also if tiny.
+
+    With :math:`d_t = \log(\pi_t / ref_t)` it is the sum of :math:`\pi_t (d_t - 1) + ref_t`, of
+    which none is negative. The d_t come from the tilt, whose digits ``log ref_t + tilt_t`` loses.
+
+    Parameters
+    ----------
+    reference : ndarray of shape (V,)
+        Finite log-probabilities that sum to one.
+    tilt : ndarray of shape (V,)
+        Finite.
+    """
+    prob = np.exp(reference)
+    tilt = tilt - prob @ tilt
+    if np.abs(tilt).max() < 1.0:
+        log_norm = float(np.log1p(prob @ np.expm1(tilt)))
+    else:
+        log_norm = float(logsumexp(reference + tilt))
+    ratio = tilt - log_norm
+    near = np.abs(ratio) < 1.0
+    policy = np.exp(reference + ratio)
+    terms = policy * (ratio - 1.0) + prob
+    terms[near] = policy[near] * exp_rest(-ratio[near])
+    return float(terms.sum())

@@ -1,17 +1,23 @@
 """Lagrange multipliers of expected-cost constraints: one root, or a convex dual."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import brentq, linprog, minimize, root
 from scipy.special import logsumexp
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import FloatArray, expectation
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
+from sklearn_codex.exact._settings import in_nats
 
 _EPS = np.finfo(np.float64).eps
+_LARGEST_PRICE = 1e300
+# Relative error of an expected cost that is not rounding.
+_MISSED = 1e-6
 
 
 def smallest_costs(problem: AdditiveObjective | EosObjective, cost: FloatArray) -> FloatArray:
@@ -82,7 +88,14 @@ def solve_dual(
         scaled = (cost[binds] - lowest[binds, np.newaxis]) / spread[binds, np.newaxis]
         scale = problem.length * spread[binds]
         _check_together(scaled[:, possible], room[binds], scale, budget, binds)
-        multipliers[binds] = _solve_many(problem, scaled, room[binds] / scale) / spread[binds]
+        prices = _solve_many(problem, scaled, room[binds] / scale)
+        with np.errstate(over="ignore"):
+            multipliers[binds] = prices / spread[binds]
+        if not np.isfinite(multipliers).all():
+            raise ValueError(
+                "constrained_optimum finds prices beyond the range of floats, of costs that differ "
+                f"by {spread[binds].min():.3g} only. Scale costs and budgets up alike."
+            )
     return multipliers
 
 
@@ -112,10 +125,26 @@ def _solve_one(problem, cost, extra, room):
 
     if excess(0.0) <= 0:
         return 0.0
-    upper = problem.kl_coef / float(extra[np.isfinite(problem.exponent)].max())
-    while excess(upper) > 0:
+    upper = in_nats(
+        1.0,
+        problem.kl_coef,
+        float(extra[np.isfinite(problem.exponent)].max()),
+        subject="constrained_optimum",
+    )
+    # Each doubling takes the price a nat or more above the rewards; a price beyond them all bans.
+    upper = max(float(upper), np.finfo(np.float64).tiny)
+    while excess(upper) > 0 and upper < _LARGEST_PRICE:
         upper *= 2.0
-    return float(brentq(excess, 0.0, upper, xtol=1e-300, rtol=4 * _EPS, maxiter=2000))
+    price = upper
+    if excess(upper) <= 0:
+        price = float(brentq(excess, 0.0, upper, xtol=1e-300, rtol=4 * _EPS, maxiter=5000))
+    if not abs(excess(price)) <= _MISSED:
+        raise ValueError(
+            "constrained_optimum finds no price that keeps a budget: the expected cost jumps from "
+            f"above to below it at a price of {price:.6g}, as kl_coef={problem.kl_coef:.3g} is "
+            "less than the rounding of rewards and costs. Raise kl_coef, or round the rewards."
+        )
+    return price
 
 
 def _check_together(scaled, room, scale, budget, rows):
@@ -152,15 +181,27 @@ def _solve_many(problem, scaled, room):
         value = charged.value(log_prob) / (problem.length * problem.kl_coef) + prices @ room
         return value, room - scaled @ np.exp(log_prob)
 
+    bounds = [(0, None)] * len(room)
     found = minimize(
         dual,
         np.zeros(len(room)),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(0, None)] * len(room),
+        bounds=bounds,
         options={"ftol": 1e-16, "gtol": 1e-12, "maxiter": 1000},
     )
-    return problem.kl_coef * _polish(solution, scaled, room, found.x)
+    prices = _polish(solution, scaled, room, found.x)
+    spent = scaled @ np.exp(solution(prices))
+    if not np.all(spent <= room + _MISSED):
+        row = int(np.argmax(spent - room))
+        warnings.warn(
+            "constrained_optimum did not find prices that keep all budgets: the expected cost of "
+            f"one is {spent[row] / room[row] - 1.0:.3g} times itself above it. Raise "
+            f"kl_coef={problem.kl_coef:.3g}, or scale the rewards.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return problem.kl_coef * prices
 
 
 def _polish(solution, scaled, room, prices):

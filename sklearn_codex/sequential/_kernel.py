@@ -59,21 +59,28 @@ class Kernel:
     def tilt(self, log_tilt: FloatArray) -> tuple[Kernel, FloatArray]:
         """Return the kernel of P(t|s) exp(x_t) / Z(s) and log Z (n,), each row scaled by itself."""
         matrix = self.matrix
+        # Tilts are taken from the best possible token of each row first: vast ones would swallow
+        # the digits of log P.
         if isinstance(matrix, np.ndarray):
-            logits = safe_log(self.toarray()) + log_tilt
+            log_prob = safe_log(self.toarray())
+            top = np.where(np.isneginf(log_prob), -np.inf, log_tilt).max(axis=1)
+            logits = log_prob + (log_tilt - top[:, None])
             log_norm = logsumexp(logits, axis=1)
-            return Kernel.of_rows(np.exp(logits - log_norm[:, None])), log_norm
+            return Kernel.of_rows(np.exp(logits - log_norm[:, None])), top + log_norm
         rows = np.repeat(np.arange(len(self.backoff)), np.diff(matrix.indptr))
-        own = safe_log(matrix.data) + log_tilt[matrix.indices]
-        unigram = safe_log(self.unigram) + log_tilt
-        shared = safe_log(self.backoff) + logsumexp(unigram)
-        top = shared.copy()
-        np.maximum.at(top, rows, own)
-        total = np.bincount(rows, np.exp(own - top[rows]), len(top)) + np.exp(shared - top)
-        log_norm = top + np.log(total)
+        shared_top = log_tilt[self.unigram > 0].max()
+        top = np.where(self.backoff > 0, shared_top, -np.inf)
+        entries = np.where(matrix.data > 0, log_tilt[matrix.indices], -np.inf)
+        np.maximum.at(top, rows, entries)
+        own = safe_log(matrix.data) + (log_tilt[matrix.indices] - top[rows])
+        unigram = safe_log(self.unigram) + (log_tilt - shared_top)
+        shared = safe_log(self.backoff) + (shared_top - top) + logsumexp(unigram)
+        total = np.bincount(rows, np.exp(own), len(top)) + np.exp(shared)
+        log_norm = np.log(total)
         data = np.exp(own - log_norm[rows])
         tilted = sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
-        return Kernel(tilted, np.exp(shared - log_norm), np.exp(normalize_log(unigram))), log_norm
+        tilt = Kernel(tilted, np.exp(shared - log_norm), np.exp(normalize_log(unigram)))
+        return tilt, top + log_norm
 
     def sample(self, rows: IntArray, rng: np.random.RandomState) -> IntArray:
         """Return one token for each entry of ``rows`` (m,), drawn from that row."""

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +13,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from sklearn_codex._categorical import FloatArray, IntArray, safe_log
+from sklearn_codex._checks import (
+    COUNT,
+    POSITIVE,
+    check_number,
+    check_tokens_at_once,
+    check_values,
+)
+from sklearn_codex.exact._settings import below_best, in_nats
 from sklearn_codex.sequential._kernel import TiltedKernel
 from sklearn_codex.sequential._reference import BigramReference
 
@@ -21,6 +28,8 @@ from sklearn_codex.sequential._reference import BigramReference
 _CLOSE = 1.0
 _POWER_TOL = 1e-13
 _MAX_POWER = 10_000
+# Nats of which floats keep less than three digits of a logarithm's fraction.
+_UNRESOLVED = 1e12
 
 
 @dataclass(frozen=True)
@@ -114,37 +123,64 @@ class BigramObjective:
     kl_coef: float = 1.0
 
     def __post_init__(self):
-        n_columns = self.reference.n_columns
-        object.__setattr__(self, "token_reward", np.asarray(self.token_reward, dtype=np.float64))
-        if self.token_reward.shape != (n_columns,):
-            raise ValueError(
-                f"BigramObjective needs token_reward of shape ({n_columns},), one value for each "
-                f"token of the reference, got shape {self.token_reward.shape}."
-            )
-        if not np.isfinite(self.token_reward).all():
-            column = np.flatnonzero(~np.isfinite(self.token_reward))[0]
-            raise ValueError(
-                f"BigramObjective needs finite token rewards, got {self.token_reward[column]} for "
-                f"token {column}. To ban it, leave it out of the reference."
-            )
-        if not isinstance(self.length, Integral) or self.length < 1:
-            raise ValueError(f"BigramObjective needs length >= 1 token, an int, got {self.length}.")
-        if not 0 < self.kl_coef < np.inf:
-            raise ValueError(
-                f"BigramObjective needs a finite kl_coef > 0, got {self.kl_coef}. Without the KL "
-                "term the optimum follows the best path alone; make kl_coef small instead."
-            )
+        subject, n_columns = "BigramObjective", self.reference.n_columns
+        checked = {
+            "token_reward": check_values(
+                self.token_reward,
+                "token_reward",
+                subject=subject,
+                shape=(n_columns,),
+                remedy="To ban a token, leave it out of the reference.",
+            ),
+            "length": check_number(self.length, "length", subject=subject, interval=COUNT),
+            "kl_coef": check_number(
+                self.kl_coef,
+                "kl_coef",
+                subject=subject,
+                interval=POSITIVE,
+                remedy=(
+                    "Without the KL term the optimum follows the best path alone; make kl_coef "
+                    "small instead."
+                ),
+            ),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        check_tokens_at_once(self.length, n_columns, remedy="Set a smaller length.")
+
+    @cached_property
+    def _relative_tilt(self) -> tuple[FloatArray, float]:
+        """The tilt (V,) that looks one token ahead, less that of the best token; its reward."""
+        everywhere = np.ones(len(self.token_reward), dtype=bool)
+        relative, best = below_best(self.token_reward, 1.0, everywhere)
+        return in_nats(relative, 1.0, self.kl_coef, subject="BigramObjective"), best
 
     @cached_property
     def _solved(self) -> tuple[FloatArray, float]:
-        """The optimal tilt (H, V), unnormalised, and J*."""
-        myopic = self.myopic_tilt()
+        """The optimal tilt (H, V), unnormalised, and J*.
+
+        The greatest value to come is taken out at each position: it is the same for every token,
+        and vast where kl_coef is small.
+        """
+        myopic, best_reward = self._relative_tilt
         log_tilt = np.empty((self.length, len(myopic)))
-        to_come = np.zeros(len(myopic))  # log z, the value to come in units of kl_coef
+        to_come, taken_out = np.zeros(len(myopic)), 0.0
         for position in reversed(range(self.length)):
             log_tilt[position] = myopic + to_come
-            to_come = self._tilted(log_tilt, position).log_norm
-        return log_tilt, self.kl_coef * float(to_come[0])
+            # log z, the value to come in units of kl_coef
+            log_z = self._tilted(log_tilt, position).log_norm
+            self._check_resolved(log_z)
+            taken_out += log_z.max()
+            to_come = log_z - log_z.max()
+        return log_tilt, self.length * best_reward + self.kl_coef * float(taken_out)
+
+    def _check_resolved(self, log_z):
+        if np.ptp(log_z) > _UNRESOLVED:
+            raise ValueError(
+                f"BigramObjective with kl_coef={self.kl_coef:g} has states whose values differ by "
+                f"{np.ptp(log_z):.3g} nats, as they cannot reach the same tokens: floats would "
+                "lose the reference. Raise kl_coef, or smooth the reference."
+            )
 
     def optimum(self) -> FloatArray:
         """Return the log-tilt (H, V) of the best policy; the greatest of each position is 0."""
@@ -157,7 +193,7 @@ class BigramObjective:
 
     def myopic_tilt(self) -> FloatArray:
         """Return the log-tilt (V,) of the policy that looks one token ahead, w / b."""
-        return self.token_reward / self.kl_coef
+        return in_nats(self.token_reward, 1.0, self.kl_coef, subject="BigramObjective")
 
     def stationary_tilt(self) -> FloatArray:
         r"""Return the log-tilt (V,) that is optimal far from the end of long documents.
@@ -174,7 +210,7 @@ class BigramObjective:
             If there is no such tilt, as tokens that lead to the best rewards are never reached
             again from others, or if it takes too long to be found.
         """
-        myopic = self.myopic_tilt()
+        myopic = self._relative_tilt[0]
         log_z = np.zeros(len(myopic))
         for _ in range(_MAX_POWER):
             moved = TiltedKernel(self.reference.kernel, myopic + log_z).log_norm
@@ -280,7 +316,16 @@ class BigramObjective:
         -------
         tokens : ndarray of int of shape (n_documents, H)
             Columns of the tokens, in order.
+
+        Raises
+        ------
+        ValueError
+            If there would be more than 2**27 tokens.
         """
+        n_documents = check_number(
+            n_documents, "n_documents", subject="BigramObjective.sample", interval=COUNT
+        )
+        check_tokens_at_once(n_documents, self.length, remedy="Draw fewer documents.")
         rng = check_random_state(random_state)
         log_tilt = self._check_tilt(log_tilt)
         tokens = np.empty((n_documents, self.length), dtype=np.intp)

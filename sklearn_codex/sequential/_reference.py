@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.base import clone
+from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks import MOST_TOKENS, NOT_NEGATIVE, check_number
 from sklearn_codex._data.documents import unwrap
 from sklearn_codex._data.tokenizers import build_splitter, split_texts
 from sklearn_codex.sequential._kernel import Kernel
@@ -18,6 +21,7 @@ from sklearn_codex.text import TokenCounter, check_texts
 
 # What rows may differ from one by.
 _SUM_TOLERANCE = 1e-8
+_COLUMNS = Interval(Integral, 1, MOST_TOKENS, closed="both")
 
 
 @dataclass(frozen=True)
@@ -228,12 +232,15 @@ class BigramReference:
                [1., 0.]])
         """
         subject = f"{cls.__name__}.from_sequences"
-        for name, value in (("prior_strength", prior_strength), ("smoothing", smoothing)):
-            if not 0 <= value < np.inf:
-                raise ValueError(f"{subject} needs a finite {name} >= 0, got {value}.")
-        if eos is not None and not 0 <= eos < n_columns:
-            raise ValueError(
-                f"{subject} needs eos, a column from 0 to {n_columns - 1}, or None, got {eos}."
+        prior_strength = check_number(
+            prior_strength, "prior_strength", subject=subject, interval=NOT_NEGATIVE
+        )
+        smoothing = check_number(smoothing, "smoothing", subject=subject, interval=NOT_NEGATIVE)
+        n_columns = check_number(n_columns, "n_columns", subject=subject, interval=_COLUMNS)
+        if eos is not None:
+            columns = Interval(Integral, 0, n_columns, closed="left")
+            eos = check_number(
+                eos, "eos, a column", subject=subject, interval=columns, remedy="None means no end."
             )
         documents = [np.asarray(sequence).ravel() for sequence in sequences]
         documents = [document for document in documents if document.size]

@@ -1,0 +1,126 @@
+"""What all objectives are made of: checked numbers, and rewards in nats without overflow."""
+
+from typing import Any
+
+import numpy as np
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks import (
+    COUNT,
+    FINITE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    check_log_prob,
+    check_number,
+    check_values,
+)
+
+_INTERVALS = {
+    "length": (COUNT, "It is the number of tokens of a document."),
+    "kl_coef": (
+        POSITIVE,
+        "Without the KL term the optimum is a single token; make kl_coef small instead.",
+    ),
+    "reward_coef": (FINITE, ""),
+    "sft_coef": (NOT_NEGATIVE, ""),
+    "entropy_coef": (NOT_NEGATIVE, ""),
+    "missing_eos_penalty": (NOT_NEGATIVE, "It is what a document that was cut loses."),
+}
+_VALUES: dict[str, dict[str, Any]] = {
+    "token_reward": {
+        "name": "token_reward",
+        "remedy": "To ban a token, set its reference_log_prob to -inf.",
+    },
+    "penalty": {
+        "name": "penalties",
+        "low": 0.0,
+        "allow_inf": True,
+        "remedy": "Give what should be preferred a positive token_reward instead.",
+    },
+    "frequencies": {"name": "frequencies", "low": 0.0},
+}
+_FREQUENCY_TOLERANCE = 1e-6
+
+
+def keep_checked(objective: Any) -> None:
+    """Check the parameters of a frozen objective by their names; keep them as floats and ints.
+
+    Raises
+    ------
+    ValueError
+        If a shape or a value does not fit.
+    """
+    subject = type(objective).__name__
+    checked = {"reference_log_prob": check_log_prob(objective.reference_log_prob, subject=subject)}
+    shape = checked["reference_log_prob"].shape
+    for name, (interval, remedy) in _INTERVALS.items():
+        if hasattr(objective, name):
+            checked[name] = check_number(
+                getattr(objective, name), name, subject=subject, interval=interval, remedy=remedy
+            )
+    for name, rule in _VALUES.items():
+        values = getattr(objective, name, None)
+        if values is not None:
+            checked[name] = check_values(values, subject=subject, shape=shape, **rule)
+    for name, value in checked.items():
+        # Frozen: what was given is replaced once, by what was checked.
+        object.__setattr__(objective, name, value)
+
+
+def check_demonstrations(objective: Any, possible: Any) -> None:
+    """Check that demonstrations are there where they weigh, and use possible tokens (V,) only."""
+    subject, frequencies = type(objective).__name__, objective.frequencies
+    if not objective.sft_coef > 0:
+        return
+    if frequencies is None:
+        raise ValueError(
+            f"{subject} with sft_coef={objective.sft_coef:g} needs the token frequencies of the "
+            "demonstrations, got frequencies=None."
+        )
+    in_nats(objective.sft_coef, 1.0, objective.kl_coef, subject=f"{subject} (sft_coef)")
+    total = float(frequencies.sum())
+    if not abs(total - 1.0) <= _FREQUENCY_TOLERANCE:
+        raise ValueError(
+            f"{subject} needs frequencies that sum to 1, got {total:.6g}. Divide counts by their "
+            "sum."
+        )
+    lost = np.flatnonzero((frequencies > 0) & ~possible)
+    if lost.size:
+        raise ValueError(
+            f"{subject} with sft_coef={objective.sft_coef:g} has no finite value: demonstrations "
+            f"use token {lost[0]}, which the reference policy cannot produce. Smooth the "
+            "reference, or leave these tokens out."
+        )
+
+
+def below_best(reward: FloatArray, weight: float, possible: Any) -> tuple[FloatArray, float]:
+    """Return rewards (V,) less that of the best possible token, and the latter.
+
+    Best is what a weighted reward is greatest for. The differences are exact where they are small,
+    so that tokens that are equally good stay so however small ``kl_coef`` is.
+    """
+    own = reward[possible]
+    best = float(own.max() if weight >= 0 else own.min())
+    with np.errstate(over="ignore"):
+        return reward - best, best
+
+
+def in_nats(reward: Any, weight: float, temperature: float, *, subject: str) -> Any:
+    """Return weight * reward / temperature, of which no step leaves the range of floats.
+
+    Raises
+    ------
+    ValueError
+        If the result does.
+    """
+    mantissa, exponent = np.frexp(reward)
+    (first, up), (second, down) = np.frexp(weight), np.frexp(temperature)
+    with np.errstate(over="ignore", under="ignore"):
+        nats = np.ldexp(mantissa * (first / second), exponent + (up - down))
+    if not np.isfinite(nats).all():
+        raise ValueError(
+            f"{subject} cannot weigh {np.abs(reward).max():.3g}, times {weight:.3g}, against "
+            f"kl_coef={temperature:.3g}: the ratio is beyond the range of floats. Raise kl_coef, "
+            "or scale what it is weighed against down."
+        )
+    return nats
