@@ -3,7 +3,6 @@
 scikit-learn's intervals decide, and say, what is valid; NaN is in none of them.
 """
 
-import operator
 from numbers import Integral, Real
 from typing import Any
 
@@ -48,7 +47,7 @@ def check_number(
     InvalidParameterError
         If it is no such number; both a ValueError and a TypeError.
     """
-    number: Any = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    number = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
     is_count = interval.type is Integral
     if isinstance(number, Integral if is_count else Real):
         try:
@@ -56,7 +55,7 @@ def check_number(
         except OverflowError:
             as_float = np.inf
         if np.isfinite(as_float) and as_float in interval:
-            return operator.index(number) if is_count else as_float
+            return int(value) if is_count else as_float
     raise InvalidParameterError(
         f"{subject} needs {_rule(name, interval)}, got {shown(value)}.{' ' * bool(remedy)}{remedy}"
     )
@@ -177,9 +176,10 @@ def check_tokens_at_once(n_documents: Any, length: Any, *, remedy: str) -> None:
     n_documents, length = int(n_documents), int(length)
     n_tokens = n_documents * max(length, 1)
     if n_tokens > MOST_TOKENS:
+        sizes = [f"{n:,}" if n < 10**18 else f"1e{len(str(n)) - 1}" for n in (n_documents, length)]
         raise ValueError(
-            f"Drawing {n_documents:,} documents of {length:,} tokens would hold {n_tokens:,} "
-            f"tokens in memory at once, more than the limit of {MOST_TOKENS:,}. {remedy}"
+            f"Drawing {sizes[0]} documents of {sizes[1]} tokens would hold more tokens in memory "
+            f"at once than the limit of {MOST_TOKENS:,}. {remedy}"
         )
 
 

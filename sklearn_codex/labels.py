@@ -13,8 +13,9 @@ from scipy import sparse
 from scipy.special import expit
 from sklearn.utils import Bunch, _safe_indexing, check_consistent_length, indexable
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
-from sklearn.utils.validation import _check_sample_weight, _num_samples
+from sklearn.utils.validation import _num_samples
 
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._soft_labels import check_soft_labels, is_missing
 
 __all__ = [
@@ -297,7 +298,7 @@ def expand_soft_labels(X, y, *, sample_weight=None, groups=None):
     label = check_soft_labels(y, name="y")
     (X,) = indexable(X)
     check_consistent_length(X, label, sample_weight, groups)
-    weight = _check_sample_weight(sample_weight, label, dtype=np.float64, ensure_non_negative=True)
+    weight = check_sample_weight(sample_weight, label, dtype=np.float64, ensure_non_negative=True)
     row_weight = (weight[:, np.newaxis] * np.column_stack([label, 1 - label])).ravel()
     kept = np.flatnonzero(row_weight > 0)
     index = kept // 2

@@ -13,12 +13,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array, get_tags
 from sklearn.utils.validation import (
     NotFittedError,
-    _check_sample_weight,
     _get_feature_names,
     check_is_fitted,
     validate_data,
 )
 
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.partitions import (
     holds_text,
     is_collection,
@@ -120,7 +120,7 @@ def check_document_weights(sample_weight, X, counts, *, subject):
     """Return the weights of documents (n,); for a dask collection X, those of each partition."""
     if is_collection(X):
         return split_rows(X, subject=subject, sample_weight=sample_weight)[1]
-    return _check_sample_weight(
+    return check_sample_weight(
         sample_weight,
         counts,
         dtype=np.float64,
@@ -150,7 +150,7 @@ def sum_documents(counts, weight, *, subject):
 
 
 def _sum_block(counts, weight):
-    weight = _check_sample_weight(
+    weight = check_sample_weight(
         weight,
         counts,
         dtype=np.float64,

@@ -9,9 +9,10 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import ClassifierTags, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._data.documents import check_fitted_model, freeze
 from sklearn_codex._data.pairs import PairsMixin, check_text_pairs
@@ -251,7 +252,7 @@ class DPOPolicyOptimizer(
         design = self._check_policy_pairs(X)
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
-        weight = _check_sample_weight(
+        weight = check_sample_weight(
             sample_weight,
             labels.target,
             dtype=np.float64,
@@ -480,7 +481,7 @@ class DPOPolicyOptimizer(
                 )
             given = labels.classes[target.astype(np.intp)]
             target = (given == self.classes_[1]).astype(np.float64)
-        weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)
+        weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
         return -float(np.average(sigmoid_loss(margin, target)[0], weights=weight))
 
     def __sklearn_tags__(self):

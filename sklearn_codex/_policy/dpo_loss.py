@@ -15,6 +15,7 @@ from scipy.special import expit, logsumexp
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._reward.bradley_terry import ROUNDING, FitState, MarginOperator
+from sklearn_codex._reward.conjugate_gradients import check_within_floats
 
 # What a loss of margins (n_pairs,) and targets (n_pairs,) gives: value, slope and curvature of each
 # pair.
@@ -230,7 +231,9 @@ class _Fit:
 
     def _state(self, iteration, x):
         weights = x / self._scale
-        point, norm = self._loss.at(weights), self._norm(x)
+        gradient = self._gradient(x)
+        point, norm = self._loss.at(weights), float(np.linalg.norm(gradient))
+        check_within_floats(gradient, norm, point.value)
         relative = norm / self._first if self._first > 0 else norm
         return FitState(
             iteration, weights, point.margins, point.value, relative, relative <= self._tol

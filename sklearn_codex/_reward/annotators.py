@@ -8,8 +8,9 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.pairs import PairsMixin
 from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
@@ -197,7 +198,7 @@ class AnnotatorRewardModel(PairsMixin, PairClassifierMixin, BaseEstimator):
         design, pairs = self._check_pairs_and_text(X, reset=True, vectorizer=vectorizer)
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
-        weight = _check_sample_weight(
+        weight = check_sample_weight(
             sample_weight,
             labels.target,
             dtype=np.float64,

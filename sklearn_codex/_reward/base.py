@@ -11,9 +11,10 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch, check_consistent_length
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.designs import NuisanceDesign
 from sklearn_codex._data.pairs import PairsMixin, TextPairs, check_text_pairs
 from sklearn_codex._data.partitions import holds_text, lazy_on_dask, split_rows
@@ -91,7 +92,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, Bas
         check_consistent_length(design, labels.target)
         if reset and pairs is not None:
             warn_of_one_and_two(labels.classes, subject=subject)
-        weight = _check_sample_weight(
+        weight = check_sample_weight(
             sample_weight,
             labels.target,
             dtype=np.float64,

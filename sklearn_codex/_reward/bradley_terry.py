@@ -15,7 +15,11 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._reward.conjugate_gradients import Preconditioner, conjugate_gradients
+from sklearn_codex._reward.conjugate_gradients import (
+    Preconditioner,
+    check_within_floats,
+    conjugate_gradients,
+)
 
 # Sums of many floats are uncertain by a few units in the last place, so a step that promises less
 # than this part of the objective cannot be told from no step.
@@ -227,6 +231,11 @@ def fit_weights(
     state : FitState
         The last state. ``converged`` is false where ``max_iter`` or the callback ended the fit.
 
+    Raises
+    ------
+    ValueError
+        If the gradient or the curvature leaves the range of floats.
+
     Notes
     -----
     With gradient g and Hessian diagonal h, the norm of a gradient is
@@ -250,6 +259,7 @@ def fit_weights(
         curvature = loss.curvature(margins)
         diagonal = _positive_diagonal(loss, curvature)
         norm = _scaled_norm(gradient, diagonal)
+        check_within_floats(gradient, norm, objective, diagonal.max(initial=1.0))
         if iteration == 0 and initial_weights is None:
             reference = norm
         converged = at_precision or norm <= tol * reference

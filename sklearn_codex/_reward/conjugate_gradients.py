@@ -15,6 +15,28 @@ RIDGE = 1e-6
 Vector = NDArray[np.float64]
 
 
+def check_within_floats(gradient: Vector, norm: float, *values: float) -> None:
+    """Check that a fit can be followed: its gradient and its norm, and other values, are floats.
+
+    Where squares of features leave the range of floats, a norm of 0 or infinity would pass for that
+    of an optimum.
+
+    Raises
+    ------
+    ValueError
+        If one is not finite, or the norm is 0 and the gradient is not.
+    """
+    if np.isfinite([norm, *values]).all() and (norm > 0 or not np.any(gradient)):
+        return
+    small = np.isfinite(values).all() and norm == 0
+    raise ValueError(
+        "The fit leaves the range of floats: the "
+        + ("norm of its gradient is rounded to 0" if small else "loss or its curvature is infinite")
+        + f". Features, or C, are too {'small' if small else 'great'}. Scale the features, for "
+        "instance by sklearn.preprocessing.StandardScaler or MaxAbsScaler."
+    )
+
+
 class Preconditioner:
     """An approximation of H that is cheap to solve: its diagonal, and perhaps one block of it.
 

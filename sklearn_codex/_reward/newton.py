@@ -13,7 +13,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._reward.conjugate_gradients import Preconditioner, conjugate_gradients
+from sklearn_codex._reward.conjugate_gradients import (
+    Preconditioner,
+    check_within_floats,
+    conjugate_gradients,
+)
 
 # A step that promises less than this part of the loss cannot be told from none.
 ROUNDING = 16 * np.finfo(np.float64).eps
@@ -74,12 +78,19 @@ def minimise(loss: SmoothLoss, start: FloatArray, *, tol: float, max_iter: int) 
 
     Stops when the norm of the gradient, each part scaled by the root of the curvature's diagonal,
     is at most ``tol`` times that at the start, or a step promises less than rounding takes.
+
+    Raises
+    ------
+    ValueError
+        If the gradient or the curvature leaves the range of floats.
     """
     params = np.array(start, dtype=np.float64)
     value, reference, at_precision = loss.value(params), 0.0, False
     for iteration in count():
         gradient, curvature = loss.gradient(params), loss.curvature(params)
-        norm = float(np.sqrt(np.sum(gradient**2 / _positive(curvature.diagonal()))))
+        diagonal = _positive(curvature.diagonal())
+        norm = float(np.sqrt(np.sum(gradient * (gradient / diagonal))))
+        check_within_floats(gradient, norm, value, diagonal.max(initial=1.0))
         reference = reference if iteration else norm
         converged = at_precision or norm <= tol * reference
         if converged or iteration >= max_iter:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.partitions import is_collection
 from sklearn_codex._reward.labels import credit
 
@@ -69,5 +70,5 @@ class PairClassifierMixin(ClassifierMixin):
         margin = self._margin(X, scored=True)
         check_consistent_length(margin, y)
         points = credit(y, self.classes_, margin)
-        weight = _check_sample_weight(sample_weight, margin, dtype=np.float64)
+        weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
         return float(np.average(points, weights=weight))

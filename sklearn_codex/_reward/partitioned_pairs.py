@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import _check_sample_weight
 
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.partitions import (
     keep_partitions,
     reader_of,
@@ -94,7 +94,7 @@ def _survey(length_difference, subject, rows, y, sample_weight):
 
 def _check_weight(sample_weight, rows):
     """Return the weights of a partition, which may all be zero."""
-    return _check_sample_weight(
+    return check_sample_weight(
         sample_weight,
         rows,
         dtype=np.float64,

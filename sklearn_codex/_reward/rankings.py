@@ -7,8 +7,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted
+from sklearn.utils.validation import _check_y, check_is_fitted
 
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._data.groups import encode_groups
 from sklearn_codex._data.pairs import PairsMixin, TextPairs
@@ -289,7 +290,7 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
             raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
         y = _check_y(y, y_numeric=True, estimator=subject).astype(np.float64)
         check_consistent_length(features, y)
-        weight = _check_sample_weight(
+        weight = check_sample_weight(
             sample_weight,
             y,
             dtype=np.float64,

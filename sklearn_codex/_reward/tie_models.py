@@ -8,8 +8,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted
+from sklearn.utils.validation import _check_y, check_is_fitted
 
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.pairs import PairsMixin
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.labels import (
@@ -192,7 +193,7 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
         design, pairs = self._check_pairs_and_text(X, reset=True, vectorizer=vectorizer)
         outcome, self._meaning = _check_outcomes(y, subject=subject)
         check_consistent_length(design, outcome)
-        weight = _check_sample_weight(
+        weight = check_sample_weight(
             sample_weight,
             outcome,
             dtype=np.float64,
@@ -370,7 +371,7 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
                 f"{self.classes_.tolist()}."
             )
         chosen = log_prob[np.arange(len(y)), [meaning[label] for label in y.tolist()]]
-        weight = _check_sample_weight(sample_weight, chosen, dtype=np.float64)
+        weight = check_sample_weight(sample_weight, chosen, dtype=np.float64)
         return float(np.average(chosen, weights=weight))
 
     def reward(self, X):

@@ -7,8 +7,9 @@ from scipy.special import expit
 from scipy.stats import norm
 from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils._param_validation import Interval, validate_params
-from sklearn.utils.validation import _check_sample_weight, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._data.groups import encode_groups
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
@@ -95,7 +96,7 @@ def length_controlled_win_rate(
     difference = column_or_1d(np.asarray(length_difference, dtype=np.float64))
     check_consistent_length(label, difference)
     codes = None if groups is None else encode_groups(groups, len(label))
-    weight = _check_sample_weight(
+    weight = check_sample_weight(
         sample_weight,
         label,
         dtype=np.float64,

@@ -9,7 +9,11 @@ from scipy.special import expit
 from sklearn.utils import Bunch, check_array, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+from sklearn_codex._checks import check_tokens_at_once
+
 MARGIN_SCALE = 2.0
+_MOST_FEATURES = 10_000_000
+_MOST_DENSE = 2**28
 
 DESCR = """\
 Simulated preferences
@@ -29,6 +33,17 @@ def _check_coef(coef, n_features: int) -> np.ndarray:
             f"({n_features},); got shape {coef.shape}."
         )
     return coef
+
+
+def _check_size(n_pairs, n_features, document_length, *, dense):
+    """Check that what is drawn fits into memory."""
+    remedy = "Set a smaller n_pairs or document_length."
+    check_tokens_at_once(2 * int(n_pairs), np.ceil(document_length), remedy=remedy)
+    if dense and int(n_pairs) * int(n_features) > _MOST_DENSE:
+        raise ValueError(
+            f"make_preferences with n_pairs={n_pairs} and n_features={n_features} would hold more "
+            f"than {_MOST_DENSE:,} numbers in a dense matrix. Pass sparse=True."
+        )
 
 
 def _zipf(n_features: int) -> np.ndarray:
@@ -80,7 +95,7 @@ def _write_pairs(
 @validate_params(
     {
         "n_pairs": [Interval(Integral, 1, None, closed="left")],
-        "n_features": [Interval(Integral, 1, None, closed="left")],
+        "n_features": [Interval(Integral, 1, _MOST_FEATURES, closed="both")],
         "n_prompts": [Interval(Integral, 1, None, closed="left"), None],
         "document_length": [Interval(Real, 1, None, closed="left")],
         "coef": ["array-like", None],
@@ -116,7 +131,7 @@ def make_preferences(
     n_pairs : int, default=1000
         Number of pairs.
     n_features : int, default=50
-        Size V of the vocabulary.
+        Size V of the vocabulary, at most 10 million.
     n_prompts : int or None, default=None
         Number of prompts, given to the pairs in turn; None gives every pair its own. A prompt has
         no effect on the responses or on the preference, so grouping by it changes nothing.
@@ -171,6 +186,12 @@ def make_preferences(
         DESCR : str
             Description of the data.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, there would be more than 2**27 tokens, or margins are no
+        floats.
+
     See Also
     --------
     load_stdlib_code : Real code with simulated preferences.
@@ -213,6 +234,7 @@ def make_preferences(
     >>> prompt, set(response_a.split()) <= set(data.feature_names)
     ('p000', True)
     """
+    _check_size(n_pairs, n_features, document_length, dense=not (text or sparse))
     rng = check_random_state(random_state)
     token_prob = _zipf(n_features)
     if coef is None:
@@ -223,11 +245,19 @@ def make_preferences(
     tokens = rng.choice(n_features, size=lengths.sum(), p=token_prob)
     X = _count_difference(tokens, lengths, n_features)
 
-    bias = length_bias * (lengths[0] - lengths[1]) + position_bias
-    margin = (X @ coef + bias) / temperature
+    with np.errstate(over="ignore", invalid="ignore"):
+        bias = length_bias * (lengths[0] - lengths[1]) + position_bias
+        margin = (X @ coef + bias) / temperature
+    if not np.isfinite(margin).all():
+        raise ValueError(
+            "make_preferences needs margins that are floats, got "
+            f"{margin[~np.isfinite(margin)][0]} at temperature={temperature:.3g}, "
+            f"length_bias={length_bias:.3g} and position_bias={position_bias:.3g}. Raise the "
+            "temperature, or scale coef and the biases down."
+        )
     clean_label = (rng.uniform(size=n_pairs) < expit(margin)).astype(np.int64)
     flipped = rng.uniform(size=n_pairs) < flip_rate
-    groups = np.arange(n_pairs) % (n_prompts or n_pairs)
+    groups = np.arange(n_pairs) % min(n_prompts or n_pairs, n_pairs)
     feature_names = _names("t", n_features)
     if text:
         X = _write_pairs(tokens, lengths, feature_names, _names("p", groups.max() + 1)[groups])

@@ -163,7 +163,7 @@ def expected_max(samples: ArrayLike, n: int) -> tuple[float, float]:
     (2.3333, 0.7071)
     """
     n = _check_n(n, "expected_max")
-    if np.ndim(samples) != 1 or len(samples) < n:
+    if np.ndim(samples) != 1 or np.size(samples) < n:
         raise ValueError(
             f"expected_max with n={n} needs a 1-D array of at least {n} samples without nan, got "
             f"shape {np.shape(samples)}. Draw more samples, or ask for a smaller n."

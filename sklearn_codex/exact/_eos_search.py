@@ -133,7 +133,8 @@ class _TruncatedProfile:
     def slope(self, log_odds):
         """Return the derivative of the best objective with respect to the probability of eos.
 
-        It is in a unit that keeps it within floats, a power of two. The shape is the best one at each point, so it adds nothing (envelope theorem).
+        It is in a unit that keeps it within floats, a power of two. The shape is the best one at
+        each point, so it adds nothing (envelope theorem).
         """
         objective, max_length, unit = self._objective, self._max_length, self._unit
         log_stop, log_go = -np.logaddexp(0.0, -log_odds), -np.logaddexp(0.0, log_odds)

@@ -2,8 +2,8 @@
 
 import numpy as np
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import _check_sample_weight
 
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.inspection._pairs_data import preference_target, response_rewards
 from sklearn_codex.inspection._plotting import (
@@ -265,7 +265,7 @@ class RewardCalibrationDisplay:
 def _effective_pairs(table, y_prob, n_pairs, sample_weight):
     """Return the effective number of pairs (n_bins,): (sum of weights)^2 / sum of squares."""
     probability = check_probability(y_prob, n_pairs)
-    weight = _check_sample_weight(sample_weight, probability, dtype=np.float64)
+    weight = check_sample_weight(sample_weight, probability, dtype=np.float64)
     bins = np.searchsorted(table.high, probability)
     # A pair of weight 0 may lie where no bin is.
     counted = (weight > 0) & (bins < len(table.n))

@@ -1,8 +1,8 @@
 """Checks of what metrics are given: scores, probabilities, weights, groups."""
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight
 
+from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.groups import check_groups as check_group_of_each
 
 # Shared by the declarations of all metrics; scikit-learn checks every parameter they name.
@@ -54,7 +54,7 @@ def check_probability(probability, n_pairs, *, name="y_prob"):
 
 def check_weight(sample_weight, values):
     """Return one non-negative weight, not all of them 0, for each of the values."""
-    return _check_sample_weight(
+    return check_sample_weight(
         sample_weight,
         values,
         dtype=np.float64,
