@@ -101,9 +101,11 @@ def smallest_safe_kl_coef(
     pays = gain > 0
     if not pays.any() or reward_coef == 0:
         return 0.0
-    # At this 1 / b one paying token alone weighs one; twice it leaves room for rounding.
+    # At this 1 / b one paying token alone weighs one; twice it leaves room for rounding, and the
+    # probability of eos is room for a logarithm that was rounded to 0.
     with np.errstate(over="ignore"):
-        highest = min(2.0 * float(np.min(-start[pays] / gain[pays])), _HIGHEST)
+        needed = (np.exp(reference[eos]) - start[pays]) / gain[pays]
+        highest = min(2.0 * float(np.min(needed)), _HIGHEST)
     own, mass = reference[body], log_mass(reference)
 
     def log_weight(inverse):

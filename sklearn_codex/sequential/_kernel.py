@@ -13,6 +13,8 @@ from sklearn_codex._categorical import FloatArray, IntArray, TokenSampler, norma
 
 # Below it a sum of weights has lost digits to underflow, and its row is computed in logarithms.
 _TINY = 1e-200
+# Nats of a tilt from which sums of weights keep the digits of what they add up to.
+_SLIGHT = 1e-2
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,11 @@ class TiltedKernel:
         self._sums = kernel.dot(self._weights)
         self._lost = np.flatnonzero(self._sums < _TINY)
         self._sums[self._lost] = 1.0
-        self.log_norm = shift + np.log(self._sums)
+        if np.ptp(log_tilt) < _SLIGHT:
+            # Rows sum to one: what a slight tilt adds to it has digits that the sum loses.
+            self.log_norm = shift + np.log1p(kernel.dot(np.expm1(log_tilt - shift)))
+        else:
+            self.log_norm = shift + np.log(self._sums)
         if self._lost.size:
             self._exact, self.log_norm[self._lost] = kernel.take(self._lost).tilt(log_tilt)
 
