@@ -44,6 +44,14 @@ def expectation(log_prob: FloatArray, values: FloatArray) -> float:
     return float(prob @ values)
 
 
+def root_mean_square(values: FloatArray, weight: FloatArray) -> float:
+    """Return the weighted root mean square of values (n,), also where squares leave the floats."""
+    largest = float(np.abs(values).max(initial=0.0))
+    if not 0 < largest < np.inf:
+        return largest
+    return largest * float(np.sqrt(np.average((values / largest) ** 2, weights=weight)))
+
+
 def _restricted(support, *arrays):
     """Return the parts of arrays (V,) on a support (V,), which is mostly all of them: no copies."""
     return arrays if support.all() else tuple(values[support] for values in arrays)

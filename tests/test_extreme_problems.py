@@ -163,7 +163,7 @@ def test_a_kl_below_the_floor_of_banned_tokens_ends_with_its_name(target):
     [([0.0], [1.0]), ([np.log(0.5)] * 2, [3.0, 3.0]), ([np.log(0.5), -np.inf], [1.0, 2.0])],
 )
 def test_where_rewards_ask_for_nothing_no_kl_is_reached(reference, reward):
-    with pytest.raises(ValueError, match="as all possible tokens have the same reward, got 0.5"):
+    with pytest.raises(ValueError, match=r"as all possible tokens have the same reward, got 0\.5"):
         kl_coef_for_kl(np.array(reference), np.array(reward), 0.5)
 
 

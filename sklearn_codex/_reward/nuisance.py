@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, root_mean_square
 
 
 def length_scale(difference: FloatArray, weight: FloatArray) -> float:
     """Return the root mean square of length differences; 1 where all are 0."""
-    scale = float(np.sqrt(np.average(difference**2, weights=weight)))
+    scale = root_mean_square(difference, weight)
     return scale if scale > 0 else 1.0
 
 

@@ -7,6 +7,7 @@ from scipy.stats import t
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import validate_params
 
+from sklearn_codex._categorical import root_mean_square
 from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.metrics._checks import (
     ANY_LABEL,
@@ -210,7 +211,7 @@ def length_audit(
         longer_wins_interval=longer_wins_interval,
         length_coef=coef,
         length_coef_interval=coef_interval,
-        length_scale=_root_mean_square(length, weight),
+        length_scale=root_mean_square(length, weight),
         **dict.fromkeys(_MODEL_FIELDS),
     )
     if margin is not None:
@@ -218,6 +219,7 @@ def length_audit(
     return audit
 
 
+_LARGEST_COEF = 1e300
 _MODEL_FIELDS = (
     "accuracy",
     "accuracy_interval",
@@ -286,13 +288,9 @@ def _mean(values, weight, rows):
     return float(weight[rows] @ values[rows] / total) if total > 0 else float("nan")
 
 
-def _root_mean_square(values, weight):
-    return float(np.sqrt(np.average(values**2, weights=weight)))
-
-
 def _length_coefficient(label, length, weight, codes, confidence_level):
     """Return the logistic coefficient of length, without intercept, and its robust interval."""
-    scale = _root_mean_square(length, weight)
+    scale = root_mean_square(length, weight)
     unknown = (np.nan, np.nan)
     if scale == 0:
         return np.nan, unknown
@@ -307,8 +305,10 @@ def _length_coefficient(label, length, weight, codes, confidence_level):
         return float((weight * length) @ (label - expit(b * length)))
 
     bound = 1.0
-    while score(-bound) < 0 or score(bound) > 0:
+    while (score(-bound) < 0 or score(bound) > 0) and bound < _LARGEST_COEF:
         bound *= 2
+    if bound >= _LARGEST_COEF:
+        return np.copysign(np.inf, score(bound)), unknown
     coef = brentq(score, -bound, bound, xtol=1e-12)
     prob = expit(coef * length)
     information = (weight * length**2) @ (prob * (1 - prob))

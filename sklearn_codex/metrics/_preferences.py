@@ -399,10 +399,15 @@ def weighted_correlation(first, second, weight):
     first, second, weight = first[counts], second[counts], weight[counts]
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return _undefined_correlation()
-    first = first - np.average(first, weights=weight)
-    second = second - np.average(second, weights=weight)
+    # In units of the greatest, so that no square leaves the range of floats.
+    first, second = (_center(x / np.abs(x).max(), weight) for x in (first, second))
     spread = np.sqrt((weight @ first**2) * (weight @ second**2))
     return float(np.clip((weight * first) @ second / spread, -1.0, 1.0))
+
+
+def _center(values, weight):
+    values = values - np.average(values, weights=weight)
+    return values / (np.abs(values).max() or 1.0)
 
 
 def _undefined_correlation():
