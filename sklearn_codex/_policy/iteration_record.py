@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, root_mean_square
 from sklearn_codex._policy.ppo import approximate_kl
 from sklearn_codex._policy.problem import PolicyProblem
 from sklearn_codex._policy.rollouts import Rollouts
@@ -38,7 +38,14 @@ def sampled_figures(
 def _deviation(values):
     """Return the standard deviation; numpy's takes twice as long for some hundred values."""
     centred = values - values.mean()
-    return float(np.sqrt(centred @ centred / len(centred)))
+    with np.errstate(over="ignore"):
+        variance = float(centred @ centred) / len(centred)
+    # Squares of vast rewards are no floats, but their root is.
+    return (
+        float(np.sqrt(variance))
+        if variance < np.inf
+        else root_mean_square(centred, np.ones(len(centred)))
+    )
 
 
 class UpdateStatistics:

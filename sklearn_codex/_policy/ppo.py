@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._categorical import FloatArray, IntArray, root_mean_square
 
 # Nats of a document at which two policies are equal up to rounding.
 NEGLIGIBLE_KL = 1e-12
@@ -214,6 +214,12 @@ def trust_region_scale(
     To second order, moving the logits by ``step`` moves a document of ``length`` tokens by
     length * Var_pi(step) / 2 nats; the scaled step moves it by at most ``target_kl``.
     """
-    mean = prob @ step
-    kl = 0.5 * length * float(prob @ (step - mean) ** 2)
-    return 1.0 if kl <= target_kl else float(np.sqrt(target_kl / kl))
+    centred = step - prob @ step
+    with np.errstate(over="ignore"):
+        kl = 0.5 * length * float(prob @ centred**2)
+    if kl <= target_kl:
+        return 1.0
+    if kl < np.inf:
+        return float(np.sqrt(target_kl / kl))
+    # Squares of vast steps are no floats, but their root is.
+    return float(np.sqrt(2.0 * target_kl / length) / root_mean_square(centred, prob))

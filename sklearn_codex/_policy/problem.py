@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import brentq
 from sklearn.utils import Bunch
 
-from sklearn_codex._categorical import FloatArray, normalize_log
+from sklearn_codex._categorical import FloatArray, normalize_log, root_mean_square
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.rollouts import Rollouts, sample_rollouts
 from sklearn_codex.exact import (
@@ -396,13 +396,14 @@ def _normalize(problem, rng):
     if problem.adds_reward and problem.eos is None:
         prob = np.exp(problem.start)
         mean = float(prob @ problem.reward.token_reward)
-        variance = float(prob @ (problem.reward.token_reward - mean) ** 2)
+        scale = root_mean_square(problem.reward.token_reward - mean, prob)
         mean = objective.length * mean + problem.reward.offset
-        scale = float(np.sqrt(objective.length * variance))
+        scale *= float(np.sqrt(objective.length))
     else:
         rollouts = problem.sample(problem.start, _N_MOMENTS, rng)
         rewards = problem.reward(rollouts)
-        mean, scale = float(rewards.mean()), float(rewards.std())
+        mean = float(rewards.mean())
+        scale = root_mean_square(rewards - mean, np.ones(len(rewards)))
     # A constant reward has no scale to give.
     scale = scale if scale > 1e-12 * abs(mean) else 1.0
     objective = replace(objective, reward_coef=objective.reward_coef / scale)
