@@ -50,7 +50,8 @@ class FixedKLController(KLController):
 
     def next_coef(self, kl_coef, kl, n_documents):
         """Return ``kl_coef``."""
-        return kl_coef
+        subject = f"{type(self).__name__}.next_coef"
+        return check_number(kl_coef, "kl_coef", subject=subject, interval=POSITIVE)
 
 
 class AdaptiveKLController(KLController):

@@ -10,6 +10,7 @@ from sklearn.utils import Bunch, check_array, check_consistent_length, check_ran
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray, cross_entropy, normalize_log
+from sklearn_codex._checks import COUNT, check_number
 from sklearn_codex._data.documents import check_base_model, freeze
 from sklearn_codex._language.base import CategoricalLanguageModelMixin
 from sklearn_codex._language.unigram_lm import UnigramLM
@@ -236,8 +237,17 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             ``objective`` J, ``expected_reward``, ``kl`` and ``penalty`` (nats a document),
             ``entropy``, ``length`` (tokens), ``missing_eos_rate`` (share of documents that are
             cut), ``sft_loss`` (nats a token, on the documents of ``fit``), ``rule_rates``.
+
+        Raises
+        ------
+        ValueError
+            If ``log_prob`` is no policy over the vocabulary, or ``n_samples`` no integer of at
+            least 1.
         """
         check_is_fitted(self)
+        n_samples = check_number(
+            n_samples, "n_samples", subject=f"{type(self).__name__}.evaluate", interval=COUNT
+        )
         log_prob = self.token_log_prob_ if log_prob is None else self._check_log_prob(log_prob)
         problem = self._build_problem(warn=False).with_kl_coef(self.kl_coef_)
         if self.rule_prices_:

@@ -193,6 +193,11 @@ def fit_implicit_reward(
     callback : callable
         Called with each :class:`FitState`, the first before any step; a true result stops.
 
+    Raises
+    ------
+    ValueError
+        If the gradient or the curvature leaves the range of floats.
+
     References
     ----------
     .. [1] Steihaug, T. (1983). "The conjugate gradient method and trust regions in large scale
@@ -233,7 +238,7 @@ class _Fit:
         weights = x / self._scale
         gradient = self._gradient(x)
         point, norm = self._loss.at(weights), float(np.linalg.norm(gradient))
-        check_within_floats(gradient, norm, point.value)
+        check_within_floats(gradient, norm, point.value, self._scale.max(initial=1.0))
         relative = norm / self._first if self._first > 0 else norm
         return FitState(
             iteration, weights, point.margins, point.value, relative, relative <= self._tol

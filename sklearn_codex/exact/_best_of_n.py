@@ -172,9 +172,10 @@ def expected_max(samples: ArrayLike, n: int) -> tuple[float, float]:
         check_values(samples, "samples without nan or inf", subject=f"expected_max with n={n}")
     )
     n_samples = len(ordered)
-    # Squares and differences of vast rewards leave the range of floats.
+    # Squares of vast and of tiny rewards leave the range of floats.
     scale = float(np.abs(ordered).max())
-    if scale > _VAST:
+    if scale > _VAST or 0 < scale < 1.0 / _VAST:
+        scale = 2.0 ** np.floor(np.log2(scale))
         mean, error = expected_max(ordered / scale, n)
         return scale * mean, scale * error
     mean = float(_max_weights(n_samples, n) @ ordered)
