@@ -100,6 +100,21 @@ def test_length_audits_do_not_depend_on_units(factor):
     assert_allclose(other.margin_length_correlation, plain.margin_length_correlation, rtol=1e-12)
 
 
+@pytest.mark.parametrize("count", [1e308, 1.7e308])
+def test_counts_whose_sum_is_no_float_are_refused(count):
+    vast = np.full((2, 2), count)
+    model = UnigramLM()
+    message = r"UnigramLM got counts of .* whose sum is beyond the range of floats\. Divide"
+    for call in (model.fit, UnigramLM().fit([[1.0, 1.0]]).score):
+        with np.errstate(over="ignore"), pytest.raises(ValueError, match=message):
+            call(vast)
+    started = UnigramLM().partial_fit([[count, 0.0]])
+    with pytest.raises(ValueError, match=message):
+        started.partial_fit([[count, 0.0]])
+    assert started.n_tokens_ == count
+    assert_allclose(np.exp(UnigramLM().fit(vast / 1e10).token_log_prob_), 0.5)
+
+
 COUNTS = np.array([[3.0, 1.0, 0.0], [1.0, 2.0, 2.0]])
 
 

@@ -140,13 +140,27 @@ def sum_documents(counts, weight, *, subject):
         Who asks, for messages.
     """
     if not is_collection(counts):
-        return counts.T @ weight, float(weight.sum())
+        token_count = counts.T @ weight
+        check_total(token_count, subject=subject)
+        return token_count, float(weight.sum())
     sums = reduce_partitions(_sum_block, split(counts, subject=subject), weight)
     if sums is None:
         raise ValueError(f"{subject} got 0 documents in X. Pass at least one document.")
     if not sums[1] > 0:
         raise ValueError("Sample weights must contain at least one non-zero number.")
+    check_total(sums[0], subject=subject)
     return sums
+
+
+def check_total(token_count, *, subject):
+    """Check that counts (V,) add to a number that is a float."""
+    with np.errstate(over="ignore"):
+        total = float(np.sum(token_count))
+    if not total < np.inf:
+        raise ValueError(
+            f"{subject} got counts of {np.max(token_count):.3g} for one token, whose sum is beyond "
+            "the range of floats. Divide the counts, or the sample weights, by a constant."
+        )
 
 
 def _sum_block(counts, weight):

@@ -11,6 +11,7 @@ from sklearn_codex._checks import MOST_TOKENS
 from sklearn_codex._data.documents import (
     DocumentsMixin,
     check_document_weights,
+    check_total,
     sum_documents,
     unwrap,
 )
@@ -221,10 +222,12 @@ class TokenCountsMixin:
         """Add documents (n, V) with weights (n,), in memory or in partitions, to the statistic."""
         # First what may fail: columns are fixed by counts that were added.
         token_count, n_documents = sum_documents(counts, weight, subject=type(self).__name__)
+        with np.errstate(over="ignore"):
+            total = token_count + getattr(self, "token_count_", 0.0)
+        check_total(total, subject=type(self).__name__)
         if not hasattr(self, "token_count_"):
-            self.token_count_ = np.zeros(counts.shape[1])
             self.n_documents_ = 0.0
-        self.token_count_ = self.token_count_ + token_count
+        self.token_count_ = total
         self.n_documents_ += n_documents
         self.n_tokens_ = float(self.token_count_.sum())
         self.document_length_ = max(1, round(self.n_tokens_ / self.n_documents_))

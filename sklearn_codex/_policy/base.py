@@ -9,7 +9,12 @@ from sklearn.linear_model import Ridge
 from sklearn.utils import Bunch, check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import FloatArray, cross_entropy, normalize_log
+from sklearn_codex._categorical import (
+    FloatArray,
+    cross_entropy,
+    normalize_log,
+    root_mean_square,
+)
 from sklearn_codex._checks import COUNT, check_number
 from sklearn_codex._data.documents import check_base_model, freeze
 from sklearn_codex._language.base import CategoricalLanguageModelMixin
@@ -341,7 +346,9 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         value = float(weight @ y)
         return Bunch(
             value=value,
-            standard_error=float(np.sqrt(weight**2 @ (y - value) ** 2)),
+            standard_error=float(
+                np.sqrt(len(y)) * root_mean_square(weight * (y - value), np.ones(len(y)))
+            ),
             effective_sample_size=float(1.0 / (weight @ weight)),
         )
 
