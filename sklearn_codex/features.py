@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks import NOT_NEGATIVE, check_number
 from sklearn_codex._data.responses import check_prompted_responses
 
 __all__ = ["ResponseFeatures", "preference_features"]
@@ -390,6 +391,11 @@ def preference_features(*, word_weight=1.0, character_weight=1.0, form_weight=0.
         Reads rows ``(prompt, response)``. Its parts are called ``words``, ``characters`` and
         ``form``, so ``set_params(words__min_df=5, transformer_weights=...)`` adapts it.
 
+    Raises
+    ------
+    ValueError
+        If a weight is negative, NaN or infinite.
+
     Notes
     -----
     Words (also punctuation marks) in ones and twos, and runs of 3 to 5 characters, are weighted by
@@ -407,6 +413,14 @@ def preference_features(*, word_weight=1.0, character_weight=1.0, form_weight=0.
     >>> model.predict([("When?", "no", "It is so.")])
     array([0])
     """
+    weights = {
+        name: check_number(weight, name, subject="preference_features", interval=NOT_NEGATIVE)
+        for name, weight in (
+            ("word_weight", word_weight),
+            ("character_weight", character_weight),
+            ("form_weight", form_weight),
+        )
+    }
     words = TfidfVectorizer(
         token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True, min_df=2
     )
@@ -414,9 +428,9 @@ def preference_features(*, word_weight=1.0, character_weight=1.0, form_weight=0.
     return ColumnTransformer(
         [("words", words, 1), ("characters", characters, 1), ("form", ResponseFeatures(), [0, 1])],
         transformer_weights={
-            "words": word_weight,
-            "characters": character_weight,
-            "form": form_weight,
+            "words": weights["word_weight"],
+            "characters": weights["character_weight"],
+            "form": weights["form_weight"],
         },
         sparse_threshold=1.0,
     )

@@ -24,6 +24,7 @@ from sklearn_codex import (
 from sklearn_codex._categorical import close_kl, exp_rest, log_mass, reference_kl, root_mean_square
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exact import best_of_n, best_of_n_frontier, best_of_n_kl_bound, expected_max
+from sklearn_codex.features import preference_features
 from sklearn_codex.kl_control import AdaptiveKLController, FixedKLController
 from sklearn_codex.metrics import length_audit, preference_accuracy, win_rate
 
@@ -272,3 +273,10 @@ def test_root_mean_squares_scale(factor):
     found = root_mean_square(factor * np.array([3.0, -4.0, 0.0]), np.array([1.0, 1.0, 2.0]))
     assert_allclose(found, factor * 2.5, rtol=1e-3 if factor < 1e-300 else 1e-15)
     assert root_mean_square(np.zeros(3), np.ones(3)) == 0.0
+
+
+@pytest.mark.parametrize("name", ["word_weight", "character_weight", "form_weight"])
+@pytest.mark.parametrize("wrong", [-1.0, np.nan, np.inf, "1", None])
+def test_weights_of_features_are_numbers(name, wrong):
+    with pytest.raises(ValueError, match=rf"preference_features needs a finite {name} >= 0, got "):
+        preference_features(**{name: wrong})

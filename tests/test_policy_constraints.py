@@ -9,7 +9,7 @@ from scipy.stats import binom
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_codex import PPOPolicyOptimizer, UnigramLM
+from sklearn_codex import ExactPolicyOptimizer, PPOPolicyOptimizer, UnigramLM
 from sklearn_codex._policy.problem import build_problem
 from sklearn_codex.exact import AdditiveObjective, chance_constrained_optimum
 from sklearn_codex.kl_control import AdaptiveKLController
@@ -158,7 +158,8 @@ def test_several_chance_constraints_hold_at_the_best_policy_that_keeps_them():
     shift = best - objective.optimum()
     shift -= shift[0]
     prices = [model.rule_prices_[name] for name in ("first", "second")]
-    assert_allclose(shift[[1, 3, 4, 20]], -np.array([[1, 0], [1, 1], [0, 1], [0, 0]]) @ prices)
+    expected = -np.array([[1, 0], [1, 1], [0, 1], [0, 0]]) @ prices
+    assert_allclose(shift[[1, 3, 4, 20]], expected, rtol=1e-7, atol=1e-12)
     # No policy nearby that keeps both rates is better.
     rng = np.random.default_rng(0)
     for _ in range(200):
@@ -166,6 +167,26 @@ def test_several_chance_constraints_hold_at_the_best_policy_that_keeps_them():
         other -= np.log(np.exp(other).sum())
         if rate_of_any(other, first) <= 0.05 and rate_of_any(other, second) <= 0.2:
             assert objective.value(other) <= objective.value(best) + 1e-9
+
+
+def best_within_a_rate(kl_coef):
+    problem = ZipfProblem(30, 1)
+    rules = [BannedTokens([int(np.argmax(problem.weights))], max_rate=0.05)]
+    best = ExactPolicyOptimizer(problem.policy, problem.reward_model, rules=rules, kl_coef=kl_coef)
+    return best.fit(problem.X)
+
+
+@pytest.mark.parametrize("kl_coef", [1.0, 1e-4, 1e-8, 1e-10])
+def test_vast_prices_keep_rates_and_do_not_ban(kl_coef):
+    model = best_within_a_rate(kl_coef)
+    rate = model.rule_rates_["banned_tokens"]
+    assert rate <= 0.05
+    assert_allclose(rate, 0.05, rtol=1e-3)
+
+
+def test_where_kl_coef_is_below_the_rounding_of_rewards_no_price_is_found():
+    with pytest.raises(ValueError, match=r"finds no price that keeps a budget.*Raise kl_coef"):
+        best_within_a_rate(1e-20)
 
 
 def test_a_chance_constraint_follows_a_moving_kl_coef():

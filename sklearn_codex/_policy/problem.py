@@ -440,8 +440,11 @@ def _exact_prices(problem, rules, places):
 
 
 def _just_above(price):
-    """Return the side of a root on which a constraint holds, whatever the rounding."""
-    return float(price * (1 + 1e-9) + 1e-12) if price > 0 else 0.0
+    """Return the side of a root on which a constraint holds, whatever the rounding.
+
+    A price is in nats: a share of a vast one, where kl_coef is small, would ban.
+    """
+    return float(price + min(1e-9 * price, 1e-7) + 1e-14 * price + 1e-12) if price > 0 else 0.0
 
 
 def _with_rules(problem, rules):
