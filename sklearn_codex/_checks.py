@@ -80,6 +80,22 @@ def _rule(name, interval):
     return f"{name} {sign} {left}{kind}" if is_count else f"a finite {name} {sign} {left}"
 
 
+def as_floats(values: Any, name: str, *, subject: str) -> NDArray[np.float64]:
+    """Return values as an array of floats, of any shape.
+
+    Raises
+    ------
+    InvalidParameterError
+        If they are no numbers; both a ValueError and a TypeError.
+    """
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidParameterError(
+            f"{subject} needs {name}, an array of numbers, got {type(values).__name__}: {error}."
+        ) from None
+
+
 def check_values(
     values: ArrayLike,
     name: str,
@@ -109,12 +125,7 @@ def check_values(
     ValueError
         If a value or the shape is not valid.
     """
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidParameterError(
-            f"{subject} needs {name}, an array of numbers, got {type(values).__name__}: {error}."
-        ) from None
+    array = as_floats(values, name, subject=subject)
     if array.shape != shape if shape is not None else array.ndim != 1:
         raise ValueError(
             f"{subject} needs {name} of shape {shape or '(n,)'}, got shape {array.shape}."
@@ -140,12 +151,7 @@ def check_log_prob(
     log_prob: ArrayLike, name: str = "reference_log_prob", *, subject: str
 ) -> NDArray[np.float64]:
     """Return log-probabilities (V,) as floats: none NaN or above 0, not all of them ``-inf``."""
-    try:
-        array = np.asarray(log_prob, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidParameterError(
-            f"{subject} needs {name}, an array of numbers, got {type(log_prob).__name__}: {error}."
-        ) from None
+    array = as_floats(log_prob, name, subject=subject)
     if array.ndim != 1 or not array.size:
         raise ValueError(
             f"{subject} needs {name} of shape (V,), one for each token, got shape {array.shape}."

@@ -16,6 +16,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from sklearn_codex._categorical import FloatArray, expectation
+from sklearn_codex._checks import check_values
 from sklearn_codex._data.documents import check_fitted_model, unwrap
 from sklearn_codex._policy.exact_optimizer import default_kl_coefs
 from sklearn_codex._policy.gold_scorer import GoldRewardScorer
@@ -115,7 +116,7 @@ def overoptimization_curve(
     Raises
     ------
     ValueError
-        If a proxy does not add over tokens.
+        If a proxy does not add over tokens, or a parameter is out of its range.
 
     See Also
     --------
@@ -381,7 +382,7 @@ def _curve(setting, proxy, gold, kl_coefs):
         expected = current.expected_reward(best) + offset
         return (float(kl_coef), current.kl(best), expected, *measure(current, best))
 
-    grid = np.sort(np.asarray(kl_coefs, dtype=np.float64))[::-1]
+    grid = np.sort(check_values(kl_coefs, "kl_coefs", subject=_SUBJECT))[::-1]
     names = (
         "kl_coef", "kl", "proxy_reward", "gold_reward", "gold_reward_se", "covariance",
     )  # fmt: skip

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.special import log_softmax, logsumexp
 
+from sklearn_codex._policy.rollouts import sample_rollouts
 from sklearn_codex.exact import (
     AdditiveObjective,
     EnumeratedObjective,
@@ -23,6 +24,7 @@ from sklearn_codex.exact import (
     ban_tokens,
     chance_budget,
     constrained_optimum,
+    enumerate_counts,
     kl_coef_for_kl,
     kl_reward_frontier,
     smallest_safe_kl_coef,
@@ -304,13 +306,13 @@ def eos_problems(draw):
     if np.isneginf(reference[eos]):
         eos = len(reference) - 1
     settings = {name: value for name, value in settings.items() if name != "length"}
-    settings["max_length"] = draw(st.sampled_from([None, 1, 2, 40]))
+    settings["max_length"] = draw(st.sampled_from([None, 1, 2, 20]))
     if settings["max_length"] is None:
         reward = -np.abs(reward)
     return reference, reward, eos, settings
 
 
-@derandomised
+@settings(derandomised, max_examples=25)
 @given(eos_problems())
 def test_documents_that_end_by_themselves_have_a_best_policy_too(problem):
     reference, reward, eos, settings = problem
@@ -437,3 +439,48 @@ def test_coefficients_whose_ratio_is_no_float_are_refused():
     for kl_coefs in ([np.nan], [0.0], [np.inf], [[1.0]], "a"):
         with pytest.raises(ValueError, match=r"kl_coef"):
             kl_reward_frontier(**ONE, kl_coefs=kl_coefs)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(3), [0.0, np.nan], 0.0, None, "a", [10**400, 0]])
+def test_what_is_asked_of_a_policy_needs_its_log_probabilities(wrong):
+    for objective, names in (
+        (AdditiveObjective(**ONE), "value gap kl entropy token_scores expected_reward"),
+        (EosObjective(**ONE, eos=0), "value gap kl expected_length missing_eos_rate"),
+        (enumerated(), "value kl gradient mean_field_step gap_to_tilt token_values"),
+    ):
+        for name in names.split():
+            with pytest.raises(ValueError, match=rf"{type(objective).__name__} needs log_prob, "):
+                getattr(objective, name)(wrong)
+    bigrams = BigramObjective(**OBJECTIVES[BigramObjective])
+    for name in ("value", "gap", "kl", "marginals", "state_values", "gradient"):
+        with pytest.raises(ValueError, match=r"BigramObjective needs .*log-tilt"):
+            getattr(bigrams, name)(wrong)
+
+
+def enumerated():
+    return EnumeratedObjective(**OBJECTIVES[EnumeratedObjective])
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5, np.nan, 10**12])
+def test_what_would_be_drawn_or_listed_is_checked_first(n):
+    bigrams = BigramObjective(**OBJECTIVES[BigramObjective])
+    with pytest.raises(ValueError, match=r"needs n_documents >= 1|more tokens in memory"):
+        bigrams.sample(np.zeros(2), n)
+    with pytest.raises(ValueError, match=r"length >= 1, an integer|more tokens in memory"):
+        replace(bigrams, length=n)
+    with pytest.raises(ValueError, match=r"integers n_columns >= 1|would list far too many"):
+        enumerate_counts(n, 10**9)
+    with pytest.raises(ValueError, match=r"n_starts from 0 to 100000|needs max_iter >= 1"):
+        enumerated().optimum(n_starts=n, max_iter=0)
+
+
+@pytest.mark.parametrize("number", [np.int8(3), np.uint8(3), np.int64(3), True, np.array(3)])
+def test_small_integer_types_do_not_overflow(number):
+    problem = AdditiveObjective(**ONE, length=number)
+    assert problem.length == int(number)
+    assert isinstance(problem.length, int)
+    wide = np.int8(100)
+    rollouts = sample_rollouts(
+        ONE["reference_log_prob"], wide, np.random.RandomState(0), length=wide
+    )
+    assert len(rollouts.tokens) == 10_000

@@ -6,6 +6,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._checks import check_values
 from sklearn_codex._policy.base import PolicyOptimizerMixin
 from sklearn_codex._policy.loop import PROBLEM_CONSTRAINTS
 from sklearn_codex.exact import AdditiveObjective, EosObjective, smallest_safe_kl_coef
@@ -250,6 +251,8 @@ class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstim
 
         Raises
         ------
+        ValueError
+            If ``kl_coefs`` are not positive and finite numbers of shape (n_points,).
         LengthExplosionError
             If documents end by themselves and have no optimum at one of ``kl_coefs``.
         """
@@ -259,8 +262,9 @@ class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstim
             kl_coefs = default_kl_coefs(problem.objective)
         # What the offset and the mean of the reward add to every value of the objective.
         constant = problem.objective.reward_coef * (problem.reward.offset - problem.reward_mean)
+        grid = np.sort(check_values(kl_coefs, "kl_coefs", subject="frontier"))[::-1]
         rows = []
-        for kl_coef in np.sort(np.asarray(kl_coefs, dtype=np.float64))[::-1].tolist():
+        for kl_coef in grid.tolist():
             objective = problem.with_kl_coef(kl_coef).objective
             best = objective.optimum()
             rows.append(

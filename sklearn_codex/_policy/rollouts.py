@@ -131,6 +131,7 @@ def sample_rollouts(
         If there would be more than 2**27 tokens.
     """
     n_columns = len(log_prob)
+    n_documents, length = int(n_documents), int(length)  # small integer types overflow
     check_tokens_at_once(n_documents, length if eos is None else 1, remedy=_REMEDY)
     if eos is None:
         tokens = TokenSampler(log_prob).sample(n_documents * length, rng)

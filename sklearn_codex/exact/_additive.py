@@ -26,6 +26,7 @@ from sklearn_codex.exact._settings import (
     check_demonstrations,
     in_nats,
     keep_checked,
+    takes_policy,
 )
 
 _EPS = np.finfo(np.float64).eps
@@ -211,30 +212,37 @@ class AdditiveObjective:
         """Return the log-probabilities (V,) of the one policy that maximises the objective."""
         return self._optimum.copy()
 
+    @takes_policy
     def expected_length(self, log_prob: FloatArray) -> float:
         """Return the expected tokens of a document, which is ``length`` for every policy."""
         return float(self.length)
 
+    @takes_policy
     def expected_reward(self, log_prob: FloatArray) -> float:
         """Return E[R], the unweighted expected reward of a document."""
         return self.length * expectation(log_prob, self.token_reward)
 
+    @takes_policy
     def expected_penalty(self, log_prob: FloatArray) -> float:
         """Return the expected rule penalty of a document, in nats."""
         return 0.0 if self.penalty is None else self.length * expectation(log_prob, self.penalty)
 
+    @takes_policy
     def kl(self, log_prob: FloatArray) -> float:
         """Return KL(policy || reference) of a document, in nats."""
         return self.length * reference_kl(log_prob, self.reference_log_prob, self._log_mass)
 
+    @takes_policy
     def entropy(self, log_prob: FloatArray) -> float:
         """Return the entropy of a document, in nats."""
         return self.length * entropy(log_prob)
 
+    @takes_policy
     def sft_loss(self, log_prob: FloatArray) -> float:
         """Return CE(demonstrations, policy) in nats per token; 0 without demonstrations."""
         return 0.0 if self.frequencies is None else cross_entropy(self.frequencies, log_prob)
 
+    @takes_policy
     def value(self, log_prob: FloatArray) -> float:
         """Return the objective J of a policy, given by its log-probabilities (V,)."""
         value = self.reward_coef * self.expected_reward(log_prob)
@@ -245,6 +253,7 @@ class AdditiveObjective:
             value += self.entropy_coef * self.entropy(log_prob)
         return value
 
+    @takes_policy
     def gap(self, log_prob: FloatArray) -> float:
         """Return J* - J(policy) >= 0, how far a policy is from the best, without cancellation."""
         best = self._optimum
@@ -258,6 +267,7 @@ class AdditiveObjective:
             gap += self.sft_coef * float(self.frequencies[shown] @ exp_rest(log_ratio))
         return gap
 
+    @takes_policy
     def token_scores(self, log_prob: FloatArray) -> FloatArray:
         r"""Return the shaped reward (V,) of each token: constant over tokens at the optimum.
 

@@ -236,8 +236,12 @@ def best_of_n_frontier(rewards: ArrayLike, ns: ArrayLike) -> Bunch:
     >>> points.kl_bound.round(3), points.expected_reward.round(1)
     (array([0.193, 0.636, 1.835]), array([0.5, 1. , 1.7]))
     """
-    rewards = np.asarray(rewards, dtype=np.float64)
+    rewards = check_values(rewards, "rewards", subject="best_of_n_frontier")
     draws = np.atleast_1d(np.asarray(ns))
+    if draws.ndim > 1 or not draws.size:
+        raise ValueError(
+            f"best_of_n_frontier needs ns of shape (n_points,), got shape {draws.shape}."
+        )
     estimates = np.array([expected_max(rewards, n) for n in draws.tolist()])
     uniform = np.full(len(rewards), -np.log(len(rewards)))
     return Bunch(

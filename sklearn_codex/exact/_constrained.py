@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks import COUNT, PROBABILITY, check_log_prob, check_number
+from sklearn_codex._checks import COUNT, PROBABILITY, as_floats, check_log_prob, check_number
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
@@ -76,8 +76,12 @@ def constrained_optimum(
             "constrained_optimum needs an AdditiveObjective or an EosObjective, got "
             f"{type(objective).__name__}."
         )
-    cost = np.atleast_2d(np.asarray(costs, dtype=np.float64))  # (n_constraints, V)
-    budget = np.atleast_1d(np.asarray(budgets, dtype=np.float64))  # (n_constraints,)
+    cost = np.atleast_2d(
+        as_floats(costs, "costs", subject="constrained_optimum")
+    )  # (n_constraints, V)
+    budget = np.atleast_1d(
+        as_floats(budgets, "budgets", subject="constrained_optimum")
+    )  # (n_constraints,)
     _check_constraints(objective, cost, budget)
     problem, free, multipliers = _ban_at_floor(objective, cost, budget)
     if free.any():

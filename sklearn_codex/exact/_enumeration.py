@@ -3,21 +3,23 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import comb
+from math import comb, log2
 from numbers import Integral
 
 import numpy as np
 from scipy.special import gammaln, logsumexp
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import InvalidParameterError
+from sklearn.utils._param_validation import Interval, InvalidParameterError
 
 from sklearn_codex._categorical import FloatArray, log_mass, normalize_log, reference_kl, safe_log
-from sklearn_codex.exact._settings import below_best, in_nats, keep_checked
+from sklearn_codex._checks import COUNT, NOT_NEGATIVE, check_number
+from sklearn_codex.exact._settings import below_best, in_nats, keep_checked, takes_policy
 
 _MAX_DOCUMENTS = 2_000_000
 _MAX_ENTRIES = 20_000_000
 # Length of a number of documents that is still written out.
 _MAX_BITS = 10_000
+_STARTS = Interval(Integral, 0, 100_000, closed="both")
 # A token rarer than this is as good as absent, and its logarithm can be multiplied by counts.
 _RAREST = -650.0
 
@@ -61,7 +63,7 @@ def enumerate_counts(n_columns: int, length: int) -> FloatArray:
     n_columns, length = int(n_columns), int(length)
     # As vast a number as it may be is not computed, only its logarithm.
     smaller = min(n_columns - 1, length)
-    is_vast = smaller > _MAX_ENTRIES or smaller * np.log2(1 + (n_columns + length) / 2) > _MAX_BITS
+    is_vast = smaller > _MAX_ENTRIES or smaller * log2(1 + (n_columns + length) // 2) > _MAX_BITS
     n_documents = 0 if is_vast else comb(n_columns + length - 1, smaller)
     if is_vast or n_documents > _MAX_DOCUMENTS or n_documents * n_columns > _MAX_ENTRIES:
         raise ValueError(
@@ -204,6 +206,7 @@ class EnumeratedObjective:
         """Log-probabilities (V,) of the tokens of documents drawn from the tilt."""
         return safe_log(np.exp(self._tilt[0]) @ self.counts / self.length)
 
+    @takes_policy
     def log_probabilities(self, log_prob: FloatArray) -> FloatArray:
         """Return the log-probability (n_documents,) of each document's counts under a policy."""
         return self._log_orders + self.counts @ np.maximum(log_prob, _RAREST)
@@ -216,10 +219,12 @@ class EnumeratedObjective:
             prob[self.counts[:, absent].any(axis=1)] = 0.0
         return prob
 
+    @takes_policy
     def expected_reward(self, log_prob: FloatArray) -> float:
         """Return E[R], the unweighted expected reward of a document."""
         return float(self._probabilities(log_prob) @ self.rewards)
 
+    @takes_policy
     def kl(self, log_prob: FloatArray) -> float:
         """Return KL(policy || reference) of a document, in nats."""
         return self.length * reference_kl(log_prob, self.reference_log_prob, self._log_mass)
@@ -228,11 +233,13 @@ class EnumeratedObjective:
     def _log_mass(self) -> float:
         return log_mass(self.reference_log_prob)
 
+    @takes_policy
     def value(self, log_prob: FloatArray) -> float:
         """Return the objective J of a policy, given by its log-probabilities (V,)."""
         reward = self.reward_coef * self.expected_reward(log_prob)
         return reward - self.kl_coef * self.kl(log_prob)
 
+    @takes_policy
     def token_values(self, log_prob: FloatArray) -> FloatArray:
         """Return q (V,), the expected reward of a document that has the token in one place.
 
@@ -243,6 +250,7 @@ class EnumeratedObjective:
         values = weights @ self.counts / (self.length * np.exp(log_prob))
         return np.where(np.isfinite(self.reference_log_prob), values, 0.0)
 
+    @takes_policy
     def gradient(self, log_prob: FloatArray) -> FloatArray:
         """Return the gradient (V,) of J with respect to the logits of the policy."""
         prob = np.exp(log_prob)
@@ -252,6 +260,7 @@ class EnumeratedObjective:
         score[drawn] -= self.kl_coef * (log_prob[drawn] - self.reference_log_prob[drawn])
         return self.length * prob * (score - prob @ score)
 
+    @takes_policy
     def mean_field_step(self, log_prob: FloatArray) -> FloatArray:
         """Return the policy (V,) that the mean-field equations give for the values of another."""
         return self._step(log_prob, self.kl_coef)
@@ -262,6 +271,7 @@ class EnumeratedObjective:
         )
         return normalize_log(self.reference_log_prob + self._in_nats(relative, kl_coef))
 
+    @takes_policy
     def gap_to_tilt(self, log_prob: FloatArray) -> float:
         """Return J_tilt - J(policy) >= 0, a bound of how far a policy is from the best product."""
         prob = self._probabilities(log_prob)
@@ -292,7 +302,16 @@ class EnumeratedObjective:
             ``log_prob`` (V,); ``value``, its J; ``residual``, the greatest difference of
             log-probabilities that a full mean-field step makes; ``gap_to_tilt``, which bounds how
             much better any other policy can be; ``start_values``, J from each start.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range.
         """
+        subject = "EnumeratedObjective.optimum"
+        n_starts = check_number(n_starts, "n_starts", subject=subject, interval=_STARTS)
+        tol = check_number(tol, "tol", subject=subject, interval=NOT_NEGATIVE)
+        max_iter = check_number(max_iter, "max_iter", subject=subject, interval=COUNT)
         rng = check_random_state(random_state)
         reference, support = self.reference_log_prob, np.isfinite(self.reference_log_prob)
         annealed = reference

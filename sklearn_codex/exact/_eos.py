@@ -42,6 +42,7 @@ from sklearn_codex.exact._settings import (
     check_demonstrations,
     in_nats,
     keep_checked,
+    takes_policy,
 )
 
 # Sums over the positions of a document are taken one by one.
@@ -325,10 +326,12 @@ class EosObjective:
         """
         return time_dependent_optimum(self)
 
+    @takes_policy
     def expected_length(self, log_prob: FloatArray) -> float:
         """Return the expected tokens of a document, ``eos`` included."""
         return truncated_length(*log_stop_go(log_prob, self.eos), self.max_length)
 
+    @takes_policy
     def missing_eos_rate(self, log_prob: FloatArray) -> float:
         """Return the share of documents that are cut before they end; 0 without maximal length."""
         if self.max_length is None:
@@ -339,16 +342,19 @@ class EosObjective:
         """Return the expected sum over a document of what has this expectation per token."""
         return self.expected_length(log_prob) * per_token if per_token else 0.0
 
+    @takes_policy
     def expected_reward(self, log_prob: FloatArray) -> float:
         """Return E[R], the unweighted expected reward of a document."""
         return self._per_document(log_prob, expectation(log_prob, self.token_reward))
 
+    @takes_policy
     def expected_penalty(self, log_prob: FloatArray) -> float:
         """Return the expected rule penalty of a document, in nats."""
         if self.penalty is None:
             return 0.0
         return self._per_document(log_prob, expectation(log_prob, self.penalty))
 
+    @takes_policy
     def kl(self, log_prob: FloatArray) -> float:
         """Return KL(policy || reference) of a document, in nats."""
         return self._per_document(log_prob, self._token_kl(log_prob))
@@ -356,14 +362,17 @@ class EosObjective:
     def _token_kl(self, log_prob):
         return reference_kl(log_prob, self.reference_log_prob, self._log_mass)
 
+    @takes_policy
     def entropy(self, log_prob: FloatArray) -> float:
         """Return the entropy of a document, in nats."""
         return self._per_document(log_prob, entropy(log_prob))
 
+    @takes_policy
     def sft_loss(self, log_prob: FloatArray) -> float:
         """Return CE(demonstrations, policy) in nats per token; 0 without demonstrations."""
         return 0.0 if self.frequencies is None else cross_entropy(self.frequencies, log_prob)
 
+    @takes_policy
     def value(self, log_prob: FloatArray) -> float:
         """Return the objective J of a policy, given by its log-probabilities (V,)."""
         per_token = self.reward_coef * expectation(log_prob, self.token_reward)
@@ -376,6 +385,7 @@ class EosObjective:
             value -= self.sft_coef * self.sft_loss(log_prob)
         return value
 
+    @takes_policy
     def gap(self, log_prob: FloatArray) -> float:
         """Return J* - J(policy) >= 0 without cancellation, where J* is that of :meth:`optimum`.
 
@@ -400,6 +410,7 @@ class EosObjective:
             return gap
         return max(0.0, gap - survival_gain(self, log_prob, best))
 
+    @takes_policy
     def token_scores(self, log_prob: FloatArray) -> FloatArray:
         r"""Return the shaped reward (V,) of each token.
 

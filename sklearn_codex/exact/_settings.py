@@ -1,6 +1,8 @@
 """What all objectives are made of: checked numbers, and rewards in nats without overflow."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -10,10 +12,13 @@ from sklearn_codex._checks import (
     FINITE,
     NOT_NEGATIVE,
     POSITIVE,
+    as_floats,
     check_log_prob,
     check_number,
     check_values,
 )
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 _INTERVALS = {
     "length": (COUNT, "It is the number of tokens of a document."),
@@ -91,6 +96,24 @@ def check_demonstrations(objective: Any, possible: Any) -> None:
             f"use token {lost[0]}, which the reference policy cannot produce. Smooth the "
             "reference, or leave these tokens out."
         )
+
+
+def takes_policy(method: Method) -> Method:
+    """Check the policy that a method of an objective is given: log-probabilities (V,)."""
+
+    @wraps(method)
+    def checked(self, log_prob):
+        subject, shape = type(self).__name__, self.reference_log_prob.shape
+        policy = as_floats(log_prob, "log_prob", subject=subject)
+        if policy.shape != shape or np.isnan(policy).any():
+            wrong = "nan" if policy.shape == shape else f"shape {policy.shape}"
+            raise ValueError(
+                f"{subject} needs log_prob, a policy's log-probabilities of shape {shape} without "
+                f"nan, got {wrong}."
+            )
+        return method(self, policy)
+
+    return cast(Method, checked)
 
 
 def below_best(reward: FloatArray, weight: float, possible: Any) -> tuple[FloatArray, float]:

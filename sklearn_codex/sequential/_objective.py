@@ -6,16 +6,19 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray, IntArray, safe_log
 from sklearn_codex._checks import (
     COUNT,
     POSITIVE,
+    as_floats,
     check_number,
     check_tokens_at_once,
     check_values,
@@ -123,7 +126,13 @@ class BigramObjective:
     kl_coef: float = 1.0
 
     def __post_init__(self):
-        subject, n_columns = "BigramObjective", self.reference.n_columns
+        subject = "BigramObjective"
+        if not isinstance(self.reference, BigramReference):
+            raise TypeError(
+                f"{subject} needs a BigramReference as reference, got "
+                f"{type(self.reference).__name__}. Make one with BigramReference.from_texts."
+            )
+        n_columns = self.reference.n_columns
         checked = {
             "token_reward": check_values(
                 self.token_reward,
@@ -286,11 +295,12 @@ class BigramObjective:
         size: it writes out what no other method needs.
         """
         n_columns = self.reference.n_columns
-        if not 0 <= position < self.length:
-            raise ValueError(
-                f"BigramObjective.log_policy needs a position from 0 to {self.length - 1}, got "
-                f"{position}."
-            )
+        position = check_number(
+            position,
+            "a position",
+            subject="BigramObjective.log_policy",
+            interval=Interval(Integral, 0, self.length, closed="left"),
+        )
         states = np.arange(n_columns) if position else np.zeros(n_columns, dtype=np.intp)
         policy = self._tilted(self._check_tilt(log_tilt), position)
         return safe_log(policy.rows(states).toarray())
@@ -335,7 +345,7 @@ class BigramObjective:
         return tokens
 
     def _check_tilt(self, given: ArrayLike) -> FloatArray:
-        log_tilt = np.asarray(given, dtype=np.float64)
+        log_tilt = as_floats(given, "log-tilts", subject="BigramObjective")
         shape = (self.length, self.reference.n_columns)
         if log_tilt.shape not in (shape, shape[1:]):
             raise ValueError(

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks import MOST_TOKENS, NOT_NEGATIVE, check_number
+from sklearn_codex._checks import MOST_TOKENS, NOT_NEGATIVE, as_floats, check_number
 from sklearn_codex._data.documents import unwrap
 from sklearn_codex._data.tokenizers import build_splitter, split_texts
 from sklearn_codex.sequential._kernel import Kernel
@@ -354,7 +354,7 @@ def _shrink(counts, prior_strength):
 
 
 def _floats(values):
-    return np.asarray(values, dtype=np.float64)
+    return as_floats(values, "probabilities", subject="BigramReference")
 
 
 def _check_shape(name, values, shape):
