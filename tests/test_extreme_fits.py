@@ -23,10 +23,18 @@ from sklearn_codex import (
 )
 from sklearn_codex._categorical import close_kl, exp_rest, log_mass, reference_kl, root_mean_square
 from sklearn_codex.datasets import make_preferences
-from sklearn_codex.exact import best_of_n, best_of_n_frontier, best_of_n_kl_bound, expected_max
+from sklearn_codex.exact import (
+    AdditiveObjective,
+    EosObjective,
+    best_of_n,
+    best_of_n_frontier,
+    best_of_n_kl_bound,
+    expected_max,
+)
 from sklearn_codex.features import preference_features
 from sklearn_codex.kl_control import AdaptiveKLController, FixedKLController
 from sklearn_codex.metrics import length_audit, preference_accuracy, win_rate
+from sklearn_codex.sequential import BigramObjective, BigramReference
 
 PAIRS = make_preferences(60, n_features=4, random_state=0)
 
@@ -280,3 +288,31 @@ def test_root_mean_squares_scale(factor):
 def test_weights_of_features_are_numbers(name, wrong):
     with pytest.raises(ValueError, match=rf"preference_features needs a finite {name} >= 0, got "):
         preference_features(**{name: wrong})
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e16, 1e150])
+def test_rewards_of_any_scale_leave_distributions(scale):
+    reference, rng = np.log([0.5, 0.3, 0.2]), np.random.default_rng(0)
+    for _ in range(5):
+        reward = scale * rng.standard_normal(3)
+        reward[2] = reward[1]
+        ends = EosObjective(reference, reward, 0, max_length=4, missing_eos_penalty=1.0)
+        for log_prob in (
+            AdditiveObjective(reference, reward, length=4).optimum(),
+            ends.optimum(),
+            *ends.time_dependent_optimum().log_prob,
+            EosObjective(reference, -np.abs(reward), 0).optimum(),
+        ):
+            assert_allclose(np.exp(log_prob).sum(), 1.0, rtol=1e-12)
+        dense = BigramReference(np.tile(np.exp(reference), (3, 1)), np.exp(reference))
+        sparse = BigramReference(
+            np.array([[0.5, 0.5, 0], [0, 0.5, 0.5], [0.5, 0, 0.5]]), dense.initial
+        )
+        for bigrams in (dense, sparse):
+            objective = BigramObjective(bigrams, reward, 3)
+            for tilt in (objective.myopic_tilt(), objective.myopic_tilt()[::-1]):
+                rows = np.exp(objective.log_policy(tilt, 1)).sum(axis=1)
+                assert_allclose(rows, 1.0, rtol=1e-12)
+                assert_allclose(objective.marginals(tilt).sum(axis=1), 1.0, rtol=1e-12)
+        best = BigramObjective(dense, reward, 3)
+        assert_allclose(np.exp(best.log_policy(best.optimum(), 2)).sum(axis=1), 1.0, rtol=1e-12)

@@ -174,10 +174,10 @@ class _TruncatedProfile:
         return np.unique(
             np.concatenate(
                 [
-                    np.linspace(low, -40.0, 60),
+                    -np.geomspace(-low, 40.0, 60),
                     np.clip(rare + np.arange(-9.0, 10.0), low, high),
                     middle,
-                    np.linspace(40.0, high, 60),
+                    np.geomspace(40.0, high, 60),
                 ]
             )
         )
