@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.validation import _num_samples
 
 from sklearn_codex._checks import check_sample_weight
+from sklearn_codex._data.matrices import check_sparse
 from sklearn_codex._soft_labels import check_soft_labels, is_missing
 
 __all__ = [
@@ -296,7 +297,7 @@ def expand_soft_labels(X, y, *, sample_weight=None, groups=None):
     ([1, 1, 0, 1, 0], [1.0, 0.25, 0.75, 0.5, 0.5], [0, 1, 1, 2, 2])
     """
     label = check_soft_labels(y, name="y")
-    (X,) = indexable(X)
+    (X,) = indexable(check_sparse(X, subject="expand_soft_labels") if sparse.issparse(X) else X)
     check_consistent_length(X, label, sample_weight, groups)
     weight = check_sample_weight(sample_weight, label, dtype=np.float64, ensure_non_negative=True)
     row_weight = (weight[:, np.newaxis] * np.column_stack([label, 1 - label])).ravel()
@@ -359,7 +360,7 @@ def _swap(X, swapped):
         return _swap_columns(X, swapped)
     sign = np.where(swapped, -1.0, 1.0)
     if sparse.issparse(X):
-        return sparse.diags_array(sign).tocsr() @ X
+        return sparse.diags_array(sign).tocsr() @ check_sparse(X, subject="orient_pairs")
     values = X if hasattr(X, "dtype") else np.array(X, dtype=object)
     if values.ndim == 2 and all(isinstance(value, (int, float)) for value in values[0].tolist()):
         return sign[:, np.newaxis] * values.astype(np.float64)

@@ -8,10 +8,10 @@ from numbers import Integral
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from sklearn_codex._data.matrices import as_csr, check_numbers, validate_numbers
 from sklearn_codex._data.partitions import (
     check_output_of_partitions,
     holds_text,
@@ -371,13 +371,12 @@ class TokenCounter(TransformerMixin, BaseEstimator):
 
     def _check_counts(self, X, *, reset: bool) -> sp.csr_array:
         """Validate a count matrix; the result is canonical and may share the memory of X."""
-        checks = {"accept_sparse": "csr", "dtype": np.float64, "ensure_non_negative": True}
         if reset or self._names is None:
-            X = validate_data(self, X, reset=reset, **checks)
+            X = validate_numbers(self, X, reset=reset, ensure_non_negative=True)
         else:
             # Told the names of the columns at fit, scikit-learn would miss them in plain matrices.
             given = list(getattr(X, "columns", ()))
-            X = check_array(X, input_name="X", estimator=self, **checks)
+            X = check_numbers(X, subject=type(self).__name__, ensure_non_negative=True)
             validate_data(self, X, reset=False, skip_check_array=True)
             names = self._names.tolist() if any(isinstance(name, str) for name in given) else given
             if given != names:
@@ -386,12 +385,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
                     f"order of get_feature_names_out(), {reprlib.repr(names)}, got "
                     f"{reprlib.repr(given)}. Reorder them."
                 )
-        counts = sp.csr_array(X)  # (n, V)
-        if not counts.has_canonical_format or not counts.data.all():
-            counts = counts.copy()
-            counts.sum_duplicates()
-            counts.eliminate_zeros()
-        return counts
+        return as_csr(X)
 
     @lazy_on_dask(_empty_counts, check=check_output_of_partitions)
     def transform(self, X) -> sp.csr_array:

@@ -25,6 +25,7 @@ FLOORS = [
         "_categorical",
         "_reward.conjugate_gradients",
         "_data.designs",
+        "_data.matrices",
         "_doc_links",
         "_reward.fit_monitor",
         "_persistence",
@@ -34,9 +35,8 @@ FLOORS = [
         "_loop.stored_stage",
         "exceptions",
         "kl_control",
-        "text",
     },
-    {"_data.groups"},
+    {"_data.groups", "text"},
     {  # maths, and the one room of each kind of data
         "_reward.annotator_loss",
         "_reward.bradley_terry",

@@ -10,15 +10,21 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_array, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.validation import (
     NotFittedError,
     _get_feature_names,
     check_is_fitted,
-    validate_data,
 )
 
 from sklearn_codex._checks import check_sample_weight
+from sklearn_codex._data.matrices import (
+    as_csr,
+    check_frame,
+    check_numbers,
+    check_sparse,
+    validate_numbers,
+)
 from sklearn_codex._data.partitions import (
     holds_text,
     is_collection,
@@ -82,14 +88,16 @@ def check_fitted_model(model, *, parameter, subject):
     return inner
 
 
-def as_csr(X):
-    """Return X as a canonical float64 CSR array without stored zeros, X itself left as it was."""
-    counts = sparse.csr_array(X, dtype=np.float64)
-    if sparse.issparse(X) and (not counts.has_canonical_format or (counts.data == 0).any()):
-        counts = counts.copy()
-    counts.sum_duplicates()
-    counts.eliminate_zeros()
-    return counts
+def count_texts(vectorizer, texts, *, subject):
+    """Return the counts (n, V) of texts by a fitted vectorizer, as a canonical csr_array."""
+    return check_counted(vectorizer.transform(texts), subject=subject)
+
+
+def check_counted(counts, *, subject):
+    """Return what a vectorizer made of texts (n, V) as a canonical csr_array."""
+    if sparse.issparse(counts):
+        counts = check_sparse(counts, subject=subject, name="the counts of its vectorizer")
+    return as_csr(counts)
 
 
 def fit_on_texts(vectorizer, texts, *, subject):
@@ -246,18 +254,14 @@ class DocumentsMixin:
 
     def _check_counts(self, X, *, reset, vectorizer):
         """Validate a count matrix; the names of its columns, if any, have to be those known."""
-        checks = {
-            "accept_sparse": "csr",
-            "dtype": np.float64,
-            "ensure_non_negative": not self._takes_differences,
-        }
-        given = _get_feature_names(X)
+        not_negative = not self._takes_differences
+        given = _get_feature_names(check_frame(X, type(self).__name__))
         if not reset and self.vectorizer_ is not None and given is not None:
             self._check_column_names(given)
             if not hasattr(self, "feature_names_in_"):
                 # Names were checked; scikit-learn would warn that it knows none.
-                X = check_array(X, input_name="X", estimator=self, **checks)
-        counts = validate_data(self, X, reset=reset, **checks)
+                X = check_numbers(X, subject=type(self).__name__, ensure_non_negative=not_negative)
+        counts = validate_numbers(self, X, reset=reset, ensure_non_negative=not_negative)
         if reset:
             self._name_columns_of_counts(vectorizer)
             if self.vectorizer_ is not None and given is not None:
@@ -295,7 +299,7 @@ class DocumentsMixin:
 
     def _count(self, texts, *, reset):
         """Count texts with the fitted vectorizer; a document without a token is an error."""
-        counts = as_csr(self.vectorizer_.transform(texts))
+        counts = count_texts(self.vectorizer_, texts, subject=type(self).__name__)
         if reset:
             self.n_features_in_ = counts.shape[1]
             self.__dict__.pop("feature_names_in_", None)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import validate_data
+from sklearn.utils import check_random_state
 
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
-from sklearn_codex._data.documents import DocumentsMixin, as_csr, count_columns, fit_on_texts
+from sklearn_codex._data.documents import DocumentsMixin, count_columns, fit_on_texts
+from sklearn_codex._data.matrices import as_csr, check_numbers, validate_numbers
 from sklearn_codex._data.partitions import holds_text, is_collection, make_bag, stand_in
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
 from sklearn_codex._data.texts import refuse_collection
@@ -337,7 +337,7 @@ class PairsMixin(DocumentsMixin):
         return self._vectorize(texts, reset=False)
 
     def _check_features(self, X, *, reset):
-        features = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float64)
+        features = validate_numbers(self, X, reset=reset)
         return as_csr(features) if sparse.issparse(features) else features
 
     def _vectorize(self, texts, *, reset):
@@ -358,11 +358,8 @@ class PairsMixin(DocumentsMixin):
             features = self.vectorizer_.fit_transform(texts, None)
         else:
             features = self.vectorizer_.fit(texts, None).transform(texts)
-        features = check_array(
-            features,
-            accept_sparse="csr",
-            dtype=np.float64,
-            input_name=f"X to {subject}, once vectorized,",
+        features = check_numbers(
+            features, subject=subject, name=f"X to {subject}, once vectorized,", estimator=None
         )
         if reset:
             self.n_features_in_ = features.shape[1]
@@ -409,7 +406,7 @@ def balance_positions(X, random_state=None):
     subject = "balance_positions"
     pairs = check_text_pairs(X, subject=subject, columns=ORIENTED_COLUMNS)
     if pairs is None:
-        X = check_array(X, accept_sparse="csr", dtype=np.float64, estimator=subject)
+        X = check_numbers(X, subject=subject)
         n_pairs = X.shape[0]
     else:
         n_pairs = len(pairs.responses_a)

@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import cross_entropy
-from sklearn_codex._data.documents import as_csr
+from sklearn_codex._data.documents import count_texts
 from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records, is_records
 from sklearn_codex._loop.composition import StageComposition, is_passthrough
 from sklearn_codex._loop.pipeline_fit import (
@@ -385,7 +385,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         texts = check_texts(documents, subject=subject)
         if texts is None:
             return X
-        counts = as_csr(self.vectorizer_.transform(texts))
+        counts = count_texts(self.vectorizer_, texts, subject=subject)
         if not allow_empty:
             check_no_empty(counts, texts, subject=subject)
         return counts

@@ -9,7 +9,8 @@ from sklearn.base import clone
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 from sklearn.utils.validation import _check_method_params, check_memory, has_fit_parameter
 
-from sklearn_codex._data.documents import as_csr, freeze
+from sklearn_codex._data.documents import check_counted, count_texts, freeze
+from sklearn_codex._data.matrices import as_csr
 from sklearn_codex._data.records import COLUMNS_OF_KIND
 from sklearn_codex._loop.code_hash import hash_code
 from sklearn_codex._loop.composition import is_learning, is_passthrough
@@ -17,6 +18,7 @@ from sklearn_codex._loop.stored_stage import StoredStage
 from sklearn_codex.text import TokenCounter
 
 TEXTS_AT_ONCE = 64
+SUBJECT = "RLHFPipeline"
 
 
 def check_rewards_above(pipeline):
@@ -94,12 +96,12 @@ def _fit_vectorizer(key, vectorizer, texts):
         counts = vectorizer.fit_transform(texts, None)
     else:
         counts = vectorizer.fit(texts, None).transform(texts)
-    return vectorizer, as_csr(counts)
+    return vectorizer, check_counted(counts, subject=SUBJECT)
 
 
 def _transform(key, vectorizer, texts):
     """Count; ``key`` stands for all of it where results are cached."""
-    return as_csr(vectorizer.transform(texts))
+    return count_texts(vectorizer, texts, subject=SUBJECT)
 
 
 def count_again(pipeline, texts):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
+from scipy import sparse
 from scipy.special import expit
 from sklearn.base import _fit_context
 from sklearn.compose import ColumnTransformer
@@ -15,6 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, va
 
 from sklearn_codex._data.documents import unwrap
 from sklearn_codex._data.groups import check_groups
+from sklearn_codex._data.matrices import as_csr
 from sklearn_codex._loop.stages import Stage
 from sklearn_codex._reward.base import RewardModelBase
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
@@ -430,7 +432,8 @@ class PreferenceRewardModelCV(RewardModelBase):
         if callable(self.scoring):
             self._set_weights(weights)
             self._training_pairs = TrainingPairs(None)
-            return self.scoring(self, _safe_indexing(X, test), _safe_indexing(y, test))
+            rows = as_csr(X) if sparse.issparse(X) else X  # of any format; checked when read
+            return self.scoring(self, _safe_indexing(rows, test), _safe_indexing(y, test))
         score = SCORES[self.scoring]
         return score(problem.labels.target[test], design.matvec(weights), problem.weight[test])
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_consistent_length
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._data.groups import check_groups
+from sklearn_codex._data.matrices import as_csr, check_numbers
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._soft_labels import check_soft_labels
 
@@ -126,14 +126,11 @@ def check_data(X, y, groups, *, subject: str) -> PreferenceData:
 
 
 def _check_differences(X, y, groups, subject) -> PreferenceData:
-    X = check_array(X, accept_sparse="csr", dtype=np.float64, input_name="X", estimator=subject)
-    differences = sparse.csr_array(cast("np.ndarray", X)) if sparse.issparse(X) else X
-    y = _check_labels(y, X.shape[0])
+    differences = check_numbers(X, subject=subject)
+    y = _check_labels(y, differences.shape[0])
     given = _check_groups(groups, len(y))
     context = np.zeros(len(y), np.intp) if given is None else given
-    rows = sparse.csr_array(cast("np.ndarray", X), copy=True)
-    rows.sum_duplicates()
-    rows.eliminate_zeros()
+    rows = as_csr(differences)
     keys, forward = [], []
     for i, group in enumerate(context.tolist()):
         entries = slice(rows.indptr[i], rows.indptr[i + 1])

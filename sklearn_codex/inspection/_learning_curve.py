@@ -4,12 +4,14 @@ import warnings
 from numbers import Integral
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.model_selection import GroupKFold, check_cv, cross_validate
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _num_samples
 
 from sklearn_codex._data.groups import encode_groups
+from sklearn_codex._data.matrices import check_sparse
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex.inspection._plotting import (
     check_axes,
@@ -245,6 +247,8 @@ def _check_prompts(X, groups, caller):
 
 def _learning_curve(estimator, X, y, prompt, *, train_sizes, cv, random_state, **options):
     """Return numbers of prompts (n_sizes,), and the train and test scores (n_sizes, n_splits)."""
+    if sparse.issparse(X):  # before scikit-learn takes rows of it
+        X = check_sparse(X, subject="PromptLearningCurveDisplay")
     check_consistent_length(prompt, y)
     rng = check_random_state(random_state)
     if isinstance(cv, Integral):

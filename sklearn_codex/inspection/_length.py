@@ -4,6 +4,7 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.utils import Bunch
 
+from sklearn_codex._data.matrices import check_numbers
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.inspection._pairs_data import preference_target
@@ -253,7 +254,7 @@ class LengthBiasDisplay:
 
 def _row_sums(X):
     """Return the sum (n_pairs,) of each row of a matrix, dense, sparse or a data frame."""
-    matrix = X if hasattr(X, "sum") else np.asarray(X, dtype=np.float64)
+    matrix = check_numbers(X, subject="LengthBiasDisplay")
     return np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
 
 

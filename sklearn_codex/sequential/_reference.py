@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks import MOST_TOKENS, NOT_NEGATIVE, as_floats, check_number
 from sklearn_codex._data.documents import unwrap
+from sklearn_codex._data.matrices import check_sparse
 from sklearn_codex._data.tokenizers import build_splitter, split_texts
 from sklearn_codex.sequential._kernel import Kernel
 from sklearn_codex.text import TokenCounter, check_texts
@@ -82,7 +83,10 @@ class BigramReference:
 
     def __post_init__(self):
         matrix = self.transition
-        matrix = sp.csr_array(matrix, dtype=float) if sp.issparse(matrix) else _floats(matrix)
+        if sp.issparse(matrix):
+            matrix = check_sparse(matrix, subject="BigramReference", name="transition")
+        else:
+            matrix = _floats(matrix)
         # Frozen: what was given is replaced once, by what was checked.
         object.__setattr__(self, "transition", matrix)
         object.__setattr__(self, "initial", _floats(self.initial))
