@@ -221,6 +221,7 @@ def test_options_of_reward_models(options, weighted):
     weights = WEIGHTS * (np.arange(90) >= 30) if weighted else None  # a partition without weight
     assert_agree(BAG, LABELS, weights, **options)
     assert_agree(da.from_array(DIFFERENCES, chunks=(25, 3)), LABELS, weights, **options)
+    assert_agree(BAG, np.maximum(SOFT, 0.1), weights, **options)  # no label is 0
 
 
 @pytest.mark.parametrize("X", [

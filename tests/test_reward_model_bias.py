@@ -6,7 +6,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from sklearn_codex import PreferenceRewardModel, length_controlled_win_rate
+from sklearn_codex import (
+    BootstrapRewardEnsemble,
+    PreferenceRewardModel,
+    PreferenceRewardModelCV,
+    RewardUncertainty,
+    length_controlled_win_rate,
+)
 from sklearn_codex._data.designs import DifferenceDesign, NuisanceDesign, PairDesign
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.text import TokenCounter
@@ -127,6 +133,29 @@ def test_one_class_of_soft_labels_has_no_intercept():
     with pytest.raises(ValueError, match="two classes"):
         PreferenceRewardModel(position_bias=True).fit(X, y, sample_weight=[1, 1, 1, 0, 0, 0])
     PreferenceRewardModel().fit(X, y, sample_weight=[1, 1, 1, 0, 0, 0])
+
+
+SOFT = np.array([0.3, 0.7, 0.9, 0.6, 0.8, 0.9, 1.0, 0.2])
+
+
+@pytest.mark.parametrize("y", [SOFT, np.maximum(SOFT, 0.5), 1 - SOFT, np.full(8, 0.5),
+                               np.r_[np.ones(7), 0.9], np.r_[np.zeros(7), 0.1]])  # fmt: skip
+def test_position_bias_of_soft_labels_meets_their_mean(y):
+    # Without a penalty of the bias b, the derivative of the loss in b, sum (p - y), is 0.
+    X = np.random.RandomState(0).randn(8, 2)
+    fits = [
+        PreferenceRewardModel(position_bias=True, tol=1e-10).fit(X, y),
+        PreferenceRewardModel(position_bias=True, tol=1e-10).partial_fit(X, y),
+        PreferenceRewardModelCV(Cs=2, cv=2, position_bias=True, tol=1e-10).fit(X, y),
+        RewardUncertainty(PreferenceRewardModel(position_bias=True, tol=1e-10)).fit(X, y).model_,
+        BootstrapRewardEnsemble(
+            PreferenceRewardModel(position_bias=True, tol=1e-10), n_estimators=2, random_state=0
+        )
+        .fit(X, y)
+        .model_,
+    ]
+    for model in fits:
+        assert_allclose(model.predict_proba(X)[:, 1].mean(), y.mean(), atol=1e-8)
 
 
 @pytest.mark.parametrize("text", [True, False])

@@ -135,9 +135,10 @@ def is_soft(y: np.ndarray) -> bool:
 
 
 def check_both_preferred(labels: PreferenceLabels, weight: FloatArray, *, subject: str) -> None:
-    """Raise where all pairs of positive weight have one and the same class."""
+    """Raise where all pairs of positive weight are certain to prefer one and the same response."""
     target = labels.target[weight > 0]
-    if not (target.all() or not target.any()):
+    # A soft label says that either response may be preferred.
+    if (target > 0).any() and (target < 1).any():
         return
     value = labels.classes.tolist()[int(target[0] > 0) if len(labels.classes) > 1 else 0]
     raise ValueError(
