@@ -22,7 +22,7 @@ MOST_TOKENS = 2**27
 # Sums and squares of weights beyond these leave the range of floats, or its precision.
 _WEIGHT_RANGE = (1e-100, 1e100)
 # By how much the logarithm of a probability may be above 0.
-_LOG_TOLERANCE = 1e-3
+LOG_TOLERANCE = 1e-3
 
 
 def check_number(
@@ -156,7 +156,7 @@ def check_log_prob(
         raise ValueError(
             f"{subject} needs {name} of shape (V,), one for each token, got shape {array.shape}."
         )
-    valid = array <= _LOG_TOLERANCE
+    valid = array <= LOG_TOLERANCE
     if not valid.all():
         place = np.flatnonzero(~valid)[0]
         raise ValueError(
@@ -198,10 +198,15 @@ def check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> NDArray[np
         If the greatest of them is above 1e100, or below 1e-100 and not 0.
     """
     kwargs.setdefault("dtype", np.float64)
+    if hasattr(sample_weight, "columns"):
+        raise ValueError(
+            f"sample_weight should be one column of numbers, got a {type(sample_weight).__name__}. "
+            "Pass one of its columns."
+        )
     weight = _check_sample_weight(sample_weight, X, **kwargs)
     largest = float(np.max(np.abs(weight), initial=0.0))
     low, high = _WEIGHT_RANGE
-    if largest > high or 0 < largest < low:
+    if not (largest == 0 or low <= largest <= high):  # nor where it is NaN
         raise ValueError(
             f"sample_weight should have a greatest value from {low:g} to {high:g}, so that floats "
             f"can hold sums and squares, got {largest:g}. Divide the weights by their mean."

@@ -1,5 +1,6 @@
 """What a preference label is: the probability, in [0, 1], that A is preferred; 0.5 is a tie."""
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,23 @@ from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 def is_missing(label: Any) -> bool:
     """Return whether a label is None, NaN or pandas.NA."""
     return label is None or is_scalar_nan(label) or is_pandas_na(label)
+
+
+def as_array(values: Any, *, name: str) -> NDArray:
+    """Return values as an array, or say that they make none.
+
+    Raises
+    ------
+    ValueError
+        If they are nested lists of different lengths, or a data frame with columns of one name.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} should be an array, with one value for each row, got a "
+            f"{type(values).__name__}: {error}"
+        ) from None
 
 
 def check_soft_labels(labels: Any, *, name: str, pos_label: Any = None) -> NDArray[np.float64]:
@@ -34,7 +52,7 @@ def check_soft_labels(labels: Any, *, name: str, pos_label: Any = None) -> NDArr
         If the labels are not one column, are empty, lie outside [0, 1] or are missing, or if there
         is more than one class beside ``pos_label``.
     """
-    values = np.asarray(labels)
+    values = as_array(labels, name=name)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or len(values) == 0:
@@ -46,8 +64,9 @@ def check_soft_labels(labels: Any, *, name: str, pos_label: Any = None) -> NDArr
         return _one_against_the_other(values, pos_label, name)
     probability = _as_numbers(values)
     if probability is None:
-        first = next(value for value in values.tolist() if isinstance(value, (str, bytes)))
-        raise ValueError(_expected(name) + f"but got text, such as {first!r}. " + _REMEDY)
+        first = next(value for value in values.tolist() if not _is_number(value))
+        what = "text" if isinstance(first, (str, bytes)) else f"a {type(first).__name__}"
+        raise ValueError(_expected(name) + f"but got {what}, such as {first!r:.60}. " + _REMEDY)
     wrong = np.flatnonzero(~((probability >= 0) & (probability <= 1)))
     if len(wrong):
         raise ValueError(
@@ -70,6 +89,11 @@ def _expected(name):
 
 
 def _one_against_the_other(values, pos_label, name):
+    if not all(map(_is_hashable, (pos_label, *values.tolist()))):
+        raise ValueError(
+            f"{name} and pos_label should be classes, names or numbers, got {name} of dtype "
+            f"{values.dtype} and pos_label={pos_label!r:.60}."
+        )
     others = set(values.tolist()) - {pos_label}
     if len(others) > 1:
         raise ValueError(
@@ -84,6 +108,27 @@ def _as_numbers(values):
     """Return values as floats, missing ones as NaN; None if there is text."""
     if values.dtype.kind in "biuf":
         return values.astype(np.float64)
-    if values.dtype.kind != "O" or any(isinstance(v, (str, bytes)) for v in values.tolist()):
+    if values.dtype.kind != "O" or not all(map(_is_number, values.tolist())):
         return None
-    return np.array([np.nan if is_missing(v) else v for v in values.tolist()], dtype=np.float64)
+    return np.array([np.nan if is_missing(v) else float(v) for v in values.tolist()])
+
+
+def _is_number(value):
+    """Return whether a value is missing, or has a real number."""
+    if is_missing(value):
+        return True
+    if isinstance(value, (str, bytes)) or not isinstance(value, (Number, np.bool_)):
+        return False
+    try:
+        float(value)
+    except (TypeError, OverflowError):  # complex, or beyond the range of floats
+        return False
+    return True
+
+
+def _is_hashable(value):
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True

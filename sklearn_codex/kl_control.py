@@ -100,7 +100,7 @@ class AdaptiveKLController(KLController):
         kl_coef = check_number(kl_coef, "kl_coef", subject=subject, interval=POSITIVE)
         n_documents = check_number(n_documents, "n_documents", subject=subject, interval=COUNT)
         # An infinite KL is one far above the target, of a policy that left the reference's support.
-        if kl != np.inf:
+        if not (isinstance(kl, Real) and kl == np.inf):
             kl = check_number(
                 kl, "kl", subject=subject, interval=NOT_NEGATIVE, remedy="It is in nats."
             )

@@ -16,8 +16,10 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.validation import _num_samples
 
 from sklearn_codex._checks import check_sample_weight
-from sklearn_codex._data.matrices import check_sparse
-from sklearn_codex._soft_labels import check_soft_labels, is_missing
+from sklearn_codex._data.groups import check_hashable
+from sklearn_codex._data.matrices import check_frame, check_numbers, check_sparse
+from sklearn_codex._data.texts import as_objects
+from sklearn_codex._soft_labels import as_array, check_soft_labels, is_missing
 
 __all__ = [
     "LABEL_CONVENTIONS",
@@ -84,7 +86,8 @@ def convert_labels(labels, convention="names"):
     meaning = LABEL_CONVENTIONS[convention] if isinstance(convention, str) else convention
     meaning = {_fold(label): value for label, value in meaning.items()}
     check_soft_labels(list(meaning.values()), name="convention")
-    labels = np.asarray(labels, dtype=object)
+    labels = as_objects(labels)
+    check_hashable(labels.ravel(), "labels")
     if labels.ndim not in (1, 2):
         raise ValueError(
             f"labels should have shape (n_pairs,) or (n_pairs, n_annotators), got {labels.shape}."
@@ -151,7 +154,7 @@ def votes_to_soft_labels(votes, *, weight="pair", prior_votes=0.0):
     >>> result.label.tolist(), result.n_votes.tolist()
     ([0.625, 0.0], [4, 1])
     """
-    votes = np.asarray(votes)
+    votes, prior_votes = as_array(votes, name="votes"), float(prior_votes)
     if votes.ndim != 2 or 0 in votes.shape:
         raise ValueError(f"votes should have shape (n_pairs, n_annotators), got {votes.shape}.")
     given = np.array([not is_missing(vote) for vote in votes.ravel().tolist()]).reshape(votes.shape)
@@ -228,7 +231,7 @@ def grades_to_soft_labels(grades, scale=None, *, method="weight"):
 
 def _grade_values(grades, scale):
     """Return the number (n_pairs,) that each grade stands for."""
-    grades = np.asarray(grades)
+    grades = as_array(grades, name="grades")
     if grades.ndim != 1 or len(grades) == 0:
         raise ValueError(f"grades should have shape (n_pairs,), got {grades.shape}.")
     if scale is not None:
@@ -361,9 +364,9 @@ def _swap(X, swapped):
     sign = np.where(swapped, -1.0, 1.0)
     if sparse.issparse(X):
         return sparse.diags_array(sign).tocsr() @ check_sparse(X, subject="orient_pairs")
-    values = X if hasattr(X, "dtype") else np.array(X, dtype=object)
+    values = np.asarray(X) if hasattr(X, "dtype") else as_objects(X)
     if values.ndim == 2 and all(isinstance(value, (int, float)) for value in values[0].tolist()):
-        return sign[:, np.newaxis] * values.astype(np.float64)
+        return sign[:, np.newaxis] * check_numbers(values, subject="orient_pairs")
     if values.ndim != 2 or values.shape[1] not in (2, 3):
         raise ValueError(
             "X should have rows (response_a, response_b) or (prompt, response_a, response_b), or "
@@ -376,7 +379,7 @@ def _swap(X, swapped):
 
 def _swap_columns(X, swapped):
     """Return a data frame with ``*_a`` and ``*_b`` exchanged in some rows."""
-    names = list(X.columns)
+    names = list(check_frame(X, "orient_pairs").columns)
     stems = [
         name[:-2]
         for name in names

@@ -382,7 +382,10 @@ def _curve(setting, proxy, gold, kl_coefs):
         expected = current.expected_reward(best) + offset
         return (float(kl_coef), current.kl(best), expected, *measure(current, best))
 
-    grid = np.sort(check_values(kl_coefs, "kl_coefs", subject=_SUBJECT))[::-1]
+    checked = check_values(kl_coefs, "kl_coefs", subject=_SUBJECT)
+    if not checked.size:
+        raise ValueError(f"{_SUBJECT} needs kl_coefs, at least one, got none.")
+    grid = np.sort(checked)[::-1]
     names = (
         "kl_coef", "kl", "proxy_reward", "gold_reward", "gold_reward_se", "covariance",
     )  # fmt: skip

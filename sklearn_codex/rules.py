@@ -53,6 +53,7 @@ class Rule(BaseEstimator):
 
     def __call__(self, documents: Sequence[str]) -> FloatArray:
         """Return the violations (n_documents,) of texts whose tokens are separated by spaces."""
+        self._validate_params()
         texts = check_texts(documents, subject=type(self).__name__)
         if texts is None:
             raise TypeError(
@@ -78,7 +79,12 @@ def _columns_of(tokens, names, n_columns, *, subject):
     """Return the columns of tokens given by name, or by column where names are unknown."""
     if isinstance(tokens, str | bytes):
         raise TypeError(f"{subject} needs a list of tokens, got {tokens!r}. Pass [{tokens!r}].")
-    tokens = list(tokens)
+    try:
+        tokens = list(tokens)
+    except (TypeError, AttributeError):
+        raise TypeError(
+            f"{subject} needs a list of tokens, got a {type(tokens).__name__}: {tokens!r:.60}."
+        ) from None
     if names is not None:
         if not all(isinstance(token, str) for token in tokens):
             raise TypeError(

@@ -205,7 +205,9 @@ def test_text_pairs():
 
 def test_lengths_have_to_agree():
     X, y, annotators = draw_labels(np.random.RandomState(0), n_labels=50)
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(
+        ValueError, match="annotators should have one value a pair: there are 50 pairs, got 49"
+    ):
         AnnotatorRewardModel().fit(X, y, annotators=annotators[:-1])
 
 

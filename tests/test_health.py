@@ -387,9 +387,21 @@ def test_report_is_a_bunch_of_tables():
     [
         ([("p", "a", "b")], [2], {}, ValueError, r"y\[0\] is 2"),
         ([("p", "a", "b")], ["a"], {}, ValueError, "got text, such as 'a'"),
-        ([("p", "a", "b")], [1, 0], {}, ValueError, "inconsistent numbers of samples"),
+        (
+            [("p", "a", "b")],
+            [1, 0],
+            {},
+            ValueError,
+            "inconsistent numbers of samples",
+        ),
         ([("p", "a", "b")], [1], {"groups": [1, 2]}, ValueError, "there are 1 pairs, got 2"),
-        ([("p", "a", "b")], [1], {"split": [1, 2]}, ValueError, "inconsistent numbers of samples"),
+        (
+            [("p", "a", "b")],
+            [1],
+            {"split": [1, 2]},
+            ValueError,
+            "split should have one value a pair: there are 1",
+        ),
         ([("p", "a", None)], [1], {}, TypeError, "every response_b of X to be a str"),
         (["a"], [1], {}, TypeError, "check_preferences expected X to be pairs"),
         (

@@ -299,5 +299,5 @@ def test_only_the_first_of_a_ranking_may_be_known(top):
         assert (y[known:] == 0).all()
     with pytest.raises(ValueError, match="at least 1, or None, got 0"):
         stack_rankings(rankings, top=0)
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match="needs one prompt a ranking"):
         stack_rankings(rankings, prompts=["one"])

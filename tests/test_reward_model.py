@@ -246,7 +246,7 @@ def test_top_features_are_named_and_sorted():
     assert len(everything.in_favor) + len(everything.against) == len(WORDS)  # <unk> has weight 0
     X, y = make_differences()
     assert PreferenceRewardModel().fit(X, y).top_features(1).in_favor[0][0] == "x7"
-    with pytest.raises(ValueError, match="n should be at least 1, got 0"):
+    with pytest.raises(ValueError, match="top_features needs n >= 1, an integer, got 0"):
         model.top_features(0)
 
 

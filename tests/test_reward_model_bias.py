@@ -229,7 +229,9 @@ def test_win_rate_of_one_who_always_wins_is_finite():
     result = length_controlled_win_rate(np.ones(20), np.arange(20.0))
     assert 0.9 < result.win_rate <= 1
     assert np.isfinite(result.interval).all()
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(
+        ValueError, match="length_difference should have one value a pair: there are 2"
+    ):
         length_controlled_win_rate([1, 0], [1.0])
     with pytest.raises(ValueError, match=r"y should be the probability, in \[0, 1\]"):
         length_controlled_win_rate([1, 2], [1.0, 2.0])

@@ -21,7 +21,7 @@ from sklearn_codex._data.documents import DocumentsMixin, count_columns, fit_on_
 from sklearn_codex._data.matrices import as_csr, check_numbers, validate_numbers
 from sklearn_codex._data.partitions import holds_text, is_collection, make_bag, stand_in
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
-from sklearn_codex._data.texts import refuse_collection
+from sklearn_codex._data.texts import as_objects, refuse_collection
 from sklearn_codex.text import TokenCounter, check_texts
 
 PAIR_COLUMNS = ("prompt", "response_a", "response_b")
@@ -114,7 +114,7 @@ def check_text_pairs(
     if getattr(getattr(X, "dtype", None), "kind", "O") in "biufc":
         return None
     # Without dtype=object every text would be padded to the length of the longest.
-    values = np.asarray(X) if hasattr(X, "dtype") else _as_objects(X)
+    values = np.asarray(X) if hasattr(X, "dtype") else as_objects(X)
     if values.ndim == 0 and not isinstance(X, Number):
         raise TypeError(
             _expected(subject, columns) + f"got a {type(X).__name__}: {reprlib.repr(X)}. Pass a "
@@ -153,15 +153,6 @@ def _refuse_messages(values, subject, columns):
             _expected(subject, columns) + f"but X[0] has messages: {reprlib.repr(values[0])}. "
             "Conversations become texts with sklearn_codex.read_preferences(records).X."
         )
-
-
-def _as_objects(X):
-    try:
-        return np.asarray(X, dtype=object)
-    except ValueError:  # rows of different length, some of them arrays themselves
-        values = np.empty(len(X), dtype=object)
-        values[:] = list(X)
-        return values
 
 
 def _check_rows(rows, subject, columns):

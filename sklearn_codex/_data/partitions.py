@@ -6,7 +6,9 @@ and leaves nothing behind, so one that is lost with its worker is computed again
 imports dask before a collection has come, which brings it along.
 """
 
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial, reduce, wraps
 from numbers import Number
 from operator import add
@@ -161,6 +163,8 @@ def _large_graphs():
     """Keep dask from warning of graphs above 10 MB as if they held data: they hold models, O(V)."""
     import dask
 
+    if "distributed" not in sys.modules:  # whose import inside would lose its configuration
+        return nullcontext()
     return dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GiB"})
 
 

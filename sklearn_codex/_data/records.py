@@ -206,7 +206,8 @@ def is_records(X: Any) -> bool:
 def check_rows(X, subject) -> list[Mapping]:
     """Return the rows of any container of records."""
     expected = f"{subject} expected X to be records, a list of dicts or a DataFrame"
-    if isinstance(X, (Mapping, str, bytes)) or not (hasattr(X, "__len__") or hasattr(X, "columns")):
+    is_container = hasattr(X, "columns") or (hasattr(X, "__len__") and getattr(X, "ndim", 1) > 0)
+    if isinstance(X, (Mapping, str, bytes)) or not is_container:
         raise TypeError(
             f"{expected}, got a {type(X).__name__}: {reprlib.repr(X)}. Make a list of the records, "
             'such as [{"text": "..."}, {"prompt": "...", "completion": "..."}].'

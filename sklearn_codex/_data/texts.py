@@ -23,6 +23,16 @@ def refuse_collection(X: Any, subject: str) -> str:
     )
 
 
+def as_objects(X: Any) -> np.ndarray:
+    """Return an array of objects, also of rows of different length."""
+    try:
+        return np.asarray(X, dtype=object)
+    except ValueError:  # rows of different length, some of them arrays themselves
+        values = np.empty(len(X), dtype=object)
+        values[:] = list(X)
+        return values
+
+
 def check_texts(X: Any, *, subject: str) -> list[str] | None:
     """Tell documents given as text from documents given as counts.
 
@@ -60,7 +70,7 @@ def _check_other_texts(X, subject):
     dtypes = X.dtypes if is_table else [getattr(X, "dtype", None)]
     if sp.issparse(X) or all(getattr(dtype, "kind", "O") in "biufc" for dtype in dtypes):
         return None
-    values = np.asarray(X, dtype=object)
+    values = as_objects(X)
     expected = f"{subject} expected X to be a 1-D sequence of str or a 2-D matrix of counts"
     if values.ndim == 0:
         raise TypeError(

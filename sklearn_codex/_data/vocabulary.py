@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_codex._checks import MOST_TOKENS
+
 
 class TypeTotals(NamedTuple):
     """Types and their totals, a sufficient statistic that adds up over parts of a corpus.
@@ -137,6 +139,8 @@ def check_vocabulary(
         raise TypeError(
             f"{name} must have an order, got a {type(given).__name__}. Pass a sorted list."
         )
+    if getattr(given, "ndim", 1) == 0:
+        raise TypeError(f"{name} must be a list of tokens, got an array without a dimension.")
     tokens = list(given)
     for token in tokens:
         if not isinstance(token, str):
@@ -177,6 +181,11 @@ def repeat_names(
         raise ValueError(
             f"{subject} needs non-negative integers, got {counts.data[broken[0]]} in row {row}, "
             f"column {names[counts.indices[broken[0]]]!r}. Round the counts first."
+        )
+    if counts.data.sum() > MOST_TOKENS:
+        raise ValueError(
+            f"{subject} would write {counts.data.sum():g} tokens, more than the limit of "
+            f"{MOST_TOKENS:,}. Pass fewer documents at a time."
         )
     repeats = counts.data.astype(np.intp)
     if without is not None:

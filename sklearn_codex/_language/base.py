@@ -186,6 +186,7 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
         for name, value in (("n_samples", n_samples), ("max_length", max_length)):
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} should be an integer of at least 1, got {value!r}.")
+        n_samples, max_length = int(n_samples), int(max_length)
         eos, names = self._eos_column(), self._token_names()
         rng, length = check_random_state(random_state), self.document_length_
         has_words = self.vectorizer_ is not None and names is not None

@@ -400,7 +400,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
             for step_name, step in self.steps_
             if not is_passthrough(step) and step.rlhf_stage.provides == "policy"
         }
-        if name not in policies:
+        if not isinstance(name, str) or name not in policies:
             raise ValueError(
                 f"{type(self).__name__} has no policy of a stage {name!r}. Use one of "
                 f"{list(policies)}, or None for the last."

@@ -17,6 +17,7 @@ from sklearn_codex._categorical import (
 )
 from sklearn_codex._checks import COUNT, check_number
 from sklearn_codex._data.documents import check_base_model, freeze
+from sklearn_codex._data.matrices import check_frame
 from sklearn_codex._language.base import CategoricalLanguageModelMixin
 from sklearn_codex._language.unigram_lm import UnigramLM
 from sklearn_codex._loop.stages import Stage
@@ -391,6 +392,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             the change of the probability, largest first.
         """
         check_is_fitted(self)
+        n = check_number(n, "n", subject=f"{type(self).__name__}.token_shift", interval=COUNT)
         change = np.exp(self.token_log_prob_) - np.exp(self.reference_log_prob_)
         with np.errstate(invalid="ignore"):
             log_ratio = self.token_log_prob_ - self.reference_log_prob_
@@ -444,7 +446,7 @@ def _frequencies(counts, subject):
 
 def _check_rewards(y, counts, subject):
     """Return logged rewards (n_documents,) as floats."""
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    y = check_array(check_frame(y, subject), ensure_2d=False, dtype=np.float64, input_name="y")
     if y.ndim != 1:
         raise ValueError(
             f"{subject}: y should be a 1d array of one logged reward per document, got an array of "

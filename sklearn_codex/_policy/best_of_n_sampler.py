@@ -306,6 +306,7 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         for name, value in (("n_samples", n_samples), ("max_length", max_length)):
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} should be an integer of at least 1, got {value!r}.")
+        n_samples, max_length = int(n_samples), int(max_length)
         check_tokens_at_once(
             n_samples, self.document_length_, remedy="Draw fewer documents (n_samples)."
         )

@@ -473,7 +473,7 @@ class DPOPolicyOptimizer(
         check_consistent_length(margin, labels.target)
         target = labels.target
         if not labels.soft:
-            unknown = sorted(set(labels.classes.tolist()) - set(self.classes_.tolist()))
+            unknown = sorted(set(labels.classes.tolist()) - set(self.classes_.tolist()), key=str)
             if unknown:
                 raise ValueError(
                     f"{type(self).__name__}.score got the labels {unknown} in y, which are not "

@@ -263,6 +263,8 @@ class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstim
         # What the offset and the mean of the reward add to every value of the objective.
         constant = problem.objective.reward_coef * (problem.reward.offset - problem.reward_mean)
         grid = np.sort(check_values(kl_coefs, "kl_coefs", subject="frontier"))[::-1]
+        if not grid.size:
+            raise ValueError(f"{type(self).__name__}.frontier needs at least one of kl_coefs.")
         rows = []
         for kl_coef in grid.tolist():
             objective = problem.with_kl_coef(kl_coef).objective

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn_codex._categorical import FloatArray, IntArray, TokenSampler
 from sklearn_codex._checks import MOST_TOKENS, check_tokens_at_once
 
+_LONGEST = 2**53  # whole numbers that floats hold
 _REMEDY = (
     "Set a smaller response_length, where documents end by themselves a smaller max_length, or "
     "draw fewer documents (n_rollouts, n_samples)."
@@ -162,6 +163,11 @@ def sample_counts(
     """
     check_tokens_at_once(n_documents, len(log_prob), remedy="Draw fewer documents (n_samples).")
     prob = np.exp(log_prob)
+    if length > _LONGEST:
+        raise ValueError(
+            f"Documents of {length:,} tokens cannot be counted, the limit is {_LONGEST:,}. "
+            f"{_REMEDY}"
+        )
     return sparse.csr_array(
         rng.multinomial(length, prob / prob.sum(), size=n_documents).astype(np.float64)
     )

@@ -4,13 +4,13 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import expit, logit
-from scipy.stats import norm
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks import check_sample_weight
+from sklearn_codex._data.groups import check_groups, encode_groups
 from sklearn_codex._data.pairs import PairsMixin
 from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
@@ -20,7 +20,13 @@ from sklearn_codex._reward.labels import (
     warn_of_one_and_two,
 )
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
-from sklearn_codex._reward.newton import Minimum, minimise, solve, warn_unless_converged
+from sklearn_codex._reward.newton import (
+    Minimum,
+    minimise,
+    normal_quantile,
+    solve,
+    warn_unless_converged,
+)
 from sklearn_codex._reward.pair_classifier import PairClassifierMixin
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
 from sklearn_codex.metrics._tables import Table
@@ -37,9 +43,9 @@ def _encode_annotators(annotators, n_pairs):
     """Return the names of annotators, and who labelled each pair (n_pairs,)."""
     if annotators is None:
         return np.array([0]), np.zeros(n_pairs, dtype=np.intp)
-    check_consistent_length(np.empty(n_pairs), annotators)
-    names, codes = np.unique(np.asarray(annotators), return_inverse=True)
-    return names, codes
+    names = check_groups(annotators, n_pairs, name="annotators")
+    codes = encode_groups(names, n_pairs, name="annotators")
+    return names[np.unique(codes, return_index=True)[1]], codes
 
 
 def _scaled_norm(loss, params):
@@ -138,7 +144,7 @@ class AnnotatorRewardModel(PairsMixin, PairClassifierMixin, BaseEstimator):
         "C": [Interval(Real, 0, None, closed="neither")],
         "vectorizer": VECTORIZER_CONSTRAINTS,
         "flip_rate": [Interval(Real, 0, 0.5, closed="left"), StrOptions({"estimate"})],
-        "temperature_scale": [Interval(Real, 0, None, closed="neither")],
+        "temperature_scale": [Interval(Real, 1e-100, None, closed="left")],  # squared
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
@@ -288,7 +294,7 @@ class AnnotatorRewardModel(PairsMixin, PairClassifierMixin, BaseEstimator):
             Columns ``annotator``, ``temperature``, ``low`` and ``high``.
         """
         check_is_fitted(self)
-        half = norm.ppf((1 + confidence_level) / 2) * self.log_temperature_std_
+        half = normal_quantile(confidence_level) * self.log_temperature_std_
         return Table(
             annotator=self.annotators_,
             temperature=self.temperatures_,
@@ -313,7 +319,7 @@ class AnnotatorRewardModel(PairsMixin, PairClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         if self.flip_logit_std_ == 0:
             return self.flip_rate_, self.flip_rate_
-        half = norm.ppf((1 + confidence_level) / 2) * self.flip_logit_std_
+        half = normal_quantile(confidence_level) * self.flip_logit_std_
         low, high = expit(logit(2 * self.flip_rate_) + np.array([-half, half])) / 2
         return float(low), float(high)
 

@@ -14,7 +14,7 @@ from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks import check_sample_weight
+from sklearn_codex._checks import COUNT, check_number, check_sample_weight
 from sklearn_codex._data.designs import NuisanceDesign
 from sklearn_codex._data.pairs import PairsMixin, TextPairs, check_text_pairs
 from sklearn_codex._data.partitions import holds_text, lazy_on_dask, split_rows
@@ -394,8 +394,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, Bas
             weight 0 are left out. Columns without names are called x0, x1, and so on.
         """
         check_is_fitted(self)
-        if n < 1:
-            raise ValueError(f"n should be at least 1, got {n}.")
+        n = check_number(n, "n", subject=f"{type(self).__name__}.top_features", interval=COUNT)
         weights, names = self.coef_[0], self._token_names()
         order = np.argsort(weights, kind="stable")
 

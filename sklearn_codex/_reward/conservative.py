@@ -1,5 +1,7 @@
 """A reward that trusts several reward models as far as they agree."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import BaseEstimator
 
@@ -76,11 +78,21 @@ class ConservativeReward(BaseEstimator):
     def _check(self):
         """Return the models inside wrappers, or say what is wrong with a parameter."""
         subject = type(self).__name__
-        models = [check_fitted_model(m, parameter="models", subject=subject) for m in self.models]
-        if len(models) < 2 or not self.k >= 0 or self.by not in ("document", "token"):
+        given = self.models if isinstance(self.models, (list, tuple)) else []
+        models = [check_fitted_model(m, parameter="models", subject=subject) for m in given]
+        without = [
+            type(m).__name__ for m in models if not hasattr(m, "reward") and not hasattr(m, "coef_")
+        ]
+        if without:
+            raise TypeError(
+                f"{subject} needs models with reward(documents) or coef_, got a {without[0]}."
+            )
+        is_known = isinstance(self.by, str) and self.by in ("document", "token")
+        is_finite = isinstance(self.k, Real) and 0 <= self.k < np.inf
+        if len(models) < 2 or not is_finite or not is_known:
             raise ValueError(
                 f"{subject} needs at least two models, k >= 0 and by='document' or 'token', got "
-                f"{len(models)} model(s), k={self.k!r} and by={self.by!r}."
+                f"{len(models)} model(s), k={self.k!r:.60} and by={self.by!r:.60}."
             )
         return models
 

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _check_y
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._soft_labels import is_missing
+from sklearn_codex._soft_labels import as_array, is_missing
 
 # Labels that say which response is the better one, A first. Of each two the greater one means B, so
 # that as classes they would be learned the wrong way round.
@@ -76,15 +77,36 @@ def check_no_label_missing(y: Any, *, subject: str) -> np.ndarray:
     """Return y as an array (n_pairs,), or say which label is None or NaN."""
     if y is None:
         raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
-    y = _check_y(y, estimator=subject)
-    if y.dtype.kind == "O":
-        missing = [row for row, label in enumerate(y.tolist()) if is_missing(label)]
+    values = as_array(y, name="y")
+    if values.dtype.kind == "O":
+        labels = values.ravel().tolist()
+        missing = [row for row, label in enumerate(labels) if is_missing(label)]
         if missing:
             raise ValueError(
                 f"{subject} got {len(missing)} pair(s) without a label, the first at position "
                 f"{missing[0]}. Drop them; a tie is 0.5."
             )
-    return y
+        _refuse_mixed_labels(labels, subject)
+    # Of a data frame whose columns have one name scikit-learn would ask for these.
+    return _check_y(values if hasattr(y, "columns") else y, estimator=subject)
+
+
+def _refuse_mixed_labels(labels, subject):
+    """Raise where labels are not all text, or all numbers, and so have no order."""
+    kinds = [
+        "numbers"
+        if isinstance(label, (Number, np.bool_))
+        else "text"
+        if isinstance(label, str)
+        else type(label).__name__
+        for label in labels
+    ]
+    odd = next((row for row, kind in enumerate(kinds) if kind != kinds[0]), None)
+    if odd is not None:
+        raise ValueError(
+            f"{subject} needs labels of one kind in y, numbers or text, got {labels[0]!r:.60} at "
+            f"position 0 and {labels[odd]!r:.60} at position {odd}."
+        )
 
 
 def _describe_unusable(y, subject):
@@ -155,7 +177,7 @@ def credit(y: Any, classes: np.ndarray, margin: FloatArray) -> FloatArray:
     A margin of 0 gives half a point, and so does a tie; a soft label gives the probability that a
     label drawn with it agrees with the margin.
     """
-    y = _check_y(y, estimator="score")
+    y = check_no_label_missing(y, subject="score")
     if y.dtype.kind == "f" and (y != np.round(y)).any() and not is_soft(y):
         raise ValueError(f"y cannot be scored. {_describe_unusable(y, 'score')}")
     if is_soft(y):
@@ -183,7 +205,7 @@ def check_stream_classes(
         Classes of the batches before; None for the first.
     """
     if given is not None:
-        given = np.unique(given)
+        given = np.unique(check_no_label_missing(given, subject=f"{subject}, as classes,"))
         if known is not None and not np.array_equal(given, known):
             raise ValueError(
                 f"{subject} got classes {given.tolist()}, but the stream began with "
@@ -202,7 +224,7 @@ def check_stream_classes(
     refuse_names_of_responses(np.asarray(classes), subject)
     if labels.soft:
         return labels.target, classes
-    unknown = sorted(set(labels.classes.tolist()) - set(np.asarray(classes).tolist()))
+    unknown = sorted(set(labels.classes.tolist()) - set(np.asarray(classes).tolist()), key=str)
     if unknown:
         raise ValueError(
             f"{subject} got the labels {unknown} in y, which are not among the classes "

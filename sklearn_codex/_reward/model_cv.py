@@ -15,7 +15,7 @@ from sklearn.utils import Bunch, _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 
 from sklearn_codex._data.documents import unwrap
-from sklearn_codex._data.groups import check_groups
+from sklearn_codex._data.groups import check_groups, encode_groups
 from sklearn_codex._data.matrices import as_csr
 from sklearn_codex._loop.stages import Stage
 from sklearn_codex._reward.base import RewardModelBase
@@ -28,16 +28,22 @@ GRID = (-4, 2)
 # Enough to tell one C from another; the final fit goes to the tolerance asked for.
 FOLD_TOL = 1e-3
 N_FOLDS = 5
+MOST_CS = 10_000
 PRESET_SCALES = {"form": (0.2, 1.0)}
 
 
 def _check_Cs(Cs):
     """Return the values of C, ascending."""
     if isinstance(Cs, Integral):
+        if Cs > MOST_CS:
+            raise ValueError(f"Cs should be at most {MOST_CS} values, got {Cs}.")
         return np.logspace(*GRID, Cs)
-    values = np.unique(np.asarray(Cs, dtype=np.float64))
-    if values.ndim != 1 or len(values) == 0 or not (np.isfinite(values) & (values > 0)).all():
-        raise ValueError(f"Cs should be a number of values or positive numbers, got {Cs!r}.")
+    try:
+        values = np.unique(np.asarray(Cs, dtype=np.float64))
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if len(values) == 0 or not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(f"Cs should be a number of values or positive numbers, got {Cs!r:.60}.")
     return values
 
 
@@ -353,6 +359,8 @@ class PreferenceRewardModelCV(RewardModelBase):
             groups = shared_prompts(problem.pairs)
             if len(np.unique(groups)) < 2:
                 groups = None
+        if groups is not None:
+            groups = encode_groups(groups, len(problem.weight))
         splitter = self._splitter(problem.labels, groups)
         if not (given or isinstance(splitter, GroupsConsumerMixin)):
             groups = None

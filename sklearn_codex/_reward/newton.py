@@ -7,12 +7,16 @@ here a loss says its value, gradient and curvature at a point, and the curvature
 import warnings
 from dataclasses import dataclass
 from itertools import count
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
+from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks import check_number
 from sklearn_codex._reward.conjugate_gradients import (
     Preconditioner,
     check_within_floats,
@@ -21,6 +25,7 @@ from sklearn_codex._reward.conjugate_gradients import (
 
 # A step that promises less than this part of the loss cannot be told from none.
 ROUNDING = 16 * np.finfo(np.float64).eps
+LEVEL = Interval(Real, 0, 1, closed="neither")
 
 
 class Curvature(Protocol):
@@ -109,6 +114,14 @@ def solve(curvature: Curvature, right: FloatArray, *, tol: float = 1e-10) -> Flo
     return conjugate_gradients(lambda d: (curvature.product(d), d), preconditioner, right, tol=tol)[
         0
     ]
+
+
+def normal_quantile(confidence_level: float) -> float:
+    """Return the half-width, in standard errors, of a normal interval."""
+    level = check_number(
+        confidence_level, "confidence_level", subject="An interval", interval=LEVEL
+    )
+    return float(norm.ppf((1 + level) / 2))
 
 
 def standard_errors(curvature: Curvature, positions, *, scale: float = 1.0) -> FloatArray:

@@ -9,15 +9,17 @@ from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_y, check_is_fitted
 
-from sklearn_codex._checks import check_sample_weight
+from sklearn_codex._checks import as_floats, check_sample_weight
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._data.groups import encode_groups
+from sklearn_codex._data.matrices import check_frame
 from sklearn_codex._data.pairs import PairsMixin, TextPairs
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
 from sklearn_codex._reward.newton import minimise, warn_unless_converged
 from sklearn_codex._reward.plackett_luce import PlackettLuceLoss, arrange_rankings
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
+from sklearn_codex._soft_labels import as_array
 from sklearn_codex.text import TokenCounter
 
 
@@ -54,6 +56,12 @@ def stack_rankings(rankings, *, prompts=None, top=None):
     >>> stack_rankings([["good", "fair", "bad"]], top=1).y.tolist()
     [1, 0, 0]
     """
+    is_list = isinstance(rankings, (Sequence, np.ndarray)) and getattr(rankings, "ndim", 1) > 0
+    if not is_list or isinstance(rankings, str):
+        raise TypeError(
+            "stack_rankings needs a list of rankings, each a list of responses, got a "
+            f"{type(rankings).__name__}: {rankings!r:.60}."
+        )
     for position, ranking in enumerate(rankings):
         if isinstance(ranking, str) or not isinstance(ranking, (Sequence, np.ndarray)):
             raise TypeError(
@@ -70,8 +78,12 @@ def stack_rankings(rankings, *, prompts=None, top=None):
     X = [response for ranking in rankings for response in ranking]
     groups = np.repeat(np.arange(len(sizes)), sizes)
     if prompts is not None:
-        check_consistent_length(rankings, prompts)
-        of_ranking = list(prompts)
+        of_ranking = list(as_array(prompts, name="prompts").ravel())
+        if len(of_ranking) != len(sizes):
+            raise ValueError(
+                f"stack_rankings needs one prompt a ranking: {len(of_ranking)} prompts were given "
+                f"for {len(sizes)} rankings."
+            )
         X = [(of_ranking[group], text) for group, text in zip(groups.tolist(), X, strict=True)]
     orders = [np.arange(size)[::-1] for size in sizes]
     if top is not None:
@@ -288,7 +300,8 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
         subject = type(self).__name__
         if y is None:
             raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
-        y = _check_y(y, y_numeric=True, estimator=subject).astype(np.float64)
+        y = as_floats(check_frame(y, subject), "y, the places of responses", subject=subject)
+        y = _check_y(y, y_numeric=True, estimator=subject)
         check_consistent_length(features, y)
         weight = check_sample_weight(
             sample_weight,

@@ -3,12 +3,11 @@
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_y, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.pairs import PairsMixin
@@ -19,7 +18,13 @@ from sklearn_codex._reward.labels import (
     warn_of_one_and_two,
 )
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
-from sklearn_codex._reward.newton import Minimum, minimise, standard_errors, warn_unless_converged
+from sklearn_codex._reward.newton import (
+    Minimum,
+    minimise,
+    normal_quantile,
+    standard_errors,
+    warn_unless_converged,
+)
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
 from sklearn_codex._reward.tie_losses import TIE, TIE_LOSSES, A, B
 
@@ -252,7 +257,7 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
             ends at 1.
         """
         check_is_fitted(self)
-        half = norm.ppf((1 + confidence_level) / 2) * self.log_tie_parameter_std_
+        half = normal_quantile(confidence_level) * self.log_tie_parameter_std_
         with np.errstate(over="ignore"):
             low, high = np.exp(self._log_tie_parameter + np.array([-half, half]))
         return float(max(low, 1.0) if self.tie_model == "rao-kupper" else low), float(high)
@@ -360,7 +365,7 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
             As ``PreferenceRewardModel.score``.
         """
         log_prob = self._log_prob(X, scored=True)
-        y = _check_y(y, estimator=type(self).__name__)
+        y = check_no_label_missing(y, subject=type(self).__name__)
         check_consistent_length(log_prob, y)
         ties = {"tie": TIE} if "a" in self._meaning else {0.5: TIE}
         meaning = {**ties, **self._meaning}
@@ -371,8 +376,15 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
                 f"{self.classes_.tolist()}."
             )
         chosen = log_prob[np.arange(len(y)), [meaning[label] for label in y.tolist()]]
-        weight = check_sample_weight(sample_weight, chosen, dtype=np.float64)
-        return float(np.average(chosen, weights=weight))
+        weight = check_sample_weight(
+            sample_weight,
+            chosen,
+            dtype=np.float64,
+            ensure_non_negative=True,
+            allow_all_zero_weights=False,
+        )
+        counts = weight > 0  # of the others one may be impossible, and 0 times -inf is no number
+        return float(np.average(chosen[counts], weights=weight[counts]))
 
     def reward(self, X):
         """Return the reward of single responses.

@@ -1,7 +1,7 @@
 """How sure a reward model is: standard errors and intervals of weights, margins and rewards."""
 
 import warnings
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
@@ -354,8 +354,8 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
         )
 
     def _quantile(self, confidence_level):
-        if not 0 < confidence_level < 1:
-            raise ValueError(f"confidence_level should be in (0, 1), got {confidence_level!r}.")
+        if not (isinstance(confidence_level, Real) and 0 < confidence_level < 1):
+            raise ValueError(f"confidence_level should be in (0, 1), got {confidence_level!r:.60}.")
         tail = (1 + confidence_level) / 2
         return t.ppf(tail, self.n_groups_ - 1) if self.kind == "sandwich" else norm.ppf(tail)
 

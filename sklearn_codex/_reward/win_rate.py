@@ -5,9 +5,8 @@ from numbers import Real
 import numpy as np
 from scipy.special import expit
 from scipy.stats import norm
-from sklearn.utils import Bunch, check_consistent_length
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
-from sklearn.utils.validation import column_or_1d
 
 from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.designs import DifferenceDesign
@@ -15,6 +14,7 @@ from sklearn_codex._data.groups import encode_groups
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.nuisance import length_columns, length_scale
 from sklearn_codex._soft_labels import check_soft_labels
+from sklearn_codex.metrics._checks import check_scores
 
 # The precision of a prior on each term: nothing beside a few pairs, and finite where A always wins.
 WEAK_PENALTY = 1e-3
@@ -93,8 +93,9 @@ def length_controlled_win_rate(
     (0.64, 0.5)
     """
     label = check_soft_labels(y, name="y")
-    difference = column_or_1d(np.asarray(length_difference, dtype=np.float64))
-    check_consistent_length(label, difference)
+    difference = check_scores(length_difference, len(label), name="length_difference")
+    if np.isinf(difference).any():
+        raise ValueError("length_difference should be finite, but holds infinite values.")
     codes = None if groups is None else encode_groups(groups, len(label))
     weight = check_sample_weight(
         sample_weight,

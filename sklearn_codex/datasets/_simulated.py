@@ -6,10 +6,10 @@ import numpy as np
 from numpy.random import RandomState
 from scipy import sparse as sp
 from scipy.special import expit
-from sklearn.utils import Bunch, check_array, check_random_state
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from sklearn_codex._checks import check_tokens_at_once
+from sklearn_codex._checks import check_tokens_at_once, check_values
 
 MARGIN_SCALE = 2.0
 _MOST_FEATURES = 10_000_000
@@ -26,7 +26,7 @@ Pairs of random documents, compared by a simulated annotator with known weights,
 
 
 def _check_coef(coef, n_features: int) -> np.ndarray:
-    coef = check_array(coef, ensure_2d=False, dtype=np.float64, copy=True, input_name="coef")
+    coef = np.array(check_values(coef, "coef", subject="make_preferences"))
     if coef.shape != (n_features,):
         raise ValueError(
             f"coef must have one weight for each of the n_features={n_features} tokens, shape "
@@ -236,6 +236,7 @@ def make_preferences(
     """
     _check_size(n_pairs, n_features, document_length, dense=not (text or sparse))
     rng = check_random_state(random_state)
+    n_pairs = int(n_pairs)  # bool is an int, but no shape
     token_prob = _zipf(n_features)
     if coef is None:
         coef = _draw_coef(token_prob, document_length, rng)
@@ -246,7 +247,7 @@ def make_preferences(
     X = _count_difference(tokens, lengths, n_features)
 
     with np.errstate(over="ignore", invalid="ignore"):
-        bias = length_bias * (lengths[0] - lengths[1]) + position_bias
+        bias = float(length_bias) * (lengths[0] - lengths[1]) + position_bias
         margin = (X @ coef + bias) / temperature
     if not np.isfinite(margin).all():
         raise ValueError(

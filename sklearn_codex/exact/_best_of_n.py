@@ -6,6 +6,7 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks import COUNT, check_log_prob, check_number, check_values
+from sklearn_codex._soft_labels import as_array
 
 _VAST = 1e150
 
@@ -58,7 +59,8 @@ def best_of_n(log_prob: ArrayLike, rewards: ArrayLike, n: int) -> Bunch:
     """
     log_prob = check_log_prob(log_prob, "log_prob", subject="best_of_n")
     n = _check_n(n, "best_of_n")
-    if np.shape(rewards) != log_prob.shape:
+    rewards = as_array(rewards, name="rewards")
+    if rewards.shape != log_prob.shape:
         raise ValueError(
             "best_of_n needs one reward for each outcome, got shapes "
             f"{np.shape(rewards)} and {log_prob.shape}."
@@ -68,6 +70,11 @@ def best_of_n(log_prob: ArrayLike, rewards: ArrayLike, n: int) -> Bunch:
     _, group = np.unique(rewards[possible], return_inverse=True)
     mass = np.bincount(group, weights=np.exp(log_prob[possible]))
     kept = mass > 0  # outcomes so rare that their probability underflows are lost
+    if not kept.any():
+        raise ValueError(
+            f"best_of_n needs log_prob of a distribution, got none above {log_prob.max():g}, so "
+            "that all probabilities are 0. Normalise them."
+        )
     log_gain = np.full(len(mass), -np.inf)
     log_gain[kept] = _log_gain(mass[kept] / mass.sum(), n)
     best = np.full(len(log_prob), -np.inf)
@@ -115,7 +122,8 @@ def best_of_n_kl_bound(n: ArrayLike) -> float | FloatArray:
     >>> round(best_of_n_kl_bound(4), 4)
     0.6363
     """
-    draws = np.array([_check_n(one, "best_of_n_kl_bound") for one in np.ravel(n)], dtype=float)
+    given = as_array(n, name="n")
+    draws = np.array([_check_n(one, "best_of_n_kl_bound") for one in given.ravel()], dtype=float)
     bound = np.log(draws) - (draws - 1.0) / draws
     return float(bound[0]) if np.ndim(n) == 0 else bound.reshape(np.shape(n))
 
@@ -163,7 +171,8 @@ def expected_max(samples: ArrayLike, n: int) -> tuple[float, float]:
     (2.3333, 0.7071)
     """
     n = _check_n(n, "expected_max")
-    if np.ndim(samples) != 1 or np.size(samples) < n:
+    samples = as_array(samples, name="samples")
+    if samples.ndim != 1 or samples.size < n:
         raise ValueError(
             f"expected_max with n={n} needs a 1-D array of at least {n} samples without nan, got "
             f"shape {np.shape(samples)}. Draw more samples, or ask for a smaller n."
@@ -237,7 +246,7 @@ def best_of_n_frontier(rewards: ArrayLike, ns: ArrayLike) -> Bunch:
     (array([0.193, 0.636, 1.835]), array([0.5, 1. , 1.7]))
     """
     rewards = check_values(rewards, "rewards", subject="best_of_n_frontier")
-    draws = np.atleast_1d(np.asarray(ns))
+    draws = np.atleast_1d(as_array(ns, name="ns"))
     if draws.ndim > 1 or not draws.size:
         raise ValueError(
             f"best_of_n_frontier needs ns of shape (n_points,), got shape {draws.shape}."

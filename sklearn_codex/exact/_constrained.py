@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks import COUNT, PROBABILITY, as_floats, check_log_prob, check_number
+from sklearn_codex._soft_labels import as_array
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
@@ -228,7 +229,7 @@ def ban_tokens(reference_log_prob: FloatArray, banned: ArrayLike) -> Bunch:
 
 def _token_mask(tokens, n_columns, subject):
     """Return a mask (V,) from a mask or columns."""
-    tokens = np.asarray(tokens)
+    tokens = as_array(tokens, name="tokens")
     if tokens.size == 0:
         return np.zeros(n_columns, dtype=bool)
     if tokens.dtype == bool and tokens.shape == (n_columns,):

@@ -12,7 +12,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, InvalidParameterError
 
 from sklearn_codex._categorical import FloatArray, log_mass, normalize_log, reference_kl, safe_log
-from sklearn_codex._checks import COUNT, NOT_NEGATIVE, check_number
+from sklearn_codex._checks import COUNT, NOT_NEGATIVE, as_floats, check_number
 from sklearn_codex.exact._settings import below_best, in_nats, keep_checked, takes_policy
 
 _MAX_DOCUMENTS = 2_000_000
@@ -162,11 +162,16 @@ class EnumeratedObjective:
 
     def __post_init__(self):
         keep_checked(self)
+        if not callable(self.reward):
+            raise TypeError(
+                "EnumeratedObjective needs reward, a function of counts (n, V), got a "
+                f"{type(self.reward).__name__}: {self.reward!r:.60}."
+            )
         support = np.isfinite(self.reference_log_prob)
         possible = enumerate_counts(int(support.sum()), self.length)
         counts = np.zeros((len(possible), len(support)))
         counts[:, support] = possible
-        rewards = np.asarray(self.reward(counts), dtype=np.float64)
+        rewards = as_floats(self.reward(counts), "rewards", subject="EnumeratedObjective")
         if rewards.shape != (len(counts),) or not np.isfinite(rewards).all():
             raise ValueError(
                 "EnumeratedObjective needs one finite reward for each of "

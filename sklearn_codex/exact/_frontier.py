@@ -81,6 +81,8 @@ def kl_reward_frontier(
         scale = reward_spread(problem.reference_log_prob, problem.token_reward)
         kl_coefs = scale * np.geomspace(100.0, 0.01, 50)
     kl_coefs = np.sort(check_values(kl_coefs, "kl_coefs", subject="kl_reward_frontier"))[::-1]
+    if not kl_coefs.size:
+        raise ValueError("kl_reward_frontier needs kl_coefs, at least one, got none.")
     kl, reward = np.empty_like(kl_coefs), np.empty_like(kl_coefs)
     for i, kl_coef in enumerate(kl_coefs):
         problem = replace(problem, kl_coef=float(kl_coef))

@@ -10,6 +10,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks import (
     COUNT,
     FINITE,
+    LOG_TOLERANCE,
     NOT_NEGATIVE,
     POSITIVE,
     as_floats,
@@ -64,8 +65,9 @@ def keep_checked(objective: Any) -> None:
                 getattr(objective, name), name, subject=subject, interval=interval, remedy=remedy
             )
     for name, rule in _VALUES.items():
-        values = getattr(objective, name, None)
-        if values is not None:
+        values: Any = getattr(objective, name, None)
+        is_needed = name == "token_reward" and hasattr(objective, name)
+        if values is not None or is_needed:
             checked[name] = check_values(values, subject=subject, shape=shape, **rule)
     for name, value in checked.items():
         # Frozen: what was given is replaced once, by what was checked.
@@ -105,6 +107,11 @@ def takes_policy(method: Method) -> Method:
     def checked(self, log_prob):
         subject, shape = type(self).__name__, self.reference_log_prob.shape
         policy = as_floats(log_prob, "log_prob", subject=subject)
+        if policy.shape == shape and (policy > LOG_TOLERANCE).any():
+            raise ValueError(
+                f"{subject} needs log_prob, natural logarithms of probabilities, which are at most "
+                f"0, got {policy.max():.6g}. Normalise them: log_prob - logsumexp(log_prob)."
+            )
         if policy.shape != shape or np.isnan(policy).any():
             wrong = "nan" if policy.shape == shape else f"shape {policy.shape}"
             raise ValueError(

@@ -7,9 +7,10 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.utils import Bunch, check_consistent_length, column_or_1d
+from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import IntArray
+from sklearn_codex._data.groups import check_groups, encode_groups
 from sklearn_codex.health._data import PreferenceData, code, first_rows
 from sklearn_codex.health._report import Finding, count, percent, points
 from sklearn_codex.metrics._tables import Table
@@ -193,12 +194,11 @@ def check_split(data: PreferenceData, split, joined):
     if split is None:
         text = "Whether prompts stand in training and in test data is not checked: pass split=."
         return [Finding(SECTION, "skipped", text)], {"prompt_leaks": None}
-    parts = np.asarray(column_or_1d(split))
-    check_consistent_length(parts, data.y)
+    parts = check_groups(split, len(data), name="split")
     if data.groups is None:
         text = "The split is not checked: there are no prompts and no groups."
         return [Finding(SECTION, "skipped", text)], {"prompt_leaks": None}
-    _, part = np.unique(parts, return_inverse=True)
+    part = encode_groups(parts, len(data), name="split")
     exact, similar = _straddles(data.groups, part), _straddles(joined, part)
     rows = np.flatnonzero(exact | similar)
     leaks = Table(row=rows, group=joined[rows], part=parts[rows], exact=exact[rows])

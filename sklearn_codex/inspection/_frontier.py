@@ -1,9 +1,12 @@
 """The KL-reward frontier, with policies as points."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._checks import COUNT, check_number
 from sklearn_codex._data.documents import unwrap
 from sklearn_codex._policy.rollouts import sample_rollouts
 from sklearn_codex.exact import best_of_n_frontier, kl_reward_frontier
@@ -139,6 +142,11 @@ class FrontierDisplay:
         estimator = unwrap(estimator)
         frontier = _frontier(estimator, kl_coefs, caller)
         own_name = type(estimator).__name__ if policy_name is None else policy_name
+        if not isinstance(policies, Mapping | None):
+            raise TypeError(
+                f"{caller} needs policies, a dict of fitted language models by name, got a "
+                f"{type(policies).__name__}."
+            )
         models = {own_name: estimator, **(policies or {})}
         points = {}
         for label, model in models.items():
@@ -147,6 +155,7 @@ class FrontierDisplay:
         sampled = None
         if best_of_n is not None:
             rng = check_random_state(random_state)
+            n_samples = check_number(n_samples, "n_samples", subject=caller, interval=COUNT)
             sampled = best_of_n_frontier(_rewards(estimator, n_samples, rng, caller), best_of_n)
         display = cls(
             kl=frontier.kl,

@@ -10,9 +10,11 @@ from sklearn.model_selection import GroupKFold, check_cv, cross_validate
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _num_samples
 
+from sklearn_codex._checks import as_floats
 from sklearn_codex._data.groups import encode_groups
 from sklearn_codex._data.matrices import check_sparse
 from sklearn_codex._data.pairs import check_text_pairs
+from sklearn_codex._soft_labels import as_array
 from sklearn_codex.inspection._plotting import (
     check_axes,
     check_matplotlib,
@@ -280,7 +282,11 @@ def _learning_curve(estimator, X, y, prompt, *, train_sizes, cv, random_state, *
 
 def _check_sizes(train_sizes, n_prompts):
     """Return numbers of prompts (n_sizes,), rising, each once."""
-    sizes = np.asarray([0.1, 0.2, 0.4, 0.7, 1.0] if train_sizes is None else train_sizes)
+    sizes = as_array(
+        [0.1, 0.2, 0.4, 0.7, 1.0] if train_sizes is None else train_sizes, name="train_sizes"
+    )
+    if sizes.dtype.kind not in "iu":
+        sizes = as_floats(sizes, "train_sizes", subject="PromptLearningCurveDisplay")
     whole = sizes.dtype.kind in "iu"
     wrong = sizes[~((sizes > 0) & (sizes <= (n_prompts if whole else 1)))]
     if sizes.ndim != 1 or len(sizes) == 0 or len(wrong):

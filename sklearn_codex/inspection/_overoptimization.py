@@ -1,5 +1,8 @@
 """Proxy and gold reward against the KL: where the learned reward stops being the true one."""
 
+import reprlib
+from collections.abc import Mapping
+
 import numpy as np
 
 from sklearn_codex.inspection._plotting import (
@@ -109,7 +112,17 @@ class OveroptimizationDisplay:
         -------
         display : OveroptimizationDisplay
         """
-        bootstrap, peak = curve.get("bootstrap"), curve.get("peak")
+        needed = {"kl", "proxy_reward", "gold_reward"}
+        if not isinstance(curve, Mapping) or not needed <= set(curve):
+            raise ValueError(
+                f"{cls.__name__}.from_curve needs a curve with {', '.join(sorted(needed))}, as "
+                "overoptimization_curve or training_curve returns, got a "
+                f"{type(curve).__name__}: {reprlib.repr(curve)}."
+            )
+        bootstrap, peak = (
+            part if isinstance(part, Mapping) and key in part else None
+            for part, key in ((curve.get("bootstrap"), "gold_interval"), (curve.get("peak"), "kl"))
+        )
         display = cls(
             kl=curve["kl"],
             proxy_reward=curve["proxy_reward"],

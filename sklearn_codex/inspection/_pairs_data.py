@@ -10,12 +10,17 @@ from sklearn_codex._reward.labels import check_labels
 
 def preference_target(estimator, y, subject):
     """Return the probability (n_pairs,) that A is preferred, by the classes of the estimator."""
+    if not hasattr(estimator, "classes_"):
+        raise TypeError(
+            f"{subject} needs a fitted classifier of pairs, one with classes_, got a "
+            f"{type(estimator).__name__}."
+        )
     labels = check_labels(y, subject=subject)
     if labels.soft:
         return labels.target
     classes = estimator.classes_
     given = labels.classes[labels.target.astype(np.intp)]
-    unknown = sorted(set(given.tolist()) - set(np.asarray(classes).tolist()))
+    unknown = sorted(set(given.tolist()) - set(np.asarray(classes).tolist()), key=str)
     if unknown:
         raise ValueError(
             f"{subject} got the labels {unknown} in y, which are not among the classes "

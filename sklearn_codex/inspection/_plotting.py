@@ -1,6 +1,6 @@
 """What all displays draw with: axes, colours, line styles."""
 
-import numpy as np
+from sklearn_codex._checks import as_floats
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -80,7 +80,7 @@ def finish(ax, *, legend=True, **labels):
 
 def check_equal_lengths(subject, **arrays):
     """Return arrays as one-dimensional floats of one length, in the order given."""
-    checked = {name: np.asarray(values, dtype=np.float64) for name, values in arrays.items()}
+    checked = {name: as_floats(values, name, subject=subject) for name, values in arrays.items()}
     shapes = {name: values.shape for name, values in checked.items()}
     if len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 1:
         raise ValueError(f"{subject} needs 1-D arrays of one length, got the shapes {shapes}.")

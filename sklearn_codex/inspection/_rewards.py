@@ -1,9 +1,8 @@
 """Reward models: calibration of P(A preferred), and the rewards of chosen and rejected."""
 
 import numpy as np
-from sklearn.utils import check_consistent_length
 
-from sklearn_codex._checks import check_sample_weight
+from sklearn_codex._checks import check_sample_weight, check_values
 from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.inspection._pairs_data import preference_target, response_rewards
 from sklearn_codex.inspection._plotting import (
@@ -378,8 +377,13 @@ class RewardDistributionDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
         label = check_soft_labels(y_true, name="y_true")
-        rewards = np.column_stack([reward_a, reward_b]).astype(np.float64)
-        check_consistent_length(label, rewards)
+        subject = cls.__name__
+        rewards = np.column_stack(
+            [
+                check_values(reward_a, "rewards of A", subject=subject, shape=label.shape),
+                check_values(reward_b, "rewards of B", subject=subject, shape=label.shape),
+            ]
+        )
         decided = label != 0.5
         if not decided.any():
             raise ValueError(f"All {len(label)} pairs are ties: no response was chosen.")
@@ -407,7 +411,13 @@ class RewardDistributionDisplay:
         """
         ax = check_axes(ax, f"{type(self).__name__}.plot")
         sides = [np.asarray(side, dtype=np.float64) for side in (self.chosen, self.rejected)]
-        edges = np.histogram_bin_edges(np.concatenate(sides), bins)
+        try:
+            edges = np.histogram_bin_edges(np.concatenate(sides), bins)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"{type(self).__name__} needs bins, a number of them or their borders, got "
+                f"{bins!r:.60}: {error}"
+            ) from None
         styles = (
             {"label": "chosen", "facecolor": BLUE, "alpha": 0.45},
             {"label": "rejected", "facecolor": "none", "edgecolor": ORANGE, "linewidth": 1.5},

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._checks import COUNT, as_floats, check_number
 from sklearn_codex.inspection._plotting import (
     BLUE,
     GREY,
@@ -82,6 +83,11 @@ class TokenShiftDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
+        if not hasattr(estimator, "reference_log_prob_"):
+            raise TypeError(
+                f"{cls.__name__}.from_estimator needs a fitted policy optimizer, got a "
+                f"{type(estimator).__name__}. Of other models, use from_predictions."
+            )
         names = estimator._token_names() if hasattr(estimator, "_token_names") else None
         return cls.from_predictions(
             estimator.reference_log_prob_,
@@ -156,7 +162,7 @@ class TokenShiftDisplay:
         -------
         display : TokenShiftDisplay
         """
-        if quantity not in ("change", "log_ratio"):
+        if not isinstance(quantity, str) or quantity not in ("change", "log_ratio"):
             raise ValueError(f"quantity should be 'change' or 'log_ratio', got {quantity!r}.")
         n_tokens = len(self.tokens)
         ax = check_axes(ax, f"{type(self).__name__}.plot", height=1.0 + 0.22 * max(n_tokens, 4))
@@ -195,12 +201,18 @@ class TokenShiftDisplay:
 
 def _largest_shifts(reference_log_prob, token_log_prob, tokens, n):
     """Return names, changes and log-ratios of the tokens that rose and fell most."""
-    before = np.asarray(reference_log_prob, dtype=np.float64)
-    after = np.asarray(token_log_prob, dtype=np.float64)
+    before = as_floats(reference_log_prob, "reference_log_prob", subject="TokenShiftDisplay")
+    after = as_floats(token_log_prob, "token_log_prob", subject="TokenShiftDisplay")
     if before.shape != after.shape or before.ndim != 1:
         raise ValueError(
             "TokenShiftDisplay needs two models over one vocabulary, got log-probabilities of "
             f"shapes {before.shape} and {after.shape}."
+        )
+    n = check_number(n, "n", subject="TokenShiftDisplay", interval=COUNT)
+    if tokens is not None and np.shape(tokens) != before.shape:
+        raise ValueError(
+            f"TokenShiftDisplay needs tokens, one name for each of {len(before)} columns, got "
+            f"shape {np.shape(tokens)}."
         )
     change = np.exp(after) - np.exp(before)
     order = np.argsort(-change, kind="stable")

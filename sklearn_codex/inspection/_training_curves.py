@@ -184,6 +184,11 @@ class TrainingCurveDisplay:
             keys = [keys]
         if keys is None:
             keys = [key for key in _DEFAULT_KEYS if key in self.values] or list(self.values)
+        if not isinstance(keys, (list, tuple)) or not all(isinstance(key, str) for key in keys):
+            raise TypeError(
+                f"{type(self).__name__} needs keys, a list of str, got a {type(keys).__name__}: "
+                f"{keys!r:.60}."
+            )
         unknown = [key for key in keys if key not in self.values]
         if unknown or not keys:
             raise ValueError(

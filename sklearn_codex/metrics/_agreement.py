@@ -7,7 +7,8 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
-from sklearn_codex._soft_labels import is_missing
+from sklearn_codex._data.groups import check_hashable
+from sklearn_codex._soft_labels import as_array, is_missing
 from sklearn_codex.metrics._checks import ARRAY, OPTIONAL_ARRAY
 from sklearn_codex.metrics._intervals import LEVEL_PARAM, share_interval
 from sklearn_codex.metrics._tables import Table
@@ -48,13 +49,14 @@ def count_votes(votes):
 
 def _encode_votes(votes):
     """Return votes as columns (n_pairs, n_annotators), -1 where missing, and the categories."""
-    votes = np.asarray(votes)
+    votes = as_array(votes, name="votes")
     if votes.ndim != 2 or 0 in votes.shape:
         raise ValueError(
             f"votes should have shape (n_pairs, n_annotators), got {votes.shape}. A missing vote "
             "is None or NaN."
         )
     flat = votes.ravel().tolist()
+    check_hashable(flat, "votes")
     given = {vote for vote in flat if not is_missing(vote)}
     if not given:
         raise ValueError("votes hold no vote: all are missing.")
@@ -118,7 +120,7 @@ def fleiss_kappa(counts):
     >>> round(fleiss_kappa(count_votes(votes).counts), 3)
     0.415
     """
-    counts = np.asarray(getattr(counts, "counts", counts))
+    counts = as_array(getattr(counts, "counts", counts), name="counts")
     if counts.dtype.kind not in "biuf":
         raise ValueError(
             f"counts should be numbers of votes, got {counts.dtype}. Votes become counts by "
@@ -199,9 +201,11 @@ def annotator_accuracy(votes, *, names=None, confidence_level=0.95):
     codes, categories = _encode_votes(votes)
     counts = count_votes(votes).counts
     n_annotators = codes.shape[1]
-    names = np.arange(n_annotators) if names is None else np.asarray(names)
-    if len(names) != n_annotators:
-        raise ValueError(f"names should name {n_annotators} annotators, got {len(names)}.")
+    names = np.arange(n_annotators) if names is None else as_array(names, name="names")
+    if names.shape != (n_annotators,):
+        raise ValueError(
+            f"names should name {n_annotators} annotators, got {names.size} in shape {names.shape}."
+        )
     rows = []
     for votes_of_one in codes.T:
         others = counts - (votes_of_one[:, np.newaxis] == np.arange(len(categories)))

@@ -19,7 +19,7 @@ from sklearn_codex.metrics._tables import Table
 _BINNING_PARAMS = {
     "y_true": ARRAY,
     "y_prob": ARRAY,
-    "n_bins": [Interval(Integral, 1, None, closed="left")],
+    "n_bins": [Interval(Integral, 1, 2**20, closed="both")],
     "strategy": [StrOptions({"uniform", "quantile"})],
     "sample_weight": OPTIONAL_ARRAY,
     "pos_label": ANY_LABEL,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_codex._checks import check_sample_weight
+from sklearn_codex._checks import as_floats, check_sample_weight
 from sklearn_codex._data.groups import check_groups as check_group_of_each
 
 # Shared by the declarations of all metrics; scikit-learn checks every parameter they name.
@@ -22,12 +22,13 @@ def check_length(values, n_pairs, name):
 
 def check_scores(scores, n_pairs, *, name="margin"):
     """Return scores (n_pairs,) as floats; infinite ones are allowed, NaN is not."""
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = as_floats(scores, name, subject="A metric")
     if scores.ndim == 2 and scores.shape[1] == 1:
         scores = scores[:, 0]
     if scores.ndim != 1:
         raise ValueError(f"{name} should have shape (n_pairs,), got {scores.shape}.")
-    check_length(scores, n_pairs, name)
+    if n_pairs is not None:
+        check_length(scores, n_pairs, name)
     missing = np.flatnonzero(np.isnan(scores))
     if len(missing):
         raise ValueError(
@@ -39,7 +40,7 @@ def check_scores(scores, n_pairs, *, name="margin"):
 
 def check_probability(probability, n_pairs, *, name="y_prob"):
     """Return P(A preferred) (n_pairs,), also from the two columns of ``predict_proba``."""
-    probability = np.asarray(probability, dtype=np.float64)
+    probability = as_floats(probability, name, subject="A metric")
     if probability.ndim == 2 and probability.shape[1] == 2:
         probability = probability[:, 1]
     probability = check_scores(probability, n_pairs, name=name)

@@ -25,7 +25,7 @@ LEVEL_PARAM = {"confidence_level": [Interval(Real, 0, 1, closed="neither")]}
 BOOTSTRAP_PARAMS = {
     "groups": OPTIONAL_ARRAY,
     **LEVEL_PARAM,
-    "n_resamples": [Interval(Integral, 1, None, closed="left")],
+    "n_resamples": [Interval(Integral, 1, 2**27, closed="both")],  # held at once
     "random_state": ["random_state"],
 }
 
@@ -145,6 +145,7 @@ def bootstrap_mean(values, weight, groups, *, n_resamples, confidence_level, ran
     # Deviations from the mean, so that equal values resample to exactly their mean.
     deviation = np.bincount(codes, weight[counts] * (values[counts] - mean))
     rng = check_random_state(random_state)
+    n_resamples = int(n_resamples)  # bool is an int, but no shape
     resampled = np.empty(n_resamples)
     chunk = max(1, CHUNK_DRAWS // n_groups)
     for start in range(0, n_resamples, chunk):

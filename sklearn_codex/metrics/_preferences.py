@@ -381,8 +381,7 @@ def kendall_correlation(gold, score):
 
 
 def _check_gold(gold, score):
-    gold = np.asarray(gold)
-    gold = check_scores(gold, len(gold) if gold.ndim else 0, name="gold")
+    gold = check_scores(gold, None, name="gold")
     return gold, check_scores(score, len(gold), name="score")
 
 

@@ -1,13 +1,16 @@
 """Accuracy by part of the pairs: slices, weighted sections, best of n."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from numbers import Integral
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_codex._soft_labels import check_soft_labels, is_missing
+from sklearn_codex._checks import as_floats
+from sklearn_codex._data.groups import check_groups as check_group_of_each
+from sklearn_codex._data.groups import check_hashable
+from sklearn_codex._soft_labels import as_array, check_soft_labels, is_missing
 from sklearn_codex.metrics._checks import (
     ANY_LABEL,
     ARRAY,
@@ -20,6 +23,8 @@ from sklearn_codex.metrics._checks import (
 from sklearn_codex.metrics._intervals import BOOTSTRAP_PARAMS, share_interval
 from sklearn_codex.metrics._preferences import scored_pairs
 from sklearn_codex.metrics._tables import Table
+
+_MOST_BINS = 2**20
 
 # More levels than this are a number somebody forgot to bin.
 MAX_LEVELS = 100
@@ -53,8 +58,14 @@ def quantile_slices(values, n_bins=4, *, name="value"):
     >>> {name: mask.tolist() for name, mask in quantile_slices([5, 1, 9, 3], 2).items()}
     {'value [1, 4]': [False, True, False, True], 'value (4, 9]': [True, False, True, False]}
     """
-    values = np.asarray(values)
-    values = check_scores(values, len(values), name="values")
+    values = check_scores(values, None, name="values")
+    if not len(values):
+        raise ValueError("quantile_slices got no values. Pass at least one.")
+    if n_bins > _MOST_BINS:
+        raise ValueError(
+            f"quantile_slices got n_bins={n_bins} for {len(values)} values, more than "
+            f"{_MOST_BINS:,}. Take fewer."
+        )
     edges = np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1)))
     bins = np.searchsorted(edges[1:-1], values)  # (n_pairs,)
     borders = edges if len(edges) > 1 else np.repeat(edges, 2)
@@ -172,10 +183,10 @@ def accuracy_by_slice(
 def _slice_masks(slices, n_pairs):
     """Return names and masks (n_pairs,) of slices."""
     if not isinstance(slices, Mapping):
-        return _level_masks("", np.asarray(slices), n_pairs)
+        return _level_masks("", as_array(slices, name="slices"), n_pairs)
     masks = {}
     for name, values in slices.items():
-        values = np.asarray(values)
+        values = as_array(values, name=f"slices[{name!r}]")
         if values.dtype.kind == "b":
             check_length(values, n_pairs, f"slices[{name!r}]")
             masks[str(name)] = values
@@ -275,8 +286,7 @@ def sectioned_accuracy(correct, subset, sections, weights=None, *, sample_weight
     0.583
     """
     correct = check_soft_labels(correct, name="correct")
-    subset = np.asarray(subset)
-    check_length(subset, len(correct), "subset")
+    subset = check_group_of_each(subset, len(correct), name="subset")
     weight = check_weight(sample_weight, correct)
     section_of = _section_of_subsets(subset, sections)
     section = np.array([section_of[name] for name in subset.tolist()], dtype=object)
@@ -299,6 +309,13 @@ def sectioned_accuracy(correct, subset, sections, weights=None, *, sample_weight
 def _section_of_subsets(subset, sections):
     section_of = {}
     for section, names in sections.items():
+        is_list = isinstance(names, (str, Sequence, Set, np.ndarray))
+        if not is_list or getattr(names, "ndim", 1) == 0:
+            raise ValueError(
+                f"sections should map each section to a list of subsets, but that of {section!r} "
+                f"is a {type(names).__name__}: {names!r:.60}."
+            )
+        check_hashable([names] if isinstance(names, str) else names, f"sections[{section!r}]")
         for name in [names] if isinstance(names, str) else names:
             if name in section_of:
                 raise ValueError(
@@ -318,10 +335,13 @@ def _section_weights(sections, weights):
     unknown = [name for name in weights if name not in sections]
     if unknown:
         raise ValueError(f"weights name {unknown}, but the sections are {list(sections)}.")
-    values = np.array([weights.get(name, 1.0) for name in sections], dtype=np.float64)
-    if (values < 0).any() or not values.any():
+    values = as_floats(
+        [weights.get(name, 1.0) for name in sections], "weights", subject="sectioned_accuracy"
+    )
+    if not ((values >= 0) & np.isfinite(values)).all() or not values.any():
         raise ValueError(
-            f"weights of sections should be non-negative and not all 0, got {dict(weights)}."
+            "weights of sections should be finite, non-negative and not all 0, got "
+            f"{dict(weights)}."
         )
     return values
 
@@ -385,7 +405,7 @@ def best_of_n_accuracy(scores, best=0, *, sample_weight=None):
     >>> best_of_n_accuracy([[3.0, 1.0, 2.0], [1.0, 1.0, 0.0], [0.0, 2.0, 1.0]])
     0.5
     """
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = as_floats(scores, "scores", subject="best_of_n_accuracy")
     if scores.ndim != 2 or 0 in scores.shape:
         raise ValueError(f"scores should have shape (n_prompts, k), got {scores.shape}.")
     present = ~np.isnan(scores)  # (n_prompts, k)
@@ -394,7 +414,7 @@ def best_of_n_accuracy(scores, best=0, *, sample_weight=None):
         raise ValueError(f"Prompt {without[0]} has no score: all are NaN. Drop it.")
     weight = check_weight(sample_weight, scores)
     top = _at_maximum(np.where(present, scores, -np.inf)) & present
-    is_best = _best_responses(np.asarray(best), scores.shape)
+    is_best = _best_responses(as_array(best, name="best"), scores.shape)
     missing = np.flatnonzero(~(is_best & present).any(axis=1))
     if len(missing):
         raise ValueError(f"The best response of prompt {missing[0]} has no score. Drop the prompt.")
@@ -412,7 +432,8 @@ def _best_responses(best, shape):
     if best.ndim == 2:
         if best.shape != shape:
             raise ValueError(f"Gold scores should have the shape of scores, {shape}: {best.shape}.")
-        gold = np.where(np.isnan(best.astype(np.float64)), -np.inf, best)
+        best = as_floats(best, "best", subject="best_of_n_accuracy")
+        gold = np.where(np.isnan(best), -np.inf, best)
         return _at_maximum(gold)
     if best.ndim > 2 or best.dtype.kind not in "iu":
         raise ValueError(

@@ -17,6 +17,7 @@ from sklearn_codex._checks import MOST_TOKENS, NOT_NEGATIVE, as_floats, check_nu
 from sklearn_codex._data.documents import unwrap
 from sklearn_codex._data.matrices import check_sparse
 from sklearn_codex._data.tokenizers import build_splitter, split_texts
+from sklearn_codex._soft_labels import as_array
 from sklearn_codex.sequential._kernel import Kernel
 from sklearn_codex.text import TokenCounter, check_texts
 
@@ -154,13 +155,13 @@ class BigramReference:
                 f"{subject} needs the texts themselves, got counts: they do not tell which token "
                 "follows which. Pass a list of str, or columns to from_sequences."
             )
-        counter = clone(TokenCounter() if vectorizer is None else vectorizer).fit(documents, None)
-        counter = unwrap(counter)
-        if not isinstance(counter, TokenCounter):
+        vectorizer = TokenCounter() if vectorizer is None else vectorizer
+        if not isinstance(unwrap(vectorizer), TokenCounter):
             raise TypeError(
-                f"{subject} needs a TokenCounter as vectorizer, got {type(counter).__name__}, "
-                "which only counts: it cannot tell which token follows which."
+                f"{subject} needs a TokenCounter as vectorizer, got "
+                f"{type(unwrap(vectorizer)).__name__}: only it tells which token follows which."
             )
+        counter = unwrap(clone(vectorizer).fit(documents, None))
         return cls.from_sequences(
             list(token_sequences(counter, documents, subject=subject)),
             counter.n_features_in_,
@@ -246,7 +247,12 @@ class BigramReference:
             eos = check_number(
                 eos, "eos, a column", subject=subject, interval=columns, remedy="None means no end."
             )
-        documents = [np.asarray(sequence).ravel() for sequence in sequences]
+        if not isinstance(sequences, Iterable) or getattr(sequences, "ndim", 1) == 0:
+            raise TypeError(
+                f"{subject} needs a list of sequences of columns, got a "
+                f"{type(sequences).__name__}: {sequences!r:.60}."
+            )
+        documents = [as_array(one, name="each sequence").ravel() for one in sequences]
         documents = [document for document in documents if document.size]
         other = [document for document in documents if document.dtype.kind not in "iu"]
         if other:
@@ -266,7 +272,7 @@ class BigramReference:
             )
         firsts, pairs = _count_pairs(tokens, [len(document) for document in documents], n_columns)
         weights = np.bincount(tokens, minlength=n_columns) + float(smoothing)
-        unigram = _floats(weights / weights.sum())
+        unigram = weights / weights.sum()
         initial, share = _shrink(firsts, prior_strength)
         matrix, backoff = _shrink(pairs, prior_strength)
         if eos is not None:
