@@ -16,6 +16,8 @@ import sklearn_codex
 # An error is ours to word where our code raises it, or scikit-learn's checks do on our behalf.
 _ROOMS = tuple(str(Path(package.__file__).parent) for package in (sklearn_codex, sklearn))
 _CLEAR_TYPES = (ValueError, TypeError, OSError, ImportError)
+# numpy says which seeds there are, for every random_state of scikit-learn.
+_SEEDING = "_legacy_seeding"
 _SHORTEST_MESSAGE = 15
 
 
@@ -31,8 +33,21 @@ def is_clear_error(error: BaseException) -> bool:
         and not isinstance(error, UnicodeError)
         and len(str(error)) >= _SHORTEST_MESSAGE
         and bool(frames)
-        and frames[-1].filename.startswith(_ROOMS)
+        and (frames[-1].filename.startswith(_ROOMS) or frames[-1].name.endswith(_SEEDING))
     )
+
+
+def is_worded(error: BaseException) -> bool:
+    """Whether an error is clear, and our code says it by a ``raise`` of its own.
+
+    What numpy's compiled functions raise when they are called has the frame of the caller last, as
+    if the caller had worded it.
+    """
+    if not is_clear_error(error):
+        return False
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    is_ours = place.filename.startswith(_ROOMS[0])
+    return not is_ours or (place.line or "raise").startswith("raise")
 
 
 @contextmanager
