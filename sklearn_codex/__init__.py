@@ -4,30 +4,33 @@ Pretraining, supervised fine-tuning, a Bradley-Terry reward model and policy opt
 on count models small enough that KL, entropy, expected reward and the optimum itself are exact.
 """
 
-from sklearn_codex._data.pairs import balance_positions
-from sklearn_codex._doc_links import link_estimator
-from sklearn_codex._language.sft import SFTRefiner
-from sklearn_codex._language.unigram_lm import UnigramLM
-from sklearn_codex._loop.pipeline import RLHFPipeline, make_rlhf_pipeline
-from sklearn_codex._persistence.files import load_model, save_model
-from sklearn_codex._persistence.trust import trusted_types
-from sklearn_codex._policy.best_of_n_sampler import BestOfNSampler
-from sklearn_codex._policy.dpo import DPOPolicyOptimizer
-from sklearn_codex._policy.exact_optimizer import ExactPolicyOptimizer
-from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
-from sklearn_codex._policy.rloo import RLOOPolicyOptimizer
-from sklearn_codex._reward.annotators import AnnotatorRewardModel
-from sklearn_codex._reward.ensemble import BootstrapRewardEnsemble, most_informative_pairs
-from sklearn_codex._reward.model import PreferenceRewardModel
-from sklearn_codex._reward.model_cv import PreferenceRewardModelCV, preference_path
-from sklearn_codex._reward.pair_vectorizer import PairVectorizer
-from sklearn_codex._reward.rankings import PlackettLuceModel, stack_rankings
-from sklearn_codex._reward.tie_models import TiePreferenceModel
-from sklearn_codex._reward.uncertainty import RewardUncertainty
-from sklearn_codex._reward.win_rate import length_controlled_win_rate
-from sklearn_codex.datasets import read_preferences
-from sklearn_codex.health import check_preferences
-from sklearn_codex.text import TokenCounter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sklearn_codex._data.pairs import balance_positions
+    from sklearn_codex._language.sft import SFTRefiner
+    from sklearn_codex._language.unigram_lm import UnigramLM
+    from sklearn_codex._loop.pipeline import RLHFPipeline, make_rlhf_pipeline
+    from sklearn_codex._persistence.files import load_model, save_model
+    from sklearn_codex._persistence.trust import trusted_types
+    from sklearn_codex._policy.best_of_n_sampler import BestOfNSampler
+    from sklearn_codex._policy.dpo import DPOPolicyOptimizer
+    from sklearn_codex._policy.exact_optimizer import ExactPolicyOptimizer
+    from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
+    from sklearn_codex._policy.rloo import RLOOPolicyOptimizer
+    from sklearn_codex._reward.annotators import AnnotatorRewardModel
+    from sklearn_codex._reward.ensemble import BootstrapRewardEnsemble, most_informative_pairs
+    from sklearn_codex._reward.model import PreferenceRewardModel
+    from sklearn_codex._reward.model_cv import PreferenceRewardModelCV, preference_path
+    from sklearn_codex._reward.pair_vectorizer import PairVectorizer
+    from sklearn_codex._reward.rankings import PlackettLuceModel, stack_rankings
+    from sklearn_codex._reward.tie_models import TiePreferenceModel
+    from sklearn_codex._reward.uncertainty import RewardUncertainty
+    from sklearn_codex._reward.win_rate import length_controlled_win_rate
+    from sklearn_codex.datasets import read_preferences
+    from sklearn_codex.health import check_preferences
+    from sklearn_codex.text import TokenCounter
 
 __all__ = [
     "AnnotatorRewardModel",
@@ -62,6 +65,57 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-for _public in [globals()[_name] for _name in __all__]:
-    if isinstance(_public, type):
-        link_estimator(_public)
+# Where each public name comes from. It is imported when it is asked for: the command line answers
+# before scikit-learn is there.
+_HOMES = {
+    "AnnotatorRewardModel": "_reward.annotators",
+    "BestOfNSampler": "_policy.best_of_n_sampler",
+    "BootstrapRewardEnsemble": "_reward.ensemble",
+    "DPOPolicyOptimizer": "_policy.dpo",
+    "ExactPolicyOptimizer": "_policy.exact_optimizer",
+    "PPOPolicyOptimizer": "_policy.ppo_optimizer",
+    "PairVectorizer": "_reward.pair_vectorizer",
+    "PlackettLuceModel": "_reward.rankings",
+    "PreferenceRewardModel": "_reward.model",
+    "PreferenceRewardModelCV": "_reward.model_cv",
+    "RLHFPipeline": "_loop.pipeline",
+    "RLOOPolicyOptimizer": "_policy.rloo",
+    "RewardUncertainty": "_reward.uncertainty",
+    "SFTRefiner": "_language.sft",
+    "TiePreferenceModel": "_reward.tie_models",
+    "TokenCounter": "text",
+    "UnigramLM": "_language.unigram_lm",
+    "balance_positions": "_data.pairs",
+    "check_preferences": "health",
+    "length_controlled_win_rate": "_reward.win_rate",
+    "load_model": "_persistence.files",
+    "make_rlhf_pipeline": "_loop.pipeline",
+    "most_informative_pairs": "_reward.ensemble",
+    "preference_path": "_reward.model_cv",
+    "read_preferences": "datasets",
+    "save_model": "_persistence.files",
+    "stack_rankings": "_reward.rankings",
+    "trusted_types": "_persistence.trust",
+}
+_MODULES = {
+    "datasets", "exact", "exceptions", "features", "health", "inspection", "kl_control", "labels",
+    "metrics", "model_selection", "overoptimization", "rules", "sequential", "text",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"sklearn_codex.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sklearn_codex' has no attribute {name!r}")
+    value = getattr(import_module(f"sklearn_codex.{_HOMES[name]}"), name)
+    if isinstance(value, type):
+        from sklearn_codex._doc_links import link_estimator
+
+        link_estimator(value)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_MODULES})

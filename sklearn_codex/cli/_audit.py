@@ -74,6 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out
     if out is None and not arguments.json:
         out = _DEFAULT_OUT
+    inputs = {
+        "PREFS": arguments.prefs,
+        "--split": arguments.split,
+        "--reference": arguments.reference,
+    }
     with ExitStack() as stack:
         reference = None
         if arguments.reference is not None:
@@ -84,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
             groups=arguments.groups,
             split=arguments.split,
             reference=reference,
+            inputs={name: path for name, path in inputs.items() if path not in (None, STANDARD)},
             out=out,
             force=arguments.force,
             as_json=arguments.json,

@@ -1,18 +1,22 @@
 """``sklearn-codex fit``: a model file from records."""
 
 import argparse
-import json
 from contextlib import ExitStack
 
+from sklearn_codex._output import written_together
 from sklearn_codex.cli._options import (
     STANDARD,
     add_seed,
     check_new,
     new_command,
     readable,
-    write_text,
+    write_out,
 )
 from sklearn_codex.cli._texts import read_records, read_texts
+from sklearn_codex.report._plain import json_text
+from sklearn_codex.report._terminal import show
+
+_KINDS = ("corpus", "demonstrations", "preferences")
 
 
 def add_parser(commands) -> None:
@@ -82,10 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
     from sklearn_codex import save_model
     from sklearn_codex.report.loop import fit_loop
 
-    check_new(arguments.out, force=arguments.force)
-    check_new(arguments.figures, force=arguments.force)
     if arguments.out == STANDARD:
         raise ValueError("A model file cannot go to standard output. Name it with --out.")
+    outputs = [("--out", arguments.out), ("--figures", arguments.figures)]
+    inputs = [("RECORDS", arguments.records)]
+    inputs += [(f"--{name}", getattr(arguments, name)) for name in _KINDS]
+    check_new(arguments, outputs, inputs)
     loop, figures = fit_loop(
         _read(arguments),
         tokenizer=arguments.tokenizer,
@@ -97,8 +103,12 @@ def run(arguments: argparse.Namespace) -> int:
         test_size=arguments.test_size,
         seed=arguments.seed,
     )
-    save_model(loop, arguments.out, overwrite=arguments.force)
-    write_text(arguments.figures, json.dumps(figures, indent=2) + "\n")
+    with written_together():
+        save_model(loop, arguments.out, overwrite=arguments.force)
+        if arguments.figures != STANDARD:
+            write_out(arguments, json_text(figures, indent=2) + "\n", "figures")
+    if arguments.figures == STANDARD:  # when the model is safe
+        show(json_text(figures, indent=2) + "\n")
     return 0
 
 

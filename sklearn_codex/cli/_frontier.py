@@ -1,9 +1,9 @@
 """``sklearn-codex frontier``: the most reward that a KL can buy."""
 
 import argparse
-import json
 
-from sklearn_codex.cli._options import STANDARD, check_new, new_command, open_model, write_text
+from sklearn_codex.cli._options import STANDARD, check_new, new_command, open_model, write_out
+from sklearn_codex.report._plain import json_text
 
 
 def add_parser(commands) -> None:
@@ -36,15 +36,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex.report.loop import frontier_of
 
-    check_new(arguments.out, force=arguments.force)
+    check_new(arguments, [("--out", arguments.out)], [("MODEL", arguments.model)])
     if arguments.points < 2:
         raise ValueError(f"--points is at least 2, got {arguments.points}.")
     columns = frontier_of(open_model(arguments.model), arguments.points)
     if arguments.json:
-        content = json.dumps(columns, indent=2) + "\n"
+        content = json_text(columns, indent=2) + "\n"
     else:
         rows = zip(*columns.values(), strict=True)
         lines = [",".join(columns), *(",".join(f"{value:.8g}" for value in row) for row in rows)]
         content = "\n".join(lines) + "\n"
-    write_text(arguments.out, content)
+    write_out(arguments, content)
     return 0

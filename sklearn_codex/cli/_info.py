@@ -1,9 +1,10 @@
 """``sklearn-codex info``: what a model file holds."""
 
 import argparse
-import json
 
 from sklearn_codex.cli._options import new_command, open_model
+from sklearn_codex.report._plain import json_text
+from sklearn_codex.report._terminal import show
 
 _FIGURES = (
     "n_tokens_",
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     facts = _describe(open_model(arguments.model))
     if arguments.json:
-        print(json.dumps(facts, indent=2))
+        show(json_text(facts, indent=2) + "\n")
         return 0
     console = Console()
     console.title(facts["type"], f"{facts['vocabulary'] or 0:,} tokens of vocabulary")

@@ -1,16 +1,21 @@
 """What commands have in common: their options and their files."""
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from sklearn_codex._output import check_outputs, write_text
+from sklearn_codex.report._terminal import show
+
 STANDARD = "-"
+REMEDY = "Choose another one, or pass --force to replace it."
+
+Named = Sequence[tuple[str, str | None]]
 
 
 def new_command(
@@ -64,19 +69,31 @@ def open_model(path: str):
     return model
 
 
-def check_new(path: str, *, force: bool) -> None:
-    """Raise where a file exists that may not be replaced."""
-    if path != STANDARD and Path(path).exists() and not force:
-        raise FileExistsError(
-            f"The file {path!r} exists. Choose another one, or pass --force to replace it."
-        )
+def check_new(arguments: argparse.Namespace, outputs: Named, inputs: Named = ()) -> None:
+    """Raise at once where an output cannot be written later, or is another output or an input.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        Has ``force``.
+    outputs, inputs : sequence of (str, str or None)
+        What names each file on the command line, and its path; None is no file.
+    """
+    standard = {STANDARD: "/dev/stdout"}
+    seen = {name: {STANDARD: "/dev/stdin"}.get(path, path) for name, path in inputs if path}
+    seen |= {name: standard[path] for name, path in outputs if path in standard}
+    check_outputs(
+        {name: path for name, path in outputs if path is not None and path not in standard},
+        seen,
+        overwrite=arguments.force,
+        remedy=REMEDY,
+    )
 
 
-def write_text(path: str, content: str) -> None:
-    """Write a file whole or not at all; ``-`` is standard output."""
+def write_out(arguments: argparse.Namespace, content: str, option: str = "out") -> None:
+    """Write to the file that an option names, whole or not at all; ``-`` is standard output."""
+    path = getattr(arguments, option)
     if path == STANDARD:
-        sys.stdout.write(content)
-        return
-    partial = Path(path + ".part")
-    partial.write_text(content, encoding="utf-8", errors="backslashreplace")
-    os.replace(partial, path)
+        show(content)
+    else:
+        write_text(path, content, overwrite=arguments.force, subject=f"--{option}", remedy=REMEDY)

@@ -1,7 +1,6 @@
 """``sklearn-codex reward``: the reward of each response in a file."""
 
 import argparse
-import json
 
 from sklearn_codex.cli._options import (
     STANDARD,
@@ -9,9 +8,10 @@ from sklearn_codex.cli._options import (
     new_command,
     open_model,
     readable,
-    write_text,
+    write_out,
 )
 from sklearn_codex.cli._texts import read_texts
+from sklearn_codex.report._plain import json_text
 
 
 def add_parser(commands) -> None:
@@ -42,7 +42,8 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    check_new(arguments.out, force=arguments.force)
+    inputs = [("MODEL", arguments.model), ("TEXTS", arguments.texts)]
+    check_new(arguments, [("--out", arguments.out)], inputs)
     model = open_model(arguments.model)
     if not hasattr(model, "reward"):
         raise ValueError(
@@ -51,6 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
     with readable(arguments.texts) as path:
         texts = read_texts(path, arguments.column)
     rows = zip(model.reward(texts).tolist(), texts, strict=True)
-    lines = [json.dumps({"reward": reward, "text": text}) for reward, text in rows]
-    write_text(arguments.out, "\n".join(lines) + "\n")
+    lines = [json_text({"reward": reward, "text": text}) for reward, text in rows]
+    write_out(arguments, "\n".join(lines) + "\n")
     return 0

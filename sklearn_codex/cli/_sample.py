@@ -1,7 +1,6 @@
 """``sklearn-codex sample``: documents drawn from a model."""
 
 import argparse
-import json
 
 from sklearn_codex.cli._options import (
     STANDARD,
@@ -9,8 +8,9 @@ from sklearn_codex.cli._options import (
     check_new,
     new_command,
     open_model,
-    write_text,
+    write_out,
 )
+from sklearn_codex.report._plain import json_text
 
 
 def add_parser(commands) -> None:
@@ -22,7 +22,8 @@ def add_parser(commands) -> None:
         summary="draw documents from a model",
         description=(
             "Draw documents from the last policy of a model, or from a stage. They are bags of "
-            "words: a unigram model knows no order."
+            "words: a unigram model knows no order. Standard output shows control characters as "
+            "marks; --json and --out FILE keep them."
         ),
         examples=(
             "  sklearn-codex sample model.skops -n 5\n"
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex.report.loop import last_policy, stages_of
 
-    check_new(arguments.out, force=arguments.force)
+    check_new(arguments, [("--out", arguments.out)], [("MODEL", arguments.model)])
     if arguments.n < 1:
         raise ValueError(f"-n is a number of documents, at least 1, got {arguments.n}.")
     model = open_model(arguments.model)
@@ -56,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("A reward model writes nothing: fit texts or demonstrations too.")
     texts = _draw(model, policy, arguments.n, arguments.seed)
     lines = [
-        json.dumps({"text": text}) if arguments.json else " ".join(text.split()) for text in texts
+        json_text({"text": text}) if arguments.json else " ".join(text.split()) for text in texts
     ]
-    write_text(arguments.out, "\n".join(lines) + "\n")
+    write_out(arguments, "\n".join(lines) + "\n")
     return 0
 
 

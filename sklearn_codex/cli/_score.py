@@ -1,7 +1,6 @@
 """``sklearn-codex score``: how good a model is on new records."""
 
 import argparse
-import json
 
 from sklearn_codex.cli._options import (
     STANDARD,
@@ -9,9 +8,10 @@ from sklearn_codex.cli._options import (
     new_command,
     open_model,
     readable,
-    write_text,
+    write_out,
 )
 from sklearn_codex.cli._texts import read_records, read_texts
+from sklearn_codex.report._plain import json_text
 
 
 def add_parser(commands) -> None:
@@ -46,7 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
     from sklearn_codex.datasets import read_preferences
     from sklearn_codex.report.loop import preference_records, score_loop
 
-    check_new(arguments.out, force=arguments.force)
+    inputs = [
+        ("MODEL", arguments.model),
+        ("RECORDS", arguments.records),
+        ("--texts", arguments.texts),
+        ("--preferences", arguments.preferences),
+    ]
+    check_new(arguments, [("--out", arguments.out)], inputs)
     model = open_model(arguments.model)
     records: list[dict] = []
     if arguments.records is not None:
@@ -60,5 +66,5 @@ def run(arguments: argparse.Namespace) -> int:
             records += preference_records(read_preferences(path))
     if not records:
         raise ValueError("score needs records. Name a file, or --texts, or --preferences.")
-    write_text(arguments.out, json.dumps(score_loop(model, records), indent=2) + "\n")
+    write_out(arguments, json_text(score_loop(model, records), indent=2) + "\n")
     return 0

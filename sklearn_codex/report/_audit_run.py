@@ -1,19 +1,18 @@
 """The audit as a command runs it: progress, the terminal, the page and the lists."""
 
-import csv
-import json
-import math
-import os
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from sklearn_codex import __version__
+from sklearn_codex._output import check_folder, write_text, written_together
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_text import print_sections
+from sklearn_codex.report._csv import as_csv
 from sklearn_codex.report._html import page
+from sklearn_codex.report._plain import finite, json_text
 from sklearn_codex.report._tables import Console, rich_console
+from sklearn_codex.report._terminal import show
 from sklearn_codex.report.audit import STEPS, audit_preferences
 
 LISTS = {
@@ -21,6 +20,7 @@ LISTS = {
     "labels_to_check": "labels_to_check.csv",
     "pairs_to_label": "pairs_to_label.csv",
 }
+FILES = ("report.html", "audit.json", *LISTS.values())
 
 
 def run_audit(
@@ -30,6 +30,7 @@ def run_audit(
     groups=None,
     split=None,
     reference=None,
+    inputs=None,
     out=None,
     force=False,
     as_json=False,
@@ -51,6 +52,8 @@ def run_audit(
         ``split``, if there is one.
     reference : list of str, default=None
         Texts of the policy to be trained; None means the responses.
+    inputs : mapping of str to path, default=None
+        Files that are read, by what names them; none of them may be in the folder's files.
     out : path-like, default=None
         Folder to write to; None writes nothing.
     force : bool, default=False
@@ -73,10 +76,14 @@ def run_audit(
         If the folder exists and ``force`` is false. Nothing has been computed then.
     """
     out = None if out is None else Path(out)
-    if out is not None and out.exists() and not force:
-        raise FileExistsError(
-            f"The folder {str(out)!r} exists. Choose another one with --out, or pass --force to "
-            "replace the report in it."
+    if out is not None:
+        check_folder(
+            out,
+            FILES,
+            inputs,
+            overwrite=force,
+            subject="--out",
+            remedy="Choose another one with --out, or pass --force to replace the report in it.",
         )
     console = None if as_json else Console()
     start = time.perf_counter()
@@ -92,22 +99,13 @@ def run_audit(
         # Before anything is shown: a reader who closes the pipe early keeps the report.
         _write(out, audit, sections)
     if console is None:
-        sys.stdout.write(json.dumps(audit, indent=2, allow_nan=False) + "\n")
+        show(json_text(audit, indent=2) + "\n")
         return audit
     print_sections(console, sections)
     if out is not None:
         seconds = time.perf_counter() - start
         console.line(f"Wrote {out / 'report.html'}, open it in a browser ({seconds:.0f} s).")
     return audit
-
-
-def finite(value):
-    """Return figures with None for what is no finite number, which JSON does not have."""
-    if isinstance(value, dict):
-        return {name: finite(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def render(audit, sections=None):
@@ -146,25 +144,17 @@ def _progress(shown):
 
 
 def _write(out, audit, sections):
-    out.mkdir(parents=True, exist_ok=True)
-    _replace(out / "report.html", render(audit, sections))
-    _replace(out / "audit.json", json.dumps(audit, indent=2, allow_nan=False) + "\n")
-    for name, file in LISTS.items():
-        if audit[name] is not None and audit[name]["rows"]:
-            _write_csv(out / file, audit[name]["rows"])
-
-
-def _write_csv(path, rows):
-    partial = path.with_name(path.name + ".part")
-    with open(partial, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, path)
-
-
-def _replace(path, content):
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(content, encoding="utf-8", errors="backslashreplace")
-    os.replace(partial, path)
+    lists = {
+        file: audit[name]["rows"]
+        for name, file in LISTS.items()
+        if audit[name] is not None and audit[name]["rows"]
+    }
+    contents = {
+        "report.html": render(audit, sections),
+        "audit.json": json_text(audit, indent=2) + "\n",
+        **{file: as_csv(rows) for file, rows in lists.items()},
+    }
+    # Lists of an earlier audit would be taken for those of this one.
+    with written_together(out, stale=FILES):
+        for name, content in contents.items():
+            write_text(out / name, content, overwrite=True, subject="--out")

@@ -1,11 +1,10 @@
 """Reports as one HTML page that needs nothing but itself."""
 
-from html import escape
 from importlib.resources import files
 from string import Template
 
 from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Section, Table
-from sklearn_codex.report._plain import shorten, show_controls
+from sklearn_codex.report._plain import html as text
 from sklearn_codex.report._svg import line_chart
 from sklearn_codex.report._tables import is_number, number
 
@@ -16,12 +15,6 @@ STATUS = {
     "ok": ("✓", "nothing found"),
     "skipped": ("?", "not checked"),
 }
-
-
-def text(value, *, limit=None):
-    """Return any text as safe HTML: markup is shown, controls become visible marks."""
-    value = str(value)
-    return escape(show_controls(value if limit is None else shorten(value, limit)))
 
 
 def page(title, subtitle, sections, footer):
@@ -67,7 +60,7 @@ $style</style>
 </head>
 <body>
 <main>
-<header><h1>$title</h1><p>$subtitle</p></header>
+<header><h1 dir="auto">$title</h1><p>$subtitle</p></header>
 <nav aria-label="Answers"><ol>$contents</ol></nav>
 $body
 <footer>$footer</footer>
@@ -148,7 +141,7 @@ def _chart(block):
 def _findings(block):
     items = "".join(
         f'<li class="is-{status}"><span class="status" title="{STATUS[status][1]}">'
-        f"{STATUS[status][0]}</span><span>{text(line)}</span></li>"
+        f"{STATUS[status][0]}</span><bdi>{text(line)}</bdi></li>"
         for status, line in block.items
     )
     legend = "  ".join(f"{mark} {name}" for mark, name in STATUS.values())
@@ -163,10 +156,12 @@ def _examples(block):
     for position, (title, texts) in enumerate(block.items):
         is_open = " open" if position == 0 else ""
         inside = "".join(
-            f'<dt>{text(label)}</dt><dd dir="auto">{_shown(value)}</dd>' for label, value in texts
+            f'<dt dir="auto">{text(label)}</dt><dd dir="auto">{_shown(value)}</dd>'
+            for label, value in texts
         )
         parts.append(
-            f"<details{is_open}><summary>{text(title)}</summary><dl>{inside}</dl></details>"
+            f'<details{is_open}><summary dir="auto">{text(title)}</summary>'
+            f"<dl>{inside}</dl></details>"
         )
     return f"{_title(block.title)}{_meaning(block.meaning)}{''.join(parts)}"
 

@@ -1,18 +1,24 @@
-"""Text from anybody's data, made safe to show: controls become visible marks."""
+"""Text from anybody's data, made safe to show: what is not seen but acts becomes a visible mark."""
 
+import json
+import math
 import re
+from html import escape
 
-# Controls of terminals and pages, and marks that turn the order of the text around them.
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+# Controls of terminals and pages; marks that turn the order of the text around them or break its
+# lines; what takes no space, but for the joiners that scripts and emoji are written with; what is
+# no character.
+_ACTS = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\ud800-\udfff\ufdd0-\ufdef\ufeff\ufff0-\ufffb\ufffe\uffff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff]"
 )
 
 
 def show_controls(value):
     """Return text with a visible mark for each control but tab and newline."""
     value = str(value).replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROL.sub(_mark, value)
+    return _ACTS.sub(_mark, value)
 
 
 def plain(value):
@@ -25,6 +31,27 @@ def shorten(value, limit):
     if len(value) <= limit:
         return value
     return f"{value[:limit].rstrip()} … ({len(value) - limit:,} more characters)"
+
+
+def html(value, *, limit=None):
+    """Return any text as safe HTML: markup is shown, controls become visible marks."""
+    value = str(value)
+    return escape(show_controls(value if limit is None else shorten(value, limit)))
+
+
+def json_text(value, indent=None):
+    """Return a value as JSON in printable ASCII, so that it can be shown and means the same."""
+    text = json.dumps(finite(value), indent=indent, allow_nan=False)
+    return text.replace("\x7f", "\\u007f")
+
+
+def finite(value):
+    """Return figures with None for what is no finite number, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _mark(match):

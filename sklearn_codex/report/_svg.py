@@ -1,7 +1,8 @@
 """Line charts as inline SVG, coloured by the style sheet of the page around them."""
 
 import math
-from html import escape
+
+from sklearn_codex.report._plain import html
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 84, 16, 16, 60
@@ -24,8 +25,8 @@ def line_chart(chart):
     """
     axes = _Axes(chart)
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title)}">',
-        f"<title>{escape(chart.title)}</title><desc>{escape(chart.meaning)}</desc>",
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html(chart.title)}">',
+        f"<title>{html(chart.title)}</title><desc>{html(chart.meaning)}</desc>",
         *_grid(chart, axes),
         *_marks(chart, axes),
     ]
@@ -102,12 +103,12 @@ def _grid(chart, axes):
     middle = (LEFT + right) / 2
     parts.append(
         f'<text class="label" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">'
-        f"{escape(chart.x_label)}</text>"
+        f"{html(chart.x_label)}</text>"
     )
     height = (TOP + bottom) / 2
     parts.append(
         f'<text class="label" transform="translate(20 {height}) rotate(-90)" '
-        f'text-anchor="middle">{escape(chart.y_label)}</text>'
+        f'text-anchor="middle">{html(chart.y_label)}</text>'
     )
     return parts
 
@@ -119,7 +120,7 @@ def _marks(chart, axes):
         anchor, shift = ("end", -6) if x > WIDTH / 2 else ("start", 6)
         parts.append(
             f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
-            f'<text x="{x + shift:.1f}" y="{TOP + 12}" text-anchor="{anchor}">{escape(name)}</text>'
+            f'<text x="{x + shift:.1f}" y="{TOP + 12}" text-anchor="{anchor}">{html(name)}</text>'
         )
     return parts
 

@@ -2,6 +2,9 @@
 
 import math
 
+from sklearn_codex.report._plain import plain, show_controls
+from sklearn_codex.report._terminal import standard_output
+
 
 def number(value, digits=4):
     """Return a number as a reader wants it: thousands apart, four significant digits."""
@@ -27,21 +30,34 @@ def rich_console(**options):
             "The command line needs the library rich. Install it with: "
             "pip install 'sklearn-codex[progress,io]'"
         ) from None
-    return RichConsole(**options)
+
+    class PatientConsole(RichConsole):
+        def on_broken_pipe(self):  # rich would end the process
+            raise
+
+    return PatientConsole(**options)
 
 
 class Console:
-    """Titles, tables and lines on standard output, drawn by rich."""
+    """Titles, tables and lines on standard output, drawn by rich; controls in them are marks."""
 
     def __init__(self):
-        self._console = rich_console(highlight=False)
+        self._console = rich_console(highlight=False, emoji=False)
+
+    def _print(self, *drawn, **options):
+        with standard_output():
+            self._console.print(*drawn, **options)
+
+    def _say(self, text, **options):
+        self._print(show_controls(text), markup=False, **options)
 
     def title(self, title, subtitle=""):
         """Begin a section."""
         from rich.text import Text
 
-        self._console.print()
-        self._console.print(Text.assemble((title, "bold"), "  ", (subtitle, "dim")))
+        self._print()
+        title, subtitle = map(show_controls, (title, subtitle))
+        self._print(Text.assemble((title, "bold"), "  ", (subtitle, "dim")))
 
     def table(self, header, rows):
         """Show rows under a header, numbers to the right."""
@@ -53,24 +69,25 @@ class Console:
         rows = [tuple(map(_cell, row)) for row in rows]
         for i, name in enumerate(header):
             are_numbers = all(is_number(row[i]) for row in rows)
-            table.add_column(name, justify="right" if are_numbers else "left", overflow="fold")
+            justify = "right" if are_numbers else "left"
+            table.add_column(Text(show_controls(name)), justify=justify, overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        self._console.print(table)
+        self._print(table)
 
     def note(self, text):
         """Explain a table in a sentence."""
-        self._console.print(text, style="dim", markup=False)
+        self._say(text, style="dim")
 
     def lead(self, text):
         """Say something in full."""
-        self._console.print(text, markup=False)
+        self._say(text)
 
     def heading(self, text):
         """Begin a part of a section, if it has a name."""
         if text:
-            self._console.print()
-            self._console.print(text, style="bold", markup=False)
+            self._print()
+            self._say(text, style="bold")
 
     def item(self, mark, text, *, strong=False):
         """Show a line of a list."""
@@ -78,25 +95,26 @@ class Console:
         from rich.text import Text
 
         grid = Table.grid(padding=(0, 1))
-        grid.add_row(Text(f" {mark}", style="bold red" if strong else "bold"), Text(text))
-        self._console.print(grid)
+        mark = Text(f" {mark}", style="bold red" if strong else "bold")
+        grid.add_row(mark, Text(show_controls(text)))
+        self._print(grid)
 
     def sample(self, label, text):
         """Show the beginning of a text on one line."""
         from rich.text import Text
 
-        line = Text.assemble((f"{label}  ", "bold"), text)
+        line = Text.assemble((f"{plain(label)}  ", "bold"), plain(text))
         line.truncate(self._console.width, overflow="ellipsis")
-        self._console.print(line, no_wrap=True)
+        self._print(line, no_wrap=True)
 
     def line(self, text):
         """Show one line."""
-        self._console.print()
-        self._console.print(text, markup=False)
+        self._print()
+        self._say(text)
 
 
 def _cell(value):
-    return value if isinstance(value, str) else number(value)
+    return show_controls(value) if isinstance(value, str) else number(value)
 
 
 def is_number(cell):

@@ -1,7 +1,5 @@
 """The main job: the whole loop on real code, each stage with its figures."""
 
-import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -21,11 +19,14 @@ from sklearn_codex import (
     UnigramLM,
     save_model,
 )
+from sklearn_codex._output import check_folder, write_text, written_together
 from sklearn_codex.datasets import load_stdlib_code
 from sklearn_codex.model_selection import record_train_test_split
+from sklearn_codex.report._plain import json_text
 from sklearn_codex.report._tables import Console, number
 from sklearn_codex.rules import BannedTokens
 
+FILES = ("model.skops", "figures.json")
 _STAGES = {"M0": "pretrain", "M1": "sft", "M2": "policy"}
 _N_SAMPLES = 3
 _N_SHIFTED = 8
@@ -58,11 +59,13 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
         If the folder exists and ``force`` is false. Nothing has been computed then.
     """
     out = Path(out)
-    if out.exists() and not force:
-        raise FileExistsError(
-            f"The folder {str(out)!r} exists. Choose another one with --out, or pass --force to "
-            "replace the demo's files in it."
-        )
+    check_folder(
+        out,
+        FILES,
+        overwrite=force,
+        subject="--out",
+        remedy="Choose another one with --out, or pass --force to replace the demo's files in it.",
+    )
     console = Console()
     start = time.perf_counter()
     data = load_stdlib_code(n_modules=n_modules, random_state=seed)
@@ -320,9 +323,9 @@ def _show_samples(console, loop, seed):
 
 
 def _write(out, loop, figures):
-    """Write the model and the figures, each file whole or not at all."""
+    """Write the model and the figures, both or none."""
     out.mkdir(parents=True, exist_ok=True)
-    save_model(loop, out / "model.skops", overwrite=True)
-    partial = out / "figures.json.part"
-    partial.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, out / "figures.json")
+    with written_together(out):
+        save_model(loop, out / "model.skops", overwrite=True)
+        figures = json_text(figures, indent=2) + "\n"
+        write_text(out / "figures.json", figures, overwrite=True, subject="--out")

@@ -1,0 +1,75 @@
+"""What a process of its own needs around a command: signals, streams, the last words."""
+
+import os
+import signal
+import sys
+
+INTERRUPTED = "sklearn-codex: interrupted"
+INTERRUPTED_CODE = 130
+# What commands import, and the libraries that these import late.
+_HEAVY = (
+    "sklearn_codex.report._audit_run",
+    "sklearn_codex.report.demo",
+    "rich.console",
+    "skops.io",
+)
+
+
+def run_alone() -> int:
+    """Run the command of this process's words, and return its exit code.
+
+    An interrupt ends it with one line and the status 130: while modules are imported at once, since
+    an exception would come out of whatever module is being made, and nothing is there to be cleaned
+    up; later by the exception, which removes temporary files.
+    """
+    signal.signal(signal.SIGINT, _leave)
+    from sklearn_codex.cli._main import run
+    from sklearn_codex.report._terminal import silence, tell, tell_traceback
+
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code = run(None, _prepare)
+    except KeyboardInterrupt:
+        tell(INTERRUPTED)
+        code = INTERRUPTED_CODE
+    except Exception:  # --debug
+        tell_traceback()
+        code = 1
+    signal.signal(signal.SIGINT, _leave)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            silence(stream)
+    return code
+
+
+def _prepare():
+    """Import what takes long; after that an interrupt is an exception."""
+    from contextlib import suppress
+    from importlib import import_module
+
+    for name in _HEAVY:
+        with suppress(ImportError):  # who needs it says how to install it
+            import_module(name)
+    if hasattr(signal, "pthread_kill"):
+        sys.unraisablehook = _redeliver
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(*_):
+    try:
+        os.write(2, f"{INTERRUPTED}\n".encode())
+    finally:
+        os._exit(INTERRUPTED_CODE)
+
+
+def _redeliver(unraisable):
+    """Repeat an interrupt that came where nothing can be raised, such as in a ``__del__``."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        from threading import Timer, main_thread
+
+        Timer(0.01, signal.pthread_kill, [main_thread().ident, signal.SIGINT]).start()
+    else:
+        sys.__unraisablehook__(unraisable)

@@ -1,0 +1,48 @@
+"""The only way to standard output and standard error: what is shown there holds no controls."""
+
+import os
+import sys
+import traceback
+from contextlib import contextmanager, suppress
+
+from sklearn_codex.report._plain import plain, show_controls
+
+
+def show(text):
+    """Write text to standard output, controls as visible marks."""
+    with standard_output():
+        sys.stdout.write(show_controls(text))
+        sys.stdout.flush()
+
+
+def tell(text):
+    """Write one line to standard error, controls as visible marks."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(plain(text) + "\n")
+        sys.stderr.flush()
+
+
+def tell_traceback():
+    """Write the traceback of the error that is being handled to standard error."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(show_controls(traceback.format_exc()))
+
+
+@contextmanager
+def standard_output():
+    """Go on quietly where the reader of standard output has gone; name it where it is full."""
+    try:
+        yield
+    except BrokenPipeError:
+        silence(sys.stdout)
+    except OSError as error:
+        silence(sys.stdout)
+        raise OSError(f"Standard output cannot be written: {error.strerror or error}.") from error
+
+
+def silence(stream):
+    """Let all that is still written to a stream, also at the end of the process, go nowhere."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
