@@ -3,6 +3,7 @@ import hashlib
 import http.server
 import json
 import socket
+import struct
 import threading
 from collections import Counter
 from functools import partial
@@ -10,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from sklearn_codex.datasets import _fetchers, fetch_hh_rlhf, fetch_pandalm
+from sklearn_codex.datasets import _download, _fetchers, fetch_hh_rlhf, fetch_pandalm
 
 START = "\n\nHuman: Hi\n\nAssistant:"
 PANDALM_ROWS = [
@@ -52,14 +53,37 @@ class Handler(http.server.BaseHTTPRequestHandler):
         content = self.remote.files.get(self.path)
         if self.remote.n_failures > 0:
             self.remote.n_failures -= 1
-            self.send_error(503)
+            self.send_error(self.remote.status)
         elif content is None:
             self.send_error(404)
         else:
             self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
+            if self.remote.fault != "chunks":
+                self.send_header("Content-Length", str(len(content)))
+            else:
+                self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if self.remote.hangs_up else content)
+            getattr(self, f"send_{self.remote.fault}")(content)
+
+    def send_nothing_wrong(self, content):
+        self.wfile.write(content)
+
+    def send_half(self, content):
+        self.wfile.write(content[: len(content) // 2])
+
+    def send_chunks(self, content):
+        self.wfile.write(b"%x\r\n" % len(content) + content[: len(content) // 2])
+
+    def send_reset(self, content):
+        self.send_half(content)
+        # A socket that is closed so is reset.
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.request.close()
+
+    def send_stall(self, content):
+        self.send_half(content)
+        self.wfile.flush()
+        self.remote.released.wait(20)
 
     def log_message(self, *args):
         pass
@@ -72,7 +96,9 @@ class Remote:
         self.files = {}
         self.asked = Counter()
         self.n_failures = 0
-        self.hangs_up = False
+        self.status = 503
+        self.fault = "nothing_wrong"
+        self.released = threading.Event()
 
 
 @pytest.fixture
@@ -92,6 +118,7 @@ def remote(monkeypatch):
     content = remote.files["/data/testset-v1.json"] = json.dumps(PANDALM_ROWS).encode()
     monkeypatch.setattr(_fetchers, "PANDALM_SHA256", hashlib.sha256(content).hexdigest())
     yield remote
+    remote.released.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -173,13 +200,43 @@ def test_damaged_download_is_not_kept(remote, tmp_path):
     assert files_in(tmp_path) == []
 
 
+FAULTS = {
+    "half": "retrieval incomplete: got only",
+    "chunks": "IncompleteRead",
+    "reset": "reset by peer",
+    "stall": "timed out",
+}
+
+
 @pytest.mark.filterwarnings("ignore:Retry downloading")
-def test_connection_that_breaks_is_not_kept(remote, tmp_path):
-    remote.hangs_up = True
-    with pytest.raises(OSError, match=r"(?s)Could not get http.*retrieval incomplete"):
+@pytest.mark.parametrize("fault", FAULTS)
+def test_connection_that_breaks_is_not_kept(fault, remote, tmp_path, monkeypatch):
+    monkeypatch.setattr(_download, "TIMEOUT", 0.2)
+    remote.fault = fault
+    with pytest.raises(OSError, match=f"(?s)Could not get http.*{FAULTS[fault]}.*Nothing of it"):
         fetch_pandalm(data_home=tmp_path, n_retries=1, delay=0)
     assert remote.asked["/data/testset-v1.json"] == 2
-    assert files_in(tmp_path) == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.filterwarnings("ignore:SHA256 checksum of existing", "ignore:Retry downloading")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_there_stays_where_the_connection_breaks(fault, remote, tmp_path, monkeypatch):
+    fetch_pandalm(data_home=tmp_path)
+    path = tmp_path / "pandalm" / "testset-v1.json"
+    path.write_text("[]")
+    monkeypatch.setattr(_download, "TIMEOUT", 0.2)
+    remote.fault = fault
+    with pytest.raises(OSError, match="Could not get http"):
+        fetch_pandalm(data_home=tmp_path, n_retries=0)
+    assert path.read_text() == "[]"
+    assert files_in(tmp_path) == ["testset-v1.json"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(remote, tmp_path):
+    (tmp_path / "pandalm" / "testset-v1.json").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"testset-v1\.json"):
+        fetch_pandalm(data_home=tmp_path, n_retries=3, delay=10)
 
 
 def test_tries_again(remote, tmp_path):
@@ -189,10 +246,25 @@ def test_tries_again(remote, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Retry downloading")
+@pytest.mark.parametrize(
+    ("status", "waits"), [(503, [0.5, 1.0, 2.0]), (429, [0.5, 1.0, 2.0]), (403, [])]
+)
+def test_waits_grow_where_the_host_is_busy(status, waits, remote, tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    remote.n_failures, remote.status = 4, status
+    with pytest.raises(OSError, match=f"HTTP Error {status}"):
+        fetch_pandalm(data_home=tmp_path, delay=0.5)
+    assert [wait for wait in waited if wait >= 0.5] == waits
+    assert remote.asked["/data/testset-v1.json"] == len(waits) + 1
+
+
+@pytest.mark.filterwarnings("ignore:Retry downloading")
 def test_not_found(remote, tmp_path):
     del remote.files["/data/testset-v1.json"]
     with pytest.raises(OSError, match=r"testset-v1.json: HTTP Error 404: Not Found"):
         fetch_pandalm(data_home=tmp_path, n_retries=1, delay=0)
+    assert remote.asked["/data/testset-v1.json"] == 1  # it will not be there a second later
     assert files_in(tmp_path) == []
 
 

@@ -17,7 +17,7 @@ from sklearn_codex.cli import (
     _sample,
     _score,
 )
-from sklearn_codex.cli._process import INTERRUPTED, INTERRUPTED_CODE
+from sklearn_codex.cli._exit import INTERRUPTED, INTERRUPTED_CODE
 from sklearn_codex.report._plain import plain, show_controls
 from sklearn_codex.report._terminal import standard_output, tell
 

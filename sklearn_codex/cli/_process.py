@@ -4,8 +4,8 @@ import os
 import signal
 import sys
 
-INTERRUPTED = "sklearn-codex: interrupted"
-INTERRUPTED_CODE = 130
+from sklearn_codex.cli._exit import INTERRUPTED, INTERRUPTED_CODE
+
 # What commands import, and the libraries that these import late.
 _HEAVY = (
     "sklearn_codex.report._audit_run",

@@ -1,6 +1,8 @@
 """Published human preferences, downloaded once and checked against their SHA-256 ever after."""
 
+import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
 from os import PathLike
@@ -8,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import get_data_home
-from sklearn.datasets._base import RemoteFileMetadata, _fetch_remote, _sha256
+from sklearn.datasets._base import RemoteFileMetadata
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from sklearn_codex.datasets._download import NetworkError, get_file
 from sklearn_codex.datasets._files import Row, read_rows
 from sklearn_codex.datasets._readers import RowReader
 from sklearn_codex.labels import convert_labels
@@ -118,9 +121,10 @@ def fetch_hh_rlhf(
     download_if_missing : bool, default=True
         Whether to download what is not in the cache, or to raise an OSError.
     n_retries : int, default=3
-        How many times to try again when the network fails.
+        How many times to try again where a connection fails, is reset, stands still for 30 seconds
+        or ends early, or the host is busy.
     delay : float, default=1.0
-        Seconds between two tries.
+        Seconds before the first of these; each next wait is twice as long.
 
     Returns
     -------
@@ -222,9 +226,10 @@ def fetch_pandalm(*, data_home=None, download_if_missing=True, n_retries=3, dela
     download_if_missing : bool, default=True
         Whether to download what is not in the cache, or to raise an OSError.
     n_retries : int, default=3
-        How many times to try again when the network fails.
+        How many times to try again where a connection fails, is reset, stands still for 30 seconds
+        or ends early, or the host is busy.
     delay : float, default=1.0
-        Seconds between two tries.
+        Seconds before the first of these; each next wait is twice as long.
 
     Returns
     -------
@@ -321,11 +326,26 @@ def _fetch(remote: RemoteFileMetadata, folder: Path, download, n_retries, delay)
                 "download_if_missing is False. Set it to True to replace the file."
             )
         return path
+    if path.exists():
+        checksum = _sha256(path)
+        if checksum == remote.checksum:
+            return path
+        warnings.warn(
+            f"SHA256 checksum of existing local file {path.name} ({checksum}) differs from "
+            f"expected ({remote.checksum}): re-downloading from {remote.url} .",
+            stacklevel=3,
+        )
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        return _fetch_remote(remote, dirname=folder, n_retries=n_retries, delay=delay)
-    except OSError as error:
+        get_file(remote.url, path, remote.checksum, n_retries=n_retries, delay=delay)
+    except NetworkError as error:
         raise OSError(
             f"Could not get {remote.url}: {error} Nothing of it was kept. Try again later, or "
             f"download it by other means to {path}."
         ) from error
+    return path
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
