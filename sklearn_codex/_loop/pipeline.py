@@ -75,7 +75,8 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         the functions, classes and constants (str, numbers, tuples, compiled patterns) that it
         names. Clear the cache after a change that is in none of these: in a list or a model that a
         function reads as a global variable, in a module that it names, or in an installed package.
-        If a string is given, it is the path of the caching directory.
+        If a string is given, it is the path of the caching directory. Where it cannot be read or
+        written, such as on a full disk, there is a warning and the fit goes on without it.
     verbose : bool, default=False
         Whether to print the time elapsed in each stage.
 

@@ -1,6 +1,7 @@
 """One fit of ``RLHFPipeline``: what is checked before it, and how models come down the stages."""
 
 import pickle
+import warnings
 from hashlib import sha256
 
 import joblib
@@ -14,7 +15,7 @@ from sklearn_codex._data.matrices import as_csr
 from sklearn_codex._data.records import COLUMNS_OF_KIND
 from sklearn_codex._loop.code_hash import hash_code
 from sklearn_codex._loop.composition import is_learning, is_passthrough
-from sklearn_codex._loop.stored_stage import StoredStage
+from sklearn_codex._loop.stored_stage import call_cached
 from sklearn_codex.text import TokenCounter
 
 TEXTS_AT_ONCE = 64
@@ -90,18 +91,20 @@ def hash_texts(texts):
     return digest.hexdigest()
 
 
-def _fit_vectorizer(key, vectorizer, texts):
+def _fit_vectorizer(key, vectorizer, texts, work):
     """Fit a vectorizer and count; ``key`` stands for all of it where results are cached."""
+    work.begin()
     if hasattr(vectorizer, "fit_transform"):
         counts = vectorizer.fit_transform(texts, None)
     else:
         counts = vectorizer.fit(texts, None).transform(texts)
-    return vectorizer, check_counted(counts, subject=SUBJECT)
+    return work.end((vectorizer, check_counted(counts, subject=SUBJECT)))
 
 
-def _transform(key, vectorizer, texts):
+def _transform(key, vectorizer, texts, work):
     """Count; ``key`` stands for all of it where results are cached."""
-    return count_texts(vectorizer, texts, subject=SUBJECT)
+    work.begin()
+    return work.end(count_texts(vectorizer, texts, subject=SUBJECT))
 
 
 def count_again(pipeline, texts):
@@ -109,23 +112,43 @@ def count_again(pipeline, texts):
 
     The candidates of a search score the same rows, one after the other.
     """
-    memory = check_memory(pipeline.memory)
+    memory = open_memory(pipeline)
     if not caches(memory) or pipeline._vectorizer_key is None:
-        return _transform(None, pipeline.vectorizer_, texts)
+        return count_texts(pipeline.vectorizer_, texts, subject=SUBJECT)
     key = joblib.hash((pipeline._vectorizer_key, hash_texts(texts)))
-    return memory.cache(_transform, ignore=["vectorizer", "texts"])(
-        key, pipeline.vectorizer_, texts
+    counts, _ = call_cached(
+        memory,
+        _transform,
+        {"key": key, "vectorizer": pipeline.vectorizer_, "texts": texts},
+        ignore=["vectorizer", "texts"],
+        shared={},
+        subject=type(pipeline).__name__,
     )
+    return counts
 
 
-def _fit_stage(key, stage, X, y, params, pipeline, context, shared, was_fitted):
+def open_memory(pipeline):
+    """Return the memory of a pipeline, one that does nothing where its folder cannot be made."""
+    try:
+        return check_memory(pipeline.memory)
+    except OSError as error:
+        warnings.warn(
+            f"{type(pipeline).__name__} cannot cache in memory={pipeline.memory!r}: "
+            f"{error.strerror or error}. It goes on without a cache.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return check_memory(None)
+
+
+def _fit_stage(key, stage, X, y, params, pipeline, context, work):
     """Fit a stage; ``key`` stands for all of it where results are cached."""
-    was_fitted.append(True)
+    work.begin()
     with context.propagate_callback_context(stage):
         context.call_on_fit_task_begin(estimator=pipeline, X=X, y=y)
         stage.fit(X, y, **params)
         context.call_on_fit_task_end(estimator=pipeline, X=X, y=y)
-    return StoredStage(stage, shared)
+    return work.end(stage)
 
 
 def route_fit_params(pipeline, params):
@@ -174,24 +197,32 @@ class PipelineFit:
     def __init__(self, pipeline, records):
         self.pipeline = pipeline
         self.records = records
-        memory = check_memory(pipeline.memory)
+        self._memory = open_memory(pipeline)
         # A cache is keyed by what a model is made of, not by the model: the same model pickles
         # otherwise once it has been loaded from the cache, and the stages below would miss.
-        self._caches = caches(memory)
-        self._cached_fit = memory.cache(
-            _fit_stage,
-            ignore=["stage", "X", "y", "params", "pipeline", "context", "shared", "was_fitted"],
-        )
-        fit_vectorizer = memory.cache(_fit_vectorizer, ignore=["vectorizer", "texts"])
+        self._caches = caches(self._memory)
         vectorizer = clone(TokenCounter() if pipeline.vectorizer is None else pipeline.vectorizer)
         texts = records.text + [other for other in records.other if other is not None]
         digest = hash_texts(texts) if self._caches else None
         self.vectorizer_key = self._key(type(vectorizer), vectorizer.get_params(), digest)
-        self.vectorizer, counts = fit_vectorizer(self.vectorizer_key, vectorizer, texts)
+        (self.vectorizer, counts), _ = self._call(
+            _fit_vectorizer, self.vectorizer_key, vectorizer=vectorizer, texts=texts
+        )
         self._counts = counts[: len(records)]  # (n_records, V)
         self._other_counts = counts[len(records) :]  # (n_preferences, V)
         self._data_key = self._key(self.vectorizer_key, records.kind, records.label)
         self._models, self._keys = {}, {}
+
+    def _call(self, function, key, shared=None, **arguments):
+        """Return the result of a function, and whether it is not from the cache."""
+        return call_cached(
+            self._memory,
+            function,
+            {"key": key, **arguments},
+            ignore=list(arguments),
+            shared=shared or {},
+            subject=type(self.pipeline).__name__,
+        )
 
     def _key(self, *parts):
         if not self._caches:
@@ -222,10 +253,14 @@ class PipelineFit:
             key = self._key(type(stage), stage.get_params(), kind, params, self._data_key, above)
             stage = self._fill(clone(stage))
             X, y = self._data(kind, rows)
-            shared, was_fitted = self._shared(), []
-            fitted = self._cached_fit(
-                key, stage, X, y, params, self.pipeline, context, shared, was_fitted
-            ).open(shared)
+            shared = self._shared()
+            fitted, was_fitted = self._call(
+                _fit_stage,
+                key,
+                shared,
+                **{"stage": stage, "X": X, "y": y, "params": params},
+                **{"pipeline": self.pipeline, "context": context},
+            )
             if not was_fitted:
                 self._report(context, X, y)
         model = fitted.rlhf_stage.provides
