@@ -324,7 +324,6 @@ def _show_samples(console, loop, seed):
 
 def _write(out, loop, figures):
     """Write the model and the figures, both or none."""
-    out.mkdir(parents=True, exist_ok=True)
     with written_together(out):
         save_model(loop, out / "model.skops", overwrite=True)
         figures = json_text(figures, indent=2) + "\n"
