@@ -64,6 +64,31 @@ def test_an_interrupt_of_the_work_is_one_line_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_leaves_nothing(sign, tmp_path):
+    program = """
+import sys
+import sklearn_codex.cli._info as info
+from sklearn_codex._output import new_file
+def run(arguments):
+    import time
+    with new_file(arguments.model + ".new", overwrite=True, subject="put"):
+        print("ready", flush=True)
+        time.sleep(20)
+info.run = run
+from sklearn_codex.cli import main
+sys.exit(main())
+"""
+    process = start("info", tmp_path / "m", program=program)
+    process.stdout.readline()
+    assert len(list(tmp_path.iterdir())) == 1
+    process.send_signal(sign)
+    _, errors = process.communicate(timeout=60)
+    assert errors == ""
+    assert process.returncode == 128 + sign
+    assert list(tmp_path.iterdir()) == []
+
+
 HIDDEN = """
 import sys
 import sklearn_codex.cli._info as info

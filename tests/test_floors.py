@@ -18,8 +18,8 @@ FAMILIES = {"_data", "_language", "_loop", "_policy", "_reward"}
 # that it imports.
 FLOORS = [
     FAMILIES,
-    # bytes in and out, checks of numbers; data that are elsewhere
-    {"_checks", "_fast_counts", "_data.partitions", "_output"},
+    # bytes in and out, text as it is shown, checks of numbers; data that are elsewhere
+    {"_checks", "_fast_counts", "_data.partitions", "_output", "_plain"},
     {"_data.texts", "_data.tokenizers", "_data.vocabulary"},  # what text is made of
     {  # what needs no other
         "_categorical",

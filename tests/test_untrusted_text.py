@@ -19,11 +19,12 @@ from sklearn_codex import (
     make_rlhf_pipeline,
     save_model,
 )
+from sklearn_codex._plain import plain, show_controls
 from sklearn_codex.cli import main
 from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Section, Series, Table
 from sklearn_codex.report._csv import as_csv
 from sklearn_codex.report._html import page
-from sklearn_codex.report._plain import html, json_text, plain, show_controls
+from sklearn_codex.report._plain import html, json_text
 from sklearn_codex.report._tables import Console
 
 # Colours, a title, a link, an empty screen; the same by C1; order turned; lines broken; no width.

@@ -2,6 +2,7 @@
 
 import reprlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
@@ -331,7 +332,10 @@ def flatten(value, column, where) -> str:
 
 def _check_label(label, where) -> int:
     """Return a label as 1 (A preferred) or 0 (B preferred)."""
-    value = float(label) if isinstance(label, (Real, np.bool_)) else np.nan
+    value = np.nan
+    if isinstance(label, (Real, np.bool_)):
+        with suppress(OverflowError):  # no float is as large as an int can be
+            value = float(label)
     if value in (0, 1):
         return int(value)
     if 0 < value < 1:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sklearn_codex import __version__
+from sklearn_codex._plain import plain, show_controls
 from sklearn_codex.cli import (
     _audit,
     _demo,
@@ -18,7 +19,6 @@ from sklearn_codex.cli import (
     _score,
 )
 from sklearn_codex.cli._exit import INTERRUPTED, INTERRUPTED_CODE
-from sklearn_codex.report._plain import plain, show_controls
 from sklearn_codex.report._terminal import standard_output, tell
 
 _COMMANDS = (_audit, _fit, _score, _sample, _reward, _frontier, _info, _demo)

@@ -38,10 +38,16 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
     """Add ``--seed``."""
     parser.add_argument(
         "--seed",
-        type=int,
+        type=_seed,
         default=0,
         help="the same seed gives the same output (default: %(default)s)",
     )
+
+
+def _seed(word: str) -> int:
+    if not word.isdecimal() or int(word) >= 2**32:
+        raise argparse.ArgumentTypeError(f"a seed is an integer from 0 to 2**32 - 1, got {word!r}")
+    return int(word)
 
 
 @contextmanager

@@ -56,6 +56,10 @@ def _prepare():
     if hasattr(signal, "pthread_kill"):
         sys.unraisablehook = _redeliver
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
 
 
 def _leave(*_):
@@ -63,6 +67,11 @@ def _leave(*_):
         os.write(2, f"{INTERRUPTED}\n".encode())
     finally:
         os._exit(INTERRUPTED_CODE)
+
+
+def _end(number, _):
+    """End with the status of a shell for a process that this signal has ended, but tidily."""
+    sys.exit(128 + number)
 
 
 def _redeliver(unraisable):

@@ -1,29 +1,23 @@
 """Texts from files: plain lines, JSON lines, a JSON list, CSV, gzipped or not."""
 
-import csv
-import gzip
-import io
 import json
-from pathlib import Path
+
+from sklearn_codex.datasets._files import parse_csv, read_lines
 
 COLUMNS = ("text", "completion", "response", "output")
-_GZIP = b"\x1f\x8b"
 
 
 def read_content(path: str) -> str:
     """Return the text of a file, unpacked."""
-    data = Path(path).read_bytes()
-    if data[:2] == _GZIP:
-        data = gzip.decompress(data)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8, at byte {error.start}.") from None
+    return "".join(read_lines(path, path))
 
 
 def read_records(path: str) -> list[dict]:
     """Return the records of a file of JSON lines, a JSON list or CSV."""
-    content = read_content(path)
+    return _parse_records(read_content(path), path)
+
+
+def _parse_records(content: str, path: str) -> list[dict]:
     start = content.lstrip()[:1]
     if not start:
         raise ValueError(f"{path} is empty.")
@@ -36,7 +30,7 @@ def read_records(path: str) -> list[dict]:
             if line.strip()
         ]
     else:
-        return [dict(row) for row in csv.DictReader(io.StringIO(content))]
+        return [row for _, row in parse_csv(content.splitlines(keepends=True), path)]
     if not all(isinstance(record, dict) for record in records):
         raise ValueError(f"{path} should hold JSON records with named columns.")
     return records
@@ -45,7 +39,7 @@ def read_records(path: str) -> list[dict]:
 def _parse_json(content, where):
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not JSON: {error}.") from None
 
 
@@ -66,7 +60,7 @@ def read_texts(path: str, column: str | None = None) -> list[str]:
         if not set(header.split(",")) & set(COLUMNS):
             return _lines(content, path)
     texts = []
-    for number, record in enumerate(read_records(path), start=1):
+    for number, record in enumerate(_parse_records(content, path), start=1):
         name = column or next((name for name in COLUMNS if name in record), None)
         if name is None or not isinstance(record.get(name), str):
             wanted = repr(column) if column else f"one of {', '.join(COLUMNS)}"

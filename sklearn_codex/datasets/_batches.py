@@ -8,6 +8,7 @@ from typing import Any
 
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from sklearn_codex._plain import plain
 from sklearn_codex.datasets._files import Row, read_lines, read_rows
 
 SUBJECT = "read_batches"
@@ -79,7 +80,8 @@ def read_batches(paths, columns=None, *, document="line", batch_chars=2**22):
         )
     for path in paths:
         # Now, and not after hours, when the turn of the last one comes.
-        open(path, "rb").close()
+        if not Path(path).is_fifo():  # which can be opened once only
+            open(path, "rb").close()
     if names is None:
         rows = _read_documents(paths, document)
     elif document == "file":
@@ -95,7 +97,7 @@ def read_batches(paths, columns=None, *, document="line", batch_chars=2**22):
 
 def _read_documents(paths: Iterable, document: str) -> Iterator[tuple[str]]:
     for path in paths:
-        lines = read_lines(path, f"{SUBJECT}: {Path(path).name}")
+        lines = read_lines(path, f"{SUBJECT}: {plain(Path(path).name)}")
         if document == "file":
             texts = iter(["".join(lines)])
         else:

@@ -3,13 +3,18 @@
 import csv
 import gzip
 import json
+import os
 import reprlib
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+from sklearn_codex._plain import plain
 
 Row = dict[str, Any]
 
@@ -46,7 +51,7 @@ def read_rows(path: str | PathLike, *, subject: str) -> Iterator[tuple[str, Row]
     ValueError
         If it has no row, is not UTF-8, ends within its gzipped data, or a row cannot be parsed.
     """
-    place = f"{subject}: {Path(path).name}"
+    place = f"{subject}: {plain(Path(path).name)}"
     lines = read_lines(path, place)
     skipped = []
     for line in lines:
@@ -57,16 +62,25 @@ def read_rows(path: str | PathLike, *, subject: str) -> Iterator[tuple[str, Row]
         raise ValueError(f"{place} is empty. A file of records has at least one.")
     start = skipped[-1].lstrip()[0]
     lines = chain(skipped, lines)
-    parse = {"{": _parse_json_lines, "[": _parse_json_list}.get(start, _parse_csv)
+    parse = {"{": _parse_json_lines, "[": _parse_json_list}.get(start, parse_csv)
     yield from parse(lines, place)
 
 
 def read_lines(path: str | PathLike, place: str) -> Iterator[str]:
     """Generate the decoded lines of a file, gzipped or not, with their ends; errors name it."""
     with open(path, "rb") as file:
-        is_gzip = file.read(2) == _GZIP_MAGIC
-        file.seek(0)
+        _check_ends(file, place)
+        is_gzip = file.peek(2)[:2] == _GZIP_MAGIC  # a pipe cannot be read twice
         yield from _read_lines(gzip.GzipFile(fileobj=file) if is_gzip else file, place)
+
+
+def _check_ends(file: BufferedReader, place: str) -> None:
+    """Raise for what may never end, such as /dev/zero; pipes, terminals and /dev/null do."""
+    mode = os.fstat(file.fileno()).st_mode
+    if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
+        return
+    if not file.isatty() and not os.path.samestat(os.fstat(file.fileno()), os.stat(os.devnull)):
+        raise ValueError(f"{place} is a device. Name a file, a pipe or standard input.")
 
 
 def _read_lines(stream: Iterable[bytes], place: str) -> Iterator[str]:
@@ -97,7 +111,7 @@ def _parse_json_lines(lines: Iterable[str], place: str) -> Iterator[tuple[str, R
         where = f"{place}, line {number}"
         try:
             row = json.loads(line, object_pairs_hook=_check_object)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{where} is not one JSON record: {error}. It begins with "
                 f"{reprlib.repr(line)}. JSON lines have one whole record on each line."
@@ -114,7 +128,7 @@ def _parse_json_list(lines: Iterable[str], place: str) -> Iterator[tuple[str, Ro
         rows = json.loads("".join(lines), object_pairs_hook=_check_object)
     except json.JSONDecodeError as error:
         raise ValueError(f"{place}, line {error.lineno} is not JSON: {error.msg}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{place} is not JSON: {error}.") from error
     for position, row in enumerate(rows):
         where = f"{place}, record {position}"
@@ -135,7 +149,8 @@ def _check_object(pairs: list[tuple[str, Any]]) -> Row:
     return row
 
 
-def _parse_csv(lines: Iterable[str], place: str) -> Iterator[tuple[str, Row]]:
+def parse_csv(lines: Iterable[str], place: str) -> Iterator[tuple[str, Row]]:
+    """Generate the rows of CSV, as ``read_rows``."""
     rows = _split_csv(lines, place)
     _, header = next(rows)
     for name in header:

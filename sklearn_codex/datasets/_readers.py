@@ -2,6 +2,7 @@
 
 import reprlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from numbers import Real
 from os import PathLike, fspath
 from typing import Any, cast
@@ -19,6 +20,7 @@ from sklearn_codex._data.records import (
     is_conversation,
     read_record,
 )
+from sklearn_codex._plain import plain
 from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.datasets._files import Row, read_rows
 from sklearn_codex.labels import LABEL_CONVENTIONS
@@ -223,7 +225,9 @@ class RowReader:
             keys.append(self._key(pair[0], present, position, where))
             _add_others(others, row, set(roles.values()), position)
         if not pairs:
-            raise ValueError(f"{SUBJECT}: {source} has a header and no record. Pass at least one.")
+            raise ValueError(
+                f"{SUBJECT}: {plain(source)} has a header and no record. Pass at least one."
+            )
         return Bunch(
             X=np.array(pairs, dtype=object),
             y=np.array(labels),
@@ -338,6 +342,8 @@ def _fold(label) -> Any:
     """Return a label so that 1, True, "1" and "1.0" are the same, and "Tie" and "tie"."""
     try:
         return float(label)
+    except OverflowError:
+        return float("inf") if label > 0 else -float("inf")
     except (TypeError, ValueError):
         return label.strip().casefold() if isinstance(label, str) else repr(label)
 
@@ -390,9 +396,11 @@ def _as_array(values: list, n: int) -> np.ndarray:
     """Return a column as numbers where all values are, else as objects."""
     values.extend([None] * (n - len(values)))
     if all(isinstance(value, (Real, np.bool_)) for value in values):
-        return np.array(values)
+        with suppress(OverflowError):  # no float is as large as an int can be
+            return np.array(values)
     column = np.empty(n, dtype=object)
-    column[:] = values
+    for row, value in enumerate(values):  # not at once: lists of one length would be an array
+        column[row] = value
     return column
 
 

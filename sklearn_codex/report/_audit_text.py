@@ -1,8 +1,9 @@
 """The audit in the terminal."""
 
+from sklearn_codex._plain import plain
 from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Table
 from sklearn_codex.report._html import STATUS
-from sklearn_codex.report._plain import plain, shorten
+from sklearn_codex.report._plain import shorten
 
 N_EXAMPLES = 3
 MAX_CELL = 60

@@ -1,29 +1,11 @@
-"""Text from anybody's data, made safe to show: what is not seen but acts becomes a visible mark."""
+"""Text from anybody's data as pages, tables and JSON show it."""
 
 import json
 import math
-import re
 from html import escape
 
-# Controls of terminals and pages; marks that turn the order of the text around them or break its
-# lines; what takes no space, but for the joiners that scripts and emoji are written with; what is
-# no character.
-_ACTS = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e"
-    "\u2060-\u206f\ud800-\udfff\ufdd0-\ufdef\ufeff\ufff0-\ufffb\ufffe\uffff"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff]"
-)
-
-
-def show_controls(value):
-    """Return text with a visible mark for each control but tab and newline."""
-    value = str(value).replace("\r\n", "\n").replace("\r", "\n")
-    return _ACTS.sub(_mark, value)
-
-
-def plain(value):
-    """Return text on one line, without controls."""
-    return " ".join(show_controls(value).split())
+from sklearn_codex._plain import plain as plain
+from sklearn_codex._plain import show_controls
 
 
 def shorten(value, limit):
@@ -52,8 +34,3 @@ def finite(value):
     if isinstance(value, list | tuple):
         return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _mark(match):
-    code = ord(match[0])
-    return chr(0x2400 + code) if code < 0x20 else f"[U+{code:04X}]"

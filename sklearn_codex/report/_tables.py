@@ -2,7 +2,7 @@
 
 import math
 
-from sklearn_codex.report._plain import plain, show_controls
+from sklearn_codex._plain import plain, show_controls
 from sklearn_codex.report._terminal import standard_output
 
 

@@ -5,7 +5,7 @@ import sys
 import traceback
 from contextlib import contextmanager, suppress
 
-from sklearn_codex.report._plain import plain, show_controls
+from sklearn_codex._plain import plain, show_controls
 
 
 def show(text):

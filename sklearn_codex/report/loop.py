@@ -12,6 +12,7 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
+from sklearn_codex._data.records import check_records
 from sklearn_codex.exact import kl_reward_frontier
 from sklearn_codex.metrics import preference_accuracy, preference_auc, preference_log_loss
 from sklearn_codex.model_selection import record_train_test_split
@@ -88,17 +89,19 @@ def score_loop(model, records):
         (nats) and ``auc``.
     """
     figures: dict = {}
-    texts = [row["completion"] for row in records if "completion" in row]
-    texts = texts or [row["text"] for row in records if "text" in row]
-    pairs = [row for row in records if "chosen" in row or "label" in row]
+    read = check_records(records, subject="score")
+    corpus, demonstrations, preferences = (
+        read.rows(kind) for kind in ("corpus", "demonstration", "preference")
+    )
+    texts = [read.text[row] for row in (demonstrations if len(demonstrations) else corpus)]
     if texts and hasattr(model, "perplexity"):
         figures["perplexity"] = float(model.perplexity(texts))
         if hasattr(model, "objective"):
-            rows = [row for row in records if "text" in row or "completion" in row]
-            parts = model.objective(rows)
+            rows = np.sort(np.concatenate([corpus, demonstrations]))
+            parts = model.objective([records[row] for row in rows])
             figures["objective"] = {name: float(value) for name, value in parts.items()}
-    if pairs and hasattr(model, "reward"):
-        figures["preferences"] = _judge(model, pairs)
+    if len(preferences) and hasattr(model, "reward"):
+        figures["preferences"] = _judge(model, read, preferences)
     if not figures:
         raise ValueError(
             f"A {type(model).__name__} has nothing to say of these records: texts and "
@@ -107,17 +110,12 @@ def score_loop(model, records):
     return figures
 
 
-def _judge(model, rows):
-    pairs = [
-        (row["chosen"], row["rejected"], 1.0)
-        if "chosen" in row
-        else (row["response_a"], row["response_b"], float(row["label"]))
-        for row in rows
-    ]
-    a, b, label = (list(column) for column in zip(*pairs, strict=True))
+def _judge(model, records, rows):
+    a, b = ([column[row] for row in rows] for column in (records.text, records.other))
+    label = records.label[rows].astype(float)
     margin = model.reward(a) - model.reward(b)
     # In both orders, so that no side is favoured.
-    y = np.concatenate([label, 1 - np.array(label)])
+    y = np.concatenate([label, 1 - label])
     score = np.concatenate([margin, -margin])
     return {
         "n_pairs": len(rows),

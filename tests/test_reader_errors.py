@@ -1,0 +1,108 @@
+"""Files of records that are broken, odd or no files."""
+
+import gzip
+import json
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from sklearn_codex.cli._texts import read_records, read_texts
+from sklearn_codex.datasets import read_batches, read_preferences
+
+PAIR = {"chosen": "a", "rejected": "b"}
+
+
+def read_all_ways(path):
+    """Yield each way to read a file of records."""
+    yield lambda: read_preferences(path)
+    yield lambda: list(read_batches(path, "chosen"))
+    yield lambda: read_records(str(path))
+    yield lambda: read_texts(str(path), "chosen")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[" * 100_000, "recursion"),
+        (b'{"chosen": ' + b"[" * 100_000, "recursion"),
+        (b'{"chosen": ' + b"9" * 5000 + b"}", "4300"),
+        (json.dumps([PAIR]).encode("utf-16"), "not UTF-8: byte 0xff at position 0"),
+        (b"chosen,rejected\n\xe9,b\n", "line 2 is not UTF-8: byte 0xe9"),
+        (gzip.compress(json.dumps(PAIR).encode())[:-3], "cut off or damaged"),
+        (gzip.compress(json.dumps(PAIR).encode())[:12], "cut off or damaged"),
+        (b"\x1f\x8bnonsense", "cut off or damaged"),
+        (gzip.compress(json.dumps(PAIR).encode()) + b"rest", "cut off or damaged"),
+        (b"chosen,chosen\na,b\n", "name each column once"),
+        (b'chosen,rejected\n"a,b\n', "double quote"),
+        (b"chosen,rejected\na\n", "should have 2 fields"),
+        (b"", "is empty"),
+    ],
+)
+def test_damaged_files_are_told_by_every_reader(content, message, tmp_path):
+    path = tmp_path / "data"
+    path.write_bytes(content)
+    for read in read_all_ways(path):
+        with pytest.raises(ValueError, match=message) as caught:
+            read()
+        assert "data" in str(caught.value)
+
+
+def test_folders_are_told_by_every_reader(tmp_path):
+    for read in read_all_ways(tmp_path):
+        with pytest.raises(IsADirectoryError, match=str(tmp_path)):
+            read()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no device without an end")
+def test_a_device_without_an_end_is_not_read():
+    for read in read_all_ways("/dev/zero"):
+        with pytest.raises(ValueError, match="zero is a device"):
+            read()
+    with pytest.raises(ValueError, match="null is empty"):
+        read_preferences(os.devnull)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe_is_read_once(pack, tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    content = pack("".join(json.dumps(PAIR) + "\n" for _ in range(5000)).encode())
+    for read, n in zip(read_all_ways(path), (5000, 1, 5000, 5000), strict=True):
+        thread = threading.Thread(target=path.write_bytes, args=[content])
+        thread.start()
+        result = read()
+        assert len(getattr(result, "y", result)) == n
+        thread.join()
+
+
+@pytest.mark.parametrize("label", [10**400, -(10**400), float("inf"), float("-inf"), 1e308])
+def test_labels_without_bounds_are_told(label):
+    row = {"response_a": "a", "response_b": "b", "label": label}
+    with pytest.raises(ValueError, match="A label is the probability that A is preferred"):
+        read_preferences([row])
+
+
+def test_other_columns_hold_what_they_held():
+    values = {
+        "vast": [10**400, 1, 0.5],
+        "lists": [[1, 2], [3, 4], [5, 6]],
+        "deep": [[[[1]]], [[[2]]], [[[3]]]],
+        "mixed": [1, "a", None],
+        "arrays": [np.zeros(2), np.ones(2), np.ones(2)],
+    }
+    rows = [{**PAIR, **{name: column[i] for name, column in values.items()}} for i in range(3)]
+    columns = read_preferences(rows).columns
+    for name, column in values.items():
+        assert columns[name].shape == (3,)
+        assert all(one is other for one, other in zip(columns[name], column, strict=True))
+
+
+def test_names_of_files_show_no_controls(tmp_path):
+    path = tmp_path / "a\x1b[31m\u202eb"
+    path.write_text("nothing\n")
+    for read in (lambda: read_preferences(path), lambda: list(read_batches(path, "x"))):
+        with pytest.raises(ValueError, match=r"a\u241b\[31m\[U\+202E\]b"):
+            read()
