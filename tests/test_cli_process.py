@@ -149,6 +149,15 @@ def test_full_standard_output_is_told_once(model):
     assert process.returncode == 1
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_help_that_cannot_be_shown_is_told():
+    with open("/dev/full", "w") as full:
+        process = start("--help", program=SILENT_ENTRY, stdout=full)
+        _, errors = process.communicate(timeout=60)
+    assert errors.startswith("sklearn-codex: Standard output cannot be written")
+    assert process.returncode == 1
+
+
 def test_a_traceback_shows_no_controls():
     process = start("info", "no\x1b[31m.skops", "--debug", program=SILENT_ENTRY)
     _, errors = process.communicate(timeout=60)

@@ -102,7 +102,7 @@ def test_other_columns_hold_what_they_held():
 
 def test_names_of_files_show_no_controls(tmp_path):
     path = tmp_path / "a\x1b[31m\u202eb"
-    path.write_text("nothing\n")
+    path.write_text("x,y\n1\n")
     for read in (lambda: read_preferences(path), lambda: list(read_batches(path, "x"))):
         with pytest.raises(ValueError, match=r"a\u241b\[31m\[U\+202E\]b"):
             read()

@@ -196,6 +196,22 @@ def test_no_text_leaves_its_place_on_the_page():
     assert all("<bdi>" in cell for cell in cells)
 
 
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals to make")
+def test_a_terminal_that_is_named_as_a_file_is_one(model, tmp_path, capsys):
+    seen, terminal = os.openpty()
+    path = os.ttyname(terminal)
+    (tmp_path / "link").symlink_to(path)
+    for out in (path, str(tmp_path / "link")):
+        assert main(["sample", model, "-n", "5", "--out", out]) == 0
+        assert acts(os.read(seen, 100_000).decode().replace("\r\n", "\n")) == set()
+    records = tmp_path / "r.jsonl"
+    records.write_text('{"text": "a b"}\n')
+    assert main(["fit", str(records), "--out", path]) == 1
+    assert "cannot go to standard output" in capsys.readouterr().err
+    os.close(seen)
+    os.close(terminal)
+
+
 FORMULAS = [
     "=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\n=1", '"=1', "'=1", "\ufeff=1",
     "\uff1d1", "\uff0b1+1", "\uff0d1+1", "\uff20x", "-- no", "- a list", "\u200b=1", "\x00=1",

@@ -1,5 +1,6 @@
 """Files as they are written: whole or not at all, and several together."""
 
+from sklearn_codex._output._paths import is_terminal
 from sklearn_codex._output._writer import (
     CHOOSE_OR_OVERWRITE,
     check_folder,
@@ -13,6 +14,7 @@ __all__ = [
     "CHOOSE_OR_OVERWRITE",
     "check_folder",
     "check_outputs",
+    "is_terminal",
     "new_file",
     "write_text",
     "written_together",

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from contextlib import suppress
 
 StrPath = str | os.PathLike[str]
@@ -27,6 +28,18 @@ def follow_links(path: str) -> tuple[str, int | None]:
 
 def _descriptor_folders() -> set[str]:
     return {os.path.realpath(f"/proc/{os.getpid()}/fd"), "/dev/fd"}
+
+
+def is_terminal(path: StrPath) -> bool:
+    """Whether what is written to a path is shown on a terminal."""
+    with suppress(OSError, ValueError):
+        if stat.S_ISCHR(os.stat(path).st_mode):
+            descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOCTTY", 0))
+            try:
+                return os.isatty(descriptor)
+            finally:
+                os.close(descriptor)
+    return False
 
 
 def same_file(one: StrPath, other: StrPath) -> bool:

@@ -3,7 +3,7 @@
 import argparse
 from contextlib import ExitStack
 
-from sklearn_codex._output import written_together
+from sklearn_codex._output import is_terminal, written_together
 from sklearn_codex.cli._options import (
     STANDARD,
     add_seed,
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sklearn_codex import save_model
     from sklearn_codex.report.loop import fit_loop
 
-    if arguments.out == STANDARD:
+    if arguments.out == STANDARD or is_terminal(arguments.out):
         raise ValueError("A model file cannot go to standard output. Name it with --out.")
     outputs = [("--out", arguments.out), ("--figures", arguments.figures)]
     inputs = [("RECORDS", arguments.records)]

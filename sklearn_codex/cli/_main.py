@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sklearn_codex import __version__
-from sklearn_codex._plain import plain, show_controls
+from sklearn_codex._plain import plain
 from sklearn_codex.cli import (
     _audit,
     _demo,
@@ -19,7 +19,7 @@ from sklearn_codex.cli import (
     _score,
 )
 from sklearn_codex.cli._exit import INTERRUPTED, INTERRUPTED_CODE
-from sklearn_codex.report._terminal import standard_output, tell
+from sklearn_codex.report._terminal import show, standard_output, tell, tell_lines
 
 _COMMANDS = (_audit, _fit, _score, _sample, _reward, _frontier, _info, _demo)
 
@@ -38,6 +38,9 @@ def run(argv: Sequence[str] | None, prepare: Callable[[], None] = lambda: None) 
         arguments = _parser().parse_args(argv)
     except SystemExit as stop:
         return int(stop.code or 0)
+    except OSError as error:  # of showing the help
+        tell(f"sklearn-codex: {_word(error)}")
+        return 1
     try:
         prepare()
         with _plain_warnings():
@@ -92,10 +95,10 @@ class _Parser(argparse.ArgumentParser):
     """A parser that repeats what was typed, such as names of files, without controls."""
 
     def _print_message(self, message, file=None):
-        with standard_output():
-            super()._print_message(show_controls(message) if message else message, file)
-            if file is sys.stdout:
-                sys.stdout.flush()
+        if file is sys.stdout:
+            show(message)
+        else:
+            tell_lines(message)
 
 
 def _parser() -> argparse.ArgumentParser:

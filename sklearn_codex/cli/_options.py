@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sklearn_codex._output import check_outputs, write_text
+from sklearn_codex._output import check_outputs, is_terminal, write_text
+from sklearn_codex._plain import show_controls
 from sklearn_codex.report._terminal import show
 
 STANDARD = "-"
@@ -102,4 +103,6 @@ def write_out(arguments: argparse.Namespace, content: str, option: str = "out") 
     if path == STANDARD:
         show(content)
     else:
+        if is_terminal(path):  # such as /dev/tty
+            content = show_controls(content)
         write_text(path, content, overwrite=arguments.force, subject=f"--{option}", remedy=REMEDY)

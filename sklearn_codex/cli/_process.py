@@ -24,7 +24,7 @@ def run_alone() -> int:
     """
     signal.signal(signal.SIGINT, _leave)
     from sklearn_codex.cli._main import run
-    from sklearn_codex.report._terminal import silence, tell, tell_traceback
+    from sklearn_codex.report._terminal import silence, tell, tell_lines
 
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -34,7 +34,9 @@ def run_alone() -> int:
         tell(INTERRUPTED)
         code = INTERRUPTED_CODE
     except Exception:  # --debug
-        tell_traceback()
+        import traceback
+
+        tell_lines(traceback.format_exc())
         code = 1
     signal.signal(signal.SIGINT, _leave)
     for stream in (sys.stdout, sys.stderr):

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from contextlib import contextmanager, suppress
 
 from sklearn_codex._plain import plain, show_controls
@@ -17,15 +16,14 @@ def show(text):
 
 def tell(text):
     """Write one line to standard error, controls as visible marks."""
+    tell_lines(plain(text) + "\n")
+
+
+def tell_lines(text):
+    """Write text to standard error, controls as visible marks."""
     with suppress(OSError, ValueError):
-        sys.stderr.write(plain(text) + "\n")
+        sys.stderr.write(show_controls(text))
         sys.stderr.flush()
-
-
-def tell_traceback():
-    """Write the traceback of the error that is being handled to standard error."""
-    with suppress(OSError, ValueError):
-        sys.stderr.write(show_controls(traceback.format_exc()))
 
 
 @contextmanager
