@@ -12,13 +12,14 @@ import tempfile
 import unicodedata
 import warnings
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
+import pandas as pd
 
 from fuzz.hostile_files import (
     HOSTILE_TEXT,
@@ -131,6 +132,22 @@ def _read_preferences(rng, place) -> tuple[str, Callable]:
 def _read_table(rng, place) -> tuple[str, Callable]:
     records = change_records(rng, make_records(rng, PAIRS))
     return f"read_preferences({records!r:.300})", lambda: read_preferences(records)
+
+
+def _read_frame(rng, place) -> tuple[str, Callable]:
+    records = change_records(rng, make_records(rng, PAIRS))
+    frame = pd.DataFrame([record for record in records if isinstance(record, dict)])
+    if len(frame.columns) and rng.integers(3) == 0:  # as a join of tables leaves it
+        twice = frame.columns[rng.integers(len(frame.columns), size=2)]
+        frame = pd.concat([frame, frame[twice]], axis=1)
+    if rng.integers(4) == 0:
+        with suppress(TypeError, ValueError):  # what pandas cannot do itself
+            frame = frame.astype(str(rng.choice(["string", "category", "object"])))
+    if len(frame.columns) and rng.integers(8) == 0:
+        frame.columns = pd.MultiIndex.from_tuples([("a", name) for name in frame.columns])
+    loop = make_rlhf_pipeline(PreferenceRewardModel())
+    call = [lambda: read_preferences(frame), lambda: loop.fit(frame)][rng.integers(2)]
+    return f"a frame of {list(frame.columns)}, {records!r:.300}", call
 
 
 def _check_preferences(rng, place) -> tuple[str, Callable]:
@@ -275,6 +292,7 @@ def _audit_whole(place: "_Place") -> None:
 
 
 _CASES = (
-    _read_preferences, _read_table, _check_preferences, _read_batches, _fit_pipeline, _command
+    _read_preferences, _read_table, _read_frame, _check_preferences, _read_batches, _fit_pipeline,
+    _command,
 )  # fmt: skip
-_SHARES = (0.25, 0.1, 0.05, 0.15, 0.1, 0.35)
+_SHARES = (0.2, 0.1, 0.05, 0.05, 0.15, 0.1, 0.35)

@@ -6,8 +6,10 @@ import os
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from sklearn_codex import PreferenceRewardModel, make_rlhf_pipeline
 from sklearn_codex.cli._texts import read_records, read_texts
 from sklearn_codex.datasets import read_batches, read_preferences
 
@@ -98,6 +100,13 @@ def test_other_columns_hold_what_they_held():
     for name, column in values.items():
         assert columns[name].shape == (3,)
         assert all(one is other for one, other in zip(columns[name], column, strict=True))
+
+
+def test_columns_that_stand_twice_in_a_frame_are_told():
+    frame = pd.DataFrame([["a", "b", "c"]], columns=["chosen", "rejected", "chosen"])
+    for read in (read_preferences, make_rlhf_pipeline(PreferenceRewardModel()).fit):
+        with pytest.raises(ValueError, match="2 columns of the name 'chosen'. Rename or drop"):
+            read(frame)
 
 
 def test_names_of_files_show_no_controls(tmp_path):

@@ -216,6 +216,7 @@ def check_rows(X, subject) -> list[Mapping]:
     if hasattr(X, "to_dicts"):
         rows = X.to_dicts()
     elif hasattr(X, "columns") and hasattr(X, "to_dict"):
+        _check_names(list(X.columns), subject)
         rows = X.to_dict("records")
     else:
         rows = list(X)
@@ -228,6 +229,16 @@ def check_rows(X, subject) -> list[Mapping]:
                 'Write each record as a dict, such as {"text": "..."} for a corpus text.'
             )
     return rows
+
+
+def _check_names(names, subject):
+    """Raise where a column stands twice, of which a dict would keep the last."""
+    if len(set(names)) < len(names):
+        name = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f"{subject} got a DataFrame with {names.count(name)} columns of the name {name!r}. "
+            "Rename or drop all but one."
+        )
 
 
 def is_absent(value) -> bool:
