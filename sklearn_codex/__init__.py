@@ -5,9 +5,11 @@ on count models small enough that KL, entropy, expected reward and the optimum i
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # to those who run this; the module that has it takes longer than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from sklearn_codex._data.pairs import balance_positions
     from sklearn_codex._language.sft import SFTRefiner
     from sklearn_codex._language.unigram_lm import UnigramLM
@@ -103,7 +105,7 @@ _MODULES = {
 }  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _MODULES:
         return import_module(f"sklearn_codex.{name}")
     if name not in _HOMES:

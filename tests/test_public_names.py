@@ -17,6 +17,7 @@ def imported_for_type_checkers():
     return {
         alias.name: node.module.removeprefix("sklearn_codex.")
         for node in block.body
+        if node.module != "typing"
         for alias in node.names
     }
 

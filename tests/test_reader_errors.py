@@ -105,7 +105,7 @@ def test_other_columns_hold_what_they_held():
 def test_columns_that_stand_twice_in_a_frame_are_told():
     frame = pd.DataFrame([["a", "b", "c"]], columns=["chosen", "rejected", "chosen"])
     for read in (read_preferences, make_rlhf_pipeline(PreferenceRewardModel()).fit):
-        with pytest.raises(ValueError, match="2 columns of the name 'chosen'. Rename or drop"):
+        with pytest.raises(ValueError, match=r"2 columns of the name 'chosen'\. Rename or drop"):
             read(frame)
 
 

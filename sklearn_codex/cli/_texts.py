@@ -2,13 +2,13 @@
 
 import json
 
-from sklearn_codex.datasets._files import parse_csv, read_lines
-
 COLUMNS = ("text", "completion", "response", "output")
 
 
 def read_content(path: str) -> str:
     """Return the text of a file, unpacked."""
+    from sklearn_codex.datasets._files import read_lines
+
     return "".join(read_lines(path, path))
 
 
@@ -30,6 +30,8 @@ def _parse_records(content: str, path: str) -> list[dict]:
             if line.strip()
         ]
     else:
+        from sklearn_codex.datasets._files import parse_csv
+
         return [row for _, row in parse_csv(content.splitlines(keepends=True), path)]
     if not all(isinstance(record, dict) for record in records):
         raise ValueError(f"{path} should hold JSON records with named columns.")
