@@ -1,5 +1,6 @@
 """Files are written whole or not at all, where they were meant to be, and several together."""
 
+import ast
 import errno
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import sklearn_codex
 from sklearn_codex._output import (
     check_folder,
     check_outputs,
@@ -444,3 +446,45 @@ def test_file_systems_without_links_or_locks_will_do(tmp_path, monkeypatch):
     leftover = leave_temporary(tmp_path)
     put(tmp_path / "c", json.dumps(1))
     assert leftover.exists()  # nobody can tell whether its process lives
+
+
+WRITES = {
+    "write_text",
+    "write_bytes",
+    "replace",
+    "mkstemp",
+    "NamedTemporaryFile",
+    "savefig",
+    "to_csv",
+}
+# The writer itself; a copy of standard input to be read, in a folder of its own; the terminal.
+MAY_WRITE = {"_output", "cli/_options.py"}
+MAY_SHOW = {"report/_terminal.py"}
+
+
+def calls_of(path):
+    """Yield what a module calls, as written: ``os.replace``, ``open``."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def opens_to_write(node):
+    mode = [*(arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant)), "r"][0]
+    modes = [keyword.value.value for keyword in node.keywords if keyword.arg == "mode"]
+    return bool(set("wax+") & set((modes or [mode])[0]))
+
+
+def test_nothing_is_written_or_shown_but_by_the_rooms_for_it():
+    root = Path(sklearn_codex.__file__).parent
+    for path in root.rglob("*.py"):
+        place = path.relative_to(root).as_posix()
+        if place.partition("/")[0] in MAY_WRITE or place in MAY_WRITE | MAY_SHOW:
+            continue
+        for name, node in calls_of(path):
+            owner, _, method = name.rpartition(".")
+            wrote = method in WRITES and owner and (method != "replace" or owner == "os")
+            wrote = wrote or (name in ("open", "io.open") and opens_to_write(node))
+            shown = name in ("print", "sys.stdout.write", "sys.stderr.write")
+            assert not wrote, f"{place}:{node.lineno} writes by {name}"
+            assert not shown, f"{place}:{node.lineno} shows by {name}"

@@ -124,6 +124,7 @@ def test_processes_that_write_one_file_at_once_leave_it_whole(body, names, tmp_p
     for process in processes:
         assert process.communicate()[1] == ""
         assert process.returncode == 0
+    assert len({assert_whole(tmp_path / name) for name in names}) == 1
     assert sorted(file.name for file in tmp_path.iterdir()) == list(names)
 
 

@@ -5,7 +5,8 @@ import os
 import re
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 try:
     import fcntl
@@ -51,6 +52,19 @@ def open_temporary(folder: str, mode: int) -> tuple[str, int]:
         if os.fstat(descriptor).st_nlink:
             return path, descriptor
         os.close(descriptor)  # somebody took it for a leftover before it was locked
+
+
+@contextmanager
+def lock_folders(folders: Iterable[str]) -> Iterator[None]:
+    """Keep other processes out of the same block with one of these folders, where it can be."""
+    with ExitStack() as stack:
+        for folder in sorted(folders):  # all in the same order, so that none wait for each other
+            with suppress(OSError):
+                descriptor = os.open(folder, os.O_RDONLY)
+                stack.callback(os.close, descriptor)
+                if fcntl is not None:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 def beside(path: str) -> str:

@@ -9,7 +9,7 @@ import io
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -22,6 +22,7 @@ from sklearn_codex._output._temporary import (
     beside,
     clear_leftovers,
     keep_owner_and_mode,
+    lock_folders,
     open_temporary,
     sync,
     sync_folder,
@@ -235,6 +236,8 @@ class _Output:
         What is written to.
     target : str
         The path that is replaced, past all symbolic links.
+    home : str
+        Folder of the temporary file, once there is one.
     """
 
     def __init__(self, path: StrPath, *, overwrite: bool, subject: str, remedy: str):
@@ -245,6 +248,7 @@ class _Output:
         self.file: IO[bytes] = _Spool()
         self.temporary: str | None = None
         self._descriptor: int | None = None
+        self.home = ""
         with self.named_errors():
             self.target, self._own_descriptor = follow_links(self.path)
             self.old = _stat(self.target if self._own_descriptor is None else self.path)
@@ -316,7 +320,7 @@ class _Output:
 
     def open(self, folder: Path | None) -> None:
         """Open the temporary file."""
-        home = self.check(folder)
+        self.home = home = self.check(folder)
         if not self.is_regular:
             return  # what comes is kept in memory until it is complete
         clear_leftovers(home)
@@ -420,23 +424,35 @@ class _NamedRaw(io.FileIO):
             return super().truncate(size)
 
 
-def _commit(outputs: list[_Output], stale: Iterable[str] = ()) -> None:
+def _commit(outputs: list[_Output], stale: Sequence[str] = ()) -> None:
     """Give files their places and remove stale ones, all of it or nothing."""
     # What is written through cannot be taken back, so it comes last.
     outputs = sorted(outputs, key=lambda output: not output.is_regular)
+    if len(outputs) == 1 and not stale:
+        outputs[0].put()
+    else:
+        # Of processes that write the same set at once, one is the last with all of it.
+        with lock_folders({output.home for output in outputs if output.is_regular}):
+            _commit_set(outputs, stale)
+    for home in {os.path.dirname(output.target) for output in outputs if output.is_regular}:
+        sync_folder(home)
+
+
+def _commit_set(outputs: list[_Output], stale: Sequence[str]) -> None:
     undo: list[Callable[[], object]] = []
     backups: list[str] = []
     try:
         for output in outputs:
-            if output.is_regular and len(outputs) > 1:
+            if output.is_regular:
                 _put_with_undo(output, undo, backups)
             else:
                 output.put()
         for path in stale:
             backup = beside(path)
-            os.rename(path, backup)
-            undo.append(partial(os.rename, backup, path))
-            backups.append(backup)
+            with suppress(FileNotFoundError):
+                os.rename(path, backup)
+                undo.append(partial(os.rename, backup, path))
+                backups.append(backup)
     except BaseException:
         for step in reversed(undo):
             with suppress(OSError):
@@ -446,8 +462,6 @@ def _commit(outputs: list[_Output], stale: Iterable[str] = ()) -> None:
         for backup in backups:
             with suppress(OSError):
                 os.unlink(backup)
-    for home in {os.path.dirname(output.target) for output in outputs if output.is_regular}:
-        sync_folder(home)
 
 
 def _put_with_undo(output: _Output, undo: list, backups: list[str]) -> None:

@@ -20,6 +20,7 @@ LISTS = {
     "labels_to_check": "labels_to_check.csv",
     "pairs_to_label": "pairs_to_label.csv",
 }
+REMEDY = "Choose another one with --out, or pass --force to replace the report in it."
 FILES = ("report.html", "audit.json", *LISTS.values())
 
 
@@ -83,7 +84,7 @@ def run_audit(
             inputs,
             overwrite=force,
             subject="--out",
-            remedy="Choose another one with --out, or pass --force to replace the report in it.",
+            remedy=REMEDY,
         )
     console = None if as_json else Console()
     start = time.perf_counter()
@@ -97,7 +98,7 @@ def run_audit(
     sections = audit_sections(audit)
     if out is not None:
         # Before anything is shown: a reader who closes the pipe early keeps the report.
-        _write(out, audit, sections)
+        _write(out, audit, sections, force)
     if console is None:
         show(json_text(audit, indent=2) + "\n")
         return audit
@@ -143,7 +144,7 @@ def _progress(shown):
         yield step
 
 
-def _write(out, audit, sections):
+def _write(out, audit, sections, force):
     lists = {
         file: audit[name]["rows"]
         for name, file in LISTS.items()
@@ -157,4 +158,4 @@ def _write(out, audit, sections):
     # Lists of an earlier audit would be taken for those of this one.
     with written_together(out, stale=FILES):
         for name, content in contents.items():
-            write_text(out / name, content, overwrite=True, subject="--out")
+            write_text(out / name, content, overwrite=force, subject="--out", remedy=REMEDY)

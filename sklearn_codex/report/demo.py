@@ -85,7 +85,7 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
     figures["policy"] = _show_policy(console, loop)
     figures["objective"] = _show_objective(console, loop, test)
     _show_samples(console, loop, seed)
-    _write(out, loop, figures)
+    _write(out, loop, figures, force)
     console.line(
         f"Wrote {out / 'model.skops'} and {out / 'figures.json'} "
         f"({time.perf_counter() - start:.0f} s in all)."
@@ -322,9 +322,9 @@ def _show_samples(console, loop, seed):
             console.sample(name, text)
 
 
-def _write(out, loop, figures):
+def _write(out, loop, figures, force):
     """Write the model and the figures, both or none."""
     with written_together(out):
-        save_model(loop, out / "model.skops", overwrite=True)
+        save_model(loop, out / "model.skops", overwrite=force)
         figures = json_text(figures, indent=2) + "\n"
-        write_text(out / "figures.json", figures, overwrite=True, subject="--out")
+        write_text(out / "figures.json", figures, overwrite=force, subject="--out")
