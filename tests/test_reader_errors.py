@@ -102,6 +102,13 @@ def test_other_columns_hold_what_they_held():
         assert all(one is other for one, other in zip(columns[name], column, strict=True))
 
 
+@pytest.mark.parametrize("path", [3, b"a", None, ["a"]])
+def test_what_is_no_path_is_told(path, tmp_path):
+    (tmp_path / "a").write_text("a\n")
+    with pytest.raises(TypeError, match=r"read_batches reads files, got a .* among the paths"):
+        read_batches([tmp_path / "a", path])
+
+
 def test_columns_that_stand_twice_in_a_frame_are_told():
     frame = pd.DataFrame([["a", "b", "c"]], columns=["chosen", "rejected", "chosen"])
     for read in (read_preferences, make_rlhf_pipeline(PreferenceRewardModel()).fit):

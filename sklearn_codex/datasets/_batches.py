@@ -1,5 +1,6 @@
 """Batches of texts from files, for models that learn from streams."""
 
+import reprlib
 from collections.abc import Iterable, Iterator
 from numbers import Integral
 from os import PathLike
@@ -52,6 +53,8 @@ def read_batches(paths, columns=None, *, document="line", batch_chars=2**22):
     ------
     OSError
         If a file cannot be opened: of any of them, before the first is read.
+    TypeError
+        If one of the paths is none.
     ValueError
         If no column is named, a file is not UTF-8, a record cannot be parsed or lacks a column, a
         file of records is empty, or no file has a row.
@@ -79,6 +82,11 @@ def read_batches(paths, columns=None, *, document="line", batch_chars=2**22):
             "or None to read plain text."
         )
     for path in paths:
+        if not isinstance(path, str | PathLike):
+            raise TypeError(
+                f"{SUBJECT} reads files, got a {type(path).__name__} among the paths: "
+                f"{reprlib.repr(path)}. Pass the path of each as a str or a Path."
+            )
         # Now, and not after hours, when the turn of the last one comes.
         if not Path(path).is_fifo():  # which can be opened once only
             open(path, "rb").close()
