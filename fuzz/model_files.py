@@ -26,6 +26,7 @@ from sklearn_codex import (
     load_model,
     save_model,
 )
+from sklearn_codex._plain import plain
 
 TEXTS = ["the cat sat", "the dog sat on the cat", "a bird flew"]
 PAIRS = [("the cat", "a dog"), ("a dog sat", "the cat sat"), ("cat", "dog"), ("dog", "mat cat")]
@@ -73,7 +74,7 @@ def _refuse(model: Any) -> None:
 def _names(path: Path):
     """Return the test that an error is a ValueError of one line that names the file."""
     return lambda error: (
-        isinstance(error, ValueError) and str(path) in str(error) and str(error).isprintable()
+        isinstance(error, ValueError) and str(path) in str(error) and plain(error) == str(error)
     )
 
 

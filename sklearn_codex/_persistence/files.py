@@ -11,6 +11,7 @@ from sklearn_codex._persistence.archive import MAX_SIZE, Archive, read_archive, 
 from sklearn_codex._persistence.fitted import check_fitted
 from sklearn_codex._persistence.schema import ForeignTypesError, audit, drop_memory, rename
 from sklearn_codex._persistence.trust import DICTS, file_name_of, place_of, trust
+from sklearn_codex._plain import plain
 
 _PACKAGE = __name__.partition(".")[0]
 # The format that save_model writes. Files without one, of the first versions, are of format 0.
@@ -212,7 +213,7 @@ def _version() -> str:
 
 
 def _join(names) -> str:
-    shown = [_printable(name, _MAX_NAME) for name in sorted(names)[:_MAX_NAMES]]
+    shown = [_short(name, _MAX_NAME) for name in sorted(names)[:_MAX_NAMES]]
     rest = len(names) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
@@ -222,10 +223,10 @@ def _reason(error: Exception) -> str:
         return "it takes more memory than there is"
     if isinstance(error, RecursionError):
         return "it nests objects too deeply"
-    return _printable(str(error) or type(error).__name__, 300).rstrip(".")
+    return _short(str(error) or type(error).__name__, 300).rstrip(".")
 
 
-def _printable(text: str, width: int) -> str:
-    """Return text of a file as a terminal may show it."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _short(text: str, width: int) -> str:
+    """Return text of a file as a terminal may show it, on one line."""
+    shown = plain(text)
     return shown if len(shown) <= width else shown[: width - 3] + "..."
