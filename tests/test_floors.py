@@ -49,6 +49,7 @@ FLOORS = [
         "_reward.labels",
         "_data.records",
         "_data.responses",
+        "_verdicts",
         "_policy.rollouts",
         "_reward.tie_losses",
         "exact",

@@ -95,10 +95,14 @@ def check_preferences(X, y, groups=None, *, split=None, model=None, random_state
         ties : table
             Labels that are neither 0 nor 1: `row`, `label`.
         position, length : Bunch
-            How often A, and how often the longer response, is preferred: `n_pairs`, `share`,
-            `low`, `high` (95%), `p_value`.
+            How often A, and how often the longer response (in characters), is preferred: `n_pairs`,
+            `n_groups`, `share`, `low`, `high` (95%), the `p_value` of one half, and the distance
+            from one half that is `detectable`: seen in four data sets of five.
         predictability : Bunch
-            Of the model on groups it was not fitted on: `accuracy`, `se`, `flip_rate`, `p_value`.
+            Of the model on groups it was not fitted on: `accuracy`, its `low` and `high` (95%, with
+            the noise of the folds), whether that tells it from a coin (`is_predictable`), its
+            standard error `se` without the noise of the folds; `flip_rate` and the `p_value` of a
+            rate of 0.
         wrong_labels : table
             All pairs that are no tie, the least likely label first: `row`, `label`, `probability`
             (that A is preferred, cross-fitted), `p_wrong`, `flagged`.
@@ -127,14 +131,24 @@ def check_preferences(X, y, groups=None, *, split=None, model=None, random_state
     round with probability e; e, at most 0.3, and t by maximum likelihood. By Bayes' rule a label
     of probability q before the flip is wrong with probability e (1 - q) / (e (1 - q) + (1 - e) q).
     Labels are flagged where that exceeds 1/2, and only if e = 0 is rejected by the likelihood
-    ratio, corrected for groups that err together, at p < 0.001, and the model is better than a coin
-    by three standard errors: about one data set in a thousand without wrong labels is accused. The
-    expected number of right labels among the flagged is the sum of 1 - p_wrong. A model that
-    misses what people go by errs confidently too, and its errors pass for flips: a flagged
+    ratio, corrected for groups that err together, at p < 0.001, and the model is told from a coin:
+    about one data set in a thousand without wrong labels is accused, if the model sees what people
+    go by. The expected number of right labels among the flagged is the sum of 1 - p_wrong. A model
+    that misses what people go by errs confidently too, and its errors pass for flips: a flagged
     label is one to read.
 
-    *Position and length* are tested by the exact binomial test at p < 0.001, with pairs as
-    independent.
+    *What may be chance.* Position, length, the skill of the model and the share of circular triples
+    are tested at the level of 5%, by group (similar prompts joined): each sentence on them is wrong
+    in at most one of twenty data sets in which it does not hold. With values v of pairs, 1/2 or
+    another null :math:`\mu` and :math:`u_g = \sum_{i \in g} (v_i - \mu)`,
+
+    .. math:: T = \frac{\sum_g u_g}{\sqrt{\kappa \max(\sum_g u_g^2, \sum_i (v_i - \mu)^2)}}
+
+    is held against the normal law and, with up to 16 groups, against all flips of signs [3]_;
+    :math:`\kappa` is 1, and :math:`1 + 2 / \pi` for the skill of a cross-fitted model, for which
+    each two groups are used twice. The interval holds what is not rejected. Nothing is called
+    absent: where a share is not told from one half, the report says which one would have been in
+    four data sets of five, and that the data are too few where that is 70% or more.
 
     References
     ----------
@@ -142,6 +156,8 @@ def check_preferences(X, y, groups=None, *, split=None, model=None, random_state
        in Dataset Labels", Journal of Artificial Intelligence Research 70, 2021.
     .. [2] M. G. Kendall and B. Babington Smith, "On the Method of Paired Comparisons", Biometrika
        31 (3/4), 1940 (circular triples).
+    .. [3] I. A. Canay, J. P. Romano and A. M. Shaikh, "Randomization Tests under an Approximate
+       Symmetry Assumption", Econometrica 85 (3), 2017.
 
     Examples
     --------
@@ -159,6 +175,7 @@ def check_preferences(X, y, groups=None, *, split=None, model=None, random_state
     data = check_data(X, y, groups, subject="check_preferences")
     prompt_findings, prompt_tables = check_prompts(data)
     joined = prompt_tables["groups"]
+    units = data.units if joined is None else joined
     parts = [
         check_sizes(data),
         check_repeats(data),
@@ -167,8 +184,8 @@ def check_preferences(X, y, groups=None, *, split=None, model=None, random_state
         (prompt_findings, prompt_tables),
         check_split(data, split, joined),
         check_ties(data),
-        check_position(data),
-        check_length(data),
+        check_position(data, units),
+        check_length(data, units),
         check_wrong_labels(data, joined, model, random_state),
     ]
     report = PreferenceReport(findings=[finding for findings, _ in parts for finding in findings])

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from sklearn_codex._verdicts import judge_mean
 from sklearn_codex.health._data import PreferenceData, code, first_rows
 from sklearn_codex.health._report import Finding, count, percent
 from sklearn_codex.metrics._tables import Table
@@ -13,7 +14,7 @@ MAX_STEPS = 50_000_000
 """Triples are counted up to this many pairs of edges that meet in a response."""
 
 RARE = 0.05
-"""A smaller share of circular triples is noise that any set of judges has."""
+"""A share of circular triples up to this is noise that any set of judges has."""
 _NOT_CHECKED = "Circles and connections are not checked: X holds feature differences, no text."
 
 
@@ -35,13 +36,13 @@ def check_comparisons(data: PreferenceData):
     first = first_rows(data.context)
     node_a, node_b, context = _number_nodes(data)  # (n_pairs,), (n_pairs,), (n_nodes,)
     prefers = _net_preferences(data, node_a, node_b, len(context))
-    cycles, n_triples, n_circular = _count_cycles(prefers, context, first)
+    cycles, triples, circular = _count_cycles(prefers, context, first)
     components = _count_components(node_a, node_b, context, first)
     n_responses = len(data.responses)
     edges = sparse.coo_array((np.ones(len(data)), (data.a, data.b)), shape=(n_responses,) * 2)
     n_parts, _ = connected_components(edges, directed=False)
     findings = [
-        _judge_cycles(cycles, n_triples, n_circular),
+        _judge_cycles(cycles, triples, circular),
         _judge_components(data, components, len(first), n_parts),
     ]
     return findings, {"cycles": cycles, "components": components, "n_parts": n_parts}
@@ -69,7 +70,7 @@ def _net_preferences(data, node_a, node_b, n_nodes):
 
 
 def _count_cycles(prefers, context, first):
-    """Return the table of cycles, and the numbers of triples and of circular ones."""
+    """Return the table of cycles, and the triples and circular ones of each context."""
     n_nodes = prefers.shape[0]
     _, component = connected_components(prefers, connection="strong")
     in_cycle = np.bincount(component)[component] > 1  # (n_nodes,)
@@ -93,7 +94,7 @@ def _count_cycles(prefers, context, first):
         n_triples=rounded[1],
         n_circular=rounded[2],
     )
-    return cycles, float(np.rint(triples.sum())), float(np.rint(circular.sum()))
+    return cycles, np.rint(per_context[1]), np.rint(per_context[2])
 
 
 def _count_components(node_a, node_b, context, first):
@@ -106,7 +107,8 @@ def _count_components(node_a, node_b, context, first):
     return Table(row=first[apart], n_responses=n_responses[apart], n_components=n_components[apart])
 
 
-def _judge_cycles(cycles, n_triples, n_circular) -> Finding:
+def _judge_cycles(cycles, triples, circular) -> Finding:
+    n_triples, n_circular = triples.sum(), circular.sum()
     if not cycles.row.size:
         if n_triples:
             text = f"No circle of preferences in {count(int(n_triples), 'triple')} of responses."
@@ -117,14 +119,22 @@ def _judge_cycles(cycles, n_triples, n_circular) -> Finding:
         f"{count(cycles.row.size, 'prompt')} {'has' if cycles.row.size == 1 else 'have'} a circle "
         "of preferences (a > b > c > a), which no reward can follow"
     )
-    if n_triples > 0:
+    are_many = False
+    if n_triples > 0:  # false where triples are not counted
         text += (
             f": {n_circular:,.0f} of {n_triples:,.0f} triples of responses "
             f"({percent(n_circular / n_triples)}; labels by coin would give 25%)"
         )
-    text += ". A few are noise; many mean that the labels follow no single taste."
-    is_rare = n_triples > 0 and n_circular / n_triples < RARE
-    return Finding(SECTION, "note" if is_rare else "look", text, cycles.row, "cycles")
+        contexts = np.flatnonzero(triples)
+        beyond = circular[contexts] - RARE * triples[contexts]
+        are_many = judge_mean(beyond, contexts).is_above
+    if are_many:
+        text += (
+            f". More than {percent(RARE)}, and not by chance: the labels follow no single taste."
+        )
+    else:
+        text += f". A few are noise: more than {percent(RARE)} are not shown."
+    return Finding(SECTION, "look" if are_many else "note", text, cycles.row, "cycles")
 
 
 def _judge_components(data, components, n_contexts, n_parts) -> Finding:

@@ -2,24 +2,24 @@
 
 import numpy as np
 from scipy import sparse
-from scipy.stats import binomtest
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch, check_random_state
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._verdicts import CROSS_FITTED_SIGN, LEVEL, WRONG_LABEL_LEVEL, Test, judge_share
 from sklearn_codex.health._data import PreferenceData
 from sklearn_codex.health._noise import Noise, estimate_noise
-from sklearn_codex.health._report import Finding, count, percent, points
+from sklearn_codex.health._report import Finding, Status, count, percent
 from sklearn_codex.labels import orient_pairs
 from sklearn_codex.metrics._tables import Table
 from sklearn_codex.text import TokenCounter
 
 SECTION = "Labels"
 
-ALPHA = 1e-3
-"""False-alarm rate of each test: one clean data set in a thousand."""
+ENOUGH = 0.2
+"""Data that would miss a share of 70% in more than one case of five are too few to tell."""
 FEWEST_TRIALS = 20
 FEWEST_PAIRS, FEWEST_GROUPS = 100, 10
 """Below either the labels are not judged by a model."""
@@ -36,85 +36,104 @@ def check_ties(data: PreferenceData):
     tables = {"ties": Table(row=rows, label=data.y[rows])}
     if not rows.size:
         return [Finding(SECTION, "ok", "All labels are 0 or 1, no tie, none soft.")], tables
+    if n_ties == len(data):
+        text = "All labels are ties: nothing says which response is better, so no reward can learn."
+        return [Finding(SECTION, "look", text)], tables
     text = f"{count(n_ties, 'tie')} ({percent(n_ties / len(data))}), {count(n_soft, 'soft label')}."
     if not n_soft:
         text = f"{count(n_ties, 'tie')} ({percent(n_ties / len(data))}): half a point each way."
     return [Finding(SECTION, "note", text)], tables
 
 
-def check_position(data: PreferenceData):
+def check_position(data: PreferenceData, units: IntArray):
     """Tell how often the first response is preferred; ``position`` is as in ``measure_share``."""
     n_decided = int(data.decided.sum())
-    result = measure_share(int((data.y > 0.5).sum()), n_decided)
-    if result is None:
+    if n_decided < FEWEST_TRIALS:
         text = f"{count(n_decided, 'decided pair')}, too few to tell whether A is favoured."
         return [Finding(SECTION, "skipped", text)], {"position": None}
-    tables = {"position": result}
-    if result.share in (0, 1):
+    test = judge_share((data.y > 0.5)[data.decided].astype(float), units[data.decided])
+    tables = {"position": measure_share(test)}
+    if test.value in (0, 1):
         text = (
-            f"{'A' if result.share else 'B'} is preferred in every pair. A classifier needs both "
+            f"{'A' if test.value else 'B'} is preferred in every pair. A classifier needs both "
             "classes: read_preferences, given chosen and rejected, puts them first in turn."
         )
         return [Finding(SECTION, "look", text)], tables
-    text = f"A is preferred in {_interval(result)}"
-    if result.p_value >= ALPHA:
-        return [Finding(SECTION, "ok", f"{text}: no sign of a preference for a position.")], tables
+    text = f"A is preferred in {_interval(test)}"
+    verdict = test.pick("A", "B", ENOUGH)
+    if verdict in ("unseen", "too few"):
+        status = "ok" if verdict == "unseen" else "skipped"
+        return [Finding(SECTION, status, text + _not_told(data, test))], tables
     text += (
-        ", not in half of them. If A and B were not in random order, exchange them in every other "
-        "row, with the label; if they were, the judges favour a position."
+        f", not in half of them (p = {test.p_value:.1g}). If A and B were not in random order, "
+        "exchange them in every other row, with the label; if they were, the judges favour a "
+        "position."
     )
     return [Finding(SECTION, "look", text)], tables
 
 
-def check_length(data: PreferenceData):
+def check_length(data: PreferenceData, units: IntArray):
     """Tell how often the longer response is preferred; ``length`` is as in ``measure_share``."""
     if not data.is_text:
         return [], {"length": None}
-    n_words = np.array([len(text.split()) for text in data.responses])
-    difference = n_words[data.a] - n_words[data.b]  # (n_pairs,)
+    n_characters = np.array([len(text) for text in data.responses])
+    difference = n_characters[data.a] - n_characters[data.b]  # (n_pairs,)
     used = data.decided & (difference != 0)
-    longer_won = (difference > 0) == (data.y > 0.5)
-    result = measure_share(int(longer_won[used].sum()), int(used.sum()))
-    if result is None:
+    if int(used.sum()) < FEWEST_TRIALS:
         text = "Too few decided pairs differ in length to tell whether the longer response wins."
         return [Finding(SECTION, "skipped", text)], {"length": None}
-    text = f"The longer response is preferred in {_interval(result)}"
-    if result.p_value >= ALPHA:
-        text += ": no sign of a preference for length."
-        return [Finding(SECTION, "ok", text)], {"length": result}
+    longer_won = ((difference > 0) == (data.y > 0.5)).astype(float)
+    test = judge_share(longer_won[used], units[used])
+    tables = {"length": measure_share(test)}
+    text = f"The longer response is preferred in {_interval(test)}"
+    verdict = test.pick("longer", "shorter", ENOUGH)
+    if verdict in ("unseen", "too few"):
+        status = "ok" if verdict == "unseen" else "skipped"
+        return [Finding(SECTION, status, text + _not_told(data, test))], tables
     text += (
-        f". A reward model has to beat {percent(max(result.share, 1 - result.share))} to have "
-        f"learned more than 'the {'longer' if result.share > 0.5 else 'shorter'} one wins'."
+        f", not in half of them (p = {test.p_value:.1g}). A reward model has to beat "
+        f"{percent(max(test.value, 1 - test.value))} to have learned more than 'the {verdict} one "
+        "wins'."
     )
-    return [Finding(SECTION, "note", text)], {"length": result}
+    return [Finding(SECTION, "note", text)], tables
 
 
-def measure_share(n_hits: int, n_trials: int):
-    """Return a share and the test of 1/2; None for fewer than 20 trials.
+def measure_share(test: Test) -> Bunch:
+    """Return a share and the test of 1/2 under the names that reports have.
 
     Returns
     -------
-    result : Bunch or None
-        ``n_pairs``, ``share``, the ends ``low`` and ``high`` of its 95% interval (Wilson), and the
-        ``p_value`` of 1/2 (exact binomial). Both take pairs as independent.
+    result : Bunch
+        ``n_pairs``, ``n_groups``, ``share``, the ends ``low`` and ``high`` of its 95% interval, the
+        ``p_value`` of 1/2, and how far from 1/2 a share is ``detectable``; all by group.
     """
-    if n_trials < FEWEST_TRIALS:
-        return None
-    test = binomtest(n_hits, n_trials)
-    ends = test.proportion_ci(0.95, method="wilson")
     return Bunch(
-        n_pairs=n_trials,
-        share=n_hits / n_trials,
-        low=float(ends.low),
-        high=float(ends.high),
-        p_value=float(test.pvalue),
+        n_pairs=test.n_pairs,
+        n_groups=test.n_groups,
+        share=test.value,
+        low=test.low,
+        high=test.high,
+        p_value=test.p_value,
+        detectable=test.detectable,
     )
 
 
-def _interval(result) -> str:
+def _interval(test: Test) -> str:
     return (
-        f"{percent(result.share)} of {count(result.n_pairs, 'pair')} (95%: {percent(result.low)} "
-        f"to {percent(result.high)})"
+        f"{percent(test.value)} of {count(test.n_pairs, 'pair')} (95%: {percent(test.low)} "
+        f"to {percent(test.high)})"
+    )
+
+
+def _not_told(data, test: Test) -> str:
+    """Say that a share is not told from one half, and what would have been."""
+    if test.detectable > ENOUGH:
+        of = "" if test.n_groups == test.n_pairs else f" of {count(test.n_groups, data.unit)}"
+        return f": too few{of} to tell it from one half."
+    far = percent(0.5 + test.detectable)
+    return (
+        f", not told from one half (p = {test.p_value:.2g}); {far} would be, in four of five data "
+        "sets of this kind."
     )
 
 
@@ -145,9 +164,10 @@ def check_wrong_labels(data: PreferenceData, joined, model, random_state):
     decided = data.decided
     margins, y, units = margins[decided], data.y[decided], units[decided]
     noise = estimate_noise(margins, y, units)
-    accuracy, se = _grouped_accuracy(margins, y, units)
+    right = 0.5 + 0.5 * np.sign(margins) * np.sign(y - 0.5)
+    skill = judge_share(right, units, inflation=CROSS_FITTED_SIGN)
     name = "A linear reward model" if model is None else type(model).__name__
-    findings, flagged = _judge_model(name, data.unit, accuracy, se, noise)
+    flagged = (noise.p_wrong > 0.5) & (noise.p_value < WRONG_LABEL_LEVEL) & skill.is_above
     worst = np.lexsort((np.where(y > 0.5, margins, -margins), -noise.p_wrong))
     found = Table(
         row=np.flatnonzero(decided)[worst],
@@ -157,9 +177,17 @@ def check_wrong_labels(data: PreferenceData, joined, model, random_state):
         flagged=flagged[worst],
     )
     predictability = Bunch(
-        accuracy=accuracy, se=se, flip_rate=noise.flip_rate, p_value=noise.p_value
+        accuracy=skill.value,
+        se=_grouped_error(right, units),
+        low=skill.low,
+        high=skill.high,
+        is_predictable=skill.is_above,
+        flip_rate=noise.flip_rate,
+        p_value=noise.p_value,
     )
-    findings += _judge_labels(found, noise, accuracy > 0.5 + 3 * se)
+    findings = [_judge_model(name, data.unit, skill)]
+    if skill.is_above:
+        findings.append(_judge_labels(found, noise))
     return findings, {"wrong_labels": found, "predictability": predictability}
 
 
@@ -206,44 +234,47 @@ def _margins(model, pairs) -> FloatArray:
     return model.decision_function(pairs)
 
 
-def _grouped_accuracy(margins, y, units) -> tuple[float, float]:
-    """Return the accuracy and its standard error where groups err together."""
-    right = 0.5 + 0.5 * np.sign(margins) * np.sign(y - 0.5)
-    accuracy = float(right.mean())
-    per_group = np.bincount(units, right - accuracy)
-    return accuracy, float(np.sqrt(np.sum(per_group**2))) / len(y)
+def _grouped_error(right, units) -> float:
+    """Return the standard error of an accuracy where groups err together."""
+    per_group = np.bincount(units, right - right.mean())
+    return float(np.sqrt(np.sum(per_group**2))) / len(right)
 
 
-def _judge_model(name, unit, accuracy, se, noise: Noise):
-    """Say how well labels are predicted; return the finding and which labels are flagged."""
-    skilled = accuracy > 0.5 + 3 * se
+def _judge_model(name, unit, skill: Test) -> Finding:
+    """Say how well labels are predicted."""
     text = (
-        f"{name} is right on {percent(accuracy)} (±{points(1.96 * se)} points) of the labels of "
-        f"{unit}s it was not fitted on"
+        f"{name} is right on {percent(skill.value)} (95%: {percent(skill.low)} to "
+        f"{percent(skill.high)}) of the labels of {unit}s it was not fitted on"
     )
-    flagged = (noise.p_wrong > 0.5) & (noise.p_value < ALPHA) & skilled
-    if skilled:
-        return [Finding(SECTION, "note", f"{text}.", table="predictability")], flagged
-    text += ", no better than a coin, so it cannot judge single labels. Pass a better model=."
-    return [Finding(SECTION, "skipped", text)], flagged
+    if skill.is_above:
+        return Finding(SECTION, "note", f"{text}.", table="predictability")
+    text += ", not told from a coin, so it cannot judge single labels. Pass a better model=."
+    return Finding(SECTION, "skipped", text)
 
 
-def _judge_labels(found, noise: Noise, skilled) -> list[Finding]:
-    if not skilled:
-        return []
+def _judge_labels(found, noise: Noise) -> Finding:
     rows = found.row[found.flagged]
-    if not rows.size:
+    if rows.size:
+        n_right = float(np.sum(1 - found.p_wrong[found.flagged]))
         text = (
-            "No sign of wrong labels beyond the doubt the model has anyway (p = "
-            f"{noise.p_value:.2g}). The labels it finds least likely:"
+            f"{count(rows.size, 'label')} ({percent(rows.size / found.row.size)}) "
+            f"{'is' if rows.size == 1 else 'are'} more likely wrong than right; about "
+            f"{n_right:.0f} of these should be right after all. In all, about "
+            f"{percent(noise.flip_rate)} of the labels are estimated to be wrong (p = "
+            f"{noise.p_value:.1g}), if what the model misses is not what people go by; the others "
+            "cannot be told from honest doubt. Read the worst first."
         )
-        return [Finding(SECTION, "ok", text, found.row, "wrong_labels")]
-    n_right = float(np.sum(1 - found.p_wrong[found.flagged]))
-    text = (
-        f"{count(rows.size, 'label')} ({percent(rows.size / found.row.size)}) "
-        f"{'is' if rows.size == 1 else 'are'} more likely wrong than right; about {n_right:.0f} of "
-        f"these should be right after all. In all, about {percent(noise.flip_rate)} of the labels "
-        f"are estimated to be wrong (p = {noise.p_value:.1g}); the others cannot be told from "
-        "honest doubt. Read the worst first."
-    )
-    return [Finding(SECTION, "look", text, rows, "wrong_labels")]
+        return Finding(SECTION, "look", text, rows, "wrong_labels")
+    status: Status = "note" if noise.p_value < LEVEL else "ok"
+    at = f"p = {noise.p_value:.2g}, and a label is accused below {WRONG_LABEL_LEVEL:g} only"
+    if noise.p_value < WRONG_LABEL_LEVEL:
+        text = (
+            f"About {percent(noise.flip_rate)} of the labels are estimated to be wrong (p = "
+            f"{noise.p_value:.1g}), but none is more likely wrong than right."
+        )
+    elif noise.p_value < LEVEL:
+        text = f"A hint of wrong labels, too weak to accuse one ({at})."
+    else:
+        text = f"No evidence of wrong labels beyond the doubt that the model has anyway ({at})."
+    text += " The labels it finds least likely:"
+    return Finding(SECTION, status, text, found.row, "wrong_labels")

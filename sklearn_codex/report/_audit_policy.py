@@ -14,6 +14,7 @@ from sklearn_codex import (
     UnigramLM,
     most_informative_pairs,
 )
+from sklearn_codex._verdicts import LEVEL, judge_columns
 from sklearn_codex.exact import (
     AdditiveObjective,
     kl_coef_for_kl,
@@ -26,6 +27,7 @@ from sklearn_codex.report._audit_data import TOL, fit_differences, turn_pairs
 N_SPLITS = 5
 N_SHOWN = 12
 N_SHIFTED = 8
+N_FLIPS = 999
 N_POINTS = 40
 KL_BUDGETS = (1.0, 5.0, 20.0)
 MIN_GROUPS_GOLD = 20
@@ -63,23 +65,39 @@ def _fit_half(data, D, C, rows):
 def describe_tokens(data, reward):
     """Return the tokens that are surely preferred or not, each with an interval."""
     n_pairs = np.diff(sparse.csc_array(data.words).indptr)
-    return _sure_weights(reward, data.tokens, n_pairs, n_pairs >= 10)
+    return _sure_weights(data, data.words, reward, data.tokens, n_pairs)
 
 
 def describe_form(data):
     """Return the properties of form that are surely preferred or not, each with an interval."""
     D, names = data.form
     moves = np.abs(D).max(axis=0) > 1e-9
-    n_pairs = (np.abs(D[:, moves]) > 1e-9).sum(axis=0)
-    return _sure_weights(fit_reward(data, D[:, moves], 1.0), names[moves], n_pairs, n_pairs >= 10)
+    D, names = D[:, moves], names[moves]
+    n_pairs = (np.abs(D) > 1e-9).sum(axis=0)
+    return _sure_weights(data, D, fit_reward(data, D, 1.0), names, n_pairs)
 
 
-def _sure_weights(reward, names, n_pairs, candidates):
+def _sure_weights(data, D, reward, names, n_pairs):
+    """Return the weights whose interval is without 0, and which of them are beyond chance.
+
+    A weight is beyond chance if, tested together with all others, preferred responses have more, or
+    less, of its column.
+    """
     table = reward.coef_interval()
+    candidates = n_pairs >= 10
     sure = candidates & ((table.low > 0) | (table.high < 0))
-    order = np.argsort(-table.coef, kind="stable")
+    p_value = np.ones(len(sure))
+    if candidates.any():
+        totals = coin_totals(data, D[:, candidates])
+        tested = judge_columns(totals, rng=check_random_state(data.seed), n_flips=N_FLIPS)
+        p_value[candidates] = np.where(
+            tested.sign == np.sign(table.coef[candidates]), tested.p_value, 1.0
+        )
+    certain = sure & (p_value < LEVEL)
+    order = np.lexsort((-np.abs(table.coef), ~certain))
 
-    def rows(columns):
+    def rows(side):
+        columns = [i for i in order if sure[i] and table.coef[i] * side > 0][:N_SHOWN]
         return [
             {
                 "name": str(names[i]),
@@ -87,16 +105,33 @@ def _sure_weights(reward, names, n_pairs, candidates):
                 "low": float(table.low[i]),
                 "high": float(table.high[i]),
                 "n_pairs": int(n_pairs[i]),
+                "p_value": float(p_value[i]),
+                "is_certain": bool(certain[i]),
             }
-            for i in columns[:N_SHOWN]
+            for i in sorted(columns, key=lambda i: -abs(table.coef[i]))
         ]
 
     return {
-        "for": rows([i for i in order if sure[i] and table.coef[i] > 0]),
-        "against": rows([i for i in order[::-1] if sure[i] and table.coef[i] < 0]),
+        "for": rows(1),
+        "against": rows(-1),
         "n_sure": int(sure.sum()),
+        "n_certain": int(certain.sum()),
         "n_candidates": int(candidates.sum()),
+        "p_value": float(p_value.min(initial=1.0)),
     }
+
+
+def coin_totals(data, D):
+    """Return how much more of each column the preferred responses of a group have.
+
+    Shape (n_groups, n_columns). From labels that are coins, each row has mean 0 and either sign
+    with equal probability.
+    """
+    lean = data.y - 0.5
+    of_group = sparse.csr_array(
+        (lean, (data.groups, np.arange(len(lean)))), shape=(data.n_groups, len(lean))
+    )
+    return (of_group @ sparse.csr_array(D)).toarray()
 
 
 def example_pairs(data, margin, n=3):

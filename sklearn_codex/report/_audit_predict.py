@@ -8,18 +8,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV
+from sklearn_codex._verdicts import (
+    CROSS_FITTED,
+    CROSS_FITTED_SIGN,
+    judge_mean,
+    judge_share,
+    judge_slope,
+)
 from sklearn_codex.metrics import (
     annotator_accuracy,
-    expected_calibration_error,
     length_audit,
-    paired_cluster_bootstrap,
     preference_auc,
     reliability_table,
-    win_rate,
 )
-from sklearn_codex.report._audit_data import LARGE, TOL, cross_fit, fit_differences
+from sklearn_codex.report._audit_data import TOL, cross_fit, fit_differences
 
-N_RESAMPLES = 2000
 N_RESAMPLES_AUC = 1000
 N_BINS = 10
 MIN_PAIRS_CALIBRATION = 200
@@ -45,36 +48,34 @@ def losses(y, margin):
 
 
 def accuracy(data, margin, rows=None):
-    """Return the accuracy on pairs that are no tie, with its interval."""
+    """Return the accuracy on pairs that are no tie, held against a coin's."""
     rows = data.decided if rows is None else rows & data.decided
-    result = win_rate(
-        credits(data.y[rows], margin[rows]),
-        data.groups[rows],
-        n_resamples=N_RESAMPLES,
-        random_state=data.seed,
+    test = judge_share(
+        credits(data.y[rows], margin[rows]), data.groups[rows], inflation=CROSS_FITTED_SIGN
     )
-    return {"value": result.win_rate, "low": result.low, "high": result.high}
+    return test._asdict()
 
 
-def gain(data, metric, other, rows):
-    """Return the mean difference of two metrics on some pairs, with its interval."""
-    result = paired_cluster_bootstrap(
-        metric[rows],
-        other[rows],
+def gain(data, credit, other, rows, extra_variance=0.0):
+    """Return the mean difference of two credits on some pairs, held against none."""
+    test = judge_mean(
+        (credit - other)[rows],
         data.groups[rows],
-        n_resamples=N_RESAMPLES,
-        random_state=data.seed,
+        bounds=(-1.0, 1.0),
+        inflation=CROSS_FITTED_SIGN,
+        extra_variance=extra_variance,
     )
-    return {"value": float(result.difference), "low": float(result.low), "high": float(result.high)}
+    return test._asdict()
 
 
 def judge(data, margin):
     """Return accuracy, log-loss and AUC of margins of groups never seen, with 95% intervals."""
-    loss = losses(data.y, margin)
-    everything = np.ones(len(loss), dtype=bool)
+    loss = judge_mean(
+        losses(data.y, margin), data.groups, null=float(np.log(2)), inflation=CROSS_FITTED
+    )
     return {
         "accuracy": accuracy(data, margin),
-        "log_loss": gain(data, loss, np.zeros_like(loss), everything),
+        "log_loss": loss._asdict(),
         "auc": _auc(data, margin),
     }
 
@@ -88,8 +89,11 @@ def _auc(data, margin):
     for _ in range(N_RESAMPLES_AUC):
         drawn = np.bincount(rng.randint(data.n_groups, size=data.n_groups), minlength=data.n_groups)
         draws.append(ranked_auc(y, rank, np.tile(drawn[data.groups], 2)))
+    value = preference_auc(y, score)
     low, high = np.nanquantile(draws, [0.025, 0.975])
-    return {"value": preference_auc(y, score), "low": float(low), "high": float(high)}
+    # Of the folds, as for the accuracy.
+    low, high = value + np.sqrt(CROSS_FITTED_SIGN) * (np.array([low, high]) - value)
+    return {"value": value, "low": max(0.0, float(low)), "high": min(1.0, float(high))}
 
 
 def ranked_auc(y, rank, weight):
@@ -116,72 +120,123 @@ def predict(data, step):
     step("preset")
     margins["preset"] = cross_fit(data, data.preset)
     figures = {name: judge(data, margins[name]) for name in MODELS}
-    best = min(MODELS, key=lambda name: figures[name]["log_loss"]["value"])
-    margin = margins[best]
+    # By the measure that says whether there is anything; the simpler one of two that are equal.
+    rank = {name: figures[name]["accuracy"]["value"] for name in MODELS}
+    best = max(MODELS, key=rank.__getitem__)
+    beyond = max(MODELS[1:], key=rank.__getitem__)
     return {
         "models": figures,
         "C_of_words": C,
         "best": best,
+        "beyond_length": beyond,
         "gain_over_length": gain(
             data,
-            credits(data.y, margin),
+            credits(data.y, margins[beyond]),
             credits(data.y, margins["length only"]),
             data.decided,
         ),
-        "calibration": calibrate(data, margin),
+        "calibration": calibrate(data.y, margins[best], data.groups),
     }, margins
 
 
-def calibrate(data, margin):
-    """Return the calibration curve, None for a data set too small."""
-    if len(data.y) < MIN_PAIRS_CALIBRATION:
+def calibrate(y, margin, groups, inflation=CROSS_FITTED):
+    """Return the calibration curve and the test of its slope, None for a data set too small.
+
+    Parameters
+    ----------
+    y, margin : ndarray of shape (n_pairs,)
+        Labels in [0, 1], and log-odds that A is preferred.
+    groups : ndarray of int of shape (n_pairs,)
+        Prompts.
+    inflation : float, default=2.0
+        Of the variance, as the margins are cross-fitted.
+    """
+    if len(y) < MIN_PAIRS_CALIBRATION:
         return None
-    # In both orders, so that the curve is one of "the response the model prefers".
-    y, prob = np.concatenate([data.y, 1 - data.y]), expit(np.concatenate([margin, -margin]))
-    kept = prob >= 0.5
-    table = reliability_table(y[kept], prob[kept], n_bins=N_BINS, strategy="quantile")
+    # Turned so that the model prefers A: the curve is one of "the response the model prefers".
+    turned = margin < 0
+    label, prob = np.where(turned, 1 - y, y), expit(np.abs(margin))
+    table = reliability_table(label, prob, n_bins=N_BINS, strategy="quantile")
+    gap = table.observed - table.predicted
+    slope = judge_slope(margin, y, groups, inflation=inflation)
+    bins = np.searchsorted(table.high[:-1], prob)
+    chance = np.sqrt(np.bincount(bins, prob * (1 - prob))) / table.n
     return {
         "predicted": table.predicted.tolist(),
         "observed": table.observed.tolist(),
-        "standard_error": table.standard_error.tolist(),
+        "standard_error": _standard_errors(label - prob - gap[bins], bins, groups, table),
         "n": table.n.tolist(),
-        "error": expected_calibration_error(y, prob, n_bins=N_BINS, strategy="quantile"),
+        "error": float(table.weight @ np.abs(gap)),
+        # The mean absolute value of a normal variable: the gaps of independent pairs if calibrated.
+        "error_by_chance": float(table.weight @ chance * np.sqrt(2 / np.pi)),
+        "slope": slope._asdict(),
+        "farthest": max(_shift(margin, end) for end in (slope.low, slope.high)),
     }
+
+
+def _standard_errors(residual, bins, groups, table):
+    """Return those of observed less predicted in each bin, where prompts err together."""
+    errors = []
+    for position, independent in enumerate(table.standard_error.tolist()):
+        rows = bins == position
+        sums = np.bincount(groups[rows], residual[rows])
+        n_groups = len(np.unique(groups[rows]))
+        together = np.sqrt(n_groups / max(n_groups - 1, 1) * (sums @ sums)) / table.n[position]
+        errors.append(max(independent, float(together)))
+    return errors
+
+
+def _shift(margin, slope):
+    """Return by how much probabilities change on average if log-odds are multiplied."""
+    steep = np.clip(slope, -1e6, 1e6)
+    return float(np.mean(np.abs(expit(steep * margin) - expit(margin))))
 
 
 def learn(data, margin_of_all, D, make):
     """Return accuracy by the number of prompts learned from, None for a data set too small."""
     if data.n_groups < MIN_GROUPS_CURVE:
         return None
-    folds = data.folds[: 2 if len(data.y) > LARGE else 3]
-    rows = np.isin(np.arange(len(data.y)), np.concatenate([test for _, test in folds]))
     n_train = data.n_groups * (1 - 1 / len(data.folds))
-    points, last = [], None
+    points = []
     for share in (0.125, 0.25, 0.5):
-        last = cross_fit(data, D, make=make, folds=folds, choose=_Share(data, share))
-        points.append({"n_groups": round(share * n_train), **accuracy(data, last, rows)})
-    points.append({"n_groups": round(n_train), **accuracy(data, margin_of_all, rows)})
+        half = cross_fit(data, D, make=make, choose=_Share(data, share))
+        points.append({**accuracy(data, half), "n_groups": round(share * n_train)})
+    points.append({**accuracy(data, margin_of_all), "n_groups": round(n_train)})
+    other = cross_fit(data, D, make=make, choose=_Share(data, 0.5, is_rest=True))
+    one, two = credits(data.y, half), credits(data.y, other)
     return {
         "points": points,
         "last_doubling": gain(
             data,
             credits(data.y, margin_of_all),
-            credits(data.y, np.nan_to_num(last)),
-            rows & data.decided,
+            (one + two) / 2,
+            data.decided,
+            extra_variance=_variance_of_draws(data, one - two),
         ),
     }
+
+
+def _variance_of_draws(data, difference):
+    """Return the variance of a gain by which prompts are drawn to learn from.
+
+    Two halves of a training side differ by twice the variance of one, so their mean has a
+    quarter of their squared difference; the whole, twice as large, has half as much again.
+    """
+    per_fold = [difference[test][data.decided[test]] for _, test in data.folds]
+    return 1.5 * float(np.mean([part.mean() ** 2 for part in per_fold if part.size])) / 4
 
 
 class _Share:
     """Chooses the rows of a share of the groups of a training side; larger shares hold smaller."""
 
-    def __init__(self, data, share):
-        self._groups, self._share = data.groups, share
+    def __init__(self, data, share, *, is_rest=False):
+        self._groups, self._share, self._is_rest = data.groups, share, is_rest
         self._order = check_random_state(data.seed).permutation(data.decided_groups)
 
     def __call__(self, train):
         here = self._order[np.isin(self._order, self._groups[train])]
-        kept = here[: max(2, round(self._share * len(here)))]
+        n_kept = max(2, round(self._share * len(here)))
+        kept = here[n_kept:] if self._is_rest else here[:n_kept]
         return train[np.isin(self._groups[train], kept)]
 
 
@@ -205,19 +260,49 @@ def human_ceiling(columns):
 
 def audit_length(data, margins, best, C):
     """Return how far labels and the best model follow length, and the reward net of length."""
-    audit = length_audit(
-        data.y,
-        margins[best],
-        data.length_difference,
-        groups=data.groups,
-        random_state=data.seed,
-    )
+    margin, length = margins[best], data.length_difference
+    # One interval a question: those of the tests replace the resampled ones.
+    audit = length_audit(data.y, margin, length, groups=data.groups, n_resamples=1)
     figures = {name: _plain(value) for name, value in audit.items()}
-    return {**figures, "words_net_of_length": _judge_net_of_length(data, C)}
+    direction = np.sign(data.y - 0.5) * np.sign(length)
+    net = _judge_net_of_length(data, margins["words"], C)
+    return {
+        **figures,
+        "accuracy_interval": _ends(accuracy(data, margin)),
+        **judge_longer(data),
+        "where_longer": _accuracy_where(data, margin, direction > 0),
+        "where_shorter": _accuracy_where(data, margin, direction < 0),
+        "words_net_of_length": net,
+    }
 
 
-def _judge_net_of_length(data, C):
-    """Return the accuracy of word counts net of length, None where length tells every label."""
+def judge_longer(data):
+    """Return how often the longer response wins where lengths differ, held against a coin."""
+    rows = data.decided & (data.length_difference != 0)
+    if not rows.any():
+        return dict.fromkeys(("longer_wins", "longer_wins_test", "longer_wins_interval"))
+    won = credits(data.y[rows], data.length_difference[rows])
+    test = judge_share(won, data.groups[rows])._asdict()
+    return {
+        "longer_wins": test["value"],
+        "longer_wins_test": test,
+        "longer_wins_interval": _ends(test),
+    }
+
+
+def _ends(test):
+    return [test["low"], test["high"]]
+
+
+def _accuracy_where(data, margin, rows):
+    return accuracy(data, margin, rows) if (rows & data.decided).any() else None
+
+
+def _judge_net_of_length(data, with_length, C):
+    """Return the accuracy of word counts net of length, and its difference to that with length.
+
+    None where length tells every label.
+    """
     margin = np.full(len(data.y), np.nan)
     for train, test in data.folds:
         model = PreferenceRewardModel(C=C, control_length=True, tol=TOL)
@@ -228,7 +313,8 @@ def _judge_net_of_length(data, C):
             except ConvergenceWarning:
                 return None
         margin[test] = model.reward_margin(data.words[test])
-    return accuracy(data, margin)
+    change = gain(data, credits(data.y, margin), credits(data.y, with_length), data.decided)
+    return {**accuracy(data, margin), "change": change}
 
 
 def _plain(value):

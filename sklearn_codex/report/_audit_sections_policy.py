@@ -1,8 +1,9 @@
 """What is preferred and what a policy would learn, in words."""
 
+from sklearn_codex.report._audit_words import TOO_FEW, within
 from sklearn_codex.report._blocks import Chart, Examples, Note, Section, Series, Table
 
-CHANCE = "So the list may be chance throughout: take nothing from it before there are more labels."
+CHANCE = "The list may be chance throughout: take nothing from it before there are more labels."
 RARE = {"<unk>": "(rare words)"}
 FORM = {
     "log_characters": "length in characters",
@@ -28,21 +29,10 @@ def preferred_section(audit):
     """Return the section on what is preferred."""
     question = "What is preferred?"
     if audit["too_small"]:
-        return Section(question, "The data are too few to say.", [Note(audit["too_small"])])
+        return Section(question, TOO_FEW, [Note(audit["too_small"])])
     form, tokens = audit["form"], audit["tokens"]
-    told = [_readable(row["name"]) for row in form["for"][:3]]
-    against = [_readable(row["name"]) for row in form["against"][:3]]
-    parts = []
-    if told:
-        parts.append(f"in favour: {', '.join(told)}")
-    if against:
-        parts.append(f"against: {', '.join(against)}")
-    answer = f"Of their form, {'; '.join(parts)}."
-    if not _beats_chance(form):
-        answer = (
-            f"Of their form, nothing beyond chance: {form['n_sure']} of {form['n_candidates']} "
-            "properties have an interval without 0."
-        )
+    is_predictable = audit["verdicts"]["predictable"]["verdict"] == "yes"
+    answer = _preferred_answer(form, audit["verdicts"]["form"]["verdict"])
     return Section(
         question,
         answer,
@@ -61,15 +51,24 @@ def preferred_section(audit):
                 "A token that cannot have been meant is what a policy will abuse first: ban it "
                 "or take it out of the features.",
             ),
-            _shown(audit["examples"]),
+            _shown(audit["examples"], is_predictable),
         ],
     )
 
 
-def _beats_chance(figures):
-    """Tell whether more intervals are without 0 than chance explains, which is one in twenty."""
-    n = figures["n_candidates"]
-    return figures["n_sure"] > 0.05 * n + 2 * (0.05 * 0.95 * n) ** 0.5
+def _preferred_answer(form, verdict):
+    if verdict != "some":
+        return (
+            f"Of their form, nothing beyond chance is shown: {form['n_sure']} of "
+            f"{form['n_candidates']} properties have an interval without 0, none when all are "
+            "tested together."
+        )
+    parts = []
+    for label, side in (("in favour", "for"), ("against", "against")):
+        names = [_readable(row["name"]) for row in form[side] if row["is_certain"]]
+        if names:
+            parts.append(f"{label}: {', '.join(names[:3])}")
+    return f"Of their form, {'; '.join(parts)}."
 
 
 def _readable(name):
@@ -80,9 +79,10 @@ def _weights(figures, title, what, meaning):
     rows = figures["for"] + figures["against"][::-1]
     if not rows:
         return Note(f"{title}: of {figures['n_candidates']} no weight has an interval without 0.")
-    sure, among = figures["n_sure"], figures["n_candidates"]
+    sure, among, certain = (figures[name] for name in ("n_sure", "n_candidates", "n_certain"))
+    beyond = f"{certain:,} {'is' if certain == 1 else 'are'}" if certain else "none is"
     return Table(
-        (what, "log-odds, 95% interval", "pairs that differ"),
+        (what, "log-odds, 95% interval", "pairs that differ", "beyond chance"),
         [
             (
                 _readable(row["name"])
@@ -90,11 +90,12 @@ def _weights(figures, title, what, meaning):
                 else RARE.get(row["name"], row["name"]),
                 _signed(row),
                 row["n_pairs"],
+                "yes" if row["is_certain"] else "not shown",
             )
             for row in rows
         ],
-        f"{sure:,} of {among:,} have an interval without 0; about {0.05 * among:,.0f} would by "
-        f"chance. {meaning if _beats_chance(figures) else CHANCE}",
+        f"{sure:,} of {among:,} have an interval without 0, as about {0.05 * among:,.0f} would by "
+        f"chance; tested all together, {beyond} beyond chance. {meaning if certain else CHANCE}",
         title,
     )
 
@@ -107,7 +108,9 @@ def _signed(row):
     return f"{weight} [{low}, {high}]"
 
 
-def _shown(examples):
+def _shown(examples, is_predictable):
+    if not is_predictable:
+        return Note("No model can be told from a coin, so no pair shows what is preferred.")
     if not examples:
         return Note("No held-out pair is predicted rightly, so none shows what is preferred.")
     items = [
@@ -132,8 +135,15 @@ def learned_section(audit):
     """Return the section on what a policy would learn."""
     question = "What would a policy learn?"
     if audit["too_small"]:
-        return Section(question, "The data are too few to say.", [Note(audit["too_small"])])
+        return Section(question, TOO_FEW, [Note(audit["too_small"])])
     figures = audit["policy"]
+    words = audit["prediction"]["models"]["words"]["accuracy"]
+    if audit["verdicts"]["words predict"]["verdict"] != "yes":
+        answer = (
+            "Nothing that can be relied on: the reward of word counts is right on "
+            f"{within(words)} of the pairs of new prompts, and a coin on 50 %."
+        )
+        return Section(question, answer, [Note(_UNLEARNED)])
     blocks = [
         Note(
             f"The policy here writes {figures['length']} independent tokens and is optimised "
@@ -148,6 +158,12 @@ def learned_section(audit):
     return Section(question, _gold_answer(figures["gold"]), blocks)
 
 
+_UNLEARNED = (
+    "So what a policy would learn from it, at which KL that stops to be true and which kl_coef is "
+    "safe may all be chance, and is not shown; the figures are in audit.json."
+)
+
+
 def _gold_answer(gold):
     if gold is None:
         return "How far a learned reward can be trusted takes 20 prompts or more."
@@ -158,13 +174,13 @@ def _gold_answer(gold):
         )
     if not gold["is_cautious_interior"]:
         return (
-            f"The learned reward keeps its direction up to {nats(gold['cautious_kl'])} a document, "
-            "the farthest looked at."
+            f"The other half of the prompts confirms the learned reward up to "
+            f"{nats(gold['cautious_kl'])} a document, the farthest looked at."
         )
     return (
         f"Up to about {nats(gold['cautious_kl'])} from where it starts, what every half of the "
-        "prompts wants; beyond that the learned reward still rises, and the true one falls for "
-        "some of them."
+        "prompts wants; beyond that the learned reward still rises, and that of some other half "
+        "falls."
     )
 
 
@@ -198,7 +214,7 @@ def _gold(gold):
     if gold["is_cautious_interior"] and gold["cautious_gold"] > 0:
         marks = [(gold["cautious_kl"], f"stop at {nats(gold['cautious_kl'])}")]
     return Chart(
-        "Gold against proxy: where does the learned reward stop being the true one?",
+        "Gold against proxy: how far does one half of the prompts confirm the other?",
         "KL from the reference, nats a document (logarithmic)",
         "expected gain, log-odds",
         series,
@@ -207,6 +223,11 @@ def _gold(gold):
         log_x=True,
         marks=marks,
     )
+
+
+_SAME_CLASS = (
+    "Both are rewards of word counts: what such a reward cannot see, the other half cannot tell."
+)
 
 
 def _gold_meaning(gold):
@@ -220,13 +241,13 @@ def _gold_meaning(gold):
     if gold["is_cautious_interior"]:
         return (
             f"Stop at about {nats(kl)}, where the worst half gains most (single halves peak at "
-            f"{low} to {high}): there {share} of the promised gain is real, and beyond it "
-            "the learned reward stops being the true one."
+            f"{low} to {high}): there {share} of the promised gain is confirmed by prompts that "
+            f"were not learned from. {_SAME_CLASS}"
         )
     return (
         f"No fall up to {nats(kl)} (single halves peak at {low} to {high}), where "
-        f"{share} of the promised gain is real: set the KL budget by other means, such as reading "
-        "samples."
+        f"{share} of the promised gain is confirmed by prompts that were not learned from: set the "
+        f"KL budget by other means, such as reading samples. {_SAME_CLASS}"
     )
 
 

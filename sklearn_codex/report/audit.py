@@ -6,11 +6,11 @@ import numpy as np
 
 from sklearn_codex.datasets import read_preferences
 from sklearn_codex.health import check_preferences
-from sklearn_codex.metrics import length_audit
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
 from sklearn_codex.report._audit_split import find_leaks
+from sklearn_codex.report._audit_verdicts import reach_verdicts
 
 N_WORST = 100
 N_ROWS_SHOWN = 2
@@ -58,7 +58,8 @@ def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None,
         ``sizes``, ``health``, ``leakage`` (None without a split), ``too_small`` (None, or why
         nothing is said of new prompts), ``prediction``, ``learning_curve``, ``human_ceiling``,
         ``length``, ``tokens``, ``form``, ``examples``, ``policy``, ``labels_to_check``,
-        ``pairs_to_label``; None where the data do not carry the answer.
+        ``pairs_to_label``; None where the data do not carry the answer. ``verdicts`` has, for each
+        question that chance could answer, the verdict and the test it follows from.
     """
     step = step or (lambda name: None)
     step("read")
@@ -85,7 +86,8 @@ def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None,
         audit["labels_to_check"] = _labels_to_check(data, report)
         audit |= _learn(data, reference, step)
     elif data.decided.any():
-        audit["length"] = _length_of_labels(data)
+        audit["length"] = {**predict.judge_longer(data), "n_pairs": len(data.y)}
+    audit["verdicts"] = reach_verdicts(audit, report)
     return audit
 
 
@@ -172,19 +174,10 @@ def _too_small(data):
     )
 
 
-def _length_of_labels(data):
-    audit = length_audit(data.y, None, data.length_difference, random_state=data.seed)
-    return {
-        "longer_wins": audit.longer_wins,
-        "longer_wins_interval": list(map(float, audit.longer_wins_interval)),
-        "n_pairs": audit.n_pairs,
-    }
-
-
 def _labels_to_check(data, report):
     """Return the labels that a cross-fitted model finds least likely, None without such a model."""
     table = report.wrong_labels
-    if table is None:
+    if table is None or not report.predictability.is_predictable:
         return None
     rows = [
         {

@@ -1,0 +1,102 @@
+"""Whether it is only length, in words."""
+
+from sklearn_codex.report._audit_words import change, interval, percent, within
+from sklearn_codex.report._blocks import Note, Section, Table
+
+
+def length_section(audit):
+    """Return the section on length."""
+    question = "Is it only length?"
+    length = audit["length"]
+    if length is None:
+        return Section(question, "All pairs are ties: there is nothing to explain.", [])
+    test = length["longer_wins_test"]
+    if test is None:
+        return Section(question, "No: where one response is better, both have the same length.", [])
+    if audit["too_small"]:
+        answer = (
+            f"The data are too few to say: the longer response wins {percent(test['value'])} of "
+            f"the {test['n_pairs']:,} pairs that differ in length."
+        )
+        return Section(question, answer, [Note(audit["too_small"])])
+    blocks = [_both_kinds(length, audit["verdicts"]), _net_of_length(audit)]
+    return Section(question, _answer(audit["verdicts"], test), blocks)
+
+
+def _answer(verdicts, test):
+    which = verdicts["longer wins"]["verdict"]
+    seen = f"the longer response wins {within(test)} of the pairs"
+    if which == "shorter":
+        turned = {"value": 1 - test["value"], "low": 1 - test["high"], "high": 1 - test["low"]}
+        seen = f"the shorter response wins {within(turned)} of the pairs"
+    beyond = verdicts["beyond length"]["verdict"]
+    if which in ("longer", "shorter"):
+        return _ANSWERS[beyond if beyond in ("more", "not asked") else "unseen"].format(seen=seen)
+    if which == "too few":
+        return f"The data are too few to say: {seen}, and a coin 50 %."
+    if beyond == "more":
+        return (
+            f"No, there is more: {seen}, and words say more than length. That length plays no part "
+            "is not shown."
+        )
+    return (
+        f"Not shown: {seen}, and a coin 50 %. On average over these prompts more than "
+        f"{percent(max(test['high'], 1 - test['low']))} for one length is ruled out."
+    )
+
+
+_ANSWERS = {
+    "more": "Not only, but length is part of it: {seen}, and words say more than length alone.",
+    "unseen": "It may be: {seen}, and no model here is shown to do better than length alone.",
+    "not asked": "Length is part of it: {seen}. On new prompts no model can be told from a coin.",
+}
+_TREATS = {
+    "not asked": "As it cannot be told from a coin, this says nothing of the data.",
+    "both": "it is right in both kinds of pair, so it sees more than length.",
+    "padding": "it is right where the longer is better and wrong where the shorter is, so it would "
+    "reward padding.",
+    "brevity": "it is right where the shorter is better and wrong where the longer is, so it would "
+    "reward brevity.",
+    "unseen": "whether it is right in both kinds of pair, or follows length, is not shown.",
+    "one kind": "there is one kind of pair only, so more than length cannot show.",
+}
+
+
+def _both_kinds(length, verdicts):
+    rows = [
+        (name, number, "none" if test is None else interval(test))
+        for name, number, test in (
+            ("the longer is better", length["n_longer_preferred"], length["where_longer"]),
+            ("the shorter is better", length["n_shorter_preferred"], length["where_shorter"]),
+        )
+    ]
+    verdict = verdicts["treats length"]["verdict"]
+    joint = ". " if verdict == "not asked" else "; "
+    return Table(
+        ("pairs where", "pairs", "accuracy of the best model"),
+        rows,
+        f"The best model prefers the longer response in {percent(length['model_prefers_longer'])} "
+        f"of the pairs{joint}{_TREATS[verdict]}",
+    )
+
+
+def _net_of_length(audit):
+    net, words = audit["length"]["words_net_of_length"], audit["prediction"]["models"]["words"]
+    if net is None:
+        return Note("Length tells every label, so nothing is left of a reward net of length.")
+    verdict = audit["verdicts"]["net of length"]["verdict"]
+    if verdict == "yes":
+        left = (
+            f"what is left of the reward still predicts, {change(net['change'])} against the "
+            f"{percent(words['accuracy']['value'])} with length. Where length is not what is to be "
+            "rewarded, train it net of length (control_length=True)."
+        )
+    elif verdict == "not asked":
+        left = "with length or without, it is not what is to be trained on."
+    else:
+        left = "that anything is left of this reward when length is taken out is not shown."
+    return Table(
+        ("reward of word counts", "accuracy"),
+        [("with length", interval(words["accuracy"])), ("net of length", interval(net))],
+        f"Net of length the reward is right on {percent(net['value'])}: {left}",
+    )

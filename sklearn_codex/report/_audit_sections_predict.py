@@ -1,0 +1,197 @@
+"""Whether labels are predicted on prompts never seen, in words."""
+
+from sklearn_codex.report._audit_words import NAMES, TOO_FEW, change, interval, percent, within
+from sklearn_codex.report._blocks import Chart, Note, Section, Series, Table
+
+
+def predictable_section(audit):
+    """Return the section on how well labels are predicted."""
+    question = "Is it predictable on prompts never seen?"
+    if audit["too_small"]:
+        return Section(question, TOO_FEW, [Note(audit["too_small"]), _ceiling(audit)])
+    verdicts, prediction = audit["verdicts"], audit["prediction"]
+    best = prediction["best"]
+    blocks = [
+        _models_table(prediction, verdicts),
+        _ceiling(audit),
+        _curve(audit["learning_curve"], best, verdicts["more labels"]["verdict"]),
+        _calibration(prediction["calibration"], verdicts["calibrated"]["verdict"]),
+    ]
+    return Section(question, _answer(prediction, verdicts["predictable"]["verdict"]), blocks)
+
+
+def _answer(prediction, verdict):
+    best = prediction["best"]
+    figure = prediction["models"][best]["accuracy"]
+    if verdict == "yes":
+        alone = prediction["models"]["length only"]["accuracy"]["value"]
+        beside = "" if best == "length only" else f", length alone on {percent(alone)}"
+        return (
+            f"Yes: a model of {NAMES[best]} is right on {percent(figure['value'])} of the pairs "
+            f"({percent(figure['low'])} to {percent(figure['high'])}){beside}, a coin on 50 %."
+        )
+    seen = f"the best of these models, {NAMES[best]}, is right on {within(figure)} of the pairs"
+    if verdict == "too few":
+        return f"The data are too few to say: {seen}, and a coin on 50 %."
+    return (
+        f"Not shown: {seen}, and a coin on 50 %. More than {percent(figure['high'])} is ruled out "
+        "for models of this kind."
+    )
+
+
+def _models_table(prediction, verdicts):
+    rows = [
+        (
+            NAMES[name],
+            interval(figures["accuracy"]),
+            interval(figures["log_loss"]),
+            interval(figures["auc"]),
+        )
+        for name, figures in prediction["models"].items()
+    ]
+    header = ("model, 95% intervals", "accuracy", "log-loss, nats (coin .693)", "AUC")
+    meaning = _models_meaning(prediction, verdicts)
+    return Table(header, rows, f"{meaning} The verdict is by accuracy.")
+
+
+def _models_meaning(prediction, verdicts):
+    if verdicts["predictable"]["verdict"] != "yes":
+        return (
+            "No model here can be told from a coin: before money is spent on these labels, more of "
+            "them, a stronger model or a second look has to show that there is something to learn."
+        )
+    verdict = verdicts["beyond length"]["verdict"]
+    name, gain = NAMES[prediction["beyond_length"]], prediction["gain_over_length"]
+    if verdict == "more":
+        return (
+            f"The model of {name} beats length by {change(gain)}: there is more in the labels than "
+            "length, so training a reward model can pay."
+        )
+    if verdict == "less":
+        return (
+            f"Length alone does better than {name}, by {change(_turn(gain))}: what else is in the "
+            "labels, these models do not learn from so many."
+        )
+    if verdict == "too few":
+        return (
+            f"Whether there is more than length cannot be told from so few: the model of {name} "
+            f"differs from length by {change(gain)}."
+        )
+    return (
+        f"More than length is not shown: the model of {name} differs from length by "
+        f"{change(gain)}, which may be chance. Do not pay for a large reward model on this "
+        "evidence alone."
+    )
+
+
+def _turn(figure):
+    return {"value": -figure["value"], "low": -figure["high"], "high": -figure["low"]}
+
+
+def _ceiling(audit):
+    ceiling = audit["human_ceiling"]
+    if ceiling is None:
+        return Note(
+            "How far people agree is unknown: no column holds the votes of three or more "
+            "annotators. Have a hundred pairs labelled again to know how good is good enough."
+        )
+    return Note(
+        f"One of the {ceiling['n_annotators']} annotators agrees with the majority of the others "
+        f"on {percent(ceiling['agreement'])} of the pairs: so far can a single vote be relied on. "
+        "It is no limit for a model of majorities, which err less than one of their members."
+    )
+
+
+_CURVE = {
+    "not asked": "Nothing is shown to be learned, so nothing is said of more labels.",
+    "rising": "more labels would help.",
+    "flat": "less than 2 points, so a better model helps more than more labels.",
+    "unclear": "whether more labels help cannot be told from these.",
+}
+
+
+def _curve(curve, best, verdict):
+    if curve is None:
+        return Note("Too few prompts for a learning curve: 40 are needed.")
+    meaning = _CURVE[verdict]
+    if verdict != "not asked":
+        meaning = (
+            f"The last doubling of prompts brought {change(curve['last_doubling'])}: {meaning}"
+        )
+    steps = curve["points"]
+    series = Series(
+        f"{NAMES[best]}, with 95% interval",
+        [step["n_groups"] for step in steps],
+        [step["value"] for step in steps],
+        [step["low"] for step in steps],
+        [step["high"] for step in steps],
+        dots=True,
+    )
+    table = Table(
+        ("prompts learned from", "accuracy"), [(step["n_groups"], interval(step)) for step in steps]
+    )
+    return Chart(
+        "Learning curve: would more labels help?",
+        "prompts learned from (logarithmic)",
+        "accuracy on new prompts",
+        [series],
+        meaning,
+        table,
+        log_x=True,
+    )
+
+
+_CALIBRATED = {
+    "not asked": "Nothing is shown to be predicted, so probabilities are not to be read at all.",
+    "close": "the probabilities of this model can be read as they are, to within 5 points",
+    "too sure": "this model is too sure, and its probabilities must be recalibrated before a "
+    "threshold is put on them",
+    "too careful": "this model is too careful, and its probabilities must be recalibrated before a "
+    "threshold is put on them",
+    "unclear": "these pairs do not tell whether the probabilities can be read as they are; "
+    "recalibrate them on more before a threshold is put on them",
+}
+
+
+def _calibration(figures, verdict):
+    if figures is None:
+        return Note("Too few pairs for a calibration curve: 200 are needed.")
+    predicted, observed = figures["predicted"], figures["observed"]
+    width = [1.96 * error for error in figures["standard_error"]]
+    series = [
+        Series(
+            "observed, 95% interval",
+            predicted,
+            observed,
+            [max(0.0, y - w) for y, w in zip(observed, width, strict=True)],
+            [min(1.0, y + w) for y, w in zip(observed, width, strict=True)],
+            dots=True,
+        ),
+        Series("perfect calibration", [0.5, 1.0], [0.5, 1.0], dashed=True),
+    ]
+    table = Table(
+        ("predicted", "observed", "pairs"),
+        [
+            (f"{p:.2f}", f"{o:.2f}", n)
+            for p, o, n in zip(predicted, observed, figures["n"], strict=True)
+        ],
+    )
+    return Chart(
+        "Calibration: does 80 % mean 80 %?",
+        "predicted share, where the model prefers",
+        "share that was preferred",
+        series,
+        _calibration_meaning(figures, verdict),
+        table,
+    )
+
+
+def _calibration_meaning(figures, verdict):
+    if verdict == "not asked":
+        return _CALIBRATED[verdict]
+    return (
+        f"Predicted and observed preference differ by {100 * figures['error']:.1f} points on "
+        f"average, {100 * figures['error_by_chance']:.1f} where calibration is perfect. The "
+        f"log-odds that fit best are {interval(figures['slope'], 2)} times the model's: "
+        f"{_CALIBRATED[verdict]}."
+    )

@@ -1,0 +1,45 @@
+"""The tests behind the sentences, in words."""
+
+from sklearn_codex.report._audit_words import interval
+from sklearn_codex.report._blocks import Note, Section, Table
+
+
+def tests_section(audit):
+    """Return the section on how sure the sentences above are."""
+    rows = [
+        _cells(verdict)
+        for verdict in audit["verdicts"].values()
+        if verdict["verdict"] != "not asked" and "p_value" in verdict
+    ]
+    question = "How sure are these answers?"
+    answer = (
+        "Each is tested at the level of 5 %: it is wrong in at most one of twenty data sets in "
+        "which it does not hold. What is not shown may still be there."
+    )
+    if not rows:
+        return Section(question, "Nothing here could be tested.", [Note("No pair has a winner.")])
+    table = Table(
+        ("what is tested", "figure, 95% interval", "by chance", "p", "prompts", "verdict"),
+        rows,
+        "By prompt: what pairs of one prompt say is added up before it is tested. Intervals of "
+        "models hold the noise of the folds: each two prompts are used twice, to learn from and to "
+        "be judged. A yes takes a p below .05; without it the verdict is unseen, or too few where "
+        "even a large effect would have been missed. Weights are tested all together, against the "
+        "labels of whole prompts turned by a coin.",
+    )
+    return Section(question, answer, [table])
+
+
+def _cells(verdict):
+    p_value = verdict["p_value"]
+    shown = "< .001" if p_value < 0.001 else f"{p_value:.3f}".lstrip("0")
+    if "value" not in verdict:
+        return verdict["figure"], "", "", shown, "", verdict["verdict"]
+    return (
+        verdict["figure"],
+        interval(verdict),
+        f"{verdict['null']:g}",
+        shown,
+        f"{verdict['n_groups']:,}",
+        verdict["verdict"],
+    )

@@ -1,0 +1,168 @@
+"""From tests to verdicts: one word a question, which the sentences are made of.
+
+Each question is asked at the level of 5 %. One that takes a yes to an earlier one is "not asked"
+without it, so that what is said of a model is said only where labels are predicted at all.
+"""
+
+from sklearn_codex._verdicts import LEVEL, WRONG_LABEL_LEVEL, Test
+
+ENOUGH_SHARE = 0.2
+"""Shares: data that would miss .7 in more than one case of five are too few to tell."""
+ENOUGH_GAIN = 0.1
+WORTH = 0.02
+"""A gain in accuracy below this is not worth a doubling of the prompts."""
+CLOSE = 0.05
+"""Probabilities within this of the calibrated ones, on average, can be read as they are."""
+NOT_ASKED = "not asked"
+
+
+def reach_verdicts(audit, report):
+    """Return a dict of the verdicts by question.
+
+    Parameters
+    ----------
+    audit : dict
+        The other figures, as in ``audit_preferences``.
+    report : PreferenceReport
+        Of the same pairs.
+
+    Returns
+    -------
+    verdicts : dict of dict
+        Each has the ``verdict``, what the ``figure`` is of and, where one was asked, the fields of
+        the test: ``value``, ``low``, ``high``, ``null``, ``p_value``, ``level``, ``detectable``,
+        ``n_pairs``, ``n_groups``.
+    """
+    verdicts = {
+        "position": _position(report.position),
+        "wrong labels": _wrong_labels(report),
+        "longer wins": _longer(audit["length"]),
+    }
+    if audit["too_small"]:
+        return verdicts
+    prediction, length = audit["prediction"], audit["length"]
+    verdicts["predictable"] = _skill(prediction["models"][prediction["best"]], "the best model")
+    is_predictable = verdicts["predictable"]["verdict"] == "yes"
+    verdicts["words predict"] = _skill(prediction["models"]["words"], "word counts")
+    verdicts |= {
+        "form": _weights(audit["form"], "form"),
+        "tokens": _weights(audit["tokens"], "tokens"),
+    }
+    asked = {
+        "beyond length": _beyond(prediction),
+        "treats length": _treats(length),
+        "net of length": _net(length["words_net_of_length"]),
+        "more labels": _more_labels(audit["learning_curve"]),
+        "calibrated": _calibrated(prediction["calibration"]),
+    }
+    return verdicts | (
+        asked if is_predictable else {name: {"verdict": NOT_ASKED} for name in asked}
+    )
+
+
+def _entry(verdict, figure, test):
+    return {"verdict": verdict, "figure": figure, **test}
+
+
+def _position(share):
+    if share is None:
+        return {"verdict": NOT_ASKED}
+    names = ("low", "high", "p_value", "detectable", "n_pairs", "n_groups")
+    test = {name: share[name] for name in names}
+    test |= {"value": share["share"], "null": 0.5, "level": LEVEL}
+    return _entry(Test(**test).pick("A", "B", ENOUGH_SHARE), "share of pairs that A wins", test)
+
+
+def _wrong_labels(report):
+    found = report.predictability
+    if found is None or not found.is_predictable:
+        return {"verdict": NOT_ASKED}
+    return {
+        "verdict": "some" if report.wrong_labels.flagged.any() else "none shown",
+        "figure": f"rate of wrong labels, {100 * found.flip_rate:.1f} %",
+        "p_value": found.p_value,
+        "level": WRONG_LABEL_LEVEL,
+    }
+
+
+def _longer(length):
+    if length is None or length["longer_wins_test"] is None:
+        return {"verdict": NOT_ASKED}
+    test = length["longer_wins_test"]
+    verdict = Test(**test).pick("longer", "shorter", ENOUGH_SHARE)
+    return _entry(verdict, "share of pairs that the longer wins", test)
+
+
+def _skill(figures, name):
+    test = figures["accuracy"]
+    verdict = Test(**test).pick("yes", "unseen", ENOUGH_SHARE)
+    return _entry(verdict, f"accuracy of {name}", test)
+
+
+def _beyond(prediction):
+    test = prediction["gain_over_length"]
+    verdict = Test(**test).pick("more", "less", ENOUGH_GAIN)
+    return _entry(verdict, "gain in accuracy over length alone", test)
+
+
+def _treats(length):
+    """Tell whether the model is right in both kinds of pair, or in one and wrong in the other."""
+    longer, shorter = length["where_longer"], length["where_shorter"]
+    if longer is None or shorter is None:
+        return {"verdict": "one kind"}
+    a, b = Test(**longer), Test(**shorter)
+    verdict = "unseen"
+    if a.is_above and b.is_above:
+        verdict = "both"
+    elif a.is_above and b.is_below:
+        verdict = "padding"
+    elif a.is_below and b.is_above:
+        verdict = "brevity"
+    # Both have to hold, so the weaker of the two is the evidence.
+    name, weaker = max(
+        (("longer", longer), ("shorter", shorter)), key=lambda pair: pair[1]["p_value"]
+    )
+    return _entry(verdict, f"accuracy where the {name} is better", weaker)
+
+
+def _net(test):
+    if test is None:
+        return {"verdict": "nothing left"}
+    test = {name: value for name, value in test.items() if name != "change"}
+    verdict = Test(**test).pick("yes", "unseen", ENOUGH_SHARE)
+    return _entry(verdict, "accuracy of word counts net of length", test)
+
+
+def _more_labels(curve):
+    if curve is None:
+        return {"verdict": NOT_ASKED}
+    test = curve["last_doubling"]
+    verdict = "unclear"
+    if Test(**test).is_above:
+        verdict = "rising"
+    elif test["high"] < WORTH:
+        verdict = "flat"
+    return _entry(verdict, "gain in accuracy, last doubling of prompts", test)
+
+
+def _calibrated(calibration):
+    if calibration is None:
+        return {"verdict": NOT_ASKED}
+    test = Test(**calibration["slope"])
+    verdict = "unclear"
+    if calibration["farthest"] <= CLOSE:
+        verdict = "close"
+    elif test.is_below:
+        verdict = "too sure"
+    elif test.is_above:
+        verdict = "too careful"
+    return _entry(verdict, "slope of the calibration, in log-odds", calibration["slope"])
+
+
+def _weights(figures, name):
+    return {
+        "verdict": "some" if figures["n_certain"] else "none shown",
+        "figure": f"the surest of {figures['n_candidates']:,} weights of {name}",
+        "p_value": figures["p_value"],
+        "level": LEVEL,
+    }

@@ -1,0 +1,37 @@
+"""Figures of the audit as a reader wants them."""
+
+NAMES = {
+    "length only": "length only",
+    "words": "word counts",
+    "preset": "words, letters and form",
+}
+TOO_FEW = "The data are too few to say."
+
+
+def percent(share):
+    """Return a share in percent."""
+    return f"{100 * share:.0f} %"
+
+
+def interval(figure, digits=3):
+    """Return a figure with its 95% interval; what is not finite is unknown."""
+    value, low, high = (
+        "unknown" if figure[name] is None else f"{figure[name]:.{digits}f}"
+        for name in ("value", "low", "high")
+    )
+    return f"{value} [{low}, {high}]"
+
+
+def within(figure):
+    """Return a share in percent with its interval."""
+    return f"{percent(figure['value'])} ({percent(figure['low'])} to {percent(figure['high'])})"
+
+
+def points(share):
+    """Return a difference of shares in points, with its sign."""
+    return f"{100 * share:+.1f}"
+
+
+def change(figure):
+    """Return a difference of shares in points with its interval."""
+    return f"{points(figure['value'])} points ({points(figure['low'])} to {points(figure['high'])})"
