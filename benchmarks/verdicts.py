@@ -1,6 +1,6 @@
 """How often whole audits say what does not hold, and what does.
 
-    python benchmarks/verdicts.py [data sets a row]
+    python benchmarks/verdicts.py [data sets a row] [kinds of data]
 
 Data of five kinds, in which the truth is known, are audited at three sizes. A sentence that does
 not hold should be seen in at most 5 % of the data sets; one that holds, the more often the more
@@ -92,7 +92,7 @@ def make_rows(kind, n_prompts, n_each, seed):
                 "coin of prompts": 3.0 * side * np.sign(longer),
                 "length": longer / 60,
                 "brevity": -longer / 60,
-                "words": 2.0 * (a.count("good") - b.count("good")),
+                "words": 4.0 * (a.lower().count("good") - b.lower().count("good")),
             }[kind]
             label = int(rng.uniform() < 1 / (1 + np.exp(-logit)))
             rows.append(
@@ -133,7 +133,7 @@ def main():
         f"{'data':16}{'question':16}{'verdict':13}{'holds':7}" + "".join(f"{s:>9}" for s in sizes)
     )
     start = time.perf_counter()
-    for kind in FALSE:
+    for kind in sys.argv[2:] or FALSE:
         rates = [measure(kind, size, n_sets) for size in SIZES]
         for holds, table in (("no", FALSE[kind]), ("yes", TRUE.get(kind, {}))):
             for question, verdicts in table.items():

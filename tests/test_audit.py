@@ -260,7 +260,7 @@ def test_labels_by_coin_are_not_called_predictable():
         row["chosen"] = row["chosen"].replace("good", "so").replace("bad", "so")
         row["rejected"] = row["rejected"].replace("good", "so").replace("bad", "so")
     sections = audit_sections(finite(audit_preferences(rows)))
-    assert sections[1].answer.startswith("Not by these models")
+    assert sections[1].answer.startswith("Not shown: the best of these models")
 
 
 def test_what_is_length_and_what_is_not_is_told_apart(audit):
@@ -278,13 +278,15 @@ def test_what_is_length_and_what_is_not_is_told_apart(audit):
         assert answer.startswith(f"It may be: the {which} response wins 100 %")
 
 
-def test_a_list_that_chance_explains_is_called_so(audit):
-    """Of 45 intervals about 2 miss 0 by chance, and up to 5 are no rare thing."""
-    few = audit["form"] | {"n_sure": 5, "n_candidates": 45}
-    many = audit["form"] | {"n_sure": 6, "n_candidates": 45}
-    answers = [audit_sections(audit | {"form": form})[3].answer for form in (few, many)]
-    assert answers[0].startswith("Of their form, nothing beyond chance: 5 of 45")
-    assert "chance" not in answers[1]
+def test_what_is_certain_of_a_list_is_beyond_chance_as_a_whole(audit):
+    for name in ("form", "tokens"):
+        figures = audit[name]
+        rows = figures["for"] + figures["against"]
+        assert all(row["p_value"] < 0.05 for row in rows if row["is_certain"])
+        assert sum(row["is_certain"] for row in rows) <= figures["n_certain"] <= figures["n_sure"]
+        assert figures["p_value"] <= min(row["p_value"] for row in rows)
+    certain = [row["name"] for row in audit["tokens"]["for"] if row["is_certain"]]
+    assert certain == ["good"]
 
 
 def test_every_figure_says_what_it_means(audit):
@@ -337,6 +339,7 @@ def test_command_answers_in_the_terminal(written):
             "What is preferred?",
             "What would a policy learn?",
             "Which labels to check, which pairs to label next?",
+            "How sure are these answers?",
         )
     ]
     assert positions == sorted(positions)

@@ -145,8 +145,8 @@ def check_preferences(X, y, groups=None, *, split=None, model=None, random_state
     .. math:: T = \frac{\sum_g u_g}{\sqrt{\kappa \max(\sum_g u_g^2, \sum_i (v_i - \mu)^2)}}
 
     is held against the normal law and, with up to 16 groups, against all flips of signs [3]_;
-    :math:`\kappa` is 1, and :math:`1 + 2 / \pi` for the skill of a cross-fitted model, for which
-    each two groups are used twice. The interval holds what is not rejected. Nothing is called
+    :math:`\kappa` is 1, and 2 for the skill of a cross-fitted model, for which each two groups are
+    used twice. The interval holds what is not rejected. Nothing is called
     absent: where a share is not told from one half, the report says which one would have been in
     four data sets of five, and that the data are too few where that is 70% or more.
 

@@ -8,7 +8,7 @@ from sklearn.utils import Bunch, check_random_state
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._reward.model import PreferenceRewardModel
-from sklearn_codex._verdicts import CROSS_FITTED_SIGN, LEVEL, WRONG_LABEL_LEVEL, Test, judge_share
+from sklearn_codex._verdicts import CROSS_FITTED, LEVEL, WRONG_LABEL_LEVEL, Judgement, judge_share
 from sklearn_codex.health._data import PreferenceData
 from sklearn_codex.health._noise import Noise, estimate_noise
 from sklearn_codex.health._report import Finding, Status, count, percent
@@ -62,8 +62,7 @@ def check_position(data: PreferenceData, units: IntArray):
     text = f"A is preferred in {_interval(test)}"
     verdict = test.pick("A", "B", ENOUGH)
     if verdict in ("unseen", "too few"):
-        status = "ok" if verdict == "unseen" else "skipped"
-        return [Finding(SECTION, status, text + _not_told(data, test))], tables
+        return [_not_told(data, test, text)], tables
     text += (
         f", not in half of them (p = {test.p_value:.1g}). If A and B were not in random order, "
         "exchange them in every other row, with the label; if they were, the judges favour a "
@@ -88,8 +87,7 @@ def check_length(data: PreferenceData, units: IntArray):
     text = f"The longer response is preferred in {_interval(test)}"
     verdict = test.pick("longer", "shorter", ENOUGH)
     if verdict in ("unseen", "too few"):
-        status = "ok" if verdict == "unseen" else "skipped"
-        return [Finding(SECTION, status, text + _not_told(data, test))], tables
+        return [_not_told(data, test, text)], tables
     text += (
         f", not in half of them (p = {test.p_value:.1g}). A reward model has to beat "
         f"{percent(max(test.value, 1 - test.value))} to have learned more than 'the {verdict} one "
@@ -98,7 +96,7 @@ def check_length(data: PreferenceData, units: IntArray):
     return [Finding(SECTION, "note", text)], tables
 
 
-def measure_share(test: Test) -> Bunch:
+def measure_share(test: Judgement) -> Bunch:
     """Return a share and the test of 1/2 under the names that reports have.
 
     Returns
@@ -118,23 +116,23 @@ def measure_share(test: Test) -> Bunch:
     )
 
 
-def _interval(test: Test) -> str:
+def _interval(test: Judgement) -> str:
     return (
         f"{percent(test.value)} of {count(test.n_pairs, 'pair')} (95%: {percent(test.low)} "
         f"to {percent(test.high)})"
     )
 
 
-def _not_told(data, test: Test) -> str:
+def _not_told(data, test: Judgement, text: str) -> Finding:
     """Say that a share is not told from one half, and what would have been."""
     if test.detectable > ENOUGH:
         of = "" if test.n_groups == test.n_pairs else f" of {count(test.n_groups, data.unit)}"
-        return f": too few{of} to tell it from one half."
-    far = percent(0.5 + test.detectable)
-    return (
-        f", not told from one half (p = {test.p_value:.2g}); {far} would be, in four of five data "
-        "sets of this kind."
+        return Finding(SECTION, "skipped", f"{text}: too few{of} to tell it from one half.")
+    text += (
+        f", not told from one half (p = {test.p_value:.2g}); {percent(0.5 + test.detectable)} "
+        "would be, in four of five data sets of this kind."
     )
+    return Finding(SECTION, "ok", text)
 
 
 def check_wrong_labels(data: PreferenceData, joined, model, random_state):
@@ -160,12 +158,15 @@ def check_wrong_labels(data: PreferenceData, joined, model, random_state):
             f"{FEWEST_GROUPS} {data.unit}s, here {n_decided} of {n_units}."
         )
         return [Finding(SECTION, "skipped", text)], nothing
+    if model is None and not _has_features(data):
+        text = "Single labels are not judged: the responses have no word in which they differ."
+        return [Finding(SECTION, "skipped", text)], nothing
     margins = cross_fit(data, units, model, random_state)
     decided = data.decided
     margins, y, units = margins[decided], data.y[decided], units[decided]
     noise = estimate_noise(margins, y, units)
     right = 0.5 + 0.5 * np.sign(margins) * np.sign(y - 0.5)
-    skill = judge_share(right, units, inflation=CROSS_FITTED_SIGN)
+    skill = judge_share(right, units, inflation=CROSS_FITTED)
     name = "A linear reward model" if model is None else type(model).__name__
     flagged = (noise.p_wrong > 0.5) & (noise.p_value < WRONG_LABEL_LEVEL) & skill.is_above
     worst = np.lexsort((np.where(y > 0.5, margins, -margins), -noise.p_wrong))
@@ -214,6 +215,13 @@ def cross_fit(data: PreferenceData, units: IntArray, model, random_state) -> Flo
     return np.where(turned, -margins, margins)
 
 
+def _has_features(data: PreferenceData) -> bool:
+    """Tell whether the default model has something to go by."""
+    if data.is_text:
+        return bool((~data.identical).any()) and any(map(str.strip, data.responses))
+    return bool((~data.identical).any())
+
+
 def _default_features(data: PreferenceData):
     """Return feature differences (n_pairs, V) on scales for which one penalty is fair."""
     if data.is_text:
@@ -240,7 +248,7 @@ def _grouped_error(right, units) -> float:
     return float(np.sqrt(np.sum(per_group**2))) / len(right)
 
 
-def _judge_model(name, unit, skill: Test) -> Finding:
+def _judge_model(name, unit, skill: Judgement) -> Finding:
     """Say how well labels are predicted."""
     text = (
         f"{name} is right on {percent(skill.value)} (95%: {percent(skill.low)} to "

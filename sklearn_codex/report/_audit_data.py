@@ -49,7 +49,15 @@ class AuditData:
     @property
     def is_large_enough(self):
         """Whether there is enough to say anything about prompts never seen."""
-        return len(self.decided_groups) >= MIN_GROUPS and int(self.decided.sum()) >= MIN_PAIRS
+        n_groups = len(np.unique(self.groups[self.tells]))
+        return n_groups >= MIN_GROUPS and int(self.tells.sum()) >= MIN_PAIRS
+
+    @cached_property
+    def tells(self):
+        """Whether a pair is no tie and has two responses that differ."""
+        stripped = [text.strip() for text in self.responses[:, 1]]
+        differ = np.array([stripped[a] != stripped[b] for a, b in zip(self.a, self.b, strict=True)])
+        return self.decided & differ
 
     @cached_property
     def decided_groups(self):
@@ -82,7 +90,12 @@ class AuditData:
     def preset(self):
         """Differences of the preset of features (n_pairs, n_columns)."""
         features = preference_features()
-        Z = sparse.csr_array(features.fit_transform(self.responses))
+        try:
+            Z = features.fit_transform(self.responses)
+        except ValueError:  # no word, or no three characters, in two responses
+            features.set_params(words__min_df=1, characters__min_df=1)
+            Z = features.fit_transform(self.responses)
+        Z = sparse.csr_array(Z)
         form = features.output_indices_["form"]
         names = features.get_feature_names_out()[form]
         self._form_names = np.array([name.split("__")[-1] for name in names], dtype=object)

@@ -72,6 +72,10 @@ def describe_form(data):
     """Return the properties of form that are surely preferred or not, each with an interval."""
     D, names = data.form
     moves = np.abs(D).max(axis=0) > 1e-9
+    if not moves.any():
+        return {**dict.fromkeys(("n_sure", "n_certain", "n_candidates"), 0), "p_value": 1.0} | {
+            side: [] for side in ("for", "against")
+        }
     D, names = D[:, moves], names[moves]
     n_pairs = (np.abs(D) > 1e-9).sum(axis=0)
     return _sure_weights(data, D, fit_reward(data, D, 1.0), names, n_pairs)

@@ -10,7 +10,6 @@ from sklearn.utils import check_random_state
 from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV
 from sklearn_codex._verdicts import (
     CROSS_FITTED,
-    CROSS_FITTED_SIGN,
     judge_mean,
     judge_share,
     judge_slope,
@@ -51,7 +50,7 @@ def accuracy(data, margin, rows=None):
     """Return the accuracy on pairs that are no tie, held against a coin's."""
     rows = data.decided if rows is None else rows & data.decided
     test = judge_share(
-        credits(data.y[rows], margin[rows]), data.groups[rows], inflation=CROSS_FITTED_SIGN
+        credits(data.y[rows], margin[rows]), data.groups[rows], inflation=CROSS_FITTED
     )
     return test._asdict()
 
@@ -62,7 +61,7 @@ def gain(data, credit, other, rows, extra_variance=0.0):
         (credit - other)[rows],
         data.groups[rows],
         bounds=(-1.0, 1.0),
-        inflation=CROSS_FITTED_SIGN,
+        inflation=CROSS_FITTED,
         extra_variance=extra_variance,
     )
     return test._asdict()
@@ -92,7 +91,7 @@ def _auc(data, margin):
     value = preference_auc(y, score)
     low, high = np.nanquantile(draws, [0.025, 0.975])
     # Of the folds, as for the accuracy.
-    low, high = value + np.sqrt(CROSS_FITTED_SIGN) * (np.array([low, high]) - value)
+    low, high = value + np.sqrt(CROSS_FITTED) * (np.array([low, high]) - value)
     return {"value": value, "low": max(0.0, float(low)), "high": min(1.0, float(high))}
 
 

@@ -15,8 +15,8 @@ def length_section(audit):
         return Section(question, "No: where one response is better, both have the same length.", [])
     if audit["too_small"]:
         answer = (
-            f"The data are too few to say: the longer response wins {percent(test['value'])} of "
-            f"the {test['n_pairs']:,} pairs that differ in length."
+            f"The data are too few to say: the longer response wins {percent(test['value'])} "
+            f"where lengths differ ({test['n_pairs']:,} of {length['n_pairs']:,} pairs)."
         )
         return Section(question, answer, [Note(audit["too_small"])])
     blocks = [_both_kinds(length, audit["verdicts"]), _net_of_length(audit)]

@@ -4,7 +4,7 @@ Each question is asked at the level of 5 %. One that takes a yes to an earlier o
 without it, so that what is said of a model is said only where labels are predicted at all.
 """
 
-from sklearn_codex._verdicts import LEVEL, WRONG_LABEL_LEVEL, Test
+from sklearn_codex._verdicts import LEVEL, WRONG_LABEL_LEVEL, Judgement
 
 ENOUGH_SHARE = 0.2
 """Shares: data that would miss .7 in more than one case of five are too few to tell."""
@@ -70,7 +70,9 @@ def _position(share):
     names = ("low", "high", "p_value", "detectable", "n_pairs", "n_groups")
     test = {name: share[name] for name in names}
     test |= {"value": share["share"], "null": 0.5, "level": LEVEL}
-    return _entry(Test(**test).pick("A", "B", ENOUGH_SHARE), "share of pairs that A wins", test)
+    return _entry(
+        Judgement(**test).pick("A", "B", ENOUGH_SHARE), "share of pairs that A wins", test
+    )
 
 
 def _wrong_labels(report):
@@ -89,19 +91,19 @@ def _longer(length):
     if length is None or length["longer_wins_test"] is None:
         return {"verdict": NOT_ASKED}
     test = length["longer_wins_test"]
-    verdict = Test(**test).pick("longer", "shorter", ENOUGH_SHARE)
+    verdict = Judgement(**test).pick("longer", "shorter", ENOUGH_SHARE)
     return _entry(verdict, "share of pairs that the longer wins", test)
 
 
 def _skill(figures, name):
     test = figures["accuracy"]
-    verdict = Test(**test).pick("yes", "unseen", ENOUGH_SHARE)
+    verdict = Judgement(**test).pick("yes", "unseen", ENOUGH_SHARE)
     return _entry(verdict, f"accuracy of {name}", test)
 
 
 def _beyond(prediction):
     test = prediction["gain_over_length"]
-    verdict = Test(**test).pick("more", "less", ENOUGH_GAIN)
+    verdict = Judgement(**test).pick("more", "less", ENOUGH_GAIN)
     return _entry(verdict, "gain in accuracy over length alone", test)
 
 
@@ -110,7 +112,7 @@ def _treats(length):
     longer, shorter = length["where_longer"], length["where_shorter"]
     if longer is None or shorter is None:
         return {"verdict": "one kind"}
-    a, b = Test(**longer), Test(**shorter)
+    a, b = Judgement(**longer), Judgement(**shorter)
     verdict = "unseen"
     if a.is_above and b.is_above:
         verdict = "both"
@@ -129,7 +131,7 @@ def _net(test):
     if test is None:
         return {"verdict": "nothing left"}
     test = {name: value for name, value in test.items() if name != "change"}
-    verdict = Test(**test).pick("yes", "unseen", ENOUGH_SHARE)
+    verdict = Judgement(**test).pick("yes", "unseen", ENOUGH_SHARE)
     return _entry(verdict, "accuracy of word counts net of length", test)
 
 
@@ -138,7 +140,7 @@ def _more_labels(curve):
         return {"verdict": NOT_ASKED}
     test = curve["last_doubling"]
     verdict = "unclear"
-    if Test(**test).is_above:
+    if Judgement(**test).is_above:
         verdict = "rising"
     elif test["high"] < WORTH:
         verdict = "flat"
@@ -148,7 +150,7 @@ def _more_labels(curve):
 def _calibrated(calibration):
     if calibration is None:
         return {"verdict": NOT_ASKED}
-    test = Test(**calibration["slope"])
+    test = Judgement(**calibration["slope"])
     verdict = "unclear"
     if calibration["farthest"] <= CLOSE:
         verdict = "close"

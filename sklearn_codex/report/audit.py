@@ -165,12 +165,13 @@ def _sizes(data):
 def _too_small(data):
     if data.is_large_enough:
         return None
-    n_groups, n_pairs = len(data.decided_groups), int(data.decided.sum())
+    n_groups, n_pairs = len(np.unique(data.groups[data.tells])), int(data.tells.sum())
     prompts = "1 independent prompt" if n_groups == 1 else f"{n_groups} independent prompts"
-    pairs = "1 pair that is no tie" if n_pairs == 1 else f"{n_pairs} pairs that are no tie"
+    pairs = "1 pair" if n_pairs == 1 else f"{n_pairs} pairs"
     return (
-        f"{prompts} and {pairs} are too few to say what holds on prompts never seen: at least "
-        f"{MIN_GROUPS} prompts and {MIN_PAIRS} such pairs are needed."
+        f"{prompts} and {pairs} with a preference between two different responses are too few to "
+        f"say what holds on prompts never seen: at least {MIN_GROUPS} prompts and {MIN_PAIRS} such "
+        "pairs are needed."
     )
 
 

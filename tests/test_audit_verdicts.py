@@ -1,0 +1,462 @@
+"""What the audit says, and how often it says what does not hold."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from scipy.stats import binom
+from sklearn.utils import Bunch
+
+from sklearn_codex._verdicts import CROSS_FITTED, GIVEN, judge_mean, judge_share
+from sklearn_codex.health._labels import check_length, check_position
+from sklearn_codex.report import _audit_predict as predict
+from sklearn_codex.report import _audit_verdicts as rules
+from sklearn_codex.report._audit_run import finite, render
+from sklearn_codex.report._audit_sections import audit_sections
+from sklearn_codex.report._audit_sections_tests import tests_section as section_of_tests
+from sklearn_codex.report.audit import audit_preferences
+
+_spec = importlib.util.spec_from_file_location(
+    "verdicts_benchmark", Path(__file__).parents[1] / "benchmarks" / "verdicts.py"
+)
+benchmark = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(benchmark)
+
+N, N_EACH = 300, 5
+N_SETS = 300
+MOST_FALSE = binom.ppf(1 - 1e-4, N_SETS, 0.05)
+"""More false sentences than this are chance in one of ten thousand such simulations."""
+
+
+def pairs(y, length=None):
+    """Return what the rules need of pairs."""
+    y = np.asarray(y, dtype=float)
+    return Bunch(
+        y=y,
+        groups=np.arange(len(y)) // N_EACH,
+        decided=y != 0.5,
+        length_difference=length,
+        seed=0,
+    )
+
+
+def coins(rng):
+    return rng.randint(2, size=N).astype(float)
+
+
+def count(simulate, n_sets=N_SETS):
+    """Return how often each verdict is reached."""
+    rng = np.random.RandomState(0)
+    found: dict = {}
+    for _ in range(n_sets):
+        verdict = simulate(rng)
+        found[verdict] = found.get(verdict, 0) + 1
+    return found
+
+
+def assert_rare(found, *false):
+    for verdict in false:
+        assert found.get(verdict, 0) <= MOST_FALSE, found
+
+
+# From figures to verdicts: what does not hold is rarely said, and what holds is said.
+
+
+def skill(data, margin):
+    return rules._skill({"accuracy": predict.accuracy(data, margin)}, "a model")["verdict"]
+
+
+def longer(data):
+    return rules._longer(predict.judge_longer(data))["verdict"]
+
+
+def treats(data, margin):
+    direction = np.sign(data.y - 0.5) * np.sign(data.length_difference)
+    return rules._treats(
+        {
+            "where_longer": predict._accuracy_where(data, margin, direction > 0),
+            "where_shorter": predict._accuracy_where(data, margin, direction < 0),
+        }
+    )["verdict"]
+
+
+def calibrated(data, margin):
+    figures = predict.calibrate(data.y, margin, data.groups, inflation=GIVEN)
+    return rules._calibrated(figures)["verdict"]
+
+
+def beyond(data, margin):
+    gain = predict.gain(
+        data,
+        predict.credits(data.y, margin),
+        predict.credits(data.y, data.length_difference),
+        data.decided,
+    )
+    return rules._beyond({"gain_over_length": gain})["verdict"]
+
+
+def labels_by(rng, logit):
+    return (rng.uniform(size=len(logit)) < expit(logit)).astype(float)
+
+
+@pytest.mark.slow
+def test_labels_by_coin_are_rarely_called_anything():
+    def simulate(judge):
+        return count(lambda rng: judge(pairs(coins(rng), rng.normal(size=N)), rng.normal(size=N)))
+
+    assert_rare(simulate(skill), "yes")
+    assert_rare(simulate(treats), "both", "padding", "brevity")
+    assert_rare(simulate(beyond), "more", "less")
+    assert_rare(simulate(lambda data, _: longer(data)), "longer", "shorter")
+
+
+@pytest.mark.slow
+def test_a_position_and_a_length_are_rarely_favoured_by_coins():
+    responses = ["x" * (1 + i % 7) for i in range(2 * N)]
+
+    def simulate(check):
+        def run(rng):
+            y = coins(rng)
+            data = Bunch(
+                y=y, decided=y != 0.5, unit="prompt", is_text=True, responses=responses,
+                a=np.arange(N), b=N + rng.permutation(N),
+            )  # fmt: skip
+            data["__len__"] = N
+            return check(data, np.arange(N) // N_EACH)[0][0].status
+
+        return count(run)
+
+    assert_rare(simulate(check_position), "look", "skipped")
+    assert_rare(simulate(check_length), "note", "skipped")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [200, 1000])
+def test_calibrated_predictions_are_rarely_sent_to_recalibration(n):
+    def simulate(rng):
+        margin = rng.normal(size=n)
+        return calibrated(pairs(labels_by(rng, margin)), margin)
+
+    def simulate_wrong(rng):
+        margin = 2.5 * rng.normal(size=n)
+        return calibrated(pairs(labels_by(rng, margin / 2.5)), margin)
+
+    found = count(simulate, 200)
+    assert_rare(found, "too sure", "too careful")
+    if n == 1000:
+        assert found["close"] > 100
+    wrong = count(simulate_wrong, 50)
+    assert wrong["too sure"] > 45
+    assert "close" not in wrong
+
+
+@pytest.mark.slow
+def test_labels_by_length_rarely_have_more_in_them():
+    def noisy(rng, sign):
+        length = rng.normal(size=N)
+        return pairs(labels_by(rng, 1.5 * sign * length), length), sign * length
+
+    for sign, which in ((1, "padding"), (-1, "brevity")):
+        for noise in (0.3, 1.0):
+
+            def margin_of(rng, sign=sign, noise=noise):
+                data, margin = noisy(rng, sign)
+                return data, margin + noise * rng.normal(size=N)
+
+            found = count(lambda rng, draw=margin_of: treats(*draw(rng)))
+            assert_rare(found, "both", "padding" if which == "brevity" else "brevity")
+            if noise < 1:
+                assert found[which] > 0.9 * N_SETS
+            if sign > 0:
+                assert_rare(count(lambda rng, draw=margin_of: beyond(*draw(rng))), "more")
+        wins = count(lambda rng, sign=sign: longer(noisy(rng, sign)[0]), 50)
+        assert wins == {"longer" if sign > 0 else "shorter": 50}
+
+
+@pytest.mark.slow
+def test_content_is_seen_beside_length():
+    def draw(rng):
+        content, length = rng.normal(size=(2, N))
+        return pairs(labels_by(rng, 3 * content + length), length), 3 * content + length
+
+    assert count(lambda rng: skill(*draw(rng)), 50) == {"yes": 50}
+    assert count(lambda rng: beyond(*draw(rng)), 50)["more"] > 45
+    assert count(lambda rng: treats(*draw(rng)), 50)["both"] > 45
+
+
+@pytest.mark.slow
+def test_a_learning_curve_is_rarely_called_what_it_is_not():
+    """The half-trained models err by the prompts they got, which no prompt of the test shows."""
+
+    def simulate(gain):
+        def run(rng):
+            groups = np.arange(2000) // N_EACH
+            draws = rng.normal(0, 0.02, 2)  # accuracy lost by which prompts were drawn
+            full = rng.uniform(size=2000) < 0.7
+            one, two = (
+                np.where(rng.uniform(size=2000) < 0.8, full, rng.uniform(size=2000) < 0.7)
+                & (rng.uniform(size=2000) > (gain + draw) / 0.7)
+                for draw in draws
+            )
+            data = Bunch(
+                y=np.ones(2000), groups=groups, decided=np.ones(2000, bool),
+                folds=[(None, np.flatnonzero(groups % 5 == fold)) for fold in range(5)],
+            )  # fmt: skip
+            extra = predict._variance_of_draws(data, one * 1.0 - two * 1.0)
+            test = predict.gain(
+                data, full * 1.0, (one * 1.0 + two) / 2, data.decided, extra_variance=extra
+            )
+            return rules._more_labels({"last_doubling": test})["verdict"]
+
+        return count(run, 200)
+
+    assert_rare(simulate(0.0), "rising")
+    assert_rare(simulate(rules.WORTH), "flat")
+    assert simulate(0.15)["rising"] > 150
+
+
+# From verdicts to sentences: each branch.
+
+
+@pytest.fixture(scope="module")
+def audit():
+    return finite(audit_preferences(benchmark.make_rows("words", 60, 5, 0)))
+
+
+def sentences(audit, position, **verdicts):
+    """Return the texts of a section where some verdicts are replaced."""
+    replaced = {name.replace("_", " "): {"verdict": key} for name, key in verdicts.items()}
+    section = audit_sections(audit | {"verdicts": audit["verdicts"] | replaced})[position]
+    parts = [section.answer]
+    for block in section.blocks:
+        parts += [getattr(block, name) for name in ("text", "meaning") if hasattr(block, name)]
+    return "\n".join(parts)
+
+
+UNLEARNED = {
+    "predictable": "unseen",
+    "words_predict": "unseen",
+    "beyond_length": "not asked",
+    "treats_length": "not asked",
+    "net_of_length": "not asked",
+    "more_labels": "not asked",
+    "calibrated": "not asked",
+}
+
+
+@pytest.mark.parametrize(
+    ("position", "verdicts", "said", "not_said"),
+    [
+        (1, {"predictable": "yes"}, "Yes: a model of", "Not shown"),
+        (1, UNLEARNED, "is ruled out for models of this kind", "Yes: "),
+        (1, UNLEARNED, "No model here can be told from a coin", "can pay"),
+        (1, UNLEARNED | {"predictable": "too few"}, "The data are too few to say: the best", "Yes"),
+        (1, {"beyond_length": "more"}, "there is more in the labels than length", "not shown"),
+        (1, {"beyond_length": "less"}, "Length alone does better than", "can pay"),
+        (1, {"beyond_length": "unseen"}, "More than length is not shown", "can pay"),
+        (1, {"beyond_length": "too few"}, "cannot be told from so few", "can pay"),
+        (1, {"more_labels": "rising"}, "more labels would help", "cannot be told"),
+        (1, {"more_labels": "flat"}, "a better model helps more", "would help"),
+        (1, {"more_labels": "unclear"}, "whether more labels help cannot be told", "would help"),
+        (1, UNLEARNED, "nothing is said of more labels", "would help"),
+        (1, {"calibrated": "close"}, "can be read as they are, to within 5", "must be"),
+        (1, {"calibrated": "too sure"}, "is too sure, and its probabilities must be", "careful"),
+        (1, {"calibrated": "too careful"}, "is too careful, and its probabilities must", "sure"),
+        (1, {"calibrated": "unclear"}, "do not tell whether", "must be recalibrated"),
+        (1, UNLEARNED, "probabilities are not to be read at all", "must be recalibrated"),
+        (2, {"longer_wins": "longer"}, "but length is part of it: the longer", "shorter r"),
+        (2, {"longer_wins": "shorter"}, "is part of it: the shorter", "the longer response w"),
+        (2, {"longer_wins": "longer", "beyond_length": "unseen"}, "It may be: the longer", "Not o"),
+        (2, {"longer_wins": "longer", "beyond_length": "less"}, "It may be: the longer", "Not o"),
+        (2, UNLEARNED | {"longer_wins": "longer"}, "no model can be told from a coin", "Not only"),
+        (2, {"longer_wins": "unseen"}, "No, there is more", "part of it"),
+        (2, UNLEARNED | {"longer_wins": "unseen"}, "for one length is ruled out", "part of it"),
+        (2, {"longer_wins": "too few"}, "The data are too few to say: the longer", "ruled out"),
+        (2, {"treats_length": "both"}, "it sees more than length", "would reward"),
+        (2, {"treats_length": "padding"}, "so it would reward padding", "sees more"),
+        (2, {"treats_length": "brevity"}, "so it would reward brevity", "sees more"),
+        (2, {"treats_length": "unseen"}, "or follows length, is not shown", "would reward"),
+        (2, {"treats_length": "one kind"}, "one kind of pair only", "would reward"),
+        (2, UNLEARNED, "this says nothing of the data", "would reward"),
+        (2, {"net_of_length": "yes"}, "still predicts, ", "when length is taken out"),
+        (2, {"net_of_length": "unseen"}, "when length is taken out is not shown", "still predicts"),
+        (2, UNLEARNED, "it is not what is to be trained on", "still predicts"),
+        (3, {"form": "none shown"}, "nothing beyond chance is shown", "in favour"),
+        (3, UNLEARNED, "no pair shows what is preferred", "The clearest cases"),
+        (4, {"words_predict": "yes"}, "of the prompts", "Nothing that can be relied on"),
+        (4, UNLEARNED, "Nothing that can be relied on", "Up to about"),
+    ],
+)  # fmt: skip
+def test_each_verdict_has_its_sentence(audit, position, verdicts, said, not_said):
+    text = sentences(audit, position, **verdicts)
+    assert said.lower() in text.lower()
+    assert not_said not in text
+
+
+def test_sentences_for_form_name_what_is_certain_only(audit):
+    row = {"weight": 1.0, "low": 0.5, "high": 1.5, "n_pairs": 30, "p_value": 0.01}
+    form = audit["form"] | {
+        "for": [
+            {**row, "name": "a", "is_certain": True},
+            {**row, "name": "b", "is_certain": False},
+        ],
+        "against": [],
+        "n_certain": 1,
+    }
+    text = sentences(audit | {"form": form}, 3, form="some")
+    assert "Of their form, in favour: a." in text
+    assert "tested all together, 1 is beyond chance" in text
+
+
+def test_length_that_tells_every_label_leaves_nothing(audit):
+    length = audit["length"] | {"words_net_of_length": None}
+    assert "Length tells every label" in sentences(audit | {"length": length}, 2)
+
+
+def test_tests_are_listed_with_what_they_rest_on(audit):
+    (table,) = section_of_tests(audit).blocks
+    rows = {row[0]: row for row in table.rows}
+    found = audit["verdicts"]["predictable"]
+    row = rows["accuracy of the best model"]
+    assert row[1].startswith(f"{found['value']:.3f} [")
+    assert row[2:] == ("0.5", "< .001", f"{found['n_groups']}", "yes")
+    for verdict in audit["verdicts"].values():
+        assert ("figure" in verdict and "level" in verdict) or verdict["verdict"] in (
+            "not asked", "one kind", "nothing left",
+        )  # fmt: skip
+
+
+def test_verdict_and_shown_interval_never_contradict(audit):
+    for verdict in audit["verdicts"].values():
+        if "value" in verdict:
+            inside = verdict["low"] <= verdict["null"] <= verdict["high"]
+            assert inside == (verdict["p_value"] >= verdict["level"])
+
+
+def test_one_figure_answers_one_question(audit):
+    """What stands in two places is the same number there."""
+    models, length = audit["prediction"]["models"], audit["length"]
+    best = models[audit["prediction"]["best"]]["accuracy"]
+    last = audit["learning_curve"]["points"][-1]
+    assert last["value"] == best["value"] == pytest.approx(length["accuracy"])
+    assert length["accuracy_interval"] == [best["low"], best["high"]]
+    (found,) = (f["text"] for f in audit["health"] if f["text"].startswith("The longer response"))
+    assert f"{100 * length['longer_wins']:.0f}% of" in found
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "p_value", "verdict"),
+    [
+        (0.03, 0.01, 0.05, 0.001, "rising"),
+        (0.0, -0.01, 0.019, 0.9, "flat"),
+        (0.0, -0.03, 0.03, 0.9, "unclear"),
+        (-0.05, -0.08, -0.02, 0.001, "flat"),
+    ],
+)
+def test_rule_of_the_learning_curve(value, low, high, p_value, verdict):
+    test = judge_mean(np.zeros(9), np.arange(9))._replace(
+        value=value, low=low, high=high, p_value=p_value
+    )
+    assert rules._more_labels({"last_doubling": test._asdict()})["verdict"] == verdict
+
+
+def test_too_few_is_what_would_miss_much():
+    test = judge_share(np.tile([0.0, 1.0], 20), np.arange(40), inflation=CROSS_FITTED)
+    assert test.pick("yes", "no", 0.2) == "too few"
+    many = judge_share(np.tile([0.0, 1.0], 200), np.arange(400), inflation=CROSS_FITTED)
+    assert many.pick("yes", "no", 0.2) == "unseen"
+
+
+# Whole audits.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "size", "n_sets"),
+    [("coin", (12, 6), 8), ("coin of prompts", (40, 4), 5), ("length", (25, 4), 5)],
+)
+def test_whole_audits_rarely_say_what_does_not_hold(kind, size, n_sets):
+    rates = benchmark.measure(kind, size, n_sets)
+    for question, verdicts in benchmark.FALSE[kind].items():
+        for verdict in verdicts:
+            # More than 2 of 5, or 3 of 8, are chance in about one of a thousand.
+            assert rates.get((question, verdict), 0) * n_sets <= n_sets // 5 + 2, question
+    for question, verdicts in benchmark.TRUE.get(kind, {}).items():
+        assert sum(rates.get((question, verdict), 0) for verdict in verdicts) >= 0.5, question
+
+
+def test_whole_audit_sees_what_is_there(audit):
+    found = {question: verdict["verdict"] for question, verdict in audit["verdicts"].items()}
+    for question, (verdict,) in benchmark.TRUE["words"].items():
+        if question != "treats length":  # takes more pairs
+            assert found[question] == verdict, question
+
+
+WORDS = [f"word{i}" for i in range(30)]
+REFUSAL = "I cannot help with that."
+# What a row of random text and a random label is turned into.
+DEGENERATE = {
+    "ties": lambda i, a, b, y: (a, b, 0.5),
+    "all but one are ties": lambda i, a, b, y: (a, b, 0.5 if i else 1),
+    "one prompt": lambda i, a, b, y: (a, b, y),
+    "40 pairs": lambda i, a, b, y: (a, b, y),
+    "identical": lambda i, a, b, y: (a, a, y),
+    "all A": lambda i, a, b, y: (a, b, 1),
+    "empty": lambda i, a, b, y: ("", "", y),
+    "blank": lambda i, a, b, y: (" " * (i % 3), "", y),
+    "one response": lambda i, a, b, y: (REFUSAL, b, 1),
+    "two responses": lambda i, a, b, y: (REFUSAL, "Yes.", y),
+    "same words": lambda i, a, b, y: (a, " ".join(reversed(a.split())), y),
+    "no word twice": lambda i, a, b, y: (f"{i}a" * 3, f"{i}b" * 4, y),
+    "length tells": lambda i, a, b, y: (f"{a} {b} and more", WORDS[i % 30], 1),
+}
+
+
+def degenerate(kind):
+    rng = np.random.RandomState(0)
+    rows = []
+    for i in range(40 if kind == "40 pairs" else 100):
+        a, b = (" ".join(rng.choice(WORDS, rng.randint(3, 15))) for _ in range(2))
+        a, b, label = DEGENERATE[kind](i, a, b, int(rng.randint(2)))
+        prompt = "one prompt" if kind == "one prompt" else f"question {i} {WORDS[i % 30]}"
+        rows.append({"prompt": prompt, "response_a": a, "response_b": b, "label": label})
+    return rows
+
+
+TOO_FEW = "too few to say"
+
+
+@pytest.mark.parametrize(
+    ("kind", "position", "said"),
+    [
+        ("ties", 0, "1 thing to look at before training"),
+        ("ties", 2, "All pairs are ties"),
+        ("ties", 6, "Nothing here could be tested"),
+        ("all but one are ties", 2, f"{TOO_FEW}: the longer response wins"),
+        ("one prompt", 1, TOO_FEW),
+        ("40 pairs", 1, TOO_FEW),
+        ("identical", 1, TOO_FEW),
+        ("identical", 2, "both have the same length"),
+        ("all A", 1, "Not shown"),
+        ("empty", 1, TOO_FEW),
+        ("blank", 1, TOO_FEW),
+        ("one response", 1, "Yes: a model of"),
+        ("two responses", 1, "Not shown"),
+        ("same words", 2, "both have the same length"),
+        ("no word twice", 4, "Nothing that can be relied on"),
+        ("length tells", 2, "It may be: the longer response wins 100 %"),
+    ],
+)
+def test_degenerate_data_have_a_true_answer(kind, position, said):
+    audit = finite(audit_preferences(degenerate(kind)))
+    assert said in audit_sections(audit)[position].answer
+    page = render(audit)
+    assert "No cleaning is needed" not in page
+    if kind == "ties":
+        assert "All labels are ties: nothing says which response is better" in page
+    if kind == "all A":
+        assert "A is preferred in every pair" in page
+    if kind == "one prompt":
+        assert "of 1 prompt: too few to tell it from one half" in page or "too few of 1" in page
