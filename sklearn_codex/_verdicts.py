@@ -95,14 +95,14 @@ class Judgement(NamedTuple):
         above, below : str
             What to return where the figure is told from chance.
         enough : float
-            Distance from the null that the data must be able to detect to return "unseen" where it
-            is not; else there are "too few".
+            Distance from the null that the data must be able to detect to return "not shown"; else
+            there are "too few".
         """
         if self.is_above:
             return above
         if self.is_below:
             return below
-        return "unseen" if self.detectable <= enough else "too few"
+        return "not shown" if self.detectable <= enough else "too few"
 
 
 def judge_mean(

@@ -236,8 +236,8 @@ def sentences(audit, position, **verdicts):
 
 
 UNLEARNED = {
-    "predictable": "unseen",
-    "words_predict": "unseen",
+    "predictable": "not shown",
+    "words_predict": "not shown",
     "beyond_length": "not asked",
     "treats_length": "not asked",
     "net_of_length": "not asked",
@@ -255,7 +255,7 @@ UNLEARNED = {
         (1, UNLEARNED | {"predictable": "too few"}, "The data are too few to say: the best", "Yes"),
         (1, {"beyond_length": "more"}, "there is more in the labels than length", "not shown"),
         (1, {"beyond_length": "less"}, "Length alone does better than", "can pay"),
-        (1, {"beyond_length": "unseen"}, "More than length is not shown", "can pay"),
+        (1, {"beyond_length": "not shown"}, "More than length is not shown", "can pay"),
         (1, {"beyond_length": "too few"}, "cannot be told from so few", "can pay"),
         (1, {"more_labels": "rising"}, "more labels would help", "cannot be told"),
         (1, {"more_labels": "flat"}, "a better model helps more", "would help"),
@@ -268,20 +268,20 @@ UNLEARNED = {
         (1, UNLEARNED, "probabilities are not to be read at all", "must be recalibrated"),
         (2, {"longer_wins": "longer"}, "but length is part of it: the longer", "shorter r"),
         (2, {"longer_wins": "shorter"}, "is part of it: the shorter", "the longer response w"),
-        (2, {"longer_wins": "longer", "beyond_length": "unseen"}, "It may be: the longer", "Not o"),
+        (2, {"longer_wins": "longer", "beyond_length": "not shown"}, "It may be: ", "Not o"),
         (2, {"longer_wins": "longer", "beyond_length": "less"}, "It may be: the longer", "Not o"),
         (2, UNLEARNED | {"longer_wins": "longer"}, "no model can be told from a coin", "Not only"),
-        (2, {"longer_wins": "unseen"}, "No, there is more", "part of it"),
-        (2, UNLEARNED | {"longer_wins": "unseen"}, "for one length is ruled out", "part of it"),
+        (2, {"longer_wins": "not shown"}, "No, there is more", "part of it"),
+        (2, UNLEARNED | {"longer_wins": "not shown"}, "for one length is ruled out", "part of it"),
         (2, {"longer_wins": "too few"}, "The data are too few to say: the longer", "ruled out"),
         (2, {"treats_length": "both"}, "it sees more than length", "would reward"),
         (2, {"treats_length": "padding"}, "so it would reward padding", "sees more"),
         (2, {"treats_length": "brevity"}, "so it would reward brevity", "sees more"),
-        (2, {"treats_length": "unseen"}, "or follows length, is not shown", "would reward"),
+        (2, {"treats_length": "not shown"}, "or follows length, is not shown", "would reward"),
         (2, {"treats_length": "one kind"}, "one kind of pair only", "would reward"),
         (2, UNLEARNED, "this says nothing of the data", "would reward"),
         (2, {"net_of_length": "yes"}, "still predicts, ", "when length is taken out"),
-        (2, {"net_of_length": "unseen"}, "when length is taken out is not shown", "still predicts"),
+        (2, {"net_of_length": "not shown"}, "taken out is not shown", "still predicts"),
         (2, UNLEARNED, "it is not what is to be trained on", "still predicts"),
         (3, {"form": "none shown"}, "nothing beyond chance is shown", "in favour"),
         (3, UNLEARNED, "no pair shows what is preferred", "The clearest cases"),
@@ -366,7 +366,7 @@ def test_too_few_is_what_would_miss_much():
     test = judge_share(np.tile([0.0, 1.0], 20), np.arange(40), inflation=CROSS_FITTED)
     assert test.pick("yes", "no", 0.2) == "too few"
     many = judge_share(np.tile([0.0, 1.0], 200), np.arange(400), inflation=CROSS_FITTED)
-    assert many.pick("yes", "no", 0.2) == "unseen"
+    assert many.pick("yes", "no", 0.2) == "not shown"
 
 
 # Whole audits.

@@ -61,7 +61,7 @@ def check_position(data: PreferenceData, units: IntArray):
         return [Finding(SECTION, "look", text)], tables
     text = f"A is preferred in {_interval(test)}"
     verdict = test.pick("A", "B", ENOUGH)
-    if verdict in ("unseen", "too few"):
+    if verdict in ("not shown", "too few"):
         return [_not_told(data, test, text)], tables
     text += (
         f", not in half of them (p = {test.p_value:.1g}). If A and B were not in random order, "
@@ -86,7 +86,7 @@ def check_length(data: PreferenceData, units: IntArray):
     tables = {"length": measure_share(test)}
     text = f"The longer response is preferred in {_interval(test)}"
     verdict = test.pick("longer", "shorter", ENOUGH)
-    if verdict in ("unseen", "too few"):
+    if verdict in ("not shown", "too few"):
         return [_not_told(data, test, text)], tables
     text += (
         f", not in half of them (p = {test.p_value:.1g}). A reward model has to beat "

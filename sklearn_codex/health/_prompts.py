@@ -66,7 +66,7 @@ def _judge_size(unit, n_pairs, n_groups) -> Finding:
     width = points(high) if points(low) == points(high) else f"{points(low)} to {points(high)}"
     text = (
         f"Cross-validated on all of it, an accuracy is known to about ±{width} points (95%); "
-        "smaller differences between models are chance."
+        "smaller differences between models may be chance."
     )
     if n_groups < FEW_PROMPTS:
         text += f" {count(n_groups, unit)} can say little about others."

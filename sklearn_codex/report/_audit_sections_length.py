@@ -31,7 +31,9 @@ def _answer(verdicts, test):
         seen = f"the shorter response wins {within(turned)} of the pairs"
     beyond = verdicts["beyond length"]["verdict"]
     if which in ("longer", "shorter"):
-        return _ANSWERS[beyond if beyond in ("more", "not asked") else "unseen"].format(seen=seen)
+        return _ANSWERS[beyond if beyond in ("more", "not asked") else "not shown"].format(
+            seen=seen
+        )
     if which == "too few":
         return f"The data are too few to say: {seen}, and a coin 50 %."
     if beyond == "more":
@@ -47,7 +49,7 @@ def _answer(verdicts, test):
 
 _ANSWERS = {
     "more": "Not only, but length is part of it: {seen}, and words say more than length alone.",
-    "unseen": "It may be: {seen}, and no model here is shown to do better than length alone.",
+    "not shown": "It may be: {seen}, and no model here is shown to do better than length alone.",
     "not asked": "Length is part of it: {seen}. On new prompts no model can be told from a coin.",
 }
 _TREATS = {
@@ -57,7 +59,7 @@ _TREATS = {
     "reward padding.",
     "brevity": "it is right where the shorter is better and wrong where the longer is, so it would "
     "reward brevity.",
-    "unseen": "whether it is right in both kinds of pair, or follows length, is not shown.",
+    "not shown": "whether it is right in both kinds of pair, or follows length, is not shown.",
     "one kind": "there is one kind of pair only, so more than length cannot show.",
 }
 

@@ -30,7 +30,7 @@ def _parts(leaks):
         "or drop these rows, before you believe an accuracy on this split."
         if n
         else f"None of the {of:,} held-out pairs shares its prompt, a similar one or a long "
-        "response with another part: an accuracy on this split measures no memory."
+        "response with another part: no memory of these kinds helps an accuracy on this split."
     )
     return Table(
         ("part of the split", "pairs", "that stand in another part too"),

@@ -23,9 +23,9 @@ def tests_section(audit):
         rows,
         "By prompt: what pairs of one prompt say is added up before it is tested. Intervals of "
         "models hold the noise of the folds: each two prompts are used twice, to learn from and to "
-        "be judged. A yes takes a p below .05; without it the verdict is unseen, or too few where "
-        "even a large effect would have been missed. Weights are tested all together, against the "
-        "labels of whole prompts turned by a coin.",
+        "be judged. Nothing is said to be there unless p is below .05, and for wrong labels below "
+        ".001; data that are too few would have missed even a large effect. Weights are tested all "
+        "together, against the labels of whole prompts turned by a coin.",
     )
     return Section(question, answer, [table])
 

@@ -97,7 +97,7 @@ def _longer(length):
 
 def _skill(figures, name):
     test = figures["accuracy"]
-    verdict = Judgement(**test).pick("yes", "unseen", ENOUGH_SHARE)
+    verdict = Judgement(**test).pick("yes", "not shown", ENOUGH_SHARE)
     return _entry(verdict, f"accuracy of {name}", test)
 
 
@@ -113,7 +113,7 @@ def _treats(length):
     if longer is None or shorter is None:
         return {"verdict": "one kind"}
     a, b = Judgement(**longer), Judgement(**shorter)
-    verdict = "unseen"
+    verdict = "not shown"
     if a.is_above and b.is_above:
         verdict = "both"
     elif a.is_above and b.is_below:
@@ -131,7 +131,7 @@ def _net(test):
     if test is None:
         return {"verdict": "nothing left"}
     test = {name: value for name, value in test.items() if name != "change"}
-    verdict = Judgement(**test).pick("yes", "unseen", ENOUGH_SHARE)
+    verdict = Judgement(**test).pick("yes", "not shown", ENOUGH_SHARE)
     return _entry(verdict, "accuracy of word counts net of length", test)
 
 
