@@ -99,7 +99,7 @@ def test_a_clean_split_is_called_clean():
     audit = finite(audit_preferences(rows))
     assert audit["leakage"]["n_leaking"] == 0
     page = render(audit)
-    assert "measures no memory" in page
+    assert "no memory of these kinds helps" in page
     assert "The split leaks" not in page
 
 

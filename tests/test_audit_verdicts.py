@@ -442,6 +442,7 @@ TOO_FEW = "too few to say"
         ("all A", 1, "Not shown"),
         ("empty", 1, TOO_FEW),
         ("blank", 1, TOO_FEW),
+        ("one response", 0, "2 things to look at"),
         ("one response", 1, "Yes: a model of"),
         ("two responses", 1, "Not shown"),
         ("same words", 2, "both have the same length"),

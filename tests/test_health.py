@@ -111,6 +111,20 @@ def test_identical_and_empty_responses():
     assert texts[1].startswith("2 responses are empty")
 
 
+def test_one_response_in_many_pairs():
+    data = simulate()
+    for n, is_found in ((79, False), (80, True)):
+        data.X[:n, 2] = "I cannot help with that."
+        texts = [text for text in to_look_at(check(data)) if text.startswith("One response")]
+        assert bool(texts) == is_found
+    rows = np.flatnonzero(data.X[:, 2] == "I cannot help with that.")
+    share = f"{100 * np.mean(1 - data.y[rows]):.0f}% of their labels are for it"
+    assert "stands in 80 pairs (20%) of 80 prompts" in texts[0]
+    assert share in texts[0]
+    X, y = tournament([1, 1, 1])  # each response of a prompt in two of three pairs
+    assert not any("One response" in text for text in to_look_at(check_preferences(X, y)))
+
+
 def as_prose(words):
     """Write words as sentences of eight, such that they end with a full stop."""
     lines = [words[i : i + 8] for i in range(0, len(words), 8)]

@@ -19,6 +19,9 @@ PILE, PILE_RATIO = 5, 3
 """A limit of length holds at least so many responses, and so many times those of any length just
 below it."""
 
+EVERYWHERE, FEWEST_PROMPTS = 0.2, 10
+"""One response in this share of the pairs, and in so many prompts, is one to look at."""
+
 _NO_PROSE = re.compile(r"[#|={}\[\]<>]|//")
 _NOT_CHECKED = "Responses are not checked: X holds feature differences, no text."
 
@@ -46,7 +49,29 @@ def check_responses(data: PreferenceData):
     tables["truncated"] = Table(**found, reason=reasons[response])
     findings.append(_judge_empty(tables["empty"]))
     findings.append(_judge_truncated(data, tables["truncated"]))
+    findings += _find_everywhere(data)
     return findings, tables
+
+
+def _find_everywhere(data) -> list[Finding]:
+    """Find one response, such as a refusal, that stands in a great part of the pairs."""
+    n_responses = len(data.responses)
+    pairs_of = np.bincount(data.a, minlength=n_responses) + np.bincount(
+        data.b[~data.identical], minlength=n_responses
+    )
+    most = int(pairs_of.argmax())
+    rows = np.flatnonzero((data.a == most) | (data.b == most))
+    n_prompts = np.unique(data.context[rows]).size
+    is_blank = not data.responses[most].strip()  # these are told as empty
+    if is_blank or n_prompts < FEWEST_PROMPTS or rows.size < EVERYWHERE * len(data):
+        return []
+    for_it = np.where(data.a == most, data.y, 1 - data.y)[rows]
+    text = (
+        f"One response stands in {count(rows.size, 'pair')} ({percent(rows.size / len(data))}) of "
+        f"{n_prompts:,} {data.unit}s, and {percent(float(for_it.mean()))} of their labels are for "
+        "it. What is learned may be no more than how to tell this one."
+    )
+    return [Finding(SECTION, "look", text, rows)]
 
 
 def find_truncated(responses: list[str]) -> np.ndarray:
