@@ -39,7 +39,7 @@ STYLE = """
   .line.s0 { stroke: #0072b2; } .line.s1 { stroke: #c35000; }
   .band.s0, .dot.s0 { fill: #0072b2; } .band.s1, .dot.s1 { fill: #c35000; }
 """
-SIZE = 800, 660
+SIZE = 800, 780
 
 
 def audit():
