@@ -44,7 +44,6 @@ POWER = 0.8
 GIVEN = 1.0
 CROSS_FITTED = 2.0
 MOST_FLIPPED = 16
-_STEEPEST = 1e3
 
 
 class Judgement(NamedTuple):
@@ -136,39 +135,28 @@ def judge_mean(
         Of the test.
     """
     codes = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    values = np.asarray(values, dtype=float)
     n, sizes = len(values), np.bincount(codes).astype(float)
     z = float(norm.ppf(1 - level / 2))
     value = float(np.clip(np.mean(values), *bounds))
-    nothing = Judgement(value, *bounds, null, 1.0, level, math.inf, n, sizes.size)
     # The limit of T as the null goes away: if this is not rejected, nothing is.
     if n**2 <= z**2 * inflation * (sizes @ sizes):
-        return nothing
-    totals = np.bincount(codes, values)
-    extra = n**2 * extra_variance
-    ends = [
-        _invert(totals, sizes, z**2 * inflation, z**2 * extra),
-        _invert(np.asarray(values, dtype=float), np.ones(n), z**2 * inflation, z**2 * extra),
-    ]
-    if np.ptp(values) == 0 and np.isfinite(bounds).all():
-        ends.append(_wilson(value, bounds, z**2 * inflation / sizes.size))
-    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+        return Judgement(value, *bounds, null, 1.0, level, math.inf, n, sizes.size)
+    totals, extra = np.bincount(codes, values), n**2 * extra_variance
     sums = totals - null * sizes
     variance = inflation * max(float(sums @ sums), float(np.sum((values - null) ** 2))) + extra
     p_value = _p_value(sums, variance)
+    ends = [
+        _invert(totals, sizes, z**2 * inflation, z**2 * extra),
+        _invert(values, np.ones(n), z**2 * inflation, z**2 * extra),
+    ]
+    if np.ptp(values) == 0 and np.isfinite(bounds).all():
+        ends.append(_wilson(value, bounds, z**2 * inflation / sizes.size))
     if p_value >= level:  # where the enumeration is stricter than the normal law
-        low, high = min(low, null), max(high, null)
-    reach = (z + norm.ppf(POWER)) * math.sqrt(variance) / n
-    return Judgement(
-        value,
-        max(low, bounds[0]),
-        min(high, bounds[1]),
-        null,
-        p_value,
-        level,
-        float(reach),
-        n,
-        sizes.size,
-    )
+        ends.append((null, null))
+    low, high = max(bounds[0], min(ends)[0]), min(bounds[1], max(end[1] for end in ends))
+    reach = float((z + norm.ppf(POWER)) * math.sqrt(variance) / n)
+    return Judgement(value, low, high, null, p_value, level, reach, n, sizes.size)
 
 
 def judge_share(credits: FloatArray, groups: IntArray, **options) -> Judgement:
@@ -245,48 +233,61 @@ def judge_slope(
     .. [1] Cox, D. R. (1958). "Two further applications of a model for binary regression."
        Biometrika 45(3/4), 562-565.
     """
-    codes = np.unique(groups, return_inverse=True)[1].reshape(-1)
-    sizes = np.bincount(codes)
     z = float(norm.ppf(1 - level / 2))
-    n, n_groups = len(y), sizes.size
-
-    def score(slope):
-        parts = margin * (y - expit(slope * margin))
-        sums = np.bincount(codes, parts)
-        return sums, inflation * max(sums @ sums, parts @ parts)
-
-    def total(slope):
-        return float(score(slope)[0].sum())
-
-    if total(-_STEEPEST) <= 0 or total(_STEEPEST) >= 0:  # no label against the margin, or none for
-        value = math.copysign(math.inf, total(0.0)) if np.any(margin) else math.nan
-    else:
-        value = float(brentq(total, -_STEEPEST, _STEEPEST, xtol=1e-9))
-    sums, variance = score(1.0)
+    scores = _SlopeScores(margin, y, groups, inflation)
+    value = scores.solve()
+    sums, variance = scores.at(1.0)
     p_value = _p_value(sums, variance)
-
-    def beyond(slope, side):
-        sums, variance = score(slope)
-        return side * float(sums.sum()) - z * math.sqrt(variance)
-
-    start = float(np.clip(value, -_STEEPEST, _STEEPEST)) if not math.isnan(value) else 1.0
-    low, high = _walk(beyond, start, -1), _walk(beyond, start, 1)
-    if p_value >= level:
+    low, high = (scores.walk(1.0 if math.isnan(value) else value, side, z) for side in (-1, 1))
+    if p_value >= level:  # where the enumeration is stricter than the normal law
         low, high = min(low, 1.0), max(high, 1.0)
     information = float(margin**2 @ (expit(margin) * expit(-margin)))
     reach = (z + norm.ppf(POWER)) * math.sqrt(variance) / information if information else math.inf
-    return Judgement(value, low, high, 1.0, p_value, level, float(reach), n, n_groups)
+    return Judgement(value, low, high, 1.0, p_value, level, float(reach), len(y), sums.size)
 
 
-def _walk(beyond, start, side):
-    """Return the first slope on a side of the fitted one that is rejected, infinite if none is."""
-    inner, step = start, 0.05
-    while step < _STEEPEST:
-        outer = start + side * step
-        if beyond(outer, -side) > 0:
-            return float(brentq(lambda slope: beyond(slope, -side), inner, outer, xtol=1e-6))
-        inner, step = outer, 1.5 * step
-    return side * math.inf
+class _SlopeScores:
+    """Scores of a slope t by group, and where they are as large as chance makes them."""
+
+    def __init__(self, margin, y, groups, inflation):
+        self._margin, self._y, self._inflation = margin, y, inflation
+        self._codes = np.unique(groups, return_inverse=True)[1].reshape(-1)
+        scale = float(np.sqrt(np.mean(margin**2)))
+        self._unit = 1 / scale if scale > 0 else 1.0
+        self._steepest = 1e3 * self._unit
+
+    def at(self, slope):
+        """Return the sums of the groups and the variance of their total."""
+        parts = self._margin * (self._y - expit(slope * self._margin))
+        sums = np.bincount(self._codes, parts)
+        return sums, self._inflation * max(float(sums @ sums), float(parts @ parts))
+
+    def _total(self, slope):
+        return float(self.at(slope)[0].sum())
+
+    def solve(self):
+        """Return the fitted slope; infinite where no label is against it, NaN without margins."""
+        if not np.any(self._margin):
+            return math.nan
+        if self._total(-self._steepest) <= 0 or self._total(self._steepest) >= 0:
+            return math.copysign(math.inf, self._total(0.0))
+        return float(brentq(self._total, -self._steepest, self._steepest, xtol=1e-9 * self._unit))
+
+    def walk(self, start, side, z):
+        """Return the first slope on a side of the fitted one that is rejected, or infinity."""
+        start = float(np.clip(start, -self._steepest, self._steepest))
+
+        def beyond(slope):
+            sums, variance = self.at(slope)
+            return -side * float(sums.sum()) - z * math.sqrt(variance)
+
+        inner, step = start, 0.05 * self._unit
+        while step < self._steepest:
+            outer = start + side * step
+            if beyond(outer) > 0:
+                return float(brentq(beyond, inner, outer, xtol=1e-7 * self._unit))
+            inner, step = outer, 1.5 * step
+        return side * math.inf
 
 
 class SureColumns(NamedTuple):

@@ -83,7 +83,7 @@ def treats(data, margin):
 
 
 def calibrated(data, margin):
-    figures = predict.calibrate(data.y, margin, data.groups, inflation=GIVEN)
+    figures = predict.calibrate(data, margin, inflation=GIVEN)
     return rules._calibrated(figures)["verdict"]
 
 

@@ -211,6 +211,16 @@ def test_slope_where_no_label_tells():
     assert math.isnan(nothing.value)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e-2, 1.0, 50.0])
+def test_slope_does_not_depend_on_the_unit_of_margins(scale):
+    rng = np.random.RandomState(0)
+    margin, groups = rng.normal(size=200), np.arange(200) // 5
+    y = (rng.uniform(size=200) < expit(margin)).astype(float)
+    test, scaled = judge_slope(margin, y, groups), judge_slope(margin * scale, y, groups)
+    for name in ("value", "low", "high"):
+        assert getattr(scaled, name) * scale == pytest.approx(getattr(test, name), rel=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("scale", "n_each"), [(1.0, 1), (1.0, 10), (0.1, 5), (3.0, 5)])
 def test_calibrated_margins_are_called_so_at_the_level(scale, n_each):

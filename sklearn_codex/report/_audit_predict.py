@@ -134,22 +134,23 @@ def predict(data, step):
             credits(data.y, margins["length only"]),
             data.decided,
         ),
-        "calibration": calibrate(data.y, margins[best], data.groups),
+        "calibration": calibrate(data, margins[best]),
     }, margins
 
 
-def calibrate(y, margin, groups, inflation=CROSS_FITTED):
+def calibrate(data, margin, inflation=CROSS_FITTED):
     """Return the calibration curve and the test of its slope, None for a data set too small.
 
     Parameters
     ----------
-    y, margin : ndarray of shape (n_pairs,)
-        Labels in [0, 1], and log-odds that A is preferred.
-    groups : ndarray of int of shape (n_pairs,)
-        Prompts.
+    data : AuditData
+        The pairs.
+    margin : ndarray of shape (n_pairs,)
+        Log-odds that A is preferred.
     inflation : float, default=2.0
-        Of the variance, as the margins are cross-fitted.
+        Of the variance, as margins are cross-fitted; 1 for margins that are given.
     """
+    y, groups = data.y, data.groups
     if len(y) < MIN_PAIRS_CALIBRATION:
         return None
     # Turned so that the model prefers A: the curve is one of "the response the model prefers".
