@@ -204,7 +204,7 @@ def test_a_learning_curve_is_rarely_called_what_it_is_not():
                 y=np.ones(2000), groups=groups, decided=np.ones(2000, bool),
                 folds=[(None, np.flatnonzero(groups % 5 == fold)) for fold in range(5)],
             )  # fmt: skip
-            extra = predict._variance_of_draws(data, one * 1.0 - two * 1.0)
+            extra = predict._variance_of_draws(data, one * 1.0 - two * 1.0, data.folds)
             test = predict.gain(
                 data, full * 1.0, (one * 1.0 + two) / 2, data.decided, extra_variance=extra
             )
@@ -344,6 +344,14 @@ def test_one_figure_answers_one_question(audit):
     assert length["accuracy_interval"] == [best["low"], best["high"]]
     (found,) = (f["text"] for f in audit["health"] if f["text"].startswith("The longer response"))
     assert f"{100 * length['longer_wins']:.0f}% of" in found
+
+
+def test_learning_curve_of_a_part_says_so(monkeypatch):
+    monkeypatch.setattr(predict, "LARGE", 100)
+    part = finite(audit_preferences(benchmark.make_rows("words", 60, 5, 0)))
+    assert (part["learning_curve"]["n_folds"], part["learning_curve"]["of_folds"]) == (2, 5)
+    assert "The curve is of 2 of the 5 parts of the prompts" in sentences(part, 1)
+    assert part["learning_curve"]["last_doubling"]["n_groups"] == 24
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from sklearn_codex.metrics import (
     preference_auc,
     reliability_table,
 )
-from sklearn_codex.report._audit_data import TOL, cross_fit, fit_differences
+from sklearn_codex.report._audit_data import LARGE, TOL, cross_fit, fit_differences
 
 N_RESAMPLES_AUC = 1000
 N_BINS = 10
@@ -196,33 +196,42 @@ def learn(data, margin_of_all, D, make):
     """Return accuracy by the number of prompts learned from, None for a data set too small."""
     if data.n_groups < MIN_GROUPS_CURVE:
         return None
+    # Of a large data set a part says enough, and the models of a part cost most of the time.
+    folds = data.folds[:2] if len(data.y) > LARGE else data.folds
+    rows = np.isin(np.arange(len(data.y)), np.concatenate([test for _, test in folds]))
     n_train = data.n_groups * (1 - 1 / len(data.folds))
+
+    def refit(choose):
+        return np.nan_to_num(cross_fit(data, D, make=make, folds=folds, choose=choose))
+
     points = []
     for share in (0.125, 0.25, 0.5):
-        half = cross_fit(data, D, make=make, choose=_Share(data, share))
-        points.append({**accuracy(data, half), "n_groups": round(share * n_train)})
-    points.append({**accuracy(data, margin_of_all), "n_groups": round(n_train)})
-    other = cross_fit(data, D, make=make, choose=_Share(data, 0.5, is_rest=True))
-    one, two = credits(data.y, half), credits(data.y, other)
+        half = refit(_Share(data, share))
+        points.append({**accuracy(data, half, rows), "n_groups": round(share * n_train)})
+    points.append({**accuracy(data, margin_of_all, rows), "n_groups": round(n_train)})
+    one = credits(data.y, half)
+    two = credits(data.y, refit(_Share(data, 0.5, is_rest=True)))
     return {
         "points": points,
+        "n_folds": len(folds),
+        "of_folds": len(data.folds),
         "last_doubling": gain(
             data,
             credits(data.y, margin_of_all),
             (one + two) / 2,
-            data.decided,
-            extra_variance=_variance_of_draws(data, one - two),
+            rows & data.decided,
+            extra_variance=_variance_of_draws(data, one - two, folds),
         ),
     }
 
 
-def _variance_of_draws(data, difference):
+def _variance_of_draws(data, difference, folds):
     """Return the variance of a gain by which prompts are drawn to learn from.
 
     Two halves of a training side differ by twice the variance of one, so their mean has a
     quarter of their squared difference; the whole, twice as large, has half as much again.
     """
-    per_fold = [difference[test][data.decided[test]] for _, test in data.folds]
+    per_fold = [difference[test][data.decided[test]] for _, test in folds]
     return 1.5 * float(np.mean([part.mean() ** 2 for part in per_fold if part.size])) / 4
 
 

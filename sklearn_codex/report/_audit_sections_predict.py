@@ -118,6 +118,11 @@ def _curve(curve, best, verdict):
         meaning = (
             f"The last doubling of prompts brought {change(curve['last_doubling'])}: {meaning}"
         )
+    if curve["n_folds"] < curve["of_folds"]:
+        meaning += (
+            f" The curve is of {curve['n_folds']} of the {curve['of_folds']} parts of the prompts, "
+            "so its last point is not quite the accuracy above."
+        )
     steps = curve["points"]
     series = Series(
         f"{NAMES[best]}, with 95% interval",
