@@ -34,8 +34,8 @@ def _answer(prediction, verdict):
     if verdict == "too few":
         return f"The data are too few to say: {seen}, and a coin on 50 %."
     return (
-        f"Not shown: {seen}, and a coin on 50 %. More than {percent(figure['high'])} is ruled out "
-        "for models of this kind."
+        f"Not shown: {seen}, and a coin on 50 %. With so many pairs more than "
+        f"{percent(figure['high'])} is ruled out for models of this kind."
     )
 
 
@@ -98,7 +98,7 @@ def _ceiling(audit):
     return Note(
         f"One of the {ceiling['n_annotators']} annotators agrees with the majority of the others "
         f"on {percent(ceiling['agreement'])} of the pairs: so far can a single vote be relied on. "
-        "It is no limit for a model of majorities, which err less than one of their members."
+        "It is no limit for a model of majorities."
     )
 
 
