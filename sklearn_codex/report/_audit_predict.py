@@ -194,7 +194,7 @@ def _shift(margin, slope):
 
 def learn(data, margin_of_all, D, make):
     """Return accuracy by the number of prompts learned from, None for a data set too small."""
-    if data.n_groups < MIN_GROUPS_CURVE:
+    if len(data.decided_groups) < MIN_GROUPS_CURVE:
         return None
     # Of a large data set a part says enough, and the models of a part cost most of the time.
     folds = data.folds[:2] if len(data.y) > LARGE else data.folds
