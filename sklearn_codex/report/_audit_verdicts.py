@@ -81,7 +81,7 @@ def _wrong_labels(report):
         return {"verdict": NOT_ASKED}
     return {
         "verdict": "some" if report.wrong_labels.flagged.any() else "none shown",
-        "figure": f"rate of wrong labels, {100 * found.flip_rate:.1f} %",
+        "figure": "wrong labels, in the errors of a model",
         "p_value": found.p_value,
         "level": WRONG_LABEL_LEVEL,
     }
