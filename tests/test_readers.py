@@ -226,7 +226,7 @@ GOOD = '{"chosen": "a", "rejected": "b"}\n'
 BROKEN_FILES = {
     "empty": (b"", "data is empty"),
     "blank": (b"\n \n", "data is empty"),
-    "empty.gz": (gzip.compress(b""), "data is empty"),
+    "empty.gz": (gzip.compress(b"", mtime=0), "data is empty"),
     "header": (b"chosen,rejected\n", "has a header and no record"),
     "half": (GOOD + '\n{"chosen": "a", ', "line 3 is not one JSON record"),
     "two": (GOOD + GOOD.strip() * 2, "line 2 is not one JSON record: Extra data"),
