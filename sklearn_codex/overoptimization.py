@@ -80,7 +80,9 @@ def overoptimization_curve(
     bootstrap : list of fitted estimators, default=()
         Proxies fitted on bootstrap samples of the preferences of ``proxy``, for the intervals.
     confidence : float, default=0.95
-        Coverage of the intervals, by quantiles over ``bootstrap``.
+        Coverage of the intervals, by quantiles over ``bootstrap``: the number of models below which
+        the least and the greatest are taken is 2 / (1 - confidence), 40 for 0.95. From few prompts
+        they are too short, as percentiles of the bootstrap are.
     response_length : int, default=None
         Tokens of a document; None means those of the reference. Not with an end-of-sequence token.
     max_length : int, default=None
@@ -168,10 +170,10 @@ def overoptimization_curve(
         )
         known = ~np.isnan(golds).all(axis=0)
         interval = np.full((2, len(curve.kl)), np.nan)
-        interval[:, known] = np.nanquantile(golds[:, known], tails, axis=0)
+        interval[:, known] = np.nanquantile(golds[:, known], tails, axis=0, method="weibull")
         curve.bootstrap = Bunch(
             peak_kl=peaks,
-            peak_kl_interval=np.quantile(peaks, tails),
+            peak_kl_interval=np.quantile(peaks, tails, method="weibull"),
             gold_reward=golds,
             gold_interval=interval,
         )

@@ -27,6 +27,7 @@ FLOORS = [
         "_data.designs",
         "_data.matrices",
         "_doc_links",
+        "_few_groups",
         "_reward.fit_monitor",
         "_persistence",
         "_soft_labels",
@@ -58,6 +59,7 @@ FLOORS = [
     },
     {  # what models are made of
         "_reward.conservative",
+        "_reward.jackknife",
         "_policy.critic",
         "_policy.dpo_loss",
         "_language.base",
@@ -67,7 +69,6 @@ FLOORS = [
         "_data.pairs",
         "_policy.rewards",
         "_loop.composition",
-        "_reward.win_rate",
         "datasets",
         "features",
         "rules",
@@ -75,6 +76,7 @@ FLOORS = [
     {
         "_policy.dpo",
         "_reward.leakage",
+        "_reward.win_rate",
         "_reward.pair_vectorizer",
         "_reward.partitioned_pairs",
         "_loop.pipeline_fit",

@@ -11,7 +11,7 @@ from displays import (
     plt,
 )
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 from sklearn.base import clone
 
 from sklearn_codex import PreferenceRewardModel
@@ -142,7 +142,8 @@ def test_length_bias_equals_accuracy_by_hand(reward_model):
         assert_allclose(display.length_difference[i], np.median(longer[inside]))
         assert_allclose(display.margin[i], margin[inside].mean())
         error = margin[inside].std(ddof=1) / np.sqrt(inside.sum())
-        assert_allclose(display.margin_high[i] - display.margin[i], 1.959964 * error, rtol=1e-6)
+        half = t.ppf(0.975, inside.sum() - 1) * error
+        assert_allclose(display.margin_high[i] - display.margin[i], half, rtol=1e-6)
         interval = binomtest(round(right * inside.sum()), int(inside.sum())).proportion_ci(
             method="wilson"
         )

@@ -169,18 +169,27 @@ def test_exchanging_the_models_turns_the_interval_round():
     )
 
 
-def test_resampling_is_seeded_and_knows_groups_of_any_kind():
+def test_subsets_are_drawn_by_seed_and_groups_are_of_any_kind():
     outcomes, groups = clustered_outcomes(np.random.RandomState(0))
     names = [f"prompt {group}" for group in groups]
-    one = win_rate(outcomes, groups, random_state=3)
-    assert one == win_rate(outcomes, names, random_state=3)
-    assert one == win_rate(outcomes, names, random_state=np.random.RandomState(3))
-    assert one != win_rate(outcomes, groups, random_state=4)
+    assert win_rate(outcomes, groups) == win_rate(outcomes, names)
+    pair = outcomes, 1 - outcomes
+    one = paired_cluster_bootstrap(*pair, groups, random_state=3)
+    assert one == paired_cluster_bootstrap(*pair, names, random_state=3)
+    assert one == paired_cluster_bootstrap(*pair, names, random_state=np.random.RandomState(3))
+    assert one != paired_cluster_bootstrap(*pair, groups, random_state=4)
 
 
 def test_groups_that_all_agree_leave_doubt():
-    result = win_rate([1, 1, 1, 1], groups=[0, 0, 1, 2], random_state=0)
-    assert (result.low, result.high) == wilson_interval(1.0, 3)
+    result = win_rate([1, 1, 1, 1, 1, 1], groups=[0, 0, 1, 2, 3, 4])
+    assert (result.low, result.high) == wilson_interval(1.0, 5)
+
+
+def test_fewer_groups_than_five_are_warned_of():
+    with pytest.warns(UserWarning, match="win_rate has 4 groups"):
+        win_rate([1, 0, 0, 1, 1], groups=[0, 0, 1, 2, 3])
+    with pytest.warns(UserWarning, match="length_audit has 3 groups"):
+        length_audit([1, 0, 0, 1], None, [1, 2, -1, 3], groups=[0, 0, 1, 2])
 
 
 def test_interval_errors():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
+from scipy import sparse, stats
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -22,7 +22,6 @@ from sklearn_codex._reward.precision import (
     BorderedPrecision,
     DualPrecision,
     make_precision,
-    sum_by_group,
 )
 from sklearn_codex._reward.uncertainty import RewardUncertainty
 from sklearn_codex.datasets import make_preferences
@@ -87,13 +86,26 @@ def test_sandwich_is_the_documented_formula(pairs, method):
     X, y, groups, _ = pairs
     model = RewardUncertainty(PreferenceRewardModel(C=0.7), kind="sandwich", method=method)
     model.fit(X, y, groups=groups)
-    bread = posterior_covariance(X, model.coef_[0], 0.7, np.ones(len(y)))
-    scores = (expit(X @ model.coef_[0]) - y)[:, None] * X
-    totals = np.array([scores[groups == g].sum(axis=0) for g in np.unique(groups)])
-    expected = bread @ (totals.T @ totals * 60 / 59) @ bread
-    assert_allclose(model.coef_interval().std, np.sqrt(np.diag(expected)), rtol=1e-8)
+    p = expit(X @ model.coef_[0])
+    everything = np.linalg.inv(posterior_covariance(X, model.coef_[0], 0.7, np.ones(len(y))))
+    parts = [
+        (X[here].T * (p * (1 - p))[here]) @ X[here] for here in (groups == g for g in range(60))
+    ]
+    scores = [X[here].T @ (y - p)[here] for here in (groups == g for g in range(60))]
+    moves = [np.linalg.solve(everything - A, u) for A, u in zip(parts, scores, strict=True)]
+    expected = 59 / 60 * np.transpose(moves) @ moves
+    table = model.coef_interval(0.9)
+    assert_allclose(table.std, np.sqrt(np.diag(expected)), rtol=1e-8)
     _, std = model.predict_margin(X, return_std=True)
     assert_allclose(std, np.sqrt(np.einsum("ij,jk,ik->i", X, expected, X)), rtol=1e-8)
+    solved = np.linalg.inv(everything)
+    gamma = np.array([np.diag(solved @ A @ solved) for A in parts])  # (60, 6)
+    n_effective = gamma.sum(axis=0) ** 2 / (gamma**2).sum(axis=0)
+    assert (n_effective < 60).all()
+    quantile = stats.t.ppf(0.95, n_effective - 1) * np.sqrt((1 - 1 / n_effective) / (59 / 60))
+    assert_allclose(table.high - table.coef, quantile * table.std, rtol=1e-8)
+    if method == "dense":
+        assert_allclose(model.covariance_, expected, rtol=1e-7, atol=1e-12)
 
 
 def test_penalised_information_is_the_hessian_that_scikit_learn_minimises(pairs):
@@ -151,11 +163,6 @@ def test_low_rank_never_understates_and_is_exact_at_full_rank():
     for bound, closer in zip(bounds, [*bounds[1:], exact], strict=True):
         assert (bound >= closer * (1 - 1e-9)).all()
     assert_allclose(bounds[-1], exact)
-
-
-def test_groups_are_summed():
-    rows, codes = np.arange(8.0).reshape(4, 2), np.array([1, 0, 1, 2])
-    assert_array_equal(sum_by_group(rows, codes), [[2, 3], [4, 6], [6, 7]])
 
 
 def test_auto_takes_the_exact_method_that_is_cheap_and_warns_without_one(pairs, monkeypatch):
@@ -304,7 +311,8 @@ def test_conservative_reward_of_an_ensemble_is_of_its_refits(texts):
     documents = ["t00 t01", "t02", "t05 t05 t05"]
     rewards = np.array([member.reward(documents) for member in model.estimators_])
     std = rewards.std(axis=0, ddof=1)
-    assert_allclose(model.reward(documents, return_std=True)[1], std)
+    assert model.n_groups_ == 80
+    assert_allclose(model.reward(documents, return_std=True)[1], np.sqrt(80 / 79) * std)
     assert_allclose(
         model.conservative_reward(2.0).reward(documents), rewards.mean(axis=0) - 2 * std
     )

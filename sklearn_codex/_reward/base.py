@@ -293,7 +293,8 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, Bas
         -----
         Those of the Laplace approximation, :math:`\sqrt{C\, x' Q^{-1} x}` with Q the penalty and
         the curvature of the loss: after ``fit`` what ``RewardUncertainty(kind="laplace")`` has,
-        after a stream from the curvatures of its batches.
+        after a stream from the curvatures of its batches. They take pairs as independent, and a
+        weight of 2 as two of them.
         """
         check_is_fitted(self)
         design, pairs = self._check_pairs_and_text(X, reset=False)

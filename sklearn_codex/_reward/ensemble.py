@@ -6,6 +6,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy.special import expit
+from scipy.stats import t
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -13,6 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, va
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._few_groups import check_several_groups
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.conservative import ConservativeReward
 from sklearn_codex._reward.online import initial_precision, precision_after
@@ -77,6 +79,8 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
     estimators_ : list of PreferenceRewardModel
         The refits as models of their own, with the curvature of their own samples; they have no
         ``history_``, ``loss_`` and ``n_iter_``.
+    n_groups_ : int
+        Groups that samples are drawn of.
     classes_ : ndarray of shape (2,)
         The two labels; the second one means that A is preferred.
     vectorizer_ : transformer or None
@@ -93,13 +97,23 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
     Notes
     -----
     A sample draws as many groups as there are, with replacement, and all pairs of each [1]_.
-    Margins and rewards are those of the fit on all pairs, standard errors the standard deviations
-    over the refits. As with the sandwich, a feature that no pair has is of no doubt here.
+    Margins and rewards are those of the fit on all pairs. Standard errors are the standard
+    deviations over the refits times :math:`\sqrt{G / (G - 1)}`, since a sample of G groups as they
+    are varies by (G - 1) / G of what new groups would [2]_. Intervals are of Student's t with
+
+    .. math:: \Bigl(\frac{1}{G - 1} + \frac{1}{B - 1}\Bigr)^{-1}
+
+    degrees of freedom, for B refits are a sample too. As with the sandwich, a feature that no pair
+    has is of no doubt here; one that few groups have is of too little, and
+    :class:`RewardUncertainty` knows that. A group is one observation: a weight of 2 is the pair
+    twice, both in one group.
 
     References
     ----------
     .. [1] Field, C. A. and Welsh, A. H. (2007). "Bootstrapping clustered data." Journal of the
        Royal Statistical Society B 69(3), 369-390.
+    .. [2] Hesterberg, T. C. (2015). "What teachers should know about the bootstrap: resampling in
+       the undergraduate statistics curriculum." The American Statistician 69(4), 371-386.
 
     Examples
     --------
@@ -136,7 +150,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         y : array-like of shape (n_pairs,)
             Their labels, as for the model.
         sample_weight : array-like of shape (n_pairs,), default=None
-            Weights of pairs: a weight of 2 is the pair twice.
+            Weights of pairs: a weight of 2 is the pair twice, both in one group.
         groups : array-like of shape (n_pairs,), default=None
             Prompt of each pair; a sample has all pairs of a prompt or none. None: each pair is its
             own group.
@@ -150,7 +164,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         TypeError
             If ``estimator`` is no reward model.
         ValueError
-            If the model does not take the pairs.
+            If the model does not take the pairs, or there are less than 2 groups.
 
         Warns
         -----
@@ -162,6 +176,8 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         self._take_columns()
         problem = self.model_._read(X, y, sample_weight, reset=False)
         codes = group_codes(groups, len(problem.weight))
+        self.n_groups_ = len(np.unique(codes[problem.weight > 0]))
+        check_several_groups(self.n_groups_, subject=subject)
         weights, self._precisions, converged = self._refit_samples(problem, codes)
         if not converged:
             warnings.warn(
@@ -194,9 +210,18 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         weights, precisions, converged = zip(*results, strict=True)
         return np.array(weights), precisions, all(converged)
 
-    def _margin_of_design(self, design, return_std):
-        margin = design.matvec(self.model_._weights())
-        return (margin, self._margins(design).std(axis=0, ddof=1)) if return_std else margin
+    def _deviation(self, rows):
+        """Return standard errors (m,) of rows (m, V + k)."""
+        by_refit = rows @ self._all_weights.T  # (m, n_estimators)
+        return self._widening() * by_refit.std(axis=1, ddof=1)
+
+    def _half_width(self, rows, confidence_level):
+        std = self._deviation(rows)
+        freedom = 1 / (1 / (self.n_groups_ - 1) + 1 / (len(self._all_weights) - 1))
+        return std, t.ppf((1 + confidence_level) / 2, freedom) * std
+
+    def _widening(self):
+        return np.sqrt(self.n_groups_ / (self.n_groups_ - 1))
 
     def _margins(self, design):
         """Return the margins (n_estimators, n_pairs) by each refit."""
@@ -225,7 +250,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         return model
 
     def conservative_reward(self, k=1.0, *, by="document"):
-        """Return the mean reward of the refits, less k standard deviations.
+        """Return the mean reward of the refits, less k standard deviations over them.
 
         Parameters
         ----------
@@ -247,12 +272,13 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         reward = features @ self.model_.coef_[0]
         if not return_std:
             return reward
-        return reward, (features @ self.coef_.T).std(axis=1, ddof=1)
+        return reward, self._widening() * (features @ self.coef_.T).std(axis=1, ddof=1)
 
     def _margin_covariance(self, X):
         """Return the variance (n_pairs,) of margins, and a function i -> covariances with it."""
         margins = self._margins(self._design(X))
-        deviations = (margins - margins.mean(axis=0)) / np.sqrt(len(margins) - 1)
+        deviations = self._widening() * (margins - margins.mean(axis=0))
+        deviations /= np.sqrt(len(margins) - 1)
 
         def column(i):
             return deviations[:, i] @ deviations

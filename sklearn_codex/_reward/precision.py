@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.sparse.linalg import svds
 
 from sklearn_codex._categorical import FloatArray
@@ -17,6 +17,8 @@ from sklearn_codex._categorical import FloatArray
 Method = Literal["dense", "dual", "low_rank"]
 # Rows whose covariances with the weights are held at one time.
 CHUNK_ROWS = 256
+# Beyond this many weights, rows of few are not made plain arrays to find what a fit leaves of them.
+MANY_FEATURES = 200
 # Part of their diagonal that is added for weights without a penalty, so that those the data cannot
 # tell apart, such as the two of length where all gaps are of one size, have a solution. It is far
 # below what the data say of any that they can.
@@ -28,6 +30,22 @@ class Precision(Protocol):
 
     def solve(self, right: FloatArray) -> FloatArray:
         """Return A^-1 B (V, k) for B (V, k)."""
+        ...
+
+
+class Complements(Protocol):
+    """What a fit leaves of its own rows."""
+
+    def __call__(self, here: slice, size: int) -> FloatArray:
+        """Return I - Z_g A^-1 Z_g' (k, size, size) of the k groups of the rows at ``here``."""
+        ...
+
+
+class PrecisionOfRows(Precision, Protocol):
+    """What was made of rows Z, so that groups of them can be left out."""
+
+    def complements(self, rows) -> Complements:
+        """Return the function that leaves out groups of the rows Z (n, V)."""
         ...
 
 
@@ -100,6 +118,39 @@ class DensePrecision(MatrixPrecision):
         information[np.diag_indices_from(information)] += penalty
         super().__init__(settle_free(information, penalty == 0))
 
+    def whiten(self, rows):
+        """Return R L^-T (n, V) for R (n, V), L being the factor of A = L L'."""
+        return solve_triangular(self._factor[0], rows.T, lower=True, check_finite=False).T
+
+    def complements(self, rows):
+        """Return the function that leaves out groups of the rows Z (n, V)."""
+        if sparse.issparse(rows) and rows.shape[1] > MANY_FEATURES:
+            return self._sparse_complements(rows)
+
+        def complements(here, size):
+            white = self.whiten(toarray(rows[here])).reshape(-1, size, rows.shape[1])
+            return np.eye(size) - white @ np.swapaxes(white, 1, 2)
+
+        return complements
+
+    def _sparse_complements(self, rows):
+        """Do so by the entries of A^-1 at the columns that a group has."""
+        inverse = self.solve(np.eye(rows.shape[1]))
+
+        def complement(start, size):
+            ends = rows.indptr[start : start + size + 1]
+            columns, places = np.unique(rows.indices[ends[0] : ends[-1]], return_inverse=True)
+            part = np.zeros((size, len(columns)))
+            part[np.repeat(np.arange(size), np.diff(ends)), places] = rows.data[ends[0] : ends[-1]]
+            return np.eye(size) - part @ inverse[columns[:, np.newaxis], columns] @ part.T
+
+        def complements(here, size):
+            return np.array(
+                [complement(start, size) for start in range(here.start, here.stop, size)]
+            )
+
+        return complements
+
 
 class DualPrecision:
     r"""A by the n x n matrix of Woodbury's identity; exact, and cheap where n is small.
@@ -125,7 +176,7 @@ class DualPrecision:
         kernel = np.empty((n_rows, n_rows))
         # A sparse product would hold nearly as many numbers as the kernel, and their places too.
         for start in range(0, n_rows, CHUNK_ROWS):
-            chunk = _toarray(rows[start : start + CHUNK_ROWS]) * self._variance
+            chunk = toarray(rows[start : start + CHUNK_ROWS]) * self._variance
             kernel[:, start : start + CHUNK_ROWS] = rows @ chunk.T
         kernel[np.diag_indices_from(kernel)] += 1.0
         self._factor = cho_factor(kernel, lower=True, overwrite_a=True)
@@ -137,6 +188,22 @@ class DualPrecision:
         known = rows.T @ cho_solve(self._factor, rows @ prior)
         return prior - self._variance[:, np.newaxis] * known
 
+    def complements(self, rows):
+        """Return the function that leaves out groups of the rows Z (n, V), which are its own.
+
+        With K = Z Q^-1 Z' it finds blocks of I - K (I + K)^-1 = (I + K)^-1.
+        """
+        factor = self._factor[0]
+
+        def complements(here, size):
+            lower = factor[here.start :, here.start :]
+            unit = np.eye(len(lower), here.stop - here.start, order="F")
+            found = solve_triangular(lower, unit, lower=True, overwrite_b=True, check_finite=False)
+            found = found.T.reshape(-1, size, len(lower))
+            return found @ np.swapaxes(found, 1, 2)
+
+        return complements
+
 
 class BorderedPrecision:
     """A where a few weights are free of any penalty: the penalised ones are eliminated first.
@@ -147,14 +214,14 @@ class BorderedPrecision:
         Z.
     free : ndarray of bool of shape (V,)
         Which weights have no penalty.
-    inner : Precision
+    inner : PrecisionOfRows
         That of the other weights alone.
     """
 
     def __init__(self, rows, free, inner):
         self._free = free
         self._inner = inner
-        border = _toarray(rows[:, np.flatnonzero(free)])  # (n, f)
+        border = toarray(rows[:, np.flatnonzero(free)])  # (n, f)
         self._cross = rows[:, np.flatnonzero(~free)].T @ border  # (V - f, f)
         self._solved = inner.solve(self._cross)
         gram = border.T @ border
@@ -171,6 +238,19 @@ class BorderedPrecision:
         result[~self._free] = inner - self._solved @ free
         return result
 
+    def complements(self, rows):
+        """Return the function that leaves out groups of the rows Z (n, V), which are its own."""
+        penalised = rows[:, np.flatnonzero(~self._free)]
+        border = toarray(rows[:, np.flatnonzero(self._free)]) - penalised @ self._solved
+        white = solve_triangular(self._factor[0], border.T, lower=True).T  # (n, f)
+        inner = self._inner.complements(penalised)
+
+        def complements(here, size):
+            part = white[here].reshape(-1, size, white.shape[1])
+            return inner(here, size) - part @ np.swapaxes(part, 1, 2)
+
+        return complements
+
 
 def choose_method(shape: tuple[int, int], *, max_features: int, max_pairs: int) -> Method:
     """Return the exact method that is cheap enough for rows of a shape, else "low_rank"."""
@@ -180,7 +260,9 @@ def choose_method(shape: tuple[int, int], *, max_features: int, max_pairs: int) 
     return "dual" if n_rows <= max_pairs else "low_rank"
 
 
-def make_precision(rows, penalty: FloatArray, *, method: Method, rank: int = 200) -> Precision:
+def make_precision(
+    rows, penalty: FloatArray, *, method: Method, rank: int = 200
+) -> PrecisionOfRows:
     """Return A = diag(q) + Z' Z, ready to be solved.
 
     Parameters
@@ -216,8 +298,28 @@ def _leading_rows(rows, penalty, rank):
     return values[:, np.newaxis] * directions * scale
 
 
-def _toarray(rows):
+def toarray(rows):
+    """Return rows (n, V) as a plain array."""
     return rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
+
+
+class GroupSandwich(Protocol):
+    """The middle of a sandwich: what leaving out groups does to functions of the weights."""
+
+    factor: float
+    n_groups: int
+
+    def move(self, solved: FloatArray) -> FloatArray:
+        """Return the moves (n_groups, k) of C' w, from A^-1 C (V, k)."""
+        ...
+
+    def spread(self, moves: FloatArray) -> FloatArray:
+        """Return U' M (V, k) for M (n_groups, k), where A^-1 U' are the moves of all weights."""
+        ...
+
+    def n_effective(self, solved: FloatArray) -> FloatArray:
+        """Return the effective number of groups (k,) of C' w, from A^-1 C (V, k)."""
+        ...
 
 
 class WeightCovariance:
@@ -227,54 +329,48 @@ class WeightCovariance:
     ----------
     precision : Precision
         A.
-    scores : ndarray or csr_array of shape (n_groups, V), default=None
-        U with B = U' U, for the sandwich A^-1 B A^-1; None means A^-1.
+    groups : GroupSandwich, default=None
+        The groups of the sandwich; None means the covariance is A^-1.
     """
 
-    def __init__(self, precision: Precision, scores=None):
+    def __init__(self, precision: Precision, groups: GroupSandwich | None = None):
         self.precision = precision
-        self._scores = None if scores is None else HeldRows(scores)
+        self.groups = groups
 
     def times(self, right: FloatArray) -> FloatArray:
         """Return the covariance of the weights with B' w (V, k), for B (V, k)."""
         solved = self.precision.solve(right)
-        if self._scores is None:
+        if self.groups is None:
             return solved
-        scores = self._scores.matrix()
-        return self.precision.solve(scores.T @ (scores @ solved))
+        spread = self.groups.spread(self.groups.move(solved))
+        return self.groups.factor * self.precision.solve(spread)
 
     def variance(self, rows, center: FloatArray | None = None) -> FloatArray:
         """Return the variance (m,) of R w, for rows R (m, V) less a center (V,)."""
         parts = []
         for start in range(0, rows.shape[0], CHUNK_ROWS):
-            right = _toarray(rows[start : start + CHUNK_ROWS]).T
-            parts.append(self._chunk_variance(right if center is None else right - center[:, None]))
+            right = toarray(rows[start : start + CHUNK_ROWS]).T
+            right = right if center is None else right - center[:, np.newaxis]
+            parts.append(self._of_chunk(right, self.precision.solve(right)))
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    def _chunk_variance(self, right):
-        solved = self.precision.solve(right)
-        if self._scores is None:
-            # Rounding may leave a variance of 0 a little below it.
-            return np.maximum(np.einsum("ij,ij->j", right, solved), 0.0)
-        return np.sum((self._scores.matrix() @ solved) ** 2, axis=0)
+    def variance_and_groups(self, rows):
+        """Return the variance (m,) of R w, and its effective number of groups (m,); inf of A^-1."""
+        parts = []
+        for start in range(0, rows.shape[0], CHUNK_ROWS):
+            right = toarray(rows[start : start + CHUNK_ROWS]).T
+            solved = self.precision.solve(right)
+            variance, n_effective = self._of_chunk(right, solved), np.full(right.shape[1], np.inf)
+            if self.groups is not None:
+                n_effective = self.groups.n_effective(solved)
+            parts.append((variance, n_effective))
+        if not parts:
+            return np.zeros(0), np.zeros(0)
+        variance, n_effective = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return variance, n_effective
 
-    def diagonal(self, n_weights: int, places: slice = slice(None)) -> FloatArray:
-        """Return the variance of each of V weights, or of those at some places."""
-        return self.variance(sparse.eye_array(n_weights, format="csr")[places])
-
-
-def sum_by_group(rows, codes):
-    """Return the sums (n_groups, V) of rows (n, V) that share a group.
-
-    Parameters
-    ----------
-    rows : ndarray or csr_array of shape (n, V)
-        What to add.
-    codes : ndarray of int of shape (n,)
-        The group of each row, from 0.
-    """
-    n_rows = len(codes)
-    membership = sparse.csr_array(
-        (np.ones(n_rows), (codes, np.arange(n_rows))), shape=(int(codes.max()) + 1, n_rows)
-    )
-    return membership @ rows
+    def _of_chunk(self, right, solved):
+        if self.groups is not None:
+            return self.groups.factor * np.sum(self.groups.move(solved) ** 2, axis=0)
+        # Rounding may leave a variance of 0 a little below it.
+        return np.maximum(np.einsum("ij,ij->j", right, solved), 0.0)

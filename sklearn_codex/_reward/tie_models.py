@@ -254,7 +254,7 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
         -------
         low, high : float
             Normal in the logarithm of the parameter; NaN where no pair was a tie. That of theta
-            ends at 1.
+            ends at 1. It takes pairs as independent, and a weight of 2 as two of them.
         """
         check_is_fitted(self)
         half = normal_quantile(confidence_level) * self.log_tie_parameter_std_

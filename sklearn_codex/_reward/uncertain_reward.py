@@ -1,6 +1,9 @@
 """What reward models that know how sure they are do alike, and what a policy makes of it."""
 
+from numbers import Real
+
 import numpy as np
+from scipy import sparse
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -13,6 +16,7 @@ from sklearn_codex._reward.base import RewardModelBase
 from sklearn_codex._reward.leakage import warn_of_scored_pairs
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex._reward.pair_classifier import PairClassifierMixin
+from sklearn_codex.metrics._tables import Table
 
 
 def fit_reward_model(estimator, X, y, sample_weight, groups, *, subject):
@@ -52,7 +56,12 @@ def group_codes(groups, n_pairs):
 
 
 class UncertainRewardMixin(PairClassifierMixin):
-    """Predictions of the fitted reward model in ``model_``, with what is not known of them."""
+    """Predictions of the fitted reward model in ``model_``, with what is not known of them.
+
+    Derived classes say, in ``_deviation(rows)``, the standard errors (m,) of linear functions of
+    all weights, rows (m, V + k), and in ``_half_width(rows, confidence_level)`` the same and
+    half the widths of intervals.
+    """
 
     def _take_columns(self):
         """Say of columns and classes what the model says."""
@@ -66,7 +75,9 @@ class UncertainRewardMixin(PairClassifierMixin):
         """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
         design, pairs = self.model_._check_pairs_and_text(X, reset=False)
         warn_of_scored_pairs(self, pairs, scored=scored)
-        return self._margin_of_design(self.model_._add_nuisances(design, pairs), return_std)
+        design = self.model_._add_nuisances(design, pairs)
+        margin = design.matvec(self.model_._weights())
+        return (margin, self._deviation(design.tocsr())) if return_std else margin
 
     def _design(self, X):
         """Return the design (n_pairs, V + k) of pairs, with the columns of nuisances."""
@@ -144,6 +155,92 @@ class UncertainRewardMixin(PairClassifierMixin):
         """
         check_is_fitted(self)
         return self._reward_of_features(self.model_._check_responses(X), return_std)
+
+    def margin_interval(self, X, confidence_level=0.95):
+        """Return an interval of the margin of each pair.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+        confidence_level : float, default=0.95
+            Of the two-sided interval.
+
+        Returns
+        -------
+        table : Table
+            Columns ``margin``, ``std``, ``low`` and ``high``, one row a pair.
+        """
+        check_is_fitted(self)
+        design = self._design(X)
+        margin = design.matvec(self.model_._weights())
+        std, half = self._checked_half_width(design.tocsr(), confidence_level)
+        return Table(margin=margin, std=std, low=margin - half, high=margin + half)
+
+    def coef_interval(self, confidence_level=0.95):
+        """Return an interval of each weight of the reward.
+
+        Parameters
+        ----------
+        confidence_level : float, default=0.95
+            Of the two-sided interval.
+
+        Returns
+        -------
+        table : Table
+            Columns ``feature``, ``coef``, ``std``, ``low`` and ``high``, one row a feature.
+        """
+        check_is_fitted(self)
+        names = self.model_._token_names()
+        if names is None:
+            names = [f"x{j}" for j in range(self.n_features_in_)]
+        return self._interval_of_weights(names, slice(0, self.n_features_in_), confidence_level)
+
+    def bias_interval(self, confidence_level=0.95):
+        """Return an interval of what position and length add to the margin.
+
+        Parameters
+        ----------
+        confidence_level : float, default=0.95
+            Of the two-sided interval.
+
+        Returns
+        -------
+        table : Table
+            Columns ``feature``, ``coef``, ``std``, ``low`` and ``high``; rows ``position``, the
+            intercept, with ``position_bias=True``, and ``length`` and ``tanh length``, as in
+            ``length_coef_``, with ``control_length=True``.
+
+        Raises
+        ------
+        ValueError
+            If the model has neither.
+        """
+        check_is_fitted(self)
+        model = self.model_
+        names = ["position"] if model.position_bias else []
+        names += ["length", "tanh length"] if model.control_length else []
+        if not names:
+            raise ValueError(
+                f"The model of {type(self).__name__} has no bias terms. Give it position_bias=True "
+                "or control_length=True."
+            )
+        return self._interval_of_weights(names, slice(-len(names), None), confidence_level)
+
+    def _interval_of_weights(self, names, places, confidence_level):
+        """Return the table of some of the weights (V + k,) of rewards and nuisances."""
+        weights = self.model_._weights()
+        rows = sparse.eye_array(len(weights), format="csr")[places]
+        std, half = self._checked_half_width(rows, confidence_level)
+        coef = weights[places]
+        return Table(
+            feature=np.asarray(names), coef=coef, std=std, low=coef - half, high=coef + half
+        )
+
+    def _checked_half_width(self, rows, confidence_level):
+        if not (isinstance(confidence_level, Real) and 0 < confidence_level < 1):
+            raise ValueError(f"confidence_level should be in (0, 1), got {confidence_level!r:.60}.")
+        return self._half_width(rows, confidence_level)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,34 +1,32 @@
 """How sure a reward model is: standard errors and intervals of weights, margins and rewards."""
 
 import warnings
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
-from scipy.stats import norm, t
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._reward.precision import (
-    WeightCovariance,
-    choose_method,
-    make_precision,
-    sum_by_group,
-)
+from sklearn_codex._few_groups import critical_value
+from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
+from sklearn_codex._reward.precision import WeightCovariance, choose_method, make_precision
 from sklearn_codex._reward.uncertain_reward import (
     UncertainRewardMixin,
     fit_reward_model,
     group_codes,
     penalty_of_fit,
 )
-from sklearn_codex.metrics._tables import Table
 
 # Up to this many weights the covariance is a matrix; beyond, up to this many pairs, it is exact by
 # the matrix of pairs, 800 MB at most; beyond both it is a bound.
 MAX_FEATURES = 2000
 MAX_PAIRS = 10_000
+# Rows of which more than this part is not 0 are held as a plain array.
+DENSE = 0.25
+LEAST_CURVATURE = 1e-300
 
 
 class RewardLowerBound:
@@ -107,7 +105,7 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
     classes_ : ndarray of shape (2,)
         The two labels; the second one means that A is preferred.
     covariance_ : ndarray of shape (V, V) or None
-        Covariance of the weights; None unless ``method_`` is "dense".
+        Covariance of the weights of the reward; None unless ``method_`` is "dense".
     method_ : str
         The method used: "dense", "dual" or "low_rank".
     n_groups_ : int
@@ -131,25 +129,54 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
 
     .. math:: A = D^\top \operatorname{diag}(s_i p_i (1 - p_i)) D + \operatorname{diag}(q) / C.
 
-    "laplace" is :math:`A^{-1}`, the posterior of the prior that the penalty stands for [1]_.
-    "sandwich" is :math:`\frac{G}{G - 1} A^{-1} \sum_g u_g u_g^\top A^{-1}` with :math:`u_g` the sum
-    over a group of :math:`s_i (p_i - y_i) D_i` [2]_ [3]_. It says how much the estimate would vary
-    and nothing of its bias: where the penalty is strong, intervals are around what a penalised fit
-    tends to, not around the truth, and a feature that no pair has is of no doubt. Intervals are
-    normal, or of Student's t with G - 1 degrees of freedom for the sandwich.
+    "laplace" is :math:`A^{-1}`, the posterior of the prior that the penalty stands for [1]_. To it
+    a weight of 2 is two pairs that are independent, so weights that are no such counts make its
+    standard errors wrong, and so do groups. Intervals are normal.
+
+    "sandwich" is what leaving out groups does to the fit, by one Newton step: the jackknife
+    (CR3 [2]_ [3]_). With :math:`A_g` the part of a group in the sum of the first term of A, and
+    :math:`u_g` the sum over a group of :math:`s_i (y_i - p_i) D_i`,
+
+    .. math::
+        \frac{G - 1}{G} \sum_g \delta_g \delta_g^\top, \qquad \delta_g = (A - A_g)^{-1} u_g.
+
+    Few groups, or a feature that few groups have, tell little of how groups differ, so intervals
+    are wider than normal ones. A linear function :math:`c^\top w` of the weights has in effect
+    :math:`G^*` groups [4]_, as many as tell of it in equal parts, and the interval goes to each
+    side by so many standard errors:
+
+    .. math::
+        t_{G^* - 1} \sqrt{\frac{1 - 1 / G^*}{1 - 1 / G}}, \quad
+        G^* = \max\Bigl(2, \frac{(\sum_g \gamma_g)^2}{\sum_g \gamma_g^2}\Bigr), \quad
+        \gamma_g = c^\top A^{-1} A_g A^{-1} c.
+
+    To the sandwich a group is one observation, however many pairs it has and whatever they weigh,
+    so a weight of 2 is the pair twice, both in one group. That holds without ``groups`` too, where
+    each row is one.
+
+    Both say how much the estimate would vary and nothing of its bias. They are around what a fit of
+    that ``C`` tends to: the weights that minimise the penalised loss as it is expected of so many
+    pairs. Where the penalty is weak that is the minimum of the expected loss, and the truth if the
+    model is right; where it is strong it is nearer to 0. A feature that no pair has is of no doubt
+    to the sandwich. Where the model tells all labels there is no finite estimate but for the
+    penalty, and intervals are those of the penalty.
 
     By "low_rank" the part of :math:`D^\top \operatorname{diag}(\cdot) D` that is left out is
     positive, so with "laplace" no standard error is below that of the exact method. For "sandwich"
-    there is no such guarantee.
+    there is no such guarantee, and no group is left out: it is
+    :math:`\frac{G}{G - 1} A^{-1} \sum_g u_g u_g^\top A^{-1}`.
 
     References
     ----------
     .. [1] MacKay, D. J. C. (1992). "The evidence framework applied to classification networks."
        Neural Computation 4(5), 720-736.
-    .. [2] White, H. (1982). "Maximum likelihood estimation of misspecified models." Econometrica
-       50(1), 1-25.
-    .. [3] Liang, K.-Y. and Zeger, S. L. (1986). "Longitudinal data analysis using generalized
-       linear models." Biometrika 73(1), 13-22.
+    .. [2] Bell, R. M. and McCaffrey, D. F. (2002). "Bias reduction in standard errors for linear
+       regression with multi-stage samples." Survey Methodology 28(2), 169-181.
+    .. [3] MacKinnon, J. G., Nielsen, M. Ø. and Webb, M. D. (2023). "Fast and reliable jackknife
+       and bootstrap methods for cluster-robust inference." Journal of Applied Econometrics 38(5),
+       671-694.
+    .. [4] Carter, A. V., Schnepel, K. T. and Steigerwald, D. G. (2017). "Asymptotic behavior of a
+       t-test robust to cluster heterogeneity." Review of Economics and Statistics 99(4), 698-709.
 
     Examples
     --------
@@ -162,8 +189,8 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
     >>> print(model.coef_interval())
     feature    coef    std     low    high
     x0        0.231  0.029   0.173   0.288
-    x1       -0.416  0.046  -0.507  -0.325
-    x2       -0.157  0.044  -0.243  -0.071
+    x1       -0.416  0.047  -0.508  -0.324
+    x2       -0.157  0.044  -0.244  -0.070
     >>> margin, std = model.predict_margin(data.X[:2], return_std=True)
     """
 
@@ -191,7 +218,7 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
         y : array-like of shape (n_pairs,)
             Their labels, as for the model.
         sample_weight : array-like of shape (n_pairs,), default=None
-            Weights of pairs: a weight of 2 is the pair twice.
+            Weights of pairs: a weight of 2 is the pair twice, to the sandwich both in one group.
         groups : array-like of shape (n_pairs,), default=None
             Prompt of each pair, whose labels may depend on each other; for the sandwich. None: each
             pair is its own group.
@@ -252,112 +279,37 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
     def _estimate_covariance(self, problem, codes):
         """Return the covariance of all weights of a training problem, those of nuisances too."""
         model = self.model_
-        rows = problem.design.tocsr()
-        margin = problem.design.matvec(model._weights())
-        curvature = problem.weight * expit(margin) * expit(-margin)
+        kept = np.flatnonzero(problem.weight > 0)
+        order, sizes = sort_by_group(codes[kept])
+        kept = kept[order]
+        weight, margin = problem.weight[kept], problem.design.matvec(model._weights())[kept]
+        # Above 0, so that the residual of a pair that the model is sure of has a unit.
+        curvature = weight * np.maximum(expit(margin) * expit(-margin), LEAST_CURVATURE)
+        root = np.sqrt(curvature)
         penalty = penalty_of_fit(model, problem)
         # A free weight of a constant column is not determined; it stays at 0.
-        penalty[(penalty == 0) & (problem.design.column_squares(curvature) == 0)] = 1.0
-        scaled = sparse.csr_array(sparse.diags_array(np.sqrt(curvature)) @ rows)
-        precision = make_precision(scaled, penalty, method=self.method_, rank=self.rank)
+        squares = problem.design.column_squares(problem.weight)
+        penalty[(penalty == 0) & (squares == 0)] = 1.0
+        rows = sparse.csr_array(sparse.diags_array(root) @ problem.design.tocsr()[kept])
+        if rows.nnz > DENSE * rows.shape[0] * rows.shape[1]:
+            rows = rows.toarray()
+        precision = make_precision(rows, penalty, method=self.method_, rank=self.rank)
         if self.kind == "laplace":
             return WeightCovariance(precision)
-        residual = problem.weight * (expit(margin) - problem.labels.target)
-        correction = np.sqrt(self.n_groups_ / (self.n_groups_ - 1))
-        scores = sum_by_group(sparse.diags_array(correction * residual) @ rows, codes)
-        return WeightCovariance(precision, scores)
+        residual = weight * (problem.labels.target[kept] - expit(margin)) / root
+        exact = self.method_ != "low_rank"
+        groups = GroupMoves(precision, rows, residual, sizes, leave_out=exact)
+        return WeightCovariance(precision, groups)
 
-    def _margin_of_design(self, design, return_std):
-        margin = design.matvec(self.model_._weights())
-        if not return_std:
-            return margin
-        return margin, np.sqrt(self._covariance.variance(design.tocsr()))
+    def _deviation(self, rows, center=None):
+        """Return standard errors (m,) of rows (m, V + k)."""
+        return np.sqrt(self._covariance.variance(rows, center))
 
-    def margin_interval(self, X, confidence_level=0.95):
-        """Return an interval of the margin of each pair.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-        confidence_level : float, default=0.95
-            Of the two-sided interval.
-
-        Returns
-        -------
-        table : Table
-            Columns ``margin``, ``std``, ``low`` and ``high``, one row a pair.
-        """
-        margin, std = self.predict_margin(X, return_std=True)
-        half = self._quantile(confidence_level) * std
-        return Table(margin=margin, std=std, low=margin - half, high=margin + half)
-
-    def coef_interval(self, confidence_level=0.95):
-        """Return an interval of each weight.
-
-        Parameters
-        ----------
-        confidence_level : float, default=0.95
-            Of the two-sided interval.
-
-        Returns
-        -------
-        table : Table
-            Columns ``feature``, ``coef``, ``std``, ``low`` and ``high``, one row a feature.
-        """
-        check_is_fitted(self)
-        coef = self.coef_[0]
-        names = self.model_._token_names()
-        if names is None:
-            names = [f"x{j}" for j in range(len(coef))]
-        return self._interval_of_weights(names, slice(0, len(coef)), confidence_level)
-
-    def bias_interval(self, confidence_level=0.95):
-        """Return an interval of what position and length add to the margin.
-
-        Parameters
-        ----------
-        confidence_level : float, default=0.95
-            Of the two-sided interval.
-
-        Returns
-        -------
-        table : Table
-            Columns ``feature``, ``coef``, ``std``, ``low`` and ``high``; rows ``position``, the
-            intercept, with ``position_bias=True``, and ``length`` and ``tanh length``, as in
-            ``length_coef_``, with ``control_length=True``.
-
-        Raises
-        ------
-        ValueError
-            If the model has neither.
-        """
-        check_is_fitted(self)
-        model = self.model_
-        names = ["position"] if model.position_bias else []
-        names += ["length", "tanh length"] if model.control_length else []
-        if not names:
-            raise ValueError(
-                f"The model of {type(self).__name__} has no bias terms. Give it position_bias=True "
-                "or control_length=True."
-            )
-        return self._interval_of_weights(names, slice(-len(names), None), confidence_level)
-
-    def _interval_of_weights(self, names, places, confidence_level):
-        """Return the table of some of the weights (V + k,) of rewards and nuisances."""
-        weights = self.model_._weights()
-        coef = weights[places]
-        std = np.sqrt(self._covariance.diagonal(len(weights), places))
-        half = self._quantile(confidence_level) * std
-        return Table(
-            feature=np.asarray(names), coef=coef, std=std, low=coef - half, high=coef + half
-        )
-
-    def _quantile(self, confidence_level):
-        if not (isinstance(confidence_level, Real) and 0 < confidence_level < 1):
-            raise ValueError(f"confidence_level should be in (0, 1), got {confidence_level!r:.60}.")
-        tail = (1 + confidence_level) / 2
-        return t.ppf(tail, self.n_groups_ - 1) if self.kind == "sandwich" else norm.ppf(tail)
+    def _half_width(self, rows, confidence_level):
+        variance, n_effective = self._covariance.variance_and_groups(rows)
+        n_groups = np.inf if self.kind == "laplace" else self.n_groups_
+        std = np.sqrt(variance)
+        return std, critical_value(confidence_level, n_effective, n_groups) * std
 
     def conservative_reward(self, k=1.0, *, reference=None):
         """Return a reward that is k standard deviations less where the model is not sure.
@@ -388,10 +340,9 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
             return reward
         padding = sparse.csr_array((features.shape[0], len(weights) - features.shape[1]))
         rows = sparse.csr_array(sparse.hstack([sparse.csr_array(features), padding]))
-        if center is None:
-            return reward, np.sqrt(self._covariance.variance(rows))
-        center = np.concatenate([center, np.zeros(padding.shape[1])])
-        return reward, np.sqrt(self._covariance.variance(rows, center))
+        if center is not None:
+            center = np.concatenate([center, np.zeros(padding.shape[1])])
+        return reward, self._deviation(rows, center)
 
     def _margin_covariance(self, X):
         """Return the variance (n_pairs,) of margins, and a function i -> covariances with it."""

@@ -1,20 +1,25 @@
 """The win rate of a system against a baseline, as if both answered at one length."""
 
+import warnings
 from numbers import Real
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import norm
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_codex._checks import check_sample_weight
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._data.groups import encode_groups
+from sklearn_codex._few_groups import check_several_groups, critical_value
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
+from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
 from sklearn_codex._reward.nuisance import length_columns, length_scale
+from sklearn_codex._reward.precision import DensePrecision, WeightCovariance
 from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.metrics._checks import check_scores
+from sklearn_codex.metrics._intervals import share_interval
 
 # The precision of a prior on each term: nothing beside a few pairs, and finite where A always wins.
 WEAK_PENALTY = 1e-3
@@ -42,7 +47,7 @@ def length_controlled_win_rate(
     length_difference : array-like of shape (n_pairs,)
         By how much its response is longer than that of the baseline, in any unit.
     sample_weight : array-like of shape (n_pairs,), default=None
-        Weights of pairs.
+        Weights of pairs: a weight of 2 is the pair twice, both in one group.
     groups : array-like of shape (n_pairs,), default=None
         Prompt of each pair, for the interval. None: pairs are independent.
     confidence_level : float, default=0.95
@@ -58,7 +63,12 @@ def length_controlled_win_rate(
     Raises
     ------
     ValueError
-        If labels are outside [0, 1], or lengths of arrays differ.
+        If labels are outside [0, 1], lengths of arrays differ, or all pairs are in one group.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If length alone tells every label, so that nothing is known of equal length.
 
     See Also
     --------
@@ -74,12 +84,17 @@ def length_controlled_win_rate(
     .. math:: P(\text{system preferred}) = \sigma(a + c_1 d + c_2 \tanh d)
 
     of d, the length difference over its root mean square, is evaluated at d = 0. The interval is of
-    a, by the sandwich estimate of its variance clustered by group, taken through the sigmoid.
+    a, as those of :class:`~sklearn_codex.RewardUncertainty` with ``kind="sandwich"`` [2]_, taken
+    through the sigmoid. Where one of the two always wins it is that of
+    :func:`~sklearn_codex.metrics.win_rate`.
 
     References
     ----------
     .. [1] Dubois, Y., Galambosi, B., Liang, P. and Hashimoto, T. B. (2024). "Length-controlled
        AlpacaEval: a simple way to debias automatic evaluators." arXiv:2404.04475.
+    .. [2] MacKinnon, J. G., Nielsen, M. Ø. and Webb, M. D. (2023). "Fast and reliable jackknife
+       and bootstrap methods for cluster-robust inference." Journal of Applied Econometrics 38(5),
+       671-694.
 
     Examples
     --------
@@ -96,7 +111,7 @@ def length_controlled_win_rate(
     difference = check_scores(length_difference, len(label), name="length_difference")
     if np.isinf(difference).any():
         raise ValueError("length_difference should be finite, but holds infinite values.")
-    codes = None if groups is None else encode_groups(groups, len(label))
+    codes = np.arange(len(label)) if groups is None else encode_groups(groups, len(label))
     weight = check_sample_weight(
         sample_weight,
         label,
@@ -104,30 +119,47 @@ def length_controlled_win_rate(
         ensure_non_negative=True,
         allow_all_zero_weights=False,
     )
+    n_groups = len(np.unique(codes[weight > 0]))
+    check_several_groups(n_groups, subject="length_controlled_win_rate")
     columns = length_columns(difference, length_scale(difference, weight))
-    design = DifferenceDesign(np.column_stack([np.ones(len(label)), columns]))  # (n_pairs, 3)
-    loss = BradleyTerryLoss(design, label, weight, penalty=np.full(3, WEAK_PENALTY))
+    design = np.column_stack([np.ones(len(label)), columns])  # (n_pairs, 3)
+    loss = BradleyTerryLoss(
+        DifferenceDesign(design), label, weight, penalty=np.full(3, WEAK_PENALTY)
+    )
     state = fit_weights(loss)
     advantage = float(state.weights[0])
-    error = np.sqrt(_sandwich(loss, state.margins, codes)[0, 0])
-    bound = norm.ppf((1 + confidence_level) / 2) * error
     return Bunch(
         win_rate=float(expit(advantage)),
-        interval=expit([advantage - bound, advantage + bound]),
+        interval=_interval(label, weight, design, loss, state, codes, confidence_level),
         raw_win_rate=float(np.average(label, weights=weight)),
         advantage=advantage,
         length_coef=state.weights[1:],
     )
 
 
-def _sandwich(loss, margins, codes):
-    """Return H^-1 B H^-1 (3, 3), B the variance of the gradient's sums by group."""
-    counts = loss.pair_weight > 0
-    residual = (loss.pair_weight * (expit(margins) - loss.target))[counts]
-    parts = residual[:, np.newaxis] * loss.design.differences[counts]  # (n_counted, 3)
-    if codes is not None:
-        _, codes = np.unique(codes[counts], return_inverse=True)
-        parts = np.column_stack([np.bincount(codes, part) for part in parts.T])
-    inverse = np.linalg.inv(loss.design.gram(loss.curvature(margins)) + np.diag(loss.penalty))
-    n_groups = max(len(parts), 2)
-    return inverse @ (parts.T @ parts) @ inverse * (n_groups / (n_groups - 1))
+def _interval(label, weight, design, loss, state, codes, confidence_level):
+    """Return the ends (2,) of the interval of the win rate at equal length."""
+    kept = np.flatnonzero(weight > 0)
+    order, sizes = sort_by_group(codes[kept])
+    kept = kept[order]
+    label, margin = label[kept], state.margins[kept]
+    if np.all(label == label[0]):
+        return np.array(share_interval(label, weight[kept], codes[kept],
+                                       confidence_level=confidence_level)[1:])  # fmt: skip
+    if np.all(np.where(margin > 0, label == 1, label == 0)):
+        warnings.warn(
+            "length_controlled_win_rate found that length alone tells every label, so that the win "
+            "rate at equal length can be anything: the interval is [0, 1].",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+        return np.array([0.0, 1.0])
+    root = np.sqrt(loss.curvature(state.margins)[kept])
+    rows = root[:, np.newaxis] * design[kept]
+    precision = DensePrecision(rows, loss.penalty)
+    residual = weight[kept] * (label - expit(margin)) / root
+    covariance = WeightCovariance(precision, GroupMoves(precision, rows, residual, sizes))
+    variance, n_effective = covariance.variance_and_groups(np.eye(1, 3))
+    quantile = critical_value(confidence_level, n_effective, len(sizes))
+    half = float((quantile * np.sqrt(variance))[0])
+    return expit(state.weights[0] + np.array([-half, half]))

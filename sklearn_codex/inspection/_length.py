@@ -1,7 +1,6 @@
 """Length bias: accuracy and margin by how much longer the preferred response is."""
 
 import numpy as np
-from scipy.stats import norm
 from sklearn.utils import Bunch
 
 from sklearn_codex._data.matrices import check_numbers
@@ -20,6 +19,7 @@ from sklearn_codex.inspection._plotting import (
 )
 from sklearn_codex.metrics import accuracy_by_slice, quantile_slices
 from sklearn_codex.metrics._checks import check_groups
+from sklearn_codex.metrics._intervals import GroupedMean
 
 
 class LengthBiasDisplay:
@@ -172,7 +172,7 @@ class LengthBiasDisplay:
         confidence_level : float, default=0.95
             Coverage of the intervals.
         random_state : int, RandomState instance or None, default=0
-            Source of the bootstrap samples that ``groups`` need.
+            Has no effect: intervals are formulas.
         unit : str, default="characters"
             Unit of length, for the label.
         ax : Axes, default=None
@@ -196,7 +196,6 @@ class LengthBiasDisplay:
             groups,
             n_bins=n_bins,
             confidence_level=confidence_level,
-            random_state=random_state,
         )
         return cls(**bins, unit=unit, name=name).plot(ax, quantity=quantity, line_kw=line_kw)
 
@@ -258,8 +257,7 @@ def _row_sums(X):
     return np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
 
 
-def _bins_by_length(label, margin, length_difference, groups, *, n_bins, confidence_level,
-                    random_state):  # fmt: skip
+def _bins_by_length(label, margin, length_difference, groups, *, n_bins, confidence_level):
     """Return what the display holds, from pairs turned so that the preferred response is first."""
     label, margin, length = check_equal_lengths(
         "LengthBiasDisplay", y_true=label, margin=margin, length_difference=length_difference
@@ -277,7 +275,6 @@ def _bins_by_length(label, margin, length_difference, groups, *, n_bins, confide
         slices,
         groups=None if groups is None else codes,
         confidence_level=confidence_level,
-        random_state=random_state,
     )
     masks = [mask for mask in slices.values() if mask.any()]
     rows = [i for i, mask in enumerate(slices.values(), start=1) if mask.any()]
@@ -298,10 +295,6 @@ def _bins_by_length(label, margin, length_difference, groups, *, n_bins, confide
 
 def _mean_and_half_width(values, codes, confidence_level):
     """Return the mean and half the width of its interval, robust to clusters; NaN for a single."""
-    mean = float(values.mean())
-    residuals = np.bincount(np.unique(codes, return_inverse=True)[1], values - mean)
-    n_groups = len(residuals)
-    if n_groups < 2:
-        return mean, np.nan
-    variance = n_groups / (n_groups - 1) * (residuals @ residuals) / len(values) ** 2
-    return mean, float(norm.ppf((1 + confidence_level) / 2) * np.sqrt(variance))
+    result = GroupedMean(values, np.ones(len(values)), np.unique(codes, return_inverse=True)[1])
+    low, high = result.interval(confidence_level)
+    return result.mean, (high - low) / 2

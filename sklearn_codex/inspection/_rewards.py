@@ -16,8 +16,9 @@ from sklearn_codex.inspection._plotting import (
     mark_line,
     merge_style,
 )
-from sklearn_codex.metrics import reliability_table, wilson_interval
+from sklearn_codex.metrics import reliability_table
 from sklearn_codex.metrics._checks import check_probability
+from sklearn_codex.metrics._intervals import share_interval
 
 
 class RewardCalibrationDisplay:
@@ -58,8 +59,8 @@ class RewardCalibrationDisplay:
 
     Notes
     -----
-    Intervals are Wilson's for the effective number of pairs of a bin. With soft labels, which vary
-    less than hard ones, they are too wide.
+    Intervals are those of :func:`sklearn_codex.metrics.win_rate` for the labels of a bin, which
+    take pairs as independent.
 
     Examples
     --------
@@ -188,11 +189,9 @@ class RewardCalibrationDisplay:
             sample_weight=sample_weight,
             pos_label=pos_label,
         )
-        n_effective = _effective_pairs(table, y_prob, len(y_true), sample_weight)
-        intervals = [
-            wilson_interval(min(max(share, 0.0), 1.0), n, confidence_level=confidence_level)
-            for share, n in zip(table.observed.tolist(), n_effective.tolist(), strict=True)
-        ]
+        intervals = _intervals_of_bins(
+            table, y_true, y_prob, sample_weight, pos_label, confidence_level=confidence_level
+        )
         low, high = np.array(intervals).T
         display = cls(
             predicted=table.predicted,
@@ -261,17 +260,17 @@ class RewardCalibrationDisplay:
         self.counts_ax_ = above
 
 
-def _effective_pairs(table, y_prob, n_pairs, sample_weight):
-    """Return the effective number of pairs (n_bins,): (sum of weights)^2 / sum of squares."""
-    probability = check_probability(y_prob, n_pairs)
+def _intervals_of_bins(table, y_true, y_prob, sample_weight, pos_label, *, confidence_level):
+    """Return the ends (n_bins, 2) of the intervals of the observed shares of a table."""
+    label = check_soft_labels(y_true, name="y_true", pos_label=pos_label)
+    probability = check_probability(y_prob, len(label))
     weight = check_sample_weight(sample_weight, probability, dtype=np.float64)
-    bins = np.searchsorted(table.high, probability)
     # A pair of weight 0 may lie where no bin is.
-    counted = (weight > 0) & (bins < len(table.n))
-    total, squares = (
-        np.bincount(bins[counted], values[counted], len(table.n)) for values in (weight, weight**2)
-    )
-    return total**2 / squares
+    bins = np.searchsorted(table.high, probability)
+    return [
+        share_interval(label[inside], weight[inside], confidence_level=confidence_level)[1:]
+        for inside in (bins == row for row in range(len(table.n)))
+    ]
 
 
 class RewardDistributionDisplay:

@@ -187,6 +187,7 @@ def annotator_accuracy(votes, *, names=None, confidence_level=0.95):
     -----
     The consensus of a pair is the category with most votes of the *others*, so that nobody agrees
     with himself. Pairs where the others have no vote, or where two categories lead, do not count.
+    Intervals take pairs as independent.
 
     Examples
     --------

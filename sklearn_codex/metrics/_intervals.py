@@ -1,4 +1,4 @@
-"""Intervals of means over pairs: Wilson's for independent pairs, a bootstrap for clustered ones."""
+"""Intervals of means over pairs, which may share prompts."""
 
 from numbers import Integral, Real
 
@@ -7,6 +7,13 @@ from scipy.stats import norm, t
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+from sklearn_codex._few_groups import (
+    check_several_groups,
+    critical_value,
+    effective_groups,
+    jackknife_variance,
+    warn_of_few_groups,
+)
 from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.metrics._checks import (
     ANY_LABEL,
@@ -18,8 +25,10 @@ from sklearn_codex.metrics._checks import (
     drop_weightless,
 )
 
-# Numbers drawn at a time by the bootstrap: 32 MB.
+# Signs drawn at a time by the bootstrap: 32 MB.
 CHUNK_DRAWS = 2**22
+# A variance of shares below this is one of rounding.
+NO_VARIANCE = 1e-30
 
 LEVEL_PARAM = {"confidence_level": [Interval(Real, 0, 1, closed="neither")]}
 BOOTSTRAP_PARAMS = {
@@ -79,15 +88,85 @@ def wilson_interval(share, n, *, confidence_level=0.95):
     >>> round(low, 3), round(high, 3)
     (0.604, 0.781)
     """
-    z2 = norm.ppf((1 + confidence_level) / 2) ** 2 / n
+    return _wilson(share, n, norm.ppf((1 + confidence_level) / 2))
+
+
+def _wilson(share, n, quantile):
+    """Return the shares whose distance from the one seen is at most that many standard errors."""
+    z2 = quantile**2 / n
     half_width = np.sqrt(z2 * (share * (1 - share) + z2 / 4))
     low, high = (share + z2 / 2 + np.array([-half_width, half_width])) / (1 + z2)
     return max(0.0, float(low)), min(1.0, float(high))
 
 
-def share_interval(
-    credits, weight, groups=None, *, confidence_level, n_resamples=2000, random_state=None
-):
+class GroupedMean:
+    """The weighted mean of values, and what leaving out each group does to it.
+
+    Parameters
+    ----------
+    values, weight : ndarray of shape (n_pairs,)
+        Values and their weights, which are positive.
+    codes : ndarray of int of shape (n_pairs,)
+        The group of each, from 0, each of them there.
+
+    Attributes
+    ----------
+    mean : float
+        The mean.
+    n_groups : int
+        Groups.
+    weight, deviation : ndarray of shape (n_groups,)
+        Sums of the weights and of the weighted deviations from the mean.
+    n_effective : float
+        Effective number of groups: of a mean, groups tell in the parts sum of squared weights.
+    standard_error : float
+        By the jackknife; NaN for one group.
+    """
+
+    def __init__(self, values, weight, codes):
+        self.mean = float(np.average(values, weights=weight))
+        self.weight = np.bincount(codes, weight)
+        self.n_groups = len(self.weight)
+        # Deviations from the mean, so that equal values have exactly none.
+        self.deviation = np.bincount(codes, weight * (values - self.mean))
+        self.n_effective, self.standard_error = 1.0, np.nan
+        if self.n_groups > 1:
+            parts = np.bincount(codes, weight**2)[:, np.newaxis]
+            self.n_effective = float(effective_groups(parts)[0])
+            moves = self.deviation / (self.weight.sum() - self.weight)
+            self.standard_error = float(np.sqrt(jackknife_variance(moves)))
+
+    def critical_value(self, confidence_level):
+        """Return by how many standard errors an interval goes to each side."""
+        return float(critical_value(confidence_level, self.n_effective, self.n_groups))
+
+    def interval(self, confidence_level):
+        """Return the ends of the interval of Student's t; NaN for one group."""
+        if self.n_groups < 2:
+            return np.nan, np.nan
+        half = self.critical_value(confidence_level) * self.standard_error
+        return self.mean - half, self.mean + half
+
+    def subset_means(self, n_resamples, random_state):
+        """Return the means (n_subsets,) of subsets of the groups: of all, or of some at random."""
+        rng = check_random_state(random_state)
+        is_few = self.n_groups < 32 and 2**self.n_groups - 1 <= n_resamples
+        n_subsets = 2**self.n_groups - 1 if is_few else n_resamples
+        means = np.empty(n_subsets)
+        chunk = max(1, CHUNK_DRAWS // self.n_groups)
+        for start in range(0, n_subsets, chunk):
+            rows = means[start : start + chunk]
+            if is_few:
+                number = np.arange(start + 1, start + 1 + len(rows))[:, np.newaxis]
+                drawn = (number >> np.arange(self.n_groups)) & 1
+            else:
+                drawn = rng.randint(2, size=(len(rows), self.n_groups))
+            total = drawn @ self.weight
+            rows[:] = self.mean + drawn @ self.deviation / np.where(total > 0, total, 1.0)
+        return means
+
+
+def share_interval(credits, weight, groups=None, *, confidence_level):
     """Return the weighted mean of credits in [0, 1] and its interval; NaN where there is none.
 
     Parameters
@@ -95,85 +174,35 @@ def share_interval(
     credits, weight : ndarray of shape (n_pairs,)
         Points and weights of pairs; there may be none.
     groups : ndarray of int of shape (n_pairs,), default=None
-        Clusters. None: Wilson's interval, with the effective number of pairs.
-    confidence_level, n_resamples, random_state
-        As in :func:`win_rate`.
+        Clusters. None: pairs are independent.
+    confidence_level : float
+        As in :func:`win_rate`, where the formula is.
 
     Returns
     -------
     share, low, high : float
     """
     counts = weight > 0
-    groups = None if groups is None else groups[counts]
     credits, weight = credits[counts], weight[counts]
     if len(credits) == 0:
         return np.nan, np.nan, np.nan
-    share = float(np.clip(np.average(credits, weights=weight), 0, 1))
-    if groups is None:
+    codes = np.arange(len(credits))
+    if groups is not None:
+        codes = np.unique(groups[counts], return_inverse=True)[1].reshape(-1)
+    result = GroupedMean(credits, weight, codes)
+    share = min(max(result.mean, 0.0), 1.0)
+    ends = []
+    if result.n_groups == len(credits):
+        # Nothing in [0, 1] varies more than what is 0 or 1, so this is never too short.
         n_effective = weight.sum() ** 2 / (weight**2).sum()
-        return share, *wilson_interval(share, n_effective, confidence_level=confidence_level)
-    result = bootstrap_mean(
-        credits,
-        weight,
-        groups,
-        n_resamples=n_resamples,
-        confidence_level=confidence_level,
-        random_state=random_state,
-    )
-    if np.ptp(result.resampled) == 0:
-        # Where all groups agree, resampling them knows no doubt.
-        low, high = wilson_interval(share, result.n_groups, confidence_level=confidence_level)
-        return share, low, high
-    return share, *result.interval
-
-
-def bootstrap_mean(values, weight, groups, *, n_resamples, confidence_level, random_state):
-    """Bootstrap a weighted mean by resampling whole groups.
-
-    Returns
-    -------
-    result : Bunch
-        ``mean``, ``interval`` (low, high; NaN with a single group), ``resampled`` (n_resamples,)
-        and ``n_groups``.
-    """
-    counts = weight > 0
-    codes = np.unique(groups[counts], return_inverse=True)[1].reshape(-1)
-    group_weight = np.bincount(codes, weight[counts])
-    group_total = np.bincount(codes, weight[counts] * values[counts])
-    n_groups = len(group_weight)
-    mean = group_total.sum() / group_weight.sum()
-    # Deviations from the mean, so that equal values resample to exactly their mean.
-    deviation = np.bincount(codes, weight[counts] * (values[counts] - mean))
-    rng = check_random_state(random_state)
-    n_resamples = int(n_resamples)  # bool is an int, but no shape
-    resampled = np.empty(n_resamples)
-    chunk = max(1, CHUNK_DRAWS // n_groups)
-    for start in range(0, n_resamples, chunk):
-        rows = resampled[start : start + chunk]
-        drawn = rng.randint(n_groups, size=(len(rows), n_groups))
-        rows[:] = mean + deviation[drawn].sum(axis=1) / group_weight[drawn].sum(axis=1)
-    interval = (np.nan, np.nan)
-    if n_groups > 1:
-        tail = _tail(confidence_level, n_groups)
-        low, high = np.quantile(resampled, [tail, 1 - tail])
-        interval = (float(low), float(high))
-    return Bunch(mean=float(mean), interval=interval, resampled=resampled, n_groups=n_groups)
-
-
-def _tail(confidence_level, n_groups):
-    """Return the share of resamples to leave out on each side."""
-    quantile = t.ppf((1 + confidence_level) / 2, n_groups - 1)
-    return float(norm.cdf(-np.sqrt(n_groups / (n_groups - 1)) * quantile))
-
-
-def _p_value(resampled, n_groups):
-    """Return the level at which the interval of :func:`_tail` starts to hold 0."""
-    n_beyond = min(np.sum(resampled <= 0), np.sum(resampled >= 0))
-    tail = (n_beyond + 1) / (len(resampled) + 1)
-    if n_groups < 2 or tail >= 0.5:
-        return 1.0
-    quantile = -norm.ppf(tail) * np.sqrt((n_groups - 1) / n_groups)
-    return float(2 * t.sf(quantile, n_groups - 1))
+        ends.append(wilson_interval(share, n_effective, confidence_level=confidence_level))
+    if result.standard_error**2 > NO_VARIANCE:
+        n_effective = share * (1 - share) / result.standard_error**2
+        ends.append(_wilson(share, n_effective, result.critical_value(confidence_level)))
+    elif not ends:
+        # Where all groups agree, how they vary is not known.
+        ends.append(wilson_interval(share, result.n_groups, confidence_level=confidence_level))
+    return share, *min(ends, key=lambda end: end[1] - end[0])
 
 
 @validate_params(
@@ -210,9 +239,9 @@ def win_rate(
     confidence_level : float, default=0.95
         Coverage aimed at.
     n_resamples : int, default=2000
-        Bootstrap samples; used with ``groups`` only.
+        Has no effect: the interval is a formula.
     random_state : int, RandomState instance or None, default=None
-        Draws the bootstrap samples.
+        Has no effect, as nothing is drawn.
 
     Returns
     -------
@@ -225,26 +254,50 @@ def win_rate(
     ValueError
         If outcomes are outside [0, 1], or all pairs are in one group.
 
+    Warns
+    -----
+    UserWarning
+        If there are fewer than 5 groups: in simulations intervals of so few cover less often than
+        they say.
+
     Notes
     -----
-    The win rate is :math:`\sum s_i y_i / \sum s_i`. Without groups the interval is Wilson's
-    (:func:`wilson_interval`) for :math:`(\sum s)^2 / \sum s^2` pairs. With G groups, whole groups
-    are drawn with replacement and the interval has the percentiles of the resampled win rates at
-    :math:`\Phi(-\sqrt{G / (G - 1)}\, t_{G - 1})` and one minus that, with the quantile of Student's
-    t: the percentile interval, widened to cover for few groups [1]_. Where all groups agree, so
-    that resampling shows no doubt, it is Wilson's for G pairs.
+    The win rate is :math:`\hat p = \sum s_i y_i / \sum s_i`. Of groups g with weights
+    :math:`S_g`, which sum to S, and weighted deviations
+    :math:`e_g = \sum_{i \in g} s_i (y_i - \hat p)`, without ``groups`` of the single pairs, the
+    interval is Wilson's (:func:`wilson_interval`) for as many pairs as would have the variance V,
+    with the quantile of Student's t with :math:`G^* - 1` degrees of freedom in place of the normal
+    one:
+
+    .. math::
+        n = \frac{\hat p (1 - \hat p)}{V}, \quad
+        V = \Bigl(1 - \frac{1}{G^*}\Bigr) \sum_g \frac{e_g^2}{(S - S_g)^2}, \quad
+        G^* = \max\Bigl(2, \frac{(\sum_g q_g)^2}{\sum_g q_g^2}\Bigr), \quad
+        q_g = \sum_{i \in g} s_i^2.
+
+    Of independent pairs it is no wider than Wilson's for :math:`(\sum s)^2 / \sum s^2` pairs, the
+    one of outcomes that are 0 or 1: a pair is one observation, however much it weighs.
+
+    V is the jackknife estimate and G* the effective number of groups [1]_; that Wilson's interval
+    with it keeps its level in samples by clusters is known from surveys [2]_. Soft labels vary less
+    than hard ones, and have shorter intervals for it. Where all groups have one mean, so that V is
+    0, the interval is Wilson's for G pairs.
 
     References
     ----------
-    .. [1] Hesterberg, T. C. (2015). "What teachers should know about the bootstrap: resampling in
-       the undergraduate statistics curriculum." The American Statistician 69(4), 371-386.
+    .. [1] Carter, A. V., Schnepel, K. T. and Steigerwald, D. G. (2017). "Asymptotic behavior of a
+       t-test robust to cluster heterogeneity." Review of Economics and Statistics 99(4), 698-709.
+    .. [2] Dean, N. and Pagano, M. (2015). "Evaluating confidence interval methods for binomial
+       proportions in clustered surveys." Journal of Survey Statistics and Methodology 3(4),
+       484-503.
 
     Examples
     --------
     >>> from sklearn_codex.metrics import win_rate
-    >>> result = win_rate([1, 1, 0, 0.5], groups=["p", "p", "q", "r"], random_state=0)
-    >>> result.win_rate, result.n_groups
-    (0.625, 3)
+    >>> groups = ["p", "p", "q", "r", "s", "s", "t"]
+    >>> result = win_rate([1, 1, 0, 0.5, 1, 0, 1], groups=groups)
+    >>> round(result.win_rate, 3), result.n_groups
+    (0.643, 5)
     """
     credits = check_soft_labels(outcomes, name="outcomes", pos_label=pos_label)
     weight = check_weight(sample_weight, credits)
@@ -252,14 +305,10 @@ def win_rate(
     weight, credits, codes = drop_weightless(weight, credits, codes)
     codes, n_groups = check_groups(codes, len(codes))
     if groups is not None:
-        _check_several_groups(n_groups)
+        check_several_groups(n_groups, subject="win_rate")
+        warn_of_few_groups(n_groups, subject="win_rate")
     share, low, high = share_interval(
-        credits,
-        weight,
-        None if groups is None else codes,
-        confidence_level=confidence_level,
-        n_resamples=n_resamples,
-        random_state=random_state,
+        credits, weight, None if groups is None else codes, confidence_level=confidence_level
     )
     return Bunch(win_rate=share, low=low, high=high, n_pairs=len(credits), n_groups=n_groups)
 
@@ -296,9 +345,9 @@ def paired_cluster_bootstrap(
     confidence_level : float, default=0.95
         Coverage aimed at.
     n_resamples : int, default=10000
-        Bootstrap samples.
+        Subsets of the groups to draw.
     random_state : int, RandomState instance or None, default=None
-        Draws the bootstrap samples.
+        Draws them.
 
     Returns
     -------
@@ -318,22 +367,30 @@ def paired_cluster_bootstrap(
 
     Notes
     -----
-    Both models see the same prompts, so differences are taken first and prompts resampled after:
-    what makes a prompt hard for both cancels. The interval is that of :func:`win_rate` with groups.
-    The p-value is the level at which this interval begins to contain 0, its tail counted as
-    (1 + number of resamples beyond 0) / (1 + n_resamples), so that it is never 0.
+    Both models see the same prompts, so differences are taken first: what makes a prompt hard for
+    both cancels. That the difference is :math:`\theta` is tested by the wild bootstrap: the
+    deviations from :math:`\theta` of whole groups, whose sums are :math:`e_g`, get random signs
+    [1]_. Sums with signs are at most the sum seen where the deviations of the groups of negative
+    sign sum to 0 or more, so where the mean of these groups alone is at least :math:`\theta`. The
+    interval is what the test does not reject: it has the quantiles of the means of random subsets
+    of the groups, each group being in one with probability one half [2]_. Where deviations of
+    groups are independent and symmetric, it covers as often as it says whatever the sizes and
+    weights of groups, up to the number of subsets. There are :math:`2^G - 1` subsets; where these
+    are no more than ``n_resamples``, each is taken once. The p-value is the level at which the
+    interval begins to contain 0, its tail counted as (1 + number of means beyond 0) / (1 + number
+    of subsets), so that it is never 0.
 
-    The standard error is the standard deviation of the resampled differences times
-    :math:`\sqrt{G / (G - 1)}`. Resampling G groups as they are divides their squared deviations by
-    G and not by G - 1, so that its variance is too small by (G - 1) / G [1]_ [2]_; for groups of
-    equal size the product is the usual standard error of their means.
+    At fewer groups than a level needs, 6 for 95%, interval and p-value are of Student's t, with the
+    variance and the degrees of freedom of :func:`win_rate`. The standard error is that of the
+    jackknife, with G in place of :math:`G^*`: for groups of equal size the usual one of their
+    means.
 
     References
     ----------
-    .. [1] Efron, B. and Tibshirani, R. J. (1993). "An introduction to the bootstrap." Chapman and
-       Hall, chapters 5, 13 and 15.
-    .. [2] Hesterberg, T. C. (2015). "What teachers should know about the bootstrap: resampling in
-       the undergraduate statistics curriculum." The American Statistician 69(4), 371-386.
+    .. [1] Cameron, A. C., Gelbach, J. B. and Miller, D. L. (2008). "Bootstrap-based improvements
+       for inference with clustered errors." Review of Economics and Statistics 90(3), 414-427.
+    .. [2] Hartigan, J. A. (1969). "Using subsample values as typical values." Journal of the
+       American Statistical Association 64(328), 1303-1317.
 
     Examples
     --------
@@ -350,25 +407,36 @@ def paired_cluster_bootstrap(
     codes = check_groups(groups, len(metric_a))[0]
     weight, difference, codes = drop_weightless(weight, metric_a - metric_b, codes)
     codes, n_groups = check_groups(codes, len(codes))
-    _check_several_groups(n_groups)
-    result = bootstrap_mean(
-        difference,
-        weight,
-        codes,
-        n_resamples=n_resamples,
-        confidence_level=confidence_level,
-        random_state=random_state,
+    check_several_groups(n_groups, subject="paired_cluster_bootstrap")
+    result = GroupedMean(difference, weight, codes)
+    low, high, p_value = _interval_and_p_value(
+        result, confidence_level, result.subset_means(n_resamples, random_state)
     )
-    low, high = result.interval
     return Bunch(
         difference=result.mean,
         low=low,
         high=high,
-        standard_error=float(np.sqrt(n_groups / (n_groups - 1)) * result.resampled.std()),
-        p_value=_p_value(result.resampled, result.n_groups),
+        standard_error=result.standard_error,
+        p_value=p_value,
         n_pairs=len(difference),
         n_groups=n_groups,
     )
+
+
+def _interval_and_p_value(result, confidence_level, means):
+    """Return low, high and p-value of a mean, from the means (n_subsets,) of subsets of groups."""
+    n_signs = len(means) + 1  # no negative sign is one of the draws
+    rank = int((1 - confidence_level) / 2 * n_signs + 1e-9)
+    if rank >= 1:
+        ends = np.partition(means, [rank - 1, len(means) - rank])[[rank - 1, len(means) - rank]]
+        n_beyond = min(np.sum(means <= 0), np.sum(means >= 0))
+        return float(ends[0]), float(ends[1]), float(min(1.0, 2 * (n_beyond + 1) / n_signs))
+    low, high = result.interval(confidence_level)
+    if result.standard_error == 0:
+        return low, high, 1.0 if result.mean == 0 else 2.0 ** (1 - result.n_groups)
+    share = np.sqrt((1 - 1 / result.n_effective) / (1 - 1 / result.n_groups))
+    ratio = abs(result.mean) / (share * result.standard_error)
+    return low, high, float(2 * t.sf(ratio, result.n_effective - 1))
 
 
 def _check_metric(values, n_pairs, name):
@@ -376,11 +444,3 @@ def _check_metric(values, n_pairs, name):
     if np.isinf(values).any():
         raise ValueError(f"{name} should be finite, but {np.isinf(values).sum()} are infinite.")
     return values
-
-
-def _check_several_groups(n_groups):
-    if n_groups < 2:
-        raise ValueError(
-            f"Resampling groups needs at least 2 of them, got {n_groups}. Give the prompt of each "
-            "pair as groups, or leave groups out where pairs are independent."
-        )

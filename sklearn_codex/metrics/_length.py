@@ -3,11 +3,17 @@
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
-from scipy.stats import t
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
 from sklearn_codex._categorical import root_mean_square
+from sklearn_codex._few_groups import (
+    check_several_groups,
+    critical_value,
+    effective_groups,
+    jackknife_variance,
+    warn_of_few_groups,
+)
 from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.metrics._checks import (
     ANY_LABEL,
@@ -21,6 +27,9 @@ from sklearn_codex.metrics._checks import (
 from sklearn_codex.metrics._intervals import BOOTSTRAP_PARAMS, share_interval
 from sklearn_codex.metrics._preferences import credit, hard_label, spearman_correlation
 from sklearn_codex.metrics._preferences import weighted_correlation as pearson_correlation
+
+# A group that has all of the information but this part is the only one to tell of a coefficient.
+ALONE = 1e-10
 
 
 class LengthAudit(Bunch):
@@ -109,9 +118,9 @@ def length_audit(
     confidence_level : float, default=0.95
         Coverage aimed at.
     n_resamples : int, default=2000
-        Bootstrap samples; used with ``groups`` only.
+        Has no effect: intervals are formulas.
     random_state : int, RandomState instance or None, default=None
-        Draws the bootstrap samples.
+        Has no effect, as nothing is drawn.
 
     Returns
     -------
@@ -127,7 +136,7 @@ def length_audit(
             Log-odds per unit of length in a logistic regression without intercept of the labels,
             soft ones and ties included, on the length difference; infinite where no label is
             against length; NaN where all lengths are equal. ``length_coef_interval`` is robust to
-            clusters.
+            clusters; it is infinite where only one group has lengths that differ.
         length_scale : float
             Root mean square of the length difference, a typical gap.
         accuracy : float
@@ -145,7 +154,13 @@ def length_audit(
     Raises
     ------
     ValueError
-        If labels are outside [0, 1], there is not one number a pair, or all pairs are ties.
+        If labels are outside [0, 1], there is not one number a pair, all pairs are ties, or all
+        are in one group.
+
+    Warns
+    -----
+    UserWarning
+        If there are fewer than 5 groups, as in :func:`win_rate`.
 
     Notes
     -----
@@ -154,18 +169,21 @@ def length_audit(
 
     .. math::
         \sum_i s_i d_i (p_i - \sigma(b d_i)) = 0, \qquad
-        \frac{G}{G - 1} \frac{\sum_g (\sum_{i \in g} s_i d_i (p_i - \sigma(b d_i)))^2}
-        {(\sum_i s_i d_i^2 \sigma(b d_i) \sigma(-b d_i))^2},
+        \Bigl(1 - \frac{1}{G^*}\Bigr) \sum_g \Bigl(\frac{u_g}{A - A_g}\Bigr)^2,
 
-    and the interval has the quantile of Student's t with G - 1 degrees of freedom. There is no
+    with :math:`u_g = \sum_{i \in g} s_i d_i (p_i - \sigma(b d_i))`, the information
+    :math:`A_g = \sum_{i \in g} s_i d_i^2 \sigma(b d_i) \sigma(-b d_i)` of a cluster and A of all,
+    and :math:`G^* = A^2 / \sum_g A_g^2` clusters in effect, 2 at least: the jackknife [2]_. The
+    interval has the quantile of Student's t with :math:`G^* - 1` degrees of freedom. There is no
     intercept, so exchanging A and B changes nothing.
 
     References
     ----------
     .. [1] Singhal, P. et al. (2023). "A long way to go: investigating length correlations in RLHF."
        arXiv:2310.03716.
-    .. [2] Liang, K.-Y. and Zeger, S. L. (1986). "Longitudinal data analysis using generalized
-       linear models." Biometrika 73(1), 13-22.
+    .. [2] MacKinnon, J. G., Nielsen, M. Ø. and Webb, M. D. (2023). "Fast and reliable jackknife
+       and bootstrap methods for cluster-robust inference." Journal of Applied Econometrics 38(5),
+       671-694.
 
     Examples
     --------
@@ -174,7 +192,7 @@ def length_audit(
     >>> print(audit)
     Length audit of 4 pairs in 4 groups (0 ties, 0 of equal length)
       longer wins                    0.500 [0.15, 0.85]
-      log-odds per unit of length    0.0441 [-0.116, 0.204]
+      log-odds per unit of length    0.0441 [-0.245, 0.333]
       log-odds per typical gap       0.854 (a gap of 19.4)
       accuracy                       0.750 [0.301, 0.954]
         where the longer is better   1.000 (n=2)
@@ -194,13 +212,14 @@ def length_audit(
         margin = _check_finite_margin(margin, len(label))
     weight, label, length, codes, margin = drop_weightless(weight, label, length, codes, margin)
     codes, n_groups = check_groups(codes, len(codes))
-    bootstrap = {
+    if groups is not None:
+        check_several_groups(n_groups, subject="length_audit")
+        warn_of_few_groups(n_groups, subject="length_audit")
+    setting = {
         "groups": None if groups is None else codes,
         "confidence_level": confidence_level,
-        "n_resamples": n_resamples,
-        "random_state": check_random_state(random_state),
     }
-    longer_wins, longer_wins_interval = _decided_accuracy(label, length, weight, **bootstrap)
+    longer_wins, longer_wins_interval = _decided_accuracy(label, length, weight, **setting)
     coef, coef_interval = _length_coefficient(label, length, weight, codes, confidence_level)
     audit = LengthAudit(
         n_pairs=len(label),
@@ -215,7 +234,7 @@ def length_audit(
         **dict.fromkeys(_MODEL_FIELDS),
     )
     if margin is not None:
-        audit.update(_audit_margin(label, margin, length, weight, **bootstrap))
+        audit.update(_audit_margin(label, margin, length, weight, **setting))
     return audit
 
 
@@ -249,21 +268,21 @@ def _check_finite_margin(margin, n_pairs):
     return margin
 
 
-def _decided_accuracy(label, score, weight, *, groups=None, **bootstrap):
+def _decided_accuracy(label, score, weight, *, groups, confidence_level):
     """Return the accuracy of a score, and its interval, on pairs that are not ties."""
     decided = label != 0.5
     share, low, high = share_interval(
         credit(hard_label(label[decided]), score[decided]),
         weight[decided],
         None if groups is None else groups[decided],
-        **bootstrap,
+        confidence_level=confidence_level,
     )
     return share, (low, high)
 
 
-def _audit_margin(label, margin, length, weight, **bootstrap):
+def _audit_margin(label, margin, length, weight, **setting):
     """Return the fields of the audit that are about the model."""
-    accuracy, interval = _decided_accuracy(label, margin, weight, **bootstrap)
+    accuracy, interval = _decided_accuracy(label, margin, weight, **setting)
     direction = np.sign(label - 0.5) * np.sign(length)  # 1: the longer is preferred
     longer, shorter = ((direction == sign) & (weight > 0) for sign in (1, -1))
     points = credit(hard_label(label), margin)
@@ -310,12 +329,23 @@ def _length_coefficient(label, length, weight, codes, confidence_level):
     if bound >= _LARGEST_COEF:
         return np.copysign(np.inf, score(bound)), unknown
     coef = brentq(score, -bound, bound, xtol=1e-12)
+    low, high = _coefficient_interval(
+        coef, length, weight, label, codes, confidence_level=confidence_level
+    )
+    return coef / scale, (low / scale, high / scale)
+
+
+def _coefficient_interval(coef, length, weight, label, codes, *, confidence_level):
+    """Return the ends of the interval of the logistic coefficient; NaN with a single group."""
     prob = expit(coef * length)
-    information = (weight * length**2) @ (prob * (1 - prob))
-    totals = np.bincount(codes, weight * length * (label - prob))
-    n_groups = len(np.unique(codes[weight > 0]))
-    if n_groups < 2:
-        return coef / scale, unknown
-    deviation = np.sqrt(n_groups / (n_groups - 1) * totals @ totals) / information
-    half_width = t.ppf((1 + confidence_level) / 2, n_groups - 1) * deviation
-    return coef / scale, ((coef - half_width) / scale, (coef + half_width) / scale)
+    information = np.bincount(codes, weight * length**2 * prob * (1 - prob))  # (n_groups,)
+    if len(information) < 2:
+        return np.nan, np.nan
+    rest = information.sum() - information
+    if rest.min() <= ALONE * information.sum():  # without that group nothing is known
+        return -np.inf, np.inf
+    moves = np.bincount(codes, weight * length * (label - prob)) / rest
+    n_effective = effective_groups(information[:, np.newaxis])[0]
+    quantile = critical_value(confidence_level, n_effective, len(moves))
+    half = float(quantile * np.sqrt(jackknife_variance(moves)))
+    return coef - half, coef + half

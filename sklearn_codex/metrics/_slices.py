@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sklearn_codex._checks import as_floats
@@ -129,17 +129,17 @@ def accuracy_by_slice(
     confidence_level : float, default=0.95
         Coverage aimed at, in each row by itself.
     n_resamples : int, default=2000
-        Bootstrap samples; used with ``groups`` only.
+        Has no effect: intervals are a formula.
     random_state : int, RandomState instance or None, default=None
-        Draws the bootstrap samples.
+        Has no effect, as nothing is drawn.
 
     Returns
     -------
     table : Table
         One row a slice, the first one for all pairs, with the columns ``slice`` (names), ``n``
-        (pairs), ``accuracy``, ``low`` and ``high``. The interval is Wilson's without groups, else a
-        bootstrap of whole groups, both as in :func:`win_rate`. A slice in one group is as uncertain
-        as one pair; an empty slice has NaN.
+        (pairs), ``accuracy``, ``low`` and ``high``. The interval is that of
+        :func:`win_rate`. A slice in one group is as uncertain as one pair; an empty slice has NaN.
+        Of a slice in fewer than 5 groups intervals cover less often than they say.
 
     Raises
     ------
@@ -163,7 +163,6 @@ def accuracy_by_slice(
     )
     masks = {"all": np.full(len(credits), True), **_slice_masks(slices, len(credits))}
     codes = None if groups is None else check_groups(groups, len(credits))[0]
-    rng = check_random_state(random_state)
     rows = []
     for mask in masks.values():
         kept = mask & counts & (weight > 0)
@@ -172,8 +171,6 @@ def accuracy_by_slice(
             weight[kept],
             None if codes is None else codes[kept],
             confidence_level=confidence_level,
-            n_resamples=n_resamples,
-            random_state=rng,
         )
         rows.append((int(kept.sum()), *interval))
     n, accuracy, low, high = map(np.array, zip(*rows, strict=True))
