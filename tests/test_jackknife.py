@@ -1,5 +1,7 @@
 """Standard errors from few groups, against computations of other kinds."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -17,6 +19,7 @@ from sklearn_codex._reward import precision as precision_room
 from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
 from sklearn_codex._reward.precision import make_precision
 from sklearn_codex.metrics import length_audit, paired_cluster_bootstrap, win_rate
+from sklearn_codex.metrics._intervals import GroupedMean
 
 
 def sandwich(C=10.0, **options):
@@ -215,7 +218,7 @@ def test_intervals_of_an_ensemble_are_of_groups_and_refits():
         model.bias_interval()
 
 
-def test_subsets_of_few_groups_are_each_taken_once():
+def test_interval_of_a_difference_is_the_wider_of_two():
     # Groups with means 1 to 6: 64 sets of signs, of which the 95% interval leaves out one at each
     # end, the means of the least and of the greatest group alone.
     values = np.arange(1.0, 7)
@@ -223,12 +226,39 @@ def test_subsets_of_few_groups_are_each_taken_once():
     assert (result.low, result.high) == (1.0, 6.0)
     assert result.p_value == pytest.approx(2 / 64)
     assert result.standard_error == pytest.approx(stats.sem(values))
-    # Of five groups 32 are too few, and Student's t takes their place.
+    # Of five groups 32 are too few, and Student's t is all there is.
     fewer = paired_cluster_bootstrap(values[:5], np.zeros(5))
     expected = stats.ttest_1samp(values[:5], 0)
     assert fewer.p_value == pytest.approx(expected.pvalue)
     interval = expected.confidence_interval()
     assert (fewer.low, fewer.high) == pytest.approx((interval.low, interval.high))
+    # Of many alike it is the wider one where the bootstrap, whose ends are among them, is not.
+    values = np.array([0.0] * 9 + [1.0] * 3)
+    coarse = paired_cluster_bootstrap(values, np.zeros(12))
+    assert coarse.low == pytest.approx(stats.ttest_1samp(values, 0).confidence_interval().low)
+    assert coarse.low < 0 < coarse.high
+
+
+def test_signs_are_those_of_the_wild_bootstrap():
+    """The interval is of the differences that a test with random signs does not reject."""
+    rng = np.random.RandomState(0)
+    sizes = [3, 1, 4, 2, 2, 6, 1, 3]
+    groups = np.repeat(np.arange(8), sizes)
+    values = rng.exponential(size=8)[groups] ** 2 + rng.normal(size=len(groups))
+    weight = rng.uniform(0.5, 2, size=len(groups))
+    means = GroupedMean(values, weight, groups).subset_means(1000, None)
+    assert len(means) == 255
+    ends = np.sort(means)[[5, -6]]  # 256 sets of signs, 2.5% of them at each end: 6 of each
+    signs = np.array(list(product([1.0, -1.0], repeat=8)))
+
+    def tails(theta):
+        totals = np.bincount(groups, weight * (values - theta))
+        flipped = signs @ totals
+        return np.mean(flipped >= totals.sum()), np.mean(flipped <= totals.sum())
+
+    shift = 1e-9
+    assert tails(ends[0] - shift)[0] <= 0.025 < tails(ends[0] + shift)[0]
+    assert tails(ends[1] + shift)[1] <= 0.025 < tails(ends[1] - shift)[1]
 
 
 def test_win_rate_of_groups_by_hand():

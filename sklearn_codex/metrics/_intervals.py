@@ -147,6 +147,14 @@ class GroupedMean:
         half = self.critical_value(confidence_level) * self.standard_error
         return self.mean - half, self.mean + half
 
+    def p_value(self):
+        """Return the level at which that interval begins to contain 0."""
+        if self.standard_error == 0:
+            return 1.0 if self.mean == 0 else 2.0 ** (1 - self.n_groups)
+        share = np.sqrt((1 - 1 / self.n_effective) / (1 - 1 / self.n_groups))
+        ratio = abs(self.mean) / (share * self.standard_error)
+        return float(2 * t.sf(ratio, self.n_effective - 1))
+
     def subset_means(self, n_resamples, random_state):
         """Return the means (n_subsets,) of subsets of the groups: of all, or of some at random."""
         rng = check_random_state(random_state)
@@ -368,22 +376,26 @@ def paired_cluster_bootstrap(
     Notes
     -----
     Both models see the same prompts, so differences are taken first: what makes a prompt hard for
-    both cancels. That the difference is :math:`\theta` is tested by the wild bootstrap: the
-    deviations from :math:`\theta` of whole groups, whose sums are :math:`e_g`, get random signs
-    [1]_. Sums with signs are at most the sum seen where the deviations of the groups of negative
-    sign sum to 0 or more, so where the mean of these groups alone is at least :math:`\theta`. The
-    interval is what the test does not reject: it has the quantiles of the means of random subsets
-    of the groups, each group being in one with probability one half [2]_. Where deviations of
-    groups are independent and symmetric, it covers as often as it says whatever the sizes and
-    weights of groups, up to the number of subsets. There are :math:`2^G - 1` subsets; where these
-    are no more than ``n_resamples``, each is taken once. The p-value is the level at which the
-    interval begins to contain 0, its tail counted as (1 + number of means beyond 0) / (1 + number
-    of subsets), so that it is never 0.
+    both cancels. The interval is the wider, at each end, of two, since Student's t misses where
+    differences are skewed and the bootstrap of few groups where they take few values.
 
-    At fewer groups than a level needs, 6 for 95%, interval and p-value are of Student's t, with the
-    variance and the degrees of freedom of :func:`win_rate`. The standard error is that of the
-    jackknife, with G in place of :math:`G^*`: for groups of equal size the usual one of their
-    means.
+    That of Student's t has the variance and the degrees of freedom of :func:`win_rate`.
+
+    That of the wild bootstrap is of the :math:`\theta` that it does not reject: the deviations from
+    :math:`\theta` of whole groups, whose sums are :math:`e_g`, get random signs [1]_. Sums with
+    signs are at most the sum seen where the deviations of the groups of negative sign sum to 0 or
+    more, so where the mean of these groups alone is at least :math:`\theta`. So the interval has
+    the quantiles of the means of random subsets of the groups, each group being in one with
+    probability one half [2]_. Where deviations of groups are independent and symmetric, it covers
+    as often as it says whatever the sizes and weights of groups, up to the number of subsets. There
+    are :math:`2^G - 1` subsets; where these are no more than ``n_resamples``, each is taken once.
+    Fewer than 6 groups are too few for it at 95%.
+
+    The p-value is the level at which the interval begins to contain 0; of the bootstrap, its tail
+    is counted as (1 + number of means beyond 0) / (1 + number of subsets), so that it is never 0.
+    The standard error is that of the jackknife, for groups of equal size the usual one of their
+    means. Where the difference is the same in all groups nothing is known of how it varies, and the
+    interval is that number.
 
     References
     ----------
@@ -425,18 +437,17 @@ def paired_cluster_bootstrap(
 
 def _interval_and_p_value(result, confidence_level, means):
     """Return low, high and p-value of a mean, from the means (n_subsets,) of subsets of groups."""
+    low, high = result.interval(confidence_level)
+    p_value = result.p_value()
     n_signs = len(means) + 1  # no negative sign is one of the draws
     rank = int((1 - confidence_level) / 2 * n_signs + 1e-9)
     if rank >= 1:
-        ends = np.partition(means, [rank - 1, len(means) - rank])[[rank - 1, len(means) - rank]]
+        places = [rank - 1, len(means) - rank]
+        least, greatest = np.partition(means, places)[places]
+        low, high = min(low, float(least)), max(high, float(greatest))
         n_beyond = min(np.sum(means <= 0), np.sum(means >= 0))
-        return float(ends[0]), float(ends[1]), float(min(1.0, 2 * (n_beyond + 1) / n_signs))
-    low, high = result.interval(confidence_level)
-    if result.standard_error == 0:
-        return low, high, 1.0 if result.mean == 0 else 2.0 ** (1 - result.n_groups)
-    share = np.sqrt((1 - 1 / result.n_effective) / (1 - 1 / result.n_groups))
-    ratio = abs(result.mean) / (share * result.standard_error)
-    return low, high, float(2 * t.sf(ratio, result.n_effective - 1))
+        p_value = max(p_value, min(1.0, float(2 * (n_beyond + 1) / n_signs)))
+    return low, high, p_value
 
 
 def _check_metric(values, n_pairs, name):
