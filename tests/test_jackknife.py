@@ -173,8 +173,22 @@ def test_weights_in_another_unit_change_no_interval_of_few_prompts():
         for unit in (1.0, 1e6)
     ]
     assert_allclose(ends[0].high, ends[1].high, rtol=1e-6)
-    rates = [win_rate(y, groups, sample_weight=unit * weight) for unit in (1.0, 1e6)]
-    assert_allclose([rates[0].low, rates[0].high], [rates[1].low, rates[1].high])
+    for unit in (1e6, 1e-200, 1e200):
+        for method in (win_rate, paired_cluster_bootstrap):
+            pair = (y,) if method is win_rate else (y, 1 - y)
+            one, other = (
+                method(*pair, groups, sample_weight=factor * weight) for factor in (1.0, unit)
+            )
+            assert_allclose([one.low, one.high], [other.low, other.high])
+
+
+def test_a_prompt_that_outweighs_all_others_leaves_nearly_everything_open():
+    weight = np.where(np.arange(12) < 2, 1e30, 1.0)
+    y = np.array([1, 0.5, 0, 0, 1, 0, 1, 0, 1, 1, 0, 0])
+    result = win_rate(y, np.repeat(np.arange(6), 2), sample_weight=weight)
+    assert result.win_rate == pytest.approx(0.75)
+    assert result.low < 0.1
+    assert result.high > 0.9
 
 
 def test_one_prompt_is_an_error_everywhere():

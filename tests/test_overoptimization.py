@@ -110,6 +110,8 @@ def test_gold_rises_then_falls_where_a_learned_proxy_misses_a_feature(simulation
     low, high = curve.bootstrap.peak_kl_interval
     assert 0 < low < high < curve.kl[-1]
     assert curve.bootstrap.peak_kl.shape == (8,)
+    # Eight are too few for 2.5% at each end, so the interval has all of them.
+    assert (low, high) == (curve.bootstrap.peak_kl.min(), curve.bootstrap.peak_kl.max())
     lower, upper = curve.bootstrap.gold_interval
     assert curve.bootstrap.gold_reward.shape == (8, len(curve.kl))
     known = ~np.isnan(lower)

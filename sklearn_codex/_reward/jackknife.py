@@ -110,11 +110,13 @@ def _shorten(rows, sizes):
         return rows, sizes
     parts = []
     for row, _, size, number in _alike(sizes):
-        part = toarray(rows[row : row + size * number])
+        part = rows[row : row + size * number]
         if size > n_features:
-            part = np.linalg.qr(part.reshape(number, size, n_features), mode="r")
-        parts.append(part.reshape(-1, n_features))
-    return np.concatenate(parts), np.minimum(sizes, n_features)
+            part = toarray(part).reshape(number, size, n_features)
+            part = np.linalg.qr(part, mode="r").reshape(-1, n_features)
+        parts.append(part)
+    stack = sparse.vstack if sparse.issparse(rows) else np.concatenate
+    return stack(parts), np.minimum(sizes, n_features)
 
 
 def sort_by_group(codes):

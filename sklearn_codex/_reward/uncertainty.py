@@ -24,8 +24,8 @@ from sklearn_codex._reward.uncertain_reward import (
 # the matrix of pairs, 800 MB at most; beyond both it is a bound.
 MAX_FEATURES = 2000
 MAX_PAIRS = 10_000
-# Rows of which more than this part is not 0 are held as a plain array.
-DENSE = 0.25
+# Rows of which more than this part is not 0 take less room as a plain array.
+DENSE = 0.6
 LEAST_CURVATURE = 1e-300
 
 

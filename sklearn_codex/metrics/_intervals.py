@@ -99,6 +99,14 @@ def _wilson(share, n, quantile):
     return max(0.0, float(low)), min(1.0, float(high))
 
 
+def in_unit(weight):
+    """Return weights (n,), the greatest between 1/2 and 1, in exactly the same proportions.
+
+    Their squares are neither too great nor too small for a float.
+    """
+    return np.ldexp(weight, -np.frexp(weight.max())[1])
+
+
 class GroupedMean:
     """The weighted mean of values, and what leaving out each group does to it.
 
@@ -124,6 +132,7 @@ class GroupedMean:
     """
 
     def __init__(self, values, weight, codes):
+        weight = in_unit(weight)
         self.mean = float(np.average(values, weights=weight))
         self.weight = np.bincount(codes, weight)
         self.n_groups = len(self.weight)
@@ -133,8 +142,16 @@ class GroupedMean:
         if self.n_groups > 1:
             parts = np.bincount(codes, weight**2)[:, np.newaxis]
             self.n_effective = float(effective_groups(parts)[0])
-            moves = self.deviation / (self.weight.sum() - self.weight)
-            self.standard_error = float(np.sqrt(jackknife_variance(moves)))
+            self.standard_error = float(np.sqrt(jackknife_variance(self._moves())))
+
+    def _moves(self):
+        """Return by how much leaving out each group moves the mean (n_groups,)."""
+        rest, deviation = self.weight.sum() - self.weight, self.deviation.copy()
+        # Of a group that outweighs all others, what is left is less than its rounding error.
+        greatest = np.argmax(self.weight)
+        rest[greatest] = np.delete(self.weight, greatest).sum()
+        deviation[greatest] = -np.delete(deviation, greatest).sum()
+        return deviation / rest
 
     def critical_value(self, confidence_level):
         """Return by how many standard errors an interval goes to each side."""
@@ -194,6 +211,7 @@ def share_interval(credits, weight, groups=None, *, confidence_level):
     credits, weight = credits[counts], weight[counts]
     if len(credits) == 0:
         return np.nan, np.nan, np.nan
+    weight = in_unit(weight)
     codes = np.arange(len(credits))
     if groups is not None:
         codes = np.unique(groups[counts], return_inverse=True)[1].reshape(-1)
