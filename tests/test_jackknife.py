@@ -13,6 +13,7 @@ from sklearn_codex import (
     PreferenceRewardModel,
     RewardUncertainty,
     length_controlled_win_rate,
+    save_model,
 )
 from sklearn_codex._few_groups import critical_value, effective_groups
 from sklearn_codex._reward import precision as precision_room
@@ -189,6 +190,24 @@ def test_a_prompt_that_outweighs_all_others_leaves_nearly_everything_open():
     assert result.win_rate == pytest.approx(0.75)
     assert result.low < 0.1
     assert result.high > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("_sizes", np.array([3, 2, 5])),
+        ("_sizes", np.array([3, 3, 3, 3, -2, 6])),
+        ("factor", float("nan")),
+        ("_scores", None),
+    ],
+)
+def test_groups_of_a_file_that_do_not_fit_together_are_refused(name, value, tmp_path):
+    X, y, groups = draw(np.random.RandomState(0), [2, 3, 3, 3, 4, 1])
+    model = sandwich().fit(X, y, groups=groups)
+    save_model(model, tmp_path / "model.skops")
+    setattr(model._covariance.groups, name, value)
+    with pytest.raises(ValueError, match="groups of a covariance in it do not fit together"):
+        save_model(model, tmp_path / "other.skops")
 
 
 def test_one_prompt_is_an_error_everywhere():

@@ -315,6 +315,25 @@ def _check_held_rows(rows) -> None:
         raise ValueError("the rows of a covariance in it do not fit together")
 
 
+def _check_group_moves(groups) -> None:
+    """Check the groups of a sandwich, whose rows have been checked."""
+    try:
+        sizes, scores, rows = groups._sizes, groups._scores.matrix(), groups._rows.matrix()
+        is_right = (
+            _is_array(sizes, "iu")
+            and sizes.shape == (scores.shape[0],)
+            and bool((sizes >= 1).all())
+            and rows.shape == (int(sizes.sum()), scores.shape[1])
+            and bool((np.diff(sizes) >= 0).all())
+            and isinstance(groups.factor, float)
+            and np.isfinite(groups.factor)
+        )
+    except (AttributeError, IndexError, TypeError, ValueError):
+        is_right = False
+    if not is_right:
+        raise ValueError("the groups of a covariance in it do not fit together")
+
+
 def _check_lower_bound(reward) -> None:
     center = getattr(reward, "_center", None)
     if not _is_model(getattr(reward, "model", None)) or not _are_finite(center):
@@ -344,6 +363,7 @@ def _nothing(value) -> None:
 _PARTS: dict[str, Callable[[Any], None]] = {
     "TokenCounter": _check_token_counter,
     "TrainingPairs": _check_training_pairs,
+    "GroupMoves": _check_group_moves,
     "HeldRows": _check_held_rows,
     "RewardLowerBound": _check_lower_bound,
     **dict.fromkeys(

@@ -29,6 +29,7 @@ OWN_TYPES = {
     "DualPrecision": "_reward.precision",
     "ExactPolicyOptimizer": "_policy.exact_optimizer",
     "FixedKLController": "kl_control",
+    "GroupMoves": "_reward.jackknife",
     "HeldRows": "_reward.precision",
     "MatrixPrecision": "_reward.precision",
     "PPOPolicyOptimizer": "_policy.ppo_optimizer",

@@ -114,7 +114,7 @@ def _shorten(rows, sizes):
         if size > n_features:
             part = toarray(part).reshape(number, size, n_features)
             part = np.linalg.qr(part, mode="r").reshape(-1, n_features)
-        parts.append(part)
+        parts.append(sparse.csr_array(part) if sparse.issparse(rows) else part)
     stack = sparse.vstack if sparse.issparse(rows) else np.concatenate
     return stack(parts), np.minimum(sizes, n_features)
 
