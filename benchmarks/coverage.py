@@ -233,15 +233,14 @@ def show(header, rows, *, rst):
         print("|", " | ".join(row), "|")
 
 
-def by_prompts(names, measure):
-    header = ["95% intervals", *(f"{n}, {kind}" for n in N_PROMPTS for kind in CLUSTERING)]
-    return header, [
-        [name, *(measure(name, n, kind) for n in N_PROMPTS for kind in CLUSTERING)]
-        for name in names
-    ]
+def by_prompts(names, measure, numbers):
+    cells = [(n, kind) for n in numbers for kind in CLUSTERING]
+    header = ["95% intervals", *(f"{n}, {kind}" for n, kind in cells)]
+    return header, [[name, *(measure(name, *cell) for cell in cells)] for name in names]
 
 
-def by_setting(names, measure):
+def by_setting(names, measure, numbers):
+    """Return a table of the last of some numbers of prompts."""
     settings = [
         (sizes, weights, labels, kind)
         for sizes in ("equal", "unequal")
@@ -252,12 +251,12 @@ def by_setting(names, measure):
     rows = []
     for name in names:
         cells = [
-            measure(name, 10, kind, equal=sizes == "equal", weighted=weights == "random",
+            measure(name, numbers[-1], kind, equal=sizes == "equal", weighted=weights == "random",
                     labels=labels)
             for sizes, weights, labels, kind in settings
         ]  # fmt: skip
         rows.append([name, *map(_range, _parts(cells))])
-    header = ["10 prompts, least to most", "hard", "soft", "ties", "unequal", "weighted", "strong"]
+    header = [f"{numbers[-1]} prompts", "hard", "soft", "ties", "unequal", "weighted", "strong"]
     return header, rows
 
 
@@ -277,6 +276,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--replications", type=int, default=1000)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--prompts", type=int, nargs="+")
     parser.add_argument("--settings", action="store_true", help="10 prompts, by setting")
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--rst", action="store_true", help="print a table for Sphinx")
@@ -293,8 +293,8 @@ def main():
         return NO_INTERVAL if without == 100 else f"{share:.1f}"
 
     start = time.perf_counter()
-    make = by_setting if arguments.settings else by_prompts
-    header, rows = make(arguments.methods, measure)
+    make, numbers = (by_setting, (10,)) if arguments.settings else (by_prompts, N_PROMPTS)
+    header, rows = make(arguments.methods, measure, arguments.prompts or numbers)
     show(header, rows, rst=arguments.rst)
     print(f"\n{arguments.replications} replications, {time.perf_counter() - start:.0f} seconds.")
     if missing:
