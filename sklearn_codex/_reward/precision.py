@@ -345,6 +345,13 @@ class WeightCovariance:
         spread = self.groups.spread(self.groups.move(solved))
         return self.groups.factor * self.precision.solve(spread)
 
+    def matrix(self, n_weights: int) -> FloatArray:
+        """Return the covariance of the weights (V, V)."""
+        if self.groups is None or self.groups.n_groups > n_weights:
+            return self.times(np.eye(n_weights))
+        moves = self.precision.solve(self.groups.spread(np.eye(self.groups.n_groups)))
+        return self.groups.factor * moves @ moves.T
+
     def variance(self, rows, center: FloatArray | None = None) -> FloatArray:
         """Return the variance (m,) of R w, for rows R (m, V) less a center (V,)."""
         parts = []

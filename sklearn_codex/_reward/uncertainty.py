@@ -256,7 +256,7 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
         self.covariance_ = None
         if self.method_ == "dense":
             # Equal to its own transpose up to rounding, so made so.
-            full = self._covariance.times(np.eye(problem.design.shape[1]))
+            full = self._covariance.matrix(problem.design.shape[1])
             n_features = self.n_features_in_
             self.covariance_ = ((full + full.T) / 2)[:n_features, :n_features]
         return self
