@@ -174,7 +174,7 @@ def test_weights_in_another_unit_change_no_interval_of_few_prompts():
         for unit in (1.0, 1e6)
     ]
     assert_allclose(ends[0].high, ends[1].high, rtol=1e-6)
-    for unit in (1e6, 1e-200, 1e200):
+    for unit in (1e6, 1e-90, 1e90):
         for method in (win_rate, paired_cluster_bootstrap):
             pair = (y,) if method is win_rate else (y, 1 - y)
             one, other = (

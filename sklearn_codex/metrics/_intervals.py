@@ -99,14 +99,6 @@ def _wilson(share, n, quantile):
     return max(0.0, float(low)), min(1.0, float(high))
 
 
-def in_unit(weight):
-    """Return weights (n,), the greatest between 1/2 and 1, in exactly the same proportions.
-
-    Their squares are neither too great nor too small for a float.
-    """
-    return np.ldexp(weight, -np.frexp(weight.max())[1])
-
-
 class GroupedMean:
     """The weighted mean of values, and what leaving out each group does to it.
 
@@ -132,7 +124,6 @@ class GroupedMean:
     """
 
     def __init__(self, values, weight, codes):
-        weight = in_unit(weight)
         self.mean = float(np.average(values, weights=weight))
         self.weight = np.bincount(codes, weight)
         self.n_groups = len(self.weight)
@@ -211,7 +202,6 @@ def share_interval(credits, weight, groups=None, *, confidence_level):
     credits, weight = credits[counts], weight[counts]
     if len(credits) == 0:
         return np.nan, np.nan, np.nan
-    weight = in_unit(weight)
     codes = np.arange(len(credits))
     if groups is not None:
         codes = np.unique(groups[counts], return_inverse=True)[1].reshape(-1)
