@@ -166,6 +166,7 @@ class GroupedMean:
     def subset_means(self, n_resamples, random_state):
         """Return the means (n_subsets,) of subsets of the groups: of all, or of some at random."""
         rng = check_random_state(random_state)
+        n_resamples = int(n_resamples)  # bool is an int, but no shape
         is_few = self.n_groups < 32 and 2**self.n_groups - 1 <= n_resamples
         n_subsets = 2**self.n_groups - 1 if is_few else n_resamples
         means = np.empty(n_subsets)
