@@ -1,7 +1,7 @@
 """How often 95% intervals cover, by number of prompts, clustering and method.
 
     python benchmarks/coverage.py                   # by prompts and clustering: about seven minutes
-    python benchmarks/coverage.py --settings        # 10 prompts, by sizes, weights and labels: longer
+    python benchmarks/coverage.py --settings        # 10 prompts, by sizes, weights, labels: longer
     python benchmarks/coverage.py --replications 100 --methods "win rate" --rst
 
 Data are drawn from a known truth. Pairs of a prompt have features in common. With "none" each pair
