@@ -32,7 +32,7 @@ _SHORTEST_CUT = 200
 # Share of documents that are cut there from which it is worth a warning.
 _CUT_RATE = 0.01
 # Times max_rate from which a chance constraint is not kept.
-_FAR_BEYOND = 2.0
+_FAR_BEYOND = 1.25
 
 
 class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
@@ -163,17 +163,29 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
                 stacklevel=3,
             )
 
-    def _warn_if_violated(self, problem):
-        """Warn where a price that is learned does not keep its chance constraint."""
+    def _warn_if_violated(self, problem, moving=()):
+        """Warn where a price that is learned does not keep its chance constraint, or still moves.
+
+        ``moving`` are the names of rules whose price has not come to rest.
+        """
         for priced in problem.rules:
-            rate = self.rule_rates_[priced.name]
+            if not (priced.is_learned or priced.is_tracked):
+                continue
+            rate, most = self.rule_rates_[priced.name], priced.rule.max_rate
+            price = self.rule_prices_[priced.name]
             noise = 3.0 * np.sqrt(rate * (1.0 - rate) / _N_EVALUATION)
-            if priced.is_learned and rate - noise > _FAR_BEYOND * priced.rule.max_rate:
+            too_low = price > 0 and rate + noise + 3.0 / _N_EVALUATION < most / _FAR_BEYOND
+            why = None
+            if rate - noise > _FAR_BEYOND * most:
+                why = "violate"
+            elif too_low or priced.name in moving:
+                why = "only violate" if too_low else "violate"
+            if why is not None:
                 warnings.warn(
                     f"{type(self).__name__}: {rate:.1%} of the documents of the optimised policy "
-                    f"violate rule {priced.name!r}, whose max_rate is {priced.rule.max_rate:.3g}, "
-                    f"at a price of {priced.price:.3g} nats. Increase max_iter; if the price rises "
-                    "for ever, no policy keeps the rule. tol=0 asks for no warning.",
+                    f"{why} rule {priced.name!r}, whose max_rate is {most:.3g}, at a price of "
+                    f"{price:.3g} nats that has not come to rest. Increase max_iter; if the price "
+                    "rises for ever, no policy keeps the rule. tol=0 asks for no warning.",
                     ConvergenceWarning,
                     stacklevel=3,
                 )
@@ -186,14 +198,25 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         self.training_state_ = {"seed": int(check_random_state(self.random_state).randint(2**31))}
 
     def _finish(self, problem, log_prob):
-        """Set the fitted attributes of a policy that solves a problem; return documents drawn."""
-        n_documents = 2 if problem.is_additive else _N_EVALUATION
+        """Set the fitted attributes of a policy that solves a problem.
+
+        Returns
+        -------
+        problem : PolicyProblem
+            The same, without what only seemed to add over tokens where fresh documents show that.
+        n_documents : int
+            Documents drawn.
+        """
+        n_documents = 2 if problem.is_additive and not problem.is_tested else _N_EVALUATION
         rng = np.random.RandomState([self._seed(), 1])
         rollouts = problem.sample(log_prob, n_documents, rng)
         assessed = problem.assess(log_prob, rollouts)
+        if assessed.contradicted:
+            problem = problem.without_tested()
+            assessed = problem.assess(log_prob, rollouts)
         for name, value in self._results(problem, log_prob, rollouts, assessed).items():
             setattr(self, name, value)
-        return n_documents
+        return problem, n_documents
 
     def _results(self, problem, log_prob, rollouts, assessed):
         """Return the fitted attributes of a policy, by name, from documents drawn from it."""
@@ -218,7 +241,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             "entropy_": result.entropy,
             "penalty_": result.penalty,
             "rule_rates_": result.rule_rates,
-            "rule_prices_": {priced.name: priced.price for priced in problem.rules},
+            "rule_prices_": problem.reported_prices(log_prob),
         }
 
     def _reward_scale(self, problem):
@@ -257,10 +280,17 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         log_prob = self.token_log_prob_ if log_prob is None else self._check_log_prob(log_prob)
         problem = self._build_problem(warn=False).with_kl_coef(self.kl_coef_)
         if self.rule_prices_:
-            problem = problem.with_prices(self.rule_prices_)
+            # Those of training are of tokens where these are of documents.
+            prices = self.training_state_.get("prices", self.rule_prices_)
+            problem = problem.with_prices(prices)
         rng = check_random_state(random_state)
-        rollouts = problem.sample(log_prob, 2 if problem.is_additive else n_samples, rng)
-        return problem.evaluate(log_prob, rollouts, problem.assess(log_prob, rollouts))
+        is_known = problem.is_additive and not problem.is_tested
+        rollouts = problem.sample(log_prob, 2 if is_known else n_samples, rng)
+        assessed = problem.assess(log_prob, rollouts)
+        if assessed.contradicted:
+            problem = problem.without_tested()
+            assessed = problem.assess(log_prob, rollouts)
+        return problem.evaluate(log_prob, rollouts, assessed)
 
     def _check_log_prob(self, log_prob):
         log_prob = check_array(

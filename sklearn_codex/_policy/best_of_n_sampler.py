@@ -259,7 +259,7 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         self.best_of_n_reward_, self.best_of_n_reward_se_ = expected_max(rewards, self.n)
         self.kl_bound_ = best_of_n_kl_bound(self.n)
         log_prob = self._refit(rollouts, rewards, problem.start)
-        self.n_sequences_ = n_rollouts + self._finish(problem, log_prob)
+        self.n_sequences_ = n_rollouts + self._finish(problem, log_prob)[1]
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 

@@ -90,6 +90,10 @@ class LinearCritic:
         )
         self.token_value = _go_on(counts, rewards, self.token_value)
 
+    def forget(self) -> None:
+        """Forget all documents, but not what they taught."""
+        self._batches = []
+
     def state(self) -> dict[str, Any]:
         """Return what changes while it learns."""
         return {"token_value": self.token_value, "batches": list(self._batches)}

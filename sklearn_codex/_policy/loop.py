@@ -9,8 +9,13 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from sklearn_codex._categorical import normalize_log
+from sklearn_codex._policy.additivity import recognise
+from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.base import PolicyOptimizerMixin, _frequencies
+from sklearn_codex._policy.certificate import gain_over, tilt_gap
 from sklearn_codex._policy.critic import LinearCritic
+from sklearn_codex._policy.local_gap import left_to_gain
 from sklearn_codex._policy.noise_schedule import NoiseSchedule
 from sklearn_codex._policy.ppo import Clipping
 from sklearn_codex._policy.rewards import DocumentReward
@@ -26,12 +31,18 @@ _SMALLEST_BATCH_WITHOUT_NOISE = 4
 # has seen most tokens never sees the others again. A critic remembers earlier batches, and a token
 # that is credited with its own score makes good use of many.
 _TOKENS_PER_COLUMN = {"critic": 4, "sequence": 5, "token": 10}
+# Documents of a batch that violate a rule, where its price is learned from them, if that takes a
+# batch of no more documents and tokens than this.
+_VIOLATING, _MOST_FOR_RATES, _MOST_TOKENS_FOR_RATES = 8.0, 8192, 65_536
 # Nats that the distribution of a document may move in one iteration: at most, and for each of its
 # tokens. A token's own score has no noise, so that steps may be larger.
 _TRUST_REGION = {"token": (4.0, 0.2), "sequence": (0.5, 0.025)}
 
 # Shares of the way to the optimum. Where no noise is left at the optimum, more costs little.
 _TOLERANCE, _TOLERANCE_WITH_NOISE = 1e-4, 1e-3
+
+# Documents of each policy that the distance to the optimum, or to the start, is told from.
+_N_CERTIFIED = 4096
 
 PROBLEM_CONSTRAINTS: dict = {
     "policy": [HasMethods(["predict_log_proba"]), None],
@@ -101,8 +112,8 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` was reached before ``tol``, or a rule is broken far more often than its
-            ``max_rate``.
+            If ``max_iter`` was reached before ``tol``, no more was gained than noise, a rule is
+            broken far more or less often than its ``max_rate``, or its price has not come to rest.
         LengthExplosionWarning
             If documents end by themselves and no policy is best, as none is long enough.
         """
@@ -112,35 +123,93 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             self._prepare(X, y)
         else:
             self._prepare_again(X, y)
-        trainer = self._build_trainer(X_val)
+        trainer = self._build_trainer(self._problem(state), X_val)
         tol = self._tolerance(trainer)
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        best = _BestIterate(self.select_by, type(self).__name__, state)
         if state is None:
             trainer.begin()
         else:
             trainer.resume(state)
-        best = _BestIterate(self.select_by, type(self).__name__, state)
         best.see(trainer)
+        if state is None:
+            # Only now, as it takes documents of its own.
+            problem = self._recognise(trainer.problem)
+            if problem is not trainer.problem:
+                trainer = self._build_trainer(problem, X_val)
+                trainer.begin()
         converged = self._train(trainer, best, context, X, y, tol)
         self.training_state_ = trainer.state() | best.state()
         self.history_ = trainer.history
         self.n_iter_ = len(trainer.history) - 1
-        n_drawn = self._finish(trainer.problem, best.log_prob)
-        self.n_sequences_ = trainer.n_sequences + n_drawn
+        converged, left = self._conclude(trainer, best, tol, converged)
         self._warn_if_cut(trainer.problem.objective)
         if tol > 0:
-            self._warn_if_violated(trainer.problem)
+            learned = trainer.learned.items()
+            moving = [name for name, price in learned if not price.has_come_to_rest()]
+            self._warn_if_violated(trainer.problem, moving)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         if not converged and tol > 0:
             warnings.warn(
                 f"{type(self).__name__} stopped at max_iter={self.max_iter} before it was within "
-                f"tol={tol} of the optimum: optimality_gap_ is {self.optimality_gap_:.3g}. "
+                f"tol={tol} of the optimum: optimality_gap_ is {self.optimality_gap_:.3g}.{left} "
                 "Increase max_iter or n_rollouts, or set tol=0 for a fixed number of iterations.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
         return self
+
+    def _conclude(self, trainer, best, tol, converged):
+        """Set the fitted attributes; tell whether ``tol`` is reached, and how far it is if not."""
+        problem, adds, left = trainer.problem, trainer.problem.is_additive, ""
+        if tol > 0 and not adds and best.is_last:
+            if self.optimizer == "natural" and not trainer.moves_kl_coef:
+                trainer.settle()
+                best.see(trainer)
+            gain, error = self._gain_over_start(trainer, best)
+            if not converged:
+                converged, left = self._is_close(trainer, tol, tol * (gain - 2.0 * error))
+                left = f" It gained {gain:.3g}, and {left} is left near it."
+        problem, n_drawn = self._finish(problem, best.log_prob)
+        if not problem.is_additive:
+            even = normalize_log(np.where(np.isfinite(problem.start), 0.0, -np.inf))
+            others = [problem.start, even, *trainer.others]
+            rng = np.random.RandomState([self._seed(), 7])
+            gap, error = tilt_gap(problem, best.log_prob, others, _N_CERTIFIED, rng)
+            self.optimality_gap_, self.optimality_gap_se_ = gap, error
+            n_drawn += _N_CERTIFIED * (1 + len(others))
+        self.n_sequences_ = trainer.n_sequences + n_drawn
+        return converged and problem.is_additive == adds, left
+
+    def _is_close(self, trainer, tol, enough):
+        """Tell whether fresh documents prove what training could not, and what they show."""
+        rng = np.random.RandomState([self._seed(), 9])
+        gap, error, n_drawn = left_to_gain(trainer.problem, trainer.log_prob, enough, rng)
+        trainer.n_sequences += n_drawn
+        left = f"{max(gap, 0.0):.2g} +- {2.0 * error:.1g}"
+        if gap + 2.0 * error > enough:
+            return False, left
+        return Audit(trainer, NoiseSchedule(trainer, tol, 1.0), tol).passes(), left
+
+    def _gain_over_start(self, trainer, best):
+        """Return the gain over the start, and its error; keep the start where there is none."""
+        problem = trainer.problem
+        rng = np.random.RandomState([self._seed(), 8])
+        gain, error = gain_over(problem, best.log_prob, problem.start, _N_CERTIFIED, rng)
+        trainer.n_sequences += 2 * _N_CERTIFIED
+        if gain <= 2.0 * error:
+            if gain <= 0:
+                best.log_prob = problem.start
+            warnings.warn(
+                f"{type(self).__name__} gained {max(gain, 0.0):.3g} over the policy it began with, "
+                f"no more than the noise of {2.0 * error:.3g}. Either nothing can be gained at "
+                f"kl_coef={problem.objective.kl_coef:.3g}, or the documents that would be best are "
+                "too rare to be drawn: raise n_rollouts, or begin with a policy that draws them.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        return gain, error
 
     def _prepare_again(self, X, y):
         """Prepare to go on, which needs the columns that training began with."""
@@ -159,17 +228,33 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
         state = getattr(self, "training_state_", None) if self.warm_start else None
         return state if state is not None and "history" in state else None
 
+    def _build_problem(self, *, warn=True):
+        """Return the problem, with what adds over tokens though nobody said so."""
+        return self._recognise(super()._build_problem(warn=warn))
+
+    def _problem(self, state):
+        """Return the problem to begin with, or to go on with from a state."""
+        return super()._build_problem() if state is None else self._build_problem()
+
+    def _recognise(self, problem):
+        return recognise(
+            problem,
+            np.random.RandomState([self._seed(), 3]),
+            tracks_prices=self.optimizer == "natural",
+            tries=not self.training_state_.get("contradicted", False),
+        )
+
     def _loop_settings(self, **common) -> LoopSettings:
         """Return how a batch becomes an update; each optimiser says so."""
         raise TypeError(f"{type(self).__name__} defines no _loop_settings.")
 
-    def _build_trainer(self, X_val):
+    def _build_trainer(self, problem, X_val):
         """Return the trainer with all "auto" settings resolved."""
-        problem, subject = self._build_problem(), type(self).__name__
-        credit = self.credit
+        subject = type(self).__name__
+        credit, adds = self.credit, problem.is_additive and not problem.is_tested
         if credit == "auto":
-            credit = "token" if problem.is_additive else "sequence"
-        if credit == "token" and not problem.is_additive:
+            credit = "token" if adds else "sequence"
+        if credit == "token" and not adds:
             raise ValueError(
                 f"{subject} with credit='token' needs a reward and rules that add over tokens, got "
                 "at least one that does not. Use credit='sequence' or 'auto'."
@@ -192,6 +277,8 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             self._build_evaluation(problem, X_val),
             self._seed(),
             LinearCritic(len(self.reference_log_prob_)) if has_critic else None,
+            grows=self.n_rollouts == "auto" and self.tol != 0,
+            settles_at=None if self.tol == 0 else 3 * self.max_iter // 4,
         )
 
     def _has_critic(self, problem, credit):
@@ -204,7 +291,8 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             return self.n_rollouts
         n_columns = len(self.reference_log_prob_)
         length = problem.objective.expected_length(problem.start)
-        if has_critic and problem.is_additive and self.kl_controller is None:
+        adds = problem.is_additive and not problem.is_tested
+        if has_critic and adds and self.kl_controller is None:
             # It needs a few V documents in all, over the iterations that the trust region takes,
             # and sees no noise in them.
             fewest, kind = max(_SMALLEST_BATCH_WITHOUT_NOISE, -(-n_columns // 5)), "critic"
@@ -213,6 +301,11 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             fewest, kind = _SMALLEST_BATCH, credit
             if credit == "sequence":
                 fewest = max(fewest, -(-n_columns // 4))
+            rates = [rule.rule.max_rate for rule in problem.rules if rule.is_learned]
+            if rates:
+                # Enough that some violate a rule at its largest rate.
+                most = min(_MOST_FOR_RATES, int(_MOST_TOKENS_FOR_RATES / length))
+                fewest = max(fewest, min(int(_VIOLATING / min(rates)), most))
         return max(fewest, int(np.ceil(_TOKENS_PER_COLUMN[kind] * n_columns / length)))
 
     def _trust_region(self, problem, credit):
@@ -291,7 +384,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             )
             if converged or stop:
                 return True
-        return has_converged is _never
+        return trainer.adapts
 
     def _snapshot(self, trainer):
         """Return the attributes this estimator would have if training stopped here."""
@@ -304,32 +397,51 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
 
     def _stopping_rule(self, trainer, tol):
         """Return a function that tells after each iteration whether training may stop."""
-        problem = trainer.problem
-        if trainer.adapts:
-            return _never
-        if not problem.is_additive:
-            if self.optimizer == "adam" or self.lr_schedule == "constant":
-                return _never
-            rate = self._first_rate(trainer.settings.credit)
-            return NoiseSchedule(trainer, tol, rate).converged
-        noise = None
-        is_cut = problem.eos is not None and problem.objective.max_length is not None
-        if is_cut and self.optimizer == "natural" and self.lr_schedule != "constant":
-            # Where documents are cut, the shaped reward keeps variance at the optimum.
-            noise = NoiseSchedule(trainer, tol, self._first_rate(trainer.settings.credit))
+        is_cut = (
+            trainer.problem.eos is not None and trainer.problem.objective.max_length is not None
+        )
+        shrinks = self.optimizer == "natural" and self.lr_schedule != "constant"
+        noise = NoiseSchedule(trainer, tol, self._first_rate(trainer.settings.credit))
+        audit = Audit(trainer, noise, tol)
 
         def close_enough():
-            if noise is not None:
-                noise.converged()
-            gap = trainer.history[-1]["objective/optimality_gap"]
-            return gap <= max(tol * trainer.start_gap, trainer.negligible_gap())
+            problem = trainer.problem
+            if problem.is_additive:
+                if shrinks and is_cut and not trainer.adapts:
+                    # Where documents are cut, the shaped reward keeps variance at the optimum.
+                    noise.converged()
+                return not trainer.adapts and self._is_close_to_optimum(trainer, tol)
+            if not shrinks or trainer.moves_kl_coef:
+                return False
+            converged = noise.converged()
+            if tol == 0 or trainer.adapts:
+                return False
+            at_rest = trainer.update.decay_start or 3 * len(trainer.history) > self.max_iter
+            if at_rest and audit.scouts():
+                return False
+            return converged and trainer.prices_rest and audit.passes()
 
         return close_enough
 
-
-def _never():
-    """Tell that training goes on to its last iteration."""
-    return False
+    def _is_close_to_optimum(self, trainer, tol):
+        """Tell whether the optimum, which is known, is reached up to a share of the way."""
+        problem, gap = trainer.problem, trainer.history[-1]["objective/optimality_gap"]
+        if gap > max(tol * trainer.start_gap, trainer.negligible_gap()):
+            return False
+        if not problem.tracks_prices:
+            return True
+        if not trainer.prices_rest:
+            return False
+        # At its price a chance constraint is worth as much a little above as a little below.
+        prices = problem.token_prices(
+            problem.objective.reward_coef * problem.objective.token_reward
+        )
+        best = problem.with_prices(prices).objective.optimum()
+        missing, whole = (
+            abs(problem.value_unpriced(best) - problem.value_unpriced(policy))
+            for policy in (trainer.recorded_log_prob, problem.start)
+        )
+        return missing <= max(tol * whole, trainer.negligible_gap())
 
 
 class _BestIterate:
@@ -340,6 +452,11 @@ class _BestIterate:
         self.log_prob, self._value = None, -np.inf
         if state is not None and state["best_by"] == key:
             self.log_prob, self._value = state["best_log_prob"], state["best_value"]
+
+    @property
+    def is_last(self):
+        """Whether the last policy is kept, whatever it is worth."""
+        return self._key is None
 
     def see(self, trainer):
         if self._key is None:

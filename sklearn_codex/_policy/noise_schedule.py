@@ -8,6 +8,8 @@ from sklearn_codex._policy.training import Trainer
 _ENOUGH_DOCUMENTS = 4096
 # Documents from which a variance is taken: a few may have the same reward by chance.
 _FEWEST_DOCUMENTS = 256
+# Standard errors from which batches agree where to go, and within which nothing is left.
+_AGREE, _SURE = 2.0, 2.0
 
 
 class NoiseSchedule:
@@ -15,12 +17,13 @@ class NoiseSchedule:
 
     A reward that does not add over tokens leaves variance in the shaped reward at the optimum. The
     step then hovers around it at a distance of about
-    eta / (2 - eta) * V_eff * Var(S) / (2 kl_coef N). When the standard deviation of S no longer
-    falls, the learning rate is divided by a growing number, until that distance is below ``tol``
-    times the improvement made so far. Training also ends when the certificate itself, with three
-    standard errors, is below that: a reward that adds over tokens unknown to us gets there. Both
-    are means over the latest batches, 256 documents at least. Neither holds of a reward that was
-    the same for all documents so far: it may be paid for rare ones.
+    eta / (2 - eta) * V_eff * Var(S) / (2 kl_coef N). Gradients of batches tell how far the middle
+    of that is, without bias, see :class:`~local_gap.Drift`. While they agree where to go, the rate
+    stays. Where they do not, it is divided by a growing number, and batches grow where nobody gave
+    their size. Training may end when what is left, with two standard errors and the noise of that
+    middle, is below half of ``tol`` times the improvement made so far, and the hovering below all
+    of it: the policy is then the mean of where it hovered. Not so where the reward was the same for
+    all documents so far: it may be paid for rare ones.
     """
 
     def __init__(self, trainer: Trainer, tol: float, first_rate: float):
@@ -29,18 +32,32 @@ class NoiseSchedule:
         self._first_rate = first_rate
         n_rollouts = trainer.settings.n_rollouts
         self._window = max(20, -(-len(trainer.log_prob) // n_rollouts))
+        self._n_start = 0
         self._n_pooled = -(-_FEWEST_DOCUMENTS // n_rollouts)
 
     def converged(self) -> bool:
         """Adapt the learning rate after an iteration; return whether training may stop."""
-        if len(self._trainer.history) <= self._n_pooled:
+        drift = self._trainer.drift
+        if drift.n < self._window or len(self._trainer.history) <= self._window:
             return False
-        if self._trainer.n_sequences < _ENOUGH_DOCUMENTS and not self._has_varied():
-            return False
-        error = np.sqrt(np.mean(self._latest("optimality_gap_se") ** 2) / self._n_pooled)
-        certified = self._unbiased(self._latest("optimality_gap")) + 3.0 * error
-        enough = max(self._tol * self._improvement(), self._trainer.negligible_gap())
-        return certified <= enough or (self._only_noise_is_left() and self._floor() <= enough)
+        gap, error = drift.gap()
+        enough = self.enough() if self._tol > 0 else -np.inf
+        left = max(gap, 0.0) + _SURE * error + drift.noise()
+        is_close = left <= 0.5 * enough and self._floor() <= enough
+        if gap > _AGREE * error:
+            drift.restart()
+        else:
+            self._shrink_step()
+        return is_close
+
+    def enough(self):
+        """Return the distance to the best policy at which training may stop."""
+        trainer = self._trainer
+        if len(trainer.history) <= self._n_pooled:
+            return -np.inf
+        if trainer.n_sequences < _ENOUGH_DOCUMENTS and not self._has_varied():
+            return -np.inf
+        return max(self._tol * self.improvement(), trainer.negligible_gap())
 
     def _latest(self, key):
         """Return a figure of the latest batches (n_pooled,)."""
@@ -59,31 +76,38 @@ class NoiseSchedule:
         """Tell whether documents of one batch have had different rewards."""
         return any(record["objective/scores_std"] > 0 for record in self._trainer.history)
 
-    def _improvement(self):
+    def improvement(self) -> float:
         """Return what training has gained so far, from the mean of the last values."""
         history = self._trainer.history
         values = [record["objective/value"] for record in history[1:][-self._window :]]
-        gained = np.mean(values) - history[1]["objective/value"]
+        n_documents = len(values) * self._trainer.settings.n_rollouts
+        start, error = self._start(n_documents)
+        gained = np.mean(values) - start
         # Where the KL is dear, the gain drowns in the noise of the first value; it is then as large
         # as what the policy pays for its distance from the reference.
+        spread = history[-1]["objective/shaped_reward_std"] / np.sqrt(n_documents)
+        noise = 2.0 * np.hypot(error, spread)
         paid = self._trainer.problem.objective.kl_coef * history[-1]["objective/kl_exact"]
-        return float(max(gained, paid))
+        return float(max(gained - noise, min(paid, gained + noise)))
 
-    def _only_noise_is_left(self):
-        """Tell whether the deviation of the shaped reward no longer falls; shrink the step then."""
-        history, window = self._trainer.history, self._window
-        n = len(history) - 1
-        start = self._trainer.update.decay_start
-        if start is None:
-            if n < 2 * window:
-                return False
-            stds = [record["objective/shaped_reward_std"] for record in history[-2 * window :]]
-            before, after = np.median(stds[:window]), np.median(stds[window:])
-            if 0 < after <= 0.95 * before:
-                return False
-            self._trainer.update.decay_start = start = n
-        self._trainer.update.learning_rate = self._first_rate / (1.0 + 2.0 * (n - start) / window)
-        return True
+    def _start(self, n_documents):
+        """Return J of the start and its standard error, from about as many documents or more."""
+        if n_documents > 2 * self._n_start:
+            self._n_start = int(n_documents)
+            self._start_value = self._trainer.start_value(self._n_start)
+        return self._start_value
+
+    def _shrink_step(self):
+        """Lower the rate by another iteration in which batches did not agree."""
+        update = self._trainer.update
+        update.decay_start = (update.decay_start or 0) + 1
+        shrunk = 1.0 + 2.0 * update.decay_start / self._window
+        if self._trainer.grows:
+            # Batches grow instead: the mean of places needs steps that forget the earlier ones.
+            shrunk = np.sqrt(shrunk)
+            if update.decay_start % self._window == 0:
+                self._trainer.grow_batch()
+        update.learning_rate = float(self._first_rate / shrunk)
 
     def _floor(self):
         """Return the predicted distance to the best policy at which the step hovers."""

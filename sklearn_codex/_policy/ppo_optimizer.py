@@ -77,8 +77,9 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     tol : float or "auto", default="auto"
         Stop when the distance to the optimum is below this share of the distance from the start
         (the reference, with the rule penalties applied) to the optimum (exact where everything adds
-        over tokens), or below this share of the improvement so far (predicted, otherwise). 0 means
-        ``max_iter`` iterations. "auto" means 1e-4 for natural steps with token credit on
+        over tokens). Otherwise when documents show, at two standard errors, that less than this
+        share of the improvement so far is left to gain near the policy, other starts led to no
+        better one, and no rare token is worth more. 0 means ``max_iter`` iterations. "auto" means 1e-4 for natural steps with token credit on
         documents of fixed length, which come to rest at the optimum, 1e-3 otherwise.
     optimizer : {"natural", "adam"}, default="natural"
         "natural" is a damped natural-gradient step, which converges to the optimum; "adam" the
@@ -126,14 +127,17 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     optimal_log_prob_ : ndarray of shape (V,) or None
         The same of the exact optimum, where reward and rules add over tokens.
     token_reward_ : ndarray of shape (V,) or None
-        Reward of each token, where the reward adds over tokens.
+        Reward of each token, where the reward adds over tokens: a linear model, or a function that
+        does so on every document that was tried.
     optimality_gap_ : float
         J* - J, how far the policy is from the best one: exact where everything adds over tokens,
-        else an estimate of an upper bound from fresh documents, low where the policy never draws
-        those that would be best. With ``sft_coef`` > 0, where documents end by themselves, it
-        bounds the distance to policies of the same expected length only.
+        else an estimate of an upper bound from fresh documents of the policy, the reference, an
+        even policy and those that other starts led to. It is nan, "not known", where the best of
+        these documents decide alone, so that better ones were probably missed. With ``sft_coef`` >
+        0, where documents end by themselves, it bounds the distance to policies of the same
+        expected length only.
     optimality_gap_se_ : float
-        Standard error of that estimate, 0 where exact.
+        Standard error of that estimate, 0 where exact, nan where not known.
     objective_ : float
         J of the policy.
     kl_ : float
@@ -153,7 +157,8 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     rule_rates_ : dict of str to float
         Share of documents that violate each rule.
     rule_prices_ : dict of str to float
-        Nats of KL that a violation costs: given, or found for a chance constraint.
+        Nats of KL that a violation costs: given, or found for a chance constraint. Where nobody
+        said that reward and rules add over tokens, what a violating document costs.
     reward_model_ : estimator or callable
         What gave the rewards.
     frequencies_ : ndarray of shape (V,) or None
@@ -169,7 +174,7 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     n_iter_ : int
         Iterations run.
     n_sequences_ : int
-        Documents drawn.
+        Documents drawn, without those that only tried whether reward and rules add over tokens.
     training_state_ : dict
         What ``warm_start`` goes on from.
     vectorizer_ : transformer or None

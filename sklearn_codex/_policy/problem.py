@@ -8,17 +8,22 @@ from scipy.optimize import brentq
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray, normalize_log, root_mean_square
-from sklearn_codex._policy.rewards import DocumentReward
+from sklearn_codex._policy.priced_rule import (
+    PricedRule,
+    any_token_rate,
+    apply_bans,
+    prepare_chance_constraints,
+)
+from sklearn_codex._policy.rewards import DocumentReward, same_values
 from sklearn_codex._policy.rollouts import Rollouts, sample_rollouts
 from sklearn_codex.exact import (
     AdditiveObjective,
     EosObjective,
     LengthExplosionError,
-    ban_tokens,
     chance_budget,
     constrained_optimum,
 )
-from sklearn_codex.rules import Rule, check_rules, check_violations, token_violations
+from sklearn_codex.rules import check_rules, token_violations
 
 Objective = AdditiveObjective | EosObjective
 
@@ -30,44 +35,6 @@ _N_MOMENTS = 4096
 _HIGH_PRICE = 50.0
 _LARGEST_PRICE = 1e12
 _PRICE_ROUNDS = 100
-
-
-@dataclass(frozen=True)
-class PricedRule:
-    """A rule with its price in nats.
-
-    Parameters
-    ----------
-    name : str
-        What it is called in the history.
-    rule : Rule
-        The rule.
-    token_violations : ndarray of shape (V,) or None
-        Violations of each token, where they add over tokens.
-    price : float
-        Nats of KL that a violation costs; where the price of a chance constraint is learned, that a
-        violating document costs.
-    """
-
-    name: str
-    rule: Rule
-    token_violations: FloatArray | None
-    price: float
-
-    @property
-    def is_learned(self) -> bool:
-        """Whether the price is learned while the policy is trained."""
-        return self.rule.max_rate is not None and self.token_violations is None
-
-    @property
-    def is_found(self) -> bool:
-        """Whether the price is that of the exact optimum, known before training."""
-        return self.rule.max_rate is not None and self.token_violations is not None
-
-    def cost(self, violations: FloatArray) -> FloatArray:
-        """Return the nats (n_documents,) that documents with these violations cost."""
-        amounts = violations > 0 if self.is_learned else violations
-        return self.price * np.asarray(amounts, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -106,6 +73,16 @@ class PolicyProblem:
         return self.adds_reward and all(rule.token_violations is not None for rule in self.rules)
 
     @property
+    def is_tested(self) -> bool:
+        """Whether something adds over tokens as far as documents tell, and no further."""
+        return self.reward.is_tested or any(rule.is_tested for rule in self.rules)
+
+    @property
+    def tracks_prices(self) -> bool:
+        """Whether prices of chance constraints on tokens follow a reward that is being learned."""
+        return any(rule.is_tracked for rule in self.rules)
+
+    @property
     def eos(self) -> int | None:
         """Column of the end-of-sequence token, where documents end by themselves."""
         return self.objective.eos if isinstance(self.objective, EosObjective) else None
@@ -134,14 +111,67 @@ class PolicyProblem:
         return _price_chance_constraints(problem)
 
     def with_prices(self, prices: dict[str, float]) -> "PolicyProblem":
-        """Return the problem at other prices of the rules whose price is learned."""
+        """Return the problem at other prices of the rules whose price changes in training."""
         rules = [
             replace(priced, price=prices.get(priced.name, priced.price))
-            if priced.is_learned
+            if priced.is_learned or priced.is_tracked
             else priced
             for priced in self.rules
         ]
-        return replace(self, rules=rules)
+        return _with_rules(self, rules)
+
+    def with_rules(self, rules: list[PricedRule]) -> "PolicyProblem":
+        """Return the problem with other rules, chance constraints priced anew."""
+        return _price_chance_constraints(_with_rules(self, rules))
+
+    def token_prices(self, token_reward: FloatArray) -> dict[str, float]:
+        """Return the prices at which the best policy for a reward keeps chance constraints."""
+        places = [place for place, rule in enumerate(self.rules) if rule.is_tracked]
+        objective = replace(self.objective, token_reward=token_reward, reward_coef=1.0)
+        prices = _exact_prices(replace(self, objective=objective), list(self.rules), places)
+        return {self.rules[i].name: price for i, price in zip(places, prices, strict=True)}
+
+    def value_unpriced(self, log_prob: FloatArray) -> float:
+        """Return J of a policy without what chance constraints on tokens cost, given the rest."""
+        cost = np.zeros(len(log_prob))
+        for rule in self.rules:
+            if rule.token_violations is not None and rule.is_found:
+                cost += rule.price * rule.token_violations
+        expected = float(np.exp(log_prob) @ cost) * self.objective.expected_length(log_prob)
+        return self.objective.value(log_prob) + self.objective.kl_coef * expected
+
+    def reported_prices(self, log_prob: FloatArray) -> dict[str, float]:
+        """Return the price of each rule as users see it."""
+        length = getattr(self.objective, "length", None)
+        return {rule.name: rule.reported_price(log_prob, length) for rule in self.rules}
+
+    def when_additive(
+        self, token_reward: FloatArray | None, rules: list[PricedRule]
+    ) -> "PolicyProblem":
+        """Return the problem with what was found to add over tokens, or found not to.
+
+        Parameters
+        ----------
+        token_reward : ndarray of shape (V,) or None
+            Reward of each token, None where it does not add.
+        rules : list of PricedRule
+            The rules as they are then.
+        """
+        reward = self.reward.as_tested(token_reward)
+        known = np.zeros(len(self.start)) if token_reward is None else token_reward
+        objective = replace(self.objective, token_reward=known)
+        return replace(self, objective=objective, reward=reward).with_rules(rules)
+
+    def without_tested(self) -> "PolicyProblem":
+        """Return the problem where what only seemed to add over tokens does not."""
+        rules = [
+            replace(priced, token_violations=None, is_tested=False, is_tracked=False)
+            if priced.is_tested
+            else priced
+            for priced in self.rules
+        ]
+        known = None if self.reward.is_tested else self.reward.token_reward
+        return self.with_rules(rules) if known is not None else self.when_additive(None, rules)
 
     def sample(self, log_prob: FloatArray, n_documents: int, rng) -> Rollouts:
         """Draw documents from a policy."""
@@ -161,28 +191,47 @@ class PolicyProblem:
         -------
         assessed : Bunch
             ``reward`` (n,), as its model gives it; ``violations``, name to (n,); ``token_score``
-            (V,), the shaped reward that adds over tokens; ``shaped`` (n,), the whole of it.
+            (V,), the shaped reward that adds over tokens; ``shaped`` (n,), the whole of it;
+            ``rest`` (n,), its part that does not add; ``contradicted``, whether documents show that
+            something does not add after all.
         """
-        objective = self.objective
-        if self.reward.token_reward is not None:
-            reward = rollouts.sum_over_tokens(self.reward.token_reward) + self.reward.offset
-        else:
+        objective, contradicted = self.objective, False
+        if self.reward.token_reward is None:
             reward = self.reward(rollouts)
+        else:
+            reward = rollouts.sum_over_tokens(self.reward.token_reward) + self.reward.offset
+            if self.reward.is_tested:
+                actual = self.reward(rollouts)
+                contradicted = not same_values(actual, reward, self.reward.token_reward, rollouts)
+                reward = actual
         token_score = objective.token_scores(log_prob)
-        shaped = rollouts.sum_over_tokens(token_score)
+        shaped, rest = rollouts.sum_over_tokens(token_score), np.zeros(len(rollouts))
         if not self.adds_reward:
-            shaped += objective.reward_coef * (reward - self.reward_mean)
+            rest += objective.reward_coef * (reward - self.reward_mean)
         if isinstance(objective, EosObjective) and objective.missing_eos_penalty:
             shaped -= objective.missing_eos_penalty * ~rollouts.ended
         violations = {}
         for priced in self.rules:
             if priced.token_violations is not None:
                 amounts = rollouts.sum_over_tokens(priced.token_violations)
+                if priced.is_tested:
+                    actual = priced.judge(rollouts)
+                    contradicted |= not np.array_equal(actual > 0, amounts > 0)
+                    if not priced.is_found:
+                        values = priced.token_violations
+                        contradicted |= not same_values(actual, amounts, values, rollouts)
             else:
-                amounts = check_violations(priced.rule.violations(rollouts), priced.name, rollouts)
-                shaped -= objective.kl_coef * priced.cost(amounts)
+                amounts = priced.judge(rollouts)
+                rest -= objective.kl_coef * priced.cost(amounts)
             violations[priced.name] = amounts
-        return Bunch(reward=reward, violations=violations, token_score=token_score, shaped=shaped)
+        return Bunch(
+            reward=reward,
+            violations=violations,
+            token_score=token_score,
+            shaped=shaped + rest,
+            rest=rest,
+            contradicted=bool(contradicted),
+        )
 
     def evaluate(self, log_prob: FloatArray, rollouts: Rollouts, assessed: Bunch) -> Bunch:
         """Return the objective of a policy and its parts: exact where they add over tokens."""
@@ -262,12 +311,6 @@ class PolicyProblem:
         return max(float(gap), 0.0), float(influence.std(ddof=1) / np.sqrt(len(influence)))
 
 
-def any_token_rate(probability: float, length: int) -> float:
-    """Return 1 - (1 - p)^length, the share of documents with any token of total probability p."""
-    p = min(probability, 1.0)
-    return 1.0 if p == 1.0 else float(-np.expm1(length * np.log1p(-p)))
-
-
 def build_problem(
     reference: FloatArray,
     reward_source: Any,
@@ -317,8 +360,8 @@ def build_problem(
     reward = DocumentReward(reward_source, probe, subject=subject)
     no_reward = np.zeros(n_columns)
     token_reward = no_reward if reward.token_reward is None else reward.token_reward
-    reference, checked = _apply_bans(reference, checked, weights.get("frequencies"), subject)
-    checked = _prepare_chance_constraints(reference, checked, reward, subject)
+    reference, checked = apply_bans(reference, checked, weights.get("frequencies"), subject)
+    checked = prepare_chance_constraints(reference, checked, reward, subject)
     objective: Objective
     if eos is None:
         assert length is not None
@@ -336,58 +379,6 @@ def build_problem(
     if normalize_reward:
         problem = _normalize(problem, rng)
     return _price_chance_constraints(problem)
-
-
-def _apply_bans(reference, rules, frequencies, subject):
-    """Return the reference without hard-banned tokens, and the rules with these at no price.
-
-    The reference is not normalised again: the KL is still measured from the whole of it, so that a
-    ban costs -log P(allowed) nats a token.
-    """
-    banned = np.zeros(len(reference), dtype=bool)
-    kept = []
-    for priced in rules:
-        if priced.rule.hard:
-            if priced.token_violations is None:
-                raise ValueError(
-                    f"{subject} got the hard rule {priced.name!r} ({type(priced.rule).__name__}), "
-                    "which does not add over tokens, so no policy of independent tokens can keep "
-                    "it for certain. Use max_rate, or BannedTokens(..., hard=True)."
-                )
-            own = priced.token_violations > 0
-            if frequencies is not None and np.any(frequencies[own] > 0):
-                raise ValueError(
-                    f"{subject} got demonstrations that use tokens the hard rule {priced.name!r} "
-                    "bans. Leave such documents out, or set sft_coef=0."
-                )
-            banned |= own
-            priced = replace(priced, price=0.0)
-        kept.append(priced)
-    if banned.any():
-        ban_tokens(reference, banned)  # raises where nothing would be left
-        reference = np.where(banned, -np.inf, reference)
-    return reference, kept
-
-
-def _prepare_chance_constraints(reference, rules, reward, subject):
-    """Return the rules with chance constraints that count documents, learned where not all adds."""
-    adds = reward.token_reward is not None
-    adds = adds and all(priced.token_violations is not None for priced in rules)
-    prepared = []
-    for priced in rules:
-        if priced.rule.max_rate is not None:
-            marked = None
-            if priced.token_violations is not None:
-                marked = (priced.token_violations > 0).astype(np.float64)
-                if np.all(marked[np.isfinite(reference)]):
-                    raise ValueError(
-                        f"{subject}: no policy keeps rule {priced.name!r} (max_rate="
-                        f"{priced.rule.max_rate}), since every token the reference policy can "
-                        "produce violates it. Take out some of its tokens."
-                    )
-            priced = replace(priced, token_violations=marked if adds else None, price=0.0)
-        prepared.append(priced)
-    return prepared
 
 
 def _normalize(problem, rng):
@@ -412,7 +403,8 @@ def _normalize(problem, rng):
 
 def _price_chance_constraints(problem):
     """Return the problem with prices at which the best policy keeps its chance constraints."""
-    places = [place for place, rule in enumerate(problem.rules) if rule.is_found]
+    is_open = [rule.is_found and not rule.is_tracked for rule in problem.rules]
+    places = [int(place) for place in np.flatnonzero(is_open)]
     if not places:
         return _with_rules(problem, problem.rules)
     rules = list(problem.rules)

@@ -1,6 +1,7 @@
 """What a reward model is to a policy: one number for each document the policy draws."""
 
 import warnings
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from sklearn_codex._policy.rollouts import Rollouts
 
 # Numbers of a dense matrix that is given to a model at once, 64 MB.
 _DENSE_NUMBERS = 8_000_000
+# Difference that is rounding, as a share of the largest values.
+_SAME = 1e-8
 
 
 class DocumentReward:
@@ -36,10 +39,13 @@ class DocumentReward:
         Reward of each token where the reward of a document is their sum plus ``offset``.
     offset : float
         Reward of the empty document, where ``token_reward`` is known.
+    is_tested : bool
+        Whether ``token_reward`` was found by trying documents: others may contradict it.
     """
 
     token_reward: FloatArray | None = None
     offset: float = 0.0
+    is_tested: bool = False
 
     def __init__(self, source: Any, probe: Rollouts, *, subject: str):
         self.subject = subject
@@ -64,6 +70,13 @@ class DocumentReward:
             rewards = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return _check_rewards(rewards, len(rollouts), model, self.subject)
 
+    def as_tested(self, token_reward: FloatArray | None) -> "DocumentReward":
+        """Return the reward with what documents tell of its token weights, None for none."""
+        reward = copy(self)
+        reward.token_reward, reward.offset = token_reward, 0.0
+        reward.is_tested = token_reward is not None
+        return reward
+
     def _find_token_reward(self, probe: Rollouts):
         """Take the rewards of one-token documents as weights, if they explain the probe."""
         n_columns, eos = probe.n_columns, probe.eos
@@ -84,6 +97,14 @@ class DocumentReward:
         scale = 1.0 + float(np.abs(actual).max())
         if np.allclose(predicted, actual, rtol=0.0, atol=1e-8 * scale):
             self.token_reward, self.offset = weights, offset
+
+
+def same_values(
+    actual: FloatArray, predicted: FloatArray, values: FloatArray, rollouts: Rollouts
+) -> bool:
+    """Tell whether the values (V,) of tokens explain those (n_documents,) of documents."""
+    scale = float(np.abs(values).max() * rollouts.lengths.max() + np.abs(actual).max())
+    return bool(np.all(np.abs(actual - predicted) <= _SAME * scale))
 
 
 def _interface(source, probe, *, subject):

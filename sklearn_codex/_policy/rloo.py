@@ -53,8 +53,8 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
         Iterations at most.
     tol : float or "auto", default=1e-3
         Stop when the distance to the optimum is below this share of the distance from the start to
-        the optimum (exact where everything adds over tokens), or below this share of the
-        improvement so far (predicted, otherwise). 0 means ``max_iter`` iterations, "auto" 1e-3.
+        the optimum (exact where everything adds over tokens), or when documents show that less than
+        this share of the improvement so far is left (otherwise). 0 means ``max_iter`` iterations, "auto" 1e-3.
     optimizer : {"natural", "adam"}, default="natural"
         "natural" is a damped natural-gradient step, which converges to the optimum; "adam" the
         textbook form, Adam on the logits.
@@ -86,12 +86,13 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
     optimal_log_prob_ : ndarray of shape (V,) or None
         The same of the exact optimum, where reward and rules add over tokens.
     token_reward_ : ndarray of shape (V,) or None
-        Reward of each token, where the reward adds over tokens.
+        Reward of each token, where the reward adds over tokens: a linear model, or a function that
+        does so on every document that was tried.
     optimality_gap_ : float
         J* - J, how far the policy is from the best one: exact where everything adds over tokens,
-        else an estimate of an upper bound from fresh documents.
+        else an estimate of an upper bound from fresh documents; nan where these cannot tell.
     optimality_gap_se_ : float
-        Standard error of that estimate, 0 where exact.
+        Standard error of that estimate, 0 where exact, nan where not known.
     objective_ : float
         J of the optimised policy.
     kl_ : float
@@ -112,7 +113,8 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
     rule_rates_ : dict of str to float
         Share of documents that violate each rule.
     rule_prices_ : dict of str to float
-        Nats of KL that a violation costs: given, or found for a chance constraint.
+        Nats of KL that a violation costs: given, or found for a chance constraint. Where nobody
+        said that reward and rules add over tokens, what a violating document costs.
     reward_model_ : estimator or callable
         What gave the rewards.
     frequencies_ : ndarray of shape (V,) or None
@@ -129,7 +131,7 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
     n_iter_ : int
         Iterations run.
     n_sequences_ : int
-        Documents drawn.
+        Documents drawn, without those that only tried whether reward and rules add over tokens.
     training_state_ : dict
         What ``warm_start`` goes on from.
     vectorizer_ : transformer or None

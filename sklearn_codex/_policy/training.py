@@ -3,7 +3,7 @@
 The maths are in ``ppo`` and ``exact``; this room only puts them in order.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from sklearn_codex._policy.iteration_record import (
     neutral_statistics,
     sampled_figures,
 )
+from sklearn_codex._policy.local_gap import Drift, scaled_gradient
 from sklearn_codex._policy.ppo import (
     NEGLIGIBLE_KL,
     Clipping,
@@ -24,9 +25,11 @@ from sklearn_codex._policy.ppo import (
     surrogate_slope,
     whiten,
 )
+from sklearn_codex._policy.prices import LearnedPrice
 from sklearn_codex._policy.problem import PolicyProblem
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.updates import PolicyUpdate
+from sklearn_codex.exact import EosObjective
 from sklearn_codex.exact._eos_length import log_stop_go, survival
 from sklearn_codex.kl_control import FixedKLController, KLController
 
@@ -39,6 +42,8 @@ _NEGLIGIBLE_SHARE = 1e-15
 _KL_COEF_FACTOR = 1e8
 # Largest change of a learned price in the first iterations, in nats or as a share of it.
 _PRICE_STEP = 0.25
+# Documents, and tokens, of a batch that has grown.
+_MOST_ROLLOUTS, _MOST_TOKENS = 4096, 65_536
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,10 @@ class Trainer:
         Batches drawn, one for each policy that was rolled out.
     start_gap : float
         Distance to the optimum where training began, infinite where it is not known exactly.
+    others : list of ndarray of shape (V,)
+        Policies that training from other places led to.
+    learned : dict of str to LearnedPrice
+        What is known of the prices of chance constraints that are learned.
     log_prob, recorded_log_prob : ndarray of shape (V,)
         The policy that is updated next, and the one of the last record: they differ before the
         first update, where known penalties have moved the one.
@@ -119,6 +128,15 @@ class Trainer:
     n_sequences: int = 0
     n_batches: int = 0
     start_gap: float = np.inf
+    contradicted: bool = False
+    prices_rest: bool = True
+    grows: bool = False
+    settles_at: int | None = None
+    others: list[FloatArray] = field(default_factory=list)
+    learned: dict[str, LearnedPrice] = field(default_factory=dict)
+    log_prob: FloatArray = field(init=False)
+    recorded_log_prob: FloatArray = field(init=False)
+    drift: Drift = field(default_factory=Drift)
 
     def begin(self) -> None:
         """Record the reference policy and draw the first batch of the policy to be updated."""
@@ -130,6 +148,31 @@ class Trainer:
         if not np.array_equal(start, reference):
             self._roll_out(start)
 
+    def begin_at_update(self) -> None:
+        """Draw the first batch of the policy to be updated, which is not the reference."""
+        self._first_kl_coef = self.problem.objective.kl_coef
+        self._roll_out(self.update.policy())
+        self._record(neutral_statistics())
+
+    def restart(self) -> None:
+        """Go on from an update that was moved, at its first rate."""
+        self.update.restart()
+        self.drift.restart()
+        if self.critic is not None:
+            self.critic.forget()
+        self._roll_out(self.update.policy())
+
+    def grow_batch(self) -> None:
+        """Draw twice as many documents a batch from the next one on, up to some thousands."""
+        n_rollouts = 2 * self.settings.n_rollouts
+        length = self.problem.objective.expected_length(self.update.policy())
+        if n_rollouts * length <= _MOST_TOKENS and n_rollouts <= _MOST_ROLLOUTS:
+            self._set_batch_size(n_rollouts)
+
+    def _set_batch_size(self, n_rollouts):
+        self.settings = replace(self.settings, n_rollouts=n_rollouts)
+        self.update.batch_size = n_rollouts
+
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a state of :meth:`state`, drawing again the batch it stood before."""
         self._set_start_gap()
@@ -139,8 +182,14 @@ class Trainer:
         if self._first_kl_coef == state["first_kl_coef"]:
             self.problem = self.problem.with_kl_coef(state["kl_coef"])
         self.problem = self.problem.with_prices(state["prices"])
-        self.update.objective = self.problem.objective
+        for name, before in state["learned"].items():
+            self.learned[name] = LearnedPrice.of(before)
+        self._price_learned_rules()
+        self._set_problem(self.problem)
         self.update.restore(state["update"])
+        self.drift.restore(state["drift"])
+        if self.grows:
+            self._set_batch_size(state["n_rollouts"])
         if self.critic is not None and state["critic"] is not None:
             self.critic.restore(state["critic"])
         self._roll_out(self.update.policy())
@@ -163,6 +212,10 @@ class Trainer:
             "n_batches": self.n_batches - 1,
             "first_kl_coef": self._first_kl_coef,
             "kl_coef": self.problem.objective.kl_coef,
+            "contradicted": self.contradicted,
+            "n_rollouts": self.settings.n_rollouts,
+            "drift": self.drift.state(),
+            "learned": {name: price.state() for name, price in self.learned.items()},
             "prices": {priced.name: priced.price for priced in self.problem.rules},
             "update": self.update.state(),
             "critic": None if self.critic is None else self.critic.state(),
@@ -182,6 +235,30 @@ class Trainer:
         value = abs(self.history[-1]["objective/value"])
         return max(NEGLIGIBLE_KL * self.problem.temperature, _NEGLIGIBLE_SHARE * value)
 
+    def draw(self, log_prob: FloatArray, n_documents: int, rng) -> Any:
+        """Return fresh documents of a policy, counted as drawn, and how they are assessed."""
+        self.n_sequences += n_documents
+        rollouts = self.problem.sample(log_prob, n_documents, rng)
+        return rollouts, self.problem.assess(log_prob, rollouts)
+
+    def value_of(self, log_prob: FloatArray, n_documents: int, rng) -> tuple[float, float]:
+        """Return J of a policy and its standard error, from fresh documents."""
+        rollouts, assessed = self.draw(log_prob, n_documents, rng)
+        value = self.problem.evaluate(log_prob, rollouts, assessed).objective
+        # The KL is exact, so what is left is the noise of reward and rules.
+        return value, float(assessed.rest.std(ddof=1) / np.sqrt(n_documents))
+
+    def start_value(self, n_documents: int) -> tuple[float, float]:
+        """Return J of the reference and its standard error, from documents of its own."""
+        rng = np.random.RandomState([self.seed, 4])
+        return self.value_of(self.problem.start, n_documents, rng)
+
+    def settle(self) -> None:
+        """Move the policy to the mean of where it hovered since its batches last agreed."""
+        if self.drift.n > 1:
+            self.update.move_to(self.drift.mean_place())
+            self.log_prob = self.recorded_log_prob = self.update.policy()
+
     def _roll_out(self, log_prob):
         """Draw and judge a batch from a policy; its source also shuffles it later."""
         self.log_prob = log_prob
@@ -190,20 +267,32 @@ class Trainer:
         self._rng = np.random.RandomState(np.random.SFC64([self.seed, self.n_batches]))
         self.rollouts = self.problem.sample(log_prob, self.settings.n_rollouts, self._rng)
         self.assessed = self.problem.assess(log_prob, self.rollouts)
-        self.n_sequences += self.settings.n_rollouts
+        if self.assessed.contradicted:
+            self._set_problem(self.problem.without_tested())
+            self.contradicted, self.start_gap = True, np.inf
+            self.assessed = self.problem.assess(log_prob, self.rollouts)
+        self.n_sequences += len(self.rollouts)
+
+    def _set_problem(self, problem):
+        self.problem, self.update.objective = problem, problem.objective
 
     def _adapt(self):
         """Let the controller set ``kl_coef``, and learn the prices of chance constraints."""
         if self.adapts:
             self._adapt_kl_coef()
             self._adapt_prices()
-            self.update.objective = self.problem.objective
+        if self.problem.tracks_prices:
+            self._track_prices()
 
     @property
     def adapts(self):
         """Whether anything of the problem changes between batches."""
-        moves = type(self.controller) is not FixedKLController
-        return moves or any(priced.is_learned for priced in self.problem.rules)
+        return self.moves_kl_coef or any(priced.is_learned for priced in self.problem.rules)
+
+    @property
+    def moves_kl_coef(self):
+        """Whether a controller changes the weight of the KL."""
+        return type(self.controller) is not FixedKLController
 
     def _adapt_kl_coef(self):
         objective = self.problem.objective
@@ -211,19 +300,44 @@ class Trainer:
         kl_coef = self.controller.next_coef(objective.kl_coef, kl, self.settings.n_rollouts)
         # A target that no policy has would drive it to 0 or to infinity.
         low, high = self._first_kl_coef / _KL_COEF_FACTOR, self._first_kl_coef * _KL_COEF_FACTOR
-        self.problem = self.problem.with_kl_coef(float(np.clip(kl_coef, low, high)))
+        self._set_problem(self.problem.with_kl_coef(float(np.clip(kl_coef, low, high))))
 
-    def _adapt_prices(self):
+    def _track_prices(self):
+        """Move the prices of chance constraints on tokens to those of the reward learned so far."""
+        found = self.problem.token_prices(self.update.learned_reward)
         prices = {}
         for priced in self.problem.rules:
+            if priced.name in found:
+                most = _PRICE_STEP * max(1.0, priced.price)
+                prices[priced.name] = float(
+                    np.clip(found[priced.name], priced.price - most, priced.price + most)
+                )
+        self.prices_rest = all(abs(found[name] - prices[name]) <= 1e-6 for name in found)
+        self._set_problem(self.problem.with_prices(prices))
+
+    def _adapt_prices(self):
+        """Learn the prices of chance constraints that nobody can compute."""
+        for priced in self.problem.rules:
             if priced.is_learned:
-                rate = float((self.assessed.violations[priced.name] > 0).mean())
-                error = np.clip(rate / priced.rule.max_rate - 1.0, -1.0, 1.0)
-                # In proportion to the price, as some rules take many nats to move. Steps that
-                # shrink like 1 / sqrt(k) settle, however noisy the rate.
-                step = _PRICE_STEP * max(1.0, priced.price) / np.sqrt(1 + len(self.history) / 10)
-                prices[priced.name] = max(0.0, float(priced.price + step * error))
-        self.problem = self.problem.with_prices(prices)
+                learned = self.learned.setdefault(priced.name, LearnedPrice(priced.rule.max_rate))
+                if self.settles_at is not None and len(self.history) >= self.settles_at:
+                    learned.settle()
+                else:
+                    learned.see(self.assessed.violations[priced.name])
+        self._price_learned_rules()
+
+    def _price_learned_rules(self):
+        rules = [
+            replace(
+                priced,
+                price=self.learned[priced.name].price,
+                amount_price=self.learned[priced.name].amount_price,
+            )
+            if priced.is_learned and priced.name in self.learned
+            else priced
+            for priced in self.problem.rules
+        ]
+        self._set_problem(replace(self.problem, rules=rules))
 
     def _advantages(self, known=None):
         """Return the advantage (n_tokens,) of each token drawn, beyond a known one (V,)."""
@@ -370,14 +484,18 @@ class Trainer:
             **statistics,
             "policy/entropy_avg": exact.entropy / exact.length,
         }
+        prices = problem.reported_prices(log_prob)
         for priced in problem.rules:
             record[f"rules/{priced.name}/rate"] = exact.rule_rates[priced.name]
-            record[f"rules/{priced.name}/price"] = priced.price
+            record[f"rules/{priced.name}/price"] = prices[priced.name]
         if self.evaluation.gold is not None:
             record["gold/score"] = self._gold_score()
         if self.evaluation.frequencies is not None:
             record["eval/score"] = -cross_entropy(self.evaluation.frequencies, log_prob)
         self.history.append(record)
+        if not problem.is_additive or isinstance(problem.objective, EosObjective):
+            gradient = scaled_gradient(problem, log_prob, self.rollouts, assessed.shaped)
+            self.drift.add(gradient, len(self.rollouts), self.update.coordinates())
 
     def _gold_score(self):
         """Return the expected gold reward of the policy, exact where it adds over tokens."""

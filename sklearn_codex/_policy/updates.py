@@ -21,13 +21,17 @@ class PolicyUpdate(ABC):
         What is maximised; its coefficients may change between batches.
     learning_rate : float
         Size of the next steps.
+    batch_size : float
+        Documents of a batch, or of a minibatch with Adam.
     decay_start : int or None
-        Iteration at which a schedule began to lower it.
+        Iterations for which a schedule has lowered it, None before.
     """
 
     objective: Objective
     learning_rate: float
     decay_start: int | None = None
+    batch_size: float
+    _first_rate: float
 
     @abstractmethod
     def policy(self) -> FloatArray:
@@ -40,6 +44,18 @@ class PolicyUpdate(ABC):
     def begin_batch(self, rollout_log_prob: FloatArray) -> None:
         """Get ready for the steps of a batch drawn from this policy (V,)."""
         self._rollout_log_prob = rollout_log_prob
+
+    @abstractmethod
+    def coordinates(self) -> FloatArray:
+        """Return what (V,) the steps are taken in."""
+
+    @abstractmethod
+    def move_to(self, coordinates: FloatArray) -> None:
+        """Take a policy, given by its coordinates (V,)."""
+
+    def restart(self) -> None:
+        """Take the first learning rate again."""
+        self.learning_rate, self.decay_start = self._first_rate, None
 
     @abstractmethod
     def damping(self, length: float) -> float:
@@ -105,7 +121,7 @@ class _NaturalUpdate(PolicyUpdate):
     ):
         self.objective = objective
         self._first_rate = self.learning_rate = learning_rate
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._damping = (damping, damping_per_token)
         self._n_epochs, self._n_minibatches = n_epochs, n_minibatches
         self._step_kl = None if target_kl is None else target_kl / (n_epochs * n_minibatches) ** 2
@@ -119,7 +135,7 @@ class _NaturalUpdate(PolicyUpdate):
         super().begin_batch(rollout_log_prob)
         self._prob = np.exp(rollout_log_prob)
         self._length = self.objective.expected_length(rollout_log_prob)
-        self._expected = self._batch_size * self._length * self._prob
+        self._expected = self.batch_size * self._length * self._prob
         # What a unit of a logit costs: the temperature, and the demonstrations' pull.
         self._stiffness = np.full_like(self._prob, _temperature(self.objective))
         if self.objective.frequencies is not None and self.objective.sft_coef > 0:
@@ -169,6 +185,14 @@ class DualUpdate(_NaturalUpdate):
             self._solved = (*key, known.optimum())
         return self._solved[-1]
 
+    def coordinates(self):
+        """Return the learned reward (V,) of each token."""
+        return self.learned_reward
+
+    def move_to(self, coordinates):
+        """Take another learned reward (V,)."""
+        self.learned_reward = coordinates
+
     def step(self, gradient, known=None):
         """Move along the surrogate gradient (V,) of one minibatch, summed over its documents.
 
@@ -197,6 +221,14 @@ class LogitUpdate(_NaturalUpdate):
     def policy(self):
         """Return the log-probabilities (V,) of the current policy."""
         return self.logits
+
+    def coordinates(self):
+        """Return the logits (V,)."""
+        return self.logits
+
+    def move_to(self, coordinates):
+        """Take other logits (V,)."""
+        self.logits = normalize_log(coordinates)
 
     def step(self, gradient):
         """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
@@ -239,7 +271,7 @@ class AdamUpdate(PolicyUpdate):
     ):
         self.objective = objective
         self.logits = normalize_log(objective.reference_log_prob)
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._first_rate = self.learning_rate = learning_rate
         self._n_batches = n_batches
         self._batch = 0
@@ -254,7 +286,7 @@ class AdamUpdate(PolicyUpdate):
     def begin_batch(self, rollout_log_prob):
         """Get ready for the steps of a new batch: lower the learning rate."""
         super().begin_batch(rollout_log_prob)
-        self._batch_tokens = self._batch_size * self.objective.expected_length(rollout_log_prob)
+        self._batch_tokens = self.batch_size * self.objective.expected_length(rollout_log_prob)
         if self._n_batches is not None:
             share = max(0.0, 1.0 - self._batch / self._n_batches)
             self.learning_rate = self._first_rate * share
@@ -263,6 +295,14 @@ class AdamUpdate(PolicyUpdate):
     def policy(self):
         """Return the log-probabilities (V,) of the current policy."""
         return normalize_log(self.logits)
+
+    def coordinates(self):
+        """Return the logits (V,)."""
+        return self.logits
+
+    def move_to(self, coordinates):
+        """Take other logits (V,)."""
+        self.logits = normalize_log(coordinates)
 
     def step(self, gradient):
         """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""

@@ -1,6 +1,7 @@
 """``sklearn-codex info``: what a model file holds."""
 
 import argparse
+import math
 
 from sklearn_codex.cli._options import new_command, open_model
 from sklearn_codex.report._plain import json_text
@@ -61,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _show(value) -> str:
     from sklearn_codex.report._tables import number
 
+    if value is None:
+        return "not known"
     return number(value) if isinstance(value, float) else str(value)
 
 
@@ -83,7 +86,8 @@ def _describe_stage(stage) -> dict:
         if isinstance(value, (int, float, str, bool))
     }
     figures = {
-        name.rstrip("_"): float(getattr(stage, name))
+        # JSON has no nan, which says that something is not known.
+        name.rstrip("_"): None if math.isnan(getattr(stage, name)) else float(getattr(stage, name))
         for name in _FIGURES
         if isinstance(getattr(stage, name, None), (int, float))
     }

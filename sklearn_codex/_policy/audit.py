@@ -1,0 +1,175 @@
+"""A second look, before training ends, at what a policy's own documents cannot show."""
+
+from copy import copy
+from dataclasses import replace
+
+import numpy as np
+
+from sklearn_codex._categorical import normalize_log
+from sklearn_codex._policy.critic import LinearCritic
+from sklearn_codex._policy.local_gap import substitution_gains
+from sklearn_codex._policy.noise_schedule import NoiseSchedule
+from sklearn_codex._policy.rollouts import Rollouts
+from sklearn_codex._policy.training import Evaluation, Trainer
+from sklearn_codex._policy.updates import DualUpdate
+
+# A token of fewer expected occurrences since the last look is rare; documents tried for it.
+_RARE = 100.0
+_N_SUBSTITUTED, _MOST_SUBSTITUTED = 32, 16_384
+# Most of the probability that a rare token is given before its documents are drawn.
+_LARGEST_BOOST = 0.05
+# Documents from which starts are made, starts whose documents are drawn, and those followed.
+_N_SEEDS, _N_SCREENED, _N_FOLLOWED = 768, 24, 3
+_N_SCREEN_DOCUMENTS = 32
+_SCOUT_ITERATIONS = 40
+# Documents that decide between two policies, at first and at most.
+_N_COMPARED, _MOST_COMPARED = 4096, 65_536
+_MAX_LOOKS = 8
+
+
+class Audit:
+    """Looks where the documents of a policy do not: rare tokens, and other places to begin."""
+
+    def __init__(self, trainer: Trainer, schedule: NoiseSchedule, tol: float):
+        self._trainer, self._schedule, self._tol = trainer, schedule, tol
+        self._n_looks = 0
+        self._has_scouted = False
+
+    def scouts(self) -> bool:
+        """Tell whether training from another place, tried once, led to a better policy."""
+        if not isinstance(self._trainer.update, DualUpdate) or self._has_scouted:
+            return False
+        self._has_scouted = True
+        return self._finds_better(np.random.RandomState([self._trainer.seed, 6]))
+
+    def passes(self) -> bool:
+        """Tell whether rare tokens are worth no more than they got; else training goes on."""
+        if not isinstance(self._trainer.update, DualUpdate) or self._n_looks >= _MAX_LOOKS:
+            return True
+        self._n_looks += 1
+        rng = np.random.RandomState([self._trainer.seed, 5, self._n_looks])
+        return not self._boosts_rare_tokens(rng)
+
+    def _boosts_rare_tokens(self, rng):
+        """Give rare tokens what they are worth; tell whether that gains anything."""
+        trainer, log_prob = self._trainer, self._trainer.log_prob
+        length, kl_coef = trainer.problem.objective.length, trainer.problem.temperature
+        prob = np.exp(log_prob)
+        seen = trainer.drift.n_documents * length * prob
+        rare = np.flatnonzero((seen < _RARE) & np.isfinite(log_prob))
+        if not len(rare):
+            return False
+        if len(rare) > _MOST_SUBSTITUTED // 2:
+            rare = rng.choice(rare, _MOST_SUBSTITUTED // 2, replace=False)
+        n_documents = min(_N_SUBSTITUTED, _MOST_SUBSTITUTED // len(rare))
+        gains, errors = substitution_gains(trainer.problem, log_prob, rare, n_documents, rng)
+        trainer.n_sequences += n_documents * (len(rare) + 1)
+        # As for a token reward: pi_t e^{a / b} is best, and brings L b (e^x - 1 - x) pi_t.
+        most = np.log(_LARGEST_BOOST) - log_prob[rare]
+        step = np.minimum((gains - 2.0 * errors) / kl_coef, most)
+        step[step < 0] = 0.0
+        missing = length * kl_coef * float(prob[rare] @ (np.exp(step) - 1.0 - step))
+        if missing <= 0.1 * self._tol * self._schedule.improvement():
+            return False
+        learned = trainer.update.learned_reward.copy()
+        learned[rare] += kl_coef * step
+        self._go_on_from(learned)
+        return True
+
+    def _go_on_from(self, learned_reward):
+        """Let training go on from a learned reward (V,), at its first rate."""
+        trainer = self._trainer
+        trainer.update.move_to(learned_reward)
+        trainer.restart()
+
+    def _finds_better(self, rng):
+        """Follow other starts for some iterations; go on from the best where it is better."""
+        trainer, found = self._trainer, []
+        for number, start in enumerate(self._starts(rng)):
+            scout = _scout(trainer, start, number)
+            for _ in range(_SCOUT_ITERATIONS):
+                scout.iterate()
+            trainer.n_sequences += scout.n_sequences
+            values = [record["objective/value"] for record in scout.history[-10:]]
+            found.append((float(np.mean(values)), scout))
+        trainer.others = [scout.log_prob for _, scout in found]
+        best = max(found, key=lambda pair: pair[0])[1]
+        if not self._is_better(best.log_prob, rng):
+            return False
+        self._go_on_from(best.update.learned_reward)
+        return True
+
+    def _is_better(self, log_prob, rng):
+        """Compare a policy with that of training, from as many documents as it takes."""
+        trainer, n_documents = self._trainer, _N_COMPARED
+        apart = trainer.problem.objective.length * float(
+            np.exp(log_prob) @ (log_prob - np.maximum(trainer.log_prob, -700.0))
+        )
+        if apart < 0.05:
+            return False
+        while True:
+            value, error = trainer.value_of(log_prob, n_documents, rng)
+            own, own_error = trainer.value_of(trainer.log_prob, n_documents, rng)
+            noise = 2.0 * np.hypot(error, own_error)
+            if abs(value - own) > noise or 4 * n_documents > _MOST_COMPARED:
+                return value > own
+            n_documents *= 4
+
+    def _starts(self, rng):
+        """Return policies (V,) to begin from: a flatter reference, and those of good documents."""
+        trainer, problem = self._trainer, self._trainer.problem
+        reference, objective = problem.start, problem.objective
+        length, possible = objective.length, np.flatnonzero(np.isfinite(reference))
+        seeds = possible[rng.randint(len(possible), size=(_N_SEEDS, length))]
+        third = _N_SEEDS // 3
+        few = possible[rng.randint(len(possible), size=(third, 2))]
+        seeds[:third] = np.take_along_axis(few, rng.randint(2, size=(third, length)), axis=1)
+        seeds[third : 2 * third] = few[:, :1]
+        candidates = [
+            normalize_log(
+                np.logaddexp(
+                    np.log(0.8)
+                    + np.log(np.bincount(seed, minlength=len(reference)) / length + 1e-300),
+                    np.log(0.2) + reference,
+                )
+            )
+            for seed in seeds
+        ]
+        lengths = np.full(_N_SEEDS, length)
+        rollouts = Rollouts(seeds.ravel(), lengths, len(reference), problem.names)
+        assessed = problem.assess(reference, rollouts)
+        trainer.n_sequences += _N_SEEDS
+        paid = np.array([objective.kl(candidate) for candidate in candidates])
+        reached = assessed.shaped - objective.kl_coef * paid
+        screened = []
+        for place in np.argsort(-reached, kind="stable")[:_N_SCREENED]:
+            value = trainer.value_of(candidates[place], _N_SCREEN_DOCUMENTS, rng)[0]
+            screened.append((value, place))
+        screened.sort(reverse=True)
+        chosen = [candidates[place] for _, place in screened[:_N_FOLLOWED]]
+        return [normalize_log(0.3 * reference), *chosen]
+
+
+def _scout(trainer, start, number):
+    """Return a trainer that begins at another policy (V,), with draws of its own."""
+    update = copy(trainer.update)
+    objective = trainer.problem.objective
+    learned = objective.temperature * start - objective.kl_coef * objective.reference_log_prob
+    if objective.penalty is not None:
+        learned = learned + objective.kl_coef * objective.penalty
+    finite = np.isfinite(learned)
+    update.learned_reward = np.where(finite, learned - learned[finite].mean(), 0.0)
+    update.restart()
+    scout = replace(
+        trainer,
+        update=update,
+        evaluation=Evaluation(),
+        critic=None if trainer.critic is None else LinearCritic(len(start)),
+        seed=trainer.seed + 7919 * (number + 1),
+        history=[],
+        n_sequences=0,
+        n_batches=0,
+        drift=type(trainer.drift)(),
+    )
+    scout.begin_at_update()
+    return scout
