@@ -20,6 +20,10 @@ _N_SUBSTITUTED, _MOST_SUBSTITUTED = 32, 16_384
 _LARGEST_BOOST = 0.05
 # Documents from which starts are made, starts whose documents are drawn, and those followed.
 _N_SEEDS, _N_SCREENED, _N_FOLLOWED = 768, 24, 3
+# Rounds in which the best of them have a token changed, how many, and how often each.
+_N_CLIMBS, _N_CLIMBED, _N_CHANGES = 3, 8, 128
+# What the policy of a document keeps of the reference.
+_REFERENCE_SHARE = 0.2
 _N_SCREEN_DOCUMENTS = 32
 _SCOUT_ITERATIONS = 40
 # Documents that decide between two policies, at first and at most.
@@ -118,36 +122,54 @@ class Audit:
     def _starts(self, rng):
         """Return policies (V,) to begin from: a flatter reference, and those of good documents."""
         trainer, problem = self._trainer, self._trainer.problem
-        reference, objective = problem.start, problem.objective
-        length, possible = objective.length, np.flatnonzero(np.isfinite(reference))
+        length, possible = problem.objective.length, np.flatnonzero(np.isfinite(problem.start))
         seeds = possible[rng.randint(len(possible), size=(_N_SEEDS, length))]
         third = _N_SEEDS // 3
         few = possible[rng.randint(len(possible), size=(third, 2))]
         seeds[:third] = np.take_along_axis(few, rng.randint(2, size=(third, length)), axis=1)
         seeds[third : 2 * third] = few[:, :1]
-        candidates = [
-            normalize_log(
-                np.logaddexp(
-                    np.log(0.8)
-                    + np.log(np.bincount(seed, minlength=len(reference)) / length + 1e-300),
-                    np.log(0.2) + reference,
-                )
-            )
-            for seed in seeds
-        ]
-        lengths = np.full(_N_SEEDS, length)
-        rollouts = Rollouts(seeds.ravel(), lengths, len(reference), problem.names)
-        assessed = problem.assess(reference, rollouts)
-        trainer.n_sequences += _N_SEEDS
-        paid = np.array([objective.kl(candidate) for candidate in candidates])
-        reached = assessed.shaped - objective.kl_coef * paid
+        worth = self._worth(seeds)
+        for _ in range(_N_CLIMBS):
+            # Each of the best with one token changed.
+            best = seeds[np.argsort(-worth, kind="stable")[:_N_CLIMBED]]
+            changed = np.repeat(best, _N_CHANGES, axis=0)
+            rows = np.arange(len(changed))
+            changed[rows, rng.randint(length, size=len(rows))] = rng.choice(possible, len(rows))
+            seeds = np.concatenate([seeds, changed])
+            worth = np.concatenate([worth, self._worth(changed)])
+        seeds, first = np.unique(np.sort(seeds, axis=1), axis=0, return_index=True)
         screened = []
-        for place in np.argsort(-reached, kind="stable")[:_N_SCREENED]:
-            value = trainer.value_of(candidates[place], _N_SCREEN_DOCUMENTS, rng)[0]
+        for place in np.argsort(-worth[first], kind="stable")[:_N_SCREENED]:
+            candidate = _policy_of(seeds[place], problem.start)
+            value = trainer.value_of(candidate, _N_SCREEN_DOCUMENTS, rng)[0]
             screened.append((value, place))
         screened.sort(reverse=True)
-        chosen = [candidates[place] for _, place in screened[:_N_FOLLOWED]]
-        return [normalize_log(0.3 * reference), *chosen]
+        chosen = [_policy_of(seeds[place], problem.start) for _, place in screened[:_N_FOLLOWED]]
+        return [normalize_log(0.3 * problem.start), *chosen]
+
+    def _worth(self, documents):
+        """Return the shaped reward (n,) of documents (n, L), less the KL of their own tokens."""
+        trainer, problem = self._trainer, self._trainer.problem
+        n, length = documents.shape
+        reference = problem.start
+        rollouts = Rollouts(documents.ravel(), np.full(n, length), len(reference), problem.names)
+        trainer.n_sequences += n
+        ordered = np.sort(documents, axis=1)
+        begins = np.ones((n, length), dtype=bool)
+        begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+        runs = np.diff(np.append(np.flatnonzero(begins.ravel()), n * length))
+        own = np.add.reduceat(np.repeat(np.log(runs / length), runs), np.arange(n) * length)
+        paid = own - rollouts.sum_over_tokens(reference)
+        shaped = problem.assess(reference, rollouts).shaped
+        return shaped - problem.objective.kl_coef * paid
+
+
+def _policy_of(document, reference):
+    """Return a policy (V,) that mostly draws the tokens of a document, and else the reference."""
+    drawn = np.bincount(document, minlength=len(reference)) / len(document)
+    mixed = (1.0 - _REFERENCE_SHARE) * drawn + _REFERENCE_SHARE * np.exp(reference)
+    with np.errstate(divide="ignore"):
+        return normalize_log(np.log(mixed))
 
 
 def _scout(trainer, start, number):

@@ -416,8 +416,8 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             converged = noise.converged()
             if tol == 0 or trainer.adapts:
                 return False
-            at_rest = trainer.update.decay_start or 3 * len(trainer.history) > self.max_iter
-            if at_rest and audit.scouts():
+            late = 3 * len(trainer.history) > self.max_iter
+            if (converged or late or trainer.update.decay_start) and audit.scouts():
                 return False
             return converged and trainer.prices_rest and audit.passes()
 

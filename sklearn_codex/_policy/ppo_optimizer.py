@@ -79,8 +79,9 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         (the reference, with the rule penalties applied) to the optimum (exact where everything adds
         over tokens). Otherwise when documents show, at two standard errors, that less than this
         share of the improvement so far is left to gain near the policy, other starts led to no
-        better one, and no rare token is worth more. 0 means ``max_iter`` iterations. "auto" means 1e-4 for natural steps with token credit on
-        documents of fixed length, which come to rest at the optimum, 1e-3 otherwise.
+        better one, and no rare token is worth more. 0 means ``max_iter`` iterations. "auto" means
+        1e-4 for natural steps with token credit on documents of fixed length, which come to rest at
+        the optimum, 1e-3 otherwise.
     optimizer : {"natural", "adam"}, default="natural"
         "natural" is a damped natural-gradient step, which converges to the optimum; "adam" the
         textbook form, Adam on the logits with a learning rate that falls to zero over ``max_iter``

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import logsumexp
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._policy.rollouts import Rollouts
-from sklearn_codex.exact import ban_tokens
+from sklearn_codex.exact import ban_tokens, chance_budget
 from sklearn_codex.rules import Rule, check_violations
 
 
@@ -63,6 +64,16 @@ class PricedRule:
     def judge(self, rollouts: Rollouts) -> FloatArray:
         """Return the violations (n_documents,) of documents, by the rule itself."""
         return check_violations(self.rule.violations(rollouts), self.name, rollouts)
+
+    def excess_log_odds(self, log_prob: FloatArray, length: int) -> float:
+        """Return the log odds of the tokens less those at which documents have the largest rate."""
+        assert self.token_violations is not None
+        assert self.rule.max_rate is not None
+        marked = self.token_violations > 0
+        own = float(logsumexp(log_prob[marked])) - float(logsumexp(log_prob[~marked]))
+        most = chance_budget(self.rule.max_rate, length) / length
+        excess = own - float(np.log(most) - np.log1p(-most))
+        return excess if np.isfinite(excess) else 0.0
 
     def reported_price(self, log_prob: FloatArray, length: int | None) -> float:
         r"""Return the price in the unit of ``rule_prices_``.

@@ -35,6 +35,7 @@ _N_MOMENTS = 4096
 _HIGH_PRICE = 50.0
 _LARGEST_PRICE = 1e12
 _PRICE_ROUNDS = 100
+_SAME_PRICE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,27 @@ class PolicyProblem:
         return _price_chance_constraints(_with_rules(self, rules))
 
     def token_prices(self, token_reward: FloatArray) -> dict[str, float]:
-        """Return the prices at which the best policy for a reward keeps chance constraints."""
-        places = [place for place, rule in enumerate(self.rules) if rule.is_tracked]
+        """Return the prices at which the best policy for a reward keeps chance constraints.
+
+        A price of tokens moves their log odds by as much, so that each price is found from the
+        policy at the others', in turn until none moves.
+        """
+        assert isinstance(self.objective, AdditiveObjective)
         objective = replace(self.objective, token_reward=token_reward, reward_coef=1.0)
-        prices = _exact_prices(replace(self, objective=objective), list(self.rules), places)
-        return {self.rules[i].name: price for i, price in zip(places, prices, strict=True)}
+        problem = replace(self, objective=objective)
+        prices = {rule.name: rule.price for rule in self.rules if rule.is_tracked}
+        for _ in range(_PRICE_ROUNDS):
+            largest = 0.0
+            for rule in self.rules:
+                if rule.is_tracked:
+                    policy = problem.with_prices(prices).objective.optimum()
+                    change = rule.excess_log_odds(policy, self.objective.length)
+                    before = prices[rule.name]
+                    prices[rule.name] = max(0.0, before + change)
+                    largest = max(largest, abs(prices[rule.name] - before))
+            if largest <= _SAME_PRICE * max(1.0, *prices.values()):
+                break
+        return prices
 
     def value_unpriced(self, log_prob: FloatArray) -> float:
         """Return J of a policy without what chance constraints on tokens cost, given the rest."""

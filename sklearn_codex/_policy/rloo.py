@@ -54,7 +54,8 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
     tol : float or "auto", default=1e-3
         Stop when the distance to the optimum is below this share of the distance from the start to
         the optimum (exact where everything adds over tokens), or when documents show that less than
-        this share of the improvement so far is left (otherwise). 0 means ``max_iter`` iterations, "auto" 1e-3.
+        this share of the improvement so far is left (otherwise). 0 means ``max_iter`` iterations,
+        "auto" 1e-3.
     optimizer : {"natural", "adam"}, default="natural"
         "natural" is a damped natural-gradient step, which converges to the optimum; "adam" the
         textbook form, Adam on the logits.
