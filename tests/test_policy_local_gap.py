@@ -19,6 +19,7 @@ from sklearn_codex._policy.priced_rule import PricedRule
 from sklearn_codex._policy.prices import LearnedPrice
 from sklearn_codex._policy.problem import build_problem
 from sklearn_codex._policy.rollouts import Rollouts
+from sklearn_codex._policy.updates import DualUpdate
 from sklearn_codex.exact import AdditiveObjective, EnumeratedObjective
 from sklearn_codex.rules import BannedTokens, TokenBudget
 
@@ -129,6 +130,25 @@ def test_what_a_token_is_worth_by_substitution(reward):
     expected = values - np.exp(OTHER) @ values
     assert np.all(np.abs(gains - expected[tokens]) < 4 * errors)
     assert np.all(errors < 0.1)
+
+
+@pytest.mark.parametrize("sft_coef", [0.0, 2.0])
+def test_an_update_can_be_moved_to_any_policy(sft_coef):
+    objective = AdditiveObjective(
+        REFERENCE,
+        np.zeros(5),
+        length=LENGTH,
+        kl_coef=KL_COEF,
+        penalty=np.array([0, 1.0, 0, 0, 3.0]),
+        sft_coef=sft_coef,
+        frequencies=np.array([0.5, 0.3, 0.2, 0, 0]),
+    )
+    update = DualUpdate(
+        objective, batch_size=4, learning_rate=0.5, damping=1.0, n_epochs=1, n_minibatches=1,
+        target_kl=None,
+    )  # fmt: skip
+    update.move_to(OTHER)
+    assert_allclose(update.policy(), OTHER, atol=1e-12)
 
 
 # The certificate and the gain

@@ -184,6 +184,9 @@ def test_a_price_of_tokens_under_a_reward_that_does_not_add():
     )
     p = 1 - 0.95**0.2
     assert_allclose(np.exp(model.token_log_prob_[0]), p, rtol=0.02)
+    assert_allclose(model.rule_rates_["banned_tokens"], 0.05, rtol=1e-6)
+    assert_allclose(model.evaluate().penalty, model.penalty_)
+    assert_allclose(model.evaluate().objective, model.objective_, atol=0.05)
     # The others share what is left evenly, as they are alike.
     assert_allclose(np.exp(model.token_log_prob_[1:]), (1 - p) / 3, rtol=0.02)
 

@@ -77,14 +77,9 @@ class Audit:
             return False
         learned = trainer.update.learned_reward.copy()
         learned[rare] += kl_coef * step
-        self._go_on_from(learned)
-        return True
-
-    def _go_on_from(self, learned_reward):
-        """Let training go on from a learned reward (V,), at its first rate."""
-        trainer = self._trainer
-        trainer.update.move_to(learned_reward)
+        trainer.update.learned_reward = learned
         trainer.restart()
+        return True
 
     def _finds_better(self, rng):
         """Follow other starts for some iterations; go on from the best where it is better."""
@@ -100,7 +95,8 @@ class Audit:
         best = max(found, key=lambda pair: pair[0])[1]
         if not self._is_better(best.log_prob, rng):
             return False
-        self._go_on_from(best.update.learned_reward)
+        trainer.update.learned_reward = best.update.learned_reward
+        trainer.restart()
         return True
 
     def _is_better(self, log_prob, rng):
@@ -175,12 +171,7 @@ def _policy_of(document, reference):
 def _scout(trainer, start, number):
     """Return a trainer that begins at another policy (V,), with draws of its own."""
     update = copy(trainer.update)
-    objective = trainer.problem.objective
-    learned = objective.temperature * start - objective.kl_coef * objective.reference_log_prob
-    if objective.penalty is not None:
-        learned = learned + objective.kl_coef * objective.penalty
-    finite = np.isfinite(learned)
-    update.learned_reward = np.where(finite, learned - learned[finite].mean(), 0.0)
+    update.move_to(start)
     update.restart()
     scout = replace(
         trainer,

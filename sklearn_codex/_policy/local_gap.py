@@ -135,7 +135,7 @@ class Drift:
         self._sums, self._later = _Sums(), _Sums()
 
     def add(self, gradient: FloatArray, n_documents: int, place: FloatArray) -> None:
-        """Take in the scaled gradient (V,) of one batch, and where (V,) it was drawn."""
+        """Take in the scaled gradient (V,) of one batch, and the probabilities (V,) it had."""
         self._sums.add(gradient, n_documents, place)
         self._later.add(gradient, n_documents, place)
         if self._later.n >= _FEWEST_BATCHES and 3 * self._later.n >= 2 * self._sums.n:
@@ -159,7 +159,7 @@ class Drift:
         return self._sums.squares / float(self.n_documents) ** 2 if self.n else np.inf
 
     def mean_place(self) -> FloatArray:
-        """Return the mean of where (V,) batches were drawn: what the gap is the gap of."""
+        """Return the mean of the probabilities (V,) batches had: what the gap is the gap of."""
         return np.asarray(self._sums.places / self.n_documents)
 
     def state(self) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def left_to_gain(
         rollouts = problem.sample(log_prob, n_documents, rng)
         shaped = problem.assess(log_prob, rollouts).shaped
         gradient = scaled_gradient(problem, log_prob, rollouts, shaped)
-        drift._sums.add(gradient, n_documents, log_prob)
+        drift._sums.add(gradient, n_documents, np.exp(log_prob))
         gap, error = drift.gap()
         if k + 1 >= _FEWEST_BATCHES and abs(gap - enough) >= 2.0 * error:
             break

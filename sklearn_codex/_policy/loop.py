@@ -180,6 +180,9 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             self.optimality_gap_, self.optimality_gap_se_ = gap, error
             n_drawn += _N_CERTIFIED * (1 + len(others))
         self.n_sequences_ = trainer.n_sequences + n_drawn
+        # What evaluate needs of the policy that is kept.
+        self.training_state_["prices"] = {rule.name: rule.price for rule in problem.rules}
+        self.training_state_["contradicted"] |= problem.is_additive != adds
         return converged and problem.is_additive == adds, left
 
     def _is_close(self, trainer, tol, enough):

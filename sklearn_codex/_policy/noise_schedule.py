@@ -94,7 +94,9 @@ class NoiseSchedule:
         """Return J of the start and its standard error, from about as many documents or more."""
         if n_documents > 2 * self._n_start:
             self._n_start = int(n_documents)
-            self._start_value = self._trainer.start_value(self._n_start)
+            rng = np.random.RandomState([self._trainer.seed, 4])
+            start = self._trainer.problem.start
+            self._start_value = self._trainer.value_of(start, self._n_start, rng)
         return self._start_value
 
     def _shrink_step(self):

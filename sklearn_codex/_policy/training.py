@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_codex._categorical import FloatArray, cross_entropy
+from sklearn_codex._categorical import FloatArray, cross_entropy, normalize_log
 from sklearn_codex._policy.critic import LinearCritic
 from sklearn_codex._policy.iteration_record import (
     UpdateStatistics,
@@ -28,7 +28,7 @@ from sklearn_codex._policy.ppo import (
 from sklearn_codex._policy.prices import LearnedPrice
 from sklearn_codex._policy.problem import PolicyProblem
 from sklearn_codex._policy.rewards import DocumentReward
-from sklearn_codex._policy.updates import PolicyUpdate
+from sklearn_codex._policy.updates import DualUpdate, PolicyUpdate
 from sklearn_codex.exact import EosObjective
 from sklearn_codex.exact._eos_length import log_stop_go, survival
 from sklearn_codex.kl_control import FixedKLController, KLController
@@ -235,28 +235,23 @@ class Trainer:
         value = abs(self.history[-1]["objective/value"])
         return max(NEGLIGIBLE_KL * self.problem.temperature, _NEGLIGIBLE_SHARE * value)
 
-    def draw(self, log_prob: FloatArray, n_documents: int, rng) -> Any:
-        """Return fresh documents of a policy, counted as drawn, and how they are assessed."""
-        self.n_sequences += n_documents
-        rollouts = self.problem.sample(log_prob, n_documents, rng)
-        return rollouts, self.problem.assess(log_prob, rollouts)
-
     def value_of(self, log_prob: FloatArray, n_documents: int, rng) -> tuple[float, float]:
         """Return J of a policy and its standard error, from fresh documents."""
-        rollouts, assessed = self.draw(log_prob, n_documents, rng)
+        self.n_sequences += n_documents
+        rollouts = self.problem.sample(log_prob, n_documents, rng)
+        assessed = self.problem.assess(log_prob, rollouts)
         value = self.problem.evaluate(log_prob, rollouts, assessed).objective
         # The KL is exact, so what is left is the noise of reward and rules.
         return value, float(assessed.rest.std(ddof=1) / np.sqrt(n_documents))
 
-    def start_value(self, n_documents: int) -> tuple[float, float]:
-        """Return J of the reference and its standard error, from documents of its own."""
-        rng = np.random.RandomState([self.seed, 4])
-        return self.value_of(self.problem.start, n_documents, rng)
-
     def settle(self) -> None:
         """Move the policy to the mean of where it hovered since its batches last agreed."""
         if self.drift.n > 1:
-            self.update.move_to(self.drift.mean_place())
+            with np.errstate(divide="ignore"):
+                self.update.move_to(normalize_log(np.log(self.drift.mean_place())))
+            if self.problem.tracks_prices and isinstance(self.update, DualUpdate):
+                prices = self.problem.token_prices(self.update.learned_reward)
+                self._set_problem(self.problem.with_prices(prices))
             self.log_prob = self.recorded_log_prob = self.update.policy()
 
     def _roll_out(self, log_prob):
@@ -495,7 +490,7 @@ class Trainer:
         self.history.append(record)
         if not problem.is_additive or isinstance(problem.objective, EosObjective):
             gradient = scaled_gradient(problem, log_prob, self.rollouts, assessed.shaped)
-            self.drift.add(gradient, len(self.rollouts), self.update.coordinates())
+            self.drift.add(gradient, len(self.rollouts), np.exp(log_prob))
 
     def _gold_score(self):
         """Return the expected gold reward of the policy, exact where it adds over tokens."""

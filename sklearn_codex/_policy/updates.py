@@ -46,12 +46,8 @@ class PolicyUpdate(ABC):
         self._rollout_log_prob = rollout_log_prob
 
     @abstractmethod
-    def coordinates(self) -> FloatArray:
-        """Return what (V,) the steps are taken in."""
-
-    @abstractmethod
-    def move_to(self, coordinates: FloatArray) -> None:
-        """Take a policy, given by its coordinates (V,)."""
+    def move_to(self, log_prob: FloatArray) -> None:
+        """Take another policy (V,)."""
 
     def restart(self) -> None:
         """Take the first learning rate again."""
@@ -185,13 +181,12 @@ class DualUpdate(_NaturalUpdate):
             self._solved = (*key, known.optimum())
         return self._solved[-1]
 
-    def coordinates(self):
-        """Return the learned reward (V,) of each token."""
-        return self.learned_reward
-
-    def move_to(self, coordinates):
-        """Take another learned reward (V,)."""
-        self.learned_reward = coordinates
+    def move_to(self, log_prob):
+        """Take another policy (V,): that whose shaped score is the same for all tokens."""
+        known = replace(self.objective, token_reward=np.zeros_like(log_prob))
+        learned = -known.token_scores(log_prob)
+        possible = np.isfinite(log_prob)
+        self.learned_reward = np.where(possible, learned - learned[possible].mean(), 0.0)
 
     def step(self, gradient, known=None):
         """Move along the surrogate gradient (V,) of one minibatch, summed over its documents.
@@ -222,13 +217,9 @@ class LogitUpdate(_NaturalUpdate):
         """Return the log-probabilities (V,) of the current policy."""
         return self.logits
 
-    def coordinates(self):
-        """Return the logits (V,)."""
-        return self.logits
-
-    def move_to(self, coordinates):
-        """Take other logits (V,)."""
-        self.logits = normalize_log(coordinates)
+    def move_to(self, log_prob):
+        """Take another policy (V,)."""
+        self.logits = log_prob
 
     def step(self, gradient):
         """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
@@ -296,13 +287,9 @@ class AdamUpdate(PolicyUpdate):
         """Return the log-probabilities (V,) of the current policy."""
         return normalize_log(self.logits)
 
-    def coordinates(self):
-        """Return the logits (V,)."""
-        return self.logits
-
-    def move_to(self, coordinates):
-        """Take other logits (V,)."""
-        self.logits = normalize_log(coordinates)
+    def move_to(self, log_prob):
+        """Take another policy (V,)."""
+        self.logits = log_prob
 
     def step(self, gradient):
         """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
