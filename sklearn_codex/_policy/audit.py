@@ -26,6 +26,8 @@ _N_CLIMBS, _N_CLIMBED, _N_CHANGES = 3, 8, 128
 _REFERENCE_SHARE = 0.2
 _N_SCREEN_DOCUMENTS = 32
 _SCOUT_ITERATIONS = 40
+# Documents that rank the policies found, and how many of these are compared with that of training.
+_N_RANKED, _N_COMPARED_SCOUTS = 8192, 2
 # Documents that decide between two policies, at first and at most.
 _N_COMPARED, _MOST_COMPARED = 4096, 65_536
 _MAX_LOOKS = 8
@@ -89,15 +91,15 @@ class Audit:
             for _ in range(_SCOUT_ITERATIONS):
                 scout.iterate()
             trainer.n_sequences += scout.n_sequences
-            values = [record["objective/value"] for record in scout.history[-10:]]
-            found.append((float(np.mean(values)), scout))
+            found.append((trainer.value_of(scout.log_prob, _N_RANKED, rng)[0], scout))
         trainer.others = [scout.log_prob for _, scout in found]
-        best = max(found, key=lambda pair: pair[0])[1]
-        if not self._is_better(best.log_prob, rng):
-            return False
-        trainer.update.learned_reward = best.update.learned_reward
-        trainer.restart()
-        return True
+        found.sort(key=lambda pair: pair[0], reverse=True)
+        for _, scout in found[:_N_COMPARED_SCOUTS]:
+            if self._is_better(scout.log_prob, rng):
+                trainer.update.learned_reward = scout.update.learned_reward
+                trainer.restart()
+                return True
+        return False
 
     def _is_better(self, log_prob, rng):
         """Compare a policy with that of training, from as many documents as it takes."""
