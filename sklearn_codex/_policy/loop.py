@@ -201,7 +201,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
         rng = np.random.RandomState([self._seed(), 8])
         gain, error = gain_over(problem, best.log_prob, problem.start, _N_CERTIFIED, rng)
         trainer.n_sequences += 2 * _N_CERTIFIED
-        if gain <= 2.0 * error:
+        if gain <= 2.0 * error + 10.0 * trainer.negligible_gap():
             if gain <= 0:
                 best.log_prob = problem.start
             warnings.warn(
