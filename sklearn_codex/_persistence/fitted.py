@@ -68,9 +68,7 @@ _NUMBER = Check("a finite number", lambda v, n: _is_number(v) and bool(np.isfini
 _FIGURE = Check("a number", lambda v, n: _is_number(v))
 _POSITIVE = Check("a finite number above 0", lambda v, n: _NUMBER.holds(v, n) and v > 0)
 _WHOLE = Check("a whole number of at least 0", lambda v, n: _is_whole(v))
-_LENGTH = Check(
-    "a length: a finite number of at least 0", lambda v, n: _NUMBER.holds(v, n) and v >= 0
-)
+_LENGTH = Check("a finite number of at least 0", lambda v, n: _NUMBER.holds(v, n) and v >= 0)
 _CLASSES = Check(
     "two or more labels in an array",
     lambda v, n: isinstance(v, np.ndarray) and v.ndim == 1 and len(v) >= 2,
@@ -138,8 +136,10 @@ CHECKS: dict[str, Check] = {
     "block_scales_": Check("finite numbers, or None", lambda v, n: v is None or _are_finite(v)),
     "classes_": _CLASSES,
     "feature_names_in_": _NAMES,
-    **dict.fromkeys(("kl_coef_", "C_", "_fitted_C", "reward_scale_", "tie_parameter_"), _POSITIVE),
-    **dict.fromkeys(("reward_mean_", "position_bias_", "_log_tie_parameter"), _NUMBER),
+    **dict.fromkeys(("kl_coef_", "C_", "_fitted_C", "reward_scale_"), _POSITIVE),
+    **dict.fromkeys(("reward_mean_", "position_bias_"), _NUMBER),
+    "tie_parameter_": _LENGTH,
+    "_log_tie_parameter": Check("a number, or -inf", lambda v, n: _is_number(v) and v < np.inf),
     "length_scale_": _POSITIVE.or_none(),
     **dict.fromkeys(("document_length_", "_mean_document_length"), _LENGTH),
     **dict.fromkeys(("n_documents_", "n_tokens_"), _LENGTH),
