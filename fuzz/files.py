@@ -12,7 +12,7 @@ import tempfile
 import unicodedata
 import warnings
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -218,7 +218,8 @@ def _command(rng, place) -> tuple[str, Callable]:
     words += ["--json"] * int(rng.integers(8) == 0) + ["--force"] * int(rng.integers(3) == 0)
     for option in ("-", "--figures"):  # what goes to standard output, or comes from there
         words = [word for word in words if word != option]
-    return f"command {words}, file {file!r}: {_content(path)}", partial(_run_command, words, place)
+    what = f"command {words}, file {file!r}: {_content(path)}"
+    return what, partial(_run_command_there, words, place)
 
 
 def _content(path: Path) -> str:
@@ -228,6 +229,11 @@ def _content(path: Path) -> str:
 class _Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+def _run_command_there(words: list[str], place: "_Place") -> None:
+    with chdir(place.folder):  # so that a name without a folder is one in there
+        _run_command(words, place)
 
 
 def _run_command(words: list[str], place: "_Place") -> None:

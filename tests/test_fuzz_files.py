@@ -1,6 +1,7 @@
 """A part of the fuzzer of data files and commands; ``make fuzz`` runs all of it."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from fuzz.hostile_files import PAIRS, change_bytes, change_records, make_records
 from fuzz.outcomes import Outcomes
 
 
-def test_files_and_commands_end_in_results_or_clear_errors():
+def test_files_and_commands_end_in_results_or_clear_errors(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     outcomes = files.run(250, seed=0)
+    assert not any(tmp_path.iterdir())  # --out with a name alone is in the folder of the case
     assert outcomes.others == []
     assert outcomes.results >= 50
     assert outcomes.clear_errors >= 50
@@ -41,6 +44,13 @@ def test_what_a_command_must_not_do_is_found(broken, message, monkeypatch, tmp_p
     monkeypatch.setattr(files, "main", broken)
     outcomes.try_case("a command", lambda: files._run_command(["info"], place))
     assert message in outcomes.others[0]
+
+
+def test_outputs_named_without_a_folder_are_in_that_of_the_case(monkeypatch, tmp_path):
+    place = files._Place(tmp_path)
+    monkeypatch.setattr(files, "main", lambda words: Path("out").write_text("x") and 0)
+    files._run_command_there(["info"], place)
+    assert (place.folder / "out").exists()
 
 
 def test_files_that_a_command_must_not_leave_are_found(monkeypatch, tmp_path):
