@@ -258,9 +258,14 @@ class _SlopeScores:
 
     def at(self, slope):
         """Return the sums of the groups and the variance of their total."""
-        parts = self._margin * (self._y - expit(slope * self._margin))
+        parts = self._parts(slope)
         sums = np.bincount(self._codes, parts)
         return sums, self._inflation * max(float(sums @ sums), float(parts @ parts))
+
+    def _parts(self, slope):
+        """Return m (y - sigmoid(t m)), precise where no label is against the margin."""
+        against, by = expit(slope * self._margin), expit(-slope * self._margin)
+        return self._margin * (self._y * by - (1 - self._y) * against)
 
     def _total(self, slope):
         return float(self.at(slope)[0].sum())
@@ -278,11 +283,18 @@ class _SlopeScores:
         start = float(np.clip(start, -self._steepest, self._steepest))
 
         def beyond(slope):
-            sums, variance = self.at(slope)
+            parts = self._parts(slope)
+            if not (largest := float(np.abs(parts).max())):
+                return -z
+            parts = parts / largest  # squares of tiny parts would be 0
+            sums = np.bincount(self._codes, parts)
+            variance = self._inflation * max(float(sums @ sums), float(parts @ parts))
             return -side * float(sums.sum()) - z * math.sqrt(variance)
 
+        if beyond(start) > 0:  # labels so alike that each slope up to the steepest is rejected
+            return start
         inner, step = start, 0.05 * self._unit
-        while step < self._steepest:
+        while step < 4 * self._steepest:  # from one steepest slope past the other
             outer = start + side * step
             if beyond(outer) > 0:
                 return float(brentq(beyond, inner, outer, xtol=1e-7 * self._unit))

@@ -206,6 +206,13 @@ def test_slope_where_no_label_tells():
     against = judge_slope(margin, (margin < 0).astype(float), np.arange(50))
     assert against.low == against.value == -math.inf
     assert against.is_below
+    for y in (np.ones(50), np.arange(50) % 2.0):  # margins alike: all that can be told is rejected
+        alike = judge_slope(np.where(y > 0, 1.0, -1.0), y, np.arange(50))
+        assert alike.value == alike.high == math.inf
+        assert 700 < alike.low <= 1000
+        assert alike.p_value < 1e-9
+    few = np.r_[np.full(40, 1.0), 0.01]  # a pair of a small margin alone tells of steep slopes
+    assert 1 < judge_slope(few, np.ones(41), np.arange(41)).low < 500
     nothing = judge_slope(np.zeros(50), np.tile([0.0, 1.0], 25), np.arange(50))
     assert nothing.p_value == 1
     assert math.isnan(nothing.value)
