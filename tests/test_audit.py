@@ -459,3 +459,16 @@ def test_browser_draws_the_page(written, tmp_path, width, scheme):
     assert "CONSOLE" not in run.stderr
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > 20_000
+
+
+def test_labels_that_a_model_never_misses_get_a_calibration_of_no_bound(tmp_path):
+    rows = [
+        {"prompt": f"p{i}", "chosen": f"good {'xyz'[i % 3]}", "rejected": f"bad {'zxy'[i % 3]}"}
+        for i in range(240)
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["audit", str(path), "--out", str(tmp_path / "out"), "--no-progress"]) == 0
+    assert "have no bound, as no pair is against the model" in " ".join(
+        (tmp_path / "out" / "report.html").read_text().split()
+    )

@@ -194,9 +194,14 @@ def _calibration(figures, verdict):
 def _calibration_meaning(figures, verdict):
     if verdict == "not asked":
         return _CALIBRATED[verdict]
+    slope = figures["slope"]
+    best = f"are {interval(slope, 2)} times the model's"
+    if slope["value"] is None and slope["low"] is not None:
+        least = f"{slope['low']:.2f} times its own fit"
+        best = f"have no bound, as no pair is against the model, and {least}"
     return (
         f"Predicted and observed preference differ by {100 * figures['error']:.1f} points on "
         f"average, {100 * figures['error_by_chance']:.1f} where calibration is perfect. The "
-        f"log-odds that fit best are {interval(figures['slope'], 2)} times the model's: "
+        f"log-odds that fit best {best}: "
         f"{_CALIBRATED[verdict]}."
     )
