@@ -418,6 +418,7 @@ DEGENERATE = {
     "two responses": lambda i, a, b, y: (REFUSAL, "Yes.", y),
     "same words": lambda i, a, b, y: (a, " ".join(reversed(a.split())), y),
     "no word twice": lambda i, a, b, y: (f"{i}a" * 3, f"{i}b" * 4, y),
+    "40 pairs, length tells": lambda i, a, b, y: (f"{a} {b} and more", WORDS[i % 30], 1),
     "length tells": lambda i, a, b, y: (f"{a} {b} and more", WORDS[i % 30], 1),
 }
 
@@ -425,7 +426,7 @@ DEGENERATE = {
 def degenerate(kind):
     rng = np.random.RandomState(0)
     rows = []
-    for i in range(40 if kind == "40 pairs" else 100):
+    for i in range(40 if kind.startswith("40 pairs") else 100):
         a, b = (" ".join(rng.choice(WORDS, rng.randint(3, 15))) for _ in range(2))
         a, b, label = DEGENERATE[kind](i, a, b, int(rng.randint(2)))
         prompt = "one prompt" if kind == "one prompt" else f"question {i} {WORDS[i % 30]}"
@@ -445,6 +446,7 @@ TOO_FEW = "too few to say"
         ("all but one are ties", 2, f"{TOO_FEW}: the longer response wins"),
         ("one prompt", 1, TOO_FEW),
         ("40 pairs", 1, TOO_FEW),
+        ("40 pairs, length tells", 2, "Length is part of it: the longer response wins 100 %"),
         ("identical", 1, TOO_FEW),
         ("identical", 2, "both have the same length"),
         ("all A", 1, "Not shown"),
@@ -465,7 +467,11 @@ def test_degenerate_data_have_a_true_answer(kind, position, said):
     assert "No cleaning is needed" not in page
     if kind == "ties":
         assert "All labels are ties: nothing says which response is better" in page
+        assert "so there is no preference to learn or to judge a model by" in page
+        assert "pairs with a preference between" not in page
     if kind == "all A":
         assert "A is preferred in every pair" in page
     if kind == "one prompt":
+        assert "How a model does elsewhere cannot be measured" in page
+        assert "an accuracy is known to" not in page
         assert "of 1 prompt: too few to tell it from one half" in page or "too few of 1" in page

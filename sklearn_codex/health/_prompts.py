@@ -68,6 +68,8 @@ def _judge_size(unit, n_pairs, n_groups) -> Finding:
         f"Cross-validated on all of it, an accuracy is known to about ±{width} points (95%); "
         "smaller differences between models may be chance."
     )
+    if n_groups == 1:  # there is nothing to cross-validate by
+        text = "How a model does elsewhere cannot be measured:"
     if n_groups < FEW_PROMPTS:
         text += f" {count(n_groups, unit)} can say little about others."
         return Finding("Size", "look", text)

@@ -117,7 +117,8 @@ def _to_do(audit):
     question = "Which labels to check, which pairs to label next?"
     blocks: list = []
     if labels is None:
-        blocks.append(Note("No model is good enough here to doubt a label."))
+        why = audit["too_small"] or "No model is good enough here to doubt a label."
+        blocks.append(Note(why))
     elif not labels["rows"]:
         blocks.append(Note("The model contradicts no label, so it has none to show."))
     else:

@@ -14,21 +14,37 @@ def length_section(audit):
     if test is None:
         return Section(question, "No: where one response is better, both have the same length.", [])
     if audit["too_small"]:
-        answer = (
-            f"The data are too few to say: the longer response wins {percent(test['value'])} "
-            f"where lengths differ ({test['n_pairs']:,} of {length['n_pairs']:,} pairs)."
+        return Section(
+            question,
+            _answer_of_few(audit["verdicts"]["longer wins"]["verdict"], test, length["n_pairs"]),
+            [Note(audit["too_small"])],
         )
-        return Section(question, answer, [Note(audit["too_small"])])
     blocks = [_both_kinds(length, audit["verdicts"]), _net_of_length(audit)]
     return Section(question, _answer(audit["verdicts"], test), blocks)
 
 
-def _answer(verdicts, test):
-    which = verdicts["longer wins"]["verdict"]
-    seen = f"the longer response wins {within(test)} of the pairs"
+def _wins(which, test):
+    """Say how often the longer response wins, or the shorter where that is the verdict."""
     if which == "shorter":
         turned = {"value": 1 - test["value"], "low": 1 - test["high"], "high": 1 - test["low"]}
-        seen = f"the shorter response wins {within(turned)} of the pairs"
+        return f"the shorter response wins {within(turned)}"
+    return f"the longer response wins {within(test)}"
+
+
+def _answer_of_few(which, test, n_pairs):
+    """Answer where the data are too few for a model, which does not keep length from showing."""
+    where = f"where lengths differ ({test['n_pairs']:,} of {n_pairs:,} pairs)"
+    if which in ("longer", "shorter"):
+        return (
+            f"Length is part of it: {_wins(which, test)} {where}. Whether there is more, the data "
+            "are too few to say."
+        )
+    return f"The data are too few to say: {_wins(which, test)} {where}, and a coin 50 %."
+
+
+def _answer(verdicts, test):
+    which = verdicts["longer wins"]["verdict"]
+    seen = f"{_wins(which, test)} of the pairs"
     beyond = verdicts["beyond length"]["verdict"]
     if which in ("longer", "shorter"):
         return _ANSWERS[beyond if beyond in ("more", "not asked") else "not shown"].format(

@@ -166,6 +166,9 @@ def _too_small(data):
     if data.is_large_enough:
         return None
     n_groups, n_pairs = len(np.unique(data.groups[data.tells])), int(data.tells.sum())
+    if not n_pairs:
+        what = "All pairs are ties" if not data.decided.any() else "No pair is of two responses"
+        return f"{what}, so there is no preference to learn or to judge a model by."
     prompts = "1 independent prompt" if n_groups == 1 else f"{n_groups} independent prompts"
     pairs = "1 pair" if n_pairs == 1 else f"{n_pairs} pairs"
     return (
