@@ -10,14 +10,40 @@ import numpy as np
 import pytest
 import skops.io
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.feature_extraction.text import (
+    CountVectorizer,
+    HashingVectorizer,
+    TfidfVectorizer,
+)
+from sklearn.pipeline import Pipeline
 
 import sklearn_codex
 from fuzz import model_files
 from fuzz.crafted_models import crafted_files, rebuilt_function, write_flag
-from fuzz.nodes import Members, call, mapping, node, object_of, pack, plain, sequence, unigram
-from sklearn_codex import TokenCounter, UnigramLM, load_model, save_model, trusted_types
+from fuzz.nodes import (
+    Members,
+    call,
+    mapping,
+    node,
+    npy,
+    object_of,
+    pack,
+    plain,
+    sequence,
+    type_of,
+    unigram,
+)
+from sklearn_codex import (
+    PreferenceRewardModel,
+    TokenCounter,
+    UnigramLM,
+    load_model,
+    save_model,
+    trusted_types,
+)
 from sklearn_codex._persistence.archive import MAX_MEMBERS
 from sklearn_codex._persistence.files import FORMAT
+from sklearn_codex._persistence.fitted import check_fitted
 from sklearn_codex._persistence.trust import OWN_TYPES, own_names
 
 
@@ -197,6 +223,66 @@ def test_one_object_in_two_places_stays_one(tmp_path):
     save_model(model, tmp_path / "model.skops")
     loaded = load_model(tmp_path / "model.skops")
     assert loaded.first_ is loaded.second_
+
+
+def _pipeline(**parameters):
+    steps = sequence("list", sequence("tuple", plain("lm"), unigram()))
+    rest = {"steps": steps, "transform_input": plain(None), "verbose": plain(False)}
+    return object_of("sklearn.pipeline.Pipeline", **rest | parameters)
+
+
+def test_parts_of_one_id_are_the_same_parts(tmp_path):
+    # A dict is harmless by itself; as the attributes of a pipeline it would give it a folder of
+    # pickles, and attributes and keys of other kinds than are allowed there.
+    harmless, kept = _pipeline(memory=plain(None)), _pipeline(memory=plain(str(tmp_path)))
+    harmless["content"]["__id__"] = 7
+    kept["content"]["__id__"] = 7
+    data = pack(unigram(note_=sequence("list", kept["content"], harmless)))
+    with pytest.raises(ValueError, match="gives one id, 7, to different objects"):
+        _loaded(data, tmp_path)
+    types = [
+        {**sequence("list", kind), "__id__": 8} for kind in (plain(1), type_of("builtins.str"))
+    ]
+    data = pack(unigram(note_=sequence("list", types[0], mapping({"a": plain(1)}, types[1]))))
+    with pytest.raises(ValueError, match="gives one id, 8, to different objects"):
+        _loaded(data, tmp_path)
+    members = Members()
+    arrays = [members.array(npy(np.arange(n, 3 + n))) for n in range(2)]
+    data = [
+        pack(unigram(note_=sequence("list", *({**a, "__id__": 9} for a in pair))), members.content)
+        for pair in (arrays, arrays[:1] * 2)
+    ]
+    with pytest.raises(ValueError, match="gives one id, 9, to different objects"):
+        _loaded(data[0], tmp_path)
+    first, second = _loaded(data[1], tmp_path).note_
+    assert first is second
+
+
+def test_a_memory_is_left_out_and_none_comes_in(tmp_path):
+    model = Pipeline([("lm", UnigramLM())], memory=str(tmp_path))
+    assert _loaded(skops.io.dumps(model), tmp_path).memory is None
+    with pytest.raises(ValueError, match="its Pipeline has a memory, which is a folder of pickles"):
+        check_fitted([model])
+
+
+@pytest.mark.parametrize("kind", [CountVectorizer, TfidfVectorizer, HashingVectorizer])
+@pytest.mark.parametrize("texts", ["filename", "file"])
+def test_texts_are_never_names_of_files_to_read(kind, texts, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("word other")
+    vectorizer = kind(input=texts)
+    with pytest.raises(ValueError, match=rf"takes texts for files to read \(input='{texts}'\)"):
+        save_model(vectorizer, tmp_path / "model.skops")
+    model = PreferenceRewardModel(vectorizer=kind(input=texts))
+    with pytest.raises(ValueError, match="takes texts for files to read"):
+        _loaded(skops.io.dumps(model), tmp_path)
+
+
+def test_frozen_sets_are_kept(tmp_path):
+    model = UnigramLM().fit(["a b"])
+    model.note_ = frozenset({"a", "b"})
+    save_model(model, tmp_path / "model.skops")
+    assert load_model(tmp_path / "model.skops").note_ == {"a", "b"}
 
 
 def test_bytes_need_to_be_trusted(tmp_path):

@@ -186,7 +186,8 @@ def _unpack(skops_io, data: bytes, lists, *, max_size: int) -> Any:
     audit(archive, lists, max_size=max_size)
     plain = io.BytesIO()
     write_archive(archive, plain, compression=zipfile.ZIP_STORED)
-    names = lists.objects | lists.functions | lists.users | {"numpy.dtype"} | DICTS
+    plain_types = {"numpy.dtype", "builtins.frozenset"} | DICTS
+    names = lists.objects | lists.functions | lists.users | plain_types
     model = skops_io.loads(plain.getvalue(), trusted=sorted(names))
     check_fitted(model)
     return model

@@ -229,6 +229,7 @@ def _check_estimator(model: BaseEstimator) -> None:
     if missing:
         raise ValueError(f"its {name} has no parameter {missing[0]}")
     _check_parameters(model, name)
+    _check_no_files(model, name)
     if type(model).__module__.partition(".")[0] != _PACKAGE:
         return
     n_columns = getattr(model, "n_features_in_", None)
@@ -252,6 +253,15 @@ def _check_parameters(model: BaseEstimator, name: str) -> None:
         model._validate_params()
     except (TypeError, ValueError) as error:
         raise ValueError(f"its {name} has a wrong parameter: {error}") from None
+
+
+def _check_no_files(model: BaseEstimator, name: str) -> None:
+    """Check that a model touches no file that its own file names, or a text that it is given."""
+    package = type(model).__module__.partition(".")[0]
+    if package in (_PACKAGE, "sklearn") and getattr(model, "memory", None) is not None:
+        raise ValueError(f"its {name} has a memory, which is a folder of pickles")
+    if package == "sklearn" and getattr(model, "input", "content") != "content":
+        raise ValueError(f"its {name} takes texts for files to read (input={model.input!r})")
 
 
 def _check_vectorizer(model, name, n_columns) -> None:

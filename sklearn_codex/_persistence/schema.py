@@ -6,7 +6,9 @@ one, and a type that is not listed, is foreign. Nothing is imported, made or cal
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from typing import Any
 
 from sklearn_codex._persistence.archive import Archive, check_array, check_size
@@ -64,26 +66,51 @@ def audit(archive: Archive, trusted: Trust, *, max_size: int) -> None:
             check_size(total, "its arrays take", max_size)
         nodes.append(node)
         parents.append(parent)
-    _check_identities(nodes, parents)
+    _check_identities(nodes, parents, archive.members)
     if foreign:
         raise ForeignTypesError(foreign)
 
 
-def _check_identities(nodes: list[Node], parents: list[int]) -> None:
-    """Check that nodes of one id, for which skops takes the first of them, are of one size.
+def _check_identities(nodes: list[Node], parents: list[int], members: dict[str, bytes]) -> None:
+    """Check that nodes of one id, of which skops makes the first for all, say the same.
 
-    Otherwise a short file could refer to one object from many places, in many levels: a tree
-    without end.
+    Otherwise a part that was checked in one place would be made in another, where other things are
+    allowed, and a short file could refer to one object from many places, in many levels: a tree
+    without end. Ids of what is in them may differ: skops gives new ones to what it makes meanwhile.
     """
-    sizes = [1] * len(nodes)
-    for index in range(len(nodes) - 1, 0, -1):  # children come after their parents
-        sizes[parents[index]] += sizes[index]
-    known: dict[int, tuple] = {}
-    for node, size in zip(nodes, sizes, strict=True):
+    counts = Counter(node["__id__"] for node in nodes if node.get("__id__") is not None)
+    repeated = {identity for identity, count in counts.items() if count > 1}
+    is_compared: list[bool] = []
+    for index, (node, parent) in enumerate(zip(nodes, parents, strict=True)):
+        is_compared.append(node.get("__id__") in repeated or (index > 0 and is_compared[parent]))
+    numbers: dict[Any, int] = {}  # of what nodes say
+    said: dict[int, int] = {}  # by id(node)
+    known: dict[Any, int] = {}
+    for node, compare in zip(reversed(nodes), reversed(is_compared), strict=True):
+        if not compare:  # children come after their parents, so theirs are known
+            continue
+        number = said[id(node)] = numbers.setdefault(_meaning(node, said, members), len(numbers))
         identity = node.get("__id__")
-        shape = (size, node["__loader__"], node["__module__"], node["__class__"])
-        if identity is not None and known.setdefault(identity, shape) != shape:
+        if identity is not None and known.setdefault(identity, number) != number:
             raise ValueError(f"it gives one id, {identity!r}, to different objects")
+
+
+def _meaning(node: Node, said: dict[int, int], members: dict[str, bytes]) -> Any:
+    """Return what a node says apart from its id, of nodes in it the numbers of what they say."""
+
+    def read(value: Any) -> Any:
+        if id(value) in said:
+            return said[id(value)]
+        if isinstance(value, dict):
+            return dict, tuple((key, read(inner)) for key, inner in value.items())
+        if isinstance(value, list):
+            return list, tuple(map(read, value))
+        return type(value), value
+
+    parts = [(key, read(value)) for key, value in node.items() if key not in ("__id__", "file")]
+    if "file" in node:
+        parts.append(("file", blake2b(members[node["file"]]).digest()))
+    return tuple(parts)
 
 
 def rename(schema: Node, name_of: Callable[[str, str], tuple[str, str]]) -> None:
