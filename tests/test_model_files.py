@@ -1,5 +1,6 @@
 """Hostile model files: nothing of them runs, and whatever is wrong with one is told."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 import skops.io
 from numpy.testing import assert_allclose, assert_array_equal
+from saved_models import saved_models
 from sklearn.feature_extraction.text import (
     CountVectorizer,
     HashingVectorizer,
     TfidfVectorizer,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 import sklearn_codex
@@ -34,6 +37,7 @@ from fuzz.nodes import (
     unigram,
 )
 from sklearn_codex import (
+    PairVectorizer,
     PreferenceRewardModel,
     TokenCounter,
     UnigramLM,
@@ -43,7 +47,7 @@ from sklearn_codex import (
 )
 from sklearn_codex._persistence.archive import MAX_MEMBERS
 from sklearn_codex._persistence.files import FORMAT
-from sklearn_codex._persistence.fitted import check_fitted
+from sklearn_codex._persistence.fitted import _NEEDED, check_fitted
 from sklearn_codex._persistence.trust import OWN_TYPES, own_names
 
 
@@ -276,6 +280,44 @@ def test_texts_are_never_names_of_files_to_read(kind, texts, tmp_path):
     model = PreferenceRewardModel(vectorizer=kind(input=texts))
     with pytest.raises(ValueError, match="takes texts for files to read"):
         _loaded(skops.io.dumps(model), tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(saved_models()))
+def test_fitted_models_without_what_their_methods_read_are_refused(name):
+    model = saved_models()[name]
+    kind = type(model).__name__
+    needed = [attribute for names, kinds in _NEEDED for attribute in names if kind in kinds]
+    for attribute in needed:
+        broken = copy.copy(model)
+        vars(broken).pop(attribute)
+        with pytest.raises(ValueError, match=f"its {kind} is fitted, but has no .* {attribute}$"):
+            check_fitted(broken)
+
+
+@pytest.mark.parametrize("column", [-1, 3, 10**30, 1e308, None, "x", True, 0])
+def test_vocabularies_that_do_not_number_columns_are_refused(column):
+    vectorizer = TfidfVectorizer().fit(["aa bb cc"])
+    check_fitted(vectorizer)
+    vectorizer.vocabulary_["bb"] = column
+    with pytest.raises(ValueError, match="vocabulary_ of its TfidfVectorizer does not number"):
+        check_fitted(PairVectorizer(vectorizer))
+
+
+def test_weights_of_other_columns_and_frozen_nothings_are_refused():
+    vectorizer = TfidfVectorizer().fit(["aa bb cc"])
+    vectorizer._tfidf.idf_ = np.ones(2)
+    with pytest.raises(ValueError, match="its TfidfVectorizer has not 3 finite idf_"):
+        check_fitted(vectorizer)
+    with pytest.raises(ValueError, match="its FrozenEstimator holds no estimator"):
+        check_fitted(FrozenEstimator(3))
+
+
+@pytest.mark.parametrize("value", ["x", 3, None, [1], {"a": 1}, np.ones(2), {1}])
+def test_files_of_no_model_are_refused(value, tmp_path):
+    with pytest.raises(ValueError, match=f"it holds a {type(value).__name__}, and no model"):
+        save_model(value, tmp_path / "model.skops")
+    with pytest.raises(ValueError, match=r"model.skops.*, and no model"):
+        _loaded(skops.io.dumps(value), tmp_path)
 
 
 def test_frozen_sets_are_kept(tmp_path):

@@ -189,6 +189,8 @@ def _unpack(skops_io, data: bytes, lists, *, max_size: int) -> Any:
     plain_types = {"numpy.dtype", "builtins.frozenset"} | DICTS
     names = lists.objects | lists.functions | lists.users | plain_types
     model = skops_io.loads(plain.getvalue(), trusted=sorted(names))
+    if type(model).__module__.partition(".")[0] in ("builtins", "numpy"):
+        raise ValueError(f"it holds a {type(model).__name__}, and no model")
     check_fitted(model)
     return model
 

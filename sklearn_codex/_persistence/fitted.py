@@ -12,6 +12,7 @@ import numpy as np
 from numpy.random import RandomState
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 
 _PACKAGE = "sklearn_codex"
@@ -186,6 +187,31 @@ def _are_finite(value) -> bool:
     )
 
 
+_REWARD_MODELS = ("PreferenceRewardModel", "PreferenceRewardModelCV")
+_WEIGHTED = (
+    *_REWARD_MODELS,
+    *("AnnotatorRewardModel", "BootstrapRewardEnsemble", "PlackettLuceModel"),
+    *("RewardUncertainty", "TiePreferenceModel"),
+)
+_SAMPLERS = ("BestOfNSampler", "ExactPolicyOptimizer", "PPOPolicyOptimizer", "RLOOPolicyOptimizer")
+_LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", "DPOPolicyOptimizer", *_SAMPLERS)
+# Fitted attributes that methods read without asking for them, and the classes that have them.
+_NEEDED = (
+    (("_names", "n_features_in_", "unk_index_", "eos_index_"), ("TokenCounter",)),
+    (("center_", "scale_"), ("ResponseFeatures",)),
+    (("steps_", "vectorizer_"), ("RLHFPipeline",)),
+    (("n_features_in_", "vectorizer_"), ("PairVectorizer", *_LANGUAGE_MODELS, *_WEIGHTED)),
+    (("document_length_", "token_log_prob_"), _LANGUAGE_MODELS),
+    (("reference_log_prob_",), ("DPOPolicyOptimizer", *_SAMPLERS)),
+    (("coef_",), _WEIGHTED),
+    (("position_bias_", "length_coef_", "length_scale_"), _REWARD_MODELS),
+    (("model_", "method_", "_covariance"), ("RewardUncertainty",)),
+    (("model_", "_all_weights", "_precisions"), ("BootstrapRewardEnsemble",)),
+    (("_meaning", "_log_tie_parameter"), ("TiePreferenceModel",)),
+    (("annotators_", "temperatures_"), ("AnnotatorRewardModel",)),
+)
+
+
 def check_fitted(root: Any) -> None:
     """Raise where a loaded object, or one that it holds, has a state that no fit gives.
 
@@ -230,6 +256,8 @@ def _check_estimator(model: BaseEstimator) -> None:
         raise ValueError(f"its {name} has no parameter {missing[0]}")
     _check_parameters(model, name)
     _check_no_files(model, name)
+    _check_complete(model, name)
+    _check_sklearn_parts(model, name)
     if type(model).__module__.partition(".")[0] != _PACKAGE:
         return
     n_columns = getattr(model, "n_features_in_", None)
@@ -253,6 +281,33 @@ def _check_parameters(model: BaseEstimator, name: str) -> None:
         model._validate_params()
     except (TypeError, ValueError) as error:
         raise ValueError(f"its {name} has a wrong parameter: {error}") from None
+
+
+def _check_complete(model: BaseEstimator, name: str) -> None:
+    """Check that a fitted model has what its methods read without asking."""
+    if type(model).__module__.partition(".")[0] != _PACKAGE:
+        return
+    own = set(vars(model)) - set(model._get_param_names())
+    if not any(attribute.endswith("_") and attribute in CHECKS for attribute in own):
+        return  # not fitted
+    needed = [attribute for names, kinds in _NEEDED for attribute in names if name in kinds]
+    lacking = [attribute for attribute in needed if attribute not in own]
+    if lacking:
+        raise ValueError(f"its {name} is fitted, but has no attribute {lacking[0]}")
+
+
+def _check_sklearn_parts(model: BaseEstimator, name: str) -> None:
+    """Check what scikit-learn's methods take from their own fits without looking."""
+    if isinstance(model, FrozenEstimator) and not _is_model(model.estimator):
+        raise ValueError("its FrozenEstimator holds no estimator")
+    if isinstance(model, CountVectorizer) and hasattr(model, "vocabulary_"):
+        columns = model.vocabulary_
+        numbers = list(columns.values()) if isinstance(columns, dict) else [None]
+        if not all(map(_is_whole, numbers)) or sorted(numbers) != list(range(len(numbers))):
+            raise ValueError(f"the vocabulary_ of its {name} does not number its columns")
+        weights = getattr(getattr(model, "_tfidf", None), "idf_", None)
+        if weights is not None and not _PER_COLUMN.holds(weights, len(numbers)):
+            raise ValueError(f"its {name} has not {len(numbers)} finite idf_ for its vocabulary_")
 
 
 def _check_no_files(model: BaseEstimator, name: str) -> None:
