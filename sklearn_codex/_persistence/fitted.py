@@ -302,7 +302,7 @@ def _check_sklearn_parts(model: BaseEstimator, name: str) -> None:
         raise ValueError("its FrozenEstimator holds no estimator")
     if isinstance(model, CountVectorizer) and hasattr(model, "vocabulary_"):
         columns = model.vocabulary_
-        numbers = list(columns.values()) if isinstance(columns, dict) else [None]
+        numbers: list[Any] = list(columns.values()) if isinstance(columns, dict) else [None]
         if not all(map(_is_whole, numbers)) or sorted(numbers) != list(range(len(numbers))):
             raise ValueError(f"the vocabulary_ of its {name} does not number its columns")
         weights = getattr(getattr(model, "_tfidf", None), "idf_", None)
