@@ -78,6 +78,30 @@ def test_win_rate_counts_weighted_pairs_by_their_effective_number():
     assert (result.low, result.high) == wilson_interval(0.75, 16 / 6)
 
 
+def test_unequal_weights_do_not_shorten_the_interval_of_independent_pairs():
+    # Of few heavy pairs all may agree, and by them alone nothing varies.
+    weight = [10.0, 10.0, 10.0, 1e-3, 1e-3]
+    result = win_rate([1, 1, 1, 0, 1], sample_weight=weight)
+    share, n_effective = np.average([1, 1, 1, 0, 1], weights=weight), 30.002**2 / 300.000002
+    assert (result.low, result.high) == pytest.approx(wilson_interval(share, n_effective))
+    rng, truth, covered = np.random.RandomState(0), 0.85, []
+    for _ in range(400):
+        weight = np.exp(1.2 * rng.normal(size=20))
+        result = win_rate((rng.uniform(size=20) < truth).astype(float), sample_weight=weight)
+        covered.append(result.low <= truth <= result.high)
+    assert np.mean(covered) > 0.91  # 0.88 by the variance of the heavy pairs
+
+
+def test_soft_outcomes_of_independent_pairs_vary_as_all_of_them_do():
+    outcomes, weight = np.array([0.4, 0.5, 0.6, 0.5, 0.45, 0.55]), np.arange(1.0, 7)
+    result = win_rate(outcomes, sample_weight=weight)
+    n_effective = 21**2 / 91
+    variance = weight @ (outcomes - result.win_rate) ** 2 / 21 / (n_effective - 1)
+    n, q = result.win_rate * (1 - result.win_rate) / variance, stats.t.ppf(0.975, n_effective - 1)
+    for end in (result.low, result.high):  # as many standard errors from the share seen
+        assert abs(end - result.win_rate) == pytest.approx(q * np.sqrt(end * (1 - end) / n))
+
+
 @pytest.mark.parametrize("spread", [0.0, 2.0])
 def test_bootstrap_interval_covers_clustered_outcomes(spread):
     rng = np.random.RandomState(0)
