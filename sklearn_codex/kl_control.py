@@ -95,8 +95,12 @@ class AdaptiveKLController(KLController):
 
     def next_coef(self, kl_coef, kl, n_documents):
         """Return ``kl_coef``, greater where the KL is above the target and smaller where below."""
-        self._validate_params()
-        subject = f"{type(self).__name__}.next_coef"
+        subject = type(self).__name__
+        target, horizon = (
+            check_number(getattr(self, name), name, subject=subject, interval=POSITIVE)
+            for name in ("target", "horizon")
+        )
+        subject = f"{subject}.next_coef"
         kl_coef = check_number(kl_coef, "kl_coef", subject=subject, interval=POSITIVE)
         n_documents = check_number(n_documents, "n_documents", subject=subject, interval=COUNT)
         # An infinite KL is one far above the target, of a policy that left the reference's support.
@@ -104,7 +108,7 @@ class AdaptiveKLController(KLController):
             kl = check_number(
                 kl, "kl", subject=subject, interval=NOT_NEGATIVE, remedy="It is in nats."
             )
-        error = float(np.clip(kl / float(self.target) - 1.0, -_LARGEST_ERROR, _LARGEST_ERROR))
-        factor = max(1.0 + error * n_documents / self.horizon, _LARGEST_ERROR)
+        error = float(np.clip(kl / target - 1.0, -_LARGEST_ERROR, _LARGEST_ERROR))
+        factor = max(1.0 + error * n_documents / horizon, _LARGEST_ERROR)
         largest = np.finfo(np.float64).max
         return float(min(max(kl_coef * factor, np.nextafter(0.0, 1.0)), largest))

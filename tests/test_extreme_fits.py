@@ -218,11 +218,18 @@ def test_controllers_refuse_what_is_no_number(wrong):
 
 
 @pytest.mark.parametrize("name", ["target", "horizon"])
-@pytest.mark.parametrize("wrong", [0, -1.0, np.nan, np.inf, "1", None])
+@pytest.mark.parametrize("wrong", [0, -1.0, np.nan, np.inf, "1", None, 10**400])
 def test_controllers_check_their_parameters_before_a_step(name, wrong):
     controller = AdaptiveKLController().set_params(**{name: wrong})
-    with pytest.raises(ValueError, match=rf"'{name}' parameter of AdaptiveKLController must"):
+    with pytest.raises(ValueError, match=rf"AdaptiveKLController needs a finite {name} > 0"):
         controller.next_coef(1.0, kl=2.0, n_documents=10)
+
+
+def test_controllers_take_any_real_number():
+    step = {"kl_coef": 1.0, "kl": 2.0, "n_documents": 10}
+    expected = AdaptiveKLController(0.5, horizon=0.25).next_coef(**step)
+    for half, quarter in ((Fraction(1, 2), Fraction(1, 4)), (np.array(0.5), np.array(0.25))):
+        assert AdaptiveKLController(half, horizon=quarter).next_coef(**step) == expected
 
 
 def test_controllers_stay_within_floats():
