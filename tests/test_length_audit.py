@@ -60,7 +60,7 @@ def test_rows_without_weight_are_counted_by_nobody():
     kept = weight > 0
 
     def audits(rows):
-        options = {"groups": groups[rows], "sample_weight": weight[rows], "random_state": 0}
+        options = {"groups": groups[rows], "sample_weight": weight[rows]}
         return (
             win_rate(label[rows], **options),
             paired_cluster_bootstrap(label[rows], margin[rows], **options),
@@ -91,9 +91,7 @@ def test_length_coefficient_is_covered_by_its_interval():
         length = rng.normal(scale=40, size=200)
         twice = np.repeat(length, 2)  # every pair is in the data twice
         label = np.repeat((rng.uniform(size=200) < expit(0.02 * length)).astype(float), 2)
-        audit = length_audit(
-            label, None, twice, groups=np.repeat(np.arange(200), 2), n_resamples=2, random_state=0
-        )
+        audit = length_audit(label, None, twice, groups=np.repeat(np.arange(200), 2))
         low, high = audit.length_coef_interval
         covered.append(low <= 0.02 <= high)
     assert 0.925 < np.mean(covered) < 0.98
@@ -102,16 +100,16 @@ def test_length_coefficient_is_covered_by_its_interval():
 def test_audit_does_not_know_which_response_is_a():
     label, length, groups = simulate_lengths(np.random.RandomState(0))
     margin = np.random.RandomState(1).normal(size=len(label))
-    one = length_audit(label, margin, length, groups=groups, random_state=0)
-    other = length_audit(1 - label, -margin, -length, groups=groups, random_state=0)
+    one = length_audit(label, margin, length, groups=groups)
+    other = length_audit(1 - label, -margin, -length, groups=groups)
     assert str(one) == str(other)
     assert one.keys() == other.keys()
 
 
 def test_audit_in_another_unit_has_the_coefficient_in_that_unit():
     label, length, groups = simulate_lengths(np.random.RandomState(0))
-    one = length_audit(label, None, length, groups=groups, random_state=0)
-    other = length_audit(label, None, length * 10, groups=groups, random_state=0)
+    one = length_audit(label, None, length, groups=groups)
+    other = length_audit(label, None, length * 10, groups=groups)
     assert one.length_coef == pytest.approx(10 * other.length_coef)
     assert one.length_coef_interval == pytest.approx(
         tuple(10 * bound for bound in other.length_coef_interval)
@@ -148,7 +146,7 @@ def test_longer_wins_on_pandalm():
     with gzip.open(PANDALM, "rt", encoding="utf-8") as file:
         records = pd.DataFrame([json.loads(line) for line in file])
     length = records.response_a.str.len() - records.response_b.str.len()
-    audit = length_audit(records.label, length, length, groups=records.prompt, random_state=0)
+    audit = length_audit(records.label, length, length, groups=records.prompt)
     assert (audit.n_pairs, audit.n_groups) == (999, 170)
     assert audit.longer_wins == audit.accuracy == pytest.approx(0.675, abs=0.01)
     low, high = audit.longer_wins_interval

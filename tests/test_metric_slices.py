@@ -58,8 +58,7 @@ def test_a_pair_without_weight_is_as_none_to_intervals_by_group():
     weight = np.where(groups % 3 == 0, 0.0, rng.uniform(0.5, 2, size=len(groups)))
     length, kept = rng.normal(size=len(groups)), weight > 0
     whole, alone = (
-        {"groups": groups[rows], "sample_weight": weight[rows], "random_state": 0}
-        for rows in (slice(None), kept)
+        {"groups": groups[rows], "sample_weight": weight[rows]} for rows in (slice(None), kept)
     )
     result, expected = win_rate(outcomes, **whole), win_rate(outcomes[kept], **alone)
     assert [result.win_rate, result.low, result.high] == [
@@ -107,9 +106,9 @@ def test_bootstrap_interval_covers_clustered_outcomes(spread):
     rng = np.random.RandomState(0)
     truth = expected_rate(spread)
     covered, covered_by_wilson = [], []
-    for seed in range(500):
+    for _ in range(500):
         outcomes, groups = clustered_outcomes(rng, spread=spread)
-        result = win_rate(outcomes, groups, n_resamples=400, random_state=seed)
+        result = win_rate(outcomes, groups)
         covered.append(result.low <= truth <= result.high)
         naive = win_rate(outcomes)
         covered_by_wilson.append(naive.low <= truth <= naive.high)
@@ -257,7 +256,7 @@ def test_slices_may_be_one_array_of_levels_with_some_missing():
 
 def test_empty_slices_and_slices_of_one_group_have_no_interval():
     slices = {"none": np.zeros(6, bool), "one group": np.arange(6) < 2}
-    table = accuracy_by_slice(Y, MARGIN, slices, groups=[0, 0, 1, 1, 2, 2], random_state=0)
+    table = accuracy_by_slice(Y, MARGIN, slices, groups=[0, 0, 1, 1, 2, 2])
     assert np.isnan(table.accuracy).tolist() == [False, True, False]
     # The group's interval is that of one prompt: next to nothing is known.
     assert (table.low[2], table.high[2]) == wilson_interval(0.5, 1)
@@ -266,8 +265,8 @@ def test_empty_slices_and_slices_of_one_group_have_no_interval():
 def test_slices_by_group_equal_the_win_rate_of_their_credits():
     outcomes, groups = clustered_outcomes(np.random.RandomState(0))
     margin = np.ones(len(outcomes))
-    table = accuracy_by_slice(outcomes, margin, {}, groups=groups, random_state=0)
-    expected = win_rate(outcomes, groups, random_state=0)
+    table = accuracy_by_slice(outcomes, margin, {}, groups=groups)
+    expected = win_rate(outcomes, groups)
     assert (table.accuracy[0], table.low[0], table.high[0]) == (
         expected.win_rate,
         expected.low,
@@ -398,3 +397,19 @@ def test_best_of_n_errors():
 def test_all_weight_in_one_group_is_no_bootstrap():
     with pytest.raises(ValueError, match="at least 2 of them, got 1"):
         win_rate([1, 0, 1], [0, 0, 1], sample_weight=[1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda **kw: win_rate([1, 0, 1], **kw),
+        lambda **kw: length_audit([1, 0, 1], None, [2, 1, 3], **kw),
+        lambda **kw: accuracy_by_slice([1, 0, 1], [1.0, 2.0, 3.0], {}, **kw),
+    ],
+)
+def test_what_intervals_by_formula_do_not_need_is_deprecated(call):
+    call()
+    for name in ("n_resamples", "random_state"):
+        with pytest.warns(FutureWarning, match=f"{name} of .* has no effect") as caught:
+            call(**{name: 7})
+        assert caught[0].filename == __file__

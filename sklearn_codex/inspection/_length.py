@@ -19,7 +19,7 @@ from sklearn_codex.inspection._plotting import (
 )
 from sklearn_codex.metrics import accuracy_by_slice, quantile_slices
 from sklearn_codex.metrics._checks import check_groups
-from sklearn_codex.metrics._intervals import GroupedMean
+from sklearn_codex.metrics._intervals import GroupedMean, warn_without_effect
 
 
 class LengthBiasDisplay:
@@ -148,7 +148,7 @@ class LengthBiasDisplay:
         groups=None,
         n_bins=6,
         confidence_level=0.95,
-        random_state=0,
+        random_state="deprecated",
         unit="characters",
         ax=None,
         name=None,
@@ -171,8 +171,11 @@ class LengthBiasDisplay:
             Bins of equally many pairs.
         confidence_level : float, default=0.95
             Coverage of the intervals.
-        random_state : int, RandomState instance or None, default=0
-            Has no effect: intervals are formulas.
+        random_state : object
+            Has no effect, as intervals are formulas.
+
+            .. deprecated:: 0.2
+                Leave it out; it will be removed.
         unit : str, default="characters"
             Unit of length, for the label.
         ax : Axes, default=None
@@ -188,7 +191,9 @@ class LengthBiasDisplay:
         -------
         display : LengthBiasDisplay
         """
-        check_matplotlib(f"{cls.__name__}.from_predictions")
+        subject = f"{cls.__name__}.from_predictions"
+        warn_without_effect(subject, stacklevel=3, random_state=random_state)
+        check_matplotlib(subject)
         bins = _bins_by_length(
             check_soft_labels(y_true, name="y_true"),
             margin,

@@ -1,11 +1,12 @@
 """Intervals of means over pairs, which may share prompts."""
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from scipy.stats import norm, t
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions, validate_params
 
 from sklearn_codex._few_groups import (
     check_several_groups,
@@ -37,6 +38,25 @@ BOOTSTRAP_PARAMS = {
     "n_resamples": [Interval(Integral, 1, 2**27, closed="both")],  # held at once
     "random_state": ["random_state"],
 }
+# Of intervals that are formulas; to be removed.
+WITHOUT_EFFECT = {
+    name: [Hidden(StrOptions({"deprecated"})), *BOOTSTRAP_PARAMS[name]]
+    for name in ("n_resamples", "random_state")
+}
+FORMULA_PARAMS = {**BOOTSTRAP_PARAMS, **WITHOUT_EFFECT}
+
+
+def warn_without_effect(subject, *, stacklevel=4, **values):
+    """Warn of parameters that are passed although they have no effect any more."""
+    passed = [name for name, value in values.items() if not isinstance(value, str)]
+    if passed:
+        names, verb = " and ".join(passed), "have" if len(passed) > 1 else "has"
+        warnings.warn(
+            f"{names} of {subject} {verb} no effect, as the interval is a formula, and will be "
+            "removed. Leave out what is passed.",
+            FutureWarning,
+            stacklevel=stacklevel,
+        )
 
 
 @validate_params(
@@ -234,7 +254,7 @@ def share_interval(credits, weight, groups=None, *, confidence_level):
         "outcomes": ARRAY,
         "sample_weight": OPTIONAL_ARRAY,
         "pos_label": ANY_LABEL,
-        **BOOTSTRAP_PARAMS,
+        **FORMULA_PARAMS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -245,8 +265,8 @@ def win_rate(
     sample_weight=None,
     pos_label=None,
     confidence_level=0.95,
-    n_resamples=2000,
-    random_state=None,
+    n_resamples="deprecated",
+    random_state="deprecated",
 ):
     r"""Share of comparisons won, ties half, with an interval that knows of shared prompts.
 
@@ -262,10 +282,11 @@ def win_rate(
         The class of ``outcomes`` that means a win. None: ``outcomes`` holds numbers.
     confidence_level : float, default=0.95
         Coverage aimed at.
-    n_resamples : int, default=2000
-        Has no effect: the interval is a formula.
-    random_state : int, RandomState instance or None, default=None
-        Has no effect, as nothing is drawn.
+    n_resamples, random_state : object
+        Have no effect, as intervals are formulas.
+
+        .. deprecated:: 0.2
+            Leave them out; they will be removed.
 
     Returns
     -------
@@ -331,6 +352,7 @@ def win_rate(
     >>> round(result.win_rate, 3), result.n_groups
     (0.643, 5)
     """
+    warn_without_effect("win_rate", n_resamples=n_resamples, random_state=random_state)
     credits = check_soft_labels(outcomes, name="outcomes", pos_label=pos_label)
     weight = check_weight(sample_weight, credits)
     codes = check_groups(groups, len(credits))[0]

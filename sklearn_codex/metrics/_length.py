@@ -24,7 +24,7 @@ from sklearn_codex.metrics._checks import (
     check_weight,
     drop_weightless,
 )
-from sklearn_codex.metrics._intervals import BOOTSTRAP_PARAMS, share_interval
+from sklearn_codex.metrics._intervals import FORMULA_PARAMS, share_interval, warn_without_effect
 from sklearn_codex.metrics._preferences import credit, hard_label, spearman_correlation
 from sklearn_codex.metrics._preferences import weighted_correlation as pearson_correlation
 
@@ -83,7 +83,7 @@ def _interval(interval):
         "length_difference": ARRAY,
         "sample_weight": OPTIONAL_ARRAY,
         "pos_label": ANY_LABEL,
-        **BOOTSTRAP_PARAMS,
+        **FORMULA_PARAMS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -96,8 +96,8 @@ def length_audit(
     sample_weight=None,
     pos_label=None,
     confidence_level=0.95,
-    n_resamples=2000,
-    random_state=None,
+    n_resamples="deprecated",
+    random_state="deprecated",
 ):
     r"""Tell how far preferences, and a model of them, follow length.
 
@@ -117,10 +117,11 @@ def length_audit(
         The class of ``y_true`` that means A is preferred. None: ``y_true`` holds probabilities.
     confidence_level : float, default=0.95
         Coverage aimed at.
-    n_resamples : int, default=2000
-        Has no effect: intervals are formulas.
-    random_state : int, RandomState instance or None, default=None
-        Has no effect, as nothing is drawn.
+    n_resamples, random_state : object
+        Have no effect, as intervals are formulas.
+
+        .. deprecated:: 0.2
+            Leave them out; they will be removed.
 
     Returns
     -------
@@ -200,6 +201,7 @@ def length_audit(
       model prefers the longer       0.750
       margin and length correlate    0.827 (ranks: 0.800)
     """
+    warn_without_effect("length_audit", n_resamples=n_resamples, random_state=random_state)
     label = check_soft_labels(y_true, name="y_true", pos_label=pos_label)
     length = _check_length_difference(length_difference, len(label))
     weight = check_weight(sample_weight, label)

@@ -20,7 +20,7 @@ from sklearn_codex.metrics._checks import (
     check_scores,
     check_weight,
 )
-from sklearn_codex.metrics._intervals import BOOTSTRAP_PARAMS, share_interval
+from sklearn_codex.metrics._intervals import FORMULA_PARAMS, share_interval, warn_without_effect
 from sklearn_codex.metrics._preferences import scored_pairs
 from sklearn_codex.metrics._tables import Table
 
@@ -86,7 +86,7 @@ def quantile_slices(values, n_bins=4, *, name="value"):
         "ties": [StrOptions({"half", "exclude"})],
         "harden": ["boolean"],
         "pos_label": ANY_LABEL,
-        **BOOTSTRAP_PARAMS,
+        **FORMULA_PARAMS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -101,8 +101,8 @@ def accuracy_by_slice(
     harden=False,
     pos_label=None,
     confidence_level=0.95,
-    n_resamples=2000,
-    random_state=None,
+    n_resamples="deprecated",
+    random_state="deprecated",
 ):
     """Accuracy of all pairs and of parts of them, each with an interval.
 
@@ -128,10 +128,11 @@ def accuracy_by_slice(
         The class of ``y_true`` that means A is preferred. None: ``y_true`` holds probabilities.
     confidence_level : float, default=0.95
         Coverage aimed at, in each row by itself.
-    n_resamples : int, default=2000
-        Has no effect: intervals are a formula.
-    random_state : int, RandomState instance or None, default=None
-        Has no effect, as nothing is drawn.
+    n_resamples, random_state : object
+        Have no effect, as intervals are formulas.
+
+        .. deprecated:: 0.2
+            Leave them out; they will be removed.
 
     Returns
     -------
@@ -158,6 +159,7 @@ def accuracy_by_slice(
     topic=chat    2     0.500  0.095  0.905
     topic=code    2     1.000  0.342  1.000
     """
+    warn_without_effect("accuracy_by_slice", n_resamples=n_resamples, random_state=random_state)
     credits, weight, counts = scored_pairs(
         y_true, margin, sample_weight, ties=ties, harden=harden, pos_label=pos_label
     )

@@ -271,7 +271,7 @@ def audit_length(data, margins, best, C):
     """Return how far labels and the best model follow length, and the reward net of length."""
     margin, length = margins[best], data.length_difference
     # One interval a question: those of the tests replace the resampled ones.
-    audit = length_audit(data.y, margin, length, groups=data.groups, n_resamples=1)
+    audit = length_audit(data.y, margin, length, groups=data.groups)
     figures = {name: _plain(value) for name, value in audit.items()}
     direction = np.sign(data.y - 0.5) * np.sign(length)
     net = _judge_net_of_length(data, margins["words"], C)
