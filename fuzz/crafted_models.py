@@ -239,6 +239,8 @@ def _shapes_of_trees(flag: str) -> Iterator[tuple[str, bytes]]:
     )
     text = "1" * 10_000
     yield "json of digits", pack(unigram(note_=node("JsonNode", "builtins.str", content=text)))
+    many = node("JsonNode", "builtins.str", content="[" + "[]," * 2_000_000 + "0]")
+    yield "two million lists in 6 kB", pack(unigram(note_=many))
     yield "300 levels", pack(_nested(300))
     yield (
         "a node in itself",

@@ -353,3 +353,35 @@ def test_files_of_every_format_load_as_one_model():
         assert_array_equal(loop.reward(["the cat", "a dog"]), loops[0].reward(["the cat", "a dog"]))
         assert_array_equal(loop.score_samples(["the mat"]), loops[0].score_samples(["the mat"]))
         assert loop.sample(3, random_state=0) == loops[0].sample(3, random_state=0)
+
+
+def _fit_keys(node):
+    """Give each dict in a tree as many types of keys as it has keys."""
+    inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
+    for value in inside:
+        _fit_keys(value)
+    if isinstance(node, dict) and node.get("__loader__") == "DictNode":
+        types = node["key_types"]["content"]
+        node["key_types"]["content"] = (types * len(node["content"]))[: len(node["content"])]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("ties", lambda state: state["_meaning"]["content"].update({"0.5": plain(7)}), "outcomes"),
+        ("ppo, logged", lambda state: state.update(training_state_=mapping({})), "with a seed"),
+        ("best of n", lambda state: state.update(training_state_=mapping({})), "with a seed"),
+        ("reward, length", lambda state: state.pop("_length_of_text"), "_length_of_text"),
+        ("by hand", lambda state: state["steps"]["content"].append(plain(3)), "steps of its Pipe"),
+    ],
+)
+def test_state_that_no_fit_gives_is_refused(name, change, message, tmp_path):
+    path = tmp_path / "model.skops"
+    save_model(saved_models()[name], path)
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    schema = json.loads(members.pop("schema.json"))
+    change(schema["content"]["content"])
+    _fit_keys(schema)
+    with pytest.raises(ValueError, match=message):
+        _loaded(pack(schema, members), tmp_path)

@@ -13,6 +13,10 @@ SCHEMA = "schema.json"
 MAX_MEMBERS = 50_000
 # Bytes of a file and of all that it unpacks to.
 MAX_SIZE = 2**30
+# Lists, dicts and values of a schema: a few bytes could unpack to billions of them, of 50 bytes
+# each. Those of true models take a byte or more of the file.
+MAX_PARTS = 10**6
+MAX_PARTS_PER_BYTE = 8
 # Of a member in the directory of an archive; names are short.
 _MAX_DIRECTORY_BYTES = 512 * MAX_MEMBERS
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack without a limit
@@ -41,8 +45,12 @@ def read_archive(data: bytes, *, max_size: int) -> Archive:
         members = {info.filename: file.read(info) for info in infos}
     if SCHEMA not in members:
         raise ValueError(f"it has no {SCHEMA}")
+    text = members.pop(SCHEMA)
+    n_parts = sum(text.count(part) for part in (b"[", b"{", b","))
+    if n_parts > MAX_PARTS + MAX_PARTS_PER_BYTE * len(data):
+        raise ValueError(f"its {SCHEMA} has {n_parts:,} parts, far more than a model of its size")
     try:
-        schema = json.loads(members.pop(SCHEMA))
+        schema = json.loads(text)
     except ValueError as error:
         raise ValueError(f"its {SCHEMA} is no JSON: {error}") from None
     if not isinstance(schema, dict):

@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 _PACKAGE = "sklearn_codex"
 _MAX_LOG_TOTAL = 1e-6
@@ -108,7 +109,7 @@ def _is_step(value) -> bool:
         isinstance(value, tuple)
         and len(value) == 2
         and isinstance(value[0], str)
-        and (value[1] == "passthrough" or isinstance(value[1], BaseEstimator))
+        and (value[1] is None or value[1] == "passthrough" or isinstance(value[1], BaseEstimator))
     )
 
 
@@ -122,7 +123,10 @@ CHECKS: dict[str, Check] = {
     "coef_": _WEIGHTS,
     "_all_weights": Check("a matrix of finite numbers", lambda v, n: _is_finite(v) and v.ndim == 2),
     "covariance_": _SQUARE.or_none(),
-    "_precision": _FINITE.or_none(),
+    "_precision": Check(
+        "a vector or a square matrix of finite numbers, or None",
+        lambda v, n: v is None or _is_square(v) or (_is_finite(v) and v.ndim == 1),
+    ),
     "_precisions": Check(
         "a tuple of arrays of finite numbers, or None", lambda v, n: _are_finite(v)
     ),
@@ -154,7 +158,9 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("flip_logit_std_", "log_tie_parameter_std_"), _FIGURE.or_none()),
     **dict.fromkeys(("rule_prices_", "rule_rates_"), _FIGURES),
     "history_": _LIST,
-    "training_state_": _DICT,
+    "training_state_": Check(
+        "a dict with a seed", lambda v, n: isinstance(v, dict) and _is_whole(v.get("seed"))
+    ),
     "steps_": _STEPS,
     **dict.fromkeys(("_length_of_text", "_has_groups"), _SWITCH),
     "n_choices_": _WHOLE,
@@ -225,7 +231,7 @@ def check_fitted(root: Any) -> None:
             _check_estimator(value)
         elif isinstance(value, RandomState):
             _check_random_state(value)
-        elif type(value).__module__.partition(".")[0] == _PACKAGE:
+        elif type(value).__module__.partition(".")[0] in (_PACKAGE, "sklearn"):
             _PARTS.get(type(value).__name__, _nothing)(value)
 
 
@@ -291,6 +297,8 @@ def _check_complete(model: BaseEstimator, name: str) -> None:
     if not any(attribute.endswith("_") and attribute in CHECKS for attribute in own):
         return  # not fitted
     needed = [attribute for names, kinds in _NEEDED for attribute in names if name in kinds]
+    if getattr(model, "control_length", False):
+        needed.append("_length_of_text")
     lacking = [attribute for attribute in needed if attribute not in own]
     if lacking:
         raise ValueError(f"its {name} is fitted, but has no attribute {lacking[0]}")
@@ -308,6 +316,41 @@ def _check_sklearn_parts(model: BaseEstimator, name: str) -> None:
         weights = getattr(getattr(model, "_tfidf", None), "idf_", None)
         if weights is not None and not _PER_COLUMN.holds(weights, len(numbers)):
             raise ValueError(f"its {name} has not {len(numbers)} finite idf_ for its vocabulary_")
+    if type(model).__module__.partition(".")[0] != _PACKAGE:
+        _check_sklearn_fit(model, name)
+
+
+def _check_sklearn_fit(model: BaseEstimator, name: str) -> None:
+    """Check steps, classes and weights of an estimator of scikit-learn."""
+    steps = getattr(model, "steps", None) if isinstance(model, Pipeline) else []
+    if not isinstance(steps, (list, tuple)) or not all(map(_is_step, steps)):
+        raise ValueError(f"the steps of its {name} are no names and estimators")
+    classes, weights = vars(model).get("classes_"), vars(model).get("coef_")
+    if classes is not None and not (isinstance(classes, np.ndarray) and classes.ndim == 1):
+        raise ValueError(f"the classes_ of its {name} are no labels in an array")
+    if weights is None or not type(model).__module__.startswith("sklearn.linear_model."):
+        return
+    n_columns = getattr(model, "n_features_in_", None)
+    if classes is None:  # of a regressor
+        is_right = _PER_COLUMN.holds(weights, n_columns) or _WEIGHTS.holds(weights, n_columns)
+    else:
+        n_rows = 1 if len(classes) == 2 else len(classes)
+        is_right = _WEIGHTS.holds(weights, n_columns) and len(weights) == n_rows
+    if not is_right:
+        raise ValueError(f"the coef_ of its {name} do not fit its columns and classes")
+
+
+def _check_calibrated(part) -> None:
+    """Check a part of a calibrated classifier, which is no estimator itself."""
+    calibrators = getattr(part, "calibrators", None)
+    if (
+        not _is_model(getattr(part, "estimator", None))
+        or not isinstance(calibrators, list)
+        or not all(map(_is_model, calibrators))
+        or not _CLASSES.holds(getattr(part, "classes", None), None)
+        or getattr(part, "method", None) not in ("sigmoid", "isotonic", "temperature")
+    ):
+        raise ValueError("a calibrated classifier in it lacks an estimator or its calibrators")
 
 
 def _check_no_files(model: BaseEstimator, name: str) -> None:
@@ -399,6 +442,19 @@ def _check_group_moves(groups) -> None:
         raise ValueError("the groups of a covariance in it do not fit together")
 
 
+def _check_outcomes(model) -> None:
+    """Check which class means which outcome: 0, a tie and 1."""
+    meaning, classes = getattr(model, "_meaning", None), getattr(model, "classes_", None)
+    if meaning is None or classes is None:
+        return
+    outcomes = sorted(meaning.values()) if all(map(_is_whole, meaning.values())) else []
+    is_right = (
+        len(outcomes) >= 2 and set(outcomes) <= {0, 1, 2} and len(set(outcomes)) == len(outcomes)
+    )
+    if not is_right or set(meaning) != set(classes.tolist()):
+        raise ValueError("the classes of its TiePreferenceModel are not of the outcomes it knows")
+
+
 def _check_lower_bound(reward) -> None:
     center = getattr(reward, "_center", None)
     if not _is_model(getattr(reward, "model", None)) or not _are_finite(center):
@@ -430,6 +486,8 @@ _PARTS: dict[str, Callable[[Any], None]] = {
     "TrainingPairs": _check_training_pairs,
     "GroupMoves": _check_group_moves,
     "HeldRows": _check_held_rows,
+    "TiePreferenceModel": _check_outcomes,
+    "_CalibratedClassifier": _check_calibrated,
     "RewardLowerBound": _check_lower_bound,
     **dict.fromkeys(
         ("MatrixPrecision", "DensePrecision", "DualPrecision", "BorderedPrecision"),
