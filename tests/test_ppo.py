@@ -237,6 +237,26 @@ def test_trust_region_holds_the_exact_kl_of_small_steps(seed, target_kl):
     assert_allclose(moved, target_kl, rtol=0.05)
 
 
+@given(seed=SEEDS, target_kl=st.floats(1e-3, 1.0), size=st.floats(1.0, 100.0))
+@proved
+def test_no_step_leaves_the_trust_region_however_rare_the_token_it_raises(seed, target_kl, size):
+    rng = np.random.default_rng(seed)
+    n_columns, length = int(rng.integers(2, 30)), int(rng.integers(1, 40))
+    log_prob = random_policy(n_columns, rng, spread=5.0)
+    step = size * rng.standard_normal(n_columns)
+    scale = trust_region_scale(step, np.exp(log_prob), length, target_kl)
+    moved = length * kl_divergence(log_prob, log_softmax(log_prob + scale * step))
+    assert moved <= 8.0 * target_kl * (1.0 + 1e-4)
+
+
+def test_a_rare_token_is_not_raised_to_certainty_at_once():
+    # Var_pi(step) / 2 is .0002 nats, but the step makes a token of probability 1e-6 one of .96.
+    prob, step = np.array([1.0 - 1e-6, 1e-6]), np.array([0.0, 17.0])
+    scale = trust_region_scale(step, prob, 1, 0.01)
+    # log(1 - p + p e^x) - p x is 8 times .01 at about e^x = 1 + (e^.08 - 1) / p.
+    assert_allclose(scale * 17.0, np.log(1.0 + np.expm1(0.08) / 1e-6), rtol=1e-3)
+
+
 def test_a_step_inside_the_trust_region_is_left_alone():
     prob = np.array([0.5, 0.5])
     assert trust_region_scale(np.array([1e-3, 0.0]), prob, 20, 0.5) == 1.0

@@ -8,11 +8,16 @@ collected by each token, and an epoch costs O(V), not O(number of tokens drawn).
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import logsumexp
 
 from sklearn_codex._categorical import FloatArray, IntArray, root_mean_square
 
 # Nats of a document at which two policies are equal up to rounding.
 NEGLIGIBLE_KL = 1e-12
+# Times the trust region that a step may move a policy in truth: where a rare token rises fast, much
+# more than to second order.
+_FACTOR_IN_TRUTH = 8.0
 
 
 def probability_ratio(log_prob: FloatArray, old_log_prob: FloatArray) -> FloatArray:
@@ -212,14 +217,24 @@ def trust_region_scale(
     """Return the factor at most 1 that keeps a step of the logits inside a KL trust region.
 
     To second order, moving the logits by ``step`` moves a document of ``length`` tokens by
-    length * Var_pi(step) / 2 nats; the scaled step moves it by at most ``target_kl``.
+    length * Var_pi(step) / 2 nats, and in truth KL(pi || moved) = length * log E_pi[e^c] with the
+    centred step c, which is far more where a rare token is to take over. The scaled step moves it
+    by at most ``target_kl`` to second order, and by no more than 8 times that in truth.
     """
     centred = step - prob @ step
     with np.errstate(over="ignore"):
         kl = 0.5 * length * float(prob @ centred**2)
-    if kl <= target_kl:
-        return 1.0
-    if kl < np.inf:
-        return float(np.sqrt(target_kl / kl))
-    # Squares of vast steps are no floats, but their root is.
-    return float(np.sqrt(2.0 * target_kl / length) / root_mean_square(centred, prob))
+    scale = 1.0
+    if target_kl < kl < np.inf:
+        scale = float(np.sqrt(target_kl / kl))
+    elif kl > target_kl:
+        # Squares of vast steps are no floats, but their root is.
+        scale = float(np.sqrt(2.0 * target_kl / length) / root_mean_square(centred, prob))
+
+    def excess(share):
+        return length * float(logsumexp(share * centred, b=prob)) - _FACTOR_IN_TRUTH * target_kl
+
+    if scale == 0.0 or excess(scale) <= 0.0:
+        return scale
+    # It is convex and 0 at 0, where the centred step has no slope.
+    return float(brentq(excess, 0.0, scale, xtol=1e-6 * scale))

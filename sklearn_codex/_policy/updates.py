@@ -120,7 +120,7 @@ class _NaturalUpdate(PolicyUpdate):
         self.batch_size = batch_size
         self._damping = (damping, damping_per_token)
         self._n_epochs, self._n_minibatches = n_epochs, n_minibatches
-        self._step_kl = None if target_kl is None else target_kl / (n_epochs * n_minibatches) ** 2
+        self._target_kl = target_kl
 
     def damping(self, length):
         """Return the occurrences that damp the step of a token, in documents of this length."""
@@ -149,10 +149,10 @@ class _NaturalUpdate(PolicyUpdate):
         move = rate * gradient / (self._expected + self.damping(self._length))
         if known is not None:
             move += rate / (self._first_rate * self._n_minibatches) * known
-        if self._step_kl is not None:
-            move *= trust_region_scale(
-                move / self._stiffness, self._prob, self._length, self._step_kl
-            )
+        if self._target_kl is not None:
+            # All steps of a batch as far as this one: their sum is inside if each of these is.
+            all_steps = self._n_epochs * self._n_minibatches * move / self._stiffness
+            move *= trust_region_scale(all_steps, self._prob, self._length, self._target_kl)
         return move
 
 
