@@ -54,6 +54,18 @@ def test_silence_means_that_the_best_policy_is_reached():
 # Rewards
 
 
+def test_a_policy_of_one_token_that_no_mixed_document_leads_to():
+    # An odd number of token 3: documents with one of it are worth more, policies with some less.
+    prob = np.array([0.9] + [0.1 / 7] * 7)
+
+    def odd(counts):
+        return 1.15779 * (counts[:, [3]].toarray().ravel() % 2)
+
+    best = 1.15779 + 5 * 0.011742 * np.log(prob[3])
+    model = counting_policy(prob, odd, 5, kl_coef=0.011742, random_state=103)
+    assert model.objective_ >= 0.998 * best
+
+
 def test_small_kl_coef_with_a_reward_for_one_token():
     prob = 1 / np.arange(1, 7)
     prob /= prob.sum()

@@ -142,8 +142,16 @@ class Audit:
             value = trainer.value_of(candidate, _N_SCREEN_DOCUMENTS, rng)[0]
             screened.append((value, place))
         screened.sort(reverse=True)
-        chosen = [_policy_of(seeds[place], problem.start) for _, place in screened[:_N_FOLLOWED]]
-        return [normalize_log(0.3 * problem.start), *chosen]
+        chosen = [place for _, place in screened[:_N_FOLLOWED]]
+        # What a document of one token is worth is J of the policy that draws nothing else, while
+        # others may be worth more than any policy that draws them.
+        alone = np.flatnonzero(seeds[:, 0] == seeds[:, -1])
+        if len(alone):
+            best = alone[np.argmax(worth[first][alone])]
+            if best not in chosen and worth[first][best] > trainer.history[-1]["objective/value"]:
+                chosen.append(best)
+        followed = [_policy_of(seeds[place], problem.start) for place in chosen]
+        return [normalize_log(0.3 * problem.start), *followed]
 
     def _worth(self, documents):
         """Return the shaped reward (n,) of documents (n, L), less the KL of their own tokens."""
