@@ -271,7 +271,7 @@ def test_other_rewards_reach_the_best_policy_by_enumeration(reward, kl_coef):
 @pytest.mark.filterwarnings("ignore:.*stopped at max_iter=5000 before it was within")
 def test_a_few_documents_are_no_reason_to_stop_early(reward, n_rollouts):
     everything = None
-    for seed in range(3 if n_rollouts > 3 else 1):
+    for seed in range(3):
         problem = small_problem(reward)
         model = fitted(problem, seed, n_rollouts=n_rollouts, n_minibatches=1, max_iter=5000)
         everything = everything or Enumeration(model.reference_log_prob_, 3, reward, 1.0)
