@@ -28,7 +28,7 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 
 from sklearn_codex import TokenCounter
-from sklearn_codex._data.tokenizers import build_splitter
+from sklearn_codex._text.tokenizers import build_splitter
 
 CORPORA = ("files", "paras", "lines")
 RULES = ("whitespace", "word", "code", "callable")

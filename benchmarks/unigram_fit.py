@@ -20,7 +20,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 
 from sklearn_codex import TokenCounter, UnigramLM
-from sklearn_codex._data.tokenizers import build_splitter
+from sklearn_codex._text.tokenizers import build_splitter
 
 CORPORA = ("files", "lines")
 RULES = ("whitespace", "word", "code")

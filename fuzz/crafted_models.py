@@ -92,7 +92,11 @@ def _calls(flag: str) -> Iterator[tuple[str, bytes]]:
         "keys made by a partial",
         pack(unigram(note_=mapping({"key": plain(1)}, sequence("list", inner)))),
     )
-    for module in ("types", "sklearn_codex._loop.code_hash", "sklearn_codex._persistence.trust"):
+    for module in (
+        "types",
+        "sklearn_codex._pipeline.code_hash",
+        "sklearn_codex._persistence.trust",
+    ):
         members = Members()
         function = rebuilt_function(flag, members, module)
         root = unigram(note_=mapping({"key": plain(1)}, sequence("list", function)))
@@ -219,7 +223,9 @@ def _pickles(flag: str) -> Iterator[tuple[str, bytes]]:
         sparse["file"] = members.add(content, "npz")
         yield f"{name} as a sparse array", pack(unigram(note_=sparse), members.content)
         members = Members()
-        stage = object_of("sklearn_codex._loop.stored_stage.StoredStage", data=members.raw(content))
+        stage = object_of(
+            "sklearn_codex._pipeline.stored_stage.StoredStage", data=members.raw(content)
+        )
         yield f"{name} in a stored stage", pack(stage, members.content)
         members = Members()
         yield f"{name} as bytes", pack(unigram(note_=members.raw(content)), members.content)

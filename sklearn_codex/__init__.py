@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from sklearn_codex._data.pairs import balance_positions
     from sklearn_codex._language.sft import SFTRefiner
     from sklearn_codex._language.unigram_lm import UnigramLM
-    from sklearn_codex._loop.pipeline import RLHFPipeline, make_rlhf_pipeline
     from sklearn_codex._persistence.files import load_model, save_model
     from sklearn_codex._persistence.trust import trusted_types
+    from sklearn_codex._pipeline.pipeline import RLHFPipeline, make_rlhf_pipeline
     from sklearn_codex._policy.best_of_n_sampler import BestOfNSampler
     from sklearn_codex._policy.dpo import DPOPolicyOptimizer
     from sklearn_codex._policy.exact_optimizer import ExactPolicyOptimizer
@@ -80,7 +80,7 @@ _HOMES = {
     "PlackettLuceModel": "_reward.rankings",
     "PreferenceRewardModel": "_reward.model",
     "PreferenceRewardModelCV": "_reward.model_cv",
-    "RLHFPipeline": "_loop.pipeline",
+    "RLHFPipeline": "_pipeline.pipeline",
     "RLOOPolicyOptimizer": "_policy.rloo",
     "RewardUncertainty": "_reward.uncertainty",
     "SFTRefiner": "_language.sft",
@@ -91,7 +91,7 @@ _HOMES = {
     "check_preferences": "health",
     "length_controlled_win_rate": "_reward.win_rate",
     "load_model": "_persistence.files",
-    "make_rlhf_pipeline": "_loop.pipeline",
+    "make_rlhf_pipeline": "_pipeline.pipeline",
     "most_informative_pairs": "_reward.ensemble",
     "preference_path": "_reward.model_cv",
     "read_preferences": "datasets",

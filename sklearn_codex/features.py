@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks import NOT_NEGATIVE, check_number
+from sklearn_codex._checks.numbers import NOT_NEGATIVE, check_number
 from sklearn_codex._data.responses import check_prompted_responses
 
 __all__ = ["ResponseFeatures", "preference_features"]

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
-from sklearn_codex._checks import COUNT, NOT_NEGATIVE, POSITIVE, check_number
+from sklearn_codex._checks.numbers import COUNT, NOT_NEGATIVE, POSITIVE, check_number
 
 __all__ = ["AdaptiveKLController", "FixedKLController", "KLController"]
 

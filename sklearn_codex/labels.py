@@ -15,11 +15,11 @@ from sklearn.utils import Bunch, _safe_indexing, check_consistent_length, indexa
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import _num_samples
 
-from sklearn_codex._checks import check_sample_weight
-from sklearn_codex._data.groups import check_hashable
-from sklearn_codex._data.matrices import check_frame, check_numbers, check_sparse
-from sklearn_codex._data.texts import as_objects
-from sklearn_codex._soft_labels import as_array, check_soft_labels, is_missing
+from sklearn_codex._checks.groups import check_hashable
+from sklearn_codex._checks.matrices import check_frame, check_numbers, check_sparse
+from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._checks.probabilities import as_array, check_soft_labels, is_missing
+from sklearn_codex._text.inputs import as_objects
 
 __all__ = [
     "LABEL_CONVENTIONS",

@@ -16,7 +16,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from sklearn_codex._categorical import FloatArray, expectation
-from sklearn_codex._checks import check_values
+from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._data.documents import check_fitted_model, unwrap
 from sklearn_codex._policy.exact_optimizer import default_kl_coefs
 from sklearn_codex._policy.gold_scorer import GoldRewardScorer

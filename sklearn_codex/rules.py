@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._policy.rollouts import Rollouts
+from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.text import check_texts
 
 __all__ = ["BannedTokens", "Pattern", "Rule", "TokenBudget", "check_rules"]

@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from sklearn_codex._data.matrices import as_csr, check_numbers, validate_numbers
-from sklearn_codex._data.partitions import (
+from sklearn_codex._checks.matrices import as_csr, check_numbers, validate_numbers
+from sklearn_codex._partitions import (
     check_output_of_partitions,
     holds_text,
     is_collection,
@@ -22,9 +22,9 @@ from sklearn_codex._data.partitions import (
     split,
     stand_in,
 )
-from sklearn_codex._data.texts import check_texts
-from sklearn_codex._data.tokenizers import BUILT_IN, count_tokens
-from sklearn_codex._data.vocabulary import (
+from sklearn_codex._text.inputs import check_texts
+from sklearn_codex._text.tokenizers import BUILT_IN, count_tokens
+from sklearn_codex._text.vocabulary import (
     TypeTotals,
     check_special_tokens,
     check_vocabulary,

@@ -4,7 +4,7 @@ import numpy as np
 
 from sklearn_codex._language.sft import SFTRefiner
 from sklearn_codex._language.unigram_lm import UnigramLM
-from sklearn_codex._loop.pipeline import RLHFPipeline
+from sklearn_codex._pipeline.pipeline import RLHFPipeline
 from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
 from sklearn_codex._reward.model import PreferenceRewardModel
 

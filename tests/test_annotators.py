@@ -16,7 +16,7 @@ from sklearn_codex._data.pairs import DifferenceDesign
 from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
 from sklearn_codex._reward.annotators import AnnotatorRewardModel
 from sklearn_codex._reward.model import PreferenceRewardModel
-from sklearn_codex._reward.newton import minimise
+from sklearn_codex._solve.newton import minimise
 from sklearn_codex.datasets import make_preferences
 
 COEF = np.linspace(-2, 2, 5)

@@ -10,7 +10,7 @@ from scipy.stats import binom
 from sklearn.utils import Bunch
 
 from sklearn_codex._verdicts import CROSS_FITTED, GIVEN, judge_mean, judge_share
-from sklearn_codex.health._labels import check_length, check_position
+from sklearn_codex.health._judgements import check_length, check_position
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report import _audit_verdicts as rules
 from sklearn_codex.report._audit_run import finite, render

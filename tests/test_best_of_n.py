@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from scipy.stats import norm
 
 from sklearn_codex._categorical import kl_divergence
-from sklearn_codex._policy.rollouts import sample_rollouts
+from sklearn_codex._rollouts import sample_rollouts
 from sklearn_codex.exact import (
     AdditiveObjective,
     EnumeratedObjective,

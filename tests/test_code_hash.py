@@ -13,7 +13,7 @@ import pytest
 
 import sklearn_codex
 from sklearn_codex import PPOPolicyOptimizer, UnigramLM
-from sklearn_codex._loop.code_hash import hash_code
+from sklearn_codex._pipeline.code_hash import hash_code
 
 BASE = """
 import functools
@@ -120,7 +120,7 @@ def test_digest_is_the_same_in_another_process(tmp_path):
     (tmp_path / "code_of_a_user.py").write_text(BASE)
     command = textwrap.dedent("""
         import code_of_a_user as user
-        from sklearn_codex._loop.code_hash import hash_code
+        from sklearn_codex._pipeline.code_hash import hash_code
         print(hash_code(user.split, user.Strict(), user.cached, user.decorated))
     """)
     folders = f"{tmp_path}:{Path(sklearn_codex.__file__).parents[1]}"

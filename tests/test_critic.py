@@ -10,7 +10,7 @@ from policy_problems import Enumeration, Normalised, Saturating, fitted, small_p
 
 from sklearn_codex._policy.critic import _KEPT_BATCHES, _KEPT_PER_TOKEN, LinearCritic
 from sklearn_codex._policy.ppo import Clipping, TokenAdvantages, clipped_surrogate, surrogate_slope
-from sklearn_codex._policy.rollouts import sample_rollouts
+from sklearn_codex._rollouts import sample_rollouts
 
 SEEDS = st.integers(0, 2**32 - 1)
 proved = settings(deadline=None, max_examples=30, derandomize=True)

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from sklearn_codex._policy.rollouts import sample_rollouts
+from sklearn_codex._rollouts import sample_rollouts
 from sklearn_codex.exact import (
     AdditiveObjective,
     EosObjective,

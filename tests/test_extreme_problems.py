@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.special import log_softmax, logsumexp
 
-from sklearn_codex._policy.rollouts import sample_rollouts
+from sklearn_codex._rollouts import sample_rollouts
 from sklearn_codex.exact import (
     AdditiveObjective,
     EnumeratedObjective,

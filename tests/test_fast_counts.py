@@ -14,8 +14,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from sklearn_codex._data import tokenizers as _tokenizers
-from sklearn_codex._data.tokenizers import BUILT_IN, DictCounts, build_splitter, split_texts
 from sklearn_codex._fast_counts import (
     FastCounts,
     _arrays,
@@ -25,6 +23,8 @@ from sklearn_codex._fast_counts import (
     _types,
     sort_strings,
 )
+from sklearn_codex._text import tokenizers as _tokenizers
+from sklearn_codex._text.tokenizers import BUILT_IN, DictCounts, build_splitter, split_texts
 from sklearn_codex.text import TokenCounter
 
 quick = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
@@ -289,7 +289,7 @@ class TestDeterminism:
             import hashlib, re
             from pathlib import Path
             from sklearn_codex import text
-            from sklearn_codex._data import tokenizers as _tokenizers
+            from sklearn_codex._text import tokenizers as _tokenizers
             from sklearn_codex._fast_counts import _types
             _tokenizers._MIN_FAST_SIZE = dict.fromkeys(_tokenizers._MIN_FAST_SIZE, 0)
             corpus = Path(re.__file__).read_text(encoding="utf-8").split("\\n")

@@ -12,109 +12,31 @@ import sklearn_codex
 
 ROOT = Path(sklearn_codex.__file__).parent
 
-# Folders of rooms of one family; their modules stand on floors of their own.
-FAMILIES = {"_data", "_language", "_loop", "_policy", "_reward"}
-# From the ground up. A room is a module or a folder; a new one goes to the lowest floor above all
-# that it imports.
+# From the ground up. A room is a folder of the package, or a module beside the folders; a new one
+# goes to the lowest floor above all that it imports.
 FLOORS = [
-    FAMILIES,
-    # bytes in and out, text as it is shown, checks of numbers; data that are elsewhere
-    {"_checks", "_fast_counts", "_data.partitions", "_output", "_plain"},
-    {"_data.texts", "_data.tokenizers", "_data.vocabulary"},  # what text is made of
-    {  # what needs no other
+    {  # what needs no other: numbers, bytes in and out, text as it is shown, data elsewhere
         "_categorical",
-        "_reward.conjugate_gradients",
-        "_data.designs",
-        "_data.matrices",
+        "_checks",
         "_doc_links",
+        "_fast_counts",
         "_few_groups",
-        "_reward.fit_monitor",
-        "_persistence",
-        "_soft_labels",
-        "_loop.code_hash",
-        "_loop.stages",
-        "_loop.stored_stage",
+        "_output",
+        "_partitions",
+        "_plain",
+        "_stage",
+        "_tables",
         "exceptions",
-        "kl_control",
     },
-    {"_data.groups", "text"},
-    {  # maths, and the one room of each kind of data
-        "_reward.annotator_loss",
-        "_reward.bradley_terry",
-        "_data.documents",
-        "_reward.newton",
-        "_reward.nuisance",
-        "_reward.plackett_luce",
-        "_policy.ppo",
-        "_reward.precision",
-        "_reward.labels",
-        "_data.records",
-        "_data.responses",
-        "_verdicts",
-        "_policy.rollouts",
-        "_reward.tie_losses",
-        "exact",
-        "labels",
-        "metrics",
-    },
-    {  # what models are made of
-        "_reward.conservative",
-        "_reward.jackknife",
-        "_policy.critic",
-        "_policy.prices",
-        "_policy.dpo_loss",
-        "_language.base",
-        "_reward.online",
-        "_reward.pair_classifier",
-        "_reward.partitioned_loss",
-        "_data.pairs",
-        "_policy.rewards",
-        "_loop.composition",
-        "datasets",
-        "features",
-        "rules",
-    },
-    {
-        "_policy.dpo",
-        "_policy.priced_rule",
-        "_reward.leakage",
-        "_reward.win_rate",
-        "_reward.pair_vectorizer",
-        "_reward.partitioned_pairs",
-        "_loop.pipeline_fit",
-        "_reward.presets",
-        "_language.sft",
-        "_language.unigram_lm",
-        "inspection",
-    },
-    {"_policy.gold_scorer", "_policy.problem"},
-    {
-        "_reward.annotators",
-        "_loop.pipeline",
-        "_policy.additivity",
-        "_policy.base",
-        "_policy.certificate",
-        "_policy.iteration_record",
-        "_policy.local_gap",
-        "_policy.updates",
-        "_reward.rankings",
-        "_reward.base",
-        "_reward.tie_models",
-    },
-    {"_policy.training"},
-    {"_policy.noise_schedule"},
-    {"_policy.audit"},
-    {"_policy.loop"},
-    {
-        "_policy.best_of_n_sampler",
-        "_policy.exact_optimizer",
-        "_policy.ppo_optimizer",
-        "_policy.rloo",
-        "sequential",
-    },
-    {"_reward.model", "overoptimization"},
-    {"_reward.model_cv", "_reward.uncertain_reward", "health", "model_selection"},
-    {"_reward.ensemble", "_reward.uncertainty"},
+    # maths, and what text is made of
+    {"_persistence", "_rollouts", "_solve", "_text", "_verdicts", "exact", "kl_control", "metrics"},
+    {"labels", "text"},
+    {"_data", "rules"},
+    {"_language", "_pipeline", "datasets", "features"},
+    {"_reward"},
+    {"_policy", "health", "inspection"},
+    {"overoptimization", "sequential"},
+    {"model_selection"},
     {"sklearn_codex"},  # the public names
     {"report"},  # what uses the public names only
     {"cli"},
@@ -143,8 +65,7 @@ MODULES = {module_of(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
 def room_of(module):
-    parts = [*module.split(".")[1:], "sklearn_codex"]
-    return ".".join(parts[:2]) if parts[0] in FAMILIES and len(parts) > 2 else parts[0]
+    return [*module.split(".")[1:], "sklearn_codex"][0]
 
 
 def executed(node):

@@ -14,7 +14,7 @@ from sklearn_codex import (
     RewardUncertainty,
     check_preferences,
 )
-from sklearn_codex._data.groups import check_groups, encode_groups
+from sklearn_codex._checks.groups import check_groups, encode_groups
 from sklearn_codex._reward.win_rate import length_controlled_win_rate
 from sklearn_codex.inspection import LengthBiasDisplay, PromptLearningCurveDisplay
 from sklearn_codex.metrics import (

@@ -16,9 +16,9 @@ from sklearn_codex import (
     save_model,
 )
 from sklearn_codex._few_groups import critical_value, effective_groups
-from sklearn_codex._reward import precision as precision_room
 from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
-from sklearn_codex._reward.precision import make_precision
+from sklearn_codex._solve import precision as precision_room
+from sklearn_codex._solve.precision import make_precision
 from sklearn_codex.metrics import length_audit, paired_cluster_bootstrap, win_rate
 from sklearn_codex.metrics._intervals import GroupedMean
 

@@ -12,7 +12,7 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
-from sklearn_codex._policy.rollouts import sample_rollouts
+from sklearn_codex._rollouts import sample_rollouts
 
 COUNTS = np.array([[1e10, 2e10], [3e10, 1e10]])
 REFUSAL = r"Drawing .* documents of .* tokens would hold .* than the limit of 134,217,728\. "

@@ -26,7 +26,7 @@ from sklearn_codex import (
     UnigramLM,
     balance_positions,
 )
-from sklearn_codex._data.matrices import as_csr, check_sparse
+from sklearn_codex._checks.matrices import as_csr, check_sparse
 from sklearn_codex.health import check_preferences
 from sklearn_codex.inspection import LengthBiasDisplay, PromptLearningCurveDisplay
 from sklearn_codex.labels import expand_soft_labels, orient_pairs

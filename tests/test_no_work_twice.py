@@ -20,7 +20,7 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
-from sklearn_codex._loop.pipeline_fit import hash_texts
+from sklearn_codex._pipeline.fitting import hash_texts
 from sklearn_codex.model_selection import RecordKFold
 
 RECORDS = make_records(30)

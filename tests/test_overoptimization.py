@@ -17,7 +17,7 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
-from sklearn_codex._policy.rollouts import sample_rollouts
+from sklearn_codex._rollouts import sample_rollouts
 from sklearn_codex.exact import AdditiveObjective, EosObjective
 from sklearn_codex.overoptimization import (
     ConservativeReward,

@@ -19,9 +19,9 @@ from sklearn_codex import (
     SFTRefiner,
     TokenCounter,
     UnigramLM,
+    _partitions,
     check_preferences,
 )
-from sklearn_codex._data import partitions as _partitions
 from sklearn_codex.features import ResponseFeatures
 
 REASON = "needs dask: pip install 'sklearn-codex[distributed]'"

@@ -19,10 +19,10 @@ from sklearn.utils import get_tags
 from sklearn_codex._categorical import kl_divergence
 from sklearn_codex._language.sft import SFTRefiner
 from sklearn_codex._language.unigram_lm import UnigramLM
-from sklearn_codex._loop.pipeline import RLHFPipeline, make_rlhf_pipeline
-from sklearn_codex._loop.stages import Stage
+from sklearn_codex._pipeline.pipeline import RLHFPipeline, make_rlhf_pipeline
 from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
 from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._stage import Stage
 from sklearn_codex.kl_control import AdaptiveKLController
 from sklearn_codex.text import TokenCounter
 

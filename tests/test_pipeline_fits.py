@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_codex._language.sft import SFTRefiner
 from sklearn_codex._language.unigram_lm import UnigramLM
-from sklearn_codex._loop.pipeline import RLHFPipeline
+from sklearn_codex._pipeline.pipeline import RLHFPipeline
 from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex.model_selection import RecordKFold

@@ -18,8 +18,8 @@ from sklearn_codex._policy.local_gap import (
 from sklearn_codex._policy.priced_rule import PricedRule
 from sklearn_codex._policy.prices import LearnedPrice
 from sklearn_codex._policy.problem import build_problem
-from sklearn_codex._policy.rollouts import Rollouts
 from sklearn_codex._policy.updates import DualUpdate
+from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import AdditiveObjective, EnumeratedObjective
 from sklearn_codex.rules import BannedTokens, TokenBudget
 

@@ -16,7 +16,7 @@ from sklearn.svm import SVR
 
 from sklearn_codex import PreferenceRewardModel, TokenCounter, UnigramLM
 from sklearn_codex._policy.rewards import DocumentReward
-from sklearn_codex._policy.rollouts import sample_rollouts
+from sklearn_codex._rollouts import sample_rollouts
 
 NAMES = np.array(["a", "b", "c", "d", "e"], dtype=object)
 WEIGHTS = np.array([1.0, -2.0, 0.0, 0.5, 3.0])

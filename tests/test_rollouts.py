@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.feature_extraction.text import CountVectorizer
 
 from sklearn_codex._categorical import normalize_log, safe_log
-from sklearn_codex._policy.rollouts import Rollouts, sample_rollouts
+from sklearn_codex._rollouts import Rollouts, sample_rollouts
 
 NAMES = np.array(["<eos>", "a", "b", "c", "d"], dtype=object)
 

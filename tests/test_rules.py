@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 
 from sklearn_codex import PPOPolicyOptimizer
-from sklearn_codex._policy.rollouts import Rollouts, sample_rollouts
+from sklearn_codex._rollouts import Rollouts, sample_rollouts
 from sklearn_codex.rules import BannedTokens, Pattern, Rule, TokenBudget, check_rules
 
 BANNED = BannedTokens(["eval", "exec"])

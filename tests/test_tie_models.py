@@ -10,9 +10,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_codex._data.pairs import DifferenceDesign
 from sklearn_codex._reward.model import PreferenceRewardModel
-from sklearn_codex._reward.newton import minimise, solve
 from sklearn_codex._reward.tie_losses import DavidsonLoss, RaoKupperLoss
 from sklearn_codex._reward.tie_models import TiePreferenceModel
+from sklearn_codex._solve.newton import minimise, solve
 from sklearn_codex.labels import convert_labels
 
 MODELS = ["davidson", "rao-kupper"]

@@ -18,12 +18,12 @@ from sklearn_codex._reward import uncertainty as uncertainty_room
 from sklearn_codex._reward.ensemble import BootstrapRewardEnsemble, most_informative_pairs
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex._reward.model_cv import PreferenceRewardModelCV
-from sklearn_codex._reward.precision import (
+from sklearn_codex._reward.uncertainty import RewardUncertainty
+from sklearn_codex._solve.precision import (
     BorderedPrecision,
     DualPrecision,
     make_precision,
 )
-from sklearn_codex._reward.uncertainty import RewardUncertainty
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.features import ResponseFeatures
 from sklearn_codex.text import TokenCounter

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from sklearn_codex._data.tokenizers import build_splitter
+from sklearn_codex._text.tokenizers import build_splitter
 from sklearn_codex.text import TokenCounter
 
 quick = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])

@@ -1,1 +1,1 @@
-"""Text, documents, pairs and records: what the estimators read, and how it becomes numbers."""
+"""Documents, pairs and records: what the estimators read, and how it becomes numbers."""

@@ -17,15 +17,15 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from sklearn_codex._checks import check_sample_weight
-from sklearn_codex._data.matrices import (
+from sklearn_codex._checks.matrices import (
     as_csr,
     check_frame,
     check_numbers,
     check_sparse,
     validate_numbers,
 )
-from sklearn_codex._data.partitions import (
+from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._partitions import (
     holds_text,
     is_collection,
     map_partitions,

@@ -16,12 +16,12 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from sklearn_codex._checks.matrices import as_csr, check_numbers, validate_numbers
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._data.documents import DocumentsMixin, count_columns, fit_on_texts
-from sklearn_codex._data.matrices import as_csr, check_numbers, validate_numbers
-from sklearn_codex._data.partitions import holds_text, is_collection, make_bag, stand_in
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
-from sklearn_codex._data.texts import as_objects, refuse_collection
+from sklearn_codex._partitions import holds_text, is_collection, make_bag, stand_in
+from sklearn_codex._text.inputs import as_objects, refuse_collection
 from sklearn_codex.text import TokenCounter, check_texts
 
 PAIR_COLUMNS = ("prompt", "response_a", "response_b")

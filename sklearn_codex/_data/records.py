@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_codex._categorical import IntArray
-from sklearn_codex._loop.stages import RecordKind
+from sklearn_codex._stage import RecordKind
 
 KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
 

@@ -9,7 +9,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from sklearn_codex._data.partitions import is_collection
+from sklearn_codex._partitions import is_collection
 from sklearn_codex.text import check_texts
 
 

@@ -183,7 +183,7 @@ class FastCounts:
         return counts
 
 
-class _Table:
+class _HashTable:
     """The distinct types of one kind of all chunks so far.
 
     The types of chunks wait until there are as many as are known: so each is moved a few times
@@ -327,7 +327,7 @@ def _join_shifted(parts, sizes, start=0):
     return np.concatenate([part + offset for part, offset in zip(parts, offsets, strict=False)])
 
 
-def _count_chunks(chunks) -> tuple[list[Block], np.ndarray, list[_Table]]:
+def _count_chunks(chunks) -> tuple[list[Block], np.ndarray, list[_HashTable]]:
     """Count the tokens of all chunks.
 
     Returns
@@ -335,13 +335,13 @@ def _count_chunks(chunks) -> tuple[list[Block], np.ndarray, list[_Table]]:
     blocks : list of Block
     is_counted : ndarray of bool (N_ONE_BYTE,)
         The types of one byte that occur.
-    tables : list of _Table
+    tables : list of _HashTable
         Those of the short types (all of one byte included), of the middle and of the long ones.
     """
     blocks: list[Block] = []
     is_counted = np.zeros(N_ONE_BYTE, bool)
     slots = Slots()
-    tables = [_Table(types, slots) for types in first_types()]
+    tables = [_HashTable(types, slots) for types in first_types()]
     for tokens in chunks:
         block, kinds = _count_chunk(tokens, slots)
         blocks.append(block)

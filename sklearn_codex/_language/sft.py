@@ -9,12 +9,12 @@ from sklearn.utils._param_validation import HasMethods, Interval
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
 from sklearn_codex._data.documents import check_base_model, check_document_weights
-from sklearn_codex._data.partitions import is_collection
-from sklearn_codex._language.base import (
+from sklearn_codex._language.categorical import (
     CategoricalLanguageModelMixin,
     TokenCountsMixin,
 )
-from sklearn_codex._loop.stages import Stage
+from sklearn_codex._partitions import is_collection
+from sklearn_codex._stage import Stage
 
 
 class SFTRefiner(

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn_codex._categorical import FloatArray, normalize_log
 from sklearn_codex._policy.problem import PolicyProblem
 from sklearn_codex._policy.rewards import same_values
-from sklearn_codex._policy.rollouts import Rollouts, sample_rollouts
+from sklearn_codex._rollouts import Rollouts, sample_rollouts
 from sklearn_codex.exact import AdditiveObjective
 
 # Documents of each kind that values of tokens have to explain.

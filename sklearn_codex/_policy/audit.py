@@ -9,9 +9,9 @@ from sklearn_codex._categorical import normalize_log
 from sklearn_codex._policy.critic import LinearCritic
 from sklearn_codex._policy.local_gap import substitution_gains
 from sklearn_codex._policy.noise_schedule import NoiseSchedule
-from sklearn_codex._policy.rollouts import Rollouts
 from sklearn_codex._policy.training import Evaluation, Trainer
 from sklearn_codex._policy.updates import DualUpdate
+from sklearn_codex._rollouts import Rollouts
 
 # A token of fewer expected occurrences since the last look is rare; documents tried for it.
 _RARE = 100.0

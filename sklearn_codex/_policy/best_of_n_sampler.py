@@ -10,10 +10,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import normalize_log, safe_log
-from sklearn_codex._checks import check_tokens_at_once
-from sklearn_codex._policy.base import PolicyOptimizerMixin
-from sklearn_codex._policy.loop import PROBLEM_CONSTRAINTS
-from sklearn_codex._policy.rollouts import Rollouts, sample_rollouts
+from sklearn_codex._checks.numbers import check_tokens_at_once
+from sklearn_codex._policy.optimizer import PolicyOptimizerMixin
+from sklearn_codex._policy.sampled_optimizer import PROBLEM_CONSTRAINTS
+from sklearn_codex._rollouts import Rollouts, sample_rollouts
 from sklearn_codex.exact import best_of_n_kl_bound, expected_max
 from sklearn_codex.exact._best_of_n import _max_weights
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._policy.rollouts import Rollouts
+from sklearn_codex._rollouts import Rollouts
 
 # Documents that are remembered, for each token of the vocabulary, and batches at least.
 _KEPT_PER_TOKEN = 4

@@ -12,20 +12,20 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
-from sklearn_codex._checks import check_sample_weight
+from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._data.documents import check_fitted_model, freeze
 from sklearn_codex._data.pairs import PairsMixin, check_text_pairs
-from sklearn_codex._language.base import CategoricalLanguageModelMixin
-from sklearn_codex._loop.stages import Stage
+from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
 from sklearn_codex._policy.dpo_loss import (
     PAIR_LOSSES,
     ImplicitRewardLoss,
     fit_implicit_reward,
     sigmoid_loss,
 )
-from sklearn_codex._reward.fit_monitor import IterationTasks, describe
-from sklearn_codex._reward.labels import check_both_preferred, check_labels
+from sklearn_codex._reward.targets import check_both_preferred, check_labels
+from sklearn_codex._solve.fit_monitor import IterationTasks, describe
+from sklearn_codex._stage import Stage
 
 
 class DPOPolicyOptimizer(

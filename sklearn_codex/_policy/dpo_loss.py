@@ -15,7 +15,7 @@ from scipy.special import expit, logsumexp
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._reward.bradley_terry import ROUNDING, FitState, MarginOperator
-from sklearn_codex._reward.conjugate_gradients import check_within_floats
+from sklearn_codex._solve.conjugate_gradients import check_within_floats
 
 # What a loss of margins (n_pairs,) and targets (n_pairs,) gives: value, slope and curvature of each
 # pair.

@@ -6,9 +6,9 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._checks import check_values
-from sklearn_codex._policy.base import PolicyOptimizerMixin
-from sklearn_codex._policy.loop import PROBLEM_CONSTRAINTS
+from sklearn_codex._checks.numbers import check_values
+from sklearn_codex._policy.optimizer import PolicyOptimizerMixin
+from sklearn_codex._policy.sampled_optimizer import PROBLEM_CONSTRAINTS
 from sklearn_codex.exact import AdditiveObjective, EosObjective, smallest_safe_kl_coef
 from sklearn_codex.exact._frontier import reward_spread
 

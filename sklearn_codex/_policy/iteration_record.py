@@ -5,7 +5,7 @@ import numpy as np
 from sklearn_codex._categorical import FloatArray, root_mean_square
 from sklearn_codex._policy.ppo import approximate_kl
 from sklearn_codex._policy.problem import PolicyProblem
-from sklearn_codex._policy.rollouts import Rollouts
+from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import EosObjective
 
 

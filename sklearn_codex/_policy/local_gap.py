@@ -7,7 +7,7 @@ import numpy as np
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._policy.problem import PolicyProblem
-from sklearn_codex._policy.rollouts import Rollouts
+from sklearn_codex._rollouts import Rollouts
 
 # Batches that a statement about their agreement needs.
 _FEWEST_BATCHES = 20

@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_codex._policy.loop import SampledPolicyOptimizer, check_clipping
+from sklearn_codex._policy.sampled_optimizer import SampledPolicyOptimizer, check_clipping
 from sklearn_codex._policy.training import LoopSettings
 from sklearn_codex.exact import AdditiveObjective
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._policy.rollouts import Rollouts
+from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import ban_tokens, chance_budget
 from sklearn_codex.rules import Rule, check_violations
 

@@ -15,7 +15,7 @@ from sklearn_codex._policy.priced_rule import (
     prepare_chance_constraints,
 )
 from sklearn_codex._policy.rewards import DocumentReward, same_values
-from sklearn_codex._policy.rollouts import Rollouts, sample_rollouts
+from sklearn_codex._rollouts import Rollouts, sample_rollouts
 from sklearn_codex.exact import (
     AdditiveObjective,
     EosObjective,

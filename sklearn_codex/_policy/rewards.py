@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.documents import check_fitted_model, column_names, unwrap
-from sklearn_codex._policy.rollouts import Rollouts
+from sklearn_codex._rollouts import Rollouts
 
 # Numbers of a dense matrix that is given to a model at once, 64 MB.
 _DENSE_NUMBERS = 8_000_000

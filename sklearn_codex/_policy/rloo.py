@@ -1,6 +1,6 @@
 """RLOO: REINFORCE with a leave-one-out baseline, in the loop that PPO runs in."""
 
-from sklearn_codex._policy.loop import SampledPolicyOptimizer
+from sklearn_codex._policy.sampled_optimizer import SampledPolicyOptimizer
 from sklearn_codex._policy.training import LoopSettings
 
 

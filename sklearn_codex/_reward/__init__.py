@@ -1,1 +1,1 @@
-"""Reward models of preferences: losses, the solver, estimators, uncertainty."""
+"""Reward models of preferences: losses, estimators, uncertainty."""

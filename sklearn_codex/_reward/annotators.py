@@ -9,27 +9,27 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._checks import check_sample_weight
-from sklearn_codex._data.groups import check_groups, encode_groups
+from sklearn_codex._checks.groups import check_groups, encode_groups
+from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.pairs import PairsMixin
 from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._reward.labels import (
+from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
+from sklearn_codex._reward.pair_classifier import PairClassifierMixin
+from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
+from sklearn_codex._reward.targets import (
     check_both_preferred,
     check_labels,
     warn_of_one_and_two,
 )
-from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
-from sklearn_codex._reward.newton import (
+from sklearn_codex._solve.newton import (
     Minimum,
     minimise,
     normal_quantile,
     solve,
     warn_unless_converged,
 )
-from sklearn_codex._reward.pair_classifier import PairClassifierMixin
-from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
-from sklearn_codex.metrics._tables import Table
+from sklearn_codex._tables import Table
 
 # A flip rate of 5%, and one between 0.8% and 21% with probability 2/3.
 FLIP_PRIOR = (float(logit(2 * 0.05)), 1.5)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._reward.conjugate_gradients import (
+from sklearn_codex._solve.conjugate_gradients import (
     Preconditioner,
     check_within_floats,
     conjugate_gradients,

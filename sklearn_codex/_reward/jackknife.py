@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_codex._few_groups import effective_groups
-from sklearn_codex._reward.precision import DensePrecision, HeldRows, toarray
+from sklearn_codex._solve.precision import DensePrecision, HeldRows, toarray
 
 # Rows whose groups are left out at one time, where a group has no more.
 BATCH_ROWS = 2048

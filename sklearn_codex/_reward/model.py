@@ -6,14 +6,14 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from sklearn_codex._data.partitions import is_collection
-from sklearn_codex._loop.stages import Stage
-from sklearn_codex._reward.base import RewardModelBase
+from sklearn_codex._partitions import is_collection
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss
-from sklearn_codex._reward.labels import check_stream_classes
 from sklearn_codex._reward.leakage import TrainingPairs
+from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.online import StreamLoss, initial_precision, precision_after
 from sklearn_codex._reward.partitioned_loss import PartitionedDesign, PartitionedLoss
+from sklearn_codex._reward.targets import check_stream_classes
+from sklearn_codex._stage import Stage
 
 
 class PreferenceRewardModel(RewardModelBase):

@@ -14,14 +14,14 @@ from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils import Bunch, _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 
+from sklearn_codex._checks.groups import check_groups, encode_groups
+from sklearn_codex._checks.matrices import as_csr
 from sklearn_codex._data.documents import unwrap
-from sklearn_codex._data.groups import check_groups, encode_groups
-from sklearn_codex._data.matrices import as_csr
-from sklearn_codex._loop.stages import Stage
-from sklearn_codex._reward.base import RewardModelBase
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.leakage import TrainingPairs, shared_prompts, warn_of_leakage
+from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._stage import Stage
 
 # 1e-4 suits raw counts, 100 tf-idf.
 GRID = (-4, 2)

@@ -7,9 +7,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._checks import check_sample_weight
-from sklearn_codex._data.partitions import is_collection
-from sklearn_codex._reward.labels import credit
+from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._partitions import is_collection
+from sklearn_codex._reward.targets import credit
 
 
 class PairClassifierMixin(ClassifierMixin):

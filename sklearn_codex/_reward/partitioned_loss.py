@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._data.partitions import reduce_kept
+from sklearn_codex._partitions import reduce_kept
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, FitState
-from sklearn_codex._reward.fit_monitor import describe
+from sklearn_codex._solve.fit_monitor import describe
 
 MEANS = ("loss", "accuracy", "margin")
 

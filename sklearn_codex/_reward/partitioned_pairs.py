@@ -10,21 +10,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from sklearn_codex._checks import check_sample_weight
-from sklearn_codex._data.partitions import (
+from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._partitions import (
     keep_partitions,
     reader_of,
     reduce_partitions,
     split_rows,
 )
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss
-from sklearn_codex._reward.labels import (
+from sklearn_codex._reward.partitioned_loss import PartitionedDesign
+from sklearn_codex._reward.targets import (
     PreferenceLabels,
     check_labels,
     check_stream_classes,
     credit,
 )
-from sklearn_codex._reward.partitioned_loss import PartitionedDesign
 
 READING = ("vectorizer_", "n_features_in_", "feature_names_in_", "length_scale_", "_length_of_text")
 

@@ -9,17 +9,17 @@ from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_y, check_is_fitted
 
-from sklearn_codex._checks import as_floats, check_sample_weight
+from sklearn_codex._checks.groups import encode_groups
+from sklearn_codex._checks.matrices import check_frame
+from sklearn_codex._checks.numbers import as_floats, check_sample_weight
+from sklearn_codex._checks.probabilities import as_array
 from sklearn_codex._data.designs import DifferenceDesign
-from sklearn_codex._data.groups import encode_groups
-from sklearn_codex._data.matrices import check_frame
 from sklearn_codex._data.pairs import PairsMixin, TextPairs
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
-from sklearn_codex._reward.newton import minimise, warn_unless_converged
 from sklearn_codex._reward.plackett_luce import PlackettLuceLoss, arrange_rankings
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
-from sklearn_codex._soft_labels import as_array
+from sklearn_codex._solve.newton import minimise, warn_unless_converged
 from sklearn_codex.text import TokenCounter
 
 

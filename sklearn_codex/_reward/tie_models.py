@@ -9,24 +9,24 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._checks import check_sample_weight
+from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.pairs import PairsMixin
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._reward.labels import (
+from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
+from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
+from sklearn_codex._reward.targets import (
     check_no_label_missing,
     refuse_names_of_responses,
     warn_of_one_and_two,
 )
-from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
-from sklearn_codex._reward.newton import (
+from sklearn_codex._reward.tie_losses import TIE, TIE_LOSSES, A, B
+from sklearn_codex._solve.newton import (
     Minimum,
     minimise,
     normal_quantile,
     standard_errors,
     warn_unless_converged,
 )
-from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
-from sklearn_codex._reward.tie_losses import TIE, TIE_LOSSES, A, B
 
 NAMES = {"a": A, "b": B, "tie": TIE}
 HALVES = {0.0: B, 0.5: TIE, 1.0: A}

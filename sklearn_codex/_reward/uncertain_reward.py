@@ -10,13 +10,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex._data.documents import unwrap
-from sklearn_codex._data.groups import encode_groups
-from sklearn_codex._reward.base import RewardModelBase
 from sklearn_codex._reward.leakage import warn_of_scored_pairs
+from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex._reward.pair_classifier import PairClassifierMixin
-from sklearn_codex.metrics._tables import Table
+from sklearn_codex._tables import Table
 
 
 def fit_reward_model(estimator, X, y, sample_weight, groups, *, subject):

@@ -12,13 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._few_groups import critical_value
 from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
-from sklearn_codex._reward.precision import WeightCovariance, choose_method, make_precision
 from sklearn_codex._reward.uncertain_reward import (
     UncertainRewardMixin,
     fit_reward_model,
     group_codes,
     penalty_of_fit,
 )
+from sklearn_codex._solve.precision import WeightCovariance, choose_method, make_precision
 
 # Up to this many weights the covariance is a matrix; beyond, up to this many pairs, it is exact by
 # the matrix of pairs, 800 MB at most; beyond both it is a bound.

@@ -9,15 +9,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
-from sklearn_codex._checks import check_sample_weight
+from sklearn_codex._checks.groups import encode_groups
+from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.designs import DifferenceDesign
-from sklearn_codex._data.groups import encode_groups
 from sklearn_codex._few_groups import check_several_groups, critical_value
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
 from sklearn_codex._reward.nuisance import length_columns, length_scale
-from sklearn_codex._reward.precision import DensePrecision, WeightCovariance
-from sklearn_codex._soft_labels import check_soft_labels
+from sklearn_codex._solve.precision import DensePrecision, WeightCovariance
 from sklearn_codex.metrics._checks import check_scores
 from sklearn_codex.metrics._intervals import share_interval
 

@@ -47,7 +47,7 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sklearn_codex.report.demo import run_demo
+    from sklearn_codex.cli._demo_run import run_demo
 
     run_demo(
         arguments.out,

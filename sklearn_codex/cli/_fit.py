@@ -84,7 +84,7 @@ def _add_parameters(parser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex import save_model
-    from sklearn_codex.report.loop import fit_loop
+    from sklearn_codex.cli._stages import fit_loop
 
     if arguments.out == STANDARD or is_terminal(arguments.out):
         raise ValueError("A model file cannot go to standard output. Name it with --out.")
@@ -114,8 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(arguments) -> list[dict]:
     """Return the records of all files given."""
+    from sklearn_codex.cli._stages import preference_records
     from sklearn_codex.datasets import read_preferences
-    from sklearn_codex.report.loop import preference_records
 
     records: list[dict] = []
     with ExitStack() as stack:

@@ -9,7 +9,7 @@ from sklearn_codex.cli._exit import INTERRUPTED, INTERRUPTED_CODE
 # What commands import, and the libraries that these import late.
 _HEAVY = (
     "sklearn_codex.report._audit_run",
-    "sklearn_codex.report.demo",
+    "sklearn_codex.cli._demo_run",
     "rich.console",
     "skops.io",
 )

@@ -43,8 +43,8 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from sklearn_codex.cli._stages import preference_records, score_loop
     from sklearn_codex.datasets import read_preferences
-    from sklearn_codex.report.loop import preference_records, score_loop
 
     inputs = [
         ("MODEL", arguments.model),

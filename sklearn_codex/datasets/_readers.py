@@ -12,6 +12,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from sklearn_codex._categorical import IntArray
+from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.records import (
     check_rows,
     count_shared,
@@ -21,7 +22,6 @@ from sklearn_codex._data.records import (
     read_record,
 )
 from sklearn_codex._plain import plain
-from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.datasets._files import Row, read_rows
 from sklearn_codex.labels import LABEL_CONVENTIONS
 

@@ -9,7 +9,7 @@ from scipy.special import expit
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from sklearn_codex._checks import check_tokens_at_once, check_values
+from sklearn_codex._checks.numbers import check_tokens_at_once, check_values
 
 MARGIN_SCALE = 2.0
 _MOST_FEATURES = 10_000_000

@@ -5,8 +5,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks import COUNT, check_log_prob, check_number, check_values
-from sklearn_codex._soft_labels import as_array
+from sklearn_codex._checks.numbers import COUNT, check_log_prob, check_number, check_values
+from sklearn_codex._checks.probabilities import as_array
 
 _VAST = 1e150
 

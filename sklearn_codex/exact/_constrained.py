@@ -8,8 +8,14 @@ from scipy.special import logsumexp
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks import COUNT, PROBABILITY, as_floats, check_log_prob, check_number
-from sklearn_codex._soft_labels import as_array
+from sklearn_codex._checks.numbers import (
+    COUNT,
+    PROBABILITY,
+    as_floats,
+    check_log_prob,
+    check_number,
+)
+from sklearn_codex._checks.probabilities import as_array
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError

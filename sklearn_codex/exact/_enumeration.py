@@ -12,7 +12,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, InvalidParameterError
 
 from sklearn_codex._categorical import FloatArray, log_mass, normalize_log, reference_kl, safe_log
-from sklearn_codex._checks import COUNT, NOT_NEGATIVE, as_floats, check_number
+from sklearn_codex._checks.numbers import COUNT, NOT_NEGATIVE, as_floats, check_number
 from sklearn_codex.exact._settings import below_best, in_nats, keep_checked, takes_policy
 
 _MAX_DOCUMENTS = 2_000_000

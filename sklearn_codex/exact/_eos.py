@@ -22,7 +22,7 @@ from sklearn_codex._categorical import (
     reference_kl,
     safe_log,
 )
-from sklearn_codex._checks import check_number
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.exact._eos_length import (
     LengthExplosionError,
     LengthExplosionWarning,

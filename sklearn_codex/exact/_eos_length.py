@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray, log_mass
-from sklearn_codex._checks import check_log_prob, check_number, check_values
+from sklearn_codex._checks.numbers import check_log_prob, check_number, check_values
 
 _EPS = np.finfo(np.float64).eps
 _HIGHEST = 1e307

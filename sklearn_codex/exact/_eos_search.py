@@ -11,7 +11,7 @@ from scipy.special import logsumexp, wrightomega
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray, expectation, normalize_log, safe_log
-from sklearn_codex._checks import check_tokens_at_once
+from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex.exact._additive import AdditiveObjective, log_ratio_to_omega
 from sklearn_codex.exact._eos_length import (
     log_stop_go,

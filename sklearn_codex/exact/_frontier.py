@@ -9,7 +9,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sklearn_codex._categorical import FloatArray, exp_rest, log_mass
-from sklearn_codex._checks import check_number, check_values, shown
+from sklearn_codex._checks.numbers import check_number, check_values, shown
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._settings import below_best
 

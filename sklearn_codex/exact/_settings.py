@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks import (
+from sklearn_codex._checks.numbers import (
     COUNT,
     FINITE,
     LOG_TOLERANCE,

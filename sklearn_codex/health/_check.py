@@ -4,7 +4,7 @@ from sklearn.utils._param_validation import HasMethods, validate_params
 
 from sklearn_codex.health._comparisons import check_comparisons
 from sklearn_codex.health._data import check_data
-from sklearn_codex.health._labels import (
+from sklearn_codex.health._judgements import (
     check_length,
     check_position,
     check_ties,

@@ -4,10 +4,10 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from sklearn_codex._tables import Table
 from sklearn_codex._verdicts import judge_mean
 from sklearn_codex.health._data import PreferenceData, code, first_rows
 from sklearn_codex.health._report import Finding, count, percent
-from sklearn_codex.metrics._tables import Table
 
 SECTION = "Comparisons"
 MAX_STEPS = 50_000_000

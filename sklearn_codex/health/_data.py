@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
 
 from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._data.groups import check_groups
-from sklearn_codex._data.matrices import as_csr, check_numbers
+from sklearn_codex._checks.groups import check_groups
+from sklearn_codex._checks.matrices import as_csr, check_numbers
+from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.pairs import check_text_pairs
-from sklearn_codex._soft_labels import check_soft_labels
 
 BoolArray = NDArray[np.bool_]
 

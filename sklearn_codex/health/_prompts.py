@@ -10,10 +10,10 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import IntArray
-from sklearn_codex._data.groups import check_groups, encode_groups
+from sklearn_codex._checks.groups import check_groups, encode_groups
+from sklearn_codex._tables import Table
 from sklearn_codex.health._data import PreferenceData, code, first_rows
 from sklearn_codex.health._report import Finding, count, percent, points
-from sklearn_codex.metrics._tables import Table
 
 SECTION = "Prompts"
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from sklearn_codex._tables import Table
 from sklearn_codex.health._data import PreferenceData, first_rows
 from sklearn_codex.health._report import Finding, count, percent
-from sklearn_codex.metrics._tables import Table
 
 SECTION = "Pairs"
 

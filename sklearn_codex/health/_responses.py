@@ -5,9 +5,9 @@ import re
 import numpy as np
 
 from sklearn_codex._categorical import IntArray
+from sklearn_codex._tables import Table
 from sklearn_codex.health._data import PreferenceData
 from sklearn_codex.health._report import Finding, count, percent
-from sklearn_codex.metrics._tables import Table
 
 SECTION = "Responses"
 

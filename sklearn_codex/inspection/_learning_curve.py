@@ -10,11 +10,11 @@ from sklearn.model_selection import GroupKFold, check_cv, cross_validate
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _num_samples
 
-from sklearn_codex._checks import as_floats
-from sklearn_codex._data.groups import encode_groups
-from sklearn_codex._data.matrices import check_sparse
+from sklearn_codex._checks.groups import encode_groups
+from sklearn_codex._checks.matrices import check_sparse
+from sklearn_codex._checks.numbers import as_floats
+from sklearn_codex._checks.probabilities import as_array
 from sklearn_codex._data.pairs import check_text_pairs
-from sklearn_codex._soft_labels import as_array
 from sklearn_codex.inspection._plotting import (
     check_axes,
     check_matplotlib,

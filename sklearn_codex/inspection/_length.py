@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.utils import Bunch
 
-from sklearn_codex._data.matrices import check_numbers
+from sklearn_codex._checks.matrices import check_numbers
+from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.pairs import check_text_pairs
-from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.inspection._pairs_data import preference_target
 from sklearn_codex.inspection._plotting import (
     GREY,

@@ -1,6 +1,6 @@
 """What all displays draw with: axes, colours, line styles."""
 
-from sklearn_codex._checks import as_floats
+from sklearn_codex._checks.numbers import as_floats
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"

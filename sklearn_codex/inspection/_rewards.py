@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sklearn_codex._checks import check_sample_weight, check_values
-from sklearn_codex._soft_labels import check_soft_labels
+from sklearn_codex._checks.numbers import check_sample_weight, check_values
+from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex.inspection._pairs_data import preference_target, response_rewards
 from sklearn_codex.inspection._plotting import (
     BLUE,

@@ -7,11 +7,11 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
-from sklearn_codex._data.groups import check_hashable
-from sklearn_codex._soft_labels import as_array, is_missing
+from sklearn_codex._checks.groups import check_hashable
+from sklearn_codex._checks.probabilities import as_array, is_missing
+from sklearn_codex._tables import Table
 from sklearn_codex.metrics._checks import ARRAY, OPTIONAL_ARRAY
 from sklearn_codex.metrics._intervals import LEVEL_PARAM, share_interval
-from sklearn_codex.metrics._tables import Table
 
 
 @validate_params({"votes": ARRAY}, prefer_skip_nested_validation=True)

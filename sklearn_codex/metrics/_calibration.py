@@ -6,7 +6,8 @@ import numpy as np
 from scipy.special import erf
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_codex._soft_labels import check_soft_labels
+from sklearn_codex._checks.probabilities import check_soft_labels
+from sklearn_codex._tables import Table
 from sklearn_codex.metrics._checks import (
     ANY_LABEL,
     ARRAY,
@@ -14,7 +15,6 @@ from sklearn_codex.metrics._checks import (
     check_probability,
     check_weight,
 )
-from sklearn_codex.metrics._tables import Table
 
 _BINNING_PARAMS = {
     "y_true": ARRAY,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sklearn_codex._checks import as_floats, check_sample_weight
-from sklearn_codex._data.groups import check_groups as check_group_of_each
+from sklearn_codex._checks.groups import check_groups as check_group_of_each
+from sklearn_codex._checks.numbers import as_floats, check_sample_weight
 
 # Shared by the declarations of all metrics; scikit-learn checks every parameter they name.
 ANY_LABEL = "no_validation"

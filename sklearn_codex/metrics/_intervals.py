@@ -8,6 +8,7 @@ from scipy.stats import norm, t
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions, validate_params
 
+from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._few_groups import (
     check_several_groups,
     critical_value,
@@ -15,7 +16,6 @@ from sklearn_codex._few_groups import (
     jackknife_variance,
     warn_of_few_groups,
 )
-from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.metrics._checks import (
     ANY_LABEL,
     ARRAY,

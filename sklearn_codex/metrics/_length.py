@@ -7,6 +7,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
 from sklearn_codex._categorical import root_mean_square
+from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._few_groups import (
     check_several_groups,
     critical_value,
@@ -14,7 +15,6 @@ from sklearn_codex._few_groups import (
     jackknife_variance,
     warn_of_few_groups,
 )
-from sklearn_codex._soft_labels import check_soft_labels
 from sklearn_codex.metrics._checks import (
     ANY_LABEL,
     ARRAY,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
-from sklearn_codex._data.groups import encode_groups
+from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex.metrics._checks import check_length
 from sklearn_codex.metrics._length import length_audit
 from sklearn_codex.metrics._preferences import scored_pairs

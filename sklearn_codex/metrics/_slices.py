@@ -7,10 +7,11 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_codex._checks import as_floats
-from sklearn_codex._data.groups import check_groups as check_group_of_each
-from sklearn_codex._data.groups import check_hashable
-from sklearn_codex._soft_labels import as_array, check_soft_labels, is_missing
+from sklearn_codex._checks.groups import check_groups as check_group_of_each
+from sklearn_codex._checks.groups import check_hashable
+from sklearn_codex._checks.numbers import as_floats
+from sklearn_codex._checks.probabilities import as_array, check_soft_labels, is_missing
+from sklearn_codex._tables import Table
 from sklearn_codex.metrics._checks import (
     ANY_LABEL,
     ARRAY,
@@ -22,7 +23,6 @@ from sklearn_codex.metrics._checks import (
 )
 from sklearn_codex.metrics._intervals import FORMULA_PARAMS, share_interval, warn_without_effect
 from sklearn_codex.metrics._preferences import scored_pairs
-from sklearn_codex.metrics._tables import Table
 
 _MOST_BINS = 2**20
 

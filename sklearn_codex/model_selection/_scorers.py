@@ -8,9 +8,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._data.documents import freeze
 from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records
-from sklearn_codex._loop.stages import RecordKind
 from sklearn_codex._policy.gold_scorer import GOLD_SCORE_CONSTRAINTS
 from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._stage import RecordKind
 from sklearn_codex.metrics import preference_accuracy, preference_log_loss
 from sklearn_codex.overoptimization import GoldRewardScorer
 

@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray, IntArray, safe_log
-from sklearn_codex._checks import (
+from sklearn_codex._checks.numbers import (
     COUNT,
     POSITIVE,
     as_floats,

@@ -14,7 +14,6 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._policy.loop import check_clipping
 from sklearn_codex._policy.ppo import (
     NEGLIGIBLE_KL,
     Clipping,
@@ -24,6 +23,7 @@ from sklearn_codex._policy.ppo import (
     surrogate_slope,
     trust_region_scale,
 )
+from sklearn_codex._policy.sampled_optimizer import check_clipping
 from sklearn_codex.sequential._kernel import TiltedKernel
 from sklearn_codex.sequential._objective import BigramObjective
 

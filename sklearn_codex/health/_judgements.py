@@ -8,12 +8,12 @@ from sklearn.utils import Bunch, check_random_state
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._tables import Table
 from sklearn_codex._verdicts import CROSS_FITTED, LEVEL, WRONG_LABEL_LEVEL, Judgement, judge_share
 from sklearn_codex.health._data import PreferenceData
 from sklearn_codex.health._noise import Noise, estimate_noise
 from sklearn_codex.health._report import Finding, Status, count, percent
 from sklearn_codex.labels import orient_pairs
-from sklearn_codex.metrics._tables import Table
 from sklearn_codex.text import TokenCounter
 
 SECTION = "Labels"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_codex._checks import MOST_TOKENS
+from sklearn_codex._checks.numbers import MOST_TOKENS
 
 
 class TypeTotals(NamedTuple):

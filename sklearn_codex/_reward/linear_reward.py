@@ -14,18 +14,11 @@ from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks import COUNT, check_number, check_sample_weight
+from sklearn_codex._checks.numbers import COUNT, check_number, check_sample_weight
 from sklearn_codex._data.designs import NuisanceDesign
 from sklearn_codex._data.pairs import PairsMixin, TextPairs, check_text_pairs
-from sklearn_codex._data.partitions import holds_text, lazy_on_dask, split_rows
+from sklearn_codex._partitions import holds_text, lazy_on_dask, split_rows
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, FitState, fit_weights
-from sklearn_codex._reward.fit_monitor import IterationTasks, describe
-from sklearn_codex._reward.labels import (
-    PreferenceLabels,
-    check_both_preferred,
-    check_labels,
-    warn_of_one_and_two,
-)
 from sklearn_codex._reward.leakage import warn_of_scored_pairs
 from sklearn_codex._reward.nuisance import length_columns, length_scale
 from sklearn_codex._reward.pair_classifier import PairClassifierMixin
@@ -36,8 +29,15 @@ from sklearn_codex._reward.partitioned_pairs import (
     score_partitions,
     survey_partitions,
 )
-from sklearn_codex._reward.precision import MatrixPrecision, WeightCovariance, settle_free
 from sklearn_codex._reward.presets import choose_vectorizer, is_preset
+from sklearn_codex._reward.targets import (
+    PreferenceLabels,
+    check_both_preferred,
+    check_labels,
+    warn_of_one_and_two,
+)
+from sklearn_codex._solve.fit_monitor import IterationTasks, describe
+from sklearn_codex._solve.precision import MatrixPrecision, WeightCovariance, settle_free
 
 
 def _two_columns(_):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_codex._soft_labels import as_array, is_missing
+from sklearn_codex._checks.probabilities import as_array, is_missing
 
 
 def check_groups(groups: Any, n_rows: int, *, unit: str = "pair", name: str = "groups") -> NDArray:

@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _check_y
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._soft_labels import as_array, is_missing
+from sklearn_codex._checks.probabilities import as_array, is_missing
 
 # Labels that say which response is the better one, A first. Of each two the greater one means B, so
 # that as classes they would be learned the wrong way round.

@@ -12,11 +12,11 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn_codex._categorical import normalize_log
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
-from sklearn_codex._policy.base import PolicyOptimizerMixin, _frequencies
 from sklearn_codex._policy.certificate import gain_over, tilt_gap
 from sklearn_codex._policy.critic import LinearCritic
 from sklearn_codex._policy.local_gap import left_to_gain
 from sklearn_codex._policy.noise_schedule import NoiseSchedule
+from sklearn_codex._policy.optimizer import PolicyOptimizerMixin, _frequencies
 from sklearn_codex._policy.ppo import Clipping
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.training import Evaluation, LoopSettings, Trainer

@@ -10,12 +10,12 @@ from sklearn.base import clone
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 from sklearn.utils.validation import _check_method_params, check_memory, has_fit_parameter
 
+from sklearn_codex._checks.matrices import as_csr
 from sklearn_codex._data.documents import check_counted, count_texts, freeze
-from sklearn_codex._data.matrices import as_csr
 from sklearn_codex._data.records import COLUMNS_OF_KIND
-from sklearn_codex._loop.code_hash import hash_code
-from sklearn_codex._loop.composition import is_learning, is_passthrough
-from sklearn_codex._loop.stored_stage import call_cached
+from sklearn_codex._pipeline.code_hash import hash_code
+from sklearn_codex._pipeline.composition import is_learning, is_passthrough
+from sklearn_codex._pipeline.stored_stage import call_cached
 from sklearn_codex.text import TokenCounter
 
 TEXTS_AT_ONCE = 64

@@ -16,8 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks import check_number
-from sklearn_codex._reward.conjugate_gradients import (
+from sklearn_codex._checks.numbers import check_number
+from sklearn_codex._solve.conjugate_gradients import (
     Preconditioner,
     check_within_floats,
     conjugate_gradients,

@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._categorical import cross_entropy
 from sklearn_codex._data.documents import count_texts
 from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records, is_records
-from sklearn_codex._loop.composition import StageComposition, is_passthrough
-from sklearn_codex._loop.pipeline_fit import (
+from sklearn_codex._pipeline.composition import StageComposition, is_passthrough
+from sklearn_codex._pipeline.fitting import (
     PipelineFit,
     check_no_empty,
     check_rewards_above,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_codex._data.partitions import is_collection
+from sklearn_codex._partitions import is_collection
 
 __all__ = ["check_texts"]
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray, IntArray, TokenSampler
-from sklearn_codex._checks import MOST_TOKENS, check_tokens_at_once
+from sklearn_codex._checks.numbers import MOST_TOKENS, check_tokens_at_once
 
 _LONGEST = 2**53  # whole numbers that floats hold
 _REMEDY = (

@@ -15,13 +15,13 @@ from sklearn_codex._categorical import (
     normalize_log,
     root_mean_square,
 )
-from sklearn_codex._checks import COUNT, check_number
+from sklearn_codex._checks.matrices import check_frame
+from sklearn_codex._checks.numbers import COUNT, check_number
 from sklearn_codex._data.documents import check_base_model, freeze
-from sklearn_codex._data.matrices import check_frame
-from sklearn_codex._language.base import CategoricalLanguageModelMixin
+from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
 from sklearn_codex._language.unigram_lm import UnigramLM
-from sklearn_codex._loop.stages import Stage
 from sklearn_codex._policy.problem import build_problem
+from sklearn_codex._stage import Stage
 from sklearn_codex.exact import EosObjective, LengthExplosionWarning
 
 _N_EVALUATION = 4096

@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import cross_entropy
-from sklearn_codex._checks import MOST_TOKENS
+from sklearn_codex._checks.numbers import MOST_TOKENS
 from sklearn_codex._data.documents import (
     DocumentsMixin,
     check_document_weights,
@@ -15,8 +15,8 @@ from sklearn_codex._data.documents import (
     sum_documents,
     unwrap,
 )
-from sklearn_codex._data.partitions import is_collection, lazy_on_dask
-from sklearn_codex._policy.rollouts import sample_counts, sample_rollouts
+from sklearn_codex._partitions import is_collection, lazy_on_dask
+from sklearn_codex._rollouts import sample_counts, sample_rollouts
 
 
 def _no_tokens(model):

@@ -1,1 +1,0 @@
-"""The loop as one estimator: stages, their composition and the fit of a pipeline."""

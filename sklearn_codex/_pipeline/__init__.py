@@ -1,0 +1,1 @@
+"""`RLHFPipeline`: stages in order, what flows between them, and what is cached."""

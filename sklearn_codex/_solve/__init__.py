@@ -1,0 +1,1 @@
+"""Newton steps, conjugate gradients and precisions, for whatever loss there is."""
