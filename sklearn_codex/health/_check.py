@@ -4,16 +4,14 @@ from sklearn.utils._param_validation import HasMethods, validate_params
 
 from sklearn_codex.health._comparisons import check_comparisons
 from sklearn_codex.health._data import check_data
-from sklearn_codex.health._judgements import (
-    check_length,
-    check_position,
-    check_ties,
-    check_wrong_labels,
-)
-from sklearn_codex.health._prompts import check_prompts, check_sizes, check_split
+from sklearn_codex.health._judgements import check_length, check_position, check_ties
+from sklearn_codex.health._prompts import check_prompts
 from sklearn_codex.health._repeats import check_repeats
 from sklearn_codex.health._report import PreferenceReport
 from sklearn_codex.health._responses import check_responses
+from sklearn_codex.health._sizes import check_sizes
+from sklearn_codex.health._split import check_split
+from sklearn_codex.health._wrong_labels import check_wrong_labels
 
 
 @validate_params(

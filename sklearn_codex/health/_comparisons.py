@@ -7,15 +7,13 @@ from scipy.sparse.csgraph import connected_components
 from sklearn_codex._tables import Table
 from sklearn_codex._verdicts import judge_mean
 from sklearn_codex.health._data import PreferenceData, code, first_rows
-from sklearn_codex.health._report import Finding, count, percent
+from sklearn_codex.health._report import Finding, Status, find
 
-SECTION = "Comparisons"
 MAX_STEPS = 50_000_000
 """Triples are counted up to this many pairs of edges that meet in a response."""
 
 RARE = 0.05
 """A share of circular triples up to this is noise that any set of judges has."""
-_NOT_CHECKED = "Circles and connections are not checked: X holds feature differences, no text."
 
 
 def check_comparisons(data: PreferenceData):
@@ -31,8 +29,8 @@ def check_comparisons(data: PreferenceData):
         prompt whose responses fall apart: its first ``row``, ``n_responses``, ``n_components``.
     """
     if not data.is_text:
-        text = Finding(SECTION, "skipped", _NOT_CHECKED)
-        return [text], {"cycles": None, "components": None, "n_parts": None}
+        nothing = {"cycles": None, "components": None, "n_parts": None}
+        return [find("no comparisons", "skipped")], nothing
     first = first_rows(data.context)
     node_a, node_b, context = _number_nodes(data)  # (n_pairs,), (n_pairs,), (n_nodes,)
     prefers = _net_preferences(data, node_a, node_b, len(context))
@@ -108,50 +106,38 @@ def _count_components(node_a, node_b, context, first):
 
 
 def _judge_cycles(cycles, triples, circular) -> Finding:
-    n_triples, n_circular = triples.sum(), circular.sum()
-    if not cycles.row.size:
-        if n_triples:
-            text = f"No circle of preferences in {count(int(n_triples), 'triple')} of responses."
-            return Finding(SECTION, "ok", text)
-        text = "No circle of preferences; no three responses are all compared with each other."
-        return Finding(SECTION, "ok", text)
-    text = (
-        f"{count(cycles.row.size, 'prompt')} {'has' if cycles.row.size == 1 else 'have'} a circle "
-        "of preferences (a > b > c > a), which no reward can follow"
-    )
+    n_prompts = cycles.row.size
+    are_counted = not np.isnan(triples).any()
+    contexts = np.flatnonzero(triples)
     are_many = False
-    if n_triples > 0:  # false where triples are not counted
-        text += (
-            f": {n_circular:,.0f} of {n_triples:,.0f} triples of responses "
-            f"({percent(n_circular / n_triples)}; labels by coin would give 25%)"
-        )
-        contexts = np.flatnonzero(triples)
+    if n_prompts and are_counted and contexts.size:
         beyond = circular[contexts] - RARE * triples[contexts]
         are_many = judge_mean(beyond, contexts).is_above
-    if are_many:
-        text += (
-            f". More than {percent(RARE)}, and not by chance: the labels follow no single taste."
-        )
-    else:
-        text += f". A few are noise: more than {percent(RARE)} are not shown."
-    return Finding(SECTION, "look" if are_many else "note", text, cycles.row, "cycles")
+    status: Status = "ok"
+    if n_prompts:
+        status = "look" if are_many else "note"
+    return find(
+        "cycles",
+        status,
+        cycles.row,
+        "cycles",
+        n_prompts=n_prompts,
+        n_triples=int(triples.sum()) if are_counted else None,
+        n_circular=int(circular.sum()) if are_counted else None,
+        rare=RARE,
+        are_many=are_many,
+    )
 
 
 def _judge_components(data, components, n_contexts, n_parts) -> Finding:
-    has_contexts = data.prompts is not None or data.groups is not None
-    if has_contexts:
-        unit = "prompt" if data.prompts is not None else "group"
-        overall = f" Over all {unit}s there are {count(n_parts, 'part')}."
-        apart = (
-            f"In {components.row.size:,} of {count(n_contexts, unit)} the responses fall apart "
-            "into parts that are not compared with each other."
-        )
-        together = f"Within each {unit} all responses are connected by comparisons."
-    else:
-        overall = ""
-        apart = f"The responses fall apart into {n_parts:,} parts that are not compared."
-        together = "All responses are connected by comparisons."
-    if not components.row.size:
-        return Finding(SECTION, "ok", together + overall)
-    meaning = " A ranking of the responses is then undetermined; a reward of features is not."
-    return Finding(SECTION, "note", apart + overall + meaning, table="components")
+    unit = "group" if data.groups is not None else None
+    n_apart = components.row.size
+    return find(
+        "components",
+        "note" if n_apart else "ok",
+        table="components",
+        n_apart=n_apart,
+        n_contexts=n_contexts,
+        n_parts=n_parts,
+        unit="prompt" if data.prompts is not None else unit,
+    )

@@ -4,9 +4,7 @@ import numpy as np
 
 from sklearn_codex._tables import Table
 from sklearn_codex.health._data import PreferenceData, first_rows
-from sklearn_codex.health._report import Finding, count, percent
-
-SECTION = "Pairs"
+from sklearn_codex.health._report import Finding, Status, find
 
 
 def check_repeats(data: PreferenceData):
@@ -36,37 +34,41 @@ def check_repeats(data: PreferenceData):
             row=np.flatnonzero(opposed), first=first[opposed], label=label[opposed]
         ),
     }
-    findings = [_judge_repeats(data, tables), _judge_contradictions(data, tables)]
+    findings = [
+        _judge_repeats(data, tables["duplicates"]),
+        _judge_contradictions(data, tables["contradictions"]),
+    ]
     return findings, tables
 
 
-def _judge_repeats(data, tables) -> Finding:
-    rows = tables["duplicates"].row
-    what = "pair" if data.is_text else "row of X"
-    if not rows.size:
-        return Finding(SECTION, "ok", f"No {what} occurs twice.")
-    n_swapped = int(tables["duplicates"].swapped.sum())
-    text = (
-        f"{count(rows.size, what, what.replace('row', 'rows') if 'X' in what else '')} "
-        f"({percent(rows.size / len(data))}) {'repeats' if rows.size == 1 else 'repeat'} an "
-        f"earlier one, {n_swapped or 'none'} of them with A and B exchanged. "
-    )
-    if not data.is_text:
-        text += "Different texts can have the same feature difference."
-        return Finding(SECTION, "note", text, rows, "duplicates")
-    text += "Each copy weighs as much as a pair of its own: drop it, or, where several "
-    text += "annotators judged the pair, give it their mean as a soft label."
-    return Finding(SECTION, "look", text, rows, "duplicates")
+def _status(n: int, is_text: bool) -> Status:
+    """Say how bad n rows are: different texts can have the same feature difference."""
+    if not n:
+        return "ok"
+    return "look" if is_text else "note"
 
 
-def _judge_contradictions(data, tables) -> Finding:
-    found = tables["contradictions"]
-    if not found.row.size:
-        return Finding(SECTION, "ok", "No pair has both labels.")
-    n_pairs = np.unique(found.first).size
-    text = (
-        f"{count(n_pairs, 'pair')} {'has' if n_pairs == 1 else 'have'} opposite labels in "
-        f"different rows ({count(found.row.size, 'row')}). No model can be right on both: "
-        "relabel them, or give each pair once with the mean as a soft label."
+def _judge_repeats(data, found) -> Finding:
+    n = found.row.size
+    return find(
+        "repeats",
+        _status(n, data.is_text),
+        found.row,
+        "duplicates",
+        n=n,
+        share=n / len(data),
+        n_swapped=int(found.swapped.sum()),
+        is_text=data.is_text,
     )
-    return Finding(SECTION, "look" if data.is_text else "note", text, found.row, "contradictions")
+
+
+def _judge_contradictions(data, found) -> Finding:
+    n = found.row.size
+    return find(
+        "contradictions",
+        _status(n, data.is_text),
+        found.row,
+        "contradictions",
+        n_pairs=np.unique(found.first).size,
+        n_rows=n,
+    )

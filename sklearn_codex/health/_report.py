@@ -1,12 +1,13 @@
 """What the checks found, as tables and as text."""
 
 import textwrap
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import IntArray
+from sklearn_codex.health._words import SECTIONS, count
 
 Status = Literal["look", "note", "ok", "skipped"]
 
@@ -15,6 +16,7 @@ N_ROWS_SHOWN = 8
 MARKS: dict[Status, str] = {"look": "!", "note": "-", "ok": "ok", "skipped": "?"}
 LEGEND = "!  look at it    -  good to know    ok  checked, nothing found    ?  not checked"
 NO_ROWS: IntArray = np.zeros(0, dtype=np.intp)
+SECTION_OF = {kind: section for section, kinds in SECTIONS.items() for kind in kinds}
 
 
 class Finding(NamedTuple):
@@ -32,6 +34,12 @@ class Finding(NamedTuple):
         The pairs it is about, worst first where they have an order.
     table : str
         Attribute of the report that has the details, "" if none.
+    kind : str
+        What it is about, such as "contradictions".
+    facts : dict
+        The numbers and names that the text is made of.
+    found : str
+        The part of the text that says what was found, without a full stop.
     """
 
     section: str
@@ -39,6 +47,27 @@ class Finding(NamedTuple):
     text: str
     rows: IntArray = NO_ROWS
     table: str = ""
+    kind: str = ""
+    facts: dict[str, Any] = {}
+    found: str = ""
+
+    @property
+    def leads_to_rows(self) -> bool:
+        """Whether the text ends with a colon, and the rows belong behind it."""
+        return self.kind == "unlikely labels"
+
+
+def find(kind: str, status: Status, rows: IntArray = NO_ROWS, table: str = "", **facts) -> Finding:
+    """Return a finding of a kind, in the words that ``_words`` has for its facts.
+
+    Where nothing is found, there are no details to name a table of.
+    """
+    section = SECTION_OF[kind]
+    found, meaning = SECTIONS[section][kind](**facts)
+    text = f"{found}. {meaning}" if meaning else f"{found}."
+    if not rows.size and status in ("ok", "skipped"):
+        table = ""
+    return Finding(section, status, text, rows, table, kind, facts, found)
 
 
 class PreferenceReport(Bunch):
@@ -65,8 +94,7 @@ class PreferenceReport(Bunch):
 def _write(finding: Finding) -> list[str]:
     text = finding.text
     if finding.rows.size:
-        rows = name_rows(finding.rows)
-        text += " " + (rows.lower() if text.endswith(":") else rows)
+        text += f" {name_rows(finding.rows, begins=not finding.leads_to_rows)}"
         if finding.table and finding.rows.size > N_ROWS_SHOWN:
             text += f" (all: report.{finding.table})"
         text += "."
@@ -81,24 +109,10 @@ def _write(finding: Finding) -> list[str]:
     )
 
 
-def name_rows(rows: IntArray) -> str:
-    """Return the first rows in words."""
+def name_rows(rows: IntArray, *, begins: bool) -> str:
+    """Return the first rows in words, at the beginning of a sentence or within one."""
     distinct = list(dict.fromkeys(rows.tolist()))
     shown = ", ".join(map(str, distinct[:N_ROWS_SHOWN]))
     rest = ", ..." if len(distinct) > N_ROWS_SHOWN else ""
-    return f"Row{'s' if len(distinct) > 1 else ''} {shown}{rest}"
-
-
-def count(n: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
-def percent(share: float) -> str:
-    """Return a share in percent, with a digit after the point where it is small."""
-    return f"{100 * share:.1f}%" if share < 0.1 else f"{100 * share:.0f}%"
-
-
-def points(share: float) -> str:
-    """Return the half width of an interval of a share, in percentage points."""
-    return f"{100 * share:.0f}" if share >= 0.01 else f"{100 * share:.1f}"
+    name = "Row" if begins else "row"
+    return f"{name}{'s' if len(distinct) > 1 else ''} {shown}{rest}"

@@ -7,9 +7,7 @@ import numpy as np
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._tables import Table
 from sklearn_codex.health._data import PreferenceData
-from sklearn_codex.health._report import Finding, count, percent
-
-SECTION = "Responses"
+from sklearn_codex.health._report import Finding, find
 
 LONG = 200
 """A response of fewer characters is not judged by how it ends."""
@@ -23,7 +21,6 @@ EVERYWHERE, FEWEST_PROMPTS = 0.2, 10
 """One response in this share of the pairs, and in so many prompts, is one to look at."""
 
 _NO_PROSE = re.compile(r"[#|={}\[\]<>]|//")
-_NOT_CHECKED = "Responses are not checked: X holds feature differences, no text."
 
 
 def check_responses(data: PreferenceData):
@@ -40,7 +37,7 @@ def check_responses(data: PreferenceData):
     tables = {"identical": Table(row=rows), "empty": None, "truncated": None}
     findings = [_judge_identical(data, rows)]
     if not data.is_text:
-        return [*findings, Finding(SECTION, "skipped", _NOT_CHECKED)], tables
+        return [*findings, find("no responses", "skipped")], tables
     is_empty = np.array([not text.strip() for text in data.responses])
     tables["empty"] = Table(**_locate(data, is_empty))
     reasons = find_truncated(data.responses)
@@ -66,12 +63,17 @@ def _find_everywhere(data) -> list[Finding]:
     if is_blank or n_prompts < FEWEST_PROMPTS or rows.size < EVERYWHERE * len(data):
         return []
     for_it = np.where(data.a == most, data.y, 1 - data.y)[rows]
-    text = (
-        f"One response stands in {count(rows.size, 'pair')} ({percent(rows.size / len(data))}) of "
-        f"{n_prompts:,} {data.unit}s, and {percent(float(for_it.mean()))} of their labels are for "
-        "it. What is learned may be no more than how to tell this one."
+    fact = find(
+        "everywhere",
+        "look",
+        rows,
+        n_pairs=rows.size,
+        share=rows.size / len(data),
+        n_prompts=n_prompts,
+        share_for=float(for_it.mean()),
+        unit=data.unit,
     )
-    return [Finding(SECTION, "look", text, rows)]
+    return [fact]
 
 
 def find_truncated(responses: list[str]) -> np.ndarray:
@@ -132,34 +134,33 @@ def _locate(data, chosen):
 
 
 def _judge_identical(data, rows) -> Finding:
-    if not rows.size:
-        return Finding(SECTION, "ok", "No pair compares a response with itself.")
-    n_decided = int((data.decided & data.identical).sum())
-    what = "two identical responses" if data.is_text else "a difference of 0 in all features"
-    text = f"{count(rows.size, 'pair')} ({percent(rows.size / len(data))}) "
-    text += f"{'has' if rows.size == 1 else 'have'} {what}"
-    if n_decided:
-        text += f", {n_decided:,} of them with a preference, which can only be noise"
-    text += ". They teach nothing: drop them."
-    return Finding(SECTION, "look", text, rows, "identical")
+    n = rows.size
+    return find(
+        "identical",
+        "look" if n else "ok",
+        rows,
+        "identical",
+        n=n,
+        share=n / len(data),
+        n_decided=int((data.decided & data.identical).sum()),
+        is_text=data.is_text,
+    )
 
 
 def _judge_empty(found) -> Finding:
-    if not found.row.size:
-        return Finding(SECTION, "ok", "No response is empty.")
-    n = count(found.row.size, "response")
-    text = f"{n} {'is' if found.row.size == 1 else 'are'} empty. Was an answer lost?"
-    return Finding(SECTION, "look", text, np.unique(found.row), "empty")
+    n = found.row.size
+    return find("empty", "look" if n else "ok", np.unique(found.row), "empty", n=n)
 
 
 def _judge_truncated(data, found) -> Finding:
-    if not found.row.size:
-        return Finding(SECTION, "ok", "No response looks cut off.")
+    n = found.row.size
     reasons, numbers = np.unique(found.reason.astype(str), return_counts=True)
-    kinds = ", ".join(f"{reason} ({n:,})" for reason, n in zip(reasons, numbers, strict=True))
-    share = found.row.size / (2 * len(data))
-    text = (
-        f"{count(found.row.size, 'response')} ({percent(share)}) may be cut off, ending {kinds}. "
-        "A model may learn the cut instead of the preference."
+    return find(
+        "truncated",
+        "look" if n else "ok",
+        np.unique(found.row),
+        "truncated",
+        n=n,
+        share=n / (2 * len(data)),
+        reasons=dict(zip(reasons.tolist(), numbers.tolist(), strict=True)),
     )
-    return Finding(SECTION, "look", text, np.unique(found.row), "truncated")
