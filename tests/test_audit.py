@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
+from sklearn_codex._plain import plain
 from sklearn_codex.cli import main
 from sklearn_codex.metrics import preference_auc
 from sklearn_codex.report import _audit_policy
@@ -21,9 +22,16 @@ from sklearn_codex.report._audit_predict import ranked_auc
 from sklearn_codex.report._audit_run import finite, render, run_audit
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_sections_policy import _gold_answer
-from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Section, Series, Table
+from sklearn_codex.report._blocks import (
+    Chart,
+    Examples,
+    Findings,
+    Note,
+    Section,
+    Series,
+    TableBlock,
+)
 from sklearn_codex.report._html import page, text
-from sklearn_codex.report._plain import plain
 from sklearn_codex.report._svg import line_chart
 from sklearn_codex.report.audit import STEPS, audit_preferences
 
@@ -403,7 +411,7 @@ def test_text_shows_controls_and_shortens():
 def test_charts_stay_in_their_frame(log_x, ys):
     series = Series("<line>", [0.1, 1.0, 30.0], ys, [y - 1 for y in ys], [y + 1 for y in ys])
     chart = Chart(
-        "a < b", "x & y", "y", [series], "Means <this>.", Table((), []), log_x=log_x,
+        "a < b", "x & y", "y", [series], "Means <this>.", TableBlock((), []), log_x=log_x,
         marks=[(2.0, "here")],
     )  # fmt: skip
     svg = line_chart(chart)
@@ -417,7 +425,7 @@ def test_charts_stay_in_their_frame(log_x, ys):
 
 def test_chart_of_one_point_can_be_drawn():
     series = Series("one", [2.0], [0.5], dots=True)
-    svg = line_chart(Chart("t", "x", "y", [series], "m", Table((), []), log_x=True))
+    svg = line_chart(Chart("t", "x", "y", [series], "m", TableBlock((), []), log_x=True))
     read_page(svg)
     (x, y) = (float(re.search(rf'<circle[^>]* c{axis}="([^"]+)"', svg)[1]) for axis in "xy")
     assert 0 <= x <= 640
@@ -426,7 +434,7 @@ def test_chart_of_one_point_can_be_drawn():
 
 def test_page_draws_every_block():
     blocks = [
-        Table(("name", "n"), [("<x>", 1), ("y", 2000)], "meaning", "title"),
+        TableBlock(("name", "n"), [("<x>", 1), ("y", 2000)], "meaning", "title"),
         Findings([(status, status) for status in ("look", "note", "ok", "skipped")]),
         Examples([("title", [("A", ""), ("B", "text")])]),
         Note("note"),

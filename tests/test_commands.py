@@ -14,7 +14,7 @@ from sklearn_codex._persistence.files import _import_skops_io
 from sklearn_codex.cli import main
 from sklearn_codex.cli._texts import read_records, read_texts
 from sklearn_codex.inspection._plotting import check_matplotlib
-from sklearn_codex.report._tables import Console
+from sklearn_codex.report._console import Console
 
 COMMANDS = ["audit", "fit", "score", "sample", "reward", "frontier", "info", "demo"]
 

@@ -21,11 +21,20 @@ from sklearn_codex import (
 )
 from sklearn_codex._plain import plain, show_controls
 from sklearn_codex.cli import main
-from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Section, Series, Table
+from sklearn_codex.report._blocks import (
+    Chart,
+    Examples,
+    Findings,
+    Note,
+    Section,
+    Series,
+    TableBlock,
+)
+from sklearn_codex.report._console import Console
 from sklearn_codex.report._csv import as_csv
+from sklearn_codex.report._escape import html
 from sklearn_codex.report._html import page
-from sklearn_codex.report._plain import html, json_text
-from sklearn_codex.report._tables import Console
+from sklearn_codex.report._json import json_text
 
 # Colours, a title, a link, an empty screen; the same by C1; order turned; lines broken; no width.
 HOSTILE = [
@@ -180,7 +189,7 @@ def test_warnings_are_one_line_without_controls(model, capsys, monkeypatch):
 
 def test_no_text_leaves_its_place_on_the_page():
     text = f"{ALL}<script>\"'&</script>\u05d0"
-    table = Table((text, text), [(text, 1.0), (text, text)], text, text)
+    table = TableBlock((text, text), [(text, 1.0), (text, text)], text, text)
     chart = Chart(text, text, text, [Series(text, [1.0, 2.0], [1.0, 2.0])], text, table,
                   marks=[(1.5, text)])  # fmt: skip
     blocks = [table, chart, Findings([("look", text)], text), Examples([(text, [(text, text)])],

@@ -22,8 +22,9 @@ from sklearn_codex import (
 from sklearn_codex._output import check_folder, write_text, written_together
 from sklearn_codex.datasets import load_stdlib_code
 from sklearn_codex.model_selection import record_train_test_split
-from sklearn_codex.report._plain import json_text
-from sklearn_codex.report._tables import Console, number
+from sklearn_codex.report._console import Console
+from sklearn_codex.report._json import json_text
+from sklearn_codex.report._numbers import number
 from sklearn_codex.rules import BannedTokens
 
 FILES = ("model.skops", "figures.json")

@@ -3,7 +3,7 @@
 import argparse
 
 from sklearn_codex.cli._options import STANDARD, check_new, new_command, open_model, write_out
-from sklearn_codex.report._plain import json_text
+from sklearn_codex.report._json import json_text
 
 
 def add_parser(commands) -> None:

@@ -4,7 +4,7 @@ import argparse
 import math
 
 from sklearn_codex.cli._options import new_command, open_model
-from sklearn_codex.report._plain import json_text
+from sklearn_codex.report._json import json_text
 from sklearn_codex.report._terminal import show
 
 _FIGURES = (
@@ -39,7 +39,7 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sklearn_codex.report._tables import Console
+    from sklearn_codex.report._console import Console
 
     facts = _describe(open_model(arguments.model))
     if arguments.json:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(value) -> str:
-    from sklearn_codex.report._tables import number
+    from sklearn_codex.report._numbers import number
 
     if value is None:
         return "not known"

@@ -11,7 +11,7 @@ from sklearn_codex.cli._options import (
     write_out,
 )
 from sklearn_codex.cli._texts import read_records, read_texts
-from sklearn_codex.report._plain import json_text
+from sklearn_codex.report._json import json_text
 
 
 def add_parser(commands) -> None:

@@ -52,6 +52,17 @@ class AuditData:
         n_groups = len(np.unique(self.groups[self.tells]))
         return n_groups >= MIN_GROUPS and int(self.tells.sum()) >= MIN_PAIRS
 
+    def pair(self, row):
+        """Return the texts and the label of a row."""
+        prompt, a, b = self.X[row]
+        return {
+            "row": int(row),
+            "prompt": prompt,
+            "response_a": a,
+            "response_b": b,
+            "label": float(self.y[row]),
+        }
+
     @cached_property
     def tells(self):
         """Whether a pair is no tie and has two responses that differ."""

@@ -258,10 +258,12 @@ def human_ceiling(columns):
         if any(len(vote) != len(votes[0]) for vote in votes):
             continue
         table = annotator_accuracy(votes)
+        if not (compared := table.n > 0).any():  # no others ever have a majority
+            continue
         return {
             "column": name,
             "n_annotators": len(votes[0]),
-            "agreement": float(np.average(table.accuracy, weights=table.n)),
+            "agreement": float(np.average(table.accuracy[compared], weights=table.n[compared])),
             "by_annotator": np.asarray(table.accuracy).tolist(),
         }
     return None

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from sklearn_codex import __version__
 from sklearn_codex._output import check_folder, write_text, written_together
+from sklearn_codex.report._audit_findings import FIGURES
 from sklearn_codex.report._audit_sections import audit_sections
-from sklearn_codex.report._audit_text import print_sections
+from sklearn_codex.report._audit_terminal import print_sections
+from sklearn_codex.report._console import Console, rich_console
 from sklearn_codex.report._csv import as_csv
 from sklearn_codex.report._html import page
-from sklearn_codex.report._plain import finite, json_text
-from sklearn_codex.report._tables import Console, rich_console
+from sklearn_codex.report._json import finite, json_text
 from sklearn_codex.report._terminal import show
 from sklearn_codex.report.audit import STEPS, audit_preferences
 
@@ -96,6 +97,7 @@ def run_audit(
         )
     audit["source"] = name or audit["source"]
     sections = audit_sections(audit)
+    audit["health"] = [{name: found[name] for name in FIGURES} for found in audit["health"]]
     if out is not None:
         # Before anything is shown: a reader who closes the pipe early keeps the report.
         _write(out, audit, sections, force)

@@ -6,15 +6,11 @@ from sklearn_codex.report._audit_sections_predict import predictable_section
 from sklearn_codex.report._audit_sections_split import split_blocks
 from sklearn_codex.report._audit_sections_tests import tests_section
 from sklearn_codex.report._audit_words import percent
-from sklearn_codex.report._blocks import Examples, Findings, Note, Section, Table
-from sklearn_codex.report._tables import number
+from sklearn_codex.report._blocks import Examples, Findings, Note, Section, TableBlock
+from sklearn_codex.report._numbers import number
 
 N_EXAMPLES = 10
-# What is an argument in Python is a column in a file.
-_ARGUMENTS = {
-    ": report.groups joins them,": ": they are joined here,",
-    " Pass a better model=.": "",
-}
+N_ROWS = 8
 
 
 def audit_sections(audit):
@@ -46,10 +42,10 @@ def _clean(audit):
         answer += " The split leaks: what it holds out is in part known before."
     order = {"look": 0, "note": 1, "ok": 2, "skipped": 3}
     items = [
-        (finding["status"], _finding_text(finding))
+        (finding["status"], _with_rows(finding))
         for finding in sorted(findings, key=lambda finding: order[finding["status"]])
     ]
-    table = Table(
+    table = TableBlock(
         ("size", "number"),
         [
             ("pairs", sizes["n_pairs"]),
@@ -74,7 +70,7 @@ def _worst_rows(findings):
     """Show the worst rows of each finding to look at, if any."""
     items = [
         (
-            f"Row {row['row']}: {_first_sentence(finding['text'])}",
+            f"Row {row['row']}: {finding['found']}",
             [*_texts(row), ("Label", f"{row['label']:g} (1 is A preferred, 0.5 a tie)")],
         )
         for finding in findings
@@ -87,10 +83,6 @@ def _worst_rows(findings):
     return [Examples(items, meaning, "The worst rows")] if items else []
 
 
-def _first_sentence(text):
-    return text.partition(". ")[0].rstrip(".:")
-
-
 def _texts(row, prefix=""):
     """Return the texts of a pair under their labels."""
     return [
@@ -100,16 +92,14 @@ def _texts(row, prefix=""):
     ]
 
 
-def _finding_text(finding):
-    text = finding["text"]
-    for argument, column in _ARGUMENTS.items():
-        text = text.replace(argument, column)
+def _with_rows(finding):
+    """Return the text of a finding and its first rows."""
     rows = list(dict.fromkeys(finding["rows"]))
     if not rows:
-        return text
-    shown = ", ".join(map(str, rows[:8])) + (", …" if len(rows) > 8 else ".")
-    name = "row" if text.endswith(":") else "Row"
-    return f"{text} {name}{'s' if len(rows) > 1 else ''} {shown}"
+        return finding["text"]
+    name = ("row" if finding["leads_to_rows"] else "Row") + ("s" if len(rows) > 1 else "")
+    shown = ", ".join(map(str, rows[:N_ROWS])) + (", …" if len(rows) > N_ROWS else ".")
+    return f"{finding['text']} {name} {shown}"
 
 
 def _to_do(audit):

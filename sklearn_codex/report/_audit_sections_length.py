@@ -1,7 +1,7 @@
 """Whether it is only length, in words."""
 
 from sklearn_codex.report._audit_words import change, interval, percent, within
-from sklearn_codex.report._blocks import Note, Section, Table
+from sklearn_codex.report._blocks import Note, Section, TableBlock
 
 
 def length_section(audit):
@@ -90,7 +90,7 @@ def _both_kinds(length, verdicts):
     ]
     verdict = verdicts["treats length"]["verdict"]
     joint = ". " if verdict == "not asked" else "; "
-    return Table(
+    return TableBlock(
         ("pairs where", "pairs", "accuracy of the best model"),
         rows,
         f"The best model prefers the longer response in {percent(length['model_prefers_longer'])} "
@@ -113,7 +113,7 @@ def _net_of_length(audit):
         left = "with length or without, it is not what is to be trained on."
     else:
         left = "that anything is left of this reward when length is taken out is not shown."
-    return Table(
+    return TableBlock(
         ("reward of word counts", "accuracy"),
         [("with length", interval(words["accuracy"])), ("net of length", interval(net))],
         f"Net of length the reward is right on {percent(net['value'])}: {left}",

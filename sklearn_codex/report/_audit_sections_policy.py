@@ -1,7 +1,7 @@
 """What is preferred and what a policy would learn, in words."""
 
 from sklearn_codex.report._audit_words import TOO_FEW, within
-from sklearn_codex.report._blocks import Chart, Examples, Note, Section, Series, Table
+from sklearn_codex.report._blocks import Chart, Examples, Note, Section, Series, TableBlock
 
 CHANCE = "The list may be chance throughout: take nothing from it before there are more labels."
 RARE = {"<unk>": "(rare words)"}
@@ -81,7 +81,7 @@ def _weights(figures, title, what, meaning):
         return Note(f"{title}: of {figures['n_candidates']} no weight has an interval without 0.")
     sure, among, certain = (figures[name] for name in ("n_sure", "n_candidates", "n_certain"))
     beyond = f"{certain:,} {'is' if certain == 1 else 'are'}" if certain else "none is"
-    return Table(
+    return TableBlock(
         (what, "log-odds, 95% interval", "pairs that differ", "beyond chance"),
         [
             (
@@ -206,7 +206,7 @@ def _gold(gold):
         ),
     ]
     steps = range(0, len(gold["kl"]), max(1, len(gold["kl"]) // 8))
-    table = Table(
+    table = TableBlock(
         ("KL, nats", "proxy gains", "gold gains"),
         [tuple(f"{gold[name][i]:.2f}" for name in ("kl", "proxy", "gold")) for i in steps],
     )
@@ -262,7 +262,7 @@ def _frontier(frontier):
         [Series("the best any policy can do", kl, gain)],
         f"Half of the gain shown costs {nats(kl[half])} (kl_coef {coefs[half]:.2g}); a training "
         "run below this line has something left to gain, one above it is measured wrongly.",
-        Table(
+        TableBlock(
             ("kl_coef", "KL, nats", "gain"),
             [(f"{coefs[i]:.3g}", f"{kl[i]:.2f}", f"{gain[i]:.2f}") for i in steps],
         ),
@@ -275,7 +275,7 @@ def _budget(budget):
         (*_shift(up), *_shift(down))
         for up, down in zip(budget["risen"], budget["fallen"], strict=True)
     ]
-    return Table(
+    return TableBlock(
         ("token that rises", "in a document", "token that falls", "in a document"),
         rows,
         f"At {nats(budget['kl'])} the policy is this: if you would not want to read it, spend "

@@ -1,7 +1,7 @@
 """Whether labels are predicted on prompts never seen, in words."""
 
 from sklearn_codex.report._audit_words import NAMES, TOO_FEW, change, interval, percent, within
-from sklearn_codex.report._blocks import Chart, Note, Section, Series, Table
+from sklearn_codex.report._blocks import Chart, Note, Section, Series, TableBlock
 
 
 def predictable_section(audit):
@@ -51,7 +51,7 @@ def _models_table(prediction, verdicts):
     ]
     header = ("model, 95% intervals", "accuracy", "log-loss, nats (coin .693)", "AUC")
     meaning = _models_meaning(prediction, verdicts)
-    return Table(header, rows, f"{meaning} The verdict is by accuracy.")
+    return TableBlock(header, rows, f"{meaning} The verdict is by accuracy.")
 
 
 def _models_meaning(prediction, verdicts):
@@ -132,7 +132,7 @@ def _curve(curve, best, verdict):
         [step["high"] for step in steps],
         dots=True,
     )
-    table = Table(
+    table = TableBlock(
         ("prompts learned from", "accuracy"), [(step["n_groups"], interval(step)) for step in steps]
     )
     return Chart(
@@ -174,7 +174,7 @@ def _calibration(figures, verdict):
         ),
         Series("perfect calibration", [0.5, 1.0], [0.5, 1.0], dashed=True),
     ]
-    table = Table(
+    table = TableBlock(
         ("predicted", "observed", "pairs"),
         [
             (f"{p:.2f}", f"{o:.2f}", n)

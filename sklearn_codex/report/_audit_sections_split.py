@@ -1,6 +1,6 @@
 """What a split leaks, in words."""
 
-from sklearn_codex.report._blocks import Examples, Note, Table
+from sklearn_codex.report._blocks import Examples, Note, TableBlock
 
 N_EXAMPLES = 5
 
@@ -32,7 +32,7 @@ def _parts(leaks):
         else f"None of the {of:,} held-out pairs shares its prompt, a similar one or a long "
         "response with another part: no memory of these kinds helps an accuracy on this split."
     )
-    return Table(
+    return TableBlock(
         ("part of the split", "pairs", "that stand in another part too"),
         [(part["name"], part["n_pairs"], part["n_leaking"]) for part in leaks["parts"]],
         meaning,

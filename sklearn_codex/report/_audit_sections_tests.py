@@ -1,7 +1,7 @@
 """The tests behind the sentences, in words."""
 
 from sklearn_codex.report._audit_words import interval
-from sklearn_codex.report._blocks import Note, Section, Table
+from sklearn_codex.report._blocks import Note, Section, TableBlock
 
 
 def tests_section(audit):
@@ -18,7 +18,7 @@ def tests_section(audit):
     )
     if not rows:
         return Section(question, "Nothing here could be tested.", [Note("No pair has a winner.")])
-    table = Table(
+    table = TableBlock(
         ("what is tested", "figure, 95% interval", "by chance", "p", "prompts", "verdict"),
         rows,
         "By prompt: what pairs of one prompt say is added up before it is tested. Intervals of "

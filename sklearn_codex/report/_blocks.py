@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Table:
+class TableBlock:
     """Rows under a header, and what they mean for a decision."""
 
     header: tuple[str, ...]
@@ -35,7 +35,7 @@ class Chart:
     y_label: str
     series: list[Series]
     meaning: str
-    table: Table
+    table: TableBlock
     log_x: bool = False
     marks: list[tuple[float, str]] = field(default_factory=list)
 
@@ -70,4 +70,4 @@ class Section:
 
     question: str
     answer: str
-    blocks: list[Table | Chart | Findings | Examples | Note]
+    blocks: list[TableBlock | Chart | Findings | Examples | Note]

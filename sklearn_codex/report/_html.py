@@ -3,10 +3,10 @@
 from importlib.resources import files
 from string import Template
 
-from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Section, Table
-from sklearn_codex.report._plain import html as text
+from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Section, TableBlock
+from sklearn_codex.report._escape import html as text
+from sklearn_codex.report._numbers import is_number, number
 from sklearn_codex.report._svg import line_chart
-from sklearn_codex.report._tables import is_number, number
 
 MAX_CHARACTERS = 1200
 STATUS = {
@@ -80,7 +80,13 @@ def _section(i, section: Section):
 
 
 def _draw(block):
-    draw = {Table: _table, Chart: _chart, Findings: _findings, Examples: _examples, Note: _note}
+    draw = {
+        TableBlock: _table,
+        Chart: _chart,
+        Findings: _findings,
+        Examples: _examples,
+        Note: _note,
+    }
     return draw[type(block)](block)
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from sklearn_codex.report._plain import html
+from sklearn_codex.report._escape import html
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 84, 16, 16, 60

@@ -9,11 +9,11 @@ from sklearn_codex.health import check_preferences
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
+from sklearn_codex.report._audit_findings import describe_findings
 from sklearn_codex.report._audit_split import find_leaks
 from sklearn_codex.report._audit_verdicts import reach_verdicts
 
 N_WORST = 100
-N_ROWS_SHOWN = 2
 STEPS = (
     "read",
     "health",
@@ -74,7 +74,7 @@ def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None,
         "source": Path(pairs.source).name,
         "seed": seed,
         "sizes": _sizes(data),
-        "health": [_plain_finding(data, f) for f in report.findings if not _is_of_split(f)],
+        "health": describe_findings(data, report, are_joined=groups is None),
         "leakage": leakage,
         "too_small": _too_small(data),
         "human_ceiling": predict.human_ceiling(pairs.columns),
@@ -122,36 +122,6 @@ def _learn(data, reference, step):
     }
 
 
-def _is_of_split(finding):
-    """Tell whether a finding says no more than that ``check_preferences`` was given no split."""
-    return finding.status == "skipped" and "split=" in finding.text
-
-
-def _plain_finding(data, finding):
-    """Return a finding, with the worst of its rows as they are where it is one to look at."""
-    worst = list(dict.fromkeys(finding.rows.tolist()))[:N_ROWS_SHOWN]
-    # Wrong labels have a list of their own.
-    shown = finding.status == "look" and finding.table != "wrong_labels"
-    return {
-        "section": finding.section,
-        "status": finding.status,
-        "text": finding.text,
-        "rows": finding.rows.tolist(),
-        "worst": [_pair(data, row) for row in worst if shown],
-    }
-
-
-def _pair(data, row):
-    prompt, a, b = data.X[row]
-    return {
-        "row": int(row),
-        "prompt": prompt,
-        "response_a": a,
-        "response_b": b,
-        "label": float(data.y[row]),
-    }
-
-
 def _sizes(data):
     return {
         "n_pairs": len(data.y),
@@ -185,7 +155,7 @@ def _labels_to_check(data, report):
         return None
     rows = [
         {
-            **_pair(data, row),
+            **data.pair(row),
             "probability": float(probability),
             "p_wrong": float(p_wrong),
             "flagged": bool(flagged),

@@ -1,22 +1,8 @@
-"""Tables in the terminal."""
-
-import math
+"""Titles, tables and lines in the terminal."""
 
 from sklearn_codex._plain import plain, show_controls
+from sklearn_codex.report._numbers import is_number, number
 from sklearn_codex.report._terminal import standard_output
-
-
-def number(value, digits=4):
-    """Return a number as a reader wants it: thousands apart, four significant digits."""
-    if isinstance(value, str):
-        return value
-    if not math.isfinite(value):
-        return str(value)
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
 
 
 def rich_console(**options):
@@ -115,7 +101,3 @@ class Console:
 
 def _cell(value):
     return show_controls(value) if isinstance(value, str) else number(value)
-
-
-def is_number(cell):
-    return cell.replace(",", "").replace("+", "").lstrip("-").replace(".", "", 1)[:1].isdigit()

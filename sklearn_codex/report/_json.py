@@ -1,24 +1,7 @@
-"""Text from anybody's data as pages, tables and JSON show it."""
+"""Figures as JSON."""
 
 import json
 import math
-from html import escape
-
-from sklearn_codex._plain import plain as plain
-from sklearn_codex._plain import show_controls
-
-
-def shorten(value, limit):
-    """Return the beginning of a text, and how much is left out."""
-    if len(value) <= limit:
-        return value
-    return f"{value[:limit].rstrip()} … ({len(value) - limit:,} more characters)"
-
-
-def html(value, *, limit=None):
-    """Return any text as safe HTML: markup is shown, controls become visible marks."""
-    value = str(value)
-    return escape(show_controls(value if limit is None else shorten(value, limit)))
 
 
 def json_text(value, indent=None):

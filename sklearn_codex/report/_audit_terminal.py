@@ -1,9 +1,9 @@
 """The audit in the terminal."""
 
 from sklearn_codex._plain import plain
-from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Table
+from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, TableBlock
+from sklearn_codex.report._escape import shorten
 from sklearn_codex.report._html import STATUS
-from sklearn_codex.report._plain import shorten
 
 N_EXAMPLES = 3
 MAX_CELL = 60
@@ -36,7 +36,7 @@ def _print(console, block):
             for label, value in texts:
                 console.sample(f"  {label}", plain(value) or "(empty)")
         console.note(block.meaning)
-    elif isinstance(block, Table):
+    elif isinstance(block, TableBlock):
         console.heading(block.title)
         console.table(block.header, [tuple(map(_cell, row)) for row in block.rows])
         console.note(block.meaning)

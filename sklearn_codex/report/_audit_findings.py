@@ -1,0 +1,80 @@
+"""What the checks of the data found, in the words of the audit.
+
+Most is said as ``check_preferences`` says it. What that says of arguments of Python is said here of
+files and their columns, from the same facts.
+"""
+
+N_WORST = 2
+
+
+def describe_findings(data, report, *, are_joined):
+    """Return the findings of a report as plain figures.
+
+    Parameters
+    ----------
+    data : AuditData
+        The pairs.
+    report : PreferenceReport
+        Of the same pairs, without a split: what stands on both sides of one is told elsewhere.
+    are_joined : bool
+        Whether the audit keeps similar prompts together; not where groups are given.
+
+    Returns
+    -------
+    findings : list of dict
+        Each has the fields of ``FIGURES``, and for the page what was ``found``, without what it
+        means, and whether the text ``leads_to_rows``.
+    """
+    return [
+        _describe(data, finding, are_joined)
+        for finding in report.findings
+        if finding.kind != "no split"
+    ]
+
+
+FIGURES = ("section", "status", "text", "rows", "worst")
+"""What ``audit.json`` has of a finding."""
+
+
+def _describe(data, finding, are_joined):
+    """Return a finding, with the worst of its rows as they are where it is one to look at."""
+    worst = list(dict.fromkeys(finding.rows.tolist()))[:N_WORST]
+    # Wrong labels have a list of their own.
+    shown = finding.status == "look" and finding.kind != "wrong labels"
+    return {
+        "section": finding.section,
+        "status": finding.status,
+        "text": _say(finding, are_joined),
+        "rows": finding.rows.tolist(),
+        "worst": [data.pair(row) for row in worst if shown],
+        "found": finding.found,
+        "leads_to_rows": finding.leads_to_rows,
+    }
+
+
+def _say(finding, are_joined):
+    """Return the sentences of a finding for readers of files."""
+    if finding.kind == "no prompts":
+        return "Similar prompts are not looked for: no pair has a prompt."
+    if finding.kind == "one side":
+        return (
+            f"{finding.found}. A classifier needs both classes: columns chosen and rejected, which "
+            "are put first in turn, give it both."
+        )
+    if finding.kind == "skill":
+        return f"{finding.found}."
+    if finding.kind == "spelling" and finding.facts["n"]:
+        joined = _JOINED if are_joined else _APART
+        return f"{finding.found}. A split by prompt puts the two on different sides: {joined}."
+    if finding.kind == "wording" and finding.facts["n"]:
+        n_groups, n_joined = finding.facts["n_groups"], finding.facts["n_joined"]
+        joined = f"{_JOINED}, {n_groups:,} groups into {n_joined:,}" if are_joined else _APART
+        return (
+            f"{finding.found}. If they are one task, a split by prompt is too easy on a model: "
+            f"{joined}."
+        )
+    return finding.text
+
+
+_JOINED = "they are joined here"
+_APART = "give them one group, as here the given ones are kept"
