@@ -133,7 +133,7 @@ def fake_audit(tmp_path, monkeypatch):
     """Let the command audit at once: a row for each list, and a report in a word."""
     rows = [{"row": 0, "prompt": "=1+1", "label": 1.0}]
     audit = {name: {"rows": rows} for name in _audit_run.LISTS}
-    audit |= {"source": "p.jsonl", "seed": 0}
+    audit |= {"source": "p.jsonl", "seed": 0, "health": []}
     monkeypatch.setattr(_audit_run, "audit_preferences", lambda *args, **options: dict(audit))
     monkeypatch.setattr(_audit_run, "audit_sections", lambda audit: [])
     monkeypatch.setattr(_audit_run, "render", lambda audit, sections: "page")

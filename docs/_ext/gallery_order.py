@@ -7,6 +7,7 @@ ORDER = [
     "reward_calibration",
     "split_by_prompt",
     "kl_reward_frontier",
+    "ppo_in_sixty_lines",
     "distance_to_optimum",
     "sft_coef",
     "price_of_a_ban",

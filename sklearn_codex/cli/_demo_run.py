@@ -1,4 +1,7 @@
-"""The main job: the whole loop on real code, each stage with its figures."""
+"""What ``sklearn-codex demo`` does: the whole loop on real code, each stage with its figures.
+
+Imported when the command runs, see ``_models``.
+"""
 
 import sys
 import time
@@ -75,18 +78,18 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
     )
     figures = {"seed": seed, "python_version": data.python_version}
     figures["data"] = _show_data(console, data, train, test)
-    loop = _build_loop(data, seed)
+    pipeline = _build_pipeline(data, seed)
     if progress and sys.stdout.isatty():  # in a file a bar is noise
-        loop.set_callbacks(ProgressBar())
-    loop.fit(train.records)
-    loop.set_callbacks()
-    figures["pretrain"] = _show_pretraining(console, loop, train, test)
-    figures["sft"] = _show_refinement(console, loop, train, test)
-    figures["reward"] = _show_reward(console, loop, data, train, test)
-    figures["policy"] = _show_policy(console, loop)
-    figures["objective"] = _show_objective(console, loop, test)
-    _show_samples(console, loop, seed)
-    _write(out, loop, figures, force)
+        pipeline.set_callbacks(ProgressBar())
+    pipeline.fit(train.records)
+    pipeline.set_callbacks()
+    figures["pretrain"] = _show_pretraining(console, pipeline, train, test)
+    figures["sft"] = _show_refinement(console, pipeline, train, test)
+    figures["reward"] = _show_reward(console, pipeline, data, train, test)
+    figures["policy"] = _show_policy(console, pipeline)
+    figures["objective"] = _show_objective(console, pipeline, test)
+    _show_samples(console, pipeline, seed)
+    _write(out, pipeline, figures, force)
     console.line(
         f"Wrote {out / 'model.skops'} and {out / 'figures.json'} "
         f"({time.perf_counter() - start:.0f} s in all)."
@@ -94,7 +97,7 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
     return figures
 
 
-def _build_loop(data, seed):
+def _build_pipeline(data, seed):
     """Return the unfitted pipeline of the demo."""
     return RLHFPipeline(
         [
@@ -137,13 +140,13 @@ def _show_data(console, data, train, test):
     return {name: {"train": n_train, "test": n_test} for name, n_train, n_test in rows}
 
 
-def _show_pretraining(console, loop, train, test):
-    model = loop.named_steps_.pretrain
-    unknown = loop.vectorizer_.unk_index_
+def _show_pretraining(console, pipeline, train, test):
+    model = pipeline.named_steps_.pretrain
+    unknown = pipeline.vectorizer_.unk_index_
     figures = {"vocabulary": len(model.token_log_prob_), "tokens": model.n_tokens_}
     rows = []
     for name, label, side in (("train", "train", train), ("test", "held out", test)):
-        counts = loop.vectorizer_.transform(side.texts)
+        counts = pipeline.vectorizer_.transform(side.texts)
         figures[f"perplexity_{name}"] = model.perplexity(counts)
         figures[f"unknown_{name}"] = float(counts[:, [unknown]].sum() / counts.sum())
         share = f"{100 * figures[f'unknown_{name}']:.1f} %"
@@ -160,8 +163,8 @@ def _show_pretraining(console, loop, train, test):
     return figures
 
 
-def _show_refinement(console, loop, train, test):
-    before, after = loop.named_steps_.pretrain, loop.named_steps_.sft
+def _show_refinement(console, pipeline, train, test):
+    before, after = pipeline.named_steps_.pretrain, pipeline.named_steps_.sft
     figures = {
         side: {
             "before": before.perplexity(documents.completions),
@@ -180,11 +183,11 @@ def _show_refinement(console, loop, train, test):
     return figures
 
 
-def _show_reward(console, loop, data, train, test):
-    model = loop.named_steps_.reward
+def _show_reward(console, pipeline, data, train, test):
+    model = pipeline.named_steps_.reward
     figures = {
-        "PreferenceRewardModel": _judge(_margins(loop, test.pairs)),
-        "length only": _judge(_length_margins(loop, train.pairs, test.pairs)),
+        "PreferenceRewardModel": _judge(_margins(pipeline, test.pairs)),
+        "length only": _judge(_length_margins(pipeline, train.pairs, test.pairs)),
     }
     truth = {
         id(row): fact for row, fact in zip(data.preferences, data.preference_truth, strict=True)
@@ -214,18 +217,18 @@ def _both_ways(preferred):
     return preferred.in_favor, preferred.against
 
 
-def _margins(loop, pairs):
+def _margins(pipeline, pairs):
     """Return r(chosen) - r(rejected) of each pair."""
-    chosen = loop.reward([row["chosen"] for row in pairs])
-    return chosen - loop.reward([row["rejected"] for row in pairs])
+    chosen = pipeline.reward([row["chosen"] for row in pairs])
+    return chosen - pipeline.reward([row["rejected"] for row in pairs])
 
 
-def _length_margins(loop, train_pairs, test_pairs):
+def _length_margins(pipeline, train_pairs, test_pairs):
     """Return the margins of a logistic regression on the difference in length alone."""
 
     def longer(pairs):
         chosen, rejected = (
-            loop.vectorizer_.transform([row[side] for row in pairs]).sum(axis=1)
+            pipeline.vectorizer_.transform([row[side] for row in pairs]).sum(axis=1)
             for side in ("chosen", "rejected")
         )
         return (chosen - rejected)[:, np.newaxis]
@@ -249,8 +252,8 @@ def _judge(margins):
     }
 
 
-def _show_policy(console, loop):
-    policy = loop.named_steps_.policy
+def _show_policy(console, pipeline):
+    policy = pipeline.named_steps_.policy
     start, end = policy.history_[0], policy.history_[-1]
     rows = [
         ("expected reward", "objective/expected_reward"),
@@ -293,9 +296,9 @@ def _shift_cells(row):
     return token, f"{100 * before:.2f}", f"{100 * (before + change):.2f}"
 
 
-def _show_objective(console, loop, test):
+def _show_objective(console, pipeline, test):
     parts: dict[str, Bunch] = {
-        name: loop.objective(test.records, stage=stage) for name, stage in _STAGES.items()
+        name: pipeline.objective(test.records, stage=stage) for name, stage in _STAGES.items()
     }
     weights = parts["M2"]
     console.title(
@@ -315,17 +318,17 @@ def _show_objective(console, loop, test):
     }
 
 
-def _show_samples(console, loop, seed):
+def _show_samples(console, pipeline, seed):
     console.title("Samples", "bags of words: a unigram model knows no order")
     for name in ("M1", "M2"):
-        model = loop.named_steps_[_STAGES[name]]
+        model = pipeline.named_steps_[_STAGES[name]]
         for text in model.sample(_N_SAMPLES, random_state=seed):
             console.sample(name, text)
 
 
-def _write(out, loop, figures, force):
+def _write(out, pipeline, figures, force):
     """Write the model and the figures, both or none."""
     with written_together(out):
-        save_model(loop, out / "model.skops", overwrite=force)
+        save_model(pipeline, out / "model.skops", overwrite=force)
         figures = json_text(figures, indent=2) + "\n"
         write_text(out / "figures.json", figures, overwrite=force, subject="--out")

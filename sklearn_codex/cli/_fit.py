@@ -84,7 +84,7 @@ def _add_parameters(parser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex import save_model
-    from sklearn_codex.cli._stages import fit_loop
+    from sklearn_codex.cli._models import fit_pipeline
 
     if arguments.out == STANDARD or is_terminal(arguments.out):
         raise ValueError("A model file cannot go to standard output. Name it with --out.")
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = [("RECORDS", arguments.records)]
     inputs += [(f"--{name}", getattr(arguments, name)) for name in _KINDS]
     check_new(arguments, outputs, inputs)
-    loop, figures = fit_loop(
+    pipeline, figures = fit_pipeline(
         _read(arguments),
         tokenizer=arguments.tokenizer,
         min_count=arguments.min_count,
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     with written_together():
-        save_model(loop, arguments.out, overwrite=arguments.force)
+        save_model(pipeline, arguments.out, overwrite=arguments.force)
         if arguments.figures != STANDARD:
             write_out(arguments, json_text(figures, indent=2) + "\n", "figures")
     if arguments.figures == STANDARD:  # when the model is safe
@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(arguments) -> list[dict]:
     """Return the records of all files given."""
-    from sklearn_codex.cli._stages import preference_records
+    from sklearn_codex.cli._models import preference_records
     from sklearn_codex.datasets import read_preferences
 
     records: list[dict] = []

@@ -34,7 +34,7 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sklearn_codex.cli._stages import frontier_of
+    from sklearn_codex.cli._models import frontier_of
 
     check_new(arguments, [("--out", arguments.out)], [("MODEL", arguments.model)])
     if arguments.points < 2:

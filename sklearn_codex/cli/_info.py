@@ -68,7 +68,7 @@ def _show(value) -> str:
 
 
 def _describe(model) -> dict:
-    from sklearn_codex.cli._stages import stages_of
+    from sklearn_codex.cli._models import stages_of
 
     stages = {name: _describe_stage(stage) for name, stage in stages_of(model).items()}
     sizes = [

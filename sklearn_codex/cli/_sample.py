@@ -43,7 +43,7 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sklearn_codex.cli._stages import last_policy, stages_of
+    from sklearn_codex.cli._models import last_policy, stages_of
 
     check_new(arguments, [("--out", arguments.out)], [("MODEL", arguments.model)])
     if arguments.n < 1:

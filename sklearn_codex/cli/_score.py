@@ -43,7 +43,7 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sklearn_codex.cli._stages import preference_records, score_loop
+    from sklearn_codex.cli._models import preference_records, score_model
     from sklearn_codex.datasets import read_preferences
 
     inputs = [
@@ -66,5 +66,5 @@ def run(arguments: argparse.Namespace) -> int:
             records += preference_records(read_preferences(path))
     if not records:
         raise ValueError("score needs records. Name a file, or --texts, or --preferences.")
-    write_out(arguments, json_text(score_loop(model, records), indent=2) + "\n")
+    write_out(arguments, json_text(score_model(model, records), indent=2) + "\n")
     return 0

@@ -18,7 +18,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}%" if share < SHORT else f"{100 * share:.0f}%"
 
 
-def points(share: float) -> str:
+def half_width(share: float) -> str:
     """Return the half width of an interval of a share, in percentage points."""
     return f"{100 * share:.0f}" if share >= 0.01 else f"{100 * share:.1f}"
 
@@ -46,7 +46,7 @@ def _precision(n_groups, unit, low, high, are_few):
     alone = f"{count(n_groups, unit)} can say little about others"
     if n_groups == 1:  # there is nothing to cross-validate by
         return f"How a model does elsewhere cannot be measured: {alone}", ""
-    width = points(high) if points(low) == points(high) else f"{points(low)} to {points(high)}"
+    width = half_width(high) if half_width(low) == half_width(high) else f"{half_width(low)} to {half_width(high)}"
     found = (
         f"Cross-validated on all of it, an accuracy is known to about ±{width} points (95%); "
         "smaller differences between models may be chance"

@@ -1,4 +1,7 @@
-"""The loop for commands: what can be fitted from given records, and figures of a fitted one."""
+"""What commands do with models: fit one from records, score it, find its stages and its frontier.
+
+Imported when a command runs: without it the command line answers before scikit-learn is there.
+"""
 
 from collections.abc import Mapping
 
@@ -18,7 +21,7 @@ from sklearn_codex.metrics import preference_accuracy, preference_auc, preferenc
 from sklearn_codex.model_selection import record_train_test_split
 
 
-def fit_loop(
+def fit_pipeline(
     records,
     *,
     tokenizer="word",
@@ -47,10 +50,10 @@ def fit_loop(
 
     Returns
     -------
-    loop : RLHFPipeline
+    pipeline : RLHFPipeline
         Fitted on the training side.
     figures : dict
-        As from :func:`score_loop`, for the held-out side, and ``n_train`` and ``n_test``.
+        As from :func:`score_model`, for the held-out side, and ``n_train`` and ``n_test``.
     """
     held_out = bool(test_size)
     train, test = records, records
@@ -72,13 +75,13 @@ def fit_loop(
             "No record has a text, a completion, chosen and rejected, or response_a, response_b "
             f"and label. The columns are {found}."
         )
-    loop = RLHFPipeline(stages, vectorizer=TokenCounter(tokenizer, min_count=min_count))
-    loop.fit(train)
+    pipeline = RLHFPipeline(stages, vectorizer=TokenCounter(tokenizer, min_count=min_count))
+    pipeline.fit(train)
     figures = {"n_train": len(train), "n_test": len(test) if held_out else 0}
-    return loop, figures | {"held_out": held_out} | score_loop(loop, test)
+    return pipeline, figures | {"held_out": held_out} | score_model(pipeline, test)
 
 
-def score_loop(model, records):
+def score_model(model, records):
     """Return the figures of a model on records of one or several kinds.
 
     Returns
@@ -151,7 +154,7 @@ def last_policy(model):
 
 
 def frontier_of(model, n_points=50):
-    """Return the exact KL-reward frontier of a fitted loop as columns.
+    """Return the exact KL-reward frontier of a fitted model as columns.
 
     Returns
     -------
