@@ -13,6 +13,7 @@ from sklearn_codex._verdicts import CROSS_FITTED, GIVEN, judge_mean, judge_share
 from sklearn_codex.health._judgements import check_length, check_position
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report import _audit_verdicts as rules
+from sklearn_codex.report._audit_length import judge_longer
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_sections_tests import tests_section as section_of_tests
@@ -69,7 +70,7 @@ def skill(data, margin):
 
 
 def longer(data):
-    return rules._longer(predict.judge_longer(data))["verdict"]
+    return rules._longer(judge_longer(data))["verdict"]
 
 
 def treats(data, margin):

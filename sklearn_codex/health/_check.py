@@ -61,7 +61,8 @@ def check_preferences(X, y, groups=None, *, split=None, model=None, random_state
 
         findings : list of Finding
             What is printed: `section`, `status` ("look", "note", "ok" or "skipped"), `text`,
-            `rows`, and the name of the `table` with the details.
+            `rows`, and the name of the `table` with the details; and what the text is made of: the
+            `kind` of finding and its `facts`.
         sizes : Bunch
             `n_pairs`, `n_groups`, `pairs_per_group`, `n_responses`.
         duplicates : table

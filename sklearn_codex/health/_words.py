@@ -4,7 +4,9 @@ Each returns what was found, a sentence without its full stop, and what that mea
 Python, whole sentences or "".
 """
 
-SHORT = 0.1
+from collections.abc import Callable
+
+SMALL = 0.1
 """A share below this is shown in percent with a digit after the point."""
 
 
@@ -15,7 +17,7 @@ def count(n: int, noun: str, plural: str = "") -> str:
 
 def percent(share: float) -> str:
     """Return a share in percent, with a digit after the point where it is small."""
-    return f"{100 * share:.1f}%" if share < SHORT else f"{100 * share:.0f}%"
+    return f"{100 * share:.1f}%" if share < SMALL else f"{100 * share:.0f}%"
 
 
 def half_width(share: float) -> str:
@@ -46,7 +48,8 @@ def _precision(n_groups, unit, low, high, are_few):
     alone = f"{count(n_groups, unit)} can say little about others"
     if n_groups == 1:  # there is nothing to cross-validate by
         return f"How a model does elsewhere cannot be measured: {alone}", ""
-    width = half_width(high) if half_width(low) == half_width(high) else f"{half_width(low)} to {half_width(high)}"
+    ends = [half_width(low), half_width(high)]
+    width = " to ".join(dict.fromkeys(ends))
     found = (
         f"Cross-validated on all of it, an accuracy is known to about ±{width} points (95%); "
         "smaller differences between models may be chance"
@@ -342,7 +345,7 @@ def _unlikely_labels(flip_rate, p_value, level, accused_below):
     return found, "The labels it finds least likely:"
 
 
-SECTIONS = {
+SECTIONS: dict[str, dict[str, Callable[..., tuple[str, str]]]] = {
     "Size": {"sizes": _sizes, "no groups": _no_groups, "precision": _precision},
     "Pairs": {"repeats": _repeats, "contradictions": _contradictions},
     "Responses": {

@@ -1,10 +1,7 @@
-"""How well preferences are predicted on prompts never seen, and how far that is length."""
-
-import warnings
+"""How well preferences are predicted on prompts never seen."""
 
 import numpy as np
 from scipy.special import expit
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV
@@ -16,7 +13,6 @@ from sklearn_codex._verdicts import (
 )
 from sklearn_codex.metrics import (
     annotator_accuracy,
-    length_audit,
     preference_auc,
     reliability_table,
 )
@@ -267,71 +263,6 @@ def human_ceiling(columns):
             "by_annotator": np.asarray(table.accuracy).tolist(),
         }
     return None
-
-
-def audit_length(data, margins, best, C):
-    """Return how far labels and the best model follow length, and the reward net of length."""
-    margin, length = margins[best], data.length_difference
-    # One interval a question: those of the tests replace the resampled ones.
-    audit = length_audit(data.y, margin, length, groups=data.groups)
-    figures = {name: _plain(value) for name, value in audit.items()}
-    direction = np.sign(data.y - 0.5) * np.sign(length)
-    net = _judge_net_of_length(data, margins["words"], C)
-    return {
-        **figures,
-        "accuracy_interval": _ends(accuracy(data, margin)),
-        **judge_longer(data),
-        "where_longer": _accuracy_where(data, margin, direction > 0),
-        "where_shorter": _accuracy_where(data, margin, direction < 0),
-        "words_net_of_length": net,
-    }
-
-
-def judge_longer(data):
-    """Return how often the longer response wins where lengths differ, held against a coin."""
-    rows = data.decided & (data.length_difference != 0)
-    if not rows.any():
-        return dict.fromkeys(("longer_wins", "longer_wins_test", "longer_wins_interval"))
-    won = credits(data.y[rows], data.length_difference[rows])
-    test = judge_share(won, data.groups[rows])._asdict()
-    return {
-        "longer_wins": test["value"],
-        "longer_wins_test": test,
-        "longer_wins_interval": _ends(test),
-    }
-
-
-def _ends(test):
-    return [test["low"], test["high"]]
-
-
-def _accuracy_where(data, margin, rows):
-    return accuracy(data, margin, rows) if (rows & data.decided).any() else None
-
-
-def _judge_net_of_length(data, with_length, C):
-    """Return the accuracy of word counts net of length, and its difference to that with length.
-
-    None where length tells every label.
-    """
-    margin = np.full(len(data.y), np.nan)
-    for train, test in data.folds:
-        model = PreferenceRewardModel(C=C, control_length=True, tol=TOL)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", ".*tell every label.*", ConvergenceWarning)
-            try:
-                fit_differences(model, data.words[train], data.y[train])
-            except ConvergenceWarning:
-                return None
-        margin[test] = model.reward_margin(data.words[test])
-    change = gain(data, credits(data.y, margin), credits(data.y, with_length), data.decided)
-    return {**accuracy(data, margin), "change": change}
-
-
-def _plain(value):
-    if isinstance(value, tuple):
-        return [float(part) for part in value]
-    return value if value is None or isinstance(value, int) else float(value)
 
 
 def maker(name, C):

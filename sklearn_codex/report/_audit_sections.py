@@ -1,8 +1,9 @@
 """The audit in words: each verdict with the sentence that says what it means for a decision."""
 
 from sklearn_codex.report._audit_sections_length import length_section
-from sklearn_codex.report._audit_sections_policy import learned_section, preferred_section
+from sklearn_codex.report._audit_sections_policy import learned_section
 from sklearn_codex.report._audit_sections_predict import predictable_section
+from sklearn_codex.report._audit_sections_preferred import preferred_section
 from sklearn_codex.report._audit_sections_split import split_blocks
 from sklearn_codex.report._audit_sections_tests import tests_section
 from sklearn_codex.report._audit_words import percent

@@ -5,6 +5,7 @@ NAMES = {
     "words": "word counts",
     "preset": "words, letters and form",
 }
+RARE = {"<unk>": "(rare words)"}
 TOO_FEW = "The data are too few to say."
 
 

@@ -8,8 +8,11 @@ from sklearn_codex.datasets import read_preferences
 from sklearn_codex.health import check_preferences
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
+from sklearn_codex.report import _audit_preferred as preferred
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
 from sklearn_codex.report._audit_findings import describe_findings
+from sklearn_codex.report._audit_length import audit_length, judge_longer
+from sklearn_codex.report._audit_pairs import pairs_to_label
 from sklearn_codex.report._audit_split import find_leaks
 from sklearn_codex.report._audit_verdicts import reach_verdicts
 
@@ -86,7 +89,7 @@ def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None,
         audit["labels_to_check"] = _labels_to_check(data, report)
         audit |= _learn(data, reference, step)
     elif data.decided.any():
-        audit["length"] = {**predict.judge_longer(data), "n_pairs": len(data.y)}
+        audit["length"] = {**judge_longer(data), "n_pairs": len(data.y)}
     audit["verdicts"] = reach_verdicts(audit, report)
     return audit
 
@@ -100,10 +103,10 @@ def _learn(data, reference, step):
     D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
     curve = predict.learn(data, margins[best], D, predict.maker(best, C))
     step("reward net of length")
-    length = predict.audit_length(data, margins, best, C)
+    length = audit_length(data, margins, best, C)
     step("what is preferred")
-    reward = policy.fit_reward(data, data.words, C)
-    tokens, form = policy.describe_tokens(data, reward), policy.describe_form(data)
+    reward = preferred.fit_reward(data, data.words, C)
+    tokens, form = preferred.describe_tokens(data, reward), preferred.describe_form(data)
     step("halves of the prompts")
     halves = policy.fit_halves(data, data.words, C)
     step("policy")
@@ -116,9 +119,9 @@ def _learn(data, reference, step):
         "length": length,
         "tokens": tokens,
         "form": form,
-        "examples": policy.example_pairs(data, margins[best]),
+        "examples": preferred.example_pairs(data, margins[best]),
         "policy": learned,
-        "pairs_to_label": policy.pairs_to_label(data, reward),
+        "pairs_to_label": pairs_to_label(data, reward),
     }
 
 

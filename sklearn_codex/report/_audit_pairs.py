@@ -1,0 +1,71 @@
+"""Which pairs would teach more."""
+
+from itertools import combinations
+
+import numpy as np
+from scipy import sparse
+from scipy.special import expit
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
+
+from sklearn_codex import RewardUncertainty, most_informative_pairs
+from sklearn_codex.report._audit_data import turn_pairs
+
+MAX_CANDIDATES = 5000
+N_TO_LABEL = 100
+
+
+def pairs_to_label(data, reward):
+    """Return the pairs whose labels would teach the reward of token counts most, best first.
+
+    Pairs not compared yet where a prompt has such, else all.
+    """
+    first, second = _uncompared_pairs(data)
+    are_new = len(first) > 0
+    if not are_new:
+        first, second = data.a, data.b
+    kept = _draw(len(first), data.seed)
+    first, second = first[kept], second[kept]
+    D = sparse.csr_array(data.counts[first] - data.counts[second])
+    # The sandwich tells how far weights may be off; what a label would tell is asked of the
+    # posterior, which also doubts tokens that few pairs differ in.
+    posterior = RewardUncertainty(FrozenEstimator(reward.model_), kind="laplace")
+    posterior.fit(*turn_pairs(data.words, data.y))
+    chosen = most_informative_pairs(posterior, D, n=N_TO_LABEL)
+    margin, std = posterior.predict_margin(D[chosen], return_std=True)
+    information = 0.5 * np.log1p(expit(margin) * expit(-margin) * std**2)
+    rows = [
+        {
+            "prompt": data.responses[first[i], 0],
+            "response_a": data.responses[first[i], 1],
+            "response_b": data.responses[second[i], 1],
+            "probability": float(expit(m)),
+            "information": float(nats),
+        }
+        for i, m, nats in zip(chosen, margin, information, strict=True)
+    ]
+    return {"are_new": are_new, "rows": rows}
+
+
+def _draw(n, seed):
+    """Return at most ``MAX_CANDIDATES`` of n positions, in order."""
+    if n <= MAX_CANDIDATES:
+        return np.arange(n)
+    return np.sort(check_random_state(seed).choice(n, MAX_CANDIDATES, replace=False))
+
+
+def _uncompared_pairs(data):
+    """Return pairs of responses to one prompt that no row compares."""
+    compared = set(zip(data.a.tolist(), data.b.tolist(), strict=True))
+    members: dict[str, set[int]] = {}
+    for position, prompt in enumerate(data.responses[:, 0]):
+        if prompt:
+            members.setdefault(prompt, set()).add(position)
+    found = [
+        pair
+        for responses in members.values()
+        for pair in combinations(sorted(responses), 2)
+        if pair not in compared and pair[::-1] not in compared
+    ]
+    first, second = np.array(found, dtype=np.intp).reshape(-1, 2).T
+    return first, second

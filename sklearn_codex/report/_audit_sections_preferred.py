@@ -1,0 +1,130 @@
+"""What is preferred, in words."""
+
+from sklearn_codex.report._audit_words import RARE, TOO_FEW
+from sklearn_codex.report._blocks import Examples, Note, Section, TableBlock
+
+CHANCE = "The list may be chance throughout: take nothing from it before there are more labels."
+FORM = {
+    "log_characters": "length in characters",
+    "log_words": "length in words",
+    "type_token_ratio": "different words",
+    "lexical_diversity": "lexical diversity",
+    "trigrams_from_prompt": "phrases copied from the prompt",
+    "prompt_trigrams_used": "phrases of the prompt taken up",
+    "words_from_prompt": "words from the prompt",
+    "prompt_words_used": "words of the prompt taken up",
+    "begins_as_prompt": "beginning like the prompt",
+    "new_trigrams": "phrases not repeated",
+    "new_lines": "lines not repeated",
+    "short": "being very short",
+    "long": "being very long",
+    "ends_closed": "ending as a sentence does",
+    "starts_with_capital": "beginning with a capital",
+    "empty": "being empty",
+}
+
+
+def preferred_section(audit):
+    """Return the section on what is preferred."""
+    question = "What is preferred?"
+    if audit["too_small"]:
+        return Section(question, TOO_FEW, [Note(audit["too_small"])])
+    form, tokens = audit["form"], audit["tokens"]
+    is_predictable = audit["verdicts"]["predictable"]["verdict"] == "yes"
+    answer = _preferred_answer(form, audit["verdicts"]["form"]["verdict"])
+    return Section(
+        question,
+        answer,
+        [
+            _weights(
+                form,
+                "Form, per standard deviation",
+                "property",
+                "Read the list as a policy would: whatever is in favour here will be done more, "
+                "wanted or not.",
+            ),
+            _weights(
+                tokens,
+                "Tokens, per occurrence",
+                "token",
+                "A token that cannot have been meant is what a policy will abuse first: ban it "
+                "or take it out of the features.",
+            ),
+            _shown(audit["examples"], is_predictable),
+        ],
+    )
+
+
+def _preferred_answer(form, verdict):
+    if verdict != "some":
+        return (
+            f"Of their form, nothing beyond chance is shown: {form['n_sure']} of "
+            f"{form['n_candidates']} properties have an interval without 0, none when all are "
+            "tested together."
+        )
+    parts = []
+    for label, side in (("in favour", "for"), ("against", "against")):
+        names = [_readable(row["name"]) for row in form[side] if row["is_certain"]]
+        if names:
+            parts.append(f"{label}: {', '.join(names[:3])}")
+    return f"Of their form, {'; '.join(parts)}."
+
+
+def _readable(name):
+    return FORM.get(name, name.replace("_", " "))
+
+
+def _weights(figures, title, what, meaning):
+    rows = figures["for"] + figures["against"][::-1]
+    if not rows:
+        return Note(f"{title}: of {figures['n_candidates']} no weight has an interval without 0.")
+    sure, among, certain = (figures[name] for name in ("n_sure", "n_candidates", "n_certain"))
+    beyond = f"{certain:,} {'is' if certain == 1 else 'are'}" if certain else "none is"
+    return TableBlock(
+        (what, "log-odds, 95% interval", "pairs that differ", "beyond chance"),
+        [
+            (
+                _readable(row["name"])
+                if what == "property"
+                else RARE.get(row["name"], row["name"]),
+                _signed(row),
+                row["n_pairs"],
+                "yes" if row["is_certain"] else "not shown",
+            )
+            for row in rows
+        ],
+        f"{sure:,} of {among:,} have an interval without 0, as about {0.05 * among:,.0f} would by "
+        f"chance; tested all together, {beyond} beyond chance. {meaning if certain else CHANCE}",
+        title,
+    )
+
+
+def _signed(row):
+    """Return a weight and its interval, with digits enough to see that 0 is not in it."""
+    nearest = min(abs(row["low"]), abs(row["high"]))
+    digits = next((n for n in (3, 4, 5) if nearest >= 0.5 * 10**-n), 6)
+    weight, low, high = (f"{row[name]:+.{digits}f}" for name in ("weight", "low", "high"))
+    return f"{weight} [{low}, {high}]"
+
+
+def _shown(examples, is_predictable):
+    if not is_predictable:
+        return Note("No model can be told from a coin, so no pair shows what is preferred.")
+    if not examples:
+        return Note("No held-out pair is predicted rightly, so none shows what is preferred.")
+    items = [
+        (
+            f"Row {row['row']}: preferred with probability {row['probability']:.2f}",
+            [
+                ("Prompt", row["prompt"]),
+                ("Preferred", row["chosen"]),
+                ("Not preferred", row["rejected"]),
+            ],
+        )
+        for row in examples
+    ]
+    meaning = (
+        "The clearest cases of the best model, which had not seen their prompts: if the difference "
+        "you see is not the one you want to pay for, stop here."
+    )
+    return Examples(items, meaning, "Pairs that show it")
