@@ -11,9 +11,9 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._verdicts import CROSS_FITTED, GIVEN, judge_mean, judge_share
 from sklearn_codex.health._judgements import check_length, check_position
+from sklearn_codex.report import _audit_length
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report import _audit_verdicts as rules
-from sklearn_codex.report._audit_length import judge_longer
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_sections_tests import tests_section as section_of_tests
@@ -70,15 +70,15 @@ def skill(data, margin):
 
 
 def longer(data):
-    return rules._longer(judge_longer(data))["verdict"]
+    return rules._longer(_audit_length.judge_longer(data))["verdict"]
 
 
 def treats(data, margin):
     direction = np.sign(data.y - 0.5) * np.sign(data.length_difference)
     return rules._treats(
         {
-            "where_longer": predict._accuracy_where(data, margin, direction > 0),
-            "where_shorter": predict._accuracy_where(data, margin, direction < 0),
+            "where_longer": _audit_length._accuracy_where(data, margin, direction > 0),
+            "where_shorter": _audit_length._accuracy_where(data, margin, direction < 0),
         }
     )["verdict"]
 

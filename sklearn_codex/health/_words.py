@@ -29,6 +29,10 @@ def _verb(n: int, one: str, many: str) -> str:
     return one if n == 1 else many
 
 
+def _always(found: str):
+    return lambda: (found, "")
+
+
 def _sizes(n_pairs, n_groups, per_group, n_responses, unit):
     found = count(n_pairs, "pair")
     if per_group is not None:
@@ -38,10 +42,6 @@ def _sizes(n_pairs, n_groups, per_group, n_responses, unit):
     if n_responses is not None:
         found += f", {n_responses:,} different responses"
     return found, ""
-
-
-def _no_groups():
-    return "There are no prompts and no groups, so pairs are taken to be independent", ""
 
 
 def _precision(n_groups, unit, low, high, are_few):
@@ -55,10 +55,6 @@ def _precision(n_groups, unit, low, high, are_few):
         "smaller differences between models may be chance"
     )
     return found, f"{alone}." if are_few else ""
-
-
-def _no_prompts():
-    return "Similar prompts are not looked for: X has no prompts", ""
 
 
 def _spelling(n):
@@ -80,14 +76,6 @@ def _wording(n, share, n_groups, n_joined):
         "If they are one task, a split by prompt is too easy on a model: report.groups joins them, "
         f"{n_groups:,} groups into {n_joined:,}.",
     )
-
-
-def _no_split():
-    return "Whether prompts stand in training and in test data is not checked: pass split=", ""
-
-
-def _split_without_groups():
-    return "The split is not checked: there are no prompts and no groups", ""
 
 
 def _one_part(part):
@@ -141,10 +129,6 @@ def _contradictions(n_pairs, n_rows):
     )
 
 
-def _no_responses():
-    return "Responses are not checked: X holds feature differences, no text", ""
-
-
 def _identical(n, share, n_decided, is_text):
     if not n:
         return "No pair compares a response with itself", ""
@@ -177,10 +161,6 @@ def _everywhere(n_pairs, share, n_prompts, share_for, unit):
         f"{unit}s, and {percent(share_for)} of their labels are for it",
         "What is learned may be no more than how to tell this one.",
     )
-
-
-def _no_comparisons():
-    return "Circles and connections are not checked: X holds feature differences, no text", ""
 
 
 def _cycles(n_prompts, n_triples, n_circular, rare, are_many):
@@ -260,10 +240,6 @@ def _position(measured, verdict, unit):
     )
 
 
-def _few_lengths():
-    return "Too few decided pairs differ in length to tell whether the longer response wins", ""
-
-
 def _length(measured, verdict, unit):
     found = (
         f"The longer response is preferred in {_interval(measured)}{_told(measured, verdict, unit)}"
@@ -306,10 +282,6 @@ def _few_labels(n_pairs, n_groups, fewest_pairs, fewest_groups, unit):
     return found, ""
 
 
-def _no_words():
-    return "Single labels are not judged: the responses have no word in which they differ", ""
-
-
 def _skill(name, accuracy, low, high, is_shown, unit):
     found = (
         f"{name} is right on {percent(accuracy)} (95%: {percent(low)} to {percent(high)}) of the "
@@ -346,26 +318,38 @@ def _unlikely_labels(flip_rate, p_value, level, accused_below):
 
 
 SECTIONS: dict[str, dict[str, Callable[..., tuple[str, str]]]] = {
-    "Size": {"sizes": _sizes, "no groups": _no_groups, "precision": _precision},
+    "Size": {
+        "sizes": _sizes,
+        "no groups": _always(
+            "There are no prompts and no groups, so pairs are taken to be independent"
+        ),
+        "precision": _precision,
+    },
     "Pairs": {"repeats": _repeats, "contradictions": _contradictions},
     "Responses": {
         "identical": _identical,
-        "no responses": _no_responses,
+        "no responses": _always("Responses are not checked: X holds feature differences, no text"),
         "empty": _empty,
         "truncated": _truncated,
         "everywhere": _everywhere,
     },
     "Comparisons": {
-        "no comparisons": _no_comparisons,
+        "no comparisons": _always(
+            "Circles and connections are not checked: X holds feature differences, no text"
+        ),
         "cycles": _cycles,
         "components": _components,
     },
     "Prompts": {
-        "no prompts": _no_prompts,
+        "no prompts": _always("Similar prompts are not looked for: X has no prompts"),
         "spelling": _spelling,
         "wording": _wording,
-        "no split": _no_split,
-        "split without groups": _split_without_groups,
+        "no split": _always(
+            "Whether prompts stand in training and in test data is not checked: pass split="
+        ),
+        "split without groups": _always(
+            "The split is not checked: there are no prompts and no groups"
+        ),
         "one part": _one_part,
         "split": _split,
         "similar in split": _similar_in_split,
@@ -375,10 +359,14 @@ SECTIONS: dict[str, dict[str, Callable[..., tuple[str, str]]]] = {
         "few decided": _few_decided,
         "one side": _one_side,
         "position": _position,
-        "few lengths": _few_lengths,
+        "few lengths": _always(
+            "Too few decided pairs differ in length to tell whether the longer response wins"
+        ),
         "length": _length,
         "few labels": _few_labels,
-        "no words": _no_words,
+        "no words": _always(
+            "Single labels are not judged: the responses have no word in which they differ"
+        ),
         "skill": _skill,
         "wrong labels": _wrong_labels,
         "unlikely labels": _unlikely_labels,
