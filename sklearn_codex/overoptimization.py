@@ -17,7 +17,8 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 
 from sklearn_codex._categorical import FloatArray, expectation
 from sklearn_codex._checks.numbers import check_values
-from sklearn_codex._data.documents import check_fitted_model, unwrap
+from sklearn_codex._data.columns import token_names
+from sklearn_codex._data.fitted_models import check_fitted_model, unwrap
 from sklearn_codex._policy.exact_optimizer import default_kl_coefs
 from sklearn_codex._policy.gold_scorer import GoldRewardScorer
 from sklearn_codex._policy.problem import PolicyProblem, build_problem
@@ -261,7 +262,7 @@ class _Setting:
             )
         length = None if eos is not None else (response_length or model.document_length_)
         seed = int(check_random_state(random_state).randint(2**31))
-        names = model._token_names()
+        names = token_names(model)
         return cls(model.token_log_prob_, names, eos, length, max_length, n_samples, seed)
 
     def problem(self, proxy) -> PolicyProblem:

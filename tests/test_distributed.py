@@ -19,6 +19,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_codex import PreferenceRewardModel, SFTRefiner, TokenCounter, UnigramLM
+from sklearn_codex._data.columns import token_names
 from sklearn_codex.model_selection import RecordKFold
 
 REASON = "needs dask and distributed: pip install 'sklearn-codex[distributed]'"
@@ -106,7 +107,7 @@ def fit_while_killed(client, tmp_path, model, collection):
 def assert_same_counts(one, other):
     assert_array_equal(one.token_count_, other.token_count_)
     assert_array_equal(one.token_log_prob_, other.token_log_prob_)
-    assert_array_equal(one._token_names(), other._token_names())
+    assert_array_equal(token_names(one), token_names(other))
     assert (one.n_documents_, one.document_length_) == (other.n_documents_, other.document_length_)
 
 
@@ -137,7 +138,7 @@ def test_reward_models_agree(options):
     bag = db.from_sequence(zip(PAIRS, LABELS, strict=True), npartitions=4)
     remote = PreferenceRewardModel(0.1, **options).fit(bag.pluck(0), bag.pluck(1))
     assert_allclose(remote._weights(), local._weights(), rtol=0, atol=1e-10)
-    assert_array_equal(remote._token_names(), local._token_names())
+    assert_array_equal(token_names(remote), token_names(local))
     assert remote.score(bag.pluck(0), bag.pluck(1)) == local.score(PAIRS, LABELS)
 
 

@@ -19,7 +19,9 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex import PPOPolicyOptimizer, SFTRefiner, TokenCounter, UnigramLM
-from sklearn_codex._data.documents import as_csr, check_fitted_model, freeze, unwrap
+from sklearn_codex._checks.matrices import as_csr
+from sklearn_codex._data.columns import token_names
+from sklearn_codex._data.fitted_models import check_fitted_model, freeze, unwrap
 
 TEXTS = ["the cat sat", "the dog sat on the cat", "a dog", "on on on the mat"]
 LOGGED = [0.5, -1.0, 2.0, 0.0]
@@ -57,7 +59,7 @@ def counts():
 def answers(model, X):
     """All that a model says about documents, tokens by their column."""
     result = {method: getattr(model, method)(X) for method in METHODS}
-    names = model._token_names()
+    names = token_names(model)
     if names is not None:
         column = {name: position for position, name in enumerate(names)}
         result["predict"] = np.array([column[name] for name in result["predict"]])

@@ -330,9 +330,11 @@ def test_a_vectorizer_is_a_door_too():
             return counts
 
     texts = ["a b", "b c"]
-    with pytest.raises(ValueError, match=r"malformed .* as the counts of its vectorizer"):
-        UnigramLM(vectorizer=Careless()).fit(texts)
     frozen = FrozenEstimator(Careless().fit(texts))
+    with pytest.raises(ValueError, match=r"malformed .* as the counts of its vectorizer"):
+        UnigramLM(vectorizer=frozen).fit(texts)
+    with pytest.raises(ValueError, match=r"malformed .* as the counts of its vectorizer"):
+        UnigramLM(vectorizer=Careless()).fit(texts).score(texts)
     with pytest.raises(ValueError, match=r"malformed .* as X to PreferenceRewardModel, once"):
         PreferenceRewardModel(vectorizer=frozen).fit([texts, texts[::-1]], [0, 1])
 

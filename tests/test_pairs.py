@@ -10,12 +10,14 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.pairs import (
     DifferenceDesign,
     PairDesign,
-    PairsMixin,
     balance_positions,
     check_text_pairs,
+    read_pairs,
+    read_responses,
 )
 from sklearn_codex.text import TokenCounter
 
@@ -23,12 +25,12 @@ PAIRS = [("a b", "b"), ("b", ""), ("c c a", "a b"), ("b", "b")]
 TRIPLES = [("p", *pair) for pair in PAIRS]
 
 
-class Reader(PairsMixin, BaseEstimator):
+class Reader(BaseEstimator):
     pass
 
 
 def read(X, vectorizer=None):
-    return Reader()._check_pairs(X, reset=True, vectorizer=vectorizer)
+    return read_pairs(Reader(), X, reset=True, vectorizer=vectorizer).design
 
 
 def as_text(X):
@@ -193,7 +195,7 @@ def test_operator_on_unique_responses_is_the_difference_matrix(dense, monkeypatc
 def test_any_transformer_of_text_gives_the_features(vectorizer):
     texts_a, texts_b = zip(*PAIRS, strict=True)
     reader = Reader()
-    design = reader._check_pairs(PAIRS, reset=True, vectorizer=vectorizer)
+    design = read_pairs(reader, PAIRS, reset=True, vectorizer=vectorizer).design
     phi = reader.vectorizer_.transform
     expected = phi(list(texts_a)) - phi(list(texts_b))
     expected = expected.toarray() if sparse.issparse(expected) else expected
@@ -203,40 +205,40 @@ def test_any_transformer_of_text_gives_the_features(vectorizer):
 
 def test_columns_are_defined_once():
     reader = Reader()
-    reader._check_pairs(PAIRS, reset=True)
-    held_out = reader._check_pairs([("z z", "a")], reset=False)
+    read_pairs(reader, PAIRS, reset=True)
+    held_out = read_pairs(reader, [("z z", "a")], reset=False).design
     names = list(reader.vectorizer_.get_feature_names_out())
     assert_array_equal(
         held_out.tocsr().toarray()[0], [2 * (n == "<unk>") - (n == "a") for n in names]
     )
     assert_array_equal(
-        reader._check_pairs(held_out.tocsr(), reset=False).tocsr().toarray(),
+        read_pairs(reader, held_out.tocsr(), reset=False).design.tocsr().toarray(),
         held_out.tocsr().toarray(),
     )
     with pytest.raises(ValueError, match="X has 3 features, but Reader is expecting 4 features"):
-        reader._check_pairs(np.ones((2, 3)), reset=False)
+        read_pairs(reader, np.ones((2, 3)), reset=False)
 
 
 def test_differences_are_not_changed_and_text_needs_words():
     X = sparse.csr_array(np.array([[1.0, 0.0, -1.0]]))
     X.data[0] = 0.0  # a stored zero
     reader = Reader()
-    design = reader._check_pairs(X, reset=True)
+    design = read_pairs(reader, X, reset=True).design
     assert (design.differences.nnz, X.nnz) == (1, 2)
     with pytest.raises(ValueError, match=r"fitted on feature differences.*3 columns.*Frozen"):
-        reader._check_pairs(PAIRS, reset=False)
+        read_pairs(reader, PAIRS, reset=False)
 
 
 def test_frozen_vectorizer_is_used_as_it_is_and_names_columns():
     counter = TokenCounter(unk_token=None).fit(["a b c d"])
     frozen = FrozenEstimator(counter)
     reader = Reader()
-    assert reader._check_pairs(PAIRS, reset=True, vectorizer=frozen).shape == (4, 4)
+    assert read_pairs(reader, PAIRS, reset=True, vectorizer=frozen).design.shape == (4, 4)
     assert reader.vectorizer_.estimator is counter
-    reader._check_pairs(np.ones((2, 4)), reset=True, vectorizer=frozen)
-    assert list(reader._token_names()) == ["a", "b", "c", "d"]
+    read_pairs(reader, np.ones((2, 4)), reset=True, vectorizer=frozen)
+    assert list(token_names(reader)) == ["a", "b", "c", "d"]
     with pytest.raises(ValueError, match=r"3 columns.*frozen vectorizer knows 4"):
-        reader._check_pairs(np.ones((2, 3)), reset=True, vectorizer=frozen)
+        read_pairs(reader, np.ones((2, 3)), reset=True, vectorizer=frozen)
 
 
 def test_vectorizer_that_gives_no_numbers_is_named():
@@ -246,9 +248,9 @@ def test_vectorizer_that_gives_no_numbers_is_named():
 
 def test_single_responses_may_be_empty_and_features_negative():
     reader = Reader()
-    reader._check_pairs(PAIRS, reset=True)
-    assert_array_equal(reader._check_responses(["", "a"]).sum(axis=1), [0, 1])
-    assert_array_equal(reader._check_responses([[-1.0, 0, 0, 2]]), [[-1, 0, 0, 2]])
+    read_pairs(reader, PAIRS, reset=True)
+    assert_array_equal(read_responses(reader, ["", "a"]).sum(axis=1), [0, 1])
+    assert_array_equal(read_responses(reader, [[-1.0, 0, 0, 2]]), [[-1, 0, 0, 2]])
 
 
 @pytest.mark.parametrize("with_prompt", [False, True])

@@ -22,6 +22,7 @@ from sklearn_codex import (
     _partitions,
     check_preferences,
 )
+from sklearn_codex._data.columns import token_names
 from sklearn_codex.features import ResponseFeatures
 
 REASON = "needs dask: pip install 'sklearn-codex[distributed]'"
@@ -91,7 +92,7 @@ COUNT_ARRAYS = {
 def assert_same_counts(one, other):
     assert_array_equal(one.token_count_, other.token_count_)
     assert_array_equal(one.token_log_prob_, other.token_log_prob_)
-    assert_array_equal(one._token_names(), other._token_names())
+    assert_array_equal(token_names(one), token_names(other))
     for name in ("n_tokens_", "n_documents_", "document_length_", "n_features_in_"):
         assert getattr(one, name) == getattr(other, name)
 
@@ -182,7 +183,7 @@ def assert_agree(X, y, sample_weight=None, **params):
     assert_allclose(model._weights(), local._weights(), rtol=0, atol=1e-9)
     assert_allclose(model._precision, local._precision, rtol=1e-9)
     assert_array_equal(model.classes_, local.classes_)
-    assert_array_equal(model._token_names(), local._token_names())
+    assert_array_equal(token_names(model), token_names(local))
     assert vars(model).keys() == vars(local).keys()
     for ours, theirs in zip(model.history_, local.history_, strict=True):
         assert list(ours) == list(theirs)

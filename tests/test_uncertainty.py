@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_codex import PPOPolicyOptimizer, load_model, save_model
+from sklearn_codex._data.pairs import read_pairs
 from sklearn_codex._reward import uncertainty as uncertainty_room
 from sklearn_codex._reward.ensemble import BootstrapRewardEnsemble, most_informative_pairs
 from sklearn_codex._reward.model import PreferenceRewardModel
@@ -202,7 +203,7 @@ def test_model_chosen_by_cross_validation_keeps_its_penalty(texts):
     factors = np.full(model.n_features_in_, model.C_)
     factors[model.vectorizer_.output_indices_["form"]] *= 0.1**2
     uncertainty = RewardUncertainty(FrozenEstimator(model)).fit(texts.X, texts.y)
-    rows = model._check_pairs(texts.X, reset=False).tocsr().toarray()
+    rows = read_pairs(model, texts.X, reset=False).design.tocsr().toarray()
     p = expit(rows @ model.coef_[0])
     information = (rows.T * (p * (1 - p))) @ rows + np.diag(1 / factors)
     assert_allclose(uncertainty.covariance_, np.linalg.inv(information), rtol=1e-5, atol=1e-9)

@@ -1,28 +1,30 @@
 """The one place where pairs of responses become margins: text or feature differences, one operator.
 
-Estimators that take pairs derive from :class:`PairsMixin` and call
-:meth:`PairsMixin._check_pairs`; what they get is linear in the weights and never densified.
+Estimators that take pairs call :func:`read_pairs`; what they get is linear in the weights and never
+densified.
 """
 
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from numbers import Number
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from sklearn_codex._checks.matrices import as_csr, check_numbers, validate_numbers
+from sklearn_codex._data.columns import (
+    fit_transform,
+    name_columns_of_numbers,
+    new_vectorizer,
+    set_columns_of_text,
+)
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
-from sklearn_codex._data.documents import DocumentsMixin, count_columns, fit_on_texts
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
-from sklearn_codex._partitions import holds_text, is_collection, make_bag, stand_in
-from sklearn_codex._text.inputs import as_objects, refuse_collection
-from sklearn_codex.text import TokenCounter, check_texts
+from sklearn_codex._partitions import is_collection
+from sklearn_codex._text.inputs import as_objects, check_texts, refuse_collection
 
 PAIR_COLUMNS = ("prompt", "response_a", "response_b")
 ORIENTED_COLUMNS = ("prompt", "chosen", "rejected")
@@ -224,138 +226,105 @@ def _from_columns(values, names, subject):
     return TextPairs(prompts, values[-2], values[-1])
 
 
-def _responses_of(subject, rows):
-    """Return the distinct responses of a partition of pairs."""
-    pairs = check_text_pairs(rows, subject=subject)
+class ReadPairs(NamedTuple):
+    """Pairs as an estimator reads them.
+
+    Attributes
+    ----------
+    design : PairDesign or DifferenceDesign of shape (n_pairs, V)
+        The operator that turns weights (V,) into margins (n_pairs,).
+    text : TextPairs or None
+        The pairs as text, None where they are differences: they have the prompts and lengths that
+        no weight depends on.
+    """
+
+    design: PairDesign | DifferenceDesign
+    text: TextPairs | None
+
+
+def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -> ReadPairs:
+    """Read pairs given as text or as feature differences.
+
+    Sets ``vectorizer_``, ``n_features_in_`` and, for data frames of differences,
+    ``feature_names_in_`` of the estimator when ``reset`` is true; otherwise checks X against them.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Who reads.
+    X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        Pairs of texts, or feature differences phi(A) - phi(B).
+    reset : bool
+        Whether this call defines the columns (in ``fit``) or has to meet them.
+    vectorizer : transformer, default=None
+        Turns a text into its features phi when ``reset`` is true; None means ``TokenCounter()``. It
+        is fitted on the distinct responses, each once, or, where it :func:`wants_prompt`, on the
+        distinct rows (prompt, response). One in ``FrozenEstimator`` is used as it is, also to name
+        the columns of differences.
+    """
+    pairs = check_text_pairs(X, subject=type(estimator).__name__)
     if pairs is None:
-        raise TypeError(
-            _expected(subject, PAIR_COLUMNS) + f"got a dask collection of {reprlib.repr(rows[0])}. "
-            "Pass a dask bag of tuples of str, or differences as a dask array of numbers."
-        )
-    return pairs.unique_responses()[0]
+        differences = read_features(estimator, X, reset=reset, vectorizer=vectorizer)
+        return ReadPairs(DifferenceDesign(differences), None)
+    if reset:
+        estimator.vectorizer_ = new_vectorizer(vectorizer)
+    with_prompts = wants_prompt(estimator.vectorizer_)
+    responses, a, b = pairs.unique_prompted() if with_prompts else pairs.unique_responses()
+    return ReadPairs(PairDesign(vectorize(estimator, responses, reset=reset), a, b), pairs)
 
 
-def _check_counts_add_up(vectorizer, subject):
-    """Raise where a vocabulary would be chosen by counts in responses that are distinct."""
-    if not isinstance(vectorizer, TokenCounter):
-        return
-    if vectorizer.min_count > 1 or vectorizer.max_features is not None:
+def read_responses(estimator: Any, X: Any) -> Any:
+    """Return the features (n_documents, V) of single responses, text or a feature matrix.
+
+    Unlike documents of a language model, a response may be empty and features negative. For a
+    vectorizer that :func:`wants_prompt`, rows (prompt, response) are responses as well, and one
+    alone has the prompt ''.
+    """
+    subject = type(estimator).__name__
+    texts: Any
+    if wants_prompt(estimator.vectorizer_):
+        columns = check_prompted_responses(X, subject=subject)
+        texts = None if columns is None else stack_prompts(*columns)
+    else:
+        texts = check_texts(X, subject=subject)
+    if texts is None:
+        return read_features(estimator, X, reset=False)
+    return vectorize(estimator, texts, reset=False)
+
+
+def read_features(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -> Any:
+    """Return a matrix of features, or of their differences (n, V), sparse as CSR.
+
+    A frozen vectorizer names the columns when ``reset`` is true.
+    """
+    features = validate_numbers(estimator, X, reset=reset)
+    if reset:
+        name_columns_of_numbers(estimator, vectorizer)
+    return as_csr(features) if sparse.issparse(features) else features
+
+
+def vectorize(estimator: Any, texts: Any, *, reset: bool) -> Any:
+    """Return the features (n, V) of texts, sparse as CSR, dense as they come.
+
+    Fits the estimator's vectorizer first when ``reset`` is true.
+    """
+    subject = type(estimator).__name__
+    if estimator.vectorizer_ is None:
         raise ValueError(
-            f"{subject} cannot choose the vocabulary of a dask collection of pairs by min_count="
-            f"{vectorizer.min_count} and max_features={vectorizer.max_features}: these count each "
-            "distinct response once, and which are distinct is not known across partitions. Fit "
-            "the TokenCounter on a dask bag of responses and pass FrozenEstimator(fitted)."
+            f"{subject} was fitted on feature differences, so it knows columns and no words, "
+            f"but got text. Pass a matrix of {estimator.n_features_in_} columns, or fit it on "
+            "text, or give it vectorizer=FrozenEstimator(fitted TokenCounter)."
         )
-
-
-class PairsMixin(DocumentsMixin):
-    """Turns pairs, raw text or feature differences, into a linear operator on the weights."""
-
-    def _check_pairs(self, X, *, reset, vectorizer=None):
-        """Return the operator that turns weights (V,) into margins (n_pairs,).
-
-        Sets ``vectorizer_``, ``n_features_in_`` and, for data frames of differences,
-        ``feature_names_in_`` when ``reset`` is true; otherwise checks X against them.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs of texts, or feature differences phi(A) - phi(B).
-        reset : bool
-            Whether this call defines the columns (in ``fit``) or has to meet them.
-        vectorizer : transformer, default=None
-            Turns a text into its features phi when ``reset`` is true; None means
-            ``TokenCounter()``. It is fitted on the distinct responses, each once, or, where it
-            :func:`wants_prompt`, on the distinct rows (prompt, response). One in
-            ``FrozenEstimator`` is used as it is, also to name the columns of differences.
-
-        Returns
-        -------
-        design : PairDesign or DifferenceDesign of shape (n_pairs, V)
-        """
-        return self._check_pairs_and_text(X, reset=reset, vectorizer=vectorizer)[0]
-
-    def _check_pairs_and_text(self, X, *, reset, vectorizer=None):
-        """Return the operator of :meth:`_check_pairs` and the pairs as text, None if they are not.
-
-        Beside the operator, the text has the prompts and lengths that no weight depends on.
-        """
-        pairs = check_text_pairs(X, subject=type(self).__name__)
-        if pairs is None:
-            differences = self._check_features(X, reset=reset)
-            if reset:
-                self._name_columns_of_counts(vectorizer)
-            return DifferenceDesign(differences), None
-        if reset:
-            self.vectorizer_ = clone(TokenCounter() if vectorizer is None else vectorizer)
-        with_prompts = wants_prompt(self.vectorizer_)
-        responses, a, b = pairs.unique_prompted() if with_prompts else pairs.unique_responses()
-        return PairDesign(self._vectorize(responses, reset=reset), a, b), pairs
-
-    def _define_columns_of_partitions(self, X, *, vectorizer=None):
-        """Set the columns for pairs of a dask bag, or for a dask array of differences.
-
-        The same as :meth:`_check_pairs` sets. To learn a vocabulary is a pass over the data.
-        """
-        subject = type(self).__name__
-        if not holds_text(X):
-            self._check_features(stand_in(X, subject=type(self).__name__), reset=True)
-            self._name_columns_of_counts(vectorizer)
-            return
-        self.vectorizer_ = clone(TokenCounter() if vectorizer is None else vectorizer)
-        _check_counts_add_up(self.vectorizer_, subject)
-        responses = make_bag(partial(_responses_of, subject), X, subject=subject)
-        fit_on_texts(self.vectorizer_, responses, subject=subject)
-        documents = stack_prompts([""], ["a"]) if wants_prompt(self.vectorizer_) else ["a"]
-        self.n_features_in_ = count_columns(self.vectorizer_, documents)
-        self.__dict__.pop("feature_names_in_", None)
-
-    def _check_responses(self, X):
-        """Return the features (n_documents, V) of single responses, text or a feature matrix.
-
-        Unlike documents of a language model, a response may be empty and features negative. For a
-        vectorizer that :func:`wants_prompt`, rows (prompt, response) are responses as well, and one
-        alone has the prompt ''.
-        """
-        subject = type(self).__name__
-        if wants_prompt(self.vectorizer_):
-            columns = check_prompted_responses(X, subject=subject)
-            texts = None if columns is None else stack_prompts(*columns)
-        else:
-            texts = check_texts(X, subject=subject)
-        if texts is None:
-            return self._check_features(X, reset=False)
-        return self._vectorize(texts, reset=False)
-
-    def _check_features(self, X, *, reset):
-        features = validate_numbers(self, X, reset=reset)
-        return as_csr(features) if sparse.issparse(features) else features
-
-    def _vectorize(self, texts, *, reset):
-        """Return the features (n, V) of texts, sparse as CSR, dense as they come.
-
-        Fits the vectorizer first when ``reset`` is true.
-        """
-        subject = type(self).__name__
-        if self.vectorizer_ is None:
-            raise ValueError(
-                f"{subject} was fitted on feature differences, so it knows columns and no words, "
-                f"but got text. Pass a matrix of {self.n_features_in_} columns, or fit it on text, "
-                "or give it vectorizer=FrozenEstimator(fitted TokenCounter)."
-            )
-        if not reset:
-            features = self.vectorizer_.transform(texts)
-        elif hasattr(self.vectorizer_, "fit_transform"):
-            features = self.vectorizer_.fit_transform(texts, None)
-        else:
-            features = self.vectorizer_.fit(texts, None).transform(texts)
-        features = check_numbers(
-            features, subject=subject, name=f"X to {subject}, once vectorized,", estimator=None
-        )
-        if reset:
-            self.n_features_in_ = features.shape[1]
-            self.__dict__.pop("feature_names_in_", None)
-        return as_csr(features) if sparse.issparse(features) else features
+    if reset:
+        features = fit_transform(estimator.vectorizer_, texts)
+    else:
+        features = estimator.vectorizer_.transform(texts)
+    features = check_numbers(
+        features, subject=subject, name=f"X to {subject}, once vectorized,", estimator=None
+    )
+    if reset:
+        set_columns_of_text(estimator, features.shape[1])
+    return as_csr(features) if sparse.issparse(features) else features
 
 
 def balance_positions(X, random_state=None):

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.compose import ColumnTransformer
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._partitions import is_collection
-from sklearn_codex.text import check_texts
+from sklearn_codex._text.inputs import check_texts
 
 
 def wants_prompt(vectorizer: Any) -> bool:
@@ -25,8 +25,7 @@ def wants_prompt(vectorizer: Any) -> bool:
     ValueError
         If parts of a ``FeatureUnion`` differ, since all of them are given the same.
     """
-    while isinstance(vectorizer, FrozenEstimator):
-        vectorizer = vectorizer.estimator
+    vectorizer = unwrap(vectorizer)
     if hasattr(vectorizer, "wants_prompt"):
         return bool(vectorizer.wants_prompt)
     if isinstance(vectorizer, ColumnTransformer):

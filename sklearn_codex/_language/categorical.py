@@ -1,26 +1,25 @@
 """What every language model of the package shares: one categorical distribution over V tokens."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import cross_entropy
+from sklearn_codex._categorical import FloatArray, cross_entropy
 from sklearn_codex._checks.numbers import MOST_TOKENS
-from sklearn_codex._data.documents import (
-    DocumentsMixin,
-    check_document_weights,
-    check_total,
-    sum_documents,
-    unwrap,
-)
-from sklearn_codex._partitions import is_collection, lazy_on_dask
+from sklearn_codex._data.columns import token_names
+from sklearn_codex._data.corpora import read_corpus
+from sklearn_codex._data.documents import read_documents
+from sklearn_codex._data.fitted_models import unwrap
+from sklearn_codex._language.token_counts import check_total
+from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._rollouts import sample_counts, sample_rollouts
 
 
 def _no_tokens(model):
-    names = model._token_names()
+    names = token_names(model)
     column = int(np.argmax(model.token_log_prob_))
     return np.full(0, column if names is None else names[column])
 
@@ -29,15 +28,19 @@ def _no_rows(model):
     return np.empty((0, len(model.token_log_prob_)))
 
 
-class CategoricalLanguageModelMixin(DocumentsMixin):
+class CategoricalLanguageModelMixin:
     """Methods of a model whose whole state is ``token_log_prob_`` (V,), natural log.
 
     A document is the vector n of its token counts; its log-likelihood is ``n @ token_log_prob_``,
     the probability of one sequence with these counts (no multinomial coefficient), so that
     perplexities are those of the field.
 
-    ``fit`` of the class sets ``token_log_prob_`` and ``document_length_``.
+    ``fit`` of the class sets what is declared here.
     """
+
+    token_log_prob_: FloatArray
+    document_length_: int
+    vectorizer_: Any
 
     @lazy_on_dask(_no_tokens)
     def predict(self, X):
@@ -55,9 +58,9 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
             tokens is taken.
         """
         check_is_fitted(self)
-        n_documents = self._check_documents(X, reset=False).shape[0]
+        n_documents = read_documents(self, X, reset=False).shape[0]
         column = int(np.argmax(self.token_log_prob_))
-        names = self._token_names()
+        names = token_names(self)
         return np.full(n_documents, column if names is None else names[column])
 
     @lazy_on_dask(_no_rows)
@@ -75,7 +78,7 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
             Natural logarithms; a read-only view that repeats one row.
         """
         check_is_fitted(self)
-        n_documents = self._check_documents(X, reset=False).shape[0]
+        n_documents = read_documents(self, X, reset=False).shape[0]
         return np.broadcast_to(self.token_log_prob_, (n_documents, len(self.token_log_prob_)))
 
     @lazy_on_dask()
@@ -92,7 +95,7 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
         log_likelihood : ndarray of shape (n_documents,)
         """
         check_is_fitted(self)
-        return self._check_documents(X, reset=False) @ self.token_log_prob_
+        return read_documents(self, X, reset=False) @ self.token_log_prob_
 
     def score(self, X, y=None, sample_weight=None):
         """Return the mean log-likelihood per token, in nats; greater is better.
@@ -143,10 +146,8 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
         """Return the log-likelihood per token, in nats; ``score`` of a subclass may be another."""
         check_is_fitted(self)
         subject = type(self).__name__
-        check = self._check_document_partitions if is_collection(X) else self._check_documents
-        counts = check(X, reset=False)
-        weight = check_document_weights(sample_weight, X, counts, subject=subject)
-        token_count, n_documents = sum_documents(counts, weight, subject=subject)  # (V,)
+        token_count, n_documents = read_corpus(self, X, sample_weight, reset=False).sum()  # (V,)
+        check_total(token_count, subject=subject)
         n_tokens = token_count.sum()
         if not n_tokens > 0:
             raise ValueError(
@@ -187,7 +188,7 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} should be an integer of at least 1, got {value!r}.")
         n_samples, max_length = int(n_samples), int(max_length)
-        eos, names = self._eos_column(), self._token_names()
+        eos, names = self._eos_column(), token_names(self)
         rng, length = check_random_state(random_state), self.document_length_
         has_words = self.vectorizer_ is not None and names is not None
         if not has_words and eos is None and int(n_samples) * int(length) > MOST_TOKENS:
@@ -205,30 +206,3 @@ class CategoricalLanguageModelMixin(DocumentsMixin):
     def _eos_column(self):
         """Return the column of the end-of-sequence token, or None."""
         return getattr(unwrap(self.vectorizer_), "eos_index_", None)
-
-
-class TokenCountsMixin:
-    """The sufficient statistic of a categorical distribution: weighted token counts.
-
-    ``partial_fit`` is then an addition, and equal to one ``fit`` on everything.
-    """
-
-    _takes_partitions = True
-
-    def _reset_counts(self):
-        for name in ("token_count_", "n_tokens_", "n_documents_"):
-            self.__dict__.pop(name, None)
-
-    def _add_counts(self, counts, weight):
-        """Add documents (n, V) with weights (n,), in memory or in partitions, to the statistic."""
-        # First what may fail: columns are fixed by counts that were added.
-        token_count, n_documents = sum_documents(counts, weight, subject=type(self).__name__)
-        with np.errstate(over="ignore"):
-            total = token_count + getattr(self, "token_count_", 0.0)
-        check_total(total, subject=type(self).__name__)
-        if not hasattr(self, "token_count_"):
-            self.n_documents_ = 0.0
-        self.token_count_ = total
-        self.n_documents_ += n_documents
-        self.n_tokens_ = float(self.token_count_.sum())
-        self.document_length_ = max(1, round(self.n_tokens_ / self.n_documents_))

@@ -8,18 +8,15 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Interval
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
-from sklearn_codex._data.documents import check_base_model, check_document_weights
-from sklearn_codex._language.categorical import (
-    CategoricalLanguageModelMixin,
-    TokenCountsMixin,
-)
-from sklearn_codex._partitions import is_collection
+from sklearn_codex._data.corpora import read_corpus
+from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
+from sklearn_codex._language.incoming_model import IncomingModel
+from sklearn_codex._language.token_counts import add_counts, forget_counts
 from sklearn_codex._stage import Stage
 
 
 class SFTRefiner(
     CallbackSupportMixin,
-    TokenCountsMixin,
     CategoricalLanguageModelMixin,
     DensityMixin,
     BaseEstimator,
@@ -136,7 +133,7 @@ class SFTRefiner(
         ValueError
             If the columns are not the base's.
         """
-        self._reset_counts()
+        forget_counts(self)
         return self._update(X, sample_weight, task_name="fit")
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -160,23 +157,25 @@ class SFTRefiner(
         return self._update(X, sample_weight, task_name="partial_fit")
 
     def _update(self, X, sample_weight, *, task_name):
-        if not hasattr(self, "token_count_"):
-            counts, base_log_prob = check_base_model(
-                self, X, model=self.base, parameter="base", vectorizer=self.vectorizer
-            )
-            if base_log_prob is None:
-                base_log_prob = np.full(counts.shape[1], -np.log(counts.shape[1]))
-            self.base_log_prob_ = base_log_prob
-        else:
-            check = self._check_document_partitions if is_collection(X) else self._check_documents
-            counts = check(X, reset=False)
-        weight = check_document_weights(sample_weight, X, counts, subject=type(self).__name__)
+        corpus = self._read(X, sample_weight)
         context = self._init_callback_context(task_name=task_name)
         context.call_on_fit_task_begin(estimator=self, X=X)
-        self._add_counts(counts, weight)
+        add_counts(self, corpus)
         self._set_probabilities()
         context.call_on_fit_task_end(estimator=self, X=X)
         return self
+
+    def _read(self, X, sample_weight):
+        """Return the demonstrations; the first ones define the columns, which are the base's."""
+        if hasattr(self, "token_count_"):
+            return read_corpus(self, X, sample_weight, reset=False)
+        base = IncomingModel(self, "base")
+        corpus = read_corpus(self, X, sample_weight, reset=True, vectorizer=base.vectorizer)
+        log_prob = base.log_prob()
+        if log_prob is None:
+            log_prob = np.full(self.n_features_in_, -np.log(self.n_features_in_))
+        self.base_log_prob_ = log_prob
+        return corpus
 
     def _set_probabilities(self):
         """Derive the probabilities from the sufficient statistic and the prior."""

@@ -7,18 +7,14 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Interval
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
-from sklearn_codex._data.documents import check_document_weights
-from sklearn_codex._language.categorical import (
-    CategoricalLanguageModelMixin,
-    TokenCountsMixin,
-)
-from sklearn_codex._partitions import is_collection
+from sklearn_codex._data.corpora import read_corpus
+from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
+from sklearn_codex._language.token_counts import add_counts, forget_counts
 from sklearn_codex._stage import Stage
 
 
 class UnigramLM(
     CallbackSupportMixin,
-    TokenCountsMixin,
     CategoricalLanguageModelMixin,
     DensityMixin,
     BaseEstimator,
@@ -116,7 +112,7 @@ class UnigramLM(
         -------
         self : UnigramLM
         """
-        self._reset_counts()
+        forget_counts(self)
         return self._update(X, sample_weight, task_name="fit")
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -145,12 +141,10 @@ class UnigramLM(
 
     def _update(self, X, sample_weight, *, task_name):
         first = not hasattr(self, "token_count_")
-        check = self._check_document_partitions if is_collection(X) else self._check_documents
-        counts = check(X, reset=first, vectorizer=self.vectorizer)
-        weight = check_document_weights(sample_weight, X, counts, subject=type(self).__name__)
+        corpus = read_corpus(self, X, sample_weight, reset=first, vectorizer=self.vectorizer)
         context = self._init_callback_context(task_name=task_name)
         context.call_on_fit_task_begin(estimator=self, X=X)
-        self._add_counts(counts, weight)
+        add_counts(self, corpus)
         self._set_probabilities()
         context.call_on_fit_task_end(estimator=self, X=X)
         return self

@@ -7,7 +7,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._data.documents import check_fitted_model
+from sklearn_codex._data.fitted_models import check_fitted_model
 
 
 def is_passthrough(step):

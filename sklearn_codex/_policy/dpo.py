@@ -13,9 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
 from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.designs import PairDesign
-from sklearn_codex._data.documents import check_fitted_model, freeze
-from sklearn_codex._data.pairs import PairsMixin, check_text_pairs
+from sklearn_codex._data.fitted_models import check_fitted_model, freeze
+from sklearn_codex._data.pairs import check_text_pairs, read_pairs, read_responses
 from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
 from sklearn_codex._policy.dpo_loss import (
     PAIR_LOSSES,
@@ -30,7 +31,6 @@ from sklearn_codex._stage import Stage
 
 class DPOPolicyOptimizer(
     CallbackSupportMixin,
-    PairsMixin,
     CategoricalLanguageModelMixin,
     DensityMixin,
     BaseEstimator,
@@ -188,9 +188,6 @@ class DPOPolicyOptimizer(
 
     rlhf_stage = Stage(reads=("preference",), provides="policy", fills={"policy": "policy"})
 
-    # Log-likelihoods are linear in counts: that of a difference is the log of a likelihood ratio.
-    _takes_differences = True
-
     token_log_prob_: FloatArray
 
     def __init__(
@@ -293,7 +290,7 @@ class DPOPolicyOptimizer(
                     "fit the policy on text, or give vectorizer=FrozenEstimator(fitted "
                     "TokenCounter)."
                 )
-        design = self._check_pairs(X, reset=True, vectorizer=vectorizer)
+        design = read_pairs(self, X, reset=True, vectorizer=vectorizer).design
         n_columns = design.shape[1]
         self.reference_log_prob_ = np.full(n_columns, -np.log(n_columns))
         if inner is not None:
@@ -305,7 +302,7 @@ class DPOPolicyOptimizer(
 
     def _check_columns(self, policy, n_columns):
         """Check that the pairs are counted in the columns of the policy."""
-        names, policy_names = self._token_names(), policy._token_names()
+        names, policy_names = token_names(self), token_names(policy)
         differ = n_columns != len(policy.token_log_prob_)
         if not differ and names is not None and policy_names is not None:
             differ = not np.array_equal(names, policy_names)
@@ -329,7 +326,7 @@ class DPOPolicyOptimizer(
             occurs = design.column_squares(np.ones(design.shape[0])) > 0
             lost = np.flatnonzero(impossible & occurs)
             if lost.size:
-                names = self._token_names()
+                names = token_names(self)
                 token = int(lost[0]) if names is None else str(names[lost[0]])
                 raise ValueError(
                     f"{subject} got pairs that differ in {lost.size} token(s) which the reference "
@@ -430,7 +427,7 @@ class DPOPolicyOptimizer(
             In nats of log-odds of being preferred.
         """
         check_is_fitted(self)
-        return self._check_responses(X) @ self.token_reward_
+        return read_responses(self, X) @ self.token_reward_
 
     def margin(self, X):
         """Return the implicit reward of A less that of B: the log-odds that A is preferred.
@@ -446,7 +443,7 @@ class DPOPolicyOptimizer(
             In nats.
         """
         check_is_fitted(self)
-        return self._check_pairs(X, reset=False).matvec(self.token_reward_)
+        return read_pairs(self, X, reset=False).design.matvec(self.token_reward_)
 
     def score(self, X, y, sample_weight=None):
         """Return the mean log-likelihood of preferences, in nats per pair; greater is better.
@@ -486,6 +483,8 @@ class DPOPolicyOptimizer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        # Differences of counts may be negative, so not positive_only: log-likelihoods are linear in
+        # counts, and that of a difference is the log of a likelihood ratio.
         # Not a classifier, but y has two classes.
         tags.classifier_tags = ClassifierTags(multi_class=False)
         tags.target_tags.required = True

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import expectation
-from sklearn_codex._data.documents import unwrap
+from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._policy.rewards import DocumentReward
 
 # What all scorers by a gold reward have in common.

@@ -17,8 +17,11 @@ from sklearn_codex._categorical import (
 )
 from sklearn_codex._checks.matrices import check_frame
 from sklearn_codex._checks.numbers import COUNT, check_number
-from sklearn_codex._data.documents import check_base_model, freeze
+from sklearn_codex._data.columns import token_names
+from sklearn_codex._data.documents import read_documents
+from sklearn_codex._data.fitted_models import freeze
 from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
+from sklearn_codex._language.incoming_model import IncomingModel
 from sklearn_codex._language.unigram_lm import UnigramLM
 from sklearn_codex._policy.problem import build_problem
 from sklearn_codex._stage import Stage
@@ -60,9 +63,9 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
                 "reward_model it learns from logged rewards. Pass y, one reward per document, or "
                 "reward_model=FrozenEstimator(fitted reward model)."
             )
-        counts, reference = check_base_model(
-            self, X, model=self.policy, parameter="policy", vectorizer=self.vectorizer
-        )
+        policy = IncomingModel(self, "policy")
+        counts = read_documents(self, X, reset=True, vectorizer=policy.vectorizer)
+        reference = policy.log_prob()
         if reference is None:
             reference = UnigramLM().fit(counts).token_log_prob_
         self.reference_log_prob_ = normalize_log(reference)
@@ -114,7 +117,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         """Return the problem from what :meth:`_prepare` resolved, with draws of its own."""
         subject, eos = type(self).__name__, self._eos_column()
         settings = {
-            "names": self._token_names(),
+            "names": token_names(self),
             "rules": self.rules,
             "normalize_reward": self.normalize_reward,
             "subject": subject,
@@ -328,7 +331,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         check_is_fitted(self)
         if y is not None:
             return self.off_policy_value(X, y).value
-        counts = self._check_documents(X, reset=False)
+        counts = read_documents(self, X, reset=False)
         value = self.objective_
         if self.sft_coef > 0:
             shown = _frequencies(counts, f"{type(self).__name__} with sft_coef > 0")
@@ -362,7 +365,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         .. [1] Owen, A. B. (2013). "Monte Carlo theory, methods and examples", chapter 9.
         """
         check_is_fitted(self)
-        counts = self._check_documents(X, reset=False)
+        counts = read_documents(self, X, reset=False)
         y = _check_rewards(y, counts, type(self).__name__)
         with np.errstate(invalid="ignore"):
             log_ratio = self.token_log_prob_ - self.reference_log_prob_
@@ -426,7 +429,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         change = np.exp(self.token_log_prob_) - np.exp(self.reference_log_prob_)
         with np.errstate(invalid="ignore"):
             log_ratio = self.token_log_prob_ - self.reference_log_prob_
-        names = self._token_names()
+        names = token_names(self)
         order = np.argsort(change, kind="stable")
 
         def rows(columns):

@@ -10,6 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_codex._categorical import normalize_log
+from sklearn_codex._data.columns import token_names
+from sklearn_codex._data.documents import read_documents
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.certificate import gain_over, tilt_gap
@@ -216,9 +218,9 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
 
     def _prepare_again(self, X, y):
         """Prepare to go on, which needs the columns that training began with."""
-        before = self.n_features_in_, self._token_names()
+        before = self.n_features_in_, token_names(self)
         self._prepare(X, y)
-        if before[0] != self.n_features_in_ or not np.array_equal(before[1], self._token_names()):
+        if before[0] != self.n_features_in_ or not np.array_equal(before[1], token_names(self)):
             raise ValueError(
                 f"{type(self).__name__} with warm_start=True goes on from a policy of {before[0]} "
                 f"tokens, but got documents that make {self.n_features_in_} tokens or other ones. "
@@ -363,7 +365,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
             probe = problem.sample(problem.start, 64, rng)
             gold = DocumentReward(self.gold_reward, probe, subject=type(self).__name__)
         if X_val is not None:
-            counts = self._check_documents(X_val, reset=False)
+            counts = read_documents(self, X_val, reset=False)
             frequencies = _frequencies(counts, f"{type(self).__name__} with X_val")
         return Evaluation(gold, frequencies)
 

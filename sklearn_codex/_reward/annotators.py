@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.groups import check_groups, encode_groups
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.pairs import PairsMixin
+from sklearn_codex._data.pairs import read_pairs, read_responses
 from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
@@ -54,7 +54,7 @@ def _scaled_norm(loss, params):
     return float(np.sqrt(np.sum(loss.gradient(params) ** 2 / diagonal)))
 
 
-class AnnotatorRewardModel(PairsMixin, PairClassifierMixin, BaseEstimator):
+class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
     r"""Reward model that estimates how reliable each annotator is, and how many labels are wrong.
 
     Parameters
@@ -202,7 +202,7 @@ class AnnotatorRewardModel(PairsMixin, PairClassifierMixin, BaseEstimator):
         """
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
-        design, pairs = self._check_pairs_and_text(X, reset=True, vectorizer=vectorizer)
+        design, pairs = read_pairs(self, X, reset=True, vectorizer=vectorizer)
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
         weight = check_sample_weight(
@@ -342,7 +342,7 @@ class AnnotatorRewardModel(PairsMixin, PairClassifierMixin, BaseEstimator):
 
     def _margin(self, X, *, scored=False):
         """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
-        design, pairs = self._check_pairs_and_text(X, reset=False)
+        design, pairs = read_pairs(self, X, reset=False)
         warn_of_scored_pairs(self, pairs, scored=scored)
         return design.matvec(self.coef_[0])
 
@@ -378,7 +378,7 @@ class AnnotatorRewardModel(PairsMixin, PairClassifierMixin, BaseEstimator):
             w . phi(y), in nats of an annotator of temperature 1. Only differences have a meaning.
         """
         check_is_fitted(self)
-        return self._check_responses(X) @ self.coef_[0]
+        return read_responses(self, X) @ self.coef_[0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -5,7 +5,9 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from sklearn_codex._data.documents import check_fitted_model, column_names, unwrap
+from sklearn_codex._data.columns import token_names
+from sklearn_codex._data.fitted_models import check_fitted_model, unwrap
+from sklearn_codex._data.pairs import read_responses
 
 
 class ConservativeReward(BaseEstimator):
@@ -101,7 +103,7 @@ class ConservativeReward(BaseEstimator):
         """Columns of the models, where all have the same; else None."""
         models = self._check()
         columns = {getattr(model, "n_features_in_", None) for model in models}
-        names = [_names(model) for model in models]
+        names = [token_names(model) for model in models]
         first = names[0]
         same = len(columns) == 1 and all(
             (name is None and first is None) or np.array_equal(name, first) for name in names
@@ -141,15 +143,8 @@ class ConservativeReward(BaseEstimator):
         """
         models = self._check()
         if self.by == "token":
-            weights, read = self.coef_[0], getattr(models[0], "_check_responses", None)
-            return (X if read is None else read(X)) @ weights
+            weights = self.coef_[0]
+            features = read_responses(models[0], X) if hasattr(models[0], "vectorizer_") else X
+            return features @ weights
         rewards = np.array([model.reward(X) for model in models])  # (n_models, n_documents)
         return rewards.mean(axis=0) - self.k * rewards.std(axis=0, ddof=1)
-
-
-def _names(model):
-    """Return the names of a model's columns, or None."""
-    vectorizer = getattr(model, "vectorizer_", None)
-    if vectorizer is None:
-        return getattr(model, "feature_names_in_", None)
-    return column_names(vectorizer)

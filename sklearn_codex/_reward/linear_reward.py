@@ -15,8 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import COUNT, check_number, check_sample_weight
+from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.designs import NuisanceDesign
-from sklearn_codex._data.pairs import PairsMixin, TextPairs, check_text_pairs
+from sklearn_codex._data.pairs import TextPairs, check_text_pairs, read_pairs, read_responses
+from sklearn_codex._data.partitioned import define_columns_of_pairs
 from sklearn_codex._partitions import holds_text, lazy_on_dask, split_rows
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, FitState, fit_weights
 from sklearn_codex._reward.leakage import warn_of_scored_pairs
@@ -73,7 +75,7 @@ class TrainingProblem:
     penalty: FloatArray
 
 
-class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, BaseEstimator):
+class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
     """Reading, solving and predicting of a linear reward of pairs. Fits decide what is solved.
 
     Derived classes have the parameters ``vectorizer``, ``position_bias``, ``control_length``,
@@ -87,7 +89,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, Bas
         """Validate training data and set all that is learned from pairs before any weight."""
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
-        design, pairs = self._check_pairs_and_text(X, reset=reset, vectorizer=vectorizer)
+        design, pairs = read_pairs(self, X, reset=reset, vectorizer=vectorizer)
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
         if reset and pairs is not None:
@@ -120,7 +122,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, Bas
             check_labels(y, subject=subject)
         pairs = split_rows(X, subject=subject, y=y, sample_weight=sample_weight)
         vectorizer = choose_vectorizer(self.vectorizer)
-        self._define_columns_of_partitions(X, vectorizer=vectorizer)
+        define_columns_of_pairs(self, X, vectorizer=vectorizer)
         lengths = None
         self.length_scale_ = None
         if self.control_length:
@@ -243,7 +245,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, Bas
             neither is modelled.
         """
         check_is_fitted(self)
-        return self._check_pairs(X, reset=False).matvec(self.coef_[0])
+        return read_pairs(self, X, reset=False).design.matvec(self.coef_[0])
 
     @lazy_on_dask()
     def decision_function(self, X):
@@ -297,7 +299,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, Bas
         weight of 2 as two of them.
         """
         check_is_fitted(self)
-        design, pairs = self._check_pairs_and_text(X, reset=False)
+        design, pairs = read_pairs(self, X, reset=False)
         design = self._add_nuisances(design, pairs)
         margin = design.matvec(self._weights())
         if not return_std:
@@ -319,7 +321,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, Bas
 
     def _margin(self, X, *, scored=False):
         """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
-        design, pairs = self._check_pairs_and_text(X, reset=False)
+        design, pairs = read_pairs(self, X, reset=False)
         warn_of_scored_pairs(self, pairs, scored=scored)
         return self._add_nuisances(design, pairs).matvec(self._weights())
 
@@ -378,7 +380,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, Bas
             meaning: the model knows nothing of a constant.
         """
         check_is_fitted(self)
-        return self._check_responses(X) @ self.coef_[0]
+        return read_responses(self, X) @ self.coef_[0]
 
     def top_features(self, n=10):
         """Return the features that speak most for and most against a response.
@@ -396,7 +398,7 @@ class RewardModelBase(CallbackSupportMixin, PairsMixin, PairClassifierMixin, Bas
         """
         check_is_fitted(self)
         n = check_number(n, "n", subject=f"{type(self).__name__}.top_features", interval=COUNT)
-        weights, names = self.coef_[0], self._token_names()
+        weights, names = self.coef_[0], token_names(self)
         order = np.argsort(weights, kind="stable")
 
         def describe_columns(columns):

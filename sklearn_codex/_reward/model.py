@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from sklearn_codex._data.columns import token_names
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss
 from sklearn_codex._reward.leakage import TrainingPairs
@@ -341,12 +342,12 @@ class PreferenceRewardModel(RewardModelBase):
         """Return the number and the names of the columns of the last fit, None before any."""
         if not hasattr(self, "coef_"):
             return None
-        return self.n_features_in_, self._token_names()
+        return self.n_features_in_, token_names(self)
 
     def _has_columns(self, columns):
         """Return whether the columns are these: as many, and named the same or not named."""
         n_columns, names = columns
-        current = self._token_names()
+        current = token_names(self)
         if n_columns != self.n_features_in_:
             return False
         return names is None or current is None or np.array_equal(names, current)

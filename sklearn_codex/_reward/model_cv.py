@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, va
 
 from sklearn_codex._checks.groups import check_groups, encode_groups
 from sklearn_codex._checks.matrices import as_csr
-from sklearn_codex._data.documents import unwrap
+from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.leakage import TrainingPairs, shared_prompts, warn_of_leakage
 from sklearn_codex._reward.linear_reward import RewardModelBase

@@ -6,10 +6,10 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from sklearn_codex._data.pairs import PairsMixin
+from sklearn_codex._data.pairs import read_pairs
 
 
-class PairVectorizer(PairsMixin, TransformerMixin, BaseEstimator):
+class PairVectorizer(TransformerMixin, BaseEstimator):
     """Turns preference pairs of text into differences of features, phi(A) - phi(B).
 
     Reward models read text themselves, and in cross-validation or a search they read it again for
@@ -112,7 +112,7 @@ class PairVectorizer(PairsMixin, TransformerMixin, BaseEstimator):
         differences : csr_array or ndarray of shape (n_pairs, V)
             phi(A) - phi(B), sparse where the features are.
         """
-        return self._check_pairs(X, reset=True, vectorizer=self.vectorizer).differences
+        return read_pairs(self, X, reset=True, vectorizer=self.vectorizer).design.differences
 
     def transform(self, X):
         """Return the differences of features of pairs.
@@ -128,7 +128,7 @@ class PairVectorizer(PairsMixin, TransformerMixin, BaseEstimator):
             phi(A) - phi(B), sparse where the features are.
         """
         check_is_fitted(self)
-        return self._check_pairs(X, reset=False).differences
+        return read_pairs(self, X, reset=False).design.differences
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_y, check_is_fitted
@@ -13,14 +13,14 @@ from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex._checks.matrices import check_frame
 from sklearn_codex._checks.numbers import as_floats, check_sample_weight
 from sklearn_codex._checks.probabilities import as_array
+from sklearn_codex._data.columns import new_vectorizer
 from sklearn_codex._data.designs import DifferenceDesign
-from sklearn_codex._data.pairs import PairsMixin, TextPairs
+from sklearn_codex._data.pairs import TextPairs, read_features, vectorize
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
 from sklearn_codex._reward.plackett_luce import PlackettLuceLoss, arrange_rankings
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
 from sklearn_codex._solve.newton import minimise, warn_unless_converged
-from sklearn_codex.text import TokenCounter
 
 
 def stack_rankings(rankings, *, prompts=None, top=None):
@@ -120,7 +120,7 @@ def _as_pairs(texts, codes):
     return TextPairs(None, responses, [responses[neighbour[row]] for row in range(len(codes))])
 
 
-class PlackettLuceModel(PairsMixin, BaseEstimator):
+class PlackettLuceModel(BaseEstimator):
     r"""Reward model of rankings of several responses, and of choices of the best.
 
     Parameters
@@ -274,15 +274,11 @@ class PlackettLuceModel(PairsMixin, BaseEstimator):
         """Return the features (n, V) of responses, and prompts and texts, None for numbers."""
         columns = check_prompted_responses(X, subject=type(self).__name__)
         if columns is None:
-            features = self._check_features(X, reset=reset)
-            if reset:
-                self._name_columns_of_counts(self.vectorizer)
-            return features, None
+            return read_features(self, X, reset=reset, vectorizer=self.vectorizer), None
         if reset:
-            vectorizer = choose_vectorizer(self.vectorizer)
-            self.vectorizer_ = clone(TokenCounter() if vectorizer is None else vectorizer)
+            self.vectorizer_ = new_vectorizer(choose_vectorizer(self.vectorizer))
         texts = stack_prompts(*columns) if wants_prompt(self.vectorizer_) else columns[1]
-        return self._vectorize(texts, reset=reset), columns
+        return vectorize(self, texts, reset=reset), columns
 
     def _encode_rows(self, features, texts, groups):
         """Return the group of each response (n_responses,), from 0: given, or its prompt."""

@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.pairs import PairsMixin
+from sklearn_codex._data.pairs import read_pairs, read_responses
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
@@ -66,7 +66,7 @@ def _check_two_outcomes(outcome, weight, *, subject):
         )
 
 
-class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
+class TiePreferenceModel(ClassifierMixin, BaseEstimator):
     r"""Reward model of pairs that may be ties, which predicts the probability of a tie.
 
     Parameters
@@ -195,7 +195,7 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
         """
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
-        design, pairs = self._check_pairs_and_text(X, reset=True, vectorizer=vectorizer)
+        design, pairs = read_pairs(self, X, reset=True, vectorizer=vectorizer)
         outcome, self._meaning = _check_outcomes(y, subject=subject)
         check_consistent_length(design, outcome)
         weight = check_sample_weight(
@@ -280,7 +280,7 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
 
     def _margin(self, X, *, scored=False):
         """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
-        design, pairs = self._check_pairs_and_text(X, reset=False)
+        design, pairs = read_pairs(self, X, reset=False)
         warn_of_scored_pairs(self, pairs, scored=scored)
         return design.matvec(self.coef_[0])
 
@@ -400,7 +400,7 @@ class TiePreferenceModel(PairsMixin, ClassifierMixin, BaseEstimator):
             w . phi(y), in nats. Only differences have a meaning.
         """
         check_is_fitted(self)
-        return self._check_responses(X) @ self.coef_[0]
+        return read_responses(self, X) @ self.coef_[0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -11,7 +11,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sklearn_codex._checks.groups import encode_groups
-from sklearn_codex._data.documents import unwrap
+from sklearn_codex._data.columns import token_names
+from sklearn_codex._data.fitted_models import unwrap
+from sklearn_codex._data.pairs import read_pairs, read_responses
 from sklearn_codex._reward.leakage import warn_of_scored_pairs
 from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.model import PreferenceRewardModel
@@ -73,7 +75,7 @@ class UncertainRewardMixin(PairClassifierMixin):
 
     def _margin(self, X, *, scored=False, return_std=False):
         """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
-        design, pairs = self.model_._check_pairs_and_text(X, reset=False)
+        design, pairs = read_pairs(self.model_, X, reset=False)
         warn_of_scored_pairs(self, pairs, scored=scored)
         design = self.model_._add_nuisances(design, pairs)
         margin = design.matvec(self.model_._weights())
@@ -81,7 +83,7 @@ class UncertainRewardMixin(PairClassifierMixin):
 
     def _design(self, X):
         """Return the design (n_pairs, V + k) of pairs, with the columns of nuisances."""
-        design, pairs = self.model_._check_pairs_and_text(X, reset=False)
+        design, pairs = read_pairs(self.model_, X, reset=False)
         return self.model_._add_nuisances(design, pairs)
 
     def predict_proba(self, X):
@@ -154,7 +156,7 @@ class UncertainRewardMixin(PairClassifierMixin):
             feature; only with ``return_std=True``. That of a comparison is in ``predict_margin``.
         """
         check_is_fitted(self)
-        return self._reward_of_features(self.model_._check_responses(X), return_std)
+        return self._reward_of_features(read_responses(self.model_, X), return_std)
 
     def margin_interval(self, X, confidence_level=0.95):
         """Return an interval of the margin of each pair.
@@ -191,7 +193,7 @@ class UncertainRewardMixin(PairClassifierMixin):
             Columns ``feature``, ``coef``, ``std``, ``low`` and ``high``, one row a feature.
         """
         check_is_fitted(self)
-        names = self.model_._token_names()
+        names = token_names(self.model_)
         if names is None:
             names = [f"x{j}" for j in range(self.n_features_in_)]
         return self._interval_of_weights(names, slice(0, self.n_features_in_), confidence_level)

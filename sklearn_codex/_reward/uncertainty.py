@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._few_groups import critical_value
 from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
 from sklearn_codex._reward.uncertain_reward import (
@@ -56,7 +57,7 @@ class RewardLowerBound:
         self.vectorizer_ = model.vectorizer_
         self._center = None
         if reference is not None:
-            features = model.model_._check_responses(reference)
+            features = read_responses(model.model_, reference)
             self._center = np.asarray(features.mean(axis=0)).ravel()
 
     def reward(self, X):
@@ -72,7 +73,7 @@ class RewardLowerBound:
         reward : ndarray of shape (n_documents,)
             In nats of log-odds.
         """
-        features = self.model.model_._check_responses(X)
+        features = read_responses(self.model.model_, X)
         mean, std = self.model._reward_of_features(features, True, center=self._center)
         return mean - self.k * std
 

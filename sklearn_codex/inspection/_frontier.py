@@ -7,7 +7,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import COUNT, check_number
-from sklearn_codex._data.documents import unwrap
+from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._rollouts import sample_rollouts
 from sklearn_codex.exact import best_of_n_frontier, kl_reward_frontier
 from sklearn_codex.inspection._plotting import (

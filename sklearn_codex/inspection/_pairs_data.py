@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_codex._data.documents import unwrap
+from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._data.responses import stack_prompts, wants_prompt
 from sklearn_codex._reward.targets import check_labels

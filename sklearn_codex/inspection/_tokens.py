@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import COUNT, as_floats, check_number
+from sklearn_codex._data.columns import token_names
 from sklearn_codex.inspection._plotting import (
     BLUE,
     GREY,
@@ -88,11 +89,10 @@ class TokenShiftDisplay:
                 f"{cls.__name__}.from_estimator needs a fitted policy optimizer, got a "
                 f"{type(estimator).__name__}. Of other models, use from_predictions."
             )
-        names = estimator._token_names() if hasattr(estimator, "_token_names") else None
         return cls.from_predictions(
             estimator.reference_log_prob_,
             estimator.token_log_prob_,
-            tokens=names,
+            tokens=token_names(estimator),
             n=n,
             ax=ax,
             name=name,

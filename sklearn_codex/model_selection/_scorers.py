@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._data.documents import freeze
+from sklearn_codex._data.fitted_models import freeze
 from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records
 from sklearn_codex._policy.gold_scorer import GOLD_SCORE_CONSTRAINTS
 from sklearn_codex._reward.model import PreferenceRewardModel

@@ -16,7 +16,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.matrices import check_sparse
 from sklearn_codex._checks.numbers import MOST_TOKENS, NOT_NEGATIVE, as_floats, check_number
 from sklearn_codex._checks.probabilities import as_array
-from sklearn_codex._data.documents import unwrap
+from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._text.tokenizers import build_splitter, split_texts
 from sklearn_codex.sequential._kernel import Kernel
 from sklearn_codex.text import TokenCounter, check_texts

@@ -1,0 +1,71 @@
+"""Corpora: documents and their weights, which add up to one statistic wherever they are."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._data.documents import read_documents
+from sklearn_codex._data.partitioned import PartitionedCorpus, define_columns_of_documents
+from sklearn_codex._partitions import is_collection
+
+
+class Corpus(Protocol):
+    """Documents that were read, and their weights."""
+
+    def sum(self) -> tuple[FloatArray, float]:
+        """Return the weighted sum of the documents' counts (V,), and the sum of their weights."""
+
+
+class CorpusInMemory:
+    """Documents as counts.
+
+    Parameters
+    ----------
+    counts : csr_array of shape (n_documents, V)
+    sample_weight : array-like of shape (n_documents,), number or None
+    """
+
+    def __init__(self, counts: Any, sample_weight: Any):
+        self.counts = counts
+        self.weight = check_sample_weight(
+            sample_weight,
+            counts,
+            dtype=np.float64,
+            ensure_non_negative=True,
+            allow_all_zero_weights=False,
+        )
+
+    def sum(self) -> tuple[FloatArray, float]:
+        """Return the weighted sum of the documents' counts (V,), and the sum of their weights."""
+        return self.counts.T @ self.weight, float(self.weight.sum())
+
+
+def read_corpus(
+    estimator: Any, X: Any, sample_weight: Any = None, *, reset: bool, vectorizer: Any = None
+) -> Corpus:
+    """Read documents as :func:`read_documents` does, in memory or in a dask collection.
+
+    Documents of a collection stay where they are: to learn a vocabulary from them is a pass over
+    them, and their sum is another one.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Who reads; its columns are set or met.
+    X : sequence of str or array-like of shape (n_documents, V), dask bag or dask array
+        Documents.
+    sample_weight : array-like of shape (n_documents,), number or None, default=None
+        Weights of documents; for those of a collection also a collection with its partitions.
+    reset : bool
+        Whether this call defines the columns (in ``fit``) or has to meet them.
+    vectorizer : estimator, default=None
+        As in :func:`read_documents`.
+    """
+    if is_collection(X):
+        if reset:
+            define_columns_of_documents(estimator, X, vectorizer=vectorizer)
+        return PartitionedCorpus(estimator, X, sample_weight)
+    counts = read_documents(estimator, X, reset=reset, vectorizer=vectorizer)
+    return CorpusInMemory(counts, sample_weight)

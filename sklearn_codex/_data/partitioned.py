@@ -1,0 +1,140 @@
+"""Documents and pairs of dask collections, read where they are.
+
+A vocabulary is learned in a pass over the partitions. From then on a partition is read as data in
+memory are, by tasks that know the columns.
+"""
+
+import reprlib
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import get_tags
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._data.columns import count_columns, new_vectorizer, set_columns_of_text
+from sklearn_codex._data.documents import read_documents
+from sklearn_codex._data.pairs import PAIR_COLUMNS, _expected, check_text_pairs, read_features
+from sklearn_codex._data.responses import stack_prompts, wants_prompt
+from sklearn_codex._partitions import (
+    holds_text,
+    make_bag,
+    reader_of,
+    reduce_partitions,
+    split_rows,
+    stand_in,
+)
+from sklearn_codex.text import TokenCounter
+
+
+def define_columns_of_documents(estimator: Any, X: Any, *, vectorizer: Any = None) -> None:
+    """Set the columns for documents of a dask bag of texts or array of counts.
+
+    They are those that :func:`read_documents` sets for the same documents in memory.
+    """
+    if not holds_text(X):
+        one = stand_in(X, subject=type(estimator).__name__)
+        read_documents(estimator, one, reset=True, vectorizer=vectorizer)
+        return
+    estimator.vectorizer_ = new_vectorizer(vectorizer)
+    _fit_on_texts(estimator.vectorizer_, X, subject=type(estimator).__name__)
+    set_columns_of_text(estimator, count_columns(estimator.vectorizer_))
+
+
+def define_columns_of_pairs(estimator: Any, X: Any, *, vectorizer: Any = None) -> None:
+    """Set the columns for pairs of a dask bag, or for a dask array of differences.
+
+    They are those that :func:`read_pairs` sets for the same pairs in memory.
+    """
+    subject = type(estimator).__name__
+    if not holds_text(X):
+        read_features(estimator, stand_in(X, subject=subject), reset=True, vectorizer=vectorizer)
+        return
+    estimator.vectorizer_ = new_vectorizer(vectorizer)
+    _check_counts_add_up(estimator.vectorizer_, subject)
+    responses = make_bag(partial(_responses_of, subject), X, subject=subject)
+    _fit_on_texts(estimator.vectorizer_, responses, subject=subject)
+    documents = stack_prompts([""], ["a"]) if wants_prompt(estimator.vectorizer_) else ["a"]
+    set_columns_of_text(estimator, count_columns(estimator.vectorizer_, documents))
+
+
+class PartitionedCorpus:
+    """Documents of a dask collection, each partition where it is.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its columns are known.
+    X : dask bag of texts or array of counts
+    sample_weight : array-like of shape (n_documents,), number, dask bag or array, or None
+    """
+
+    def __init__(self, estimator: Any, X: Any, sample_weight: Any):
+        self.subject = type(estimator).__name__
+        self.reader = reader_of(estimator, "vectorizer_", "n_features_in_", "feature_names_in_")
+        self.partitions = split_rows(X, subject=self.subject, sample_weight=sample_weight)
+
+    def sum(self) -> tuple[FloatArray, float]:
+        """Return the weighted sum of the documents' counts (V,), and the sum of their weights."""
+        sums = reduce_partitions(partial(_sum_partition, self.reader), *self.partitions)
+        if sums is None:
+            raise ValueError(f"{self.subject} got 0 documents in X. Pass at least one document.")
+        if not sums[1] > 0:
+            raise ValueError("Sample weights must contain at least one non-zero number.")
+        return sums
+
+
+def _sum_partition(reader, rows, sample_weight):
+    counts = read_documents(reader, rows, reset=False)
+    weight = check_sample_weight(
+        sample_weight,
+        counts,
+        dtype=np.float64,
+        ensure_non_negative=True,
+        allow_all_zero_weights=True,  # of a partition
+    )
+    return counts.T @ weight, float(weight.sum())
+
+
+def _fit_on_texts(vectorizer, texts, *, subject):
+    """Fit a vectorizer on a dask bag of texts, or say why it cannot be.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a ``TokenCounter`` nor one that has nothing to learn.
+    """
+    if isinstance(vectorizer, TokenCounter):
+        vectorizer.fit(texts)
+    elif not isinstance(vectorizer, FrozenEstimator) and get_tags(vectorizer).requires_fit:
+        raise ValueError(
+            f"{subject} cannot fit the vectorizer {type(vectorizer).__name__} on a dask "
+            "collection, only a TokenCounter, whose counts add up over partitions. Fit it on a "
+            "sample in memory and pass vectorizer=FrozenEstimator(fitted)."
+        )
+
+
+def _responses_of(subject, rows):
+    """Return the distinct responses of a partition of pairs."""
+    pairs = check_text_pairs(rows, subject=subject)
+    if pairs is None:
+        raise TypeError(
+            _expected(subject, PAIR_COLUMNS) + f"got a dask collection of {reprlib.repr(rows[0])}. "
+            "Pass a dask bag of tuples of str, or differences as a dask array of numbers."
+        )
+    return pairs.unique_responses()[0]
+
+
+def _check_counts_add_up(vectorizer, subject):
+    """Raise where a vocabulary would be chosen by counts in responses that are distinct."""
+    if not isinstance(vectorizer, TokenCounter):
+        return
+    if vectorizer.min_count > 1 or vectorizer.max_features is not None:
+        raise ValueError(
+            f"{subject} cannot choose the vocabulary of a dask collection of pairs by min_count="
+            f"{vectorizer.min_count} and max_features={vectorizer.max_features}: these count each "
+            "distinct response once, and which are distinct is not known across partitions. Fit "
+            "the TokenCounter on a dask bag of responses and pass FrozenEstimator(fitted)."
+        )
