@@ -17,8 +17,8 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 
 from sklearn_codex._categorical import FloatArray, expectation
 from sklearn_codex._checks.numbers import check_values
-from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.fitted_models import check_fitted_model, unwrap
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._policy.exact_optimizer import default_kl_coefs
 from sklearn_codex._policy.gold_scorer import GoldRewardScorer
 from sklearn_codex._policy.problem import PolicyProblem, build_problem

@@ -19,7 +19,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_codex import PreferenceRewardModel, SFTRefiner, TokenCounter, UnigramLM
-from sklearn_codex._data.columns import token_names
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex.model_selection import RecordKFold
 
 REASON = "needs dask and distributed: pip install 'sklearn-codex[distributed]'"

@@ -20,8 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex import PPOPolicyOptimizer, SFTRefiner, TokenCounter, UnigramLM
 from sklearn_codex._checks.matrices import as_csr
-from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.fitted_models import check_fitted_model, freeze, unwrap
+from sklearn_codex._data.vectorizers import token_names
 
 TEXTS = ["the cat sat", "the dog sat on the cat", "a dog", "on on on the mat"]
 LOGGED = [0.5, -1.0, 2.0, 0.0]

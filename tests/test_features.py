@@ -12,7 +12,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV
-from sklearn_codex._data.responses import check_prompted_responses, wants_prompt
+from sklearn_codex._data.responses import check_prompted_responses
+from sklearn_codex._data.vectorizers import wants_prompt
 from sklearn_codex.features import ResponseFeatures, preference_features
 
 WORDS = ["sun", "moon", "star", "cloud", "rain", "wind", "snow", "leaf", "tree", "root", "stone"]

@@ -10,7 +10,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.pairs import (
     DifferenceDesign,
     PairDesign,
@@ -19,6 +18,7 @@ from sklearn_codex._data.pairs import (
     read_pairs,
     read_responses,
 )
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex.text import TokenCounter
 
 PAIRS = [("a b", "b"), ("b", ""), ("c c a", "a b"), ("b", "b")]

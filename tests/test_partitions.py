@@ -22,7 +22,8 @@ from sklearn_codex import (
     _partitions,
     check_preferences,
 )
-from sklearn_codex._data.columns import token_names
+from sklearn_codex._data.corpora import read_corpus
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex.features import ResponseFeatures
 
 REASON = "needs dask: pip install 'sklearn-codex[distributed]'"
@@ -113,6 +114,24 @@ def test_arrays_of_counts(kind):
     )
     passed = TokenCounter().fit(lazy).transform(lazy)
     assert_array_equal(passed.compute().toarray(), COUNTS.toarray())
+
+
+@pytest.mark.parametrize("kind", ["memory", "bag", "array of text", "counts", "array of counts"])
+def test_a_corpus_adds_up_wherever_it_is(kind):
+    texts, counts = ["a b", "b", "b b a"], np.array([[0, 1, 1], [0, 0, 1], [0, 1, 2]])
+    X = {
+        "memory": texts,
+        "bag": db.from_sequence(texts, npartitions=2),
+        "array of text": da.from_array(np.array(texts, dtype=object), chunks=1),
+        "counts": counts,
+        "array of counts": da.from_array(counts, chunks=(2, 1)),
+    }[kind]
+    model = UnigramLM()  # <unk>, a, b
+    token_count, weight = read_corpus(model, X, [2, 0, 3], reset=True).sum()
+    assert_array_equal(token_count, [0, 5, 8])
+    assert (weight, model.n_features_in_) == (5, 3)
+    assert (token_names(model) is None) == ("counts" in kind)
+    assert_array_equal(read_corpus(model, X, reset=False).sum()[0], [0, 2, 4])
 
 
 def test_bags_with_empty_partitions():

@@ -1,5 +1,6 @@
 """Corpora: documents and their weights, which add up to one statistic wherever they are."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,24 +19,12 @@ class Corpus(Protocol):
         """Return the weighted sum of the documents' counts (V,), and the sum of their weights."""
 
 
+@dataclass(frozen=True)
 class CorpusInMemory:
-    """Documents as counts.
+    """Documents as counts (n_documents, V), and their weights (n_documents,)."""
 
-    Parameters
-    ----------
-    counts : csr_array of shape (n_documents, V)
-    sample_weight : array-like of shape (n_documents,), number or None
-    """
-
-    def __init__(self, counts: Any, sample_weight: Any):
-        self.counts = counts
-        self.weight = check_sample_weight(
-            sample_weight,
-            counts,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
+    counts: Any
+    weight: FloatArray
 
     def sum(self) -> tuple[FloatArray, float]:
         """Return the weighted sum of the documents' counts (V,), and the sum of their weights."""
@@ -68,4 +57,11 @@ def read_corpus(
             define_columns_of_documents(estimator, X, vectorizer=vectorizer)
         return PartitionedCorpus(estimator, X, sample_weight)
     counts = read_documents(estimator, X, reset=reset, vectorizer=vectorizer)
-    return CorpusInMemory(counts, sample_weight)
+    weight = check_sample_weight(
+        sample_weight,
+        counts,
+        dtype=np.float64,
+        ensure_non_negative=True,
+        allow_all_zero_weights=False,
+    )
+    return CorpusInMemory(counts, weight)

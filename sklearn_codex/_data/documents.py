@@ -18,15 +18,13 @@ from sklearn_codex._checks.matrices import (
     check_sparse,
     validate_numbers,
 )
-from sklearn_codex._data.columns import (
+from sklearn_codex._data.fitted_models import unwrap
+from sklearn_codex._data.vectorizers import (
     column_names,
     first_difference,
-    fit_transform,
+    fit_vectorizer,
     name_columns_of_numbers,
-    new_vectorizer,
-    set_columns_of_text,
 )
-from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._text.inputs import check_texts
 
 
@@ -60,9 +58,10 @@ def read_documents(
     if texts is None:
         return _read_counts(estimator, X, reset=reset, vectorizer=vectorizer)
     if reset:
-        estimator.vectorizer_ = new_vectorizer(vectorizer)
-        counts = check_counted(fit_transform(estimator.vectorizer_, texts), subject=subject)
-        set_columns_of_text(estimator, counts.shape[1])
+        estimator.vectorizer_, counts = fit_vectorizer(vectorizer, texts)
+        counts = check_counted(counts, subject=subject)
+        estimator.n_features_in_ = counts.shape[1]
+        vars(estimator).pop("feature_names_in_", None)
     elif estimator.vectorizer_ is None:
         raise ValueError(
             f"{subject} was fitted on counts, so it knows columns and no words, but got text. "

@@ -15,14 +15,13 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from sklearn_codex._checks.matrices import as_csr, check_numbers, validate_numbers
-from sklearn_codex._data.columns import (
-    fit_transform,
-    name_columns_of_numbers,
-    new_vectorizer,
-    set_columns_of_text,
-)
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
-from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
+from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
+from sklearn_codex._data.vectorizers import (
+    fit_vectorizer,
+    name_columns_of_numbers,
+    wants_prompt,
+)
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._text.inputs import as_objects, check_texts, refuse_collection
 
@@ -266,11 +265,10 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
     if pairs is None:
         differences = read_features(estimator, X, reset=reset, vectorizer=vectorizer)
         return ReadPairs(DifferenceDesign(differences), None)
-    if reset:
-        estimator.vectorizer_ = new_vectorizer(vectorizer)
-    with_prompts = wants_prompt(estimator.vectorizer_)
+    with_prompts = wants_prompt(vectorizer if reset else estimator.vectorizer_)
     responses, a, b = pairs.unique_prompted() if with_prompts else pairs.unique_responses()
-    return ReadPairs(PairDesign(vectorize(estimator, responses, reset=reset), a, b), pairs)
+    features = vectorize(estimator, responses, reset=reset, vectorizer=vectorizer)
+    return ReadPairs(PairDesign(features, a, b), pairs)
 
 
 def read_responses(estimator: Any, X: Any) -> Any:
@@ -303,27 +301,28 @@ def read_features(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None
     return as_csr(features) if sparse.issparse(features) else features
 
 
-def vectorize(estimator: Any, texts: Any, *, reset: bool) -> Any:
+def vectorize(estimator: Any, texts: Any, *, reset: bool, vectorizer: Any = None) -> Any:
     """Return the features (n, V) of texts, sparse as CSR, dense as they come.
 
-    Fits the estimator's vectorizer first when ``reset`` is true.
+    A vectorizer is fitted first, and kept, when ``reset`` is true; None means ``TokenCounter()``.
     """
     subject = type(estimator).__name__
-    if estimator.vectorizer_ is None:
+    if reset:
+        estimator.vectorizer_, features = fit_vectorizer(vectorizer, texts)
+    elif estimator.vectorizer_ is None:
         raise ValueError(
             f"{subject} was fitted on feature differences, so it knows columns and no words, "
             f"but got text. Pass a matrix of {estimator.n_features_in_} columns, or fit it on "
             "text, or give it vectorizer=FrozenEstimator(fitted TokenCounter)."
         )
-    if reset:
-        features = fit_transform(estimator.vectorizer_, texts)
     else:
         features = estimator.vectorizer_.transform(texts)
     features = check_numbers(
         features, subject=subject, name=f"X to {subject}, once vectorized,", estimator=None
     )
     if reset:
-        set_columns_of_text(estimator, features.shape[1])
+        estimator.n_features_in_ = features.shape[1]
+        vars(estimator).pop("feature_names_in_", None)
     return as_csr(features) if sparse.issparse(features) else features
 
 

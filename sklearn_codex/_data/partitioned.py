@@ -9,15 +9,16 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.columns import count_columns, new_vectorizer, set_columns_of_text
 from sklearn_codex._data.documents import read_documents
 from sklearn_codex._data.pairs import PAIR_COLUMNS, _expected, check_text_pairs, read_features
-from sklearn_codex._data.responses import stack_prompts, wants_prompt
+from sklearn_codex._data.responses import stack_prompts
+from sklearn_codex._data.vectorizers import column_names, wants_prompt
 from sklearn_codex._partitions import (
     holds_text,
     make_bag,
@@ -34,13 +35,11 @@ def define_columns_of_documents(estimator: Any, X: Any, *, vectorizer: Any = Non
 
     They are those that :func:`read_documents` sets for the same documents in memory.
     """
-    if not holds_text(X):
+    if holds_text(X):
+        _learn_columns(estimator, vectorizer, X)
+    else:
         one = stand_in(X, subject=type(estimator).__name__)
         read_documents(estimator, one, reset=True, vectorizer=vectorizer)
-        return
-    estimator.vectorizer_ = new_vectorizer(vectorizer)
-    _fit_on_texts(estimator.vectorizer_, X, subject=type(estimator).__name__)
-    set_columns_of_text(estimator, count_columns(estimator.vectorizer_))
 
 
 def define_columns_of_pairs(estimator: Any, X: Any, *, vectorizer: Any = None) -> None:
@@ -52,12 +51,43 @@ def define_columns_of_pairs(estimator: Any, X: Any, *, vectorizer: Any = None) -
     if not holds_text(X):
         read_features(estimator, stand_in(X, subject=subject), reset=True, vectorizer=vectorizer)
         return
-    estimator.vectorizer_ = new_vectorizer(vectorizer)
-    _check_counts_add_up(estimator.vectorizer_, subject)
+    _check_counts_add_up(vectorizer, subject)
     responses = make_bag(partial(_responses_of, subject), X, subject=subject)
-    _fit_on_texts(estimator.vectorizer_, responses, subject=subject)
-    documents = stack_prompts([""], ["a"]) if wants_prompt(estimator.vectorizer_) else ["a"]
-    set_columns_of_text(estimator, count_columns(estimator.vectorizer_, documents))
+    one = stack_prompts([""], ["a"]) if wants_prompt(vectorizer) else ["a"]
+    _learn_columns(estimator, vectorizer, responses, one)
+
+
+def _learn_columns(estimator, vectorizer, texts, one=("a",)):
+    """Fit a vectorizer on a dask bag of texts, or say why it cannot be.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its columns are set.
+    vectorizer : transformer or None
+    texts : dask bag of str, or of rows of them
+    one : array-like of length 1
+        Any text, to count the columns of a vectorizer that has no names for them.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a ``TokenCounter`` nor one that has nothing to learn.
+    """
+    vectorizer = clone(TokenCounter() if vectorizer is None else vectorizer)
+    if isinstance(vectorizer, TokenCounter):
+        vectorizer.fit(texts)
+    elif not isinstance(vectorizer, FrozenEstimator) and get_tags(vectorizer).requires_fit:
+        raise ValueError(
+            f"{type(estimator).__name__} cannot fit the vectorizer {type(vectorizer).__name__} on "
+            "a dask collection, only a TokenCounter, whose counts add up over partitions. Fit it "
+            "on a sample in memory and pass vectorizer=FrozenEstimator(fitted)."
+        )
+    estimator.vectorizer_ = vectorizer
+    names = column_names(vectorizer)
+    n_columns = vectorizer.transform(one).shape[1] if names is None else len(names)
+    estimator.n_features_in_ = n_columns
+    vars(estimator).pop("feature_names_in_", None)
 
 
 class PartitionedCorpus:
@@ -96,24 +126,6 @@ def _sum_partition(reader, rows, sample_weight):
         allow_all_zero_weights=True,  # of a partition
     )
     return counts.T @ weight, float(weight.sum())
-
-
-def _fit_on_texts(vectorizer, texts, *, subject):
-    """Fit a vectorizer on a dask bag of texts, or say why it cannot be.
-
-    Raises
-    ------
-    ValueError
-        If it is neither a ``TokenCounter`` nor one that has nothing to learn.
-    """
-    if isinstance(vectorizer, TokenCounter):
-        vectorizer.fit(texts)
-    elif not isinstance(vectorizer, FrozenEstimator) and get_tags(vectorizer).requires_fit:
-        raise ValueError(
-            f"{subject} cannot fit the vectorizer {type(vectorizer).__name__} on a dask "
-            "collection, only a TokenCounter, whose counts add up over partitions. Fit it on a "
-            "sample in memory and pass vectorizer=FrozenEstimator(fitted)."
-        )
 
 
 def _responses_of(subject, rows):

@@ -5,48 +5,9 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.compose import ColumnTransformer
-from sklearn.pipeline import FeatureUnion, Pipeline
 
-from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._text.inputs import check_texts
-
-
-def wants_prompt(vectorizer: Any) -> bool:
-    """Return whether a vectorizer is to be given rows (prompt, response), not responses alone.
-
-    It is if it says so by an attribute ``wants_prompt = True``. A ``ColumnTransformer`` reads
-    columns, so it always is; a ``Pipeline`` if its first step is; a ``FeatureUnion`` if all its
-    parts are.
-
-    Raises
-    ------
-    ValueError
-        If parts of a ``FeatureUnion`` differ, since all of them are given the same.
-    """
-    vectorizer = unwrap(vectorizer)
-    if hasattr(vectorizer, "wants_prompt"):
-        return bool(vectorizer.wants_prompt)
-    if isinstance(vectorizer, ColumnTransformer):
-        return True
-    if isinstance(vectorizer, Pipeline):
-        return wants_prompt(vectorizer.steps[0][1])
-    if isinstance(vectorizer, FeatureUnion):
-        parts = [
-            part for _, part in vectorizer.transformer_list if part not in ("drop", "passthrough")
-        ]
-        wanting = [type(part).__name__ for part in parts if wants_prompt(part)]
-        if 0 < len(wanting) < len(parts):
-            raise ValueError(
-                f"The FeatureUnion given as vectorizer has parts that want the prompt, {wanting}, "
-                "and others that read the response alone, but gives all the same. Use a "
-                "ColumnTransformer of the columns 0, the prompt, and 1, the response: "
-                "ColumnTransformer([('words', TfidfVectorizer(), 1), "
-                "('form', ResponseFeatures(), [0, 1])])."
-            )
-        return bool(wanting)
-    return False
 
 
 def stack_prompts(prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:

@@ -9,11 +9,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray, cross_entropy
 from sklearn_codex._checks.numbers import MOST_TOKENS
-from sklearn_codex._data.columns import token_names
-from sklearn_codex._data.corpora import read_corpus
+from sklearn_codex._data.corpora import Corpus, read_corpus
 from sklearn_codex._data.documents import read_documents
 from sklearn_codex._data.fitted_models import unwrap
-from sklearn_codex._language.token_counts import check_total
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._rollouts import sample_counts, sample_rollouts
 
@@ -206,3 +205,36 @@ class CategoricalLanguageModelMixin:
     def _eos_column(self):
         """Return the column of the end-of-sequence token, or None."""
         return getattr(unwrap(self.vectorizer_), "eos_index_", None)
+
+
+def forget_counts(model: Any) -> None:
+    """Take away the sufficient statistic, so that the next documents define the columns."""
+    for name in ("token_count_", "n_tokens_", "n_documents_"):
+        vars(model).pop(name, None)
+
+
+def add_counts(model: Any, corpus: Corpus) -> None:
+    """Add a corpus to the sufficient statistic ``token_count_``, and to what follows from it.
+
+    To go on with a fit is an addition, so it is equal to one fit on everything.
+    """
+    # First what may fail: columns are fixed by counts that were added.
+    token_count, n_documents = corpus.sum()
+    with np.errstate(over="ignore"):
+        total = token_count + getattr(model, "token_count_", 0.0)
+    check_total(total, subject=type(model).__name__)
+    model.token_count_ = total
+    model.n_documents_ = getattr(model, "n_documents_", 0.0) + n_documents
+    model.n_tokens_ = float(total.sum())
+    model.document_length_ = max(1, round(model.n_tokens_ / model.n_documents_))
+
+
+def check_total(token_count: FloatArray, *, subject: str) -> None:
+    """Check that counts (V,) add to a number that is a float."""
+    with np.errstate(over="ignore"):
+        total = float(np.sum(token_count))
+    if not total < np.inf:
+        raise ValueError(
+            f"{subject} got counts of {np.max(token_count):.3g} for one token, whose sum is beyond "
+            "the range of floats. Divide the counts, or the sample weights, by a constant."
+        )

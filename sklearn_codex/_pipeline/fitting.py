@@ -11,13 +11,14 @@ from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 from sklearn.utils.validation import _check_method_params, check_memory, has_fit_parameter
 
 from sklearn_codex._checks.matrices import as_csr
-from sklearn_codex._data.columns import fit_transform, new_vectorizer
 from sklearn_codex._data.documents import check_counted, count_texts
 from sklearn_codex._data.fitted_models import freeze
 from sklearn_codex._data.records import COLUMNS_OF_KIND
+from sklearn_codex._data.vectorizers import fit_vectorizer
 from sklearn_codex._pipeline.code_hash import hash_code
 from sklearn_codex._pipeline.composition import is_learning, is_passthrough
 from sklearn_codex._pipeline.stored_stage import call_cached
+from sklearn_codex.text import TokenCounter
 
 TEXTS_AT_ONCE = 64
 SUBJECT = "RLHFPipeline"
@@ -95,7 +96,7 @@ def hash_texts(texts):
 def _fit_vectorizer(key, vectorizer, texts, work):
     """Fit a vectorizer and count; ``key`` stands for all of it where results are cached."""
     work.begin()
-    counts = fit_transform(vectorizer, texts)
+    vectorizer, counts = fit_vectorizer(vectorizer, texts)
     return work.end((vectorizer, check_counted(counts, subject=SUBJECT)))
 
 
@@ -199,7 +200,7 @@ class PipelineFit:
         # A cache is keyed by what a model is made of, not by the model: the same model pickles
         # otherwise once it has been loaded from the cache, and the stages below would miss.
         self._caches = caches(self._memory)
-        vectorizer = new_vectorizer(pipeline.vectorizer)
+        vectorizer = TokenCounter() if pipeline.vectorizer is None else pipeline.vectorizer
         texts = records.text + [other for other in records.other if other is not None]
         digest = hash_texts(texts) if self._caches else None
         self.vectorizer_key = self._key(type(vectorizer), vectorizer.get_params(), digest)

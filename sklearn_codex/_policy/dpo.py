@@ -13,10 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._data.fitted_models import check_fitted_model, freeze
 from sklearn_codex._data.pairs import check_text_pairs, read_pairs, read_responses
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
 from sklearn_codex._policy.dpo_loss import (
     PAIR_LOSSES,

@@ -17,11 +17,10 @@ from sklearn_codex._categorical import (
 )
 from sklearn_codex._checks.matrices import check_frame
 from sklearn_codex._checks.numbers import COUNT, check_number
-from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.documents import read_documents
-from sklearn_codex._data.fitted_models import freeze
+from sklearn_codex._data.fitted_models import IncomingModel, freeze
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
-from sklearn_codex._language.incoming_model import IncomingModel
 from sklearn_codex._language.unigram_lm import UnigramLM
 from sklearn_codex._policy.problem import build_problem
 from sklearn_codex._stage import Stage

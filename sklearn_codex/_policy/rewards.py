@@ -10,8 +10,8 @@ from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._data.columns import column_names
 from sklearn_codex._data.fitted_models import check_fitted_model, unwrap
+from sklearn_codex._data.vectorizers import column_names
 from sklearn_codex._rollouts import Rollouts
 
 # Numbers of a dense matrix that is given to a model at once, 64 MB.

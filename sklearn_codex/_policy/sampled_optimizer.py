@@ -10,8 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_codex._categorical import normalize_log
-from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.documents import read_documents
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.certificate import gain_over, tilt_gap

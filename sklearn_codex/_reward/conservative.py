@@ -5,9 +5,9 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.fitted_models import check_fitted_model, unwrap
 from sklearn_codex._data.pairs import read_responses
+from sklearn_codex._data.vectorizers import token_names
 
 
 class ConservativeReward(BaseEstimator):

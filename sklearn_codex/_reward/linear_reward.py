@@ -15,10 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import COUNT, check_number, check_sample_weight
-from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.designs import NuisanceDesign
 from sklearn_codex._data.pairs import TextPairs, check_text_pairs, read_pairs, read_responses
 from sklearn_codex._data.partitioned import define_columns_of_pairs
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._partitions import holds_text, lazy_on_dask, split_rows
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, FitState, fit_weights
 from sklearn_codex._reward.leakage import warn_of_scored_pairs

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from sklearn_codex._data.columns import token_names
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss
 from sklearn_codex._reward.leakage import TrainingPairs

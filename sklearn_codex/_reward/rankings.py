@@ -13,10 +13,10 @@ from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex._checks.matrices import check_frame
 from sklearn_codex._checks.numbers import as_floats, check_sample_weight
 from sklearn_codex._checks.probabilities import as_array
-from sklearn_codex._data.columns import new_vectorizer
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._data.pairs import TextPairs, read_features, vectorize
-from sklearn_codex._data.responses import check_prompted_responses, stack_prompts, wants_prompt
+from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
+from sklearn_codex._data.vectorizers import wants_prompt
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
 from sklearn_codex._reward.plackett_luce import PlackettLuceLoss, arrange_rankings
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
@@ -275,10 +275,9 @@ class PlackettLuceModel(BaseEstimator):
         columns = check_prompted_responses(X, subject=type(self).__name__)
         if columns is None:
             return read_features(self, X, reset=reset, vectorizer=self.vectorizer), None
-        if reset:
-            self.vectorizer_ = new_vectorizer(choose_vectorizer(self.vectorizer))
-        texts = stack_prompts(*columns) if wants_prompt(self.vectorizer_) else columns[1]
-        return vectorize(self, texts, reset=reset), columns
+        vectorizer = choose_vectorizer(self.vectorizer) if reset else self.vectorizer_
+        texts = stack_prompts(*columns) if wants_prompt(vectorizer) else columns[1]
+        return vectorize(self, texts, reset=reset, vectorizer=vectorizer), columns
 
     def _encode_rows(self, features, texts, groups):
         """Return the group of each response (n_responses,), from 0: given, or its prompt."""

@@ -11,9 +11,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sklearn_codex._checks.groups import encode_groups
-from sklearn_codex._data.columns import token_names
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.pairs import read_pairs, read_responses
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._reward.leakage import warn_of_scored_pairs
 from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.model import PreferenceRewardModel

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import COUNT, as_floats, check_number
-from sklearn_codex._data.columns import token_names
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex.inspection._plotting import (
     BLUE,
     GREY,
