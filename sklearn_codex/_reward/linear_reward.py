@@ -82,7 +82,16 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
     ``tol`` and ``max_iter``. Keep new ideas out of here: this class is what they all share.
     """
 
+    vectorizer: Any
+    position_bias: bool
+    control_length: bool
+    tol: float
+    max_iter: int
     coef_: FloatArray
+    position_bias_: float
+    length_coef_: Any
+    length_scale_: Any
+    n_features_in_: int
     history_: list[dict]
 
     def _read(self, X, y, sample_weight, *, reset=True) -> TrainingProblem:

@@ -19,6 +19,9 @@ class PairClassifierMixin(ClassifierMixin):
     ``scored`` warns of pairs that share prompts with those of the fit.
     """
 
+    classes_: np.ndarray
+    decision_function: Callable
+    _margin: Callable
     # Where pairs in a dask collection can be scored: (X, y, sample_weight) -> score.
     _score_partitions: Callable | None = None
 

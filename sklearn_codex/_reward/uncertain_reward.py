@@ -1,6 +1,8 @@
 """What reward models that know how sure they are do alike, and what a policy makes of it."""
 
+from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -62,8 +64,15 @@ class UncertainRewardMixin(PairClassifierMixin):
 
     Derived classes say, in ``_deviation(rows)``, the standard errors (m,) of linear functions of
     all weights, rows (m, V + k), and in ``_half_width(rows, confidence_level)`` the same and
-    half the widths of intervals.
+    half the widths of intervals; in ``_reward_of_features(features, return_std)`` rewards of
+    features (m, V), with their standard errors if asked for.
     """
+
+    model_: Any
+    n_features_in_: int
+    _deviation: Callable
+    _half_width: Callable
+    _reward_of_features: Callable
 
     def _take_columns(self):
         """Say of columns and classes what the model says."""
