@@ -1,22 +1,13 @@
 """Corpora: documents and their weights, which add up to one statistic wherever they are."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.documents import read_documents
 from sklearn_codex._data.partitioned import PartitionedCorpus, define_columns_of_documents
 from sklearn_codex._partitions import is_collection
-
-
-class Corpus(Protocol):
-    """Documents that were read, and their weights."""
-
-    def sum(self) -> tuple[FloatArray, float]:
-        """Return the weighted sum of the documents' counts (V,), and the sum of their weights."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +22,9 @@ class CorpusInMemory:
         return self.counts.T @ self.weight, float(self.weight.sum())
 
 
+Corpus = CorpusInMemory | PartitionedCorpus
+
+
 def read_corpus(
     estimator: Any, X: Any, sample_weight: Any = None, *, reset: bool, vectorizer: Any = None
 ) -> Corpus:
@@ -41,15 +35,9 @@ def read_corpus(
 
     Parameters
     ----------
-    estimator : estimator
-        Who reads; its columns are set or met.
-    X : sequence of str or array-like of shape (n_documents, V), dask bag or dask array
-        Documents.
     sample_weight : array-like of shape (n_documents,), number or None, default=None
         Weights of documents; for those of a collection also a collection with its partitions.
-    reset : bool
-        Whether this call defines the columns (in ``fit``) or has to meet them.
-    vectorizer : estimator, default=None
+    estimator, X, reset, vectorizer
         As in :func:`read_documents`.
     """
     if is_collection(X):
@@ -60,7 +48,6 @@ def read_corpus(
     weight = check_sample_weight(
         sample_weight,
         counts,
-        dtype=np.float64,
         ensure_non_negative=True,
         allow_all_zero_weights=False,
     )

@@ -53,16 +53,9 @@ def check_fitted_model(model: Any, *, parameter: str, subject: str) -> Any:
 
 
 class IncomingModel:
-    """The language model in a parameter of an estimator, if there is one.
+    """The language model in a parameter of an estimator, or that there is none.
 
     Documents are read by its ``vectorizer``; then its probabilities are theirs.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Has the parameter, and ``vectorizer``.
-    parameter : str
-        The name of the parameter; it may be None.
 
     Attributes
     ----------

@@ -8,7 +8,6 @@ import reprlib
 from functools import partial
 from typing import Any
 
-import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
@@ -58,21 +57,9 @@ def define_columns_of_pairs(estimator: Any, X: Any, *, vectorizer: Any = None) -
 
 
 def _learn_columns(estimator, vectorizer, texts, one=("a",)):
-    """Fit a vectorizer on a dask bag of texts, or say why it cannot be.
+    """Set the columns by a vectorizer, fitted on a dask bag of texts if it learns from texts.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Its columns are set.
-    vectorizer : transformer or None
-    texts : dask bag of str, or of rows of them
-    one : array-like of length 1
-        Any text, to count the columns of a vectorizer that has no names for them.
-
-    Raises
-    ------
-    ValueError
-        If it is neither a ``TokenCounter`` nor one that has nothing to learn.
+    One that has no names for its columns shows how many there are on ``one``, any text.
     """
     vectorizer = clone(TokenCounter() if vectorizer is None else vectorizer)
     if isinstance(vectorizer, TokenCounter):
@@ -91,15 +78,7 @@ def _learn_columns(estimator, vectorizer, texts, one=("a",)):
 
 
 class PartitionedCorpus:
-    """Documents of a dask collection, each partition where it is.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Its columns are known.
-    X : dask bag of texts or array of counts
-    sample_weight : array-like of shape (n_documents,), number, dask bag or array, or None
-    """
+    """Documents of a dask collection and their weights, for an estimator whose columns are set."""
 
     def __init__(self, estimator: Any, X: Any, sample_weight: Any):
         self.subject = type(estimator).__name__
@@ -121,7 +100,6 @@ def _sum_partition(reader, rows, sample_weight):
     weight = check_sample_weight(
         sample_weight,
         counts,
-        dtype=np.float64,
         ensure_non_negative=True,
         allow_all_zero_weights=True,  # of a partition
     )

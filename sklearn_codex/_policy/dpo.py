@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import PairDesign
-from sklearn_codex._data.fitted_models import check_fitted_model, freeze
-from sklearn_codex._data.pairs import check_text_pairs, read_pairs, read_responses
+from sklearn_codex._data.fitted_models import IncomingModel
+from sklearn_codex._data.pairs import read_pairs, read_responses
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
 from sklearn_codex._policy.dpo_loss import (
@@ -278,19 +278,15 @@ class DPOPolicyOptimizer(
     def _check_policy_pairs(self, X):
         """Return the design of the pairs in the columns of the policy; set what it is made of."""
         subject = type(self).__name__
-        vectorizer, inner = self.vectorizer, None
-        if self.policy is not None:
-            inner = check_fitted_model(self.policy, parameter="policy", subject=subject)
-            if vectorizer is None and inner.vectorizer_ is not None:
-                vectorizer = freeze(inner.vectorizer_)
-            if vectorizer is None and check_text_pairs(X, subject=subject) is not None:
-                raise ValueError(
-                    f"{subject} got pairs of text, but its policy was fitted on counts and knows "
-                    f"columns, no words. Pass count differences of {inner.n_features_in_} columns, "
-                    "fit the policy on text, or give vectorizer=FrozenEstimator(fitted "
-                    "TokenCounter)."
-                )
-        design = read_pairs(self, X, reset=True, vectorizer=vectorizer).design
+        policy = IncomingModel(self, "policy")
+        inner = policy.model
+        design, pairs = read_pairs(self, X, reset=True, vectorizer=policy.vectorizer)
+        if inner is not None and policy.vectorizer is None and pairs is not None:
+            raise ValueError(
+                f"{subject} got pairs of text, but its policy was fitted on counts and knows "
+                f"columns, no words. Pass count differences of {inner.n_features_in_} columns, "
+                "fit the policy on text, or give vectorizer=FrozenEstimator(fitted TokenCounter)."
+            )
         n_columns = design.shape[1]
         self.reference_log_prob_ = np.full(n_columns, -np.log(n_columns))
         if inner is not None:
