@@ -47,31 +47,23 @@ class TextPairs:
         lengths = [[len(text) for text in texts] for texts in (self.responses_a, self.responses_b)]
         return np.subtract(*np.array(lengths, dtype=np.float64))
 
-    def unique_responses(self):
-        """Return the distinct responses (m,), all A before other B, and indices a, b (n_pairs,)."""
-        return _unique(self.responses_a, self.responses_b)
+    def unique_responses(self, *, with_prompts=False):
+        """Return the distinct responses (m,), all A before other B, and indices a, b (n_pairs,).
 
-    def unique_prompted(self):
-        """Return the distinct rows (prompt, response) (m, 2), and indices a, b (n_pairs,).
-
-        Pairs without prompts have the prompt ''.
+        With prompts they are the distinct rows (prompt, response) (m, 2); pairs without prompts
+        have the prompt ''.
         """
-        prompts = [""] * len(self.responses_a) if self.prompts is None else self.prompts
-        rows, a, b = _unique(
-            list(zip(prompts, self.responses_a, strict=True)),
-            list(zip(prompts, self.responses_b, strict=True)),
+        sides: list[list] = [self.responses_a, self.responses_b]
+        if with_prompts:
+            prompts = [""] * len(sides[0]) if self.prompts is None else self.prompts
+            sides = [list(zip(prompts, responses, strict=True)) for responses in sides]
+        position: dict[Any, int] = {}
+        a, b = (
+            np.array([position.setdefault(item, len(position)) for item in side], dtype=np.intp)
+            for side in sides
         )
-        return stack_prompts(*zip(*rows, strict=True)), a, b
-
-
-def _unique(first, second):
-    """Return the distinct items of two lists, and the position of each item of both."""
-    position: dict[Any, int] = {}
-    a, b = (
-        np.array([position.setdefault(item, len(position)) for item in items], dtype=np.intp)
-        for items in (first, second)
-    )
-    return list(position), a, b
+        distinct = list(position)
+        return (stack_prompts(*zip(*distinct, strict=True)) if with_prompts else distinct), a, b
 
 
 def check_text_pairs(
@@ -266,7 +258,7 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
         differences = read_features(estimator, X, reset=reset, vectorizer=vectorizer)
         return ReadPairs(DifferenceDesign(differences), None)
     with_prompts = wants_prompt(vectorizer if reset else estimator.vectorizer_)
-    responses, a, b = pairs.unique_prompted() if with_prompts else pairs.unique_responses()
+    responses, a, b = pairs.unique_responses(with_prompts=with_prompts)
     features = vectorize(estimator, responses, reset=reset, vectorizer=vectorizer)
     return ReadPairs(PairDesign(features, a, b), pairs)
 
