@@ -10,7 +10,7 @@ from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils._param_validation import Interval
@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import NOT_NEGATIVE, check_number
 from sklearn_codex._data.responses import check_prompted_responses
+from sklearn_codex._fits import whole_fit
 
 __all__ = ["ResponseFeatures", "preference_features"]
 
@@ -245,7 +246,7 @@ class ResponseFeatures(TransformerMixin, BaseEstimator):
     def __init__(self, *, clip=3.0):
         self.clip = clip
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Learn the centre and the scale of each column.
 
@@ -270,7 +271,7 @@ class ResponseFeatures(TransformerMixin, BaseEstimator):
         self._standardise(self._measure(X))
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None):
         """Fit and transform, measuring each response once.
 

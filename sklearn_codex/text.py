@@ -7,11 +7,12 @@ from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from sklearn_codex._checks.matrices import as_csr, check_numbers, validate_numbers
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._partitions import (
     check_output_of_partitions,
     holds_text,
@@ -158,7 +159,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         self.eos_token = eos_token
         self.vocabulary = vocabulary
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Learn the columns.
 
@@ -177,7 +178,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         self._fit(X)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
         """Learn the columns from one batch of a stream after another.
 
@@ -222,7 +223,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         self._stream_types, self._stream_totals = totals
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None) -> sp.csr_array:
         """Learn the columns and return the counts: `fit(X).transform(X)`, splitting X only once.
 

@@ -21,6 +21,7 @@ FLOORS = [
         "_doc_links",
         "_fast_counts",
         "_few_groups",
+        "_fits",
         "_output",
         "_partitions",
         "_plain",

@@ -3,13 +3,14 @@
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Interval
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
 from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._data.fitted_models import IncomingModel
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.categorical import (
     CategoricalLanguageModelMixin,
     add_counts,
@@ -110,7 +111,7 @@ class SFTRefiner(
         self.prior_strength = prior_strength
         self.vectorizer = vectorizer
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
         """Refine the base model on demonstrations.
 
@@ -139,7 +140,7 @@ class SFTRefiner(
         forget_counts(self)
         return self._update(X, sample_weight, task_name="fit")
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None):
         """Add demonstrations to those seen so far; a sequence of calls equals one ``fit`` on all.
 

@@ -2,12 +2,13 @@
 
 from numbers import Real
 
-from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Interval
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
 from sklearn_codex._data.corpora import read_corpus
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.categorical import (
     CategoricalLanguageModelMixin,
     add_counts,
@@ -96,7 +97,7 @@ class UnigramLM(
         self.smoothing = smoothing
         self.vectorizer = vectorizer
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
         """Estimate the token probabilities.
 
@@ -118,7 +119,7 @@ class UnigramLM(
         forget_counts(self)
         return self._update(X, sample_weight, task_name="fit")
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None):
         """Add documents to those seen so far.
 

@@ -1,6 +1,5 @@
 """The whole loop as one estimator: records in, models flow from stage to stage."""
 
-from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.pipeline import _name_estimators
 from sklearn.utils import Bunch
@@ -12,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._categorical import cross_entropy
 from sklearn_codex._data.documents import count_texts
 from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records, is_records
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._pipeline.composition import StageComposition, is_passthrough
 from sklearn_codex._pipeline.fitting import (
     PipelineFit,
@@ -155,7 +155,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         self.memory = memory
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @whole_fit(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, **params):
         """Fit the stages, one after the other.
 

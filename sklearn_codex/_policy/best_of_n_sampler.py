@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import normalize_log, safe_log
 from sklearn_codex._checks.numbers import check_tokens_at_once
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.optimizer import PolicyOptimizerMixin
 from sklearn_codex._policy.sampled_optimizer import PROBLEM_CONSTRAINTS
 from sklearn_codex._rollouts import Rollouts, sample_rollouts
@@ -216,7 +217,7 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         self.vectorizer = vectorizer
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Measure best-of-n on documents of the reference, and refit the policy to the winners.
 

@@ -4,7 +4,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import ClassifierTags, check_consistent_length
@@ -17,6 +17,7 @@ from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._data.fitted_models import IncomingModel
 from sklearn_codex._data.pairs import read_pairs, read_responses
 from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
 from sklearn_codex._policy.dpo_loss import (
     PAIR_LOSSES,
@@ -213,7 +214,7 @@ class DPOPolicyOptimizer(
         self.tol = tol
         self.max_iter = max_iter
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Learn the policy from preference pairs.
 

@@ -1,12 +1,13 @@
 """The optimum itself as an estimator: what every policy optimiser is held against."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_values
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.optimizer import PolicyOptimizerMixin
 from sklearn_codex._policy.sampled_optimizer import PROBLEM_CONSTRAINTS
 from sklearn_codex.exact import AdditiveObjective, EosObjective, smallest_safe_kl_coef
@@ -179,7 +180,7 @@ class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstim
         self.vectorizer = vectorizer
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Compute the best policy.
 

@@ -4,7 +4,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn_codex._categorical import normalize_log
 from sklearn_codex._data.documents import read_documents
 from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.certificate import gain_over, tilt_gap
@@ -82,7 +83,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
         "warm_start": ["boolean"],
     }
 
-    @_fit_context(
+    @whole_fit(
         # policy and reward_model are fitted models, whose parameters were validated by their fit
         prefer_skip_nested_validation=True
     )

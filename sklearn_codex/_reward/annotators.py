@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import expit, logit
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._checks.groups import check_groups, encode_groups
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.pairs import read_pairs, read_responses
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
@@ -170,7 +171,7 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, annotators=None):
         """Learn the reward, and how reliable labels are.
 

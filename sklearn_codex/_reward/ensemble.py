@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 from scipy.special import expit
 from scipy.stats import t
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
@@ -15,6 +15,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._few_groups import check_several_groups
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.conservative import ConservativeReward
 from sklearn_codex._reward.online import initial_precision, precision_after
@@ -139,7 +140,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @whole_fit(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None, groups=None):
         """Fit the model on all pairs, unless it is frozen, and on each bootstrap sample.
 

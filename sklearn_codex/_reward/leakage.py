@@ -39,8 +39,10 @@ class TrainingPairs:
     def add(self, pairs: TextPairs | None) -> None:
         """Remember more pairs."""
         more = TrainingPairs(pairs)
-        self.pairs = np.union1d(self.pairs, more.pairs)
-        self.prompts = np.union1d(self.prompts, more.prompts)
+        self.pairs, self.prompts = (
+            np.union1d(self.pairs, more.pairs),
+            np.union1d(self.prompts, more.prompts),
+        )
 
     def shares_prompts(self, pairs: TextPairs | None) -> bool:
         """Return whether a pair is new while its prompt (or a response of it) is not.

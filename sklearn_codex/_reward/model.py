@@ -3,10 +3,10 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss
 from sklearn_codex._reward.leakage import TrainingPairs
@@ -195,7 +195,7 @@ class PreferenceRewardModel(RewardModelBase):
         self.max_iter = max_iter
         self.warm_start = warm_start
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Learn the reward from preference pairs.
 
@@ -251,7 +251,7 @@ class PreferenceRewardModel(RewardModelBase):
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         r"""Learn from a batch of a stream of pairs, keeping a summary of the batches before.
 

@@ -6,7 +6,6 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
-from sklearn.base import _fit_context
 from sklearn.compose import ColumnTransformer
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, KFold, ParameterGrid, StratifiedKFold, check_cv
@@ -17,6 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, va
 from sklearn_codex._checks.groups import check_groups, encode_groups
 from sklearn_codex._checks.matrices import as_csr
 from sklearn_codex._data.fitted_models import unwrap
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.leakage import TrainingPairs, shared_prompts, warn_of_leakage
 from sklearn_codex._reward.linear_reward import RewardModelBase
@@ -301,7 +301,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         self.tol = tol
         self.max_iter = max_iter
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, groups=None):
         """Choose C on held-out prompts and learn the reward from all pairs.
 

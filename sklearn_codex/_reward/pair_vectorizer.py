@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from sklearn_codex._data.pairs import read_pairs
+from sklearn_codex._fits import whole_fit
 
 
 class PairVectorizer(TransformerMixin, BaseEstimator):
@@ -96,7 +97,7 @@ class PairVectorizer(TransformerMixin, BaseEstimator):
         self.fit_transform(X)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None):
         """Learn the columns and return the differences, reading each distinct response once.
 

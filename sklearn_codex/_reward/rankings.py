@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_y, check_is_fitted
@@ -17,6 +17,7 @@ from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._data.pairs import TextPairs, read_features, vectorize
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
 from sklearn_codex._data.vectorizers import wants_prompt
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
 from sklearn_codex._reward.plackett_luce import PlackettLuceLoss, arrange_rankings
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
@@ -222,7 +223,7 @@ class PlackettLuceModel(BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, groups=None):
         """Learn the reward from rankings.
 

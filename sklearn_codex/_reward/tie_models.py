@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.pairs import read_pairs, read_responses
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
@@ -164,7 +165,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Learn the reward, and how often pairs are ties.
 

@@ -6,12 +6,13 @@ from numbers import Integral
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._few_groups import critical_value
+from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
 from sklearn_codex._reward.uncertain_reward import (
     UncertainRewardMixin,
@@ -208,7 +209,7 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
         self.method = method
         self.rank = rank
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @whole_fit(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None, groups=None):
         """Fit the model, unless it is frozen, and find how sure its weights are.
 
