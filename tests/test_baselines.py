@@ -25,7 +25,8 @@ from sklearn_codex import (
 from sklearn_codex._categorical import normalize_log
 from sklearn_codex._policy import best_of_n_sampler as best_of_n_module
 from sklearn_codex._policy.problem import any_token_rate, build_problem
-from sklearn_codex._policy.training import Evaluation, LoopSettings, Trainer
+from sklearn_codex._policy.settings import Settings
+from sklearn_codex._policy.training import Evaluation, Trainer
 from sklearn_codex._policy.updates import DualUpdate
 from sklearn_codex.exact import (
     LengthExplosionError,
@@ -40,7 +41,7 @@ from sklearn_codex.rules import BannedTokens, TokenBudget
 
 
 def advantages(problem, *, leave_one_out):
-    settings = LoopSettings(
+    settings = Settings(
         n_rollouts=16, n_epochs=1, n_minibatches=1, clipping=None, target_kl=None,
         credit="sequence", whitened=False, leave_one_out=leave_one_out,
     )  # fmt: skip

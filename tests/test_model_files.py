@@ -353,6 +353,8 @@ def test_files_of_every_format_load_as_one_model():
         assert_array_equal(loop.reward(["the cat", "a dog"]), loops[0].reward(["the cat", "a dog"]))
         assert_array_equal(loop.score_samples(["the mat"]), loops[0].score_samples(["the mat"]))
         assert loop.sample(3, random_state=0) == loops[0].sample(3, random_state=0)
+    for policy in (loop["ppopolicyoptimizer"] for loop in loops):
+        assert_allclose(policy.evaluate().objective, policy.objective_)  # by the seed of the fit
 
 
 def _fit_keys(node):
@@ -369,8 +371,9 @@ def _fit_keys(node):
     ("name", "change", "message"),
     [
         ("ties", lambda state: state["_meaning"]["content"].update({"0.5": plain(7)}), "outcomes"),
-        ("ppo, logged", lambda state: state.update(training_state_=mapping({})), "with a seed"),
-        ("best of n", lambda state: state.update(training_state_=mapping({})), "with a seed"),
+        ("ppo, logged", lambda state: state.pop("training_state_"), "no attribute training_state_"),
+        ("ppo, logged", lambda state: state.update(_seed=plain(-1)), "_seed of its PPO"),
+        ("best of n", lambda state: state.pop("_seed"), "no attribute _seed"),
         ("reward, length", lambda state: state.pop("_length_of_text"), "_length_of_text"),
         ("by hand", lambda state: state["steps"]["content"].append(plain(3)), "steps of its Pipe"),
     ],

@@ -158,9 +158,8 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("flip_logit_std_", "log_tie_parameter_std_"), _FIGURE.or_none()),
     **dict.fromkeys(("rule_prices_", "rule_rates_"), _FIGURES),
     "history_": _LIST,
-    "training_state_": Check(
-        "a dict with a seed", lambda v, n: isinstance(v, dict) and _is_whole(v.get("seed"))
-    ),
+    "training_state_": _DICT,
+    "_seed": _WHOLE,
     "steps_": _STEPS,
     **dict.fromkeys(("_length_of_text", "_has_groups"), _SWITCH),
     "n_choices_": _WHOLE,
@@ -209,6 +208,8 @@ _NEEDED = (
     (("n_features_in_", "vectorizer_"), ("PairVectorizer", *_LANGUAGE_MODELS, *_WEIGHTED)),
     (("document_length_", "token_log_prob_"), _LANGUAGE_MODELS),
     (("reference_log_prob_",), ("DPOPolicyOptimizer", *_SAMPLERS)),
+    (("_seed",), _SAMPLERS),
+    (("training_state_",), ("PPOPolicyOptimizer", "RLOOPolicyOptimizer")),
     (("coef_",), _WEIGHTED),
     (("position_bias_", "length_coef_", "length_scale_"), _REWARD_MODELS),
     (("model_", "method_", "_covariance"), ("RewardUncertainty",)),

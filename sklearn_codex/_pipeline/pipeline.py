@@ -333,7 +333,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         omega = _regularisation(judge, value)
         losses = (sft_loss, -float(value["expected_reward"]), omega)
         reward_coef = float(judge.reward_coef) / getattr(judge, "reward_scale_", 1.0)
-        weights = (float(judge.sft_coef), reward_coef, float(judge.kl_coef_))
+        weights = (float(getattr(judge, "sft_coef", 0.0)), reward_coef, float(judge.kl_coef_))
         # A weight of zero leaves a part out, even one that is infinite.
         total = sum(weight * loss for weight, loss in zip(weights, losses, strict=True) if weight)
         return Bunch(

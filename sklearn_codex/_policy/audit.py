@@ -36,8 +36,8 @@ _MAX_LOOKS = 8
 class Audit:
     """Looks where the documents of a policy do not: rare tokens, and other places to begin."""
 
-    def __init__(self, trainer: Trainer, schedule: NoiseSchedule, tol: float):
-        self._trainer, self._schedule, self._tol = trainer, schedule, tol
+    def __init__(self, trainer: Trainer, schedule: NoiseSchedule):
+        self._trainer, self._schedule = trainer, schedule
         self._n_looks = 0
         self._has_scouted = False
 
@@ -75,7 +75,7 @@ class Audit:
         step = np.minimum((gains - 2.0 * errors) / kl_coef, most)
         step[step < 0] = 0.0
         missing = length * kl_coef * float(prob[rare] @ (np.exp(step) - 1.0 - step))
-        if missing <= 0.1 * self._tol * self._schedule.improvement():
+        if missing <= 0.1 * trainer.settings.tol * self._schedule.improvement():
             return False
         learned = trainer.update.learned_reward.copy()
         learned[rare] += kl_coef * step

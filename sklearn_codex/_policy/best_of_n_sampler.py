@@ -121,8 +121,6 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         Tokens at which documents that end by themselves are cut, None where they never are.
     n_sequences_ : int
         Documents drawn.
-    training_state_ : dict
-        The seed of the draws of ``fit``.
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the policy knows only columns.
     n_features_in_ : int
@@ -183,13 +181,6 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         "prior_strength": [Interval(Real, 0, None, closed="left")],
     }  # fmt: skip
 
-    # Parts of the objective that choosing the greatest reward knows nothing of.
-    sft_coef = 0.0
-    rules = None
-    missing_eos_penalty = 0.0
-    entropy_coef = 0.0
-    normalize_reward = False
-
     def __init__(
         self,
         policy=None,
@@ -249,12 +240,11 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
                 f"{type(self).__name__} needs n_rollouts >= n documents to know the best of n, got "
                 f"n_rollouts={n_rollouts} and n={self.n}. Raise it, or leave it at 'auto'."
             )
-        self._draw_seed()
         self._prepare(X, y)
         problem = self._build_problem()
         context = self._init_callback_context()
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        rng = np.random.RandomState([self._seed(), 2])
+        rng = np.random.RandomState([self._seed, 2])
         rollouts = problem.sample(problem.start, n_rollouts, rng)
         rewards = problem.assess(problem.start, rollouts).reward
         self.best_of_n_reward_, self.best_of_n_reward_se_ = expected_max(rewards, self.n)

@@ -102,8 +102,6 @@ class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstim
         The same; where documents end by themselves, their expected length, rounded.
     max_length_ : int or None
         Tokens at which documents that end by themselves are cut, None where they never are.
-    training_state_ : dict
-        The seed of the draws of ``fit``.
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the policy knows only columns.
     n_features_in_ : int
@@ -210,7 +208,6 @@ class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstim
         LengthExplosionWarning
             If documents end by themselves and no policy is best, as none is long enough.
         """
-        self._draw_seed()
         self._prepare(X, y)
         problem = self._build_problem()
         if not problem.is_additive:

@@ -26,10 +26,10 @@ class NoiseSchedule:
     all documents so far: it may be paid for rare ones.
     """
 
-    def __init__(self, trainer: Trainer, tol: float, first_rate: float):
+    def __init__(self, trainer: Trainer):
         self._trainer = trainer
-        self._tol = tol
-        self._first_rate = first_rate
+        self._tol = trainer.settings.tol
+        self._first_rate = trainer.settings.learning_rate
         n_rollouts = trainer.settings.n_rollouts
         self._window = max(20, -(-len(trainer.log_prob) // n_rollouts))
         self._n_start = 0
@@ -104,7 +104,7 @@ class NoiseSchedule:
         update = self._trainer.update
         update.decay_start = (update.decay_start or 0) + 1
         shrunk = 1.0 + 2.0 * update.decay_start / self._window
-        if self._trainer.grows:
+        if self._trainer.settings.grows:
             # Batches grow instead: the mean of places needs steps that forget the earlier ones.
             shrunk = np.sqrt(shrunk)
             if update.decay_start % self._window == 0:

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 from sklearn.base import DensityMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.utils import Bunch, check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -26,23 +25,28 @@ from sklearn_codex._policy.problem import build_problem
 from sklearn_codex._stage import Stage
 from sklearn_codex.exact import EosObjective, LengthExplosionWarning
 
-_N_EVALUATION = 4096
+N_EVALUATION = 4096
 _LONGEST_SAMPLED = 10_000
 # Where length explodes and nobody said at which length documents are cut: so many times the mean.
 _CUT_FACTOR = 20
 _SHORTEST_CUT = 200
-# Share of documents that are cut there from which it is worth a warning.
-_CUT_RATE = 0.01
-# Times max_rate from which a chance constraint is not kept.
-_FAR_BEYOND = 1.25
+# Parts of the objective that an optimiser without these parameters knows nothing of.
+_LEFT_OUT = {
+    "sft_coef": 0.0,
+    "rules": None,
+    "missing_eos_penalty": 0.0,
+    "entropy_coef": 0.0,
+    "normalize_reward": False,
+}
 
 
 class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
     """A language model made from a reference policy and a reward.
 
     The class has the parameters ``policy``, ``reward_model``, ``kl_coef``, ``reward_coef``,
-    ``sft_coef``, ``rules``, ``response_length``, ``max_length``, ``missing_eos_penalty``,
-    ``entropy_coef``, ``normalize_reward``, ``vectorizer`` and ``random_state``.
+    ``response_length``, ``max_length``, ``vectorizer`` and ``random_state``; and where it knows of
+    them ``sft_coef``, ``rules``, ``missing_eos_penalty``, ``entropy_coef`` and
+    ``normalize_reward``.
     """
 
     rlhf_stage = Stage(
@@ -53,9 +57,12 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
 
     token_log_prob_: FloatArray
 
-    def _prepare(self, X, y):
-        """Resolve reference, lengths, demonstrations and reward; return the counts of X."""
-        subject = type(self).__name__
+    def _prepare(self, X, y, *, seed=None):
+        """Resolve seed, reference, lengths, demonstrations and reward; return the counts of X."""
+        subject, parameters = type(self).__name__, self._problem_parameters()
+        if seed is None:
+            seed = int(check_random_state(self.random_state).randint(2**31))
+        self._seed = seed
         if self.reward_model is None and y is None:
             raise ValueError(
                 f"{subject} requires y to be passed, but the target y is None: without a "
@@ -68,75 +75,46 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         if reference is None:
             reference = UnigramLM().fit(counts).token_log_prob_
         self.reference_log_prob_ = normalize_log(reference)
-        self.document_length_ = self._mean_document_length = self._mean_length(counts)
-        self._check_length_parameters(subject)
+        mean_length = max(1, round(float(counts.sum()) / counts.shape[0]))
+        self.document_length_ = self._mean_document_length = mean_length
+        eos = self._eos_column()
+        _check_length_parameters(parameters, eos, subject)
         self.response_length_ = None
-        if self._eos_column() is None:
+        if eos is None:
             self.response_length_ = self.response_length or self.document_length_
             self.document_length_ = self.response_length_
         self.frequencies_ = None
-        if self.sft_coef > 0:
+        if parameters["sft_coef"] > 0:
             self.frequencies_ = _frequencies(counts, f"{subject} with sft_coef > 0")
-        self.reward_model_ = self._resolve_reward_model(counts, y, subject)
+        self.reward_model_ = self.reward_model
+        if self.reward_model is None:
+            rewards = _check_rewards(y, counts, subject)
+            self.reward_model_ = freeze(Ridge(tol=1e-10).fit(counts, rewards))
         return counts
 
-    @staticmethod
-    def _mean_length(counts):
-        return max(1, round(float(counts.sum()) / counts.shape[0]))
-
-    def _check_length_parameters(self, subject):
-        """Check that the parameters of length are those of the kind of documents there are."""
-        if self._eos_column() is None:
-            if self.max_length is not None or self.missing_eos_penalty:
-                raise ValueError(
-                    f"{subject} got max_length={self.max_length} and missing_eos_penalty="
-                    f"{self.missing_eos_penalty}, but the vocabulary has no end-of-sequence token, "
-                    "so all documents have response_length tokens. Count with "
-                    "TokenCounter(eos_token='<eos>'), or leave them out."
-                )
-        elif self.response_length is not None:
-            raise ValueError(
-                f"{subject} got response_length={self.response_length}, but the vocabulary has an "
-                "end-of-sequence token, so documents end by themselves. Set max_length to cut "
-                "them, or leave response_length at None."
-            )
-        elif self.entropy_coef:
-            raise ValueError(
-                f"{subject} got entropy_coef={self.entropy_coef}, which is defined for documents "
-                "of fixed length only. Leave it at 0, or count without eos_token."
-            )
-
-    def _resolve_reward_model(self, counts, y, subject):
-        """Return the given reward model, or a ridge regression of logged rewards on counts."""
-        if self.reward_model is not None:
-            return self.reward_model
-        return freeze(Ridge(tol=1e-10).fit(counts, _check_rewards(y, counts, subject)))
+    def _problem_parameters(self):
+        """Return the parameters by name, those that this optimiser has not at what they mean."""
+        return _LEFT_OUT | self.get_params(deep=False)
 
     def _build_problem(self, *, warn=True):
         """Return the problem from what :meth:`_prepare` resolved, with draws of its own."""
         subject, eos = type(self).__name__, self._eos_column()
-        settings = {
-            "names": token_names(self),
-            "rules": self.rules,
-            "normalize_reward": self.normalize_reward,
-            "subject": subject,
-            "length": self.response_length_,
-            "eos": eos,
-            "missing_eos_penalty": self.missing_eos_penalty,
-            "kl_coef": self.kl_coef,
-            "reward_coef": self.reward_coef,
-            "sft_coef": self.sft_coef,
-            "frequencies": self.frequencies_,
-            "entropy_coef": self.entropy_coef,
-        }
-
-        rng = np.random.RandomState([self._seed(), 0])
+        parameters = self._problem_parameters()
+        weights = ("kl_coef", "reward_coef", "sft_coef", "entropy_coef")
         problem = build_problem(
             self.reference_log_prob_,
             self.reward_model_,
-            rng,
+            np.random.RandomState([self._seed, 0]),
+            names=token_names(self),
+            rules=parameters["rules"],
+            normalize_reward=parameters["normalize_reward"],
+            subject=subject,
+            length=self.response_length_,
+            eos=eos,
             max_length=self.max_length if eos is not None else None,
-            **settings,
+            missing_eos_penalty=parameters["missing_eos_penalty"],
+            frequencies=self.frequencies_,
+            **{name: parameters[name] for name in weights},
         )
         objective = problem.objective
         if not isinstance(objective, EosObjective) or objective.max_length is not None:
@@ -150,55 +128,6 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             return problem.with_max_length(cut)
         return problem
 
-    def _warn_if_cut(self, objective):
-        """Warn where a reward that does not add over tokens made documents as long as it could."""
-        if not isinstance(objective, EosObjective) or self.max_length is not None:
-            return
-        rate = objective.missing_eos_rate(self.token_log_prob_)
-        if self.token_reward_ is None and rate > _CUT_RATE:
-            warnings.warn(
-                f"{type(self).__name__}: {rate:.0%} of the documents of the optimised policy are "
-                f"cut at {objective.max_length} tokens, as the reward pays for length. Raise "
-                f"kl_coef={self.kl_coef_:g}, price length in the reward, or set max_length to "
-                "choose.",
-                LengthExplosionWarning,
-                stacklevel=3,
-            )
-
-    def _warn_if_violated(self, problem, moving=()):
-        """Warn where a price that is learned does not keep its chance constraint, or still moves.
-
-        ``moving`` are the names of rules whose price has not come to rest.
-        """
-        for priced in problem.rules:
-            if not (priced.is_learned or priced.is_tracked):
-                continue
-            rate, most = self.rule_rates_[priced.name], priced.rule.max_rate
-            price = self.rule_prices_[priced.name]
-            noise = 3.0 * np.sqrt(rate * (1.0 - rate) / _N_EVALUATION)
-            too_low = price > 0 and rate + noise + 3.0 / _N_EVALUATION < most / _FAR_BEYOND
-            why = None
-            if rate - noise > _FAR_BEYOND * most:
-                why = "violate"
-            elif too_low or priced.name in moving:
-                why = "only violate" if too_low else "violate"
-            if why is not None:
-                warnings.warn(
-                    f"{type(self).__name__}: {rate:.1%} of the documents of the optimised policy "
-                    f"{why} rule {priced.name!r}, whose max_rate is {most:.3g}, at a price of "
-                    f"{price:.3g} nats that has not come to rest. Increase max_iter; if the price "
-                    "rises for ever, no policy keeps the rule. tol=0 asks for no warning.",
-                    ConvergenceWarning,
-                    stacklevel=3,
-                )
-
-    def _seed(self):
-        """Return the seed of this fit, drawn once from ``random_state``."""
-        return self.training_state_["seed"]
-
-    def _draw_seed(self):
-        self.training_state_ = {"seed": int(check_random_state(self.random_state).randint(2**31))}
-
     def _finish(self, problem, log_prob):
         """Set the fitted attributes of a policy that solves a problem.
 
@@ -209,8 +138,8 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         n_documents : int
             Documents drawn.
         """
-        n_documents = 2 if problem.is_additive and not problem.is_tested else _N_EVALUATION
-        rng = np.random.RandomState([self._seed(), 1])
+        n_documents = 2 if problem.is_additive and not problem.is_tested else N_EVALUATION
+        rng = np.random.RandomState([self._seed, 1])
         rollouts = problem.sample(log_prob, n_documents, rng)
         assessed = problem.assess(log_prob, rollouts)
         if assessed.contradicted:
@@ -225,11 +154,12 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         result = problem.evaluate(log_prob, rollouts, assessed)
         gap, gap_se = problem.certificate(log_prob, assessed)
         length = self.document_length_ if problem.eos is None else max(1, round(result.length))
+        weight = problem.objective.reward_coef
         return {
             "token_log_prob_": log_prob,
             "token_reward_": problem.reward.token_reward,
             "reward_mean_": problem.reward_mean,
-            "reward_scale_": self._reward_scale(problem),
+            "reward_scale_": self.reward_coef / weight if weight else 1.0,
             "kl_coef_": problem.objective.kl_coef,
             "optimal_log_prob_": problem.objective.optimum() if problem.is_additive else None,
             "optimality_gap_": gap,
@@ -245,10 +175,6 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             "rule_rates_": result.rule_rates,
             "rule_prices_": problem.reported_prices(log_prob),
         }
-
-    def _reward_scale(self, problem):
-        weight = problem.objective.reward_coef
-        return self.reward_coef / weight if weight else 1.0
 
     def evaluate(self, log_prob=None, *, n_samples=4096, random_state=0):
         """Return the objective of any policy over the same vocabulary, and its parts.
@@ -283,8 +209,8 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         problem = self._build_problem(warn=False).with_kl_coef(self.kl_coef_)
         if self.rule_prices_:
             # Those of training are of tokens where these are of documents.
-            prices = self.training_state_.get("prices", self.rule_prices_)
-            problem = problem.with_prices(prices)
+            state = getattr(self, "training_state_", {})
+            problem = problem.with_prices(state.get("prices", self.rule_prices_))
         rng = check_random_state(random_state)
         is_known = problem.is_additive and not problem.is_tested
         rollouts = problem.sample(log_prob, 2 if is_known else n_samples, rng)
@@ -332,7 +258,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             return self.off_policy_value(X, y).value
         counts = read_documents(self, X, reset=False)
         value = self.objective_
-        if self.sft_coef > 0:
+        if self.frequencies_ is not None and self.sft_coef > 0:
             shown = _frequencies(counts, f"{type(self).__name__} with sft_coef > 0")
             fitted = cross_entropy(self.frequencies_, self.token_log_prob_)
             value += self.sft_coef * (fitted - cross_entropy(shown, self.token_log_prob_))
@@ -445,12 +371,45 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         fallen = [column for column in order[:n] if change[column] < 0]
         return Bunch(risen=rows(risen), fallen=rows(fallen))
 
+    def __setstate__(self, state):
+        before = state.get("training_state_")
+        if isinstance(before, dict) and "seed" in before:
+            # As files of the first versions have it; where nothing else was kept, nothing is.
+            kept = {name: value for name, value in before.items() if name != "seed"}
+            state = state | {"_seed": before["seed"], "training_state_": kept}
+            if not kept:
+                del state["training_state_"]
+        super().__setstate__(state)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.positive_only = True
         tags.target_tags.required = self.reward_model is None
         return tags
+
+
+def _check_length_parameters(parameters, eos, subject):
+    """Check that the parameters of length are those of the kind of documents there are."""
+    if eos is None:
+        if parameters["max_length"] is not None or parameters["missing_eos_penalty"]:
+            raise ValueError(
+                f"{subject} got max_length={parameters['max_length']} and missing_eos_penalty="
+                f"{parameters['missing_eos_penalty']}, but the vocabulary has no end-of-sequence "
+                "token, so all documents have response_length tokens. Count with "
+                "TokenCounter(eos_token='<eos>'), or leave them out."
+            )
+    elif parameters["response_length"] is not None:
+        raise ValueError(
+            f"{subject} got response_length={parameters['response_length']}, but the vocabulary "
+            "has an end-of-sequence token, so documents end by themselves. Set max_length to cut "
+            "them, or leave response_length at None."
+        )
+    elif parameters["entropy_coef"]:
+        raise ValueError(
+            f"{subject} got entropy_coef={parameters['entropy_coef']}, which is defined for "
+            "documents of fixed length only. Leave it at 0, or count without eos_token."
+        )
 
 
 def _warn_of_explosion(objective, cut, subject):
@@ -461,7 +420,7 @@ def _warn_of_explosion(objective, cut, subject):
     warnings.warn(
         f"{caught[0].message} Documents are cut at {cut} tokens instead; set max_length to choose.",
         LengthExplosionWarning,
-        stacklevel=6,
+        stacklevel=7,
     )
 
 

@@ -4,9 +4,9 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_codex._policy.sampled_optimizer import SampledPolicyOptimizer, check_clipping
-from sklearn_codex._policy.training import LoopSettings
-from sklearn_codex.exact import AdditiveObjective
+from sklearn_codex._fits import whole_fit
+from sklearn_codex._policy.sampled_optimizer import SampledPolicyOptimizer
+from sklearn_codex._policy.settings import resolve_settings
 
 
 class PPOPolicyOptimizer(SampledPolicyOptimizer):
@@ -177,7 +177,9 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     n_sequences_ : int
         Documents drawn, without those that only tried whether reward and rules add over tokens.
     training_state_ : dict
-        What ``warm_start`` goes on from.
+        What ``warm_start`` goes on from, as numbers, lists and arrays: the records and batches so
+        far, the update's own state, the critic's documents, prices and ``kl_coef``, and the best
+        iterate where ``select_by`` asks for it.
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the policy knows only columns.
     n_features_in_ : int
@@ -322,27 +324,50 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         self.vectorizer = vectorizer
         self.random_state = random_state
 
-    def _has_critic(self, problem, credit):
-        if not self.critic or credit != "sequence" or self.optimizer != "natural":
-            return False
-        return isinstance(problem.objective, AdditiveObjective)
+    # policy and reward_model are fitted models, whose parameters were validated by their fit
+    @whole_fit(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, X_val=None):
+        """Optimise the policy.
 
-    def _loop_settings(self, *, n_rollouts, target_kl, credit):
-        if self.n_rollouts == "auto":
-            n_rollouts = max(n_rollouts, self.n_minibatches)
-        if n_rollouts < self.n_minibatches:
-            raise ValueError(
-                "PPOPolicyOptimizer cuts each batch of n_rollouts documents into n_minibatches "
-                f"parts, so it needs n_rollouts >= n_minibatches, got {n_rollouts} and "
-                f"{self.n_minibatches}."
-            )
-        whitened = self.whiten_advantages
-        return LoopSettings(
-            n_rollouts=n_rollouts,
-            n_epochs=self.n_epochs,
-            n_minibatches=self.n_minibatches,
-            clipping=check_clipping(self.clip_range, self.dual_clip, type(self).__name__),
-            target_kl=target_kl,
-            credit=credit,
-            whitened=self.optimizer == "adam" if whitened == "auto" else whitened,
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Documents: they give the response length, the vocabulary where there is no incoming
+            policy, the demonstrations where ``sft_coef`` > 0, and, with ``y``, the logged
+            responses.
+        y : array-like of shape (n_documents,), default=None
+            Logged rewards of the documents; used, and needed, where ``reward_model`` is None.
+        X_val : sequence of str or array-like of shape (n_val_documents, V), default=None
+            Documents held out: ``eval/score`` in ``history_`` is their log-likelihood per token.
+
+        Returns
+        -------
+        self : PPOPolicyOptimizer
+
+        Raises
+        ------
+        NotFittedError
+            If ``policy`` or ``reward_model`` is not fitted.
+        ValueError
+            If there is neither a reward model nor logged rewards, or X does not fit the policy.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` was reached before ``tol``, no more was gained than noise, a rule is
+            broken far more or less often than its ``max_rate``, or its price has not come to rest.
+        LengthExplosionWarning
+            If documents end by themselves and no policy is best, as none is long enough.
+        """
+        state = self._begin(X, y)
+        problem = self._build_problem()
+        settings = resolve_settings(
+            self.get_params(deep=False), problem, subject=type(self).__name__
         )
+        trainer = self._make_trainer(problem, settings, X_val)
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        best, converged = self._train(trainer, state, context, X, y)
+        self._conclude(trainer, best, converged)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self

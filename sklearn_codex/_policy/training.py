@@ -18,7 +18,6 @@ from sklearn_codex._policy.iteration_record import (
 from sklearn_codex._policy.local_gap import Drift, scaled_gradient
 from sklearn_codex._policy.ppo import (
     NEGLIGIBLE_KL,
-    Clipping,
     TokenAdvantages,
     center,
     probability_ratio,
@@ -28,6 +27,7 @@ from sklearn_codex._policy.ppo import (
 from sklearn_codex._policy.prices import LearnedPrice
 from sklearn_codex._policy.problem import PolicyProblem
 from sklearn_codex._policy.rewards import DocumentReward
+from sklearn_codex._policy.settings import Settings
 from sklearn_codex._policy.updates import DualUpdate, PolicyUpdate
 from sklearn_codex.exact import EosObjective
 from sklearn_codex.exact._eos_length import log_stop_go, survival
@@ -44,36 +44,6 @@ _KL_COEF_FACTOR = 1e8
 _PRICE_STEP = 0.25
 # Documents, and tokens, of a batch that has grown.
 _MOST_ROLLOUTS, _MOST_TOKENS = 4096, 65_536
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """How a batch of rollouts becomes an update.
-
-    Parameters
-    ----------
-    n_rollouts, n_epochs, n_minibatches : int
-        Documents of a batch, passes over it and parts of a pass.
-    clipping : Clipping or None
-        The clipped surrogate; None means the plain policy gradient.
-    target_kl : float or None
-        Nats a document at 1.5 times which the epochs end.
-    credit : {"token", "sequence"}
-        Whether a token is credited with its own part of the reward or with its whole document's.
-    whitened : bool
-        Whether advantages are divided by their standard deviation.
-    leave_one_out : bool
-        Whether the baseline of a document is the mean of the others.
-    """
-
-    n_rollouts: int
-    n_epochs: int
-    n_minibatches: int
-    clipping: Clipping | None
-    target_kl: float | None
-    credit: str
-    whitened: bool
-    leave_one_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +89,7 @@ class Trainer:
 
     problem: PolicyProblem
     update: PolicyUpdate
-    settings: LoopSettings
+    settings: Settings
     controller: KLController
     evaluation: Evaluation
     seed: int
@@ -130,8 +100,6 @@ class Trainer:
     start_gap: float = np.inf
     contradicted: bool = False
     prices_rest: bool = True
-    grows: bool = False
-    settles_at: int | None = None
     others: list[FloatArray] = field(default_factory=list)
     learned: dict[str, LearnedPrice] = field(default_factory=dict)
     log_prob: FloatArray = field(init=False)
@@ -188,7 +156,7 @@ class Trainer:
         self._set_problem(self.problem)
         self.update.restore(state["update"])
         self.drift.restore(state["drift"])
-        if self.grows:
+        if self.settings.grows:
             self._set_batch_size(state["n_rollouts"])
         if self.critic is not None and state["critic"] is not None:
             self.critic.restore(state["critic"])
@@ -205,7 +173,6 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Return all that :meth:`resume` needs, as numbers, lists and arrays."""
         return {
-            "seed": self.seed,
             "history": [dict(record) for record in self.history],
             # Without the last batch, which is drawn again.
             "n_sequences": self.n_sequences - len(self.rollouts),
@@ -315,7 +282,8 @@ class Trainer:
         for priced in self.problem.rules:
             if priced.is_learned:
                 learned = self.learned.setdefault(priced.name, LearnedPrice(priced.rule.max_rate))
-                if self.settles_at is not None and len(self.history) >= self.settles_at:
+                settles_at = self.settings.settles_at
+                if settles_at is not None and len(self.history) >= settles_at:
                     learned.settle()
                 else:
                     learned.see(self.assessed.violations[priced.name])

@@ -23,7 +23,7 @@ from sklearn_codex._policy.ppo import (
     surrogate_slope,
     trust_region_scale,
 )
-from sklearn_codex._policy.sampled_optimizer import check_clipping
+from sklearn_codex._policy.settings import check_clipping
 from sklearn_codex.sequential._kernel import TiltedKernel
 from sklearn_codex.sequential._objective import BigramObjective
 
