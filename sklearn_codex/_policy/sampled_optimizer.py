@@ -279,6 +279,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
 
 
 def _make_update(objective, settings) -> PolicyUpdate:
+    """Return the rule by which a policy moves."""
     rate = settings.learning_rate
     if settings.optimizer == "adam":
         return AdamUpdate(
