@@ -367,11 +367,11 @@ def test_command_prints_json_alone_and_reads_standard_input(tmp_path, capsys, mo
 
 def test_report_is_written_although_its_reader_leaves(tmp_path, monkeypatch):
     def leave(*_):
-        raise BrokenPipeError
+        raise BrokenPipeError("the reader has left")
 
     monkeypatch.setattr("sklearn_codex.report._audit_run.print_sections", leave)
     path = write_rows(tmp_path / "prefs.jsonl", make_rows(3, 3))
-    with pytest.raises(BrokenPipeError):
+    with pytest.raises(BrokenPipeError, match="the reader has left"):
         run_audit(path, out=tmp_path / "out", progress=False)
     assert (tmp_path / "out" / "report.html").exists()
 

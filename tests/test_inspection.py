@@ -137,7 +137,7 @@ def test_training_curve_errors(policy):
         )
     with pytest.raises(ValueError, match=r"history_, got a RLHFPipeline.*pipeline\['policy'\]"):
         TrainingCurveDisplay.from_estimator(make_loop().fit(RECORDS))
-    with pytest.raises(NotFittedError):
+    with pytest.raises(NotFittedError, match="PPOPolicyOptimizer instance is not fitted yet"):
         TrainingCurveDisplay.from_estimator(PPOPolicyOptimizer())
 
 

@@ -214,7 +214,7 @@ def test_model_files_remember_the_prompts(model, data, tmp_path):
     model.fit(X[::2], y[::2])
     save_model(model, tmp_path / "model.skops")
     loaded = load_model(tmp_path / "model.skops")
-    with pytest.warns(LeakageWarning):
+    with pytest.warns(LeakageWarning, match="stood in its training pairs"):
         loaded.score(X[1::2], y[1::2])
 
 
@@ -301,5 +301,5 @@ def test_what_a_member_of_an_ensemble_learns_later_the_others_have_not_seen():
     with warnings.catch_warnings():
         warnings.simplefilter("error", LeakageWarning)
         learner.score(data.X[later], data.y[later])
-    with pytest.warns(LeakageWarning):
+    with pytest.warns(LeakageWarning, match="stood in its training pairs"):
         other.score(data.X[later], data.y[later])

@@ -83,7 +83,7 @@ def test_an_archive_can_be_written_and_closed(tmp_path):
             assert archive.read("one") == b"1"
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt("no")])
 def test_nothing_changes_where_the_block_fails(error, tmp_path):
     path = tmp_path / "a"
     path.write_text("old")
@@ -93,7 +93,7 @@ def test_nothing_changes_where_the_block_fails(error, tmp_path):
             file.write(b"new")
             raise error
 
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error), match="no"):
         write()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a"]

@@ -117,7 +117,7 @@ def test_evaluate_any_policy():
         model.evaluate(np.zeros(49))
     with pytest.raises(ValueError, match=r"probabilities that sum to 1, got a sum of 50"):
         model.evaluate(np.zeros(50))
-    with pytest.raises(NotFittedError):
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
         optimizer(problem).evaluate()
 
 

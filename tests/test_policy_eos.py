@@ -289,7 +289,7 @@ def test_a_chance_constraint_can_keep_length_from_exploding():
         model = fitted(problem, rules=BannedTokens(["w1"], max_rate=0.2))
     best = model.evaluate(model.optimal_log_prob_)
     assert_allclose(best.rule_rates["banned_tokens"], 0.2, rtol=1e-6)
-    with pytest.warns(LengthExplosionWarning):
+    with pytest.warns(LengthExplosionWarning, match="Set kl_coef above"):
         fitted(problem)
 
 

@@ -198,7 +198,7 @@ def test_folds_keep_the_prompts_of_text_together():
 def test_pairs_without_prompts_warn_once_and_are_silenced_by_class():
     pairs, y = make_leaking_pairs()
     model = PreferenceRewardModelCV(Cs=CS)
-    with pytest.warns(LeakageWarning) as caught:
+    with pytest.warns(LeakageWarning, match="Split by prompt") as caught:
         model.fit(pairs[:, 1:], y)
     assert len(caught) == 1
     with warnings.catch_warnings():
@@ -436,7 +436,7 @@ def test_score_warns_once_a_model_and_not_of_training_pairs():
         warnings.simplefilter("error")
         model.score(pairs, y)
     again = pickle.loads(pickle.dumps(clone(model).fit(pairs[::2], y[::2])))
-    with pytest.warns(LeakageWarning):
+    with pytest.warns(LeakageWarning, match="stood in its training pairs"):
         again.score(pairs[1::2], y[1::2])
 
 

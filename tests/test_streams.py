@@ -232,7 +232,7 @@ def test_files_that_cannot_be_read(tmp_path):
         list(read_batches(path, "body"))
     with pytest.raises(ValueError, match="columns are those of records"):
         read_batches(path, "text", document="file")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="none"):
         list(read_batches(tmp_path / "none"))
 
 
