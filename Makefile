@@ -2,17 +2,22 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+MIN_VENV ?= .venv-min
+MIN_BIN := $(MIN_VENV)/bin
+PYTHONS ?= python3.11 python3.12 python3.13
 
-.PHONY: help demo test lint docs bench fuzz clean
+.PHONY: help demo test test-min test-min-fast test-pythons lint docs bench fuzz clean
 
 help:
 	@echo "make demo   the whole RLHF loop on real code, results in ./codex-demo/"
 	@echo "make test   all tests and doctests"
+	@echo "make test-min      all tests with the oldest versions that pyproject.toml allows"
+	@echo "make test-pythons  all tests with each of $(PYTHONS) that is installed"
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   the documentation, in docs/_build/html"
 	@echo "make bench  all benchmarks against their peers, about half an hour"
 	@echo "make fuzz   hostile and odd input against the whole package, in minutes"
-	@echo "make clean  remove the virtual environment and caches"
+	@echo "make clean  remove the virtual environments and caches"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"sklearn-codex needs Python >= 3.11; {sys.executable} is {sys.version.split()[0]}. Name another one: make PYTHON=python3.12 ...")'
@@ -23,16 +28,27 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-test: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-lint: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lint]"
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-docs: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all,docs]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(BIN)/python pyproject.toml benchmarks/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all]" -r benchmarks/requirements.txt
 	@touch $@ $(VENV)/.installed
+
+$(MIN_VENV)/.installed: pyproject.toml .ci/minimum_versions.py
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else f"The oldest versions are built for Python 3.11 and 3.12; {sys.executable} is {sys.version.split()[0]}. Name another one: make test-min PYTHON=python3.11")'
+	$(PYTHON) -m venv --clear $(MIN_VENV)
+	$(PYTHON) .ci/minimum_versions.py > $(MIN_VENV)/constraints.txt
+	$(MIN_BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c $(MIN_VENV)/constraints.txt
+	@touch $@
 
 demo: $(VENV)/.installed
 	$(BIN)/sklearn-codex demo $(ARGS)
@@ -40,7 +56,24 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
-lint: $(VENV)/.installed-test
+test-min: $(MIN_VENV)/.installed
+	$(MIN_BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+# Examples of docstrings visit every public name; the files are for what they leave out: data frames,
+# Dask, model files and the command line.
+test-min-fast: $(MIN_VENV)/.installed
+	$(MIN_BIN)/python -m pytest -n auto $(ARGS) sklearn_codex tests/test_token_columns.py \
+		tests/test_documents.py tests/test_partitions.py tests/test_persistence.py tests/test_cli.py
+
+test-pythons:
+	@missing=; for python in $(PYTHONS); do \
+		if $$python -c "" 2>/dev/null; \
+		then $(MAKE) test PYTHON=$$python VENV=.venv-$$python || exit 1; \
+		else missing="$$missing $$python"; fi; \
+	done; \
+	if [ -n "$$missing" ]; then echo "Not installed, so not tested:$$missing"; fi
+
+lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -67,5 +100,5 @@ fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m fuzz $(ARGS)
 
 clean:
-	rm -rf $(VENV) docs/_build docs/generated docs/auto_examples .pytest_cache .ruff_cache .mypy_cache build dist
+	rm -rf $(VENV) .venv-* docs/_build docs/generated docs/auto_examples .pytest_cache .ruff_cache .mypy_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

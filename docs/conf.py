@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib
 
 import sklearn_codex
+from sklearn_codex._doc_links import project_urls
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 matplotlib.use("agg")
@@ -39,6 +40,8 @@ html_theme = "pydata_sphinx_theme"
 html_title = "sklearn-codex"
 # The theme asks for a mode, and says so in the console where there is none.
 html_context = {"default_mode": "auto"}
+# Addresses stand in pyproject.toml, [project.urls]; what has none is not linked.
+html_baseurl = project_urls().get("Documentation", "")
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
@@ -51,6 +54,10 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
+if "Source" in project_urls():
+    html_theme_options["icon_links"] = [
+        {"name": "Source", "url": project_urls()["Source"], "icon": "fa-solid fa-code-branch"}
+    ]
 html_sidebars = {
     "index": [],
     "start": [],

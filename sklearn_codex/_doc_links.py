@@ -1,8 +1,9 @@
 """Links from the HTML diagrams of notebooks to the documentation, where it has an address.
 
 The documentation has no public address of its own. Whoever builds it (``make docs``) and puts it
-somewhere says so in the environment variable ``SKLEARN_CODEX_DOCS``, or, as a distributor, in the
-package's metadata as ``Project-URL: Documentation``. Without either there are no links.
+somewhere says so in the environment variable ``SKLEARN_CODEX_DOCS``, or as ``Documentation`` in the
+table ``[project.urls]`` of pyproject.toml, where all addresses of the project stand and from where
+they come to the package's metadata. Without either there are no links.
 """
 
 import os
@@ -22,18 +23,17 @@ def link_estimator(estimator_class):
 
 def _find_page(estimator):
     """Return the address of the page of an estimator's class, "" where there is none."""
-    base = os.environ.get(VARIABLE) or _address_in_metadata()
+    base = os.environ.get(VARIABLE) or project_urls().get("Documentation")
     if not base:
         return {"page": ""}
     return {"page": f"{base.rstrip('/')}/generated/sklearn_codex.{type(estimator).__name__}.html"}
 
 
 @cache
-def _address_in_metadata():
-    """Return the address that the installed package names, "" without one."""
+def project_urls():
+    """Return the addresses that the installed package names, by their labels."""
     try:
         urls = metadata(DISTRIBUTION).get_all("Project-URL") or []
     except PackageNotFoundError:
-        return ""
-    named = dict(url.split(", ", 1) for url in urls if ", " in url)
-    return named.get("Documentation", "")
+        return {}
+    return dict(url.split(", ", 1) for url in urls if ", " in url)

@@ -21,9 +21,9 @@ def _nothing_installed(name):
 def _no_address(monkeypatch):
     monkeypatch.delenv(_doc_links.VARIABLE, raising=False)
     monkeypatch.setattr(_doc_links, "metadata", _nothing_installed)
-    _doc_links._address_in_metadata.cache_clear()
+    _doc_links.project_urls.cache_clear()
     yield
-    _doc_links._address_in_metadata.cache_clear()
+    _doc_links.project_urls.cache_clear()
 
 
 def pages(estimator):

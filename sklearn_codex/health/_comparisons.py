@@ -62,7 +62,6 @@ def _net_preferences(data, node_a, node_b, n_nodes):
     net = sparse.coo_array((lean, (node_a, node_b)), shape=(n_nodes, n_nodes)).tocsr()
     net = sparse.csr_array(net - net.T)
     net.data = (net.data > 1e-9).astype(np.float64)
-    net.setdiag(0)
     net.eliminate_zeros()
     return net
 
