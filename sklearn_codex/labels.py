@@ -15,10 +15,17 @@ from sklearn.utils import Bunch, _safe_indexing, check_consistent_length, indexa
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import _num_samples
 
+from sklearn_codex._checks.frames import (
+    column_names,
+    column_values,
+    is_frame,
+    is_missing,
+    replace_columns,
+)
 from sklearn_codex._checks.groups import check_hashable
 from sklearn_codex._checks.matrices import check_frame, check_numbers, check_sparse
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._checks.probabilities import as_array, check_soft_labels, is_missing
+from sklearn_codex._checks.probabilities import as_array, check_soft_labels
 from sklearn_codex._text.inputs import as_objects
 
 __all__ = [
@@ -322,8 +329,9 @@ def orient_pairs(X, y):
     ----------
     X : array-like of shape (n_pairs, 2) or (n_pairs, 3), data frame, or matrix (n_pairs, V)
         Rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``; a data frame
-        (pandas, polars), where all columns that end in ``_a`` change place with those that end in
-        ``_b``; or feature differences phi(A) - phi(B), dense or sparse, which change their sign.
+        (pandas, polars, pyarrow), where all columns that end in ``_a`` change place with those that
+        end in ``_b``; or feature differences phi(A) - phi(B), dense or sparse, which change their
+        sign.
     y : array-like of shape (n_pairs,)
         Probability that A is preferred: 1, 0, 0.5 for a tie, or between.
 
@@ -351,6 +359,7 @@ def orient_pairs(X, y):
     ([['q', 'good', 'bad'], ['q', 'fine', 'poor']], [0.9, 1.0], [True, False])
     """
     label = check_soft_labels(y, name="y")
+    check_frame(X, "orient_pairs")
     if _num_samples(X) != len(label):
         raise ValueError(f"There are {_num_samples(X)} pairs in X and {len(label)} labels in y.")
     swapped = label < 0.5
@@ -359,7 +368,7 @@ def orient_pairs(X, y):
 
 def _swap(X, swapped):
     """Return pairs with the responses of some exchanged."""
-    if hasattr(X, "columns"):
+    if is_frame(X):
         return _swap_columns(X, swapped)
     sign = np.where(swapped, -1.0, 1.0)
     if sparse.issparse(X):
@@ -379,7 +388,7 @@ def _swap(X, swapped):
 
 def _swap_columns(X, swapped):
     """Return a data frame with ``*_a`` and ``*_b`` exchanged in some rows."""
-    names = list(check_frame(X, "orient_pairs").columns)
+    names = column_names(X)
     stems = [
         name[:-2]
         for name in names
@@ -389,10 +398,8 @@ def _swap_columns(X, swapped):
         raise ValueError(f"X has no columns such as response_a and response_b, got {names}.")
     columns = {}
     for stem in stems:
-        first, second = list(X[f"{stem}_a"]), list(X[f"{stem}_b"])
+        first, second = (column_values(X, f"{stem}_{side}") for side in "ab")
         both = list(zip(first, second, swapped, strict=True))
         columns[f"{stem}_a"] = [b if swap else a for a, b, swap in both]
         columns[f"{stem}_b"] = [a if swap else b for a, b, swap in both]
-    if hasattr(X, "assign"):
-        return X.assign(**columns)
-    return X.with_columns(**{name: type(X[name])(values) for name, values in columns.items()})
+    return replace_columns(X, columns)

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from sklearn_codex._checks.frames import column_names, is_frame
 from sklearn_codex._checks.matrices import as_csr, check_numbers, validate_numbers
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._partitions import (
@@ -376,7 +377,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
             X = validate_numbers(self, X, reset=reset, ensure_non_negative=True)
         else:
             # Told the names of the columns at fit, scikit-learn would miss them in plain matrices.
-            given = list(getattr(X, "columns", ()))
+            given = column_names(X) if is_frame(X) else []
             X = check_numbers(X, subject=type(self).__name__, ensure_non_negative=True)
             validate_data(self, X, reset=False, skip_check_array=True)
             names = self._names.tolist() if any(isinstance(name, str) for name in given) else given

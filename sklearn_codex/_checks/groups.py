@@ -1,13 +1,13 @@
 """What stands together: the group of each row, such as its prompt."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_codex._checks.probabilities import as_array, is_missing
+from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._checks.probabilities import as_array
 
 
 def check_groups(groups: Any, n_rows: int, *, unit: str = "pair", name: str = "groups") -> NDArray:
@@ -46,7 +46,7 @@ def check_groups(groups: Any, n_rows: int, *, unit: str = "pair", name: str = "g
     if values.dtype.kind == "O":
         check_hashable(values, name)
     if values.dtype.kind in "OfcmM":
-        missing = [row for row, value in enumerate(values) if _is_absent(value)]
+        missing = [row for row, value in enumerate(values) if is_missing(value)]
         if missing:
             noun = name.removesuffix("s")
             example = ", such as its prompt" if noun == "group" else ""
@@ -68,11 +68,6 @@ def check_hashable(values: Iterable, name: str) -> None:
                 f"{name} should hold names or numbers, but {name}[{row}] is a "
                 f"{type(value).__name__}: {value!r:.60}."
             ) from None
-
-
-def _is_absent(value):
-    is_time = isinstance(value, (np.datetime64, np.timedelta64, datetime))
-    return is_missing(value) or (is_time and value != value)  # NaT is not itself
 
 
 def encode_groups(

@@ -15,6 +15,8 @@ import scipy.sparse as sp
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from sklearn_codex._checks.frames import is_frame, repeated_names
+
 _REMEDY = "Build it anew, as scipy.sparse.coo_array((values, (rows, columns)), shape=shape)."
 
 
@@ -61,17 +63,13 @@ def validate_numbers(estimator: Any, X: Any, *, reset: bool, **checks: Any) -> A
 
 
 def check_frame(X: Any, subject: str) -> Any:
-    """Return X, or raise where it is a data frame with two columns of one name."""
-    if not hasattr(X, "columns"):
-        return X
-    seen: set = set()
-    for name in X.columns:
-        if name in seen:
-            raise ValueError(
-                f"{subject} needs a data frame whose columns have names of their own, got several "
-                f"called {name!r}. Rename or drop all but one, or pass X.to_numpy()."
-            )
-        seen.add(name)
+    """Return X, or raise where it is a query, or a data frame with two columns of one name."""
+    repeated = repeated_names(X) if is_frame(X, subject) else []
+    if repeated:
+        raise ValueError(
+            f"{subject} needs a data frame whose columns have names of their own, got several "
+            f"called {repeated[0]!r}. Rename or drop all but one, or pass X.to_numpy()."
+        )
     return X
 
 

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
 
+from sklearn_codex._checks.frames import is_frame
+
 POSITIVE = Interval(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 FINITE = Interval(Real, None, None, closed="neither")
@@ -198,7 +200,7 @@ def check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> NDArray[np
         If the greatest of them is above 1e100, or below 1e-100 and not 0.
     """
     kwargs.setdefault("dtype", np.float64)
-    if hasattr(sample_weight, "columns"):
+    if is_frame(sample_weight):
         raise ValueError(
             f"sample_weight should be one column of numbers, got a {type(sample_weight).__name__}. "
             "Pass one of its columns."

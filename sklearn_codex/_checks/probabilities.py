@@ -5,12 +5,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
-
-def is_missing(label: Any) -> bool:
-    """Return whether a label is None, NaN or pandas.NA."""
-    return label is None or is_scalar_nan(label) or is_pandas_na(label)
+from sklearn_codex._checks.frames import is_missing
 
 
 def as_array(values: Any, *, name: str) -> NDArray:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
+from sklearn_codex._checks.frames import column_names, column_values, holds_numbers, is_frame
 from sklearn_codex._checks.matrices import as_csr, check_numbers, validate_numbers
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
@@ -78,7 +79,7 @@ def check_text_pairs(
     ----------
     X : array-like of shape (n_pairs, 2) or (n_pairs, 3), or data frame, or numeric matrix
         Text pairs are rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, or
-        a data frame (pandas, polars) with these columns, in any order and among others.
+        a data frame (pandas, polars, pyarrow) with these columns, in any order and among others.
     subject : str
         Who asks; error messages start with it.
     columns : tuple of str, default=("prompt", "response_a", "response_b")
@@ -102,7 +103,7 @@ def check_text_pairs(
         raise TypeError(refuse_collection(X, subject))
     if isinstance(X, (str, bytes)):
         raise TypeError(_expected(subject, columns) + f"got one text: {reprlib.repr(X)}.")
-    if hasattr(X, "columns"):
+    if is_frame(X, subject):
         return _check_frame(X, subject, columns)
     if getattr(getattr(X, "dtype", None), "kind", "O") in "biufc":
         return None
@@ -175,7 +176,7 @@ def _check_rows(rows, subject, columns):
 
 def _check_frame(X, subject, columns):
     """Return the text pairs of a data frame by its column names; None if it holds numbers."""
-    names = [str(name) for name in X.columns]
+    names = [str(name) for name in column_names(X)]
     _, first, second = columns
     if first in names and second in names:
         present = [name for name in columns if name in names]
@@ -185,12 +186,8 @@ def _check_frame(X, subject, columns):
                     _expected(subject, columns) + f"got a data frame with {names.count(name)} "
                     f"columns {name!r}. Rename or drop all but one."
                 )
-        return _from_columns([list(X[name]) for name in present], present, subject)
-    dtypes = X.dtypes if hasattr(X.dtypes, "__iter__") else [X.dtypes]
-    if all(getattr(dtype, "kind", "O") in "biufc" for dtype in dtypes):
-        return None
-    values = np.asarray(X)
-    if values.dtype.kind in "biufc" or not any(map(_is_text, values.flat)):
+        return _from_columns([column_values(X, name) for name in present], present, subject)
+    if holds_numbers(X) or not any(map(_is_text, as_objects(X).flat)):
         return None
     if {"chosen", "rejected"} <= set(names):
         remedy = (

@@ -12,6 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_codex._categorical import IntArray
+from sklearn_codex._checks.frames import (
+    column_names,
+    column_values,
+    is_frame,
+    is_missing,
+    repeated_names,
+    row_dicts,
+)
 from sklearn_codex._stage import RecordKind
 
 KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
@@ -93,7 +101,7 @@ def check_records(X: Any, *, subject: str) -> Records:
 
     Parameters
     ----------
-    X : list of dict, array of dict, or DataFrame (pandas or polars) of length n_records
+    X : list of dict, array of dict, or DataFrame (pandas, polars, pyarrow) of length n_records
         Records. None, NaN and ``pandas.NA`` mean that the row does not have the column, so that
         one table can hold all kinds. Columns of other names are ignored.
     subject : str
@@ -134,7 +142,7 @@ def check_records(X: Any, *, subject: str) -> Records:
     checked, n_chosen = [], 0
     for position, row in enumerate(rows):
         where = f"{subject}: record {position}"
-        present = {name: row[name] for name in COLUMNS if name in row and not is_absent(row[name])}
+        present = {name: row[name] for name in COLUMNS if name in row and not is_missing(row[name])}
         form = _check_form(present, row, where)
         checked.append(read_record(present, form, where, swap=n_chosen % 2 == 1))
         n_chosen += form == ("chosen", "rejected")
@@ -194,10 +202,14 @@ def is_records(X: Any) -> bool:
     A data frame of counts may name a column "text", so a frame holds records where such a column
     holds something else than numbers.
     """
-    if hasattr(X, "columns"):
-        names = [name for name in TEXT_COLUMNS if name in set(X.columns)]
+    if is_frame(X):
+        if not set(repeated_names(X)).isdisjoint(TEXT_COLUMNS):
+            return True  # and refused, when they are read
+        names = set(column_names(X)).intersection(TEXT_COLUMNS)
         return any(
-            not (is_absent(value) or isinstance(value, Real)) for name in names for value in X[name]
+            not (is_missing(value) or isinstance(value, Real))
+            for name in names
+            for value in column_values(X, name)
         )
     if isinstance(X, np.ndarray):
         return X.ndim == 1 and X.size > 0 and isinstance(X[0], Mapping)
@@ -207,17 +219,15 @@ def is_records(X: Any) -> bool:
 def check_rows(X, subject) -> list[Mapping]:
     """Return the rows of any container of records."""
     expected = f"{subject} expected X to be records, a list of dicts or a DataFrame"
-    is_container = hasattr(X, "columns") or (hasattr(X, "__len__") and getattr(X, "ndim", 1) > 0)
+    is_container = is_frame(X, subject) or (hasattr(X, "__len__") and getattr(X, "ndim", 1) > 0)
     if isinstance(X, (Mapping, str, bytes)) or not is_container:
         raise TypeError(
             f"{expected}, got a {type(X).__name__}: {reprlib.repr(X)}. Make a list of the records, "
             'such as [{"text": "..."}, {"prompt": "...", "completion": "..."}].'
         )
-    if hasattr(X, "to_dicts"):
-        rows = X.to_dicts()
-    elif hasattr(X, "columns") and hasattr(X, "to_dict"):
-        _check_names(list(X.columns), subject)
-        rows = X.to_dict("records")
+    if is_frame(X):
+        _check_names(X, subject)
+        rows = row_dicts(X)
     else:
         rows = list(X)
     if not rows:
@@ -231,23 +241,13 @@ def check_rows(X, subject) -> list[Mapping]:
     return rows
 
 
-def _check_names(names, subject):
+def _check_names(X, subject):
     """Raise where a column stands twice, of which a dict would keep the last."""
-    if len(set(names)) < len(names):
-        name = next(name for name in names if names.count(name) > 1)
+    for name in repeated_names(X):
         raise ValueError(
-            f"{subject} got a DataFrame with {names.count(name)} columns of the name {name!r}. "
-            "Rename or drop all but one."
+            f"{subject} got a DataFrame with {column_names(X).count(name)} columns of the name "
+            f"{name!r}. Rename or drop all but one."
         )
-
-
-def is_absent(value) -> bool:
-    """Tell None, NaN and pandas' NA and NaT, without a need for pandas."""
-    if isinstance(value, str):
-        return False
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
 
 
 def _check_form(present, row, where) -> tuple[str, ...]:
@@ -255,7 +255,7 @@ def _check_form(present, row, where) -> tuple[str, ...]:
     touched = [form for form in FORMS if any(name in present for name in form)]
     if len(touched) == 1 and all(name in present for name in touched[0]):
         return touched[0]
-    seen = [name for name in row if not is_absent(row[name])]
+    seen = [name for name in row if not is_missing(row[name])]
     needs = "; ".join(f"{kind}: {columns}" for kind, columns in COLUMNS_OF_KIND.items())
     problem = "of no kind" if len(touched) < 1 else "of several kinds"
     if len(touched) == 1:

@@ -98,8 +98,8 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
 
     Notes
     -----
-    **Records** are a list of dicts or a DataFrame (pandas or polars). What a row has decides its
-    kind: a corpus text has `text`; a demonstration has `completion`, and perhaps `prompt`; a
+    **Records** are a list of dicts or a DataFrame (pandas, polars, pyarrow). What a row has decides
+    its kind: a corpus text has `text`; a demonstration has `completion`, and perhaps `prompt`; a
     preference has `chosen` and `rejected`, or `response_a`, `response_b` and `label` (1 where A is
     preferred, 0 where B is), and perhaps `prompt`. None and NaN mean that a row has no such column.
 

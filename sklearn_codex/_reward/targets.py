@@ -10,7 +10,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _check_y
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks.probabilities import as_array, is_missing
+from sklearn_codex._checks.frames import is_frame, is_missing
+from sklearn_codex._checks.probabilities import as_array
 
 # Labels that say which response is the better one, A first. Of each two the greater one means B, so
 # that as classes they would be learned the wrong way round.
@@ -88,7 +89,7 @@ def check_no_label_missing(y: Any, *, subject: str) -> np.ndarray:
             )
         _refuse_mixed_labels(labels, subject)
     # Of a data frame whose columns have one name scikit-learn would ask for these.
-    return _check_y(values if hasattr(y, "columns") else y, estimator=subject)
+    return _check_y(values if is_frame(y) else y, estimator=subject)
 
 
 def _refuse_mixed_labels(labels, subject):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_codex._checks.frames import holds_numbers, is_frame
 from sklearn_codex._partitions import is_collection
 
 __all__ = ["check_texts"]
@@ -41,7 +42,7 @@ def check_texts(X: Any, *, subject: str) -> list[str] | None:
     Parameters
     ----------
     X : sequence of str (n_documents,), or array-like or sparse (n_documents, n_features)
-        Text is a list, a tuple or another sequence, a 1-D array, or a Series (pandas, polars).
+        Text is a list, a tuple or another sequence, a 1-D array, or a column of a data frame.
     subject : str
         Who asks; error messages start with it.
 
@@ -66,9 +67,7 @@ def check_texts(X: Any, *, subject: str) -> list[str] | None:
 def _check_other_texts(X, subject):
     if is_collection(X):
         raise TypeError(refuse_collection(X, subject))
-    is_table = hasattr(X, "columns") and hasattr(X, "dtypes")
-    dtypes = X.dtypes if is_table else [getattr(X, "dtype", None)]
-    if sp.issparse(X) or all(getattr(dtype, "kind", "O") in "biufc" for dtype in dtypes):
+    if _has_numeric_type(X, subject):
         return None
     values = as_objects(X)
     expected = f"{subject} expected X to be a 1-D sequence of str or a 2-D matrix of counts"
@@ -100,3 +99,8 @@ def _check_other_texts(X, subject):
                 "space: every document must be a str."
             )
     return texts
+
+
+def _has_numeric_type(X, subject):
+    kind = getattr(getattr(X, "dtype", None), "kind", "O")
+    return sp.issparse(X) or kind in "biufc" or (is_frame(X, subject) and holds_numbers(X))

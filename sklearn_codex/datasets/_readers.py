@@ -12,12 +12,12 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from sklearn_codex._categorical import IntArray
+from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.records import (
     check_rows,
     count_shared,
     flatten,
-    is_absent,
     is_conversation,
     read_record,
 )
@@ -72,7 +72,7 @@ def read_preferences(
 
     Parameters
     ----------
-    path_or_frame : str, path-like, DataFrame (pandas or polars), or list of dict
+    path_or_frame : str, path-like, DataFrame (pandas, polars, pyarrow), or list of dict
         JSON lines, a JSON list of records or CSV with a header line, gzipped or not, in UTF-8: what
         a file is shows in its first bytes, not in its name. Or a table that has been read already.
     prompt : str, default=None
@@ -216,7 +216,7 @@ class RowReader:
         others: dict[str, list] = {}
         n_chosen = 0
         for position, (where, row) in enumerate(rows):
-            present = {str(name): row[name] for name in row if not is_absent(row[name])}
+            present = {str(name): row[name] for name in row if not is_missing(row[name])}
             roles = self._find_roles(present, row, where)
             pair, label = self._read_pair(present, roles, where, swap=n_chosen % 2 == 1)
             n_chosen += "chosen" in roles
@@ -273,7 +273,7 @@ class RowReader:
         touched = [form for form in forms if any(role in roles for role in form)]
         if len(touched) == 1 and all(role in roles for role in touched[0]):
             return {role: roles[role] for role in ("prompt", *touched[0]) if role in roles}
-        seen = [name for name in row if not is_absent(row[name])]
+        seen = [name for name in row if not is_missing(row[name])]
         if len(touched) == 1:
             missing = [self.given[role] or role for role in touched[0] if role not in roles]
             problem = f"has no {' and no '.join(missing)}"
@@ -389,7 +389,7 @@ def _add_others(others: dict[str, list], row: Row | Mapping, used: set[str], pos
         if str(name) not in used:
             values = others.setdefault(str(name), [])
             values.extend([None] * (position - len(values)))
-            values.append(None if is_absent(row[name]) else row[name])
+            values.append(None if is_missing(row[name]) else row[name])
 
 
 def _as_array(values: list, n: int) -> np.ndarray:

@@ -7,8 +7,9 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
+from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._checks.groups import check_hashable
-from sklearn_codex._checks.probabilities import as_array, is_missing
+from sklearn_codex._checks.probabilities import as_array
 from sklearn_codex._tables import Table
 from sklearn_codex.metrics._checks import ARRAY, OPTIONAL_ARRAY
 from sklearn_codex.metrics._intervals import LEVEL_PARAM, share_interval

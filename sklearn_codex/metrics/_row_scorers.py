@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
+from sklearn_codex._checks.frames import column_names, column_values, is_frame
 from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex.metrics._checks import check_length
 from sklearn_codex.metrics._length import length_audit
@@ -21,8 +22,9 @@ def read_rows(X, of, name):
 
 def length_difference_of_pairs(X):
     """Return by how many characters response A of text pairs is longer (n_pairs,)."""
-    if hasattr(X, "columns") and {"response_a", "response_b"} <= set(X.columns):
-        pairs = zip(X["response_a"], X["response_b"], strict=True)
+    names = ("response_a", "response_b")
+    if is_frame(X) and set(names) <= set(column_names(X)):
+        pairs = zip(*(column_values(X, name) for name in names), strict=True)
     else:
         rows = X if hasattr(X, "dtype") else np.array([list(row) for row in X], dtype=object)
         if rows.ndim != 2 or rows.dtype.kind not in "OU":

@@ -7,10 +7,11 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._checks.groups import check_groups as check_group_of_each
 from sklearn_codex._checks.groups import check_hashable
 from sklearn_codex._checks.numbers import as_floats
-from sklearn_codex._checks.probabilities import as_array, check_soft_labels, is_missing
+from sklearn_codex._checks.probabilities import as_array, check_soft_labels
 from sklearn_codex._tables import Table
 from sklearn_codex.metrics._checks import (
     ANY_LABEL,
