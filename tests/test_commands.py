@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn_codex import load_model
 from sklearn_codex._persistence.files import _import_skops_io
 from sklearn_codex.cli import main
-from sklearn_codex.cli._texts import read_records, read_texts
+from sklearn_codex.cli._inputs import read_records, read_texts
 from sklearn_codex.inspection._plotting import check_matplotlib
 from sklearn_codex.report._console import Console
 
@@ -166,6 +166,27 @@ def test_reward_keeps_the_order_of_the_file(fitted, tmp_path, capsys, monkeypatc
     capsys.readouterr()
 
 
+def test_a_line_of_the_file_is_a_response(fitted, tmp_path, monkeypatch, capsys):
+    texts = [
+        "please\u2028never",
+        "never\x85please\v",
+        "a\x0cb\x1c",
+        "please\rnever",
+        "\u2029please",
+    ]
+    path = tmp_path / "lines.txt"
+    path.write_bytes("\n".join(texts).encode())
+    assert main(["reward", fitted[0], str(path)]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.split("\n") if line]
+    assert [row["text"] for row in rows] == texts
+    assert main(["score", fitted[0], "--texts", str(path)]) == 0
+    capsys.readouterr()
+    stdin = type("Stdin", (), {"buffer": io.BytesIO(b"[1]")})
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert main(["score", fitted[0], "-"]) == 1
+    assert "standard input, record 0 should be a JSON record" in capsys.readouterr().err
+
+
 def test_frontier_rises_as_kl_coef_falls(fitted, capsys):
     assert main(["frontier", fitted[0], "--points", "5"]) == 0
     header, *rows = capsys.readouterr().out.splitlines()
@@ -307,5 +328,5 @@ def test_texts_come_from_lines_records_and_tables(tmp_path):
     with pytest.raises(ValueError, match="is empty"):
         read_texts(str(path))
     path.write_text('{"text": "a"}\n{"text"\n')
-    with pytest.raises(ValueError, match="line 2, is not JSON"):
+    with pytest.raises(ValueError, match="line 2 is not one JSON record"):
         read_records(str(path))

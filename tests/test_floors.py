@@ -29,8 +29,18 @@ FLOORS = [
         "_tables",
         "exceptions",
     },
-    # maths, and what text is made of
-    {"_persistence", "_rollouts", "_solve", "_text", "_verdicts", "exact", "kl_control", "metrics"},
+    # maths, what text is made of, files as they are read
+    {
+        "_files",
+        "_persistence",
+        "_rollouts",
+        "_solve",
+        "_text",
+        "_verdicts",
+        "exact",
+        "kl_control",
+        "metrics",
+    },
     {"labels", "text"},
     {"_data", "rules"},
     {"_language", "_pipeline", "datasets", "features"},
@@ -50,6 +60,7 @@ EXTRAS = [
     "skops",
     "pandas",
     "polars",
+    "pyarrow",
     "dask",
     "distributed",
     "hypothesis",

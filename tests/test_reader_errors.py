@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sklearn_codex import PreferenceRewardModel, make_rlhf_pipeline
-from sklearn_codex.cli._texts import read_records, read_texts
+from sklearn_codex.cli._inputs import read_records, read_texts
 from sklearn_codex.datasets import read_batches, read_preferences
 
 PAIR = {"chosen": "a", "rejected": "b"}

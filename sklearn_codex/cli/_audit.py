@@ -1,10 +1,9 @@
 """``sklearn-codex audit``: what preference data are good for."""
 
 import argparse
-from contextlib import ExitStack
 
+from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.cli._options import STANDARD, add_seed, new_command, readable
-from sklearn_codex.cli._texts import read_texts
 
 _DEFAULT_OUT = "codex-audit"
 
@@ -79,12 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
         "--split": arguments.split,
         "--reference": arguments.reference,
     }
-    with ExitStack() as stack:
-        reference = None
-        if arguments.reference is not None:
-            reference = read_texts(stack.enter_context(readable(arguments.reference)))
+    reference = None if arguments.reference is None else read_texts(arguments.reference)
+    with readable(arguments.prefs) as path:
         run_audit(
-            stack.enter_context(readable(arguments.prefs)),
+            path,
             name="standard input" if arguments.prefs == STANDARD else None,
             groups=arguments.groups,
             split=arguments.split,

@@ -1,18 +1,16 @@
 """``sklearn-codex fit``: a model file from records."""
 
 import argparse
-from contextlib import ExitStack
 
 from sklearn_codex._output import is_terminal, written_together
+from sklearn_codex.cli._inputs import read_pairs, read_records, read_texts
 from sklearn_codex.cli._options import (
     STANDARD,
     add_seed,
     check_new,
     new_command,
-    readable,
     write_out,
 )
-from sklearn_codex.cli._texts import read_records, read_texts
 from sklearn_codex.report._json import json_text
 from sklearn_codex.report._terminal import show
 
@@ -114,23 +112,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(arguments) -> list[dict]:
     """Return the records of all files given."""
-    from sklearn_codex.cli._models import preference_records
-    from sklearn_codex.datasets import read_preferences
-
     records: list[dict] = []
-    with ExitStack() as stack:
-
-        def path(name):
-            return stack.enter_context(readable(getattr(arguments, name)))
-
-        if arguments.records is not None:
-            records += read_records(path("records"))
-        if arguments.corpus is not None:
-            records += [{"text": text} for text in read_texts(path("corpus"))]
-        if arguments.demonstrations is not None:
-            records += read_records(path("demonstrations"))
-        if arguments.preferences is not None:
-            records += preference_records(read_preferences(path("preferences")))
+    if arguments.records is not None:
+        records += read_records(arguments.records)
+    if arguments.corpus is not None:
+        records += [{"text": text} for text in read_texts(arguments.corpus)]
+    if arguments.demonstrations is not None:
+        records += read_records(arguments.demonstrations)
+    if arguments.preferences is not None:
+        records += read_pairs(arguments.preferences)
     if not records:
         raise ValueError(
             "fit needs records. Name a file of them, or --corpus, --demonstrations, --preferences."

@@ -2,15 +2,14 @@
 
 import argparse
 
+from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.cli._options import (
     STANDARD,
     check_new,
     new_command,
     open_model,
-    readable,
     write_out,
 )
-from sklearn_codex.cli._texts import read_texts
 from sklearn_codex.report._json import json_text
 
 
@@ -49,8 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"{arguments.model} has no reward model. Fit records that have preferences."
         )
-    with readable(arguments.texts) as path:
-        texts = read_texts(path, arguments.column)
+    texts = read_texts(arguments.texts, arguments.column)
     rows = zip(model.reward(texts).tolist(), texts, strict=True)
     lines = [json_text({"reward": reward, "text": text}) for reward, text in rows]
     write_out(arguments, "\n".join(lines) + "\n")

@@ -2,15 +2,14 @@
 
 import argparse
 
+from sklearn_codex.cli._inputs import read_pairs, read_records, read_texts
 from sklearn_codex.cli._options import (
     STANDARD,
     check_new,
     new_command,
     open_model,
-    readable,
     write_out,
 )
-from sklearn_codex.cli._texts import read_records, read_texts
 from sklearn_codex.report._json import json_text
 
 
@@ -43,8 +42,7 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sklearn_codex.cli._models import preference_records, score_model
-    from sklearn_codex.datasets import read_preferences
+    from sklearn_codex.cli._models import score_model
 
     inputs = [
         ("MODEL", arguments.model),
@@ -56,14 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
     model = open_model(arguments.model)
     records: list[dict] = []
     if arguments.records is not None:
-        with readable(arguments.records) as path:
-            records += read_records(path)
+        records += read_records(arguments.records)
     if arguments.texts is not None:
-        with readable(arguments.texts) as path:
-            records += [{"text": text} for text in read_texts(path)]
+        records += [{"text": text} for text in read_texts(arguments.texts)]
     if arguments.preferences is not None:
-        with readable(arguments.preferences) as path:
-            records += preference_records(read_preferences(path))
+        records += read_pairs(arguments.preferences)
     if not records:
         raise ValueError("score needs records. Name a file, or --texts, or --preferences.")
     write_out(arguments, json_text(score_model(model, records), indent=2) + "\n")

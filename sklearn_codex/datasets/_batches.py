@@ -9,8 +9,8 @@ from typing import Any
 
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_codex._plain import plain
-from sklearn_codex.datasets._files import Row, read_lines, read_rows
+from sklearn_codex._files.lines import place_of, read_lines, without_end
+from sklearn_codex._files.rows import Row, read_rows
 
 SUBJECT = "read_batches"
 
@@ -105,17 +105,17 @@ def read_batches(paths, columns=None, *, document="line", batch_chars=2**22):
 
 def _read_documents(paths: Iterable, document: str) -> Iterator[tuple[str]]:
     for path in paths:
-        lines = read_lines(path, f"{SUBJECT}: {plain(Path(path).name)}")
+        lines = read_lines(path, place_of(path, SUBJECT))
         if document == "file":
             texts = iter(["".join(lines)])
         else:
-            texts = (line.rstrip("\r\n") for line in lines)
+            texts = map(without_end, lines)
         yield from ((text,) for text in texts if text.strip())
 
 
 def _read_columns(paths: Iterable, names: Iterable[str]) -> Iterator[tuple]:
     for path in paths:
-        for where, row in read_rows(path, subject=SUBJECT):
+        for where, row in read_rows(path, place_of(path, SUBJECT)):
             yield tuple(_pick(row, name, where) for name in names)
 
 

@@ -14,8 +14,9 @@ from sklearn.datasets._base import RemoteFileMetadata
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from sklearn_codex._files.lines import place_of
+from sklearn_codex._files.rows import Row, read_rows
 from sklearn_codex.datasets._download import NetworkError, get_file
-from sklearn_codex.datasets._files import Row, read_rows
 from sklearn_codex.datasets._readers import RowReader
 from sklearn_codex.labels import convert_labels
 
@@ -203,7 +204,7 @@ def _check_parts(subset, split) -> list[tuple[str, str]]:
 
 def _rows_of_parts(paths: Mapping[tuple[str, str], Path]) -> Iterator[tuple[str, Row]]:
     for (name, side), path in paths.items():
-        for where, row in read_rows(path, subject="fetch_hh_rlhf"):
+        for where, row in read_rows(path, place_of(path, "fetch_hh_rlhf")):
             yield where, {**row, "subset": name, "split": side}
 
 
@@ -270,7 +271,7 @@ def fetch_pandalm(*, data_home=None, download_if_missing=True, n_retries=3, dela
     )
     folder = Path(get_data_home(data_home=data_home)) / "pandalm"
     path = _fetch(remote, folder, download_if_missing, n_retries, delay)
-    rows = list(read_rows(path, subject="fetch_pandalm"))
+    rows = list(read_rows(path, place_of(path, "fetch_pandalm")))
     reader = RowReader({})
     data = reader.read(((where, _translate(row)) for where, row in rows), source=PANDALM_URL)
     return Bunch(

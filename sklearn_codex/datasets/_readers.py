@@ -21,8 +21,9 @@ from sklearn_codex._data.records import (
     is_conversation,
     read_record,
 )
+from sklearn_codex._files.lines import place_of
+from sklearn_codex._files.rows import Row, read_rows
 from sklearn_codex._plain import plain
-from sklearn_codex.datasets._files import Row, read_rows
 from sklearn_codex.labels import LABEL_CONVENTIONS
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -175,7 +176,8 @@ def read_preferences(
         "label": label,
     }
     if isinstance(path_or_frame, (str, PathLike)):
-        rows, source = read_rows(path_or_frame, subject=SUBJECT), fspath(path_or_frame)
+        place = place_of(path_or_frame, SUBJECT)
+        rows, source = read_rows(path_or_frame, place), fspath(path_or_frame)
     else:
         rows, source = _rows_of_table(path_or_frame), type(path_or_frame).__name__
     reader = RowReader(given, convention, groups)

@@ -1,48 +1,23 @@
-"""Rows of JSON lines, JSON and CSV files, each with the line it stands on."""
+"""From lines of text to rows: JSON lines, a JSON list, or CSV, each row with where it stands."""
 
 import csv
-import gzip
 import json
-import os
 import reprlib
-import stat
-import zlib
 from collections.abc import Iterable, Iterator
-from io import BufferedReader
-from itertools import chain
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
-from sklearn_codex._plain import plain
+from sklearn_codex._files.lines import find_first, read_lines
 
 Row = dict[str, Any]
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_UTF8_BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",\t;"
 # Longer than any field a file can hold; the module's own limit of 128 kB is less than a transcript.
 _MAX_FIELD = 2**31 - 1
 
 
-def read_rows(path: str | PathLike, *, subject: str) -> Iterator[tuple[str, Row]]:
-    """Generate the rows of a file, one at a time.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A file of JSON lines, a JSON list of records, or CSV with a header, gzipped or not. What it
-        is shows in its first bytes, not in its name.
-    subject : str
-        Who asks; error messages start with it.
-
-    Yields
-    ------
-    where : str
-        Who asks, the file, and the line (from 1) on which the row begins, for error messages; for
-        a JSON list, the record (from 0).
-    row : dict
-        Values by column; str all of them in CSV.
+def read_rows(path: str | PathLike, place: str) -> Iterator[tuple[str, Row]]:
+    """Generate the rows of a file, as :func:`parse_rows` of its lines.
 
     Raises
     ------
@@ -51,57 +26,46 @@ def read_rows(path: str | PathLike, *, subject: str) -> Iterator[tuple[str, Row]
     ValueError
         If it has no row, is not UTF-8, ends within its gzipped data, or a row cannot be parsed.
     """
-    place = f"{subject}: {plain(Path(path).name)}"
-    lines = read_lines(path, place)
-    skipped = []
-    for line in lines:
-        skipped.append(line)
-        if line.strip():
-            break
-    else:
+    return parse_rows(read_lines(path, place), place)
+
+
+def parse_rows(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
+    """Generate rows from the lines of a file, one at a time.
+
+    Parameters
+    ----------
+    lines : iterator of str
+        JSON lines, a JSON list of records, or CSV with a header: the first character that is not
+        blank tells which. CSV has commas, tabs or semicolons, whichever of these splits its header.
+    place : str
+        What the caller calls the file; error messages start with it.
+
+    Yields
+    ------
+    where : str
+        The place, and the line (from 1) on which the row begins, for error messages; for a JSON
+        list, the record (from 0).
+    row : dict
+        Values by column; str all of them in CSV.
+
+    Raises
+    ------
+    ValueError
+        If there is no line, or a row cannot be parsed.
+    """
+    first, lines = find_first(lines)
+    if not first:
         raise ValueError(f"{place} is empty. A file of records has at least one.")
-    start = skipped[-1].lstrip()[0]
-    lines = chain(skipped, lines)
-    parse = {"{": _parse_json_lines, "[": _parse_json_list}.get(start, parse_csv)
+    parse = {"{": _parse_json_lines, "[": _parse_json_list}.get(first.lstrip()[0], _parse_csv)
     yield from parse(lines, place)
 
 
-def read_lines(path: str | PathLike, place: str) -> Iterator[str]:
-    """Generate the decoded lines of a file, gzipped or not, with their ends; errors name it."""
-    with open(path, "rb") as file:
-        _check_ends(file, place)
-        is_gzip = file.peek(2)[:2] == _GZIP_MAGIC  # a pipe cannot be read twice
-        yield from _read_lines(gzip.GzipFile(fileobj=file) if is_gzip else file, place)
-
-
-def _check_ends(file: BufferedReader, place: str) -> None:
-    """Raise for what may never end, such as /dev/zero; pipes, terminals and /dev/null do."""
-    mode = os.fstat(file.fileno()).st_mode
-    if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
-        return
-    if not file.isatty() and not os.path.samestat(os.fstat(file.fileno()), os.stat(os.devnull)):
-        raise ValueError(f"{place} is a device. Name a file, a pipe or standard input.")
-
-
-def _read_lines(stream: Iterable[bytes], place: str) -> Iterator[str]:
-    """Generate the decoded lines of a stream, with their ends."""
-    number = 0
+def header_of(line: str) -> list[str]:
+    """Return the names in a line that is the header of CSV, none where it cannot be one."""
     try:
-        for number, line in enumerate(stream, start=1):
-            if number == 1:
-                line = line.removeprefix(_UTF8_BOM)
-            yield line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{place}, line {number} is not UTF-8: byte {error.object[error.start]:#04x} at "
-            f"position {error.start}. Save the file as UTF-8, or read it by "
-            "pandas.read_csv(path, encoding=...)."
-        ) from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(
-            f"{place}, after line {number}: the gzipped data are cut off or damaged ({error}). "
-            "Get the file again."
-        ) from error
+        return _next_fields(csv.reader([line], delimiter=_find_delimiter(line))) or []
+    except csv.Error:
+        return []
 
 
 def _parse_json_lines(lines: Iterable[str], place: str) -> Iterator[tuple[str, Row]]:
@@ -113,7 +77,7 @@ def _parse_json_lines(lines: Iterable[str], place: str) -> Iterator[tuple[str, R
             row = json.loads(line, object_pairs_hook=_check_object)
         except (ValueError, RecursionError) as error:
             raise ValueError(
-                f"{where} is not one JSON record: {error}. It begins with "
+                f"{where} is not one JSON record: {_problem(error)}. It begins with "
                 f"{reprlib.repr(line)}. JSON lines have one whole record on each line."
             ) from error
         if not isinstance(row, dict):
@@ -121,6 +85,13 @@ def _parse_json_lines(lines: Iterable[str], place: str) -> Iterator[tuple[str, R
                 f"{where} should be a JSON record with named columns, got {reprlib.repr(row)}."
             )
         yield where, row
+
+
+def _problem(error: Exception) -> str:
+    """Return what is wrong with one line of JSON; the error itself would call it line 1."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} (character {error.pos + 1})"
+    return str(error)
 
 
 def _parse_json_list(lines: Iterable[str], place: str) -> Iterator[tuple[str, Row]]:
@@ -149,14 +120,13 @@ def _check_object(pairs: list[tuple[str, Any]]) -> Row:
     return row
 
 
-def parse_csv(lines: Iterable[str], place: str) -> Iterator[tuple[str, Row]]:
-    """Generate the rows of CSV, as ``read_rows``."""
+def _parse_csv(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
     rows = _split_csv(lines, place)
-    _, header = next(rows)
+    number, header = next(rows)
     for name in header:
         if header.count(name) > 1:
             raise ValueError(
-                f"{place}, line 1 should name each column once, got {name!r} "
+                f"{place}, line {number} should name each column once, got {name!r} "
                 f"{header.count(name)} times in {header}. Rename or drop one."
             )
     for number, fields in rows:
@@ -170,19 +140,12 @@ def parse_csv(lines: Iterable[str], place: str) -> Iterator[tuple[str, Row]]:
         yield where, dict(zip(header, fields, strict=True))
 
 
-def _split_csv(lines: Iterable[str], place: str) -> Iterator[tuple[int, list[str]]]:
+def _split_csv(lines: Iterator[str], place: str) -> Iterator[tuple[int, list[str]]]:
     """Generate the line number and the fields of each row that is not blank, the header first."""
-    lines = iter(lines)
-    blank = []
-    for header in lines:
-        if header.strip():
-            break
-        blank.append(header)
     number = 1
+    header, lines = find_first(lines)
     try:
-        delimiters = [d for d in _DELIMITERS if len(next(csv.reader([header], delimiter=d))) > 1]
-        delimiter = delimiters[0] if delimiters else ","
-        reader = csv.reader(chain(blank, [header], lines), delimiter=delimiter, strict=True)
+        reader = csv.reader(lines, delimiter=_find_delimiter(header), strict=True)
         while (fields := _next_fields(reader)) is not None:
             if fields:
                 yield number, fields
@@ -192,6 +155,14 @@ def _split_csv(lines: Iterable[str], place: str) -> Iterator[tuple[int, list[str
             f"{place}, line {number} begins a row that is not CSV: {error}. Is a double quote "
             "left open?"
         ) from error
+
+
+def _find_delimiter(header: str) -> str:
+    """Return the first of the delimiters that splits a header, a comma if none does."""
+    for delimiter in _DELIMITERS:
+        if len(_next_fields(csv.reader([header], delimiter=delimiter)) or ()) > 1:
+            return delimiter
+    return ","
 
 
 def _next_fields(reader: Iterator[list[str]]) -> list[str] | None:

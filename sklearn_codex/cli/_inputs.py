@@ -1,0 +1,67 @@
+"""What commands read: records, preferences and texts, from files or standard input."""
+
+from sklearn_codex._files.lines import find_first, read_lines, without_end
+from sklearn_codex._files.rows import header_of, parse_rows, read_rows
+from sklearn_codex._plain import plain
+from sklearn_codex.cli._options import STANDARD, readable
+
+COLUMNS = ("text", "completion", "response", "output")
+
+
+def _place_of(argument: str) -> str:
+    """Return how errors call the file of an argument."""
+    return "standard input" if argument == STANDARD else plain(argument)
+
+
+def read_records(argument: str) -> list[dict]:
+    """Return the records of a file of JSON lines, a JSON list or CSV; ``-`` is standard input."""
+    with readable(argument) as path:
+        return [row for _, row in read_rows(path, _place_of(argument))]
+
+
+def read_pairs(argument: str) -> list[dict]:
+    """Return the preferences of a file as records; ``-`` is standard input."""
+    from sklearn_codex.cli._models import preference_records
+    from sklearn_codex.datasets import read_preferences
+
+    with readable(argument) as path:
+        return preference_records(read_preferences(path))
+
+
+def read_texts(argument: str, column: str | None = None) -> list[str]:
+    """Return the texts of a file: a column of its records, or its lines.
+
+    Parameters
+    ----------
+    argument : str
+        Path, or ``-`` for standard input. JSON records, or CSV whose header has the column, are
+        records; anything else is one text a line, blank lines left out.
+    column : str, default=None
+        Name of the column; None looks for "text", "completion", "response" and "output".
+    """
+    place = _place_of(argument)
+    with readable(argument) as path:
+        first, lines = find_first(read_lines(path, place))
+        if column is None and _is_text(first):
+            texts = [without_end(line) for line in lines if line.strip()]
+        else:
+            texts = [_pick_text(row, column, where) for where, row in parse_rows(lines, place)]
+    if not texts:
+        raise ValueError(f"{place} is empty: one text a line is needed.")
+    return texts
+
+
+def _is_text(line: str) -> bool:
+    """Whether a first line is a text, and does not begin records."""
+    return line.lstrip()[:1] not in ("{", "[") and not set(header_of(line)) & set(COLUMNS)
+
+
+def _pick_text(row: dict, column: str | None, where: str) -> str:
+    name = column or next((name for name in COLUMNS if name in row), None)
+    if name is None or not isinstance(row.get(name), str):
+        wanted = repr(column) if column else f"one of {', '.join(COLUMNS)}"
+        raise ValueError(
+            f"{where} has no text in {wanted}. It has {list(row)}. Name the column so, or pass "
+            "plain text, one a line."
+        )
+    return row[name]
