@@ -28,6 +28,7 @@ from sklearn_codex._policy.problem import any_token_rate, build_problem
 from sklearn_codex._policy.settings import Settings
 from sklearn_codex._policy.training import Evaluation, Trainer
 from sklearn_codex._policy.updates import DualUpdate
+from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import (
     LengthExplosionError,
     LengthExplosionWarning,
@@ -304,6 +305,15 @@ def test_refit_has_the_reward_of_best_of_n_and_both_lie_below_the_frontier(n):
         best = zipf.objective(kl_coef=b)
         assert fitted.best_of_n_reward_ <= best.expected_reward(best.optimum()) + slack
     assert fitted.optimality_gap_ > 0
+
+
+def test_refit_beside_a_prior_by_hand():
+    # Of the three pairs of three documents the second wins one and the third two: in 3 / 2 draws of
+    # two they are the best 1/2 and 1 times.
+    rollouts = Rollouts(np.arange(3), np.ones(3, dtype=int), 3)
+    reference = np.log([0.2, 0.3, 0.5])
+    refit = BestOfNSampler(n=2, prior_strength=4.0)._refit(rollouts, np.arange(3.0), reference)
+    assert_allclose(np.exp(refit), np.array([0.8, 0.5 + 1.2, 1.0 + 2.0]) / 5.5)
 
 
 def test_best_of_more_is_better_and_of_one_is_the_reference():

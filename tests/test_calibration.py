@@ -58,6 +58,14 @@ def test_a_bin_of_one_pair_has_the_error_of_a_calibrated_prediction():
     assert table.standard_error == pytest.approx(np.sqrt(0.2 * 0.8))
 
 
+def test_standard_error_of_three_weighted_pairs_by_hand():
+    table = reliability_table([0, 1, 1], [0.5, 0.5, 0.5], n_bins=1, sample_weight=[1, 1, 2])
+    # Residuals -1/2, 1/2, 1/2 of mean 1/4: weights times deviations are -3/4, 1/4 and 2/4.
+    assert table.observed - table.predicted == pytest.approx(1 / 4)
+    squares = (9 + 1 + 4) / 16
+    assert table.standard_error == pytest.approx(np.sqrt(3 / 2 * squares / 4**2))
+
+
 def test_calibrated_predictions_have_gaps_of_about_their_standard_error():
     rng = np.random.RandomState(0)
     prob = rng.uniform(size=20_000)

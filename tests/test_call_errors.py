@@ -25,6 +25,13 @@ from sklearn_codex import (
     preference_path,
     stack_rankings,
 )
+from sklearn_codex._checks.numbers import (
+    LOG_TOLERANCE,
+    MOST_TOKENS,
+    check_log_prob,
+    check_sample_weight,
+    check_tokens_at_once,
+)
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exact import (
     AdditiveObjective,
@@ -267,3 +274,17 @@ def test_a_policy_evaluates_and_compares_what_can_be_counted():
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_limits_of_sizes_weights_and_logarithms_are_where_they_say():
+    check_tokens_at_once(1, MOST_TOKENS, remedy="")
+    with pytest.raises(ValueError, match=f"limit of {MOST_TOKENS:,}"):
+        check_tokens_at_once(1, MOST_TOKENS + 1, remedy="")
+    for largest in (1e-100, 1e100):
+        assert check_sample_weight([0.0, largest], [[0], [0]]).max() == largest
+    for largest in (9e-101, 2e100):
+        with pytest.raises(ValueError, match="a greatest value from 1e-100 to"):
+            check_sample_weight([0.0, largest], [[0], [0]])
+    assert check_log_prob([LOG_TOLERANCE, -1.0], subject="S")[0] == LOG_TOLERANCE == 1e-3
+    with pytest.raises(ValueError, match=r"at most 0, got 0\.0011 at position 1"):
+        check_log_prob([-1.0, 1.1e-3], subject="S")

@@ -169,6 +169,15 @@ def test_ipo_gap_is_the_probability_above_a_half_over_b(b):
     assert_allclose(X @ log_ratio, (p - 0.5) / b, atol=1e-9)
 
 
+def test_ipo_loss_is_the_square_of_its_distance_to_half_the_lean():
+    margin, target = np.array([0.5, 1.0, -2.0, 0.3]), np.array([1.0, 1.0, 0.0, 0.0])
+    value, slope, curvature = PAIR_LOSSES["ipo"](margin, target)
+    distance = margin - np.array([0.5, 0.5, -0.5, -0.5])
+    assert_allclose(value, distance**2, atol=1e-15)
+    assert_allclose(slope, 2 * distance, atol=1e-15)
+    assert_allclose(curvature, 2.0)
+
+
 def test_ipo_is_finite_where_all_agree():
     X = np.array([[1.0, -1.0], [-1.0, 1.0]])
     fitted = DPOPolicyOptimizer(loss="ipo", C=np.inf, kl_coef=0.5).fit(X, [1, 0])

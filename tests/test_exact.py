@@ -100,6 +100,20 @@ def test_best_value_is_the_log_partition_function(seed, penalised):
     )
 
 
+def test_penalty_beside_an_entropy_bonus_by_hand():
+    # A temperature of 1 + 3, of which the KL is a quarter: so is what a penalty does to the odds.
+    penalty = np.array([0.0, 4 * np.log(3.0)])
+    objective = AdditiveObjective(
+        np.log([0.5, 0.5]), np.zeros(2), length=2, kl_coef=1.0, entropy_coef=3.0, penalty=penalty
+    )
+    assert_allclose(np.exp(objective.optimum()), [0.75, 0.25])
+    # As the objective says: the KL and the penalty of two tokens, and their entropy.
+    p, q = 0.75, 0.25
+    entropy = -p * np.log(p) - q * np.log(q)
+    value = 2 * (-(np.log(2.0) - entropy) - q * penalty[1] + 3.0 * entropy)
+    assert_allclose(objective.value(objective.optimum()), value)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind["zeros"]], ids=str)
 def test_policy_gradient_of_the_scores_is_the_gradient_of_the_value(kind):
     objective = random_objective(4, **kind)
@@ -275,6 +289,12 @@ def test_kl_coef_for_kl_is_the_inverse(seed, kl_coef):
     if 1e-9 < kl < largest - 1e-3:
         found = kl_coef_for_kl(reference, weights, kl, length=5)
         assert_allclose(found, kl_coef, rtol=1e-5)
+
+
+def test_default_frontier_begins_and_ends_at_shares_of_the_spread():
+    # Rewards of 1 and 4 with probabilities 1/5 and 4/5 have a mean of 3.4 and a deviation of 1.2.
+    frontier = kl_reward_frontier(np.log([0.2, 0.8]), np.array([1.0, 4.0]))
+    assert_allclose(frontier.kl_coef[[0, -1]], [120.0, 0.012])
 
 
 def test_frontier_of_a_constant_reward_is_the_reference():

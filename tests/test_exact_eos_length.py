@@ -65,6 +65,9 @@ def test_smallest_safe_kl_coef_at_its_edges():
     for w in (1e-12, 1.0, 1e12):
         safe = smallest_safe_kl_coef(reference, np.array([w, 0.0]), EOS)
         assert_allclose(safe, -w / np.log(0.9), rtol=1e-13)
+    # A coefficient below 0 wants what is punished.
+    safe = smallest_safe_kl_coef(reference, np.array([-1.0, 0.0]), EOS, reward_coef=-2.0)
+    assert_allclose(safe, -2 / np.log(0.9), rtol=1e-13)
     # A token the reference cannot produce does not count; a priced one counts less.
     reference = np.array([np.log(0.9), np.log(0.1), -np.inf])
     reward = np.array([1.0, 0.0, 5.0])

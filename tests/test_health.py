@@ -300,6 +300,29 @@ def test_similar_prompts():
     assert texts[1].startswith("3 prompts more have a similar prompt in another part of the split")
 
 
+def test_prompts_of_exactly_half_their_wording_are_similar():
+    # 8 sequences of three words, all of them among the 16 of the other.
+    words = [f"w{i}" for i in range(18)]
+    one, other, similarity = find_similar([" ".join(words[:10]), " ".join(words)])
+    assert (one.tolist(), other.tolist(), similarity.tolist()) == ([0], [1], [0.5])
+    longer = [" ".join(words[:10]), " ".join([*words, "w18"])]
+    assert not find_similar(longer)[0].size
+
+
+@pytest.mark.parametrize(("n_below", "found"), [(1, True), (2, True), (3, False)])
+def test_a_limit_holds_three_times_as_many_as_a_length_just_below(n_below, found):
+    lengths = np.array([100] * 6 + [90] * n_below + [89] * 4 + [20] * 6)
+    assert find_limit(lengths).tolist() == (list(range(6)) if found else [])
+
+
+@pytest.mark.parametrize(
+    ("longest", "n_longest", "found"), [(50, 5, True), (49, 5, False), (50, 4, False)]
+)
+def test_a_limit_is_of_fifty_and_holds_five(longest, n_longest, found):
+    lengths = np.array([longest] * n_longest + [10] * 5)
+    assert len(find_limit(lengths)) == (n_longest if found else 0)
+
+
 def test_similar_texts_are_those_of_all_comparisons():
     rng = np.random.RandomState(0)
     texts = [" ".join(rng.choice(list("abcde"), 30)) for _ in range(20)]

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_codex import PreferenceRewardModel
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.health import check_preferences
-from sklearn_codex.health._noise import estimate_noise
+from sklearn_codex.health._noise import _inflation, estimate_noise
 
 
 def simulate(n_pairs=400, n_prompts=80, **params):
@@ -88,3 +91,35 @@ def test_model_of_the_user():
         assert "LogisticRegression is right on" in str(report)
         assert report.predictability.accuracy > 0.7
     assert not hasattr(model, "coef_")
+
+
+def test_wrong_labels_are_tested_by_the_likelihood_at_the_border_of_no_flips():
+    rng = np.random.RandomState(3)
+    margins = rng.normal(scale=3, size=300)
+    wrong = rng.uniform(size=300) < 0.04
+    y = ((rng.uniform(size=300) < expit(margins)) ^ wrong).astype(float)
+    noise = estimate_noise(margins, y, np.arange(300))
+
+    def loss(slope, rate):
+        label_is_right = expit(slope * margins * (2 * y - 1))
+        return -np.sum(np.log(rate + (1 - 2 * rate) * label_is_right))
+
+    def least(rate):
+        return minimize_scalar(lambda s: loss(s, rate), bounds=(0.01, 30), method="bounded").fun
+
+    gained = least(0.0) - min(least(rate) for rate in np.linspace(0, 0.3, 301))
+    # The root of twice the gain is a normal variable, of which half is below 0.
+    assert noise.p_value == pytest.approx(norm.sf(np.sqrt(2 * gained)), rel=0.01)
+    assert 1e-6 < noise.p_value < 0.3
+    # Every pair twice, in one group, says no more.
+    twice = estimate_noise(np.repeat(margins, 2), np.repeat(y, 2), np.repeat(np.arange(300), 2))
+    assert twice.p_value == pytest.approx(noise.p_value, rel=0.01)
+
+
+def test_groups_whose_labels_balance_make_no_test_surer():
+    z, y = np.tile([1.0, 1.0, 2.0, 2.0], 5), np.tile([1.0, 0.0], 10)
+    groups = np.repeat(np.arange(10), 2)
+    assert _inflation(z, y, 1.0, np.arange(20)) == pytest.approx(1.0)
+    assert _inflation(z, y, 1.0, groups) == 1.0
+    double = np.repeat([z, y, groups], 2, axis=1)
+    assert _inflation(double[0], double[1], 1.0, np.repeat(np.arange(20), 2)) == pytest.approx(2.0)

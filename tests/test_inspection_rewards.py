@@ -121,6 +121,9 @@ def test_ties_have_no_chosen_response(reward_model):
     )
     assert_array_equal(display.chosen, [3.0, 4.0])
     assert_array_equal(display.rejected, [2.0, 1.0])
+    # Equal rewards are half right.
+    equal = RewardDistributionDisplay.from_predictions([1.0, 0.0], [1.0, 1.0], [1.0, 0.0])
+    assert equal.accuracy_ == 0.25
     with pytest.raises(ValueError, match="All 2 pairs are ties"):
         RewardDistributionDisplay.from_predictions([0.5, 0.5], [0.0, 1.0], [1.0, 0.0])
     with pytest.raises(ValueError, match="needs pairs of texts"):

@@ -304,3 +304,68 @@ def test_win_rate_of_groups_by_hand():
     # Soft labels that vary less have the shorter interval.
     soft = win_rate(0.5 + 0.1 * (np.array(outcomes) - 0.5), np.repeat(np.arange(5), 2))
     assert soft.high - soft.low < 0.15 * (result.high - result.low)
+
+
+# Three groups by hand
+
+
+def test_mean_of_three_groups_by_hand():
+    # Weights 1, 1, 2 and a mean of 5/4; without each group it is 5/3, 4/3 and 1/2.
+    result = GroupedMean(np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, 2.0]), np.arange(3))
+    assert result.mean == 5 / 4
+    moves = np.array([5 / 3, 4 / 3, 1 / 2]) - 5 / 4
+    assert result.standard_error == pytest.approx(np.sqrt(2 / 3 * moves @ moves))
+    # In effect 16 / (1 + 1 + 4) = 2.67 groups by weight; by what they tell of it, w^2, 36 / 18.
+    assert result.n_effective == 2
+    # Of two groups 1/2 is left in place of 2/3, and Student's t of 1 degree is Cauchy's law.
+    error = np.sqrt((1 / 2) / (2 / 3)) * result.standard_error
+    assert result.interval(0.5) == pytest.approx((5 / 4 - error, 5 / 4 + error))
+    assert result.p_value() == pytest.approx(1 - 2 / np.pi * np.arctan(5 / 4 / error))
+
+
+def test_groups_that_all_agree_have_the_p_value_of_their_signs():
+    assert GroupedMean(np.ones(3), np.array([1.0, 1.0, 2.0]), np.arange(3)).p_value() == 2 / 8
+    assert GroupedMean(np.zeros(3), np.ones(3), np.arange(3)).p_value() == 1.0
+
+
+# Without a coefficient labels are even; what each group adds to score and to information.
+THREE_SCORES, THREE_PARTS = np.array([0.5, -1.0, 0.5]), np.array([0.25, 0.5, 0.75])
+
+
+def three_groups_half_width(ridge=0.0):
+    moves = THREE_SCORES / (1.5 + ridge - THREE_PARTS)
+    n_effective = 1.5**2 / (THREE_PARTS @ THREE_PARTS)
+    quantile = stats.t.ppf(0.975, n_effective - 1)
+    share = (1 - 1 / n_effective) / (1 - 1 / 3)
+    return quantile * np.sqrt(share * 2 / 3 * (moves @ moves))
+
+
+# One pair, one of weight 2, and two of which one has weight 2 and is a tie.
+THREE_GROUPS = {"groups": [0, 1, 2, 2], "sample_weight": [1, 2, 1, 2]}
+THREE_LABELS = [1, 0, 1, 0.5]
+
+
+def test_length_coefficient_of_three_groups_by_hand():
+    with pytest.warns(UserWarning, match="has 3 groups"):
+        audit = length_audit(THREE_LABELS, None, np.ones(4), **THREE_GROUPS)
+    assert audit.length_coef == pytest.approx(0.0, abs=1e-9)
+    half = three_groups_half_width()
+    assert audit.length_coef_interval == pytest.approx((-half, half))
+
+
+def test_length_controlled_win_rate_of_three_groups_by_hand():
+    # No pair differs in length, so that the advantage is all there is, with its weak prior.
+    result = length_controlled_win_rate(THREE_LABELS, np.zeros(4), **THREE_GROUPS)
+    assert result.advantage == pytest.approx(0.0, abs=1e-6)
+    half = three_groups_half_width(ridge=1e-3)
+    assert logit(result.interval) == pytest.approx([-half, half], rel=1e-5)
+
+
+def test_moves_that_leave_nobody_out_have_the_usual_factor():
+    rows, residual = np.eye(3), np.ones(3)
+    precision = make_precision(rows, np.ones(3), method="dense")
+    factors = [
+        GroupMoves(precision, rows, residual, np.ones(3, dtype=int), leave_out=leave_out).factor
+        for leave_out in (True, False)
+    ]
+    assert factors == pytest.approx([2 / 3, 3 / 2])

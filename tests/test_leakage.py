@@ -34,6 +34,7 @@ from sklearn_codex import (
     save_model,
     stack_rankings,
 )
+from sklearn_codex._data.pairs import TextPairs
 from sklearn_codex._reward import leakage as _leakage
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exceptions import LeakageWarning
@@ -303,3 +304,32 @@ def test_what_a_member_of_an_ensemble_learns_later_the_others_have_not_seen():
         learner.score(data.X[later], data.y[later])
     with pytest.warns(LeakageWarning, match="stood in its training pairs"):
         other.score(data.X[later], data.y[later])
+
+
+def unprompted(*pairs):
+    return TextPairs(None, [a for a, _ in pairs], [b for _, b in pairs])
+
+
+def long(name, n_characters=60):
+    return name.ljust(n_characters, ".")
+
+
+@pytest.mark.parametrize(("n_characters", "told"), [(39, False), (40, True)])
+def test_a_response_of_40_characters_is_a_sign_of_its_prompt(n_characters, told):
+    a, b, c = (long(name, n_characters) for name in "abc")
+    known = _leakage.TrainingPairs(unprompted((a, b)))
+    assert known.shares_prompts(unprompted((a, c))) is told
+
+
+@pytest.mark.parametrize(("n_known", "told"), [(0, False), (1, False), (2, True)])
+def test_more_than_a_quarter_of_known_responses_is_a_sign_of_shared_prompts(n_known, told):
+    known = _leakage.TrainingPairs(unprompted((long("a"), long("b")), (long("c"), long("d"))))
+    # Four responses in two new pairs.
+    new = [long(name) for name in ("a", "c")[:n_known]] + [long(name) for name in "wxyz"[n_known:]]
+    assert known.shares_prompts(unprompted((new[0], new[2]), (new[1], new[3]))) is told
+
+
+def test_a_fit_on_one_prompt_leaves_no_other_to_split_by():
+    for prompts, told in ((["p", "p"], False), (["p", "q"], True)):
+        known = _leakage.TrainingPairs(TextPairs(prompts, ["a", "c"], ["b", "d"]))
+        assert known.shares_prompts(TextPairs(["p"], ["e"], ["f"])) is told

@@ -15,6 +15,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from sklearn_codex import PreferenceRewardModel
 from sklearn_codex.inspection import PromptLearningCurveDisplay
+from sklearn_codex.inspection._learning_curve import _check_sizes
 
 
 def test_learning_curve_grows_by_whole_prompts():
@@ -110,3 +111,8 @@ def test_learning_curve_needs_prompts():
     pairs = [(a, b) for _, a, b in PAIRS]
     with pytest.raises(ValueError, match=r"X has none\. Pass groups="):
         PromptLearningCurveDisplay.from_estimator(PreferenceRewardModel(), pairs, LABELS)
+
+
+def test_shares_of_prompts_are_rounded_to_one_at_least():
+    assert _check_sizes([0.01, 0.07, 0.5, 1.0], 20).tolist() == [1, 10, 20]
+    assert _check_sizes([3, 20, 3], 20).tolist() == [3, 20]

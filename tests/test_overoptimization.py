@@ -303,6 +303,35 @@ def test_same_seed_same_bits():
     assert (one.gold_reward_se > 0).all()
 
 
+def test_standard_error_of_the_fall_is_that_of_both_its_ends():
+    simulation, proxy, gold = additive_pair(12)
+    curve = simulation.curve(
+        proxy, LinearCallable(gold.coef_), n_samples=50, kl_coefs=[20.0, 2.0, 0.5], random_state=0
+    )
+    best = int(np.argmax(curve.gold_reward))
+    assert best == 1
+    assert curve.fall == curve.gold_reward[best] - curve.gold_reward[-1]
+    ends = curve.gold_reward_se[[best, -1]]
+    assert_allclose(curve.fall_se, np.sqrt((ends**2).sum()))
+    assert ends.min() > 0.5 * ends.max()
+
+
+def test_the_middle_three_fifths_of_four_refits_reach_from_least_to_greatest():
+    # Of four, each of the five parts around and between them holds a fifth.
+    simulation, proxy, gold = additive_pair(12)
+    others = [linear_reward(share * proxy.coef_ + gold.coef_) for share in (0.0, 1.0, 2.0, 4.0)]
+    curve = simulation.curve(
+        proxy, gold, bootstrap=others, confidence=0.6, kl_coefs=[20.0, 5.0, 2.0]
+    )
+    golds, peaks = curve.bootstrap.gold_reward, curve.bootstrap.peak_kl
+    known = ~np.isnan(golds).any(axis=0)
+    assert known.any()
+    ends = np.array([golds.min(axis=0), golds.max(axis=0)])
+    assert_allclose(curve.bootstrap.gold_interval[:, known], ends[:, known])
+    assert np.ptp(peaks) > 0
+    assert_allclose(curve.bootstrap.peak_kl_interval, [peaks.min(), peaks.max()])
+
+
 def test_a_gold_reward_that_never_falls_has_no_peak_inside():
     simulation, proxy, _ = additive_pair()
     indifferent = linear_reward(np.zeros(30))

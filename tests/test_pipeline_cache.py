@@ -16,6 +16,7 @@ from sklearn_codex import (
     UnigramLM,
     make_rlhf_pipeline,
 )
+from sklearn_codex._pipeline.fitting import hash_texts
 
 RECORDS = [{"text": f"a b {'c' * (i % 3 + 1)}"} for i in range(8)]
 RECORDS += [{"chosen": "a b", "rejected": f"c {'cc' * (i % 2)}"} for i in range(6)]
@@ -119,3 +120,10 @@ def test_an_error_of_a_stage_is_not_one_of_the_cache(tmp_path):
     loop = make_loop(str(tmp_path)).set_params(unigramlm__smoothing=-1.0)
     with pytest.raises(ValueError, match="'smoothing' parameter of UnigramLM"):
         loop.fit(RECORDS)
+
+
+def test_texts_are_known_by_where_each_begins_too():
+    one, other, more = (["ab", "c"], ["a", "bc"], ["ab", "c", ""])
+    assert len({hash_texts(texts) for texts in (one, other, more)}) == 3
+    many = [f"text {i}" for i in range(200)]
+    assert hash_texts(many) != hash_texts([*many[:150], *many[151:], many[150]])

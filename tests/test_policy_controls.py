@@ -43,6 +43,14 @@ def test_adaptive_controller_is_its_formula_and_stays_positive(kl_coef, kl, targ
         assert (moved >= kl_coef) == (kl >= target)
 
 
+def test_adaptive_controller_never_falls_by_more_than_four_fifths_at_once():
+    controller = AdaptiveKLController(target=1.0, horizon=10)
+    # By the formula 1 - 0.2 * 100 / 10 is below 0, and 1 - 0.2 * 45 / 10 is a tenth.
+    for n_documents in (100, 45):
+        assert controller.next_coef(3.0, kl=0.0, n_documents=n_documents) == pytest.approx(0.6)
+    assert controller.next_coef(3.0, kl=0.0, n_documents=35) == pytest.approx(3.0 * 0.3)
+
+
 def test_fixed_controller_keeps_the_weight():
     assert FixedKLController().next_coef(0.3, 1e9, 1) == 0.3
     problem = ZipfProblem(30, 0)

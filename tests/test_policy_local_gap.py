@@ -121,6 +121,53 @@ def test_what_is_left_to_gain_is_that_of_the_exact_gradient(reward):
     assert error < 1e-2
 
 
+def drawn(*documents):
+    """Documents of equal length, drawn by nobody."""
+    return Rollouts(np.ravel(documents), np.full(len(documents), len(documents[0])), 3)
+
+
+def test_what_a_token_is_worth_in_two_documents_by_hand():
+    values = np.array([0.0, 1.0, 3.0])
+    problem = SimpleNamespace(
+        sample=lambda log_prob, n_documents, rng: drawn([1, 1], [2, 1]),
+        assess=lambda log_prob, rollouts: SimpleNamespace(
+            shaped=rollouts.sum_over_tokens(values) ** 2
+        ),
+    )
+    # Of 4 and 16, with token 0 in the first place of one and the second of the other, 1 and 9.
+    gains, errors = substitution_gains(problem, None, np.array([0]), 2, None)
+    assert_allclose(gains, [-5.0])
+    assert_allclose(errors, [2.0])
+
+
+def test_certificate_against_the_tilt_by_hand():
+    shaped = np.tile([0.0, 2.0 * np.log(3.0)], 32)
+    problem = SimpleNamespace(
+        temperature=2.0,
+        sample=lambda log_prob, n_documents, rng: drawn(*np.tile([[0], [1]], (32, 1))),
+        assess=lambda log_prob, rollouts: SimpleNamespace(shaped=shaped, reward=shaped),
+    )
+    gap, error = tilt_gap(problem, np.log([0.5, 0.5, 1e-9]), [], 64, None)
+    # Weights of 1 and 3: as good as 64 * 4 / 5 documents.
+    assert_allclose(gap, 2.0 * np.log(2.0) - np.log(3.0))
+    spread = 2.0 * np.sqrt(1 / 51.2 - 1 / 64)
+    assert_allclose(error, np.hypot(spread, np.log(3.0) / np.sqrt(63)))
+
+
+def test_gain_over_another_policy_by_hand():
+    own, other = np.log([0.75, 0.25, 1e-9]), np.log([0.25, 0.75, 1e-9])
+    rests = iter([np.array([1.0, 0.0, 3.0, 0.0]), np.zeros(4)])
+    problem = SimpleNamespace(
+        objective=SimpleNamespace(value=lambda log_prob: 5.0 if log_prob is own else 4.0),
+        sample=lambda log_prob, n_documents, rng: drawn([0], [1], [0], [1]),
+        assess=lambda log_prob, rollouts: SimpleNamespace(rest=next(rests)),
+    )
+    gain, error = gain_over(problem, own, other, 4, None)
+    # Twice tanh(log(3) / 2) is 1, and the mean of all is 1/2: 1/2, 1/2, 5/2, 1/2 and -1/2, 1/2, ...
+    assert_allclose(gain, 1.0 + 0.5)
+    assert_allclose(error, np.sqrt((1.0 + 1 / 3) / 4) / 2)
+
+
 @pytest.mark.parametrize("reward", [Saturating(), Normalised()], ids=["saturating", "normalised"])
 def test_what_a_token_is_worth_by_substitution(reward):
     problem, exact = problem_of(reward), enumerated(reward)
@@ -293,6 +340,45 @@ def test_learned_price_by_hand():
     for one in (price, again):
         one.see(np.zeros(10))
     assert price.state() == again.state()
+
+
+def test_second_step_of_a_learned_price_by_hand():
+    price = LearnedPrice(0.1)
+    price.see(np.repeat([1.0, 0.0], [2, 8]))
+    first = price.multiplier
+    price.see(np.repeat([1.0, 0.0], [4, 6]))
+    # The rate is the mean of both, half a document counts half, and the step shrinks by a root.
+    error = np.log((0.3 + 0.025) / (0.1 + 0.025))
+    assert_allclose(price.multiplier - first, 0.25 / np.sqrt(1 + 1 / 10) * error)
+    # It follows by a quarter of a nat. Six documents are without a violation, of eight that should
+    # be, so that a quarter lies on the 0.4 violations.
+    assert_allclose(price.price, 0.75 * (first / 0.8 + 0.25))
+    assert_allclose(price.amount_price, 0.25 * price.multiplier / 0.4)
+
+
+def price_after(*multipliers):
+    """A price for a rate of 0.1 that learned these multipliers."""
+    price = LearnedPrice(0.1)
+    price.see(np.zeros(10))
+    return LearnedPrice.of(price.state() | {"_trail": list(multipliers)})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rests"),
+    [(1.0, 1.1, True), (1.0, 1.2, False), (1.2, 1.0, False), (0.0, 0.05, True), (0.0, 0.06, False)],
+)
+def test_a_price_rests_where_it_moved_by_a_tenth_or_by_little(before, after, rests):
+    # The third and the fourth quarter of eight batches.
+    trail = [9.0, 9.0, 9.0, 9.0, before - 0.01, before + 0.01, after - 0.02, after + 0.02]
+    assert price_after(*trail).has_come_to_rest() is rests
+    assert not price_after(after, after, after).has_come_to_rest()
+
+
+def test_a_settled_price_is_the_mean_of_the_later_half():
+    price = price_after(9.0, 9.0, 1.0, 3.0)
+    price.settle()
+    assert price.multiplier == 2.0
+    assert_allclose((price.price, price.amount_price), (2.0 / 0.9, 0.0))
 
 
 def test_learned_price_comes_to_rest_at_the_rate_it_has_to_keep():

@@ -1,6 +1,7 @@
 """Training as it runs: draws, history, early stops, callbacks."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from policy_problems import fitted, optimizer
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import kl_divergence
+from sklearn_codex._policy.training import Trainer
 from sklearn_codex.rules import TokenBudget
 
 
@@ -286,3 +288,18 @@ def test_warns_when_it_runs_out_of_iterations():
     problem = ZipfProblem(50, 0)
     with pytest.warns(ConvergenceWarning, match=r"max_iter=1 before it was within tol=1e-05"):
         fitted(problem, max_iter=1, tol=1e-5)
+
+
+def test_a_value_from_three_documents_by_hand():
+    trainer = SimpleNamespace(
+        n_sequences=10,
+        problem=SimpleNamespace(
+            sample=lambda log_prob, n_documents, rng: n_documents,
+            assess=lambda log_prob, rollouts: SimpleNamespace(rest=np.array([1.0, 2.0, 6.0])),
+            evaluate=lambda log_prob, rollouts, assessed: SimpleNamespace(objective=4.0),
+        ),
+    )
+    # Deviations from the mean of 3: squares of 4, 1 and 9 over two, and three documents.
+    value, error = Trainer.value_of(trainer, None, 3, None)
+    assert (value, trainer.n_sequences) == (4.0, 13)
+    assert_allclose(error, np.sqrt(7.0 / 3))

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_codex._categorical import kl_divergence
 from sklearn_codex._policy.updates import AdamUpdate, DualUpdate, LogitUpdate
-from sklearn_codex.exact import EosObjective
+from sklearn_codex.exact import AdditiveObjective, EosObjective
 
 SEEDS = st.integers(0, 2**32 - 1)
 proved = settings(deadline=None, max_examples=40, derandomize=True)
@@ -111,6 +111,19 @@ def test_trust_region_holds_the_exact_kl_of_a_batch(demonstrations, seed):
         update.step(expected_gradient(objective, old) / 3)
     moved = objective.length * kl_divergence(old, update.policy())
     assert moved <= 1.1e-4
+
+
+def test_trust_region_beside_demonstrations_by_hand():
+    # Each of two tokens is shown as often as it is drawn, and pulls as two more kl_coef.
+    half = np.log([0.5, 0.5])
+    objective = AdditiveObjective(
+        half, np.zeros(2), sft_coef=2.0, frequencies=np.array([0.5, 0.5]), kl_coef=1.0
+    )
+    update = natural(objective, target_kl=0.01)
+    update.begin_batch(half)
+    update.step(np.array([40.0, -40.0]))
+    # Logits move by a third of the learned reward, and a document by half their square.
+    assert_allclose(update.learned_reward, np.array([3.0, -3.0]) * np.sqrt(2 * 0.01))
 
 
 def test_adam_is_its_definition():

@@ -1,5 +1,8 @@
 """What a policy is worth: off-policy from logged rewards, and how far from the best, certified."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from additive_problems import LENGTH, ZipfProblem, linear_reward
@@ -8,7 +11,9 @@ from policy_problems import TEXTS, Normalised, Saturating, fitted
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import PPOPolicyOptimizer, UnigramLM
+from sklearn_codex._policy.iteration_record import sampled_figures
 from sklearn_codex._policy.problem import build_problem
+from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import EnumeratedObjective
 from sklearn_codex.rules import BannedTokens, TokenBudget
 
@@ -112,6 +117,40 @@ def problem_of(reward, kl_coef, *, rules=None, reference=(0.35, 0.25, 0.2, 0.15,
         frequencies=None,
         entropy_coef=0.0,
     )
+
+
+def test_rewards_and_penalties_of_three_documents_by_hand():
+    # A KL of 2, a reward of 3 from its mean 0.5, and 1.5 nats for each token 2 after the first.
+    problem = problem_of(Saturating(), 2.0, rules=TokenBudget([2], budget=1, penalty=1.5))
+    objective = replace(problem.objective, reward_coef=3.0)
+    problem = replace(problem, objective=objective, reward_mean=0.5)
+    documents = np.array([[2, 2, 2], [1, 3, 2], [0, 0, 0]])
+    rollouts = Rollouts(documents.ravel(), np.full(3, 3), 5)
+    assessed = problem.assess(problem.start, rollouts)
+    assert_allclose(assessed.reward, [0.0, 3.5, -3.0])
+    assert_allclose(assessed.violations["token_budget"], [2, 0, 0])
+    # The reference has no KL to itself, so this is all there is.
+    by_hand = np.array([3 * (0.0 - 0.5) - 2 * 1.5 * 2, 3 * (3.5 - 0.5), 3 * (-3.0 - 0.5)])
+    assert_allclose(assessed.rest, by_hand)
+    assert_allclose(assessed.shaped, by_hand, atol=1e-12)
+    assert_allclose(problem.evaluate(problem.start, rollouts, assessed).objective, by_hand.mean())
+    # Drawn from another policy: the same, less the KL of tokens that were drawn.
+    other = np.log([0.2, 0.2, 0.2, 0.2, 0.2])
+    log_ratio = (other - problem.start)[documents].sum(axis=1)
+    figures = sampled_figures(problem, other, rollouts, problem.assess(other, rollouts))
+    assert_allclose(figures["objective/kl"], log_ratio.mean())
+    assert_allclose(figures["objective/non_score_reward"], -2 * (log_ratio.mean() + 1.5 * 2 / 3))
+    assert_allclose(figures["objective/rlhf_reward"], (by_hand - 2 * log_ratio).mean())
+
+
+def test_certificate_of_three_documents_by_hand():
+    problem = problem_of(Saturating(), 2.0)
+    # With a KL of 2, weights e^(S / 2) of 1, 2 and 3, whose mean is 2.
+    shaped = 5.0 + 2.0 * np.log([1.0, 2.0, 3.0])
+    gap, error = problem.certificate(problem.start, SimpleNamespace(shaped=shaped))
+    assert_allclose(gap, 5.0 + 2.0 * np.log(2.0) - shaped.mean())
+    influence = 2.0 * np.array([0.5, 1.0, 1.5]) - shaped
+    assert_allclose(error, np.sqrt(influence.var() * 3 / 2 / 3))
 
 
 @pytest.mark.parametrize("reward", [Saturating(), Normalised()], ids=["saturating", "normalised"])

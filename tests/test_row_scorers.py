@@ -1,6 +1,7 @@
 """Scorers that read more of a row than its responses."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -134,6 +135,15 @@ def test_best_of_n_of_rankings():
     assert told(model, texts, rows.y) == pytest.approx(expected)
     with pytest.raises(ValueError, match="pass groups="):
         scorer(model, texts, rows.y)
+
+
+def test_a_prompt_weighs_the_mean_of_its_responses():
+    # Right of the first prompt, wrong of the second, which weighs 3 to 2.
+    model = SimpleNamespace(reward=lambda X: np.array([2.0, 1.0, 2.0, 1.0]))
+    rows, gold = [("p", "a"), ("p", "b"), ("q", "c"), ("q", "d")], np.array([1.0, 0.0, 0.0, 1.0])
+    scorer = get_preference_scorer("best_of_n_accuracy")
+    weight = np.array([1.0, 3.0, 5.0, 1.0])
+    assert scorer(model, rows, gold, sample_weight=weight) == pytest.approx(2 / 5)
 
 
 def test_in_cross_validation_and_search(frame):

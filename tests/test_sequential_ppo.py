@@ -7,7 +7,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex.sequential import BigramObjective, BigramReference, optimize_bigram_policy
-from sklearn_codex.sequential._ppo import _Batch, generalized_advantages, surrogate_gradient
+from sklearn_codex.sequential._ppo import (
+    _Batch,
+    _Steps,
+    generalized_advantages,
+    surrogate_gradient,
+)
 
 EXACT = ("value", "kl", "expected_reward", "gap")
 
@@ -140,6 +145,32 @@ def test_a_table_learns_the_values_of_a_policy():
     assert np.max((visits * np.abs(table - values)[1:]).sum(axis=1)) < 0.05
     assert_allclose(table[0, 0], values[0, 0], rtol=0, atol=0.05)
     assert_array_equal(table[0, 1:], 0.0)
+
+
+def test_a_table_moves_as_if_each_state_was_met_once_more_by_hand():
+    problem = BigramObjective(BigramReference(np.full((2, 2), 0.5), [0.5, 0.5]), np.zeros(2), 2)
+    tokens, states = np.array([[0, 1], [1, 1], [1, 0]]), np.array([[0, 0], [0, 1], [0, 1]])
+    log_tilt = np.zeros((2, 2))
+    policies, marginals = problem._policies(log_tilt), problem.marginals(log_tilt)
+    batch = _Batch(problem, log_tilt, policies, marginals, tokens, states)
+    table = np.array([[1.0, 1.0], [2.0, 2.0]])
+    batch.teach(table, np.array([[4.0, 6.0], [4.0, 1.0], [0.0, 2.0]]))
+    # State 0 is met three times at first, then once, and state 1 twice.
+    assert_allclose(table, [[1 + 8 / 4, 1.0], [2 + 6 / 2, 2 + 3 / 3]])
+
+
+def test_a_step_by_hand():
+    # One token a document: drawn 0, 0 and 1 from 3/4 and 1/4, with slopes 1, 0 and -1.
+    problem = BigramObjective(BigramReference(np.eye(2), [0.75, 0.25]), np.zeros(2), 1, kl_coef=2.0)
+    log_tilt, tokens = np.zeros((1, 2)), np.array([[0], [0], [1]])
+    policies, marginals = problem._policies(log_tilt), problem.marginals(log_tilt)
+    batch = _Batch(problem, log_tilt, policies, marginals, tokens, np.zeros_like(tokens))
+    steps = _Steps(n_epochs=1, clipping=None, target_kl=None, learning_rate=1.0)
+    # Over a KL of 2, and over the occurrences expected and one more.
+    by_hand = np.array([1.0, -1.0]) / 2 / (3 * np.array([0.75, 0.25]) + 1)
+    by_hand -= 0.75 * by_hand[0] + 0.25 * by_hand[1]
+    step = steps._step(batch, policies, np.array([[1.0], [0.0], [-1.0]]))
+    assert_allclose(step, by_hand[np.newaxis])
 
 
 def test_a_narrower_clip_range_clips_more_and_moves_less():

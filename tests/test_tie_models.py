@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import approx_fprime, minimize
-from scipy.special import expit
+from scipy.special import expit, logsumexp
+from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -203,3 +204,28 @@ def test_too_few_steps_are_warned_of():
     X, y = draw_pairs("davidson", 1.0, 100, np.random.RandomState(0))
     with pytest.warns(ConvergenceWarning, match="did not converge in 1 steps"):
         TiePreferenceModel(max_iter=1, tol=1e-12).fit(X, y)
+
+
+def test_interval_of_davidsons_tie_is_that_of_the_curvature_by_differences():
+    rng = np.random.default_rng(0)
+    x, C = rng.normal(size=(60, 1)), 0.3
+    y = rng.choice([0.0, 0.5, 1.0], size=60, p=[0.3, 0.4, 0.3])
+    model = TiePreferenceModel(tie_model="davidson", C=C, tol=1e-10).fit(x, y)
+
+    def loss(w, log_tie):
+        utility = np.column_stack([-w * x[:, 0] / 2, np.full(60, log_tie), w * x[:, 0] / 2])
+        log_prob = utility - logsumexp(utility, axis=1, keepdims=True)
+        return w**2 / (2 * C) - log_prob[np.arange(60), (2 * y).astype(int)].sum()
+
+    at, step = np.array([model.coef_[0, 0], np.log(model.tie_parameter_)]), 1e-4 * np.eye(2)
+    curvature = [
+        [
+            sum(s * r * loss(*(at + s * a + r * b)) for s in (1, -1) for r in (1, -1)) / 4e-8
+            for a in step
+        ]
+        for b in step
+    ]
+    std = np.sqrt(np.linalg.inv(curvature)[1, 1])
+    assert model.log_tie_parameter_std_ == pytest.approx(std, rel=1e-4)
+    interval = np.log(model.tie_parameter_interval(0.8))
+    assert interval == pytest.approx(at[1] + norm.ppf(0.9) * std * np.array([-1, 1]), rel=1e-3)

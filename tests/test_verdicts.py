@@ -56,6 +56,27 @@ def test_statistic_is_that_of_the_formula():
     assert test.p_value == pytest.approx(2 * norm.sf(1.2 / np.sqrt(60 * 0.2504)))
 
 
+def test_extra_variance_is_that_of_the_mean():
+    values, groups = np.tile([1.0, -0.5, 1.0], 20), np.repeat(np.arange(20), 3)
+    test = judge_mean(values, groups, extra_variance=0.01)
+    # Sums of 3/2: squares 20 * 9 / 4 = 45, as those of pairs, and 60^2 times what a mean varies.
+    deviation = math.sqrt(45 + 3600 * 0.01)
+    assert test.p_value == pytest.approx(2 * norm.sf(30 / deviation))
+    reach = (norm.ppf(0.975) + norm.ppf(0.8)) * deviation / 60
+    assert test.detectable == pytest.approx(reach)
+
+
+def test_sixteen_groups_are_enumerated_and_seventeen_are_not():
+    for n_groups in (16, 17):
+        values = np.r_[1.5, np.ones(11), np.full(n_groups - 12, -1.0)]
+        test = judge_mean(values, np.arange(n_groups))
+        totals = np.array(list(product([1.0, -1.0], repeat=n_groups))) @ values
+        exact = np.mean(np.abs(totals) >= values.sum() - 1e-9)
+        normal = 2 * norm.sf(values.sum() / math.sqrt(values @ values))
+        assert exact > normal
+        assert test.p_value == pytest.approx(exact if n_groups == 16 else normal)
+
+
 def test_few_groups_are_enumerated():
     values = np.array([1.0, 1.0, 1.0, 0.5, 1.0, 0.0, 1.0])
     sums = values - 0.5
@@ -184,6 +205,23 @@ def test_slope_of_margins_by_hand():
     sign = np.tile([1.0, -1.0], 20)
     y = np.where(sign > 0, np.tile([1.0, 1.0, 1.0, 0.0], 10), np.tile([0.0, 0.0, 0.0, 1.0], 10))
     assert judge_slope(sign, y, np.arange(40)) == pytest.approx(test)
+
+
+def test_slope_of_a_model_that_was_cross_fitted_by_hand():
+    y = np.tile([1.0, 1.0, 1.0, 0.0], 10)
+    test = judge_slope(np.ones(40), y, np.arange(40), inflation=CROSS_FITTED)
+    deviation = math.sqrt(2 * (30 * expit(-1.0) ** 2 + 10 * expit(1.0) ** 2))
+    assert test.p_value == pytest.approx(2 * norm.sf(40 * (0.75 - expit(1.0)) / deviation))
+    reach = (norm.ppf(0.975) + norm.ppf(0.8)) * deviation / (40 * expit(1.0) * expit(-1.0))
+    assert test.detectable == pytest.approx(reach)
+
+
+def test_slope_that_few_groups_do_not_reject_is_in_its_interval():
+    # Five alike: 2 of 32 signs are no less likely, though by the normal law they would be.
+    test = judge_slope(np.full(5, 2.0), np.full(5, 0.5), np.arange(5))
+    assert test.p_value == 2 / 32 > LEVEL > 2 * norm.sf(math.sqrt(5))
+    assert test.high == 1.0
+    assert judge_slope(np.full(5, -2.0), np.full(5, 0.5), np.arange(5)) == pytest.approx(test)
 
 
 def test_slope_interval_holds_what_is_not_rejected():
