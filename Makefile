@@ -6,7 +6,7 @@ MIN_VENV ?= .venv-min
 MIN_BIN := $(MIN_VENV)/bin
 PYTHONS ?= python3.11 python3.12 python3.13
 
-.PHONY: help demo test test-min test-min-fast test-pythons lint docs bench fuzz clean
+.PHONY: help demo test test-min test-min-fast test-pythons lint docs bench fuzz mutants clean
 
 help:
 	@echo "make demo   the whole RLHF loop on real code, results in ./codex-demo/"
@@ -17,6 +17,7 @@ help:
 	@echo "make docs   the documentation, in docs/_build/html"
 	@echo "make bench  all benchmarks against their peers, about half an hour"
 	@echo "make fuzz   hostile and odd input against the whole package, in minutes"
+	@echo "make mutants  faults planted in formulas, which named tests have to notice, in minutes"
 	@echo "make clean  remove the virtual environments and caches"
 
 $(BIN)/python:
@@ -98,6 +99,9 @@ bench: $(VENV)/.installed-bench
 
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m fuzz $(ARGS)
+
+mutants: $(VENV)/.installed-test
+	$(BIN)/python -m mutants $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-* docs/_build docs/generated docs/auto_examples .pytest_cache .ruff_cache .mypy_cache build dist

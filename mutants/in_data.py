@@ -1,0 +1,423 @@
+"""Faults in metrics, in what is told of data and models, in folds and reports."""
+
+from mutants.plant import faults_in as _in
+
+FAULTS = [
+    *_in(
+        "_data/designs.py",
+        (
+            "products of responses count once in squares of differences",
+            "uses - 2 * (self._products.T",
+            "uses - (self._products.T",
+            "test_pairs.py::test_operator_on_unique_responses_is_the_difference_matrix",
+        ),
+        (
+            "weights dropped from the squares of differences",
+            "uses += np.bincount(self.b, pair_weights, n_responses)",
+            "uses += np.bincount(self.b, minlength=n_responses)",
+            "test_pairs.py::test_operator_on_unique_responses_is_the_difference_matrix",
+        ),
+        (
+            "squares of bias columns are not squared",
+            "pair_weights @ self.columns**2]",
+            "pair_weights @ np.abs(self.columns)]",
+            "test_reward_model_bias.py::test_designs_with_nuisances_are_their_matrix",
+        ),
+    ),
+    *_in(
+        "_data/pairs.py",
+        (
+            "lengths of pairs are B less A",
+            "for texts in (self.responses_a, self.responses_b)]\n        return",
+            "for texts in (self.responses_b, self.responses_a)]\n        return",
+            "test_reward_model_bias.py::test_reward_is_free_of_length_when_only_length_is_preferred",
+        ),
+    ),
+    *_in(
+        "_data/records.py",
+        (
+            "every chosen response is A",
+            "swap=n_chosen % 2 == 1",
+            "swap=False",
+            "test_records.py::test_chosen_takes_both_sides_in_turn",
+        ),
+    ),
+    *_in(
+        "_fast_counts/_rows.py",
+        (
+            "a row of counts begins a token late",
+            "indptr[row + 1 : end_row + 1] = rows.indptr[1:]",
+            "indptr[row + 1 : end_row + 1] = rows.indptr[:-1]",
+            "test_fast_counts.py::TestEqualToDictRoute::test_any_text",
+        ),
+    ),
+    *_in(
+        "_pipeline/composition.py",
+        (
+            "the first policy answers",
+            'in reversed(getattr(self, "steps_", self.steps)):',
+            'in getattr(self, "steps_", self.steps):',
+            "test_pipeline.py::test_stages_repeat",
+        ),
+    ),
+    *_in(
+        "_pipeline/fitting.py",
+        (
+            "texts are cached without their borders",
+            "digest.update(np.fromiter(map(len, texts)",
+            "len(np.fromiter(map(len, texts)",
+            "test_pipeline_cache.py::test_texts_are_known_by_where_each_begins_too",
+        ),
+    ),
+    *_in(
+        "_text/vocabulary.py",
+        (
+            "a token of exactly min_count is rare",
+            "counted.totals >= min_count",
+            "counted.totals > min_count",
+            "test_token_columns.py::TestColumns::test_pruning_follows_its_definition",
+        ),
+        (
+            "the rarest tokens are kept",
+            "np.argsort(-counted.totals[kept]",
+            "np.argsort(counted.totals[kept]",
+            "test_token_columns.py::TestColumns::test_pruning_follows_its_definition",
+        ),
+    ),
+    *_in(
+        "health/_comparisons.py",
+        (
+            "a triple is counted twice",
+            ".sum(axis=1)).ravel() / 6",
+            ".sum(axis=1)).ravel() / 3",
+            "test_health.py::test_circle",
+        ),
+    ),
+    *_in(
+        "health/_noise.py",
+        (
+            "flips hit one kind of label",
+            "flip_rate + (1 - 2 * flip_rate) * expit",
+            "flip_rate + (1 - flip_rate) * expit",
+            "test_health_labels.py::test_flipped_labels",
+        ),
+        (
+            "both sides of a test at a border",
+            "float(chi2.sf(ratio, 1) / 2)",
+            "float(chi2.sf(ratio, 1))",
+            "test_health_labels.py::test_wrong_labels_are_tested_by_the_likelihood_at_the_border_of_no_flips",
+        ),
+        (
+            "groups may narrow the test of wrong labels",
+            "max(float(grouped / independent), 1.0)",
+            "float(grouped / independent)",
+            "test_health_labels.py::test_groups_whose_labels_balance_make_no_test_surer",
+        ),
+    ),
+    *_in(
+        "health/_prompts.py",
+        (
+            "prompts of exactly half the wording are different",
+            "if index >= SIMILARITY:",
+            "if index > SIMILARITY:",
+            "test_health.py::test_prompts_of_exactly_half_their_wording_are_similar",
+        ),
+        (
+            "a sequence too few is compared",
+            "math.ceil(SIMILARITY * members.size) + 1",
+            "math.ceil(SIMILARITY * members.size)",
+            "test_health.py::test_prompts_of_exactly_half_their_wording_are_similar",
+        ),
+    ),
+    *_in(
+        "health/_repeats.py",
+        (
+            "swapped repeats keep their label",
+            "np.where(swapped, 1 - data.y, data.y)",
+            "np.where(swapped, data.y, data.y)",
+            "test_health.py::test_duplicates",
+        ),
+    ),
+    *_in(
+        "health/_responses.py",
+        (
+            "a limit of length of exactly three times is none",
+            "at_limit.size >= PILE_RATIO * most",
+            "at_limit.size > PILE_RATIO * most",
+            "test_health.py::test_a_limit_holds_three_times_as_many_as_a_length_just_below",
+        ),
+    ),
+    *_in(
+        "inspection/_frontier.py",
+        (
+            "offset dropped from drawn rewards",
+            "rollouts.sum_over_tokens(estimator.token_reward_) + _offset(estimator)",
+            "rollouts.sum_over_tokens(estimator.token_reward_)",
+            "test_inspection.py::test_best_of_n_is_of_documents_of_the_reference",
+        ),
+    ),
+    *_in(
+        "inspection/_learning_curve.py",
+        (
+            "shares of prompts round to none",
+            "np.maximum(np.round(sizes * n_prompts), 1)",
+            "np.round(sizes * n_prompts)",
+            "test_learning_curve.py::test_shares_of_prompts_are_rounded_to_one_at_least",
+        ),
+    ),
+    *_in(
+        "inspection/_length.py",
+        (
+            "margins of the rejected response",
+            "sign * margin[decided], sign * length[decided]",
+            "margin[decided], sign * length[decided]",
+            "test_inspection_rewards.py::test_length_bias_equals_accuracy_by_hand",
+        ),
+    ),
+    *_in(
+        "inspection/_rewards.py",
+        (
+            "equal rewards are no half in the accuracy",
+            "np.mean(0.5 + 0.5 * np.sign(sides[0] - sides[1]))",
+            "np.mean(sides[0] > sides[1])",
+            "test_inspection_rewards.py::test_ties_have_no_chosen_response",
+        ),
+    ),
+    *_in(
+        "inspection/_tokens.py",
+        (
+            "what falls most is drawn as what rises",
+            "order = np.argsort(-change, kind",
+            "order = np.argsort(change, kind",
+            "test_inspection.py::test_token_shift_equals_that_of_the_policy",
+        ),
+    ),
+    *_in(
+        "metrics/_agreement.py",
+        (
+            "n - 1 votes dropped from Fleiss' kappa",
+            "/ (n_votes * (n_votes - 1))",
+            "/ (n_votes * n_votes)",
+            "test_agreement.py::test_fleiss_kappa_by_counting_pairs_of_votes",
+        ),
+        (
+            "own vote counts in the consensus",
+            "others = counts - (votes_of_one[:, np.newaxis] == np.arange(len(categories)))",
+            "others = counts",
+            "test_agreement.py::test_annotators_are_measured_against_the_others",
+        ),
+    ),
+    *_in(
+        "metrics/_calibration.py",
+        (
+            "n / (n - 1) dropped in reliability_table",
+            " * n / np.maximum(n - 1, 1)",
+            "",
+            "test_calibration.py::test_standard_error_of_three_weighted_pairs_by_hand",
+        ),
+        (
+            "a quantile up to rounding is the next one",
+            "wanted - 1e-12",
+            "wanted + 1e-12",
+            "test_calibration.py::test_reliability_is_the_calibration_curve_of_scikit_learn",
+        ),
+        (
+            "root dropped in the debiased square error",
+            "return float(np.sqrt(max(0.0, table.weight @ (gap**2 - chance**2))))",
+            "return float(max(0.0, table.weight @ (gap**2 - chance**2)))",
+            "test_calibration.py::test_debiased_ece_is_nearer_the_truth_whether_calibrated_or_not",
+        ),
+    ),
+    *_in(
+        "metrics/_intervals.py",
+        (
+            "share of groups dropped in the p-value of a mean",
+            "ratio = abs(self.mean) / (share * self.standard_error)",
+            "ratio = abs(self.mean) / self.standard_error",
+            "test_jackknife.py::test_mean_of_three_groups_by_hand",
+        ),
+        (
+            "one degree of freedom more for independent pairs",
+            "freedom = n_effective - 1",
+            "freedom = n_effective",
+            "test_metric_slices.py::test_soft_outcomes_of_independent_pairs_vary_as_all_of_them_do",
+        ),
+        (
+            "both tails in one of the bootstrap",
+            "rank = int((1 - confidence_level) / 2 * n_signs + 1e-9)",
+            "rank = int((1 - confidence_level) * n_signs + 1e-9)",
+            "test_jackknife.py::test_interval_of_a_difference_is_the_wider_of_two",
+        ),
+        (
+            "p-value of groups that all agree is half",
+            "else 2.0 ** (1 - self.n_groups)",
+            "else 2.0 ** (-self.n_groups)",
+            "test_jackknife.py::test_groups_that_all_agree_have_the_p_value_of_their_signs",
+        ),
+        (
+            "the narrower interval of a share",
+            "*min(ends, key=lambda end: end[1] - end[0])",
+            "*max(ends, key=lambda end: end[1] - end[0])",
+            "test_metric_slices.py::test_win_rate_of_independent_pairs_is_wilsons",
+        ),
+    ),
+    *_in(
+        "metrics/_length.py",
+        (
+            "weights dropped from the information of length",
+            "np.bincount(codes, weight * length**2 * prob * (1 - prob))",
+            "np.bincount(codes, length**2 * prob * (1 - prob))",
+            "test_jackknife.py::test_a_weight_of_two_is_the_pair_twice_in_its_group",
+        ),
+        (
+            "weights dropped from the moves of length",
+            "np.bincount(codes, weight * length * (label - prob))",
+            "np.bincount(codes, length * (label - prob))",
+            "test_jackknife.py::test_a_weight_of_two_is_the_pair_twice_in_its_group",
+        ),
+    ),
+    *_in(
+        "metrics/_preferences.py",
+        (
+            "chance of soft ranks counts equal ones whole",
+            "(np.cumsum(totals) - totals / 2)",
+            "np.cumsum(totals)",
+            "test_metrics.py::test_exchanging_a_and_b_changes_nothing",
+        ),
+        (
+            "weights dropped from the area under the curve",
+            "ranks[kept], sample_weight=row_weight[kept]",
+            "ranks[kept]",
+            "test_metrics.py::test_equals_scikit_learn_on_hard_labels",
+        ),
+        (
+            "variance of soft labels dropped from the Brier loss",
+            " + label * (1 - label)\n",
+            "\n",
+            "test_metrics.py::test_equals_scikit_learn_on_the_weighted_rows_of_soft_labels",
+        ),
+    ),
+    *_in(
+        "metrics/_row_scorers.py",
+        (
+            "a negative correlation with length is good",
+            "return -abs(audit.margin_length_correlation)",
+            "return -audit.margin_length_correlation",
+            "test_row_scorers.py::test_lengths_are_those_of_the_audit",
+        ),
+        (
+            "weight of a prompt is that of its first response",
+            "np.nanmean(weight, axis=1)",
+            "weight[:, 0]",
+            "test_row_scorers.py::test_a_prompt_weighs_the_mean_of_its_responses",
+        ),
+    ),
+    *_in(
+        "metrics/_slices.py",
+        (
+            "ties share no credit in best_of_n_accuracy",
+            "(top & is_best).sum(axis=1) / top.sum(axis=1)",
+            "(top & is_best).any(axis=1).astype(float)",
+            "test_metric_slices.py::test_best_of_n_shares_a_point_among_ties",
+        ),
+        (
+            "weights of sections dropped",
+            "by_section.accuracy, weights=section_weight",
+            "by_section.accuracy",
+            "test_metric_slices.py::test_sections_average_pairs_and_the_overall_number_averages_sections",
+        ),
+    ),
+    *_in(
+        "model_selection/_scorers.py",
+        (
+            "perplexity, not likelihood, is the score",
+            "return -float(np.log(loop.perplexity(completions)))",
+            "return -float(loop.perplexity(completions))",
+            "test_record_scorers.py::test_demonstration_scorer_is_the_likelihood_per_token",
+        ),
+    ),
+    *_in(
+        "model_selection/_splitters.py",
+        (
+            "all groups may be tests",
+            "min(max(wanted, 1), total - 1)",
+            "min(max(wanted, 1), total)",
+            "test_model_selection.py::test_train_test_split_keeps_kinds_and_prompts",
+        ),
+        (
+            "small groups are dealt first",
+            "np.argsort(-size[groups], kind",
+            "np.argsort(size[groups], kind",
+            "test_model_selection.py::test_larger_prompts_go_to_smaller_folds",
+        ),
+    ),
+    *_in(
+        "report/_audit_policy.py",
+        (
+            "half the pairs with the C of all",
+            "PreferenceRewardModel(C=2 * C, tol=TOL), D",
+            "PreferenceRewardModel(C=C, tol=TOL), D",
+            "test_audit_figures.py::test_half_the_pairs_have_twice_the_c",
+        ),
+        (
+            "a first best KL, not the last",
+            "np.abs(gain).max())[-1])",
+            "np.abs(gain).max())[0])",
+            "test_audit_figures.py::test_the_last_of_equal_gains_is_taken",
+        ),
+        (
+            "the end of a document is as likely as all its tokens",
+            "stop = 1.0 / (1.0 + length)",
+            "stop = 1.0 / length",
+            "test_audit_figures.py::test_safe_kl_coef_of_documents_of_three_tokens_and_an_end",
+        ),
+    ),
+    *_in(
+        "report/_audit_predict.py",
+        (
+            "folds dropped from the interval of the area",
+            "value + np.sqrt(CROSS_FITTED) * (",
+            "value + (",
+            "test_audit_figures.py::test_area_has_the_interval_of_resampled_prompts_root_two_times_as_wide",
+        ),
+        (
+            "groups dropped from the errors of a calibration",
+            "np.sqrt(n_groups / max(n_groups - 1, 1) * (sums @ sums))",
+            "np.sqrt(sums @ sums)",
+            "test_audit_figures.py::test_errors_of_a_calibration_by_three_groups",
+        ),
+        (
+            "three halves dropped from the variance of draws",
+            "1.5 * float(np.mean(",
+            "float(np.mean(",
+            "test_audit_figures.py::test_variance_of_draws_by_hand",
+        ),
+        (
+            "mean absolute chance without its constant",
+            "chance * np.sqrt(2 / np.pi))",
+            "chance)",
+            "test_audit_figures.py::test_error_of_a_calibration_by_chance",
+        ),
+    ),
+    *_in(
+        "report/_audit_verdicts.py",
+        (
+            "the stronger of two tests is the evidence",
+            "name, weaker = max(",
+            "name, weaker = min(",
+            "test_audit_figures.py::test_the_weaker_of_two_kinds_of_pairs_is_the_evidence",
+        ),
+        (
+            "a gain that could be worth it is flat",
+            'elif test["high"] < WORTH:',
+            'elif test["low"] < WORTH:',
+            "test_audit_verdicts.py::test_rule_of_the_learning_curve",
+        ),
+        (
+            "slopes too flat are called too careful",
+            '    elif test.is_below:\n        verdict = "too sure"',
+            '    elif test.is_above:\n        verdict = "too sure"',
+            "test_audit_figures.py::test_a_model_is_too_sure_where_its_slope_is_below_one",
+        ),
+    ),
+]

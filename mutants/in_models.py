@@ -1,0 +1,444 @@
+"""Faults in language models, reward models, policies and what is asked of them."""
+
+from mutants.plant import faults_in as _in
+
+FAULTS = [
+    *_in(
+        "_language/categorical.py",
+        (
+            "likelihood of a document, not of a token",
+            "cross_entropy(token_count / n_tokens, self",
+            "cross_entropy(token_count, self",
+            "test_unigram_lm.py::test_likelihood_is_that_of_the_sequence_of_tokens",
+        ),
+    ),
+    *_in(
+        "_language/sft.py",
+        (
+            "strength of the prior dropped",
+            "safe_log(self.prior_strength) + self.base_log_prob_",
+            "self.base_log_prob_",
+            "test_sft.py::test_is_the_documented_formula",
+        ),
+    ),
+    *_in(
+        "_language/unigram_lm.py",
+        (
+            "smoothing is shared by all tokens",
+            "self.token_count_ + self.smoothing",
+            "self.token_count_ + self.smoothing / len(self.token_count_)",
+            "test_unigram_lm.py::test_equals_multinomial_naive_bayes_of_one_class",
+        ),
+    ),
+    *_in(
+        "_policy/additivity.py",
+        (
+            "an added value is shared by nobody",
+            "values[possible] += (own - values[document].sum()) / length",
+            "values[possible] += own - values[document].sum()",
+            "test_policy_local_gap.py::test_values_of_tokens_are_found_where_they_explain_all_documents",
+        ),
+    ),
+    *_in(
+        "_policy/best_of_n_sampler.py",
+        (
+            "number of draws dropped from the counts of winners",
+            "counts = len(rewards) / self.n * winners",
+            "counts = len(rewards) * winners",
+            "test_baselines.py::test_refit_beside_a_prior_by_hand",
+        ),
+    ),
+    *_in(
+        "_policy/certificate.py",
+        (
+            "root dropped from the error of the tilt",
+            "own.std(ddof=1) / np.sqrt(len(own))",
+            "own.std(ddof=1) / len(own)",
+            "test_policy_local_gap.py::test_certificate_against_the_tilt_by_hand",
+        ),
+        (
+            "number of policies dropped from the mixture",
+            "logsumexp(densities, axis=0) - np.log(len(policies))",
+            "logsumexp(densities, axis=0)",
+            "test_policy_local_gap.py::test_certificate_against_the_tilt_by_enumeration",
+        ),
+        (
+            "half dropped from the error of a gain",
+            "/ n_documents) / 2.0",
+            "/ n_documents)",
+            "test_policy_local_gap.py::test_gain_over_another_policy_by_hand",
+        ),
+    ),
+    *_in(
+        "_policy/critic.py",
+        (
+            "trust in the critic may exceed 1",
+            "np.clip(deviation @ actual / energy, 0.0, 1.0)",
+            "np.clip(deviation @ actual / energy, 0.0, None)",
+            "test_critic.py::test_trust_is_the_share_of_a_forecast_that_leaves_the_least_variance",
+        ),
+    ),
+    *_in(
+        "_policy/dpo_loss.py",
+        (
+            "pull of the length dropped from DPO's curvature",
+            "product - point.length_residual / self.kl_coef * spread",
+            "product - point.length_residual * spread",
+            "test_dpo.py::test_gradient_and_hessian_by_finite_differences",
+        ),
+        (
+            "IPO's constant dropped",
+            "lean * margin + 0.25,",
+            "lean * margin,",
+            "test_dpo.py::test_ipo_loss_is_the_square_of_its_distance_to_half_the_lean",
+        ),
+    ),
+    *_in(
+        "_policy/exact_optimizer.py",
+        (
+            "mean of the reward dropped from the frontier",
+            "(problem.reward.offset - problem.reward_mean)",
+            "problem.reward.offset",
+            "test_baselines.py::test_each_point_of_the_frontier_is_a_fit",
+        ),
+    ),
+    *_in(
+        "_policy/gold_scorer.py",
+        (
+            "price of the KL dropped from the gold score",
+            " - self.kl_coef * policy.kl_\n",
+            "\n",
+            "test_gold_scorer.py::test_it_is_expected_gold_less_the_price_of_the_kl",
+        ),
+    ),
+    *_in(
+        "_policy/iteration_record.py",
+        (
+            "reward_mean dropped from objective/rlhf_reward",
+            "* (score - problem.reward_mean) + non_score",
+            "* score + non_score",
+            "test_policy_value.py::test_rewards_and_penalties_of_three_documents_by_hand",
+        ),
+    ),
+    *_in(
+        "_policy/local_gap.py",
+        (
+            "deviation of gains is of n",
+            "gains.std(axis=1, ddof=1)",
+            "gains.std(axis=1)",
+            "test_policy_local_gap.py::test_what_a_token_is_worth_in_two_documents_by_hand",
+        ),
+    ),
+    *_in(
+        "_policy/noise_schedule.py",
+        (
+            "1 / (2 - rate) dropped where the step hovers",
+            "rate / (2.0 - rate) * effective",
+            "rate * effective",
+            "test_noise_schedule.py::test_where_a_step_hovers_by_hand",
+        ),
+        (
+            "twice the tolerance is enough",
+            "is_close = left <= 0.5 * enough",
+            "is_close = left <= 2.0 * enough",
+            "test_noise_schedule.py::test_training_ends_where_what_is_left_is_half_of_enough",
+        ),
+        (
+            "variance of batches is biased",
+            "float(np.mean(values)) * n / (n - 1)",
+            "float(np.mean(values))",
+            "test_noise_schedule.py::test_where_a_step_hovers_by_hand",
+        ),
+    ),
+    *_in(
+        "_policy/ppo.py",
+        (
+            "the trust region is twice as wide",
+            "kl = 0.5 * length * float(",
+            "kl = 0.25 * length * float(",
+            "test_ppo.py::test_trust_region_holds_the_exact_kl_of_small_steps",
+        ),
+        (
+            "a fall is not clipped",
+            "(ratio >= clipping.low) & (ratio <= clipping.ceiling)",
+            "(ratio <= clipping.ceiling)",
+            "test_ppo.py::test_dual_clip_by_hand",
+        ),
+    ),
+    *_in(
+        "_policy/priced_rule.py",
+        (
+            "a document of one token more is priced",
+            "max(1.0 - p, least) ** (length - 1)",
+            "max(1.0 - p, least) ** length",
+            "test_policy_local_gap.py::test_price_of_a_document_by_hand",
+        ),
+    ),
+    *_in(
+        "_policy/prices.py",
+        (
+            "no root in the step of a learned price",
+            "/ np.sqrt(1.0 + self._n_batches / _SHRINKS_AFTER)",
+            "/ (1.0 + self._n_batches / _SHRINKS_AFTER)",
+            "test_policy_local_gap.py::test_second_step_of_a_learned_price_by_hand",
+        ),
+        (
+            "a learned price rests where it moved by a nat",
+            "_REST_SHARE, _REST_NATS = 0.1, 0.05",
+            "_REST_SHARE, _REST_NATS = 0.1, 1.0",
+            "test_policy_local_gap.py::test_a_price_rests_where_it_moved_by_a_tenth_or_by_little",
+        ),
+        (
+            "a settled price is that of the last batches",
+            "self._trail[len(self._trail) // 2 :]",
+            "self._trail[-1:]",
+            "test_policy_local_gap.py::test_a_settled_price_is_the_mean_of_the_later_half",
+        ),
+        (
+            "half a document is whole",
+            "half = 0.5 * weight / n",
+            "half = weight / n",
+            "test_policy_local_gap.py::test_learned_price_by_hand",
+        ),
+    ),
+    *_in(
+        "_policy/problem.py",
+        (
+            "kl_coef dropped before the penalty of rules that do not add",
+            "rest -= objective.kl_coef * priced.cost(amounts)",
+            "rest -= priced.cost(amounts)",
+            "test_policy_value.py::test_rewards_and_penalties_of_three_documents_by_hand",
+        ),
+        (
+            "kl_coef dropped in the influence behind optimality_gap_se_",
+            "influence = kl_coef * weight / weight_mean - shifted",
+            "influence = weight / weight_mean - shifted",
+            "test_policy_value.py::test_certificate_of_three_documents_by_hand",
+        ),
+        (
+            "length, not its root, scales a normalized reward",
+            "scale *= float(np.sqrt(objective.length))",
+            "scale *= float(objective.length)",
+            "test_policy_controls.py::test_rewards_are_normalized_by_their_moments_under_the_reference",
+        ),
+    ),
+    *_in(
+        "_policy/rewards.py",
+        (
+            "offset of a reward is that of one token",
+            "float(2 * single[first] - self(twice)[0])",
+            "float(single[first])",
+            "test_rewards.py::test_linear_regression_on_counts_adds_over_tokens",
+        ),
+    ),
+    *_in(
+        "_policy/training.py",
+        (
+            "error of a value without a root",
+            "assessed.rest.std(ddof=1) / np.sqrt(n_documents)",
+            "assessed.rest.std(ddof=1) / n_documents",
+            "test_policy_training.py::test_a_value_from_three_documents_by_hand",
+        ),
+        (
+            "mean of all, not of the others",
+            "shaped = shaped * (len(shaped) / (len(shaped) - 1))",
+            "shaped = shaped * 1.0",
+            "test_baselines.py::test_rloo_advantage_is_that_of_the_mean_baseline_times_g_over_g_minus_one",
+        ),
+        (
+            "cut documents dropped from the values to go",
+            "mean = (value - alive[-1] * cut) / tokens[-1]",
+            "mean = value / tokens[-1]",
+            "test_policy_eos.py::test_reaches_the_exact_optimum",
+        ),
+    ),
+    *_in(
+        "_policy/updates.py",
+        (
+            "stiffness of demonstrations dropped from the trust region",
+            "self._n_minibatches * move / self._stiffness",
+            "self._n_minibatches * move / _temperature(self.objective)",
+            "test_policy_updates.py::test_trust_region_beside_demonstrations_by_hand",
+        ),
+        (
+            "damping by length dropped",
+            "self._damping[0] + self._damping[1] * length",
+            "self._damping[0] + self._damping[1]",
+            "test_policy_updates.py::test_damping_in_proportion_to_the_length_of_documents",
+        ),
+        (
+            "no bias correction of Adam's square",
+            "square = self._square / (1.0 - 0.999**self._t)",
+            "square = self._square",
+            "test_policy_updates.py::test_adam_is_its_definition",
+        ),
+    ),
+    *_in(
+        "_reward/conservative.py",
+        (
+            "deviation of rewards of n - 1 models is of n",
+            "rewards.std(axis=0, ddof=1)",
+            "rewards.std(axis=0)",
+            "test_overoptimization.py::test_conservative_rewards_by_their_formulas",
+        ),
+    ),
+    *_in(
+        "_reward/ensemble.py",
+        (
+            "groups dropped from the widening of refits",
+            "np.sqrt(self.n_groups_ / (self.n_groups_ - 1))",
+            "1.0",
+            "test_jackknife.py::test_intervals_of_an_ensemble_are_of_groups_and_refits",
+        ),
+        (
+            "a label takes too much off the covariance",
+            "(1 + curvature[best] * variance[best])",
+            "(curvature[best] * variance[best])",
+            "test_uncertainty.py::test_informative_pairs_are_chosen_as_if_the_others_were_labelled",
+        ),
+        (
+            "one degree of freedom more for refits",
+            "1 / (len(self._all_weights) - 1))",
+            "1 / len(self._all_weights))",
+            "test_jackknife.py::test_intervals_of_an_ensemble_are_of_groups_and_refits",
+        ),
+    ),
+    *_in(
+        "_reward/jackknife.py",
+        (
+            "(G - 1) / G dropped where groups are left out of a fit",
+            "self.factor = 1 - 1 / n_groups if",
+            "self.factor = 1.0 if",
+            "test_jackknife.py::test_length_controlled_win_rate_of_three_groups_by_hand",
+        ),
+        (
+            "G / (G - 1) dropped where nobody is left out",
+            "else 1 / (1 - 1 / n_groups)",
+            "else 1.0",
+            "test_jackknife.py::test_moves_that_leave_nobody_out_have_the_usual_factor",
+        ),
+    ),
+    *_in(
+        "_reward/leakage.py",
+        (
+            "a quarter of known responses is enough to warn",
+            "known.mean() > MAX_COMMON_RESPONSES",
+            "known.mean() >= MAX_COMMON_RESPONSES",
+            "test_leakage.py::test_more_than_a_quarter_of_known_responses_is_a_sign_of_shared_prompts",
+        ),
+        (
+            "a response of 40 characters is short",
+            "len(text) >= MIN_RESPONSE_LENGTH",
+            "len(text) > MIN_RESPONSE_LENGTH",
+            "test_leakage.py::test_a_response_of_40_characters_is_a_sign_of_its_prompt",
+        ),
+        (
+            "one known prompt is enough to warn",
+            "len(self.prompts) < 2",
+            "len(self.prompts) < 1",
+            "test_leakage.py::test_a_fit_on_one_prompt_leaves_no_other_to_split_by",
+        ),
+    ),
+    *_in(
+        "_reward/tie_losses.py",
+        (
+            "half the cross term of Davidson's model",
+            "-(a - b) * tie / 2,",
+            "-(a - b) * tie,",
+            "test_loss_derivatives.py::test_gradient_and_hessian_product_are_central_differences",
+        ),
+    ),
+    *_in(
+        "_reward/uncertain_reward.py",
+        (
+            "scales of blocks dropped from the penalty of a fit",
+            "problem.penalty / (model.C_ * scales**2)",
+            "problem.penalty / model.C_",
+            "test_uncertainty.py::test_model_chosen_by_cross_validation_keeps_its_penalty",
+        ),
+    ),
+    *_in(
+        "_reward/win_rate.py",
+        (
+            "weak prior of the win rate is strong",
+            "WEAK_PENALTY = 1e-3",
+            "WEAK_PENALTY = 1e-1",
+            "test_jackknife.py::test_length_controlled_win_rate_of_three_groups_by_hand",
+        ),
+        (
+            "weights dropped from the residuals of the win rate",
+            "residual = weight[kept] * (label - expit(margin)) / root",
+            "residual = (label - expit(margin)) / root",
+            "test_jackknife.py::test_length_controlled_win_rate_of_three_groups_by_hand",
+        ),
+    ),
+    *_in(
+        "overoptimization.py",
+        (
+            "standard error of the fall without the last point",
+            "float(np.hypot(peak[4], curve.gold_reward_se[-1]))",
+            "float(peak[4])",
+            "test_overoptimization.py::test_standard_error_of_the_fall_is_that_of_both_its_ends",
+        ),
+        (
+            "stop probability dropped from the covariance of lengths",
+            "go / stop**2 * float(",
+            "go / stop * float(",
+            "test_overoptimization.py::test_covariance_where_documents_end_by_themselves",
+        ),
+        (
+            "slope by one step, not two",
+            "/ (2.0 * step / objective.kl_coef)",
+            "/ (step / objective.kl_coef)",
+            "test_overoptimization.py::test_covariance_is_the_slope_of_gold",
+        ),
+        (
+            "both tails in one of the bootstrap of gold",
+            "tails = [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0]",
+            "tails = [1.0 - confidence, confidence]",
+            "test_overoptimization.py::test_the_middle_three_fifths_of_four_refits_reach_from_least_to_greatest",
+        ),
+        (
+            "a peak at the last point",
+            "bool(curve.gold_reward[best] > curve.gold_reward[-1])",
+            "bool(curve.gold_reward[best] >= curve.gold_reward[-1])",
+            "test_overoptimization.py::test_a_gold_reward_that_never_falls_has_no_peak_inside",
+        ),
+    ),
+    *_in(
+        "sequential/_kernel.py",
+        (
+            "back-off dropped from what a state expects",
+            "return self.matrix @ values + self.backoff * (self.unigram @ values)",
+            "return self.matrix @ values",
+            "test_sequential.py::test_optimum_is_the_best_of_all_distributions_over_documents",
+        ),
+    ),
+    *_in(
+        "sequential/_ppo.py",
+        (
+            "no damping in the bigram PPO",
+            "* batch.marginals + _DAMPING)",
+            "* batch.marginals)",
+            "test_sequential_ppo.py::test_a_step_by_hand",
+        ),
+        (
+            "trust region of one epoch for all",
+            "self.target_kl / self.n_epochs**2",
+            "self.target_kl",
+            "test_sequential_ppo.py::test_no_noise_is_left_at_the_optimum_for_any_lambda",
+        ),
+        (
+            "no visit more in the table of values",
+            "/ (visits + 1.0)",
+            "/ np.maximum(visits, 1.0)",
+            "test_sequential_ppo.py::test_a_table_moves_as_if_each_state_was_met_once_more_by_hand",
+        ),
+        (
+            "steps of a batch are of one epoch each",
+            "(batch.objective.kl_coef * self.n_epochs)",
+            "batch.objective.kl_coef",
+            "test_sequential_ppo.py::test_no_noise_is_left_at_the_optimum_for_any_lambda",
+        ),
+    ),
+]
