@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from smooth_losses import curvature_of, gradient_of, matrix_of, value_and_gradient_of, value_of
 
 from sklearn_codex import BootstrapRewardEnsemble, PreferenceRewardModelCV, RewardUncertainty
 from sklearn_codex._data.pairs import DifferenceDesign
@@ -62,8 +63,9 @@ def test_value_is_the_documented_formula_and_its_gradient_the_derivative(flip_ra
     expected = -np.sum(loss.weight * (loss.target * np.log(p) + (1 - loss.target) * np.log(1 - p)))
     expected += w @ w / 4 + log_precision @ log_precision / (2 * 0.5**2)
     expected += np.sum((z + 2.0) ** 2) / (2 * 1.5**2)
-    assert loss.value(params) == pytest.approx(expected, rel=1e-12)
-    assert_allclose(loss.gradient(params), approx_fprime(params, loss.value, 1e-7), atol=1e-4)
+    assert loss.at(params).value == pytest.approx(expected, rel=1e-12)
+    numeric = approx_fprime(params, value_of(loss), 1e-7)
+    assert_allclose(gradient_of(loss)(params), numeric, atol=1e-4)
 
 
 @pytest.mark.parametrize("flip_rate", [None, 0.1])
@@ -72,10 +74,8 @@ def test_curvature_is_the_mean_of_squared_gradients(flip_rate):
     rng = np.random.RandomState(0)
     loss = make_loss(rng, flip_rate, n_labels=8)
     params = 0.5 * rng.randn(len(loss.center))
-    curvature = loss.curvature(params)
-    found = np.array([curvature.product(unit) for unit in np.eye(len(params))])
-    precision, margin, rate = loss._eta(params)
-    p = np.exp(loss._log_prob(precision * margin, rate)[0])
+    found = matrix_of(curvature_of(loss, params), len(params))
+    p = np.exp(loss.at(params).kept[1][0])
     expected = np.diag(loss.prior_precision)
     for i in range(8):
         one = AnnotatorLoss(
@@ -89,7 +89,7 @@ def test_curvature_is_the_mean_of_squared_gradients(flip_rate):
         )
         for label, probability in ((1.0, p[i]), (0.0, 1 - p[i])):
             one.target = np.full(8, label)
-            score = one.gradient(params) - loss.prior_precision * (params - loss.center)
+            score = gradient_of(one)(params) - loss.prior_precision * (params - loss.center)
             expected = expected + loss.weight[i] * probability * np.outer(score, score)
     assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
 
@@ -97,10 +97,10 @@ def test_curvature_is_the_mean_of_squared_gradients(flip_rate):
 def test_minimum_is_that_of_scipy():
     loss = make_loss(np.random.RandomState(1))
     found = minimise(loss, loss.center, tol=1e-9, max_iter=200)
-    expected = minimize(loss.value, loss.center, jac=loss.gradient, method="BFGS", tol=1e-9)
+    expected = minimize(value_and_gradient_of(loss), loss.center, jac=True, method="BFGS", tol=1e-9)
     assert found.converged
-    assert found.value <= expected.fun + 1e-9
-    assert_allclose(found.params, expected.x, atol=1e-4)
+    assert found.point.value <= expected.fun + 1e-9
+    assert_allclose(found.point.weights, expected.x, atol=1e-4)
 
 
 @pytest.mark.parametrize("flip_rate", [0.0, 0.1])
@@ -109,10 +109,10 @@ def test_values_are_finite_at_extreme_margins(flip_rate):
     target, who = np.array([1.0, 0.0, 0.0]), np.zeros(3, dtype=int)
     loss = AnnotatorLoss(design, target, who, np.ones(3), C=1.0, prior=PRIOR, flip_rate=flip_rate)
     params = np.array([1.0, 0.0])
-    assert loss.value(params) == pytest.approx(
+    assert loss.at(params).value == pytest.approx(
         0.5 + (3000 if flip_rate == 0 else -np.log(0.1 * 0.9**2))
     )
-    assert np.isfinite(loss.gradient(params)).all()
+    assert np.isfinite(gradient_of(loss)(params)).all()
 
 
 def test_one_annotator_without_flips_is_the_bradley_terry_model():

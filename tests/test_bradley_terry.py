@@ -6,11 +6,12 @@ from scipy import sparse
 from scipy.optimize import approx_fprime, check_grad, minimize
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
+from smooth_losses import curvature_of, gradient_of, matrix_of, value_and_gradient_of, value_of
 
 from sklearn_codex._data.designs import NuisanceDesign
 from sklearn_codex._data.pairs import DifferenceDesign, PairDesign
 from sklearn_codex._reward import bradley_terry as _bradley_terry
-from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, PairCurvature, fit_weights
 
 N_PAIRS, N_FEATURES = 80, 6
 
@@ -47,27 +48,25 @@ def test_value_is_the_documented_formula(rng):
     p, s = loss.target, loss.pair_weight / 2.0
     expected = 2.0 * np.sum(s * (-p * np.log(expit(m)) - (1 - p) * np.log(expit(-m))))
     expected += 0.5 * np.sum(penalty * w**2)
-    assert loss.value_and_gradient(w)[0] == pytest.approx(expected, rel=1e-13)
+    assert loss.at(w).value == pytest.approx(expected, rel=1e-13)
 
 
 @pytest.mark.parametrize("penalty", [None, np.array([1.0, 0.0, 2.0, 1.0, 1.0, 0.5])])
 def test_gradient_matches_finite_differences(rng, penalty):
     loss = make_loss(rng, penalty=penalty)
     for w in rng.randn(3, N_FEATURES):
-        error = check_grad(
-            lambda w: loss.value_and_gradient(w)[0], lambda w: loss.value_and_gradient(w)[1], w
-        )
+        error = check_grad(value_of(loss), gradient_of(loss), w)
         assert error < 1e-4
 
 
 def test_hessian_matches_finite_differences_and_its_diagonal(rng):
     loss = make_loss(rng)
     w = rng.randn(N_FEATURES)
-    numeric = approx_fprime(w, lambda w: loss.value_and_gradient(w)[1], 1e-6)
-    curvature = loss.curvature(loss.margins(w))
-    products = [loss.hessian_product(curvature, unit)[0] for unit in np.eye(N_FEATURES)]
+    numeric = approx_fprime(w, gradient_of(loss), 1e-6)
+    curvature = curvature_of(loss, w)
+    products = matrix_of(curvature, N_FEATURES)
     assert_allclose(products, numeric, atol=1e-3)
-    assert_allclose(loss.hessian_diagonal(curvature), np.diag(products), rtol=1e-12)
+    assert_allclose(curvature.diagonal(), np.diag(products), rtol=1e-12)
 
 
 def test_pair_losses_are_exact_in_both_tails():
@@ -79,11 +78,11 @@ def test_pair_losses_are_exact_in_both_tails():
 def test_gradient_bounds_the_distance_to_the_optimum(rng):
     loss = make_loss(rng, C=10.0)
     best = fit_weights(loss)
-    for w in best.weights + rng.randn(20, N_FEATURES):
-        value, gradient = loss.value_and_gradient(w)
+    for w in best.point.weights + rng.randn(20, N_FEATURES):
+        value, gradient = value_and_gradient_of(loss)(w)
         norm = np.linalg.norm(gradient)
-        assert np.linalg.norm(w - best.weights) <= norm
-        assert 0 <= value - best.objective <= norm**2 / 2
+        assert np.linalg.norm(w - best.point.weights) <= norm
+        assert 0 <= value - best.point.value <= norm**2 / 2
 
 
 @pytest.mark.parametrize("C", [1e-6, 1e-2, 1.0, 1e2, 1e4])
@@ -93,8 +92,8 @@ def test_optimum_is_that_of_logistic_regression(rng, C):
     expected = logistic_regression(C).fit(X, loss.target, sample_weight=s).coef_[0]
     state = fit_weights(loss)
     assert state.converged
-    assert state.objective <= loss.value_and_gradient(expected)[0] * (1 + 1e-12)
-    assert_same_weights(state.weights, expected)
+    assert state.point.value <= loss.at(expected).value * (1 + 1e-12)
+    assert_same_weights(state.point.weights, expected)
 
 
 def test_iterations_do_not_depend_on_the_scale_of_columns(rng):
@@ -107,7 +106,7 @@ def test_iterations_do_not_depend_on_the_scale_of_columns(rng):
     )
     assert scaled.converged
     assert scaled.iteration == plain.iteration
-    assert_allclose(scaled.weights * scale, plain.weights, rtol=1e-8)
+    assert_allclose(scaled.point.weights * scale, plain.point.weights, rtol=1e-8)
 
 
 def test_soft_targets_equal_duplicated_weighted_rows(rng):
@@ -119,8 +118,8 @@ def test_soft_targets_equal_duplicated_weighted_rows(rng):
         np.concatenate([s * p, s * (1 - p)]),
     )
     w = rng.randn(N_FEATURES)
-    assert_allclose(loss.value_and_gradient(w)[1], doubled.value_and_gradient(w)[1], rtol=1e-10)
-    assert_allclose(fit_weights(loss).weights, fit_weights(doubled).weights, rtol=1e-8)
+    assert_allclose(gradient_of(loss)(w), gradient_of(doubled)(w), rtol=1e-10)
+    assert_allclose(fit_weights(loss).point.weights, fit_weights(doubled).point.weights, rtol=1e-8)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5, 5.0])
@@ -132,7 +131,7 @@ def test_item_only_optimum_is_that_of_choix(rng, alpha):
     design = PairDesign(sparse.eye_array(n_items, format="csr"), winners, losers)
     # choix penalises alpha |theta|^2, which is |theta|^2 / (2 C).
     state = fit_weights(BradleyTerryLoss(design, np.ones(200), C=1 / (2 * alpha)))
-    assert_same_weights(state.weights, expected)
+    assert_same_weights(state.point.weights, expected)
 
 
 def test_free_coefficient_is_the_intercept(rng):
@@ -141,7 +140,7 @@ def test_free_coefficient_is_the_intercept(rng):
     expected = LogisticRegression(C=0.1, tol=1e-12, max_iter=10_000).fit(X, target)
     design = DifferenceDesign(np.hstack([X, np.ones((200, 1))]))
     state = fit_weights(BradleyTerryLoss(design, target, C=0.1, penalty=[1, 1, 1, 0]))
-    assert_same_weights(state.weights, np.append(expected.coef_, expected.intercept_))
+    assert_same_weights(state.point.weights, np.append(expected.coef_, expected.intercept_))
 
 
 def test_free_coefficient_without_data_stays_at_zero(rng):
@@ -149,7 +148,7 @@ def test_free_coefficient_without_data_stays_at_zero(rng):
     loss = BradleyTerryLoss(DifferenceDesign(X), rng.rand(50), penalty=[1, 1, 0])
     state = fit_weights(loss)
     assert state.converged
-    assert state.weights[2] == 0
+    assert state.point.weights[2] == 0
 
 
 @pytest.mark.parametrize("C", [1e-6, 1.0, 1e6])
@@ -159,12 +158,15 @@ def test_separable_data_and_constant_columns_have_a_finite_optimum(rng, C):
     loss = BradleyTerryLoss(DifferenceDesign(X), target, C=C)
     state = fit_weights(loss)
     assert state.converged
-    assert np.isfinite(state.weights).all()
-    assert state.weights[-1] == 0
+    assert np.isfinite(state.point.weights).all()
+    assert state.point.weights[-1] == 0
     reference = minimize(
-        loss.value_and_gradient, np.zeros(92), jac=True, options={"maxiter": 10_000, "gtol": 1e-12}
+        value_and_gradient_of(loss),
+        np.zeros(92),
+        jac=True,
+        options={"maxiter": 10_000, "gtol": 1e-12},
     )
-    assert state.objective <= reference.fun * (1 + 1e-9)
+    assert state.point.value <= reference.fun * (1 + 1e-9)
 
 
 def test_stops_at_the_rounding_error_without_a_tolerance(rng):
@@ -177,16 +179,16 @@ def test_no_data_to_learn_from_converges_at_zero():
     loss = BradleyTerryLoss(DifferenceDesign(np.zeros((5, 3))), np.ones(5))
     state = fit_weights(loss)
     assert (state.converged, state.iteration) == (True, 0)
-    assert_array_equal(state.weights, np.zeros(3))
+    assert_array_equal(state.point.weights, np.zeros(3))
 
 
 def test_objective_never_rises_and_the_first_state_is_before_any_step(rng):
     states = []
     fit_weights(make_loss(rng, C=100.0), callback=lambda state: states.append(state))
     assert [state.iteration for state in states] == list(range(len(states)))
-    assert_array_equal(states[0].weights, np.zeros(N_FEATURES))
+    assert_array_equal(states[0].point.weights, np.zeros(N_FEATURES))
     assert states[0].gradient_norm == 1.0
-    assert np.all(np.diff([state.objective for state in states]) <= 1e-12)
+    assert np.all(np.diff([state.point.value for state in states]) <= 1e-12)
     assert [state.converged for state in states] == [False] * (len(states) - 1) + [True]
 
 
@@ -201,10 +203,10 @@ def test_callback_and_max_iter_stop(rng):
 def test_warm_start_at_the_optimum_takes_no_step_and_far_away_arrives_at_the_same(rng):
     loss = make_loss(rng, C=100.0)
     best = fit_weights(loss)
-    assert fit_weights(loss, best.weights).iteration == 0
+    assert fit_weights(loss, best.point.weights).iteration == 0
     far = fit_weights(loss, 30 * rng.randn(N_FEATURES))
     assert far.converged
-    assert_allclose(far.weights, best.weights, rtol=1e-6)
+    assert_allclose(far.point.weights, best.point.weights, rtol=1e-6)
 
 
 @pytest.mark.parametrize("free", [False, True])
@@ -219,22 +221,27 @@ def test_a_block_of_frequent_columns_saves_products_and_changes_no_optimum(rng, 
         design = NuisanceDesign(design, 50.0 + rng.randn(300, 1))
     penalty = np.ones(design.shape[1])
     penalty[200:] = 0.0
-    loss = BradleyTerryLoss(design, rng.rand(300), C=0.001, penalty=penalty)
-    columns = loss.choose_block(loss.hessian_diagonal(loss.curvature(np.zeros(300))))
+    target = rng.rand(300)
+
+    def make():
+        return BradleyTerryLoss(design, target, C=0.001, penalty=penalty)
+
+    loss = make()
+    columns = loss.choose_block(curvature_of(loss, np.zeros(len(penalty))).diagonal())
     assert 10 <= len(columns) < 200
     dense = design.tocsr().toarray()
     assert_allclose(design.dense_columns(columns), dense[:, columns])
-    h = rng.rand(300)
-    block = loss.hessian_block(h, columns, design.dense_columns(columns))
-    products = [loss.hessian_product(h, unit)[0] for unit in np.eye(len(penalty))[columns]]
-    assert_allclose(block, np.array(products)[:, columns], rtol=1e-10)
+    curvature = PairCurvature(loss, rng.rand(300))
+    block = curvature.block(columns, design.dense_columns(columns))
+    hessian = matrix_of(curvature, len(penalty))
+    assert_allclose(block, hessian[np.ix_(columns, columns)], rtol=1e-10)
 
     n_products, optima = [], []
     for size in (0, len(columns)):
         with monkeypatch.context() as patch:
             patch.setattr(_bradley_terry, "MAX_BLOCK", size)
-            patch.setattr(loss, "hessian_product", count_calls(loss.hessian_product, n_products))
-            optima.append(fit_weights(loss, tol=1e-10).weights)
+            patch.setattr(PairCurvature, "product", count_calls(PairCurvature.product, n_products))
+            optima.append(fit_weights(make(), tol=1e-10).point.weights)
     assert n_products[1] < 0.7 * n_products[0]
     assert_allclose(optima[1], optima[0], rtol=1e-6, atol=1e-8)
 
@@ -244,14 +251,15 @@ def test_a_block_of_columns_that_depend_on_each_other(rng, monkeypatch):
     counts = rng.poisson(3.0, size=(60, 5)).astype(float)
     counts = np.hstack([counts, counts, np.ones((60, 1))])
     design = PairDesign(sparse.csr_array(counts), *rng.randint(60, size=(2, 80)))
-    loss = BradleyTerryLoss(design, rng.rand(80), C=1e8)
+    target = rng.rand(80)
+    loss = BradleyTerryLoss(design, target, C=1e8)
     assert len(loss.choose_block(np.ones(11))) > 2
     found = fit_weights(loss, tol=1e-9)
     monkeypatch.setattr(_bradley_terry, "MAX_BLOCK", 0)
-    expected = fit_weights(loss, tol=1e-9)
+    expected = fit_weights(BradleyTerryLoss(design, target, C=1e8), tol=1e-9)
     assert found.converged
-    assert_allclose(found.objective, expected.objective, rtol=1e-12)
-    assert_allclose(found.weights[10], 0, atol=1e-7)
+    assert_allclose(found.point.value, expected.point.value, rtol=1e-12)
+    assert_allclose(found.point.weights[10], 0, atol=1e-7)
 
 
 def count_calls(function, counts):

@@ -14,10 +14,11 @@ from reward_pairs import (
 )
 from scipy.special import expit
 from sklearn.base import clone
+from smooth_losses import curvature_of, gradient_of, matrix_of, value_of
 
 from sklearn_codex._data.pairs import DifferenceDesign
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss
 from sklearn_codex._reward.model import PreferenceRewardModel
-from sklearn_codex._reward.online import StreamLoss
 from sklearn_codex.exceptions import LeakageWarning
 from sklearn_codex.text import TokenCounter
 
@@ -44,27 +45,22 @@ def test_loss_of_a_stream_has_its_derivatives(dense):
     root = rng.randn(5, 5)
     precision = root @ root.T + np.eye(5) if dense else rng.rand(5) + 0.5
     mean, w, d = rng.randn(3, 5)
-    loss = StreamLoss(DifferenceDesign(X), y, rng.rand(40), C=0.7, mean=mean, precision=precision)
+    loss = BradleyTerryLoss(
+        DifferenceDesign(X), y, rng.rand(40), C=0.7, mean=mean, penalty=precision
+    )
     Q = precision if dense else np.diag(precision)
     prior = 0.5 * (w - mean) @ Q @ (w - mean)
-    margins = loss.margins(w)
+    margins = X @ w
     losses = np.logaddexp(0, -margins) * y + np.logaddexp(0, margins) * (1 - y)
-    assert loss.value(w, margins) == pytest.approx(loss.pair_weight @ losses + prior)
-
-    def value(weights):
-        return loss.value(weights, loss.margins(weights))
-
-    def gradient(weights):
-        return loss.gradient(weights, loss.margins(weights))
-
+    assert loss.at(w).value == pytest.approx(loss.pair_weight @ losses + prior)
+    value, gradient = value_of(loss), gradient_of(loss)
     step = 1e-5
     numeric = [(value(w + step * e) - value(w - step * e)) / (2 * step) for e in np.eye(5)]
     assert_allclose(gradient(w), numeric, rtol=1e-6, atol=1e-6)
-    curvature = loss.curvature(margins)
+    curvature = curvature_of(loss, w)
     numeric = (gradient(w + step * d) - gradient(w - step * d)) / (2 * step)
-    assert_allclose(loss.hessian_product(curvature, d)[0], numeric, rtol=1e-6)
-    hessian = [loss.hessian_product(curvature, e)[0] for e in np.eye(5)]
-    assert_allclose(loss.hessian_diagonal(curvature), np.diag(hessian))
+    assert_allclose(curvature.product(d)[0], numeric, rtol=1e-6)
+    assert_allclose(curvature.diagonal(), np.diag(matrix_of(curvature, 5)))
 
 
 def test_a_stream_comes_close_to_a_fit_on_all_of_it():

@@ -8,10 +8,24 @@ for, ``n_entries`` and ``dense_columns``, by which it solves faster, and ``gram`
 import numpy as np
 from scipy import sparse
 
+from sklearn_codex._categorical import FloatArray, root_mean_square
+
 # Differences are formed this many pairs at a time where they have to be formed at all.
 CHUNK_PAIRS = 4096
 # Up to this many entries (12 bytes each) the products of the two responses of pairs are kept.
 MAX_PRODUCTS = 2 * 10**7
+
+
+def length_scale(difference: FloatArray, weight: FloatArray) -> float:
+    """Return the root mean square of length differences; 1 where all are 0."""
+    scale = root_mean_square(difference, weight)
+    return scale if scale > 0 else 1.0
+
+
+def length_columns(difference: FloatArray, scale: float) -> FloatArray:
+    """Return the columns d and tanh(d) of scaled length differences (n_pairs, 2)."""
+    scaled = difference / scale
+    return np.column_stack([scaled, np.tanh(scaled)])
 
 
 class DifferenceDesign:

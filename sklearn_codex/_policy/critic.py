@@ -7,6 +7,7 @@ from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._rollouts import Rollouts
+from sklearn_codex._solve.conjugate_gradients import Preconditioner, conjugate_gradients
 
 # Documents that are remembered, for each token of the vocabulary, and batches at least.
 _KEPT_PER_TOKEN = 4
@@ -14,7 +15,7 @@ _KEPT_BATCHES = 4
 # Occurrences of a token that its last value is worth.
 _PRIOR = 0.1
 _MAX_ROUNDS = 10
-_ROUND_TOL = 1e-6
+_ROUND_TOL = 1e-3
 
 
 class LinearCritic:
@@ -114,21 +115,11 @@ def _go_on(counts, reward, value):
     def product(direction):
         fitted = counts @ direction
         fitted -= fitted.sum() / n_documents
-        return transposed @ fitted + _PRIOR * direction
+        return transposed @ fitted + _PRIOR * direction, fitted
 
     missing = reward - counts @ value
     residual = transposed @ (missing - missing.mean())
-    scaled = residual / scale
-    direction, energy = scaled, float(residual @ scaled)
-    enough = _ROUND_TOL * energy
-    for _ in range(_MAX_ROUNDS):
-        if energy <= enough:
-            break
-        image = product(direction)
-        length = energy / float(direction @ image)
-        value = value + length * direction
-        residual = residual - length * image
-        scaled = residual / scale
-        before, energy = energy, float(residual @ scaled)
-        direction = scaled + energy / before * direction
-    return value
+    change, _ = conjugate_gradients(
+        product, Preconditioner(scale), residual, tol=_ROUND_TOL, max_steps=_MAX_ROUNDS
+    )
+    return value + change

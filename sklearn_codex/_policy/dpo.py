@@ -26,7 +26,7 @@ from sklearn_codex._policy.dpo_loss import (
     sigmoid_loss,
 )
 from sklearn_codex._reward.targets import check_both_preferred, check_labels
-from sklearn_codex._solve.fit_monitor import IterationTasks, describe
+from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._stage import Stage
 
 
@@ -352,24 +352,16 @@ class DPOPolicyOptimizer(
 
     def _solve(self, loss, context):
         """Minimise the loss, keep its history, report its iterations, set the policy."""
-        self.history_ = []
-        tasks = IterationTasks(
-            self, context, self.max_iter, lambda weights: {"token_log_prob_": loss.policy(weights)}
+        monitor = FitMonitor(
+            self, loss, context, lambda weights: {"token_log_prob_": loss.policy(weights)}
         )
-
-        def report(state):
-            mean_loss = float(
-                np.average(loss.pair_losses(state.margins), weights=loss.sample_weight)
-            )
-            self.history_.append(describe(state, loss.target, loss.sample_weight, mean_loss))
-            return tasks(state)
-
-        state = fit_implicit_reward(loss, tol=self.tol, max_iter=self.max_iter, callback=report)
+        self.history_ = monitor.history
+        state = fit_implicit_reward(loss, tol=self.tol, max_iter=self.max_iter, callback=monitor)
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
-        self._set_policy(loss, state.weights)
+        self._set_policy(loss, state.point.weights)
         separable = self._is_separated(loss, state)
-        if separable or not (state.converged or tasks.stopped):
+        if separable or not (state.converged or monitor.stopped):
             trouble = (
                 "C=inf on pairs that some policy all gets right, so no policy is best"
                 if separable
@@ -389,7 +381,7 @@ class DPOPolicyOptimizer(
             return False
         counted = loss.sample_weight > 0
         hard = np.isin(loss.target[counted], (0.0, 1.0)).all()
-        return bool(hard and ((2 * loss.target - 1) * state.margins > 0)[counted].all())
+        return bool(hard and ((2 * loss.target - 1) * state.point.margins > 0)[counted].all())
 
     def _set_policy(self, loss, weights):
         self.token_log_prob_ = loss.policy(weights)

@@ -10,12 +10,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit, logsumexp
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._reward.bradley_terry import ROUNDING, FitState, MarginOperator
-from sklearn_codex._solve.conjugate_gradients import check_within_floats
+from sklearn_codex._solve.conjugate_gradients import (
+    Preconditioner,
+    check_within_floats,
+    conjugate_gradients,
+)
+from sklearn_codex._solve.fit_monitor import describe_pairs
+from sklearn_codex._solve.newton import ROUNDING, FitState, MarginOperator, Point
 
 # What a loss of margins (n_pairs,) and targets (n_pairs,) gives: value, slope and curvature of each
 # pair.
@@ -39,14 +43,11 @@ def ipo_loss(margin: FloatArray, target: FloatArray):
 PAIR_LOSSES: dict[str, PairLoss] = {"sigmoid": sigmoid_loss, "ipo": ipo_loss}
 
 
-@dataclass(frozen=True)
-class _Point:
+@dataclass(frozen=True, kw_only=True)
+class _Point(Point):
     """The loss at some weights, with all that its derivatives share."""
 
-    weights: FloatArray
     prob: FloatArray  # (V,)
-    margins: FloatArray  # (n_pairs,)
-    value: float
     gradient: FloatArray  # (V,)
     curvature: FloatArray  # (n_pairs,)
     length_residual: float
@@ -125,6 +126,11 @@ class ImplicitRewardLoss:
         """Return the loss of each pair (n_pairs,), unweighted and unpenalised."""
         return self._pair_loss(margins, self.target)[0]
 
+    def describe(self, point: _Point) -> dict[str, float]:
+        """Return what ``history_`` has of the pairs."""
+        losses = self.pair_losses(point.margins)
+        return describe_pairs(losses, point.margins, self.target, self.sample_weight)
+
     def at(self, weights: FloatArray) -> _Point:
         """Return the loss and what its derivatives need, computed once for the same weights."""
         if self._last is not None and np.array_equal(weights, self._last.weights):
@@ -139,9 +145,14 @@ class ImplicitRewardLoss:
         gradient = self.design.rmatvec(slopes) - length_residual * prob + self.penalty * weights
         value = float(self.sample_weight @ losses) + 0.5 * self.penalty * float(weights @ weights)
         self._last = _Point(
-            weights.copy(), prob, margins, value, gradient, self.sample_weight * curvature,
-            length_residual,
-        )  # fmt: skip
+            weights.copy(),
+            margins,
+            value,
+            prob=prob,
+            gradient=gradient,
+            curvature=self.sample_weight * curvature,
+            length_residual=length_residual,
+        )
         return self._last
 
     def value(self, weights: FloatArray) -> float:
@@ -222,7 +233,7 @@ class _Fit:
         self.is_over = False
         self._tell(self._state(0, start))
         # A step from a gradient this small promises less than the rounding error of the loss.
-        self._floor = float(np.sqrt(2 * ROUNDING * abs(self.state.objective)))
+        self._floor = float(np.sqrt(2 * ROUNDING * abs(self.state.point.value)))
 
     def _norm(self, x):
         return float(np.linalg.norm(self._gradient(x)))
@@ -240,9 +251,7 @@ class _Fit:
         point, norm = self._loss.at(weights), float(np.linalg.norm(gradient))
         check_within_floats(gradient, norm, point.value, self._scale.max(initial=1.0))
         relative = norm / self._first if self._first > 0 else norm
-        return FitState(
-            iteration, weights, point.margins, point.value, relative, relative <= self._tol
-        )
+        return FitState(iteration, point, relative, relative <= self._tol)
 
     def _tell(self, state):
         """Take a new state over and tell the callback of it."""
@@ -276,11 +285,13 @@ class _Fit:
 
     def polish(self):
         """Take a Newton step if it makes the gradient smaller; else end where the fit is."""
-        state, x = self.state, self.state.weights * self._scale
-        hessian = LinearOperator(
-            (len(x), len(x)), matvec=lambda p: self._hessian_product(x, p), dtype=np.float64
+        state, x = self.state, self.state.point.weights * self._scale
+        step, _ = conjugate_gradients(
+            lambda p: (self._hessian_product(x, p), p),
+            Preconditioner(np.ones_like(x)),
+            -self._gradient(x),
+            tol=1e-6,
         )
-        step, _ = cg(hessian, -self._gradient(x), rtol=1e-6, maxiter=1000)
         if self._norm(x + step) < 0.5 * self._norm(x):
             self._tell(self._state(state.iteration + 1, x + step))
             return

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import expit, log_expit
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._solve.newton import Point, SmoothLoss
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,13 @@ class AnnotatorHessian:
         )
 
     def product(self, direction):
-        """Return H d."""
+        """Return H d and, computed on the way, D d (n_pairs,)."""
         loss, at = self.loss, self.labels
         by_eta, by_both, by_flip = self._second_derivatives()
         weights, log_precision, flip = loss.split(direction)
         log_factor = (log_precision - log_precision.mean())[loss.annotator]
-        moved = at.precision * loss.design.matvec(weights)
+        image = loss.design.matvec(weights)
+        moved = at.precision * image
         eta, gradient = at.precision * at.margin, loss.weight * at.slope * at.score
         along = moved + eta * log_factor
         change = by_eta * along + by_both * np.sum(flip)
@@ -96,7 +98,7 @@ class AnnotatorHessian:
             by_annotator - by_annotator.mean(),
             rest,
         ]
-        return np.concatenate(data) + loss.prior_precision * direction
+        return np.concatenate(data) + loss.prior_precision * direction, image
 
     def diagonal(self):
         """Return the diagonal of Fisher's information, which is positive."""
@@ -111,15 +113,14 @@ class AnnotatorCurvature:
     labels: _Labels
 
     def product(self, direction):
-        """Return H d."""
+        """Return H d and, computed on the way, D d (n_pairs,)."""
         loss, at = self.loss, self.labels
         weights, log_precision, flip = loss.split(direction)
         by_annotator = log_precision - log_precision.mean()
-        moved = at.precision * (
-            loss.design.matvec(weights) + at.margin * by_annotator[loss.annotator]
-        )
+        image = loss.design.matvec(weights)
+        moved = at.precision * (image + at.margin * by_annotator[loss.annotator])
         moved = loss.weight * (at.slope * moved + at.by_flip * np.sum(flip))
-        return loss.pull_back(at, moved) + loss.prior_precision * direction
+        return loss.pull_back(at, moved) + loss.prior_precision * direction, image
 
     def diagonal(self):
         """Return the diagonal of H, that of annotators without their mean."""
@@ -133,7 +134,7 @@ class AnnotatorCurvature:
         return data + loss.prior_precision
 
 
-class AnnotatorLoss:
+class AnnotatorLoss(SmoothLoss):
     r"""Penalised log-loss of labels of annotators.
 
     Parameters
@@ -197,23 +198,20 @@ class AnnotatorLoss:
         kept = np.log1p(-2 * rate)
         return tuple(np.logaddexp(log_rate, kept + log_expit(sign * eta)) for sign in (1, -1))
 
-    def _eta(self, params):
-        weights, log_precision, z = self.split(params)
+    def at(self, weights, margins=None):
+        """Return f at parameters."""
+        w, log_precision, z = self.split(weights)
+        if margins is None:
+            margins = self.design.matvec(w)
         precision = np.exp(log_precision - log_precision.mean())[self.annotator]
-        margin = self.design.matvec(weights)
-        return precision, margin, self.rate(z)
+        log_prob = self._log_prob(precision * margins, self.rate(z))
+        data = -np.sum(self.weight * _mix(self.target, *log_prob))
+        prior = 0.5 * np.sum(self.prior_precision * (weights - self.center) ** 2)
+        return Point(weights, margins, float(data + prior), kept=(precision, log_prob))
 
-    def value(self, params):
-        """Return f."""
-        precision, margin, rate = self._eta(params)
-        log_a, log_b = self._log_prob(precision * margin, rate)
-        data = -np.sum(self.weight * _mix(self.target, log_a, log_b))
-        return float(data + 0.5 * np.sum(self.prior_precision * (params - self.center) ** 2))
-
-    def _labels(self, params) -> _Labels:
-        precision, margin, rate = self._eta(params)
-        eta = precision * margin
-        log_a, log_b = self._log_prob(eta, rate)
+    def _labels(self, point, rate) -> _Labels:
+        precision, (log_a, log_b) = point.kept
+        eta = precision * point.margins
         half = (log_a + log_b) / 2
         slope = np.exp(np.log1p(-2 * rate) + log_expit(eta) + log_expit(-eta) - half)
         by_flip = np.zeros_like(eta)
@@ -222,7 +220,7 @@ class AnnotatorLoss:
         root_odds = np.exp(np.clip((log_a - log_b) / 2, -350, 350))
         score = (1 - self.target) * root_odds - self.target / root_odds
         bend = (1 - self.target) * root_odds**2 + self.target / root_odds**2
-        return _Labels(precision, margin, slope, by_flip, score, bend)
+        return _Labels(precision, point.margins, slope, by_flip, score, bend)
 
     def pull_back(self, at: _Labels, values: FloatArray) -> FloatArray:
         """Return the derivative by the parameters of the inner product of values with P."""
@@ -233,17 +231,15 @@ class AnnotatorLoss:
             [self.design.rmatvec(by_eta), by_annotator - by_annotator.mean(), flip]
         )
 
-    def gradient(self, params):
-        """Return the gradient of f."""
-        at = self._labels(params)
-        prior = self.prior_precision * (params - self.center)
-        return self.pull_back(at, self.weight * at.score) + prior
-
-    def curvature(self, params):
-        """Return the Fisher information in the place of the Hessian of f, or, near, that."""
+    def derivatives(self, point):
+        """Return the gradient, and the Fisher information for the Hessian or, if near, that."""
+        rate = self.rate(self.split(point.weights)[2])
+        at = self._labels(point, rate)
+        prior = self.prior_precision * (point.weights - self.center)
+        gradient = self.pull_back(at, self.weight * at.score) + prior
         if self.is_near:
-            return AnnotatorHessian(self, self._labels(params), self.rate(self.split(params)[2]))
-        return AnnotatorCurvature(self, self._labels(params))
+            return gradient, AnnotatorHessian(self, at, rate)
+        return gradient, AnnotatorCurvature(self, at)
 
 
 def _mix(target, log_a, log_b):

@@ -1,5 +1,6 @@
 """The reward model of pairs labelled by several annotators, who are not equally reliable."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -24,7 +25,7 @@ from sklearn_codex._reward.targets import (
     warn_of_one_and_two,
 )
 from sklearn_codex._solve.newton import (
-    Minimum,
+    gradient_norm,
     minimise,
     normal_quantile,
     solve,
@@ -47,12 +48,6 @@ def _encode_annotators(annotators, n_pairs):
     names = check_groups(annotators, n_pairs, name="annotators")
     codes = encode_groups(names, n_pairs, name="annotators")
     return names[np.unique(codes, return_index=True)[1]], codes
-
-
-def _scaled_norm(loss, params):
-    """Return the norm of the gradient, each part scaled by the root of its information."""
-    diagonal = loss.curvature(params).diagonal()
-    return float(np.sqrt(np.sum(loss.gradient(params) ** 2 / diagonal)))
 
 
 class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
@@ -228,39 +223,38 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
             prior=AnnotatorPrior(self.temperature_scale, *FLIP_PRIOR),
             flip_rate=None if self.flip_rate == "estimate" else float(self.flip_rate),
         )
-        minimum = self._minimise(loss)
-        self.n_iter_ = minimum.n_iter
-        warn_unless_converged(minimum, subject=subject)
-        self._take_parameters(loss, minimum.params)
+        state = self._minimise(loss)
+        self.n_iter_ = state.iteration
+        warn_unless_converged(state, subject=subject)
+        self._take_parameters(loss, state.point.weights)
         self._training_pairs = TrainingPairs(pairs)
         return self
 
     def _minimise(self, loss):
         """Return the minimum: by Fisher scoring, which is safe, and near it by Newton's steps."""
         start = self._start(loss)
-        goal = self.tol * _scaled_norm(loss, start)
+        goal = self.tol * gradient_norm(loss, start)
         at = minimise(loss, start, tol=max(NEAR, self.tol), max_iter=self.max_iter)
-        n_iter = at.n_iter
-        if n_iter < self.max_iter and _scaled_norm(loss, at.params) > goal:
+        n_iter = at.iteration
+        if n_iter < self.max_iter and gradient_norm(loss, at.point.weights) > goal:
             loss.is_near = True
             steps = min(MAX_NEWTON_STEPS, self.max_iter - n_iter)
-            near = minimise(loss, at.params, tol=self.tol, max_iter=steps)
+            near = minimise(loss, at.point.weights, tol=self.tol, max_iter=steps)
             loss.is_near = False
-            n_iter += near.n_iter
-            at = near if near.value <= at.value else at
-        norm = _scaled_norm(loss, at.params)
+            n_iter += near.iteration
+            at = near if near.point.value <= at.point.value else at
+        norm = gradient_norm(loss, at.point.weights)
         if n_iter < self.max_iter and norm > goal:
             tol = goal / norm if norm > 0 else 0.0
-            at = minimise(loss, at.params, tol=tol, max_iter=self.max_iter - n_iter)
-            n_iter += at.n_iter
-            return Minimum(at.params, at.value, n_iter, at.converged)
-        return Minimum(at.params, at.value, n_iter, bool(norm <= goal))
+            at = minimise(loss, at.point.weights, tol=tol, max_iter=self.max_iter - n_iter)
+            return replace(at, iteration=n_iter + at.iteration)
+        return replace(at, iteration=n_iter, converged=bool(norm <= goal))
 
     def _start(self, loss):
         """Return the parameters of the Bradley-Terry model, with the priors' centers."""
         start = loss.center.copy()
         plain = BradleyTerryLoss(loss.design, loss.target, loss.weight, C=self.C)
-        start[: loss.design.shape[1]] = fit_weights(plain, tol=1e-4).weights
+        start[: loss.design.shape[1]] = fit_weights(plain, tol=1e-4).point.weights
         return start
 
     def _take_parameters(self, loss, params):
@@ -268,7 +262,7 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         self.coef_ = weights[np.newaxis]
         self.temperatures_ = np.exp(log_precision.mean() - log_precision)
         self.flip_rate_ = loss.rate(z)
-        curvature = loss.curvature(params)
+        _, curvature = loss.derivatives(loss.at(params))
         n_features, n = len(weights), loss.n_annotators
         contrasts = np.zeros((n, len(params)))
         contrasts[:, n_features : n_features + n] = np.eye(n) - 1 / n

@@ -16,9 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._few_groups import check_several_groups
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
+from sklearn_codex._reward.bradley_terry import (
+    BradleyTerryLoss,
+    fit_weights,
+    initial_precision,
+)
 from sklearn_codex._reward.conservative import ConservativeReward
-from sklearn_codex._reward.online import initial_precision, precision_after
 from sklearn_codex._reward.uncertain_reward import (
     UncertainRewardMixin,
     fit_reward_model,
@@ -34,8 +37,8 @@ def _refit(problem, sample_weight, *, penalty, start, tol, max_iter):
     """
     loss = BradleyTerryLoss(problem.design, problem.labels.target, sample_weight, penalty=penalty)
     state = fit_weights(loss, start, tol=tol, max_iter=max_iter)
-    precision = precision_after(loss, state.margins, initial_precision(penalty))
-    return state.weights, precision, state.converged
+    precision = state.curvature.add_to(initial_precision(penalty))
+    return state.point.weights, precision, state.converged
 
 
 def _draw_weights(problem, codes, random_state, *, both_classes):

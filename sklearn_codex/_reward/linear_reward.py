@@ -1,8 +1,7 @@
 """What all reward models of pairs do alike: read pairs, solve, predict, score."""
 
 import warnings
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,22 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import COUNT, check_number, check_sample_weight
-from sklearn_codex._data.designs import NuisanceDesign
-from sklearn_codex._data.pairs import TextPairs, check_text_pairs, read_pairs, read_responses
-from sklearn_codex._data.partitioned import define_columns_of_pairs
+from sklearn_codex._data.designs import NuisanceDesign, length_columns, length_scale
+from sklearn_codex._data.pairs import TextPairs, read_pairs, read_responses
 from sklearn_codex._data.vectorizers import token_names
-from sklearn_codex._partitions import holds_text, lazy_on_dask, split_rows
-from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, FitState, fit_weights
+from sklearn_codex._partitions import lazy_on_dask
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.leakage import warn_of_scored_pairs
-from sklearn_codex._reward.nuisance import length_columns, length_scale
 from sklearn_codex._reward.pair_classifier import PairClassifierMixin
-from sklearn_codex._reward.partitioned_loss import PartitionedDesign, PartitionedLoss
-from sklearn_codex._reward.partitioned_pairs import (
-    keep_pairs,
-    labels_of,
-    score_partitions,
-    survey_partitions,
-)
+from sklearn_codex._reward.partitioned_pairs import score_partitions
 from sklearn_codex._reward.presets import choose_vectorizer, is_preset
 from sklearn_codex._reward.targets import (
     PreferenceLabels,
@@ -38,7 +29,8 @@ from sklearn_codex._reward.targets import (
     check_labels,
     warn_of_one_and_two,
 )
-from sklearn_codex._solve.fit_monitor import IterationTasks, describe
+from sklearn_codex._solve.fit_monitor import FitMonitor
+from sklearn_codex._solve.newton import FitState
 from sklearn_codex._solve.precision import MatrixPrecision, WeightCovariance, settle_free
 
 
@@ -73,6 +65,23 @@ class TrainingProblem:
     labels: PreferenceLabels
     weight: FloatArray
     penalty: FloatArray
+
+    def make_loss(self, C: float, penalty: FloatArray | None = None) -> BradleyTerryLoss:
+        """Return the loss of the pairs, with another penalty (V + k,) where it is given."""
+        return BradleyTerryLoss(
+            self.design,
+            self.labels.target,
+            self.weight,
+            C=C,
+            penalty=self.penalty if penalty is None else penalty,
+        )
+
+    def is_told_by(self, biases: FloatArray) -> bool:
+        """Return whether what nuisances (k,) add to the margins has the side of all labels."""
+        counted = self.weight > 0
+        side = 2 * self.labels.target[counted] - 1
+        by_bias = self.design.columns[counted] @ biases
+        return bool(np.all(np.abs(side) == 1) and np.all(side * by_bias > 0))
 
 
 class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
@@ -115,57 +124,24 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
             if self.control_length:
                 self.length_scale_ = length_scale(_length_difference(design, pairs), weight)
                 self._length_of_text = pairs is not None
-        n_features = design.shape[1]
         design = self._add_nuisances(design, pairs)
         penalty = np.ones(design.shape[1])
-        penalty[n_features:] = 0.0
-        return TrainingProblem(design, pairs, labels, weight, penalty)
-
-    def _read_partitions(self, X, y, sample_weight) -> TrainingProblem:
-        """Do for pairs of a dask collection what ``_read`` does, each partition where it is.
-
-        The labels stand for all of them: same classes, least and greatest target.
-        """
-        subject = type(self).__name__
-        if y is None:
-            check_labels(y, subject=subject)
-        pairs = split_rows(X, subject=subject, y=y, sample_weight=sample_weight)
-        vectorizer = choose_vectorizer(self.vectorizer)
-        define_columns_of_pairs(self, X, vectorizer=vectorizer)
-        lengths = None
-        self.length_scale_ = None
-        if self.control_length:
-            self._length_of_text = holds_text(X)
-            lengths = partial(_length_difference_of_rows, self._length_of_text)
-        survey = survey_partitions(pairs, lengths, subject=subject)
-        n_pairs, weight, squares = survey.sums
-        if self.control_length:
-            self.length_scale_ = float(np.sqrt(squares / weight)) or 1.0
-        labels = labels_of(survey, subject=subject)
-        n_biases = bool(self.position_bias) + 2 * bool(self.control_length)
-        penalty = np.ones(self.n_features_in_ + n_biases)
         penalty[self.n_features_in_ :] = 0.0
-        problem = TrainingProblem(None, None, labels, np.ones(len(labels.target)), penalty)
-        self._require_both_preferred(problem)
-        shape = (int(n_pairs), len(penalty))
-        design = keep_pairs(self, pairs, classes=labels.classes, shape=shape)
-        return replace(problem, design=design)
+        return TrainingProblem(design, pairs, labels, weight, penalty)
 
     def _has_preset(self):
         return is_preset(self.vectorizer)
 
-    def _require_both_preferred(self, problem: TrainingProblem):
+    def _require_both_preferred(self, problem):
         """Raise where labels are of one class, unless they are soft and the model symmetric."""
         if not problem.labels.soft or self.position_bias:
             check_both_preferred(problem.labels, problem.weight, subject=type(self).__name__)
 
-    def _warn_if_biases_separate(self, problem: TrainingProblem):
+    def _warn_if_biases_separate(self, problem):
         """Warn where position and length alone tell all labels, so that no weight is enough."""
-        n_features = self.n_features_in_
-        if problem.design.shape[1] == n_features:
+        if not (self.position_bias or self.control_length):
             return
-        biases = self._weights()[n_features:]
-        if _tell_labels(problem, biases):
+        if problem.is_told_by(self._weights()[self.n_features_in_ :]):
             warnings.warn(
                 f"{type(self).__name__} found that position and length alone tell every label of "
                 "the training pairs. Their weights have no penalty, so they have no finite "
@@ -192,20 +168,15 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
             columns.append(length_columns(difference, self.length_scale_))
         return NuisanceDesign(design, np.hstack(columns)) if columns else design
 
-    def _minimise(self, loss: BradleyTerryLoss, weight, start=None, context=None) -> FitState:
+    def _minimise(self, loss, start=None, context=None) -> FitState:
         """Minimise a loss, keep its history, report its iterations, set the weights."""
-        self.history_ = []
-        tasks = IterationTasks(self, context, self.max_iter, self._attributes_of)
-
-        def report(state):
-            self.history_.append(_describe(loss, state, weight))
-            return tasks(state)
-
-        state = fit_weights(loss, start, tol=self.tol, max_iter=self.max_iter, callback=report)
-        self._set_weights(state.weights)
+        monitor = FitMonitor(self, loss, context, self._attributes_of)
+        self.history_ = monitor.history
+        state = fit_weights(loss, start, tol=self.tol, max_iter=self.max_iter, callback=monitor)
+        self._set_weights(state.point.weights)
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
-        if not (state.converged or tasks.stopped):
+        if not (state.converged or monitor.stopped):
             warnings.warn(
                 f"{type(self).__name__} did not converge in max_iter={self.max_iter} steps: the "
                 f"norm of the gradient is {state.gradient_norm:.1e} of that at zero weights, not "
@@ -425,32 +396,6 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_class = False
         tags.input_tags.sparse = True
         return tags
-
-
-def _tell_labels(problem, biases):
-    """Return whether what position and length add to the margins has the side of all labels."""
-    if isinstance(problem.design, PartitionedDesign):
-        n_features = problem.design.shape[1] - len(biases)
-        return problem.design.tells_labels(np.concatenate([np.zeros(n_features), biases]))
-    counted = problem.weight > 0
-    side = 2 * problem.labels.target[counted] - 1
-    by_bias = problem.design.columns[counted] @ biases
-    return bool(np.all(np.abs(side) == 1) and np.all(side * by_bias > 0))
-
-
-def _length_difference_of_rows(of_text, rows):
-    """Return by how much A is longer (n_pairs,) for the rows of a partition."""
-    if of_text:
-        return check_text_pairs(rows, subject="control_length").length_difference()
-    return np.asarray(rows.sum(axis=1)).ravel()
-
-
-def _describe(loss, state, weight):
-    """Return the record of an iteration."""
-    if isinstance(loss, PartitionedLoss):
-        return loss.describe(state)
-    mean_loss = float(np.average(loss.pair_losses(state.margins), weights=weight))
-    return describe(state, loss.target, weight, mean_loss)
 
 
 def _length_difference(design, pairs):

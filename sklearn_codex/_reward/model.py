@@ -7,12 +7,10 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._partitions import is_collection
-from sklearn_codex._reward.bradley_terry import BradleyTerryLoss
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, initial_precision
 from sklearn_codex._reward.leakage import TrainingPairs
 from sklearn_codex._reward.linear_reward import RewardModelBase
-from sklearn_codex._reward.online import StreamLoss, initial_precision, precision_after
-from sklearn_codex._reward.partitioned_loss import PartitionedDesign, PartitionedLoss
+from sklearn_codex._reward.partitioned_pairs import read_problem
 from sklearn_codex._reward.targets import check_stream_classes
 from sklearn_codex._stage import Stage
 
@@ -234,18 +232,15 @@ class PreferenceRewardModel(RewardModelBase):
             tell all labels, so that there is no finite optimum.
         """
         previous = self._fitted_columns() if self.warm_start else None
-        read = self._read_partitions if is_collection(X) else self._read
-        problem = read(X, y, sample_weight)
+        problem = read_problem(self, X, y, sample_weight)
         self._require_both_preferred(problem)
         self.classes_ = problem.labels.classes
         start = self._start(previous, len(problem.penalty))
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        loss = self._make_loss(problem)
-        state = self._minimise(loss, problem.weight, start, context)
+        state = self._minimise(problem.make_loss(self.C), start, context)
         self._warn_if_biases_separate(problem)
-        precision = initial_precision(problem.penalty)
-        self._precision = precision_after(loss, state.margins, precision)
+        self._precision = state.curvature.add_to(initial_precision(problem.penalty))
         self._fitted_C = self.C
         self._training_pairs = TrainingPairs(problem.pairs)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
@@ -305,31 +300,19 @@ class PreferenceRewardModel(RewardModelBase):
             if self.position_bias:
                 self._require_both_preferred(problem)
             self._training_pairs = TrainingPairs(None)
-        loss = StreamLoss(
+        loss = BradleyTerryLoss(
             problem.design,
             target,
             problem.weight,
             C=self.C,
-            mean=np.zeros(len(problem.penalty)) if is_first else self._weights(),
-            precision=initial_precision(problem.penalty) if is_first else self._precision,
+            penalty=initial_precision(problem.penalty) if is_first else self._precision,
+            mean=None if is_first else self._weights(),
         )
-        state = self._minimise(loss, problem.weight, None if is_first else loss.mean)
-        self._precision = precision_after(loss, state.margins, loss.precision)
+        state = self._minimise(loss, loss.mean)
+        self._precision = state.curvature.add_to(loss.penalty)
         self._fitted_C = self.C
         self._training_pairs.add(problem.pairs)
         return self
-
-    def _make_loss(self, problem):
-        """Return the loss of pairs in memory or in partitions."""
-        if isinstance(problem.design, PartitionedDesign):
-            return PartitionedLoss(problem.design, problem.penalty)
-        return BradleyTerryLoss(
-            problem.design,
-            problem.labels.target,
-            problem.weight,
-            C=self.C,
-            penalty=problem.penalty,
-        )
 
     def _start(self, previous, n_weights):
         """Return the weights to start from; None is zero."""

@@ -115,25 +115,22 @@ def preference_path(
     problem = model._read(X, y, sample_weight)
     model._require_both_preferred(problem)
     Cs = _check_Cs(Cs)
-    states: list = []
+    start, parts, ends = None, [], []
     for C in Cs:
-        loss = BradleyTerryLoss(
-            problem.design, problem.labels.target, problem.weight, C=C, penalty=problem.penalty
-        )
-        start = states[-1].weights if states else None
-        states.append(fit_weights(loss, start, tol=tol, max_iter=max_iter))
-    parts = [model._attributes_of(state.weights) for state in states]
-    loss = BradleyTerryLoss(problem.design, problem.labels.target, problem.weight)
+        loss = problem.make_loss(C)
+        state = fit_weights(loss, start, tol=tol, max_iter=max_iter)
+        start = state.point.weights
+        parts.append(model._attributes_of(start))
+        ends.append((loss.describe(state.point)["loss"], state.iteration, state.converged))
+    losses, n_iter, converged = map(np.array, zip(*ends, strict=True))
     return Bunch(
         Cs=Cs,
         coefs=np.vstack([part["coef_"] for part in parts]),
         position_bias=np.array([part["position_bias_"] for part in parts]),
         length_coef=np.vstack([part["length_coef_"] for part in parts]),
-        loss=np.array(
-            [np.average(loss.pair_losses(s.margins), weights=problem.weight) for s in states]
-        ),
-        n_iter=np.array([state.iteration for state in states]),
-        converged=np.array([state.converged for state in states]),
+        loss=losses,
+        n_iter=n_iter,
+        converged=converged,
         vectorizer=model.vectorizer_,
     )
 
@@ -344,10 +341,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         penalty = self._search(X, y, problem, splits)
-        loss = BradleyTerryLoss(
-            problem.design, problem.labels.target, problem.weight, C=self.C_, penalty=penalty
-        )
-        self._minimise(loss, problem.weight, context=context)
+        self._minimise(problem.make_loss(self.C_, penalty), context=context)
         self._training_pairs = TrainingPairs(problem.pairs)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
@@ -432,7 +426,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         tol, start = max(self.tol, FOLD_TOL), None
         for C in self.Cs_:
             loss = BradleyTerryLoss(train_design, target, weight, C=C, penalty=penalty)
-            start = fit_weights(loss, start, tol=tol, max_iter=self.max_iter).weights
+            start = fit_weights(loss, start, tol=tol, max_iter=self.max_iter).point.weights
             yield self._score_fold(X, y, problem, test, test_design, start)
 
     def _score_fold(self, X, y, problem, test, design, weights):

@@ -1,145 +1,154 @@
-"""The Bradley-Terry loss of pairs in partitions: a sum over partitions, each of them a local loss.
+"""The loss of pairs in partitions: a sum over partitions, each with the loss of pairs in memory.
 
-The solver sees a loss like any other. Margins are linear in the weights, so where it holds margins
-it is given the weights they belong to: no vector as long as the pairs is ever gathered.
+The solver sees a loss like any other, but for margins, which stay where they are: no vector as long
+as the pairs is ever gathered. One pass over the partitions gives all that is asked of one point,
+another each product with the Hessian.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._partitions import reduce_kept
-from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, FitState
-from sklearn_codex._solve.fit_monitor import describe
+from sklearn_codex._reward.targets import PreferenceLabels
+from sklearn_codex._solve.conjugate_gradients import dot
+from sklearn_codex._solve.newton import Point, SmoothLoss
 
 MEANS = ("loss", "accuracy", "margin")
 
 
-class PartitionedDesign:
-    """The products of a design that exists in partitions only.
+@dataclass(frozen=True)
+class PartitionedProblem:
+    """Training data in partitions, which offer a fit what those of a ``TrainingProblem`` do.
 
-    Parameters
+    Attributes
     ----------
-    losses : list of delayed BradleyTerryLoss or None
+    parts : list of delayed TrainingProblem or None
         One for each partition, without penalty.
-    shape : tuple of int
-        Number of pairs and of weights.
+    labels : PreferenceLabels
+        Stand for all of them: same classes, least and greatest target.
+    penalty : ndarray of shape (V + k,)
+        1 for weights of the reward, 0 for nuisances.
     """
 
-    def __init__(self, losses: Sequence, shape: tuple[int, int]):
-        self.losses = losses
-        self.shape = shape
+    parts: Sequence
+    labels: PreferenceLabels
+    penalty: FloatArray
+    pairs: None = None
 
-    def column_squares(self, weights):
-        """Return the diagonal (V,) of D' diag(h) D with h the curvature at these weights."""
-        return reduce_kept(partial(_column_squares, weights), self.losses)[0]
+    @property
+    def weight(self) -> FloatArray:
+        """Those of the labels, which all count."""
+        return np.ones(len(self.labels.target))
 
-    def gram(self, weights):
-        """Return D' diag(h) D (V, V) with h the curvature at these weights."""
-        return reduce_kept(partial(_gram, weights), self.losses)[0]
+    def make_loss(self, C: float) -> "PartitionedLoss":
+        """Return the loss of the pairs."""
+        return PartitionedLoss(self.parts, C, self.penalty)
 
-    def tells_labels(self, weights):
-        """Return whether no label is soft and every margin of these weights has its side."""
-        return reduce_kept(partial(_least_agreement, weights), self.losses, combine=min) > 0
+    def is_told_by(self, biases: FloatArray) -> bool:
+        """Return whether what nuisances (k,) add to the margins has the side of all labels."""
+        return reduce_kept(partial(_is_told_by, biases), self.parts, combine=all)
 
 
-class PartitionedLoss(BradleyTerryLoss):
+class PartitionedLoss(SmoothLoss):
     """The penalised loss of :class:`BradleyTerryLoss`, its pairs being in partitions.
 
-    What the solver calls margins, their curvature and the margins of a direction are weights (V,).
-    One pass over the partitions gives all that is asked of one point, another each product with the
-    Hessian.
-
     Parameters
     ----------
-    design : PartitionedDesign
+    parts : list of delayed TrainingProblem or None
+        One for each partition, without penalty.
+    C : float
+        Inverse strength of the penalty.
     penalty : ndarray of shape (V,)
-        As in :class:`BradleyTerryLoss`.
+        Factors of the penalty.
     """
 
-    def __init__(self, design, penalty):
-        self.design = design
+    def __init__(self, parts: Sequence, C: float, penalty: FloatArray):
+        self.parts = parts
+        self.C = C
         self.penalty = penalty
-        self._point = None
-        self._sums = None
+        self.n_features = len(penalty)
 
-    def _at(self, weights):
-        """Return value, gradient, Hessian diagonal and means of the data at weights."""
-        if self._point is None or not np.array_equal(weights, self._point):
-            self._sums = reduce_kept(partial(_evaluate, weights), self.design.losses)
-            self._point = weights.copy()
-        return self._sums
+    def at(self, weights: FloatArray, margins: FloatArray | None = None) -> Point:
+        """Return the loss at weights, by the pass that its derivatives need as well."""
+        value, *sums = _sum_at(_evaluate, self, weights)
+        value += 0.5 * dot(self.penalty, weights**2)
+        return Point(weights, np.zeros(0), value, kept=sums)
 
-    def margins(self, weights):
-        """Return the weights that stand for their margins (V,)."""
-        return weights.copy()
+    def derivatives(self, point: Point) -> "tuple[FloatArray, PartitionedCurvature]":
+        """Return the gradient (V,) and the Hessian."""
+        gradient, diagonal, _ = point.kept
+        curvature = PartitionedCurvature(self, point.weights, diagonal)
+        return gradient + self.penalty * point.weights, curvature
 
-    def curvature(self, margins):
-        """Return the weights that stand for the curvature of their margins (V,)."""
-        return margins
+    def describe(self, point: Point) -> dict[str, float]:
+        """Return what ``history_`` has of the pairs."""
+        weight, *sums = point.kept[-1]
+        return {name: float(total / weight) for name, total in zip(MEANS, sums, strict=True)}
 
-    def value(self, weights, margins):
-        """Return f(w)."""
-        return self._at(margins)[0] + 0.5 * float(np.sum(self.penalty * weights**2))
 
-    def gradient(self, weights, margins):
-        """Return the gradient of f (V,)."""
-        return self._at(margins)[1] + self.penalty * weights
+@dataclass(frozen=True)
+class PartitionedCurvature:
+    """Hessian of a partitioned loss.
 
-    def hessian_diagonal(self, curvature):
+    Attributes
+    ----------
+    loss : PartitionedLoss
+        Of which.
+    weights : ndarray of shape (V,)
+        At which weights.
+    of_pairs : ndarray of shape (V,)
+        The part of its diagonal that is of the pairs.
+    """
+
+    loss: PartitionedLoss
+    weights: FloatArray
+    of_pairs: FloatArray
+
+    def product(self, direction: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return H d (V,), and nothing (0,) in the place of D d, which stays in the partitions."""
+        (product,) = _sum_at(partial(_multiply, direction), self.loss, self.weights)
+        return product + self.loss.penalty * direction, np.zeros(0)
+
+    def diagonal(self) -> FloatArray:
         """Return the diagonal of the Hessian (V,)."""
-        return self._at(curvature)[2] + self.penalty
+        return self.add_to(self.loss.penalty)
 
-    def hessian_product(self, curvature, direction):
-        """Return H d (V,), and d, which stands for D d."""
-        product = reduce_kept(partial(_hessian_product, curvature, direction), self.design.losses)
-        return product[0] + self.penalty * direction, direction.copy()
-
-    def describe(self, state: FitState) -> dict:
-        """Return the record of an iteration, as ``describe`` of pairs in memory."""
-        weight, *sums = self._at(state.margins)[3]
-        means = {name: float(total / weight) for name, total in zip(MEANS, sums, strict=True)}
-        return {
-            "iteration": state.iteration,
-            "objective": state.objective,
-            "gradient_norm": state.gradient_norm,
-            **means,
-        }
+    def add_to(self, precision: FloatArray) -> FloatArray:
+        """Return a precision, (V,) or (V, V), with that of the pairs added."""
+        if precision.ndim == 1:
+            return precision + self.of_pairs
+        return precision + _sum_at(_form, self.loss, self.weights)[0]
 
 
-def _evaluate(weights: FloatArray, loss: BradleyTerryLoss):
-    margins = loss.margins(weights)
-    curvature = loss.curvature(margins)
-    weight = loss.pair_weight
-    mean_loss = float(np.average(loss.pair_losses(margins), weights=weight))
-    state = FitState(0, weights, margins, objective=0.0, gradient_norm=0.0, converged=False)
-    record = describe(state, loss.target, weight, mean_loss)
-    means = np.array([1.0, *(record[name] for name in MEANS)])
-    return (
-        loss.value(weights, margins),
-        loss.gradient(weights, margins),
-        loss.hessian_diagonal(curvature),
-        weight.sum() * means,
-    )
+def _sum_at(function, loss, weights):
+    """Return the sums of a function of the loss of each partition and of weights."""
+    return reduce_kept(partial(_call_at, function, loss.C, weights), loss.parts)
 
 
-def _hessian_product(weights, direction, loss):
-    curvature = loss.curvature(loss.margins(weights))
-    return (loss.hessian_product(curvature, direction)[0],)
+def _call_at(function, C, weights, problem):
+    return function(problem.make_loss(C), weights)
 
 
-def _column_squares(weights, loss):
-    return (loss.design.column_squares(loss.curvature(loss.margins(weights))),)
+def _evaluate(loss, weights):
+    point = loss.at(weights)
+    gradient, curvature = loss.derivatives(point)
+    means = loss.describe(point)
+    sums = loss.weight.sum() * np.array([1.0, *(means[name] for name in MEANS)])
+    return point.value, gradient, curvature.diagonal(), sums
 
 
-def _gram(weights, loss):
-    return (loss.design.gram(loss.curvature(loss.margins(weights))),)
+def _multiply(direction, loss, weights):
+    return (loss.curvature(loss.design.matvec(weights)).product(direction)[0],)
 
 
-def _least_agreement(weights, loss):
-    counted = loss.pair_weight > 0
-    side = 2 * loss.target[counted] - 1
-    agreement = np.where(np.abs(side) == 1, side * loss.margins(weights)[counted], -np.inf)
-    return float(agreement.min())
+def _form(loss, weights):
+    nothing = np.zeros((len(weights), len(weights)))
+    return (loss.curvature(loss.design.matvec(weights)).add_to(nothing),)
+
+
+def _is_told_by(biases, problem):
+    return problem.is_told_by(biases)

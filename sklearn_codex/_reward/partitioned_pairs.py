@@ -1,9 +1,10 @@
-"""Pairs of a dask collection as a reward model learns from them: a survey of labels, then losses.
+"""Pairs of a dask collection as a reward model learns from them: a survey of labels, then problems.
 
 Tasks read a partition by the model's own ``_read``, so pairs mean the same here as in memory.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,14 +12,18 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 
 from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._data.pairs import check_text_pairs
+from sklearn_codex._data.partitioned import define_columns_of_pairs
 from sklearn_codex._partitions import (
+    holds_text,
+    is_collection,
     keep_partitions,
     reader_of,
     reduce_partitions,
     split_rows,
 )
-from sklearn_codex._reward.bradley_terry import BradleyTerryLoss
-from sklearn_codex._reward.partitioned_loss import PartitionedDesign
+from sklearn_codex._reward.partitioned_loss import PartitionedProblem
+from sklearn_codex._reward.presets import choose_vectorizer
 from sklearn_codex._reward.targets import (
     PreferenceLabels,
     check_labels,
@@ -129,33 +134,64 @@ def labels_of(survey: Survey, *, subject: str) -> PreferenceLabels:
     return PreferenceLabels(labels.target[present], labels.classes, soft=False)
 
 
-def keep_pairs(
-    model: Any, pairs: Sequence[list], *, classes: np.ndarray, shape: tuple[int, int]
-) -> PartitionedDesign:
-    """Read the pairs of all partitions and keep their losses where they are.
+def read_problem(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
+    """Read pairs, in memory or in partitions, and set what a reward model learns before any weight.
 
     Parameters
     ----------
     model : reward model
-        Its columns are known; ``_read`` turns the pairs of a partition into a problem.
-    pairs : partitions of X, y and sample_weight
-    classes : ndarray of shape (2,)
-        The labels.
-    shape : tuple of int
-        Number of pairs and of weights.
+        Its ``_read`` turns pairs in memory, or those of a partition, into a problem.
+    X, y, sample_weight
+        As in ``fit``.
+
+    Returns
+    -------
+    problem : TrainingProblem or PartitionedProblem
     """
-    read = partial(_make_partition_loss, reader_of(model, *READING), classes)
-    return PartitionedDesign(keep_partitions(read, *pairs), shape)
+    if is_collection(X):
+        return _read_partitions(model, X, y, sample_weight)
+    return model._read(X, y, sample_weight)
 
 
-def _make_partition_loss(reader, classes, rows, y, sample_weight):
-    """Return the loss of a partition, without penalty; None if no pair of it counts."""
+def _read_partitions(model, X, y, sample_weight):
+    """Do for pairs of a dask collection what ``_read`` does, each partition where it is."""
+    subject = type(model).__name__
+    if y is None:
+        check_labels(y, subject=subject)
+    pairs = split_rows(X, subject=subject, y=y, sample_weight=sample_weight)
+    define_columns_of_pairs(model, X, vectorizer=choose_vectorizer(model.vectorizer))
+    lengths = None
+    model.length_scale_ = None
+    if model.control_length:
+        model._length_of_text = holds_text(X)
+        lengths = partial(_length_difference_of_rows, model._length_of_text)
+    survey = survey_partitions(pairs, lengths, subject=subject)
+    if model.control_length:
+        _, weight, squares = survey.sums
+        model.length_scale_ = float(np.sqrt(squares / weight)) or 1.0
+    n_biases = bool(model.position_bias) + 2 * bool(model.control_length)
+    penalty = np.repeat([1.0, 0.0], [model.n_features_in_, n_biases])
+    problem = PartitionedProblem([], labels_of(survey, subject=subject), penalty)
+    model._require_both_preferred(problem)
+    read = partial(_read_partition, reader_of(model, *READING), problem.labels.classes)
+    return replace(problem, parts=keep_partitions(read, *pairs))
+
+
+def _length_difference_of_rows(of_text, rows):
+    """Return by how much A is longer (n_pairs,) for the rows of a partition."""
+    if of_text:
+        return check_text_pairs(rows, subject="control_length").length_difference()
+    return np.asarray(rows.sum(axis=1)).ravel()
+
+
+def _read_partition(reader, classes, rows, y, sample_weight):
+    """Return the problem of a partition, without penalty; None if no pair of it counts."""
     if isinstance(sample_weight, np.ndarray | list) and not np.any(sample_weight):
         return None
     problem = reader._read(rows, y, sample_weight, reset=False)
     target, _ = check_stream_classes(problem.labels, classes, None, subject=type(reader).__name__)
-    penalty = np.zeros_like(problem.penalty)
-    return BradleyTerryLoss(problem.design, target, problem.weight, C=reader.C, penalty=penalty)
+    labels = PreferenceLabels(target, classes, problem.labels.soft)
+    return replace(problem, pairs=None, labels=labels, penalty=np.zeros_like(problem.penalty))
 
 
 def score_partitions(model: Any, X: Any, y: Any, sample_weight: Any) -> float:

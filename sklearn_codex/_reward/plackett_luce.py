@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._solve.newton import Point, SmoothLoss
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,10 @@ class RankingCurvature:
     stages: Stages
 
     def product(self, direction):
-        """Return H d (V,)."""
+        """Return H d (V,) and, computed on the way, D d (n_items,)."""
         loss = self.loss
-        moved = loss.arrange(loss.design.matvec(direction))
+        image = loss.design.matvec(direction)
+        moved = loss.arrange(image)
         mean = moved * self.stages.here
         for place in range(len(mean) - 2, -1, -1):
             mean[place] += self.stages.below[place] * mean[place + 1]
@@ -119,7 +121,7 @@ class RankingCurvature:
             loss.sum_choices(self.stages, np.ones_like(mean)) * moved
             - loss.sum_choices(self.stages, mean)
         )
-        return loss.C * loss.design.rmatvec(loss.by_item(weights)) + direction
+        return loss.C * loss.design.rmatvec(loss.by_item(weights)) + direction, image
 
     def diagonal(self):
         """Return the diagonal of H without what the mean of a choice takes off (V,)."""
@@ -128,13 +130,13 @@ class RankingCurvature:
         return loss.C * loss.design.column_squares(loss.by_item(expected)) + 1.0
 
 
-class PlackettLuceLoss:
+class PlackettLuceLoss(SmoothLoss):
     r"""Penalised Plackett-Luce log-loss.
 
     Parameters
     ----------
     design : operator of shape (n_items, V)
-        Turns weights into utilities.
+        Turns weights into utilities, which the solver calls margins.
     rankings : Rankings
         The choice sets.
     C : float
@@ -166,10 +168,10 @@ class PlackettLuceLoss:
         items[self.rankings.rows[present]] = values[present]
         return items
 
-    def stages(self, weights: FloatArray) -> Stages:
-        """Return the choice probabilities at w."""
+    def stages(self, utilities: FloatArray) -> Stages:
+        """Return the choice probabilities of utilities (n_items,)."""
         present = self.rankings.present
-        utility = self.arrange(self.design.matvec(weights)) + self.rankings.log_weight
+        utility = self.arrange(utilities) + self.rankings.log_weight
         utility = np.where(present, utility, -np.inf)
         log_total = np.logaddexp.accumulate(utility[::-1], axis=0)[::-1]
         after = np.vstack([log_total[1:], np.full((1, utility.shape[1]), -np.inf)])
@@ -187,25 +189,26 @@ class PlackettLuceLoss:
             total[place] += stages.below[place - 1] * total[place - 1]
         return total
 
-    def value(self, weights):
-        """Return f(w)."""
-        return self.C * self.log_loss(weights) + 0.5 * float(np.sum(weights**2))
-
-    def log_loss(self, weights):
+    def log_loss(self, utilities, stages=None):
         """Return the sum of -log P of all choices, in nats."""
-        stages, utility = self.stages(weights), self.arrange(self.design.matvec(weights))
+        stages = self.stages(utilities) if stages is None else stages
         rankings = self.rankings
         return float(
-            np.sum(rankings.choices * stages.log_total) - np.sum(rankings.chosen * utility)
+            np.sum(rankings.choices * stages.log_total)
+            - np.sum(rankings.chosen * self.arrange(utilities))
         )
 
-    def gradient(self, weights):
-        """Return the gradient of f (V,)."""
-        stages = self.stages(weights)
+    def at(self, weights, margins=None):
+        """Return f at w."""
+        utilities = self.design.matvec(weights) if margins is None else margins
+        stages = self.stages(utilities)
+        value = self.C * self.log_loss(utilities, stages) + 0.5 * float(np.sum(weights**2))
+        return Point(weights, utilities, value, kept=stages)
+
+    def derivatives(self, point):
+        """Return the gradient (V,) and the Hessian."""
+        stages = point.kept
         expected = stages.here * self.sum_choices(stages, np.ones_like(stages.here))
         residual = self.by_item(expected - self.rankings.chosen)
-        return self.C * self.design.rmatvec(residual) + weights
-
-    def curvature(self, weights):
-        """Return the Hessian of f."""
-        return RankingCurvature(self, self.stages(weights))
+        gradient = self.C * self.design.rmatvec(residual) + point.weights
+        return gradient, RankingCurvature(self, stages)

@@ -262,13 +262,12 @@ class PlackettLuceModel(BaseEstimator):
         self._training_pairs = TrainingPairs(_as_pairs(texts, codes))
         self._has_groups = groups is not None
         self.n_choices_ = loss.rankings.n_choices
-        minimum = minimise(
-            loss, np.zeros(self.n_features_in_), tol=self.tol, max_iter=self.max_iter
-        )
-        self.coef_ = minimum.params[np.newaxis]
-        self.n_iter_ = minimum.n_iter
-        self.loss_ = loss.log_loss(minimum.params) / loss.rankings.total_weight
-        warn_unless_converged(minimum, subject=subject)
+        start = np.zeros(self.n_features_in_)
+        state = minimise(loss, start, tol=self.tol, max_iter=self.max_iter)
+        self.coef_ = state.point.weights[np.newaxis]
+        self.n_iter_ = state.iteration
+        self.loss_ = loss.log_loss(state.point.margins) / loss.rankings.total_weight
+        warn_unless_converged(state, subject=subject)
         return self
 
     def _read(self, X, *, reset):
@@ -421,7 +420,7 @@ class PlackettLuceModel(BaseEstimator):
         codes = self._encode_rows(features, texts, groups)
         loss = self._make_loss(features, codes, y, sample_weight)
         self._warn_if_known(texts, codes, scored=True)
-        return -loss.log_loss(self.coef_[0]) / loss.rankings.total_weight
+        return -loss.log_loss(loss.design.matvec(self.coef_[0])) / loss.rankings.total_weight
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

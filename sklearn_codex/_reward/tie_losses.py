@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import expit, log_expit, logsumexp
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._solve.newton import Point, SmoothLoss
 
 B, TIE, A = 0, 1, 2
 
@@ -34,18 +35,19 @@ class TieCurvature:
     tie: float
 
     def product(self, direction):
-        """Return H d (V + 1,)."""
+        """Return H d (V + 1,) and, computed on the way, D d (n_pairs,)."""
         moved = self.design.matvec(direction[:-1])
         weights = self.design.rmatvec(self.margin * moved + self.cross * direction[-1])
         weights += direction[:-1]
-        return np.append(weights, np.sum(self.cross * moved) + self.tie * direction[-1])
+        by_tie = np.sum(self.cross * moved) + self.tie * direction[-1]
+        return np.append(weights, by_tie), moved
 
     def diagonal(self):
         """Return the diagonal of H (V + 1,)."""
         return np.append(self.design.column_squares(self.margin) + 1.0, self.tie)
 
 
-class TieLoss:
+class TieLoss(SmoothLoss):
     r"""Penalised negative log-likelihood of outcomes with ties. Derived classes have the model.
 
     Parameters
@@ -74,25 +76,26 @@ class TieLoss:
             (outcome == kind).astype(np.float64) for kind in (A, TIE, B)
         )
 
-    def value(self, params):
+    def at(self, weights, margins=None):
         """Return f at (w, t) (V + 1,)."""
-        if not self.in_domain(params[-1]):
-            return np.inf
-        log_prob = self.log_prob(self.design.matvec(params[:-1]), params[-1])
-        chosen = log_prob[np.arange(len(self.outcome)), self.outcome]
-        return float(0.5 * np.sum(params[:-1] ** 2) - np.sum(self.weight * chosen))
+        w, t = weights[:-1], weights[-1]
+        if margins is None:
+            margins = self.design.matvec(w)
+        if not self.in_domain(t):
+            return Point(weights, margins, np.inf)
+        chosen = self.log_prob(margins, t)[np.arange(len(self.outcome)), self.outcome]
+        value = float(0.5 * np.sum(w**2) - np.sum(self.weight * chosen))
+        return Point(weights, margins, value)
 
-    def gradient(self, params):
-        """Return the gradient of f (V + 1,)."""
-        by_margin, by_tie = self.first_derivatives(self.design.matvec(params[:-1]), params[-1])
-        weights = self.design.rmatvec(self.weight * by_margin) + params[:-1]
-        return np.append(weights, np.sum(self.weight * by_tie))
-
-    def curvature(self, params):
-        """Return the Hessian of f."""
-        margin, cross, tie = self.second_derivatives(self.design.matvec(params[:-1]), params[-1])
+    def derivatives(self, point):
+        """Return the gradient (V + 1,) and the Hessian."""
+        w, t = point.weights[:-1], point.weights[-1]
+        by_margin, by_tie = self.first_derivatives(point.margins, t)
+        gradient = self.design.rmatvec(self.weight * by_margin) + w
+        margin, cross, tie = self.second_derivatives(point.margins, t)
         tie = float(np.sum(self.weight * tie))
-        return TieCurvature(self.design, self.weight * margin, self.weight * cross, tie)
+        curvature = TieCurvature(self.design, self.weight * margin, self.weight * cross, tie)
+        return np.append(gradient, np.sum(self.weight * by_tie)), curvature
 
 
 class DavidsonLoss(TieLoss):

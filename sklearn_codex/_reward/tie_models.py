@@ -22,7 +22,6 @@ from sklearn_codex._reward.targets import (
 )
 from sklearn_codex._reward.tie_losses import TIE, TIE_LOSSES, A, B
 from sklearn_codex._solve.newton import (
-    Minimum,
     minimise,
     normal_quantile,
     standard_errors,
@@ -211,11 +210,11 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
             warn_of_one_and_two(self.classes_, subject=subject)
         _check_two_outcomes(outcome, weight, subject=subject)
         if (weight[outcome == TIE] > 0).any():
-            minimum = self._fit_with_ties(design, outcome, weight)
+            state = self._fit_with_ties(design, outcome, weight)
         else:
-            minimum = self._fit_without_ties(design, outcome, weight)
-        self.n_iter_ = minimum.n_iter
-        warn_unless_converged(minimum, subject=subject)
+            state = self._fit_without_ties(design, outcome, weight)
+        self.n_iter_ = state.iteration
+        warn_unless_converged(state, subject=subject)
         self._training_pairs = TrainingPairs(pairs)
         return self
 
@@ -223,21 +222,21 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
         loss = TIE_LOSSES[self.tie_model](design, outcome, weight, C=self.C)
         share = float(np.average(outcome == TIE, weights=weight))
         start = np.append(np.zeros(design.shape[1]), loss.initial_tie(share))
-        minimum = minimise(loss, start, tol=self.tol, max_iter=self.max_iter)
-        self.coef_ = minimum.params[np.newaxis, :-1]
-        self._set_tie(minimum.params[-1])
-        by_log = standard_errors(loss.curvature(minimum.params), [design.shape[1]], scale=self.C)
+        state = minimise(loss, start, tol=self.tol, max_iter=self.max_iter)
+        self.coef_ = state.point.weights[np.newaxis, :-1]
+        self._set_tie(state.point.weights[-1])
+        by_log = standard_errors(state.curvature, [design.shape[1]], scale=self.C)
         self.log_tie_parameter_std_ = float(by_log[0])
-        return minimum
+        return state
 
     def _fit_without_ties(self, design, outcome, weight):
         """Fit the Bradley-Terry model, the limit of both models."""
         loss = BradleyTerryLoss(design, outcome == A, weight, C=self.C)
         state = fit_weights(loss, tol=self.tol, max_iter=self.max_iter)
-        self.coef_ = state.weights[np.newaxis]
+        self.coef_ = state.point.weights[np.newaxis]
         self._set_tie(-np.inf if self.tie_model == "davidson" else 0.0)
         self.log_tie_parameter_std_ = float("nan")
-        return Minimum(state.weights, state.objective, state.iteration, state.converged)
+        return state
 
     def _set_tie(self, log_parameter):
         self._log_tie_parameter = float(log_parameter)

@@ -12,11 +12,10 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._checks.probabilities import check_soft_labels
-from sklearn_codex._data.designs import DifferenceDesign
+from sklearn_codex._data.designs import DifferenceDesign, length_columns, length_scale
 from sklearn_codex._few_groups import check_several_groups, critical_value
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
-from sklearn_codex._reward.nuisance import length_columns, length_scale
 from sklearn_codex._solve.precision import DensePrecision, WeightCovariance
 from sklearn_codex.metrics._checks import check_scores
 from sklearn_codex.metrics._intervals import share_interval
@@ -127,13 +126,13 @@ def length_controlled_win_rate(
         DifferenceDesign(design), label, weight, penalty=np.full(3, WEAK_PENALTY)
     )
     state = fit_weights(loss)
-    advantage = float(state.weights[0])
+    advantage = float(state.point.weights[0])
     return Bunch(
         win_rate=float(expit(advantage)),
         interval=_interval(label, weight, design, loss, state, codes, confidence_level),
         raw_win_rate=float(np.average(label, weights=weight)),
         advantage=advantage,
-        length_coef=state.weights[1:],
+        length_coef=state.point.weights[1:],
     )
 
 
@@ -142,7 +141,7 @@ def _interval(label, weight, design, loss, state, codes, confidence_level):
     kept = np.flatnonzero(weight > 0)
     order, sizes = sort_by_group(codes[kept])
     kept = kept[order]
-    label, margin = label[kept], state.margins[kept]
+    label, margin = label[kept], state.point.margins[kept]
     if np.all(label == label[0]):
         return np.array(share_interval(label, weight[kept], codes[kept],
                                        confidence_level=confidence_level)[1:])  # fmt: skip
@@ -154,7 +153,7 @@ def _interval(label, weight, design, loss, state, codes, confidence_level):
             stacklevel=3,
         )
         return np.array([0.0, 1.0])
-    root = np.sqrt(loss.curvature(state.margins)[kept])
+    root = np.sqrt(state.curvature.by_margin[kept])
     rows = root[:, np.newaxis] * design[kept]
     precision = DensePrecision(rows, loss.penalty)
     residual = weight[kept] * (label - expit(margin)) / root
@@ -162,4 +161,4 @@ def _interval(label, weight, design, loss, state, codes, confidence_level):
     variance, n_effective = covariance.variance_and_groups(np.eye(1, 3))
     quantile = critical_value(confidence_level, n_effective, len(sizes))
     half = float((quantile * np.sqrt(variance))[0])
-    return expit(state.weights[0] + np.array([-half, half]))
+    return expit(state.point.weights[0] + np.array([-half, half]))

@@ -15,6 +15,15 @@ RIDGE = 1e-6
 Vector = NDArray[np.float64]
 
 
+def dot(left: Vector, right: Vector) -> float:
+    """Return the inner product of two vectors (n,).
+
+    Not by BLAS, whose result depends on its number of threads and which, for vectors this short,
+    takes longer to start them than to add.
+    """
+    return float(np.sum(left * right))
+
+
 def check_within_floats(gradient: Vector, norm: float, *values: float) -> None:
     """Check that a fit can be followed: its gradient and its norm, and other values, are floats.
 
@@ -82,36 +91,36 @@ def conjugate_gradients(
     right: Vector,
     *,
     tol: float,
+    max_steps: int = MAX_STEPS,
 ) -> tuple[Vector, Vector]:
     """Return x and D x for H x = b, H being positive definite and D what it is made of.
 
     Parameters
     ----------
     product : callable
-        Returns H d (V,) and, as it is computed on the way, D d (n,).
+        Returns H d (V,) and, as it is computed on the way, D d (n,); n may be 0 where nobody asks.
     preconditioner : Preconditioner
         Approximates H.
     right : ndarray of shape (V,)
         b.
     tol : float
         Stops when the norm of the residual r, the root of r' P^-1 r with P the preconditioner, is
-        at most this part of that of b; also after ``MAX_STEPS``, or where rounding leaves nothing
-        to gain.
+        at most this part of that of b, or where rounding leaves nothing to gain.
+    max_steps : int, default=MAX_STEPS
+        Stops after this many, too.
     """
     solution: Vector = np.zeros_like(right)
     image: Vector = np.zeros(0)
     residual = right.copy()
     preconditioned = preconditioner.solve(residual)
     direction = preconditioned.copy()
-    # Not by BLAS, whose result depends on its number of threads and which, for vectors this short,
-    # takes longer to start them than to add.
-    energy = float(np.sum(residual * preconditioned))
+    energy = dot(residual, preconditioned)
     target = tol**2 * energy
-    for step in range(MAX_STEPS):
+    for step in range(max_steps):
         bent, moved = product(direction)
         if step == 0:
             image = np.zeros_like(moved)
-        bend = float(np.sum(direction * bent))
+        bend = dot(direction, bent)
         if not bend > 0:
             break
         length = energy / bend
@@ -119,7 +128,7 @@ def conjugate_gradients(
         image += length * moved
         residual -= length * bent
         preconditioned = preconditioner.solve(residual)
-        previous, energy = energy, float(np.sum(residual * preconditioned))
+        previous, energy = energy, dot(residual, preconditioned)
         if energy <= target:
             break
         direction *= energy / previous

@@ -1,14 +1,14 @@
-"""Newton's method for smooth losses of a vector that are more than margins of pairs.
+"""Newton's method: the one loop, with its line search, that fits smooth losses of parameters.
 
-``bradley_terry`` has the same steps for margins that move on a line, where a line search is cheap;
-here a loss says its value, gradient and curvature at a point, and the curvature is never a matrix.
+Losses are of margins m = D w, linear in the parameters w, which move along with them.
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from numbers import Real
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.stats import norm
@@ -21,18 +21,41 @@ from sklearn_codex._solve.conjugate_gradients import (
     Preconditioner,
     check_within_floats,
     conjugate_gradients,
+    dot,
 )
 
-# A step that promises less than this part of the loss cannot be told from none.
+# Sums of many floats are uncertain by a few units in the last place, so a step that promises less
+# than this part of the loss cannot be told from no step.
 ROUNDING = 16 * np.finfo(np.float64).eps
 LEVEL = Interval(Real, 0, 1, closed="neither")
+
+
+class MarginOperator(Protocol):
+    """What a loss asks of D (n_pairs, V)."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of pairs and of columns."""
+        ...
+
+    def matvec(self, weights: FloatArray) -> FloatArray:
+        """Return D w (n_pairs,)."""
+        ...
+
+    def rmatvec(self, residuals: FloatArray) -> FloatArray:
+        """Return D' r (V,)."""
+        ...
+
+    def column_squares(self, pair_weights: FloatArray) -> FloatArray:
+        """Return sum over i of h_i D_ij^2 (V,), the diagonal of D' diag(h) D."""
+        ...
 
 
 class Curvature(Protocol):
     """A positive definite matrix H: the Hessian, or the Fisher information in its place."""
 
-    def product(self, direction: FloatArray) -> FloatArray:
-        """Return H d."""
+    def product(self, direction: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return H d and, computed on the way, D d (n_pairs,)."""
         ...
 
     def diagonal(self) -> FloatArray:
@@ -40,80 +63,156 @@ class Curvature(Protocol):
         ...
 
 
-class SmoothLoss(Protocol):
-    """What is minimised. Outside its domain the value is infinite."""
-
-    def value(self, params: FloatArray) -> float:
-        """Return f."""
-        ...
-
-    def gradient(self, params: FloatArray) -> FloatArray:
-        """Return the gradient of f."""
-        ...
-
-    def curvature(self, params: FloatArray) -> Curvature:
-        """Return the curvature of f."""
-        ...
-
-
 @dataclass(frozen=True)
-class Minimum:
-    """Where the solver ended.
+class Point:
+    """A loss at some parameters.
 
     Attributes
     ----------
-    params : ndarray
-        The point.
+    weights : ndarray of shape (n_params,)
+        The parameters.
+    margins : ndarray of shape (n_pairs,)
+        D w, of the parameters that have margins; (0,) where they stay in partitions.
     value : float
-        f there.
-    n_iter : int
-        Newton steps taken.
-    converged : bool
-        Whether it is the minimum, up to ``tol`` or to rounding.
+        The loss; infinite outside its domain.
+    kept : object
+        What else a loss has found for its derivatives.
     """
 
-    params: FloatArray
+    weights: FloatArray
+    margins: FloatArray
     value: float
-    n_iter: int
+    kept: Any = None
+
+
+class SmoothLoss:
+    """What is minimised. Derived classes have ``at`` and ``derivatives``."""
+
+    def at(self, weights: FloatArray, margins: FloatArray | None = None) -> Point:
+        """Return the loss at some parameters, whose margins may be known."""
+        raise NotImplementedError
+
+    def derivatives(self, point: Point) -> tuple[FloatArray, Any]:
+        """Return the gradient and the :class:`Curvature` at a point."""
+        raise NotImplementedError
+
+    def precondition(self, curvature: Any, diagonal: FloatArray) -> Preconditioner:
+        """Return an approximation of a curvature, whose diagonal is known, and made positive."""
+        return Preconditioner(diagonal)
+
+
+@dataclass(frozen=True)
+class FitState:
+    """Where the solver stands after an iteration.
+
+    Attributes
+    ----------
+    iteration : int
+        Newton steps taken so far.
+    point : Point
+        The loss at the parameters.
+    gradient_norm : float
+        Norm of the gradient relative to the reference of the stop criterion.
+    converged : bool
+        Whether the solver stops here because it has arrived, up to ``tol`` or to rounding.
+    curvature : Curvature
+        That of the loss at the point.
+    """
+
+    iteration: int
+    point: Point
+    gradient_norm: float
     converged: bool
+    curvature: Any = None
 
 
-def minimise(loss: SmoothLoss, start: FloatArray, *, tol: float, max_iter: int) -> Minimum:
-    """Minimise a smooth loss by preconditioned Newton-CG with a line search.
+def minimise(
+    loss: SmoothLoss,
+    start: FloatArray,
+    *,
+    tol: float,
+    max_iter: int,
+    reference: float | None = None,
+    callback: Callable[[FitState], object] | None = None,
+) -> FitState:
+    r"""Minimise a smooth loss by preconditioned Newton-CG with a line search.
 
-    Stops when the norm of the gradient, each part scaled by the root of the curvature's diagonal,
-    is at most ``tol`` times that at the start, or a step promises less than rounding takes.
+    Each iteration solves the Newton system by conjugate gradients, only as exactly as the distance
+    to the optimum deserves [1]_, and halves the step until the loss falls enough.
+
+    Parameters
+    ----------
+    loss : SmoothLoss
+        What to minimise.
+    start : ndarray
+        Where to start.
+    tol : float
+        See Notes.
+    max_iter : int
+        At most this many Newton steps.
+    reference : float, default=None
+        See Notes; None means the norm at the start.
+    callback : callable, default=None
+        Called with each :class:`FitState`, the first before any step; a true result stops.
+
+    Returns
+    -------
+    state : FitState
+        The last state. ``converged`` is false where ``max_iter`` or the callback ended the fit.
 
     Raises
     ------
     ValueError
         If the gradient or the curvature leaves the range of floats.
+
+    Notes
+    -----
+    With gradient g and diagonal h of the curvature, the norm of a gradient is
+    :math:`(\sum_j g_j^2 / h_j)^{1/2}`, which no scaling of columns changes when the penalty is
+    weak. The solver stops when it is at most ``tol`` times ``reference``, or when a whole Newton
+    step promises a decrease below the rounding error of the loss.
+
+    References
+    ----------
+    .. [1] Dembo, R. S. and Steihaug, T. (1983). "Truncated-Newton algorithms for large-scale
+       unconstrained optimization." Mathematical Programming 26, 190-212.
     """
-    params = np.array(start, dtype=np.float64)
-    value, reference, at_precision = loss.value(params), 0.0, False
+    point = loss.at(np.array(start, dtype=np.float64))
+    at_precision = False
     for iteration in count():
-        gradient, curvature = loss.gradient(params), loss.curvature(params)
+        gradient, curvature = loss.derivatives(point)
         diagonal = _positive(curvature.diagonal())
-        norm = float(np.sqrt(np.sum(gradient * (gradient / diagonal))))
-        check_within_floats(gradient, norm, value, diagonal.max(initial=1.0))
-        reference = reference if iteration else norm
-        converged = at_precision or norm <= tol * reference
-        if converged or iteration >= max_iter:
+        size = _norm(gradient, diagonal)
+        check_within_floats(gradient, size, point.value, diagonal.max(initial=1.0))
+        reference = size if reference is None else reference
+        relative = size / reference if reference > 0 else size
+        converged = at_precision or size <= tol * reference
+        state = FitState(iteration, point, relative, converged, curvature)
+        stopped = callback is not None and callback(state)
+        if stopped or converged or iteration >= max_iter:
             break
-        forcing = min(0.1, np.sqrt(norm / reference))
-        step = solve(curvature, -gradient, tol=forcing)
-        decrease = -float(np.sum(gradient * step))
-        at_precision = bool(decrease <= ROUNDING * abs(value))
-        params, value = _search_line(loss, params, value, step, decrease)
-    return Minimum(params, value, iteration, bool(converged))
+        step, image = conjugate_gradients(
+            curvature.product,
+            loss.precondition(curvature, diagonal),
+            -gradient,
+            tol=min(0.1, np.sqrt(relative)),
+        )
+        decrease = -dot(gradient, step)
+        at_precision = bool(decrease <= ROUNDING * abs(point.value))
+        point = _search_line(loss, point, step, image, decrease)
+    return state
+
+
+def gradient_norm(loss: SmoothLoss, weights: FloatArray) -> float:
+    """Return the norm of the gradient, each part scaled by the root of the curvature's diagonal."""
+    gradient, curvature = loss.derivatives(loss.at(weights))
+    return _norm(gradient, _positive(curvature.diagonal()))
 
 
 def solve(curvature: Curvature, right: FloatArray, *, tol: float = 1e-10) -> FloatArray:
     """Return H^-1 b by conjugate gradients, preconditioned with the diagonal of H."""
     preconditioner = Preconditioner(_positive(curvature.diagonal()))
-    return conjugate_gradients(lambda d: (curvature.product(d), d), preconditioner, right, tol=tol)[
-        0
-    ]
+    return conjugate_gradients(curvature.product, preconditioner, right, tol=tol)[0]
 
 
 def normal_quantile(confidence_level: float) -> float:
@@ -135,11 +234,11 @@ def standard_errors(curvature: Curvature, positions, *, scale: float = 1.0) -> F
     return np.sqrt(scale * np.maximum(variances, 0.0))
 
 
-def warn_unless_converged(minimum: Minimum, *, subject: str, stacklevel: int = 2) -> None:
+def warn_unless_converged(state: FitState, *, subject: str, stacklevel: int = 2) -> None:
     """Warn of a fit that ended for want of steps."""
-    if not minimum.converged:
+    if not state.converged:
         warnings.warn(
-            f"{subject} did not converge in {minimum.n_iter} steps. Increase max_iter or tol, "
+            f"{subject} did not converge in {state.iteration} steps. Increase max_iter or tol, "
             "decrease C, or scale the features.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
@@ -147,16 +246,23 @@ def warn_unless_converged(minimum: Minimum, *, subject: str, stacklevel: int = 2
 
 
 def _positive(diagonal):
+    """Return a diagonal, 1 where a free coefficient has no data."""
     return np.where(diagonal > 0, diagonal, 1.0)
 
 
-def _search_line(loss, params, value, step, decrease):
-    """Halve a step from 1 until the loss falls by a part of what its slope promises."""
-    length, slack = 1.0, ROUNDING * abs(value)
+def _norm(gradient, diagonal):
+    return float(np.sqrt(dot(gradient, gradient / diagonal)))
+
+
+def _search_line(loss, point, step, image, decrease):
+    """Halve a step from 1 until the loss falls by a part of what its slope promises.
+
+    Margins move along with the weights, so a trial costs no product with D to find its value.
+    """
+    length, slack = 1.0, ROUNDING * abs(point.value)
     for _ in range(50):
-        moved = params + length * step
-        found = loss.value(moved)
-        if found <= value - 1e-4 * length * decrease + slack:
-            return moved, found
+        moved = loss.at(point.weights + length * step, point.margins + length * image)
+        if moved.value <= point.value - 1e-4 * length * decrease + slack:
+            break
         length /= 2
-    return params, value
+    return moved
