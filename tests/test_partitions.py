@@ -24,6 +24,7 @@ from sklearn_codex import (
 )
 from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._reward.partitioned_pairs import read_problem
 from sklearn_codex.features import ResponseFeatures
 
 REASON = "needs dask: pip install 'sklearn-codex[distributed]'"
@@ -280,6 +281,37 @@ def test_labels_told_by_position_alone_are_warned_of():
     X = da.from_array(np.vstack([np.ones((6, 1)), -np.ones((6, 1))]), chunks=4)
     with pytest.warns(ConvergenceWarning, match="position and length alone tell every label"):
         PreferenceRewardModel(control_length=True, C=1e-6).fit(X, np.repeat([1, 0], 6))
+
+
+def test_the_loss_of_partitions_is_that_of_memory_and_each_point_one_pass(monkeypatch):
+    computed = []
+
+    def compute(*lazy):
+        computed.append(lazy)
+        return dask.compute(*lazy)
+
+    monkeypatch.setattr(_partitions, "_compute", compute)
+    lazy = da.from_array(DIFFERENCES, chunks=(25, 6))
+    losses = []
+    for X in (DIFFERENCES, lazy):
+        model = PreferenceRewardModel(position_bias=True)
+        losses.append(read_problem(model, X, LABELS, WEIGHTS).make_loss(0.3))
+    weights, direction = RNG.normal(size=(2, 7))
+    computed.clear()
+    here, there = (loss.at(weights) for loss in losses)
+    (gradient, curvature), (sums, bends) = (
+        loss.derivatives(point) for loss, point in zip(losses, (here, there), strict=True)
+    )
+    assert there.value == pytest.approx(here.value)
+    assert losses[1].describe(there) == pytest.approx(losses[0].describe(here))
+    assert_allclose(sums, gradient)
+    assert_allclose(bends.diagonal(), curvature.diagonal())
+    assert_allclose(bends.add_to(np.ones(7)), curvature.add_to(np.ones(7)))
+    assert len(computed) == 1
+    assert_allclose(bends.product(direction)[0], curvature.product(direction)[0])
+    assert len(computed) == 2
+    assert_allclose(bends.add_to(np.eye(7)), curvature.add_to(np.eye(7)))
+    assert len(computed) == 3
 
 
 def sent_to_client(monkeypatch, fit):
