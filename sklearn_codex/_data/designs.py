@@ -2,7 +2,7 @@
 
 Each has ``shape``, ``matvec``, ``rmatvec`` and ``column_squares``, what a Bradley-Terry loss asks
 for, ``n_entries`` and ``dense_columns``, by which it solves faster, and ``gram``, ``take`` and
-``tocsr``.
+``tocsr``. Beside them the columns of what moves a preference and is no property of a response.
 """
 
 import numpy as np

@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._reward.bradley_terry import pair_losses
 from sklearn_codex._solve.conjugate_gradients import (
     Preconditioner,
     check_within_floats,
@@ -28,10 +29,8 @@ PairLoss = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray, Floa
 
 def sigmoid_loss(margin: FloatArray, target: FloatArray):
     """Return -p log sigma(m) - (1 - p) log sigma(-m) and its two derivatives by m."""
-    against = np.where(margin > 0, 1 - target, target)
-    value = np.log1p(np.exp(-np.abs(margin))) + against * np.abs(margin)
     slope = (1 - target) * expit(margin) - target * expit(-margin)
-    return value, slope, expit(margin) * expit(-margin)
+    return pair_losses(margin, target), slope, expit(margin) * expit(-margin)
 
 
 def ipo_loss(margin: FloatArray, target: FloatArray):
@@ -122,13 +121,9 @@ class ImplicitRewardLoss:
         """Return the implicit reward of A less that of B, (n_pairs,)."""
         return self.at(weights).margins
 
-    def pair_losses(self, margins: FloatArray) -> FloatArray:
-        """Return the loss of each pair (n_pairs,), unweighted and unpenalised."""
-        return self._pair_loss(margins, self.target)[0]
-
     def describe(self, point: _Point) -> dict[str, float]:
         """Return what ``history_`` has of the pairs."""
-        losses = self.pair_losses(point.margins)
+        losses = self._pair_loss(point.margins, self.target)[0]
         return describe_pairs(losses, point.margins, self.target, self.sample_weight)
 
     def at(self, weights: FloatArray) -> _Point:

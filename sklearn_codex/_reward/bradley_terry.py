@@ -33,6 +33,14 @@ MIN_FEATURES = 256
 MAX_DENSE = 128
 
 
+def pair_losses(margins: FloatArray, target: FloatArray) -> FloatArray:
+    """Return -p log sigma(m) - (1 - p) log sigma(-m) of each pair (n_pairs,), in nats."""
+    # log(1 + e^-|m|) plus |m| times the probability of the side the margin is against: exact in
+    # both tails, where log(1 + e^m) - p m would cancel.
+    against = np.where(margins > 0, 1 - target, target)
+    return np.log1p(np.exp(-np.abs(margins))) + against * np.abs(margins)
+
+
 @dataclass(frozen=True)
 class PairCurvature:
     """Hessian of a Bradley-Terry loss, by the second derivatives of pairs.
@@ -128,20 +136,13 @@ class BradleyTerryLoss(SmoothLoss):
         """Return Q d (V,)."""
         return self.penalty * direction if self.penalty.ndim == 1 else self.penalty @ direction
 
-    def pair_losses(self, margins: FloatArray) -> FloatArray:
-        """Return the log-loss of each pair (n_pairs,), in nats, unweighted and unpenalised."""
-        # log(1 + e^-|m|) plus |m| times the probability of the side the margin is against: exact
-        # in both tails, where log(1 + e^m) - p m would cancel.
-        against = np.where(margins > 0, 1 - self.target, self.target)
-        return np.log1p(np.exp(-np.abs(margins))) + against * np.abs(margins)
-
     def at(self, weights: FloatArray, margins: FloatArray | None = None) -> Point:
         """Return f at w."""
         if margins is None:
             margins = self.design.matvec(weights)
         away = weights if self.mean is None else weights - self.mean
         pull = self.pull(away)
-        value = dot(self.pair_weight, self.pair_losses(margins)) + 0.5 * dot(away, pull)
+        value = dot(self.pair_weight, pair_losses(margins, self.target)) + 0.5 * dot(away, pull)
         return Point(weights, margins, value, kept=pull)
 
     def derivatives(self, point: Point) -> tuple[FloatArray, PairCurvature]:
@@ -157,7 +158,7 @@ class BradleyTerryLoss(SmoothLoss):
 
     def describe(self, point: Point) -> dict[str, float]:
         """Return what ``history_`` has of the pairs."""
-        losses = self.pair_losses(point.margins)
+        losses = pair_losses(point.margins, self.target)
         return describe_pairs(losses, point.margins, self.target, self.weight)
 
     def choose_block(self, diagonal: FloatArray) -> IntArray:

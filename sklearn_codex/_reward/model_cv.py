@@ -17,7 +17,7 @@ from sklearn_codex._checks.groups import check_groups, encode_groups
 from sklearn_codex._checks.matrices import as_csr
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights, pair_losses
 from sklearn_codex._reward.leakage import TrainingPairs, shared_prompts, warn_of_leakage
 from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.model import PreferenceRewardModel
@@ -136,8 +136,7 @@ def preference_path(
 
 
 def _neg_log_loss(target, margin, weight):
-    against = np.where(margin > 0, 1 - target, target)
-    return -np.average(np.log1p(np.exp(-np.abs(margin))) + against * np.abs(margin), weights=weight)
+    return -np.average(pair_losses(margin, target), weights=weight)
 
 
 def _accuracy(target, margin, weight):

@@ -8,6 +8,7 @@ another each product with the Hessian.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class PartitionedProblem:
 
     def is_told_by(self, biases: FloatArray) -> bool:
         """Return whether what nuisances (k,) add to the margins has the side of all labels."""
-        return reduce_kept(partial(_is_told_by, biases), self.parts, combine=all)
+        return reduce_kept(methodcaller("is_told_by", biases), self.parts, combine=all)
 
 
 class PartitionedLoss(SmoothLoss):
@@ -148,7 +149,3 @@ def _multiply(direction, loss, weights):
 def _form(loss, weights):
     nothing = np.zeros((len(weights), len(weights)))
     return (loss.curvature(loss.design.matvec(weights)).add_to(nothing),)
-
-
-def _is_told_by(biases, problem):
-    return problem.is_told_by(biases)
