@@ -6,7 +6,7 @@ fitted on preferences held out). Along the KL from the reference the proxy alway
 reward rises and, where the proxy misses something, falls.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,16 +15,14 @@ from scipy.optimize import brentq, minimize_scalar
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
-from sklearn_codex._categorical import FloatArray, expectation
 from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._data.fitted_models import check_fitted_model, unwrap
 from sklearn_codex._data.vectorizers import token_names
-from sklearn_codex._policy.exact_optimizer import default_kl_coefs
 from sklearn_codex._policy.gold_scorer import GoldRewardScorer
-from sklearn_codex._policy.problem import PolicyProblem, build_problem
+from sklearn_codex._policy.problem import PolicyProblem, build_problem, unigram_objective
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._reward.conservative import ConservativeReward
-from sklearn_codex.exact import AdditiveObjective
+from sklearn_codex.exact._objective import Objective
 
 __all__ = [
     "ConservativeReward",
@@ -242,11 +240,8 @@ def training_curve(optimizer: Any) -> Bunch:
 class _Setting:
     """What all curves of one call share."""
 
-    reference: FloatArray
+    objective: Objective
     names: np.ndarray | None
-    eos: int | None
-    length: int | None
-    max_length: int | None
     n_samples: int
     seed: int
 
@@ -261,23 +256,22 @@ class _Setting:
                 f"and max_length={max_length} with eos column {eos}. Leave the other at None."
             )
         length = None if eos is not None else (response_length or model.document_length_)
+        objective = unigram_objective(
+            model.token_log_prob_, length=length, eos=eos, max_length=max_length
+        )
         seed = int(check_random_state(random_state).randint(2**31))
-        names = token_names(model)
-        return cls(model.token_log_prob_, names, eos, length, max_length, n_samples, seed)
+        return cls(objective, token_names(model), n_samples, seed)
 
     def problem(self, proxy) -> PolicyProblem:
         """Return the problem of optimising a proxy, at any ``kl_coef``."""
         problem = build_problem(
-            self.reference,
+            self.objective,
             proxy,
             np.random.RandomState([self.seed, 0]),
             names=self.names,
             rules=None,
             normalize_reward=False,
             subject=_SUBJECT,
-            length=self.length,
-            eos=self.eos,
-            max_length=self.max_length,
         )
         if not problem.adds_reward:
             raise ValueError(
@@ -296,7 +290,7 @@ class _Gold:
         self._setting, self._problem = setting, problem
         self._closed_form = getattr(unwrap(source), "expected_reward", None)
         self._reward = None
-        if self._closed_form is None or setting.eos is not None:
+        if self._closed_form is None or problem.objective.length is None:
             self._closed_form = None
             probe = problem.sample(problem.start, 64, np.random.RandomState([setting.seed, 1]))
             self._reward = DocumentReward(source, probe, subject=_SUBJECT)
@@ -308,12 +302,12 @@ class _Gold:
     def __call__(self, objective, log_prob):
         """Return the expected gold reward, its standard error and its covariance with the proxy."""
         if self._closed_form is not None:
-            value = float(self._closed_form(log_prob, self._setting.length))
-            return value, 0.0, _slope(objective, self._closed_form, self._setting.length)
+            value = float(self._closed_form(log_prob, objective.length))
+            return value, 0.0, _slope(objective, self._closed_form)
         weights = self._reward.token_reward
         if weights is not None:
-            value = objective.expected_length(log_prob) * expectation(log_prob, weights)
-            covariance = document_covariance(objective, log_prob, weights)
+            value = objective.expected_sum(log_prob, weights)
+            covariance = objective.covariance(log_prob, objective.token_reward, weights)
             return value + self._reward.offset, 0.0, covariance
         rng = np.random.RandomState([self._setting.seed, 2])
         rollouts = self._problem.sample(log_prob, self._setting.n_samples, rng)
@@ -321,54 +315,19 @@ class _Gold:
         error = float(rewards.std(ddof=1) / np.sqrt(len(rewards)))
         proxy = rollouts.sum_over_tokens(objective.token_reward)
         covariance = float(np.cov(rewards, proxy)[0, 1])
-        if self._setting.max_length is not None:
+        if objective.is_noisy:
             covariance = float("nan")
         return float(rewards.mean()), error, covariance
 
 
-def _slope(objective, closed_form, length):
+def _slope(objective, closed_form):
     """Return d gold / d (1 / b) at the optimum of an objective, by central differences."""
     step = 1e-4
     ends = []
     for sign in (1.0, -1.0):
-        kl_coef = objective.kl_coef / (1.0 + sign * step)
-        ends.append(closed_form(_at(objective, kl_coef).optimum(), length))
+        moved = objective.having(kl_coef=objective.kl_coef / (1.0 + sign * step))
+        ends.append(closed_form(moved.optimum(), objective.length))
     return float((ends[0] - ends[1]) / (2.0 * step / objective.kl_coef))
-
-
-def document_covariance(objective, log_prob: FloatArray, weights: FloatArray) -> float:
-    """Return the covariance over documents of an objective's reward with another additive reward.
-
-    Tokens are independent, so in documents of fixed length it is the sum over tokens. Where
-    documents end by themselves, their number of tokens is random besides, and shared by both; nan
-    where documents are cut.
-    """
-    prob = np.exp(log_prob)
-    first, second = objective.token_reward, weights
-    if isinstance(objective, AdditiveObjective):
-        return objective.length * _covariance(prob, first, second)
-    if objective.max_length is not None:
-        return float("nan")
-    body = prob.copy()
-    body[objective.eos] = 0.0
-    go = float(body.sum())
-    if go == 0:
-        return 0.0
-    body /= go
-    # Before the end come K tokens, K geometric with mean go / stop and variance go / stop^2.
-    stop = float(prob[objective.eos])
-    inside = go / stop * _covariance(body, first, second)
-    return inside + go / stop**2 * float(body @ first) * float(body @ second)
-
-
-def _covariance(prob, first, second):
-    support = prob > 0
-    prob, first, second = prob[support], first[support], second[support]
-    return float(prob @ ((first - prob @ first) * (second - prob @ second)))
-
-
-def _at(objective, kl_coef):
-    return replace(objective, kl_coef=float(kl_coef))
 
 
 def _curve(setting, proxy, gold, kl_coefs):
@@ -377,10 +336,10 @@ def _curve(setting, proxy, gold, kl_coefs):
     objective, offset = problem.objective, problem.reward.offset
     measure = _Gold(gold, setting, problem)
     if kl_coefs is None:
-        kl_coefs = default_kl_coefs(objective)
+        kl_coefs = objective.kl_coef_grid()
 
     def point(kl_coef):
-        current = _at(objective, kl_coef)
+        current = objective.having(kl_coef=float(kl_coef))
         best = current.optimum()
         expected = current.expected_reward(best) + offset
         return (float(kl_coef), current.kl(best), expected, *measure(current, best))

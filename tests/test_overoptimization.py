@@ -24,7 +24,6 @@ from sklearn_codex.overoptimization import (
     overoptimization_curve,
     training_curve,
 )
-from sklearn_codex.overoptimization import document_covariance as covariance_of
 
 LENGTH = 20
 N_TOKENS = 200
@@ -222,7 +221,7 @@ def test_gold_peaks_where_its_covariance_with_the_proxy_is_zero(seed):
         simulation.log_prob, proxy.coef_, length=LENGTH, kl_coef=curve.peak.kl_coef
     )
     best = problem.optimum()
-    assert abs(covariance_of(problem, best, gold.coef_)) < 1e-6
+    assert abs(problem.covariance(best, proxy.coef_, gold.coef_)) < 1e-6
     fine = simulation.curve(proxy, gold, kl_coefs=curve.peak.kl_coef * np.geomspace(0.99, 1.01, 41))
     assert fine.gold_reward.max() <= curve.peak.gold_reward + 1e-9
     assert_allclose(problem.kl(best), curve.peak.kl)
@@ -254,7 +253,7 @@ def test_covariance_where_documents_end_by_themselves():
         best = objective.optimum()
         golds.append(objective.expected_length(best) * np.exp(best) @ gold)
         if inverse == 0.5:
-            covariance = covariance_of(objective, best, gold)
+            covariance = objective.covariance(best, proxy, gold)
             draws = sample_rollouts(best, 200_000, rng, length=10_000, eos=3)
     assert_allclose(covariance, (golds[2] - golds[0]) / (2 * step), rtol=1e-5)
     sampled = np.cov(draws.sum_over_tokens(proxy), draws.sum_over_tokens(gold))[0, 1]

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import ExactPolicyOptimizer, PPOPolicyOptimizer, UnigramLM
-from sklearn_codex._policy.problem import build_problem
+from sklearn_codex._policy.problem import build_problem, unigram_objective
 from sklearn_codex.exact import AdditiveObjective, chance_constrained_optimum
 from sklearn_codex.kl_control import AdaptiveKLController
 from sklearn_codex.rules import BannedTokens, Pattern, Rule, TokenBudget
@@ -369,19 +369,13 @@ def test_prices_are_found_for_demonstrations_too():
     frequencies = np.array([0.4, 0.4, 0.1, 0.1])
     policy = UnigramLM(smoothing=0).fit(np.exp(reference)[np.newaxis])
     problem = build_problem(
-        policy.token_log_prob_,
+        unigram_objective(policy.token_log_prob_, length=3, sft_coef=1.0, frequencies=frequencies),
         lambda counts: counts @ weights,
         np.random.RandomState(0),
         names=None,
         rules=BannedTokens([2], max_rate=0.1),
         normalize_reward=False,
         subject="S",
-        length=3,
-        kl_coef=1.0,
-        reward_coef=1.0,
-        sft_coef=1.0,
-        frequencies=frequencies,
-        entropy_coef=0.0,
     )
     # A function does not tell that it adds, so the price is learned.
     assert problem.rules[0].is_learned

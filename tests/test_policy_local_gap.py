@@ -17,7 +17,7 @@ from sklearn_codex._policy.local_gap import (
 )
 from sklearn_codex._policy.priced_rule import PricedRule
 from sklearn_codex._policy.prices import LearnedPrice
-from sklearn_codex._policy.problem import build_problem
+from sklearn_codex._policy.problem import build_problem, unigram_objective
 from sklearn_codex._policy.updates import DualUpdate
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import AdditiveObjective, EnumeratedObjective
@@ -30,19 +30,13 @@ OTHER = np.log([0.2, 0.1, 0.4, 0.2, 0.1])
 
 def problem_of(reward, rules=None, reference=REFERENCE, kl_coef=KL_COEF, length=LENGTH):
     return build_problem(
-        reference,
+        unigram_objective(reference, length=length, kl_coef=kl_coef),
         reward,
         np.random.RandomState(0),
         names=None,
         rules=rules,
         normalize_reward=False,
         subject="S",
-        length=length,
-        kl_coef=kl_coef,
-        reward_coef=1.0,
-        sft_coef=0.0,
-        frequencies=None,
-        entropy_coef=0.0,
     )
 
 

@@ -8,7 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn_codex import PPOPolicyOptimizer, RLOOPolicyOptimizer
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.ppo import Clipping
-from sklearn_codex._policy.problem import build_problem
+from sklearn_codex._policy.problem import build_problem, unigram_objective
 from sklearn_codex._policy.rloo import _FIXED
 from sklearn_codex._policy.settings import resolve_settings
 from sklearn_codex.kl_control import AdaptiveKLController
@@ -36,11 +36,13 @@ def problem_of(n_columns, length, *, reward="adds", eos=None, max_rate=None):
     source = {"adds": model, "seems to add": linear}.get(reward, has_first)
     rules = None if max_rate is None else TokenBudget([0, 1], budget=1, max_rate=max_rate)
     rng = np.random.RandomState(0)
+    reference = np.full(n_columns, -np.log(n_columns))
+    objective = unigram_objective(reference, length=length)
+    if eos:
+        objective = unigram_objective(reference, eos=0, max_length=length)
     problem = build_problem(
-        np.full(n_columns, -np.log(n_columns)), source, rng, names=None, rules=rules,
-        normalize_reward=False, subject="Test", length=None if eos else length,
-        eos=0 if eos else None, max_length=length if eos else None, kl_coef=1.0,
-    )  # fmt: skip
+        objective, source, rng, names=None, rules=rules, normalize_reward=False, subject="Test"
+    )
     return recognise(problem, rng, tracks_prices=True)
 
 

@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import PPOPolicyOptimizer, UnigramLM
 from sklearn_codex._policy.iteration_record import sampled_figures
-from sklearn_codex._policy.problem import build_problem
+from sklearn_codex._policy.problem import build_problem, unigram_objective
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import EnumeratedObjective
 from sklearn_codex.rules import BannedTokens, TokenBudget
@@ -103,19 +103,13 @@ def test_score_without_rewards_is_the_objective_on_other_demonstrations():
 
 def problem_of(reward, kl_coef, *, rules=None, reference=(0.35, 0.25, 0.2, 0.15, 0.05)):
     return build_problem(
-        np.log(reference),
+        unigram_objective(np.log(reference), length=3, kl_coef=kl_coef),
         reward,
         np.random.RandomState(0),
         names=None,
         rules=rules,
         normalize_reward=False,
         subject="S",
-        length=3,
-        kl_coef=kl_coef,
-        reward_coef=1.0,
-        sft_coef=0.0,
-        frequencies=None,
-        entropy_coef=0.0,
     )
 
 

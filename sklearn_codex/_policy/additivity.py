@@ -8,8 +8,7 @@ import numpy as np
 from sklearn_codex._categorical import FloatArray, normalize_log
 from sklearn_codex._policy.problem import PolicyProblem
 from sklearn_codex._policy.rewards import same_values
-from sklearn_codex._rollouts import Rollouts, sample_rollouts
-from sklearn_codex.exact import AdditiveObjective
+from sklearn_codex._rollouts import Rollouts
 
 # Documents of each kind that values of tokens have to explain.
 _N_UNIFORM, _N_FEW_TOKENS, _N_DRAWN, _N_SAME_TOKEN = 1024, 512, 256, 512
@@ -40,8 +39,9 @@ def recognise(
     tries : bool, default=True
         Whether documents are tried at all.
     """
-    if problem.eos is not None or problem.is_additive:
+    if problem.objective.length is None or problem.is_additive:
         return problem
+    tracks_prices = tracks_prices and problem.objective.has_every_optimum
 
     def find(score):
         return find_token_values(score, problem, rng) if tries else None
@@ -84,8 +84,8 @@ def find_token_values(
     With a document x of L tokens and :math:`\delta_t` the score of x with t in its first place less
     that of x itself, :math:`w_t = \delta_t + (R(x) - \sum_i \delta_{x_i}) / L`.
     """
-    assert isinstance(problem.objective, AdditiveObjective)
     length, n_columns = problem.objective.length, len(problem.start)
+    assert length is not None
     drawn = problem.sample(problem.start, _N_DRAWN, rng)
     actual = score(drawn)
     possible = np.flatnonzero(np.isfinite(problem.start))
@@ -121,7 +121,7 @@ def _trials(values, problem, possible, rng) -> Iterator[Rollouts]:
     tilt = objective.reward_coef / objective.temperature * values
     for share in (0.5, 1.0):
         policy = normalize_log(problem.start + share * tilt)
-        yield sample_rollouts(policy, _N_DRAWN, rng, length=length, names=problem.names)
+        yield problem.sample(policy, _N_DRAWN, rng)
 
 
 def _as_rollouts(tokens, problem):

@@ -38,19 +38,22 @@ class Audit:
 
     def __init__(self, trainer: Trainer, schedule: NoiseSchedule):
         self._trainer, self._schedule = trainer, schedule
+        # It puts tokens in the place of others, and moves a reward that is learned.
+        has_length = trainer.problem.objective.length is not None
+        self._can_look = has_length and isinstance(trainer.update, DualUpdate)
         self._n_looks = 0
         self._has_scouted = False
 
     def scouts(self) -> bool:
         """Tell whether training from another place, tried once, led to a better policy."""
-        if not isinstance(self._trainer.update, DualUpdate) or self._has_scouted:
+        if not self._can_look or self._has_scouted:
             return False
         self._has_scouted = True
         return self._finds_better(np.random.RandomState([self._trainer.seed, 6]))
 
     def passes(self) -> bool:
         """Tell whether rare tokens are worth no more than they got; else training goes on."""
-        if not isinstance(self._trainer.update, DualUpdate) or self._n_looks >= _MAX_LOOKS:
+        if not self._can_look or self._n_looks >= _MAX_LOOKS:
             return True
         self._n_looks += 1
         rng = np.random.RandomState([self._trainer.seed, 5, self._n_looks])

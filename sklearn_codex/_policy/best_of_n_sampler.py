@@ -14,7 +14,7 @@ from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.optimizer import PolicyOptimizerMixin
 from sklearn_codex._policy.sampled_optimizer import PROBLEM_CONSTRAINTS
-from sklearn_codex._rollouts import Rollouts, sample_rollouts
+from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import best_of_n_kl_bound, expected_max
 from sklearn_codex.exact._best_of_n import _max_weights
 
@@ -302,21 +302,12 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
             n_samples, self.document_length_, remedy="Draw fewer documents (n_samples)."
         )
         rng = check_random_state(random_state)
-        problem, length = self._build_problem(warn=False), self.response_length_
-        if length is None:
-            length = min(max_length, problem.objective.max_length or max_length)
+        problem = self._build_problem(warn=False)
         at_once = max(1, _CHUNK_TOKENS // (self.n * self.document_length_))
         winners = []
         for start in range(0, n_samples, at_once):
             n_groups = min(at_once, n_samples - start)
-            drafts = sample_rollouts(
-                problem.start,
-                n_groups * self.n,
-                rng,
-                length=length,
-                eos=problem.eos,
-                names=problem.names,
-            )
+            drafts = problem.sample(problem.start, n_groups * self.n, rng, max_length=max_length)
             rewards = problem.assess(problem.start, drafts).reward.reshape(n_groups, self.n)
             winners.append(_take(drafts, rewards.argmax(axis=1) + self.n * np.arange(n_groups)))
         best = Rollouts(
@@ -324,7 +315,7 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
             np.concatenate([part.lengths for part in winners]),
             len(self.reference_log_prob_),
             problem.names,
-            problem.eos,
+            winners[0].eos,
         )
         has_words = self.vectorizer_ is not None and best.names is not None
         return best.texts if has_words else best.counts

@@ -10,8 +10,6 @@ from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.optimizer import PolicyOptimizerMixin
 from sklearn_codex._policy.sampled_optimizer import PROBLEM_CONSTRAINTS
-from sklearn_codex.exact import AdditiveObjective, EosObjective, smallest_safe_kl_coef
-from sklearn_codex.exact._frontier import reward_spread
 
 
 class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
@@ -257,7 +255,7 @@ class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstim
         check_is_fitted(self)
         problem = self._build_problem(warn=False)
         if kl_coefs is None:
-            kl_coefs = default_kl_coefs(problem.objective)
+            kl_coefs = problem.objective.kl_coef_grid()
         # What the offset and the mean of the reward add to every value of the objective.
         constant = problem.objective.reward_coef * (problem.reward.offset - problem.reward_mean)
         grid = np.sort(check_values(kl_coefs, "kl_coefs", subject="frontier"))[::-1]
@@ -279,20 +277,3 @@ class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstim
         columns = np.array(rows).T
         names = ("kl_coef", "kl", "expected_reward", "objective", "expected_length")
         return Bunch(**dict(zip(names, columns, strict=True)))
-
-
-def default_kl_coefs(objective: AdditiveObjective | EosObjective, n_points: int = 50) -> np.ndarray:
-    """Return weights of the KL (n_points,) that cover the frontier, from near the reference on."""
-    reward = objective.reward_coef * objective.token_reward
-    scale = reward_spread(objective.reference_log_prob, reward)
-    lowest = 0.01 * scale
-    if isinstance(objective, EosObjective) and objective.max_length is None:
-        safe = smallest_safe_kl_coef(
-            objective.reference_log_prob,
-            objective.token_reward,
-            objective.eos,
-            reward_coef=objective.reward_coef,
-            penalty=objective.penalty,
-        )
-        lowest = max(lowest, 1.01 * safe)
-    return np.geomspace(max(100.0 * scale, 10.0 * lowest), lowest, n_points)

@@ -8,7 +8,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import expectation
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._policy.rewards import DocumentReward
 
@@ -134,5 +133,4 @@ class GoldRewardScorer:
         log_prob = policy.token_log_prob_
         if gold.token_reward is None:
             return float(gold(problem.sample(log_prob, self.n_samples, rng)).mean())
-        length = problem.objective.expected_length(log_prob)
-        return gold.offset + length * expectation(log_prob, gold.token_reward)
+        return gold.offset + problem.objective.expected_sum(log_prob, gold.token_reward)

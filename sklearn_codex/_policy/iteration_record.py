@@ -6,7 +6,6 @@ from sklearn_codex._categorical import FloatArray, root_mean_square
 from sklearn_codex._policy.ppo import approximate_kl
 from sklearn_codex._policy.problem import PolicyProblem
 from sklearn_codex._rollouts import Rollouts
-from sklearn_codex.exact import EosObjective
 
 
 def sampled_figures(
@@ -20,7 +19,7 @@ def sampled_figures(
     kl = float(share @ log_ratio)
     cost = sum(float(rule.cost(assessed.violations[rule.name]).mean()) for rule in problem.rules)
     non_score = -objective.kl_coef * (kl + cost)
-    if isinstance(objective, EosObjective):
+    if objective.missing_eos_penalty:
         non_score -= objective.missing_eos_penalty * float(1.0 - rollouts.ended.mean())
     score = float(assessed.reward.mean())
     return {

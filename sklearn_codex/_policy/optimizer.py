@@ -21,9 +21,9 @@ from sklearn_codex._data.fitted_models import IncomingModel, freeze
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
 from sklearn_codex._language.unigram_lm import UnigramLM
-from sklearn_codex._policy.problem import build_problem
+from sklearn_codex._policy.problem import build_problem, unigram_objective
 from sklearn_codex._stage import Stage
-from sklearn_codex.exact import EosObjective, LengthExplosionWarning
+from sklearn_codex.exact import LengthExplosionWarning
 
 N_EVALUATION = 4096
 _LONGEST_SAMPLED = 10_000
@@ -96,28 +96,33 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         """Return the parameters by name, those that this optimiser has not at what they mean."""
         return _LEFT_OUT | self.get_params(deep=False)
 
+    def _build_objective(self):
+        """Return the objective, which says what policies there are, without reward and rules."""
+        names = ("kl_coef", "reward_coef", "sft_coef", "entropy_coef", "missing_eos_penalty")
+        parameters = self._problem_parameters()
+        return unigram_objective(
+            self.reference_log_prob_,
+            length=self.response_length_,
+            eos=self._eos_column(),
+            max_length=self.max_length,
+            frequencies=self.frequencies_,
+            **{name: parameters[name] for name in names},
+        )
+
     def _build_problem(self, *, warn=True):
         """Return the problem from what :meth:`_prepare` resolved, with draws of its own."""
-        subject, eos = type(self).__name__, self._eos_column()
-        parameters = self._problem_parameters()
-        weights = ("kl_coef", "reward_coef", "sft_coef", "entropy_coef")
+        subject, parameters = type(self).__name__, self._problem_parameters()
         problem = build_problem(
-            self.reference_log_prob_,
+            self._build_objective(),
             self.reward_model_,
             np.random.RandomState([self._seed, 0]),
             names=token_names(self),
             rules=parameters["rules"],
             normalize_reward=parameters["normalize_reward"],
             subject=subject,
-            length=self.response_length_,
-            eos=eos,
-            max_length=self.max_length if eos is not None else None,
-            missing_eos_penalty=parameters["missing_eos_penalty"],
-            frequencies=self.frequencies_,
-            **{name: parameters[name] for name in weights},
         )
         objective = problem.objective
-        if not isinstance(objective, EosObjective) or objective.max_length is not None:
+        if objective.longest is not None:
             return problem
         cut = max(_SHORTEST_CUT, _CUT_FACTOR * self._mean_document_length)
         if not problem.adds_reward:
@@ -153,7 +158,6 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         """Return the fitted attributes of a policy, by name, from documents drawn from it."""
         result = problem.evaluate(log_prob, rollouts, assessed)
         gap, gap_se = problem.certificate(log_prob, assessed)
-        length = self.document_length_ if problem.eos is None else max(1, round(result.length))
         weight = problem.objective.reward_coef
         return {
             "token_log_prob_": log_prob,
@@ -167,8 +171,8 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             "objective_": result.objective,
             "expected_reward_": result.expected_reward,
             "expected_length_": result.length,
-            "document_length_": length,
-            "max_length_": getattr(problem.objective, "max_length", None),
+            "document_length_": max(1, round(result.length)),
+            "max_length_": problem.objective.max_length,
             "kl_": result.kl,
             "entropy_": result.entropy,
             "penalty_": result.penalty,
@@ -414,11 +418,9 @@ def _check_length_parameters(parameters, eos, subject):
 
 def _warn_of_explosion(objective, cut, subject):
     """Warn that no policy is best, naming the smallest safe kl_coef and where documents are cut."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        objective.warn_if_length_explodes(subject=subject)
     warnings.warn(
-        f"{caught[0].message} Documents are cut at {cut} tokens instead; set max_length to choose.",
+        f"{objective.explain_explosion(subject)} Documents are cut at {cut} tokens instead; set "
+        "max_length to choose.",
         LengthExplosionWarning,
         stacklevel=7,
     )

@@ -92,12 +92,6 @@ class PricedRule:
         return float(self.price / max(1.0 - p, least) ** (length - 1))
 
 
-def any_token_rate(probability: float, length: int) -> float:
-    """Return 1 - (1 - p)^length, the share of documents with any token of total probability p."""
-    p = min(probability, 1.0)
-    return 1.0 if p == 1.0 else float(-np.expm1(length * np.log1p(-p)))
-
-
 def apply_bans(reference, rules, frequencies, subject):
     """Return the reference without hard-banned tokens, and the rules with these at no price.
 

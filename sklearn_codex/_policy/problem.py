@@ -7,29 +7,23 @@ import numpy as np
 from scipy.optimize import brentq
 from sklearn.utils import Bunch
 
-from sklearn_codex._categorical import FloatArray, normalize_log, root_mean_square
+from sklearn_codex._categorical import FloatArray, root_mean_square
 from sklearn_codex._policy.priced_rule import (
     PricedRule,
-    any_token_rate,
     apply_bans,
     prepare_chance_constraints,
 )
 from sklearn_codex._policy.rewards import DocumentReward, same_values
-from sklearn_codex._rollouts import Rollouts, sample_rollouts
+from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import (
     AdditiveObjective,
     EosObjective,
     LengthExplosionError,
-    chance_budget,
     constrained_optimum,
 )
+from sklearn_codex.exact._objective import Objective
 from sklearn_codex.rules import check_rules, token_violations
 
-Objective = AdditiveObjective | EosObjective
-
-# Documents that are never cut by design are cut here when they are drawn, far beyond any mean
-# length at which training is of use.
-_LONGEST_DRAWN = 100_000
 _N_PROBES = 64
 _N_MOMENTS = 4096
 _HIGH_PRICE = 50.0
@@ -44,7 +38,7 @@ class PolicyProblem:
 
     Parameters
     ----------
-    objective : AdditiveObjective or EosObjective
+    objective : Objective
         The part of the objective that adds over tokens; its ``token_reward`` is 0 where the reward
         does not, its ``reward_coef`` is in units of the normalised reward.
     reward : DocumentReward
@@ -84,31 +78,25 @@ class PolicyProblem:
         return any(rule.is_tracked for rule in self.rules)
 
     @property
-    def eos(self) -> int | None:
-        """Column of the end-of-sequence token, where documents end by themselves."""
-        return self.objective.eos if isinstance(self.objective, EosObjective) else None
-
-    @property
     def start(self) -> FloatArray:
         """Log-probabilities (V,) of the reference policy, given that no token is banned."""
-        return normalize_log(self.objective.reference_log_prob)
+        return self.objective.start
 
     @property
     def temperature(self) -> float:
         """What a nat of the policy's own log-probability costs."""
-        return getattr(self.objective, "temperature", self.objective.kl_coef)
+        return self.objective.temperature
 
     def with_kl_coef(self, kl_coef: float) -> "PolicyProblem":
         """Return the problem at another weight of the KL, chance constraints priced anew."""
         if kl_coef == self.objective.kl_coef:
             return self
-        problem = replace(self, objective=replace(self.objective, kl_coef=kl_coef))
+        problem = replace(self, objective=self.objective.having(kl_coef=kl_coef))
         return _price_chance_constraints(problem)
 
     def with_max_length(self, max_length: int) -> "PolicyProblem":
         """Return the problem with documents cut, chance constraints priced anew."""
-        assert isinstance(self.objective, EosObjective)
-        problem = replace(self, objective=replace(self.objective, max_length=max_length))
+        problem = replace(self, objective=self.objective.having(max_length=max_length))
         return _price_chance_constraints(problem)
 
     def with_prices(self, prices: dict[str, float]) -> "PolicyProblem":
@@ -131,8 +119,9 @@ class PolicyProblem:
         A price of tokens moves their log odds by as much, so that each price is found from the
         policy at the others', in turn until none moves.
         """
-        assert isinstance(self.objective, AdditiveObjective)
-        objective = replace(self.objective, token_reward=token_reward, reward_coef=1.0)
+        length = self.objective.length
+        assert length is not None
+        objective = self.objective.having(token_reward=token_reward, reward_coef=1.0)
         problem = replace(self, objective=objective)
         prices = {rule.name: rule.price for rule in self.rules if rule.is_tracked}
         for _ in range(_PRICE_ROUNDS):
@@ -140,7 +129,7 @@ class PolicyProblem:
             for rule in self.rules:
                 if rule.is_tracked:
                     policy = problem.with_prices(prices).objective.optimum()
-                    change = rule.excess_log_odds(policy, self.objective.length)
+                    change = rule.excess_log_odds(policy, length)
                     before = prices[rule.name]
                     prices[rule.name] = max(0.0, before + change)
                     largest = max(largest, abs(prices[rule.name] - before))
@@ -154,12 +143,12 @@ class PolicyProblem:
         for rule in self.rules:
             if rule.token_violations is not None and rule.is_found:
                 cost += rule.price * rule.token_violations
-        expected = float(np.exp(log_prob) @ cost) * self.objective.expected_length(log_prob)
+        expected = self.objective.expected_sum(log_prob, cost)
         return self.objective.value(log_prob) + self.objective.kl_coef * expected
 
     def reported_prices(self, log_prob: FloatArray) -> dict[str, float]:
         """Return the price of each rule as users see it."""
-        length = getattr(self.objective, "length", None)
+        length = self.objective.length
         return {rule.name: rule.reported_price(log_prob, length) for rule in self.rules}
 
     def when_additive(
@@ -176,7 +165,7 @@ class PolicyProblem:
         """
         reward = self.reward.as_tested(token_reward)
         known = np.zeros(len(self.start)) if token_reward is None else token_reward
-        objective = replace(self.objective, token_reward=known)
+        objective = self.objective.having(token_reward=known)
         return replace(self, objective=objective, reward=reward).with_rules(rules)
 
     def without_tested(self) -> "PolicyProblem":
@@ -190,16 +179,10 @@ class PolicyProblem:
         known = None if self.reward.is_tested else self.reward.token_reward
         return self.with_rules(rules) if known is not None else self.when_additive(None, rules)
 
-    def sample(self, log_prob: FloatArray, n_documents: int, rng) -> Rollouts:
-        """Draw documents from a policy."""
-        objective = self.objective
-        if isinstance(objective, EosObjective):
-            length = objective.max_length or _LONGEST_DRAWN
-        else:
-            length = objective.length
-        return sample_rollouts(
-            log_prob, n_documents, rng, length=length, eos=self.eos, names=self.names
-        )
+    def sample(self, log_prob: FloatArray, n_documents: int, rng, *, max_length=None) -> Rollouts:
+        """Draw documents from a policy, those that end by themselves of ``max_length`` at most."""
+        names = self.names
+        return self.objective.sample(log_prob, n_documents, rng, names=names, max_length=max_length)
 
     def assess(self, log_prob: FloatArray, rollouts: Rollouts) -> Bunch:
         """Return the rewards, violations and shaped rewards of documents drawn from a policy.
@@ -225,7 +208,7 @@ class PolicyProblem:
         shaped, rest = rollouts.sum_over_tokens(token_score), np.zeros(len(rollouts))
         if not self.adds_reward:
             rest += objective.reward_coef * (reward - self.reward_mean)
-        if isinstance(objective, EosObjective) and objective.missing_eos_penalty:
+        if objective.missing_eos_penalty:
             shaped -= objective.missing_eos_penalty * ~rollouts.ended
         violations = {}
         for priced in self.rules:
@@ -266,8 +249,7 @@ class PolicyProblem:
                 penalty += float(priced.cost(amounts).mean())
                 rates[priced.name] = float((amounts > 0).mean())
             else:
-                rates[priced.name] = self._rate_of_any(log_prob, priced.token_violations > 0)
-        cut = objective.missing_eos_rate(log_prob) if isinstance(objective, EosObjective) else 0.0
+                rates[priced.name] = objective.rate_of_any(log_prob, priced.token_violations > 0)
         kl, value = objective.kl(log_prob), objective.value(log_prob)
         if np.isfinite(value):
             # What does not add over tokens takes the place of what does.
@@ -281,26 +263,9 @@ class PolicyProblem:
             sft_loss=objective.sft_loss(log_prob),
             entropy=objective.entropy(log_prob),
             length=objective.expected_length(log_prob),
-            missing_eos_rate=cut,
+            missing_eos_rate=objective.missing_eos_rate(log_prob),
             rule_rates=rates,
         )
-
-    def _rate_of_any(self, log_prob, marked):
-        """Return the share of documents that have any of the marked tokens, also where tiny."""
-        prob = np.exp(log_prob)
-        if self.eos is None:
-            return any_token_rate(float(prob[marked].sum()), self.objective.length)
-        if marked[self.eos]:
-            marked = marked.copy()
-            marked[self.eos] = False
-        # A document has none of them if it ends, or is cut, before the first: a race.
-        hit, stop = float(prob[marked].sum()), float(prob[self.eos])
-        if hit + stop == 0:
-            return 0.0
-        rate = hit / (hit + stop)
-        if self.objective.max_length is not None:
-            rate *= any_token_rate(min(hit + stop, 1.0), self.objective.max_length)
-        return rate
 
     def certificate(self, log_prob: FloatArray, assessed: Bunch) -> tuple[float, float]:
         """Return J* - J(policy), or an estimate of an upper bound, and its standard error.
@@ -328,8 +293,39 @@ class PolicyProblem:
         return max(float(gap), 0.0), float(influence.std(ddof=1) / np.sqrt(len(influence)))
 
 
-def build_problem(
+def unigram_objective(
     reference: FloatArray,
+    *,
+    length: int | None = None,
+    eos: int | None = None,
+    max_length: int | None = None,
+    missing_eos_penalty: float = 0.0,
+    entropy_coef: float = 0.0,
+    **weights: Any,
+) -> Objective:
+    """Return the objective over policies of independent tokens, without a reward.
+
+    Parameters
+    ----------
+    reference : ndarray of shape (V,)
+        Log-probabilities of the reference policy.
+    length, entropy_coef
+        Where documents have a fixed length.
+    eos, max_length, missing_eos_penalty
+        Where documents end by themselves.
+    **weights
+        ``kl_coef``, ``reward_coef``, ``sft_coef``, ``frequencies``.
+    """
+    no_reward = np.zeros(len(reference))
+    if eos is not None:
+        weights |= {"max_length": max_length, "missing_eos_penalty": missing_eos_penalty}
+        return EosObjective(reference, no_reward, eos, **weights)
+    assert length is not None
+    return AdditiveObjective(reference, no_reward, length, entropy_coef=entropy_coef, **weights)
+
+
+def build_problem(
+    objective: Objective,
     reward_source: Any,
     rng: np.random.RandomState,
     *,
@@ -337,18 +333,13 @@ def build_problem(
     rules: Any,
     normalize_reward: bool,
     subject: str,
-    length: int | None = None,
-    eos: int | None = None,
-    max_length: int | None = None,
-    missing_eos_penalty: float = 0.0,
-    **weights: Any,
 ) -> PolicyProblem:
-    """Put reference, reward, rules and demonstrations together.
+    """Put an objective that knows neither reward nor rules yet together with both.
 
     Parameters
     ----------
-    reference : ndarray of shape (V,)
-        Log-probabilities of the reference policy.
+    objective : Objective
+        Reference, weights, demonstrations and how long documents are.
     reward_source : estimator or callable
         What scores documents.
     rng : RandomState
@@ -361,37 +352,20 @@ def build_problem(
         Whether the reward enters with mean 0 and standard deviation 1 under the reference.
     subject : str
         The estimator that asks, for messages.
-    length, eos, max_length, missing_eos_penalty
-        The length of documents, or where they end.
-    **weights
-        ``kl_coef``, ``reward_coef``, ``sft_coef``, ``frequencies``, ``entropy_coef``.
     """
+    reference = objective.reference_log_prob
     n_columns = len(reference)
     checked = [
         PricedRule(name, rule, token_violations(rule, name, names, n_columns), rule.penalty)
         for name, rule in check_rules(rules, subject=subject)
     ]
-    probe_length = length if eos is None else (max_length or _LONGEST_DRAWN)
-    assert probe_length is not None
-    probe = sample_rollouts(reference, _N_PROBES, rng, length=probe_length, eos=eos, names=names)
+    probe = objective.sample(reference, _N_PROBES, rng, names=names)
     reward = DocumentReward(reward_source, probe, subject=subject)
-    no_reward = np.zeros(n_columns)
-    token_reward = no_reward if reward.token_reward is None else reward.token_reward
-    reference, checked = apply_bans(reference, checked, weights.get("frequencies"), subject)
+    reference, checked = apply_bans(reference, checked, objective.frequencies, subject)
     checked = prepare_chance_constraints(reference, checked, reward, subject)
-    objective: Objective
-    if eos is None:
-        assert length is not None
-        objective = AdditiveObjective(reference, token_reward, length=length, **weights)
-    else:
-        objective = EosObjective(
-            reference,
-            token_reward,
-            eos,
-            max_length=max_length,
-            missing_eos_penalty=missing_eos_penalty,
-            **{name: value for name, value in weights.items() if name != "entropy_coef"},
-        )
+    objective = objective.having(reference_log_prob=reference)
+    if reward.token_reward is not None:
+        objective = objective.having(token_reward=reward.token_reward)
     problem = PolicyProblem(objective, reward, checked, names)
     if normalize_reward:
         problem = _normalize(problem, rng)
@@ -401,12 +375,10 @@ def build_problem(
 def _normalize(problem, rng):
     """Return the problem with a reward of mean 0 and standard deviation 1 under the reference."""
     objective = problem.objective
-    if problem.adds_reward and problem.eos is None:
-        prob = np.exp(problem.start)
-        mean = float(prob @ problem.reward.token_reward)
-        scale = root_mean_square(problem.reward.token_reward - mean, prob)
-        mean = objective.length * mean + problem.reward.offset
-        scale *= float(np.sqrt(objective.length))
+    token_reward = problem.reward.token_reward
+    moments = None if token_reward is None else objective.moments(problem.start, token_reward)
+    if moments is not None:
+        mean, scale = moments[0] + problem.reward.offset, moments[1]
     else:
         rollouts = problem.sample(problem.start, _N_MOMENTS, rng)
         rewards = problem.reward(rollouts)
@@ -414,7 +386,7 @@ def _normalize(problem, rng):
         scale = root_mean_square(rewards - mean, np.ones(len(rewards)))
     # A constant reward has no scale to give.
     scale = scale if scale > 1e-12 * abs(mean) else 1.0
-    objective = replace(objective, reward_coef=objective.reward_coef / scale)
+    objective = objective.having(reward_coef=objective.reward_coef / scale)
     return replace(problem, objective=objective, reward_mean=mean)
 
 
@@ -425,8 +397,10 @@ def _price_chance_constraints(problem):
     if not places:
         return _with_rules(problem, problem.rules)
     rules = list(problem.rules)
-    if problem.eos is None:
-        for place, price in zip(places, _exact_prices(problem, rules, places), strict=True):
+    budgets = [problem.objective.chance_budget(rules[place].rule.max_rate) for place in places]
+    if None not in budgets:
+        prices = _exact_prices(problem, rules, places, budgets)
+        for place, price in zip(places, prices, strict=True):
             rules[place] = replace(rules[place], price=price)
         return _with_rules(problem, rules)
     for _ in range(_PRICE_ROUNDS if len(places) > 1 else 1):
@@ -438,12 +412,11 @@ def _price_chance_constraints(problem):
     return _with_rules(problem, rules)
 
 
-def _exact_prices(problem, rules, places):
-    """Return the prices of chance constraints for documents of fixed length, all together."""
+def _exact_prices(problem, rules, places, budgets):
+    """Return the prices of chance constraints that are budgets of tokens, all together."""
     unpriced = [replace(rule, price=0.0) if rule.is_found else rule for rule in rules]
     objective = _with_rules(problem, unpriced).objective
     costs = np.array([rules[place].token_violations for place in places])
-    budgets = [chance_budget(rules[place].rule.max_rate, objective.length) for place in places]
     found = constrained_optimum(objective, costs, budgets)
     return [_just_above(price) for price in found.multipliers / objective.kl_coef]
 
@@ -464,9 +437,7 @@ def _with_rules(problem, rules):
         if priced.token_violations is not None
     ]
     penalty = np.sum(costs, axis=0) if costs else None
-    return replace(
-        problem, rules=list(rules), objective=replace(problem.objective, penalty=penalty)
-    )
+    return replace(problem, rules=list(rules), objective=problem.objective.having(penalty=penalty))
 
 
 def _chance_price(problem, rules, place):
@@ -480,7 +451,8 @@ def _chance_price(problem, rules, place):
             log_prob = objective.optimum()
         except LengthExplosionError:
             return 1.0
-        return problem._rate_of_any(log_prob, priced.token_violations > 0) - priced.rule.max_rate
+        rate = objective.rate_of_any(log_prob, priced.token_violations > 0)
+        return rate - priced.rule.max_rate
 
     if excess(0.0) <= 0:
         return 0.0

@@ -23,7 +23,7 @@ from sklearn_codex._policy.optimizer import N_EVALUATION, PolicyOptimizerMixin, 
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.training import Evaluation, Trainer
 from sklearn_codex._policy.updates import AdamUpdate, DualUpdate, LogitUpdate, PolicyUpdate
-from sklearn_codex.exact import AdditiveObjective, EosObjective, LengthExplosionWarning
+from sklearn_codex.exact import LengthExplosionWarning
 from sklearn_codex.kl_control import FixedKLController, KLController
 
 # Share of documents that are cut from which it is worth a warning.
@@ -238,7 +238,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEst
 
     def _warn_if_cut(self, objective):
         """Warn where a reward that does not add over tokens made documents as long as it could."""
-        if not isinstance(objective, EosObjective) or self.max_length is not None:
+        if self.max_length is not None:
             return
         rate = objective.missing_eos_rate(self.token_log_prob_)
         if self.token_reward_ is None and rate > _CUT_RATE:
@@ -288,7 +288,7 @@ def _make_update(objective, settings) -> PolicyUpdate:
             learning_rate=rate,
             n_batches=settings.max_iter if settings.schedule == "linear" else None,
         )
-    update = DualUpdate if isinstance(objective, AdditiveObjective) else LogitUpdate
+    update = DualUpdate if objective.has_every_optimum else LogitUpdate
     return update(
         objective,
         batch_size=settings.n_rollouts,
@@ -306,9 +306,7 @@ def _has_converged(trainer, noise, audit):
     problem, settings = trainer.problem, trainer.settings
     shrinks = settings.schedule == "adaptive"
     if problem.is_additive:
-        is_cut = problem.eos is not None and problem.objective.max_length is not None
-        if shrinks and is_cut and not trainer.adapts:
-            # Where documents are cut, the shaped reward keeps variance at the optimum.
+        if shrinks and problem.objective.is_noisy and not trainer.adapts:
             noise.converged()
         return settings.tol > 0 and not trainer.adapts and _is_close_to_optimum(trainer)
     if not shrinks or trainer.moves_kl_coef:

@@ -108,8 +108,10 @@ def resolve_settings(
     """
     is_natural = parameters["optimizer"] == "natural"
     credit = _credit(parameters["credit"], problem, subject)
-    rests = credit == "token" and problem.eos is None and is_natural
-    critic = parameters["critic"] and credit == "sequence" and problem.eos is None and is_natural
+    objective = problem.objective
+    rests = credit == "token" and objective.scores_are_advantages and is_natural
+    critic = parameters["critic"] and credit == "sequence" and is_natural
+    critic = critic and objective.has_every_optimum
     schedule = "adaptive" if is_natural else "linear"
 
     def given(name, auto):
@@ -182,8 +184,9 @@ def _batch_size(parameters, problem, credit, critic, subject):
 
 def _trust_region(problem, credit):
     """Return the nats that a document's distribution may move in one iteration."""
-    most, per_token = _TRUST_REGION[credit if problem.eos is None else "sequence"]
-    return min(most, per_token * problem.objective.expected_length(problem.start))
+    objective = problem.objective
+    most, per_token = _TRUST_REGION[credit if objective.scores_are_advantages else "sequence"]
+    return min(most, per_token * objective.expected_length(problem.start))
 
 
 def check_clipping(clip_range, dual_clip, subject):

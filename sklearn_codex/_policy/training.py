@@ -29,8 +29,6 @@ from sklearn_codex._policy.problem import PolicyProblem
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.settings import Settings
 from sklearn_codex._policy.updates import DualUpdate, PolicyUpdate
-from sklearn_codex.exact import EosObjective
-from sklearn_codex.exact._eos_length import log_stop_go, survival
 from sklearn_codex.kl_control import FixedKLController, KLController
 
 # Epochs over one batch end when the policy has moved this many times target_kl, as in
@@ -305,7 +303,12 @@ class Trainer:
     def _advantages(self, known=None):
         """Return the advantage (n_tokens,) of each token drawn, beyond a known one (V,)."""
         if self.settings.credit == "token":
-            advantages = self._token_advantages()
+            advantages = self.problem.objective.token_advantages(
+                self.log_prob,
+                self.rollouts,
+                self.assessed.token_score,
+                float(self.assessed.shaped.mean()),
+            )
         else:
             shaped = self.assessed.shaped
             if known is not None:
@@ -334,46 +337,14 @@ class Trainer:
         known = assessed.token_score - objective.reward_coef * objective.token_reward
         self.critic.learn(self.rollouts, assessed.shaped - self.rollouts.sum_over_tokens(known))
 
-    def _token_advantages(self):
-        """Return each token's own score, and what it does to the rest where documents can end.
-
-        The mean score of the batch's documents estimates the value of a whole document. Without a
-        maximal length it is that of what follows any token but the last, and it has no variance
-        at the optimum.
-        """
-        rollouts, score = self.rollouts, self.assessed.token_score[self.rollouts.tokens]
-        eos, value = self.problem.eos, float(self.assessed.shaped.mean())
-        if eos is None:
-            return score
-        longest = self.problem.objective.max_length
-        is_end = rollouts.tokens == eos
-        if longest is None:
-            return score + np.where(is_end, 0.0, value)
-        values = self._values_to_go(value, longest)
-        position = np.arange(len(score)) - np.repeat(rollouts.starts, rollouts.lengths)
-        left = longest - position
-        return score + np.where(is_end, 0.0, values[left - 1]) - values[left]
-
-    def _values_to_go(self, value, longest):
-        """Return the values (longest + 1,) of 0, 1, ... tokens left, given that of a document.
-
-        With the share g of tokens that do not end it, v_k = m + g v_{k - 1} for one mean score m,
-        and v_0 is minus the price of the cut: a geometric series.
-        """
-        cut = -self.problem.objective.missing_eos_penalty
-        alive = survival(log_stop_go(self.log_prob, self.problem.eos)[1], longest + 1)
-        # Expected tokens of 0, 1, ... left: 1 + g + g^2 + ...
-        tokens = np.concatenate([[0.0], np.cumsum(alive[:-1])])
-        mean = (value - alive[-1] * cut) / tokens[-1]
-        return mean * tokens + alive * cut
-
     def _collector(self, known):
         """Return a function that collects the advantages of chosen occurrences by token.
 
         They are those beyond a known one (V,), where there is one.
         """
         rollouts, settings = self.rollouts, self.settings
-        if settings.credit == "token" and rollouts.eos is None and not settings.whitened:
+        own = settings.credit == "token" and self.problem.objective.scores_are_advantages
+        if own and not settings.whitened:
             score, occurrences = self.assessed.token_score, rollouts.occurrences
             of_kind = score - occurrences @ score / len(rollouts.tokens)
 
@@ -456,7 +427,7 @@ class Trainer:
         if self.evaluation.frequencies is not None:
             record["eval/score"] = -cross_entropy(self.evaluation.frequencies, log_prob)
         self.history.append(record)
-        if not problem.is_additive or isinstance(problem.objective, EosObjective):
+        if not problem.is_additive or problem.objective.is_noisy:
             gradient = scaled_gradient(problem, log_prob, self.rollouts, assessed.shaped)
             self.drift.add(gradient, len(self.rollouts), np.exp(log_prob))
 
@@ -465,6 +436,4 @@ class Trainer:
         gold = self.evaluation.gold
         if gold.token_reward is None:
             return float(gold(self.rollouts).mean())
-        length = self.problem.objective.expected_length(self.log_prob)
-        prob = np.exp(self.log_prob)
-        return gold.offset + length * float(prob @ gold.token_reward)
+        return gold.offset + self.problem.objective.expected_sum(self.log_prob, gold.token_reward)

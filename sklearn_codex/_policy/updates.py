@@ -1,15 +1,13 @@
 """How a policy moves along a surrogate gradient: a damped natural step, or Adam on its logits."""
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray, normalize_log
 from sklearn_codex._policy.ppo import trust_region_scale
-from sklearn_codex._policy.problem import Objective
-from sklearn_codex.exact import AdditiveObjective, EosObjective
+from sklearn_codex.exact._objective import Objective
 
 
 class PolicyUpdate(ABC):
@@ -17,7 +15,7 @@ class PolicyUpdate(ABC):
 
     Attributes
     ----------
-    objective : AdditiveObjective or EosObjective
+    objective : Objective
         What is maximised; its coefficients may change between batches.
     learning_rate : float
         Size of the next steps.
@@ -86,7 +84,7 @@ class _NaturalUpdate(PolicyUpdate):
 
     Parameters
     ----------
-    objective : AdditiveObjective or EosObjective
+    objective : Objective
         The objective; its ``token_reward`` is not used.
     batch_size : float
         Documents of a batch, N.
@@ -132,12 +130,7 @@ class _NaturalUpdate(PolicyUpdate):
         self._prob = np.exp(rollout_log_prob)
         self._length = self.objective.expected_length(rollout_log_prob)
         self._expected = self.batch_size * self._length * self._prob
-        # What a unit of a logit costs: the temperature, and the demonstrations' pull.
-        self._stiffness = np.full_like(self._prob, _temperature(self.objective))
-        if self.objective.frequencies is not None and self.objective.sft_coef > 0:
-            shown = self._prob > 0
-            pull = self.objective.sft_coef * self.objective.frequencies[shown] / self._length
-            self._stiffness[shown] += pull / self._prob[shown]
+        self._stiffness = self.objective.stiffness(rollout_log_prob)
 
     def _move(self, gradient, known=None):
         """Return the step (V,) in units of reward, inside the trust region.
@@ -168,7 +161,7 @@ class DualUpdate(_NaturalUpdate):
 
     _state_names = ("learned_reward", "learning_rate", "decay_start")
 
-    def __init__(self, objective: AdditiveObjective, **settings):
+    def __init__(self, objective: Objective, **settings):
         super().__init__(objective, **settings)
         self.learned_reward = np.zeros_like(objective.reference_log_prob)
         self._solved: tuple[Any, ...] | None = None
@@ -177,13 +170,13 @@ class DualUpdate(_NaturalUpdate):
         """Return the log-probabilities (V,) of the current policy."""
         key = (self.objective, self.learned_reward)
         if self._solved is None or any(a is not b for a, b in zip(self._solved, key, strict=False)):
-            known = replace(self.objective, token_reward=self.learned_reward, reward_coef=1.0)
+            known = self.objective.having(token_reward=self.learned_reward, reward_coef=1.0)
             self._solved = (*key, known.optimum())
         return self._solved[-1]
 
     def move_to(self, log_prob):
         """Take another policy (V,): that whose shaped score is the same for all tokens."""
-        known = replace(self.objective, token_reward=np.zeros_like(log_prob))
+        known = self.objective.having(token_reward=np.zeros_like(log_prob))
         learned = -known.token_scores(log_prob)
         possible = np.isfinite(log_prob)
         self.learned_reward = np.where(possible, learned - learned[possible].mean(), 0.0)
@@ -198,17 +191,17 @@ class DualUpdate(_NaturalUpdate):
 
 
 class LogitUpdate(_NaturalUpdate):
-    """The same step on the logits themselves, for documents that end by themselves.
+    """The same step on the logits themselves, where not every learned reward has an optimum.
 
-    There the optimum for a learned reward need not exist: on the way, a policy may want to go on
-    for ever. Logits always give a policy that ends.
+    On the way a policy of documents that end by themselves may want to go on for ever. Logits
+    always give a policy that ends.
     """
 
     _state_names = ("logits", "learning_rate", "decay_start")
 
-    def __init__(self, objective: EosObjective, **settings):
+    def __init__(self, objective: Objective, **settings):
         super().__init__(objective, **settings)
-        logits = normalize_log(objective.reference_log_prob)
+        logits = objective.start
         if objective.penalty is not None:
             logits = normalize_log(logits - objective.penalty)
         self.logits = logits
@@ -234,7 +227,7 @@ class AdamUpdate(PolicyUpdate):
 
     Parameters
     ----------
-    objective : AdditiveObjective or EosObjective
+    objective : Objective
         The objective; only its reference is used, as the start.
     batch_size : float
         Documents of a minibatch.
@@ -261,7 +254,7 @@ class AdamUpdate(PolicyUpdate):
         n_batches: int | None,
     ):
         self.objective = objective
-        self.logits = normalize_log(objective.reference_log_prob)
+        self.logits = objective.start
         self.batch_size = batch_size
         self._first_rate = self.learning_rate = learning_rate
         self._n_batches = n_batches
@@ -300,8 +293,3 @@ class AdamUpdate(PolicyUpdate):
         mean = self._mean / (1.0 - 0.9**self._t)
         square = self._square / (1.0 - 0.999**self._t)
         self.logits = self.logits + self.learning_rate * mean / (np.sqrt(square) + 1e-5)
-
-
-def _temperature(objective):
-    """Return what a nat of the policy's own log-probability costs."""
-    return getattr(objective, "temperature", objective.kl_coef)

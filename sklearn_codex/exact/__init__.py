@@ -10,9 +10,9 @@ from sklearn_codex.exact._best_of_n import (
     best_of_n_kl_bound,
     expected_max,
 )
+from sklearn_codex.exact._chance import chance_budget
 from sklearn_codex.exact._constrained import (
     ban_tokens,
-    chance_budget,
     chance_constrained_optimum,
     constrained_optimum,
 )

@@ -5,22 +5,18 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import wrightomega
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import (
     FloatArray,
     close_kl,
-    cross_entropy,
-    entropy,
-    exp_rest,
-    expectation,
-    log_mass,
     normalize_log,
-    reference_kl,
+    root_mean_square,
     safe_log,
 )
+from sklearn_codex._rollouts import Rollouts, sample_rollouts
+from sklearn_codex.exact._chance import any_token_rate, chance_budget
 from sklearn_codex.exact._settings import (
     below_best,
     check_demonstrations,
@@ -28,6 +24,7 @@ from sklearn_codex.exact._settings import (
     keep_checked,
     takes_policy,
 )
+from sklearn_codex.exact._unigram import UnigramObjective, covariance_of_tokens
 
 _EPS = np.finfo(np.float64).eps
 # Newton steps at most; about ten are needed.
@@ -35,7 +32,7 @@ _MAX_NEWTON = 200
 
 
 @dataclass(frozen=True)
-class AdditiveObjective:
+class AdditiveObjective(UnigramObjective):
     r"""The objective of policy optimisation over documents of fixed length, and its optimum.
 
     A document is ``length`` independent tokens of the policy pi. Reward and penalties add over
@@ -119,6 +116,10 @@ class AdditiveObjective:
     frequencies: FloatArray | None = None
     entropy_coef: float = 0.0
 
+    # Tokens change nothing of each other, and without demonstrations the optimum is a tilt.
+    scores_are_advantages = has_every_optimum = True
+    is_noisy = False
+
     def __post_init__(self):
         keep_checked(self)
         if not self.temperature < np.inf:
@@ -126,23 +127,17 @@ class AdditiveObjective:
                 "AdditiveObjective needs a finite kl_coef + entropy_coef, got "
                 f"{self.kl_coef} + {self.entropy_coef}. Scale all coefficients down."
             )
-        if not self._possible.any():
+        if not self.possible.any():
             raise ValueError(
                 "AdditiveObjective needs a token that the reference can produce at a finite "
-                f"penalty, got none of {len(self._possible)}. Ban fewer."
+                f"penalty, got none of {len(self.possible)}. Ban fewer."
             )
-        check_demonstrations(self, self._possible)
-
-    @cached_property
-    def _possible(self) -> NDArray[np.bool_]:
-        """Which tokens (V,) a policy of finite value can produce."""
-        possible = np.isfinite(self.reference_log_prob)
-        return possible if self.penalty is None else possible & np.isfinite(self.penalty)
+        check_demonstrations(self, self.possible)
 
     @cached_property
     def _relative_reward(self) -> tuple[FloatArray, float]:
         """Token rewards (V,) less that of the best token, and the latter."""
-        return below_best(self.token_reward, self.reward_coef, self._possible)
+        return below_best(self.token_reward, self.reward_coef, self.possible)
 
     @cached_property
     def exponent(self) -> FloatArray:
@@ -151,7 +146,7 @@ class AdditiveObjective:
         The weighted reward of the best token is taken out of all, so that those that are left keep
         the digits of ``reference_log_prob`` where kl_coef is small.
         """
-        possible = self._possible
+        possible = self.possible
         share = self.kl_coef / self.temperature
         exponent = np.full_like(self.reference_log_prob, -np.inf)
         exponent[possible] = share * self.reference_log_prob[possible] + in_nats(
@@ -163,10 +158,6 @@ class AdditiveObjective:
         if self.penalty is not None:
             exponent[possible] -= share * self.penalty[possible]
         return exponent
-
-    @cached_property
-    def _log_mass(self) -> float:
-        return log_mass(self.reference_log_prob)
 
     @property
     def temperature(self) -> float:
@@ -212,35 +203,8 @@ class AdditiveObjective:
         """Return the log-probabilities (V,) of the one policy that maximises the objective."""
         return self._optimum.copy()
 
-    @takes_policy
-    def expected_length(self, log_prob: FloatArray) -> float:
-        """Return the expected tokens of a document, which is ``length`` for every policy."""
+    def _tokens(self, log_prob):
         return float(self.length)
-
-    @takes_policy
-    def expected_reward(self, log_prob: FloatArray) -> float:
-        """Return E[R], the unweighted expected reward of a document."""
-        return self.length * expectation(log_prob, self.token_reward)
-
-    @takes_policy
-    def expected_penalty(self, log_prob: FloatArray) -> float:
-        """Return the expected rule penalty of a document, in nats."""
-        return 0.0 if self.penalty is None else self.length * expectation(log_prob, self.penalty)
-
-    @takes_policy
-    def kl(self, log_prob: FloatArray) -> float:
-        """Return KL(policy || reference) of a document, in nats."""
-        return self.length * reference_kl(log_prob, self.reference_log_prob, self._log_mass)
-
-    @takes_policy
-    def entropy(self, log_prob: FloatArray) -> float:
-        """Return the entropy of a document, in nats."""
-        return self.length * entropy(log_prob)
-
-    @takes_policy
-    def sft_loss(self, log_prob: FloatArray) -> float:
-        """Return CE(demonstrations, policy) in nats per token; 0 without demonstrations."""
-        return 0.0 if self.frequencies is None else cross_entropy(self.frequencies, log_prob)
 
     @takes_policy
     def value(self, log_prob: FloatArray) -> float:
@@ -258,14 +222,7 @@ class AdditiveObjective:
         """Return J* - J(policy) >= 0, how far a policy is from the best, without cancellation."""
         best = self._optimum
         gap = self.temperature * self.length * close_kl(log_prob, best)
-        if self.sft_coef > 0:
-            assert self.frequencies is not None
-            shown = self.frequencies > 0
-            if np.any(np.isneginf(log_prob[shown])):
-                return float("inf")
-            log_ratio = log_prob[shown] - best[shown]
-            gap += self.sft_coef * float(self.frequencies[shown] @ exp_rest(log_ratio))
-        return gap
+        return gap + self._demonstrations_gap(log_prob, best)
 
     @takes_policy
     def token_scores(self, log_prob: FloatArray) -> FloatArray:
@@ -276,7 +233,7 @@ class AdditiveObjective:
         document is the gradient of the objective, and since the score is constant at the optimum,
         so is its sum: the sampled gradient has no variance there.
         """
-        support = np.isfinite(log_prob) & self._possible
+        support = np.isfinite(log_prob) & self.possible
         scores = np.zeros_like(log_prob)
         np.subtract(self.exponent, log_prob, out=scores, where=support)
         scores *= self.temperature
@@ -289,6 +246,48 @@ class AdditiveObjective:
                 pull = np.exp(np.log(self.frequencies[shown]) - log_prob[shown])
             scores[shown] += self.sft_coef / self.length * pull
         return scores
+
+    def token_advantages(
+        self, log_prob: FloatArray, rollouts: Rollouts, scores: FloatArray, value: float
+    ) -> FloatArray:
+        """Return the score of each token drawn (n_tokens,), as tokens change no others."""
+        return scores[rollouts.tokens]
+
+    def sample(
+        self,
+        log_prob: FloatArray,
+        n_documents: int,
+        rng: np.random.RandomState,
+        *,
+        names: np.ndarray | None = None,
+        max_length: int | None = None,
+    ) -> Rollouts:
+        """Draw documents, all of ``length`` tokens whatever ``max_length`` says."""
+        return sample_rollouts(log_prob, n_documents, rng, length=self.length, names=names)
+
+    def rate_of_any(self, log_prob: FloatArray, marked: np.ndarray) -> float:
+        """Return the share of documents with any of the marked tokens (V,), also where tiny."""
+        return any_token_rate(float(np.exp(log_prob)[marked].sum()), self.length)
+
+    def chance_budget(self, max_rate: float) -> float:
+        """Return the expected marked tokens at which a share ``max_rate`` of documents has any."""
+        return chance_budget(max_rate, self.length)
+
+    def moments(self, log_prob: FloatArray, values: FloatArray) -> tuple[float, float]:
+        """Return mean and standard deviation of the sum of values (V,) of a document's tokens."""
+        prob = np.exp(log_prob)
+        mean = float(prob @ values)
+        deviation = root_mean_square(values - mean, prob)
+        return self.length * mean, deviation * float(np.sqrt(self.length))
+
+    def covariance(self, log_prob: FloatArray, values: FloatArray, others: FloatArray) -> float:
+        """Return the covariance over documents of two sums, of values (V,) and of others (V,)."""
+        return self.length * covariance_of_tokens(np.exp(log_prob), values, others)
+
+    def cost_floor(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the cost (n_constraints,) of the cheapest tokens, and the costs beyond theirs."""
+        lowest = cost[:, self.possible].min(axis=1)
+        return self.length * lowest, cost - lowest[:, np.newaxis]
 
 
 def log_ratio_to_omega(log_k: FloatArray, z: FloatArray, omega: FloatArray) -> FloatArray:

@@ -1,25 +1,19 @@
 """The optimum under constraints: expected costs, chances of a violation, banned tokens."""
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks.numbers import (
-    COUNT,
-    PROBABILITY,
-    as_floats,
-    check_log_prob,
-    check_number,
-)
+from sklearn_codex._checks.numbers import as_floats, check_log_prob
 from sklearn_codex._checks.probabilities import as_array
 from sklearn_codex.exact._additive import AdditiveObjective
+from sklearn_codex.exact._chance import chance_budget
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
-from sklearn_codex.exact._multipliers import expected_cost, priced, smallest_costs, solve_dual
+from sklearn_codex.exact._multipliers import priced, solve_dual
+from sklearn_codex.exact._unigram import UnigramObjective
 
 _EPS = np.finfo(np.float64).eps
 _LARGEST_COST = 1e100
@@ -78,7 +72,7 @@ def constrained_optimum(
     >>> np.exp(result.log_prob).round(3), result.multipliers.round(3)
     (array([0.285, 0.465, 0.25 ]), array([1.215]))
     """
-    if not isinstance(objective, AdditiveObjective | EosObjective):
+    if not isinstance(objective, UnigramObjective):
         raise TypeError(
             "constrained_optimum needs an AdditiveObjective or an EosObjective, got "
             f"{type(objective).__name__}."
@@ -97,50 +91,11 @@ def constrained_optimum(
     return Bunch(
         log_prob=log_prob,
         multipliers=multipliers,
-        costs=np.array([expected_cost(objective, log_prob, row) for row in cost]),
+        costs=np.array([objective.expected_sum(log_prob, row) for row in cost]),
         value=objective.value(log_prob),
         loss=_loss(objective, log_prob),
         kl=objective.kl(log_prob),
     )
-
-
-def chance_budget(max_probability: float, length: int) -> float:
-    r"""Return the expected occurrences of a token set that a chance constraint allows.
-
-    A document of L independent tokens has any token of a set B with probability
-    :math:`1 - (1 - p_B)^L`, so this is at most :math:`\delta` exactly where the expected number of
-    its occurrences :math:`L p_B` is at most :math:`L (1 - (1 - \delta)^{1/L})`.
-
-    Parameters
-    ----------
-    max_probability : float
-        Largest share of documents with any of the tokens, from 0 to 1.
-    length : int
-        Tokens of a document, L.
-
-    Returns
-    -------
-    budget : float
-        For :func:`constrained_optimum`, with costs 1 for the tokens of the set and 0 for others.
-
-    Raises
-    ------
-    ValueError
-        If the probability is not one, or the length is no integer of at least 1.
-
-    Examples
-    --------
-    >>> from sklearn_codex.exact import chance_budget
-    >>> round(chance_budget(0.01, length=20), 6)
-    0.010048
-    """
-    length = check_number(length, "length", subject="chance_budget", interval=COUNT)
-    max_probability = check_number(
-        max_probability, "max_probability", subject="chance_budget", interval=PROBABILITY
-    )
-    if max_probability == 1:
-        return float(length)
-    return float(-length * np.expm1(np.log1p(-max_probability) / length))
 
 
 def chance_constrained_optimum(
@@ -172,7 +127,7 @@ def chance_constrained_optimum(
     >>> np.exp(result.log_prob).round(4), round(result.probability, 6)
     (array([0.3702, 0.6038, 0.026 ]), 0.1)
     """
-    if not isinstance(objective, AdditiveObjective):
+    if not isinstance(objective, UnigramObjective) or objective.length is None:
         raise TypeError(
             "chance_constrained_optimum needs an AdditiveObjective, whose documents have a fixed "
             f"length, got {type(objective).__name__}. See constrained_optimum."
@@ -180,10 +135,7 @@ def chance_constrained_optimum(
     mask = _token_mask(tokens, len(objective.reference_log_prob), "chance_constrained_optimum")
     budget = chance_budget(max_probability, objective.length)
     result = constrained_optimum(objective, mask.astype(np.float64), budget)
-    share = min(float(np.exp(result.log_prob[mask]).sum()), 1.0)
-    result.probability = (
-        1.0 if share == 1 else float(-np.expm1(objective.length * np.log1p(-share)))
-    )
+    result.probability = objective.rate_of_any(result.log_prob, mask)
     return result
 
 
@@ -269,18 +221,7 @@ def _check_constraints(objective, cost, budget):
             f"constrained_optimum needs costs whose greatest is between {1 / _LARGEST_COST:g} and "
             f"{_LARGEST_COST:g}, got {largest:.3g}. Scale costs and budgets alike."
         )
-    if isinstance(objective, EosObjective):
-        if objective.max_length is not None or objective.sft_coef > 0:
-            raise ValueError(
-                "constrained_optimum takes an EosObjective without max_length and sft_coef, got "
-                f"max_length={objective.max_length} and sft_coef={objective.sft_coef}: its "
-                "stationary policies have no convex dual then. Leave them out."
-            )
-        if len(cost) > 1 or cost.min() < 0:
-            raise ValueError(
-                "constrained_optimum takes one constraint with costs >= 0 for an EosObjective, got "
-                f"{len(cost)} with smallest cost {cost.min():.6g}."
-            )
+    objective.check_costs(cost)
 
 
 def _ban_at_floor(objective, cost, budget):
@@ -298,7 +239,7 @@ def _ban_at_floor(objective, cost, budget):
     finite = np.isfinite(budget)
     problem, free, multipliers = objective, finite.copy(), np.zeros(len(cost))
     while True:
-        floor = smallest_costs(problem, cost)
+        floor = problem.cost_floor(cost)[0]
         rounding = 8 * _EPS * np.maximum(np.abs(np.where(finite, budget, 0.0)), np.abs(floor))
         # Also those that were at their floor, which a ban for another may have raised.
         missed = np.flatnonzero(finite & (budget < floor - rounding))
@@ -313,20 +254,12 @@ def _ban_at_floor(objective, cost, budget):
             return problem, free, multipliers
         free[exhausted] = False
         for row in exhausted:
-            costly = _costly_tokens(problem, cost[row])
+            # Of the problem as the rows before have left it.
+            costly = problem.possible & (problem.cost_floor(cost)[1][row] > 0)
             if costly.any():
                 multipliers[row] = np.inf
                 reference = np.where(costly, -np.inf, problem.reference_log_prob)
-                problem = replace(problem, reference_log_prob=reference)
-
-
-def _costly_tokens(problem, cost):
-    """Return a mask (V,) of the possible tokens that cost more than the least."""
-    possible = np.isfinite(problem.exponent)
-    if isinstance(problem, EosObjective):
-        possible[problem.eos] = False
-        return possible & (cost > 0)
-    return possible & (cost > cost[possible].min())
+                problem = problem.having(reference_log_prob=reference)
 
 
 def _loss(objective, log_prob):

@@ -3,33 +3,20 @@
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval
 
-from sklearn_codex._categorical import (
-    FloatArray,
-    close_kl,
-    cross_entropy,
-    entropy,
-    exp_rest,
-    expectation,
-    log_mass,
-    reference_kl,
-    safe_log,
-)
-from sklearn_codex._checks.numbers import check_number
+from sklearn_codex._categorical import FloatArray, close_kl, safe_log
+from sklearn_codex._rollouts import Rollouts, sample_rollouts
+from sklearn_codex.exact._chance import any_token_rate
 from sklearn_codex.exact._eos_length import (
     LengthExplosionError,
     LengthExplosionWarning,
     log_stop_go,
-    log_sum_of_body,
     smallest_safe_kl_coef,
-    truncated_length,
+    survival,
 )
 from sklearn_codex.exact._eos_search import (
     demonstrated_optimum,
@@ -37,20 +24,17 @@ from sklearn_codex.exact._eos_search import (
     time_dependent_optimum,
     truncated_optimum,
 )
-from sklearn_codex.exact._settings import (
-    below_best,
-    check_demonstrations,
-    in_nats,
-    keep_checked,
-    takes_policy,
-)
+from sklearn_codex.exact._eos_terms import EosTerms
+from sklearn_codex.exact._settings import takes_policy
+from sklearn_codex.exact._unigram import covariance_of_tokens
 
-# Sums over the positions of a document are taken one by one.
-_MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")
+# Documents that are never cut by design are cut here when they are drawn, far beyond any mean
+# length at which training is of use.
+_LONGEST_DRAWN = 100_000
 
 
 @dataclass(frozen=True)
-class EosObjective:
+class EosObjective(EosTerms):
     r"""The objective of policy optimisation over documents that end by themselves.
 
     A document is a sequence of independent tokens of the policy pi that ends with its first
@@ -142,137 +126,35 @@ class EosObjective:
     sklearn_codex.exact._eos_length.LengthExplosionError: EosObjective has no optimum...
     """
 
-    reference_log_prob: FloatArray
-    token_reward: FloatArray
-    eos: int
-    kl_coef: float = 1.0
-    reward_coef: float = 1.0
-    penalty: FloatArray | None = None
-    sft_coef: float = 0.0
-    frequencies: FloatArray | None = None
-    max_length: int | None = None
-    missing_eos_penalty: float = 0.0
-
-    def __post_init__(self):
-        keep_checked(self)
-        self._check_ends(len(self.reference_log_prob))
-        check_demonstrations(self, self._possible)
-
-    def _check_ends(self, n_columns):
-        """Check what decides where documents end."""
-        eos = check_number(
-            self.eos,
-            "eos, a column",
-            subject="EosObjective",
-            interval=Interval(Integral, 0, n_columns, closed="left"),
-        )
-        object.__setattr__(self, "eos", eos)
-        if self.max_length is not None:
-            max_length = check_number(
-                self.max_length,
-                "max_length",
-                subject="EosObjective",
-                interval=_MAX_LENGTH,
-                remedy="None means that documents are never cut.",
-            )
-            object.__setattr__(self, "max_length", max_length)
-            return
-        if np.isneginf(self.reference_log_prob[self.eos]):
-            raise ValueError(
-                "EosObjective without max_length needs a reference that can produce eos, got "
-                f"log-probability -inf in column {self.eos}. Smooth the reference, or set "
-                "max_length."
-            )
-        if self.missing_eos_penalty != 0:
-            raise ValueError(
-                "EosObjective needs max_length for a missing_eos_penalty, got "
-                f"missing_eos_penalty={self.missing_eos_penalty} with max_length=None: no "
-                "document is ever cut. Set max_length, or leave the penalty at 0."
-            )
-
-    @cached_property
-    def _possible(self) -> NDArray[np.bool_]:
-        """Which tokens (V,) a policy of finite value can produce."""
-        possible = np.isfinite(self.reference_log_prob)
-        return possible if self.penalty is None else possible & np.isfinite(self.penalty)
-
-    def _in_nats(self, reward):
-        return in_nats(reward, self.reward_coef, self.kl_coef, subject="EosObjective")
-
-    def _weights(self, tokens, relative_reward):
-        """Return log-weights (k,) of some tokens, given their rewards less any constant."""
-        weights = self.reference_log_prob[tokens] + self._in_nats(relative_reward)
-        return weights if self.penalty is None else weights - self.penalty[tokens]
-
-    @cached_property
-    def exponent(self) -> FloatArray:
-        """Unnormalised log-weights x (V,) of the tilted reference."""
-        exponent = np.full_like(self.reference_log_prob, -np.inf)
-        possible = self._possible
-        exponent[possible] = self._weights(possible, self.token_reward[possible])
-        return exponent
-
-    @cached_property
-    def _body(self) -> tuple[FloatArray, float]:
-        """Log-shares (V,) of the tokens that do not end a document, and log S.
-
-        The reward of the best of them is taken out first, so that the shares keep the digits of
-        ``reference_log_prob`` where kl_coef is small.
-        """
-        body = self._possible.copy()
-        body[self.eos] = False
-        shares = np.full_like(self.reference_log_prob, -np.inf)
-        if not body.any():
-            return shares, -np.inf
-        relative, best = below_best(self.token_reward, self.reward_coef, body)
-        weights = self._weights(body, relative[body])
-        total = float(logsumexp(weights))
-        shares[body] = weights - total
-        continuation = total + float(self._in_nats(best))
-        if abs(continuation) < 1.0:
-            reference = self.reference_log_prob
-            nats = self._weights(body, self.token_reward[body]) - reference[body]
-            continuation = log_sum_of_body(
-                reference[body], nats, reference[self.eos], self._log_mass
-            )
-        return shares, continuation
-
     @property
-    def body_shares(self) -> FloatArray:
-        """Log-probabilities (V,) of the best policy's tokens, given that they end no document."""
-        return self._body[0]
-
-    @property
-    def log_continuation(self) -> float:
-        """Logarithm of S, the weight with which the best policy continues a document."""
-        return self._body[1]
-
-    @cached_property
-    def _log_mass(self) -> float:
-        return log_mass(self.reference_log_prob)
-
-    @property
-    def length_explodes(self) -> bool:
-        """Whether S >= 1: without a maximal length, no document would be long enough."""
-        return self.log_continuation >= 0
+    def is_noisy(self) -> bool:
+        """Whether documents are cut: else the optimum is the tilted reference."""
+        return self.max_length is not None
 
     def warn_if_length_explodes(self, *, subject: str = "EosObjective", stacklevel: int = 2):
         """Warn with :class:`LengthExplosionWarning` if S >= 1, naming the smallest safe kl_coef."""
         if self.length_explodes:
             warnings.warn(
-                self._explain_explosion(subject), LengthExplosionWarning, stacklevel=stacklevel + 1
+                self.explain_explosion(subject), LengthExplosionWarning, stacklevel=stacklevel + 1
             )
 
-    def _explain_explosion(self, subject):
-        with np.errstate(over="ignore"):
-            weight = np.exp(self.log_continuation)
-        safe = smallest_safe_kl_coef(
+    def _safe_kl_coef(self):
+        return smallest_safe_kl_coef(
             self.reference_log_prob,
             self.token_reward,
             self.eos,
             reward_coef=self.reward_coef,
             penalty=self.penalty,
         )
+
+    def _smallest_kl_coef(self):
+        return self._safe_kl_coef() if self.max_length is None else 0.0
+
+    def explain_explosion(self, subject: str) -> str:
+        """Return in words why no document is long enough where S >= 1, and what helps."""
+        with np.errstate(over="ignore"):
+            weight = np.exp(self.log_continuation)
+        safe = self._safe_kl_coef()
         remedy = f"Set kl_coef above {safe:.6g}, the smallest safe value, or price length in it."
         if self.max_length is None:
             return (
@@ -293,7 +175,7 @@ class EosObjective:
         if self.max_length is not None:
             return truncated_optimum(self)
         if self.length_explodes:
-            raise LengthExplosionError(self._explain_explosion("EosObjective"))
+            raise LengthExplosionError(self.explain_explosion("EosObjective"))
         if self.sft_coef > 0:
             return demonstrated_optimum(self)
         optimum = self.exponent.copy()
@@ -327,65 +209,6 @@ class EosObjective:
         return time_dependent_optimum(self)
 
     @takes_policy
-    def expected_length(self, log_prob: FloatArray) -> float:
-        """Return the expected tokens of a document, ``eos`` included."""
-        return truncated_length(*log_stop_go(log_prob, self.eos), self.max_length)
-
-    @takes_policy
-    def missing_eos_rate(self, log_prob: FloatArray) -> float:
-        """Return the share of documents that are cut before they end; 0 without maximal length."""
-        if self.max_length is None:
-            return 0.0
-        return float(np.exp(self.max_length * log_stop_go(log_prob, self.eos)[1]))
-
-    def _per_document(self, log_prob, per_token):
-        """Return the expected sum over a document of what has this expectation per token."""
-        return self.expected_length(log_prob) * per_token if per_token else 0.0
-
-    @takes_policy
-    def expected_reward(self, log_prob: FloatArray) -> float:
-        """Return E[R], the unweighted expected reward of a document."""
-        return self._per_document(log_prob, expectation(log_prob, self.token_reward))
-
-    @takes_policy
-    def expected_penalty(self, log_prob: FloatArray) -> float:
-        """Return the expected rule penalty of a document, in nats."""
-        if self.penalty is None:
-            return 0.0
-        return self._per_document(log_prob, expectation(log_prob, self.penalty))
-
-    @takes_policy
-    def kl(self, log_prob: FloatArray) -> float:
-        """Return KL(policy || reference) of a document, in nats."""
-        return self._per_document(log_prob, self._token_kl(log_prob))
-
-    def _token_kl(self, log_prob):
-        return reference_kl(log_prob, self.reference_log_prob, self._log_mass)
-
-    @takes_policy
-    def entropy(self, log_prob: FloatArray) -> float:
-        """Return the entropy of a document, in nats."""
-        return self._per_document(log_prob, entropy(log_prob))
-
-    @takes_policy
-    def sft_loss(self, log_prob: FloatArray) -> float:
-        """Return CE(demonstrations, policy) in nats per token; 0 without demonstrations."""
-        return 0.0 if self.frequencies is None else cross_entropy(self.frequencies, log_prob)
-
-    @takes_policy
-    def value(self, log_prob: FloatArray) -> float:
-        """Return the objective J of a policy, given by its log-probabilities (V,)."""
-        per_token = self.reward_coef * expectation(log_prob, self.token_reward)
-        per_token -= self.kl_coef * self._token_kl(log_prob)
-        if self.penalty is not None:
-            per_token -= self.kl_coef * expectation(log_prob, self.penalty)
-        value = self._per_document(log_prob, per_token)
-        value -= self.missing_eos_penalty * self.missing_eos_rate(log_prob)
-        if self.sft_coef > 0:
-            value -= self.sft_coef * self.sft_loss(log_prob)
-        return value
-
-    @takes_policy
     def gap(self, log_prob: FloatArray) -> float:
         """Return J* - J(policy) >= 0 without cancellation, where J* is that of :meth:`optimum`.
 
@@ -398,14 +221,8 @@ class EosObjective:
         kl = close_kl(log_prob, best)
         if kl == 0:
             return 0.0
-        gap = self.kl_coef * self.expected_length(log_prob) * kl
-        if self.sft_coef > 0:
-            assert self.frequencies is not None
-            shown = self.frequencies > 0
-            if np.any(np.isneginf(log_prob[shown])):
-                return float("inf")
-            log_ratio = log_prob[shown] - best[shown]
-            gap += self.sft_coef * float(self.frequencies[shown] @ exp_rest(log_ratio))
+        gap = self.kl_coef * self._tokens(log_prob) * kl
+        gap += self._demonstrations_gap(log_prob, best)
         if np.isinf(gap) or (self.max_length is None and self.sft_coef == 0):
             return gap
         return max(0.0, gap - survival_gain(self, log_prob, best))
@@ -428,5 +245,117 @@ class EosObjective:
             # Far below the demonstrations the pull is infinite: a probability may underflow.
             with np.errstate(over="ignore"):
                 pull = np.exp(safe_log(self.frequencies[support]) - log_prob[support])
-            scores[support] += self.sft_coef / self.expected_length(log_prob) * (pull - 1.0)
+            scores[support] += self.sft_coef / self._tokens(log_prob) * (pull - 1.0)
         return scores
+
+    def token_advantages(
+        self, log_prob: FloatArray, rollouts: Rollouts, scores: FloatArray, value: float
+    ) -> FloatArray:
+        """Return each token's own score, and what it does to what is still to come (n_tokens,).
+
+        The mean shaped reward of documents estimates the value of a whole document. Without a
+        maximal length it is that of what follows any token but the last, and it has no variance
+        at the optimum.
+        """
+        score, is_end = scores[rollouts.tokens], rollouts.tokens == self.eos
+        if self.max_length is None:
+            return score + np.where(is_end, 0.0, value)
+        values = self._values_to_go(log_prob, value)
+        position = np.arange(len(score)) - np.repeat(rollouts.starts, rollouts.lengths)
+        left = self.max_length - position
+        return score + np.where(is_end, 0.0, values[left - 1]) - values[left]
+
+    def _values_to_go(self, log_prob, value):
+        """Return the values (max_length + 1,) of 0, 1, ... tokens left, given that of a document.
+
+        With the share g of tokens that do not end it, v_k = m + g v_{k - 1} for one mean score m,
+        and v_0 is minus the price of the cut: a geometric series.
+        """
+        assert self.max_length is not None
+        alive = survival(log_stop_go(log_prob, self.eos)[1], self.max_length + 1)
+        # Expected tokens of 0, 1, ... left: 1 + g + g^2 + ...
+        tokens = np.concatenate([[0.0], np.cumsum(alive[:-1])])
+        cut = -self.missing_eos_penalty
+        mean = (value - alive[-1] * cut) / tokens[-1]
+        return mean * tokens + alive * cut
+
+    def sample(
+        self,
+        log_prob: FloatArray,
+        n_documents: int,
+        rng: np.random.RandomState,
+        *,
+        names: np.ndarray | None = None,
+        max_length: int | None = None,
+    ) -> Rollouts:
+        """Draw documents, cut at the smaller of the two maximal lengths."""
+        cuts = [cut for cut in (self.max_length, max_length) if cut is not None]
+        length = min(cuts, default=_LONGEST_DRAWN)
+        return sample_rollouts(log_prob, n_documents, rng, length=length, eos=self.eos, names=names)
+
+    def rate_of_any(self, log_prob: FloatArray, marked: np.ndarray) -> float:
+        """Return the share of documents with any of the marked tokens (V,), also where tiny.
+
+        ``eos`` counts as none of them. A document has none if it ends, or is cut, before the first:
+        a race.
+        """
+        prob, marked = np.exp(log_prob), marked.copy()
+        marked[self.eos] = False
+        hit, stop = float(prob[marked].sum()), float(prob[self.eos])
+        if hit + stop == 0:
+            return 0.0
+        rate = hit / (hit + stop)
+        if self.max_length is not None:
+            rate *= any_token_rate(min(hit + stop, 1.0), self.max_length)
+        return rate
+
+    def covariance(self, log_prob: FloatArray, values: FloatArray, others: FloatArray) -> float:
+        """Return the covariance over documents of two sums, of values (V,) and of others (V,).
+
+        The number of tokens is random and shared by both; nan where documents are cut. ``eos``
+        adds nothing, as every document has one.
+        """
+        if self.max_length is not None:
+            return float("nan")
+        body = np.exp(log_prob)
+        stop = float(body[self.eos])
+        body[self.eos] = 0.0
+        go = float(body.sum())
+        if go == 0:
+            return 0.0
+        body /= go
+        # Before the end come K tokens, K geometric with mean go / stop and variance go / stop^2.
+        inside = go / stop * covariance_of_tokens(body, values, others)
+        return inside + go / stop**2 * float(body @ values) * float(body @ others)
+
+    def cost_floor(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the cost (n_constraints,) of ending at once, and the costs but for ``eos``."""
+        extra = cost.copy()
+        extra[:, self.eos] = 0.0
+        return cost[:, self.eos], extra
+
+    def check_costs(self, cost: FloatArray) -> None:
+        """Check that the dual of costs (n_constraints, V) is exact."""
+        if self.max_length is not None or self.sft_coef > 0:
+            raise ValueError(
+                "constrained_optimum takes an EosObjective without max_length and sft_coef, got "
+                f"max_length={self.max_length} and sft_coef={self.sft_coef}: its "
+                "stationary policies have no convex dual then. Leave them out."
+            )
+        if len(cost) > 1 or cost.min() < 0:
+            raise ValueError(
+                "constrained_optimum takes one constraint with costs >= 0 for an EosObjective, got "
+                f"{len(cost)} with smallest cost {cost.min():.6g}."
+            )
+
+    def check_free(self, extra: FloatArray) -> None:
+        """Check that documents of tokens without cost stay finite: no budget restrains them."""
+        is_free = extra.max(axis=0) == 0
+        is_free[self.eos] = False
+        content = float(logsumexp(self.exponent[is_free])) if is_free.any() else -np.inf
+        if content >= 0:
+            raise LengthExplosionError(
+                "constrained_optimum: tokens without cost alone make length explode (S = "
+                f"{np.exp(content):.6g} >= 1), so no budget bounds it. Give them a cost, or raise "
+                f"kl_coef={self.kl_coef:g}."
+            )

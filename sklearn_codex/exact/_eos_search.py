@@ -1,9 +1,6 @@
 """How the best policy is found where documents end by themselves and no closed form exists."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import brentq
@@ -19,10 +16,8 @@ from sklearn_codex.exact._eos_length import (
     survival_difference,
     truncated_length,
 )
+from sklearn_codex.exact._eos_terms import EosTerms
 from sklearn_codex.exact._settings import in_nats
-
-if TYPE_CHECKING:
-    from sklearn_codex.exact._eos import EosObjective
 
 _EPS = np.finfo(np.float64).eps
 _BEYOND, _VAST = 1e-9, 1e290
@@ -39,7 +34,7 @@ def falling_roots(slope: Callable[[float], float], grid: FloatArray) -> list[flo
     ]
 
 
-def demonstrated_optimum(objective: EosObjective) -> FloatArray:
+def demonstrated_optimum(objective: EosTerms) -> FloatArray:
     """Return the optimum (V,) with demonstrations, without a maximal length.
 
     For a given probability p of ``eos`` the other tokens are known; p is where they sum to 1 - p.
@@ -80,7 +75,7 @@ def _weight_in_nats(objective, name):
 class _TruncatedProfile:
     """The objective of the best policy among those with given odds of ``eos``, and its slope."""
 
-    def __init__(self, objective: EosObjective, max_length: int):
+    def __init__(self, objective: EosTerms, max_length: int):
         self._objective = objective
         self._max_length = max_length
         self._steps = np.arange(1, max_length)
@@ -183,7 +178,7 @@ class _TruncatedProfile:
         )
 
 
-def truncated_optimum(objective: EosObjective) -> FloatArray:
+def truncated_optimum(objective: EosTerms) -> FloatArray:
     """Return the best stationary policy (V,) where documents are cut at a maximal length.
 
     The tokens that do not end the document have a known shape for each probability of ``eos``; that
@@ -199,7 +194,7 @@ def truncated_optimum(objective: EosObjective) -> FloatArray:
     return max((profile.policy(place) for place in places), key=objective.value)
 
 
-def time_dependent_optimum(objective: EosObjective) -> Bunch:
+def time_dependent_optimum(objective: EosTerms) -> Bunch:
     """Return the best policy of all where documents are cut, see ``EosObjective``."""
     max_length = objective.max_length
     if max_length is None:
@@ -234,7 +229,7 @@ def time_dependent_optimum(objective: EosObjective) -> Bunch:
     )
 
 
-def survival_gain(objective: EosObjective, log_prob: FloatArray, best: FloatArray) -> float:
+def survival_gain(objective: EosTerms, log_prob: FloatArray, best: FloatArray) -> float:
     """Return the last sum of the gap in ``EosObjective``: what other lengths alone would gain."""
     log_stop, log_go = log_stop_go(log_prob, objective.eos)
     best_stop, best_go = log_stop_go(best, objective.eos)

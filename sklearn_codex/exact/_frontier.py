@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn_codex._categorical import FloatArray, exp_rest, log_mass
 from sklearn_codex._checks.numbers import check_number, check_values, shown
 from sklearn_codex.exact._additive import AdditiveObjective
-from sklearn_codex.exact._settings import below_best
+from sklearn_codex.exact._settings import below_best, reward_spread
 
 _EPS, _TINY = np.finfo(np.float64).eps, np.nextafter(0.0, 1.0)
 # exp(-800) is 0.
@@ -20,18 +20,6 @@ _CERTAIN = 800.0
 _ROOM = 0.1
 # exp(705) is still a float.
 _LOWEST = -705.0
-
-
-def reward_spread(reference_log_prob: FloatArray, token_reward: FloatArray) -> float:
-    """Return the standard deviation of the reward of a token of the reference; 1 where it is 0."""
-    prob = np.exp(reference_log_prob - np.max(reference_log_prob))
-    possible = prob > 0
-    prob, reward = prob[possible] / prob.sum(), token_reward[possible]
-    deviation = 0.5 * reward - prob @ (0.5 * reward)
-    largest = float(np.abs(deviation).max())
-    if largest == 0:
-        return 1.0
-    return largest * float(np.sqrt(prob @ (deviation / largest) ** 2)) * 2.0 or 1.0
 
 
 def kl_reward_frontier(

@@ -1,18 +1,15 @@
 """Lagrange multipliers of expected-cost constraints: one root, or a convex dual."""
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import brentq, linprog, minimize, root
-from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_codex._categorical import FloatArray, expectation
-from sklearn_codex.exact._additive import AdditiveObjective
-from sklearn_codex.exact._eos import EosObjective
+from sklearn_codex._categorical import FloatArray
 from sklearn_codex.exact._eos_length import LengthExplosionError
 from sklearn_codex.exact._settings import in_nats
+from sklearn_codex.exact._unigram import UnigramObjective
 
 _EPS = np.finfo(np.float64).eps
 _LARGEST_PRICE = 1e300
@@ -20,37 +17,15 @@ _LARGEST_PRICE = 1e300
 _MISSED = 1e-6
 
 
-def smallest_costs(problem: AdditiveObjective | EosObjective, cost: FloatArray) -> FloatArray:
-    """Return the least expected cost (n_constraints,) of a document under any policy.
-
-    Where documents end by themselves and costs are not negative, that is the cost of ending at
-    once.
-    """
-    if isinstance(problem, EosObjective):
-        return cost[:, problem.eos]
-    return problem.length * cost[:, np.isfinite(problem.exponent)].min(axis=1)
-
-
-def expected_cost(
-    problem: AdditiveObjective | EosObjective, log_prob: FloatArray, cost: FloatArray
-) -> float:
-    """Return the expected cost of a document under a policy."""
-    if isinstance(problem, EosObjective):
-        return problem.expected_length(log_prob) * expectation(log_prob, cost)
-    return problem.length * expectation(log_prob, cost)
-
-
 def priced(
-    problem: AdditiveObjective | EosObjective, cost: FloatArray, multipliers: FloatArray
-) -> AdditiveObjective | EosObjective:
+    problem: UnigramObjective, cost: FloatArray, multipliers: FloatArray
+) -> UnigramObjective:
     """Return the problem with costs (n_constraints, V), at given prices, taken from the reward."""
     token_reward = problem.reward_coef * problem.token_reward - multipliers @ cost
-    return replace(problem, token_reward=token_reward, reward_coef=1.0)
+    return problem.having(token_reward=token_reward, reward_coef=1.0)
 
 
-def solve_dual(
-    problem: AdditiveObjective | EosObjective, cost: FloatArray, budget: FloatArray
-) -> FloatArray:
+def solve_dual(problem: UnigramObjective, cost: FloatArray, budget: FloatArray) -> FloatArray:
     """Return the multipliers (n_constraints,) of budgets above their floors.
 
     Parameters
@@ -69,23 +44,20 @@ def solve_dual(
     LengthExplosionError
         If tokens without cost alone make length explode.
     """
-    room = budget - smallest_costs(problem, cost)
-    if isinstance(problem, EosObjective):
-        extra = cost[0].copy()
-        extra[problem.eos] = 0.0
-        _check_free_tokens(problem, extra)
-        return np.array([_solve_one(problem, cost[0], extra, float(room[0]))])
-    possible = np.isfinite(problem.exponent)
-    lowest = cost[:, possible].min(axis=1)
-    spread = cost[:, possible].max(axis=1) - lowest
+    floor, extra = problem.cost_floor(cost)
+    room = budget - floor
+    problem.check_free(extra)
+    possible = problem.possible
+    spread = extra[:, possible].max(axis=1, initial=0.0)
     multipliers = np.zeros(len(cost))
     binds = np.flatnonzero(spread > 0)
     if len(binds) == 1:
         i = binds[0]
-        multipliers[i] = _solve_one(problem, cost[i], cost[i] - lowest[i], float(room[i]))
+        multipliers[i] = _solve_one(problem, cost[i], extra[i], float(room[i]))
     elif len(binds):
+        assert problem.length is not None
         # Per token and from 0 to 1, so that all multipliers have one scale.
-        scaled = (cost[binds] - lowest[binds, np.newaxis]) / spread[binds, np.newaxis]
+        scaled = extra[binds] / spread[binds, np.newaxis]
         scale = problem.length * spread[binds]
         _check_together(scaled[:, possible], room[binds], scale, budget, binds)
         prices = _solve_many(problem, scaled, room[binds] / scale)
@@ -99,18 +71,6 @@ def solve_dual(
     return multipliers
 
 
-def _check_free_tokens(problem, extra):
-    """Check that documents of tokens without cost stay finite: no budget restrains them."""
-    free = np.delete(problem.exponent, problem.eos)[np.delete(extra, problem.eos) == 0]
-    content = float(logsumexp(free)) if free.size else -np.inf
-    if content >= 0:
-        raise LengthExplosionError(
-            "constrained_optimum: tokens without cost alone make length explode (S = "
-            f"{np.exp(content):.6g} >= 1), so no budget bounds it. Give them a cost, or raise "
-            f"kl_coef={problem.kl_coef:g}."
-        )
-
-
 def _solve_one(problem, cost, extra, room):
     """Return the multiplier of one constraint E[extra] <= room, where extra >= 0 < room."""
 
@@ -120,7 +80,7 @@ def _solve_one(problem, cost, extra, room):
             log_prob = priced(problem, cost[np.newaxis], np.array([multiplier])).optimum()
         except LengthExplosionError:
             return 1.0
-        amount = expected_cost(problem, log_prob, extra)
+        amount = problem.expected_sum(log_prob, extra)
         return (amount - room) / (amount + room)
 
     if excess(0.0) <= 0:
@@ -128,7 +88,7 @@ def _solve_one(problem, cost, extra, room):
     upper = in_nats(
         1.0,
         problem.kl_coef,
-        float(extra[np.isfinite(problem.exponent)].max()),
+        float(extra[problem.possible].max()),
         subject="constrained_optimum",
     )
     # Each doubling takes the price a nat or more above the rewards; a price beyond them all bans.

@@ -1,6 +1,7 @@
 """What all objectives are made of: checked numbers, and rewards in nats without overflow."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -56,17 +57,17 @@ def keep_checked(objective: Any) -> None:
     ValueError
         If a shape or a value does not fit.
     """
-    subject = type(objective).__name__
+    subject, given = type(objective).__name__, {field.name for field in fields(objective)}
     checked = {"reference_log_prob": check_log_prob(objective.reference_log_prob, subject=subject)}
     shape = checked["reference_log_prob"].shape
     for name, (interval, remedy) in _INTERVALS.items():
-        if hasattr(objective, name):
+        if name in given:
             checked[name] = check_number(
                 getattr(objective, name), name, subject=subject, interval=interval, remedy=remedy
             )
     for name, rule in _VALUES.items():
         values: Any = getattr(objective, name, None)
-        is_needed = name == "token_reward" and hasattr(objective, name)
+        is_needed = name == "token_reward" and name in given
         if values is not None or is_needed:
             checked[name] = check_values(values, subject=subject, shape=shape, **rule)
     for name, value in checked.items():
@@ -133,6 +134,18 @@ def below_best(reward: FloatArray, weight: float, possible: Any) -> tuple[FloatA
     best = float(own.max() if weight >= 0 else own.min())
     with np.errstate(over="ignore"):
         return reward - best, best
+
+
+def reward_spread(reference_log_prob: FloatArray, token_reward: FloatArray) -> float:
+    """Return the standard deviation of the reward of a token of the reference; 1 where it is 0."""
+    prob = np.exp(reference_log_prob - np.max(reference_log_prob))
+    possible = prob > 0
+    prob, reward = prob[possible] / prob.sum(), token_reward[possible]
+    deviation = 0.5 * reward - prob @ (0.5 * reward)
+    largest = float(np.abs(deviation).max())
+    if largest == 0:
+        return 1.0
+    return largest * float(np.sqrt(prob @ (deviation / largest) ** 2)) * 2.0 or 1.0
 
 
 def in_nats(reward: Any, weight: float, temperature: float, *, subject: str) -> Any:

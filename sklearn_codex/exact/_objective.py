@@ -1,0 +1,247 @@
+"""The one interface by which optimisers know what they optimise."""
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any, Self, cast
+
+import numpy as np
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._rollouts import Rollouts
+
+
+class Objective(ABC):
+    r"""What is optimised over one family of policies, as far as it adds over tokens.
+
+    Optimisers, prices and certificates ask an objective what they need of documents and policies,
+    and never of what kind it is: a new family of policies is one more class. It is a frozen
+    dataclass with the fields below. A policy, ``log_prob``, is an array of log-probabilities (V,)
+    of what documents are made of, its *tokens*; those that it never draws are at ``-inf``.
+
+    Attributes
+    ----------
+    reference_log_prob : ndarray of shape (V,)
+        The reference policy; what is banned is at ``-inf``, and the rest is not normalised again.
+    token_reward : ndarray of shape (V,)
+        Reward of each token; 0 where the reward does not add.
+    kl_coef : float
+        Weight of the KL from the reference, per nat of a document.
+    reward_coef : float
+        Weight of the reward.
+    penalty : ndarray of shape (V,) or None
+        Rule penalty of each token, in nats of KL.
+    sft_coef : float
+        Weight of the demonstrations' cross-entropy, per nat a token.
+    frequencies : ndarray of shape (V,) or None
+        Token frequencies of the demonstrations.
+    length : int or None
+        Tokens of every document, of which each can be exchanged for any other; None in all other
+        cases.
+    max_length : int or None
+        Tokens at which a document is cut that has not ended by itself; None where none is.
+    missing_eos_penalty : float
+        What a document that was cut loses.
+
+    Notes
+    -----
+    The *shaped reward* of a document is the sum of its :meth:`token_scores`, less
+    ``missing_eos_penalty`` where it was cut. Its policy gradient is that of J and, without
+    demonstrations, its mean over documents of the policy is J.
+    """
+
+    reference_log_prob: FloatArray
+    token_reward: FloatArray
+    kl_coef: float
+    reward_coef: float
+    penalty: FloatArray | None = None
+    sft_coef: float = 0.0
+    frequencies: FloatArray | None = None
+    length: int | None = None
+    max_length: int | None = None
+    missing_eos_penalty: float = 0.0
+
+    def having(self, **values: Any) -> Self:
+        """Return the same objective with other values of some fields."""
+        return replace(cast(Any, self), **values)
+
+    # What kind of problem it is
+
+    @property
+    def temperature(self) -> float:
+        """What a nat of the policy's own log-probability costs."""
+        return self.kl_coef
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest document, None where there is no bound."""
+        return self.length if self.max_length is None else self.max_length
+
+    @property
+    def length_explodes(self) -> bool:
+        """Whether, without a bound, no document would be long enough."""
+        return False
+
+    def explain_explosion(self, subject: str) -> str:
+        """Return in words why, where length explodes, and what helps."""
+        return ""
+
+    @property
+    def scores_are_advantages(self) -> bool:
+        """Whether the score of a token is its advantage, as it changes nothing else."""
+        return False
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the shaped reward of documents varies at the optimum, demonstrations apart.
+
+        It does not where the optimum is the best distribution over whole documents, the tilted
+        reference.
+        """
+        return True
+
+    @property
+    def has_every_optimum(self) -> bool:
+        """Whether there is one best policy for every token reward.
+
+        Then a token reward that is learned stands for a policy.
+        """
+        return False
+
+    # Policies
+
+    @property
+    @abstractmethod
+    def start(self) -> FloatArray:
+        """The reference policy (V,), given that nothing that is banned is produced."""
+
+    @abstractmethod
+    def optimum(self) -> FloatArray:
+        """Return the policy (V,) that maximises the objective."""
+
+    @abstractmethod
+    def stiffness(self, log_prob: FloatArray) -> FloatArray:
+        """Return what a unit of each logit (V,) costs a token, in units of the objective."""
+
+    @abstractmethod
+    def kl_coef_grid(self, n_points: int = 50) -> FloatArray:
+        """Return falling ``kl_coef`` (n_points,) whose optima go from the reference to far off."""
+
+    # The value of a policy, and its parts, for a document
+
+    @abstractmethod
+    def value(self, log_prob: FloatArray) -> float:
+        """Return the objective J."""
+
+    @abstractmethod
+    def gap(self, log_prob: FloatArray) -> float:
+        """Return J* - J >= 0, without cancellation."""
+
+    @abstractmethod
+    def kl(self, log_prob: FloatArray) -> float:
+        """Return KL(policy || reference), in nats."""
+
+    @abstractmethod
+    def entropy(self, log_prob: FloatArray) -> float:
+        """Return the entropy, in nats."""
+
+    @abstractmethod
+    def sft_loss(self, log_prob: FloatArray) -> float:
+        """Return CE(demonstrations, policy) in nats per token; 0 without demonstrations."""
+
+    @abstractmethod
+    def expected_length(self, log_prob: FloatArray) -> float:
+        """Return the expected tokens."""
+
+    @abstractmethod
+    def expected_reward(self, log_prob: FloatArray) -> float:
+        """Return E[R], unweighted."""
+
+    @abstractmethod
+    def expected_penalty(self, log_prob: FloatArray) -> float:
+        """Return the expected rule penalty, in nats."""
+
+    @abstractmethod
+    def expected_sum(self, log_prob: FloatArray, values: FloatArray) -> float:
+        """Return the expected sum of values (V,) of its tokens."""
+
+    @abstractmethod
+    def rate_of_any(self, log_prob: FloatArray, marked: np.ndarray) -> float:
+        """Return the share of documents that have any of the marked tokens, a mask (V,)."""
+
+    def missing_eos_rate(self, log_prob: FloatArray) -> float:
+        """Return the share of documents that are cut before they end."""
+        return 0.0
+
+    def moments(self, log_prob: FloatArray, values: FloatArray) -> tuple[float, float] | None:
+        """Return mean and standard deviation of the sum of values (V,) of a document's tokens.
+
+        None where they are taken from documents.
+        """
+        return None
+
+    def covariance(self, log_prob: FloatArray, values: FloatArray, others: FloatArray) -> float:
+        """Return the covariance over documents of two sums, of values (V,) and of others (V,).
+
+        NaN where only documents tell.
+        """
+        return float("nan")
+
+    def chance_budget(self, max_rate: float) -> float | None:
+        """Return the expected marked tokens of a document at which ``max_rate`` have any.
+
+        None where that depends on the policy.
+        """
+        return None
+
+    # Documents
+
+    @abstractmethod
+    def sample(
+        self,
+        log_prob: FloatArray,
+        n_documents: int,
+        rng: np.random.RandomState,
+        *,
+        names: np.ndarray | None = None,
+        max_length: int | None = None,
+    ) -> Rollouts:
+        """Draw documents of a policy.
+
+        Parameters
+        ----------
+        log_prob : ndarray of shape (V,)
+            The policy.
+        n_documents : int
+            How many documents.
+        rng : RandomState
+            Source of all draws.
+        names : ndarray of shape (V,), default=None
+            Names of tokens.
+        max_length : int, default=None
+            Tokens at which a document is cut that ends by itself, if the objective's own does not
+            come first; None means far beyond any mean length at which training is of use.
+        """
+
+    @abstractmethod
+    def token_scores(self, log_prob: FloatArray) -> FloatArray:
+        """Return the shaped reward (V,) of each token, whose policy gradient is that of J."""
+
+    @abstractmethod
+    def token_advantages(
+        self, log_prob: FloatArray, rollouts: Rollouts, scores: FloatArray, value: float
+    ) -> FloatArray:
+        """Return what each token drawn (n_tokens,) adds to the shaped reward that is expected.
+
+        Up to a constant.
+
+        Parameters
+        ----------
+        log_prob : ndarray of shape (V,)
+            The policy.
+        rollouts : Rollouts
+            Documents drawn from it.
+        scores : ndarray of shape (V,)
+            Its :meth:`token_scores`.
+        value : float
+            Mean shaped reward of the documents.
+        """
