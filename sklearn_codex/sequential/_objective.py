@@ -338,10 +338,6 @@ class BigramObjective:
         check_tokens_at_once(n_documents, self.length, remedy="Draw fewer documents.")
         rng = check_random_state(random_state)
         log_tilt = self._check_tilt(log_tilt)
-        n_documents = check_number(
-            n_documents, "n_documents", subject="BigramObjective", interval=COUNT
-        )
-        check_tokens_at_once(n_documents, self.length, remedy="Draw fewer documents.")
         tokens = np.empty((n_documents, self.length), dtype=np.intp)
         last = np.zeros(n_documents, dtype=np.intp)
         for position in range(self.length):
