@@ -7,6 +7,7 @@ class, and a pair weighs 1 in total however its label came.
 
 from collections.abc import Mapping
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -90,8 +91,8 @@ def convert_labels(labels, convention="names"):
     [[1.0, 0.0, nan], [0.5, 1.0, 1.0]]
     """
     name = convention if isinstance(convention, str) else "the mapping given"
-    meaning = LABEL_CONVENTIONS[convention] if isinstance(convention, str) else convention
-    meaning = {_fold(label): value for label, value in meaning.items()}
+    values: Any = LABEL_CONVENTIONS[convention] if isinstance(convention, str) else convention
+    meaning = {_fold(label): value for label, value in values.items()}
     check_soft_labels(list(meaning.values()), name="convention")
     labels = as_objects(labels)
     check_hashable(labels.ravel(), "labels")

@@ -92,7 +92,7 @@ def _columns_of(tokens, names, n_columns, *, subject):
                 "name. Give names, all of them str."
             )
         return np.flatnonzero(np.isin(np.asarray(names, dtype=str), np.array(tokens, dtype=str)))
-    if not all(isinstance(token, Integral) and 0 <= token < n_columns for token in tokens):
+    if not all(isinstance(token, Integral) and 0 <= int(token) < n_columns for token in tokens):
         raise ValueError(
             f"{subject} has tokens {reprlib.repr(tokens)}, but the policy was fitted on counts and "
             f"knows only columns. Give columns, integers from 0 to {n_columns - 1}, or fit the "

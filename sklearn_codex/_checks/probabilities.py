@@ -113,7 +113,8 @@ def _is_number(value):
     """Return whether a value is missing, or has a real number."""
     if is_missing(value):
         return True
-    if isinstance(value, (str, bytes)) or not isinstance(value, (Number, np.bool_)):
+    is_of_kind = isinstance(value, (Number, np.bool_))
+    if isinstance(value, (str, bytes)) or not is_of_kind:
         return False
     try:
         float(value)

@@ -273,7 +273,7 @@ def _leftmost(position, length):
     taken = ~covered[: n + 1]
     n_taken = -1
     # Every round doubles the length of the jumps.
-    while n_taken != (n_taken := np.count_nonzero(taken)):
+    while n_taken != (n_taken := int(np.count_nonzero(taken))):
         taken[jump[taken]] = True
         jump = jump[jump]
     return position[taken[:n]], length[taken[:n]]

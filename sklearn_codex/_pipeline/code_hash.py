@@ -98,8 +98,8 @@ def _is_installed(found):
     if isinstance(found, FunctionType):
         file = found.__code__.co_filename
     else:
-        file = getattr(sys.modules.get(found.__module__), "__file__", None)
-        if file is None:  # built in, or typed at a prompt
+        file = getattr(sys.modules.get(found.__module__), "__file__", "")
+        if not file:  # built in, or typed at a prompt
             return found.__module__.partition(".")[0] in sys.stdlib_module_names
     return file.startswith(("<frozen ", *_INSTALLED)) or _PACKAGES.search(file) is not None
 

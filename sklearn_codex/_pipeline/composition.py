@@ -1,5 +1,7 @@
 """Named stages in order: parameters, indexing, diagram and routing, whatever the stages do."""
 
+from typing import Any
+
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 from sklearn.utils._repr_html.estimator import _VisualBlock
@@ -84,7 +86,8 @@ class StageComposition(_BaseComposition):
 
     def _last_stage(self, model):
         """Return name and stage, fitted where they are, of the last that provides a model."""
-        for name, step in reversed(getattr(self, "steps_", self.steps)):
+        steps: Any = getattr(self, "steps_", self.steps)
+        for name, step in reversed(steps):
             if not is_passthrough(step) and step.rlhf_stage.provides == model:
                 return name, step
         return None, None
@@ -109,7 +112,7 @@ class StageComposition(_BaseComposition):
         From a fitted pipeline these are the fitted stages, and the slice is a fitted pipeline that
         needs no fit: with stages up to a policy, it is the loop up to there.
         """
-        steps = getattr(self, "steps_", self.steps)
+        steps: Any = getattr(self, "steps_", self.steps)
         if not isinstance(index, slice):
             return dict(steps)[index] if isinstance(index, str) else steps[index][1]
         if index.step not in (1, None):

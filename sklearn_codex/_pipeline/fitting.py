@@ -89,7 +89,7 @@ def hash_texts(texts):
         some = "".join(texts[start : start + TEXTS_AT_ONCE])
         digest.update(some.encode("utf-8", "surrogatepass"))
     # Where each begins: "ab", "c" is not "a", "bc".
-    digest.update(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
+    digest.update(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)).data)
     return digest.hexdigest()
 
 

@@ -280,7 +280,7 @@ def _show_policy(console, pipeline):
             for up, down in zip(shift.risen, shift.fallen, strict=True)
         ],
     )
-    figures = {key: {"before": start[key], "after": end[key]} for _, key in rows}
+    figures: dict[str, object] = {key: {"before": start[key], "after": end[key]} for _, key in rows}
     figures["iterations"] = policy.n_iter_
     figures["sequences"] = policy.n_sequences_
     figures["share_of_optimum"] = 1.0 - policy.optimality_gap_ / start["objective/optimality_gap"]

@@ -172,6 +172,6 @@ def code(keys: Iterable[Hashable]) -> IntArray:
     return np.array([index.setdefault(key, len(index)) for key in keys], dtype=np.intp)
 
 
-def first_rows(codes: IntArray) -> IntArray:
+def first_rows(codes: np.ndarray) -> IntArray:
     """Return the first row (n_codes,) of each code."""
     return np.unique(codes, return_index=True)[1]

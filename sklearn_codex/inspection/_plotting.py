@@ -46,7 +46,7 @@ def count_marked(ax):
 def line_style(ax, *, marker=False, **defaults):
     """Return the style of the next display on these axes: another colour and another dash."""
     position = count_marked(ax)
-    style = {
+    style: dict[str, object] = {
         "color": PALETTE[position % len(PALETTE)],
         "linestyle": LINE_STYLES[position % len(LINE_STYLES)],
     }

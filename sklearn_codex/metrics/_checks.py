@@ -72,7 +72,7 @@ def check_groups(groups, n_pairs):
     if groups is None:
         return np.arange(n_pairs), n_pairs
     groups = check_group_of_each(groups, n_pairs).tolist()
-    position = {}
+    position: dict[object, int] = {}
     codes = np.array([position.setdefault(group, len(position)) for group in groups])
     return codes, len(position)
 

@@ -135,7 +135,7 @@ def score_best_of_n(estimator, X, y, *, groups=None, sample_weight=None):
     return best_of_n_accuracy(scores, best, sample_weight=np.nanmean(weight, axis=1))
 
 
-ROW_SCORERS = {
+ROW_SCORERS: dict[str, Callable[..., float]] = {
     "sectioned_accuracy": score_sections,
     "shorter_preferred_accuracy": score_shorter_preferred,
     "neg_length_correlation": score_length_correlation,

@@ -307,7 +307,7 @@ def sectioned_accuracy(correct, subset, sections, weights=None, *, sample_weight
 
 
 def _section_of_subsets(subset, sections):
-    section_of = {}
+    section_of: dict[object, object] = {}
     for section, names in sections.items():
         is_list = isinstance(names, (str, Sequence, Set, np.ndarray))
         if not is_list or getattr(names, "ndim", 1) == 0:

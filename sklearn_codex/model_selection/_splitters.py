@@ -122,7 +122,7 @@ class RecordKFold(BaseCrossValidator):
     def _assign_folds(self, records: Records) -> IntArray:
         """Return the fold (n_records,) of each record."""
         group = _group_by_prompt(records)
-        _check_groups(records, group, self.n_splits, f"RecordKFold(n_splits={self.n_splits})")
+        _check_groups(records, group, int(self.n_splits), f"RecordKFold(n_splits={self.n_splits})")
         size = np.bincount(group)
         both, demonstration, preference, corpus = _sort_groups(records, group)
         rng = check_random_state(self.random_state) if self.shuffle else None
