@@ -273,6 +273,8 @@ def _one_of(names: set[str]) -> Callable[[str, Trust], bool]:
     return lambda name, trusted: name in names
 
 
+# Where the class says it stands depends on the version of numpy that wrote the file.
+_MASKED = {"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"}
 _KINDS: dict[str, tuple[Callable[[str, Trust], bool], Callable[[Node], list[Node]]]] = {
     "JsonNode": (_one_of({"builtins.str"}), _read_json),
     "DictNode": (_one_of(DICTS), _read_dict),
@@ -283,7 +285,7 @@ _KINDS: dict[str, tuple[Callable[[str, Trust], bool], Callable[[Node], list[Node
     "SliceNode": (_one_of({"builtins.slice"}), _read_slice),
     "TypeNode": (_one_of(PLAIN_TYPES), _nothing),
     "NdArrayNode": (_one_of(NUMPY_SCALARS | {"numpy.ndarray"}), _read_array),
-    "MaskedArrayNode": (_one_of({"numpy.ma.MaskedArray"}), _read_masked_array),
+    "MaskedArrayNode": (_one_of(_MASKED), _read_masked_array),
     "DTypeNode": (_one_of({"numpy.dtype"}), _read_one),
     "RandomStateNode": (_one_of({"numpy.random.mtrand.RandomState"}), _read_one),
     "FunctionNode": (lambda name, trusted: name in trusted.functions, _nothing),
