@@ -10,17 +10,16 @@ from sklearn_codex._policy.noise_schedule import NoiseSchedule
 
 
 def a_run(*, grows=False):
-    """Batches of 128 documents of 3 tokens, at a KL of 2, with half the step of the first one."""
+    """Batches of 128 documents of 3 tokens, at a KL of 2, and a step of 0.5."""
     objective = SimpleNamespace(kl_coef=2.0, expected_length=lambda log_prob: 3.0)
     return SimpleNamespace(
-        settings=SimpleNamespace(n_rollouts=128),
+        settings=SimpleNamespace(n_rollouts=128, tol=1e-3, learning_rate=0.8, grows=grows),
         log_prob=np.log([0.75, 0.25]),
         problem=SimpleNamespace(temperature=2.0, objective=objective),
         update=SimpleNamespace(
             learning_rate=0.5, decay_start=None, damping=lambda length: 64.0 * length
         ),
         history=[{"objective/shaped_reward_std": std} for std in (9.0, 1.0, 3.0)],
-        grows=grows,
         grown=0,
     )
 
@@ -31,14 +30,14 @@ def test_where_a_step_hovers_by_hand():
     # 288 and 96 occurrences are expected, against a damping of 192.
     effective = 1.0 + 0.5
     by_hand = 0.5 / (2 - 0.5) * effective * variance / (2 * 2.0 * 128)
-    assert_allclose(NoiseSchedule(a_run(), 1e-3, 1.0)._floor(), by_hand)
+    assert_allclose(NoiseSchedule(a_run())._floor(), by_hand)
 
 
 @pytest.mark.parametrize("grows", [False, True])
 def test_a_step_shrinks_by_a_growing_number_or_its_root_where_batches_grow(grows):
     run = a_run(grows=grows)
     run.grow_batch = lambda: setattr(run, "grown", run.grown + 1)
-    schedule = NoiseSchedule(run, 1e-3, 0.8)
+    schedule = NoiseSchedule(run)
     rates = []
     for _ in range(40):
         schedule._shrink_step()
@@ -64,7 +63,7 @@ def test_training_ends_where_what_is_left_is_half_of_enough(gap, error, hovering
     run.drift = SimpleNamespace(
         n=20, gap=lambda: (gap, error), noise=lambda: 0.2, restart=lambda: None
     )
-    schedule = NoiseSchedule(run, 1e-3, 0.8)
+    schedule = NoiseSchedule(run)
     schedule.enough, schedule._floor = lambda: 1.0, lambda: hovering
     assert schedule.converged() == ends
     # The step shrinks unless batches agree where to go.
@@ -77,7 +76,7 @@ def test_where_batches_agree_the_look_begins_anew_and_the_step_stays():
     run.drift = SimpleNamespace(
         n=20, gap=lambda: (0.3, 0.1), noise=lambda: 0.0, restart=lambda: looks.append(1)
     )
-    schedule = NoiseSchedule(run, 1e-3, 0.8)
+    schedule = NoiseSchedule(run)
     schedule.enough, schedule._floor = lambda: 1.0, lambda: 1.0
     assert schedule.converged()
     assert looks == [1]
