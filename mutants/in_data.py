@@ -55,8 +55,8 @@ FAULTS = [
         "_pipeline/composition.py",
         (
             "the first policy answers",
-            'in reversed(getattr(self, "steps_", self.steps)):',
-            'in getattr(self, "steps_", self.steps):',
+            "in reversed(steps):",
+            "in steps:",
             "test_pipeline.py::test_stages_repeat",
         ),
     ),

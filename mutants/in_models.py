@@ -215,12 +215,6 @@ FAULTS = [
             "influence = weight / weight_mean - shifted",
             "test_policy_value.py::test_certificate_of_three_documents_by_hand",
         ),
-        (
-            "length, not its root, scales a normalized reward",
-            "scale *= float(np.sqrt(objective.length))",
-            "scale *= float(objective.length)",
-            "test_policy_controls.py::test_rewards_are_normalized_by_their_moments_under_the_reference",
-        ),
     ),
     *_in(
         "_policy/rewards.py",
@@ -244,12 +238,6 @@ FAULTS = [
             "shaped = shaped * (len(shaped) / (len(shaped) - 1))",
             "shaped = shaped * 1.0",
             "test_baselines.py::test_rloo_advantage_is_that_of_the_mean_baseline_times_g_over_g_minus_one",
-        ),
-        (
-            "cut documents dropped from the values to go",
-            "mean = (value - alive[-1] * cut) / tokens[-1]",
-            "mean = value / tokens[-1]",
-            "test_policy_eos.py::test_reaches_the_exact_optimum",
         ),
     ),
     *_in(
@@ -381,12 +369,6 @@ FAULTS = [
             "test_overoptimization.py::test_standard_error_of_the_fall_is_that_of_both_its_ends",
         ),
         (
-            "stop probability dropped from the covariance of lengths",
-            "go / stop**2 * float(",
-            "go / stop * float(",
-            "test_overoptimization.py::test_covariance_where_documents_end_by_themselves",
-        ),
-        (
             "slope by one step, not two",
             "/ (2.0 * step / objective.kl_coef)",
             "/ (step / objective.kl_coef)",
@@ -439,6 +421,33 @@ FAULTS = [
             "(batch.objective.kl_coef * self.n_epochs)",
             "batch.objective.kl_coef",
             "test_sequential_ppo.py::test_no_noise_is_left_at_the_optimum_for_any_lambda",
+        ),
+    ),
+    *_in(
+        "exact/_additive.py",
+        (
+            "length, not its root, scales a normalized reward",
+            "self.length * mean, deviation * float(np.sqrt(self.length))",
+            "self.length * mean, deviation * float(self.length)",
+            "test_policy_controls.py::test_rewards_are_normalized_by_their_moments_under_the_reference",
+        ),
+    ),
+    *_in(
+        "exact/_eos.py",
+        (
+            "cut documents dropped from the values to go",
+            "mean = (value - alive[-1] * cut) / tokens[-1]",
+            "mean = value / tokens[-1]",
+            "test_policy_eos.py::test_reaches_the_exact_optimum",
+        ),
+    ),
+    *_in(
+        "exact/_eos.py",
+        (
+            "stop probability dropped from the covariance of lengths",
+            "go / stop**2 * float(",
+            "go / stop * float(",
+            "test_overoptimization.py::test_covariance_where_documents_end_by_themselves",
         ),
     ),
 ]
