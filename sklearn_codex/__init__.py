@@ -111,10 +111,6 @@ def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module 'sklearn_codex' has no attribute {name!r}")
     value = getattr(import_module(f"sklearn_codex.{_HOMES[name]}"), name)
-    if isinstance(value, type):
-        from sklearn_codex._doc_links import link_estimator
-
-        link_estimator(value)
     globals()[name] = value
     return value
 

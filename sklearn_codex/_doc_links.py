@@ -14,11 +14,12 @@ VARIABLE = "SKLEARN_CODEX_DOCS"
 DISTRIBUTION = "sklearn-codex"
 
 
-def link_estimator(estimator_class):
-    """Let the diagrams of a class of the top level link to its page of the API reference."""
-    estimator_class._doc_link_module = "sklearn_codex"
-    estimator_class._doc_link_template = "{page}"
-    estimator_class._doc_link_url_param_generator = _find_page
+def link_estimators(cls):
+    """Decorate a public class, or a mixin of some, whose diagrams are to link to their pages."""
+    cls._doc_link_module = "sklearn_codex"
+    cls._doc_link_template = "{page}"
+    cls._doc_link_url_param_generator = _find_page
+    return cls
 
 
 def _find_page(estimator):

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from sklearn_codex._checks.frames import column_names, is_frame
 from sklearn_codex._checks.matrices import as_csr, check_numbers, validate_numbers
+from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._partitions import (
     check_output_of_partitions,
@@ -45,6 +46,7 @@ def _empty_counts(counter):
     return sp.csr_array((0, counter.n_features_in_))
 
 
+@link_estimators
 class TokenCounter(TransformerMixin, BaseEstimator):
     r"""Convert documents to a document-term matrix of token counts.
 

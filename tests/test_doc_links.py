@@ -71,8 +71,8 @@ def test_every_class_of_the_top_level_links_to_a_page_that_sphinx_writes(monkeyp
     monkeypatch.setenv(_doc_links.VARIABLE, BASE)
     reference = (Path(__file__).parents[1] / "docs" / "api.rst").read_text("utf-8")
     folder = re.search(r":toctree: (\w+)", reference)[1]
-    classes = [value for value in map(vars(sklearn_codex).get, sklearn_codex.__all__)
-               if isinstance(value, type)]  # fmt: skip
+    values = [getattr(sklearn_codex, name) for name in sklearn_codex.__all__]
+    classes = [value for value in values if isinstance(value, type)]
     assert PreferenceRewardModel in classes
     for value in classes:
         page = f"{BASE}/{folder}/sklearn_codex.{value.__name__}.html"

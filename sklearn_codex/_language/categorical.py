@@ -13,6 +13,7 @@ from sklearn_codex._data.corpora import Corpus, read_corpus
 from sklearn_codex._data.documents import read_documents
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._rollouts import sample_counts, sample_rollouts
 
@@ -27,6 +28,7 @@ def _no_rows(model):
     return np.empty((0, len(model.token_log_prob_)))
 
 
+@link_estimators
 class CategoricalLanguageModelMixin:
     """Methods of a model whose whole state is ``token_log_prob_`` (V,), natural log.
 

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._categorical import cross_entropy
 from sklearn_codex._data.documents import count_texts
 from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records, is_records
+from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._pipeline.composition import StageComposition, is_passthrough
 from sklearn_codex._pipeline.fitting import (
@@ -48,6 +49,7 @@ def _regularisation(judge, value):
     return float(value["kl"] + value["penalty"] + besides / judge.kl_coef_)
 
 
+@link_estimators
 class RLHFPipeline(CallbackSupportMixin, StageComposition):
     r"""Pretraining, fine-tuning, reward model and policy optimisation as one estimator of records.
 

@@ -8,10 +8,12 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._reward.targets import credit
 
 
+@link_estimators
 class PairClassifierMixin(ClassifierMixin):
     """Classes and accuracy by margins. It does this and nothing more.
 

@@ -7,9 +7,11 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from sklearn_codex._data.pairs import read_pairs
+from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 
 
+@link_estimators
 class PairVectorizer(TransformerMixin, BaseEstimator):
     """Turns preference pairs of text into differences of features, phi(A) - phi(B).
 

@@ -17,6 +17,7 @@ from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._data.pairs import TextPairs, read_features, vectorize
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
 from sklearn_codex._data.vectorizers import wants_prompt
+from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
 from sklearn_codex._reward.plackett_luce import PlackettLuceLoss, arrange_rankings
@@ -121,6 +122,7 @@ def _as_pairs(texts, codes):
     return TextPairs(None, responses, [responses[neighbour[row]] for row in range(len(codes))])
 
 
+@link_estimators
 class PlackettLuceModel(BaseEstimator):
     r"""Reward model of rankings of several responses, and of choices of the best.
 

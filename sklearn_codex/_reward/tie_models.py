@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.pairs import read_pairs, read_responses
+from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
@@ -66,6 +67,7 @@ def _check_two_outcomes(outcome, weight, *, subject):
         )
 
 
+@link_estimators
 class TiePreferenceModel(ClassifierMixin, BaseEstimator):
     r"""Reward model of pairs that may be ties, which predicts the probability of a tie.
 
