@@ -1,6 +1,8 @@
 """Warnings of this package, to be told apart and silenced by class."""
 
-__all__ = ["LeakageWarning"]
+from sklearn.exceptions import ConvergenceWarning
+
+__all__ = ["LeakageWarning", "SeparationWarning"]
 
 
 class LeakageWarning(UserWarning):
@@ -9,3 +11,7 @@ class LeakageWarning(UserWarning):
     Split by prompt, with ``groups=`` and ``GroupKFold``. Where the overlap is meant, silence it
     with ``warnings.filterwarnings("ignore", category=LeakageWarning)``.
     """
+
+
+class SeparationWarning(ConvergenceWarning):
+    """What has no penalty tells every label, so that its weights have no finite optimum."""

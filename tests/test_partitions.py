@@ -8,7 +8,6 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from partition_tasks import with_size
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 
@@ -25,6 +24,7 @@ from sklearn_codex import (
 from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._reward.partitioned_pairs import read_problem
+from sklearn_codex.exceptions import SeparationWarning
 from sklearn_codex.features import ResponseFeatures
 
 REASON = "needs dask: pip install 'sklearn-codex[distributed]'"
@@ -279,7 +279,7 @@ def test_warm_start():
 
 def test_labels_told_by_position_alone_are_warned_of():
     X = da.from_array(np.vstack([np.ones((6, 1)), -np.ones((6, 1))]), chunks=4)
-    with pytest.warns(ConvergenceWarning, match="position and length alone tell every label"):
+    with pytest.warns(SeparationWarning, match="position and length alone tell every label"):
         PreferenceRewardModel(control_length=True, C=1e-6).fit(X, np.repeat([1, 0], 6))
 
 

@@ -32,6 +32,7 @@ from sklearn_codex._reward.targets import (
 from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._solve.newton import FitState
 from sklearn_codex._solve.precision import MatrixPrecision, WeightCovariance, settle_free
+from sklearn_codex.exceptions import SeparationWarning
 
 
 def _two_columns(_):
@@ -147,7 +148,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
                 "the training pairs. Their weights have no penalty, so they have no finite "
                 "optimum; they are as large as tol made them, and the reward has nothing left to "
                 "explain. Look at the data, or leave position_bias and control_length out.",
-                ConvergenceWarning,
+                SeparationWarning,
                 stacklevel=3,
             )
 

@@ -228,8 +228,10 @@ class PreferenceRewardModel(RewardModelBase):
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` steps were not enough, or position and length, which have no penalty,
-            tell all labels, so that there is no finite optimum.
+            If ``max_iter`` steps were not enough.
+        SeparationWarning
+            If position and length, which have no penalty, tell all labels, so that there is no
+            finite optimum.
         """
         previous = self._fitted_columns() if self.warm_start else None
         problem = read_problem(self, X, y, sample_weight)

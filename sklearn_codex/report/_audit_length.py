@@ -3,10 +3,10 @@
 import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex import PreferenceRewardModel
 from sklearn_codex._verdicts import judge_share
+from sklearn_codex.exceptions import SeparationWarning
 from sklearn_codex.metrics import length_audit
 from sklearn_codex.report._audit_data import TOL, fit_differences
 from sklearn_codex.report._audit_predict import accuracy, credits, gain
@@ -61,10 +61,10 @@ def _judge_net_of_length(data, with_length, C):
     for train, test in data.folds:
         model = PreferenceRewardModel(C=C, control_length=True, tol=TOL)
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", ".*tell every label.*", ConvergenceWarning)
+            warnings.simplefilter("error", SeparationWarning)
             try:
                 fit_differences(model, data.words[train], data.y[train])
-            except ConvergenceWarning:
+            except SeparationWarning:
                 return None
         margin[test] = model.reward_margin(data.words[test])
     change = gain(data, credits(data.y, margin), credits(data.y, with_length), data.decided)
