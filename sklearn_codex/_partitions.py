@@ -298,6 +298,19 @@ def _no_numbers(_):
     return np.empty(0)
 
 
+def on_dask(other: Callable) -> Callable:
+    """Make a method of rows another function, with the same arguments, for a dask collection."""
+
+    def decorate(method):
+        @wraps(method)
+        def call(self, X, *args, **kwargs):
+            return (other if is_collection(X) else method)(self, X, *args, **kwargs)
+
+        return call
+
+    return decorate
+
+
 def lazy_on_dask(
     empty: Callable[[Any], Any] = _no_numbers, check: Callable[[Any], None] | None = None
 ) -> Callable:
@@ -312,10 +325,7 @@ def lazy_on_dask(
     """
 
     def decorate(method):
-        @wraps(method)
-        def call(self, X):
-            if not is_collection(X):
-                return method(self, X)
+        def lazy(self, X):
             check_is_fitted(self)
             if check is not None:
                 check(self)
@@ -323,7 +333,7 @@ def lazy_on_dask(
                 partial(method, self), X, empty=empty(self), subject=type(self).__name__
             )
 
-        return call
+        return on_dask(lazy)(method)
 
     return decorate
 

@@ -10,6 +10,12 @@ class LeakageWarning(UserWarning):
 
     Split by prompt, with ``groups=`` and ``GroupKFold``. Where the overlap is meant, silence it
     with ``warnings.filterwarnings("ignore", category=LeakageWarning)``.
+
+    It comes with a score that a model of this package gives: by its ``score``, and so by
+    ``scoring=None`` in a cross-validation or search, or by a scorer of
+    :mod:`sklearn_codex.metrics`. A scorer of scikit-learn, such as "neg_log_loss", asks for
+    predictions, and to predict for a known prompt is no mistake, so it gets no warning: pass
+    ``preference_scorers["neg_preference_log_loss"]`` instead.
     """
 
 

@@ -18,8 +18,8 @@ from sklearn_codex._fits import whole_fit
 from sklearn_codex._partitions import (
     check_output_of_partitions,
     holds_text,
-    is_collection,
     lazy_on_dask,
+    on_dask,
     reader_of,
     reduce_partitions,
     split,
@@ -44,6 +44,11 @@ __all__ = ["TokenCounter", "check_texts"]
 
 def _empty_counts(counter):
     return sp.csr_array((0, counter.n_features_in_))
+
+
+def _fit_and_transform_lazily(counter, X, y=None):
+    check_output_of_partitions(counter)
+    return counter.fit(X).transform(X)
 
 
 @link_estimators
@@ -227,6 +232,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         return self
 
     @whole_fit(prefer_skip_nested_validation=True)
+    @on_dask(_fit_and_transform_lazily)
     def fit_transform(self, X, y=None) -> sp.csr_array:
         """Learn the columns and return the counts: `fit(X).transform(X)`, splitting X only once.
 
@@ -242,9 +248,6 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         counts : csr_array of shape (n_documents, n_columns)
             As `transform` returns them.
         """
-        if is_collection(X):
-            check_output_of_partitions(self)
-            return self.fit(X).transform(X)
         return self._fit(X)
 
     def _fit(self, X):
@@ -252,16 +255,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         check_special_tokens(*special, lowercase=self.lowercase, subject=type(self).__name__)
         for name in ("_stream_types", "_stream_totals"):
             vars(self).pop(name, None)
-        if is_collection(X):
-            return self._fit_partitions(X)
-        texts = check_texts(X, subject=type(self).__name__)
-        if texts is None:
-            self._check_no_text_options()
-            counts = self._check_counts(X, reset=True)
-            self._know_no_names()
-            return counts
-        counted = self._count_types(texts)
-        return self._assign_columns(counted, self._learn(counted, n_documents=len(texts)))
+        return self._fit_rows(X)
 
     def _fit_partitions(self, X):
         """Learn the columns from a dask bag or array; what it gathers is the distinct tokens."""
@@ -278,6 +272,18 @@ class TokenCounter(TransformerMixin, BaseEstimator):
             raise ValueError(f"{subject} got 0 documents in X. Pass at least one document.")
         if holds_text(X):
             self._learn(totals, n_documents=f"{len(parts)} partitions of")
+
+    @on_dask(_fit_partitions)
+    def _fit_rows(self, X):
+        """Learn the columns from documents in memory; return their counts (n, V)."""
+        texts = check_texts(X, subject=type(self).__name__)
+        if texts is None:
+            self._check_no_text_options()
+            counts = self._check_counts(X, reset=True)
+            self._know_no_names()
+            return counts
+        counted = self._count_types(texts)
+        return self._assign_columns(counted, self._learn(counted, n_documents=len(texts)))
 
     def _check_block(self, X) -> bool:
         """Validate the counts of a partition, as ``transform`` will again when it is asked for."""

@@ -1,4 +1,4 @@
-"""A score of pairs whose prompts were in the fit is warned of: once, whoever asks for it."""
+"""A score of pairs whose prompts were in the fit is warned of, once, where the score is made."""
 
 import subprocess
 import sys
@@ -7,7 +7,9 @@ import warnings
 import numpy as np
 import pytest
 from sklearn import config_context
+from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
@@ -38,7 +40,7 @@ from sklearn_codex._data.pairs import TextPairs
 from sklearn_codex._reward import leakage as _leakage
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exceptions import LeakageWarning
-from sklearn_codex.metrics import preference_scorers
+from sklearn_codex.metrics import get_preference_scorer, preference_scorers
 
 MODELS = [
     PreferenceRewardModel(C=0.1),
@@ -102,26 +104,57 @@ def test_folds_without_groups_warn_once_and_with_groups_not(model, with_prompts,
     assert n_warnings(lambda: cross_val_score(model, X, y, cv=FOLDS)) == 1
 
 
-SCORINGS = {
+SCORERS = {
+    **preference_scorers,
+    "subsets": get_preference_scorer("sectioned_accuracy", subset=lambda X: X[:, 0] < "prompt 5"),
+    "length": get_preference_scorer("shorter_preferred_accuracy"),
+}
+OF_SCIKIT_LEARN = {
     "accuracy": "accuracy",
     "log loss": "neg_log_loss",
     "AUC": "roc_auc",
     "own function": make_scorer(lambda y, p: np.mean(y == p)),
-    **preference_scorers,
 }
 
 
-@pytest.mark.parametrize("name", SCORINGS)
-def test_any_scorer_warns_once(name, data):
+@pytest.mark.parametrize("name", SCORERS)
+def test_scorers_of_this_package_warn_once(name, data):
     scores = []
 
     def run():
         scores.extend(
-            cross_val_score(PreferenceRewardModel(C=0.1), *data, cv=FOLDS, scoring=SCORINGS[name])
+            cross_val_score(PreferenceRewardModel(C=0.1), *data, cv=FOLDS, scoring=SCORERS[name])
         )
 
     assert n_warnings(run) == 1
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", OF_SCIKIT_LEARN)
+def test_scorers_of_scikit_learn_ask_for_predictions_and_hear_nothing(name, data):
+    model, options = PreferenceRewardModel(C=0.1), {"cv": FOLDS, "scoring": OF_SCIKIT_LEARN[name]}
+    assert n_warnings(lambda: cross_val_score(model, *data, **options)) == 0
+
+
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
+def test_scorers_know_every_model_of_pairs(model, data):
+    scorer = preference_scorers["neg_preference_log_loss"]
+    X, y = data
+    model.fit(X[::2], y[::2])
+    assert n_warnings(lambda: scorer(model, X[::2], y[::2])) == 0
+    assert n_warnings(lambda: scorer(model, X[1::2], y[1::2])) == 1
+    assert n_warnings(lambda: scorer(model, X[1::2], y[1::2])) == 0
+
+
+def test_a_frozen_model_is_warned_of_and_other_estimators_are_no_matter(data):
+    X, y = data
+    scorer = preference_scorers["preference_accuracy"]
+    model = FrozenEstimator(PreferenceRewardModel(C=0.1).fit(X[::2], y[::2]))
+    assert n_warnings(lambda: scorer(model, X[1::2], y[1::2])) == 1
+    lengths = np.array([[len(a) - len(b)] for _, a, b in X])
+    assert (
+        n_warnings(lambda: cross_val_score(LogisticRegression(), lengths, y, scoring=scorer)) == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,9 +182,7 @@ def test_groups_are_silent_in_every_tool(data):
     model = PreferenceRewardModel(C=0.1)
 
     def run():
-        GridSearchCV(model, {"C": [0.1, 1.0]}, cv=cv, scoring="neg_log_loss").fit(
-            X, y, groups=groups
-        )
+        GridSearchCV(model, {"C": [0.1, 1.0]}, cv=cv).fit(X, y, groups=groups)
         learning_curve(model, X, y, groups=groups, cv=cv, train_sizes=[0.5, 1.0])
         cross_validate(model, X, y, groups=groups, cv=cv, scoring=preference_scorers)
 
@@ -169,7 +200,7 @@ def test_to_predict_is_no_mistake_and_to_score_is_one(model, data):
         model.score(train, y_train)
     with pytest.warns(LeakageWarning, match="Split by prompt") as caught:
         model.score(test, y_test)
-    assert caught[0].filename == __file__ or isinstance(model, TiePreferenceModel)
+    assert caught[0].filename == __file__
     assert n_warnings(lambda: model.score(test, y_test)) == 0
 
 
@@ -275,13 +306,17 @@ def test_scores_of_rankings_warn_and_predictions_do_not(rankings):
     assert n_warnings(lambda: model.score(test[0], test[1], groups=test[2])) == 0
 
 
-def test_a_scorer_of_predicted_rewards_warns_too(rankings):
+def test_the_scorer_of_rankings_warns_and_one_of_predicted_rewards_does_not(rankings):
     X, y, _, prompts = rows_of(rankings, prompted=True)
-    options = {"scoring": "neg_mean_squared_error"}
     model = PlackettLuceModel(C=0.1)
-    assert n_warnings(lambda: cross_val_score(model, X, y, cv=FOLDS, **options)) == 1
-    grouped = {"groups": prompts, "cv": GroupKFold(4)}
-    assert n_warnings(lambda: cross_val_score(model, X, y, **grouped, **options)) == 0
+    best_of_n = get_preference_scorer("best_of_n_accuracy")
+
+    def run(scoring, **split):
+        return n_warnings(lambda: cross_val_score(model, X, y, scoring=scoring, **split))
+
+    assert run(best_of_n, cv=FOLDS) == 1
+    assert run(best_of_n, cv=GroupKFold(4), groups=prompts) == 0
+    assert run("neg_mean_squared_error", cv=FOLDS) == 0
 
 
 def test_rankings_of_numbers_have_no_identity():

@@ -2,6 +2,7 @@
 
 import pickle
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,14 @@ from partition_tasks import with_size
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 
+import sklearn_codex
 from sklearn_codex import (
+    AnnotatorRewardModel,
+    BootstrapRewardEnsemble,
     PPOPolicyOptimizer,
     PreferenceRewardModel,
     PreferenceRewardModelCV,
+    RewardUncertainty,
     SFTRefiner,
     TokenCounter,
     UnigramLM,
@@ -26,6 +31,7 @@ from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._reward.partitioned_pairs import read_problem
 from sklearn_codex.exceptions import SeparationWarning
 from sklearn_codex.features import ResponseFeatures
+from sklearn_codex.metrics import preference_scorers
 
 REASON = "needs dask: pip install 'sklearn-codex[distributed]'"
 dask = pytest.importorskip("dask", reason=REASON)
@@ -269,6 +275,38 @@ def test_vectorizers_of_pairs():
     counter = FrozenEstimator(TokenCounter("word", min_count=20).fit(make_texts(90, seed=1)))
     model = assert_agree(BAG, LABELS, vectorizer=counter)
     assert_array_equal(model.reward(db.from_sequence(TEXTS)).compute(), model.reward(TEXTS))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        PreferenceRewardModelCV([0.1], cv=2),
+        AnnotatorRewardModel(flip_rate=0.1),
+        RewardUncertainty(),
+        BootstrapRewardEnsemble(n_estimators=2, random_state=0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_all_models_of_pairs_answer_for_partitions(model):
+    model.fit(PAIRS, LABELS)
+    for method in ("decision_function", "predict_proba", "predict"):
+        ours, theirs = getattr(model, method)(BAG).compute(), getattr(model, method)(PAIRS)
+        assert_allclose(ours, theirs, rtol=1e-12)
+    assert model.score(BAG, LABELS, WEIGHTS) == pytest.approx(model.score(PAIRS, LABELS, WEIGHTS))
+
+
+def test_scorers_take_partitions_and_know_no_leakage_of_theirs():
+    prompted = [(f"about {pair[0][:3]}", *pair) for pair in PAIRS]
+    model = PreferenceRewardModel().fit(prompted[:60], LABELS[:60])
+    rest = db.from_sequence(prompted[30:], npartitions=2)
+    for score in preference_scorers.values():
+        assert np.isfinite(score(model, rest, LABELS[30:]))
+
+
+def test_estimators_do_not_ask_whether_data_are_in_partitions():
+    for path in Path(sklearn_codex.__file__).parent.rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert not ("BaseEstimator" in source and "is_collection" in source), path
 
 
 def test_warm_start():

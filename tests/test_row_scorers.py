@@ -33,9 +33,11 @@ SECTIONS = {"chat": ["easy", "hard"], "code": ["java"]}
 @pytest.fixture(scope="module")
 def frame():
     data = make_preferences(240, n_features=10, n_prompts=60, text=True, random_state=0)
-    frame = pd.DataFrame(data.X, columns=["prompt", "response_a", "response_b"])
+    by_prompt = np.argsort(data.groups, kind="stable")  # 4 pairs of each
+    X, y, groups = (data[name][by_prompt] for name in ("X", "y", "groups"))
+    frame = pd.DataFrame(X, columns=["prompt", "response_a", "response_b"])
     frame["subset"] = np.random.RandomState(0).choice(["easy", "hard", "java"], size=240)
-    return frame, data.y, data.groups
+    return frame, y, groups
 
 
 @pytest.fixture(scope="module")

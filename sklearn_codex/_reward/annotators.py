@@ -12,11 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.groups import check_groups, encode_groups
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.pairs import read_pairs, read_responses
+from sklearn_codex._data.pairs import read_pairs
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
+from sklearn_codex._reward.leakage import TrainingPairs
 from sklearn_codex._reward.pair_classifier import PairClassifierMixin
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
 from sklearn_codex._reward.targets import (
@@ -114,6 +114,9 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
     the log-odds of 2 e, centred at a flip rate of 5%, wide enough that a few hundred pairs outweigh
     it. Each row is one label of one annotator: a pair with three labels is three rows. A flip rate
     is told from a high temperature by labels against a great margin, so it takes some of these.
+
+    Margins and rewards are those of an annotator of temperature 1, in nats. ``predict_proba`` has
+    flips besides.
 
     The fit is by Fisher scoring from the Bradley-Terry model, and by Newton's method near the end.
     Standard errors are of the Fisher information with the priors. They take rows as independent
@@ -319,28 +322,6 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         low, high = expit(logit(2 * self.flip_rate_) + np.array([-half, half])) / 2
         return float(low), float(high)
 
-    def decision_function(self, X):
-        """Return the reward margin r(A) - r(B) of each pair.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        margin : ndarray of shape (n_pairs,)
-            Log-odds that an annotator of temperature 1 prefers A, in nats.
-        """
-        check_is_fitted(self)
-        return self._margin(X)
-
-    def _margin(self, X, *, scored=False):
-        """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
-        design, pairs = read_pairs(self, X, reset=False)
-        warn_of_scored_pairs(self, pairs, scored=scored)
-        return design.matvec(self.coef_[0])
-
     def predict_proba(self, X):
         """Return the probability of each label, from an annotator of temperature 1.
 
@@ -355,28 +336,5 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
             P(B recorded) and P(A recorded), flips included, in the order of ``classes_``. Without
             flips it is ``expit(decision_function(X))``.
         """
-        margin = self.decision_function(X)
-        clean = np.column_stack([expit(-margin), expit(margin)])
+        clean = super().predict_proba(X)
         return self.flip_rate_ + (1 - 2 * self.flip_rate_) * clean
-
-    def reward(self, X):
-        """Return the reward of single responses.
-
-        Parameters
-        ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Responses, as text or as features phi.
-
-        Returns
-        -------
-        reward : ndarray of shape (n_documents,)
-            w . phi(y), in nats of an annotator of temperature 1. Only differences have a meaning.
-        """
-        check_is_fitted(self)
-        return read_responses(self, X) @ self.coef_[0]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.input_tags.sparse = True
-        return tags

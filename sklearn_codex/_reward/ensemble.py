@@ -243,7 +243,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
     def _make_member(self, weights, precision):
         """Return the model on all pairs with the weights and the curvature of a refit."""
         model = copy(self.model_)
-        model._set_weights(weights)
+        vars(model).update(model._attributes_of(weights))
         for name in ("history_", "loss_", "n_iter_"):  # of the other fit
             vars(model).pop(name, None)
         if hasattr(model, "_precision"):

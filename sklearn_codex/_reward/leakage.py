@@ -1,8 +1,7 @@
 """Whether pairs to be scored share prompts with the pairs a model was fitted on."""
 
-import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -59,54 +58,40 @@ class TrainingPairs:
             return bool(known.any())
         return bool(known.mean() > MAX_COMMON_RESPONSES)
 
-    def warn_if_shared(self, pairs: TextPairs | None, *, model: Any, stacklevel: int) -> None:
-        """Warn, once for a model and for a cross-validation, of new pairs of known prompts."""
-        if self.warned or pairs is None or not self.shares_prompts(pairs):
-            return
-        self.warned = True
-        subject, candidate = type(model).__name__, repr(model.get_params())
-        unit = getattr(model, "_unit_of_rows", "pairs")
-        if not _known_splits.is_new(
-            self.pairs, np.unique(_hash_pairs(pairs).pairs), subject=subject, candidate=candidate
-        ):
-            return
-        warn_of_leakage(
-            f"{subject} scores {unit} whose prompts, or responses, stood in its training {unit} "
-            "too, so the score measures memory.",
-            stacklevel=stacklevel + 1,
-        )
 
+def warn_of_scored_rows(
+    model: Any, read: Callable[[], TextPairs | None], *, stacklevel: int
+) -> None:
+    """Warn, once for a model and for a cross-validation, of a score of new rows of known prompts.
 
-def warn_of_scored_pairs(model: Any, pairs: TextPairs | None, *, scored: bool) -> None:
-    """Warn where a model is scored on pairs that share prompts with those of its fit.
+    Called where a score is made, by ``score`` and, as the method ``_warn_if_scored(X)`` of a model,
+    by the scorers of ``metrics``: to predict for a known prompt is no mistake.
 
     Parameters
     ----------
     model : estimator
         It remembers its training pairs as ``_training_pairs``.
-    pairs : TextPairs or None
-        What it is asked about; None for differences.
-    scored : bool
-        Whether this is for a score. If not, it may still be that a scorer of scikit-learn asks,
-        which measures memory as much; to predict for a known prompt is no mistake.
+    read : callable
+        Returns the rows as pairs of text, None for numbers; called only where some are known.
+    stacklevel : int
+        Of the caller, as for ``warnings.warn``.
     """
     known = getattr(model, "_training_pairs", None)
-    if known is not None and pairs is not None and (scored or _is_called_by_scorer()):
-        known.warn_if_shared(pairs, model=model, stacklevel=4)
-
-
-def _is_called_by_scorer() -> bool:
-    """Return whether a scorer of scikit-learn is among the callers."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        module = frame.f_globals.get("__name__")
-        if module == "sklearn.metrics._scorer":
-            return True
-        # A scorer that is any function.
-        if module == "sklearn.model_selection._validation" and frame.f_code.co_name == "_score":
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
+    if known is None or known.warned or not len(known.prompts):
+        return
+    pairs = read()
+    if pairs is None or not known.shares_prompts(pairs):
+        return
+    known.warned = True
+    subject, candidate = type(model).__name__, repr(model.get_params())
+    unit = getattr(model, "_unit_of_rows", "pairs")
+    test = np.unique(_hash_pairs(pairs).pairs)
+    if _known_splits.is_new(known.pairs, test, subject=subject, candidate=candidate):
+        warn_of_leakage(
+            f"{subject} scores {unit} whose prompts, or responses, stood in its training {unit} "
+            "too, so the score measures memory.",
+            stacklevel=stacklevel + 1,
+        )
 
 
 class _KnownSplits:
@@ -118,33 +103,20 @@ class _KnownSplits:
     """
 
     def __init__(self):
-        self.data = {}  # subject: all pairs seen
-        self.splits = {}  # subject: the training sides seen, with their parameters
+        self.last = {}  # subject: all pairs of its last split, and its training sides so far
 
     def is_new(self, train: Hashes, test: Hashes, *, subject: str, candidate: str) -> bool:
         """Return whether a split is not one more fold of the data that a model saw last."""
-        data, known = np.union1d(train, test), self.data.get(subject)
-        split = (_digest(train), candidate)
-        is_new = known is None or split in self.splits[subject] or not _are_nested(data, known)
-        if is_new:
-            self.data[subject], self.splits[subject] = data, set()
-        elif len(data) > len(known):
-            self.data[subject] = data
-        self.splits[subject].add(split)
+        data, split = np.union1d(train, test), (hash(train.tobytes()), candidate)
+        known, splits = self.last.get(subject, (data[:0], set()))
+        both = np.union1d(data, known)
+        is_part = len(both) == max(len(data), len(known))
+        is_new = not splits or split in splits or not is_part
+        self.last[subject] = (data, {split}) if is_new else (both, splits | {split})
         return is_new
 
 
 _known_splits = _KnownSplits()
-
-
-def _are_nested(one: Hashes, other: Hashes) -> bool:
-    """Return whether all hashes of one are in the other, either way round."""
-    few, many = sorted((one, other), key=len)
-    return bool(np.isin(few, many).all())
-
-
-def _digest(hashes: Hashes) -> bytes:
-    return blake2b(hashes.tobytes(), digest_size=8).digest()
 
 
 def warn_of_leakage(finding: str, *, stacklevel: int) -> None:

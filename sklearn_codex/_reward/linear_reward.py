@@ -1,11 +1,11 @@
-"""What all reward models of pairs do alike: read pairs, solve, predict, score."""
+"""What linear reward models of pairs do alike: read pairs, solve, tell margins and features."""
 
 import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, log_expit
+from scipy.special import log_expit
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -15,13 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import COUNT, check_number, check_sample_weight
 from sklearn_codex._data.designs import NuisanceDesign, length_columns, length_scale
-from sklearn_codex._data.pairs import TextPairs, read_pairs, read_responses
+from sklearn_codex._data.pairs import TextPairs, read_pairs
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._reward.leakage import warn_of_scored_pairs
-from sklearn_codex._reward.pair_classifier import PairClassifierMixin
-from sklearn_codex._reward.partitioned_pairs import score_partitions
+from sklearn_codex._reward.pair_classifier import PairClassifierMixin, no_columns
 from sklearn_codex._reward.presets import choose_vectorizer, is_preset
 from sklearn_codex._reward.targets import (
     PreferenceLabels,
@@ -33,14 +31,6 @@ from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._solve.newton import FitState
 from sklearn_codex._solve.precision import MatrixPrecision, WeightCovariance, settle_free
 from sklearn_codex.exceptions import SeparationWarning
-
-
-def _two_columns(_):
-    return np.empty((0, 2))
-
-
-def _no_classes(model):
-    return model.classes_[:0]
 
 
 @dataclass(frozen=True)
@@ -86,7 +76,7 @@ class TrainingProblem:
 
 
 class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
-    """Reading, solving and predicting of a linear reward of pairs. Fits decide what is solved.
+    """Reading, solving and margins of a linear reward of pairs. Fits decide what is solved.
 
     Derived classes have the parameters ``vectorizer``, ``position_bias``, ``control_length``,
     ``tol`` and ``max_iter``. Keep new ideas out of here: this class is what they all share.
@@ -152,6 +142,9 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
                 stacklevel=3,
             )
 
+    def _design(self, X):
+        return self._add_nuisances(*read_pairs(self, X, reset=False))
+
     def _add_nuisances(self, design, pairs):
         """Return the design with the columns of position and length, where they are asked for."""
         columns = []
@@ -174,7 +167,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         monitor = FitMonitor(self, loss, context, self._attributes_of)
         self.history_ = monitor.history
         state = fit_weights(loss, start, tol=self.tol, max_iter=self.max_iter, callback=monitor)
-        self._set_weights(state.point.weights)
+        self.__dict__.update(self._attributes_of(state.point.weights))
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
         if not (state.converged or monitor.stopped):
@@ -197,10 +190,6 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
             "position_bias_": position,
             "length_coef_": length,
         }
-
-    def _set_weights(self, weights):
-        for name, value in self._attributes_of(weights).items():
-            setattr(self, name, value)
 
     def _weights(self):
         """Return the weights (V + k,) of rewards and nuisances, as the solver has them."""
@@ -227,23 +216,6 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return read_pairs(self, X, reset=False).design.matvec(self.coef_[0])
-
-    @lazy_on_dask()
-    def decision_function(self, X):
-        """Return the margin of each pair: r(A) - r(B), with the part of position and length if any.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        margin : ndarray of shape (n_pairs,)
-            Log-odds that A is preferred, in nats.
-        """
-        check_is_fitted(self)
-        return self._margin(X)
 
     def predict_margin(self, X, return_std=False):
         r"""Return the margin of each pair, as ``decision_function``, and its standard error.
@@ -279,13 +251,10 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         after a stream from the curvatures of its batches. They take pairs as independent, and a
         weight of 2 as two of them.
         """
-        check_is_fitted(self)
-        design, pairs = read_pairs(self, X, reset=False)
-        design = self._add_nuisances(design, pairs)
-        margin = design.matvec(self._weights())
-        if not return_std:
-            return margin
-        return margin, np.sqrt(self._covariance().variance(design.tocsr()))
+        return self._margin(X, return_std)
+
+    def _deviation(self, rows):
+        return np.sqrt(self._covariance().variance(rows))
 
     def _covariance(self) -> WeightCovariance:
         """Return the covariance of the weights (V + k, V + k) by the curvature that is kept."""
@@ -300,30 +269,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         free = np.arange(len(precision)) >= self.n_features_in_
         return WeightCovariance(MatrixPrecision(settle_free(precision / self._fitted_C, free)))
 
-    def _margin(self, X, *, scored=False):
-        """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
-        design, pairs = read_pairs(self, X, reset=False)
-        warn_of_scored_pairs(self, pairs, scored=scored)
-        return self._add_nuisances(design, pairs).matvec(self._weights())
-
-    @lazy_on_dask(_two_columns)
-    def predict_proba(self, X):
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_pairs, 2)
-            P(B preferred) and P(A preferred), in the order of ``classes_``.
-        """
-        margin = self.decision_function(X)
-        return np.column_stack([expit(-margin), expit(margin)])
-
-    @lazy_on_dask(_two_columns)
+    @lazy_on_dask(no_columns)
     def predict_log_proba(self, X):
         """Return the log-probability of each class, exact where ``predict_proba`` rounds to 0.
 
@@ -339,29 +285,6 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         """
         margin = self.decision_function(X)
         return np.column_stack([log_expit(-margin), log_expit(margin)])
-
-    predict = lazy_on_dask(_no_classes)(PairClassifierMixin.predict)
-    _score_partitions = score_partitions
-
-    @lazy_on_dask()
-    def reward(self, X):
-        """Return the reward of single responses.
-
-        Parameters
-        ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Responses, as text or as features phi (token counts by default). For a vectorizer that
-            reads prompts, such as ``"preference"``, also rows ``(prompt, response)``; a response
-            alone then has no prompt, and no overlap with it.
-
-        Returns
-        -------
-        reward : ndarray of shape (n_documents,)
-            w . phi(y), in nats of log-odds, without position and length. Only differences have a
-            meaning: the model knows nothing of a constant.
-        """
-        check_is_fitted(self)
-        return read_responses(self, X) @ self.coef_[0]
 
     def top_features(self, n=10):
         """Return the features that speak most for and most against a response.
@@ -391,12 +314,6 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
             in_favor=describe_columns(j for j in order[::-1][:n] if weights[j] > 0),
             against=describe_columns(j for j in order[:n] if weights[j] < 0),
         )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.input_tags.sparse = True
-        return tags
 
 
 def _length_difference(design, pairs):

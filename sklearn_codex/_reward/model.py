@@ -233,11 +233,12 @@ class PreferenceRewardModel(RewardModelBase):
             If position and length, which have no penalty, tell all labels, so that there is no
             finite optimum.
         """
-        previous = self._fitted_columns() if self.warm_start else None
+        is_warm = self.warm_start and hasattr(self, "coef_")
+        previous = (self.n_features_in_, token_names(self)) if is_warm else None
         problem = read_problem(self, X, y, sample_weight)
         self._require_both_preferred(problem)
         self.classes_ = problem.labels.classes
-        start = self._start(previous, len(problem.penalty))
+        start = self._start(previous, len(problem.penalty)) if previous else None
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         state = self._minimise(problem.make_loss(self.C), start, context)
@@ -317,22 +318,11 @@ class PreferenceRewardModel(RewardModelBase):
         return self
 
     def _start(self, previous, n_weights):
-        """Return the weights to start from; None is zero."""
-        if previous is None or not self._has_columns(previous):
+        """Return the weights to start from, those of a fit of the same columns; None is zero."""
+        n_columns, names = previous
+        current = token_names(self)
+        same_names = names is None or current is None or np.array_equal(names, current)
+        if n_columns != self.n_features_in_ or not same_names:
             return None
         start = self._weights()
         return start if len(start) == n_weights else None
-
-    def _fitted_columns(self):
-        """Return the number and the names of the columns of the last fit, None before any."""
-        if not hasattr(self, "coef_"):
-            return None
-        return self.n_features_in_, token_names(self)
-
-    def _has_columns(self, columns):
-        """Return whether the columns are these: as many, and named the same or not named."""
-        n_columns, names = columns
-        current = token_names(self)
-        if n_columns != self.n_features_in_:
-            return False
-        return names is None or current is None or np.array_equal(names, current)

@@ -431,7 +431,7 @@ class PreferenceRewardModelCV(RewardModelBase):
     def _score_fold(self, X, y, problem, test, design, weights):
         """Return the score of weights on the held-out pairs of a fold."""
         if callable(self.scoring):
-            self._set_weights(weights)
+            self.__dict__.update(self._attributes_of(weights))
             self._training_pairs = TrainingPairs(None)
             rows = as_csr(X) if sparse.issparse(X) else X  # of any format; checked when read
             return self.scoring(self, _safe_indexing(rows, test), _safe_indexing(y, test))

@@ -1,32 +1,105 @@
-"""What all models of two preferences answer alike: the class of a pair, and their accuracy."""
+"""What all models of two preferences answer alike: margins, probabilities, classes, accuracy."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._data.pairs import check_text_pairs, read_pairs, read_responses
 from sklearn_codex._doc_links import link_estimators
-from sklearn_codex._partitions import is_collection
+from sklearn_codex._partitions import lazy_on_dask, on_dask
+from sklearn_codex._reward.leakage import warn_of_scored_rows
+from sklearn_codex._reward.partitioned_pairs import score_partitions
 from sklearn_codex._reward.targets import credit
+
+
+def no_columns(_):
+    """Return the probabilities (0, 2) of no pairs."""
+    return np.empty((0, 2))
+
+
+def _no_classes(model):
+    return model.classes_[:0]
+
+
+def _say_nothing(_model, _X):
+    """Do not warn of pairs in partitions, which no model remembers."""
 
 
 @link_estimators
 class PairClassifierMixin(ClassifierMixin):
-    """Classes and accuracy by margins. It does this and nothing more.
+    """Answers of a model whose margins are linear in the features of pairs. Nothing more.
 
-    A class has ``classes_``, ``decision_function(X)`` and ``_margin(X, scored=False)``, which with
-    ``scored`` warns of pairs that share prompts with those of the fit.
+    A model says in ``_design(X)`` and ``_weights()`` what is multiplied: pairs without nuisances
+    and ``coef_`` if it does not. One that knows how sure it is says, in ``_deviation(rows)``, the
+    standard errors (m,) of linear functions of all weights, rows (m, V + k).
     """
 
     classes_: np.ndarray
-    decision_function: Callable
-    _margin: Callable
-    # Where pairs in a dask collection can be scored: (X, y, sample_weight) -> score.
-    _score_partitions: Callable | None = None
+    coef_: FloatArray
+    _deviation: Callable
 
+    def _design(self, X) -> Any:
+        """Return the operator (n_pairs, V + k) of pairs, with the columns of nuisances if any."""
+        return read_pairs(self, X, reset=False).design
+
+    def _weights(self) -> FloatArray:
+        """Return the weights (V + k,) of rewards and nuisances."""
+        return self.coef_[0]
+
+    def _margin(self, X, return_std=False):
+        """Return the margins (n_pairs,) of pairs, with their standard errors if asked for."""
+        check_is_fitted(self)
+        design = self._design(X)
+        margin = design.matvec(self._weights())
+        return (margin, self._deviation(design.tocsr())) if return_std else margin
+
+    @on_dask(_say_nothing)
+    def _warn_if_scored(self, X):
+        """Warn where a score of pairs measures memory. The scorers of ``metrics`` ask for it."""
+        subject = type(self).__name__
+        warn_of_scored_rows(self, lambda: check_text_pairs(X, subject=subject), stacklevel=5)
+
+    @lazy_on_dask()
+    def decision_function(self, X):
+        """Return the margin of each pair: r(A) - r(B), with the part of position and length if any.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_pairs,)
+            Log-odds that A is preferred, in nats.
+        """
+        return self._margin(X)
+
+    @lazy_on_dask(no_columns)
+    def predict_proba(self, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_pairs, 2)
+            P(B preferred) and P(A preferred), in the order of ``classes_``.
+        """
+        margin = self.decision_function(X)
+        return np.column_stack([expit(-margin), expit(margin)])
+
+    @lazy_on_dask(_no_classes)
     def predict(self, X):
         """Return the more probable class of each pair.
 
@@ -43,6 +116,7 @@ class PairClassifierMixin(ClassifierMixin):
         margin = self.decision_function(X)
         return self.classes_[(margin > 0).astype(np.intp)]
 
+    @on_dask(score_partitions)
     def score(self, X, y, sample_weight=None):
         """Return the accuracy on pairs, ties and margins of 0 giving half a point.
 
@@ -67,13 +141,39 @@ class PairClassifierMixin(ClassifierMixin):
             If there are pairs that were not in the fit, but whose prompts were; for pairs without
             prompts, if more than a quarter of their responses of at least 40 characters were. Once
             for a fitted model, and for all folds of a cross-validation or search (in each of its
-            processes). Scorers of scikit-learn, such as "neg_log_loss", warn as well.
+            processes). So do the scorers of :mod:`sklearn_codex.metrics`. Those of scikit-learn,
+            such as "neg_log_loss", ask for predictions only and cannot warn: leave ``scoring`` out,
+            or take ``preference_scorers["neg_preference_log_loss"]``.
         """
-        check_is_fitted(self)
-        if self._score_partitions is not None and is_collection(X):
-            return self._score_partitions(X, y, sample_weight)
-        margin = self._margin(X, scored=True)
+        margin = self._margin(X)
+        self._warn_if_scored(X)
         check_consistent_length(margin, y)
         points = credit(y, self.classes_, margin)
         weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
         return float(np.average(points, weights=weight))
+
+    @lazy_on_dask()
+    def reward(self, X):
+        """Return the reward of single responses.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Responses, as text or as features phi (token counts by default). For a vectorizer that
+            reads prompts, such as ``"preference"``, also rows ``(prompt, response)``; a response
+            alone then has no prompt, and no overlap with it.
+
+        Returns
+        -------
+        reward : ndarray of shape (n_documents,)
+            w . phi(y), in nats of log-odds, without position and length. Only differences have a
+            meaning: the model knows nothing of a constant.
+        """
+        check_is_fitted(self)
+        return read_responses(self, X) @ self.coef_[0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.sparse = True
+        return tags

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._data.partitioned import define_columns_of_pairs
 from sklearn_codex._partitions import (
     holds_text,
-    is_collection,
     keep_partitions,
+    on_dask,
     reader_of,
     reduce_partitions,
     split_rows,
@@ -134,25 +135,6 @@ def labels_of(survey: Survey, *, subject: str) -> PreferenceLabels:
     return PreferenceLabels(labels.target[present], labels.classes, soft=False)
 
 
-def read_problem(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
-    """Read pairs, in memory or in partitions, and set what a reward model learns before any weight.
-
-    Parameters
-    ----------
-    model : reward model
-        Its ``_read`` turns pairs in memory, or those of a partition, into a problem.
-    X, y, sample_weight
-        As in ``fit``.
-
-    Returns
-    -------
-    problem : TrainingProblem or PartitionedProblem
-    """
-    if is_collection(X):
-        return _read_partitions(model, X, y, sample_weight)
-    return model._read(X, y, sample_weight)
-
-
 def _read_partitions(model, X, y, sample_weight):
     """Do for pairs of a dask collection what ``_read`` does, each partition where it is."""
     subject = type(model).__name__
@@ -177,6 +159,24 @@ def _read_partitions(model, X, y, sample_weight):
     return replace(problem, parts=keep_partitions(read, *pairs))
 
 
+@on_dask(_read_partitions)
+def read_problem(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
+    """Read pairs, in memory or in partitions, and set what a reward model learns before any weight.
+
+    Parameters
+    ----------
+    model : reward model
+        Its ``_read`` turns pairs in memory, or those of a partition, into a problem.
+    X, y, sample_weight
+        As in ``fit``.
+
+    Returns
+    -------
+    problem : TrainingProblem or PartitionedProblem
+    """
+    return model._read(X, y, sample_weight)
+
+
 def _length_difference_of_rows(of_text, rows):
     """Return by how much A is longer (n_pairs,) for the rows of a partition."""
     if of_text:
@@ -194,8 +194,9 @@ def _read_partition(reader, classes, rows, y, sample_weight):
     return replace(problem, pairs=None, labels=labels, penalty=np.zeros_like(problem.penalty))
 
 
-def score_partitions(model: Any, X: Any, y: Any, sample_weight: Any) -> float:
+def score_partitions(model: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
     """Return the accuracy of a fitted reward model on pairs in partitions."""
+    check_is_fitted(model)
     subject = type(model).__name__
     pairs = split_rows(X, subject=subject, y=y, sample_weight=sample_weight)
     sums = reduce_partitions(partial(_count_points, model), *pairs)

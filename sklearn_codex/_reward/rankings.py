@@ -19,7 +19,7 @@ from sklearn_codex._data.responses import check_prompted_responses, stack_prompt
 from sklearn_codex._data.vectorizers import wants_prompt
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
+from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_rows
 from sklearn_codex._reward.plackett_luce import PlackettLuceLoss, arrange_rankings
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
 from sklearn_codex._solve.newton import minimise, warn_unless_converged
@@ -288,9 +288,10 @@ class PlackettLuceModel(BaseEstimator):
             groups = texts[0]
         return _encode_groups(groups, features.shape[0])
 
-    def _warn_if_known(self, texts, codes, *, scored):
-        """Say so where a score of responses measures memory."""
-        warn_of_scored_pairs(self, _as_pairs(texts, codes), scored=scored)
+    def _warn_if_scored(self, X):
+        """Warn where a score of responses, by their prompts, measures memory, for scorers."""
+        texts = check_prompted_responses(X, subject=type(self).__name__)
+        warn_of_scored_rows(self, lambda: _as_pairs(texts, None), stacklevel=2)
 
     def _make_loss(self, features, codes, y, sample_weight):
         """Return the loss of responses of these groups and their y, once it is validated."""
@@ -334,9 +335,7 @@ class PlackettLuceModel(BaseEstimator):
             w . phi(y), in nats of log-odds. Only differences have a meaning.
         """
         check_is_fitted(self)
-        features, texts = self._read(X, reset=False)
-        self._warn_if_known(texts, None, scored=False)
-        return features @ self.coef_[0]
+        return self._read(X, reset=False)[0] @ self.coef_[0]
 
     def predict(self, X):
         """Return the reward of single responses, by which they are ranked.
@@ -373,7 +372,6 @@ class PlackettLuceModel(BaseEstimator):
         features, texts = self._read(X, reset=False)
         reward = features @ self.coef_[0]
         codes = self._encode_rows(features, texts, groups)
-        self._warn_if_known(texts, codes, scored=False)
         greatest = np.full(codes.max() + 1, -np.inf)
         np.maximum.at(greatest, codes, reward)
         odds = np.exp(reward - greatest[codes])
@@ -409,7 +407,9 @@ class PlackettLuceModel(BaseEstimator):
             As ``PreferenceRewardModel.score``: if there are responses that were not in the fit, but
             whose prompts were; for rankings of text without prompts, if more than a quarter of the
             responses, of those of at least 40 characters in new rankings, were. Numbers, and
-            groups, which a caller may count anew in each call, tell nothing.
+            groups, which a caller may count anew in each call, tell nothing. The scorer
+            "best_of_n_accuracy" of :mod:`sklearn_codex.metrics` warns by prompts; those of
+            scikit-learn never do.
         """
         check_is_fitted(self)
         if groups is None and self._has_groups:
@@ -421,7 +421,7 @@ class PlackettLuceModel(BaseEstimator):
         features, texts = self._read(X, reset=False)
         codes = self._encode_rows(features, texts, groups)
         loss = self._make_loss(features, codes, y, sample_weight)
-        self._warn_if_known(texts, codes, scored=True)
+        warn_of_scored_rows(self, lambda: _as_pairs(texts, codes), stacklevel=2)
         return -loss.log_loss(loss.design.matvec(self.coef_[0])) / loss.rankings.total_weight
 
     def __sklearn_tags__(self):

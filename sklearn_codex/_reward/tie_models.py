@@ -10,11 +10,11 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.pairs import read_pairs, read_responses
+from sklearn_codex._data.pairs import check_text_pairs, read_pairs, read_responses
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_pairs
+from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_rows
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
 from sklearn_codex._reward.targets import (
     check_no_label_missing,
@@ -278,19 +278,16 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
             In nats; in Davidson's model the log-odds of A against B.
         """
         check_is_fitted(self)
-        return self._margin(X)
+        return read_pairs(self, X, reset=False).design.matvec(self.coef_[0])
 
-    def _margin(self, X, *, scored=False):
-        """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
-        design, pairs = read_pairs(self, X, reset=False)
-        warn_of_scored_pairs(self, pairs, scored=scored)
-        return design.matvec(self.coef_[0])
-
-    def _log_prob(self, X, *, scored=False):
+    def _log_prob(self, X):
         """Return log P of B, tie and A (n_pairs, 3)."""
-        check_is_fitted(self)
-        margin = self._margin(X, scored=scored)
-        return TIE_LOSSES[self.tie_model].log_prob(margin, self._log_tie_parameter)
+        return TIE_LOSSES[self.tie_model].log_prob(self.predict_margin(X), self._log_tie_parameter)
+
+    def _warn_if_scored(self, X):
+        """Warn where a score of pairs measures memory. The scorers of ``metrics`` ask for it."""
+        subject = type(self).__name__
+        warn_of_scored_rows(self, lambda: check_text_pairs(X, subject=subject), stacklevel=3)
 
     def predict_log_proba(self, X):
         """Return the log-probability of each class.
@@ -364,9 +361,11 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
         Warns
         -----
         LeakageWarning
-            As ``PreferenceRewardModel.score``.
+            As ``PreferenceRewardModel.score``, by this method and the scorers of
+            :mod:`sklearn_codex.metrics`, not by those of scikit-learn.
         """
-        log_prob = self._log_prob(X, scored=True)
+        log_prob = self._log_prob(X)
+        self._warn_if_scored(X)
         y = check_no_label_missing(y, subject=type(self).__name__)
         check_consistent_length(log_prob, y)
         ties = {"tie": TIE} if "a" in self._meaning else {0.5: TIE}

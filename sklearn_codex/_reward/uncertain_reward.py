@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -14,9 +13,8 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex._data.fitted_models import unwrap
-from sklearn_codex._data.pairs import read_pairs, read_responses
+from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import token_names
-from sklearn_codex._reward.leakage import warn_of_scored_pairs
 from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex._reward.pair_classifier import PairClassifierMixin
@@ -82,34 +80,11 @@ class UncertainRewardMixin(PairClassifierMixin):
                 setattr(self, name, getattr(self.model_, name))
         self._training_pairs = getattr(self.model_, "_training_pairs", None)
 
-    def _margin(self, X, *, scored=False, return_std=False):
-        """Return the margins (n_pairs,) of pairs; say so where a score of them measures memory."""
-        design, pairs = read_pairs(self.model_, X, reset=False)
-        warn_of_scored_pairs(self, pairs, scored=scored)
-        design = self.model_._add_nuisances(design, pairs)
-        margin = design.matvec(self.model_._weights())
-        return (margin, self._deviation(design.tocsr())) if return_std else margin
-
     def _design(self, X):
-        """Return the design (n_pairs, V + k) of pairs, with the columns of nuisances."""
-        design, pairs = read_pairs(self.model_, X, reset=False)
-        return self.model_._add_nuisances(design, pairs)
+        return self.model_._design(X)
 
-    def predict_proba(self, X):
-        """Return the probability of each class at the estimated weights.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_pairs, 2)
-            P(B preferred) and P(A preferred), in the order of ``classes_``.
-        """
-        margin = self.decision_function(X)
-        return np.column_stack([expit(-margin), expit(margin)])
+    def _weights(self):
+        return self.model_._weights()
 
     def predict_margin(self, X, return_std=False):
         """Return the margin of each pair, and its standard error.
@@ -128,23 +103,7 @@ class UncertainRewardMixin(PairClassifierMixin):
         std : ndarray of shape (n_pairs,)
             Their standard errors; only with ``return_std=True``.
         """
-        check_is_fitted(self)
-        return self._margin(X, return_std=return_std)
-
-    def decision_function(self, X):
-        """Return the margin of each pair, as ``predict_margin``.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        margin : ndarray of shape (n_pairs,)
-            Log-odds that A is preferred, in nats.
-        """
-        return self.predict_margin(X)
+        return self._margin(X, return_std)
 
     def reward(self, X, return_std=False):
         """Return the reward of single responses.
@@ -240,7 +199,7 @@ class UncertainRewardMixin(PairClassifierMixin):
 
     def _interval_of_weights(self, names, places, confidence_level):
         """Return the table of some of the weights (V + k,) of rewards and nuisances."""
-        weights = self.model_._weights()
+        weights = self._weights()
         rows = sparse.eye_array(len(weights), format="csr")[places]
         std, half = self._checked_half_width(rows, confidence_level)
         coef = weights[places]
@@ -252,9 +211,3 @@ class UncertainRewardMixin(PairClassifierMixin):
         if not (isinstance(confidence_level, Real) and 0 < confidence_level < 1):
             raise ValueError(f"confidence_level should be in (0, 1), got {confidence_level!r:.60}.")
         return self._half_width(rows, confidence_level)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.input_tags.sparse = True
-        return tags

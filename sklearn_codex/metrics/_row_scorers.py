@@ -53,6 +53,17 @@ def _margins(estimator, X):
     return estimator.predict_proba(X)[:, 1] - 0.5
 
 
+def warn_if_scored(estimator, X):
+    """Let an estimator say that a score of X measures memory; scorers call it once it predicted X.
+
+    A model of this package that remembers the prompts of its fit has the method
+    ``_warn_if_scored(X)``, which warns where they are those of other rows of X. Others have none.
+    """
+    warn = getattr(estimator, "_warn_if_scored", None)
+    if warn is not None:
+        warn(X)
+
+
 class RowScorer:
     """A scorer ``(estimator, X, y, sample_weight=None) -> float``, with what it was told."""
 
@@ -63,7 +74,9 @@ class RowScorer:
 
     def __call__(self, estimator, X, y, sample_weight=None):
         """Return the score of a fitted estimator."""
-        return self.function(estimator, X, y, sample_weight=sample_weight, **self.options)
+        score = self.function(estimator, X, y, sample_weight=sample_weight, **self.options)
+        warn_if_scored(estimator, X)
+        return score
 
     def __repr__(self):
         told = "".join(f", {name}={value!r}" for name, value in self.options.items())

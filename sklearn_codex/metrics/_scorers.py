@@ -14,7 +14,7 @@ from sklearn_codex.metrics._preferences import (
     preference_log_loss,
     spearman_correlation,
 )
-from sklearn_codex.metrics._row_scorers import ROW_SCORERS, RowScorer
+from sklearn_codex.metrics._row_scorers import ROW_SCORERS, RowScorer, warn_if_scored
 
 
 class _MarginScorer(_Scorer):
@@ -31,14 +31,21 @@ class _ProbabilityScorer(_Scorer):
         return super()._score(partial(_probability, method_caller), estimator, X, y_true, **kwargs)
 
 
+def _ask(method_caller, estimator, method, X, **kwargs):
+    """Return what an estimator predicts, to be scored."""
+    prediction = method_caller(estimator, method, X, **kwargs)
+    warn_if_scored(estimator, X)
+    return prediction
+
+
 def _margin(method_caller, estimator, method, X, **kwargs):
     if method == "decision_function":
-        return method_caller(estimator, method, X, **kwargs)
+        return _ask(method_caller, estimator, method, X, **kwargs)
     return _probability(method_caller, estimator, method, X, **kwargs) - 0.5
 
 
 def _probability(method_caller, estimator, method, X, **kwargs):
-    proba = method_caller(estimator, method, X, **kwargs)
+    proba = _ask(method_caller, estimator, method, X, **kwargs)
     if proba.ndim == 2 and np.array_equal(estimator.classes_, [0.0, 0.5, 1.0]):
         return proba @ [0.0, 0.5, 1.0]
     return proba
@@ -88,6 +95,10 @@ def get_preference_scorer(name, **kwargs):
 
     Notes
     -----
+    A scorer gives the :class:`~sklearn_codex.exceptions.LeakageWarning` of a model of this package,
+    once for a cross-validation. Scorers of scikit-learn, such as "neg_log_loss" and "roc_auc", ask
+    for predictions alone, and never do.
+
     The first four use the margin of ``decision_function`` and, where there is none, as in
     :class:`~sklearn.calibration.CalibratedClassifierCV`, P(A preferred) - 1/2 of ``predict_proba``;
     the rest use ``predict_proba``. Both are of the last class, or of ``pos_label``. Where classes
