@@ -2,8 +2,9 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,10 @@ class TrainingPairs:
     """
 
     def __init__(self, pairs: TextPairs | None):
-        hashed = _hash_pairs(TextPairs(None, [], []) if pairs is None else pairs)
+        hashed = HashedPairs(TextPairs(None, [], []) if pairs is None else pairs)
+        shared, is_sign = hashed.signs
         self.pairs = np.unique(hashed.pairs)
-        self.prompts = np.unique(hashed.shared[hashed.is_sign])
+        self.prompts = np.unique(shared[is_sign])
         self.warned = False
 
     def add(self, pairs: TextPairs | None) -> None:
@@ -51,9 +53,13 @@ class TrainingPairs:
         """
         if pairs is None or len(self.prompts) < 2:
             return False
-        hashed = _hash_pairs(pairs)
+        hashed = HashedPairs(pairs)
+        shared, is_sign = hashed.signs
+        is_known = np.isin(shared, self.prompts)
+        if not is_known[is_sign].any():
+            return False
         is_new = ~np.isin(hashed.pairs, self.pairs)
-        known = np.isin(hashed.shared[is_new][hashed.is_sign[is_new]], self.prompts)
+        known = is_known[is_new][is_sign[is_new]]
         if pairs.prompts is not None or not known.size:
             return bool(known.any())
         return bool(known.mean() > MAX_COMMON_RESPONSES)
@@ -85,7 +91,7 @@ def warn_of_scored_rows(
     known.warned = True
     subject, candidate = type(model).__name__, repr(model.get_params())
     unit = getattr(model, "_unit_of_rows", "pairs")
-    test = np.unique(_hash_pairs(pairs).pairs)
+    test = np.unique(HashedPairs(pairs).pairs)
     if _known_splits.is_new(known.pairs, test, subject=subject, candidate=candidate):
         warn_of_leakage(
             f"{subject} scores {unit} whose prompts, or responses, stood in its training {unit} "
@@ -137,41 +143,40 @@ def shared_prompts(pairs: TextPairs) -> NDArray[np.intp]:
     return np.array([position.setdefault(key, len(position)) for key in keys], dtype=np.intp)
 
 
-class HashedPairs(NamedTuple):
-    """Hashes of pairs, by which they are known again.
+class HashedPairs:
+    """Hashes of pairs, by which they are known again, each made when it is asked for."""
 
-    Attributes
-    ----------
-    pairs : ndarray of uint64 of shape (n_pairs,)
-        Of each pair without its order.
-    shared : ndarray of uint64 of shape (n_pairs, 1) or (n_pairs, 2)
-        Of what pairs of one prompt share: the prompt, or, where there are none, the responses.
-    is_sign : ndarray of bool, of the shape of ``shared``
-        Whether to share this tells anything; a blank prompt or a short response does not.
-    """
+    def __init__(self, pairs: TextPairs):
+        self._texts = pairs
 
-    pairs: Hashes
-    shared: Hashes
-    is_sign: NDArray[np.bool_]
+    @cached_property
+    def _responses(self) -> Hashes:
+        """Of both responses (n_pairs, 2)."""
+        return np.stack([_hash(self._texts.responses_a), _hash(self._texts.responses_b)], axis=1)
 
+    @cached_property
+    def pairs(self) -> Hashes:
+        """Of each pair without its order (n_pairs,)."""
+        prompts = self._texts.prompts
+        of_prompts = _hash([""] * len(self._responses) if prompts is None else prompts)
+        least, greatest = self._responses.min(axis=1), self._responses.max(axis=1)
+        return _mix(_mix(_mix(of_prompts) + least) + greatest)
 
-def _hash_pairs(pairs: TextPairs) -> HashedPairs:
-    n_pairs = len(pairs.responses_a)
-    texts = [*pairs.responses_a, *pairs.responses_b]
-    responses = _hash(texts).reshape(2, n_pairs).T  # (n_pairs, 2)
-    if pairs.prompts is None:
-        prompts = _hash([""] * n_pairs)
+    @cached_property
+    def signs(self) -> tuple[Hashes, NDArray[np.bool_]]:
+        """Of what pairs of one prompt share, and whether to share it tells anything (n_pairs, k).
+
+        That is the prompt, or, where there are none, the responses; a blank prompt or a short
+        response tells nothing.
+        """
+        texts = self._texts
+        if texts.prompts is not None:
+            is_sign = np.array([bool(prompt.strip()) for prompt in texts.prompts], dtype=bool)
+            return _hash(texts.prompts)[:, np.newaxis], is_sign[:, np.newaxis]
+        sides = (texts.responses_a, texts.responses_b)
+        is_long = [[len(text) >= MIN_RESPONSE_LENGTH for text in side] for side in sides]
         # Mixed, so that no response is taken for a prompt.
-        shared = _mix(responses)
-        is_long = np.array([len(text) >= MIN_RESPONSE_LENGTH for text in texts], dtype=bool)
-        is_sign = is_long.reshape(2, n_pairs).T
-    else:
-        prompts = _hash(pairs.prompts)
-        shared = prompts.reshape(n_pairs, 1)
-        is_sign = np.array([bool(prompt.strip()) for prompt in pairs.prompts], dtype=bool)
-        is_sign = is_sign.reshape(n_pairs, 1)
-    least, greatest = responses.min(axis=1), responses.max(axis=1)
-    return HashedPairs(_mix(_mix(_mix(prompts) + least) + greatest), shared, is_sign)
+        return _mix(self._responses), np.array(is_long, dtype=bool).T
 
 
 def _hash(texts: Sequence[str]) -> Hashes:
