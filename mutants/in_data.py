@@ -7,8 +7,8 @@ FAULTS = [
         "_data/designs.py",
         (
             "products of responses count once in squares of differences",
-            "uses - 2 * (self._products.T",
-            "uses - (self._products.T",
+            "uses - 2 * (products.T",
+            "uses - (products.T",
             "test_pairs.py::test_operator_on_unique_responses_is_the_difference_matrix",
         ),
         (

@@ -148,6 +148,10 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         "vocabulary": [Mapping, "array-like", None],
     }
 
+    _names: np.ndarray | None
+    _stream_types: np.ndarray
+    _stream_totals: np.ndarray
+
     def __init__(
         self,
         tokenizer="whitespace",
@@ -325,7 +329,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         else:
             first = check_vocabulary(self.vocabulary, special, **options)
             names, kept = np.array(first, dtype=object), None
-        vars(self).pop("vocabulary_", None)
+        self.__dict__.pop("vocabulary_", None)
         self._names = names
         self.unk_index_ = None if self.unk_token is None else first.index(self.unk_token)
         self.eos_index_ = None if self.eos_token is None else first.index(self.eos_token)
@@ -337,6 +341,8 @@ class TokenCounter(TransformerMixin, BaseEstimator):
     @cached_property
     def vocabulary_(self):
         """Map tokens to columns; made when first asked for, as a large one takes its time."""
+        if self._names is None:
+            return None
         return {name: column for column, name in enumerate(self._names.tolist())}
 
     def _check_no_text_options(self):
@@ -376,8 +382,8 @@ class TokenCounter(TransformerMixin, BaseEstimator):
             columns[find_types(counted.types, self._special_literals())] = rest
         else:
             columns = np.full(len(counted.types), rest)
-            columns[kept] = np.arange(len(self._names) - len(kept), len(self._names))
-        return counted.assign(columns, len(self._names), end_column=self.eos_index_)
+            columns[kept] = np.arange(self.n_features_in_ - len(kept), self.n_features_in_)
+        return counted.assign(columns, self.n_features_in_, end_column=self.eos_index_)
 
     def _check_counts(self, X, *, reset: bool) -> sp.csr_array:
         """Validate a count matrix; the result is canonical and may share the memory of X."""

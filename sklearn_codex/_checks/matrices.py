@@ -8,7 +8,7 @@ changes what it is given, which may be read-only or mapped from a file.
 
 from collections.abc import Callable
 from itertools import chain
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import scipy.sparse as sp
@@ -60,6 +60,11 @@ def validate_numbers(estimator: Any, X: Any, *, reset: bool, **checks: Any) -> A
     X = check_sparse(X, subject=subject) if sp.issparse(X) else check_frame(X, subject)
     checks = {"accept_sparse": "csr", "dtype": np.float64, **checks}
     return validate_data(estimator, X, reset=reset, **checks)
+
+
+def is_sparse(X: Any) -> TypeGuard[sp.csr_array]:
+    """Tell whether a matrix that was checked is sparse, a csr_array or what is made of one."""
+    return bool(sp.issparse(X))
 
 
 def check_frame(X: Any, subject: str) -> Any:

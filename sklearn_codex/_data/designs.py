@@ -5,10 +5,13 @@ for, ``n_entries`` and ``dense_columns``, by which it solves faster, and ``gram`
 ``tocsr``. Beside them the columns of what moves a preference and is no property of a response.
 """
 
+from typing import Any, Literal
+
 import numpy as np
 from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray, root_mean_square
+from sklearn_codex._checks.matrices import is_sparse
 
 # Differences are formed this many pairs at a time where they have to be formed at all.
 CHUNK_PAIRS = 4096
@@ -93,7 +96,7 @@ class PairDesign:
         self.a = a
         self.b = b
         self.shape = (len(a), features.shape[1])
-        self._products = self._squares = None
+        self._products: tuple[Any, Any] | Literal[False] | None = None
 
     def matvec(self, weights):
         """Return D w (n_pairs,), the difference of rewards."""
@@ -130,12 +133,13 @@ class PairDesign:
         n_responses = self.features.shape[0]
         uses = np.bincount(self.a, pair_weights, n_responses)
         uses += np.bincount(self.b, pair_weights, n_responses)
-        total = self._squares.T @ uses - 2 * (self._products.T @ pair_weights)
+        products, squares = self._products
+        total = squares.T @ uses - 2 * (products.T @ pair_weights)
         return np.maximum(total, 0.0)
 
     def _multiply_responses(self):
-        """Return phi(A) phi(B) of all pairs (n_pairs, V); False where they are not kept."""
-        if not sparse.issparse(self.features):
+        """Return phi(A) phi(B) of all pairs (n_pairs, V), and phi^2; False: not kept."""
+        if not is_sparse(self.features):
             return False
         parts, n_entries = [], 0
         for start in range(0, self.shape[0], CHUNK_PAIRS):
@@ -144,8 +148,7 @@ class PairDesign:
             n_entries += parts[-1].nnz
             if n_entries > MAX_PRODUCTS:
                 return False
-        self._squares = self.features.power(2)
-        return sparse.csr_array(sparse.vstack(parts))
+        return sparse.csr_array(sparse.vstack(parts)), self.features.power(2)
 
     def gram(self, pair_weights):
         """Return D' diag(h) D (V, V), dense."""
@@ -238,21 +241,21 @@ class NuisanceDesign:
 
 
 def _n_entries(matrix):
-    return matrix.nnz if sparse.issparse(matrix) else 0
+    return matrix.nnz if is_sparse(matrix) else 0
 
 
 def _dense(matrix):
-    return matrix.toarray() if sparse.issparse(matrix) else matrix
+    return matrix.toarray() if is_sparse(matrix) else matrix
 
 
 def _column_squares(differences, pair_weights):
-    if sparse.issparse(differences):
+    if is_sparse(differences):
         return differences.power(2).T @ pair_weights
     return np.einsum("ij,ij,i->j", differences, differences, pair_weights)
 
 
 def _weighted_gram(differences, pair_weights):
-    if sparse.issparse(differences):
+    if is_sparse(differences):
         weighted = sparse.diags_array(pair_weights) @ differences
         return (differences.T @ weighted).toarray()
     return differences.T @ (pair_weights[:, np.newaxis] * differences)

@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from sklearn_codex._checks.frames import column_names, column_values, holds_numbers, is_frame
-from sklearn_codex._checks.matrices import as_csr, check_numbers, validate_numbers
+from sklearn_codex._checks.matrices import as_csr, check_numbers, is_sparse, validate_numbers
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
 from sklearn_codex._data.vectorizers import (
@@ -40,8 +40,9 @@ class TextPairs:
 
     def take(self, rows):
         """Return some of the pairs, by their positions."""
-        columns = (self.prompts, self.responses_a, self.responses_b)
-        return TextPairs(*(c if c is None else [c[row] for row in rows] for c in columns))
+        responses = ([texts[row] for row in rows] for texts in (self.responses_a, self.responses_b))
+        prompts = None if self.prompts is None else [self.prompts[row] for row in rows]
+        return TextPairs(prompts, *responses)
 
     def length_difference(self):
         """Return how many characters A is longer than B (n_pairs,)."""
@@ -364,7 +365,7 @@ def balance_positions(X, random_state=None):
     y[check_random_state(random_state).permutation(n_pairs)[: n_pairs // 2]] = 0
     if pairs is None:
         sign = 2.0 * y - 1
-        return (sparse.diags_array(sign) @ X if sparse.issparse(X) else sign[:, None] * X), y
+        return (sparse.diags_array(sign) @ X if is_sparse(X) else sign[:, None] * X), y
     columns = [] if pairs.prompts is None else [pairs.prompts]
     balanced = np.array([*columns, pairs.responses_a, pairs.responses_b], dtype=object).T
     balanced[y == 0, -2:] = balanced[y == 0, :-3:-1]

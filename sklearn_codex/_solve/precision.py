@@ -5,7 +5,7 @@ information of a penalised fit is A = diag(q) + Z' Z. Covariances are A^-1 (Lapl
 (sandwich), and are only asked for the variance of linear functions of the weights.
 """
 
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +13,7 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.sparse.linalg import svds
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.matrices import is_sparse
 
 Method = Literal["dense", "dual", "low_rank"]
 # Rows whose covariances with the weights are held at one time.
@@ -59,8 +60,10 @@ class HeldRows:
     """
 
     def __init__(self, rows):
-        self._shape = tuple(int(n) for n in rows.shape)
-        self._is_sparse = bool(sparse.issparse(rows))
+        n_rows, n_columns = rows.shape
+        self._shape = (int(n_rows), int(n_columns))
+        self._is_sparse = is_sparse(rows)
+        self._parts: tuple[Any, ...]
         if self._is_sparse:
             rows = sparse.csr_array(rows)
             self._parts = (rows.data, rows.indices, rows.indptr)
@@ -114,7 +117,7 @@ class DensePrecision(MatrixPrecision):
 
     def __init__(self, rows, penalty):
         information = rows.T @ rows
-        information = information.toarray() if sparse.issparse(information) else information
+        information = information.toarray() if is_sparse(information) else information
         information[np.diag_indices_from(information)] += penalty
         super().__init__(settle_free(information, penalty == 0))
 
@@ -124,7 +127,7 @@ class DensePrecision(MatrixPrecision):
 
     def complements(self, rows):
         """Return the function that leaves out groups of the rows Z (n, V)."""
-        if sparse.issparse(rows) and rows.shape[1] > MANY_FEATURES:
+        if is_sparse(rows) and rows.shape[1] > MANY_FEATURES:
             return self._sparse_complements(rows)
 
         def complements(here, size):
@@ -199,8 +202,8 @@ class DualPrecision:
             lower = factor[here.start :, here.start :]
             unit = np.eye(len(lower), here.stop - here.start, order="F")
             found = solve_triangular(lower, unit, lower=True, overwrite_b=True, check_finite=False)
-            found = found.T.reshape(-1, size, len(lower))
-            return found @ np.swapaxes(found, 1, 2)
+            roots = found.T.reshape(-1, size, len(lower))
+            return roots @ np.swapaxes(roots, 1, 2)
 
         return complements
 
@@ -294,20 +297,26 @@ def _leading_rows(rows, penalty, rank):
     """Return rows (rank, V) whose products are the leading part of Z' Z, in the metric of q."""
     scale = np.sqrt(penalty)
     start = np.random.RandomState(0).standard_normal(min(rows.shape))
-    _, values, directions = svds(rows * (1.0 / scale), k=rank, v0=start, return_singular_vectors=1)
+    _, values, directions = svds(
+        rows * (1.0 / scale), k=rank, v0=start, return_singular_vectors=True
+    )
     return values[:, np.newaxis] * directions * scale
 
 
 def toarray(rows):
     """Return rows (n, V) as a plain array."""
-    return rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
+    return rows.toarray() if is_sparse(rows) else np.asarray(rows)
 
 
 class GroupSandwich(Protocol):
     """The middle of a sandwich: what leaving out groups does to functions of the weights."""
 
     factor: float
-    n_groups: int
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        ...
 
     def move(self, solved: FloatArray) -> FloatArray:
         """Return the moves (n_groups, k) of C' w, from A^-1 C (V, k)."""

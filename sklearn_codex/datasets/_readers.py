@@ -175,6 +175,7 @@ def read_preferences(
         "response_b": response_b,
         "label": label,
     }
+    rows: Iterator[tuple[str, Mapping]]
     if isinstance(path_or_frame, (str, PathLike)):
         place = place_of(path_or_frame, SUBJECT)
         rows, source = read_rows(path_or_frame, place), fspath(path_or_frame)

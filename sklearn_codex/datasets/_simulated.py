@@ -244,11 +244,11 @@ def make_preferences(
         coef = _check_coef(coef, n_features)
     lengths = 1 + rng.poisson(document_length - 1, size=(2, n_pairs))
     tokens = rng.choice(n_features, size=lengths.sum(), p=token_prob)
-    X = _count_difference(tokens, lengths, n_features)
+    difference = _count_difference(tokens, lengths, n_features)
 
     with np.errstate(over="ignore", invalid="ignore"):
         bias = float(length_bias) * (lengths[0] - lengths[1]) + position_bias
-        margin = (X @ coef + bias) / temperature
+        margin = (difference @ coef + bias) / temperature
     if not np.isfinite(margin).all():
         raise ValueError(
             "make_preferences needs margins that are floats, got "
@@ -260,10 +260,11 @@ def make_preferences(
     flipped = rng.uniform(size=n_pairs) < flip_rate
     groups = np.arange(n_pairs) % min(n_prompts or n_pairs, n_pairs)
     feature_names = _names("t", n_features)
+    X: np.ndarray | sp.csr_array
     if text:
         X = _write_pairs(tokens, lengths, feature_names, _names("p", groups.max() + 1)[groups])
-    elif not sparse:
-        X = X.toarray()
+    else:
+        X = difference if sparse else difference.toarray()
     return Bunch(
         X=X,
         y=np.where(flipped, 1 - clean_label, clean_label),

@@ -154,7 +154,7 @@ def turn_pairs(D, y):
     turned = np.zeros(len(y), dtype=bool)
     turned[decided] = (y[decided] > 0.5) != wanted
     sign = np.where(turned, -1.0, 1.0)[:, np.newaxis]
-    D = sparse.csr_array(D.multiply(sign)) if sparse.issparse(D) else D * sign
+    D = sparse.csr_array(D.multiply(sign)) if isinstance(D, sparse.csr_array) else D * sign
     return D, np.where(turned, 1 - y, y)
 
 

@@ -1,5 +1,7 @@
 """What is preferred: tokens, form, and pairs that show it."""
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
@@ -98,7 +100,8 @@ def coin_totals(data, D):
 def example_pairs(data, margin, n=3):
     """Return the pairs that the model, not having seen them, is most right about."""
     agree = np.where(data.decided, np.sign(data.y - 0.5) * margin, -np.inf)
-    found, seen = [], set()
+    found: list[dict[str, Any]] = []
+    seen = set()
     for row in np.argsort(-agree, kind="stable"):
         if agree[row] <= 0 or len(found) == n:
             break

@@ -1,5 +1,7 @@
 """Titles, tables and lines in the terminal."""
 
+from typing import Literal
+
 from sklearn_codex._plain import plain, show_controls
 from sklearn_codex.report._numbers import is_number, number
 from sklearn_codex.report._terminal import standard_output
@@ -55,7 +57,7 @@ class Console:
         rows = [tuple(map(_cell, row)) for row in rows]
         for i, name in enumerate(header):
             are_numbers = all(is_number(row[i]) for row in rows)
-            justify = "right" if are_numbers else "left"
+            justify: Literal["left", "right"] = "right" if are_numbers else "left"
             table.add_column(Text(show_controls(name)), justify=justify, overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))

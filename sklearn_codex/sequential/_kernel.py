@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scipy.special import logsumexp
 
 from sklearn_codex._categorical import FloatArray, IntArray, TokenSampler, normalize_log, safe_log
+from sklearn_codex._checks.matrices import is_sparse
 
 # Below it a sum of weights has lost digits to underflow, and its row is computed in logarithms.
 _TINY = 1e-200
@@ -100,7 +101,7 @@ class Kernel:
 
 def _inverse_cdf(matrix, rows, uniform):
     """Return the token (m,) of each row at which its cumulative weight passes a uniform (m,)."""
-    if sp.issparse(matrix):
+    if is_sparse(matrix):
         weights, columns, ends = matrix.data, matrix.indices, matrix.indptr
     else:
         n_rows, n_columns = matrix.shape
