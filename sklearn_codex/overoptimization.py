@@ -288,20 +288,19 @@ class _Gold:
 
     def __init__(self, source, setting, problem):
         self._setting, self._problem = setting, problem
-        self._closed_form = getattr(unwrap(source), "expected_reward", None)
-        self._reward = None
+        self._closed_form: Any = getattr(unwrap(source), "expected_reward", None)
+        self._reward: DocumentReward | None = None
         if self._closed_form is None or problem.objective.length is None:
-            self._closed_form = None
             probe = problem.sample(problem.start, 64, np.random.RandomState([setting.seed, 1]))
             self._reward = DocumentReward(source, probe, subject=_SUBJECT)
 
     @property
     def is_exact(self):
-        return self._closed_form is not None or self._reward.token_reward is not None
+        return self._reward is None or self._reward.token_reward is not None
 
     def __call__(self, objective, log_prob):
         """Return the expected gold reward, its standard error and its covariance with the proxy."""
-        if self._closed_form is not None:
+        if self._reward is None:
             value = float(self._closed_form(log_prob, objective.length))
             return value, 0.0, _slope(objective, self._closed_form)
         weights = self._reward.token_reward

@@ -39,30 +39,30 @@ class Audit:
     def __init__(self, trainer: Trainer, schedule: NoiseSchedule):
         self._trainer, self._schedule = trainer, schedule
         # It puts tokens in the place of others, and moves a reward that is learned.
-        has_length = trainer.problem.objective.length is not None
-        self._can_look = has_length and isinstance(trainer.update, DualUpdate)
+        self._length = trainer.problem.objective.length
+        self._update = trainer.update if isinstance(trainer.update, DualUpdate) else None
         self._n_looks = 0
         self._has_scouted = False
 
     def scouts(self) -> bool:
         """Tell whether training from another place, tried once, led to a better policy."""
-        if not self._can_look or self._has_scouted:
+        if self._length is None or self._update is None or self._has_scouted:
             return False
         self._has_scouted = True
-        return self._finds_better(np.random.RandomState([self._trainer.seed, 6]))
+        return self._finds_better(self._length, np.random.RandomState([self._trainer.seed, 6]))
 
     def passes(self) -> bool:
         """Tell whether rare tokens are worth no more than they got; else training goes on."""
-        if not self._can_look or self._n_looks >= _MAX_LOOKS:
+        if self._length is None or self._update is None or self._n_looks >= _MAX_LOOKS:
             return True
         self._n_looks += 1
         rng = np.random.RandomState([self._trainer.seed, 5, self._n_looks])
-        return not self._boosts_rare_tokens(rng)
+        return not self._boosts_rare_tokens(self._update, self._length, rng)
 
-    def _boosts_rare_tokens(self, rng):
+    def _boosts_rare_tokens(self, update, length, rng):
         """Give rare tokens what they are worth; tell whether that gains anything."""
         trainer, log_prob = self._trainer, self._trainer.log_prob
-        length, kl_coef = trainer.problem.objective.length, trainer.problem.temperature
+        kl_coef = trainer.problem.temperature
         prob = np.exp(log_prob)
         seen = trainer.drift.n_documents * length * prob
         rare = np.flatnonzero((seen < _RARE) & np.isfinite(log_prob))
@@ -80,16 +80,16 @@ class Audit:
         missing = length * kl_coef * float(prob[rare] @ (np.exp(step) - 1.0 - step))
         if missing <= 0.1 * trainer.settings.tol * self._schedule.improvement():
             return False
-        learned = trainer.update.learned_reward.copy()
+        learned = update.learned_reward.copy()
         learned[rare] += kl_coef * step
-        trainer.update.learned_reward = learned
+        update.learned_reward = learned
         trainer.restart()
         return True
 
-    def _finds_better(self, rng):
+    def _finds_better(self, length, rng):
         """Follow other starts for some iterations; go on from the best where it is better."""
         trainer, found = self._trainer, []
-        for number, start in enumerate(self._starts(rng)):
+        for number, start in enumerate(self._starts(length, rng)):
             scout = _scout(trainer, start, number)
             for _ in range(_SCOUT_ITERATIONS):
                 scout.iterate()
@@ -98,18 +98,16 @@ class Audit:
         trainer.others = [scout.log_prob for _, scout in found]
         found.sort(key=lambda pair: pair[0], reverse=True)
         for _, scout in found[:_N_COMPARED_SCOUTS]:
-            if self._is_better(scout.log_prob, rng):
-                trainer.update.learned_reward = scout.update.learned_reward
+            if self._is_better(scout.log_prob, length, rng):
+                trainer.update.restore(scout.update.state())
                 trainer.restart()
                 return True
         return False
 
-    def _is_better(self, log_prob, rng):
+    def _is_better(self, log_prob, length, rng):
         """Compare a policy with that of training, from as many documents as it takes."""
         trainer, n_documents = self._trainer, _N_COMPARED
-        apart = trainer.problem.objective.length * float(
-            np.exp(log_prob) @ (log_prob - np.maximum(trainer.log_prob, -700.0))
-        )
+        apart = length * float(np.exp(log_prob) @ (log_prob - np.maximum(trainer.log_prob, -700.0)))
         if apart < 0.05:
             return False
         while True:
@@ -120,10 +118,10 @@ class Audit:
                 return value > own
             n_documents *= 4
 
-    def _starts(self, rng):
+    def _starts(self, length, rng):
         """Return policies (V,) to begin from: a flatter reference, and those of good documents."""
         trainer, problem = self._trainer, self._trainer.problem
-        length, possible = problem.objective.length, np.flatnonzero(np.isfinite(problem.start))
+        possible = np.flatnonzero(np.isfinite(problem.start))
         seeds = possible[rng.randint(len(possible), size=(_N_SEEDS, length))]
         third = _N_SEEDS // 3
         few = possible[rng.randint(len(possible), size=(third, 2))]

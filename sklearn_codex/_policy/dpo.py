@@ -434,7 +434,8 @@ class DPOPolicyOptimizer(
         check_is_fitted(self)
         return read_pairs(self, X, reset=False).design.matvec(self.token_reward_)
 
-    def score(self, X, y, sample_weight=None):
+    # Not the score of a language model: of pairs, which have labels.
+    def score(self, X, y, sample_weight=None):  # type: ignore[override]
         """Return the mean log-likelihood of preferences, in nats per pair; greater is better.
 
         That is the mean of log P(the preference seen) with P(A preferred) = sigmoid(margin),

@@ -233,6 +233,9 @@ class _Fit:
     def _norm(self, x):
         return float(np.linalg.norm(self._gradient(x)))
 
+    def _value(self, x):
+        return self._loss.value(x / self._scale)
+
     def _gradient(self, x):
         return self._loss.gradient(x / self._scale) / self._scale
 
@@ -262,20 +265,19 @@ class _Fit:
             if self.is_over:
                 raise StopIteration
 
-        settings = {
-            "jac": self._gradient,
-            "hessp": self._hessian_product,
-            "method": "trust-ncg",
-            "callback": watch,
-            "options": {
+        minimize(
+            self._value,
+            np.zeros(len(self._scale)),
+            method="trust-ncg",
+            jac=self._gradient,
+            hessp=self._hessian_product,
+            callback=watch,
+            options={
                 "initial_trust_radius": max(1.0, self._first),
                 "max_trust_radius": 1e8,
                 "gtol": max(self._tol * self._first, self._floor),
                 "maxiter": self._max_iter,
             },
-        }
-        minimize(
-            lambda x: self._loss.value(x / self._scale), np.zeros(len(self._scale)), **settings
         )
 
     def polish(self):

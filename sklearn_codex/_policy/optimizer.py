@@ -241,7 +241,8 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             )
         return log_prob
 
-    def score(self, X, y=None):
+    # Not the score of a language model, so not of weighted documents.
+    def score(self, X, y=None):  # type: ignore[override]
         """Return the objective, or the off-policy value of logged rewards; greater is better.
 
         Parameters

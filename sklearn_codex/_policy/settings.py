@@ -200,7 +200,7 @@ def check_clipping(clip_range, dual_clip, subject):
     if clip_range is None:
         return None
     pair = clip_range if isinstance(clip_range, tuple) else (clip_range, clip_range)
-    if len(pair) != 2 or not all(isinstance(part, Real) and part > 0 for part in pair):
+    if len(pair) != 2 or not all(isinstance(part, Real) and float(part) > 0 for part in pair):
         raise ValueError(
             f"{subject}: clip_range should be a number above 0 or a pair (below, above) of "
             f"numbers above 0, got {clip_range!r}."

@@ -190,7 +190,7 @@ class Trainer:
         """Update the policy on the current rollouts, adapt, then draw and record new ones."""
         statistics = self._update_on_batch()
         if self.critic is not None:
-            self._teach_critic()
+            self._teach(self.critic)
         self._adapt()
         self._roll_out(self.update.policy())
         self._record(statistics)
@@ -241,8 +241,8 @@ class Trainer:
         if self.adapts:
             self._adapt_kl_coef()
             self._adapt_prices()
-        if self.problem.tracks_prices:
-            self._track_prices()
+        if self.problem.tracks_prices and isinstance(self.update, DualUpdate):
+            self._track_prices(self.update.learned_reward)
 
     @property
     def adapts(self):
@@ -262,9 +262,9 @@ class Trainer:
         low, high = self._first_kl_coef / _KL_COEF_FACTOR, self._first_kl_coef * _KL_COEF_FACTOR
         self._set_problem(self.problem.with_kl_coef(float(np.clip(kl_coef, low, high))))
 
-    def _track_prices(self):
+    def _track_prices(self, learned_reward):
         """Move the prices of chance constraints on tokens to those of the reward learned so far."""
-        found = self.problem.token_prices(self.update.learned_reward)
+        found = self.problem.token_prices(learned_reward)
         prices = {}
         for priced in self.problem.rules:
             if priced.name in found:
@@ -278,8 +278,9 @@ class Trainer:
     def _adapt_prices(self):
         """Learn the prices of chance constraints that nobody can compute."""
         for priced in self.problem.rules:
-            if priced.is_learned:
-                learned = self.learned.setdefault(priced.name, LearnedPrice(priced.rule.max_rate))
+            max_rate = priced.rule.max_rate
+            if priced.is_learned and max_rate is not None:
+                learned = self.learned.setdefault(priced.name, LearnedPrice(max_rate))
                 settles_at = self.settings.settles_at
                 if settles_at is not None and len(self.history) >= settles_at:
                     learned.settle()
@@ -322,7 +323,7 @@ class Trainer:
 
     def _known_advantages(self):
         """Return the advantage (V,) of each token that the critic is trusted to know, or None."""
-        if self.critic is None:
+        if self.critic is None or not isinstance(self.update, DualUpdate):
             return None
         difference = self.critic.token_value - self.update.learned_reward
         forecast = self.rollouts.sum_over_tokens(difference)
@@ -331,11 +332,11 @@ class Trainer:
             return None
         return trust * (difference - np.exp(self.log_prob) @ difference)
 
-    def _teach_critic(self):
-        """Show the critic what each document earned, apart from the KL and what else is known."""
+    def _teach(self, critic):
+        """Show a critic what each document earned, apart from the KL and what else is known."""
         objective, assessed = self.problem.objective, self.assessed
         known = assessed.token_score - objective.reward_coef * objective.token_reward
-        self.critic.learn(self.rollouts, assessed.shaped - self.rollouts.sum_over_tokens(known))
+        critic.learn(self.rollouts, assessed.shaped - self.rollouts.sum_over_tokens(known))
 
     def _collector(self, known):
         """Return a function that collects the advantages of chosen occurrences by token.
@@ -372,28 +373,28 @@ class Trainer:
 
     def _update_on_batch(self):
         """Run the epochs of clipped-surrogate ascent; return the statistics of the update."""
-        settings, old = self.settings, self.log_prob
-        self.update.begin_batch(old)
+        settings, update, old = self.settings, self.update, self.log_prob
+        update.begin_batch(old)
         known = self._known_advantages()
         collect = self._collector(known)
         done = UpdateStatistics(self.rollouts)
         for _ in range(settings.n_epochs):
             for batch in self._minibatches(collect):
-                current = self.update.policy() if done.n_steps else old
+                current = update.policy() if done.n_steps else old
                 kl = done.kl(old, current) if done.n_steps else 0.0
                 if settings.target_kl is not None and kl > _EARLY_STOP_FACTOR * settings.target_kl:
-                    return done.summary(kl, self.update.learning_rate)
+                    return done.summary(kl, update.learning_rate)
                 ratio = probability_ratio(current, old)
                 gradient = batch.surrogate_gradient(ratio, np.exp(current), settings.clipping)
-                if known is None:
-                    done.add(batch, ratio, settings.clipping)
-                    self.update.step(gradient)
-                else:
+                if known is not None and isinstance(update, DualUpdate):
                     expected = np.exp(old) * batch.n_tokens
                     done.add(batch.plus(known, expected), ratio, settings.clipping)
-                    self.update.step(gradient, surrogate_slope(ratio, known, settings.clipping))
-        kl = done.kl(old, self.update.policy())
-        return done.summary(kl, self.update.learning_rate)
+                    update.step(gradient, surrogate_slope(ratio, known, settings.clipping))
+                else:
+                    done.add(batch, ratio, settings.clipping)
+                    update.step(gradient)
+        kl = done.kl(old, update.policy())
+        return done.summary(kl, update.learning_rate)
 
     def _record(self, statistics):
         """Append what is known of the current policy to the history."""
@@ -423,7 +424,7 @@ class Trainer:
             record[f"rules/{priced.name}/rate"] = exact.rule_rates[priced.name]
             record[f"rules/{priced.name}/price"] = prices[priced.name]
         if self.evaluation.gold is not None:
-            record["gold/score"] = self._gold_score()
+            record["gold/score"] = self._expected(self.evaluation.gold)
         if self.evaluation.frequencies is not None:
             record["eval/score"] = -cross_entropy(self.evaluation.frequencies, log_prob)
         self.history.append(record)
@@ -431,9 +432,8 @@ class Trainer:
             gradient = scaled_gradient(problem, log_prob, self.rollouts, assessed.shaped)
             self.drift.add(gradient, len(self.rollouts), np.exp(log_prob))
 
-    def _gold_score(self):
+    def _expected(self, gold):
         """Return the expected gold reward of the policy, exact where it adds over tokens."""
-        gold = self.evaluation.gold
         if gold.token_reward is None:
             return float(gold(self.rollouts).mean())
         return gold.offset + self.problem.objective.expected_sum(self.log_prob, gold.token_reward)

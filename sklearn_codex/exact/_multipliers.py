@@ -119,6 +119,8 @@ def _check_together(scaled, room, scale, budget, rows):
         b_eq=[1.0],
         bounds=[(0, None)] * n_possible + [(None, None)],
     )
+    if program.x is None:  # the solver gave up: the search for prices says whether there are any
+        return
     shortage = program.x[-1]
     if shortage > -1e-9:
         needed = budget[rows] + scale * max(shortage, 0.0)
