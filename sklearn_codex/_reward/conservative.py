@@ -90,7 +90,7 @@ class ConservativeReward(BaseEstimator):
                 f"{subject} needs models with reward(documents) or coef_, got a {without[0]}."
             )
         is_known = isinstance(self.by, str) and self.by in ("document", "token")
-        is_finite = isinstance(self.k, Real) and 0 <= self.k < np.inf
+        is_finite = isinstance(self.k, Real) and 0 <= float(self.k) < np.inf
         if len(models) < 2 or not is_finite or not is_known:
             raise ValueError(
                 f"{subject} needs at least two models, k >= 0 and by='document' or 'token', got "

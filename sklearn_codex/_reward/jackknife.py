@@ -1,8 +1,11 @@
 """What a penalised fit of pairs would be without each group, for the sandwich of few groups."""
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
+from sklearn_codex._checks.matrices import is_sparse
 from sklearn_codex._few_groups import effective_groups
 from sklearn_codex._solve.precision import DensePrecision, HeldRows, toarray
 
@@ -108,14 +111,15 @@ def _shorten(rows, sizes):
     n_features = rows.shape[1]
     if sizes.max() <= n_features:
         return rows, sizes
-    parts = []
+    parts: list[Any] = []
     for row, _, size, number in _alike(sizes):
         part = rows[row : row + size * number]
         if size > n_features:
             part = toarray(part).reshape(number, size, n_features)
-            part = np.linalg.qr(part, mode="r").reshape(-1, n_features)
-        parts.append(sparse.csr_array(part) if sparse.issparse(rows) else part)
-    stack = sparse.vstack if sparse.issparse(rows) else np.concatenate
+            # The types of numpy know no mode in which there is one array, not a tuple of two.
+            part = np.asarray(np.linalg.qr(part, mode="r")).reshape(-1, n_features)
+        parts.append(sparse.csr_array(part) if is_sparse(rows) else part)
+    stack = sparse.vstack if is_sparse(rows) else np.concatenate
     return stack(parts), np.minimum(sizes, n_features)
 
 

@@ -109,7 +109,8 @@ class _KnownSplits:
     """
 
     def __init__(self):
-        self.last = {}  # subject: all pairs of its last split, and its training sides so far
+        # Of each subject all pairs of its last split, and its training sides so far.
+        self.last: dict[str, tuple[Hashes, set[tuple[int, str]]]] = {}
 
     def is_new(self, train: Hashes, test: Hashes, *, subject: str, candidate: str) -> bool:
         """Return whether a split is not one more fold of the data that a model saw last."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from numbers import Integral, Real
+from operator import itemgetter
 
 import numpy as np
 from scipy import sparse
@@ -35,7 +36,7 @@ PRESET_SCALES = {"form": (0.2, 1.0)}
 def _check_Cs(Cs):
     """Return the values of C, ascending."""
     if isinstance(Cs, Integral):
-        if Cs > MOST_CS:
+        if int(Cs) > MOST_CS:
             raise ValueError(f"Cs should be at most {MOST_CS} values, got {Cs}.")
         return np.logspace(*GRID, Cs)
     try:
@@ -391,7 +392,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         fold_weight = [problem.weight[test].sum() for _, test, *_ in folds]
         rises_first = self.scoring in ("neg_log_loss", "neg_brier_score")
         patience = self.patience if rises_first and self.patience is not None else np.inf
-        best = None
+        found = []
         for scales in self._scales_to_try():
             penalty = problem.penalty / self._column_scales(scales, len(problem.penalty)) ** 2
             # Paths of all folds go side by side, so that they can end together.
@@ -404,9 +405,9 @@ class PreferenceRewardModelCV(RewardModelBase):
                     mean[position] = np.average(column, weights=fold_weight)
                 if 0 < mean.argmax() <= position - patience:
                     break
-            if best is None or mean.max() > best[0]:
-                best = mean.max(), int(mean.argmax()), scores, scales, penalty
-        highest, position, scores, self.block_scales_, penalty = best
+            found.append((mean.max(), int(mean.argmax()), scores, scales, penalty))
+        # The first of the best.
+        highest, position, scores, self.block_scales_, penalty = max(found, key=itemgetter(0))
         if highest == -np.inf:
             raise ValueError(
                 f"{type(self).__name__} has no score to choose C by: with every C the score "

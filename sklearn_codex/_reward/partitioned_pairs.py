@@ -179,8 +179,9 @@ def read_problem(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
 
 def _length_difference_of_rows(of_text, rows):
     """Return by how much A is longer (n_pairs,) for the rows of a partition."""
-    if of_text:
-        return check_text_pairs(rows, subject="control_length").length_difference()
+    pairs = check_text_pairs(rows, subject="control_length") if of_text else None
+    if pairs is not None:
+        return pairs.length_difference()
     return np.asarray(rows.sum(axis=1)).ravel()
 
 

@@ -75,7 +75,7 @@ def stack_rankings(rankings, *, prompts=None, top=None):
         raise ValueError(
             f"stack_rankings needs rankings of at least one response, got sizes {sizes.tolist()}."
         )
-    if top is not None and not (isinstance(top, Integral) and top >= 1):
+    if top is not None and not (isinstance(top, Integral) and int(top) >= 1):
         raise ValueError(f"top should be a whole number of at least 1, or None, got {top!r}.")
     X = [response for ranking in rankings for response in ranking]
     groups = np.repeat(np.arange(len(sizes)), sizes)
@@ -89,7 +89,7 @@ def stack_rankings(rankings, *, prompts=None, top=None):
         X = [(of_ranking[group], text) for group, text in zip(groups.tolist(), X, strict=True)]
     orders = [np.arange(size)[::-1] for size in sizes]
     if top is not None:
-        orders = [np.maximum(order - max(len(order) - 1 - top, 0), 0) for order in orders]
+        orders = [np.maximum(order - max(len(order) - 1 - int(top), 0), 0) for order in orders]
     return Bunch(X=X, y=np.concatenate(orders), groups=groups)
 
 

@@ -76,6 +76,31 @@ class TieLoss(SmoothLoss):
             (outcome == kind).astype(np.float64) for kind in (A, TIE, B)
         )
 
+    @staticmethod
+    def in_domain(t: float) -> bool:
+        """Return whether t is a parameter."""
+        raise NotImplementedError
+
+    @staticmethod
+    def initial_tie(tie_share: float) -> float:
+        """Return t where a part of pairs without margin are ties."""
+        raise NotImplementedError
+
+    @staticmethod
+    def log_prob(margin: FloatArray, t: float) -> FloatArray:
+        """Return log P of B, tie and A (n_pairs, 3)."""
+        raise NotImplementedError
+
+    def first_derivatives(self, margin: FloatArray, t: float) -> tuple[FloatArray, FloatArray]:
+        """Return derivatives of -log P by m and by t, (n_pairs,) each."""
+        raise NotImplementedError
+
+    def second_derivatives(
+        self, margin: FloatArray, t: float
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return second derivatives of -log P by m, by m and t, and by t, (n_pairs,) each."""
+        raise NotImplementedError
+
     def at(self, weights, margins=None):
         """Return f at (w, t) (V + 1,)."""
         w, t = weights[:-1], weights[-1]
@@ -92,9 +117,10 @@ class TieLoss(SmoothLoss):
         w, t = point.weights[:-1], point.weights[-1]
         by_margin, by_tie = self.first_derivatives(point.margins, t)
         gradient = self.design.rmatvec(self.weight * by_margin) + w
-        margin, cross, tie = self.second_derivatives(point.margins, t)
-        tie = float(np.sum(self.weight * tie))
-        curvature = TieCurvature(self.design, self.weight * margin, self.weight * cross, tie)
+        margin, cross, tie = (
+            self.weight * second for second in self.second_derivatives(point.margins, t)
+        )
+        curvature = TieCurvature(self.design, margin, cross, float(np.sum(tie)))
         return np.append(gradient, np.sum(self.weight * by_tie)), curvature
 
 

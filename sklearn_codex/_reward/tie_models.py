@@ -1,6 +1,8 @@
 """Reward models of pairs of which some are ties, with the probability of a tie."""
 
+from collections.abc import Mapping
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -38,6 +40,7 @@ def _check_outcomes(y, *, subject):
     y = check_no_label_missing(y, subject=subject)
     labels = np.unique(y)
     known = set(labels.tolist())
+    meaning: Mapping[Any, int]
     if known <= set(NAMES) and labels.dtype.kind in "OU":
         meaning = NAMES if "tie" in known else {"a": A, "b": B}
     elif labels.dtype.kind in "biuf" and known <= set(HALVES):

@@ -208,6 +208,6 @@ class UncertainRewardMixin(PairClassifierMixin):
         )
 
     def _checked_half_width(self, rows, confidence_level):
-        if not (isinstance(confidence_level, Real) and 0 < confidence_level < 1):
+        if not (isinstance(confidence_level, Real) and 0 < float(confidence_level) < 1):
             raise ValueError(f"confidence_level should be in (0, 1), got {confidence_level!r:.60}.")
         return self._half_width(rows, confidence_level)

@@ -292,9 +292,9 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
         # A free weight of a constant column is not determined; it stays at 0.
         squares = problem.design.column_squares(problem.weight)
         penalty[(penalty == 0) & (squares == 0)] = 1.0
-        rows = sparse.csr_array(sparse.diags_array(root) @ problem.design.tocsr()[kept])
-        if rows.nnz > DENSE * rows.shape[0] * rows.shape[1]:
-            rows = rows.toarray()
+        scaled = sparse.csr_array(sparse.diags_array(root) @ problem.design.tocsr()[kept])
+        is_dense = scaled.nnz > DENSE * scaled.shape[0] * scaled.shape[1]
+        rows = scaled.toarray() if is_dense else scaled
         precision = make_precision(rows, penalty, method=self.method_, rank=self.rank)
         if self.kind == "laplace":
             return WeightCovariance(precision)
