@@ -329,13 +329,12 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         else:
             first = check_vocabulary(self.vocabulary, special, **options)
             names, kept = np.array(first, dtype=object), None
-        self.__dict__.pop("vocabulary_", None)
+        for name in ("vocabulary_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
         self._names = names
         self.unk_index_ = None if self.unk_token is None else first.index(self.unk_token)
         self.eos_index_ = None if self.eos_token is None else first.index(self.eos_token)
         self.n_features_in_ = len(names)
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
         return kept
 
     @cached_property
@@ -355,15 +354,13 @@ class TokenCounter(TransformerMixin, BaseEstimator):
                 "documents as text, or leave these options at 1 and None."
             )
 
-    def _fold(self, text: str) -> str:
-        return text.lower() if self.lowercase else text
-
     def _special_tokens(self) -> list[str]:
         return [token for token in (self.unk_token, self.eos_token) if token is not None]
 
     def _special_literals(self) -> set[str]:
         """All spellings of the special tokens in a text."""
-        return {*self._special_tokens(), *map(self._fold, self._special_tokens())}
+        tokens = self._special_tokens()
+        return {*tokens, *(token.lower() for token in tokens if self.lowercase)}
 
     def _count_types(self, texts: list[str]):
         return count_tokens(

@@ -83,6 +83,21 @@ def _names(letter: str, n: int) -> np.ndarray:
     return np.array([f"{letter}{i:0{width}d}" for i in range(n)], dtype=object)
 
 
+def _margins(reward, lengths, temperature, position_bias, length_bias) -> np.ndarray:
+    """Return the margins (n_pairs,) of pairs from the rewards of A less those of B."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        bias = float(length_bias) * (lengths[0] - lengths[1]) + position_bias
+        margin = (reward + bias) / temperature
+    if not np.isfinite(margin).all():
+        raise ValueError(
+            "make_preferences needs margins that are floats, got "
+            f"{margin[~np.isfinite(margin)][0]} at temperature={temperature:.3g}, "
+            f"length_bias={length_bias:.3g} and position_bias={position_bias:.3g}. Raise the "
+            "temperature, or scale coef and the biases down."
+        )
+    return margin
+
+
 def _write_pairs(
     tokens: np.ndarray, lengths: np.ndarray, feature_names: np.ndarray, prompts: np.ndarray
 ) -> np.ndarray:
@@ -245,17 +260,7 @@ def make_preferences(
     lengths = 1 + rng.poisson(document_length - 1, size=(2, n_pairs))
     tokens = rng.choice(n_features, size=lengths.sum(), p=token_prob)
     difference = _count_difference(tokens, lengths, n_features)
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        bias = float(length_bias) * (lengths[0] - lengths[1]) + position_bias
-        margin = (difference @ coef + bias) / temperature
-    if not np.isfinite(margin).all():
-        raise ValueError(
-            "make_preferences needs margins that are floats, got "
-            f"{margin[~np.isfinite(margin)][0]} at temperature={temperature:.3g}, "
-            f"length_bias={length_bias:.3g} and position_bias={position_bias:.3g}. Raise the "
-            "temperature, or scale coef and the biases down."
-        )
+    margin = _margins(difference @ coef, lengths, temperature, position_bias, length_bias)
     clean_label = (rng.uniform(size=n_pairs) < expit(margin)).astype(np.int64)
     flipped = rng.uniform(size=n_pairs) < flip_rate
     groups = np.arange(n_pairs) % min(n_prompts or n_pairs, n_pairs)
