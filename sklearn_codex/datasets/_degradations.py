@@ -112,7 +112,7 @@ def _parses(text: str) -> bool:
 
 
 def _swap_operator(
-    body: FunctionBody, left: ast.AST, operator: ast.AST, right: ast.AST, table: dict
+    body: FunctionBody, left: ast.expr, operator: ast.AST, right: ast.expr, table: dict
 ) -> Places:
     """Exchange the operator between two operands; it has no position of its own in the tree."""
     if type(operator) not in table:
@@ -191,7 +191,9 @@ def _negated_condition(body: FunctionBody) -> Places:
 @_degradation(2.0, "An integer constant is one too great or one too small.")
 def _off_by_one(body: FunctionBody) -> Places:
     for node in body.nodes:
-        value = node.value if isinstance(node, ast.Constant) else None
+        if not isinstance(node, ast.Constant):
+            continue
+        value = node.value
         if type(value) is int and body.source(node) == str(value):
             yield [Edit(*body.span(node), str(value + 1))]
             if value > 0:
@@ -291,7 +293,7 @@ def _swallowed_exception(body: FunctionBody) -> Places:
 
 @_degradation(3.0, "The whole body stands in a `try` that silently ignores every exception.")
 def _blanket_except(body: FunctionBody) -> Places:
-    strings = (n for n in body.nodes if isinstance(n, (ast.Constant, *FORMATTED_STRINGS)))
+    strings = (n for n in body.nodes if isinstance(n, (ast.Constant, FORMATTED_STRINGS)))
     if all(len(body.source(node).splitlines()) == 1 for node in strings):
         indented = re.sub(r"(?m)^(?=.)", "    ", body.text)
         yield [Edit(0, len(body.text), f"try:\n{indented}\nexcept Exception:\n    pass")]

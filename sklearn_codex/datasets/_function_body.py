@@ -8,7 +8,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-FORMATTED_STRINGS = tuple(getattr(ast, n) for n in ("JoinedStr", "TemplateStr") if hasattr(ast, n))
+FORMATTED_STRINGS: tuple[type[ast.expr], ...] = tuple(
+    getattr(ast, name) for name in ("JoinedStr", "TemplateStr") if hasattr(ast, name)
+)
+Located = ast.stmt | ast.expr | ast.ExceptHandler
 
 
 def parse(text: str) -> ast.Module:
@@ -96,18 +99,17 @@ class FunctionBody:
                 pinned.update(value for value in values if isinstance(value, str))
         return frozenset(pinned)
 
-    def span(self, node: ast.AST) -> tuple[int, int]:
+    def span(self, node: Located) -> tuple[int, int]:
         """Return the first and the one-past-last character of a node."""
-        line, column = node.lineno, node.col_offset  # type: ignore[attr-defined]
-        end_line, end_column = node.end_lineno, node.end_col_offset  # type: ignore[attr-defined]
-        return self._position(line, column), self._position(end_line, end_column)
+        end = self._position(node.end_lineno or 0, node.end_col_offset or 0)
+        return self._position(node.lineno, node.col_offset), end
 
     def _position(self, line: int, byte_column: int) -> int:
         """Turn a line and a column of the syntax tree, which counts UTF-8 bytes, to characters."""
         before = self._lines[line - 1].encode()[:byte_column]
         return self._line_starts[line - 1] + len(before.decode())
 
-    def line_span(self, statement: ast.AST) -> tuple[int, int] | None:
+    def line_span(self, statement: ast.stmt) -> tuple[int, int] | None:
         """Return the span of the whole lines of a statement, None where it shares one of them."""
         start, end = self.span(statement)
         line_start = self.text.rfind("\n", 0, start) + 1
@@ -117,7 +119,7 @@ class FunctionBody:
             return None
         return line_start, line_end
 
-    def source(self, node: ast.AST) -> str:
+    def source(self, node: Located) -> str:
         """Return the characters of a node."""
         start, end = self.span(node)
         return self.text[start:end]

@@ -90,17 +90,17 @@ def read_module(directory: Path, name: str) -> Module | None:
     return Module(dotted, text.split("\n"), tree)
 
 
-def _first_line(node: ast.AST) -> int:
+def _first_line(node: ast.stmt | ast.expr) -> int:
     """First line of a statement, its decorators included."""
     decorators = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(d.lineno for d in decorators)])  # type: ignore[attr-defined]
+    return min([node.lineno, *(d.lineno for d in decorators)])
 
 
 def _docstring(node: ast.AST) -> ast.expr | None:
     """Return the docstring of a module, a class or a function as a node."""
     if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
         (first, *_) = node.body
-        return first.value  # type: ignore[attr-defined]
+        return first.value if isinstance(first, ast.Expr) else None
     return None
 
 
@@ -171,11 +171,11 @@ def iter_corpus(module: Module, taken: set[int]) -> Iterator[tuple[str, str]]:
     texts = []
     for node in _iter_statements(module.tree):
         docstring = _docstring(node)
-        if docstring is None or docstring.lineno in taken:
+        if not isinstance(node, DOCUMENTED) or docstring is None or docstring.lineno in taken:
             continue
-        texts.append(ast.get_docstring(node) or "")  # type: ignore[arg-type]
+        texts.append(ast.get_docstring(node) or "")
         lines = _lines(docstring)
-        if len(node.body) > 1 and node.body[1].lineno not in lines:  # type: ignore[attr-defined]
+        if len(node.body) > 1 and node.body[1].lineno not in lines:
             removed.update(lines)
     for lines in _iter_chunks(module.tree, removed):
         kept = (module.lines[line - 1] for line in lines if line not in removed)
@@ -205,5 +205,5 @@ def _iter_chunks(tree: ast.Module, removed: set[int]) -> Iterator[range]:
             yield lines
 
 
-def _lines(node: ast.AST) -> range:
-    return range(_first_line(node), node.end_lineno + 1)  # type: ignore[attr-defined]
+def _lines(node: ast.stmt | ast.expr) -> range:
+    return range(_first_line(node), (node.end_lineno or 0) + 1)
