@@ -74,6 +74,16 @@ SKIPPED_METHODS = {
     "get_metadata_routing",
     "set_output",
 }
+# What optimisers ask objectives about what they made themselves.
+OF_OPTIMISERS = {
+    "having",
+    "sample",
+    "token_advantages",
+    "explain_explosion",
+    "cost_floor",
+    "check_costs",
+    "check_free",
+}
 
 
 @dataclass(frozen=True)
@@ -322,6 +332,13 @@ ALWAYS = {
 }
 NEVER = {"input_features", "ax", "n_jobs", "verbose", "memory", "callbacks"}
 # Of pictures, which matplotlib reads.
+OF_TOKENS = {
+    "values": lambda rng: rng.normal(size=V),
+    "others": lambda rng: rng.normal(size=V),
+    "marked": lambda rng: rng.rand(V) < 0.5,
+    "n_points": lambda rng: 5,
+    "max_rate": lambda rng: 0.1,
+}
 DRAWN = {"name", "unit", "score_name", "policy_name", "kl_scale", "line_kw", "hist_kw", "bar_kw"}
 # Where an argument of that name is another thing.
 OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
@@ -336,6 +353,8 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     "annotator_accuracy": {"names": lambda rng: list("xyz")},
     "win_rate": {"pos_label": None},
     "paired_cluster_bootstrap": {"n_resamples": lambda rng: 30},
+    "AdditiveObjective": OF_TOKENS,
+    "EosObjective": OF_TOKENS,
     "EnumeratedObjective": {
         "reward": lambda rng: lambda counts: np.asarray(counts)[:, 0], "length": lambda rng: 2,
     },
@@ -496,6 +515,9 @@ def _init_of(rng, name, text):
 
 
 def _methods(cls):
+    skipped = SKIPPED_METHODS
+    if issubclass(cls, (AdditiveObjective, EosObjective)):
+        skipped = skipped | OF_OPTIMISERS
     return sorted(
         name
         for name, member in inspect.getmembers(cls)
@@ -503,7 +525,7 @@ def _methods(cls):
         and member.__module__.startswith("sklearn_codex")
         and not name.startswith("_")
         and not (name.startswith("set_") and name.endswith("_request"))
-        and name not in SKIPPED_METHODS
+        and name not in skipped
     )
 
 

@@ -258,7 +258,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         special = (self.unk_token, self.eos_token)
         check_special_tokens(*special, lowercase=self.lowercase, subject=type(self).__name__)
         for name in ("_stream_types", "_stream_totals"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         return self._fit_rows(X)
 
     def _fit_partitions(self, X):

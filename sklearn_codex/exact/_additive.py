@@ -265,14 +265,16 @@ class AdditiveObjective(UnigramObjective):
         """Draw documents, all of ``length`` tokens whatever ``max_length`` says."""
         return sample_rollouts(log_prob, n_documents, rng, length=self.length, names=names)
 
+    @takes_policy
     def rate_of_any(self, log_prob: FloatArray, marked: np.ndarray) -> float:
         """Return the share of documents with any of the marked tokens (V,), also where tiny."""
-        return any_token_rate(float(np.exp(log_prob)[marked].sum()), self.length)
+        return any_token_rate(float(np.exp(log_prob)[marked > 0].sum()), self.length)
 
     def chance_budget(self, max_rate: float) -> float:
         """Return the expected marked tokens at which a share ``max_rate`` of documents has any."""
         return chance_budget(max_rate, self.length)
 
+    @takes_policy
     def moments(self, log_prob: FloatArray, values: FloatArray) -> tuple[float, float]:
         """Return mean and standard deviation of the sum of values (V,) of a document's tokens."""
         prob = np.exp(log_prob)
@@ -280,6 +282,7 @@ class AdditiveObjective(UnigramObjective):
         deviation = root_mean_square(values - mean, prob)
         return self.length * mean, deviation * float(np.sqrt(self.length))
 
+    @takes_policy
     def covariance(self, log_prob: FloatArray, values: FloatArray, others: FloatArray) -> float:
         """Return the covariance over documents of two sums, of values (V,) and of others (V,)."""
         return self.length * covariance_of_tokens(np.exp(log_prob), values, others)

@@ -293,13 +293,14 @@ class EosObjective(EosTerms):
         length = min(cuts, default=_LONGEST_DRAWN)
         return sample_rollouts(log_prob, n_documents, rng, length=length, eos=self.eos, names=names)
 
+    @takes_policy
     def rate_of_any(self, log_prob: FloatArray, marked: np.ndarray) -> float:
         """Return the share of documents with any of the marked tokens (V,), also where tiny.
 
         ``eos`` counts as none of them. A document has none if it ends, or is cut, before the first:
         a race.
         """
-        prob, marked = np.exp(log_prob), marked.copy()
+        prob, marked = np.exp(log_prob), marked > 0
         marked[self.eos] = False
         hit, stop = float(prob[marked].sum()), float(prob[self.eos])
         if hit + stop == 0:
@@ -309,6 +310,7 @@ class EosObjective(EosTerms):
             rate *= any_token_rate(min(hit + stop, 1.0), self.max_length)
         return rate
 
+    @takes_policy
     def covariance(self, log_prob: FloatArray, values: FloatArray, others: FloatArray) -> float:
         """Return the covariance over documents of two sums, of values (V,) and of others (V,).
 

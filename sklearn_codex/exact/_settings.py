@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields
 from functools import wraps
+from inspect import signature
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -102,10 +103,11 @@ def check_demonstrations(objective: Any, possible: Any) -> None:
 
 
 def takes_policy(method: Method) -> Method:
-    """Check the policy that a method of an objective is given: log-probabilities (V,)."""
+    """Check what a method of an objective is given: a policy, and other values of tokens (V,)."""
+    names = [*signature(method).parameters][2:]
 
     @wraps(method)
-    def checked(self, log_prob):
+    def checked(self, log_prob, *args, **kwargs):
         subject, shape = type(self).__name__, self.reference_log_prob.shape
         policy = as_floats(log_prob, "log_prob", subject=subject)
         if policy.shape == shape and (policy > LOG_TOLERANCE).any():
@@ -119,7 +121,10 @@ def takes_policy(method: Method) -> Method:
                 f"{subject} needs log_prob, a policy's log-probabilities of shape {shape} without "
                 f"nan, got {wrong}."
             )
-        return method(self, policy)
+        given = dict(zip(names, args, strict=False)) | kwargs
+        for name in given.keys() & set(names):
+            given[name] = check_values(given[name], name, subject=subject, shape=shape)
+        return method(self, policy, *args[len(names) :], **given)
 
     return cast(Method, checked)
 

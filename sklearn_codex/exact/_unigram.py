@@ -16,6 +16,7 @@ from sklearn_codex._categorical import (
     normalize_log,
     reference_kl,
 )
+from sklearn_codex._checks.numbers import COUNT, check_number
 from sklearn_codex.exact._objective import Objective
 from sklearn_codex.exact._settings import reward_spread, takes_policy
 
@@ -57,6 +58,7 @@ class UnigramObjective(Objective):
         """The reference policy (V,), given that no token is produced that is banned."""
         return normalize_log(self.reference_log_prob)
 
+    @takes_policy
     def stiffness(self, log_prob: FloatArray) -> FloatArray:
         """Return what a unit of each logit (V,) costs: temperature and the demonstrations' pull."""
         stiffness = np.full_like(log_prob, self.temperature)
@@ -77,6 +79,7 @@ class UnigramObjective(Objective):
         They go from 100 to 0.01 times the standard deviation of a token's weighted reward, and no
         further down than there is an optimum.
         """
+        n_points = check_number(n_points, "n_points", subject=type(self).__name__, interval=COUNT)
         scale = reward_spread(self.reference_log_prob, self.reward_coef * self.token_reward)
         lowest = max(0.01 * scale, 1.01 * self._smallest_kl_coef())
         return np.geomspace(max(100.0 * scale, 10.0 * lowest), lowest, n_points)
@@ -89,13 +92,16 @@ class UnigramObjective(Objective):
     @takes_policy
     def expected_reward(self, log_prob: FloatArray) -> float:
         """Return E[R], the unweighted expected reward of a document."""
-        return self.expected_sum(log_prob, self.token_reward)
+        return self._per_document(log_prob, expectation(log_prob, self.token_reward))
 
     @takes_policy
     def expected_penalty(self, log_prob: FloatArray) -> float:
         """Return the expected rule penalty of a document, in nats."""
-        return 0.0 if self.penalty is None else self.expected_sum(log_prob, self.penalty)
+        if self.penalty is None:
+            return 0.0
+        return self._per_document(log_prob, expectation(log_prob, self.penalty))
 
+    @takes_policy
     def expected_sum(self, log_prob: FloatArray, values: FloatArray) -> float:
         """Return the expected sum over a document of values (V,) of its tokens."""
         return self._per_document(log_prob, expectation(log_prob, values))
