@@ -480,3 +480,17 @@ def test_labels_that_a_model_never_misses_get_a_calibration_of_no_bound(tmp_path
     assert "have no bound, as no pair is against the model" in " ".join(
         (tmp_path / "out" / "report.html").read_text().split()
     )
+
+
+def test_a_reward_that_is_the_same_for_all_words_is_no_error(tmp_path, capsys):
+    """Where no word occurs three times, the reward of word counts is one of their number."""
+    numbers = iter(range(10_000))
+
+    def write(n):
+        return " ".join(f"w{next(numbers)}" for _ in range(n))
+
+    rows = [{"prompt": write(3), "chosen": write(5), "rejected": write(2)} for _ in range(60)]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert main(["audit", str(path), "--out", str(tmp_path / "report"), "--no-progress"]) == 0
+    assert "one and the same for all words" in " ".join(capsys.readouterr().out.split())

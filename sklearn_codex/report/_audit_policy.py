@@ -58,6 +58,8 @@ def optimise(data, reward, halves, reference):
     frontier = kl_reward_frontier(log_prob, weights, length=length, kl_coefs=_kl_coefs(weights))
     return {
         "length": length,
+        # A policy that can only choose among tokens of one reward stays where it is, at a KL of 0.
+        "tokens_differ": bool(frontier.kl[-1] > 0),
         "frontier": {
             "kl_coef": frontier.kl_coef.tolist(),
             "kl": frontier.kl.tolist(),
@@ -125,6 +127,8 @@ def gold_against_proxy(data, weights, halves, reference):
         for both in halves
         for proxy, gold in (both, both[::-1])
     ]
+    if min(curve.kl[0] for curve in curves) <= 0:  # tokens of one reward, in some half
+        return None
     end = min(curve.kl[-1] for curve in curves)
     grid = np.geomspace(max(curve.kl[0] for curve in curves), end, N_POINTS)
 

@@ -17,6 +17,8 @@ def learned_section(audit):
             f"{within(words)} of the pairs of new prompts, and a coin on 50 %."
         )
         return Section(question, answer, [Note(_UNLEARNED)])
+    if not figures["tokens_differ"]:
+        return Section(question, _ALIKE, [Note(_ALIKE_MEANS), _safe(figures["safe_kl_coef"])])
     blocks = [
         Note(
             f"The policy here writes {figures['length']} independent tokens and is optimised "
@@ -37,9 +39,20 @@ _UNLEARNED = (
 )
 
 
+_ALIKE = (
+    "Nothing but how long to write: the reward of word counts is one and the same for all words."
+)
+_ALIKE_MEANS = (
+    "Too few words occur often enough to have a weight of their own, as in text that is hardly "
+    "split into words at all."
+)
+
+
 def _gold_answer(gold):
     if gold is None:
-        return "How far a learned reward can be trusted takes 20 prompts or more."
+        return (
+            "How far a learned reward can be trusted cannot be told from so few prompts or words."
+        )
     if gold["cautious_gold"] <= 0:
         return (
             "That cannot be told: some halves of the prompts see no gain in the reward that the "
@@ -66,7 +79,8 @@ def nats(kl):
 def _gold(gold):
     if gold is None:
         return Note(
-            "Gold against proxy takes two reward models of separate prompts; 20 prompts are needed."
+            "Gold against proxy takes two reward models of separate prompts, whose words differ in "
+            "reward; 20 prompts are needed."
         )
     series = [
         Series("learned reward (proxy)", gold["kl"], gold["proxy"], dashed=True),
@@ -126,6 +140,9 @@ def _gold_meaning(gold):
 
 def _frontier(frontier):
     kl, gain, coefs = frontier["kl"], frontier["gain"], frontier["kl_coef"]
+    # Weak weights may leave no trace in a KL near 0, which has no place on a logarithmic axis.
+    first = next(i for i, value in enumerate(kl) if value > 0)
+    kl, gain, coefs = kl[first:], gain[first:], coefs[first:]
     steps = range(0, len(kl), max(1, len(kl) // 8))
     half = next((i for i, value in enumerate(gain) if value >= 0.5 * gain[-1]), len(gain) - 1)
     return Chart(
