@@ -2,7 +2,7 @@
 
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["LeakageWarning", "SeparationWarning"]
+__all__ = ["LeakageWarning", "RareTokensWarning", "SeparationWarning"]
 
 
 class LeakageWarning(UserWarning):
@@ -16,6 +16,14 @@ class LeakageWarning(UserWarning):
     :mod:`sklearn_codex.metrics`. A scorer of scikit-learn, such as "neg_log_loss", asks for
     predictions, and to predict for a known prompt is no mistake, so it gets no warning: pass
     ``preference_scorers["neg_preference_log_loss"]`` instead.
+    """
+
+
+class RareTokensWarning(UserWarning):
+    """Most tokens of a corpus occur once, so its counts have next to nothing in common.
+
+    As where Chinese is split at blanks. It comes when a vocabulary is learned from 300 tokens or
+    more, of which more than two thirds occur once; single punctuation marks are not counted.
     """
 
 

@@ -20,22 +20,25 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import NOT_NEGATIVE, check_number
 from sklearn_codex._data.responses import check_prompted_responses
 from sklearn_codex._fits import whole_fit
+from sklearn_codex._text.scripts import find_words, split_words
 
 __all__ = ["ResponseFeatures", "preference_features"]
 
 _WORD = re.compile(r"\w+")
-# Also the full-width full stop, exclamation and question mark of Chinese and Japanese.
-_SENTENCE_END = re.compile("[.!?]+(?=\\s|$)|[\u3002\uff01\uff1f]+")
+# Also the full stops, exclamation and question marks of scripts without blanks.
+_SENTENCE_END = re.compile("[.!?]+(?=\\s|$)|[\u3002\uff01\uff1f\uff61\u104b\u17d4\u0f0d]+")
 _PARAGRAPH_BREAK = re.compile(r"\n\s*\n")
-_BULLET = re.compile(r"^[ \t]*[-*+•‣][ \t]+\S", re.MULTILINE)
-_NUMBERED = re.compile(r"^[ \t]*\(?\d{1,3}[.)][ \t]", re.MULTILINE)
+_BULLET = re.compile(r"^[ \t]*(?:[-*+•‣][ \t]+|[・·][ \t]*)\S", re.MULTILINE)
+_NUMBERED = re.compile(
+    "^[ \\t]*(?:\\(?\\d{1,3}[.)][ \\t]|\uff08?\\d{1,3}[\u3001\uff0e\uff09])", re.MULTILINE
+)
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+\S", re.MULTILINE)
 _TABLE_ROW = re.compile(r"^[^\n|]*\|[^\n|]*\|", re.MULTILINE)
 _BOLD = re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__")
 _INLINE_CODE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
 _FORMULA = re.compile(r"\$[^$\n]+\$|\\\(|\\\[")
 _LINK = re.compile(r"https?://|www\.")
-_QUOTE = re.compile(r"[\"“”«»]")
+_QUOTE = re.compile(r"[\"“”«»「」『』]")
 _DIGIT, _UPPER, _SPACE = re.compile(r"\d"), re.compile(r"[A-Z]"), re.compile(r"\s")
 _REFUSAL = re.compile(
     "\\b(?:sorry|apologi[sz]e|can ?not|can['\u2019]t|unable to|not able to|as an ai)\\b",
@@ -48,7 +51,10 @@ _STOP_WORDS = frozenset(
     )
 )
 _FIRST_PERSON, _SECOND_PERSON = frozenset(["i", "me", "my"]), frozenset(["you", "your"])
-_CLOSING = tuple(".!?:;)]}\"'`*|>\u3002\uff01\uff1f\u2026\u201d")
+_CLOSING = tuple(
+    ".!?:;)]}\"'`*|>\u3002\uff01\uff1f\u2026\u201d\uff61\u104b\u17d4\u0f0d\uff09\u300d\u300f\u3011"
+)
+_TO_ASCII = str.maketrans("\uff1f\uff01\uff08\uff0c\u3001\u104a\uff1a", "?!(,,,:")
 _DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
 # A standardised log length beyond this, either way, is long or short.
 _HINGE = 0.5
@@ -60,11 +66,12 @@ class _Text:
     def __init__(self, text: str):
         self.text = text
         self.stripped = text.strip()
-        self.words = _WORD.findall(text.lower())
+        self.words = find_words(text.lower())
         self.types = frozenset(self.words)
         self.trigrams = list(zip(self.words, self.words[1:], self.words[2:], strict=False))
         self.lines = [line for line in text.split("\n") if line.strip()]
         self.n_characters = len(text)
+        self.marks = text if text.isascii() else text.translate(_TO_ASCII)
 
     def count(self, pattern: re.Pattern) -> float:
         """Return log(1 + matches)."""
@@ -111,13 +118,13 @@ _RESPONSE_COLUMNS: dict[str, Callable[[_Text], float]] = {
     "table_rows": lambda t: t.count(_TABLE_ROW),
     "links": lambda t: t.count(_LINK),
     "formulas": lambda t: t.count(_FORMULA),
-    "questions": lambda t: np.log1p(t.text.count("?")),
-    "exclamations": lambda t: np.log1p(t.text.count("!")),
+    "questions": lambda t: np.log1p(t.marks.count("?")),
+    "exclamations": lambda t: np.log1p(t.marks.count("!")),
     "quotes": lambda t: t.count(_QUOTE),
-    "parentheses": lambda t: np.log1p(t.text.count("(")),
-    "commas": lambda t: np.log1p(t.text.count(",")),
-    "comma_share": lambda t: t.character_share(t.text.count(",")),
-    "colon_share": lambda t: t.character_share(t.text.count(":")),
+    "parentheses": lambda t: np.log1p(t.marks.count("(")),
+    "commas": lambda t: np.log1p(t.marks.count(",")),
+    "comma_share": lambda t: t.character_share(t.marks.count(",")),
+    "colon_share": lambda t: t.character_share(t.marks.count(":")),
     "type_token_ratio": lambda t: _share_new(t.words),
     "lexical_diversity": lambda t: (
         np.log1p(len(t.types)) / np.log1p(len(t.words)) if t.words else 1.0
@@ -203,7 +210,9 @@ class ResponseFeatures(TransformerMixin, BaseEstimator):
     where m and s are the mean and the standard deviation of the :math:`f_i` after they are clipped
     to their quantiles 0.01 and 0.99, so that outliers do not set the scale, and c is ``clip``.
 
-    Columns, where "count" is log(1 + matches) and "share" of characters is its square root:
+    Columns, where "count" is log(1 + matches) and "share" of characters is its square root. In
+    scripts that put no blanks between words, such as Chinese, a word is a character with its marks,
+    and marks of full width count as the ones of ASCII:
 
     - length: ``log_characters``, ``log_words`` (log of 1 + number), ``empty`` (no word),
       ``sentences`` (count), ``words_per_sentence`` and ``word_length`` (logs), ``short`` and
@@ -399,7 +408,8 @@ def preference_features(*, word_weight=1.0, character_weight=1.0, form_weight=0.
 
     Notes
     -----
-    Words (also punctuation marks) in ones and twos, and runs of 3 to 5 characters, are weighted by
+    Words (also punctuation marks; characters in scripts that put no blanks between words) in ones
+    and twos, and runs of 3 to 5 characters, are weighted by
     sublinear tf-idf; those in a single training response are left out. Rows of both blocks have
     norm 1, so how long a response is stands in ``ResponseFeatures`` alone, whose nearly 50 columns
     of standard deviation 0.15 have a norm of about 1. Statistics are those of the responses in
@@ -423,7 +433,7 @@ def preference_features(*, word_weight=1.0, character_weight=1.0, form_weight=0.
         )
     }
     words = TfidfVectorizer(
-        token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True, min_df=2
+        tokenizer=split_words, token_pattern=None, ngram_range=(1, 2), sublinear_tf=True, min_df=2
     )
     characters = TfidfVectorizer(analyzer="char", ngram_range=(3, 5), sublinear_tf=True, min_df=2)
     return ColumnTransformer(

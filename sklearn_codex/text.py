@@ -37,6 +37,7 @@ from sklearn_codex._text.vocabulary import (
     pack_tokens,
     repeat_names,
     unpack_tokens,
+    warn_of_rare_tokens,
 )
 
 __all__ = ["TokenCounter", "check_texts"]
@@ -61,9 +62,13 @@ class TokenCounter(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    tokenizer : {"whitespace", "code", "word"} or callable, default="whitespace"
+    tokenizer : str or callable, default="script"
         How a text is split into tokens.
 
+        - `"script"`: as `"whitespace"`, and scripts that put no blanks between words (Chinese,
+          Japanese, Thai, Lao, Khmer, Burmese, Tibetan and more) into characters and pairs of them,
+          see Notes.
+        - `"script-word"`: as `"word"`, and these scripts in the same way.
         - `"whitespace"`: exactly `str.split()`.
         - `"code"`: identifiers (`[^\W\d]\w*`), numbers (`0xff`, `1_000`, `1.5e-3`), Python's
           operators (the longest that matches: `**=`, `->`, `:=`, `...`), and any other character
@@ -117,6 +122,19 @@ class TokenCounter(TransformerMixin, BaseEstimator):
     text counts as itself. `eos_token` in a text counts as `unk_token`, or is dropped without one:
     the column of `eos_token` counts documents.
 
+    **Scripts without blanks.** To `"script"` and `"script-word"` a text without a letter of such a
+    script is what it is to `"whitespace"` and `"word"`. Letters of such scripts in a row give each
+    character and each pair of neighbours, "我们吃" 我, 我们, 们, 们吃, 吃; two alone only the pair,
+    so that tokens joined by a space split into the same tokens again. A character keeps its
+    combining marks and what is stacked below it, and is in composed form (NFC); in Tibetan it is a
+    syllable. Half-width kana become full-width; variation selectors and joiners are left out.
+    Punctuation of these scripts and of full width is one token a mark; a zero-width space parts
+    words. What stands between, such as Latin letters, digits and emoji, is split as in any other
+    text. A character may be counted three times, so likelihoods are those of counts, not of texts.
+
+    A :class:`~sklearn_codex.exceptions.RareTokensWarning` tells where more than two thirds of 300
+    tokens or more occur once, as in Chinese that is split at blanks.
+
     Options that choose columns (`min_count`, `max_features`, `eos_token`, `vocabulary`) have
     nothing to act on in a count matrix: fitting one with them is an error.
 
@@ -132,6 +150,9 @@ class TokenCounter(TransformerMixin, BaseEstimator):
            [0., 1., 0., 0., 0.]])
     >>> counter.decode(counts)
     ['<unk> <unk> sat the', '']
+
+    >>> TokenCounter(unk_token=None).fit(["我们吃pizza"]).get_feature_names_out().tolist()
+    ['pizza', '们', '们吃', '吃', '我', '我们']
 
     >>> code = TokenCounter("code", unk_token=None).fit(["x **= 1.5e-3"])
     >>> code.get_feature_names_out().tolist()
@@ -154,7 +175,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        tokenizer="whitespace",
+        tokenizer="script",
         *,
         lowercase=False,
         min_count=1,
@@ -322,6 +343,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         options = {"min_count": self.min_count, "max_features": self.max_features}
         options["subject"] = type(self).__name__
         if self.vocabulary is None:
+            warn_of_rare_tokens(counted, subject=options["subject"])
             literals, has_unk = self._special_literals(), self.unk_token is not None
             names, kept = name_columns(
                 counted, special, **options, without=literals, may_be_empty=has_unk

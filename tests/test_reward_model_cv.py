@@ -49,6 +49,10 @@ class CountingVectorizer(CountVectorizer):
         return super().transform(X)
 
 
+# The words of a prompt's responses that leak are in few others.
+RARE_TOKENS = pytest.mark.filterwarnings("ignore::sklearn_codex.exceptions.RareTokensWarning")
+
+
 def make_leaking_pairs(n_prompts=40, seed=0):
     """Pairs whose responses are random words: nothing but memory of responses predicts them."""
     rng = np.random.RandomState(seed)
@@ -236,6 +240,7 @@ def test_soft_labels_and_weights_in_folds():
     assert np.isfinite(model.scores_[1:]).all()
 
 
+@RARE_TOKENS
 def test_scoring_by_a_callable_gets_a_fitted_model():
     pairs, y = make_leaking_pairs(12)
     scorer = get_preference_scorer("neg_preference_log_loss")
@@ -366,6 +371,7 @@ def test_calibration_and_permutation_importance(model):
     assert_allclose(calibrated.predict_proba(data.X).sum(axis=1), 1)
 
 
+@RARE_TOKENS
 def test_learning_curve_and_its_display():
     pytest.importorskip("matplotlib").use("Agg")
     pairs, y = make_leaking_pairs(20)

@@ -37,7 +37,7 @@ class TestTokenizers:
         assume(has_tokens(corpus))
         reference = CountVectorizer(analyzer=str.split)
         expected = reference.fit_transform(corpus).toarray()
-        counter = TokenCounter(unk_token=None)
+        counter = TokenCounter("whitespace", unk_token=None)
         counts = counter.fit_transform(corpus)
         assert counter.vocabulary_ == reference.vocabulary_
         np.testing.assert_array_equal(counts.toarray(), expected)

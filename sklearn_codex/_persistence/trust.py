@@ -53,6 +53,9 @@ OWN_TYPES = {
     "WeightCovariance": "_solve.precision",
 }
 
+# Functions of this package that vectorizers call, as files name them: none may move.
+_OWN_FUNCTIONS = {f"{_PACKAGE}._text.scripts.split_words"}
+
 # Public estimators and splitters of these modules. Not here: trees, neighbours and support vectors,
 # whose compiled code reads memory at indices that come from the file.
 _SKLEARN_FAMILIES = (
@@ -104,7 +107,8 @@ class Trust(NamedTuple):
 def trust(users=()) -> Trust:
     """Return what is trusted: the lists of this room and what a user adds, as types or names."""
     names = frozenset(_name_of_trusted(item) for item in users)
-    return Trust(frozenset(own_names()) | _sklearn_names(), _score_functions(), names)
+    objects = frozenset(own_names()) | _sklearn_names()
+    return Trust(objects, _score_functions() | _OWN_FUNCTIONS, names)
 
 
 def trusted_types() -> tuple[str, ...]:

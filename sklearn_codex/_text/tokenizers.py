@@ -12,8 +12,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_codex._fast_counts import FastCounts, sort_strings
+from sklearn_codex._text.scripts import build_script_splitter, has_unspaced
 
-__all__ = ["BUILT_IN", "DictCounts", "build_splitter", "count_tokens", "split_texts"]
+__all__ = ["BUILT_IN", "FAST", "DictCounts", "build_splitter", "count_tokens", "split_texts"]
 
 # Texts of fewer characters are counted faster by a dict.
 _MIN_FAST_SIZE = {"whitespace": 64_000, "word": 16_000, "code": 16_000, "callable": 128_000}
@@ -31,7 +32,10 @@ _PATTERNS = {
     "code": rf"[^\W\d]\w*|{_NUMBER}|{_OPERATOR}|\S",
     "word": r"\w+|[^\w\s]",
 }
-BUILT_IN = ("whitespace", *_PATTERNS)
+# Rules that know the scripts without blanks, and what they are for any other text.
+_BY_SCRIPT = {"script": "whitespace", "script-word": "word"}
+FAST = ("whitespace", *_PATTERNS)  # what bytes are split by
+BUILT_IN = (*_BY_SCRIPT, *FAST)
 
 
 def build_splitter(rule: str, literals: Iterable[str]) -> Callable[[str], list[str]]:
@@ -39,7 +43,7 @@ def build_splitter(rule: str, literals: Iterable[str]) -> Callable[[str], list[s
 
     Parameters
     ----------
-    rule : {"whitespace", "code", "word"}
+    rule : {"script", "script-word", "whitespace", "code", "word"}
     literals : iterable of str
         Special tokens: each is one token wherever a token may start, the longest that matches.
 
@@ -47,6 +51,9 @@ def build_splitter(rule: str, literals: Iterable[str]) -> Callable[[str], list[s
     -------
     split : callable: str -> list of str
     """
+    if rule in _BY_SCRIPT:
+        literals = list(literals)
+        return build_script_splitter(build_splitter(_BY_SCRIPT[rule], literals), literals)
     if rule == "whitespace":
         return str.split
     longest_first = sorted(literals, key=len, reverse=True)
@@ -135,7 +142,8 @@ def count_tokens(
     Parameters
     ----------
     texts : list of str (n_documents,)
-    tokenizer : {"whitespace", "code", "word"} or callable: str -> iterable of str
+    tokenizer : {"script", "script-word", "whitespace", "code", "word"} or callable
+        A callable: str -> iterable of str.
     literals : iterable of str, default=()
         The special tokens, which built-in tokenizers keep whole.
     lowercase : bool, default=False
@@ -149,11 +157,30 @@ def count_tokens(
     """
     rule = tokenizer if isinstance(tokenizer, str) else "callable"
     split = build_splitter(rule, literals) if isinstance(tokenizer, str) else tokenizer
+    if rule in _BY_SCRIPT:
+        texts, rule = _without_scripts(texts, rule, split, lowercase=lowercase)
+        split = build_splitter(rule, literals) if rule != "callable" else split
     is_large = any(size >= _MIN_FAST_SIZE[rule] for size in accumulate(map(len, texts)))
     if is_large and rule != "callable":
         return FastCounts.of_texts(texts, rule, split, literals=literals, lowercase=lowercase)
     batches = split_texts(texts, split, lowercase=lowercase, subject=subject)
     return FastCounts.of_tokens(batches) if is_large else DictCounts(batches)
+
+
+def _without_scripts(texts, rule, split, *, lowercase):
+    """Return texts and a rule that knows nothing of scripts, for equal counts.
+
+    Blanks between the tokens of a text make it one to be split at blanks, so that one Chinese text
+    does not slow down all others. There is no such way to write words.
+    """
+    if all(map(str.isascii, texts)) or not any(map(has_unspaced, texts)):
+        return texts, _BY_SCRIPT[rule]
+    if rule == "script-word":
+        return texts, "callable"
+    return [
+        " ".join(split(text.lower() if lowercase else text)) if has_unspaced(text) else text
+        for text in texts
+    ], "whitespace"
 
 
 def _count_types(batches):

@@ -2,6 +2,7 @@
 
 import json
 import reprlib
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Set
 from itertools import pairwise
@@ -11,6 +12,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_codex._checks.numbers import MOST_TOKENS
+from sklearn_codex.exceptions import RareTokensWarning
+
+_FEWEST_TOKENS = 300  # Fewer may be different by chance.
 
 
 class TypeTotals(NamedTuple):
@@ -43,6 +47,37 @@ def join_totals(parts: Iterable[TypeTotals]) -> TypeTotals:
     types[:] = names
     totals = np.fromiter(map(joined.__getitem__, names), np.int64, len(names))
     return TypeTotals(types, totals)
+
+
+def warn_of_rare_tokens(counted: Any, *, subject: str) -> None:
+    """Warn where more than two thirds of the tokens of a corpus, not too few, occur once.
+
+    Single punctuation marks are left out. English needs about 50 one-line texts to fall below.
+
+    Parameters
+    ----------
+    counted : TypeTotals, or counts with these two attributes
+    subject : str
+        Who counted them, for the message.
+    """
+    is_rare = counted.totals == 1
+    n_once, n_tokens = int(is_rare.sum()), int(counted.totals.sum())
+    # With all punctuation left out the share may double, as every second token may be a mark.
+    if n_tokens < _FEWEST_TOKENS or 3 * n_once <= n_tokens:
+        return
+    is_mark = np.array([len(token) == 1 and not token.isalnum() for token in counted.types])
+    n_tokens -= int(counted.totals[is_mark].sum())
+    n_once -= int((is_rare & is_mark).sum())
+    if n_tokens < _FEWEST_TOKENS or 3 * n_once <= 2 * n_tokens:
+        return
+    warnings.warn(
+        f"{subject} found {n_tokens:,} tokens without punctuation, {n_once:,} of which occur only "
+        "once: from such counts next to nothing can be learned. Scripts that put no blanks between "
+        'words, such as Chinese, need tokenizer="script" or "script-word"; other text one that '
+        'splits more, such as "word", or a function of your own.',
+        RareTokensWarning,
+        stacklevel=2,
+    )
 
 
 def find_types(types: np.ndarray, wanted: Iterable[str]) -> list[int]:

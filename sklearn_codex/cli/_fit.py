@@ -58,8 +58,8 @@ def add_parser(commands) -> None:
 def _add_parameters(parser) -> None:
     parser.add_argument(
         "--tokenizer",
-        choices=("word", "whitespace", "code"),
-        default="word",
+        choices=("script-word", "script", "word", "whitespace", "code"),
+        default="script-word",
         help="how text is counted (default: %(default)s)",
     )
     for name, default, what in (

@@ -24,7 +24,7 @@ from sklearn_codex.model_selection import record_train_test_split
 def fit_pipeline(
     records,
     *,
-    tokenizer="word",
+    tokenizer="script-word",
     min_count=2,
     smoothing=0.1,
     prior_strength=1000.0,

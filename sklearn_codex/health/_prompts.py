@@ -1,7 +1,6 @@
 """Prompts that are nearly the same."""
 
 import math
-import re
 
 import numpy as np
 from scipy import sparse
@@ -10,6 +9,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._tables import Table
+from sklearn_codex._text.scripts import find_words
 from sklearn_codex.health._data import PreferenceData, code, first_rows
 from sklearn_codex.health._report import Finding, find
 
@@ -56,14 +56,15 @@ def find_similar(texts: list[str]) -> tuple[IntArray, IntArray, np.ndarray]:
     least t, one of n sequences, have one of its n - ceil(t n) + 1 rarest in common, so only texts
     that do are compared. That finds all, but for sequences in more than MAX_BLOCK texts.
     """
-    plain = [" ".join(re.findall(r"\w+", text.casefold())) or text for text in texts]
+    words = [" ".join(find_words(text.casefold())) for text in texts]
+    plain = [of_text or text for of_text, text in zip(words, texts, strict=True)]
     same = code(plain)
     leader = first_rows(same)
     found = {(int(leader[c]), i): 1.0 for i, c in enumerate(same) if leader[c] != i}
     vectorizer = HashingVectorizer(
-        ngram_range=(3, 3), token_pattern=r"\w+", binary=True, norm=None, alternate_sign=False
+        ngram_range=(3, 3), token_pattern=r"\S+", binary=True, norm=None, alternate_sign=False
     )
-    shingles = sparse.csr_array(vectorizer.transform([plain[i] for i in leader]))
+    shingles = sparse.csr_array(vectorizer.transform([words[i] for i in leader]))
     rarity = np.bincount(shingles.indices, minlength=shingles.shape[1])
     sets = [
         shingles.indices[start:end]

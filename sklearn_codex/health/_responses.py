@@ -6,6 +6,7 @@ import numpy as np
 
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._tables import Table
+from sklearn_codex._text.scripts import find_words, has_unspaced
 from sklearn_codex.health._data import PreferenceData
 from sklearn_codex.health._report import Finding, find
 
@@ -20,6 +21,8 @@ below it."""
 EVERYWHERE, FEWEST_PROMPTS = 0.2, 10
 """One response in this share of the pairs, and in so many prompts, is one to look at."""
 
+# With those of full width, and the comma of lists in Chinese and Japanese.
+_GO_ON, _STOPS = ",;-\uff0c\u3001\uff1b", ".!?:\u2026\u3002\uff01\uff1f\uff1a"
 _NO_PROSE = re.compile(r"[#|={}\[\]<>]|//")
 
 
@@ -119,9 +122,14 @@ def _stops_short(text: str) -> bool:
     if not lines:
         return False
     last, above = lines[-1], lines[-2] if len(lines) > 1 else "."
-    if len(last.split()) < 4 or last[0] in "-*+•>" or last[0].isdigit() or _NO_PROSE.search(last):
+    if _is_short(last) or last[0] in "-*+•>" or last[0].isdigit() or _NO_PROSE.search(last):
         return False
-    return (last[-1].isalnum() or last[-1] in ",;-") and above[-1] in ".!?:…。"
+    return (last[-1].isalnum() or last[-1] in _GO_ON) and above[-1] in _STOPS
+
+
+def _is_short(line: str) -> bool:
+    """Tell whether a line has too few words to be a sentence; two characters make a word."""
+    return len(find_words(line)) < 8 if has_unspaced(line) else len(line.split()) < 4
 
 
 def _locate(data, chosen):

@@ -1,5 +1,7 @@
 """Labels that a model of the other prompts finds unlikely."""
 
+import warnings
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
@@ -10,6 +12,7 @@ from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex._tables import Table
 from sklearn_codex._verdicts import CROSS_FITTED, LEVEL, WRONG_LABEL_LEVEL, Judgement, judge_share
+from sklearn_codex.exceptions import RareTokensWarning
 from sklearn_codex.health._data import PreferenceData
 from sklearn_codex.health._noise import Noise, estimate_noise
 from sklearn_codex.health._report import Finding, Status, find
@@ -128,7 +131,9 @@ def _has_features(data: PreferenceData) -> bool:
 def _default_features(data: PreferenceData):
     """Return feature differences (n_pairs, V) on scales for which one penalty is fair."""
     if data.is_text:
-        features = TokenCounter("word").fit_transform(data.responses).log1p()
+        with warnings.catch_warnings():  # whether words tell anything is what is asked here
+            warnings.simplefilter("ignore", RareTokensWarning)
+            features = TokenCounter("script-word").fit_transform(data.responses).log1p()
         return sparse.csr_array(features[data.a] - features[data.b])
     differences = sparse.csr_array(data.differences)
     n_used = np.bincount(differences.indices, minlength=differences.shape[1])

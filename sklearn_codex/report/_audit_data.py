@@ -1,5 +1,6 @@
 """What the audit works on: pairs, groups kept together, and the features of responses."""
 
+import warnings
 from functools import cached_property
 
 import numpy as np
@@ -7,6 +8,7 @@ from scipy import sparse
 from sklearn.model_selection import GroupKFold
 
 from sklearn_codex import PreferenceRewardModel, TokenCounter
+from sklearn_codex.exceptions import RareTokensWarning
 from sklearn_codex.features import preference_features
 
 MIN_GROUPS = 10
@@ -78,8 +80,11 @@ class AuditData:
     @cached_property
     def counts(self):
         """Token counts (n_responses, V), and their names."""
-        counter = TokenCounter("word", lowercase=True, min_count=3, max_features=MAX_TOKENS)
-        counts = counter.fit_transform(self.responses[:, 1].tolist())
+        options = {"lowercase": True, "min_count": 3, "max_features": MAX_TOKENS}
+        counter = TokenCounter("script-word", **options)
+        with warnings.catch_warnings():  # the report says what words can tell
+            warnings.simplefilter("ignore", RareTokensWarning)
+            counts = counter.fit_transform(self.responses[:, 1].tolist())
         self.counter = counter
         return sparse.csr_array(counts)
 

@@ -1,5 +1,6 @@
 """Titles, tables and lines in the terminal."""
 
+import unicodedata
 from typing import Literal
 
 from sklearn_codex._plain import plain, show_controls
@@ -91,14 +92,26 @@ class Console:
         """Show the beginning of a text on one line."""
         from rich.text import Text
 
-        line = Text.assemble((f"{plain(label)}  ", "bold"), plain(text))
+        label, text = f"{plain(label)}  ", plain(text)
+        line = Text.assemble((label, "bold"), text)
         line.truncate(self._console.width, overflow="ellipsis")
+        n_shown = len(line.plain) - 1
+        if line.plain != label + text and n_shown > len(label):
+            cut = behind_marks(text, n_shown - len(label))
+            line = Text.assemble((label, "bold"), f"{text[:cut]}…")
         self._print(line, no_wrap=True)
 
     def line(self, text):
         """Show one line."""
         self._print()
         self._say(text)
+
+
+def behind_marks(text, position):
+    """Return where the marks without width end that belong to the character before a position."""
+    while position < len(text) and unicodedata.category(text[position]) in ("Mn", "Me"):
+        position += 1
+    return position
 
 
 def _cell(value):
