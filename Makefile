@@ -67,12 +67,13 @@ test-min-fast: $(MIN_VENV)/.installed
 		tests/test_documents.py tests/test_partitions.py tests/test_persistence.py tests/test_cli.py
 
 test-pythons:
-	@missing=; for python in $(PYTHONS); do \
+	@missing=; tested=; for python in $(PYTHONS); do \
 		if $$python -c "" 2>/dev/null; \
-		then $(MAKE) test PYTHON=$$python VENV=.venv-$$python || exit 1; \
+		then $(MAKE) test PYTHON=$$python VENV=.venv-$$python || exit 1; tested=1; \
 		else missing="$$missing $$python"; fi; \
 	done; \
-	if [ -n "$$missing" ]; then echo "Not installed, so not tested:$$missing"; fi
+	if [ -n "$$missing" ]; then echo "Not installed, so not tested:$$missing"; fi; \
+	test -n "$$tested"
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

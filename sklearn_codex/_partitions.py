@@ -176,8 +176,17 @@ def _as_node(function):
 
 
 def _call_on_rows(function, part, *others):
-    rows = _load(part)
-    return function(rows, *map(_load_values, others)) if _count_rows(rows) else None
+    rows, values = _load(part), [_load_values(other) for other in others]
+    if _count_rows(rows):
+        return function(rows, *values)
+    for value in values:
+        if value is not None and not isinstance(value, Number) and _count_rows(value):
+            raise ValueError(
+                f"A partition of X has 0 rows and {_count_rows(value)} labels, weights or other "
+                "values of rows. Make both from one collection, such as rows.pluck(0) and "
+                "rows.pluck(1)."
+            )
+    return None
 
 
 def _load_values(values):

@@ -491,3 +491,11 @@ def test_errors_beside_fits():
         model.score(TEXT_BAG)
     with pytest.raises(ValueError, match=r"has 3 features, but UnigramLM is expecting 10"):
         model.score(da.from_array(np.ones((4, 3))))
+
+
+def test_labels_of_a_partition_without_rows_are_refused():
+    pairs = [("a b", "b"), ("b", "a b"), ("c", "a")]
+    rows = db.from_sequence(pairs, npartitions=3).filter(lambda pair: pair[0] != "b")
+    labels = db.from_sequence([1, 0, 1], npartitions=3)
+    with pytest.raises(ValueError, match="A partition of X has 0 rows and 1 labels"):
+        PreferenceRewardModel().fit(rows, labels)
