@@ -1,0 +1,264 @@
+"""From rows of any layout to arrays of pairs."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from contextlib import suppress
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._conversations.split import shared_prefix_marker, split_pair
+from sklearn_codex._labels.infer import resolve_labels
+from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
+from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.registry import check_given, find_layout
+
+Row = Mapping[str, Any]
+
+
+class PairReader:
+    """Collects the pairs of rows.
+
+    Parameters
+    ----------
+    given : Given
+        What the caller says about the columns.
+    place : str
+        What errors call the file; what follows it in ``where`` is the place within the file.
+    """
+
+    def __init__(self, given: Given, place: str):
+        self.given, self.place = given, place
+        self.layouts: list[Layout] = []
+        self.n_rows = 0
+        # Rows with values in the same columns have the same layout, so it is found once.
+        self._layout_of: dict[tuple[str, ...], Layout] = {}
+        self._texts: dict[str, str] = {}  # one object for each distinct text
+        self._forms: dict[Form, list[int]] = {}
+        self._prompts: list[str] = []
+        self._firsts: list[str] = []
+        self._seconds: list[str] = []
+        self._labels: list[Any] = []
+        self._weights: list[float] = []
+        self._annotators: list[Any] = []
+        self._keys: list[Hashable] = []
+        self._where: list[str] = []
+        self._others: dict[str, list] = {}
+        self._n_reasoning = 0
+
+    def read(self, rows: Iterable[tuple[str, Row]], *, source: str) -> Bunch:
+        """Return the pairs of all rows, as ``read_preferences`` does."""
+        for where, row in rows:
+            self.n_rows += 1
+            present = {str(name): name for name in row if not is_missing(row[name])}
+            key = tuple(present)
+            layout = self._layout_of.get(key) or self._find(key, row, where)
+            for comparison in layout.read(row, where):
+                self._add(comparison, row if comparison.row is None else comparison.row, layout)
+        for layout in self.layouts:
+            for comparison in layout.finish():
+                self._add(comparison, comparison.row or {}, layout)
+        if not self._where:
+            raise ValueError(self._nothing())
+        return self._bunch(source)
+
+    def _nothing(self) -> str:
+        notes = " ".join(note for layout in self.layouts for note in layout.notes)
+        if self.n_rows:
+            return f"{self.place} has {self.n_rows} rows and no pair. {notes}".rstrip()
+        return f"{self.place} has a header and no record. Pass at least one."
+
+    def _find(self, key: tuple[str, ...], row: Row, where: str) -> Layout:
+        """Return the layout of rows with values in these columns, found or known."""
+        names = {fold(name): name for name in reversed(row)}
+        check_given(row, names, self.given, where)
+        columns = {fold(name): name for name in reversed(key)}
+        self._check_complete(key, row, where)
+        layout = find_layout(columns, row, self.given, where)
+        for name, n in Counter(map(fold, key)).items():
+            if n > 1 and columns[name] in layout.used:
+                same = [column for column in key if fold(column) == name]
+                raise ValueError(f"{where} has {n} columns of one name: {same}. Rename one.")
+        for known in self.layouts:
+            if known.across_rows and type(known) is type(layout):
+                known.used |= layout.used
+                layout = known
+        if layout not in self.layouts:
+            self.layouts.append(layout)
+        return self._layout_of.setdefault(key, layout)
+
+    def _check_complete(self, key, row, where):
+        """Raise where a row lacks the value of a response or a label that rows before it have."""
+        for form in self._forms:
+            needed = [name for name in (form.first, form.second, form.label) if name in row]
+            missing = [name for name in needed if name not in key]
+            if 0 < len(missing) < len(needed):
+                raise ValueError(
+                    f"{where} has no {' and no '.join(missing)}, which the rows before have. Fill "
+                    "it in, or leave the row out."
+                )
+
+    def _add(self, comparison: Comparison, row: Row, layout: Layout) -> None:
+        form, where = comparison.form, comparison.where
+        split = split_pair(
+            comparison.prompt,
+            comparison.first,
+            comparison.second,
+            (form.first, form.second),
+            where,
+        )
+        position = len(self._where)
+        self._forms.setdefault(form, []).append(position)
+        same = self._texts.setdefault
+        self._prompts.append(same(split.prompt or "", split.prompt or ""))
+        self._firsts.append(same(split.first, split.first))
+        self._seconds.append(same(split.second, split.second))
+        self._n_reasoning += split.reasoning
+        self._labels.append(comparison.label)
+        self._weights.append(comparison.weight * self._weight_of(row, where))
+        self._annotators.append(self._given_value("annotator", row, comparison.annotator))
+        self._where.append(where.removeprefix(f"{self.place}, "))
+        self._keys.append(self._given_value("groups", row, None))
+        self._add_others(row, layout.used, position)
+
+    def _given_value(self, role: str, row: Row, default: Any) -> Any:
+        """Return the value of a column that the caller names."""
+        name = getattr(self.given, role)
+        if name is None:
+            return default
+        return next((row[key] for key in row if fold(key) == fold(name)), None)
+
+    def _weight_of(self, row: Row, where: str) -> float:
+        if self.given.weight is None:
+            return 1.0
+        value = self._given_value("weight", row, None)
+        with suppress(TypeError, ValueError, OverflowError):
+            if np.isfinite(weight := float(value)) and weight >= 0:
+                return weight
+        raise ValueError(
+            f"{where} has {self.given.weight} = {value!r}. A weight is a number that is not "
+            "negative; leave out rows that should not count."
+        )
+
+    def _add_others(self, row: Row, used: frozenset[str], position: int) -> None:
+        """Append the values of the columns that are not used, filling up rows that had none."""
+        for name in row:
+            if str(name) not in used:
+                values = self._others.setdefault(str(name), [])
+                values.extend([None] * (position - len(values)))
+                values.append(None if is_missing(row[name]) else row[name])
+
+    def _bunch(self, source: str) -> Bunch:
+        n = len(self._where)
+        self._cut_templates()
+        y, weight, conventions = self._read_labels()
+        swapped = self._swap_oriented(y)
+        notes = [note for layout in self.layouts for note in layout.notes] + conventions
+        if self._n_reasoning:
+            notes.append(f"{self._n_reasoning} pairs have reasoning, kept before the answer.")
+        X = np.empty((n, 3), dtype=object)
+        X[:, 0], X[:, 1], X[:, 2] = self._prompts, self._firsts, self._seconds
+        return Bunch(
+            X=X,
+            y=y,
+            groups=_code(self._group_keys()),
+            n=n,
+            columns={name: _as_array(values, n) for name, values in self._others.items()},
+            source=source,
+            sample_weight=weight,
+            annotator=_as_objects(self._annotators, n),
+            where=_as_objects(self._where, n),
+            oriented=swapped,
+            layout=", ".join(dict.fromkeys(layout.name for layout in self.layouts)),
+            n_rows=self.n_rows,
+            notes=notes,
+        )
+
+    def _cut_templates(self) -> None:
+        """Take prompts out of texts that end them all in one way, where there is no other."""
+        if any(self._prompts):
+            return
+        cuts = shared_prefix_marker(self._firsts, self._seconds)
+        if cuts is None:
+            return
+        for row, cut in enumerate(cuts):
+            self._prompts[row] = self._firsts[row][:cut].strip()
+            self._firsts[row] = self._firsts[row][cut:].strip()
+            self._seconds[row] = self._seconds[row][cut:].strip()
+
+    def _read_labels(self) -> tuple[FloatArray, FloatArray, list[str]]:
+        """Return P(first) and the weight of each pair, and how labels were read."""
+        y, weight = np.empty(len(self._where)), np.array(self._weights)
+        notes = []
+        for form, rows in self._forms.items():
+            if not form.label:
+                y[rows] = [self._labels[row] for row in rows]
+                continue
+            resolved = resolve_labels(
+                [self._labels[row] for row in rows],
+                [f"{self.place}, {self._where[row]}" for row in rows],
+                column=form.label,
+                first=form.first,
+                second=form.second,
+                convention=self.given.convention or form.convention,
+                say=self.given.say,
+            )
+            y[rows] = resolved.probability
+            if resolved.weight is not None:
+                weight[rows] *= resolved.weight
+            notes.append(f'{form.label} was read as "{resolved.convention}".')
+        if all(not form.label for form in self._forms) and self.given.convention is not None:
+            raise ValueError(
+                f"{self.place} has no labels, so that {self.given.say('convention', '...')} has no "
+                "meaning: its first response is the better one. Leave it out."
+            )
+        return y, weight, notes
+
+    def _swap_oriented(self, y: FloatArray) -> np.ndarray:
+        """Exchange every second oriented pair so that both classes occur; tell which are such."""
+        oriented = np.zeros(len(y), dtype=bool)
+        for form, rows in self._forms.items():
+            oriented[rows] = form.oriented
+        for row in np.flatnonzero(oriented)[1::2]:
+            first = self._firsts[row]
+            self._firsts[row], self._seconds[row] = self._seconds[row], first
+            y[row] = 1 - y[row]
+        return oriented
+
+    def _group_keys(self) -> list[Hashable]:
+        """Return what pairs of one group share."""
+        if self.given.groups is None:
+            return [" ".join(text.split()) or row for row, text in enumerate(self._prompts)]
+        for where, key in zip(self._where, self._keys, strict=True):
+            if is_missing(key):
+                raise ValueError(
+                    f"{self.place}, {where} has no value in the column of the groups, "
+                    f"{self.given.groups!r}. Every pair needs one."
+                )
+        return [key if isinstance(key, Hashable) else repr(key) for key in self._keys]
+
+
+def _as_array(values: list, n: int) -> np.ndarray:
+    """Return a column as numbers where all values are, else as objects."""
+    values.extend([None] * (n - len(values)))
+    if all(isinstance(value, (Real, np.bool_)) for value in values):
+        with suppress(OverflowError):  # no float is as large as an int can be
+            return np.array(values)
+    return _as_objects(values, n)
+
+
+def _as_objects(values: list, n: int) -> np.ndarray:
+    column = np.empty(n, dtype=object)
+    for row, value in enumerate(values):  # not at once: lists of one length would be an array
+        column[row] = value
+    return column
+
+
+def _code(keys: list[Hashable]) -> IntArray:
+    """Return the index (n,) of each key in the order in which they first occur."""
+    index: dict[Hashable, int] = {}
+    return np.array([index.setdefault(key, len(index)) for key in keys], dtype=np.intp)

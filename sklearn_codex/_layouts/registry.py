@@ -1,0 +1,52 @@
+"""The layouts that are known, in the order in which they are tried."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sklearn_codex._layouts.base import Columns, Layout, fold
+from sklearn_codex._layouts.columns import find_columns
+from sklearn_codex._layouts.given import Given
+
+Finder = Callable[[Columns, Mapping[str, Any], Given, str], Layout | None]
+"""Takes the columns of a row, the row, what the caller said, and where the row is; returns the
+layout made for rows like it, None where it is another one."""
+
+FINDERS: tuple[Finder, ...] = ()
+"""Layouts that are known by the names of their columns together, each before any it includes."""
+
+
+def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> Layout:
+    """Return the layout of a row.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or several that the columns do not tell apart.
+    """
+    if not given.names_pair:
+        for find in FINDERS:
+            layout = find(columns, row, given, where)
+            if layout is not None:
+                return layout
+    layout = find_columns(columns, given, where)
+    if layout is None:
+        raise ValueError(
+            f"{where} has no preference. It has {list(columns.values())}. A row needs either "
+            "chosen and rejected, or response_a, response_b and label. Say which columns these are "
+            f"where they have other names: {given.say('chosen', 'NAME')} and "
+            f"{given.say('rejected', 'NAME')}."
+        )
+    return layout
+
+
+def check_given(row: Mapping[str, Any], columns: Columns, given: Given, where: str) -> None:
+    """Raise where the caller names a column that a row does not have."""
+    for role, name in given.columns().items():
+        if columns.get(fold(name)) is None:
+            close = difflib.get_close_matches(name, list(map(str, row)), 1, 0.6)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(
+                f"{where} has no column {name!r}, which {given.say(role, name)} names.{meant} It "
+                f"has {list(row)}."
+            )
