@@ -14,13 +14,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._checks.probabilities import check_soft_labels
-from sklearn_codex._data.records import (
-    check_rows,
-    count_shared,
-    flatten,
-    is_conversation,
-    read_record,
-)
+from sklearn_codex._data.records import check_rows, read_record
 from sklearn_codex._files.lines import place_of
 from sklearn_codex._files.rows import Row, read_rows
 from sklearn_codex._plain import plain
@@ -46,7 +40,6 @@ SUBJECT = "read_preferences"
 
 _CONVENTIONS = cast("Mapping[str, Mapping[Any, float]]", LABEL_CONVENTIONS)
 _NAMES = {**_CONVENTIONS["names"], **_CONVENTIONS["arena"]}
-_TURN = "\n\nAssistant:"
 
 
 @validate_params(
@@ -148,10 +141,11 @@ def read_preferences(
     so on in turn, so that both classes occur; the Bradley-Terry model is antisymmetric, so the
     orientation does not change what is learned.
 
-    Conversations, lists of `{"role": ..., "content": ...}`, become the contents of their messages
-    joined by a newline. Without a prompt, the messages with which both responses begin are the
-    prompt; so is, where both responses are transcripts as in HH-RLHF, what they share up to and
-    with the last "\n\nAssistant:". With a prompt, conversations that repeat it are cut.
+    Conversations, lists of messages such as `{"role": ..., "content": ...}`, and transcripts, such
+    as "\n\nHuman: ...\n\nAssistant: ...", become text: the only turn of a prompt and the first of a
+    response are their content, other turns have their role, as "User: ...", and a blank line
+    between them. The turns with which both responses begin are the prompt, together with those of
+    the prompt column.
 
     Examples
     --------
@@ -296,7 +290,6 @@ class RowReader:
         if form is LABELLED:
             label = self._parse_label(fields["label"], roles, where)
             fields["label"] = 1
-        fields = _split_prompt(fields, form[0], form[1], where)
         record = read_record(fields, form, where, swap=swap)
         pair = (record.prompt or "", record.text, record.other or "")
         return pair, float(record.label) if label is None else label
@@ -349,41 +342,6 @@ def _fold(label) -> Any:
         return float("inf") if label > 0 else -float("inf")
     except (TypeError, ValueError):
         return label.strip().casefold() if isinstance(label, str) else repr(label)
-
-
-def _split_prompt(fields, first, second, where) -> dict[str, Any]:
-    """Take the prompt out of two responses that both begin with it."""
-    one, other = fields[first], fields[second]
-    if is_conversation(one) and is_conversation(other) and "prompt" in fields:
-        n_shared = count_shared(one, other)
-        shared = one[:n_shared]
-        prompt = flatten(fields["prompt"], "prompt", where)
-        # A system message may stand before the messages that repeat the prompt.
-        if any(flatten(shared[i:], first, where) == prompt for i in range(n_shared)):
-            return {"prompt": shared, first: one[n_shared:], second: other[n_shared:]} | {
-                role: fields[role] for role in fields if role == "label"
-            }
-    if isinstance(one, str) and isinstance(other, str) and "prompt" not in fields:
-        cut = _find_cut(one, other)
-        if cut:
-            return {
-                "prompt": one[:cut].strip(),
-                **fields,
-                first: one[cut:].strip(),
-                second: other[cut:].strip(),
-            }
-    return fields
-
-
-def _find_cut(one: str, other: str) -> int:
-    """Return where the last turn begins up to which two transcripts are equal, 0 if none."""
-    cut = 0
-    while True:
-        start = one.find(_TURN, cut)
-        end = start + len(_TURN)
-        if start < 0 or one[cut:end] != other[cut:end]:
-            return cut
-        cut = end
 
 
 def _add_others(others: dict[str, list], row: Row | Mapping, used: set[str], position: int):
