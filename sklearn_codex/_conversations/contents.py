@@ -53,7 +53,7 @@ def write_content(message: Mapping, content: Any, refuse: Refuse) -> tuple[str, 
             (thoughts if kind == "reasoning" else texts).append(text)
     calls = [given(message, key) for key in CALL_KEYS]
     texts += [write_call(call, refuse) for value in calls for call in _calls_of(value)]
-    text = "\n".join(texts)
+    text = texts[0] if len(texts) == 1 else "\n".join(text for text in texts if text.strip())
     thoughts = [thought.strip() for thought in dict.fromkeys(thoughts) if thought.strip()]
     told = [thought for thought in thoughts if thought not in text]
     if told:
@@ -77,6 +77,20 @@ def write_call(call: Any, refuse: Refuse) -> str:
     arguments = {} if arguments is None else _plain_json(arguments)
     shown = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False, default=str)
     return f"<tool_call>\n{shown}\n</tool_call>"
+
+
+def write_result(content: Any) -> Any:
+    """Return what a tool gave: content parts as they are, other values than text as JSON."""
+    parts = content if is_sequence(content) else [content]
+    if all(isinstance(part, str) or _is_part(part) for part in parts):
+        return content
+    return json.dumps(_plain_json(content), ensure_ascii=False, default=str)
+
+
+def _is_part(part: Any) -> bool:
+    return isinstance(part, Mapping) and (
+        given(part, "type") in PART_TYPES or given(part, "content_type") is not None
+    )
 
 
 def _plain_json(value: Any) -> Any:

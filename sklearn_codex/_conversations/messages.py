@@ -12,6 +12,7 @@ from sklearn_codex._conversations.contents import (
     REASONING_KEYS,
     given,
     write_content,
+    write_result,
 )
 from sklearn_codex._conversations.roles import ROLES, Message, fold_role
 
@@ -89,17 +90,23 @@ def _read_cell(text: str, column: str, where: str) -> list[Message] | None:
 
 
 def _surely_messages(found: Any) -> bool:
-    """Tell messages from an answer that is JSON by chance."""
+    """Tell messages from an answer that is JSON by chance, such as a list of questions."""
     if isinstance(found, Mapping):
-        if any(is_sequence(found.get(key)) for key in LIST_KEYS):
-            return all(map(_surely_messages, given(found, *LIST_KEYS) or [None]))
-        return (_kind(found) == "message" and fold_role(_role_of(found) or "") in _FOLDED) or (
-            isinstance(found.get("user"), str) and isinstance(found.get("assistant"), str)
-        )
+        inner = given(found, *LIST_KEYS)
+        return _surely_messages(inner) if is_sequence(inner) else _surely_message(found)
     if not is_sequence(found) or not len(found):
         return False
-    kinds = {_kind(item) for item in found}
-    return kinds <= {"message", "turn"} or kinds == {"part"}
+    return all(map(_surely_message, found)) or all(_kind(item) == "part" for item in found)
+
+
+def _surely_message(item: Any) -> bool:
+    kind = _kind(item)
+    if kind == "turn":
+        names = ("user", "human"), ("assistant", "gpt", "bot")
+        return all(given(item, *keys) is not None for keys in names)
+    if kind != "message":
+        return False
+    return {"role", "content"} <= set(item) or fold_role(_role_of(item) or "") in _FOLDED
 
 
 _FOLDED = set(ROLES.values())
@@ -231,6 +238,8 @@ class _Reader:
             self._refuse(f"a message that says two things, {reprlib.repr(shown)}")
         content = contents[0] if contents else given(item, "refusal")
         role = fold_role(_role_of(item) or "")
+        if role == "tool" and not isinstance(content, str):
+            content = write_result(content)
         return self._message(role, item, content)
 
     def _read_turn(self, item: Mapping) -> list[Message]:
