@@ -31,6 +31,7 @@ FLOORS = [
     },
     # maths, what text is made of, files as they are read
     {
+        "_conversations",
         "_files",
         "_persistence",
         "_rollouts",
