@@ -33,6 +33,7 @@ FLOORS = [
     {
         "_conversations",
         "_files",
+        "_labels",
         "_persistence",
         "_rollouts",
         "_solve",
