@@ -32,6 +32,7 @@ FLOORS = [
     # maths, what text is made of, files as they are read
     {
         "_files",
+        "_labels",
         "_persistence",
         "_rollouts",
         "_solve",
