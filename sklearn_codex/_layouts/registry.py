@@ -5,14 +5,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sklearn_codex._layouts.base import Columns, Layout, fold
-from sklearn_codex._layouts.columns import find_columns
+from sklearn_codex._layouts.forms import explain, find_columns
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.known import find_known
 
 Finder = Callable[[Columns, Mapping[str, Any], Given, str], Layout | None]
 """Takes the columns of a row, the row, what the caller said, and where the row is; returns the
 layout made for rows like it, None where it is another one."""
 
-FINDERS: tuple[Finder, ...] = ()
+FINDERS: tuple[Finder, ...] = (find_known,)
 """Layouts that are known by the names of their columns together, each before any it includes."""
 
 
@@ -24,19 +25,14 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
     ValueError
         If there is none, or several that the columns do not tell apart.
     """
-    if not given.names_pair:
+    if not given.names_responses:
         for find in FINDERS:
             layout = find(columns, row, given, where)
             if layout is not None:
                 return layout
-    layout = find_columns(columns, given, where)
+    layout = find_columns(columns, row, given, where)
     if layout is None:
-        raise ValueError(
-            f"{where} has no preference. It has {list(columns.values())}. A row needs either "
-            "chosen and rejected, or response_a, response_b and label. Say which columns these are "
-            f"where they have other names: {given.say('chosen', 'NAME')} and "
-            f"{given.say('rejected', 'NAME')}."
-        )
+        raise ValueError(explain(columns, row, given, where))
     return layout
 
 
