@@ -85,7 +85,7 @@ class PairReader:
                 same = [column for column in key if fold(column) == name]
                 raise ValueError(f"{where} has {n} columns of one name: {same}. Rename one.")
         for known in self.layouts:
-            if known.across_rows and type(known) is type(layout):
+            if known.covers(layout):
                 known.used |= layout.used
                 layout = known
         if layout not in self.layouts:
@@ -212,7 +212,10 @@ class PairReader:
             if resolved.weight is not None:
                 weight[rows] *= resolved.weight
             notes.append(f'{form.label} was read as "{resolved.convention}".')
-        if all(not form.label for form in self._forms) and self.given.convention is not None:
+        understood = any(form.label for form in self._forms) or any(
+            layout.reads_convention for layout in self.layouts
+        )
+        if self.given.convention is not None and not understood:
             raise ValueError(
                 f"{self.place} has no labels, so that {self.given.say('convention', '...')} has no "
                 "meaning: its first response is the better one. Leave it out."

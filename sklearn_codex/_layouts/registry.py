@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sklearn_codex._layouts import best, choices, ranked, trees, unpaired
 from sklearn_codex._layouts.base import Columns, Layout, fold
 from sklearn_codex._layouts.forms import explain, find_columns
 from sklearn_codex._layouts.given import Given
@@ -15,6 +16,16 @@ layout made for rows like it, None where it is another one."""
 
 FINDERS: tuple[Finder, ...] = (find_known,)
 """Layouts that are known by the names of their columns together, each before any it includes."""
+
+
+RANKED: tuple[Finder, ...] = (
+    *trees.FINDERS,
+    *ranked.FINDERS,
+    *choices.FINDERS,
+    *best.FINDERS,
+    *unpaired.FINDERS,
+)
+"""Layouts whose rows are not one pair each; they read what the caller says themselves."""
 
 
 def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> Layout:
@@ -30,6 +41,10 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
             layout = find(columns, row, given, where)
             if layout is not None:
                 return layout
+    for find in RANKED:
+        layout = find(columns, row, given, where)
+        if layout is not None:
+            return layout
     layout = find_columns(columns, row, given, where)
     if layout is None:
         raise ValueError(explain(columns, row, given, where))
@@ -39,10 +54,15 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
 def check_given(row: Mapping[str, Any], columns: Columns, given: Given, where: str) -> None:
     """Raise where the caller names a column that a row does not have."""
     for role, name in given.columns().items():
-        if columns.get(fold(name)) is None:
+        if columns.get(fold(name)) is None and (role != "label" or not _names_key(name, columns)):
             close = difflib.get_close_matches(name, list(map(str, row)), 1, 0.6)
             meant = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(
                 f"{where} has no column {name!r}, which {given.say(role, name)} names.{meant} It "
                 f"has {list(row)}."
             )
+
+
+def _names_key(name: str, columns: Columns) -> bool:
+    """Return whether a name is that of a key within the responses of a column: answers.score."""
+    return "." in name and fold(name.split(".", 1)[0]) in columns
