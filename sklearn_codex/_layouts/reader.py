@@ -224,7 +224,7 @@ class PairReader:
                 continue
             resolved = resolve_labels(
                 [self._labels[row] for row in rows],
-                [f"{self.place}, {self._where[row]}" for row in rows],
+                [self._whole(self._where[row]) for row in rows],
                 column=form.label,
                 first=form.first,
                 second=form.second,
@@ -245,6 +245,10 @@ class PairReader:
             )
         return y, weight, notes
 
+    def _whole(self, where: str) -> str:
+        """Return where something is with the file before it."""
+        return where if where.startswith(self.place) else f"{self.place}, {where}"
+
     def _swap_oriented(self, y: FloatArray) -> np.ndarray:
         """Exchange every second oriented pair so that both classes occur; tell which are such."""
         oriented = np.zeros(len(y), dtype=bool)
@@ -263,7 +267,7 @@ class PairReader:
         for where, key in zip(self._where, self._keys, strict=True):
             if is_missing(key):
                 raise ValueError(
-                    f"{self.place}, {where} has no value in the column of the groups, "
+                    f"{self._whole(where)} has no value in the column of the groups, "
                     f"{self.given.groups!r}. Every pair needs one."
                 )
         return [key if isinstance(key, Hashable) else repr(key) for key in self._keys]
