@@ -146,6 +146,7 @@ KNOWN = (
     Known("Skywork", beside=("source",), is_all=True),
     Known("RLHFlow", beside=("chosen_score", "rejected_score")),
     Known("UltraInteract", beside=("trajectory",)),
+    Known("Argilla", beside=("rating_chosen", "rating_rejected")),
     Known("Tulu preference mixture", beside=("chosen_model", "rejected_model", "source")),
     Known("Argilla", "chosen_response", "rejected_response", beside=("instruction",)),
     Known("LLaMA-Factory sharegpt", beside=("conversations",)),
