@@ -187,7 +187,8 @@ def _make(known: Known, columns: Columns, row, given: Given, where: str) -> Layo
         form = Form(first, second, convention=known.votes or None)
     prompt = None
     if known.prompt:
-        prompt = PromptColumns(*(columns.get(name, "") for name in known.prompt))
+        main, extra = (*known.prompt, "")[:2]
+        prompt = PromptColumns(columns.get(main, ""), columns.get(extra, ""))
     layout = make_layout(known.name, columns, row, given, where, form, verdict, prompt)
     layout.notes += _notes(known, label, columns, given)
     return layout

@@ -84,7 +84,7 @@ class TaskLayout(Layout):
         return self.prompt.used | {self.form.first, self.form.second}
 
     def _answer(self, annotation: Mapping, where: str) -> Any:
-        answers = []
+        answers: list[Any] = []
         for result in annotation.get("result") or []:
             value = result.get("value") or {}
             for key in ("selected", "choices", "rating"):
