@@ -27,6 +27,10 @@ _VALUE = re.compile(
 )
 
 
+class _RepeatedKey(Exception):
+    """A key stands twice in an object of JSON, of which nobody knows which value counts."""
+
+
 def decode_cell(text: str) -> Any:
     """Return the list or dict that a text holds, None where it holds none.
 
@@ -48,6 +52,8 @@ def decode_cell(text: str) -> Any:
         return None
     try:
         return json.loads(text, object_pairs_hook=_as_dict)
+    except _RepeatedKey:
+        return None
     except _UNDECODABLE:
         pass
     if len(text) > LITERAL_LIMIT or not ("'" in text or '"' in text):
@@ -93,7 +99,7 @@ def _as_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of JSON, in which no key stands twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise _RepeatedKey
     return found
 
 

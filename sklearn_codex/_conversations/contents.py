@@ -54,7 +54,7 @@ def write_content(message: Mapping, content: Any, refuse: Refuse) -> tuple[str, 
     calls = [given(message, key) for key in CALL_KEYS]
     texts += [write_call(call, refuse) for value in calls for call in _calls_of(value)]
     text = texts[0] if len(texts) == 1 else "\n".join(text for text in texts if text.strip())
-    thoughts = [thought.strip() for thought in dict.fromkeys(thoughts) if thought.strip()]
+    thoughts = [thought for thought in dict.fromkeys(map(str.strip, thoughts)) if thought]
     told = [thought for thought in thoughts if thought not in text]
     if told:
         text = "<think>\n" + "\n".join(told) + "\n</think>\n\n" + text

@@ -16,7 +16,7 @@ from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.prefixes import cut_prefix
 from sklearn_codex._conversations.roles import Message
 from sklearn_codex._conversations.template import write_prompt, write_response
-from sklearn_codex._conversations.transcripts import close, parse, strip_end
+from sklearn_codex._conversations.transcripts import close, parse, parse_as, strip_end
 from sklearn_codex._conversations.turns import (
     Turns,
     close_open,
@@ -114,6 +114,7 @@ def split_pair(
     asked = _read_prompt(prompt, columns[0], where)
     one = _read_response(first, columns[1], where, asked)
     two = _read_response(second, columns[2], where, asked)
+    asked = _read_again(asked, one, two)
     one, two = _agree(asked, one, two, columns, where)
     if one.turns is None and two.turns is None and _is_one_text(asked):
         text = asked.text if asked.turns is None else write_prompt(asked.turns)
@@ -166,8 +167,19 @@ def _read_response(response: Any, column: str, where: str, asked: _Value) -> _Va
     whole = parse(asked.text + ("" if ends_openly else "\n") + value.text)
     before = close(asked.turns)
     if len(before) < len(asked.turns) and whole and whole[1][: len(before)] == before:
-        return _Value(whole[1][len(before) :])
+        said = whole[1][len(before) :]
+        repeats_mark = len(said) > 1 and not said[0].content and said[1].role == "assistant"
+        return _Value(said[1:] if repeats_mark else said)
     return _Value([Message("assistant", strip_end(asked.form, value.text))])
+
+
+def _read_again(asked: _Value, one: _Value, two: _Value) -> _Value:
+    """Return a prompt, read in the notation of the responses where its own marks are too few."""
+    for form in (one.form, two.form):
+        turns = None if asked.turns is not None or form is None else parse_as(form, asked.text)
+        if turns is not None:
+            return _Value(turns, asked.text, form)
+    return asked
 
 
 def _agree(
