@@ -217,13 +217,13 @@ def test_reasoning_is_told():
     ("prompt", "first", "second", "cut"),
     [
         ("Is it 4?", "Is it 4? Yes.", " Is it 4?\nNo.", ("Yes.", "No.")),
-        ("The capital of Peru is\n", "The capital of Peru is Lima", "The capital of Peru is X", ("Lima", "X")),
+        ("One is larger than\n", "One is larger than 0", "One is larger than 2", ("0", "2")),
         ("Hi", "Hi\n\nYes", "Hi\nNo", ("Yes", "No")),
         ("Hi", "Hi! Yes", "Hi, no", None),
         ("Is it 4?", "Is it 4? Yes.", "No.", None),
         ("Is it 4?", "Is it 4?", "Is it 4? No.", None),  # nothing would be left of the first
-        ("The capital of Peru i", "The capital of Peru is", "The capital of Peru in", None),
-        ("今天天气怎么样呢请你告诉我今天的天气", "今天天气怎么样呢请你告诉我今天的天气好", "今天天气怎么样呢请你告诉我今天的天气坏", ("好", "坏")),
+        ("One is larger tha", "One is larger than", "One is larger that", None),
+        ("天" * 16, "天" * 16 + "好", "天" * 16 + "坏", ("好", "坏")),
         ("What is it?", "What is it?\n\nAssistant: A", "What is it?\n\nAssistant: B", ("A", "B")),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Lists that a cell holds as text: JSON, the repr of Python, and the repr of numpy without commas."""
+"""Lists that a cell holds as text: JSON, the repr of Python, that of numpy without commas."""
 
 import ast
 import json
@@ -22,7 +22,10 @@ _NUMPY = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _VALUE = re.compile(
-    r"""( '(?:[^'\\]|\\.)*+(?:'|\\?\Z) | "(?:[^"\\]|\\.)*+(?:"|\\?\Z) | None | [}\]] ) (\s* (?=['"{\[N]))?""",
+    r"""
+    ( '(?:[^'\\]|\\.)*+(?:'|\\?\Z) | "(?:[^"\\]|\\.)*+(?:"|\\?\Z) | None | [}\]] )
+    (\s* (?=['"{\[N]))?
+    """,
     re.VERBOSE | re.DOTALL,
 )
 
@@ -32,7 +35,7 @@ class _RepeatedKey(Exception):
 
 
 def decode_cell(text: str) -> Any:
-    """Return the list or dict that a text holds, None where it holds none.
+    r"""Return the list or dict that a text holds, None where it holds none.
 
     Parameters
     ----------
@@ -43,7 +46,7 @@ def decode_cell(text: str) -> Any:
     Examples
     --------
     >>> from sklearn_codex._conversations.cells import decode_cell
-    >>> decode_cell("[{'a': 'b'}\\n {'a': None}]")
+    >>> decode_cell("[{'a': 'b'}\n {'a': None}]")
     [{'a': 'b'}, {'a': None}]
     >>> decode_cell("[see below]")
     """

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from sklearn_codex._checks.frames import is_missing
@@ -70,10 +71,8 @@ def write_call(call: Any, refuse: Refuse) -> str:
         refuse(f"a call of a tool without a name, {call!r:.80}")
     arguments = given(function, *_ARGUMENT_KEYS)
     if isinstance(arguments, str):
-        try:
+        with suppress(ValueError, RecursionError):  # what is no JSON is written as it is
             arguments = json.loads(arguments)
-        except (ValueError, RecursionError):
-            pass  # written as it is
     arguments = {} if arguments is None else _plain_json(arguments)
     shown = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False, default=str)
     return f"<tool_call>\n{shown}\n</tool_call>"

@@ -19,7 +19,6 @@ from sklearn_codex._conversations.template import write_prompt, write_response
 from sklearn_codex._conversations.transcripts import close, parse, parse_as, strip_end
 from sklearn_codex._conversations.turns import (
     Turns,
-    close_open,
     cut_prompt,
     part_prompt,
     part_system,
@@ -109,7 +108,7 @@ def split_pair(
     >>> split_pair([{"role": "user", "content": "Hi"}], "Yes?", "No.", columns, "record 0")
     Split(prompt='Hi', first='Yes?', second='No.', reasoning=False)
     """
-    if is_plain(prompt) and is_plain(first) and is_plain(second):
+    if is_plain(first) and is_plain(second) and (prompt is None or is_plain(prompt)):
         return _split_text(prompt, first, second, repeats)
     asked = _read_prompt(prompt, columns[0], where)
     one = _read_response(first, columns[1], where, asked)
@@ -129,10 +128,8 @@ def split_pair(
 
 
 def is_plain(value: Any) -> bool:
-    """Tell None and text that begins with no mark of a conversation, at once."""
-    return value is None or (
-        type(value) is str and not FIRST.match(value) and not value.lstrip().startswith("{")
-    )
+    """Tell text that begins with no mark of a conversation, at once."""
+    return type(value) is str and not FIRST.match(value) and not value.lstrip().startswith("{")
 
 
 def _read(value: Any, column: str, where: str) -> _Value:
@@ -163,7 +160,7 @@ def _read_response(response: Any, column: str, where: str, asked: _Value) -> _Va
         return value
     if asked.form is None or asked.turns is None:
         return value
-    ends_openly = asked.text[-1:].isspace() or asked.text.endswith((":", "：", ">", "]"))
+    ends_openly = asked.text[-1:].isspace() or asked.text.endswith((":", "\uff1a", ">", "]"))
     whole = parse(asked.text + ("" if ends_openly else "\n") + value.text)
     before = close(asked.turns)
     if len(before) < len(asked.turns) and whole and whole[1][: len(before)] == before:

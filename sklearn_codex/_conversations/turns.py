@@ -115,9 +115,9 @@ def merge_turns(prompt: Turns, shared: Turns) -> Turns:
     """
     system, asked = part_system(prompt)
     shared_system, begun = part_system(shared)
-    if len(prompt) == 1 and not prompt[0].role:
-        if _holds(shared, prompt) or _is_text_of(prompt[0].content, shared):
-            return shared
+    is_text = len(prompt) == 1 and not prompt[0].role
+    if is_text and (_holds(shared, prompt) or _is_text_of(prompt[0].content, shared)):
+        return shared
     system = add_system(system, shared_system)
     if _holds(begun, asked):
         return system + begun
