@@ -43,7 +43,7 @@ FLOORS = [
         "metrics",
     },
     {"exact", "labels", "text"},
-    {"_data", "rules"},
+    {"_data", "_layouts", "rules"},
     {"_language", "_pipeline", "datasets", "features"},
     {"_reward"},
     {"_policy", "health", "inspection"},

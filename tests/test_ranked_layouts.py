@@ -221,7 +221,7 @@ def test_benchmarks_of_lists_have_their_names(more, n, name):
 def test_a_list_of_messages_is_one_response():
     say = lambda text: [{"role": "assistant", "content": text}]  # noqa: E731
     data = read([{"prompt": "p", "chosen": say("a"), "rejected": say("b")}])
-    assert data.layout == "chosen and rejected"
+    assert data.layout == "TRL preference"
     rows = [{"prompt": "p", "chosen": [say("a")], "rejected": [say("b"), say("c")]}]
     assert as_set(read(rows)) == [("p", "a", "b", 0.5), ("p", "a", "c", 0.5)]
 

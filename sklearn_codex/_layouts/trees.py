@@ -266,7 +266,9 @@ def find_tree(columns: Columns, row: Row, given: Given, where: str) -> Layout | 
         if _is_tree(decode(row[column])):
             known = "OpenAssistant trees" if name == "prompt" else f"trees of messages in {column}"
             return TreeLayout(known, frozenset({column}), column, given)
-    names = {fold(name): str(name) for name in reversed(row)}  # the first message has no parent
+    names: dict[str, str] = {}
+    for name in row:  # not of columns alone: the first message has no parent
+        names.setdefault(fold(name), str(name))
     keys = _find_keys(names, given, where)
     if {"message_id", "text", "role"} <= names.keys():
         return TreeLayout("OpenAssistant messages", keys.used, "", given)
