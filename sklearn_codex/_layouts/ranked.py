@@ -277,7 +277,7 @@ def find_parallel(columns: Columns, row: Row, given: Given, where: str) -> Layou
     """Return the layout of rows with a list of responses and a list of scores."""
     if asks_for_columns(given) or _has_pair(columns):
         return None
-    texts = {name: column for name, column in columns.items() if _holds_texts(name, row[column])}
+    texts = find_texts(columns, row)
     if not texts:
         return None
     # As the row has them: the columns come the last one first.
@@ -291,20 +291,26 @@ def find_parallel(columns: Columns, row: Row, given: Given, where: str) -> Layou
         return None
     if fold(score.name) in ("ranking", "rankings"):
         return None  # either the rank of each, or the order of all
-    name, column = next(iter(texts.items()))
+    column = texts[0]
     if len(texts) > 1:
         raise ValueError(
-            f"{where} has several lists of responses: {list(texts.values())}. Keep the one that "
+            f"{where} has several lists of responses: {texts}. Keep the one that "
             f"{score.name} belongs to."
         )
-    rest = {other: kept for other, kept in columns.items() if other != name}
-    known = {"generations": "distilabel", "generation": "distilabel"}.get(name)
+    rest = {other: kept for other, kept in columns.items() if other != fold(column)}
+    known = {"generations": "distilabel", "generation": "distilabel"}.get(fold(column))
     called = known or f"a list of responses with {score.name}"
     return ParallelLayout(called, find_prompt(rest, given, where), (column, score.name), score)
 
 
 def _is_among(column: Any, columns: Columns) -> bool:
     return columns.get(fold(column)) == column
+
+
+def find_texts(columns: Columns, row: Row) -> list[str]:
+    """Return the columns with lists of responses."""
+    names = [fold(name) for name in row]
+    return [columns[n] for n in names if n in columns and _holds_texts(n, row[columns[n]])]
 
 
 def _holds_texts(name: str, value: Any) -> bool:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sklearn_codex._layouts import best, choices, ranked, trees, unpaired
+from sklearn_codex._layouts import best, choices, orders, ranked, trees, unpaired, votes
 from sklearn_codex._layouts.base import Columns, Layout, fold
 from sklearn_codex._layouts.columns import find_columns
 from sklearn_codex._layouts.given import Given
@@ -21,6 +21,8 @@ RANKED: tuple[Finder, ...] = (
     *trees.FINDERS,
     *ranked.FINDERS,
     *choices.FINDERS,
+    *votes.FINDERS,
+    *orders.FINDERS,
     *best.FINDERS,
     *unpaired.FINDERS,
 )

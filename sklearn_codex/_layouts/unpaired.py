@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.transcripts import parse_transcript
-from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold
+from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, as_responses, decode
 from sklearn_codex._layouts.columns import find_pairs
 from sklearn_codex._layouts.given import Given
@@ -336,7 +336,7 @@ HELPSTEER = frozenset(("helpfulness", "correctness", "coherence", "complexity", 
 def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
     """Return the layout of rows with one response each and what says how good it is."""
     # Also columns without a value here: a row that lacks its label is refused by the layout.
-    names = {fold(name): str(name) for name in reversed(row)}
+    names = fold_all(row)
     response = next((names[name] for name in RESPONSE if name in names), None)
     if asks_for_columns(given) or response is None or find_pairs(names):
         return None
