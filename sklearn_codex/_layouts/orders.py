@@ -2,11 +2,11 @@
 
 import re
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._layouts.base import Columns, Layout, fold
+from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold
 from sklearn_codex._layouts.cells import decode
 from sklearn_codex._layouts.columns import find_pairs
 from sklearn_codex._layouts.given import Given
@@ -37,8 +37,9 @@ class OrderLayout(RankingLayout):
     """
 
     def __init__(self, name: str, prompt: PromptColumns, columns: list[str], order: str):
-        super().__init__(name, prompt, [*columns, order], f"{order} was read as the best first.")
+        super().__init__(name, prompt, [*columns, order])
         self.columns, self.order = columns, order
+        self.readings: set[str] = set()
 
     def candidates(self, row: Row, where: str) -> list[Candidate | None]:
         """Return the responses, each as good as its place in the order."""
@@ -52,8 +53,8 @@ class OrderLayout(RankingLayout):
         goodness = self._read(value, responses, where)
         if goodness is None:
             raise ValueError(
-                f"{where} has {self.order} = {value!r:.60}, which is no order of {list(responses)}. "
-                "List each of them once, the best first, or write A > B = C."
+                f"{where} has {self.order} = {value!r:.60}, which is no order of "
+                f"{list(responses)}. List each of them once, the best first, or write A > B = C."
             )
         return [Candidate(name, text, goodness[name]) for name, text in responses.items()]
 
@@ -66,11 +67,11 @@ class OrderLayout(RankingLayout):
         if not isinstance(value, list):
             return None
         places = [entry if isinstance(entry, list) else [entry] for entry in value]
-        if any(isinstance(entry, list) and not entry for entry in value):
-            return None
         as_order = _place(places, responses)
         as_ranks = self._ranks(value, responses)
         if as_ranks is None or as_order is None or as_ranks == _dense(as_order):
+            reading = "the rank of each response" if as_order is None else "the best first"
+            self.readings.add(reading)
             return as_order if as_order is not None else as_ranks
         best = [max(read, key=lambda name: read[name]) for read in (as_ranks, as_order)]
         raise ValueError(
@@ -78,6 +79,12 @@ class OrderLayout(RankingLayout):
             f"so that {best[0]} is the best, or lists the responses in order, so that {best[1]} is. "
             "Rename the column: ranks for the one, best_to_worst for the other."
         )
+
+    def finish(self) -> Iterable[Comparison]:
+        """Note how rows were read."""
+        if self.readings:
+            self.notes.append(f"{self.order} was read as {' and as '.join(sorted(self.readings))}.")
+        return super().finish()
 
     def _ranks(self, value: list, responses: dict[str, Any]) -> dict[str, float] | None:
         """Return the numbers as the rank of each response, where they can be that."""
@@ -144,7 +151,7 @@ def find_order(columns: Columns, row: Row, given: Given, where: str) -> Layout |
     ]
     if not names or not orders or not _is_order(decode(row[orders[0]])):
         return None
-    if len(texts) == 0 and len(names) == 2:
+    if not texts and len(names) == 2 and isinstance(row[orders[0]], str):
         return None  # labels of two columns
     rest.pop(fold(orders[0]))
     prompt = find_prompt(rest, given, where)
@@ -155,6 +162,9 @@ def _names_order(name: str, value: Any) -> bool:
     words = {singular(word) for word in name.split("_")}
     if not (_ORDERS | _EITHER).isdisjoint(words):
         return True
+    places = decode(value)
+    if isinstance(places, list) and places and all(isinstance(place, list) for place in places):
+        return all(isinstance(token, str) for place in places for token in place)
     is_compared = isinstance(value, str) and len(value) < 200 and _COMPARED.fullmatch(value)
     return bool(is_compared) and not {"preference", "label", "judgment", "result"}.isdisjoint(words)
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sklearn_codex._layouts import best, choices, orders, ranked, trees, unpaired, votes
+from sklearn_codex._layouts import best, choices, nested, orders, ranked, trees, unpaired, votes
 from sklearn_codex._layouts.base import Columns, Layout, fold
 from sklearn_codex._layouts.columns import find_columns
 from sklearn_codex._layouts.given import Given
@@ -37,16 +37,8 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
     ValueError
         If there is none, or several that the columns do not tell apart.
     """
-    if not given.names_pair:
-        for find in FINDERS:
-            layout = find(columns, row, given, where)
-            if layout is not None:
-                return layout
-    for find in RANKED:
-        layout = find(columns, row, given, where)
-        if layout is not None:
-            return layout
-    layout = find_columns(columns, given, where)
+    layout = _find(columns, row, given, where)
+    layout = layout or nested.find_wrapped(columns, row, given, where, _find)
     if layout is None:
         raise ValueError(
             f"{where} has no preference. It has {list(columns.values())}. A row needs either "
@@ -55,6 +47,19 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
             f"{given.say('rejected', 'NAME')}."
         )
     return layout
+
+
+def _find(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> Layout | None:
+    """Return the layout of a row, None if there is none."""
+    exported = nested.find_exported(columns, row, given, where, _find)
+    if exported is not None:
+        return exported
+    known = () if given.names_pair else FINDERS
+    for find in (*known, *RANKED):
+        layout = find(columns, row, given, where)
+        if layout is not None:
+            return layout
+    return find_columns(columns, given, where)
 
 
 def check_given(row: Mapping[str, Any], columns: Columns, given: Given, where: str) -> None:

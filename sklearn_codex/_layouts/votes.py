@@ -20,7 +20,7 @@ _TIES = ("votes_tie", "tie_votes", "votes_ties", "ties", "n_ties", "num_ties", "
 _LISTS = ("annotations", "votes", "judgments", "judgements", "labels", "ratings", "preferences",
           "individual_preference", "annotator_votes", "evaluations")  # fmt: skip
 _WHO = ("annotator", "annotator_id", "worker", "worker_id", "user", "user_id", "rater", "rater_id",
-        "judge", "completed_by", "id")  # fmt: skip
+        "judge", "completed_by")  # fmt: skip
 _WHAT = (*LABELS, "value", "rating", "score", "answer")
 
 
@@ -126,7 +126,7 @@ class VotesLayout(Layout):
             if is_missing(vote):
                 continue
             if not isinstance(vote, Mapping):
-                yield self.column, vote, position
+                yield self.column, vote, None
                 continue
             names = {fold(key): key for key in present(vote)}
             key = next((names[name] for name in _WHAT if name in names), None)
@@ -135,16 +135,13 @@ class VotesLayout(Layout):
                     f"{where} has no label in {self.column}[{position}], which has {list(vote)}. "
                     'Write it under "label".'
                 )
-            who = next((vote[names[name]] for name in _WHO if name in names), position)
+            who = next((vote[names[name]] for name in _WHO if name in names), None)
             yield f"{self.column}.{key}", vote[key], who
 
     def finish(self) -> Iterable[Comparison]:
         """Note how votes became pairs."""
         votes, rows = plural(self.n_votes, "vote"), plural(self.n_rows, "row")
-        self.notes.append(
-            f"Each of {votes} of {rows} in {self.column} became a pair, which weighs 1, with its "
-            "annotator."
-        )
+        self.notes.append(f"Each of {votes} of {rows} in {self.column} became a pair of weight 1.")
         self.notes.extend(counted(("Without a vote, so without a pair", self.n_without, "row")))
         return ()
 
@@ -154,17 +151,19 @@ def find_votes(columns: Columns, row: Row, given: Given, where: str) -> Layout |
     if asks_for_columns(given) or given.label is not None:
         return None
     pairs = [pair for pair in find_pairs(columns) if not pair.oriented]
-    if len(pairs) != 1 or not columns.keys().isdisjoint(LABELS):
+    labels = [columns[name] for name in LABELS if name in columns]
+    if len(pairs) != 1 or len(labels) > 1:
         return None
     pair = pairs[0]
     rest = {name: column for name, column in columns.items() if column not in pair[:2]}
-    counts = _find_counts(rest, pair)
+    counts = None if labels else _find_counts(rest, pair)
     if counts is not None:
         ties = next((rest[name] for name in _TIES if name in rest), "")
         for name in (*counts, ties):
             rest.pop(fold(name), None)
         return CountsLayout(find_prompt(rest, given, where), pair, counts, ties, given)
-    column = next((rest[name] for name in _LISTS if name in rest), None)
+    lists = labels or [rest[name] for name in _LISTS if name in rest]
+    column = lists[0] if lists else None
     if column is None or not _are_votes(decode(row[column])):
         return None
     rest.pop(fold(column))
