@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
-from sklearn_codex._layouts.cells import as_responses, decode
+from sklearn_codex._layouts.cells import as_responses, decode, is_conversation
 from sklearn_codex._layouts.choices import cross_pairs
 from sklearn_codex._layouts.columns import LABELS, find_pairs
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
-from sklearn_codex._layouts.ranked import as_named, names_responses, numbered_responses
+from sklearn_codex._layouts.ranked import as_items, as_named, names_responses, numbered_responses
 from sklearn_codex._layouts.ranking import Candidate, check_size, counted
-from sklearn_codex._layouts.scores import asks_for_columns
+from sklearn_codex._layouts.scores import asks_for_columns, text_key
 
 Row = Mapping[str, Any]
 BEST = frozenset((
@@ -82,6 +82,9 @@ class BestLayout(Layout):
                 found.popitem()
             return found
         column = self.columns[0]
+        items = as_items(row[column]) or []
+        if items and all(text_key(item) for item in items):
+            return {f"{column}[{k}]": item[text_key(item)] for k, item in enumerate(items)}
         entries = as_named(row[column], column)
         if entries is None:
             raise ValueError(
@@ -224,6 +227,9 @@ def find_best(columns: Columns, row: Row, given: Given, where: str) -> Layout | 
 
 def _texts(value: Any) -> list | None:
     value = decode(value)
+    items = None if is_conversation(value) else as_items(value)
+    if items and all(text_key(item) for item in items):
+        return [item[text_key(item)] for item in items]
     if isinstance(value, Mapping):
         texts = list(value.values())
         return texts if all(isinstance(text, str) for text in texts) else None

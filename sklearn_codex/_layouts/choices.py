@@ -9,7 +9,7 @@ from sklearn_codex._layouts.cells import as_responses, decode
 from sklearn_codex._layouts.columns import find_pairs
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
-from sklearn_codex._layouts.ranked import names_responses
+from sklearn_codex._layouts.ranked import names_responses, numbered_responses
 from sklearn_codex._layouts.ranking import (
     Candidate,
     RankingLayout,
@@ -130,8 +130,12 @@ def find_best_first(columns: Columns, row: Row, given: Given, where: str) -> Lay
             continue
         words = {singular(word) for word in name.split("_")}
         rest = {other: kept for other, kept in columns.items() if other != name}
-        if not BEST_FIRST.isdisjoint(words) and not any(
-            names_responses(other) and as_responses(row[kept]) for other, kept in rest.items()
+        if (
+            not BEST_FIRST.isdisjoint(words)
+            and not any(
+                names_responses(other) and as_responses(row[kept]) for other, kept in rest.items()
+            )
+            and not numbered_responses(row)
         ):
             rule = f"The texts of {column} were read as the best first."
             return BestFirstLayout(

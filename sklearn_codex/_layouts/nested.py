@@ -213,7 +213,10 @@ def _answers_of_record(responses: Any) -> Iterator[_Answer]:
         return
     for position, response in enumerate(responses or []):
         who = response.get("user_id") or position
-        for question, answer in present(decode(response.get("values")) or {}).items():
+        values = present(decode(response.get("values")) or {})
+        if not values:
+            yield who, "", None, response.get("status") or "empty"
+        for question, answer in values.items():
             value = answer.get("value") if isinstance(answer, Mapping) else answer
             yield who, question, value, response.get("status")
 

@@ -75,9 +75,9 @@ class OrderLayout(RankingLayout):
             return as_order if as_order is not None else as_ranks
         best = [max(read, key=lambda name: read[name]) for read in (as_ranks, as_order)]
         raise ValueError(
-            f"{where} has {self.order} = {value!r:.60}, which is either the rank of each response, "
-            f"so that {best[0]} is the best, or lists the responses in order, so that {best[1]} is. "
-            "Rename the column: ranks for the one, best_to_worst for the other."
+            f"{where} has {self.order} = {value!r:.60}, which is either the rank of each "
+            f"response, so that {best[0]} is the best, or the responses in order, so that "
+            f"{best[1]} is. Rename the column: ranks for the one, best_to_worst for the other."
         )
 
     def finish(self) -> Iterable[Comparison]:

@@ -9,7 +9,7 @@ from sklearn_codex._layouts.base import Columns, Layout, fold
 from sklearn_codex._layouts.cells import as_number, as_responses, decode, present
 from sklearn_codex._layouts.columns import LABELS, RESPONSES, find_pairs
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
+from sklearn_codex._layouts.prompts import PROMPTS, PromptColumns, find_prompt
 from sklearn_codex._layouts.ranking import Candidate, RankingLayout
 from sklearn_codex._layouts.scores import (
     Score,
@@ -49,11 +49,23 @@ def as_items(value: Any) -> list[dict] | None:
     if not isinstance(value, list):
         return None
     items = [decode(item) for item in value]
-    return [present(item) for item in items] if _are_dicts(items) else None
+    return [_flatten(item) for item in items] if _are_dicts(items) else None
 
 
 def _are_dicts(items: list) -> bool:
     return all(isinstance(item, Mapping) for item in items)
+
+
+def _flatten(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a response that have a value, and those of a dict of its scores."""
+    found: dict[str, Any] = {}
+    for key, value in present(item).items():
+        inner = decode(value) if names_score(key) else None
+        if isinstance(inner, Mapping):
+            found |= {f"{key}.{name}": score for name, score in present(inner).items()}
+        else:
+            found[key] = value
+    return found
 
 
 class ItemsLayout(RankingLayout):
@@ -239,12 +251,16 @@ def find_items(columns: Columns, row: Row, given: Given, where: str) -> Layout |
     """Return the layout of rows with one list of responses, each with its score."""
     if asks_for_columns(given) or _has_pair(columns):
         return None
-    for name, column in columns.items():
-        if not names_responses(name) or (items := as_items(row[column])) is None:
+    named = [name for name in columns if names_responses(name)]
+    others = [name for name in columns if name not in named and name not in PROMPTS]
+    for name in named + others:
+        column = columns[name]
+        items = as_items(row[column])
+        if items is None or not (items or name in named):
             continue
         keys = {key for item in items for key in item}
         scored = any(names_score(key) or names_aspect(key) for key in keys)
-        if items and not (scored or "annotations" in keys or given.label):
+        if items and not ((scored and text_key(items[0])) or "annotations" in keys or given.label):
             continue
         rest = {other: kept for other, kept in columns.items() if other != name}
         return _known_items(columns, column, keys, find_prompt(rest, given, where), given)
@@ -277,7 +293,7 @@ def find_parallel(columns: Columns, row: Row, given: Given, where: str) -> Layou
     """Return the layout of rows with a list of responses and a list of scores."""
     if asks_for_columns(given) or _has_pair(columns):
         return None
-    texts = find_texts(columns, row)
+    texts = find_texts(columns, row) or _lists_of_text(columns, row)
     if not texts:
         return None
     # As the row has them: the columns come the last one first.
@@ -305,6 +321,12 @@ def find_parallel(columns: Columns, row: Row, given: Given, where: str) -> Layou
 
 def _is_among(column: Any, columns: Columns) -> bool:
     return columns.get(fold(column)) == column
+
+
+def _lists_of_text(columns: Columns, row: Row) -> list[str]:
+    """Return the one column with a list of texts whatever its name; none if there are several."""
+    found = [name for name in columns.values() if len(as_responses(row[name]) or ()) > 1]
+    return found if len(found) == 1 and fold(found[0]) not in PROMPTS else []
 
 
 def find_texts(columns: Columns, row: Row) -> list[str]:

@@ -343,8 +343,10 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
     if as_responses(row[response]) is not None and not isinstance(row[response], str):
         return None
     rest = {name: column for name, column in names.items() if column != response}
-    label = next((rest[name] for name in DESIRABLE if name in rest), None)
+    labels = [rest[name] for name in DESIRABLE if name in rest]
+    label = next((name for name in labels if _said(row[name]) in _YES | _NO), None)
     found = _score_of(rest, row, given, where) if given.label or label is None else None
+    label = label or next(iter(labels), None)  # missing, or of another kind, which is refused
     if given.label is not None and found is not None and _is_truth(row[found.name]):
         label, found = found.name, None
     if found is None and (label is None or given.label not in (None, label)):

@@ -41,7 +41,7 @@ class CountsLayout(Layout):
         self.form = Form(pair.first, pair.second)
         self.n_without = 0
         self.notes.append(
-            f"The share of {votes[0]} in all votes{', ties as half a vote each,' if ties else ''} is "
+            f"The share of {votes[0]} in all votes{', ties as half of one,' if ties else ''} is "
             "the label. A row weighs 1 whatever the number of its votes; if they should count, say "
             f"{given.say('weight', 'NAME')} with a column of how many there are."
         )
@@ -119,8 +119,8 @@ class VotesLayout(Layout):
             return
         if not isinstance(value, list):
             raise ValueError(
-                f"{where} has {self.column} = {value!r:.60}, where other rows have a list of votes. "
-                "Write such a list, also of one vote."
+                f"{where} has {self.column} = {value!r:.60}, where other rows have a list of votes."
+                " Write such a list, also of one vote."
             )
         for position, vote in enumerate(value):
             if is_missing(vote):
