@@ -7,8 +7,8 @@ from typing import Any
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import decode, present
-from sklearn_codex._layouts.columns import find_pairs
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.ranking import counted
 
 Row = Mapping[str, Any]

@@ -8,8 +8,8 @@ from typing import Any
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold
 from sklearn_codex._layouts.cells import decode
-from sklearn_codex._layouts.columns import find_pairs
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
 from sklearn_codex._layouts.ranked import as_named, find_texts, numbered_responses
 from sklearn_codex._layouts.ranking import Candidate, RankingLayout
@@ -154,7 +154,7 @@ def find_order(columns: Columns, row: Row, given: Given, where: str) -> Layout |
     if not texts and len(names) == 2 and isinstance(row[orders[0]], str):
         return None  # labels of two columns
     rest.pop(fold(orders[0]))
-    prompt = find_prompt(rest, given, where)
+    prompt = find_prompt(rest, given, where, row)
     return OrderLayout(f"several responses in order of {orders[0]}", prompt, names, orders[0])
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._layouts.base import Columns, Layout, fold
 from sklearn_codex._layouts.cells import as_number, as_responses, decode, present
-from sklearn_codex._layouts.columns import LABELS, RESPONSES, find_pairs
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.prompts import PROMPTS, PromptColumns, find_prompt
+from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.prompts import ASKED, CONVERSATIONS, HISTORY, PromptColumns, find_prompt
 from sklearn_codex._layouts.ranking import Candidate, RankingLayout
 from sklearn_codex._layouts.scores import (
     Score,
@@ -20,8 +20,10 @@ from sklearn_codex._layouts.scores import (
     singular,
     text_key,
 )
+from sklearn_codex._layouts.words import BESIDE, RESPONSES
 
 Row = Mapping[str, Any]
+PROMPTS = frozenset((*ASKED, *CONVERSATIONS, *HISTORY))
 ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
 _MORE = RESPONSES | {"option", "choice", "comment", "result", "hypothese", "item", "summarie",
                      "replie"}  # fmt: skip
@@ -263,7 +265,7 @@ def find_items(columns: Columns, row: Row, given: Given, where: str) -> Layout |
         if items and not ((scored and text_key(items[0])) or "annotations" in keys or given.label):
             continue
         rest = {other: kept for other, kept in columns.items() if other != name}
-        return _known_items(columns, column, keys, find_prompt(rest, given, where), given)
+        return _known_items(columns, column, keys, find_prompt(rest, given, where, row), given)
     return None
 
 
@@ -316,7 +318,7 @@ def find_parallel(columns: Columns, row: Row, given: Given, where: str) -> Layou
     rest = {other: kept for other, kept in columns.items() if other != fold(column)}
     known = {"generations": "distilabel", "generation": "distilabel"}.get(fold(column))
     called = known or f"a list of responses with {score.name}"
-    return ParallelLayout(called, find_prompt(rest, given, where), (column, score.name), score)
+    return ParallelLayout(called, find_prompt(rest, given, where, row), (column, score.name), score)
 
 
 def _is_among(column: Any, columns: Columns) -> bool:
@@ -367,9 +369,7 @@ def find_numbered(columns: Columns, row: Row, given: Given, where: str) -> Layou
         for rest, names in number_columns(row).items()
         if names_score(rest.replace("#", "")) and len(texts.keys() & names.keys()) >= 2
     }
-    if len(texts) < 2 or not groups or (len(texts) == 2 and not columns.keys().isdisjoint(LABELS)):
-        return None
-    if given.label is not None and len(texts) == 2:
+    if len(texts) < 3 or not groups:  # of two, columns of their own tell which was shown first
         return None
     score = pick_score([rest.replace("#", "") for rest in groups], Given(), where)
     chosen = next(rest for rest in groups if score and rest.replace("#", "") == score.name)
@@ -388,7 +388,7 @@ def find_numbered(columns: Columns, row: Row, given: Given, where: str) -> Layou
     assert score is not None
     named = Score(groups[chosen][next(iter(pairs))], score.sign)
     layout = NumberedLayout(
-        "numbered responses with scores", find_prompt(rest, given, where), pairs, named
+        "numbered responses with scores", find_prompt(rest, given, where, row), pairs, named
     )
     return layout
 
@@ -417,9 +417,14 @@ def numbered_responses(names: Iterable[Any]) -> dict[str, str]:
     families = [
         columns
         for rest, columns in number_columns(names).items()
-        if len(columns) > 1 and rest.replace("_#", "").replace("#_", "") in RESPONSES
+        if len(columns) > 1 and _are_responses([word for word in rest.split("_") if word != "#"])
     ]
     return families[0] if len(families) == 1 else {}
+
+
+def _are_responses(words: list[str]) -> bool:
+    words = [singular(word) for word in words]
+    return not RESPONSES.isdisjoint(words) and {*words} <= RESPONSES | BESIDE
 
 
 FINDERS: tuple[Callable, ...] = (find_items, find_parallel, find_numbered)

@@ -11,8 +11,9 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._conversations.split import shared_prefix_marker, split_pair
-from sklearn_codex._labels.infer import resolve_labels
+from sklearn_codex._conversations.prefixes import shared_prefix_marker
+from sklearn_codex._conversations.split import split_pair
+from sklearn_codex._labels.resolve import resolve_labels
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.registry import check_given, find_layout
@@ -108,7 +109,7 @@ class PairReader:
             comparison.prompt,
             comparison.first,
             comparison.second,
-            ("prompt", form.first, form.second),
+            ("the prompt", form.first, form.second),
             where,
         )
         position = len(self._where)

@@ -6,14 +6,15 @@ from typing import Any
 
 from sklearn_codex._layouts import best, choices, nested, orders, ranked, trees, unpaired, votes
 from sklearn_codex._layouts.base import Columns, Layout, fold
-from sklearn_codex._layouts.columns import find_columns
+from sklearn_codex._layouts.forms import explain, find_columns
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.known import find_known
 
 Finder = Callable[[Columns, Mapping[str, Any], Given, str], Layout | None]
 """Takes the columns of a row, the row, what the caller said, and where the row is; returns the
 layout made for rows like it, None where it is another one."""
 
-FINDERS: tuple[Finder, ...] = ()
+FINDERS: tuple[Finder, ...] = (find_known,)
 """Layouts that are known by the names of their columns together, each before any it includes."""
 
 
@@ -40,12 +41,7 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
     layout = _find(columns, row, given, where)
     layout = layout or nested.find_wrapped(columns, row, given, where, _find)
     if layout is None:
-        raise ValueError(
-            f"{where} has no preference. It has {list(columns.values())}. A row needs either "
-            "chosen and rejected, or response_a, response_b and label. Say which columns these are "
-            f"where they have other names: {given.say('chosen', 'NAME')} and "
-            f"{given.say('rejected', 'NAME')}."
-        )
+        raise ValueError(explain(columns, row, given, where))
     return layout
 
 
@@ -54,12 +50,12 @@ def _find(columns: Columns, row: Mapping[str, Any], given: Given, where: str) ->
     exported = nested.find_exported(columns, row, given, where, _find)
     if exported is not None:
         return exported
-    known = () if given.names_pair else FINDERS
-    for find in (*known, *RANKED):
+    known = () if given.names_responses else FINDERS
+    for find in (*choices.LISTS, *known, *RANKED):
         layout = find(columns, row, given, where)
         if layout is not None:
             return layout
-    return find_columns(columns, given, where)
+    return find_columns(columns, row, given, where)
 
 
 def check_given(row: Mapping[str, Any], columns: Columns, given: Given, where: str) -> None:

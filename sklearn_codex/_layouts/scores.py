@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sklearn_codex._layouts.base import fold
-from sklearn_codex._layouts.columns import RESPONSES
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.words import RESPONSES
 
 RANKS = frozenset(("rank", "ranking"))
 SCORES = frozenset((

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, decode, present
-from sklearn_codex._layouts.columns import find_pairs
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.ranking import Candidate, counted, oriented_form, plural, rank_pairs
 from sklearn_codex._layouts.scores import Score, asks_for_columns, names_score, pick_score
 
