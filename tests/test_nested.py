@@ -55,6 +55,14 @@ def test_labels_and_ratings_of_argilla():
     assert as_set(read([{"fields": TWO, "responses": rated}])) == [("p", "y", "x", 1.0)]
 
 
+def test_annotators_of_one_record_weigh_one_together():
+    answers = [submitted("response_2", "u"), submitted("response_1", "v")]
+    data = read([{"fields": TWO, "responses": {"preference": answers}}])
+    assert (data.y.tolist(), data.annotator.tolist()) == ([0.0, 1.0], ["u", "v"])
+    assert data.sample_weight.tolist() == [0.5, 0.5]
+    assert "With several annotators, whose pairs weigh 1 together: 1 row." in data.notes
+
+
 def test_answers_that_are_discarded_or_missing_are_counted():
     discarded = submitted("response_1") | {"status": "discarded"}
     rows = [

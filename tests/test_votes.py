@@ -9,7 +9,6 @@ PAIR = {"prompt": "p", "response_a": "x", "response_b": "y"}
     [
         ({"annotations": [{"user": "u", "label": "A"}, {"user": "v", "label": "B"}]}, "uv"),
         ({"annotations": '[{"rater": "u", "choice": "a"}, {"rater": "v", "choice": "b"}]'}, "uv"),
-        ({"votes": {"u": "A", "v": "B"}}, "uv"),
         ({"winner": [{"judge": "u", "vote": "A"}, {"judge": "v", "vote": "B"}]}, "uv"),
     ],
 )  # fmt: skip
@@ -17,8 +16,8 @@ def test_votes_one_by_one_are_pairs_with_their_annotators(votes, who):
     data = read([PAIR | votes])
     assert data.y.tolist() == [1.0, 0.0]
     assert data.annotator.tolist() == list(who)
-    assert data.sample_weight.tolist() == [1.0, 1.0]
-    assert any(note.startswith("Each of 2 votes of 1 row in ") for note in data.notes)
+    assert data.sample_weight.tolist() == [0.5, 0.5]
+    assert any(note.startswith("2 votes of 1 row in ") for note in data.notes)
 
 
 def test_votes_without_a_label_are_refused():

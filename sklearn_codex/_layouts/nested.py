@@ -36,7 +36,7 @@ class NestedLayout(Layout):
         super().__init__(name, used)
         self.given, self.find = given, find
         self.layouts: list[Layout] = []
-        self.n_without = self.n_discarded = 0
+        self.n_without = self.n_discarded = self.n_several = 0
         self._layout_of: dict[tuple[str, ...], Layout] = {}
         self._own_name = name
 
@@ -52,10 +52,12 @@ class NestedLayout(Layout):
         """Generate the pairs of the rows within."""
         found = list(self.unfold(row, where))
         self.n_without += not found
+        self.n_several += len(found) > 1
         for inner, annotator in found:
             layout = self._find_layout(inner, where)
             for comparison in layout.read(inner, where):
-                yield self._pass_on(comparison, inner, layout, annotator)
+                passed = self._pass_on(comparison, inner, layout, annotator)
+                yield passed._replace(weight=passed.weight / len(found))
 
     def _find_layout(self, row: dict[str, Any], where: str) -> Layout:
         key = tuple(name for name in row if not is_missing(row[name]))
@@ -91,6 +93,7 @@ class NestedLayout(Layout):
             self.notes.extend(layout.notes)
         self.notes.extend(
             counted(
+                ("With several annotators, whose pairs weigh 1 together", self.n_several, "row"),
                 ("Left out, discarded or not submitted", self.n_discarded, "answer"),
                 ("Without an answer, so without a pair", self.n_without, "row"),
             )

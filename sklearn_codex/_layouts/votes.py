@@ -28,8 +28,7 @@ class NamedVotesLayout(Layout):
     pair : PairNames
         The columns of the responses.
     column : str
-        The column of the list: labels, or dicts of a label and who gave it; or a dict of labels by
-        who gave them.
+        The column of the list, of dicts of a label and who gave it.
     """
 
     def __init__(self, prompt: PromptColumns, pair: PairNames, column: str):
@@ -54,13 +53,10 @@ class NamedVotesLayout(Layout):
         for key, label, who in votes:
             form = Form(self.pair.first, self.pair.second, key)
             first, second = row[form.first], row[form.second]
-            yield Comparison(form, where, prompt, first, second, label, annotator=who)
+            yield Comparison(form, where, prompt, first, second, label, 1 / len(votes), who)
 
     def _votes(self, value: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
         """Generate what the label is called, the label, and who gave it."""
-        if isinstance(value, Mapping):
-            yield from ((self.column, vote, who) for who, vote in present(value).items())
-            return
         if not isinstance(value, list):
             raise ValueError(
                 f"{where} has {self.column} = {value!r:.60}, where other rows have a list of votes."
@@ -85,7 +81,10 @@ class NamedVotesLayout(Layout):
     def finish(self) -> Iterable[Comparison]:
         """Note how votes became pairs."""
         votes, rows = plural(self.n_votes, "vote"), plural(self.n_rows, "row")
-        self.notes.append(f"Each of {votes} of {rows} in {self.column} became a pair of weight 1.")
+        self.notes.append(
+            f"{votes} of {rows} in {self.column} became a pair each; those of one row weigh 1 "
+            "together."
+        )
         self.notes.extend(counted(("Without a vote, so without a pair", self.n_without, "row")))
         return ()
 
@@ -107,8 +106,6 @@ def find_votes(columns: Columns, row: Row, given: Given, where: str) -> Layout |
 
 def _say_who(value: Any) -> bool:
     """Return whether votes name who gave them."""
-    if isinstance(value, Mapping):
-        return bool(value) and not any(isinstance(vote, (list, Mapping)) for vote in value.values())
     if not isinstance(value, list) or not value or not isinstance(value[0], Mapping):
         return False
     names = {fold(key) for key in present(value[0])}
