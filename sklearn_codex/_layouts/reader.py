@@ -16,6 +16,7 @@ from sklearn_codex._labels.infer import resolve_labels
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.registry import check_given, find_layout
+from sklearn_codex._layouts.roles import roles_of
 
 Row = Mapping[str, Any]
 
@@ -121,7 +122,7 @@ class PairReader:
         self._labels.append(comparison.label)
         self._weights.append(comparison.weight * self._weight_of(row, where))
         self._annotators.append(self._given_value("annotator", row, comparison.annotator))
-        self._where.append(where.removeprefix(f"{self.place}, "))
+        self._where.append(_within(where, self.place))
         self._keys.append(self._given_value("groups", row, None))
         self._add_others(row, layout.used, position)
 
@@ -176,6 +177,7 @@ class PairReader:
             layout=", ".join(dict.fromkeys(layout.name for layout in self.layouts)),
             n_rows=self.n_rows,
             notes=notes,
+            roles=roles_of(self.layouts, self._forms),
         )
 
     def _cut_templates(self) -> None:
@@ -240,6 +242,11 @@ class PairReader:
                     f"{self.given.groups!r}. Every pair needs one."
                 )
         return [key if isinstance(key, Hashable) else repr(key) for key in self._keys]
+
+
+def _within(where: str, place: str) -> str:
+    """Return where in a file something is, of where it is with the file before it."""
+    return where.removeprefix(f"{place}, ").removeprefix(f"{place}: ")
 
 
 def _as_array(values: list, n: int) -> np.ndarray:

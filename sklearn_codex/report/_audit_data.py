@@ -37,6 +37,8 @@ class AuditData:
 
     def __init__(self, data, groups, seed):
         self.X, self.y, self.columns = data.X, data.y, data.columns
+        self.where, self.oriented = data.where, data.oriented
+        self.weight = None if np.all(data.sample_weight == 1) else data.sample_weight
         self.groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
         self.n_groups = int(self.groups.max()) + 1
         self.decided = self.y != 0.5
@@ -55,15 +57,21 @@ class AuditData:
         return n_groups >= MIN_GROUPS and int(self.tells.sum()) >= MIN_PAIRS
 
     def pair(self, row):
-        """Return the texts and the label of a row."""
-        prompt, a, b = self.X[row]
+        """Return where a row stands in the file, its texts and its label.
+
+        A chosen and a rejected response keep these names; the label is then the probability that
+        the chosen one is preferred.
+        """
         return {
+            "where": self.where[row],
             "row": int(row),
-            "prompt": prompt,
-            "response_a": a,
-            "response_b": b,
-            "label": float(self.y[row]),
+            **name_texts(self, row),
+            "label": self.named_probability(row, self.y[row]),
         }
+
+    def named_probability(self, row, probability):
+        """Return the probability that the first of the two that ``pair`` names is preferred."""
+        return float(1 - probability if is_turned(self, row) else probability)
 
     @cached_property
     def tells(self):
@@ -147,6 +155,20 @@ class AuditData:
         n_folds = N_FOLDS if len(self.y) <= LARGE else N_FOLDS_LARGE
         splitter = GroupKFold(min(n_folds, self.n_groups), shuffle=True, random_state=self.seed)
         return list(splitter.split(self.y, groups=self.groups))
+
+
+def is_turned(pairs, row):
+    """Whether the reader made response B of the chosen one."""
+    return bool(pairs.oriented[row] and pairs.y[row] < 0.5)
+
+
+def name_texts(pairs, row):
+    """Return the texts of a row of pairs under their names: chosen and rejected keep theirs."""
+    prompt, a, b = pairs.X[row]
+    if not pairs.oriented[row]:
+        return {"prompt": prompt, "response_a": a, "response_b": b}
+    chosen, rejected = (b, a) if is_turned(pairs, row) else (a, b)
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
 def turn_pairs(D, y):

@@ -35,16 +35,26 @@ def pairs_to_label(data, reward):
     margin, std = posterior.predict_margin(D[chosen], return_std=True)
     information = 0.5 * np.log1p(expit(margin) * expit(-margin) * std**2)
     rows = [
-        {
-            "prompt": data.responses[first[i], 0],
-            "response_a": data.responses[first[i], 1],
-            "response_b": data.responses[second[i], 1],
-            "probability": float(expit(m)),
-            "information": float(nats),
-        }
+        _show(data, first[i], second[i], None if are_new else kept[i], expit(m))
+        | {"information": float(nats)}
         for i, m, nats in zip(chosen, margin, information, strict=True)
     ]
-    return {"are_new": are_new, "rows": rows}
+    has_prompts = any(prompt.strip() for prompt in data.responses[:, 0])
+    return {"are_new": are_new, "has_prompts": has_prompts, "rows": rows}
+
+
+def _show(data, first, second, row, probability):
+    """Return the texts of two responses; of a pair of the file as ``AuditData.pair`` has them."""
+    if row is None:
+        return {
+            "prompt": data.responses[first, 0],
+            "response_a": data.responses[first, 1],
+            "response_b": data.responses[second, 1],
+            "probability": float(probability),
+        }
+    pair = data.pair(row)
+    del pair["label"]
+    return {**pair, "probability": data.named_probability(row, probability)}
 
 
 def _draw(n, seed):

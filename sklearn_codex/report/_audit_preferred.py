@@ -113,7 +113,9 @@ def example_pairs(data, margin, n=3):
         probability = float(expit(agree[row]))
         found.append(
             {
+                "where": data.where[row],
                 "row": int(row),
+                "is_chosen": bool(data.oriented[row]),
                 "prompt": prompt,
                 "chosen": chosen,
                 "rejected": rejected,

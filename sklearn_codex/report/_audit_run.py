@@ -8,7 +8,9 @@ from sklearn_codex import __version__
 from sklearn_codex._output import check_folder, write_text, written_together
 from sklearn_codex.report._audit_findings import FIGURES
 from sklearn_codex.report._audit_sections import audit_sections
+from sklearn_codex.report._audit_sections_reading import reading_blocks
 from sklearn_codex.report._audit_terminal import print_sections
+from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._console import Console, rich_console
 from sklearn_codex.report._csv import as_csv
 from sklearn_codex.report._html import page
@@ -29,6 +31,7 @@ def run_audit(
     source,
     *,
     name=None,
+    given=None,
     groups=None,
     split=None,
     reference=None,
@@ -47,8 +50,10 @@ def run_audit(
         File of preferences.
     name : str, default=None
         What the report calls it; None means the name of the file.
+    given : Given, default=None
+        What the caller says of columns and labels.
     groups : str, default=None
-        Column of what belongs together.
+        Column of what belongs together, as ``given`` has it too.
     split : str or path-like, default=None
         Column that names the part of each pair, or file of held-out pairs; None means the column
         ``split``, if there is one.
@@ -92,7 +97,13 @@ def run_audit(
     with _progress(progress) as step:
         audit = finite(
             audit_preferences(
-                source, groups=groups, split=split, reference=reference, seed=seed, step=step
+                source,
+                given=given,
+                groups=groups,
+                split=split,
+                reference=reference,
+                seed=seed,
+                step=step,
             )
         )
     audit["source"] = name or audit["source"]
@@ -104,7 +115,7 @@ def run_audit(
     if console is None:
         show(json_text(audit, indent=2) + "\n")
         return audit
-    print_sections(console, sections)
+    print_sections(console, sections, reading_blocks(audit))
     if out is not None:
         seconds = time.perf_counter() - start
         console.line(f"Wrote {out / 'report.html'}, open it in a browser ({seconds:.0f} s).")
@@ -114,14 +125,21 @@ def run_audit(
 def render(audit, sections=None):
     """Return the report of an audit as a page."""
     sections = audit_sections(audit) if sections is None else sections
-    sizes = audit["sizes"]
+    sizes, units = audit["sizes"], Units.of(audit)
+    known = units.count(sizes["n_groups"]) if units.are_known else "no prompts"
+    intervals = (
+        f"know that pairs share {units.many}"
+        if units.are_known
+        else "take pairs to be independent, which without prompts nobody knows"
+    )
     return page(
         f"Audit of {audit['source']}",
-        f"{sizes['n_pairs']:,} preference pairs, {sizes['n_groups']:,} independent prompts",
+        f"{sizes['n_pairs']:,} preference pairs, {known}",
         sections,
         f"sklearn-codex {__version__}, seed {audit['seed']}. All models are linear and small: what "
-        "they find is there; what they miss a larger model may find. Intervals are 95% and know "
-        "that pairs share prompts.",
+        "they find is there; what they miss a larger model may find. Intervals are 95% and "
+        f"{intervals}.",
+        reading_blocks(audit),
     )
 
 
@@ -146,6 +164,11 @@ def _progress(shown):
         yield step
 
 
+def _of_list(row):
+    """Return a row for readers, who find it by its place in the file."""
+    return {name: value for name, value in row.items() if name not in ("row", "other_row")}
+
+
 def _write(out, audit, sections, force):
     lists = {
         file: audit[name]["rows"]
@@ -155,7 +178,7 @@ def _write(out, audit, sections, force):
     contents = {
         "report.html": render(audit, sections),
         "audit.json": json_text(audit, indent=2) + "\n",
-        **{file: as_csv(rows) for file, rows in lists.items()},
+        **{file: as_csv(list(map(_of_list, rows))) for file, rows in lists.items()},
     }
     # Lists of an earlier audit would be taken for those of this one.
     with written_together(out, stale=FILES):

@@ -1,5 +1,7 @@
 """Figures of the audit as a reader wants them."""
 
+from sklearn_codex._plain import plain
+
 NAMES = {
     "length only": "length only",
     "words": "word counts",
@@ -7,6 +9,12 @@ NAMES = {
 }
 RARE = {"<unk>": "(rare words)"}
 TOO_FEW = "The data are too few to say."
+
+
+def listed(names, most=12):
+    """Return the first of some names, which may be anybody's."""
+    shown = ", ".join(map(plain, names[:most]))
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
 def percent(share):
