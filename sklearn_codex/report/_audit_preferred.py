@@ -113,7 +113,7 @@ def example_pairs(data, margin, n=3):
         probability = float(expit(agree[row]))
         found.append(
             {
-                "row": int(row),
+                "row": int(data.row_numbers[row]),
                 "prompt": prompt,
                 "chosen": chosen,
                 "rejected": rejected,

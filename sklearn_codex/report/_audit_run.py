@@ -7,7 +7,9 @@ from pathlib import Path
 from sklearn_codex import __version__
 from sklearn_codex._output import check_folder, write_text, written_together
 from sklearn_codex.report._audit_findings import FIGURES
+from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._audit_sections import audit_sections
+from sklearn_codex.report._audit_sections_sample import describe_sample
 from sklearn_codex.report._audit_terminal import print_sections
 from sklearn_codex.report._console import Console, rich_console
 from sklearn_codex.report._csv import as_csv
@@ -32,6 +34,7 @@ def run_audit(
     groups=None,
     split=None,
     reference=None,
+    max_pairs=MAX_PAIRS,
     inputs=None,
     out=None,
     force=False,
@@ -54,6 +57,9 @@ def run_audit(
         ``split``, if there is one.
     reference : list of str, default=None
         Texts of the policy to be trained; None means the responses.
+    max_pairs : int or None, default=20000
+        About as many pairs are drawn for models to learn from where there are more; 0 and None mean
+        all.
     inputs : mapping of str to path, default=None
         Files that are read, by what names them; none of them may be in the folder's files.
     out : path-like, default=None
@@ -92,7 +98,13 @@ def run_audit(
     with _progress(progress) as step:
         audit = finite(
             audit_preferences(
-                source, groups=groups, split=split, reference=reference, seed=seed, step=step
+                source,
+                groups=groups,
+                split=split,
+                reference=reference,
+                max_pairs=max_pairs,
+                seed=seed,
+                step=step,
             )
         )
     audit["source"] = name or audit["source"]
@@ -114,10 +126,11 @@ def run_audit(
 def render(audit, sections=None):
     """Return the report of an audit as a page."""
     sections = audit_sections(audit) if sections is None else sections
-    sizes = audit["sizes"]
+    sizes, sampled = audit["sizes"], audit["sampled"]
+    models = "" if sampled is None else f"; models are of {describe_sample(sampled)}"
     return page(
         f"Audit of {audit['source']}",
-        f"{sizes['n_pairs']:,} preference pairs, {sizes['n_groups']:,} independent prompts",
+        f"{sizes['n_pairs']:,} preference pairs, {sizes['n_groups']:,} independent prompts{models}",
         sections,
         f"sklearn-codex {__version__}, seed {audit['seed']}. All models are linear and small: what "
         "they find is there; what they miss a larger model may find. Intervals are 95% and know "

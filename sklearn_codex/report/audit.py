@@ -1,9 +1,12 @@
 """The audit of preference data: everything that is computed, as plain figures."""
 
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.datasets import read_preferences
 from sklearn_codex.health import check_preferences
 from sklearn_codex.report import _audit_policy as policy
@@ -12,7 +15,9 @@ from sklearn_codex.report import _audit_preferred as preferred
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
 from sklearn_codex.report._audit_findings import describe_findings
 from sklearn_codex.report._audit_length import audit_length, judge_longer
+from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._audit_pairs import pairs_to_label
+from sklearn_codex.report._audit_sample import add_effect, draw_sample
 from sklearn_codex.report._audit_split import find_leaks
 from sklearn_codex.report._audit_verdicts import reach_verdicts
 
@@ -34,7 +39,16 @@ STEPS = (
 )
 
 
-def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None, seed=0, step=None):
+def audit_preferences(
+    path_or_frame,
+    *,
+    groups=None,
+    split=None,
+    reference=None,
+    max_pairs=MAX_PAIRS,
+    seed=0,
+    step=None,
+):
     """Answer what somebody with preference data has to know before a reward is learned from them.
 
     Parameters
@@ -49,6 +63,10 @@ def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None,
         there is one.
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
+    max_pairs : int or None, default=20000
+        Of more pairs than this, models learn from a sample of about so many, drawn by prompt; 0 and
+        None mean all. Sizes, checks, leakage, labels to check and how often the longer response
+        wins are always of all pairs.
     seed : int, default=0
         Reproduces every figure.
     step : callable, default=None
@@ -59,12 +77,14 @@ def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None,
     audit : dict
         Numbers, text and lists only, so that it can be written as JSON: ``source``, ``seed``,
         ``sizes``, ``health``, ``leakage`` (None without a split), ``too_small`` (None, or why
-        nothing is said of new prompts), ``prediction``, ``learning_curve``, ``human_ceiling``,
+        nothing is said of new prompts), ``sampled`` (None, or of how many pairs, and which figures
+        are computed on them), ``prediction``, ``learning_curve``, ``human_ceiling``,
         ``length``, ``tokens``, ``form``, ``examples``, ``policy``, ``labels_to_check``,
         ``pairs_to_label``; None where the data do not carry the answer. ``verdicts`` has, for each
         question that chance could answer, the verdict and the test it follows from.
     """
     step = step or (lambda name: None)
+    max_pairs = _check_max_pairs(max_pairs)
     step("read")
     pairs = read_preferences(path_or_frame, groups=groups)
     step("health")
@@ -80,6 +100,7 @@ def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None,
         "health": describe_findings(data, report, are_joined=groups is None),
         "leakage": leakage,
         "too_small": _too_small(data),
+        "sampled": None,
         "human_ceiling": predict.human_ceiling(pairs.columns),
         "labels_to_check": None,
     }
@@ -87,15 +108,29 @@ def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None,
     audit |= dict.fromkeys((*rest, "pairs_to_label"))
     if audit["too_small"] is None:
         audit["labels_to_check"] = _labels_to_check(data, report)
-        audit |= _learn(data, reference, step)
+        sample, sampled = draw_sample(data, max_pairs)
+        audit |= _learn(sample, data, reference, step)
+        audit["sampled"] = add_effect(sampled, audit["prediction"])
     elif data.decided.any():
         audit["length"] = {**judge_longer(data), "n_pairs": len(data.y)}
     audit["verdicts"] = reach_verdicts(audit, report)
     return audit
 
 
-def _learn(data, reference, step):
-    """Return the figures that need models."""
+def _check_max_pairs(max_pairs):
+    if max_pairs is None:
+        return 0
+    return check_number(
+        max_pairs,
+        "max_pairs",
+        subject="audit_preferences",
+        interval=Interval(Integral, 0, None, closed="left"),
+        remedy="0 and None mean all pairs.",
+    )
+
+
+def _learn(data, whole, reference, step):
+    """Return the figures that need models, of a sample of the whole data or all of them."""
     step("choose the penalty")
     prediction, margins = predict.predict(data, step)
     best, C = prediction["best"], prediction["C_of_words"]
@@ -103,7 +138,7 @@ def _learn(data, reference, step):
     D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
     curve = predict.learn(data, margins[best], D, predict.maker(best, C))
     step("reward net of length")
-    length = audit_length(data, margins, best, C)
+    length = audit_length(data, margins, best, C, whole)
     step("what is preferred")
     reward = preferred.fit_reward(data, data.words, C)
     tokens, form = preferred.describe_tokens(data, reward), preferred.describe_form(data)
