@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import GroupKFold
+from sklearn.utils import Bunch
 
 from sklearn_codex import PreferenceRewardModel, TokenCounter
 from sklearn_codex.exceptions import RareTokensWarning
@@ -20,6 +21,7 @@ LARGE = 5000  # pairs
 MAX_TOKENS = 1999
 # Enough to tell models from each other.
 TOL = 1e-3
+PER_PAIR = ("X", "y", "where", "oriented", "sample_weight")
 
 
 class AuditData:
@@ -33,12 +35,18 @@ class AuditData:
         What must not be torn apart by a split.
     seed : int
         Source of all draws.
+    row_numbers : ndarray of shape (n_pairs,), default=None
+        Rows of the file, where these pairs are a sample; None means all rows in order.
     """
 
-    def __init__(self, data, groups, seed):
-        self.X, self.y, self.columns = data.X, data.y, data.columns
-        self.where, self.oriented = data.where, data.oriented
-        self.weight = None if np.all(data.sample_weight == 1) else data.sample_weight
+    def __init__(self, data, groups, seed, row_numbers=None):
+        self.X, self.y = data.X, data.y
+        self.where, self.oriented, self.sample_weight = (
+            data.where,
+            data.oriented,
+            data.sample_weight,
+        )
+        self.row_numbers = np.arange(len(data.y)) if row_numbers is None else row_numbers
         self.groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
         self.n_groups = int(self.groups.max()) + 1
         self.decided = self.y != 0.5
@@ -49,6 +57,22 @@ class AuditData:
             for side in (1, 2)
         )
         self.responses = np.array(list(rows), dtype=object)  # (n_responses, 2)
+        self.compared_pairs = self.a, self.b
+
+    def take(self, rows):
+        """Return some of the pairs, which know what all of them compare."""
+        sample = AuditData(
+            Bunch(**{name: getattr(self, name)[rows] for name in PER_PAIR}),
+            self.groups[rows],
+            self.seed,
+            self.row_numbers[rows],
+        )
+        code = np.full(len(self.responses), -1)
+        code[self.a[rows]], code[self.b[rows]] = sample.a, sample.b
+        a, b = code[self.a], code[self.b]
+        known = (a >= 0) & (b >= 0)
+        sample.compared_pairs = a[known], b[known]
+        return sample
 
     @property
     def is_large_enough(self):
@@ -64,7 +88,7 @@ class AuditData:
         """
         return {
             "where": self.where[row],
-            "row": int(row),
+            "row": int(self.row_numbers[row]),
             **name_texts(self, row),
             "label": self.named_probability(row, self.y[row]),
         }

@@ -12,8 +12,12 @@ from sklearn_codex.report._audit_data import TOL, fit_differences
 from sklearn_codex.report._audit_predict import accuracy, credits, gain
 
 
-def audit_length(data, margins, best, C):
-    """Return how far labels and the best model follow length, and the reward net of length."""
+def audit_length(data, margins, best, C, whole):
+    """Return how far labels and the best model follow length, and the reward net of length.
+
+    How often the longer response wins is asked of the ``whole`` data, of which these may be a
+    sample.
+    """
     margin, length = margins[best], data.length_difference
     # One interval a question: those of the tests replace the resampled ones.
     audit = length_audit(data.y, margin, length, groups=data.groups)
@@ -23,7 +27,7 @@ def audit_length(data, margins, best, C):
     return {
         **figures,
         "accuracy_interval": _ends(accuracy(data, margin)),
-        **judge_longer(data),
+        **judge_longer(whole),
         "where_longer": _accuracy_where(data, margin, direction > 0),
         "where_shorter": _accuracy_where(data, margin, direction < 0),
         "words_net_of_length": net,

@@ -66,7 +66,7 @@ def _draw(n, seed):
 
 def _uncompared_pairs(data):
     """Return pairs of responses to one prompt that no row compares."""
-    compared = set(zip(data.a.tolist(), data.b.tolist(), strict=True))
+    compared = set(zip(*(codes.tolist() for codes in data.compared_pairs), strict=True))
     members: dict[str, set[int]] = {}
     for position, prompt in enumerate(data.responses[:, 0]):
         if prompt:

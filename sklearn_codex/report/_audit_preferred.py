@@ -114,7 +114,7 @@ def example_pairs(data, margin, n=3):
         found.append(
             {
                 "where": data.where[row],
-                "row": int(row),
+                "row": int(data.row_numbers[row]),
                 "is_chosen": bool(data.oriented[row]),
                 "prompt": prompt,
                 "chosen": chosen,

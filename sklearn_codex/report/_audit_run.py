@@ -7,8 +7,10 @@ from pathlib import Path
 from sklearn_codex import __version__
 from sklearn_codex._output import check_folder, write_text, written_together
 from sklearn_codex.report._audit_findings import FIGURES
+from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_sections_reading import reading_blocks
+from sklearn_codex.report._audit_sections_sample import describe_sample
 from sklearn_codex.report._audit_terminal import print_sections
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._console import Console, rich_console
@@ -35,6 +37,7 @@ def run_audit(
     groups=None,
     split=None,
     reference=None,
+    max_pairs=MAX_PAIRS,
     inputs=None,
     out=None,
     force=False,
@@ -59,6 +62,9 @@ def run_audit(
         ``split``, if there is one.
     reference : list of str, default=None
         Texts of the policy to be trained; None means the responses.
+    max_pairs : int or None, default=20000
+        About as many pairs are drawn for models to learn from where there are more; 0 and None mean
+        all.
     inputs : mapping of str to path, default=None
         Files that are read, by what names them; none of them may be in the folder's files.
     out : path-like, default=None
@@ -102,6 +108,7 @@ def run_audit(
                 groups=groups,
                 split=split,
                 reference=reference,
+                max_pairs=max_pairs,
                 seed=seed,
                 step=step,
             )
@@ -125,16 +132,17 @@ def run_audit(
 def render(audit, sections=None):
     """Return the report of an audit as a page."""
     sections = audit_sections(audit) if sections is None else sections
-    sizes, units = audit["sizes"], Units.of(audit)
+    sizes, units, sampled = audit["sizes"], Units.of(audit), audit["sampled"]
     known = units.count(sizes["n_groups"]) if units.are_known else "no prompts"
     intervals = (
         f"know that pairs share {units.many}"
         if units.are_known
         else "take pairs to be independent, which without prompts nobody knows"
     )
+    models = "" if sampled is None else f"; models are of {describe_sample(sampled)}"
     return page(
         f"Audit of {audit['source']}",
-        f"{sizes['n_pairs']:,} preference pairs, {known}",
+        f"{sizes['n_pairs']:,} preference pairs, {known}{models}",
         sections,
         f"sklearn-codex {__version__}, seed {audit['seed']}. All models are linear and small: what "
         "they find is there; what they miss a larger model may find. Intervals are 95% and "

@@ -5,6 +5,15 @@ from sklearn_codex.report._audit_sections_length import length_section
 from sklearn_codex.report._audit_sections_policy import learned_section
 from sklearn_codex.report._audit_sections_predict import predictable_section
 from sklearn_codex.report._audit_sections_preferred import preferred_section
+from sklearn_codex.report._audit_sections_sample import (
+    ALL,
+    LENGTH,
+    MODELS,
+    REWARD,
+    TESTS,
+    TO_DO,
+    tell_sample,
+)
 from sklearn_codex.report._audit_sections_split import split_blocks
 from sklearn_codex.report._audit_sections_tests import tests_section
 from sklearn_codex.report._audit_shown import named_texts, place
@@ -19,15 +28,16 @@ N_EXAMPLES = 10
 def audit_sections(audit):
     """Return the sections of an audit, as from ``audit_preferences``, in reading order."""
     units = Units.of(audit)
-    return [
-        _clean(audit, units),
-        predictable_section(audit),
-        length_section(audit),
-        preferred_section(audit),
-        learned_section(audit),
-        _to_do(audit, units),
-        tests_section(audit),
+    sections = [
+        (_clean(audit, units), ALL),
+        (predictable_section(audit), MODELS),
+        (length_section(audit), LENGTH),
+        (preferred_section(audit), REWARD),
+        (learned_section(audit), REWARD),
+        (_to_do(audit, units), TO_DO),
+        (tests_section(audit), TESTS),
     ]
+    return [tell_sample(section, audit, kind) for section, kind in sections]
 
 
 def _clean(audit, units):

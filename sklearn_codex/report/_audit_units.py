@@ -62,6 +62,11 @@ class Units:
             return "independent prompts (similar ones joined)"
         return f"groups ({self.column})" if self.are_known else "pairs, taken to be independent"
 
+    @property
+    def drawn(self):
+        """How a sample of them is drawn."""
+        return f"drawn by {self.one}" if self.are_known else "drawn at random"
+
     def count(self, n):
         """Return a number of them that are independent of each other."""
         if self.one == "prompt":

@@ -1,7 +1,11 @@
 """The audit of preference data: everything that is computed, as plain figures."""
 
-import numpy as np
+from numbers import Integral
 
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.health import check_preferences
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
@@ -9,6 +13,7 @@ from sklearn_codex.report import _audit_preferred as preferred
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
 from sklearn_codex.report._audit_findings import describe_findings
 from sklearn_codex.report._audit_length import audit_length, judge_longer
+from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._audit_pairs import pairs_to_label
 from sklearn_codex.report._audit_reading import (
     check_given,
@@ -16,6 +21,7 @@ from sklearn_codex.report._audit_reading import (
     name_of,
     read_pairs,
 )
+from sklearn_codex.report._audit_sample import add_effect, draw_sample
 from sklearn_codex.report._audit_split import find_leaks
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import reach_verdicts
@@ -46,6 +52,7 @@ def audit_preferences(
     groups=None,
     split=None,
     reference=None,
+    max_pairs=MAX_PAIRS,
     seed=0,
     step=None,
 ):
@@ -66,6 +73,10 @@ def audit_preferences(
         there is one.
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
+    max_pairs : int or None, default=20000
+        Of more pairs than this, models learn from a sample of about so many, drawn by prompt; 0 and
+        None mean all. Sizes, checks, leakage, labels to check and how often the longer response
+        wins are always of all pairs.
     seed : int, default=0
         Reproduces every figure.
     step : callable, default=None
@@ -77,13 +88,15 @@ def audit_preferences(
         Numbers, text and lists only, so that it can be written as JSON: ``source``, ``read`` (as
         what, see ``describe_reading``), ``prompts`` (and what is kept together, see
         ``describe_prompts``), ``seed``, ``sizes``, ``health``, ``leakage`` (None without a split),
-        ``too_small`` (None, or why nothing is said of data not seen), ``prediction``,
-        ``learning_curve``, ``human_ceiling``, ``length``, ``tokens``, ``form``, ``examples``,
-        ``policy``, ``labels_to_check``, ``pairs_to_label``; None where the data do not carry
-        the answer. ``verdicts`` has, for each question that chance could answer, the verdict and
-        the test it follows from.
+        ``too_small`` (None, or why nothing is said of data not seen), ``sampled`` (None, or of how
+        many pairs, and which figures are computed on them), ``prediction``, ``learning_curve``,
+        ``human_ceiling``, ``length``, ``tokens``, ``form``, ``examples``, ``policy``,
+        ``labels_to_check``, ``pairs_to_label``; None where the data do not carry the answer.
+        ``verdicts`` has, for each question that chance could answer, the verdict and the test it
+        follows from.
     """
     step = step or (lambda name: None)
+    max_pairs = _check_max_pairs(max_pairs)
     step("read")
     given = check_given(given, groups)
     pairs = read_pairs(path_or_frame, given)
@@ -106,6 +119,7 @@ def audit_preferences(
         "health": describe_findings(data, report, units),
         "leakage": leakage,
         "too_small": _too_small(data, units),
+        "sampled": None,
         "human_ceiling": predict.human_ceiling(pairs.columns),
         "labels_to_check": None,
     }
@@ -113,15 +127,29 @@ def audit_preferences(
     audit |= dict.fromkeys((*rest, "pairs_to_label"))
     if audit["too_small"] is None:
         audit["labels_to_check"] = _labels_to_check(data, report)
-        audit |= _learn(data, reference, step)
+        sample, sampled = draw_sample(data, max_pairs)
+        audit |= _learn(sample, data, reference, step)
+        audit["sampled"] = add_effect(sampled, audit["prediction"])
     elif data.decided.any():
         audit["length"] = {**judge_longer(data), "n_pairs": len(data.y)}
     audit["verdicts"] = reach_verdicts(audit, report, units)
     return audit
 
 
-def _learn(data, reference, step):
-    """Return the figures that need models."""
+def _check_max_pairs(max_pairs):
+    if max_pairs is None:
+        return 0
+    return check_number(
+        max_pairs,
+        "max_pairs",
+        subject="audit_preferences",
+        interval=Interval(Integral, 0, None, closed="left"),
+        remedy="0 and None mean all pairs.",
+    )
+
+
+def _learn(data, whole, reference, step):
+    """Return the figures that need models, of a sample of the whole data or all of them."""
     step("choose the penalty")
     prediction, margins = predict.predict(data, step)
     best, C = prediction["best"], prediction["C_of_words"]
@@ -129,7 +157,7 @@ def _learn(data, reference, step):
     D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
     curve = predict.learn(data, margins[best], D, predict.maker(best, C))
     step("reward net of length")
-    length = audit_length(data, margins, best, C)
+    length = audit_length(data, margins, best, C, whole)
     step("what is preferred")
     reward = preferred.fit_reward(data, data.words, C)
     tokens, form = preferred.describe_tokens(data, reward), preferred.describe_form(data)
