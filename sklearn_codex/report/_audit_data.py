@@ -41,15 +41,13 @@ class AuditData:
 
     def __init__(self, data, groups, seed, row_numbers=None):
         self.X, self.y = data.X, data.y
-        self.where, self.oriented, self.sample_weight = (
-            data.where,
-            data.oriented,
-            data.sample_weight,
-        )
+        self.where, self.oriented = data.where, data.oriented
+        self.sample_weight = data.sample_weight
+        self.weight = None if np.all(data.sample_weight == 1) else data.sample_weight
         self.row_numbers = np.arange(len(data.y)) if row_numbers is None else row_numbers
         self.groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
         self.n_groups = int(self.groups.max()) + 1
-        self.decided = self.y != 0.5
+        self.decided = (self.y != 0.5) & (self.sample_weight > 0)
         self.seed = seed
         rows: dict[tuple[str, str], int] = {}
         self.a, self.b = (
@@ -195,6 +193,12 @@ def name_texts(pairs, row):
     return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
+def weights_of(data, rows=None):
+    """Return the weights of some rows of pairs, all for None; None where each pair weighs 1."""
+    weight = getattr(data, "weight", None)
+    return weight if weight is None or rows is None else weight[rows]
+
+
 def turn_pairs(D, y):
     """Exchange A and B in some pairs so that both classes occur.
 
@@ -209,9 +213,12 @@ def turn_pairs(D, y):
     return D, np.where(turned, 1 - y, y)
 
 
-def fit_differences(model, D, y, **params):
-    """Fit an antisymmetric model to differences, however its pairs are turned."""
-    return model.fit(*turn_pairs(D, y), **params)
+def fit_differences(model, data, D, rows=None, **params):
+    """Fit an antisymmetric model to some rows of differences, however its pairs are turned."""
+    y = data.y
+    if rows is not None:
+        D, y = D[rows], y[rows]
+    return model.fit(*turn_pairs(D, y), sample_weight=weights_of(data, rows), **params)
 
 
 def cross_fit(data, D, *, make=None, folds=None, choose=None):
@@ -234,5 +241,5 @@ def cross_fit(data, D, *, make=None, folds=None, choose=None):
     for train, test in data.folds if folds is None else folds:
         rows = train if choose is None else choose(train)
         model = PreferenceRewardModel(tol=TOL) if make is None else make()
-        margins[test] = fit_differences(model, D[rows], data.y[rows]).decision_function(D[test])
+        margins[test] = fit_differences(model, data, D, rows).decision_function(D[test])
     return margins

@@ -8,7 +8,7 @@ from sklearn_codex import PreferenceRewardModel
 from sklearn_codex._verdicts import judge_share
 from sklearn_codex.exceptions import SeparationWarning
 from sklearn_codex.metrics import length_audit
-from sklearn_codex.report._audit_data import TOL, fit_differences
+from sklearn_codex.report._audit_data import TOL, fit_differences, weights_of
 from sklearn_codex.report._audit_predict import accuracy, credits, gain
 
 
@@ -20,7 +20,7 @@ def audit_length(data, margins, best, C, whole):
     """
     margin, length = margins[best], data.length_difference
     # One interval a question: those of the tests replace the resampled ones.
-    audit = length_audit(data.y, margin, length, groups=data.groups)
+    audit = length_audit(data.y, margin, length, groups=data.groups, sample_weight=weights_of(data))
     figures = {name: _plain(value) for name, value in audit.items()}
     direction = np.sign(data.y - 0.5) * np.sign(length)
     net = _judge_net_of_length(data, margins["words"], C)
@@ -40,7 +40,7 @@ def judge_longer(data):
     if not rows.any():
         return dict.fromkeys(("longer_wins", "longer_wins_test", "longer_wins_interval"))
     won = credits(data.y[rows], data.length_difference[rows])
-    test = judge_share(won, data.groups[rows])._asdict()
+    test = judge_share(won, data.groups[rows], weights=weights_of(data, rows))._asdict()
     return {
         "longer_wins": test["value"],
         "longer_wins_test": test,
@@ -67,7 +67,7 @@ def _judge_net_of_length(data, with_length, C):
         with warnings.catch_warnings():
             warnings.simplefilter("error", SeparationWarning)
             try:
-                fit_differences(model, data.words[train], data.y[train])
+                fit_differences(model, data, data.words, train)
             except SeparationWarning:
                 return None
         margin[test] = model.reward_margin(data.words[test])

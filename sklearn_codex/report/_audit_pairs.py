@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
 from sklearn_codex import RewardUncertainty, most_informative_pairs
-from sklearn_codex.report._audit_data import turn_pairs
+from sklearn_codex.report._audit_data import fit_differences
 
 MAX_CANDIDATES = 5000
 N_TO_LABEL = 100
@@ -30,7 +30,7 @@ def pairs_to_label(data, reward):
     # The sandwich tells how far weights may be off; what a label would tell is asked of the
     # posterior, which also doubts tokens that few pairs differ in.
     posterior = RewardUncertainty(FrozenEstimator(reward.model_), kind="laplace")
-    posterior.fit(*turn_pairs(data.words, data.y))
+    fit_differences(posterior, data, data.words)
     chosen = most_informative_pairs(posterior, D, n=N_TO_LABEL)
     margin, std = posterior.predict_margin(D[chosen], return_std=True)
     information = 0.5 * np.log1p(expit(margin) * expit(-margin) * std**2)

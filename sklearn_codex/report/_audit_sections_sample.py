@@ -33,8 +33,8 @@ def _models(sampled, units):
         f"The interval of the best accuracy is ±{_points(sampled['half_width'])} points instead of "
         f"{'at best' if sampled['n_groups_in_part'] else 'about'} "
         f"±{_points(sampled['half_width_of_all'])}; what models would learn from more "
-        f"{units.many}, the learning curve tells as far as it goes. Votes of annotators are of all pairs. "
-        "--max-pairs 0 computes on all, which takes longer and more memory."
+        f"{units.many}, the learning curve tells as far as it goes. Votes of annotators are of all "
+        "pairs. --max-pairs 0 computes on all, which takes longer and more memory."
     )
 
 

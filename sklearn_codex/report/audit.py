@@ -183,7 +183,7 @@ def _sizes(data):
     return {
         "n_pairs": len(data.y),
         "n_groups": data.n_groups,
-        "n_ties": int((~data.decided).sum()),
+        "n_ties": int((data.y == 0.5).sum()),
         "n_responses": len(set(data.responses[:, 1])),
         "characters": float(np.median([len(text) for text in data.responses[:, 1]])),
     }
