@@ -115,6 +115,48 @@ FAULTS = [
         ),
     ),
     *_in(
+        "_labels/conventions.py",
+        (
+            "mean grade over all pairs",
+            "weight[decided] = known / mean",
+            "weight[decided] = known / strength.mean()",
+            "test_labels.py::test_grades_weigh_one_on_average_in_any_unit",
+        ),
+        (
+            "scales are turned",
+            "np.sign(worst - best)",
+            "np.sign(best - worst)",
+            "test_label_columns.py::test_strengths_are_those_of_grades",
+        ),
+    ),
+    *_in(
+        "_labels/infer.py",
+        (
+            "numbers of the better response are probabilities",
+            'return [*counted, "index", "probability"]',
+            'return [*counted, "probability"]',
+            "test_label_columns.py::test_numbers_that_can_mean_two_things",
+        ),
+    ),
+    *_in(
+        "_labels/resolve.py",
+        (
+            "2 and 1 are read as 1 and 2",
+            "probability = 1 - probability",
+            "probability = 0 + probability",
+            "test_label_columns.py::test_numbers_that_can_mean_but_one_thing",
+        ),
+    ),
+    *_in(
+        "_labels/scores.py",
+        (
+            "equal scores contradict a label",
+            "np.flatnonzero(difference < 0)",
+            "np.flatnonzero(difference <= 0)",
+            "test_score_columns.py::test_each_pair_is_counted_once",
+        ),
+    ),
+    *_in(
         "_rollouts.py",
         (
             "a document that ends with its last token is cut",
@@ -322,12 +364,6 @@ FAULTS = [
             "values.sum(axis=1) + prior_votes / 2)",
             "values.sum(axis=1) + prior_votes)",
             "test_labels.py::test_votes",
-        ),
-        (
-            "mean grade over all pairs",
-            "strength[decided] / strength[decided].mean()",
-            "strength[decided] / strength.mean()",
-            "test_labels.py::test_grades_weigh_one_on_average_in_any_unit",
         ),
         (
             "rows of soft labels are turned",

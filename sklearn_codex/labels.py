@@ -7,7 +7,6 @@ class, and a pair weighs 1 in total however its label came.
 
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -27,10 +26,20 @@ from sklearn_codex._checks.groups import check_hashable
 from sklearn_codex._checks.matrices import check_frame, check_numbers, check_sparse
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._checks.probabilities import as_array, check_soft_labels
+from sklearn_codex._labels.column import find_distinct
+from sklearn_codex._labels.conventions import (
+    LABEL_CONVENTIONS,
+    NUMBER_CONVENTIONS,
+    convention_names,
+    find_convention,
+    fold,
+    weigh,
+)
 from sklearn_codex._text.inputs import as_objects
 
 __all__ = [
     "LABEL_CONVENTIONS",
+    "NUMBER_CONVENTIONS",
     "convert_labels",
     "expand_soft_labels",
     "grades_to_soft_labels",
@@ -38,27 +47,11 @@ __all__ = [
     "votes_to_soft_labels",
 ]
 
-LABEL_CONVENTIONS = {
-    "names": {"a": 1.0, "b": 0.0, "tie": 0.5},
-    "arena": {
-        "model_a": 1.0,
-        "model_b": 0.0,
-        "tie": 0.5,
-        "tie (bothbad)": 0.5,
-        "both_bad": 0.5,
-    },
-    "one_two": {1: 1.0, 2: 0.0, 0: 0.5},
-    "index": {0: 1.0, 1: 0.0},
-    "sign": {1: 1.0, -1: 0.0, 0: 0.5},
-}
-"""How labels are written: "names", "arena" (Chatbot Arena), "one_two" (1 or 2 is the better, 0 a
-tie, as in PandaLM), "index" (0 or 1 is the better), "sign"."""
-
 
 @validate_params(
     {
         "labels": ["array-like"],
-        "convention": [StrOptions(set(LABEL_CONVENTIONS)), Mapping],
+        "convention": [str, Mapping],
     },
     prefer_skip_nested_validation=True,
 )
@@ -69,9 +62,9 @@ def convert_labels(labels, convention="names"):
     ----------
     labels : array-like of shape (n_pairs,) or (n_pairs, n_annotators)
         Labels, or votes; None and NaN stay missing (NaN) in votes.
-    convention : {"names", "arena", "one_two", "index", "sign"} or mapping, default="names"
-        A key of ``LABEL_CONVENTIONS``, or what each label means, in [0, 1]. Case does not matter in
-        str.
+    convention : str or mapping, default="names"
+        The name of a convention, see Notes, or what each label means, in [0, 1]. Case and blanks
+        around do not matter in str, and 1, "1", "1.0" and True are the same label.
 
     Returns
     -------
@@ -82,6 +75,41 @@ def convert_labels(labels, convention="names"):
     ValueError
         If a label is not in the convention, or is missing where there is one a pair.
 
+    See Also
+    --------
+    grades_to_soft_labels : Strengths as weights as well.
+
+    Notes
+    -----
+    Conventions of a few labels are ``LABEL_CONVENTIONS``:
+
+    ================== =========================================================================
+    "names"            "a", "b", and "c" or "tie" for a tie; also "[[A]]", "A>B", "A>>B", "A=B"
+    "arena"            "model_a", "model_b", "tie", "tie (bothbad)", "both_bad", as Chatbot Arena
+    "one_two"          1 where A is better, 2 where B is, 0 for a tie, as PandaLM
+    "index"            0 where A is better, 1 where B is
+    "index_ties"       the same, and 2 for a tie
+    "sign"             1 where A is better, -1 where B is, 0 for a tie
+    "sign_second"      -1 where A is better, 1 where B is, 0 for a tie
+    "boolean"          true where A is better
+    "boolean_second"   true where B is better
+    "positions"        "first" and "second", "left" and "right", and words for ties
+    ================== =========================================================================
+
+    Those of numbers are ``NUMBER_CONVENTIONS``, with the label of n:
+
+    ====================== ===================================================================
+    "probability"          n, in [0, 1]
+    "probability_second"   1 - n
+    "percent"              n / 100
+    "percent_second"       1 - n / 100
+    "one_to_two"           2 - n, for n in [1, 2], and 0.5 for n = 0
+    "strength"             1 where n > 0, 0 where n < 0, 0.5 for n = 0
+    "strength_second"      the same of -n, as HelpSteer 3
+    "scale_1_5"            1 where n < 3, 0 where n > 3, 0.5 for n = 3; of any two whole numbers,
+                           of which the first is the end for A: "scale_5_1" is the reverse
+    ====================== ===================================================================
+
     Examples
     --------
     >>> from sklearn_codex.labels import convert_labels
@@ -89,32 +117,32 @@ def convert_labels(labels, convention="names"):
     [1.0, 0.0, 0.5]
     >>> convert_labels([[1, 2, None], [0, 1, 1]], "one_two").tolist()
     [[1.0, 0.0, nan], [0.5, 1.0, 1.0]]
+    >>> convert_labels([-3, 1, 0], "strength_second").tolist()
+    [1.0, 0.0, 0.5]
     """
-    name = convention if isinstance(convention, str) else "the mapping given"
-    values: Any = LABEL_CONVENTIONS[convention] if isinstance(convention, str) else convention
-    meaning = {_fold(label): value for label, value in values.items()}
-    check_soft_labels(list(meaning.values()), name="convention")
+    found = find_convention(convention)
     labels = as_objects(labels)
     check_hashable(labels.ravel(), "labels")
     if labels.ndim not in (1, 2):
         raise ValueError(
             f"labels should have shape (n_pairs,) or (n_pairs, n_annotators), got {labels.shape}."
         )
-    probability = np.full(labels.shape, np.nan)
-    for position, label in np.ndenumerate(labels):
-        if _fold(label) in meaning:
-            probability[position] = meaning[_fold(label)]
-        elif labels.ndim == 1 or not is_missing(label):
-            where = position[0] if labels.ndim == 1 else position
-            raise ValueError(
-                f"Label {label!r} at {where} is not in {name}: {list(meaning)}. Choose another "
-                f"convention of {sorted(LABEL_CONVENTIONS)}, pass a mapping, or drop the pair."
-            )
-    return probability
-
-
-def _fold(label):
-    return label.strip().casefold() if isinstance(label, str) else label
+    distinct, codes = find_distinct(labels.ravel().tolist())
+    probability = found.read([fold(label) for label in distinct])[0]
+    known = ~np.isnan(probability)
+    if labels.ndim == 2:
+        known |= [is_missing(label) for label in distinct]
+    unknown = np.flatnonzero(~known)
+    if len(unknown):
+        place = np.unravel_index(int(np.argmax(codes == unknown[0])), labels.shape)
+        where = tuple(map(int, place)) if labels.ndim == 2 else int(place[0])
+        name = found.name or "the mapping given"
+        raise ValueError(
+            f"Label {distinct[unknown[0]]!r} at {where} is not in {name}: {found.known}. Choose "
+            f"another convention of {', '.join(convention_names())}, pass a mapping, or drop the "
+            "pair."
+        )
+    return probability[codes].reshape(labels.shape)
 
 
 @validate_params(
@@ -229,12 +257,7 @@ def grades_to_soft_labels(grades, scale=None, *, method="weight"):
     values = _grade_values(grades, scale)
     if method == "probability":
         return Bunch(label=expit(values), sample_weight=np.ones(len(values)))
-    strength = np.abs(values)
-    decided = strength > 0
-    sample_weight = np.ones(len(values))
-    if decided.any():
-        sample_weight[decided] = strength[decided] / strength[decided].mean()
-    return Bunch(label=0.5 + 0.5 * np.sign(values), sample_weight=sample_weight)
+    return Bunch(label=0.5 + 0.5 * np.sign(values), sample_weight=weigh(np.abs(values)))
 
 
 def _grade_values(grades, scale):

@@ -31,7 +31,9 @@ FLOORS = [
     },
     # maths, what text is made of, files as they are read
     {
+        "_conversations",
         "_files",
+        "_labels",
         "_persistence",
         "_rollouts",
         "_solve",

@@ -108,9 +108,10 @@ def test_implicit_prompt_of_transcripts():
         {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: c\n\nAssistant: b"},
     ]
     data = read_preferences(rows)
-    assert data.X[:3, 0].tolist() == [start.strip()] * 3
+    asked = "User: Hi\n\nAssistant: Hello!\n\nUser: A joke?"
+    assert data.X[:3, 0].tolist() == [asked] * 3
     assert data.X[:2, 1:].tolist() == [["Sure. Knock", "Sure. Who"], ["No.", "No."]]
-    assert data.X[2, 1:].tolist() == ["No.", "Human: ?\n\nAssistant: No."]
+    assert data.X[2, 1:].tolist() == ["No.", "User: ?\n\nAssistant: No."]
     assert data.X[3, 0] == ""
     assert data.groups.tolist() == [0, 0, 0, 1]
     labelled = read_preferences(
@@ -119,10 +120,13 @@ def test_implicit_prompt_of_transcripts():
     assert labelled.X.tolist() == data.X[:1].tolist()
 
 
-def test_prompt_that_is_given_is_not_looked_for():
+def test_prompt_that_is_given_goes_with_the_turns_that_responses_share():
     text = "\n\nHuman: Hi\n\nAssistant: "
-    data = read_preferences([{"prompt": "p", "chosen": text + "a", "rejected": text + "b"}])
-    assert data.X.tolist() == [["p", text + "a", text + "b"]]
+    rows = [{"prompt": p, "chosen": text + "a", "rejected": text + "b"} for p in ("p", " Hi\n")]
+    assert read_preferences(rows).X.tolist() == [
+        ["User: p\n\nUser: Hi", "a", "b"],
+        ["Hi", "b", "a"],
+    ]
 
 
 def test_conversations():
@@ -133,9 +137,9 @@ def test_conversations():
     repeated = {"prompt": "u", **alone}  # the prompt stands in the responses as well
     data = read_preferences([alone, apart, repeated])
     assert data.X.tolist() == [
-        ["s\nu", "good", "bad"],
-        ["s\nu", "bad", "good"],
-        ["s\nu", "good", "bad"],
+        ["System: s\n\nUser: u", "good", "bad"],
+        ["System: s\n\nUser: u", "bad", "good"],
+        ["System: s\n\nUser: u", "good", "bad"],
     ]
     frame = pl.DataFrame([alone, {**alone, "prompt": None}], infer_schema_length=None)
     assert read_preferences(frame).X.tolist() == data.X[:2].tolist()

@@ -82,9 +82,17 @@ def test_blank_prompt_is_no_prompt():
 def test_conversation_equals_its_text():
     said = [{"role": "assistant", "content": "c"}]
     asked = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
-    records = read([{"prompt": asked, "completion": said}, {"prompt": "s\nu", "completion": "c"}])
-    assert records.prompt == ["s\nu", "s\nu"]
-    assert records.text == ["c", "c"]
+    text = "System: s\n\nUser: u"
+    records = read(
+        [
+            {"prompt": asked, "completion": said},
+            {"prompt": text, "completion": "c"},
+            {"completion": asked + said},
+            {"prompt": asked[1:], "completion": said},
+        ]
+    )
+    assert records.prompt == [text, text, text, "u"]
+    assert records.text == ["c"] * 4
 
 
 def test_conversations_without_prompt_share_their_beginning():
@@ -101,11 +109,11 @@ def test_conversations_without_prompt_share_their_beginning():
 
 def test_conversations_in_frames():
     messages = [{"role": "assistant", "content": "c"}, {"role": "assistant", "content": "d"}]
-    assert read(pl.DataFrame({"completion": [messages]})).text == ["c\nd"]
+    assert read(pl.DataFrame({"completion": [messages]})).text == ["c\n\nAssistant: d"]
     # Parquet files give arrays.
     cell = np.empty(1, dtype=object)
     cell[0] = np.array(messages, dtype=object)
-    assert read(pd.DataFrame({"completion": cell})).text == ["c\nd"]
+    assert read(pd.DataFrame({"completion": cell})).text == ["c\n\nAssistant: d"]
     assert is_records(pd.DataFrame({"completion": cell}))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from numbers import Real
 from typing import Any, NamedTuple, get_args
 
@@ -20,6 +21,10 @@ from sklearn_codex._checks.frames import (
     repeated_names,
     row_dicts,
 )
+from sklearn_codex._conversations.messages import as_messages
+from sklearn_codex._conversations.prefixes import cut_prefix
+from sklearn_codex._conversations.split import is_plain, split_pair
+from sklearn_codex._conversations.template import write_prompt, write_response
 from sklearn_codex._stage import RecordKind
 
 KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
@@ -110,14 +115,16 @@ def check_records(X: Any, *, subject: str) -> Records:
     Returns
     -------
     records : Records
-        Text and conversations flattened to str. A conversation, a sequence of messages
-        ``{"role": ..., "content": ...}``, becomes the contents of its messages joined by a
-        newline; roles would be counted as words and are left out. Where a preference has no
-        prompt, and both responses are conversations that begin with the same messages, these are
-        its prompt. Of ``chosen`` and ``rejected`` the first such pair gets the chosen response as
-        A, the second as B, and so on in turn, so that both classes occur; where all labels given
-        are the same, every second pair is exchanged for the same reason. The Bradley-Terry model is
-        antisymmetric, so the orientation does not change what is learned.
+        Text and conversations flattened to str. A conversation, messages ``{"role": ...,
+        "content": ...}`` or of another kind, or a transcript, becomes one text: the only turn of
+        a prompt and the first of a response are their content, other turns have their role, as
+        "User: ...", and a blank line between them. Where a preference has no prompt, the turns
+        with which both responses begin are its prompt; responses that repeat their prompt are
+        cut; the turns before the last answer of a completion are its prompt. Of ``chosen`` and
+        ``rejected`` the first such pair gets the chosen response as A, the second as B, and so on
+        in turn, so that both classes occur; where all labels given are the same, every second pair
+        is exchanged for the same reason. The Bradley-Terry model is antisymmetric, so the
+        orientation does not change what is learned.
 
     Raises
     ------
@@ -187,10 +194,14 @@ def _read_plain_rows(rows: Sequence[Mapping]) -> Records | None:
     rejected = [rows[row]["rejected"] for row in preferences]
     if not all(set(map(type, values)) <= {str} for values in (prompt, text, rejected)):
         return None
+    answers = [text[row] for row in np.flatnonzero(kind != "corpus").tolist()]
+    if not all(map(is_plain, chain(prompt, answers, rejected))):
+        return None
     for turn, row in enumerate(preferences):
-        other[row] = rejected[turn]
-        if turn % 2 == 1:
-            text[row], other[row] = rejected[turn], text[row]
+        pair = text[row], rejected[turn]
+        if prompt[row].strip():
+            pair = cut_prefix(prompt[row], *pair) or pair
+        text[row], other[row] = pair[::-1] if turn % 2 == 1 else pair
     label[preferences[0::2]], label[preferences[1::2]] = 1, 0
     shown = [value if value.strip() else None for value in prompt]
     return Records(kind, shown, text, other, label)
@@ -269,24 +280,25 @@ def _check_form(present, row, where) -> tuple[str, ...]:
 
 def read_record(present, form, where, *, swap) -> Record:
     """Return the record of a row whose form is known."""
-    prompt = None
-    if "prompt" in present:
-        prompt = flatten(present["prompt"], "prompt", where)
     kind = FORMS[form]
-    if kind != "preference":
-        text = flatten(present[form[0]], form[0], where)
-        return Record(kind, _or_none(prompt), text)
-    first, second = present[form[0]], present[form[1]]
-    if prompt is None and is_conversation(first) and is_conversation(second):
-        n_shared = count_shared(first, second)
-        if n_shared:
-            prompt = flatten(first[:n_shared], form[0], where)
-            first, second = first[n_shared:], second[n_shared:]
-    text, other = flatten(first, form[0], where), flatten(second, form[1], where)
+    if kind == "corpus":
+        return Record(kind, None, flatten(present["text"], "text", where))
+    first, second = form[0], form[min(1, len(form) - 1)]
+    split = split_pair(
+        present.get("prompt"),
+        present[first],
+        present[second],
+        ("prompt", first, second),
+        where,
+        repeats=None if kind == "demonstration" else False,
+    )
+    if kind == "demonstration":
+        return Record(kind, _or_none(split.prompt), split.first)
+    text, other = split.first, split.second
     label = _check_label(present["label"], where) if "label" in form else 1
     if form == ("chosen", "rejected") and swap:
         text, other, label = other, text, 0
-    return Record(kind, _or_none(prompt), text, other, label)
+    return Record(kind, _or_none(split.prompt), text, other, label)
 
 
 def _balance(records: list[Record]) -> list[Record]:
@@ -306,39 +318,18 @@ def _or_none(prompt: str | None) -> str | None:
     return prompt if prompt is not None and prompt.strip() else None
 
 
-def is_conversation(value) -> bool:
-    """Tell a list of messages from text."""
-    return isinstance(value, (list, tuple, np.ndarray))
-
-
-def count_shared(first, second) -> int:
-    """Count the leading messages two conversations share, leaving each at least one of its own."""
-    n_shared = 0
-    for one, other in zip(first[:-1], second[:-1], strict=False):
-        if one != other:
-            break
-        n_shared += 1
-    return n_shared
-
-
 def flatten(value, column, where) -> str:
-    """Return text as it is, and a conversation as the contents of its messages."""
+    """Return text as it is, and a conversation as text with the roles of its turns."""
     if isinstance(value, str):
         return value
-    if not is_conversation(value) or len(value) == 0:
+    messages = as_messages(value, column, where)
+    if not messages:
         raise TypeError(
             f"{where} should have text or messages [{{'role': ..., 'content': ...}}] as {column}, "
             f"got a {type(value).__name__}: {reprlib.repr(value)}. Make it a str, or None to leave "
             "the column out."
         )
-    for message in value:
-        is_message = isinstance(message, Mapping) and isinstance(message.get("role"), str)
-        if not is_message or not isinstance(message.get("content"), str):
-            raise TypeError(
-                f"{where} should have messages of a str role and a str content as {column}, got "
-                f"{reprlib.repr(message)}. Leave out messages without text."
-            )
-    return "\n".join(message["content"] for message in value)
+    return write_prompt(messages) if len(messages) > 1 else write_response(messages)
 
 
 def _check_label(label, where) -> int:

@@ -22,8 +22,8 @@ class Form:
     convention : str, default=None
         How labels are written in this layout; None where it is to be inferred from the column.
     oriented : bool, default=False
-        Whether the first response is the preferred one of every pair, so that nothing tells which
-        was shown first.
+        Whether the first response is the preferred one of every pair, or as good as the second, so
+        that nothing tells which was shown first.
     """
 
     first: str
@@ -71,6 +71,10 @@ class Layout(ABC):
     across_rows: ClassVar[bool] = False
     """Whether one object has to see all rows, whatever columns they have a value in."""
 
+    reads_convention: ClassVar[bool] = False
+    """Whether it understands labels itself, so that a convention has a meaning without a column of
+    labels in its form."""
+
     name: str
     used: frozenset[str]
     notes: list[str] = field(default_factory=list)
@@ -84,6 +88,10 @@ class Layout(ABC):
         ValueError, TypeError
             If the row cannot be read; the message begins with ``where``.
         """
+
+    def covers(self, other: "Layout") -> bool:
+        """Return whether this object reads the rows that another one was made for."""
+        return self.across_rows and type(self) is type(other)
 
     def finish(self) -> Iterable[Comparison]:
         """Return the comparisons that only all rows together make."""

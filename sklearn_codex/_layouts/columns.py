@@ -1,72 +1,27 @@
 """Files of one pair a row whose columns say by their names, or by the caller, what they hold."""
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+import numpy as np
+
+from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._conversations.cells import as_turns, is_sequence
+from sklearn_codex._conversations.messages import as_messages
+from sklearn_codex._conversations.roles import Message
+from sklearn_codex._labels.resolve import resolve_labels
 from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
-from sklearn_codex._layouts.given import PAIR_ROLES, Given
-from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
+from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.prompts import CONVERSATIONS, PromptColumns, find_prompt, unwrap
+from sklearn_codex._layouts.verdicts import Verdict, model_columns, vote_columns, votes_in
+from sklearn_codex._layouts.words import LABELS, PEOPLE, RESPONSES, is_scalar, name_tokens
+from sklearn_codex.labels import votes_to_soft_labels
 
-# Words for the one and the other response, the better one first where one is.
-ORIENTED = (
-    ("chosen", "rejected"),
-    ("preferred", "dispreferred"),
-    ("preferred", "rejected"),
-    ("accepted", "rejected"),
-    ("winner", "loser"),
-    ("winning", "losing"),
-    ("win", "lose"),
-    ("better", "worse"),
-    ("best", "worst"),
-    ("good", "bad"),
-    ("positive", "negative"),
-    ("pos", "neg"),
-)
-LABELLED = (("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("first", "second"))
-# What columns of responses are called beside those words.
-RESPONSES = frozenset(
-    "response answer output completion conversation text generation reply candidate summary "
-    "solution human_ref model_response model_answer model_output assistant code continuation "
-    "hypothesis translation sample".split()
-)
-LABELS = ("label", "labels", "winner", "preference", "preferred", "choice", "better", "judgment",
-          "judgement", "verdict", "vote", "better_response", "preferred_response", "overall_preference",
-          "better_response_id", "preference_strength")  # fmt: skip
+__all__ = ["LABELS", "RESPONSES", "ColumnsLayout", "VotesLayout", "find_pairs", "make_layout"]
 
-
-class PairNames(NamedTuple):
-    """The columns of two responses, as they are in the file."""
-
-    first: str
-    second: str
-    oriented: bool
-
-
-def find_pairs(columns: Columns) -> list[PairNames]:
-    """Return the pairs of columns whose names differ in one of the words for two responses."""
-    found: dict[tuple[str, str], PairNames] = {}
-    for words, oriented in [*((w, True) for w in ORIENTED), *((w, False) for w in LABELLED)]:
-        for name in columns:
-            for other in _counterparts(name, *words):
-                if other in columns and _holds_responses(name, words[0], oriented):
-                    pair = PairNames(columns[name], columns[other], oriented)
-                    found.setdefault((name, other), pair)
-    return list(found.values())
-
-
-def _counterparts(name: str, word: str, other: str) -> Iterator[str]:
-    """Generate a folded name with one word in place of another, such as response_b."""
-    parts = re.split(r"(_|(?<=[a-z])(?=[0-9]))", name)
-    for position, part in enumerate(parts):
-        if part == word:
-            yield "".join([*parts[:position], other, *parts[position + 1 :]])
-
-
-def _holds_responses(name: str, word: str, oriented: bool) -> bool:
-    rest = "_".join(part for part in re.split(r"_|(?<=[a-z])(?=[0-9])", name) if part != word)
-    rest = rest.removesuffix("s")
-    return rest in RESPONSES or (rest == "" and (oriented or word == "a"))
+TEXT_LABEL = 20
+"""Characters from which on a label can be the text of a response, and is no name of one."""
 
 
 class ColumnsLayout(Layout):
@@ -80,97 +35,211 @@ class ColumnsLayout(Layout):
         Where the prompt is.
     form : Form
         The columns of the responses and of the label.
+    verdict : Verdict, default=None
+        What tells which response is better, where it is no column of labels.
+    annotator : str, default=""
+        Column of who gave the label.
+    models : tuple of str, default=None
+        Columns that name the models of the two responses, by which a label may name one.
     """
 
-    def __init__(self, name: str, prompt: PromptColumns, form: Form):
-        names = {form.first, form.second, form.label} - {""}
-        super().__init__(name, prompt.used | names)
-        self.prompt, self.form = prompt, form
+    def __init__(
+        self,
+        name: str,
+        prompt: PromptColumns,
+        form: Form,
+        verdict: Verdict | None = None,
+        annotator: str = "",
+        models: tuple[str, str] | None = None,
+    ):
+        names = {form.first, form.second, form.label, annotator} - {""}
+        super().__init__(name, prompt.used | names | set(verdict.columns if verdict else ()))
+        self.prompt, self.form, self.verdict = prompt, form, verdict
+        self.annotator, self.models = annotator, models
+        notes = [prompt.describe(), verdict.note if verdict else ""]
+        if annotator:
+            notes.append(f"Each row is the label of one person or judge, whom {annotator} names.")
+        self.notes += filter(None, notes)
 
-    def read(self, row: Mapping[str, Any], where: str) -> Iterator[Comparison]:
+    def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
         """Return the one comparison of a row."""
-        form = self.form
-        label = row[form.label] if form.label else 1.0
-        yield Comparison(
-            form, where, self.prompt.read(row), row[form.first], row[form.second], label
-        )
+        yield self.compare(row, where, self._label(row, where))
+
+    def compare(self, row: Mapping[str, Any], where: str, label: Any) -> Comparison:
+        """Return the comparison of a row that has this label."""
+        prompt = self.prompt.read(row, where)
+        first, second = (unwrap(row[name]) for name in (self.form.first, self.form.second))
+        prompt, first, second = self._as_turns(prompt, first, second)
+        if self.prompt.main and fold(self.prompt.main) in CONVERSATIONS:
+            prompt = self._without_answer(prompt, (first, second), where)
+        if self.prompt.system and not self.prompt.main:
+            first, second = (self._after_system(row, value, where) for value in (first, second))
+        annotator = row.get(self.annotator) if self.annotator else None
+        return Comparison(self.form, where, prompt, first, second, label, annotator=annotator)
+
+    def _label(self, row: Mapping[str, Any], where: str) -> Any:
+        if self.verdict is not None and self.verdict.read is not None:
+            return self.verdict.read(row, where)
+        if not self.form.label:
+            return 1.0
+        label = row[self.form.label]
+        if isinstance(label, str) and label.strip():
+            for names in (self.models, self._texts(label)):
+                if names is not None and row.get(names[0]) != row.get(names[1]):
+                    for side, name in zip((self.form.first, self.form.second), names, strict=True):
+                        if row.get(name) == label:
+                            return side
+        return label
+
+    def _texts(self, label: str) -> tuple[str, str] | None:
+        return (self.form.first, self.form.second) if len(label) > TEXT_LABEL else None
+
+    def _as_turns(self, prompt: Any, first: Any, second: Any) -> tuple[Any, Any, Any]:
+        """Return conversations of a prompt and two responses that are lists, one text a turn."""
+        asked, one, two = as_turns(prompt), as_turns(first), as_turns(second)
+        if asked is None or one is None or two is None or not len(asked) == len(one) == len(two):
+            return prompt, first, second
+        if len(asked) == 1:
+            return asked[0], one[0] or "", two[0] or ""
+        return None, _interleave(asked, one), _interleave(asked, two)
+
+    def _without_answer(self, prompt: Any, responses: tuple[Any, Any], where: str) -> Any:
+        """Return turns without a last one that is one of the responses."""
+        turns = None if prompt is None else as_messages(prompt, self.prompt.main, where)
+        if not turns or turns[-1].role != "assistant":
+            return prompt
+        for value in responses:
+            messages = as_messages(value, "a response", where)
+            text = value if messages is None else messages[-1].content if messages else ""
+            if str(text).strip() == turns[-1].content.strip():
+                return turns[:-1]
+        return turns
+
+    def _after_system(self, row: Mapping[str, Any], value: Any, where: str) -> Any:
+        system = row.get(self.prompt.system)
+        turns = as_messages(value, self.form.first, where)
+        if not turns or turns[0].role == "system" or not isinstance(system, str) or not system:
+            return value
+        return [Message("system", system), *turns]
 
 
-def find_columns(columns: Columns, given: Given, where: str) -> ColumnsLayout | None:
-    """Return the layout that the names of the columns, or the caller, tell; None if they do not.
-
-    Raises
-    ------
-    ValueError
-        If they tell several.
-    """
-    forms = [_given_form(columns, given, where)] if given.names_pair else _found_forms(columns)
-    if not forms:
-        return None
-    if len(forms) > 1:
-        raise ValueError(_several(forms, given, where))
-    form = forms[0]
-    taken = {fold(name) for name in (form.first, form.second, form.label)}
-    rest = {name: column for name, column in columns.items() if name not in taken}
-    return ColumnsLayout(_name_of(form), find_prompt(rest, given, where), form)
-
-
-def _found_forms(columns: Columns) -> list[Form]:
-    forms = [
-        Form(pair.first, pair.second, oriented=True)
-        for pair in find_pairs(columns)
-        if pair.oriented
+def _interleave(asked: list, said: list) -> list[Message]:
+    return [
+        Message(role, text or "")
+        for turn in zip(asked, said, strict=True)
+        for role, text in zip(("user", "assistant"), turn, strict=True)
     ]
-    labels = [columns[name] for name in LABELS if name in columns]
-    for pair in find_pairs(columns):
-        if not pair.oriented:
-            forms += [Form(pair.first, pair.second, label) for label in labels[:1]]
-    return forms
 
 
-def _given_form(columns: Columns, given: Given, where: str) -> Form:
-    named = {role: columns[fold(name)] for role, name in given.columns().items() if role in PAIR_ROLES}
-    oriented = {"chosen", "rejected"} & named.keys()
-    labelled = {"response_a", "response_b", "label"} & named.keys()
-    if oriented and labelled:
-        raise ValueError(
-            f"{where} has chosen and rejected, or two responses and a label: say either "
-            f"{given.say('chosen', 'NAME')} and {given.say('rejected', 'NAME')}, or "
-            f"{given.say('response_a', 'NAME')}, {given.say('response_b', 'NAME')} and "
-            f"{given.say('label', 'NAME')}."
+class VotesLayout(ColumnsLayout):
+    """One pair a row with the votes of several people, whose mean is the label.
+
+    What votes mean shows in all of them together, so that rows wait for the last one.
+    """
+
+    across_rows = True
+
+    def __init__(self, *args, given: Given, convention: str | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.given, self.convention = given, convention
+        self._rows: list[tuple[Mapping[str, Any], str, list]] = []
+
+    def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
+        """Keep a row and its votes."""
+        names = self.verdict.columns if self.verdict else ()
+        if len(names) == 1:
+            votes = list((votes_in(row.get(names[0])) or {}).values())
+        else:
+            found = vote_columns([str(name) for name in row], self.form.first, self.form.second)
+            names = tuple(found) or names
+            self.used |= set(names)
+            votes = [row[name] for name in names if name in row and not is_missing(row[name])]
+            votes = [vote for vote in votes if not (isinstance(vote, str) and not vote.strip())]
+        if not votes:
+            raise ValueError(f"{where} has no vote in {', '.join(names)}. Leave the row out.")
+        self._rows.append((row, where, votes))
+        return ()
+
+    def finish(self) -> Iterator[Comparison]:
+        """Return the comparisons of all rows."""
+        if not self._rows:
+            return
+        flat = [(vote, where) for _, where, votes in self._rows for vote in votes]
+        resolved = resolve_labels(
+            [vote for vote, _ in flat],
+            [where for _, where in flat],
+            column=self.verdict.columns[0] if self.verdict else "",
+            first=self.form.first,
+            second=self.form.second,
+            convention=self.given.convention or self.convention,
+            say=self.given.say,
         )
-    roles = ("chosen", "rejected") if oriented else ("response_a", "response_b", "label")
-    rest = {name: column for name, column in columns.items() if column not in named.values()}
-    for form in _found_forms(rest | {fold(name): name for name in named.values()}):
-        values = (form.first, form.second, form.label)[: len(roles)]
-        if form.oriented == bool(oriented):
-            named = dict(zip(roles, values, strict=True)) | named
-            break
-    missing = [role for role in roles if role not in named]
-    if missing:
-        raise ValueError(
-            f"{where} has no column for {' and '.join(missing)}. It has {list(columns.values())}. "
-            f"Say which it is: {given.say(missing[0], 'NAME')}."
-        )
-    return Form(named[roles[0]], named[roles[1]], named.get("label", ""), oriented=bool(oriented))
+        matrix = np.full((len(self._rows), max(len(votes) for *_, votes in self._rows)), np.nan)
+        start = 0
+        for position, (*_, votes) in enumerate(self._rows):
+            matrix[position, : len(votes)] = resolved.probability[start : start + len(votes)]
+            start += len(votes)
+        labels = votes_to_soft_labels(matrix).label
+        for (row, where, _), label in zip(self._rows, labels.tolist(), strict=True):
+            yield self.compare(row, where, label)._replace(row=row)
 
 
-def _several(forms: list[Form], given: Given, where: str) -> str:
-    one, other = forms[:2]
-    return (
-        f"{where} has two kinds of preference: {_describe(one)}, and {_describe(other)}. Say which "
-        f"is meant: {_remedy(one, given)} or {_remedy(other, given)}."
-    )
+def make_layout(
+    name: str,
+    columns: Columns,
+    row: Mapping[str, Any],
+    given: Given,
+    where: str,
+    form: Form,
+    verdict: Verdict | None = None,
+    prompt: PromptColumns | None = None,
+) -> ColumnsLayout:
+    """Return the layout of a form: with its prompt, its annotator and the names of its models.
+
+    Parameters
+    ----------
+    name : str
+    columns, row, given, where
+        As a finder takes them.
+    form : Form
+    verdict : Verdict, default=None
+        What tells which response is better; None for a column of labels.
+    prompt : PromptColumns, default=None
+        None looks for it.
+    """
+    taken = {form.first, form.second, form.label, *(verdict.columns if verdict else ())}
+    others = {fold(name) for name in (given.weight, given.annotator) if name is not None}
+    rest = {
+        key: column for key, column in columns.items() if column not in taken and key not in others
+    }
+    if given.prompt is not None or prompt is None:
+        prompt = find_prompt(rest, given, where, row, whole=_is_whole(row, form, where))
+    annotator = "" if given.annotator or form.oriented else _find_annotator(rest, row)
+    args = (name, prompt, form, verdict, annotator, model_columns(form.first, form.second, rest))
+    if verdict is not None and verdict.kind == "votes":
+        return VotesLayout(*args, given=given, convention=form.convention)
+    return ColumnsLayout(*args)
 
 
-def _describe(form: Form) -> str:
-    return f"{form.first} and {form.second}" + (f" with {form.label}" if form.label else "")
+def _is_whole(row: Mapping[str, Any], form: Form, where: str) -> bool:
+    """Return whether both responses are conversations from their first turn on."""
+    for name in (form.first, form.second):
+        value = row[name]
+        if not (is_sequence(value) or isinstance(value, str) and value.lstrip()[:1] in ("[", "{")):
+            return False
+        messages = as_messages(value, name, where) if as_turns(value) is None else None
+        if not messages or len(messages) < 2 or messages[0].role not in ("system", "user"):
+            return False
+    return True
 
 
-def _remedy(form: Form, given: Given) -> str:
-    role = "chosen" if form.oriented else "response_a"
-    return given.say(role, form.first)
-
-
-def _name_of(form: Form) -> str:
-    return "chosen and rejected" if form.oriented else "two responses and a label"
+def _find_annotator(columns: Columns, row: Mapping[str, Any]) -> str:
+    """Return the column of who gave the label, "" if there is none or several."""
+    found = [
+        column
+        for column in columns.values()
+        if (tokens := set(name_tokens(column))) & PEOPLE
+        and tokens <= PEOPLE | {"id", "name", "answer", "data"}
+        and is_scalar(row[column])
+    ]
+    return found[0] if len(found) == 1 else ""

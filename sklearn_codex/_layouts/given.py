@@ -45,6 +45,11 @@ class Given:
         """Whether a column of a response or of the label is named."""
         return not self.columns().keys().isdisjoint(PAIR_ROLES)
 
+    @property
+    def names_responses(self) -> bool:
+        """Whether a column of a response is named; a layout may have the label that is named."""
+        return not self.columns().keys().isdisjoint(PAIR_ROLES[:-1])
+
     def say(self, role: str, value: str) -> str:
         """Return how the caller says that a role is in a column, or labels in a convention."""
         if self.command:

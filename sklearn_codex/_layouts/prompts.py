@@ -1,66 +1,286 @@
 """Where the prompt of a row is: the one column, or several that belong together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._conversations.messages import Message, as_messages
+from sklearn_codex._conversations.cells import decode_cell, is_sequence
+from sklearn_codex._conversations.messages import as_messages
+from sklearn_codex._conversations.roles import Message
+from sklearn_codex._conversations.template import join_input
+from sklearn_codex._conversations.transcripts import parse_transcript
 from sklearn_codex._layouts.base import Columns, fold
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.words import flat_text, is_textlike, name_tokens
 
-PROMPTS = ("prompt", "instruction", "question", "query", "history", "input", "context",
-           "user_prompt", "problem", "messages", "conversation", "conversations")  # fmt: skip
-"""Names under which the prompt is found, the first one that a row has."""
+ASKED = tuple(
+    "prompt instruction question query user_prompt user_input user_query user_question user_message "
+    "user_request user_instruction input_prompt input_text text_prompt prompt_text question_text "
+    "instruction_text problem problem_statement request".split()
+)
+"""Names of what is asked; of two that a file has, one holds the other, or they are not told apart."""
+CONVERSATIONS = tuple(
+    "messages message conversations conversation dialogue dialog chat trajectory turns".split()
+)
+"""Names of all turns, perhaps with an answer."""
+HISTORY = tuple(
+    "history chat_history conversation_history dialogue_history dialog_history message_history "
+    "previous_turns previous_messages past_turns".split()
+)
+SYSTEM = tuple(
+    "system system_prompt system_message system_instruction system_instructions sys_prompt".split()
+)
+GIVEN = tuple(
+    "input context document passage background article post source_text paragraph".split()
+)
+"""Names of what a prompt is asked about, and of the prompt itself where nothing else is one."""
+TITLES = ("title", "post_title")
+WEAK = tuple("text body content selftext task user human utterance sentence src title".split())
+"""Names that may be the prompt where no other is, if their values look like one."""
+
+_HEADS = frozenset("prompt instruction question query request problem".split())
+_BESIDE = frozenset(
+    "user human text full original orig initial input the content str string body raw formatted "
+    "final first data fields statement test model en zh english chinese".split()
+)
 
 
 class PromptColumns(NamedTuple):
     """The columns, as they are in the file, that make the prompt; "" for one there is not.
 
     ``main`` is what is asked, ``extra`` what it is asked about, ``history`` the turns before, and
-    ``system`` what stands before all of them.
+    ``system`` what stands before all of them. The texts of the columns ``within`` are in that of
+    ``main``; a row where they are not is an error.
     """
 
     main: str = ""
     extra: str = ""
     history: str = ""
     system: str = ""
+    within: tuple[str, ...] = ()
+    said: str = ""
+    """What the caller could write to say which column is meant."""
 
     @property
     def used(self) -> frozenset[str]:
         """The columns."""
-        return frozenset(self) - {""}
+        return frozenset(self[:4]) - {""}
 
-    def read(self, row: Mapping[str, Any]) -> Any:
+    def describe(self) -> str:
+        """Return a sentence on how the prompt is made, "" where it is one column of a known name."""
+        parts = [name for name in (self.system, self.history, self.main, self.extra) if name]
+        if len(parts) > 1:
+            return f"The prompt is {', '.join(parts[:-1])} and {parts[-1]}, joined."
+        if self.main and fold(self.main) not in (*ASKED, *HISTORY, *CONVERSATIONS, *GIVEN[:2]):
+            return f"The prompt is {self.main}."
+        return ""
+
+    def read(self, row: Mapping[str, Any], where: str = "") -> Any:
         """Return the prompt of a row: None, the value of its one column, or messages."""
-        values = [row.get(name) if name else None for name in self]
+        values = [unwrap(row.get(name)) if name else None for name in self[:4]]
         main, extra, history, system = (None if _is_blank(value) else value for value in values)
-        if isinstance(main, str) and isinstance(extra, str):
-            main = f"{main}\n{extra}"
-        elif main is None:
-            main = extra
+        self._check_within(row, main, where)
+        main = _join(main, extra, always=fold(self.extra) == "input" and _is_instruction(self.main))
         if history is None and system is None:
             return main
-        messages = [Message("system", system)] if system is not None else []
-        messages += as_messages(history, self.history, "") or [] if history is not None else []
-        messages += as_messages(main, self.main, "") or [Message("user", str(main or ""))]
-        return messages
+        earlier = None
+        if history is not None:
+            earlier = as_messages(history, self.history, where)
+            if earlier is None and main is not None:
+                earlier = parse_transcript(str(history))
+        if history is not None and earlier is None:
+            main = _join(history, main, always=True)
+        if system is None and not earlier:
+            return main
+        messages = _as_system(system, self.system, where) + (earlier or [])
+        if main is None:
+            return messages if earlier else None
+        turns = as_messages(main, self.main, where)
+        return messages + ([Message("user", main)] if turns is None else turns)
+
+    def _check_within(self, row, main, where):
+        text = flat_text(main)
+        for name in self.within:
+            if flat_text(row.get(name)) not in text:
+                raise ValueError(
+                    f"{where} has two texts that could be the prompt: {name} is not within "
+                    f"{self.main}, as it is in the rows before. Say which is meant: {self.said}."
+                )
+
+
+def _as_system(system: Any, name: str, where: str) -> list[Message]:
+    if system is None:
+        return []
+    turns = as_messages(system, name, where)
+    return [Message("system", system)] if turns is None else turns
+
+
+def _is_instruction(name: str) -> bool:
+    return "instruction" in name_tokens(name)
+
+
+def _join(main: Any, extra: Any, *, always: bool) -> Any:
+    """Return text and what belongs to it; not twice, where the one holds the other."""
+    if main is None or extra is None:
+        return extra if main is None else main
+    if not (isinstance(main, str) and isinstance(extra, str)):
+        texts = (flat_text(main), flat_text(extra))
+        if isinstance(main, str) and is_sequence(extra):
+            return [*(as_messages(extra, "", "") or []), Message("user", main)]
+        return extra if texts[0] in texts[1] else main
+    if not always and (flat_text(main) in flat_text(extra) or flat_text(extra) in flat_text(main)):
+        return max(main, extra, key=lambda text: len(flat_text(text)))
+    return join_input(main, extra)
+
+
+def unwrap(value: Any) -> Any:
+    """Return the text of a dict that has nothing else to say, such as {"text": ..., "policy": ...}.
+
+    Messages, and dicts without a text, stay as they are.
+    """
+    found = value
+    if isinstance(value, str) and value[:1] == "{" and value.rstrip()[-1:] == "}":
+        found = decode_cell(value)
+    if isinstance(found, Mapping) and found.get("role") is None and found.get("from") is None:
+        for key in ("full_text", "text", "content"):
+            if isinstance(found.get(key), str):
+                return found[key]
+    return value
 
 
 def _is_blank(value: Any) -> bool:
-    return is_missing(value) or (isinstance(value, str) and not value.strip())
+    if is_sequence(value):
+        return len(value) == 0
+    return is_missing(value) or (isinstance(value, str) and value.strip() in ("", "[]"))
 
 
-def find_prompt(columns: Columns, given: Given, where: str) -> PromptColumns:
-    """Return the columns of the prompt; none of them where no name tells."""
+def find_prompt(
+    columns: Columns,
+    given: Given,
+    where: str,
+    row: Mapping[str, Any] | None = None,
+    *,
+    whole: bool = False,
+) -> PromptColumns:
+    """Return the columns of the prompt; none of them where no name tells.
+
+    Parameters
+    ----------
+    columns : mapping
+        Columns that hold nothing else.
+    given : Given
+    where : str
+    row : mapping, default=None
+        A row, to tell columns that hold a prompt from others of the name.
+    whole : bool, default=False
+        Whether the responses are conversations from their first turn, so that columns that hold
+        conversations say nothing new.
+
+    Raises
+    ------
+    ValueError
+        If several columns could be the prompt.
+    """
     if given.prompt is not None:
-        return PromptColumns(columns[fold(given.prompt)])
-    found = [columns[name] for name in PROMPTS if name in columns]
-    if not found:
-        return PromptColumns()
-    extra = columns.get("input", "") if "instruction" in columns else ""
-    return PromptColumns(
-        found[0],
-        extra if extra != found[0] else "",
-        columns.get("history", "") if found[0] != columns.get("history") else "",
-        columns.get("system", ""),
+        return PromptColumns(columns.get(fold(given.prompt), ""))
+    if row is not None:
+        columns = {name: column for name, column in columns.items() if is_textlike(row[column])}
+    turns = [] if whole else _pick(CONVERSATIONS, columns)
+    asked = _pick(ASKED, columns) or _compounds(columns)
+    main, within = _choose(asked[:1] if row is None else asked, row, given, where)
+    system = next(iter(_pick(SYSTEM, columns)), "")
+    history = next(iter(_pick(HISTORY, columns)), "")
+    if turns and (main or history) and row is not None:
+        return _beside_turns(main, within, turns[0], system, row, given, where)
+    about = _pick(GIVEN, columns)
+    if not main and turns:
+        return PromptColumns(turns[0], system=system)
+    if not main and not about and not whole:
+        main, history = history, ""
+    if main:
+        extra = _choose(about, row, given, where)[0] if about else ""
+        return PromptColumns(main, extra, history, system, within, _say(main, within, given))
+    return _from_weak(columns, about, history, system, row, given, where, whole)
+
+
+def _say(main: str, within: Iterable[str], given: Given) -> str:
+    return " or ".join(given.say("prompt", name) for name in (main, *within))
+
+
+def _pick(names: Iterable[str], columns: Columns) -> list[str]:
+    return [columns[name] for name in names if name in columns]
+
+
+def _compounds(columns: Columns) -> list[str]:
+    """Return columns such as original_question, that are named by words for a prompt only."""
+    found = []
+    for column in columns.values():
+        tokens = {token.removesuffix("s") for token in name_tokens(column)}
+        if tokens & _HEADS and tokens <= _HEADS | _BESIDE:
+            found.append(column)
+    return found
+
+
+def _choose(names, row, given: Given, where: str) -> tuple[str, tuple[str, ...]]:
+    """Return the one of several columns whose text holds those of the others, and the others."""
+    if len(names) < 2 or row is None:
+        return (names[0] if names else ""), ()
+    texts = {name: flat_text(row[name]) for name in names if not _is_blank(row[name])}
+    if not texts:
+        return names[0], ()
+    main = max(texts, key=lambda name: len(texts[name]))
+    apart = [name for name in texts if texts[name] not in texts[main]]
+    if apart:
+        raise ValueError(
+            f"{where} has several columns that could be the prompt: {', '.join(names)}. "
+            f"{main} is {_shorten(texts[main])} and {apart[0]} is {_shorten(texts[apart[0]])}. "
+            f"Say which is meant: {_say(names[0], names[1:], given)}."
+        )
+    return main, tuple(name for name in texts if name != main)
+
+
+def _shorten(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
+
+
+def _beside_turns(main, within, turns, system, row, given: Given, where) -> PromptColumns:
+    """Return the prompt where a file has a column of what is asked and one of all turns."""
+    if not main:
+        return PromptColumns(turns, system=system)
+    text = flat_text(
+        decode_cell(row[turns]) or row[turns] if isinstance(row[turns], str) else row[turns]
     )
+    if flat_text(row[main]) not in text:
+        raise ValueError(
+            f"{where} has several columns that could be the prompt: {main} and {turns}, and the "
+            f"turns of {turns} do not have the text of {main}. Say which is meant: "
+            f"{_say(main, [turns], given)}."
+        )
+    messages = as_messages(row[turns], turns, where)
+    if messages and messages[-1].role != "assistant":
+        return PromptColumns(turns, system=system, within=(main,), said=_say(turns, [main], given))
+    return PromptColumns(main, system=system, within=within, said=_say(main, [turns], given))
+
+
+def _from_weak(columns, about, history, system, row, given, where, whole) -> PromptColumns:
+    """Return the prompt from columns that hold one only where no other does."""
+    titles = [name for name in _pick(TITLES, columns)]
+    about = about or [name for name in _pick(WEAK, columns) if name not in titles]
+    about = [] if whole else [name for name in about if _looks_like_prompt(row, name)]
+    if not about and titles and not whole and _looks_like_prompt(row, titles[0]):
+        about, titles = titles, []
+    main, within = _choose(about, row, given, where)
+    if not main:
+        return PromptColumns(system=system) if whole else PromptColumns()
+    said = _say(main, within, given)
+    if titles and history == "":
+        return PromptColumns(titles[0], main, "", system, within, said)
+    return PromptColumns(main, "", history, system, within, said)
+
+
+def _looks_like_prompt(row: Mapping[str, Any] | None, name: str) -> bool:
+    """Tell a text from the name of a kind, such as "math"."""
+    if row is None or not isinstance(row[name], str) or fold(name) == "input":
+        return True
+    text = row[name].strip()
+    return len(text.split()) > 1 or not text.isascii() or text.endswith("?")

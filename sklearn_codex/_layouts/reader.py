@@ -11,8 +11,9 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._conversations.split import shared_prefix_marker, split_pair
-from sklearn_codex._labels.infer import resolve_labels
+from sklearn_codex._conversations.prefixes import shared_prefix_marker
+from sklearn_codex._conversations.split import split_pair
+from sklearn_codex._labels.resolve import resolve_labels
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.registry import check_given, find_layout
@@ -85,7 +86,7 @@ class PairReader:
                 same = [column for column in key if fold(column) == name]
                 raise ValueError(f"{where} has {n} columns of one name: {same}. Rename one.")
         for known in self.layouts:
-            if known.across_rows and type(known) is type(layout):
+            if known.covers(layout):
                 known.used |= layout.used
                 layout = known
         if layout not in self.layouts:
@@ -109,7 +110,7 @@ class PairReader:
             comparison.prompt,
             comparison.first,
             comparison.second,
-            (form.first, form.second),
+            ("the prompt", form.first, form.second),
             where,
         )
         position = len(self._where)
@@ -213,7 +214,10 @@ class PairReader:
             if resolved.weight is not None:
                 weight[rows] *= resolved.weight
             notes.append(f'{form.label} was read as "{resolved.convention}".')
-        if all(not form.label for form in self._forms) and self.given.convention is not None:
+        understood = any(form.label for form in self._forms) or any(
+            layout.reads_convention for layout in self.layouts
+        )
+        if self.given.convention is not None and not understood:
             raise ValueError(
                 f"{self.place} has no labels, so that {self.given.say('convention', '...')} has no "
                 "meaning: its first response is the better one. Leave it out."

@@ -4,16 +4,28 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sklearn_codex._layouts import best, choices, ranked, trees, unpaired
 from sklearn_codex._layouts.base import Columns, Layout, fold
-from sklearn_codex._layouts.columns import find_columns
+from sklearn_codex._layouts.forms import explain, find_columns
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.known import find_known
 
 Finder = Callable[[Columns, Mapping[str, Any], Given, str], Layout | None]
 """Takes the columns of a row, the row, what the caller said, and where the row is; returns the
 layout made for rows like it, None where it is another one."""
 
-FINDERS: tuple[Finder, ...] = ()
+FINDERS: tuple[Finder, ...] = (find_known,)
 """Layouts that are known by the names of their columns together, each before any it includes."""
+
+
+RANKED: tuple[Finder, ...] = (
+    *trees.FINDERS,
+    *ranked.FINDERS,
+    *choices.FINDERS,
+    *best.FINDERS,
+    *unpaired.FINDERS,
+)
+"""Layouts whose rows are not one pair each; they read what the caller says themselves."""
 
 
 def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> Layout:
@@ -24,29 +36,33 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
     ValueError
         If there is none, or several that the columns do not tell apart.
     """
-    if not given.names_pair:
+    if not given.names_responses:
         for find in FINDERS:
             layout = find(columns, row, given, where)
             if layout is not None:
                 return layout
-    layout = find_columns(columns, given, where)
+    for find in RANKED:
+        layout = find(columns, row, given, where)
+        if layout is not None:
+            return layout
+    layout = find_columns(columns, row, given, where)
     if layout is None:
-        raise ValueError(
-            f"{where} has no preference. It has {list(columns.values())}. A row needs either "
-            "chosen and rejected, or response_a, response_b and label. Say which columns these are "
-            f"where they have other names: {given.say('chosen', 'NAME')} and "
-            f"{given.say('rejected', 'NAME')}."
-        )
+        raise ValueError(explain(columns, row, given, where))
     return layout
 
 
 def check_given(row: Mapping[str, Any], columns: Columns, given: Given, where: str) -> None:
     """Raise where the caller names a column that a row does not have."""
     for role, name in given.columns().items():
-        if columns.get(fold(name)) is None:
+        if columns.get(fold(name)) is None and (role != "label" or not _names_key(name, columns)):
             close = difflib.get_close_matches(name, list(map(str, row)), 1, 0.6)
             meant = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(
                 f"{where} has no column {name!r}, which {given.say(role, name)} names.{meant} It "
                 f"has {list(row)}."
             )
+
+
+def _names_key(name: str, columns: Columns) -> bool:
+    """Return whether a name is that of a key within the responses of a column: answers.score."""
+    return "." in name and fold(name.split(".", 1)[0]) in columns

@@ -17,7 +17,8 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn_codex._files.lines import place_of
 from sklearn_codex._files.rows import Row, read_rows
 from sklearn_codex.datasets._download import NetworkError, get_file
-from sklearn_codex.datasets._readers import RowReader
+from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.reader import PairReader
 from sklearn_codex.labels import convert_labels
 
 # Each at one commit, so that the files do not change; GitHub leads on to where it keeps large ones.
@@ -169,7 +170,7 @@ def fetch_hh_rlhf(
             checksum=HH_RLHF_SHA256[name, side],
         )
         paths[name, side] = _fetch(remote, folder, download_if_missing, n_retries, delay)
-    reader = RowReader({"chosen": "chosen", "rejected": "rejected"})
+    reader = PairReader(Given(chosen="chosen", rejected="rejected"), "fetch_hh_rlhf")
     data = reader.read(_rows_of_parts(paths), source=HH_RLHF_URL)
     return Bunch(
         X=data.X,
@@ -272,7 +273,7 @@ def fetch_pandalm(*, data_home=None, download_if_missing=True, n_retries=3, dela
     folder = Path(get_data_home(data_home=data_home)) / "pandalm"
     path = _fetch(remote, folder, download_if_missing, n_retries, delay)
     rows = list(read_rows(path, place_of(path, "fetch_pandalm")))
-    reader = RowReader({})
+    reader = PairReader(Given(), "fetch_pandalm")
     data = reader.read(((where, _translate(row)) for where, row in rows), source=PANDALM_URL)
     return Bunch(
         X=data.X,

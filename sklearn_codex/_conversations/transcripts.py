@@ -1,0 +1,98 @@
+r"""Transcripts, conversations that are one text with marks between the turns, taken apart."""
+
+from sklearn_codex._conversations.formats import FIRST, FORMATS, OPENING, Format
+from sklearn_codex._conversations.roles import Message, fold_role
+
+_LONGEST_END = 64  # characters of one mark that closes a turn, and more
+
+
+def parse_transcript(text: str) -> list[Message] | None:
+    r"""Return the turns of a transcript, None where a text is none.
+
+    Parameters
+    ----------
+    text : str
+        A transcript begins with a mark of ``formats.FORMATS``, past blanks and tokens that begin a
+        text, or with a preamble that such transcripts have, which becomes a system turn. The blanks
+        around a turn are cut off, and a last turn of the assistant that is empty, where an answer
+        is asked for, is left out.
+
+    Examples
+    --------
+    >>> from sklearn_codex._conversations.transcripts import parse_transcript
+    >>> parse_transcript("\n\nHuman: Hi\n\nAssistant:")
+    [Message(role='user', content='Hi', reasoning=False)]
+    >>> parse_transcript("He said: \n\nHuman: Hi\n\nAssistant: Yes")
+    """
+    parsed = parse(text)
+    return None if parsed is None else close(parsed[1])
+
+
+def parse(text: str) -> tuple[Format, list[Message]] | None:
+    """Return the notation of a transcript and its turns, the last one as it is."""
+    if not FIRST.match(text):
+        return None
+    opening = OPENING.match(text)
+    text = text[opening.end() :] if opening else text
+    for form in FORMATS:
+        if form.begins.match(text):
+            turns = _parse_as(form, text)
+            if turns is not None:
+                return form, turns
+    return None
+
+
+def close(turns: list[Message]) -> list[Message]:
+    """Return turns without a last one of the assistant that is empty, unless it is the only one."""
+    if len(turns) > 1 and turns[-1].role == "assistant" and not turns[-1].content:
+        return turns[:-1]
+    return turns
+
+
+def strip_end(form: Format, text: str) -> str:
+    """Return a text without blanks around it and the marks that close a turn."""
+    text = text.strip()
+    while True:  # only the last characters, as a search of all of a text takes long
+        end = form.ends.search(text, max(0, len(text) - _LONGEST_END))
+        if end is None:
+            return text
+        text = text[: end.start()].rstrip()
+
+
+def _parse_as(form: Format, text: str) -> list[Message] | None:
+    """Return the turns of a text in one notation, None where it is not in it."""
+    marks = list(form.turn.finditer(text))
+    if not marks:
+        return None
+    preamble = text[: marks[0].start()].strip()
+    if preamble and not form.preamble.match(preamble):
+        return None
+    turns = [Message("system", preamble)] if preamble else []
+    stops = [mark.start() for mark in marks[1:]] + [len(text)]
+    for mark, stop in zip(marks, stops, strict=True):
+        content = strip_end(form, text[mark.end() : stop])
+        role = form.roles.get(mark["role"])
+        if role == "+" and turns:
+            turns[-1] = _extend(turns[-1], content)
+        elif content or role is None or stop == len(text):
+            turns.append(Message(fold_role(role or mark["role"]), content))
+        if content and (mark.groupdict().get("channel") or "").strip() == "analysis":
+            turns[-1] = Message(turns[-1].role, f"<think>\n{content}\n</think>\n", reasoning=True)
+    turns = _join_thoughts(turns)
+    is_one = form.is_marked or {"user", "assistant"} <= {turn.role for turn in turns}
+    return turns if turns and is_one else None
+
+
+def _extend(turn: Message, content: str) -> Message:
+    return turn._replace(content="\n".join(filter(None, (turn.content, content))))
+
+
+def _join_thoughts(turns: list[Message]) -> list[Message]:
+    """Return turns, each thought joined with the answer that follows."""
+    joined: list[Message] = []
+    for turn in turns:
+        if joined and joined[-1].reasoning and turn.role == joined[-1].role:
+            joined[-1] = _extend(joined[-1], turn.content)
+        else:
+            joined.append(turn)
+    return joined

@@ -1,0 +1,1 @@
+"""What labels mean: conventions, and which of them a whole column follows."""

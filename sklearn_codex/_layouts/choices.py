@@ -1,0 +1,149 @@
+"""Rows with lists of better and of worse responses, with the best of several, or in an order."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold
+from sklearn_codex._layouts.cells import as_responses, decode
+from sklearn_codex._layouts.columns import find_pairs
+from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
+from sklearn_codex._layouts.ranked import names_responses
+from sklearn_codex._layouts.ranking import (
+    Candidate,
+    RankingLayout,
+    oriented_form,
+)
+from sklearn_codex._layouts.scores import asks_for_columns, singular
+
+Row = Mapping[str, Any]
+BEST_FIRST = frozenset(("ranked", "sorted", "ordered", "ranking"))
+
+
+class ChosenListsLayout(RankingLayout):
+    """Lists of better and of worse texts: each better one is paired with each worse one."""
+
+    def __init__(self, name: str, prompt: PromptColumns, better: str, worse: str):
+        super().__init__(name, prompt, {better, worse})
+        self.better, self.worse = better, worse
+
+    def candidates(self, row: Row, where: str) -> list[Candidate | None]:
+        """Return the texts of both lists."""
+        return [
+            Candidate(f"{column}[{position}]", text, good)
+            for column, good in ((self.better, 1.0), (self.worse, 0.0))
+            for position, text in enumerate(_texts_of(row, column, where))
+        ]
+
+    def compare(self, candidates: list[Candidate], prompt: Any, where: str) -> Iterator[Comparison]:
+        """Generate the pairs of one text of each list."""
+        return cross_pairs(candidates, prompt, where)
+
+
+def cross_pairs(
+    candidates: Iterable[Candidate], prompt: Any, where: str, total: float = 1.0
+) -> Iterator[Comparison]:
+    """Generate the pairs of a better and a worse one, which weigh ``total`` together."""
+    candidates = list(candidates)
+    better = [one for one in candidates if one.goodness]
+    worse = [one for one in candidates if not one.goodness]
+    weight = total / max(len(better) * len(worse), 1)
+    for one in better:
+        for other in worse:
+            form = oriented_form(one.name, other.name)
+            yield Comparison(form, where, prompt, one.response, other.response, 1.0, weight)
+
+
+def _texts_of(row: Row, column: str, where: str) -> list:
+    texts = as_responses(row[column])
+    if texts is not None and not any(is_missing(text) for text in texts):
+        return texts
+    value = row[column]
+    if isinstance(value, str):
+        return [value]
+    raise ValueError(
+        f"{where} has {column} = {value!r:.60}, where other rows have a list of texts. Write "
+        "such a list, also for one text."
+    )
+
+
+def find_chosen_lists(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
+    """Return the layout of rows whose better or worse responses are lists of texts."""
+    if not {"response_a", "response_b", "label"}.isdisjoint(given.columns()):
+        return None
+    if given.chosen and given.rejected:
+        pairs = [(columns.get(fold(given.chosen)), columns.get(fold(given.rejected)))]
+    else:
+        pairs = [(pair.first, pair.second) for pair in find_pairs(columns) if pair.oriented]
+    for better, worse in pairs:
+        if better is None or worse is None or not _are_lists(row[better], row[worse]):
+            continue
+        rest = {name: column for name, column in columns.items() if column not in (better, worse)}
+        name = f"lists of texts in {better} and {worse}"
+        if {"num_correct", "total_completions"} <= rest.keys():
+            name = "reward-bench 2"
+        elif "domain" in rest and len(decode(row[better])) == len(decode(row[worse])) == 3:
+            name = "RM-Bench"
+        return ChosenListsLayout(name, find_prompt(rest, given, where), better, worse)
+    return None
+
+
+def _are_lists(better: Any, worse: Any) -> bool:
+    """Return whether one of two cells is a list of texts and the other one, or a text, too.
+
+    Of text that could be such a list by chance, an answer in JSON, both have to be one.
+    """
+    lists = [as_responses(value) is not None for value in (better, worse)]
+    if any(isinstance(value, str) for value in (better, worse)) and not all(lists):
+        real = [
+            found and not isinstance(value, str)
+            for found, value in zip(lists, (better, worse), strict=True)
+        ]
+        return any(real)
+    return all(lists)
+
+
+class BestFirstLayout(RankingLayout):
+    """A list of responses, the best one first."""
+
+    def __init__(self, name: str, prompt: PromptColumns, column: str, rule: str):
+        super().__init__(name, prompt, {column}, rule)
+        self.column = column
+
+    def candidates(self, row: Row, where: str) -> list[Candidate | None]:
+        """Return the responses, each better than those after it."""
+        texts = _texts_of(row, self.column, where)
+        return [
+            Candidate(f"{self.column}[{position}]", text, -float(position))
+            for position, text in enumerate(texts)
+        ]
+
+
+def find_best_first(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
+    """Return the layout of rows with a list of responses that is said to be in order."""
+    if asks_for_columns(given):
+        return None
+    for name, column in columns.items():
+        texts = as_responses(row[column])
+        if not texts or not all(isinstance(text, (str, list)) for text in texts):
+            continue
+        words = {singular(word) for word in name.split("_")}
+        rest = {other: kept for other, kept in columns.items() if other != name}
+        if not BEST_FIRST.isdisjoint(words) and not any(
+            names_responses(other) and as_responses(row[kept]) for other, kept in rest.items()
+        ):
+            rule = f"The texts of {column} were read as the best first."
+            return BestFirstLayout(
+                f"responses in order in {column}", find_prompt(rest, given, where), column, rule
+            )
+        if name == "output" and {*columns} <= _ALPACA and len(texts) == 2:
+            rule = f"The first text of {column} is the better one, as LLaMA-Factory documents."
+            prompt = find_prompt(rest, given, where)
+            return BestFirstLayout("LLaMA-Factory, two outputs", prompt, column, rule)
+    return None
+
+
+_ALPACA = frozenset(("instruction", "input", "output", "history", "system"))
+
+FINDERS: tuple[Callable, ...] = (find_chosen_lists, find_best_first)

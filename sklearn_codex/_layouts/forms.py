@@ -1,0 +1,258 @@
+"""Which two responses a row has and what tells the better one, by names or by the caller."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sklearn_codex._layouts.base import Columns, Form, Layout, fold
+from sklearn_codex._layouts.columns import make_layout
+from sklearn_codex._layouts.given import PAIR_ROLES, Given
+from sklearn_codex._layouts.pairs import PairNames, find_lone, find_pairs, find_series
+from sklearn_codex._layouts.verdicts import Verdict, find_verdicts
+
+ORIENTED_ROLES = ("chosen", "rejected")
+LABELLED_ROLES = ("response_a", "response_b", "label")
+
+
+class Found(NamedTuple):
+    """Two responses and what tells which is better; None where the first is."""
+
+    pair: PairNames
+    verdict: Verdict | None
+
+    @property
+    def form(self) -> Form:
+        """The same as a form."""
+        first, second, oriented = self.pair
+        if self.verdict is None:
+            return Form(first, second, oriented=oriented)
+        return Form(first, second, self.verdict.columns[0] if self.verdict.kind == "label" else "")
+
+    def describe(self) -> str:
+        """Return the columns in words."""
+        words = f"{self.pair.first} and {self.pair.second}"
+        return (
+            words if self.verdict is None else f"{words} with {' and '.join(self.verdict.columns)}"
+        )
+
+
+def find_columns(
+    columns: Columns, row: Mapping[str, Any], given: Given, where: str
+) -> Layout | None:
+    """Return the layout that the names of the columns, or the caller, tell; None if they do not.
+
+    Raises
+    ------
+    ValueError
+        If they tell several.
+    """
+    if given.names_pair:
+        found = _given_form(columns, row, given, where)
+    else:
+        pairs = find_pairs(columns, row)
+        forms = _find_forms(columns, row, pairs)
+        if len(forms) > 1:
+            raise ValueError(_several(forms, given, where))
+        if not forms:
+            return None
+        found = forms[0]
+    layout = make_layout(
+        _name_of(found, row), columns, row, given, where, found.form, found.verdict
+    )
+    if found.verdict is None:
+        layout.notes += _unused_labels(columns, row, found, layout.used)
+    return layout
+
+
+def _find_forms(columns: Columns, row: Mapping[str, Any], pairs: list[PairNames]) -> list[Found]:
+    oriented = [Found(pair, None) for pair in pairs if pair.oriented]
+    taken = {name for found in oriented for name in found.pair[:2]}
+    rest = {name: column for name, column in columns.items() if column not in taken}
+    return oriented + [
+        Found(pair, verdict)
+        for pair in pairs
+        if not pair.oriented
+        for verdict in find_verdicts(pair.first, pair.second, rest, row)
+    ]
+
+
+def _given_form(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> Found:
+    named = {
+        role: columns.get(fold(name))
+        for role, name in given.columns().items()
+        if role in PAIR_ROLES
+    }
+    _check_named(named, given, where)
+    oriented = "chosen" in named or "rejected" in named
+    roles = ORIENTED_ROLES if oriented else LABELLED_ROLES
+    pairs = _pairs_of(columns, row, {role: name for role, name in named.items() if name}, oriented)
+    if len(pairs) > 1:
+        raise ValueError(_several([Found(pair, None) for pair in pairs], given, where))
+    if not pairs:
+        missing = [role for role in roles[:2] if role not in named]
+        raise ValueError(
+            f"{where} has no column that is known to be {' or '.join(missing)}. It has "
+            f"{list(columns.values())}. Say which it is: "
+            f"{' and '.join(given.say(role, 'NAME') for role in missing)}."
+        )
+    pair = pairs[0]
+    if oriented:
+        return Found(pair, None)
+    if "label" in named:
+        return Found(pair, Verdict((str(named["label"]),)))
+    verdicts = find_verdicts(pair.first, pair.second, columns, row)
+    if len(verdicts) > 1:
+        raise ValueError(_several([Found(pair, verdict) for verdict in verdicts], given, where))
+    if not verdicts:
+        raise ValueError(_no_label(pair, columns, given, where))
+    return Found(pair, verdicts[0])
+
+
+def _check_named(named: Mapping[str, str | None], given: Given, where: str) -> None:
+    """Raise where what the caller names does not go together, or a row lacks it."""
+    both = [
+        next((role for role in roles if role in named), None)
+        for roles in (ORIENTED_ROLES, LABELLED_ROLES)
+    ]
+    if None not in both:
+        raise ValueError(
+            f"{given.say(str(both[0]), str(named[str(both[0])]))} and "
+            f"{given.say(str(both[1]), str(named[str(both[1])]))} do not go together: chosen and "
+            "rejected need no label, and two responses with a label have other names. Say either "
+            f"{given.say('chosen', 'NAME')} and {given.say('rejected', 'NAME')}, or "
+            f"{given.say('response_a', 'NAME')}, {given.say('response_b', 'NAME')} and "
+            f"{given.say('label', 'NAME')}."
+        )
+    for role, name in named.items():
+        if name is None:
+            column = given.columns()[role]
+            raise ValueError(
+                f"{where} has no value in {column}, which {given.say(role, column)} names. Fill it "
+                "in, or leave the row out."
+            )
+    for role, name in named.items():
+        twice = [other for other in named if other != role and named[other] == name]
+        if twice:
+            raise ValueError(
+                f"{given.say(role, str(name))} and {given.say(twice[0], str(name))} name one "
+                "column. Name two."
+            )
+
+
+def _pairs_of(columns, row, named: Mapping[str, str], oriented: bool) -> list[PairNames]:
+    """Return the pairs that have the columns that the caller names."""
+    one, other = ORIENTED_ROLES if oriented else LABELLED_ROLES[:2]
+    if one in named and other in named:
+        return [PairNames(named[one], named[other], oriented)]
+    rest = {key: name for key, name in columns.items() if name != named.get("label")}
+    if one not in named and other not in named:
+        return [pair for pair in find_pairs(rest, row) if not pair.oriented]
+    name = named.get(one) or named[other]
+    pairs = find_pairs(rest, row, named=name)
+    at = 0 if one in named else 1
+    # A column that the caller calls chosen is the chosen one, whatever its name says.
+    other_of = {pair[1 - pair.index(name)]: pair for pair in pairs}
+    likely = [other for other, pair in other_of.items() if pair.oriented == oriented]
+    found = likely or list(other_of)
+    if not found:
+        loose = [pair for pair in find_pairs(rest, row) if pair.oriented == oriented]
+        found = [pair[1 - at] for pair in loose if name not in pair]
+    return [PairNames(*((name, other) if at == 0 else (other, name)), oriented) for other in found]
+
+
+def _several(forms: list[Found], given: Given, where: str) -> str:
+    one, other = forms[:2]
+    pairs = one.pair[:2] != other.pair[:2]
+    remedies = []
+    for found in (one, other):
+        first = given.say(
+            "chosen" if found.verdict is None and found.pair.oriented else "response_a",
+            found.pair.first,
+        )
+        label = [] if found.verdict is None else [given.say("label", found.verdict.columns[0])]
+        remedies.append(first if pairs or not label else label[0])
+    more = f" There are {len(forms)} in all." if len(forms) > 2 else ""
+    return (
+        f"{where} has two kinds of preference: {one.describe()}, and {other.describe()}.{more} Say "
+        f"which is meant: {remedies[0]} or {remedies[1]}."
+    )
+
+
+def _no_label(pair: PairNames, columns: Columns, given: Given, where: str) -> str:
+    rest = [column for column in columns.values() if column not in pair[:2]]
+    return (
+        f"{where} has two responses, {pair.first} and {pair.second}, and no column that is known "
+        f"to say which is better. The others are {rest}. Say which one does: "
+        f"{given.say('label', 'NAME')}."
+    )
+
+
+def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> str:
+    """Return why a row has no preference, and what would help."""
+    pairs = [pair for pair in find_pairs(columns, row) if not pair.oriented]
+    if pairs:
+        return _no_label(pairs[0], columns, given, where)
+    series = find_series(columns)
+    if series:
+        return (
+            f"{where} has {len(series)} responses, {', '.join(series)}, and nothing that is known "
+            "to rate or rank them. Say which two are meant and where the label is: "
+            f"{given.say('response_a', series[0])}, {given.say('response_b', series[1])} and "
+            f"{given.say('label', 'NAME')}."
+        )
+    lone = find_lone(columns)
+    has = f"It has {list(columns.values())}."
+    if lone is not None and lone.close is not None:
+        return (
+            f"{where} has {lone.name} and no {lone.words[0]}. Did you mean {lone.close!r}? Rename "
+            f"it, or say {_say_lone(lone.name, lone.close, lone.words[0], given)}."
+        )
+    if lone is not None:
+        return (
+            f"{where} has {lone.name} and no {lone.words[0]}. {has} A pair needs both; say which "
+            f"column has the other response: {_say_lone(lone.name, 'NAME', lone.words[0], given)}."
+        )
+    return (
+        f"{where} has no preference. {has} A row needs either chosen and rejected, or response_a, "
+        "response_b and label. Say which columns these are where they have other names: "
+        f"{given.say('chosen', 'NAME')} and {given.say('rejected', 'NAME')}."
+    )
+
+
+def _say_lone(name: str, close: str, wanted: str, given: Given) -> str:
+    """Return how a caller names both responses, of which one is not known by its name."""
+    probe = find_pairs({fold(name): name, fold(wanted): wanted}, named=name)
+    if not probe:
+        return given.say("chosen", close)
+    pair = probe[0]
+    role = (ORIENTED_ROLES if pair.oriented else LABELLED_ROLES)[1 - pair.index(name)]
+    other = (ORIENTED_ROLES if pair.oriented else LABELLED_ROLES)[pair.index(name)]
+    return f"{given.say(other, name)} and {given.say(role, close)}"
+
+
+def _unused_labels(columns, row, found: Found, used: frozenset[str]) -> list[str]:
+    """Return a note on a label that a file of chosen and rejected has as well."""
+    first, second, _ = found.pair
+    rest = {name: column for name, column in columns.items() if column not in used}
+    names = [
+        verdict.columns[0]
+        for verdict in find_verdicts(first, second, rest, row)
+        if verdict.kind == "label"
+    ]
+    if not names:
+        return []
+    return [f"{first} is the better response of every row; {' and '.join(names)} is not used."]
+
+
+def _name_of(found: Found, row: Mapping[str, Any]) -> str:
+    first, second, oriented = found.pair
+    if not oriented:
+        return "two responses and a label" if found.verdict and found.verdict.kind == "label" else {
+            "votes": "two responses and votes",
+            "scores": "two responses and their scores",
+        }.get(found.verdict.kind if found.verdict else "", "two responses and a label")  # fmt: skip
+    if {fold(first), fold(second)} != {"chosen", "rejected"}:
+        return "chosen and rejected"
+    value = row[first]
+    if isinstance(value, str) and "\n\nHuman:" in value and "\n\nAssistant:" in value:
+        return "HH-RLHF"
+    return "TRL preference"

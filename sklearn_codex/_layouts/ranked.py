@@ -1,0 +1,397 @@
+"""Rows of several responses with ratings or ranks, each of which becomes its pairs."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._layouts.base import Columns, Layout, fold
+from sklearn_codex._layouts.cells import as_number, as_responses, decode, present
+from sklearn_codex._layouts.columns import LABELS, RESPONSES, find_pairs
+from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
+from sklearn_codex._layouts.ranking import Candidate, RankingLayout
+from sklearn_codex._layouts.scores import (
+    Score,
+    asks_for_columns,
+    names_aspect,
+    names_score,
+    pick_score,
+    singular,
+    text_key,
+)
+
+Row = Mapping[str, Any]
+ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
+_MORE = RESPONSES | {"option", "choice", "comment", "result", "hypothese", "item", "summarie",
+                     "replie"}  # fmt: skip
+
+
+def names_responses(name: str) -> bool:
+    """Return whether a folded name says that it holds responses."""
+    return singular(name.split("_")[-1]) in _MORE
+
+
+def as_items(value: Any) -> list[dict] | None:
+    """Return the responses of a cell with what belongs to each; None if it has no such list.
+
+    Tables may have them as one list for each key.
+    """
+    value = decode(value)
+    if isinstance(value, Mapping):
+        lists = {str(key): decode(entry) for key, entry in value.items()}
+        sizes = {len(entry) if isinstance(entry, list) else -1 for entry in lists.values()}
+        if len(sizes) != 1 or -1 in sizes or text_key(lists) is None:
+            return None
+        value = [
+            dict(zip(lists, entry, strict=True)) for entry in zip(*lists.values(), strict=True)
+        ]
+    if not isinstance(value, list):
+        return None
+    items = [decode(item) for item in value]
+    return [present(item) for item in items] if _are_dicts(items) else None
+
+
+def _are_dicts(items: list) -> bool:
+    return all(isinstance(item, Mapping) for item in items)
+
+
+class ItemsLayout(RankingLayout):
+    """One column with a list of responses, each with its text and its score.
+
+    Parameters
+    ----------
+    name, prompt
+        As in :class:`RankingLayout`.
+    column : str
+        The column of the list.
+    given : Given
+        What the caller says, of which the label is the score.
+    score : str, default=""
+        The key of the score, "" where it is to be found in the first row that has responses.
+    """
+
+    def __init__(
+        self, name: str, prompt: PromptColumns, column: str, given: Given, score: str = ""
+    ):
+        super().__init__(name, prompt, {column})
+        self.column, self.given, self.key = column, given, score
+        self.score: Score | None = None
+
+    def find_score(self, items: list[dict], where: str) -> Score:
+        """Return the score that the keys of responses tell."""
+        keys = list(dict.fromkeys(key for item in items for key in item))
+        names = [self.key] if self.key and self.given.label is None else keys
+        score = pick_score(names, self.given, where, self.column)
+        if score is None:
+            raise ValueError(
+                f"{where} has nothing that says which response in {self.column} is better: they "
+                f"have {keys}. Give each a rating, or say which of these it is: "
+                f"{self.given.say('label', self.column + '.NAME')}."
+            )
+        return score
+
+    def goodness(self, item: Mapping, score: Score, where: str, place: str) -> float | None:
+        """Return how good a response is, the greater the better; None where nothing says so."""
+        number = as_number(item.get(score.name), f"{place}.{score.name}", where)
+        return None if number is None else score.sign * number
+
+    def candidates(self, row: Row, where: str) -> list[Candidate | None]:
+        """Return the responses of the list."""
+        items = as_items(row[self.column])
+        if items is None:
+            raise ValueError(
+                f"{where} has {self.column} = {row[self.column]!r:.60}, where other rows have a "
+                "list of responses. Write such a list, also in this row."
+            )
+        if items and self.score is None:
+            self.score = self.find_score(items, where)
+            self.notes.append(self.score.rule)
+        found: list[Candidate | None] = []
+        for position, item in enumerate(items):
+            place = f"{self.column}[{position}]"
+            key = text_key(item)
+            if key is None:
+                raise ValueError(
+                    f"{where} has no text in {place}, which has {list(item)}. Write it under "
+                    '"response".'
+                )
+            assert self.score is not None
+            good = self.goodness(item, self.score, where, place)
+            found.append(None if good is None else Candidate(place, item[key], good))
+        return found
+
+
+class UltraFeedbackLayout(ItemsLayout):
+    """UltraFeedback with all completions.
+
+    Of its scores the mean of the four aspects is taken: the overall score, which a model wrote
+    after them, is known to be wrong in places.
+    """
+
+    def find_score(self, items: list[dict], where: str) -> Score:
+        """Return the mean of the aspects, unless another is asked for."""
+        if self.given.label is None:
+            return Score("fine-grained_score", 1.0)
+        score = pick_score([*items[0], *ASPECTS], self.given, where, self.column)
+        return score or super().find_score(items, where)
+
+    def goodness(self, item: Mapping, score: Score, where: str, place: str) -> float | None:
+        """Return the score, from the aspects where it is not written down."""
+        if score.name in item:
+            return super().goodness(item, score, where, place)
+        aspects = item.get("annotations")
+        aspects = aspects if isinstance(aspects, Mapping) else {}
+        wanted = [score.name] if score.name in ASPECTS else ASPECTS
+        ratings = [
+            as_number(decode(aspects[name]).get("Rating"), f"{place}.{name}", where)
+            for name in wanted
+            if isinstance(decode(aspects.get(name)), Mapping)
+        ]
+        known = [rating for rating in ratings if rating is not None]
+        if known:
+            return sum(known) / len(known)
+        return as_number(item.get("overall_score"), f"{place}.overall_score", where)
+
+
+class ParallelLayout(RankingLayout):
+    """A column with a list of responses, and one with the list of their scores.
+
+    Either may be a dict, such as one of models, instead.
+    """
+
+    def __init__(self, name: str, prompt: PromptColumns, columns: tuple[str, str], score: Score):
+        super().__init__(name, prompt, columns, score.rule)
+        self.columns, self.score = columns, score
+
+    def candidates(self, row: Row, where: str) -> list[Candidate | None]:
+        """Return the responses with their scores."""
+        texts, scores = (as_named(row[name], name) for name in self.columns)
+        if texts is None or scores is None or texts.keys() != scores.keys():
+            one, other = self.columns
+            raise ValueError(
+                f"{where} has {_count(texts)} in {one} and {_count(scores)} in {other}. Write as "
+                "many of the one as of the other."
+            )
+        found: list[Candidate | None] = []
+        for key, text in texts.items():
+            good = as_number(scores[key], f"{self.columns[1]}{key}", where)
+            if good is None or is_missing(text):
+                found.append(None)
+            else:
+                found.append(Candidate(f"{self.columns[0]}{key}", text, self.score.sign * good))
+        return found
+
+
+def as_named(value: Any, name: str) -> dict[str, Any] | None:
+    """Return the entries of a list or dict by what follows the name of the column: "[0]"."""
+    value = decode(value)
+    if isinstance(value, Mapping):
+        return {f"[{key}]": entry for key, entry in present(value).items()}
+    if isinstance(value, list):
+        return {f"[{position}]": entry for position, entry in enumerate(value)}
+    return None
+
+
+def _count(entries: dict | None) -> str:
+    return "no list" if entries is None else f"{len(entries)}"
+
+
+class NumberedLayout(RankingLayout):
+    """Responses in numbered columns, with their scores in others.
+
+    Parameters
+    ----------
+    name, prompt
+        As in :class:`RankingLayout`.
+    columns : dict of tuple of str
+        The columns of the response and of its score, by number.
+    score : Score
+        Its sign tells whether the scores are ranks.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        prompt: PromptColumns,
+        columns: dict[str, tuple[str, str]],
+        score: Score,
+    ):
+        super().__init__(
+            name, prompt, [name for pair in columns.values() for name in pair], score.rule
+        )
+        self.columns, self.score = columns, score
+
+    def candidates(self, row: Row, where: str) -> list[Candidate | None]:
+        """Return the responses; one that a row lacks is none."""
+        found: list[Candidate | None] = []
+        for text, score in self.columns.values():
+            good = as_number(row.get(score), score, where)
+            response = row.get(text)
+            if good is not None and not is_missing(response):
+                found.append(Candidate(text, response, self.score.sign * good))
+            elif good is not None or not (is_missing(response) or response == ""):
+                found.append(None)
+        return found
+
+
+def find_items(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
+    """Return the layout of rows with one list of responses, each with its score."""
+    if asks_for_columns(given) or _has_pair(columns):
+        return None
+    for name, column in columns.items():
+        if not names_responses(name) or (items := as_items(row[column])) is None:
+            continue
+        keys = {key for item in items for key in item}
+        scored = any(names_score(key) or names_aspect(key) for key in keys)
+        if items and not (scored or "annotations" in keys or given.label):
+            continue
+        rest = {other: kept for other, kept in columns.items() if other != name}
+        return _known_items(columns, column, keys, find_prompt(rest, given, where), given)
+    return None
+
+
+def _known_items(columns, column, keys, prompt, given) -> Layout:
+    if fold(column) == "completions" and {"annotations", "overall_score"} & keys:
+        layout: ItemsLayout = UltraFeedbackLayout("UltraFeedback", prompt, column, given)
+        layout.notes.append(
+            "fine-grained_score, the mean of the four aspects, is taken; for the overall score say "
+            f"{given.say('label', column + '.overall_score')}."
+        )
+        return layout
+    if fold(column) == "answers" and {"answer", "model", "rank"} <= keys:
+        return ItemsLayout("Nectar", prompt, column, given, "rank")
+    if fold(column) == "answers" and "pm_score" in keys:
+        return ItemsLayout("Stack Exchange preferences", prompt, column, given, "pm_score")
+    if {"title", "selftext"} <= columns.keys() and not given.prompt:
+        prompt = PromptColumns(columns["title"], columns["selftext"])
+        return ItemsLayout("ELI5", prompt, column, given)
+    return ItemsLayout(f"a list of responses with scores in {column}", prompt, column, given)
+
+
+def _has_pair(columns: Columns) -> bool:
+    return any(pair.oriented for pair in find_pairs(columns))
+
+
+def find_parallel(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
+    """Return the layout of rows with a list of responses and a list of scores."""
+    if asks_for_columns(given) or _has_pair(columns):
+        return None
+    texts = {name: column for name, column in columns.items() if _holds_texts(name, row[column])}
+    if not texts:
+        return None
+    # As the row has them: the columns come the last one first.
+    numbers = [
+        column for column in row if _is_among(column, columns) and _holds_numbers(row[column])
+    ]
+    score = pick_score(numbers, given, where)
+    if score is None or (
+        not names_score(score.name) and not (given.label or names_aspect(score.name))
+    ):
+        return None
+    if fold(score.name) in ("ranking", "rankings"):
+        return None  # either the rank of each, or the order of all
+    name, column = next(iter(texts.items()))
+    if len(texts) > 1:
+        raise ValueError(
+            f"{where} has several lists of responses: {list(texts.values())}. Keep the one that "
+            f"{score.name} belongs to."
+        )
+    rest = {other: kept for other, kept in columns.items() if other != name}
+    known = {"generations": "distilabel", "generation": "distilabel"}.get(name)
+    called = known or f"a list of responses with {score.name}"
+    return ParallelLayout(called, find_prompt(rest, given, where), (column, score.name), score)
+
+
+def _is_among(column: Any, columns: Columns) -> bool:
+    return columns.get(fold(column)) == column
+
+
+def _holds_texts(name: str, value: Any) -> bool:
+    if not names_responses(name):
+        return False
+    value = decode(value)
+    if isinstance(value, Mapping):
+        return bool(value) and all(isinstance(text, str) for text in present(value).values())
+    return as_responses(value) is not None
+
+
+def _holds_numbers(value: Any) -> bool:
+    entries = as_named(value, "")
+    if entries is None:
+        return False
+    try:
+        for entry in entries.values():
+            as_number(entry, "", "")
+    except ValueError:
+        return False
+    return True
+
+
+def find_numbered(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
+    """Return the layout of rows with numbered columns of responses and of their scores."""
+    if asks_for_columns(given) or _has_pair(columns):
+        return None
+    # Also columns without a value here: rows may have responses of different number.
+    texts = numbered_responses(row)
+    groups = {
+        rest: names
+        for rest, names in number_columns(row).items()
+        if names_score(rest.replace("#", "")) and len(texts.keys() & names.keys()) >= 2
+    }
+    if len(texts) < 2 or not groups or (len(texts) == 2 and not columns.keys().isdisjoint(LABELS)):
+        return None
+    if given.label is not None and len(texts) == 2:
+        return None
+    score = pick_score([rest.replace("#", "") for rest in groups], Given(), where)
+    chosen = next(rest for rest in groups if score and rest.replace("#", "") == score.name)
+    pairs = {
+        number: (texts[number], groups[chosen][number])
+        for number in texts
+        if number in groups[chosen]
+    }
+    left = [texts[number] for number in texts if number not in pairs]
+    if left:
+        raise ValueError(
+            f"{where} has {list(groups[chosen].values())}, but no such column for "
+            f"{' and '.join(left)}. Add it, or drop the response."
+        )
+    rest = {fold(name): name for name in columns.values() if name not in texts.values()}
+    assert score is not None
+    named = Score(groups[chosen][next(iter(pairs))], score.sign)
+    layout = NumberedLayout(
+        "numbered responses with scores", find_prompt(rest, given, where), pairs, named
+    )
+    return layout
+
+
+def number_columns(names: Iterable[Any]) -> dict[str, dict[str, str]]:
+    """Return columns whose names differ in a number, or in a letter, only.
+
+    Returns
+    -------
+    columns : dict of dict of str
+        By what the names have in common, with "#" where the number is, the columns by number.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        parts = re.split(r"(_|(?<=[a-z])(?=[0-9])|(?<=[0-9])(?=[a-z]))", fold(name))
+        for position, part in enumerate(parts):
+            if part.isdecimal() or (len(part) == 1 and "a" <= part <= "z"):
+                rest = [*parts[:position], "#", *parts[position + 1 :]]
+                key = "_".join(word for word in rest if word.strip("_"))
+                found.setdefault(key, {})[part] = str(name)
+    return found
+
+
+def numbered_responses(names: Iterable[Any]) -> dict[str, str]:
+    """Return the columns of responses by number, none where there are several such families."""
+    families = [
+        columns
+        for rest, columns in number_columns(names).items()
+        if len(columns) > 1 and rest.replace("_#", "").replace("#_", "") in RESPONSES
+    ]
+    return families[0] if len(families) == 1 else {}
+
+
+FINDERS: tuple[Callable, ...] = (find_items, find_parallel, find_numbered)

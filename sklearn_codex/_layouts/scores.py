@@ -1,0 +1,126 @@
+"""Which columns say how good a response is, and in which direction."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from sklearn_codex._layouts.base import fold
+from sklearn_codex._layouts.columns import RESPONSES
+from sklearn_codex._layouts.given import Given
+
+RANKS = frozenset(("rank", "ranking"))
+SCORES = frozenset((
+    "rating", "score", "reward", "star", "point", "upvote", "like", "karma", "utility",
+    "goodness", "preference_score"
+))  # fmt: skip
+# What is rated where no single number says how good a response is as a whole. Not among them is
+# what is not the better the more of it there is, such as complexity, verbosity and toxicity.
+ASPECTS = frozenset((
+    "helpfulness", "helpful", "quality", "correctness", "harmlessness", "honesty", "truthfulness",
+    "instruction_following", "safety", "accuracy", "relevance", "fluency", "faithfulness",
+    "factuality", "usefulness", "coherence"
+))  # fmt: skip
+_WHOLE = frozenset(("overall", "mean", "average", "avg", "final", "total"))
+_COUNTS = frozenset(("n", "num", "number", "count", "max", "min", "chosen", "rejected", "margin"))
+TEXTS = ("response", "answer", "completion", "text", "content", "output", "generation", "summary",
+         "reply", "message", "body", "candidate", "conversation", "generated_text",
+         "response_text", "answer_text")  # fmt: skip
+"""Names of the text of a response in a list of responses, the first one that it has."""
+
+
+class Score(NamedTuple):
+    """A column, or a key of responses, by which these are put in order; sign -1 for ranks."""
+
+    name: str
+    sign: float
+
+    @property
+    def rule(self) -> str:
+        """A sentence on what is better."""
+        which = "greatest" if self.sign > 0 else "smallest"
+        return f"Of {self.name} the {which} is the best."
+
+
+def singular(name: str) -> str:
+    """Return a folded name without the ending of a plural."""
+    return name.removesuffix("s") if name not in ("helpfulness",) else name
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in fold(name).split("_") if word]
+
+
+def names_rank(name: str) -> bool:
+    """Return whether a name says that the smallest number is the best."""
+    words = [singular(word) for word in _words(name)]
+    return not RANKS.isdisjoint(words[:1] + words[-1:])
+
+
+def names_score(name: str) -> bool:
+    """Return whether a name says that it holds how good responses are as a whole."""
+    words = [singular(word) for word in _words(name)]
+    if not _COUNTS.isdisjoint(words):
+        return False
+    ends = {*words[:1], *words[-1:], "_".join(words)}
+    whole = bool(words) and words[0] in _WHOLE and set(words[1:]) <= RESPONSES | {"rating"}
+    return names_rank(name) or not ends.isdisjoint(SCORES) or whole
+
+
+def names_aspect(name: str) -> bool:
+    """Return whether a name says that it holds how good responses are in one respect."""
+    words = _words(name)
+    while words and singular(words[-1]) in SCORES:
+        words = words[:-1]
+    return "_".join(words) in ASPECTS
+
+
+def score_of(name: str) -> Score:
+    """Return the score that is in a column of this name."""
+    return Score(name, -1.0 if names_rank(name) else 1.0)
+
+
+def pick_score(names: Iterable[Any], given: Given, where: str, within: str = "") -> Score | None:
+    """Return the one score among names, None if there is none.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Columns, or keys of the responses in a list.
+    given : Given
+        What the caller says; its label is the score.
+    where : str
+        Where the row is.
+    within : str, default=""
+        The column that has the keys.
+
+    Raises
+    ------
+    ValueError
+        If there are several, and none of them for the whole.
+    """
+    names = [str(name) for name in names]
+    if given.label is not None:
+        asked = fold(given.label).removeprefix(f"{fold(within)}." if within else "")
+        return next((score_of(name) for name in names if fold(name) == asked), None)
+    found = [name for name in names if names_score(name)]
+    whole = [name for name in found if not _WHOLE.isdisjoint(_words(name))]
+    found = whole if len(whole) == 1 else found or [name for name in names if names_aspect(name)]
+    if len(found) > 1:
+        one, other = (f"{within}.{name}" if within else name for name in found[:2])
+        raise ValueError(
+            f"{where} rates its responses by {' and by '.join(found)}, of which none is said to be "
+            f"for the whole. Say which is meant: {given.say('label', one)} or "
+            f"{given.say('label', other)}."
+        )
+    return score_of(found[0]) if found else None
+
+
+def text_key(item: Mapping[str, Any]) -> str | None:
+    """Return the key of the text of a response, None if none of its names says so."""
+    names = {fold(key): key for key in item}
+    return next((names[name] for name in TEXTS if name in names), None)
+
+
+def asks_for_columns(given: Given) -> bool:
+    """Return whether the caller names two responses as columns of their own."""
+    named = given.columns()
+    return not {"chosen", "rejected", "response_a", "response_b"}.isdisjoint(named)

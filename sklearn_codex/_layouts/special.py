@@ -1,0 +1,173 @@
+"""Published layouts of one pair a row whose responses are no two columns."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._conversations.cells import decode_cell, is_sequence
+from sklearn_codex._conversations.messages import as_messages
+from sklearn_codex._conversations.roles import Message
+from sklearn_codex._conversations.template import join_input
+from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
+from sklearn_codex._layouts.columns import ColumnsLayout
+from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.prompts import CONVERSATIONS, PromptColumns, find_prompt, unwrap
+
+
+def _decode(value: Any) -> Any:
+    """Return a value as lists and dicts, also where a cell holds them as text."""
+    if isinstance(value, str):
+        value = decode_cell(value)
+    return list(value) if is_sequence(value) else value
+
+
+class SummariesLayout(Layout):
+    """Comparisons of summaries: a post in ``info``, two ``summaries``, and the index of one."""
+
+    def __init__(self, columns: Columns):
+        names = [columns[name] for name in ("info", "summaries", "choice")]
+        annotator = columns.get("worker", "")
+        super().__init__("OpenAI TL;DR", frozenset(names) | ({annotator} - {""}))
+        self.info, self.summaries, choice = names
+        self.annotator = annotator
+        self.form = Form(f"{self.summaries}[0]", f"{self.summaries}[1]", choice, "index")
+
+    def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
+        """Return the one comparison of a row."""
+        info, summaries = _decode(row[self.info]), _decode(row[self.summaries])
+        if not isinstance(info, Mapping) or not isinstance(summaries, list) or len(summaries) != 2:
+            raise ValueError(
+                f"{where} should have a post as {self.info} and two as {self.summaries}, got "
+                f"{row[self.summaries]!r:.60}. Leave the row out."
+            )
+        texts = [info.get(name) for name in ("title", "post", "article")]
+        title, post, article = (None if is_missing(text) else text for text in texts)
+        body = article if post is None else post
+        prompt = body if title is None else join_input(title, body)
+        first, second = map(unwrap, summaries)
+        annotator = row.get(self.annotator)
+        label = row[self.form.label]
+        yield Comparison(self.form, where, prompt, first, second, label, annotator=annotator)
+
+
+def _find_summaries(columns: Columns, row, given: Given, where: str) -> Layout | None:
+    if not {"info", "summaries", "choice"} <= columns.keys():
+        return None
+    return SummariesLayout(columns)
+
+
+class BenchLayout(ColumnsLayout):
+    """Judgments of one turn each, beside conversations of all turns, which are cut after it."""
+
+    def compare(self, row: Mapping[str, Any], where: str, label: Any) -> Comparison:
+        """Return the comparison of a row, its conversations cut after the turn that is judged."""
+        cut = {}
+        turn = int(row[self.turn])
+        for name in (self.form.first, self.form.second):
+            turns = as_messages(row[name], name, where)
+            cut[name] = row[name] if turns is None else turns[: 2 * turn]
+        return super().compare({**row, **cut}, where, label)
+
+    turn = "turn"
+
+
+def _find_bench(columns: Columns, row, given: Given, where: str) -> Layout | None:
+    needed = {"conversation_a", "conversation_b", "winner", "judge", "turn", "question_id"}
+    if not needed <= columns.keys() or "anony" in columns or "language" in columns:
+        return None
+    form = Form(columns["conversation_a"], columns["conversation_b"], columns["winner"], "arena")
+    layout = BenchLayout("MT-bench judgments", PromptColumns(), form, None, columns["judge"])
+    layout.turn = columns["turn"]
+    layout.notes.append(f"Conversations are cut after {columns['turn']}, which was judged.")
+    return layout
+
+
+class AnsweredLayout(Layout):
+    """Messages that end with the chosen answer, beside the rejected one."""
+
+    def __init__(self, messages: str, rejected: str, prompt: PromptColumns):
+        super().__init__("ms-swift", frozenset((messages, rejected)) | prompt.used)
+        self.messages, self.prompt = messages, prompt
+        self.form = Form(messages, rejected, oriented=True)
+
+    def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
+        """Return the one comparison of a row."""
+        chosen = as_messages(row[self.messages], self.messages, where)
+        if not chosen or chosen[-1].role != "assistant":
+            raise ValueError(
+                f"{where} should have messages as {self.messages} of which the last is the chosen "
+                "answer of the assistant. Leave the row out."
+            )
+        system = row.get(self.prompt.system) if self.prompt.system else None
+        before = [Message("system", system)] if isinstance(system, str) and system else []
+        rejected: Any = row[self.form.second]
+        turns = as_messages(rejected, self.form.second, where)
+        if turns is None:
+            turns = [Message("assistant", rejected)]
+        first, second = before + chosen, before + turns
+        if len(turns) == 1:
+            second = [*first[:-1], *turns]
+        yield Comparison(self.form, where, None, first, second)
+
+
+def _find_answered(columns: Columns, row, given: Given, where: str) -> Layout | None:
+    rejected = next((n for n in ("rejected_messages", "rejected_response") if n in columns), None)
+    has = [name for name in CONVERSATIONS if name in columns]
+    if rejected is None or not has or find_pairs(columns, row):
+        return None
+    system = columns.get("system", "")
+    return AnsweredLayout(columns[has[0]], columns[rejected], PromptColumns(system=system))
+
+
+def _find_response(columns: Columns, row, given: Given, where: str) -> Layout | None:
+    """Return the layout of a response and the one that was rejected for it."""
+    if not {"response", "rejected_response"} <= columns.keys() or find_pairs(columns, row):
+        return None
+    form = Form(columns["response"], columns["rejected_response"], oriented=True)
+    rest = {
+        name: column for name, column in columns.items() if column not in (form.first, form.second)
+    }
+    return ColumnsLayout("ms-swift", find_prompt(rest, given, where, row), form)
+
+
+class ChoiceLayout(Layout):
+    """Two options with ids, and the list of the ids that a person accepted."""
+
+    def __init__(self, columns: Columns, prompt: PromptColumns):
+        self.options, self.accept = columns["options"], columns["accept"]
+        self.prompt = prompt
+        super().__init__("Prodigy", frozenset((self.options, self.accept)) | prompt.used)
+        self.form = Form(f"{self.options}[0]", f"{self.options}[1]")
+
+    def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
+        """Return the one comparison of a row."""
+        options, accept = _decode(row[self.options]), _decode(row[self.accept])
+        ids = [option.get("id") for option in options] if isinstance(options, list) else []
+        if len(ids) != 2 or not isinstance(accept, list) or not accept or set(accept) - set(ids):
+            raise ValueError(
+                f"{where} should have two {self.options} and as {self.accept} the id of the better "
+                f"one, got {accept!r:.60}. Leave the row out."
+            )
+        label = 0.5 if len(set(accept)) == 2 else float(accept[0] == ids[0])
+        first, second = map(unwrap, options)
+        yield Comparison(self.form, where, self.prompt.read(row, where), first, second, label)
+
+
+def _find_choice(columns: Columns, row, given: Given, where: str) -> Layout | None:
+    if not {"options", "accept"} <= columns.keys():
+        return None
+    options = _decode(row[columns["options"]])
+    if not isinstance(options, list) or not all(isinstance(option, Mapping) for option in options):
+        return None
+    rest = {name: c for name, c in columns.items() if fold(name) not in ("options", "accept")}
+    return ChoiceLayout(columns, find_prompt(rest, given, where, row))
+
+
+SPECIAL: tuple[Callable[[Columns, Mapping[str, Any], Given, str], Layout | None], ...] = (
+    _find_summaries,
+    _find_bench,
+    _find_answered,
+    _find_response,
+    _find_choice,
+)

@@ -1,0 +1,394 @@
+"""Rows of one response each, which are compared within their prompt."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import combinations
+from typing import Any, ClassVar, NamedTuple
+
+from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._conversations.messages import as_messages
+from sklearn_codex._conversations.transcripts import parse_transcript
+from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold
+from sklearn_codex._layouts.cells import as_number, as_responses, decode
+from sklearn_codex._layouts.columns import find_pairs
+from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
+from sklearn_codex._layouts.ranking import (
+    Candidate,
+    better_first,
+    check_size,
+    counted,
+    oriented_form,
+    plural,
+)
+from sklearn_codex._layouts.scores import (
+    Score,
+    asks_for_columns,
+    names_aspect,
+    names_score,
+    pick_score,
+    score_of,
+)
+
+Row = Mapping[str, Any]
+RESPONSE = (
+    "completion", "response", "answer", "output", "generation", "reply", "continuation",
+    "summary", "model_output", "model_response", "model_answer", "response_text", "solution",
+    "generated_text", "assistant", "text", "messages", "conversation", "conversations"
+)  # fmt: skip
+"""Names of the column of the one response, the first one that a row has."""
+DESIRABLE = (
+    "label", "labels", "kto_tag", "desirable", "is_desirable", "thumbs_up", "thumbs", "feedback",
+    "is_chosen", "chosen", "is_preferred", "preferred", "is_selected", "selected", "is_accepted",
+    "accepted", "is_good", "good", "liked", "like", "upvoted", "is_correct", "preference",
+    "is_best", "best", "binary_label", "human_label"
+)  # fmt: skip
+"""Names of the column that says whether the one response is desirable."""
+_YES = frozenset((
+    "true", "yes", "y", "t", "1", "1.0", "desirable", "good", "chosen", "accepted", "preferred",
+    "positive", "pos", "up", "like", "liked", "thumbs_up", "thumbsup", "👍", "upvote", "correct"
+))  # fmt: skip
+_NO = frozenset((
+    "false", "no", "n", "f", "0", "0.0", "-1", "-1.0", "undesirable", "bad", "rejected",
+    "negative", "neg", "down", "dislike", "disliked", "thumbs_down", "thumbsdown", "👎",
+    "downvote", "incorrect", "wrong"
+))  # fmt: skip
+
+
+class _Rated(NamedTuple):
+    where: str
+    row: Row
+    prompt: Any
+    response: Any
+    goodness: float
+
+
+class OneResponseLayout(Layout):
+    """One response a row, compared with the others of its prompt.
+
+    Parameters
+    ----------
+    name : str
+        As in :class:`Layout`.
+    prompt : PromptColumns
+        Where the prompt is; a response that is a conversation has it itself.
+    response, label : str
+        The columns of the response and of what says how good it is.
+    given : Given
+        What the caller says: where it names an annotator, only what one annotator said is compared.
+    """
+
+    across_rows = True
+    alone: ClassVar[str]
+    """What to say of prompts that have no pair."""
+
+    def __init__(self, name: str, prompt: PromptColumns, response: str, label: str, given: Given):
+        super().__init__(name, prompt.used | {response, label})
+        self.prompt, self.response, self.label, self.given = prompt, response, label, given
+        self.rows: dict[Hashable, list[_Rated]] = {}
+        self.n_same = self.n_pairs = self.n_paired = self.n_ties = self.n_alone = 0
+
+    @abstractmethod
+    def goodness(self, value: Any, where: str) -> float:
+        """Return how good a response is by its label, the greater the better."""
+
+    @abstractmethod
+    def pairs_of(self, rated: list[_Rated]) -> Iterator[tuple[_Rated, _Rated]]:
+        """Generate the rows of a prompt that are compared."""
+
+    @abstractmethod
+    def weight_of(self, rated: list[_Rated]) -> float:
+        """Return what the pairs of a prompt weigh together."""
+
+    def read(self, row: Row, where: str) -> Iterable[Comparison]:
+        """Keep a row until all others of its prompt are known."""
+        for column in (self.response, self.label):
+            if is_missing(row.get(column)):
+                raise ValueError(f"{where} has no {column}. Fill it in, or leave the row out.")
+        good = self.goodness(row[self.label], where)
+        prompt, response = self._split(row, where)
+        if prompt is None:
+            raise ValueError(self._no_prompt(where))
+        key: Hashable = _key_of(prompt)
+        if self.given.annotator is not None:
+            name = next(name for name in row if fold(name) == fold(self.given.annotator))
+            key = (key, str(row[name]))
+        self.rows.setdefault(key, []).append(_Rated(where, row, prompt, response, good))
+        return ()
+
+    def _no_prompt(self, where: str) -> str:
+        return (
+            f"{where} is unpaired, one response ({self.response}) with {self.label}, and has no "
+            "prompt within which responses could be compared. Say which column has it: "
+            f"{self.given.say('prompt', 'NAME')}."
+        )
+
+    def _split(self, row: Row, where: str) -> tuple[Any, Any]:
+        """Return the prompt and the response, out of one conversation where there is one only."""
+        prompt, response = self.prompt.read(row), row[self.response]
+        if prompt is None and (turns := _turns_of(response, self.response, where)):
+            if turns[-1].role == "assistant" and len(turns) > 1:
+                return turns[:-1], turns[-1:]
+            raise ValueError(
+                f"{where} has a conversation in {self.response} that does not end with an answer "
+                "of the assistant to someone. Write prompt and answer, or leave the row out."
+            )
+        return prompt, response
+
+    def finish(self) -> Iterator[Comparison]:
+        """Generate the pairs within each prompt."""
+        for rated in self.rows.values():
+            check_size(len(rated), rated[0].where)
+            pairs = list(self.pairs_of(rated))
+            kept = [(one, other) for one, other in pairs if not _same(one.response, other.response)]
+            self.n_same += len(pairs) - len(kept)
+            self.n_alone += not pairs
+            self.n_paired += bool(kept)
+            for one, other in kept:
+                yield self._compare(one, other, self.weight_of(rated) / len(kept))
+        if self.rows:
+            self.notes.extend(self.summary())
+
+    def _compare(self, one: _Rated, other: _Rated, weight: float) -> Comparison:
+        candidates = (Candidate("", entry, entry.goodness) for entry in (one, other))
+        first, second, label = better_first(*candidates)
+        better, worse = first.response, second.response
+        self.n_pairs += 1
+        self.n_ties += label == 0.5
+        return Comparison(
+            oriented_form(self.response, self.response),
+            f"{better.where} with {_place(worse.where)}",
+            better.prompt,
+            better.response,
+            worse.response,
+            label,
+            weight,
+            row=merge_rows(better, worse, self.used, self.given),
+        )
+
+    def summary(self) -> list[str]:
+        """Return what to say of how rows became pairs."""
+        n_rows = sum(map(len, self.rows.values()))
+        notes = [
+            f"{plural(n_rows, 'row')} of one response each became {plural(self.n_pairs, 'pair')} "
+            f"within {plural(self.n_paired, 'prompt')}, weighted so that no response counts for "
+            "more than one pair."
+        ]
+        return notes + counted(
+            ("Ties, of equal ratings", self.n_ties, "pair"),
+            ("Left out, of a response with itself, which rows repeat", self.n_same, "pair"),
+            (self.alone, self.n_alone, "prompt"),
+        )
+
+
+def _turns_of(value: Any, column: str, where: str) -> list | None:
+    turns = as_messages(value, column, where)
+    return parse_transcript(value) if turns is None and isinstance(value, str) else turns
+
+
+def _place(where: str) -> str:
+    """Return a place without the file, which the other place of the pair has."""
+    return where.rsplit(", ", 1)[-1].rsplit(": ", 1)[-1]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, str) and isinstance(other, str):
+        return one.strip() == other.strip()
+    return _key_of(one) == _key_of(other)
+
+
+def _key_of(prompt: Any) -> str:
+    """Return what equal prompts share: blanks do not matter."""
+    prompt = decode(prompt)
+    if isinstance(prompt, str):
+        return " ".join(prompt.split())
+    return json.dumps(
+        prompt,
+        sort_keys=True,
+        default=lambda value: decode(value) if hasattr(value, "tolist") else str(value),
+    )
+
+
+def merge_rows(better: _Rated, worse: _Rated, used: frozenset[str], given: Given) -> dict[str, Any]:
+    """Return the columns of a pair of rows: what they share, and what they differ in twice.
+
+    Raises
+    ------
+    ValueError
+        If they differ in a column that the caller named, such as that of weights.
+    """
+    merged: dict[str, Any] = {}
+    named = {fold(name): role for role, name in given.columns().items() if role != "prompt"}
+    for name in dict.fromkeys([*better.row, *worse.row]):
+        if name in used:
+            continue
+        one, other = better.row.get(name), worse.row.get(name)
+        if _equal(one, other):
+            merged[name] = one
+        elif (role := named.get(fold(name))) is not None:
+            raise ValueError(
+                f"{better.where} and {_place(worse.where)} are one pair, of which "
+                f"{given.say(role, name)} is {one!r:.40} and {other!r:.40}. Write the same in both "
+                "rows."
+            )
+        else:
+            merged[f"{name}_better"], merged[f"{name}_worse"] = one, other
+    return merged
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if is_missing(one) and is_missing(other):
+        return True
+    with suppress(ValueError, TypeError):
+        return bool(one == other)
+    return _key_of(one) == _key_of(other)
+
+
+class KTOLayout(OneResponseLayout):
+    """Responses that are desirable or not: each desirable one is paired with each other one."""
+
+    alone = "Without both a desirable and an undesirable response, so without a pair"
+
+    def goodness(self, value: Any, where: str) -> float:
+        """Return 1.0 for desirable, 0.0 for undesirable."""
+        said = _said(value)
+        if said in _YES or said in _NO:
+            return float(said in _YES)
+        raise ValueError(
+            f"{where} has {self.label} = {value!r:.60}, which is neither desirable (true, 1) nor "
+            "undesirable (false, 0). If the greater number is the better, say "
+            f"{self.given.say('label', self.label)}; else write true or false."
+        )
+
+    def pairs_of(self, rated: list[_Rated]) -> Iterator[tuple[_Rated, _Rated]]:
+        """Generate each desirable response with each undesirable one."""
+        worse = [one for one in rated if not one.goodness]
+        return ((one, other) for one in rated if one.goodness for other in worse)
+
+    def weight_of(self, rated: list[_Rated]) -> float:
+        """Return how many disjoint pairs there are."""
+        n_better = sum(bool(one.goodness) for one in rated)
+        return float(min(n_better, len(rated) - n_better))
+
+    def summary(self) -> list[str]:
+        """Return what to say of how rows became pairs."""
+        n_rows = sum(map(len, self.rows.values()))
+        if not self.n_paired:
+            return [
+                f"Its {plural(n_rows, 'row')} are unpaired, one response each with {self.label}, "
+                "and no prompt has both a desirable and an undesirable response. A pair takes two "
+                "responses to one prompt: write both under the same prompt, or collect comparisons."
+            ]
+        return super().summary()
+
+
+class ScoredLayout(OneResponseLayout):
+    """Responses with a score each: all those of a prompt are paired."""
+
+    alone = "With one response only, so without a pair"
+
+    def __init__(
+        self,
+        name: str,
+        prompt: PromptColumns,
+        response: str,
+        score: Score,
+        given: Given,
+    ):
+        super().__init__(name, prompt, response, score.name, given)
+        self.score = score
+        self.notes.append(score.rule)
+
+    def goodness(self, value: Any, where: str) -> float:
+        """Return the score, the negative of a rank."""
+        number = as_number(value, self.label, where)
+        if number is None:
+            raise ValueError(
+                f"{where} has {self.label} = {value!r}. Write a number, or leave the row out."
+            )
+        return self.score.sign * number
+
+    def pairs_of(self, rated: list[_Rated]) -> Iterator[tuple[_Rated, _Rated]]:
+        """Generate all pairs."""
+        return combinations(rated, 2)
+
+    def weight_of(self, rated: list[_Rated]) -> float:
+        """Return how many disjoint pairs there are, as if an odd one had half of one more."""
+        return len(rated) / 2
+
+    def summary(self) -> list[str]:
+        """Return what to say of how rows became pairs."""
+        n_rows = sum(map(len, self.rows.values()))
+        if not self.n_paired:
+            return [
+                f"Its {plural(n_rows, 'row')} are unpaired, one response each with {self.label}, "
+                "and no prompt has two different responses. A pair takes two responses to one "
+                "prompt: write both under the same prompt, or collect comparisons."
+            ]
+        return super().summary()
+
+
+HELPSTEER = frozenset(("helpfulness", "correctness", "coherence", "complexity", "verbosity"))
+
+
+def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
+    """Return the layout of rows with one response each and what says how good it is."""
+    # Also columns without a value here: a row that lacks its label is refused by the layout.
+    names = {fold(name): str(name) for name in reversed(row)}
+    response = next((names[name] for name in RESPONSE if name in names), None)
+    if asks_for_columns(given) or response is None or find_pairs(names):
+        return None
+    if as_responses(row[response]) is not None and not isinstance(row[response], str):
+        return None
+    rest = {name: column for name, column in names.items() if column != response}
+    label = next((rest[name] for name in DESIRABLE if name in rest), None)
+    found = _score_of(rest, row, given, where) if given.label or label is None else None
+    if given.label is not None and found is not None and _is_truth(row[found.name]):
+        label, found = found.name, None
+    if found is None and (label is None or given.label not in (None, label)):
+        return None
+    rest.pop(fold(found.name if found else label))
+    prompt = find_prompt(rest, given, where)
+    if response in prompt.used:
+        prompt = PromptColumns()
+    if found is None:
+        return KTOLayout(
+            "unpaired responses, desirable or not", prompt, response, str(label), given
+        )
+    if names.keys() >= HELPSTEER and found.name == names["helpfulness"]:
+        return _helpsteer(prompt, response, found, given, names)
+    return ScoredLayout(f"responses with {found.name}, one a row", prompt, response, found, given)
+
+
+def _helpsteer(prompt, response, found, given, names) -> Layout:
+    layout = ScoredLayout("HelpSteer", prompt, response, found, given)
+    layout.notes.append(
+        "The other ratings are not used; to compare by another one say "
+        f"{given.say('label', names['correctness'])}, for example."
+    )
+    return layout
+
+
+def _said(value: Any) -> str:
+    return "_".join(str(value).casefold().split())
+
+
+def _is_truth(value: Any) -> bool:
+    """Return whether a value can only be a yes or a no, and no number."""
+    said = _said(value)
+    return said in _YES | _NO and said.strip("-.01") != ""
+
+
+def _score_of(rest: Columns, row: Row, given: Given, where: str) -> Score | None:
+    if given.label is not None:
+        return score_of(rest[fold(given.label)]) if fold(given.label) in rest else None
+    if rest.keys() >= HELPSTEER:
+        return score_of(rest["helpfulness"])
+    scores = [name for name in rest.values() if names_score(name) or names_aspect(name)]
+    scores = [name for name in scores if not isinstance(decode(row[name]), (list, dict))]
+    return pick_score(scores, given, where)
+
+
+FINDERS: tuple[Callable, ...] = (find_unpaired,)

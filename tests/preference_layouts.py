@@ -1,0 +1,711 @@
+"""One set of made-up pairs, written in every layout of one pair a row.
+
+``LAYOUTS`` is the table that tests and documentation go through: each entry has the name that a
+report gives, and writes pairs as the rows of a file.
+"""
+
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+PAIRS = [
+    ("Name a bird.\nOf the north.", "The puffin, a small one.", "A herring of the sea.", 1.0),
+    ("Name a bird.\nOf the north.", "Some fish.", "The puffin, a small one.", 0.0),
+    ("How warm is the moon?", "Cold at night, hot by day.", "As warm as tea.", 1.0),
+    ("Write one line about rain.", "Rain is wet.", "It drums upon the roof.", 0.0),
+    ("How warm is the moon?", "Nobody has asked it.", "As warm as milk.", 0.0),
+    ("Write one line about rain.", "Drops fall.", "It pours again.", 1.0),
+]
+TIE = ("How warm is the moon?", "It depends.", "That depends.", 0.5)
+
+Pair = tuple[str, str, str, float]
+
+
+class Entry(NamedTuple):
+    """A layout of the table.
+
+    Parameters
+    ----------
+    called : str
+        What ``data.layout`` is.
+    write : callable
+        From pairs (prompt, first, second, label) to rows.
+    oriented : bool, default=False
+        Whether rows have no position: the better response is always in the same column.
+    ties : bool, default=True
+        Whether a tie can be written; never where it is oriented.
+    options : dict, default=None
+        Arguments of ``read_preferences`` without which the file is refused.
+    """
+
+    called: str
+    write: Callable[[list[Pair]], list[dict]]
+    oriented: bool = False
+    ties: bool = True
+    options: dict | None = None
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The pairs that it can hold."""
+        return [*PAIRS, TIE] if self.ties and not self.oriented else PAIRS
+
+    def rows(self) -> list[dict]:
+        """Return the rows of those pairs."""
+        return self.write(self.pairs)
+
+
+def normalize(X, y, groups):
+    """Return what pairs say, whichever response comes first and however groups are numbered."""
+    pairs = []
+    for (prompt, first, second), label, group in zip(X, y, groups, strict=True):
+        sides = [(first, float(label)), (second, 1 - float(label))]
+        sides.sort(key=lambda side: (-side[1], side[0]))
+        pairs.append((prompt, sides[0][0], sides[1][0], sides[0][1], int(group)))
+    return pairs
+
+
+def expected(pairs):
+    """Return what the pairs that were written say, in the terms of ``normalize``."""
+    numbers: dict[str, int] = {}
+    groups = [numbers.setdefault(prompt, len(numbers)) for prompt, *_ in pairs]
+    return normalize([pair[:3] for pair in pairs], [pair[3] for pair in pairs], groups)
+
+
+def user(text):
+    """Return a message of the user."""
+    return {"role": "user", "content": text}
+
+
+def assistant(text):
+    """Return a message of the assistant."""
+    return {"role": "assistant", "content": text}
+
+
+def talk(prompt, response):
+    """Return a conversation of one turn."""
+    return [user(prompt), assistant(response)]
+
+
+def transcript(prompt, response):
+    """Return a conversation as HH-RLHF has it."""
+    return f"\n\nHuman: {prompt}\n\nAssistant: {response}"
+
+
+def split_input(prompt):
+    """Return an instruction and its input, perhaps blank."""
+    instruction, _, given = prompt.partition("\n")
+    return {"instruction": instruction, "input": given}
+
+
+def better_first(write):
+    """Return a writer of rows from one of (prompt, better, worse, number of the row)."""
+    return lambda pairs: [
+        write(prompt, *((a, b) if label == 1 else (b, a)), i)
+        for i, (prompt, a, b, label) in enumerate(pairs)
+    ]
+
+
+def each(write):
+    """Return a writer of rows from one of (prompt, first, second, label)."""
+    return lambda pairs: [write(*pair) for pair in pairs]
+
+
+def pick(first, second, tie=None):
+    """Return how a label is written, as a function of the probability of the first."""
+    return lambda label: {1.0: first, 0.0: second, 0.5: tie}[label]
+
+
+LAYOUTS = {
+    "chosen and rejected": Entry(
+        "TRL preference",
+        better_first(lambda p, good, bad, i: {"prompt": p, "chosen": good, "rejected": bad}),
+        oriented=True,
+    ),
+    "TRL, conversational": Entry(
+        "TRL preference",
+        better_first(
+            lambda p, good, bad, i: {
+                "prompt": [user(p)],
+                "chosen": [assistant(good)],
+                "rejected": [assistant(bad)],
+            }
+        ),
+        oriented=True,
+    ),
+    "TRL, implicit prompt": Entry(
+        "TRL preference",
+        better_first(lambda p, good, bad, i: {"chosen": talk(p, good), "rejected": talk(p, bad)}),
+        oriented=True,
+    ),
+    "TRL, tools": Entry(
+        "TRL preference",
+        better_first(
+            lambda p, good, bad, i: {
+                "prompt": [user(p)],
+                "chosen": [assistant(good)],
+                "rejected": [assistant(bad)],
+                "tools": [{"type": "function", "function": {"name": "look_up"}}],
+            }
+        ),
+        oriented=True,
+    ),
+    "HH-RLHF": Entry(
+        "HH-RLHF",
+        better_first(
+            lambda p, good, bad, i: {
+                "chosen": transcript(p, good),
+                "rejected": transcript(p, bad),
+            }
+        ),
+        oriented=True,
+    ),
+    "UltraFeedback, binarized": Entry(
+        "UltraFeedback",
+        better_first(
+            lambda p, good, bad, i: {
+                "prompt": p,
+                "prompt_id": f"{len(p):064x}",
+                "chosen": talk(p, good),
+                "rejected": talk(p, bad),
+                "messages": talk(p, good),
+                "score_chosen": 8.5,
+                "score_rejected": 4.0,
+            }
+        ),
+        oriented=True,
+    ),
+    "UltraFeedback, cleaned": Entry(
+        "UltraFeedback",
+        better_first(
+            lambda p, good, bad, i: {
+                "source": "made up",
+                "prompt": p,
+                "chosen": talk(p, good),
+                "chosen-rating": 4.5,
+                "chosen-model": "m1",
+                "rejected": talk(p, bad),
+                "rejected-rating": 2.0,
+                "rejected-model": "m2",
+            }
+        ),
+        oriented=True,
+    ),
+    "Skywork": Entry(
+        "Skywork",
+        better_first(
+            lambda p, good, bad, i: {
+                "chosen": talk(p, good),
+                "rejected": talk(p, bad),
+                "source": "made up",
+            }
+        ),
+        oriented=True,
+    ),
+    "RLHFlow": Entry(
+        "RLHFlow",
+        better_first(
+            lambda p, good, bad, i: {
+                "rejected": talk(p, bad),
+                "rejected_score": 1.0,
+                "chosen_score": 3.0,
+                "chosen": talk(p, good),
+            }
+        ),
+        oriented=True,
+    ),
+    "Tulu preference mixture": Entry(
+        "Tulu preference mixture",
+        better_first(
+            lambda p, good, bad, i: {
+                "id": f"x_{i}",
+                "source": "made up",
+                "prompt": p,
+                "chosen": talk(p, good),
+                "rejected": talk(p, bad),
+                "chosen_model": "m1",
+                "rejected_model": "m2",
+            }
+        ),
+        oriented=True,
+    ),
+    "Argilla": Entry(
+        "Argilla",
+        better_first(
+            lambda p, good, bad, i: {
+                "instruction": p,
+                "chosen_response": good,
+                "rejected_response": bad,
+            }
+        ),
+        oriented=True,
+    ),
+    "Orca DPO": Entry(
+        "Orca DPO",
+        better_first(
+            lambda p, good, bad, i: {
+                "system": "",
+                "question": p,
+                "chosen": good,
+                "rejected": bad,
+            }
+        ),
+        oriented=True,
+    ),
+    "axolotl": Entry(
+        "axolotl",
+        better_first(
+            lambda p, good, bad, i: {
+                "messages": [user(p)],
+                "chosen": assistant(good),
+                "rejected": assistant(bad),
+            }
+        ),
+        oriented=True,
+    ),
+    "LLaMA-Factory, alpaca": Entry(
+        "LLaMA-Factory alpaca",
+        better_first(
+            lambda p, good, bad, i: {
+                **split_input(p),
+                "chosen": good,
+                "rejected": bad,
+                "history": [],
+                "system": "",
+            }
+        ),
+        oriented=True,
+    ),
+    "LLaMA-Factory, sharegpt": Entry(
+        "LLaMA-Factory sharegpt",
+        better_first(
+            lambda p, good, bad, i: {
+                "conversations": [{"from": "human", "value": p}],
+                "chosen": {"from": "gpt", "value": good},
+                "rejected": {"from": "gpt", "value": bad},
+            }
+        ),
+        oriented=True,
+    ),
+    "ms-swift": Entry(
+        "ms-swift",
+        better_first(lambda p, good, bad, i: {"messages": talk(p, good), "rejected_response": bad}),
+        oriented=True,
+    ),
+    "ms-swift, rejected messages": Entry(
+        "ms-swift",
+        better_first(
+            lambda p, good, bad, i: {
+                "messages": talk(p, good),
+                "rejected_messages": talk(p, bad),
+            }
+        ),
+        oriented=True,
+    ),
+    "ms-swift, query and response": Entry(
+        "ms-swift",
+        better_first(
+            lambda p, good, bad, i: {"query": p, "response": good, "rejected_response": bad}
+        ),
+        oriented=True,
+    ),
+    "Stack Exchange paired": Entry(
+        "Stack Exchange paired",
+        better_first(
+            lambda p, good, bad, i: {
+                "qid": i,
+                "question": p,
+                "response_j": good,
+                "response_k": bad,
+            }
+        ),
+        oriented=True,
+    ),
+    "pos and neg": Entry(
+        "chosen and rejected",
+        better_first(lambda p, good, bad, i: {"prompt": p, "pos": good, "neg": bad}),
+        oriented=True,
+    ),
+    "y_w and y_l": Entry(
+        "chosen and rejected",
+        better_first(lambda p, good, bad, i: {"x": i, "prompt": p, "y_w": good, "y_l": bad}),
+        oriented=True,
+    ),
+    "UltraInteract": Entry(
+        "UltraInteract",
+        better_first(
+            lambda p, good, bad, i: {
+                "id": f"x_{i}",
+                "task": "Puzzle",
+                "trajectory": [{"from": "user", "value": p}],
+                "chosen": good,
+                "rejected": bad,
+            }
+        ),
+        oriented=True,
+    ),
+    "two responses and a label": Entry(
+        "two responses and a label",
+        each(
+            lambda p, a, b, y: {
+                "prompt": p,
+                "response_a": a,
+                "response_b": b,
+                "label": y,
+            }
+        ),
+    ),
+    "SHP": Entry(
+        "SHP",
+        each(
+            lambda p, a, b, y: {
+                "post_id": str(len(p)),
+                "history": p,
+                "human_ref_A": a,
+                "human_ref_B": b,
+                "labels": int(y),
+                "score_A": 3 + y,
+                "score_B": 4 - y,
+            }
+        ),
+        ties=False,
+    ),
+    "PKU-SafeRLHF": Entry(
+        "PKU-SafeRLHF",
+        each(
+            lambda p, a, b, y: {
+                "prompt": p,
+                "response_0": a,
+                "response_1": b,
+                "is_response_0_safe": True,
+                "is_response_1_safe": False,
+                "better_response_id": pick(0, 1)(y),
+                "safer_response_id": 0,
+            }
+        ),
+        ties=False,
+    ),
+    "HelpSteer2 preference": Entry(
+        "HelpSteer2 preference",
+        each(
+            lambda p, a, b, y: {
+                "split": "train",
+                "prompt": p,
+                "response_1": a,
+                "response_2": b,
+                "preference_strength": pick(-2, 2, 0)(y),
+                "preference_statement": "Made up.",
+            }
+        ),
+    ),
+    "HelpSteer3": Entry(
+        "HelpSteer3",
+        each(
+            lambda p, a, b, y: {
+                "domain": "general",
+                "language": "english",
+                "context": [user(p)],
+                "response1": a,
+                "response2": b,
+                "overall_preference": pick(-1, 1, 0)(y),
+                "individual_preference": [{"score": 3, "reasoning": "Made up."}],
+            }
+        ),
+    ),
+    "OpenAI TL;DR": Entry(
+        "OpenAI TL;DR",
+        each(
+            lambda p, a, b, y: {
+                "info": {
+                    "id": "t3",
+                    "post": p.partition("\n")[2] or None,
+                    "title": p.partition("\n")[0],
+                    "subreddit": "made_up",
+                    "article": None,
+                },
+                "summaries": [
+                    {"text": a, "policy": "m1", "note": None},
+                    {"text": b, "policy": "m2", "note": None},
+                ],
+                "choice": pick(0, 1)(y),
+                "worker": "w1",
+            }
+        ),
+        ties=False,
+    ),
+    "WebGPT": Entry(
+        "WebGPT",
+        each(
+            lambda p, a, b, y: {
+                "question": {"dataset": "made up", "id": "1", "full_text": p},
+                "quotes_0": {"title": ["t"], "extract": ["e"]},
+                "answer_0": a,
+                "score_0": y - 0.5,
+                "quotes_1": {"title": ["t"], "extract": ["e"]},
+                "answer_1": b,
+                "score_1": 0.5 - y,
+            }
+        ),
+    ),
+    "Chatbot Arena, 33k": Entry(
+        "Chatbot Arena",
+        each(
+            lambda p, a, b, y: {
+                "question_id": "q",
+                "model_a": "m1",
+                "model_b": "m2",
+                "winner": pick("model_a", "model_b", "tie (bothbad)")(y),
+                "judge": "arena_user_1",
+                "conversation_a": talk(p, a),
+                "conversation_b": talk(p, b),
+                "turn": 1,
+                "anony": True,
+                "language": "English",
+            }
+        ),
+    ),
+    "Chatbot Arena, 55k": Entry(
+        "Chatbot Arena",
+        each(
+            lambda p, a, b, y: {
+                "id": 1,
+                "model_a": "m1",
+                "model_b": "m2",
+                "prompt": json.dumps([p]),
+                "response_a": json.dumps([a]),
+                "response_b": json.dumps([b]),
+                "winner_model_a": int(y == 1),
+                "winner_model_b": int(y == 0),
+                "winner_tie": int(y == 0.5),
+            }
+        ),
+    ),
+    "Chatbot Arena, 100k": Entry(
+        "Chatbot Arena",
+        each(
+            lambda p, a, b, y: {
+                "question_id": "q",
+                "model_a": "m1",
+                "model_b": "m2",
+                "conversation_a": talk(p, a),
+                "conversation_b": talk(p, b),
+                "winner_model_a": int(y == 1),
+                "winner_model_b": int(y == 0),
+                "winner_tie": int(y == 0.5),
+            }
+        ),
+    ),
+    "Chatbot Arena, 140k": Entry(
+        "Chatbot Arena",
+        each(
+            lambda p, a, b, y: {
+                "id": "x",
+                "model_a": "m1",
+                "model_b": "m2",
+                "winner": pick("model_a", "model_b", "both_bad")(y),
+                "evaluation_session_id": "s",
+                "conversation_a": [
+                    {"role": "user", "content": [{"type": "text", "text": p}]},
+                    {"role": "assistant", "content": [{"type": "text", "text": a}]},
+                ],
+                "conversation_b": [
+                    {"role": "user", "content": [{"type": "text", "text": p}]},
+                    {"role": "assistant", "content": [{"type": "text", "text": b}]},
+                ],
+                "full_conversation": [{"user": "made up"}],
+            }
+        ),
+    ),
+    "MT-bench judgments": Entry(
+        "MT-bench judgments",
+        each(
+            lambda p, a, b, y: {
+                "question_id": 81,
+                "model_a": "m1",
+                "model_b": "m2",
+                "winner": pick("model_a", "model_b", "tie")(y),
+                "judge": "expert_1",
+                "conversation_a": [*talk(p, a), *talk("And then?", "Nothing.")],
+                "conversation_b": [*talk(p, b), *talk("And then?", "All of it.")],
+                "turn": 1,
+            }
+        ),
+    ),
+    "AlpacaFarm": Entry(
+        "AlpacaFarm",
+        each(
+            lambda p, a, b, y: {
+                **split_input(p),
+                "output_1": a,
+                "output_2": b,
+                "preference": pick(1, 2, 0)(y),
+                "raw_preference": 1,
+            }
+        ),
+    ),
+    "AlpacaEval": Entry(
+        "AlpacaEval",
+        each(
+            lambda p, a, b, y: {
+                "instruction": p,
+                "output_1": a,
+                "generator_1": "m1",
+                "output_2": b,
+                "generator_2": "m2",
+                "annotator": "judge",
+                "preference": 2 - y,
+            }
+        ),
+    ),
+    "PandaLM": Entry(
+        "PandaLM",
+        each(
+            lambda p, a, b, y: {
+                "idx": 1,
+                "cmp_key": "m1_m2",
+                **split_input(p),
+                "response1": a,
+                "response2": b,
+                "annotator1": pick(1, 2, 0)(y),
+                "annotator2": pick(1, 2, 1)(y),
+                "annotator3": pick(1, 2, 2)(y),
+            }
+        ),
+    ),
+    "JudgeLM": Entry(
+        "JudgeLM",
+        each(
+            lambda p, a, b, y: {
+                "question_id": 1,
+                "score": [5 + y, 6 - y],
+                "question_body": p,
+                "answer1_body": a,
+                "answer2_body": b,
+                "answer1_model_id": "m1",
+                "answer2_model_id": "m2",
+            }
+        ),
+    ),
+    "Prometheus preference": Entry(
+        "Prometheus preference",
+        each(
+            lambda p, a, b, y: {
+                "orig_instruction": p,
+                "orig_response_A": a,
+                "orig_response_B": b,
+                "orig_preference": pick("A", "B")(y),
+                "instruction": "Be a judge of the following.",
+                "output": "So the overall result is as it is.",
+            }
+        ),
+        ties=False,
+    ),
+    "OffsetBias": Entry(
+        "OffsetBias",
+        each(
+            lambda p, a, b, y: {
+                "instruction": p,
+                "output_1": a,
+                "output_2": b,
+                "label": pick(1, 2)(y),
+            }
+        ),
+        ties=False,
+    ),
+    "LLMBar": Entry(
+        "LLMBar",
+        each(
+            lambda p, a, b, y: {
+                "input": p,
+                "output_1": a,
+                "output_2": b,
+                "label": pick(1, 2)(y),
+            }
+        ),
+        ties=False,
+    ),
+    "Prodigy": Entry(
+        "Prodigy",
+        each(
+            lambda p, a, b, y: {
+                "text": p,
+                "options": [{"id": "x", "text": a}, {"id": "y", "text": b}],
+                "accept": pick(["x"], ["y"], ["x", "y"])(y),
+                "answer": "accept",
+            }
+        ),
+    ),
+    "annotators as rows": Entry(
+        "two responses and a label",
+        each(
+            lambda p, a, b, y: {
+                "question": p,
+                "answer_1": a,
+                "answer_2": b,
+                "annotator_id": "w1",
+                "winner": pick("answer_1", "answer_2", "tie")(y),
+            }
+        ),
+    ),
+    "votes in a list": Entry(
+        "two responses and votes",
+        each(
+            lambda p, a, b, y: {
+                "question": p,
+                "answer_a": a,
+                "answer_b": b,
+                "votes": pick(["A", "A"], ["B", "B", "B"], ["A", "B"])(y),
+            }
+        ),
+    ),
+    "votes by annotator": Entry(
+        "two responses and votes",
+        each(
+            lambda p, a, b, y: {
+                "question": p,
+                "answer_a": a,
+                "answer_b": b,
+                "annotations": pick(
+                    {"w1": "A", "w2": "A"}, {"w1": "B", "w2": None}, {"w1": "tie", "w2": "tie"}
+                )(y),
+            }
+        ),
+    ),
+    "votes counted": Entry(
+        "two responses and a label",
+        each(
+            lambda p, a, b, y: {
+                "prompt": p,
+                "response_a": a,
+                "response_b": b,
+                "votes_a": pick(3, 0, 2)(y),
+                "votes_b": pick(0, 5, 2)(y),
+            }
+        ),
+    ),
+    "two responses and their scores": Entry(
+        "two responses and their scores",
+        each(
+            lambda p, a, b, y: {
+                "prompt": p,
+                "response_a": a,
+                "response_b": b,
+                "score_a": 2 + y,
+                "score_b": 3 - y,
+            }
+        ),
+    ),
+    "model names as labels": Entry(
+        "two responses and a label",
+        each(
+            lambda p, a, b, y: {
+                "prompt": p,
+                "model_a": "crow",
+                "model_b": "owl",
+                "model_a_response": a,
+                "model_b_response": b,
+                "winner": pick("crow", "owl", "tie")(y),
+            }
+        ),
+    ),
+}
+"""Layouts of one pair a row."""
