@@ -14,6 +14,7 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.prefixes import shared_prefix_marker
 from sklearn_codex._conversations.split import split_pair
 from sklearn_codex._labels.resolve import resolve_labels
+from sklearn_codex._layouts.agreement import compare_with_scores
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.registry import check_given, find_layout
@@ -158,6 +159,8 @@ class PairReader:
         n = len(self._where)
         self._cut_templates()
         y, weight, conventions = self._read_labels()
+        columns = {name: _as_array(values, n) for name, values in self._others.items()}
+        scores = compare_with_scores(columns, self._forms.items(), y)
         swapped = self._swap_oriented(y)
         notes = [note for layout in self.layouts for note in layout.notes] + conventions
         if self._n_reasoning:
@@ -169,7 +172,7 @@ class PairReader:
             y=y,
             groups=_code(self._group_keys()),
             n=n,
-            columns={name: _as_array(values, n) for name, values in self._others.items()},
+            columns=columns,
             source=source,
             sample_weight=weight,
             annotator=_as_objects(self._annotators, n),
@@ -179,6 +182,7 @@ class PairReader:
             n_rows=self.n_rows,
             notes=notes,
             roles=roles_of(self.layouts, self._forms),
+            scores=scores,
         )
 
     def _cut_templates(self) -> None:

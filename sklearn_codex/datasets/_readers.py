@@ -104,6 +104,10 @@ def read_preferences(
         roles : dict of list of str
             Names of the columns that were read: of the "prompt", the "responses", the "label", and
             the "others".
+        scores : list of ScoreFinding
+            Columns of scores that are not read, such as `score_chosen` and `score_rejected`, or
+            `margin`, compared with what is preferred: the names `better` and `worse`, `n_compared`
+            pairs, `n_equal` scores, and the `contradicting` pairs.
 
     Raises
     ------

@@ -4,12 +4,14 @@ Most is said as ``check_preferences`` says it. What that says of arguments of Py
 files and their columns, from the same facts.
 """
 
+from sklearn_codex._plain import plain
+from sklearn_codex.report._audit_words import percent_of_few
 from sklearn_codex.report._plural import count
 
 N_WORST = 2
 
 
-def describe_findings(data, report, units):
+def describe_findings(data, report, units, scores=()):
     """Return the findings of a report as plain figures.
 
     Parameters
@@ -20,6 +22,8 @@ def describe_findings(data, report, units):
         Of the same pairs, without a split: what stands on both sides of one is told elsewhere.
     units : Units
         What the audit keeps together.
+    scores : list of ScoreFinding, default=()
+        Columns of scores, compared with the labels.
 
     Returns
     -------
@@ -28,11 +32,12 @@ def describe_findings(data, report, units):
         these their positions from 0, and for the page what was ``found``, without what it
         means, and whether the text ``leads_to_rows``.
     """
-    return [
+    described = [
         _describe(data, finding, _say(finding, units))
         for finding in report.findings
         if finding.kind != "no split"
     ]
+    return described + [_describe_scores(data, found) for found in scores]
 
 
 FIGURES = ("section", "status", "text", "where", "rows", "worst")
@@ -55,6 +60,44 @@ def _describe(data, finding, text):
         "found": finding.found,
         "leads_to_rows": finding.leads_to_rows,
     }
+
+
+def _describe_scores(data, scores):
+    """Return what columns of scores say of the labels, as a finding."""
+    rows, n = scores.contradicting, scores.n_compared
+    number = f"{len(rows):,}" if len(rows) else "none"
+    found = f"{_lower(scores)} in {number} of {n:,} pairs"
+    if len(rows):
+        found += f" ({percent_of_few(len(rows) / n)})"
+    if scores.n_equal:
+        found += f", equal in {scores.n_equal:,}"
+    return {
+        "section": "Labels",
+        "status": "look" if len(rows) else "ok",
+        "text": f"{found}.{_MEANS[(len(rows) > 0) + (len(rows) > n / 2)]}",
+        "where": [data.where[row] for row in rows],
+        "rows": rows.tolist(),
+        "worst": [data.pair(row) for row in rows[:N_WORST].tolist()],
+        "found": found,
+        "leads_to_rows": False,
+    }
+
+
+def _lower(scores):
+    better, worse = plain(scores.better), plain(scores.worse or "")
+    if not worse:
+        return f"{better} is negative"
+    if scores.turns:
+        return f"The preferred response has the lower of {better} and {worse}"
+    return f"{better} is lower than {worse}"
+
+
+_MEANS = (
+    "",
+    " Label and score contradict each other there: read some before you train on either.",
+    " Label and score contradict each other in most: is a column, or the label, read the wrong way "
+    "round?",
+)
 
 
 def _say(finding, units):
@@ -92,13 +135,13 @@ def _say(finding, units):
 def _say_positions(n_without, n_with):
     if not n_with:
         return (
-            "The file does not tell which response was shown first, as its pairs are chosen and "
-            "rejected: whether a position is favoured cannot be known."
+            "The file does not tell which response was shown first, only which is the better one: "
+            "whether a position is favoured cannot be known."
         )
     return (
-        f"The file does not tell which response was shown first in {count(n_without, 'pair')} of "
-        "chosen and rejected: whether a position is favoured is looked for in the other "
-        f"{n_with:,} only."
+        f"The file does not tell which response was shown first in {count(n_without, 'pair')}, only "
+        "which is the better one: whether a position is favoured is looked for in the other "
+        f"{n_with:,}."
     )
 
 

@@ -32,23 +32,24 @@ def check_given(given, groups):
     return given if groups is None else replace(given, groups=groups)
 
 
-def describe_source(pairs, given, split=None):
+def describe_source(pairs, given, split=None, ceiling=None):
     """Return as what the pairs were ``read``, and what is known of their ``prompts``."""
     named = [fold(name) for name in given.columns().values()]
-    used = {name for name in pairs.columns if fold(name) in named}
-    used |= {"split" if split is None else str(split)}
-    reading = describe_reading(pairs, used=used)
+    looked_at = [name for name in pairs.columns if fold(name) in named]
+    looked_at += [name for found in pairs.scores for name in (found.better, found.worse)]
+    looked_at += ["split" if split is None else str(split), ceiling and ceiling["column"]]
+    reading = describe_reading(pairs, looked_at)
     return {"read": reading, "prompts": describe_prompts(pairs, given, reading)}
 
 
-def describe_reading(pairs, *, used=()):
+def describe_reading(pairs, looked_at=()):
     """Return as what the pairs were read.
 
     Parameters
     ----------
     pairs : Bunch
         As from :func:`sklearn_codex.datasets.read_preferences`.
-    used : collection of str, default=()
+    looked_at : collection of str, default=()
         Columns that are no part of a pair and that the audit looks at.
 
     Returns
@@ -57,7 +58,8 @@ def describe_reading(pairs, *, used=()):
         The ``layout``; ``n_rows`` of the file and what each is a ``unit`` of, counted from
         ``first`` (None if that is not known); ``n_pairs``; ``n_oriented`` of them, of which the
         file does not tell which response was shown first; the sum of their ``weight``, None where
-        each pair weighs 1; the ``columns`` by what they hold; the ``unused`` ones; ``notes``.
+        each pair weighs 1; the ``columns`` by what they hold; those ``looked_at`` beside them; the
+        ``unused`` ones; ``notes``.
     """
     where = pairs.where.tolist()
     is_even = bool(np.all(pairs.sample_weight == 1))
@@ -70,7 +72,8 @@ def describe_reading(pairs, *, used=()):
         "n_oriented": int(np.sum(pairs.oriented)),
         "weight": None if is_even else float(np.sum(pairs.sample_weight)),
         "columns": pairs.get("roles") or {},
-        "unused": [name for name in pairs.columns if name not in used],
+        "looked_at": [name for name in pairs.columns if name in looked_at],
+        "unused": [name for name in pairs.columns if name not in looked_at],
         "notes": list(pairs.notes),
     }
 

@@ -33,6 +33,8 @@ def _columns(reading):
         columns = reading["columns"].get(role, [])
         if columns:
             parts.append(f"{name}: {listed(columns)}.")
+    if reading["looked_at"]:
+        parts.append(f"Also looked at: {listed(reading['looked_at'])}.")
     if reading["unused"]:
         parts.append(f"Not used: {listed(reading['unused'])}.")
     return " ".join(parts)

@@ -22,6 +22,11 @@ def percent(share):
     return f"{100 * share:.0f} %"
 
 
+def percent_of_few(share):
+    """Return a share in percent, with a digit after the point where it is small."""
+    return percent(share) if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"
+
+
 def interval(figure, digits=3):
     """Return a figure with its 95% interval; what is not finite is unknown."""
     value, low, high = (

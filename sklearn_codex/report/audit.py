@@ -112,15 +112,16 @@ def audit_preferences(
     leakage = find_leaks(pairs, split, report.groups, given)
     joined = pairs.groups if has_groups or report.groups is None else report.groups
     data = AuditData(pairs, joined, seed)
-    audit = {"source": name_of(pairs), **describe_source(pairs, given, split)}
+    ceiling = predict.human_ceiling(pairs.columns)
+    audit = {"source": name_of(pairs), **describe_source(pairs, given, split, ceiling)}
     audit |= {"seed": seed, "sizes": _sizes(data)}
     units = Units.of(audit)
     audit |= {
-        "health": describe_findings(data, report, units),
+        "health": describe_findings(data, report, units, pairs.scores),
         "leakage": leakage,
         "too_small": _too_small(data, units),
         "sampled": None,
-        "human_ceiling": predict.human_ceiling(pairs.columns),
+        "human_ceiling": ceiling,
         "labels_to_check": None,
     }
     rest = ("prediction", "learning_curve", "length", "tokens", "form", "examples", "policy")
