@@ -90,7 +90,8 @@ def read_preferences(
         annotator : ndarray of shape (n_pairs,)
             Who gave the label, where a column or the layout says so, else None.
         where : ndarray of str of shape (n_pairs,)
-            Where in the file a pair stands, such as "line 3" (from 1).
+            Where in the file a pair stands, such as "line 3" (from 1), or "record 2" (from 0) of a
+            table.
         oriented : ndarray of bool of shape (n_pairs,)
             Whether the file has the pair as chosen and rejected: it does not tell which of the two
             was shown first.
@@ -100,6 +101,13 @@ def read_preferences(
             Number of rows of the file; a ranking is one row and several pairs.
         notes : list of str
             How rows became pairs, and how labels were read.
+        roles : dict of list of str
+            Names of the columns that were read: of the "prompt", the "responses", the "label", and
+            the "others".
+        scores : list of ScoreFinding
+            Columns of scores that are not read, such as `score_chosen` and `score_rejected`, or
+            `margin`, compared with what is preferred: the names `better` and `worse`, `n_compared`
+            pairs, `n_equal` scores, and the `contradicting` pairs.
 
     Raises
     ------
@@ -200,4 +208,5 @@ def read_given(source: Any, given: Given, subject: str) -> Bunch:
 
 def _rows_of_table(table, subject) -> Iterator[tuple[str, Mapping]]:
     for position, row in enumerate(check_rows(table, subject)):
-        yield f"{subject}: record {position}", row
+        record = f"record {position}"
+        yield f"{subject}: {record}" if subject else record, row
