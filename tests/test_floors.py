@@ -60,6 +60,8 @@ EXTRAS = [
     "pandas",
     "polars",
     "pyarrow",
+    "zstandard",
+    "datasets",
     "dask",
     "distributed",
     "hypothesis",

@@ -1,10 +1,9 @@
 """Preference pairs from files and frames, whatever their columns are called."""
 
 import reprlib
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from contextlib import suppress
 from numbers import Real
-from os import PathLike, fspath
 from typing import Any, cast
 
 import numpy as np
@@ -15,14 +14,13 @@ from sklearn_codex._categorical import IntArray
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.records import (
-    check_rows,
     count_shared,
     flatten,
     is_conversation,
     read_record,
 )
-from sklearn_codex._files.lines import place_of
-from sklearn_codex._files.rows import Row, read_rows
+from sklearn_codex._files.rows import Row
+from sklearn_codex._files.tables import open_rows
 from sklearn_codex._plain import plain
 from sklearn_codex.labels import LABEL_CONVENTIONS
 
@@ -175,19 +173,9 @@ def read_preferences(
         "response_b": response_b,
         "label": label,
     }
-    rows: Iterator[tuple[str, Mapping]]
-    if isinstance(path_or_frame, (str, PathLike)):
-        place = place_of(path_or_frame, SUBJECT)
-        rows, source = read_rows(path_or_frame, place), fspath(path_or_frame)
-    else:
-        rows, source = _rows_of_table(path_or_frame), type(path_or_frame).__name__
+    rows, _, source = open_rows(path_or_frame, SUBJECT)
     reader = RowReader(given, convention, groups)
-    return reader.read(rows, source=str(source))
-
-
-def _rows_of_table(table) -> Iterator[tuple[str, Mapping]]:
-    for position, row in enumerate(check_rows(table, SUBJECT)):
-        yield f"{SUBJECT}: record {position}", row
+    return reader.read(rows, source=source)
 
 
 class RowReader:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.dummy import DummyClassifier
 
+from sklearn_codex._files.folders import is_there
 from sklearn_codex.datasets import read_preferences
 from sklearn_codex.health import check_preferences
 
@@ -50,7 +51,7 @@ def find_leaks(pairs, split, joined, *, has_groups=False):
         main = max(part.tolist(), key=part.tolist().count)
         together = "same group" if has_groups else "similar prompt"
         return _compare(pairs.X, part, np.arange(len(part)), joined, main, together)
-    if not Path(name).is_file():
+    if not is_there(name):
         names = f"{sorted(pairs.columns)}" if pairs.columns else "none but those of the pairs"
         raise ValueError(
             f"The split {name!r} is neither a column of the data nor a file. The columns are "
