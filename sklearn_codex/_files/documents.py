@@ -141,13 +141,13 @@ def _find_list(value: Row, place: str) -> str | None:
         if len(keys) == len(value):
             _check_messages(value, place)
         return None
+    named = [key for key in rows if key in _WRAPPERS]
     splits = [key for key in rows if key in _SPLITS]
-    if len(splits) > 1 or (len(rows) > 1 and len(rows) == len(value)):
+    if len(splits) > 1 or (len(named) != 1 < len(rows) == len(value)):
         raise ValueError(
             f"{place} holds several lists of records, under {', '.join(map(repr, rows))}. Write "
             f"the one that is meant to a file of its own, e.g. jq '.{rows[0]}' FILE > NEW."
         )
-    named = [key for key in rows if key in _WRAPPERS]
     if len(value) == 1:
         return rows[0]
     if len(named) == 1:

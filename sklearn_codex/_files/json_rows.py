@@ -65,7 +65,7 @@ def _not_blank(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 def _load_line(line: str, where: str) -> Row:
     try:
-        row = json.loads(line, object_pairs_hook=_check_object)
+        row = _DECODER.decode(line)
         if _may_be_cut(line):
             _check_texts(row)
     except (ValueError, RecursionError) as error:
@@ -112,9 +112,12 @@ def _check_object(pairs: list[tuple[str, Any]]) -> Row:
     return row
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_check_object)
+
+
 def _may_be_cut(text: str) -> bool:
     r"""Whether there are escapes such as "\ud83d", half of a character each."""
-    return "\\ud" in text or "\\uD" in text
+    return "\\u" in text and ("\\ud" in text or "\\uD" in text)
 
 
 def _check_texts(value: Any) -> None:
@@ -192,7 +195,6 @@ class _Values:
         self._pieces = iter(pieces)
         self._text, self._start = "", 0
         self._limit = max_record()
-        self._decoder = json.JSONDecoder(object_pairs_hook=_check_object)
 
     def of_list(self) -> Iterator[Any]:
         """Generate the values of a list, after which there is nothing else."""
@@ -230,7 +232,7 @@ class _Values:
         n = _PIECE
         while True:
             try:
-                value, end = self._decoder.raw_decode(self._text, self._start)
+                value, end = _DECODER.raw_decode(self._text, self._start)
             except json.JSONDecodeError as error:
                 if self._is_cut(error) and self._read_more(n):
                     n *= 2

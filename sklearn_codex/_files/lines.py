@@ -13,6 +13,7 @@ from sklearn_codex._files.unpack import UnreadableError, max_record, raise_limit
 from sklearn_codex._plain import plain
 
 _CHUNK = 2**18
+_PIECE = 2**22  # of a line that is longer
 
 
 def place_of(path: str | PathLike, subject: str) -> str:
@@ -34,14 +35,11 @@ def decode_lines(stream: BufferedReader, place: str) -> Iterator[str]:
     """
     number, limit = 0, max_record()
     try:
-        while line := stream.readline(limit + 1):
+        while line := stream.readline(_PIECE):
+            if len(line) == _PIECE:
+                line += _rest_of_line(stream, line, limit)
             if number == 0:
                 line = line.removeprefix(UTF8_BOM)
-            if len(line) > limit:
-                raise UnreadableError(
-                    f"the next one is longer than {limit:,} bytes, a quarter of what may be "
-                    f"unpacked. {raise_limit_to(16 * limit)}"
-                )
             if b"\0" in line:
                 raise ValueError(
                     f"{place}, line {number + 1} has a byte 0 at position {line.index(0)}, which "
@@ -57,6 +55,20 @@ def decode_lines(stream: BufferedReader, place: str) -> Iterator[str]:
         ) from error
     except UnreadableError as error:
         raise ValueError(f"{place}, after line {number}: {error}") from error
+
+
+def _rest_of_line(stream: BufferedReader, line: bytes, limit: int) -> bytes:
+    """Return the rest of a long line, which is not put together where it is too long."""
+    pieces, n = [line], len(line)
+    while not pieces[-1].endswith(b"\n") and (piece := stream.readline(_PIECE)):
+        pieces.append(piece)
+        n += len(piece)
+        if n > limit:
+            raise UnreadableError(
+                f"the next one is longer than {limit:,} bytes, a quarter of what may be unpacked. "
+                + raise_limit_to(16 * limit)
+            )
+    return b"".join(pieces[1:])
 
 
 _TO_UTF8 = "Save the file as UTF-8, e.g. iconv -f LATIN1 -t UTF-8 FILE > NEW."

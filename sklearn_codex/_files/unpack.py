@@ -9,6 +9,7 @@ import shutil
 import stat
 import struct
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ _BUFFER = 2**17
 # A block of zstandard of four bytes can hold 128 kB, so that 2 kB are 64 MB at most.
 _ZSTD_INPUT = 2**11
 _DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, ValueError, RuntimeError, struct.error,
-           NotImplementedError, MemoryError, KeyError)  # fmt: skip
+           NotImplementedError, MemoryError, KeyError, zipfile.BadZipFile)  # fmt: skip
 
 
 class UnreadableError(Exception):
