@@ -19,8 +19,8 @@ from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.prompts import PromptColumns
 from sklearn_codex._layouts.registry import check_given, find_layout
-from sklearn_codex._layouts.unused import group_columns, prompt_notes, text_columns
 from sklearn_codex._layouts.roles import roles_of
+from sklearn_codex._layouts.unused import group_columns, prompt_notes, text_columns
 
 Row = Mapping[str, Any]
 
