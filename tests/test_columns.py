@@ -374,9 +374,9 @@ def test_scores_and_ranks_of_two_responses():
     assert read_preferences(rows).y.tolist() == [1, 0, 1]
     rows = labelled("answer_1", "answer_2", label="rank_1", words=("1", "3"), rank_2="2")
     assert read_preferences(rows).y.tolist() == [1, 0, 1]
-    assert read_preferences(rows).notes == ["Of rank_1 the smallest is the best."]
+    assert "of rank_1 and rank_2 the smaller" in read_preferences(rows).notes[0]
     rows[1]["rank_2"] = "x"
-    with pytest.raises(ValueError, match="record 1 has rank_2 = 'x', which is no number"):
+    with pytest.raises(ValueError, match="record 1 has rank_2 = 'x', which should be a number"):
         read_preferences(rows)
     rows = labelled("answer_1", "answer_2", label="score", words=([9, 1], [2, 7]))
     assert read_preferences(rows).y.tolist() == [1, 0, 1]
@@ -518,7 +518,7 @@ def test_rows_that_are_refused_say_the_remedy(row, said, remedies):
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=re.escape(said)) as caught:
         read_given([row], Given(command=True), "pairs.csv")
-    assert str(caught.value).startswith("pairs.csv: record 0 ")
+    assert str(caught.value).startswith("pairs.csv: list, record 0 ")
     for remedy in remedies:
         role, name = remedy.removesuffix('"').split('="')
         assert f"--{role.replace('_', '-')} {name}" in str(caught.value)

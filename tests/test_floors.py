@@ -62,6 +62,8 @@ EXTRAS = [
     "pandas",
     "polars",
     "pyarrow",
+    "zstandard",
+    "datasets",
     "dask",
     "distributed",
     "hypothesis",

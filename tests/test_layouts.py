@@ -181,7 +181,6 @@ def test_votes_of_pandalm_are_means():
         ("Prodigy", {"accept": ["z"]}, r"as accept the id of the better one, got \['z'\]"),
         ("PaddleNLP", {"sort": [1]}, "record 0 should have two texts as response, two numbers"),
         ("PaddleNLP", {"sort": ["x", "y"]}, "record 0 has sort = 'x', which should be a number"),
-        ("Label Studio", {"data": {"prompt": "p"}}, "record 0 has no preference"),
         ("Chatbot Arena, 55k", {"winner_tie": 1}, "record 0.* one should be set, but 2 of them"),
         ("SHP", {"labels": 2}, "record 0: labels = 2"),
         ("PKU-SafeRLHF", {"better_response_id": 2}, "record 0: better_response_id = 2"),
@@ -215,19 +214,3 @@ def test_system_and_earlier_turns_are_kept():
     assert paddle.X[0, 0] == "User: Hi\n\nAssistant: Hello\n\nUser: " + prompt
     orca = read_preferences(rows_of("Orca DPO", system="Be brief."))
     assert orca.X[0, 0] == f"System: Be brief.\n\nUser: {prompt}"
-
-
-def test_each_person_who_answered_a_task_is_a_pair():
-    answers = [
-        {"completed_by": person, "result": [{"value": {"selected": side}}], "was_cancelled": gone}
-        for person, side, gone in ((1, "left", False), (2, "right", False), (3, "left", True))
-    ]
-    data = read_preferences(rows_of("Label Studio", annotations=answers))
-    assert data.X.tolist() == [list(PAIRS[0][:3])] * 2 + [list(PAIRS[1][:3])]
-    assert data.y.tolist() == [1, 0, 0]
-    assert data.annotator.tolist() == [1, 2, 7]
-    assert data.groups.tolist() == [0, 0, 0]
-    assert "1 answers that were cancelled are left out." in data.notes
-    answers[0]["result"].append({"value": {"choices": ["answer2"]}})
-    with pytest.raises(ValueError, match=r"annotations\[0\] has 2 answers that say which"):
-        read_preferences(rows_of("Label Studio", annotations=answers))

@@ -199,9 +199,7 @@ def test_conventions(convention, labels, expected):
     rows = [{"response_a": "a", "response_b": "b", "label": label} for label in labels]
     assert read_preferences(rows, convention=convention).y.tolist() == expected
     rows[0]["label"] = "other"
-    with pytest.raises(
-        ValueError, match=r"record 0: label = 'other' is not in the convention"
-    ):
+    with pytest.raises(ValueError, match=r"record 0: label = 'other' is not in the convention"):
         read_preferences(rows, convention=convention)
 
 
@@ -240,7 +238,8 @@ BROKEN_FILES = {
         GOOD.encode() + '{"chosen": "é"}'.encode("latin-1"),
         "line 2 is not UTF-8: byte 0xe9",
     ),
-    "utf16": (GOOD.encode("utf-16"), "line 1 is not UTF-8"),
+    "utf16": (GOOD.encode("utf-16-le"), "data is UTF-16LE without a byte order mark"),
+    "utf16-cut": (GOOD.encode("utf-16")[:-1], "what begins as UTF-16 is not"),
     "cut.gz": (gzip.compress(GOOD.encode() * 9)[:-12], "gzipped data are cut off or damaged"),
     "absent": (GOOD + '{"chosen": "a"}', r"line 2 has chosen and no rejected. It has \['chosen'\]"),
     "null": (GOOD + '{"chosen": "a", "rejected": null}', "line 2 has no rejected"),
@@ -249,7 +248,7 @@ BROKEN_FILES = {
         GOOD + '{"chosen": "a", "rejected": "b", "response_a": "a", "response_b": "b", "label": 1}',
         "line 2 has two kinds of preference",
     ),
-    "list": ('[{"chosen": "a"},\n]', "line 2 is not JSON"),
+    "list": ('[{"chosen": "a", "rejected": "b"},\n]', "line 2 is not JSON"),
     "list-row": ('[{"chosen": "a", "rejected": "b"}, 3]', "record 1 should be a JSON record"),
     "list-rows": ('[{"chosen": "a", "rejected": "b"}, {}]', "record 1 has no preference"),
     "fields": ("chosen,rejected\na,b\n\na,b,c\n", "line 4 should have 2 fields"),

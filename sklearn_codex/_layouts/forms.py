@@ -193,8 +193,9 @@ def _pairs_of(columns, row, named: Mapping[str, str], oriented: bool) -> list[Pa
     if not found:
         loose = [pair for pair in find_pairs(rest, row, series=False) if pair.oriented == oriented]
         found = [pair[1 - at] for pair in loose if name not in pair]
-    named_pairs = [(name, other) if at == 0 else (other, name) for other in found]
-    return [PairNames(first, second, oriented) for first, second in named_pairs]
+    if at == 0:
+        return [PairNames(name, other, oriented) for other in found]
+    return [PairNames(other, name, oriented) for other in found]
 
 
 def _several(forms: list[Found], given: Given, where: str) -> str:

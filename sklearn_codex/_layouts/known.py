@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sklearn_codex._layouts import special, tools
+from sklearn_codex._layouts import accepted, special
 from sklearn_codex._layouts.base import Columns, Form, Layout, fold
 from sklearn_codex._layouts.columns import make_layout
 from sklearn_codex._layouts.given import Given
@@ -160,7 +160,7 @@ KNOWN = (
 def find_known(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> Layout | None:
     """Return the layout of a row that has the columns of a known one, else None."""
     if given.label is None:
-        for find in (*special.FINDERS, *tools.FINDERS):
+        for find in (*special.FINDERS, *accepted.FINDERS):
             layout = find(columns, row, given, where)
             if layout is not None:
                 return layout

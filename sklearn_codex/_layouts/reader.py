@@ -14,10 +14,12 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.prefixes import shared_prefix_marker
 from sklearn_codex._conversations.split import split_pair
 from sklearn_codex._labels.resolve import resolve_labels
+from sklearn_codex._layouts.agreement import compare_with_scores
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.prompts import PromptColumns
 from sklearn_codex._layouts.registry import check_given, find_layout
+from sklearn_codex._layouts.roles import roles_of
 from sklearn_codex._layouts.unused import group_columns, prompt_notes, text_columns
 
 Row = Mapping[str, Any]
@@ -139,7 +141,7 @@ class PairReader:
         self._labels.append(comparison.label)
         self._weights.append(comparison.weight * self._weight_of(row, where))
         self._annotators.append(self._given_value("annotator", row, comparison.annotator))
-        self._where.append(where.removeprefix(f"{self.place}, "))
+        self._where.append(_within(where, self.place))
         self._keys.append(self._given_value("groups", row, None))
         self._add_others(row, layout.used, position)
 
@@ -177,6 +179,8 @@ class PairReader:
                 del self._others[name]  # of rows that lacked what was read in others
         self._cut_templates()
         y, weight, conventions = self._read_labels()
+        columns = {name: _as_array(values, n) for name, values in self._others.items()}
+        scores = compare_with_scores(columns, self._forms.items(), y)
         swapped = self._swap_oriented(y)
         notes = prompt_notes(self._prompts, self._others, self.given)
         notes += [note for layout in self.layouts for note in layout.notes] + conventions
@@ -189,7 +193,7 @@ class PairReader:
             y=y,
             groups=_code(self._group_keys()),
             n=n,
-            columns={name: _as_array(values, n) for name, values in self._others.items()},
+            columns=columns,
             source=source,
             sample_weight=weight,
             annotator=_as_objects(self._annotators, n),
@@ -200,6 +204,8 @@ class PairReader:
             notes=notes,
             unused_text=text_columns(self._others),
             unused_keys=group_columns(self._others),
+            roles=roles_of(self.layouts, self._forms),
+            scores=scores,
         )
 
     def _cut_templates(self) -> None:
@@ -271,6 +277,11 @@ class PairReader:
                     f"{self.given.groups!r}. Every pair needs one."
                 )
         return [key if isinstance(key, Hashable) else repr(key) for key in self._keys]
+
+
+def _within(where: str, place: str) -> str:
+    """Return where in a file something is, of where it is with the file before it."""
+    return where.removeprefix(f"{place}, ").removeprefix(f"{place}: ")
 
 
 def _as_array(values: list, n: int) -> np.ndarray:
