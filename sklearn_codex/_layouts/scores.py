@@ -21,6 +21,12 @@ ASPECTS = frozenset((
 ))  # fmt: skip
 _WHOLE = frozenset(("overall", "mean", "average", "avg", "final", "total"))
 _COUNTS = frozenset(("n", "num", "number", "count", "max", "min", "chosen", "rejected", "margin"))
+_WORSE = frozenset(
+    ("toxicity", "toxic", "harm", "harmfulness", "risk", "error", "loss", "perplexity", "length",
+     "complexity", "verbosity", "bias", "penalty", "violation", "severity", "distance", "reason",
+     "rationale", "confidence", "difficulty")
+)  # fmt: skip
+"""Words for what is not the better the more of it there is."""
 TEXTS = ("response", "answer", "completion", "text", "content", "output", "generation", "summary",
          "reply", "message", "body", "candidate", "conversation", "generated_text",
          "response_text", "answer_text")  # fmt: skip
@@ -58,12 +64,13 @@ def names_rank(name: str) -> bool:
 def names_score(name: str) -> bool:
     """Return whether a name says that it holds how good responses are as a whole."""
     words = [singular(word) for word in _words(name)]
-    if not _COUNTS.isdisjoint(words):
+    if not (_COUNTS | _WORSE).isdisjoint(words):
         return False
     # Of scores.quality the last word tells what is rated.
     first = [] if "." in name else words[:1]
     ends = {*first, *words[-1:], "_".join(words)}
-    whole = bool(words) and words[0] in _WHOLE and set(words[1:]) <= RESPONSES | {"rating"}
+    rest = {word for word in words if word not in _WHOLE}
+    whole = len(rest) < len(words) and rest <= RESPONSES | SCORES
     return names_rank(name) or not ends.isdisjoint(SCORES) or whole
 
 
