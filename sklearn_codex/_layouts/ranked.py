@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._layouts.base import Columns, Layout, fold
+from sklearn_codex._layouts.base import Columns, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, as_responses, decode, is_conversation, present
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
@@ -451,8 +451,9 @@ FINDERS: tuple[Callable, ...] = (find_parallel, find_numbered)
 
 def explain_lists(columns: Columns, row: Row, given: Given, where: str) -> str | None:
     """Return why responses in a list are no preference; None if there is no such list."""
-    for name in reversed(columns):
-        column = columns[name]
+    for name, column in fold_all(row).items():
+        if columns.get(name) != column:
+            continue
         if not names_responses(name) or name in PROMPTS:
             continue
         value = decode(row[column])

@@ -89,6 +89,7 @@ class OneResponseLayout(Layout):
         super().__init__(name, prompt.used | {response, label})
         self.prompt, self.response, self.label, self.given = prompt, response, label, given
         self.rows: dict[Hashable, list[_Rated]] = {}
+        self.named = {fold(name): role for role, name in given.columns().items()}
         self.notes += filter(None, [prompt.describe()])
         self.n_same = self.n_pairs = self.n_paired = self.n_ties = self.n_alone = 0
 
@@ -169,7 +170,7 @@ class OneResponseLayout(Layout):
             worse.response,
             label,
             weight,
-            row=merge_rows(better, worse, self.used, self.given),
+            row=merge_rows(better, worse, self.used, self.named, self.given),
         )
 
     def summary(self) -> list[str]:
@@ -219,7 +220,9 @@ def _key_of(prompt: Any) -> str:
     )
 
 
-def merge_rows(better: _Rated, worse: _Rated, used: frozenset[str], given: Given) -> dict[str, Any]:
+def merge_rows(
+    better: _Rated, worse: _Rated, used: frozenset[str], named: Mapping[str, str], given: Given
+) -> dict[str, Any]:
     """Return the columns of a pair of rows: what they share, and what they differ in twice.
 
     Raises
@@ -228,7 +231,6 @@ def merge_rows(better: _Rated, worse: _Rated, used: frozenset[str], given: Given
         If they differ in a column that the caller named, such as that of weights.
     """
     merged: dict[str, Any] = {}
-    named = {fold(name): role for role, name in given.columns().items() if role != "prompt"}
     for name in dict.fromkeys([*better.row, *worse.row]):
         if name in used:
             continue
@@ -383,8 +385,8 @@ def explain_one(columns: Columns, row: Row, given: Given, where: str) -> str | N
     known = f" If {marks[0]} does, say {given.say('label', marks[0])}." if marks else ""
     return (
         f"{where} has no preference: one response, {response}, and nothing that says how good it "
-        f"is.{known} It has {list(columns.values())}. A row needs either chosen and rejected, or two "
-        "responses and a label, or one response and a rating or a label of true or false."
+        f"is.{known} It has {list(columns.values())}. A row needs either chosen and rejected, or "
+        "two responses and a label, or one response and a rating or a label of true or false."
     )
 
 
