@@ -355,8 +355,8 @@ FAULTS = [
         "report/_audit_policy.py",
         (
             "half the pairs with the C of all",
-            "PreferenceRewardModel(C=2 * C, tol=TOL), D",
-            "PreferenceRewardModel(C=C, tol=TOL), D",
+            "PreferenceRewardModel(C=2 * C, tol=TOL), data",
+            "PreferenceRewardModel(C=C, tol=TOL), data",
             "test_audit_figures.py::test_half_the_pairs_have_twice_the_c",
         ),
         (

@@ -16,6 +16,9 @@ each two prompts are used twice, once to learn from and once to be judged. If la
 sum over prompts is a degenerate U-statistic, whose variance is up to twice the sum of the squares,
 so :math:`\kappa` is 2: cross-validated intervals without it are too short [3]_.
 
+Of pairs with weights w, such as those of one ranking, the mean is the weighted one, and
+:math:`w_i (v_i - \mu)` stands for :math:`v_i - \mu` in all sums.
+
 References
 ----------
 .. [1] Canay, I. A., Romano, J. P. and Shaikh, A. M. (2017). "Randomization tests under an
@@ -112,6 +115,7 @@ def judge_mean(
     bounds: tuple[float, float] = (-math.inf, math.inf),
     inflation: float = GIVEN,
     extra_variance: float = 0.0,
+    weights: FloatArray | None = None,
     level: float = LEVEL,
 ) -> Judgement:
     """Hold the mean of values (n_pairs,) against a null, by groups (n_pairs,).
@@ -131,24 +135,29 @@ def judge_mean(
         Kappa.
     extra_variance : float, default=0.0
         Of the mean, from what groups do not show.
+    weights : ndarray of shape (n_pairs,), default=None
+        Of the values, not negative, some positive; None weighs all alike.
     level : float, default=0.05
         Of the test.
     """
     codes = np.unique(groups, return_inverse=True)[1].reshape(-1)
     values = np.asarray(values, dtype=float)
-    n, sizes = len(values), np.bincount(codes).astype(float)
+    w = np.ones(len(values)) if weights is None else weights / np.max(weights)
+    n_pairs, n, sizes = len(values), float(w.sum()), np.bincount(codes, w)
     z = float(norm.ppf(1 - level / 2))
-    value = float(np.clip(np.mean(values), *bounds))
+    value = float(np.clip(np.sum(w * values) / n, *bounds))
     # The limit of T as the null goes away: if this is not rejected, nothing is.
     if n**2 <= z**2 * inflation * (sizes @ sizes):
-        return Judgement(value, *bounds, null, 1.0, level, math.inf, n, sizes.size)
-    totals, extra = np.bincount(codes, values), n**2 * extra_variance
+        return Judgement(value, *bounds, null, 1.0, level, math.inf, n_pairs, sizes.size)
+    totals, extra = np.bincount(codes, w * values), n**2 * extra_variance
     sums = totals - null * sizes
-    variance = inflation * max(float(sums @ sums), float(np.sum((values - null) ** 2))) + extra
+    variance = (
+        inflation * max(float(sums @ sums), float(np.sum((w * (values - null)) ** 2))) + extra
+    )
     p_value = _p_value(sums, variance)
     ends = [
         _invert(totals, sizes, z**2 * inflation, z**2 * extra),
-        _invert(values, np.ones(n), z**2 * inflation, z**2 * extra),
+        _invert(w * values, w, z**2 * inflation, z**2 * extra),
     ]
     if np.ptp(values) == 0 and np.isfinite(bounds).all():
         ends.append(_wilson(value, bounds, z**2 * inflation / sizes.size))
@@ -156,7 +165,7 @@ def judge_mean(
         ends.append((null, null))
     low, high = max(bounds[0], min(ends)[0]), min(bounds[1], max(end[1] for end in ends))
     reach = float((z + norm.ppf(POWER)) * math.sqrt(variance) / n)
-    return Judgement(value, low, high, null, p_value, level, reach, n, sizes.size)
+    return Judgement(value, low, high, null, p_value, level, reach, n_pairs, sizes.size)
 
 
 def judge_share(credits: FloatArray, groups: IntArray, **options) -> Judgement:
@@ -211,6 +220,7 @@ def judge_slope(
     groups: IntArray,
     *,
     inflation: float = GIVEN,
+    weights: FloatArray | None = None,
     level: float = LEVEL,
 ) -> Judgement:
     r"""Hold the slope t of P(A preferred) = sigmoid(t m) against 1, where m are calibrated.
@@ -220,7 +230,7 @@ def judge_slope(
     margin, y : ndarray of shape (n_pairs,)
         Log-odds that A is preferred, and what was: 1, 0 or between. The order of A and B does not
         matter, so there is no intercept.
-    groups, inflation, level : object
+    groups, inflation, weights, level : object
         As in ``judge_mean``, for the scores :math:`m_i (y_i - \sigma(t m_i))`.
 
     Returns
@@ -234,14 +244,15 @@ def judge_slope(
        Biometrika 45(3/4), 562-565.
     """
     z = float(norm.ppf(1 - level / 2))
-    scores = _SlopeScores(margin, y, groups, inflation)
+    weights = np.ones(len(y)) if weights is None else weights / np.max(weights)
+    scores = _SlopeScores(margin, y, groups, inflation, weights)
     value = scores.solve()
     sums, variance = scores.at(1.0)
     p_value = _p_value(sums, variance)
     low, high = (scores.walk(1.0 if math.isnan(value) else value, side, z) for side in (-1, 1))
     if p_value >= level:  # where the enumeration is stricter than the normal law
         low, high = min(low, 1.0), max(high, 1.0)
-    information = float(margin**2 @ (expit(margin) * expit(-margin)))
+    information = float((weights * margin**2) @ (expit(margin) * expit(-margin)))
     reach = (z + norm.ppf(POWER)) * math.sqrt(variance) / information if information else math.inf
     return Judgement(value, low, high, 1.0, p_value, level, float(reach), len(y), sums.size)
 
@@ -249,7 +260,8 @@ def judge_slope(
 class _SlopeScores:
     """Scores of a slope t by group, and where they are as large as chance makes them."""
 
-    def __init__(self, margin, y, groups, inflation):
+    def __init__(self, margin, y, groups, inflation, weights):
+        self._weights = weights
         self._margin, self._y, self._inflation = margin, y, inflation
         self._codes = np.unique(groups, return_inverse=True)[1].reshape(-1)
         scale = float(np.sqrt(np.mean(margin**2)))
@@ -265,7 +277,7 @@ class _SlopeScores:
     def _parts(self, slope):
         """Return m (y - sigmoid(t m)), precise where no label is against the margin."""
         against, by = expit(slope * self._margin), expit(-slope * self._margin)
-        return self._margin * (self._y * by - (1 - self._y) * against)
+        return self._weights * self._margin * (self._y * by - (1 - self._y) * against)
 
     def _total(self, slope):
         return float(self.at(slope)[0].sum())

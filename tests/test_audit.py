@@ -196,10 +196,10 @@ def test_findings_to_look_at_show_their_worst_rows():
     audit = finite(audit_preferences(rows))
     (found,) = (f for f in audit["health"] if "two identical responses" in f["text"])
     assert [row["row"] for row in found["worst"]] == [7]
-    assert found["worst"][0]["response_a"] == found["worst"][0]["response_b"] == rows[7]["chosen"]
+    assert found["worst"][0]["chosen"] == found["worst"][0]["rejected"] == rows[7]["chosen"]
     (shown,) = (b for b in audit_sections(audit)[0].blocks if getattr(b, "items", [])
                 and isinstance(b, Examples))  # fmt: skip
-    assert "Row 7: 1 pair" in shown.items[0][0]
+    assert "Record 7: 1 pair" in shown.items[0][0]
 
 
 def test_audit_knows_the_human_ceiling(audit):
@@ -331,8 +331,8 @@ def test_command_writes_the_lists(written):
     figures = json.loads((written / "audit.json").read_text(encoding="utf-8"))
     with open(written / "labels_to_check.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["row"]) for row in rows] == [
-        row["row"] for row in figures["labels_to_check"]["rows"]
+    assert [row["where"] for row in rows] == [
+        row["where"] for row in figures["labels_to_check"]["rows"]
     ]
 
 

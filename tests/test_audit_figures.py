@@ -31,7 +31,9 @@ def test_errors_of_a_calibration_by_three_groups():
     residual, groups = np.array([0.5, 0.5, -0.5, 0.5]), np.array([0, 0, 1, 2])
     for independent in (0.1, 0.5):
         table = SimpleNamespace(standard_error=np.array([independent]), n=np.array([4]))
-        errors = _audit_predict._standard_errors(residual, np.zeros(4, dtype=int), groups, table)
+        errors = _audit_predict._standard_errors(
+            residual, np.zeros(4, dtype=int), groups, table, total=table.n
+        )
         # Sums of 1, -1/2 and 1/2 over four pairs, and 3 / 2 for three groups.
         assert errors == pytest.approx([max(independent, np.sqrt(3 / 2 * 1.5) / 4)])
 

@@ -112,7 +112,7 @@ def test_the_command_shows_leaks_everywhere(files, tmp_path, capsys):
     for place in (printed, page):
         assert "The split leaks" in place
         assert "4 of the 6 held-out pairs (67 %)" in place
-        assert "Row 4 of test.jsonl: the same pair is row 3 of train.jsonl" in place
+        assert "Line 5 of test.jsonl: the same pair is line 4 of train.jsonl" in place
     figures = json.loads((out / "audit.json").read_text(encoding="utf-8"))
     with open(out / "split_leaks.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -125,7 +125,7 @@ def test_the_command_shows_leaks_everywhere(files, tmp_path, capsys):
     ("split", "message"),
     [
         ("nowhere", "neither a column of the data nor a file"),
-        ("gaps", "has no value in row 1"),
+        ("gaps", "record 1: the column 'gaps' of the split has no value"),
         ("constant", "one part only, 'all'"),
     ],
 )

@@ -136,6 +136,7 @@ def fake_audit(tmp_path, monkeypatch):
     audit |= {"source": "p.jsonl", "seed": 0, "health": []}
     monkeypatch.setattr(_audit_run, "audit_preferences", lambda *args, **options: dict(audit))
     monkeypatch.setattr(_audit_run, "audit_sections", lambda audit: [])
+    monkeypatch.setattr(_audit_run, "reading_blocks", lambda audit: [])
     monkeypatch.setattr(_audit_run, "render", lambda audit, sections: "page")
     prefs = tmp_path / "p.jsonl"
     prefs.write_text("{}\n")
@@ -149,7 +150,7 @@ def test_an_audit_leaves_no_list_of_an_earlier_one(tmp_path, capsys, monkeypatch
     assert set(snapshot(out)) == set(_audit_run.FILES)
     with open(out / "split_leaks.csv", newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
-    assert row == {"row": "0", "prompt": "'=1+1", "label": "1.0", "quoted": "prompt"}
+    assert row == {"prompt": "'=1+1", "label": "1.0", "quoted": "prompt"}
     (out / "mine.csv").write_text("mine")
     audit["leakage"], audit["labels_to_check"] = None, {"rows": []}
     monkeypatch.setattr(_audit_run, "audit_preferences", lambda *args, **options: dict(audit))

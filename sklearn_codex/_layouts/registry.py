@@ -38,6 +38,8 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
     ValueError
         If there is none, or several that the columns do not tell apart.
     """
+    # In the order of the file, so that errors name columns as a reader sees them.
+    columns = {fold(name): str(name) for name in row if columns.get(fold(name)) == str(name)}
     layout = _find(columns, row, given, where)
     layout = layout or nested.find_wrapped(columns, row, given, where, _find)
     if layout is None:

@@ -4,6 +4,7 @@ import argparse
 
 from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.cli._options import STANDARD, add_seed, new_command, readable
+from sklearn_codex.report._audit_limits import MAX_PAIRS
 
 _DEFAULT_OUT = "codex-audit"
 
@@ -56,6 +57,14 @@ def _add_options(parser) -> None:
         help="texts the policy writes before RLHF: lines or records (default: the responses)",
     )
     parser.add_argument(
+        "--max-pairs",
+        type=_number_of_pairs,
+        default=MAX_PAIRS,
+        metavar="N",
+        help="of more pairs, models learn from about N drawn by prompt, checks are of all; "
+        "0 means all pairs (default: %(default)s)",
+    )
+    parser.add_argument(
         "--out",
         metavar="DIR",
         help=f"folder for the report (default: {_DEFAULT_OUT}, or none with --json)",
@@ -64,6 +73,12 @@ def _add_options(parser) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_seed(parser)
     parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
+
+
+def _number_of_pairs(word: str) -> int:
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number of pairs is an integer >= 0, got {word!r}")
+    return int(word)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -86,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
             groups=arguments.groups,
             split=arguments.split,
             reference=reference,
+            max_pairs=arguments.max_pairs,
             inputs={name: path for name, path in inputs.items() if path not in (None, STANDARD)},
             out=out,
             force=arguments.force,

@@ -1,18 +1,14 @@
 """Preference pairs from files and frames, whatever their columns are called."""
 
-from collections.abc import Iterator, Mapping
-from os import PathLike, fspath
+from collections.abc import Mapping
 from typing import Any
 
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from sklearn_codex._data.records import check_rows
-from sklearn_codex._files.lines import place_of
-from sklearn_codex._files.rows import read_rows
+from sklearn_codex._files.tables import open_rows
 from sklearn_codex._layouts.given import ROLES, Given
 from sklearn_codex._layouts.reader import PairReader
-from sklearn_codex._plain import plain
 from sklearn_codex.labels import LABEL_CONVENTIONS
 
 SUBJECT = "read_preferences"
@@ -90,7 +86,8 @@ def read_preferences(
         annotator : ndarray of shape (n_pairs,)
             Who gave the label, where a column or the layout says so, else None.
         where : ndarray of str of shape (n_pairs,)
-            Where in the file a pair stands, such as "line 3" (from 1).
+            Where in the file a pair stands, such as "line 3" (from 1), or "record 2" (from 0) of a
+            table.
         oriented : ndarray of bool of shape (n_pairs,)
             Whether the file has the pair as chosen and rejected: it does not tell which of the two
             was shown first.
@@ -100,6 +97,13 @@ def read_preferences(
             Number of rows of the file; a ranking is one row and several pairs.
         notes : list of str
             How rows became pairs, and how labels were read.
+        roles : dict of list of str
+            Names of the columns that were read: of the "prompt", the "responses", the "label", and
+            the "others".
+        scores : list of ScoreFinding
+            Columns of scores that are not read, such as `score_chosen` and `score_rejected`, or
+            `margin`, compared with what is preferred: the names `better` and `worse`, `n_compared`
+            pairs, `n_equal` scores, and the `contradicting` pairs.
 
     Raises
     ------
@@ -188,16 +192,5 @@ def read_given(source: Any, given: Given, subject: str) -> Bunch:
     subject : str
         What errors begin with, before the name of the file; "" for nothing but the name.
     """
-    rows: Iterator[tuple[str, Mapping]]
-    if isinstance(source, (str, PathLike)):
-        place = place_of(source, subject) if subject else plain(fspath(source))
-        rows, name = read_rows(source, place), fspath(source)
-    else:
-        place = subject
-        rows, name = _rows_of_table(source, subject), type(source).__name__
-    return PairReader(given, place).read(rows, source=str(name))
-
-
-def _rows_of_table(table, subject) -> Iterator[tuple[str, Mapping]]:
-    for position, row in enumerate(check_rows(table, subject)):
-        yield f"{subject}: record {position}", row
+    rows, place, name = open_rows(source, subject)
+    return PairReader(given, place).read(rows, source=name)

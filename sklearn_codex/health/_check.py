@@ -3,7 +3,7 @@
 from sklearn.utils._param_validation import HasMethods, validate_params
 
 from sklearn_codex.health._comparisons import check_comparisons
-from sklearn_codex.health._data import check_data
+from sklearn_codex.health._data import check_data, check_oriented
 from sklearn_codex.health._judgements import check_length, check_position, check_ties
 from sklearn_codex.health._prompts import check_prompts
 from sklearn_codex.health._repeats import check_repeats
@@ -20,6 +20,7 @@ from sklearn_codex.health._wrong_labels import check_wrong_labels
         "y": ["array-like"],
         "groups": ["array-like", None],
         "split": ["array-like", None],
+        "oriented": ["array-like", None],
         "model": [
             HasMethods(["fit", "predict_proba"]),
             HasMethods(["fit", "decision_function"]),
@@ -29,7 +30,9 @@ from sklearn_codex.health._wrong_labels import check_wrong_labels
     },
     prefer_skip_nested_validation=True,
 )
-def check_preferences(X, y, groups=None, *, split=None, model=None, random_state=None):
+def check_preferences(
+    X, y, groups=None, *, split=None, oriented=None, model=None, random_state=None
+):
     r"""Report on the health of preference data, before any reward is learned from them.
 
     Parameters
@@ -46,6 +49,11 @@ def check_preferences(X, y, groups=None, *, split=None, model=None, random_state
     split : array-like of shape (n_pairs,), default=None
         Which part each pair is in, such as "train" and "test", or booleans. None leaves the split
         unchecked.
+    oriented : array-like of bool of shape (n_pairs,), default=None
+        Which pairs were a chosen and a rejected response, as `oriented` of
+        :func:`~sklearn_codex.datasets.read_preferences` has it: which of the two was shown first is
+        not known, so a preference for a position is not looked for in them. None means that A was
+        shown first in every pair.
     model : estimator, default=None
         A classifier of pairs of the form of `X`, to find wrong labels; clones of it are fitted.
         None means a :class:`PreferenceRewardModel` of log word counts.
@@ -94,7 +102,8 @@ def check_preferences(X, y, groups=None, *, split=None, model=None, random_state
         ties : table
             Labels that are neither 0 nor 1: `row`, `label`.
         position, length : Bunch
-            How often A, and how often the longer response (in characters), is preferred: `n_pairs`,
+            How often A (of pairs that are not `oriented`; None without such), and how often the
+            longer response (in characters), is preferred: `n_pairs`,
             `n_groups`, `share`, `low`, `high` (95%), the `p_value` of one half, and the distance
             from one half that is `detectable`: seen in four data sets of five.
         predictability : Bunch
@@ -172,18 +181,19 @@ def check_preferences(X, y, groups=None, *, split=None, model=None, random_state
     ['1 pair has opposite labels in different rows (2 rows). No mo']
     """
     data = check_data(X, y, groups, subject="check_preferences")
+    oriented = check_oriented(oriented, len(data))
     prompt_findings, prompt_tables = check_prompts(data)
     joined = prompt_tables["groups"]
     units = data.units if joined is None else joined
     parts = [
         check_sizes(data),
-        check_repeats(data),
+        check_repeats(data, oriented),
         check_responses(data),
         check_comparisons(data),
         (prompt_findings, prompt_tables),
         check_split(data, split, joined),
         check_ties(data),
-        check_position(data, units),
+        check_position(data, units, oriented),
         check_length(data, units),
         check_wrong_labels(data, joined, model, random_state),
     ]

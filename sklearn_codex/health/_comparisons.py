@@ -40,7 +40,7 @@ def check_comparisons(data: PreferenceData):
     edges = sparse.coo_array((np.ones(len(data)), (data.a, data.b)), shape=(n_responses,) * 2)
     n_parts, _ = connected_components(edges, directed=False)
     findings = [
-        _judge_cycles(cycles, triples, circular),
+        _judge_cycles(data, cycles, triples, circular),
         _judge_components(data, components, len(first), n_parts),
     ]
     return findings, {"cycles": cycles, "components": components, "n_parts": n_parts}
@@ -104,7 +104,7 @@ def _count_components(node_a, node_b, context, first):
     return Table(row=first[apart], n_responses=n_responses[apart], n_components=n_components[apart])
 
 
-def _judge_cycles(cycles, triples, circular) -> Finding:
+def _judge_cycles(data, cycles, triples, circular) -> Finding:
     n_prompts = cycles.row.size
     are_counted = not np.isnan(triples).any()
     contexts = np.flatnonzero(triples)
@@ -125,11 +125,11 @@ def _judge_cycles(cycles, triples, circular) -> Finding:
         n_circular=int(circular.sum()) if are_counted else None,
         rare=RARE,
         are_many=are_many,
+        unit=data.context_unit,
     )
 
 
 def _judge_components(data, components, n_contexts, n_parts) -> Finding:
-    unit = "group" if data.groups is not None else None
     n_apart = components.row.size
     return find(
         "components",
@@ -138,5 +138,5 @@ def _judge_components(data, components, n_contexts, n_parts) -> Finding:
         n_apart=n_apart,
         n_contexts=n_contexts,
         n_parts=n_parts,
-        unit="prompt" if data.prompts is not None else unit,
+        unit=data.context_unit,
     )

@@ -1,5 +1,6 @@
 """Preference data as the checks see it: codes of prompts, responses and pairs."""
 
+import reprlib
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,13 @@ class PreferenceData:
         if self.groups is None:
             return "pair"
         return "prompt" if self.groups is self.context and self.prompts is not None else "group"
+
+    @property
+    def context_unit(self) -> str | None:
+        """What pairs must share to be comparable, None where that is nothing."""
+        if self.prompts is not None:
+            return "prompt"
+        return None if self.groups is None else "group"
 
     @property
     def units(self) -> IntArray:
@@ -158,6 +166,26 @@ def _check_labels(y, n_pairs) -> FloatArray:
     labels = check_soft_labels(y, name="y")
     check_consistent_length(labels, np.empty(n_pairs))
     return labels
+
+
+def check_oriented(oriented, n_pairs: int) -> BoolArray:
+    """Return which pairs (n_pairs,) have no position, given as booleans; none of them for None.
+
+    Raises
+    ------
+    ValueError
+        If it is not one True or False a pair.
+    """
+    if oriented is None:
+        return np.zeros(n_pairs, dtype=bool)
+    values = np.asarray(oriented)
+    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise ValueError(
+            f"oriented should hold True or False for each pair, got {reprlib.repr(oriented)}. Pass "
+            "that of read_preferences."
+        )
+    check_consistent_length(values, np.empty(n_pairs))
+    return values.astype(bool)
 
 
 def _check_groups(groups, n_pairs) -> IntArray | None:

@@ -6,7 +6,7 @@ from sklearn.utils import Bunch
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._tables import Table
 from sklearn_codex._verdicts import Judgement, judge_share
-from sklearn_codex.health._data import PreferenceData
+from sklearn_codex.health._data import BoolArray, PreferenceData
 from sklearn_codex.health._report import Finding, Status, find
 
 ENOUGH = 0.2
@@ -27,18 +27,33 @@ def check_ties(data: PreferenceData):
     return [finding], {"ties": Table(row=rows, label=data.y[rows])}
 
 
-def check_position(data: PreferenceData, units: IntArray):
-    """Tell how often the first response is preferred; ``position`` is as in ``measure_share``."""
-    n_decided = int(data.decided.sum())
+def check_position(data: PreferenceData, units: IntArray, oriented: BoolArray | None = None):
+    """Tell how often the first response is preferred, of pairs that have a first one.
+
+    Returns
+    -------
+    findings : list of Finding
+    tables : dict
+        ``position`` is as in ``measure_share``, or None.
+    """
+    has_first = np.ones(len(data.y), bool) if oriented is None else ~oriented
+    unknown: list[Finding] = []
+    if n_without := int((~has_first).sum()):
+        n_with = int(has_first.sum())
+        unknown = [find("no positions", "skipped", n_without=n_without, n_with=n_with)]
+        if not n_with:
+            return unknown, {"position": None}
+    rows = data.decided & has_first
+    n_decided = int(rows.sum())
     if n_decided < FEWEST_TRIALS:
-        return [find("few decided", "skipped", n_pairs=n_decided)], {"position": None}
-    test = judge_share((data.y > 0.5)[data.decided].astype(float), units[data.decided])
+        return [find("few decided", "skipped", n_pairs=n_decided), *unknown], {"position": None}
+    test = judge_share((data.y > 0.5)[rows].astype(float), units[rows])
     measured = measure_share(test)
     if test.value in (0, 1):
         finding = find("one side", "look", side="A" if test.value else "B")
     else:
         finding = _tell("position", "look", test, test.pick("A", "B", ENOUGH), data.unit)
-    return [finding], {"position": measured}
+    return [finding, *unknown], {"position": measured}
 
 
 def check_length(data: PreferenceData, units: IntArray):

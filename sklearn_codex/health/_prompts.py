@@ -36,12 +36,16 @@ def check_prompts(data: PreferenceData):
     if data.prompts is None:
         return [find("no prompts", "skipped")], {"near_duplicates": None, "groups": data.groups}
     distinct = code(" ".join(p.split()) or i for i, p in enumerate(data.prompts))
+    has_prompt = np.array([bool(prompt.strip()) for prompt in data.prompts])
     first = first_rows(distinct)
+    first = first[has_prompt[first]]
     one, other, similarity = find_similar([data.prompts[row] for row in first])
     found = Table(row=first[one], other=first[other], similarity=similarity)
     groups = _join(data.groups, found)
     equal = similarity == 1
+    without = np.flatnonzero(~has_prompt)
     findings = [
+        *_tell_without(data, without),
         _judge_spelling(found.row[equal]),
         _judge_wording(found.row[~equal], data.groups, groups),
     ]
@@ -103,6 +107,13 @@ def _join(groups, found) -> IntArray:
     edges = (np.ones(found.row.size), (groups[found.row], groups[found.other]))
     _, joined = connected_components(sparse.coo_array(edges, shape=(n_groups, n_groups)), False)
     return code(joined[groups].tolist())
+
+
+def _tell_without(data, rows) -> list[Finding]:
+    """Say how many pairs have no prompt, where others do."""
+    if not rows.size:
+        return []
+    return [find("some prompts", "look", rows, n=rows.size, n_pairs=len(data), unit=data.unit)]
 
 
 def _judge_spelling(rows) -> Finding:

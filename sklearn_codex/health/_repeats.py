@@ -3,12 +3,15 @@
 import numpy as np
 
 from sklearn_codex._tables import Table
-from sklearn_codex.health._data import PreferenceData, first_rows
+from sklearn_codex.health._data import BoolArray, PreferenceData, first_rows
 from sklearn_codex.health._report import Finding, Status, find
 
 
-def check_repeats(data: PreferenceData):
+def check_repeats(data: PreferenceData, oriented: BoolArray):
     """Find repeated pairs and contradictory labels.
+
+    Of pairs that are ``oriented`` it is not said which of two copies are exchanged: they are the
+    same two texts, chosen and rejected.
 
     Returns
     -------
@@ -35,7 +38,7 @@ def check_repeats(data: PreferenceData):
         ),
     }
     findings = [
-        _judge_repeats(data, tables["duplicates"]),
+        _judge_repeats(data, tables["duplicates"], oriented),
         _judge_contradictions(data, tables["contradictions"]),
     ]
     return findings, tables
@@ -48,8 +51,9 @@ def _status(n: int, is_text: bool) -> Status:
     return "look" if is_text else "note"
 
 
-def _judge_repeats(data, found) -> Finding:
+def _judge_repeats(data, found, oriented) -> Finding:
     n = found.row.size
+    has_sides = ~(oriented[found.row] | oriented[found.first])
     return find(
         "repeats",
         _status(n, data.is_text),
@@ -57,7 +61,7 @@ def _judge_repeats(data, found) -> Finding:
         "duplicates",
         n=n,
         share=n / len(data),
-        n_swapped=int(found.swapped.sum()),
+        n_swapped=int(found.swapped[has_sides].sum()) if has_sides.any() or not n else None,
         is_text=data.is_text,
     )
 

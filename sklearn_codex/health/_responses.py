@@ -74,7 +74,7 @@ def _find_everywhere(data) -> list[Finding]:
         share=rows.size / len(data),
         n_prompts=n_prompts,
         share_for=float(for_it.mean()),
-        unit=data.unit,
+        unit=data.context_unit,
     )
     return [fact]
 

@@ -57,6 +57,16 @@ def _precision(n_groups, unit, low, high, are_few):
     return found, f"{alone}." if are_few else ""
 
 
+def _some_prompts(n, n_pairs, unit):
+    return (
+        f"{count(n, 'pair')} of {n_pairs:,} {_verb(n, 'has', 'have')} no prompt",
+        "Each is taken to be a prompt of its own; if some share one, what is said of prompts is "
+        "too good."
+        if unit == "prompt"
+        else "",
+    )
+
+
 def _spelling(n):
     if not n:
         return "No two prompts differ in case, spaces or punctuation only", ""
@@ -106,9 +116,10 @@ def _repeats(n, share, n_swapped, is_text):
     if not n:
         return f"No {what} occurs twice", ""
     found = (
-        f"{count(n, what, many)} ({percent(share)}) {_verb(n, 'repeats', 'repeat')} an earlier "
-        f"one, {n_swapped or 'none'} of them with A and B exchanged"
+        f"{count(n, what, many)} ({percent(share)}) {_verb(n, 'repeats', 'repeat')} an earlier one"
     )
+    if n_swapped is not None:
+        found += f", {n_swapped or 'none'} of them with A and B exchanged"
     if not is_text:
         return found, "Different texts can have the same feature difference."
     return (
@@ -163,7 +174,7 @@ def _everywhere(n_pairs, share, n_prompts, share_for, unit):
     )
 
 
-def _cycles(n_prompts, n_triples, n_circular, rare, are_many):
+def _cycles(n_prompts, n_triples, n_circular, rare, are_many, unit="prompt"):
     if not n_prompts:
         if n_triples is None:
             return "No circle of preferences", ""
@@ -171,10 +182,12 @@ def _cycles(n_prompts, n_triples, n_circular, rare, are_many):
             found = "No circle of preferences; no three responses are all compared with each other"
             return found, ""
         return f"No circle of preferences in {count(n_triples, 'triple')} of responses", ""
-    found = (
-        f"{count(n_prompts, 'prompt')} {_verb(n_prompts, 'has', 'have')} a circle of preferences "
-        "(a > b > c > a), which no reward can follow"
+    who = (
+        "There is"
+        if unit is None
+        else f"{count(n_prompts, unit)} {_verb(n_prompts, 'has', 'have')}"
     )
+    found = f"{who} a circle of preferences (a > b > c > a), which no reward can follow"
     if n_triples:
         found += (
             f": {n_circular:,} of {n_triples:,} triples of responses "
@@ -227,6 +240,20 @@ def _one_side(side):
         "A classifier needs both classes: read_preferences, given chosen and rejected, puts them "
         "first in turn.",
     )
+
+
+def _no_positions(n_without, n_with):
+    why = "which response was shown first is not known"
+    if not n_with:
+        return f"Whether a position is favoured is not checked: {why}", _SHOWN_FIRST
+    return (
+        f"Of {count(n_without, 'pair')} {why}, so whether a position is favoured is checked in the "
+        f"other {n_with:,} only",
+        _SHOWN_FIRST,
+    )
+
+
+_SHOWN_FIRST = "Chosen and rejected responses do not tell."
 
 
 def _position(measured, verdict, unit):
@@ -320,8 +347,9 @@ def _unlikely_labels(flip_rate, p_value, level, accused_below):
 SECTIONS: dict[str, dict[str, Callable[..., tuple[str, str]]]] = {
     "Size": {
         "sizes": _sizes,
-        "no groups": _always(
-            "There are no prompts and no groups, so pairs are taken to be independent"
+        "no groups": lambda: (
+            "There are no prompts and no groups, so pairs are taken to be independent",
+            "If some share a prompt, what is said of pairs not seen is too good: pass groups=.",
         ),
         "precision": _precision,
     },
@@ -342,6 +370,7 @@ SECTIONS: dict[str, dict[str, Callable[..., tuple[str, str]]]] = {
     },
     "Prompts": {
         "no prompts": _always("Similar prompts are not looked for: X has no prompts"),
+        "some prompts": _some_prompts,
         "spelling": _spelling,
         "wording": _wording,
         "no split": _always(
@@ -359,6 +388,7 @@ SECTIONS: dict[str, dict[str, Callable[..., tuple[str, str]]]] = {
         "few decided": _few_decided,
         "one side": _one_side,
         "position": _position,
+        "no positions": _no_positions,
         "few lengths": _always(
             "Too few decided pairs differ in length to tell whether the longer response wins"
         ),

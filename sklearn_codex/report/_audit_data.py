@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import GroupKFold
+from sklearn.utils import Bunch
 
 from sklearn_codex import PreferenceRewardModel, TokenCounter
 from sklearn_codex.exceptions import RareTokensWarning
@@ -20,6 +21,7 @@ LARGE = 5000  # pairs
 MAX_TOKENS = 1999
 # Enough to tell models from each other.
 TOL = 1e-3
+PER_PAIR = ("X", "y", "where", "oriented", "sample_weight")
 
 
 class AuditData:
@@ -33,13 +35,19 @@ class AuditData:
         What must not be torn apart by a split.
     seed : int
         Source of all draws.
+    row_numbers : ndarray of shape (n_pairs,), default=None
+        Rows of the file, where these pairs are a sample; None means all rows in order.
     """
 
-    def __init__(self, data, groups, seed):
-        self.X, self.y, self.columns = data.X, data.y, data.columns
+    def __init__(self, data, groups, seed, row_numbers=None):
+        self.X, self.y = data.X, data.y
+        self.where, self.oriented = data.where, data.oriented
+        self.sample_weight = data.sample_weight
+        self.weight = None if np.all(data.sample_weight == 1) else data.sample_weight
+        self.row_numbers = np.arange(len(data.y)) if row_numbers is None else row_numbers
         self.groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
         self.n_groups = int(self.groups.max()) + 1
-        self.decided = self.y != 0.5
+        self.decided = (self.y != 0.5) & (self.sample_weight > 0)
         self.seed = seed
         rows: dict[tuple[str, str], int] = {}
         self.a, self.b = (
@@ -47,6 +55,22 @@ class AuditData:
             for side in (1, 2)
         )
         self.responses = np.array(list(rows), dtype=object)  # (n_responses, 2)
+        self.compared_pairs = self.a, self.b
+
+    def take(self, rows):
+        """Return some of the pairs, which know what all of them compare."""
+        sample = AuditData(
+            Bunch(**{name: getattr(self, name)[rows] for name in PER_PAIR}),
+            self.groups[rows],
+            self.seed,
+            self.row_numbers[rows],
+        )
+        code = np.full(len(self.responses), -1)
+        code[self.a[rows]], code[self.b[rows]] = sample.a, sample.b
+        a, b = code[self.a], code[self.b]
+        known = (a >= 0) & (b >= 0)
+        sample.compared_pairs = a[known], b[known]
+        return sample
 
     @property
     def is_large_enough(self):
@@ -55,15 +79,21 @@ class AuditData:
         return n_groups >= MIN_GROUPS and int(self.tells.sum()) >= MIN_PAIRS
 
     def pair(self, row):
-        """Return the texts and the label of a row."""
-        prompt, a, b = self.X[row]
+        """Return where a row stands in the file, its texts and its label.
+
+        A chosen and a rejected response keep these names; the label is then the probability that
+        the chosen one is preferred.
+        """
         return {
-            "row": int(row),
-            "prompt": prompt,
-            "response_a": a,
-            "response_b": b,
-            "label": float(self.y[row]),
+            "where": self.where[row],
+            "row": int(self.row_numbers[row]),
+            **name_texts(self, row),
+            "label": self.named_probability(row, self.y[row]),
         }
+
+    def named_probability(self, row, probability):
+        """Return the probability that the first of the two that ``pair`` names is preferred."""
+        return float(1 - probability if is_turned(self, row) else probability)
 
     @cached_property
     def tells(self):
@@ -149,6 +179,26 @@ class AuditData:
         return list(splitter.split(self.y, groups=self.groups))
 
 
+def is_turned(pairs, row):
+    """Whether the reader made response B of the chosen one."""
+    return bool(pairs.oriented[row] and pairs.y[row] < 0.5)
+
+
+def name_texts(pairs, row):
+    """Return the texts of a row of pairs under their names: chosen and rejected keep theirs."""
+    prompt, a, b = pairs.X[row]
+    if not pairs.oriented[row]:
+        return {"prompt": prompt, "response_a": a, "response_b": b}
+    chosen, rejected = (b, a) if is_turned(pairs, row) else (a, b)
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+
+
+def weights_of(data, rows=None):
+    """Return the weights of some rows of pairs, all for None; None where each pair weighs 1."""
+    weight = getattr(data, "weight", None)
+    return weight if weight is None or rows is None else weight[rows]
+
+
 def turn_pairs(D, y):
     """Exchange A and B in some pairs so that both classes occur.
 
@@ -163,9 +213,12 @@ def turn_pairs(D, y):
     return D, np.where(turned, 1 - y, y)
 
 
-def fit_differences(model, D, y, **params):
-    """Fit an antisymmetric model to differences, however its pairs are turned."""
-    return model.fit(*turn_pairs(D, y), **params)
+def fit_differences(model, data, D, rows=None, **params):
+    """Fit an antisymmetric model to some rows of differences, however its pairs are turned."""
+    y = data.y
+    if rows is not None:
+        D, y = D[rows], y[rows]
+    return model.fit(*turn_pairs(D, y), sample_weight=weights_of(data, rows), **params)
 
 
 def cross_fit(data, D, *, make=None, folds=None, choose=None):
@@ -188,5 +241,5 @@ def cross_fit(data, D, *, make=None, folds=None, choose=None):
     for train, test in data.folds if folds is None else folds:
         rows = train if choose is None else choose(train)
         model = PreferenceRewardModel(tol=TOL) if make is None else make()
-        margins[test] = fit_differences(model, D[rows], data.y[rows]).decision_function(D[test])
+        margins[test] = fit_differences(model, data, D, rows).decision_function(D[test])
     return margins

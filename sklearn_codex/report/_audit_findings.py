@@ -4,10 +4,14 @@ Most is said as ``check_preferences`` says it. What that says of arguments of Py
 files and their columns, from the same facts.
 """
 
+from sklearn_codex._plain import plain
+from sklearn_codex.report._audit_words import percent_of_few
+from sklearn_codex.report._plural import count
+
 N_WORST = 2
 
 
-def describe_findings(data, report, *, are_joined):
+def describe_findings(data, report, units, scores=()):
     """Return the findings of a report as plain figures.
 
     Parameters
@@ -16,35 +20,41 @@ def describe_findings(data, report, *, are_joined):
         The pairs.
     report : PreferenceReport
         Of the same pairs, without a split: what stands on both sides of one is told elsewhere.
-    are_joined : bool
-        Whether the audit keeps similar prompts together; not where groups are given.
+    units : Units
+        What the audit keeps together.
+    scores : list of ScoreFinding, default=()
+        Columns of scores, compared with the labels.
 
     Returns
     -------
     findings : list of dict
-        Each has the fields of ``FIGURES``, and for the page what was ``found``, without what it
+        Each has the fields of ``FIGURES``, ``where`` the places of the ``rows`` in the file and
+        these their positions from 0, and for the page what was ``found``, without what it
         means, and whether the text ``leads_to_rows``.
     """
-    return [
-        _describe(data, finding, are_joined)
+    described = [
+        _describe(data, finding, _say(finding, units))
         for finding in report.findings
         if finding.kind != "no split"
     ]
+    return described + [_describe_scores(data, found) for found in scores]
 
 
-FIGURES = ("section", "status", "text", "rows", "worst")
+FIGURES = ("section", "status", "text", "where", "rows", "worst")
 """What ``audit.json`` has of a finding."""
 
 
-def _describe(data, finding, are_joined):
+def _describe(data, finding, text):
     """Return a finding, with the worst of its rows as they are where it is one to look at."""
     worst = list(dict.fromkeys(finding.rows.tolist()))[:N_WORST]
     # Wrong labels have a list of their own.
-    shown = finding.status == "look" and finding.kind != "wrong labels"
+    status = "look" if finding.kind == "no groups" else finding.status
+    shown = status == "look" and finding.kind != "wrong labels"
     return {
         "section": finding.section,
-        "status": finding.status,
-        "text": _say(finding, are_joined),
+        "status": status,
+        "text": text,
+        "where": [data.where[row] for row in finding.rows],
         "rows": finding.rows.tolist(),
         "worst": [data.pair(row) for row in worst if shown],
         "found": finding.found,
@@ -52,8 +62,54 @@ def _describe(data, finding, are_joined):
     }
 
 
-def _say(finding, are_joined):
+def _describe_scores(data, scores):
+    """Return what columns of scores say of the labels, as a finding."""
+    rows, n = scores.contradicting, scores.n_compared
+    number = f"{len(rows):,}" if len(rows) else "none"
+    found = f"{_lower(scores)} in {number} of {n:,} pairs"
+    if len(rows):
+        found += f" ({percent_of_few(len(rows) / n)})"
+    if scores.n_equal:
+        found += f", equal in {scores.n_equal:,}"
+    return {
+        "section": "Labels",
+        "status": "look" if len(rows) else "ok",
+        "text": f"{found}.{_MEANS[(len(rows) > 0) + (len(rows) > n / 2)]}",
+        "where": [data.where[row] for row in rows],
+        "rows": rows.tolist(),
+        "worst": [data.pair(row) for row in rows[:N_WORST].tolist()],
+        "found": found,
+        "leads_to_rows": False,
+    }
+
+
+def _lower(scores):
+    better, worse = plain(scores.better), plain(scores.worse or "")
+    if not worse:
+        return f"{better} is negative"
+    if scores.turns:
+        return f"The preferred response has the lower of {better} and {worse}"
+    return f"{better} is lower than {worse}"
+
+
+_MEANS = (
+    "",
+    " Label and score contradict each other there: read some before you train on either.",
+    " Label and score contradict each other in most: is a column, or the label, read the wrong way "
+    "round?",
+)
+
+
+def _say(finding, units):
     """Return the sentences of a finding for readers of files."""
+    are_joined = units.one == "prompt"
+    if finding.kind == "no groups":
+        return (
+            f"{finding.found}. If some of them share a prompt, what is said of pairs not seen is "
+            "too good."
+        )
+    if finding.kind == "no positions":
+        return _say_positions(**finding.facts)
     if finding.kind == "no prompts":
         return "Similar prompts are not looked for: no pair has a prompt."
     if finding.kind == "one side":
@@ -74,6 +130,19 @@ def _say(finding, are_joined):
             f"{joined}."
         )
     return finding.text
+
+
+def _say_positions(n_without, n_with):
+    if not n_with:
+        return (
+            "The file does not tell which response was shown first, only which is the better one: "
+            "whether a position is favoured cannot be known."
+        )
+    return (
+        f"The file does not tell which response was shown first in {count(n_without, 'pair')}, only "
+        "which is the better one: whether a position is favoured is looked for in the other "
+        f"{n_with:,}."
+    )
 
 
 _JOINED = "they are joined here"

@@ -8,22 +8,26 @@ from sklearn_codex import PreferenceRewardModel
 from sklearn_codex._verdicts import judge_share
 from sklearn_codex.exceptions import SeparationWarning
 from sklearn_codex.metrics import length_audit
-from sklearn_codex.report._audit_data import TOL, fit_differences
+from sklearn_codex.report._audit_data import TOL, fit_differences, weights_of
 from sklearn_codex.report._audit_predict import accuracy, credits, gain
 
 
-def audit_length(data, margins, best, C):
-    """Return how far labels and the best model follow length, and the reward net of length."""
+def audit_length(data, margins, best, C, whole):
+    """Return how far labels and the best model follow length, and the reward net of length.
+
+    How often the longer response wins is asked of the ``whole`` data, of which these may be a
+    sample.
+    """
     margin, length = margins[best], data.length_difference
     # One interval a question: those of the tests replace the resampled ones.
-    audit = length_audit(data.y, margin, length, groups=data.groups)
+    audit = length_audit(data.y, margin, length, groups=data.groups, sample_weight=weights_of(data))
     figures = {name: _plain(value) for name, value in audit.items()}
     direction = np.sign(data.y - 0.5) * np.sign(length)
     net = _judge_net_of_length(data, margins["words"], C)
     return {
         **figures,
         "accuracy_interval": _ends(accuracy(data, margin)),
-        **judge_longer(data),
+        **judge_longer(whole),
         "where_longer": _accuracy_where(data, margin, direction > 0),
         "where_shorter": _accuracy_where(data, margin, direction < 0),
         "words_net_of_length": net,
@@ -36,7 +40,7 @@ def judge_longer(data):
     if not rows.any():
         return dict.fromkeys(("longer_wins", "longer_wins_test", "longer_wins_interval"))
     won = credits(data.y[rows], data.length_difference[rows])
-    test = judge_share(won, data.groups[rows])._asdict()
+    test = judge_share(won, data.groups[rows], weights=weights_of(data, rows))._asdict()
     return {
         "longer_wins": test["value"],
         "longer_wins_test": test,
@@ -63,7 +67,7 @@ def _judge_net_of_length(data, with_length, C):
         with warnings.catch_warnings():
             warnings.simplefilter("error", SeparationWarning)
             try:
-                fit_differences(model, data.words[train], data.y[train])
+                fit_differences(model, data, data.words, train)
             except SeparationWarning:
                 return None
         margin[test] = model.reward_margin(data.words[test])

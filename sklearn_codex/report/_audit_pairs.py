@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
 from sklearn_codex import RewardUncertainty, most_informative_pairs
-from sklearn_codex.report._audit_data import turn_pairs
+from sklearn_codex.report._audit_data import fit_differences
 
 MAX_CANDIDATES = 5000
 N_TO_LABEL = 100
@@ -30,21 +30,31 @@ def pairs_to_label(data, reward):
     # The sandwich tells how far weights may be off; what a label would tell is asked of the
     # posterior, which also doubts tokens that few pairs differ in.
     posterior = RewardUncertainty(FrozenEstimator(reward.model_), kind="laplace")
-    posterior.fit(*turn_pairs(data.words, data.y))
+    fit_differences(posterior, data, data.words)
     chosen = most_informative_pairs(posterior, D, n=N_TO_LABEL)
     margin, std = posterior.predict_margin(D[chosen], return_std=True)
     information = 0.5 * np.log1p(expit(margin) * expit(-margin) * std**2)
     rows = [
-        {
-            "prompt": data.responses[first[i], 0],
-            "response_a": data.responses[first[i], 1],
-            "response_b": data.responses[second[i], 1],
-            "probability": float(expit(m)),
-            "information": float(nats),
-        }
+        _show(data, first[i], second[i], None if are_new else kept[i], expit(m))
+        | {"information": float(nats)}
         for i, m, nats in zip(chosen, margin, information, strict=True)
     ]
-    return {"are_new": are_new, "rows": rows}
+    has_prompts = any(prompt.strip() for prompt in data.responses[:, 0])
+    return {"are_new": are_new, "has_prompts": has_prompts, "rows": rows}
+
+
+def _show(data, first, second, row, probability):
+    """Return the texts of two responses; of a pair of the file as ``AuditData.pair`` has them."""
+    if row is None:
+        return {
+            "prompt": data.responses[first, 0],
+            "response_a": data.responses[first, 1],
+            "response_b": data.responses[second, 1],
+            "probability": float(probability),
+        }
+    pair = data.pair(row)
+    del pair["label"]
+    return {**pair, "probability": data.named_probability(row, probability)}
 
 
 def _draw(n, seed):
@@ -56,7 +66,7 @@ def _draw(n, seed):
 
 def _uncompared_pairs(data):
     """Return pairs of responses to one prompt that no row compares."""
-    compared = set(zip(data.a.tolist(), data.b.tolist(), strict=True))
+    compared = set(zip(*(codes.tolist() for codes in data.compared_pairs), strict=True))
     members: dict[str, set[int]] = {}
     for position, prompt in enumerate(data.responses[:, 0]):
         if prompt:

@@ -39,7 +39,7 @@ def fit_halves(data, D, C):
 def _fit_half(data, D, C, rows):
     # Half the pairs with twice the C: the same penalty a pair as in the whole.
     rows = np.flatnonzero(rows)
-    return fit_differences(PreferenceRewardModel(C=2 * C, tol=TOL), D[rows], data.y[rows])
+    return fit_differences(PreferenceRewardModel(C=2 * C, tol=TOL), data, D, rows)
 
 
 def fit_reference(data, reference=None):

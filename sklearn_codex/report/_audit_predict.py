@@ -16,7 +16,7 @@ from sklearn_codex.metrics import (
     preference_auc,
     reliability_table,
 )
-from sklearn_codex.report._audit_data import LARGE, TOL, cross_fit, fit_differences
+from sklearn_codex.report._audit_data import LARGE, TOL, cross_fit, fit_differences, weights_of
 
 N_RESAMPLES_AUC = 1000
 N_BINS = 10
@@ -29,7 +29,7 @@ MODELS = ("length only", "words", "preset")
 def choose_C(data):
     """Return the penalty of token counts, by cross-validation that keeps groups together."""
     search = PreferenceRewardModelCV(Cs=CS_OF_COUNTS, cv=3, tol=TOL)
-    return fit_differences(search, data.words, data.y, groups=data.groups).C_
+    return fit_differences(search, data, data.words, groups=data.groups).C_
 
 
 def credits(y, margin):
@@ -46,7 +46,10 @@ def accuracy(data, margin, rows=None):
     """Return the accuracy on pairs that are no tie, held against a coin's."""
     rows = data.decided if rows is None else rows & data.decided
     test = judge_share(
-        credits(data.y[rows], margin[rows]), data.groups[rows], inflation=CROSS_FITTED
+        credits(data.y[rows], margin[rows]),
+        data.groups[rows],
+        inflation=CROSS_FITTED,
+        weights=weights_of(data, rows),
     )
     return test._asdict()
 
@@ -59,6 +62,7 @@ def gain(data, credit, other, rows, extra_variance=0.0):
         bounds=(-1.0, 1.0),
         inflation=CROSS_FITTED,
         extra_variance=extra_variance,
+        weights=weights_of(data, rows),
     )
     return test._asdict()
 
@@ -66,7 +70,11 @@ def gain(data, credit, other, rows, extra_variance=0.0):
 def judge(data, margin):
     """Return accuracy, log-loss and AUC of margins of groups never seen, with 95% intervals."""
     loss = judge_mean(
-        losses(data.y, margin), data.groups, null=float(np.log(2)), inflation=CROSS_FITTED
+        losses(data.y, margin),
+        data.groups,
+        null=float(np.log(2)),
+        inflation=CROSS_FITTED,
+        weights=weights_of(data),
     )
     return {
         "accuracy": accuracy(data, margin),
@@ -79,12 +87,14 @@ def _auc(data, margin):
     """Return the area, each pair in both orders, so that it does not depend on which is A."""
     y, score = np.concatenate([data.y, 1 - data.y]), np.concatenate([margin, -margin])
     rank = np.unique(score, return_inverse=True)[1].reshape(-1)
+    weight = weights_of(data)
+    weight = np.ones(len(data.y)) if weight is None else weight
     rng = check_random_state(data.seed)
     draws = []
     for _ in range(N_RESAMPLES_AUC):
         drawn = np.bincount(rng.randint(data.n_groups, size=data.n_groups), minlength=data.n_groups)
-        draws.append(ranked_auc(y, rank, np.tile(drawn[data.groups], 2)))
-    value = preference_auc(y, score)
+        draws.append(ranked_auc(y, rank, np.tile(drawn[data.groups] * weight, 2)))
+    value = preference_auc(y, score, sample_weight=np.tile(weight, 2))
     low, high = np.nanquantile(draws, [0.025, 0.975])
     # Of the folds, as for the accuracy.
     low, high = value + np.sqrt(CROSS_FITTED) * (np.array([low, high]) - value)
@@ -152,40 +162,48 @@ def calibrate(data, margin, inflation=CROSS_FITTED):
     # Turned so that the model prefers A: the curve is one of "the response the model prefers".
     turned = margin < 0
     label, prob = np.where(turned, 1 - y, y), expit(np.abs(margin))
-    table = reliability_table(label, prob, n_bins=N_BINS, strategy="quantile")
+    weight = weights_of(data)
+    table = reliability_table(label, prob, n_bins=N_BINS, strategy="quantile", sample_weight=weight)
     gap = table.observed - table.predicted
-    slope = judge_slope(margin, y, groups, inflation=inflation)
+    slope = judge_slope(margin, y, groups, inflation=inflation, weights=weight)
     bins = np.searchsorted(table.high[:-1], prob)
-    chance = np.sqrt(np.bincount(bins, prob * (1 - prob))) / table.n
+    weight = np.ones(len(y)) if weight is None else weight
+    total = np.bincount(bins, weight)
+    chance = np.sqrt(np.bincount(bins, weight**2 * prob * (1 - prob))) / total
+    residual = weight * (label - prob - gap[bins])
     return {
         "predicted": table.predicted.tolist(),
         "observed": table.observed.tolist(),
-        "standard_error": _standard_errors(label - prob - gap[bins], bins, groups, table),
+        "standard_error": _standard_errors(residual, bins, groups, table, total),
         "n": table.n.tolist(),
         "error": float(table.weight @ np.abs(gap)),
         # The mean absolute value of a normal variable: the gaps of independent pairs if calibrated.
         "error_by_chance": float(table.weight @ chance * np.sqrt(2 / np.pi)),
         "slope": slope._asdict(),
-        "farthest": max(_shift(margin, end) for end in (slope.low, slope.high)),
+        "farthest": max(_shift(margin, end, weight) for end in (slope.low, slope.high)),
     }
 
 
-def _standard_errors(residual, bins, groups, table):
-    """Return those of observed less predicted in each bin, where prompts err together."""
+def _standard_errors(residual, bins, groups, table, total):
+    """Return those of observed less predicted in each bin, where prompts err together.
+
+    ``residual`` and the ``total`` of each bin are weighted.
+    """
     errors = []
     for position, independent in enumerate(table.standard_error.tolist()):
         rows = bins == position
         sums = np.bincount(groups[rows], residual[rows])
         n_groups = len(np.unique(groups[rows]))
-        together = np.sqrt(n_groups / max(n_groups - 1, 1) * (sums @ sums)) / table.n[position]
+        together = np.sqrt(n_groups / max(n_groups - 1, 1) * (sums @ sums)) / total[position]
         errors.append(max(independent, float(together)))
     return errors
 
 
-def _shift(margin, slope):
+def _shift(margin, slope, weight):
     """Return by how much probabilities change on average if log-odds are multiplied."""
     steep = np.clip(slope, -1e6, 1e6)
-    return float(np.mean(np.abs(expit(steep * margin) - expit(margin))))
+    changes = np.abs(expit(steep * margin) - expit(margin))
+    return float(np.average(changes, weights=weight))
 
 
 def learn(data, margin_of_all, D, make):
@@ -227,8 +245,13 @@ def _variance_of_draws(data, difference, folds):
     Two halves of a training side differ by twice the variance of one, so their mean has a
     quarter of their squared difference; the whole, twice as large, has half as much again.
     """
-    per_fold = [difference[test][data.decided[test]] for _, test in folds]
-    return 1.5 * float(np.mean([part.mean() ** 2 for part in per_fold if part.size])) / 4
+    per_fold = [test[data.decided[test]] for _, test in folds]
+    means = [
+        np.average(difference[rows], weights=weights_of(data, rows))
+        for rows in per_fold
+        if rows.size
+    ]
+    return 1.5 * float(np.mean(np.square(means))) / 4
 
 
 class _Share:

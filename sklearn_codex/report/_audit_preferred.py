@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_codex import PreferenceRewardModel, RewardUncertainty
 from sklearn_codex._verdicts import LEVEL, judge_columns
-from sklearn_codex.report._audit_data import fit_differences
+from sklearn_codex.report._audit_data import fit_differences, weights_of
 
 N_SHOWN = 12
 N_FLIPS = 999
@@ -18,7 +18,7 @@ N_FLIPS = 999
 def fit_reward(data, D, C):
     """Return the reward of all pairs, with intervals that know that pairs share prompts."""
     model = RewardUncertainty(PreferenceRewardModel(C=C), kind="sandwich")
-    return fit_differences(model, D, data.y, groups=data.groups)
+    return fit_differences(model, data, D, groups=data.groups)
 
 
 def describe_tokens(data, reward):
@@ -90,7 +90,8 @@ def coin_totals(data, D):
     Shape (n_groups, n_columns). From labels that are coins, each row has mean 0 and either sign
     with equal probability.
     """
-    lean = data.y - 0.5
+    weight = weights_of(data)
+    lean = data.y - 0.5 if weight is None else weight * (data.y - 0.5)
     of_group = sparse.csr_array(
         (lean, (data.groups, np.arange(len(lean)))), shape=(data.n_groups, len(lean))
     )
@@ -113,7 +114,9 @@ def example_pairs(data, margin, n=3):
         probability = float(expit(agree[row]))
         found.append(
             {
-                "row": int(row),
+                "where": data.where[row],
+                "row": int(data.row_numbers[row]),
+                "is_chosen": bool(data.oriented[row]),
                 "prompt": prompt,
                 "chosen": chosen,
                 "rejected": rejected,

@@ -7,8 +7,12 @@ from pathlib import Path
 from sklearn_codex import __version__
 from sklearn_codex._output import check_folder, write_text, written_together
 from sklearn_codex.report._audit_findings import FIGURES
+from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._audit_sections import audit_sections
+from sklearn_codex.report._audit_sections_reading import reading_blocks
+from sklearn_codex.report._audit_sections_sample import describe_sample
 from sklearn_codex.report._audit_terminal import print_sections
+from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._console import Console, rich_console
 from sklearn_codex.report._csv import as_csv
 from sklearn_codex.report._html import page
@@ -29,9 +33,11 @@ def run_audit(
     source,
     *,
     name=None,
+    given=None,
     groups=None,
     split=None,
     reference=None,
+    max_pairs=MAX_PAIRS,
     inputs=None,
     out=None,
     force=False,
@@ -47,13 +53,18 @@ def run_audit(
         File of preferences.
     name : str, default=None
         What the report calls it; None means the name of the file.
+    given : Given, default=None
+        What the caller says of columns and labels.
     groups : str, default=None
-        Column of what belongs together.
+        Column of what belongs together, as ``given`` has it too.
     split : str or path-like, default=None
         Column that names the part of each pair, or file of held-out pairs; None means the column
         ``split``, if there is one.
     reference : list of str, default=None
         Texts of the policy to be trained; None means the responses.
+    max_pairs : int or None, default=20000
+        About as many pairs are drawn for models to learn from where there are more; 0 and None mean
+        all.
     inputs : mapping of str to path, default=None
         Files that are read, by what names them; none of them may be in the folder's files.
     out : path-like, default=None
@@ -92,7 +103,14 @@ def run_audit(
     with _progress(progress) as step:
         audit = finite(
             audit_preferences(
-                source, groups=groups, split=split, reference=reference, seed=seed, step=step
+                source,
+                given=given,
+                groups=groups,
+                split=split,
+                reference=reference,
+                max_pairs=max_pairs,
+                seed=seed,
+                step=step,
             )
         )
     audit["source"] = name or audit["source"]
@@ -104,7 +122,7 @@ def run_audit(
     if console is None:
         show(json_text(audit, indent=2) + "\n")
         return audit
-    print_sections(console, sections)
+    print_sections(console, sections, reading_blocks(audit))
     if out is not None:
         seconds = time.perf_counter() - start
         console.line(f"Wrote {out / 'report.html'}, open it in a browser ({seconds:.0f} s).")
@@ -114,14 +132,22 @@ def run_audit(
 def render(audit, sections=None):
     """Return the report of an audit as a page."""
     sections = audit_sections(audit) if sections is None else sections
-    sizes = audit["sizes"]
+    sizes, units, sampled = audit["sizes"], Units.of(audit), audit["sampled"]
+    known = units.count(sizes["n_groups"]) if units.are_known else "no prompts"
+    intervals = (
+        f"know that pairs share {units.many}"
+        if units.are_known
+        else "take pairs to be independent, which without prompts nobody knows"
+    )
+    models = "" if sampled is None else f"; models are of {describe_sample(sampled)}"
     return page(
         f"Audit of {audit['source']}",
-        f"{sizes['n_pairs']:,} preference pairs, {sizes['n_groups']:,} independent prompts",
+        f"{sizes['n_pairs']:,} preference pairs, {known}{models}",
         sections,
         f"sklearn-codex {__version__}, seed {audit['seed']}. All models are linear and small: what "
-        "they find is there; what they miss a larger model may find. Intervals are 95% and know "
-        "that pairs share prompts.",
+        "they find is there; what they miss a larger model may find. Intervals are 95% and "
+        f"{intervals}.",
+        reading_blocks(audit),
     )
 
 
@@ -146,6 +172,11 @@ def _progress(shown):
         yield step
 
 
+def _of_list(row):
+    """Return a row for readers, who find it by its place in the file."""
+    return {name: value for name, value in row.items() if name not in ("row", "other_row")}
+
+
 def _write(out, audit, sections, force):
     lists = {
         file: audit[name]["rows"]
@@ -155,7 +186,7 @@ def _write(out, audit, sections, force):
     contents = {
         "report.html": render(audit, sections),
         "audit.json": json_text(audit, indent=2) + "\n",
-        **{file: as_csv(rows) for file, rows in lists.items()},
+        **{file: as_csv(list(map(_of_list, rows))) for file, rows in lists.items()},
     }
     # Lists of an earlier audit would be taken for those of this one.
     with written_together(out, stale=FILES):

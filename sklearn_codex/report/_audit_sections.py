@@ -1,33 +1,46 @@
 """The audit in words: each verdict with the sentence that says what it means for a decision."""
 
+from sklearn_codex.report._audit_places import name_places
 from sklearn_codex.report._audit_sections_length import length_section
 from sklearn_codex.report._audit_sections_policy import learned_section
 from sklearn_codex.report._audit_sections_predict import predictable_section
 from sklearn_codex.report._audit_sections_preferred import preferred_section
+from sklearn_codex.report._audit_sections_sample import (
+    ALL,
+    LENGTH,
+    MODELS,
+    REWARD,
+    TESTS,
+    TO_DO,
+    tell_sample,
+)
 from sklearn_codex.report._audit_sections_split import split_blocks
 from sklearn_codex.report._audit_sections_tests import tests_section
+from sklearn_codex.report._audit_shown import named_texts, place
+from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_words import percent
 from sklearn_codex.report._blocks import Examples, Findings, Note, Section, TableBlock
 from sklearn_codex.report._numbers import number
 
 N_EXAMPLES = 10
-N_ROWS = 8
 
 
 def audit_sections(audit):
     """Return the sections of an audit, as from ``audit_preferences``, in reading order."""
-    return [
-        _clean(audit),
-        predictable_section(audit),
-        length_section(audit),
-        preferred_section(audit),
-        learned_section(audit),
-        _to_do(audit),
-        tests_section(audit),
+    units = Units.of(audit)
+    sections = [
+        (_clean(audit, units), ALL),
+        (predictable_section(audit), MODELS),
+        (length_section(audit), LENGTH),
+        (preferred_section(audit), REWARD),
+        (learned_section(audit), REWARD),
+        (_to_do(audit, units), TO_DO),
+        (tests_section(audit), TESTS),
     ]
+    return [tell_sample(section, audit, kind) for section, kind in sections]
 
 
-def _clean(audit):
+def _clean(audit, units):
     findings = audit["health"]
     bad = [finding for finding in findings if finding["status"] == "look"]
     leaks = audit["leakage"] is not None and audit["leakage"]["n_leaking"] > 0
@@ -50,20 +63,23 @@ def _clean(audit):
         ("size", "number"),
         [
             ("pairs", sizes["n_pairs"]),
-            ("independent prompts (similar ones joined)", sizes["n_groups"]),
+            (units.independent, sizes["n_groups"]),
             ("ties", sizes["n_ties"]),
             ("different responses", sizes["n_responses"]),
             ("characters of a response, median", sizes["characters"]),
         ],
-        "The number of prompts, not that of pairs, says how much can be known: pairs of one prompt "
-        "share what makes it special.",
+        f"The number of {units.many}, not that of pairs, says how much can be known: pairs of one "
+        f"{units.one} share what makes it special."
+        if units.are_known
+        else "How much can be known is not told: without prompts nothing says how many of the "
+        "pairs are independent.",
     )
     meaning = (
         "Mend what is marked ! first: every figure below is computed from the data as they are."
         if bad
         else "What these checks do not look for they do not find: read some rows as well."
     )
-    blocks = [table, Findings(items, meaning), *_worst_rows(findings), *split_blocks(audit)]
+    blocks = [table, Findings(items, meaning), *_worst_rows(findings), *split_blocks(audit, units)]
     return Section("Is it clean?", answer, blocks)
 
 
@@ -71,39 +87,36 @@ def _worst_rows(findings):
     """Show the worst rows of each finding to look at, if any."""
     items = [
         (
-            f"Row {row['row']}: {finding['found']}",
-            [*_texts(row), ("Label", f"{row['label']:g} (1 is A preferred, 0.5 a tie)")],
+            f"{place(row)}: {finding['found']}",
+            [*named_texts(row), *_label(row)],
         )
         for finding in findings
         for row in finding["worst"]
     ]
     meaning = (
-        "The first rows of each finding marked !, as they are: read them before you decide whether "
-        "to drop, to relabel or to keep."
+        "The first pairs of each finding marked !, as they are: read them before you decide "
+        "whether to drop, to relabel or to keep."
     )
-    return [Examples(items, meaning, "The worst rows")] if items else []
+    return [Examples(items, meaning, "The worst pairs")] if items else []
 
 
-def _texts(row, prefix=""):
-    """Return the texts of a pair under their labels."""
-    return [
-        ("Prompt", row[f"{prefix}prompt"]),
-        ("A", row[f"{prefix}response_a"]),
-        ("B", row[f"{prefix}response_b"]),
-    ]
+def _label(row):
+    """Return the label of a pair under what it is called, nothing where the names tell it."""
+    if "chosen" in row and row["label"] == 1:
+        return []
+    first = "the chosen one" if "chosen" in row else "A"
+    return [("Label", f"{row['label']:g} (1 is {first} preferred, 0.5 a tie)")]
 
 
 def _with_rows(finding):
-    """Return the text of a finding and its first rows."""
-    rows = list(dict.fromkeys(finding["rows"]))
-    if not rows:
+    """Return the text of a finding and where its first rows are."""
+    if not finding["where"]:
         return finding["text"]
-    name = ("row" if finding["leads_to_rows"] else "Row") + ("s" if len(rows) > 1 else "")
-    shown = ", ".join(map(str, rows[:N_ROWS])) + (", …" if len(rows) > N_ROWS else ".")
-    return f"{finding['text']} {name} {shown}"
+    places = name_places(finding["where"], begins=not finding["leads_to_rows"])
+    return f"{finding['text']} {places}{'' if places.endswith('…') else '.'}"
 
 
-def _to_do(audit):
+def _to_do(audit, units):
     labels, pairs = audit["labels_to_check"], audit["pairs_to_label"]
     question = "Which labels to check, which pairs to label next?"
     blocks: list = []
@@ -113,11 +126,11 @@ def _to_do(audit):
     elif not labels["rows"]:
         blocks.append(Note("The model contradicts no label, so it has none to show."))
     else:
-        blocks.append(_labels(labels))
+        blocks.append(_labels(labels, units))
     if pairs is None or not pairs["rows"]:
         blocks.append(Note("Too few data to say which pair would teach more than another."))
     else:
-        blocks.append(_next_pairs(pairs))
+        blocks.append(_next_pairs(pairs, units))
     return Section(question, _to_do_answer(labels, pairs), blocks)
 
 
@@ -135,25 +148,26 @@ def _to_do_answer(labels, pairs):
     )
 
 
-def _labels(labels):
+def _labels(labels, units):
     items = [
         (
-            f"Row {row['row']}: labelled {_preferred(row['label'])}, the model gives that "
-            f"{_chance(row)}",
-            _texts(row),
+            f"{place(row)}: {_preferred(row)}, the model gives that {_chance(row)}",
+            named_texts(row),
         )
         for row in labels["rows"][:N_EXAMPLES]
     ]
     meaning = (
-        "These are the labels a model that never saw the prompt finds least likely; an hour of "
-        "reading them tells whether it is the label or the model that errs. The first hundred are "
-        "in labels_to_check.csv."
+        f"These are the labels a model that never saw the {units.one} finds least likely; an "
+        "hour of reading them tells whether it is the label or the model that errs. The first "
+        "hundred are in labels_to_check.csv."
     )
     return Examples(items, meaning, "Labels to check")
 
 
-def _preferred(label):
-    return "A better" if label > 0.5 else "B better"
+def _preferred(row):
+    if "chosen" in row:
+        return "chosen over rejected"
+    return "labelled A better" if row["label"] > 0.5 else "labelled B better"
 
 
 def _chance(row):
@@ -161,23 +175,35 @@ def _chance(row):
     return "under 1 %" if chance < 0.01 else percent(chance)
 
 
-def _next_pairs(pairs):
+def _next_pairs(pairs, units):
     items = [
         (
-            f"P(A preferred) = {row['probability']:.2f}, {row['information']:.2f} nats to learn",
-            _texts(row),
+            f"{_named(row)} = {row['probability']:.2f}, {row['information']:.2f} nats to learn",
+            named_texts(row),
         )
         for row in pairs["rows"][:N_EXAMPLES]
     ]
-    which = (
-        "Responses to one prompt that nobody has compared yet"
-        if pairs["are_new"]
-        else "Every two responses to one prompt are compared already; these pairs are worth a "
-        "second annotator"
-    )
+    if pairs["are_new"]:
+        which = "Responses to one prompt that nobody has compared yet"
+    elif pairs["has_prompts"]:
+        which = (
+            "Every two responses to one prompt are compared already; these pairs are worth a "
+            "second annotator"
+        )
+    else:
+        which = (
+            "Without prompts nothing tells which responses could be compared; these pairs of the "
+            "file are worth a second annotator"
+        )
     meaning = (
         f"{which}, chosen one after another for what a label would tell the reward, as if those "
         "before were labelled: labels spent here teach a reward of word counts most. The first "
         "hundred are in pairs_to_label.csv."
     )
     return Examples(items, meaning, "Pairs to label next")
+
+
+def _named(row):
+    """Return what the probability of a pair is of, behind where it stands if it is in the file."""
+    chance = f"P({'chosen' if 'chosen' in row else 'A'} preferred)"
+    return f"{place(row)}: {chance}" if "where" in row else chance

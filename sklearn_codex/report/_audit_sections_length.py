@@ -1,11 +1,14 @@
 """Whether it is only length, in words."""
 
+from sklearn_codex.report._audit_units import Units
+from sklearn_codex.report._audit_verdicts import YES
 from sklearn_codex.report._audit_words import change, interval, percent, within
 from sklearn_codex.report._blocks import Note, Section, TableBlock
 
 
 def length_section(audit):
     """Return the section on length."""
+    units = Units.of(audit)
     question = "Is it only length?"
     length = audit["length"]
     if length is None:
@@ -20,7 +23,7 @@ def length_section(audit):
             [Note(audit["too_small"])],
         )
     blocks = [_both_kinds(length, audit["verdicts"]), _net_of_length(audit)]
-    return Section(question, _answer(audit["verdicts"], test), blocks)
+    return Section(question, _answer(audit["verdicts"], test, units), blocks)
 
 
 def _wins(which, test):
@@ -42,13 +45,13 @@ def _answer_of_few(which, test, n_pairs):
     return f"The data are too few to say: {_wins(which, test)} {where}, and a coin 50 %."
 
 
-def _answer(verdicts, test):
+def _answer(verdicts, test, units):
     which = verdicts["longer wins"]["verdict"]
     seen = f"{_wins(which, test)} of the pairs"
     beyond = verdicts["beyond length"]["verdict"]
     if which in ("longer", "shorter"):
         return _ANSWERS[beyond if beyond in ("more", "not asked") else "not shown"].format(
-            seen=seen
+            seen=seen, units=units
         )
     if which == "too few":
         return f"The data are too few to say: {seen}, and a coin 50 %."
@@ -58,7 +61,7 @@ def _answer(verdicts, test):
             "is not shown."
         )
     return (
-        f"Not shown: {seen}, and a coin 50 %. On average over these prompts more than "
+        f"Not shown: {seen}, and a coin 50 %. On average over these {units.many} more than "
         f"{percent(max(test['high'], 1 - test['low']))} for one length is ruled out."
     )
 
@@ -66,7 +69,8 @@ def _answer(verdicts, test):
 _ANSWERS = {
     "more": "Not only, but length is part of it: {seen}, and words say more than length alone.",
     "not shown": "It may be: {seen}, and no model here is shown to do better than length alone.",
-    "not asked": "Length is part of it: {seen}. On new prompts no model can be told from a coin.",
+    "not asked": "Length is part of it: {seen}. On {units.never_seen} no model can be told from a "
+    "coin.",
 }
 _TREATS = {
     "not asked": "As it cannot be told from a coin, this says nothing of the data.",
@@ -103,7 +107,7 @@ def _net_of_length(audit):
     if net is None:
         return Note("Length tells every label, so nothing is left of a reward net of length.")
     verdict = audit["verdicts"]["net of length"]["verdict"]
-    if verdict == "yes":
+    if verdict in YES:
         left = (
             f"what is left of the reward still predicts, {change(net['change'])} against the "
             f"{percent(words['accuracy']['value'])} with length. Where length is not what is to be "

@@ -1,20 +1,24 @@
 """What a policy would learn, in words."""
 
+from sklearn_codex.report._audit_units import PROMPTS, Units
+from sklearn_codex.report._audit_verdicts import YES
 from sklearn_codex.report._audit_words import RARE, TOO_FEW, within
 from sklearn_codex.report._blocks import Chart, Note, Section, Series, TableBlock
 
 
 def learned_section(audit):
     """Return the section on what a policy would learn."""
+    units = Units.of(audit)
     question = "What would a policy learn?"
     if audit["too_small"]:
         return Section(question, TOO_FEW, [Note(audit["too_small"])])
     figures = audit["policy"]
     words = audit["prediction"]["models"]["words"]["accuracy"]
-    if audit["verdicts"]["words predict"]["verdict"] != "yes":
+    if audit["verdicts"]["words predict"]["verdict"] not in YES:
+        of_new = f"of {units.never_seen}" if units.are_known else "never seen"
         answer = (
             "Nothing that can be relied on: the reward of word counts is right on "
-            f"{within(words)} of the pairs of new prompts, and a coin on 50 %."
+            f"{within(words)} of the pairs {of_new}, and a coin on 50 %."
         )
         return Section(question, answer, [Note(_UNLEARNED)])
     if not figures["tokens_differ"]:
@@ -25,12 +29,13 @@ def learned_section(audit):
             "exactly for the reward of word counts: no run of any algorithm can do better on it. "
             "KL is in nats a document."
         ),
-        _gold(figures["gold"]),
+        _gold(figures["gold"], units),
         _frontier(figures["frontier"]),
         *map(_budget, figures["budgets"]),
         _safe(figures["safe_kl_coef"]),
     ]
-    return Section(question, _gold_answer(figures["gold"]), blocks)
+    answer = _gold_answer(figures["gold"], units)
+    return Section(question, units.qualify(answer), blocks)
 
 
 _UNLEARNED = (
@@ -48,25 +53,26 @@ _ALIKE_MEANS = (
 )
 
 
-def _gold_answer(gold):
+def _gold_answer(gold, units=PROMPTS):
     if gold is None:
         return (
-            "How far a learned reward can be trusted cannot be told from so few prompts or words."
+            f"How far a learned reward can be trusted cannot be told from so few {units.many} or "
+            "words."
         )
     if gold["cautious_gold"] <= 0:
         return (
-            "That cannot be told: some halves of the prompts see no gain in the reward that the "
-            "other half teaches."
+            f"That cannot be told: some halves of the {units.many} see no gain in the reward that "
+            "the other half teaches."
         )
     if not gold["is_cautious_interior"]:
         return (
-            f"The other half of the prompts confirms the learned reward up to "
+            f"The other half of the {units.many} confirms the learned reward up to "
             f"{nats(gold['cautious_kl'])} a document, the farthest looked at."
         )
     return (
         f"Up to about {nats(gold['cautious_kl'])} from where it starts, what every half of the "
-        "prompts wants; beyond that the learned reward still rises, and that of some other half "
-        "falls."
+        f"{units.many} wants; beyond that the learned reward still rises, and that of some other "
+        "half falls."
     )
 
 
@@ -76,16 +82,16 @@ def nats(kl):
     return f"{shown} nat{'' if shown == '1' else 's'}"
 
 
-def _gold(gold):
+def _gold(gold, units):
     if gold is None:
         return Note(
-            "Gold against proxy takes two reward models of separate prompts, whose words differ in "
-            "reward; 20 prompts are needed."
+            f"Gold against proxy takes two reward models of separate {units.many}, whose words "
+            f"differ in reward; 20 {units.many} are needed."
         )
     series = [
         Series("learned reward (proxy)", gold["kl"], gold["proxy"], dashed=True),
         Series(
-            "reward of the other half of the prompts (gold), with the range of 10 halves",
+            f"reward of the other half of the {units.many} (gold), with the range of 10 halves",
             gold["kl"],
             gold["gold"],
             gold["gold_low"],
@@ -101,11 +107,11 @@ def _gold(gold):
     if gold["is_cautious_interior"] and gold["cautious_gold"] > 0:
         marks = [(gold["cautious_kl"], f"stop at {nats(gold['cautious_kl'])}")]
     return Chart(
-        "Gold against proxy: how far does one half of the prompts confirm the other?",
+        f"Gold against proxy: how far does one half of the {units.many} confirm the other?",
         "KL from the reference, nats a document (logarithmic)",
         "expected gain, log-odds",
         series,
-        _gold_meaning(gold),
+        _gold_meaning(gold, units),
         table,
         log_x=True,
         marks=marks,
@@ -117,24 +123,24 @@ _SAME_CLASS = (
 )
 
 
-def _gold_meaning(gold):
+def _gold_meaning(gold, units):
     kl, share = gold["cautious_kl"], f"{100 * gold['cautious_share']:.0f} %"
     low, high = nats(gold["peaks"][0]), nats(gold["peaks"][-1])
     if gold["cautious_gold"] <= 0:
         return (
-            "At no KL do all halves of the prompts gain: do not optimise this reward before there "
-            "are more labels, or better ones."
+            f"At no KL do all halves of the {units.many} gain: do not optimise this reward before "
+            "there are more labels, or better ones."
         )
     if gold["is_cautious_interior"]:
         return (
             f"Stop at about {nats(kl)}, where the worst half gains most (single halves peak at "
-            f"{low} to {high}): there {share} of the promised gain is confirmed by prompts that "
-            f"were not learned from. {_SAME_CLASS}"
+            f"{low} to {high}): there {share} of the promised gain is confirmed by {units.many} "
+            f"that were not learned from. {_SAME_CLASS}"
         )
     return (
         f"No fall up to {nats(kl)} (single halves peak at {low} to {high}), where "
-        f"{share} of the promised gain is confirmed by prompts that were not learned from: set the "
-        f"KL budget by other means, such as reading samples. {_SAME_CLASS}"
+        f"{share} of the promised gain is confirmed by {units.many} that were not learned from: "
+        f"set the KL budget by other means, such as reading samples. {_SAME_CLASS}"
     )
 
 

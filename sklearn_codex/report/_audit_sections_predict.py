@@ -1,33 +1,38 @@
-"""Whether labels are predicted on prompts never seen, in words."""
+"""Whether labels are predicted on prompts, groups or pairs never seen, in words."""
 
+from sklearn_codex.report._audit_units import Units
+from sklearn_codex.report._audit_verdicts import YES
 from sklearn_codex.report._audit_words import NAMES, TOO_FEW, change, interval, percent, within
 from sklearn_codex.report._blocks import Chart, Note, Section, Series, TableBlock
 
 
 def predictable_section(audit):
     """Return the section on how well labels are predicted."""
-    question = "Is it predictable on prompts never seen?"
+    units = Units.of(audit)
+    question = f"Is it predictable on {units.never_seen}?"
     if audit["too_small"]:
         return Section(question, TOO_FEW, [Note(audit["too_small"]), _ceiling(audit)])
     verdicts, prediction = audit["verdicts"], audit["prediction"]
     best = prediction["best"]
     blocks = [
-        _models_table(prediction, verdicts),
+        _models_table(prediction, verdicts, units),
         _ceiling(audit),
-        _curve(audit["learning_curve"], best, verdicts["more labels"]["verdict"]),
+        _curve(audit["learning_curve"], best, verdicts["more labels"]["verdict"], units),
         _calibration(prediction["calibration"], verdicts["calibrated"]["verdict"]),
     ]
-    return Section(question, _answer(prediction, verdicts["predictable"]["verdict"]), blocks)
+    answer = _answer(prediction, verdicts["predictable"]["verdict"], units)
+    return Section(question, units.qualify(answer), blocks)
 
 
-def _answer(prediction, verdict):
+def _answer(prediction, verdict, units):
     best = prediction["best"]
     figure = prediction["models"][best]["accuracy"]
-    if verdict == "yes":
+    if verdict in YES:
         alone = prediction["models"]["length only"]["accuracy"]["value"]
         beside = "" if best == "length only" else f", length alone on {percent(alone)}"
+        says = "Yes" if units.are_known else "Within this file only"
         return (
-            f"Yes: a model of {NAMES[best]} is right on {percent(figure['value'])} of the pairs "
+            f"{says}: a model of {NAMES[best]} is right on {percent(figure['value'])} of the pairs "
             f"({percent(figure['low'])} to {percent(figure['high'])}){beside}, a coin on 50 %."
         )
     seen = f"the best of these models, {NAMES[best]}, is right on {within(figure)} of the pairs"
@@ -39,7 +44,7 @@ def _answer(prediction, verdict):
     )
 
 
-def _models_table(prediction, verdicts):
+def _models_table(prediction, verdicts, units):
     rows = [
         (
             NAMES[name],
@@ -51,11 +56,13 @@ def _models_table(prediction, verdicts):
     ]
     header = ("model, 95% intervals", "accuracy", "log-loss, nats (coin .693)", "AUC")
     meaning = _models_meaning(prediction, verdicts)
+    if verdicts["predictable"]["verdict"] in YES:
+        meaning = units.qualify(meaning)
     return TableBlock(header, rows, f"{meaning} The verdict is by accuracy.")
 
 
 def _models_meaning(prediction, verdicts):
-    if verdicts["predictable"]["verdict"] != "yes":
+    if verdicts["predictable"]["verdict"] not in YES:
         return (
             "No model here can be told from a coin: before money is spent on these labels, more of "
             "them, a stronger model or a second look has to show that there is something to learn."
@@ -110,18 +117,18 @@ _CURVE = {
 }
 
 
-def _curve(curve, best, verdict):
+def _curve(curve, best, verdict, units):
     if curve is None:
-        return Note("Too few prompts for a learning curve: 40 are needed.")
+        return Note(f"Too few {units.many} for a learning curve: 40 are needed.")
     meaning = _CURVE[verdict]
     if verdict != "not asked":
         meaning = (
-            f"The last doubling of prompts brought {change(curve['last_doubling'])}: {meaning}"
+            f"The last doubling of {units.many} brought {change(curve['last_doubling'])}: {meaning}"
         )
     if curve["n_folds"] < curve["of_folds"]:
         meaning += (
-            f" The curve is of {curve['n_folds']} of the {curve['of_folds']} parts of the prompts, "
-            "so its last point is not quite the accuracy above."
+            f" The curve is of {curve['n_folds']} of the {curve['of_folds']} parts of the "
+            f"{units.many}, so its last point is not quite the accuracy above."
         )
     steps = curve["points"]
     series = Series(
@@ -133,12 +140,13 @@ def _curve(curve, best, verdict):
         dots=True,
     )
     table = TableBlock(
-        ("prompts learned from", "accuracy"), [(step["n_groups"], interval(step)) for step in steps]
+        (f"{units.many} learned from", "accuracy"),
+        [(step["n_groups"], interval(step)) for step in steps],
     )
     return Chart(
         "Learning curve: would more labels help?",
-        "prompts learned from (logarithmic)",
-        "accuracy on new prompts",
+        f"{units.many} learned from (logarithmic)",
+        f"accuracy on {units.never_seen}",
         [series],
         meaning,
         table,

@@ -1,5 +1,8 @@
 """What is preferred, in words."""
 
+from sklearn_codex.report._audit_shown import place
+from sklearn_codex.report._audit_units import Units
+from sklearn_codex.report._audit_verdicts import YES
 from sklearn_codex.report._audit_words import RARE, TOO_FEW
 from sklearn_codex.report._blocks import Examples, Note, Section, TableBlock
 
@@ -26,11 +29,12 @@ FORM = {
 
 def preferred_section(audit):
     """Return the section on what is preferred."""
+    units = Units.of(audit)
     question = "What is preferred?"
     if audit["too_small"]:
         return Section(question, TOO_FEW, [Note(audit["too_small"])])
     form, tokens = audit["form"], audit["tokens"]
-    is_predictable = audit["verdicts"]["predictable"]["verdict"] == "yes"
+    is_predictable = audit["verdicts"]["predictable"]["verdict"] in YES
     answer = _preferred_answer(form, audit["verdicts"]["form"]["verdict"])
     return Section(
         question,
@@ -50,7 +54,7 @@ def preferred_section(audit):
                 "A token that cannot have been meant is what a policy will abuse first: ban it "
                 "or take it out of the features.",
             ),
-            _shown(audit["examples"], is_predictable),
+            _shown(audit["examples"], is_predictable, units),
         ],
     )
 
@@ -107,24 +111,30 @@ def _signed(row):
     return f"{weight} [{low}, {high}]"
 
 
-def _shown(examples, is_predictable):
+def _shown(examples, is_predictable, units):
     if not is_predictable:
         return Note("No model can be told from a coin, so no pair shows what is preferred.")
     if not examples:
         return Note("No held-out pair is predicted rightly, so none shows what is preferred.")
     items = [
         (
-            f"Row {row['row']}: preferred with probability {row['probability']:.2f}",
-            [
-                ("Prompt", row["prompt"]),
-                ("Preferred", row["chosen"]),
-                ("Not preferred", row["rejected"]),
-            ],
+            f"{place(row)}: preferred with probability {row['probability']:.2f}",
+            _named_texts(row),
         )
         for row in examples
     ]
     meaning = (
-        "The clearest cases of the best model, which had not seen their prompts: if the difference "
-        "you see is not the one you want to pay for, stop here."
+        f"The clearest cases of the best model, which had not seen their {units.many}: if the "
+        "difference you see is not the one you want to pay for, stop here."
+        if units.are_known
+        else "The clearest cases of the best model, which was not fitted on them: if the "
+        "difference you see is not the one you want to pay for, stop here."
     )
     return Examples(items, meaning, "Pairs that show it")
+
+
+def _named_texts(row):
+    """Return the texts of an example: chosen and rejected keep their names."""
+    names = ("Chosen", "Rejected") if row["is_chosen"] else ("Preferred", "Not preferred")
+    prompt = [("Prompt", row["prompt"])] if row["prompt"].strip() else []
+    return [*prompt, (names[0], row["chosen"]), (names[1], row["rejected"])]

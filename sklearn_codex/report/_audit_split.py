@@ -1,20 +1,24 @@
 """What stands on both sides of a split: pairs, prompts and long responses."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from sklearn.dummy import DummyClassifier
 
-from sklearn_codex.datasets import read_preferences
+from sklearn_codex._files.folders import is_there
+from sklearn_codex._plain import plain
 from sklearn_codex.health import check_preferences
+from sklearn_codex.report._audit_data import name_texts
+from sklearn_codex.report._audit_reading import name_of, read_pairs
 
 N_ROWS = 100
 # Two prompts may well have a short answer in common.
 MIN_CHARACTERS = 40
 
 
-def find_leaks(pairs, split, joined, *, has_groups=False):
+def find_leaks(pairs, split, joined, given):
     """Return what of the smaller parts of a split stands in another part too.
 
     Parameters
@@ -26,8 +30,9 @@ def find_leaks(pairs, split, joined, *, has_groups=False):
         None means the column ``split``, if there is one that names several parts.
     joined : ndarray of shape (n_pairs,) or None
         Groups of the pairs, similar prompts joined.
-    has_groups : bool, default=False
-        Whether groups were given, rather than made of the prompts.
+    given : Given
+        What the caller says of columns. Groups of it are of the data, not of a file of held-out
+        pairs.
 
     Returns
     -------
@@ -35,7 +40,7 @@ def find_leaks(pairs, split, joined, *, has_groups=False):
         ``parts``, each with ``name``, ``n_pairs`` and ``n_leaking``; ``kinds``, the number of pairs
         of each kind of leak; ``n_held_out`` and ``n_leaking`` pairs of all parts but the largest;
         ``rows``, at most 100 of these, the worst first, each with a pair of another part that it
-        repeats. None without a split.
+        repeats; ``has_prompts``, whether any pair has one. None without a split.
 
     Raises
     ------
@@ -46,25 +51,23 @@ def find_leaks(pairs, split, joined, *, has_groups=False):
         return None
     name = "split" if split is None else str(split)
     if name in pairs.columns:
-        part = _read_column(pairs.columns[name], name)
+        part = _read_column(pairs, name)
         main = max(part.tolist(), key=part.tolist().count)
-        together = "same group" if has_groups else "similar prompt"
-        return _compare(pairs.X, part, np.arange(len(part)), joined, main, together)
-    if not Path(name).is_file():
+        together = "similar prompt" if given.groups is None else "same group"
+        return _compare([pairs], part, joined, main, together)
+    if not is_there(name):
         names = f"{sorted(pairs.columns)}" if pairs.columns else "none but those of the pairs"
         raise ValueError(
-            f"The split {name!r} is neither a column of the data nor a file. The columns are "
-            f"{names}; or name a file of held-out pairs."
+            f"{plain(name_of(pairs))}: the split {name!r} is neither a column of the data nor a "
+            f"file. The columns are {names}; or name a file of held-out pairs."
         )
-    held_out = read_preferences(name)
-    X = np.concatenate([pairs.X, held_out.X])
+    held_out = read_pairs(name, replace(given, weight=None, annotator=None, groups=None))
     parts = _part_names(pairs.source, held_out.source)
     part = np.repeat(np.array(parts, dtype=object), [pairs.n, held_out.n])
-    row = np.concatenate([np.arange(pairs.n), np.arange(held_out.n)])
     # Prompts that are similar are looked for over both; labels are not judged here.
-    y = np.concatenate([pairs.y, held_out.y])
+    X, y = (np.concatenate([pairs[name], held_out[name]]) for name in ("X", "y"))
     report = check_preferences(X, y, model=DummyClassifier())
-    return _compare(X, part, row, report.groups, parts[0], "similar prompt")
+    return _compare([pairs, held_out], part, report.groups, parts[0], "similar prompt")
 
 
 def _names_parts(values):
@@ -75,17 +78,19 @@ def _gaps(values):
     return np.flatnonzero([value is None or value == "" for value in values])
 
 
-def _read_column(values, name):
+def _read_column(pairs, name):
+    values, place = pairs.columns[name], plain(name_of(pairs))
     gaps = _gaps(values)
     if gaps.size:
         raise ValueError(
-            f"The column {name!r} of the split has no value in row {gaps[0]}. Every pair needs one."
+            f"{place}, {pairs.where[gaps[0]]}: the column {name!r} of the split has no value. "
+            "Every pair needs one."
         )
     part = np.array([str(value) for value in values], dtype=object)
     if len(set(part)) < 2:
         raise ValueError(
-            f"The column {name!r} of the split has one part only, {part[0]!r}. Name a column with "
-            "several, or a file of held-out pairs."
+            f"{place}: the column {name!r} of the split has one part only, {part[0]!r}. Name a "
+            "column with several, or a file of held-out pairs."
         )
     return part
 
@@ -95,10 +100,12 @@ def _part_names(source, other):
     return names if names[0] != names[1] else (names[0], f"{names[1]} (held out)")
 
 
-def _compare(X, part, row, joined, main, together):
+def _compare(sources, part, joined, main, together):
+    X = np.concatenate([pairs.X for pairs in sources])
     keys = _keys(X, joined, together)
     kind = np.full(len(X), "", dtype=object)
     other = np.full(len(X), -1)
+    shown = [(pairs, row) for pairs in sources for row in range(pairs.n)]
     for name, of_rows in keys.items():
         found = _find_elsewhere(of_rows, part)
         new = (kind == "") & (found >= 0)
@@ -115,7 +122,8 @@ def _compare(X, part, row, joined, main, together):
         "kinds": {name: int((kind[leaking] == name).sum()) for name in kinds},
         "n_held_out": int(held_out.sum()),
         "n_leaking": len(leaking),
-        "rows": [_row(X, part, row, kind[i], i, other[i]) for i in order[:N_ROWS]],
+        "has_prompts": any(prompt.strip() for prompt in X[:, 0]),
+        "rows": [_row(shown, part, kind[i], i, other[i]) for i in order[:N_ROWS]],
     }
 
 
@@ -149,14 +157,16 @@ def _find_elsewhere(keys, part):
     return found
 
 
-def _row(X, part, row, kind, i, j):
-    texts = ("prompt", "response_a", "response_b")
+def _row(shown, part, kind, i, j):
+    one, other = name_texts(*shown[i]), name_texts(*shown[j])
     return {
-        "row": int(row[i]),
+        "where": shown[i][0].where[shown[i][1]],
+        "row": shown[i][1],
         "part": part[i],
         "kind": kind,
-        "other_row": int(row[j]),
+        "other_where": shown[j][0].where[shown[j][1]],
+        "other_row": shown[j][1],
         "other_part": part[j],
-        **dict(zip(texts, X[i], strict=True)),
-        **{f"other_{name}": text for name, text in zip(texts, X[j], strict=True)},
+        **one,
+        **{f"other_{name}": text for name, text in other.items()},
     }

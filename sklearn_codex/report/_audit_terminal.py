@@ -1,7 +1,7 @@
 """The audit in the terminal."""
 
 from sklearn_codex._plain import plain
-from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, TableBlock
+from sklearn_codex.report._blocks import Box, Chart, Examples, Findings, Note, TableBlock
 from sklearn_codex.report._escape import shorten
 from sklearn_codex.report._html import STATUS
 
@@ -9,8 +9,20 @@ N_EXAMPLES = 3
 MAX_CELL = 60
 
 
-def print_sections(console, sections):
-    """Show sections on a console, charts as tables, of examples the first few."""
+def print_sections(console, sections, top=()):
+    """Show sections on a console, charts as tables, of examples the first few.
+
+    Parameters
+    ----------
+    console : Console
+        Where.
+    sections : list of Section
+        In order.
+    top : list of blocks, default=()
+        What stands before them.
+    """
+    for block in top:
+        _print(console, block)
     for section in sections:
         console.title(section.question)
         console.lead(section.answer)
@@ -21,6 +33,8 @@ def print_sections(console, sections):
 def _print(console, block):
     if isinstance(block, Note):
         console.line(block.text)
+    elif isinstance(block, Box):
+        console.box(block.text)
     elif isinstance(block, Findings):
         for status, line in block.items:
             console.item(STATUS[status][0], line, strong=status == "look")

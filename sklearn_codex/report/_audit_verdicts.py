@@ -5,6 +5,7 @@ without it, so that what is said of a model is said only where labels are predic
 """
 
 from sklearn_codex._verdicts import LEVEL, WRONG_LABEL_LEVEL, Judgement
+from sklearn_codex.report._audit_units import PROMPTS
 
 ENOUGH_SHARE = 0.2
 """Shares: data that would miss .7 in more than one case of five are too few to tell."""
@@ -14,9 +15,11 @@ WORTH = 0.02
 CLOSE = 0.05
 """Probabilities within this of the calibrated ones, on average, can be read as they are."""
 NOT_ASKED = "not asked"
+YES = ("yes", "of pairs only")
+"""What is said where labels are predicted, the second where nothing keeps pairs together."""
 
 
-def reach_verdicts(audit, report):
+def reach_verdicts(audit, report, units):
     """Return a dict of the verdicts by question.
 
     Parameters
@@ -25,6 +28,8 @@ def reach_verdicts(audit, report):
         The other figures, as in ``audit_preferences``.
     report : PreferenceReport
         Of the same pairs.
+    units : Units
+        What the audit keeps together.
 
     Returns
     -------
@@ -38,12 +43,15 @@ def reach_verdicts(audit, report):
         "wrong labels": _wrong_labels(report),
         "longer wins": _longer(audit["length"]),
     }
+    yes = YES[0] if units.are_known else YES[1]
     if audit["too_small"]:
         return verdicts
     prediction, length = audit["prediction"], audit["length"]
-    verdicts["predictable"] = _skill(prediction["models"][prediction["best"]], "the best model")
-    is_predictable = verdicts["predictable"]["verdict"] == "yes"
-    verdicts["words predict"] = _skill(prediction["models"]["words"], "word counts")
+    verdicts["predictable"] = _skill(
+        prediction["models"][prediction["best"]], "the best model", yes
+    )
+    is_predictable = verdicts["predictable"]["verdict"] in YES
+    verdicts["words predict"] = _skill(prediction["models"]["words"], "word counts", yes)
     verdicts |= {
         "form": _weights(audit["form"], "form"),
         "tokens": _weights(audit["tokens"], "tokens"),
@@ -51,8 +59,8 @@ def reach_verdicts(audit, report):
     asked = {
         "beyond length": _beyond(prediction),
         "treats length": _treats(length),
-        "net of length": _net(length["words_net_of_length"]),
-        "more labels": _more_labels(audit["learning_curve"]),
+        "net of length": _net(length["words_net_of_length"], yes),
+        "more labels": _more_labels(audit["learning_curve"], units),
         "calibrated": _calibrated(prediction["calibration"]),
     }
     return verdicts | (
@@ -95,9 +103,9 @@ def _longer(length):
     return _entry(verdict, "share of pairs that the longer wins", test)
 
 
-def _skill(figures, name):
+def _skill(figures, name, yes="yes"):
     test = figures["accuracy"]
-    verdict = Judgement(**test).pick("yes", "not shown", ENOUGH_SHARE)
+    verdict = Judgement(**test).pick(yes, "not shown", ENOUGH_SHARE)
     return _entry(verdict, f"accuracy of {name}", test)
 
 
@@ -127,15 +135,15 @@ def _treats(length):
     return _entry(verdict, f"accuracy where the {name} is better", weaker)
 
 
-def _net(test):
+def _net(test, yes="yes"):
     if test is None:
         return {"verdict": "nothing left"}
     test = {name: value for name, value in test.items() if name != "change"}
-    verdict = Judgement(**test).pick("yes", "not shown", ENOUGH_SHARE)
+    verdict = Judgement(**test).pick(yes, "not shown", ENOUGH_SHARE)
     return _entry(verdict, "accuracy of word counts net of length", test)
 
 
-def _more_labels(curve):
+def _more_labels(curve, units=PROMPTS):
     if curve is None:
         return {"verdict": NOT_ASKED}
     test = curve["last_doubling"]
@@ -144,7 +152,7 @@ def _more_labels(curve):
         verdict = "rising"
     elif test["high"] < WORTH:
         verdict = "flat"
-    return _entry(verdict, "gain in accuracy, last doubling of prompts", test)
+    return _entry(verdict, f"gain in accuracy, last doubling of {units.many}", test)
 
 
 def _calibrated(calibration):

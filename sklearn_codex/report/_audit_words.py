@@ -1,5 +1,7 @@
 """Figures of the audit as a reader wants them."""
 
+from sklearn_codex._plain import plain
+
 NAMES = {
     "length only": "length only",
     "words": "word counts",
@@ -9,9 +11,20 @@ RARE = {"<unk>": "(rare words)"}
 TOO_FEW = "The data are too few to say."
 
 
+def listed(names, most=12):
+    """Return the first of some names, which may be anybody's."""
+    shown = ", ".join(map(plain, names[:most]))
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+
+
 def percent(share):
     """Return a share in percent."""
     return f"{100 * share:.0f} %"
+
+
+def percent_of_few(share):
+    """Return a share in percent, with a digit after the point where it is small."""
+    return percent(share) if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"
 
 
 def interval(figure, digits=3):

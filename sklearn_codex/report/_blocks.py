@@ -65,6 +65,13 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Box:
+    """What has to be read before anything else."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Section:
     """A question, its answer in a sentence or two, and what that rests on."""
 

@@ -88,6 +88,15 @@ class Console:
         grid.add_row(mark, Text(show_controls(text)))
         self._print(grid)
 
+    def box(self, text):
+        """Show what has to be read first."""
+        from rich import box
+        from rich.panel import Panel
+        from rich.text import Text
+
+        self._print()
+        self._print(Panel(Text(show_controls(text)), box=box.SQUARE, border_style="bold red"))
+
     def sample(self, label, text):
         """Show the beginning of a text on one line."""
         from rich.text import Text

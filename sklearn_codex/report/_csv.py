@@ -22,14 +22,15 @@ def as_csv(rows):
     Parameters
     ----------
     rows : list of dict
-        Values by column, the same columns in each.
+        Values by column; a row that lacks a column of another has nothing there.
 
     Returns
     -------
     content : str
     """
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, fieldnames=[*rows[0], QUOTED])
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(file, fieldnames=[*names, QUOTED])
     writer.writeheader()
     for row in rows:
         quoted = [name for name, value in row.items() if _would_run(value)]

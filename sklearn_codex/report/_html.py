@@ -3,7 +3,7 @@
 from importlib.resources import files
 from string import Template
 
-from sklearn_codex.report._blocks import Chart, Examples, Findings, Note, Section, TableBlock
+from sklearn_codex.report._blocks import Box, Chart, Examples, Findings, Note, Section, TableBlock
 from sklearn_codex.report._escape import html as text
 from sklearn_codex.report._numbers import is_number, number
 from sklearn_codex.report._svg import line_chart
@@ -17,7 +17,7 @@ STATUS = {
 }
 
 
-def page(title, subtitle, sections, footer):
+def page(title, subtitle, sections, footer, top=()):
     """Return a whole page.
 
     Parameters
@@ -26,6 +26,8 @@ def page(title, subtitle, sections, footer):
         Plain text.
     sections : list of Section
         What is shown, in order.
+    top : list of blocks, default=()
+        What stands before the answers.
 
     Returns
     -------
@@ -41,6 +43,7 @@ def page(title, subtitle, sections, footer):
         subtitle=text(subtitle),
         style=style,
         contents=contents,
+        top="".join(map(_draw, top)),
         body="".join(_section(i, section) for i, section in enumerate(sections, start=1)),
         footer=text(footer),
     )
@@ -61,6 +64,7 @@ $style</style>
 <body>
 <main>
 <header><h1 dir="auto">$title</h1><p>$subtitle</p></header>
+$top
 <nav aria-label="Answers"><ol>$contents</ol></nav>
 $body
 <footer>$footer</footer>
@@ -86,12 +90,17 @@ def _draw(block):
         Findings: _findings,
         Examples: _examples,
         Note: _note,
+        Box: _box,
     }
     return draw[type(block)](block)
 
 
 def _note(block):
     return f'<p class="note">{text(block.text)}</p>'
+
+
+def _box(block):
+    return f'<p class="box" role="alert">{text(block.text)}</p>'
 
 
 def _meaning(sentence):

@@ -1,10 +1,11 @@
 """The audit of preference data: everything that is computed, as plain figures."""
 
-from pathlib import Path
+from numbers import Integral
 
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
-from sklearn_codex.datasets import read_preferences
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.health import check_preferences
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
@@ -12,9 +13,19 @@ from sklearn_codex.report import _audit_preferred as preferred
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
 from sklearn_codex.report._audit_findings import describe_findings
 from sklearn_codex.report._audit_length import audit_length, judge_longer
+from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._audit_pairs import pairs_to_label
+from sklearn_codex.report._audit_reading import (
+    check_given,
+    describe_source,
+    name_of,
+    read_pairs,
+)
+from sklearn_codex.report._audit_sample import add_effect, draw_sample
 from sklearn_codex.report._audit_split import find_leaks
+from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import reach_verdicts
+from sklearn_codex.report._plural import count
 
 N_WORST = 100
 STEPS = (
@@ -28,27 +39,44 @@ STEPS = (
     "learning curve",
     "reward net of length",
     "what is preferred",
-    "halves of the prompts",
+    "halves of the data",
     "policy",
     "pairs to label",
 )
 
 
-def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None, seed=0, step=None):
+def audit_preferences(
+    path_or_frame,
+    *,
+    given=None,
+    groups=None,
+    split=None,
+    reference=None,
+    max_pairs=MAX_PAIRS,
+    seed=0,
+    step=None,
+):
     """Answer what somebody with preference data has to know before a reward is learned from them.
 
     Parameters
     ----------
-    path_or_frame : str, path-like, DataFrame, or list of dict
-        As for :func:`sklearn_codex.datasets.read_preferences`.
+    path_or_frame : str, path-like, DataFrame, list of dict, or Bunch
+        As for :func:`sklearn_codex.datasets.read_preferences`, or what it returned.
+    given : Given, default=None
+        What the caller says of columns and labels, and in which terms the report names a remedy.
     groups : str, default=None
-        Column of what belongs together. None means the prompts, similar ones joined.
+        Column of what belongs together, as ``given`` has it too. None means the prompts, similar
+        ones joined.
     split : str or path-like, default=None
         Column that names the part of each pair, such as "train" and "test", or a file of held-out
         pairs, to be searched for what stands on both sides. None means the column ``split``, if
         there is one.
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
+    max_pairs : int or None, default=20000
+        Of more pairs than this, models learn from a sample of about so many, drawn by prompt; 0 and
+        None mean all. Sizes, checks, leakage, labels to check and how often the longer response
+        wins are always of all pairs.
     seed : int, default=0
         Reproduces every figure.
     step : callable, default=None
@@ -57,45 +85,72 @@ def audit_preferences(path_or_frame, *, groups=None, split=None, reference=None,
     Returns
     -------
     audit : dict
-        Numbers, text and lists only, so that it can be written as JSON: ``source``, ``seed``,
-        ``sizes``, ``health``, ``leakage`` (None without a split), ``too_small`` (None, or why
-        nothing is said of new prompts), ``prediction``, ``learning_curve``, ``human_ceiling``,
-        ``length``, ``tokens``, ``form``, ``examples``, ``policy``, ``labels_to_check``,
-        ``pairs_to_label``; None where the data do not carry the answer. ``verdicts`` has, for each
-        question that chance could answer, the verdict and the test it follows from.
+        Numbers, text and lists only, so that it can be written as JSON: ``source``, ``read`` (as
+        what, see ``describe_reading``), ``prompts`` (and what is kept together, see
+        ``describe_prompts``), ``seed``, ``sizes``, ``health``, ``leakage`` (None without a split),
+        ``too_small`` (None, or why nothing is said of data not seen), ``sampled`` (None, or of how
+        many pairs, and which figures are computed on them), ``prediction``, ``learning_curve``,
+        ``human_ceiling``, ``length``, ``tokens``, ``form``, ``examples``, ``policy``,
+        ``labels_to_check``, ``pairs_to_label``; None where the data do not carry the answer.
+        ``verdicts`` has, for each question that chance could answer, the verdict and the test it
+        follows from.
     """
     step = step or (lambda name: None)
+    max_pairs = _check_max_pairs(max_pairs)
     step("read")
-    pairs = read_preferences(path_or_frame, groups=groups)
+    given = check_given(given, groups)
+    pairs = read_pairs(path_or_frame, given)
     step("health")
-    given = None if groups is None else pairs.groups
-    report = check_preferences(pairs.X, pairs.y, given, random_state=seed)
-    leakage = find_leaks(pairs, split, report.groups, has_groups=groups is not None)
-    joined = pairs.groups if groups is not None or report.groups is None else report.groups
+    has_groups = given.groups is not None
+    report = check_preferences(
+        pairs.X,
+        pairs.y,
+        pairs.groups if has_groups else None,
+        oriented=pairs.oriented,
+        random_state=seed,
+    )
+    leakage = find_leaks(pairs, split, report.groups, given)
+    joined = pairs.groups if has_groups or report.groups is None else report.groups
     data = AuditData(pairs, joined, seed)
-    audit = {
-        "source": Path(pairs.source).name,
-        "seed": seed,
-        "sizes": _sizes(data),
-        "health": describe_findings(data, report, are_joined=groups is None),
+    ceiling = predict.human_ceiling(pairs.columns)
+    audit = {"source": name_of(pairs), **describe_source(pairs, given, split, ceiling)}
+    audit |= {"seed": seed, "sizes": _sizes(data)}
+    units = Units.of(audit)
+    audit |= {
+        "health": describe_findings(data, report, units, pairs.scores),
         "leakage": leakage,
-        "too_small": _too_small(data),
-        "human_ceiling": predict.human_ceiling(pairs.columns),
+        "too_small": _too_small(data, units),
+        "sampled": None,
+        "human_ceiling": ceiling,
         "labels_to_check": None,
     }
     rest = ("prediction", "learning_curve", "length", "tokens", "form", "examples", "policy")
     audit |= dict.fromkeys((*rest, "pairs_to_label"))
     if audit["too_small"] is None:
         audit["labels_to_check"] = _labels_to_check(data, report)
-        audit |= _learn(data, reference, step)
+        sample, sampled = draw_sample(data, max_pairs)
+        audit |= _learn(sample, data, reference, step)
+        audit["sampled"] = add_effect(sampled, audit["prediction"])
     elif data.decided.any():
         audit["length"] = {**judge_longer(data), "n_pairs": len(data.y)}
-    audit["verdicts"] = reach_verdicts(audit, report)
+    audit["verdicts"] = reach_verdicts(audit, report, units)
     return audit
 
 
-def _learn(data, reference, step):
-    """Return the figures that need models."""
+def _check_max_pairs(max_pairs):
+    if max_pairs is None:
+        return 0
+    return check_number(
+        max_pairs,
+        "max_pairs",
+        subject="audit_preferences",
+        interval=Interval(Integral, 0, None, closed="left"),
+        remedy="0 and None mean all pairs.",
+    )
+
+
+def _learn(data, whole, reference, step):
+    """Return the figures that need models, of a sample of the whole data or all of them."""
     step("choose the penalty")
     prediction, margins = predict.predict(data, step)
     best, C = prediction["best"], prediction["C_of_words"]
@@ -103,11 +158,11 @@ def _learn(data, reference, step):
     D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
     curve = predict.learn(data, margins[best], D, predict.maker(best, C))
     step("reward net of length")
-    length = audit_length(data, margins, best, C)
+    length = audit_length(data, margins, best, C, whole)
     step("what is preferred")
     reward = preferred.fit_reward(data, data.words, C)
     tokens, form = preferred.describe_tokens(data, reward), preferred.describe_form(data)
-    step("halves of the prompts")
+    step("halves of the data")
     halves = policy.fit_halves(data, data.words, C)
     step("policy")
     model = policy.fit_reference(data, reference)
@@ -129,25 +184,28 @@ def _sizes(data):
     return {
         "n_pairs": len(data.y),
         "n_groups": data.n_groups,
-        "n_ties": int((~data.decided).sum()),
+        "n_ties": int((data.y == 0.5).sum()),
         "n_responses": len(set(data.responses[:, 1])),
         "characters": float(np.median([len(text) for text in data.responses[:, 1]])),
     }
 
 
-def _too_small(data):
+def _too_small(data, units):
     if data.is_large_enough:
         return None
     n_groups, n_pairs = len(np.unique(data.groups[data.tells])), int(data.tells.sum())
     if not n_pairs:
         what = "All pairs are ties" if not data.decided.any() else "No pair is of two responses"
         return f"{what}, so there is no preference to learn or to judge a model by."
-    prompts = "1 independent prompt" if n_groups == 1 else f"{n_groups} independent prompts"
-    pairs = "1 pair" if n_pairs == 1 else f"{n_pairs} pairs"
+    pairs = count(n_pairs, "pair")
+    there, needed = pairs, f"{MIN_PAIRS} such pairs"
+    if units.are_known:
+        there = f"{units.count(n_groups)} and {pairs}"
+        needed = f"{MIN_GROUPS} {units.many} and {needed}"
+    verb = "is" if there == "1 pair" else "are"
     return (
-        f"{prompts} and {pairs} with a preference between two different responses are too few to "
-        f"say what holds on prompts never seen: at least {MIN_GROUPS} prompts and {MIN_PAIRS} such "
-        "pairs are needed."
+        f"{there} with a preference between two different responses {verb} too few to say what "
+        f"holds on {units.never_seen}: at least {needed} are needed."
     )
 
 
@@ -159,7 +217,7 @@ def _labels_to_check(data, report):
     rows = [
         {
             **data.pair(row),
-            "probability": float(probability),
+            "probability": data.named_probability(row, probability),
             "p_wrong": float(p_wrong),
             "flagged": bool(flagged),
         }
