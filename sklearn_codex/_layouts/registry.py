@@ -47,7 +47,9 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
     layout = _find(columns, row, given, where)
     layout = layout or nested.find_wrapped(columns, row, given, where, _find)
     if layout is None:
-        raise ValueError(explain(columns, row, given, where))
+        why = ranked.explain_lists(columns, row, given, where)
+        why = why or unpaired.explain_one(columns, row, given, where)
+        raise ValueError(why or explain(columns, row, given, where))
     return layout
 
 
@@ -57,7 +59,7 @@ def _find(columns: Columns, row: Mapping[str, Any], given: Given, where: str) ->
     if exported is not None:
         return exported
     known = () if given.names_responses else FINDERS
-    for find in (*choices.LISTS, *known, *RANKED):
+    for find in (*ranked.ITEMS, *choices.LISTS, *known, *RANKED):
         layout = find(columns, row, given, where)
         if layout is not None:
             return layout
