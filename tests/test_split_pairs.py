@@ -168,8 +168,8 @@ YES, NO = said("assistant: yes"), said("assistant: no")
 )
 def test_pairs(prompt, first, second, expected):
     assert split(prompt, first, second) == Split(*expected)
-    prompt, *exchanged = expected
-    assert split(prompt, *exchanged[::-1]).prompt == prompt
+    shown, *answers = expected
+    assert split(prompt, second, first) == Split(shown, *answers[::-1])
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def _markers(text: str) -> Iterator[tuple[str, int]]:
     """  # noqa: D205
     for mark in _MARK.finditer(text):
         begin = text.rfind("\n", 0, mark.start()) + 1
-        line = text[begin : mark.end()]
+        line = text[max(begin, mark.end() - 2 * _LONGEST) : mark.end()]
         word = line.split()[-1] + line[len(line.rstrip()) :] if line.strip() else ""
         for words in (line.lstrip(), word):
             if 2 <= len(words.strip()) <= _LONGEST:
