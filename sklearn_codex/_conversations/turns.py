@@ -144,23 +144,40 @@ def cut_prompt(turns: Turns, prompt: Turns) -> tuple[Turns, Turns] | None:
     return system, said[n_repeated:] or [Message("assistant", "")]
 
 
-def _holds(turns: Turns, inner: Turns) -> bool:
-    """Tell whether a conversation holds another one that is not empty."""
-    starts = range(len(turns) - len(inner) + 1) if inner else ()
-    return any(_stands_at(turns, start, inner) for start in starts)
-
-
 def _stands_at(turns: Turns, start: int, inner: Turns) -> bool:
     return all(same_turn(turns[start + i], turn) for i, turn in enumerate(inner))
 
 
+def _holds(turns: Turns, inner: Turns) -> bool:
+    """Tell whether a conversation holds another one that is not empty."""
+    return bool(inner) and len(inner) in _count_begun(turns, inner)
+
+
 def _count_overlap(turns: Turns, others: Turns) -> int:
     """Count the last turns of one conversation with which another one begins."""
-    for n_common in range(min(len(turns), len(others)), 0, -1):
-        start = len(turns) - n_common
-        if all(same_turn(turns[start + i], others[i]) for i in range(n_common)):
-            return n_common
-    return 0
+    return _count_begun(turns, others)[-1] if turns and others else 0
+
+
+def _count_begun(turns: Turns, inner: Turns) -> list[int]:
+    """Count, for each turn, how many first turns of another conversation end there.
+
+    This is the search of Knuth, Morris and Pratt, which looks at each turn twice at most.
+    """
+    borders = [0] * len(inner)
+    for end in range(1, len(inner)):
+        borders[end] = _go_on(borders[end - 1], inner[end], inner, borders)
+    counts, n_begun = [], 0
+    for turn in turns:
+        n_begun = _go_on(n_begun, turn, inner, borders)
+        counts.append(n_begun)
+    return counts
+
+
+def _go_on(n_begun: int, turn: Message, inner: Turns, borders: list[int]) -> int:
+    """Return how many first turns end at a turn, where they were some before it."""
+    while n_begun and (n_begun == len(inner) or not same_turn(inner[n_begun], turn)):
+        n_begun = borders[n_begun - 1]
+    return n_begun + same_turn(inner[n_begun], turn)
 
 
 def _is_text_of(text: str, turns: Turns) -> bool:
