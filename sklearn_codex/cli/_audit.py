@@ -1,6 +1,7 @@
 """``sklearn-codex audit``: what preference data are good for."""
 
 import argparse
+from pathlib import Path
 
 from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.cli._options import STANDARD, add_seed, new_command, readable
@@ -81,6 +82,13 @@ def _number_of_pairs(word: str) -> int:
     return int(word)
 
 
+def _name_of(prefs: str) -> str | None:
+    """Return what the report calls what has no name of its own, None for a file."""
+    if prefs == STANDARD:
+        return "standard input"
+    return "a pipe" if Path(prefs).is_fifo() else None
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex.report._audit_run import run_audit
@@ -97,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     with readable(arguments.prefs) as path:
         run_audit(
             path,
-            name="standard input" if arguments.prefs == STANDARD else None,
+            name=_name_of(arguments.prefs),
             groups=arguments.groups,
             split=arguments.split,
             reference=reference,
