@@ -293,7 +293,7 @@ def test_chosen_and_rejected_have_no_position_and_keep_their_names(tmp_path, cap
         assert row.get("label", 1.0) == 1.0
         assert "response_a" not in row
     # A label to check is one that the model gives less than one half.
-    assert all(row["probability"] < 0.5 for row in figures["labels_to_check"]["rows"])
+    assert all(row["probability"] <= 0.5 for row in figures["labels_to_check"]["rows"])
     listed = csv.DictReader(shown["labels_to_check.csv"].splitlines())
     assert {"chosen", "rejected"} <= set(listed.fieldnames)
 
@@ -373,8 +373,8 @@ def test_the_answer_without_prompts_is_no_yes(tmp_path, capsys):
     verdicts = figures_of(shown)["verdicts"]
     assert verdicts["predictable"]["verdict"] == "of pairs only"
     answer = re.search(
-        r"Is it predictable on pairs never seen\? Within this file only: a model of .*? pairs of one "
-        r"prompt may stand on both sides, so this can be far too high\. ",
+        r"Is it predictable on pairs never seen\? Within this file only: a model of .*? pairs of "
+        r"one prompt may stand on both sides, so this can be far too high\. ",
         shown["printed"],
     )
     assert answer
