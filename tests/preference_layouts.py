@@ -634,6 +634,46 @@ LAYOUTS = {
             }
         ),
     ),
+    "Label Studio": Entry(
+        "Label Studio",
+        each(
+            lambda p, a, b, y: {
+                "id": 1,
+                "data": {"prompt": p, "answer1": a, "answer2": b},
+                "annotations": [
+                    {
+                        "completed_by": 7,
+                        "was_cancelled": False,
+                        "result": [{"type": "pairwise", "value": {"selected": side}}],
+                    }
+                    for side in [pick("left", "right")(y)]
+                ],
+            }
+        ),
+        ties=False,
+    ),
+    "PaddleNLP": Entry(
+        "PaddleNLP",
+        each(
+            lambda p, a, b, y: {
+                "src": [p],
+                "tgt": [],
+                "response": [a, b],
+                "sort": pick([1, 0], [0, 1], [1, 1])(y),
+            }
+        ),
+    ),
+    "OpenAI preferences": Entry(
+        "OpenAI preferences",
+        better_first(
+            lambda p, good, bad, i: {
+                "input": {"messages": [user(p)], "parallel_tool_calls": True},
+                "preferred_output": [assistant(good)],
+                "non_preferred_output": [assistant(bad)],
+            }
+        ),
+        oriented=True,
+    ),
     "annotators as rows": Entry(
         "two responses and a label",
         each(
@@ -679,18 +719,6 @@ LAYOUTS = {
                 "response_b": b,
                 "votes_a": pick(3, 0, 2)(y),
                 "votes_b": pick(0, 5, 2)(y),
-            }
-        ),
-    ),
-    "two responses and their scores": Entry(
-        "two responses and their scores",
-        each(
-            lambda p, a, b, y: {
-                "prompt": p,
-                "response_a": a,
-                "response_b": b,
-                "score_a": 2 + y,
-                "score_b": 3 - y,
             }
         ),
     ),

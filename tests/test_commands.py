@@ -238,7 +238,7 @@ def test_info_tells_the_stages(fitted, capsys):
         (["sample", "{loop}", "-n", "0"], "at least 1"),
         (["frontier", "{loop}", "--points", "1"], "at least 2"),
         (["info", "nothing.skops"], "found no file"),
-        (["reward", "{loop}", "{loop}"], "not UTF-8"),
+        (["reward", "{loop}", "{loop}"], "is a model file of skops"),
         (["score", "{loop}"], "needs records"),
         (["fit", "--out", "x.skops"], "needs records"),
     ],

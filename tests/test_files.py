@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
+from sklearn_codex._files.folders import open_parts
 from sklearn_codex._files.lines import (
     decode_lines,
     find_first,
-    open_bytes,
     place_of,
     read_lines,
     without_end,
@@ -27,8 +27,7 @@ def test_bytes_are_unpacked_by_what_they_are(tmp_path):
     path = tmp_path / "a.txt"
     for content in (b"a\nb", gzip.compress(b"a\nb"), gzip.compress(b"a\n") + gzip.compress(b"b")):
         path.write_bytes(content)
-        with open_bytes(path, "It") as stream:
-            assert stream.read() == b"a\nb"
+        assert [part.stream.read() for part in open_parts(path, "It")] == [b"a\nb"]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +42,7 @@ def test_bytes_are_unpacked_by_what_they_are(tmp_path):
     ],
 )
 def test_lines_end_with_a_newline_alone(content, lines, tmp_path):
-    assert list(decode_lines(io.BytesIO(content), "It")) == lines
+    assert list(decode_lines(io.BufferedReader(io.BytesIO(content)), "It")) == lines
     (tmp_path / "data").write_bytes(content)
     assert list(read_lines(tmp_path / "data", "It")) == lines
 
@@ -111,7 +110,7 @@ def test_rows_know_the_line_of_the_file(content, expected, tmp_path):
     ("content", "message"),
     [
         ('{"a": 1}\n{"a"\n', r"It, line 2 is not one JSON record: Expecting .* \(character 6\)\."),
-        ("[1,\n2\n3]", "It, line 3 is not JSON: Expecting ',' delimiter"),
+        ("[{},\n{}\n{}]", "It, line 3 is not JSON: Expecting ',' delimiter"),
         ("\n\na,b,a\n", "It, line 3 should name each column once, got 'a' 2 times"),
         ("a,b\n\n1\n", "It, line 3 should have 2 fields"),
         ("a,b\n1\r2,3\n", "It, line 2 begins a row that is not CSV"),

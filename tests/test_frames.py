@@ -248,7 +248,6 @@ LAZY_DOORS = {
     "UnigramLM": lambda X: UnigramLM().fit(X),
     "PreferenceRewardModel": lambda X: PreferenceRewardModel().fit(X, PAIRS["label"]),
     "RLHFPipeline": lambda X: make_rlhf_pipeline(UnigramLM()).fit(X),
-    "read_preferences": read_preferences,
     "balance_positions": balance_positions,
     "orient_pairs": lambda X: orient_pairs(X, PAIRS["label"]),
     "check_preferences": lambda X: check_preferences(X, PAIRS["label"]),

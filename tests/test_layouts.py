@@ -5,7 +5,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from preference_layouts import LAYOUTS, PAIRS, assistant, expected, normalize, user
+from preference_layouts import LAYOUTS, expected, normalize
 
 from sklearn_codex.datasets import read_preferences
 

@@ -30,7 +30,7 @@ def read_all_ways(path):
         (b"[" * 100_000, "recursion"),
         (b'{"chosen": ' + b"[" * 100_000, "recursion"),
         (b'{"chosen": ' + b"9" * 5000 + b"}", "4300"),
-        (json.dumps([PAIR]).encode("utf-16"), "not UTF-8: byte 0xff at position 0"),
+        (json.dumps([PAIR]).encode("utf-16-be"), "UTF-16BE without a byte order mark"),
         (b"chosen,rejected\n\xe9,b\n", "line 2 is not UTF-8: byte 0xe9"),
         (gzip.compress(json.dumps(PAIR).encode(), mtime=0)[:-3], "cut off or damaged"),
         (gzip.compress(json.dumps(PAIR).encode(), mtime=0)[:12], "cut off or damaged"),
@@ -53,7 +53,7 @@ def test_damaged_files_are_told_by_every_reader(content, message, tmp_path):
 
 def test_folders_are_told_by_every_reader(tmp_path):
     for read in read_all_ways(tmp_path):
-        with pytest.raises(IsADirectoryError, match=str(tmp_path)):
+        with pytest.raises(ValueError, match=f"{tmp_path.name} is a folder without a file of data"):
             read()
 
 
@@ -83,7 +83,7 @@ def test_a_pipe_is_read_once(pack, tmp_path):
 @pytest.mark.parametrize("label", [10**400, -(10**400), float("inf"), float("-inf"), 1e308])
 def test_labels_without_bounds_are_told(label):
     row = {"response_a": "a", "response_b": "b", "label": label}
-    with pytest.raises(ValueError, match="A label is the probability that A is preferred"):
+    with pytest.raises(ValueError, match=r"label = .* is not known as a label. Known are"):
         read_preferences([row])
 
 

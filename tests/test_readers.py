@@ -199,9 +199,7 @@ def test_conventions(convention, labels, expected):
     rows = [{"response_a": "a", "response_b": "b", "label": label} for label in labels]
     assert read_preferences(rows, convention=convention).y.tolist() == expected
     rows[0]["label"] = "other"
-    with pytest.raises(
-        ValueError, match=r"record 0 has label = 'other'. A label is one of the conv"
-    ):
+    with pytest.raises(ValueError, match=r"record 0: label = 'other' is not in the convention"):
         read_preferences(rows, convention=convention)
 
 
@@ -240,16 +238,17 @@ BROKEN_FILES = {
         GOOD.encode() + '{"chosen": "é"}'.encode("latin-1"),
         "line 2 is not UTF-8: byte 0xe9",
     ),
-    "utf16": (GOOD.encode("utf-16"), "line 1 is not UTF-8"),
+    "utf16": (GOOD.encode("utf-16-le"), "data is UTF-16LE without a byte order mark"),
+    "utf16-cut": (GOOD.encode("utf-16")[:-1], "what begins as UTF-16 is not"),
     "cut.gz": (gzip.compress(GOOD.encode() * 9)[:-12], "gzipped data are cut off or damaged"),
-    "absent": (GOOD + '{"chosen": "a"}', r"line 2 has no rejected. It has \['chosen'\]"),
+    "absent": (GOOD + '{"chosen": "a"}', r"line 2 has chosen and no rejected. It has \['chosen'\]"),
     "null": (GOOD + '{"chosen": "a", "rejected": null}', "line 2 has no rejected"),
     "none": (GOOD + '{"text": "a"}', r"line 2 has no preference. It has \['text'\]"),
     "both": (
-        GOOD + '{"chosen": "a", "rejected": "b", "label": 1}',
+        GOOD + '{"chosen": "a", "rejected": "b", "response_a": "a", "response_b": "b", "label": 1}',
         "line 2 has two kinds of preference",
     ),
-    "list": ('[{"chosen": "a"},\n]', "line 2 is not JSON"),
+    "list": ('[{"chosen": "a", "rejected": "b"},\n]', "line 2 is not JSON"),
     "list-row": ('[{"chosen": "a", "rejected": "b"}, 3]', "record 1 should be a JSON record"),
     "list-rows": ('[{"chosen": "a", "rejected": "b"}, {}]', "record 1 has no preference"),
     "fields": ("chosen,rejected\na,b\n\na,b,c\n", "line 4 should have 2 fields"),
@@ -257,10 +256,13 @@ BROKEN_FILES = {
     "header-twice": ("chosen,chosen\na,b\n", "name each column once, got 'chosen' 2 times"),
     "aliases": (
         "question,query,chosen,rejected\na,b,c,d\n",
-        "line 2 has more than one column .*prompt",
+        "line 2 has several columns that could be the prompt: question, query",
     ),
-    "label": ("response_a,response_b,label\na,b,1\na,b,2\n", "line 3 has label = '2'.*convention"),
-    "no-label": ("response_a,response_b,label\na,b,1\na,b,\n", "line 3 has label = ''"),
+    "label": (
+        "response_a,response_b,label\na,b,a\na,b,perhaps\n",
+        "line 3: label = 'perhaps' .*convention",
+    ),
+    "no-label": ("response_a,response_b,label\na,b,1\na,b,\n", "line 3: label is missing"),
 }
 
 
@@ -299,7 +301,7 @@ def test_other_tables_are_an_error(table, error, match):
 
 def test_names_that_are_not_there():
     with pytest.raises(
-        ValueError, match=r"record 0 has no column 'ask'. It has \['chosen', 'rejec"
+        ValueError, match=r"no column 'ask', which prompt=\"ask\" names. It has \['chosen', 'rejec"
     ):
         read_preferences([{"chosen": "a", "rejected": "b"}], prompt="ask")
     with pytest.raises(FileNotFoundError, match="nowhere"):

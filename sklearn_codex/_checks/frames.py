@@ -39,6 +39,19 @@ def _refuse_query(X, subject):
     )
 
 
+def collect_query(X: Any) -> Any:
+    """Return the data of a query, such as a LazyFrame, and anything else as it is."""
+    if isinstance(X, (*_OTHERS, Mapping)) or nw.dependencies.is_into_dataframe(X):
+        return X
+    frame = nw.from_native(X, pass_through=True)
+    return frame.collect().to_native() if isinstance(frame, nw.LazyFrame) else X
+
+
+def is_query(X: Any) -> bool:
+    """Return whether X is a query, which has columns and holds no data yet."""
+    return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
+
+
 def column_names(X: Any) -> list:
     """Return the names of the columns of a frame, which may stand twice and be no str."""
     try:

@@ -1,4 +1,4 @@
-"""Lists that a cell holds as text: JSON, the repr of Python, and the repr of numpy without commas."""
+"""Lists that a cell holds as text: JSON, the repr of Python, that of numpy without commas."""
 
 import ast
 import json
@@ -22,13 +22,20 @@ _NUMPY = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _VALUE = re.compile(
-    r"""( '(?:[^'\\]|\\.)*+(?:'|\\?\Z) | "(?:[^"\\]|\\.)*+(?:"|\\?\Z) | None | [}\]] ) (\s* (?=['"{\[N]))?""",
+    r"""
+    ( '(?:[^'\\]|\\.)*+(?:'|\\?\Z) | "(?:[^"\\]|\\.)*+(?:"|\\?\Z) | None | [}\]] )
+    (\s* (?=['"{\[N]))?
+    """,
     re.VERBOSE | re.DOTALL,
 )
 
 
+class _RepeatedKey(Exception):
+    """A key stands twice in an object of JSON, of which nobody knows which value counts."""
+
+
 def decode_cell(text: str) -> Any:
-    """Return the list or dict that a text holds, None where it holds none.
+    r"""Return the list or dict that a text holds, None where it holds none.
 
     Parameters
     ----------
@@ -39,7 +46,7 @@ def decode_cell(text: str) -> Any:
     Examples
     --------
     >>> from sklearn_codex._conversations.cells import decode_cell
-    >>> decode_cell("[{'a': 'b'}\\n {'a': None}]")
+    >>> decode_cell("[{'a': 'b'}\n {'a': None}]")
     [{'a': 'b'}, {'a': None}]
     >>> decode_cell("[see below]")
     """
@@ -48,6 +55,8 @@ def decode_cell(text: str) -> Any:
         return None
     try:
         return json.loads(text, object_pairs_hook=_as_dict)
+    except _RepeatedKey:
+        return None
     except _UNDECODABLE:
         pass
     if len(text) > LITERAL_LIMIT or not ("'" in text or '"' in text):
@@ -93,7 +102,7 @@ def _as_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of JSON, in which no key stands twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise _RepeatedKey
     return found
 
 

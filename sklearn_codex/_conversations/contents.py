@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from sklearn_codex._checks.frames import is_missing
@@ -54,7 +55,7 @@ def write_content(message: Mapping, content: Any, refuse: Refuse) -> tuple[str, 
     calls = [given(message, key) for key in CALL_KEYS]
     texts += [write_call(call, refuse) for value in calls for call in _calls_of(value)]
     text = texts[0] if len(texts) == 1 else "\n".join(text for text in texts if text.strip())
-    thoughts = [thought.strip() for thought in dict.fromkeys(thoughts) if thought.strip()]
+    thoughts = [thought for thought in dict.fromkeys(map(str.strip, thoughts)) if thought]
     told = [thought for thought in thoughts if thought not in text]
     if told:
         text = "<think>\n" + "\n".join(told) + "\n</think>\n\n" + text
@@ -70,10 +71,8 @@ def write_call(call: Any, refuse: Refuse) -> str:
         refuse(f"a call of a tool without a name, {call!r:.80}")
     arguments = given(function, *_ARGUMENT_KEYS)
     if isinstance(arguments, str):
-        try:
+        with suppress(ValueError, RecursionError):  # what is no JSON is written as it is
             arguments = json.loads(arguments)
-        except (ValueError, RecursionError):
-            pass  # written as it is
     arguments = {} if arguments is None else _plain_json(arguments)
     shown = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False, default=str)
     return f"<tool_call>\n{shown}\n</tool_call>"

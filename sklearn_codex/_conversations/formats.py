@@ -17,6 +17,9 @@ OPENING = re.compile(
 
 _CLOSED = r"</s>|<s>|<\|endoftext\|>|<\|end_of_text\|>|<eos>"
 _WORDS = r"Human|User|Assistant|AI|Bot|System|Tool|用户|人类|助手|系统"
+_COLON = r"[ ]?[:\uff1a]"
+_NEXT_LINE = rf"\n[ \t]*(?:{_WORDS}){_COLON}"
+_NAMES_AT_LINES = rf"\s*(?:{_WORDS}){_COLON}(?:(?!{_NEXT_LINE})[\s\S])*(?<!\n){_NEXT_LINE}"
 _PREAMBLES = "Below is an? |A chat between|The following |You are |A conversation between"
 
 
@@ -53,13 +56,15 @@ class Format:
     is_marked: bool = True
 
 
-def _format(name, turn, ends="", *, preamble=r"(?!)", roles=None, is_marked=True) -> Format:
+def _format(
+    name, turn, ends="", *, preamble=r"(?!)", roles=None, is_marked=True, unless=r"(?!)"
+) -> Format:
     preamble = preamble.replace(" ", "[ ]")
     closed = "|".join(filter(None, (ends, _CLOSED)))
     return Format(
         name,
         turn=re.compile(turn, re.VERBOSE),
-        begins=re.compile(rf"\s*?(?:{turn}|\s*(?:{preamble}))", re.VERBOSE),
+        begins=re.compile(rf"(?!{unless})\s*?(?:{turn}|\s*(?:{preamble}))", re.VERBOSE),
         preamble=re.compile(preamble),
         ends=re.compile(rf"\s*(?:(?:{closed})\s*)+\Z"),
         roles=roles or {},
@@ -117,8 +122,8 @@ FORMATS = (
     ),
     _format(
         "DeepSeek",
-        r"<｜(?P<role>begin▁of▁sentence|User|Assistant|System)｜>:?",
-        r"<｜end▁of▁sentence｜>",
+        r"<\uff5c(?P<role>begin▁of▁sentence|User|Assistant|System)\uff5c>:?",
+        r"<\uff5cend▁of▁sentence\uff5c>",
         roles={"begin▁of▁sentence": "system"},
     ),
     _format(
@@ -152,13 +157,14 @@ FORMATS = (
     _format("HH-RLHF", r"\n[ \t]*\n\s*(?P<role>Human|Assistant)[ ]?:"),
     _format(
         "names at paragraphs",
-        rf"(?:\A|\n[ \t]*\n)\s*(?P<role>{_WORDS})[ ]?[:：]",
+        rf"(?:\A|\n[ \t]*\n)\s*(?P<role>{_WORDS}){_COLON}",
+        unless=_NAMES_AT_LINES,
         preamble=_PREAMBLES,
         is_marked=False,
     ),
     _format(
         "names at lines",
-        rf"(?:\A|\n)\s*(?P<role>{_WORDS})[ ]?[:：]",
+        rf"(?:\A|\n)\s*(?P<role>{_WORDS}){_COLON}",
         preamble=_PREAMBLES,
         is_marked=False,
     ),
@@ -179,6 +185,6 @@ FORMATS = (
 
 FIRST = re.compile(
     rf"\s*(?:[<\[\#\ufeff]|{_PREAMBLES}|GPT4[ ]Correct|BEGINNING OF|Instruct:"
-    rf"|(?:{_WORDS}|USER|ASSISTANT|SYSTEM|GPT|H|A)[ ]?[:：])"
+    rf"|(?:{_WORDS}|USER|ASSISTANT|SYSTEM|GPT|H|A){_COLON})"
 )
 """What all transcripts begin with, told at once."""

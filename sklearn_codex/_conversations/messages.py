@@ -238,7 +238,7 @@ class _Reader:
             self._refuse(f"a message that says two things, {reprlib.repr(shown)}")
         content = contents[0] if contents else given(item, "refusal")
         role = fold_role(_role_of(item) or "")
-        if role == "tool" and not isinstance(content, str):
+        if role == "tool" and content is not None and not isinstance(content, str):
             content = write_result(content)
         return self._message(role, item, content)
 

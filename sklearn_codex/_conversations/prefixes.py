@@ -26,7 +26,7 @@ FEWEST = 8
 _REMAINDER = 40  # characters that answers of one marker share after it, in half of the rows
 _LONGEST = 60  # characters of a marker
 _SAMPLE = 1000  # rows in which markers are looked for
-_MARK = re.compile(r"[:：>\]]|(?<=\S)\n")
+_MARK = re.compile(r"[:\uff1a>\]]|(?<=\S)\n")
 
 
 def cut_prefix(
@@ -58,7 +58,7 @@ def cut_prefix(
     rests = first[len(asked) :], second[len(asked) :]
     if not all(rest.strip() for rest in rests):
         return None
-    is_known = is_sure or len(asked) >= LONG or asked.endswith(("?", ":", "？", "："))
+    is_known = is_sure or len(asked) >= LONG or asked.endswith(("?", ":", "\uff1f", "\uff1a"))
     if not is_known and not all(rest.lstrip(" \t").startswith("\n") for rest in rests):
         return None
     if not is_sure and any(_splits_word(asked, rest) for rest in rests):
@@ -102,8 +102,8 @@ def shared_prefix_marker(firsts: Sequence[str], seconds: Sequence[str]) -> list[
     r"""Return where in each row the prompt ends that both responses begin with.
 
     Both responses of nearly all rows begin with the same text, different from row to row, that
-    holds the same marker near its end: words before a colon, a bracket or the end of a line, such as
-    "\n\nTL;DR:" or "### Response:\n".
+    holds the same marker near its end: words before a colon, a bracket or the end of a line, such
+    as "\n\nTL;DR:" or "### Response:\n".
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def shared_prefix_marker(firsts: Sequence[str], seconds: Sequence[str]) -> list[
     True
     """
     pairs = list(zip(firsts, seconds, strict=True))
-    shared = [commonprefix(pair) for pair in pairs]
+    shared = [commonprefix(pair) for pair in pairs]  # noqa: RUF071, of text, not of paths
     differ = [row for row, (one, other) in enumerate(pairs) if one.strip() != other.strip()]
     if len(differ) < FEWEST:
         return None
@@ -175,7 +175,7 @@ def _last_end(pattern: re.Pattern[str], text: str) -> int:
 
 
 def _is_rule(marker: str, cuts: Sequence[int], texts: Sequence[str]) -> bool:
-    """Tell whether a marker ends different prompts in nearly all rows, near where answers differ."""
+    """Tell whether a marker ends different prompts in nearly all rows, near what differs."""
     held = [(text, cut) for text, cut in zip(texts, cuts, strict=True) if cut]
     starts = {text[: cut - len(marker)].strip() for text, cut in held}
     return (

@@ -16,10 +16,9 @@ from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.prefixes import cut_prefix
 from sklearn_codex._conversations.roles import Message
 from sklearn_codex._conversations.template import write_prompt, write_response
-from sklearn_codex._conversations.transcripts import close, parse, strip_end
+from sklearn_codex._conversations.transcripts import close, parse, parse_as, strip_end
 from sklearn_codex._conversations.turns import (
     Turns,
-    close_open,
     cut_prompt,
     part_prompt,
     part_system,
@@ -109,11 +108,12 @@ def split_pair(
     >>> split_pair([{"role": "user", "content": "Hi"}], "Yes?", "No.", columns, "record 0")
     Split(prompt='Hi', first='Yes?', second='No.', reasoning=False)
     """
-    if is_plain(prompt) and is_plain(first) and is_plain(second):
+    if is_plain(first) and is_plain(second) and (prompt is None or is_plain(prompt)):
         return _split_text(prompt, first, second, repeats)
     asked = _read_prompt(prompt, columns[0], where)
     one = _read_response(first, columns[1], where, asked)
     two = _read_response(second, columns[2], where, asked)
+    asked = _read_again(asked, one, two)
     one, two = _agree(asked, one, two, columns, where)
     if one.turns is None and two.turns is None and _is_one_text(asked):
         text = asked.text if asked.turns is None else write_prompt(asked.turns)
@@ -128,10 +128,8 @@ def split_pair(
 
 
 def is_plain(value: Any) -> bool:
-    """Tell None and text that begins with no mark of a conversation, at once."""
-    return value is None or (
-        type(value) is str and not FIRST.match(value) and not value.lstrip().startswith("{")
-    )
+    """Tell text that begins with no mark of a conversation, at once."""
+    return type(value) is str and not FIRST.match(value) and not value.lstrip().startswith("{")
 
 
 def _read(value: Any, column: str, where: str) -> _Value:
@@ -162,12 +160,23 @@ def _read_response(response: Any, column: str, where: str, asked: _Value) -> _Va
         return value
     if asked.form is None or asked.turns is None:
         return value
-    ends_openly = asked.text[-1:].isspace() or asked.text.endswith((":", "：", ">", "]"))
+    ends_openly = asked.text[-1:].isspace() or asked.text.endswith((":", "\uff1a", ">", "]"))
     whole = parse(asked.text + ("" if ends_openly else "\n") + value.text)
     before = close(asked.turns)
     if len(before) < len(asked.turns) and whole and whole[1][: len(before)] == before:
-        return _Value(whole[1][len(before) :])
+        said = whole[1][len(before) :]
+        repeats_mark = len(said) > 1 and not said[0].content and said[1].role == "assistant"
+        return _Value(said[1:] if repeats_mark else said)
     return _Value([Message("assistant", strip_end(asked.form, value.text))])
+
+
+def _read_again(asked: _Value, one: _Value, two: _Value) -> _Value:
+    """Return a prompt, read in the notation of the responses where its own marks are too few."""
+    for form in (one.form, two.form):
+        turns = None if asked.turns is not None or form is None else parse_as(form, asked.text)
+        if turns is not None:
+            return _Value(turns, asked.text, form)
+    return asked
 
 
 def _agree(

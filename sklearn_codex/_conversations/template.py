@@ -34,7 +34,7 @@ def write_response(messages: Sequence[Message]) -> str:
     >>> write_response([Message("assistant", "Yes?"), Message("user", "No.")])
     'Yes?\n\nUser: No.'
     """
-    if len(messages) == 1 or messages and messages[0].role in ("assistant", ""):
+    if len(messages) == 1 or (messages and messages[0].role in ("assistant", "")):
         turns = [messages[0].content.strip(), *map(_write_turn, messages[1:])]
         return "\n\n".join(turns).strip()
     return "\n\n".join(map(_write_turn, messages))

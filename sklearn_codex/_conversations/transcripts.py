@@ -36,8 +36,8 @@ def parse(text: str) -> tuple[Format, list[Message]] | None:
     text = text[opening.end() :] if opening else text
     for form in FORMATS:
         if form.begins.match(text):
-            turns = _parse_as(form, text)
-            if turns is not None:
+            turns = parse_as(form, text)
+            if turns is not None and (form.is_marked or _has_both(turns)):
                 return form, turns
     return None
 
@@ -59,8 +59,12 @@ def strip_end(form: Format, text: str) -> str:
         text = text[: end.start()].rstrip()
 
 
-def _parse_as(form: Format, text: str) -> list[Message] | None:
-    """Return the turns of a text in one notation, None where it is not in it."""
+def _has_both(turns: list[Message]) -> bool:
+    return {"user", "assistant"} <= {turn.role for turn in turns}
+
+
+def parse_as(form: Format, text: str) -> list[Message] | None:
+    """Return the turns of a text in a notation that is known, None where it is not in it."""
     marks = list(form.turn.finditer(text))
     if not marks:
         return None
@@ -78,9 +82,7 @@ def _parse_as(form: Format, text: str) -> list[Message] | None:
             turns.append(Message(fold_role(role or mark["role"]), content))
         if content and (mark.groupdict().get("channel") or "").strip() == "analysis":
             turns[-1] = Message(turns[-1].role, f"<think>\n{content}\n</think>\n", reasoning=True)
-    turns = _join_thoughts(turns)
-    is_one = form.is_marked or {"user", "assistant"} <= {turn.role for turn in turns}
-    return turns if turns and is_one else None
+    return _join_thoughts(turns) or None
 
 
 def _extend(turn: Message, content: str) -> Message:

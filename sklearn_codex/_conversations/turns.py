@@ -21,7 +21,7 @@ def part_prompt(prompt: Turns, first: Turns, second: Turns) -> tuple[Turns, Turn
     """
     cuts = [cut_prompt(turns, prompt) for turns in (first, second)]
     if not all(cuts):
-        first, second = close_open(first, second)
+        first, second = close_open(*_even_system(first, second))
         n_shared = count_shared(first, second)
         if n_shared:
             shared, first, second = first[:n_shared], first[n_shared:], second[n_shared:]
@@ -38,6 +38,15 @@ def part_prompt(prompt: Turns, first: Turns, second: Turns) -> tuple[Turns, Turn
     n_shared = count_shared(first, second) if all(cuts) else 0
     before = system + part_system(prompt)[1] + first[:n_shared]
     return before, first[n_shared:], second[n_shared:]
+
+
+def _even_system(first: Turns, second: Turns) -> tuple[Turns, Turns]:
+    """Return two conversations, of which one lacks the system turn, so that both have it."""
+    (system, one), (other_system, other) = part_system(first), part_system(second)
+    if bool(system) == bool(other_system) or not (one and other and same_turn(one[0], other[0])):
+        return first, second
+    system = system or other_system
+    return system + one, system + other
 
 
 def same_turn(one: Message, other: Message) -> bool:
@@ -106,7 +115,8 @@ def merge_turns(prompt: Turns, shared: Turns) -> Turns:
     """
     system, asked = part_system(prompt)
     shared_system, begun = part_system(shared)
-    if len(prompt) == 1 and not prompt[0].role and _is_text_of(prompt[0].content, shared):
+    is_text = len(prompt) == 1 and not prompt[0].role
+    if is_text and (_holds(shared, prompt) or _is_text_of(prompt[0].content, shared)):
         return shared
     system = add_system(system, shared_system)
     if _holds(begun, asked):

@@ -19,8 +19,8 @@ from sklearn_codex._checks.frames import (
     is_frame,
     is_missing,
     repeated_names,
-    row_dicts,
 )
+from sklearn_codex._checks.rows import check_rows
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.prefixes import cut_prefix
 from sklearn_codex._conversations.split import is_plain, split_pair
@@ -225,40 +225,6 @@ def is_records(X: Any) -> bool:
     if isinstance(X, np.ndarray):
         return X.ndim == 1 and X.size > 0 and isinstance(X[0], Mapping)
     return isinstance(X, Sequence) and len(X) > 0 and isinstance(X[0], Mapping)
-
-
-def check_rows(X, subject) -> list[Mapping]:
-    """Return the rows of any container of records."""
-    expected = f"{subject} expected X to be records, a list of dicts or a DataFrame"
-    is_container = is_frame(X, subject) or (hasattr(X, "__len__") and getattr(X, "ndim", 1) > 0)
-    if isinstance(X, (Mapping, str, bytes)) or not is_container:
-        raise TypeError(
-            f"{expected}, got a {type(X).__name__}: {reprlib.repr(X)}. Make a list of the records, "
-            'such as [{"text": "..."}, {"prompt": "...", "completion": "..."}].'
-        )
-    if is_frame(X):
-        _check_names(X, subject)
-        rows = row_dicts(X)
-    else:
-        rows = list(X)
-    if not rows:
-        raise ValueError(f"{subject} got 0 records. Pass at least one.")
-    for position, row in enumerate(rows):
-        if type(row) is not dict and not isinstance(row, Mapping):
-            raise TypeError(
-                f"{expected}, but X[{position}] is a {type(row).__name__}: {reprlib.repr(row)}. "
-                'Write each record as a dict, such as {"text": "..."} for a corpus text.'
-            )
-    return rows
-
-
-def _check_names(X, subject):
-    """Raise where a column stands twice, of which a dict would keep the last."""
-    for name in repeated_names(X):
-        raise ValueError(
-            f"{subject} got a DataFrame with {column_names(X).count(name)} columns of the name "
-            f"{name!r}. Rename or drop all but one."
-        )
 
 
 def _check_form(present, row, where) -> tuple[str, ...]:

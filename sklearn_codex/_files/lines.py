@@ -1,56 +1,27 @@
-r"""From bytes to lines of text: unpacked, decoded, and split where the bytes have "\n"."""
+r"""From bytes to lines of text: decoded, and split where the bytes have "\n"."""
 
-import gzip
-import os
-import stat
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from io import BufferedIOBase, BufferedReader
+import codecs
+from collections.abc import Iterator
+from io import BufferedReader
 from itertools import chain
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 
+from sklearn_codex._files.folders import open_parts
+from sklearn_codex._files.kinds import TEXT, UTF8_BOM, kind_of
+from sklearn_codex._files.unpack import UnreadableError, max_record, raise_limit_to
 from sklearn_codex._plain import plain
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_UTF8_BOM = b"\xef\xbb\xbf"
+_CHUNK = 2**18
+_PIECE = 2**22  # of a line that is longer
 
 
 def place_of(path: str | PathLike, subject: str) -> str:
     """Return how errors of a function call a file."""
-    return f"{subject}: {plain(Path(path).name)}"
+    return f"{subject}: {plain(Path(path).name or fspath(path))}"
 
 
-@contextmanager
-def open_bytes(path: str | PathLike, place: str) -> Iterator[BufferedIOBase]:
-    """Open a file, unpacked if it is gzipped, which its first bytes tell; a pipe is read once.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be opened.
-    ValueError
-        If it is a device that may never end.
-    """
-    with open(path, "rb") as file:
-        _check_ends(file, place)
-        if file.peek(2)[:2] == _GZIP_MAGIC:
-            yield gzip.GzipFile(fileobj=file)
-        else:
-            yield file
-
-
-def _check_ends(file: BufferedReader, place: str) -> None:
-    """Raise for what may never end, such as /dev/zero; pipes, terminals and /dev/null do."""
-    mode = os.fstat(file.fileno()).st_mode
-    if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
-        return
-    if not file.isatty() and not os.path.samestat(os.fstat(file.fileno()), os.stat(os.devnull)):
-        raise ValueError(f"{place} is a device. Name a file, a pipe or standard input.")
-
-
-def decode_lines(stream: Iterable[bytes], place: str) -> Iterator[str]:
+def decode_lines(stream: BufferedReader, place: str) -> Iterator[str]:
     r"""Generate the lines of a stream, decoded from UTF-8, with their ends.
 
     A line ends with "\n", and with nothing else: other breaks, such as U+2028, are part of it, and
@@ -59,31 +30,106 @@ def decode_lines(stream: Iterable[bytes], place: str) -> Iterator[str]:
     Raises
     ------
     ValueError
-        If a line is not UTF-8, or the stream ends within its gzipped data.
+        If a line is not UTF-8, has a byte 0, or is longer than the limit; if the stream ends within
+        packed data.
     """
-    number = 0
+    number, limit = 0, max_record()
     try:
-        for number, line in enumerate(stream, start=1):
-            if number == 1:
-                line = line.removeprefix(_UTF8_BOM)
-            yield line.decode("utf-8")
+        while line := stream.readline(_PIECE):
+            if len(line) == _PIECE:
+                line += _rest_of_line(stream, line, limit)
+            if number == 0:
+                line = line.removeprefix(UTF8_BOM)
+            if b"\0" in line:
+                raise ValueError(
+                    f"{place}, line {number + 1} has a byte 0 at position {line.index(0)}, which "
+                    "no text has. Is it damaged, or another kind of file? Get the file again."
+                )
+            text = line.decode("utf-8")
+            number += 1
+            yield text
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{place}, line {number} is not UTF-8: byte {error.object[error.start]:#04x} at "
-            f"position {error.start}. Save the file as UTF-8, or read it by "
-            "pandas.read_csv(path, encoding=...)."
+            f"{place}, line {number + 1} is not UTF-8: byte {error.object[error.start]:#04x} at "
+            f"position {error.start}. {_TO_UTF8}"
         ) from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except UnreadableError as error:
+        raise ValueError(f"{place}, after line {number}: {error}") from error
+
+
+def _rest_of_line(stream: BufferedReader, line: bytes, limit: int) -> bytes:
+    """Return the rest of a long line, which is not put together where it is too long."""
+    pieces, n = [line], len(line)
+    while not pieces[-1].endswith(b"\n") and (piece := stream.readline(_PIECE)):
+        pieces.append(piece)
+        n += len(piece)
+        if n > limit:
+            raise UnreadableError(
+                f"the next one is longer than {limit:,} bytes, a quarter of what may be unpacked. "
+                + raise_limit_to(16 * limit)
+            )
+    return b"".join(pieces[1:])
+
+
+_TO_UTF8 = "Save the file as UTF-8, e.g. iconv -f LATIN1 -t UTF-8 FILE > NEW."
+
+
+def decode_pieces(stream: BufferedReader, place: str) -> Iterator[str]:
+    """Generate the text of a stream in pieces of any length, for what does not go by lines.
+
+    Raises
+    ------
+    ValueError
+        As :func:`decode_lines`.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    number, is_first = 0, True
+    try:
+        while data := stream.read1(_CHUNK):
+            if is_first and len(data) >= len(UTF8_BOM):
+                data, is_first = data.removeprefix(UTF8_BOM), False
+            text = decoder.decode(data)
+            number += data.count(b"\n")
+            yield text
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        line = number + 1 + error.object.count(b"\n", 0, error.start)
         raise ValueError(
-            f"{place}, after line {number}: the gzipped data are cut off or damaged ({error}). "
-            "Get the file again."
+            f"{place}, line {line} is not UTF-8: byte {error.object[error.start]:#04x}. {_TO_UTF8}"
         ) from error
+    except UnreadableError as error:
+        raise ValueError(f"{place}, after line {number}: {error}") from error
 
 
 def read_lines(path: str | PathLike, place: str) -> Iterator[str]:
-    """Generate the lines of a file, as :func:`decode_lines` of :func:`open_bytes`."""
-    with open_bytes(path, place) as stream:
-        yield from decode_lines(stream, place)
+    r"""Generate the lines of a file of text, or of several, as :func:`decode_lines`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If it is no text; if all its lines end with "\r" alone.
+    """
+    for part in open_parts(path, place):
+        kind = kind_of(part.head, part.place)
+        if kind != TEXT:
+            raise ValueError(
+                f"{part.place} is {kind}, whose rows have columns, and no text of lines. Name the "
+                "column of the texts."
+            )
+        yield from text_lines(decode_lines(part.stream, part.place), part.place)
+
+
+def text_lines(lines: Iterator[str], place: str) -> Iterator[str]:
+    r"""Generate lines, raising where a text of several has no "\n" at all and "\r" instead."""
+    first = next(lines, "")
+    if "\r" in first.rstrip("\r\n") and not first.endswith("\n"):
+        raise ValueError(
+            f"{place}, line 1 has {first.count(chr(13))} carriage returns and the file no newline: "
+            "its lines end as those of old computers do. Convert it: tr '\\r' '\\n' < FILE > NEW."
+        )
+    return chain([first] if first else [], lines)
 
 
 def without_end(line: str) -> str:

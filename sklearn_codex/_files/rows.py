@@ -1,32 +1,68 @@
-"""From lines of text to rows: JSON lines, a JSON list, or CSV, each row with where it stands."""
+"""From files to rows: JSON, CSV, Parquet or Arrow, each row with where it stands."""
 
-import csv
-import json
-import reprlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from os import PathLike
-from typing import Any
 
-from sklearn_codex._files.lines import find_first, read_lines
+from sklearn_codex._files.arrow import read_table_part
+from sklearn_codex._files.csv_rows import Row, header_of, parse_csv
+from sklearn_codex._files.folders import open_parts
+from sklearn_codex._files.json_rows import parse_json_lines, parse_json_list
+from sklearn_codex._files.kinds import TABLES, TEXT, UTF8_BOM, kind_of
+from sklearn_codex._files.lines import decode_lines, decode_pieces, find_first, text_lines
+from sklearn_codex._files.unpack import Part
 
-Row = dict[str, Any]
-
-_DELIMITERS = ",\t;"
-# Longer than any field a file can hold; the module's own limit of 128 kB is less than a transcript.
-_MAX_FIELD = 2**31 - 1
+__all__ = ["Row", "header_of", "parse_rows", "read_part", "read_rows"]
 
 
-def read_rows(path: str | PathLike, place: str) -> Iterator[tuple[str, Row]]:
-    """Generate the rows of a file, as :func:`parse_rows` of its lines.
+def read_rows(source: str | PathLike, place: str) -> Iterator[tuple[str, Row]]:
+    """Generate the rows of a file, a folder, or the files that a pattern finds, one at a time.
+
+    Parameters
+    ----------
+    source : str or path-like
+        As for :func:`~sklearn_codex._files.folders.open_parts`. JSON lines, a JSON list of records,
+        one JSON object that holds all, CSV with a header, Parquet, Arrow or Feather, packed by
+        gzip, bzip2, xz, zstandard or zip or not, as the first bytes tell.
+    place : str
+        What the caller calls it; error messages start with it.
+
+    Yields
+    ------
+    where : str
+        The place and the line (from 1) on which the row begins; for a JSON list or columns the
+        record, for Parquet and Arrow the row (both from 0). Of several files, the name of the file
+        stands between.
+    row : dict
+        Values by column; str all of them in CSV.
 
     Raises
     ------
     OSError
-        If the file cannot be opened.
+        If a file cannot be opened.
+    ImportError
+        If a file needs a package of the extra ``io`` that is not installed.
     ValueError
-        If it has no row, is not UTF-8, ends within its gzipped data, or a row cannot be parsed.
+        If there is no row, or one that cannot be read; if files that are read together are of
+        several kinds, or have other columns.
     """
-    return parse_rows(read_lines(path, place), place)
+    together = _Together(place)
+    for part in open_parts(source, place):
+        kind = together.add(part)
+        for where, row in read_part(part):
+            together.count(where, row)
+            yield where, row
+        together.end(kind)
+
+
+def read_part(part: Part) -> Iterator[tuple[str, Row]]:
+    """Generate the rows of one file, as :func:`read_rows`."""
+    kind = kind_of(part.head, part.place)
+    if kind in TABLES:
+        return read_table_part(part, kind)
+    if _first_mark(part) == b"[":
+        return parse_json_list(decode_pieces(part.stream, part.place), part.place)
+    return parse_rows(decode_lines(part.stream, part.place), part.place)
 
 
 def parse_rows(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
@@ -36,15 +72,15 @@ def parse_rows(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
     ----------
     lines : iterator of str
         JSON lines, a JSON list of records, or CSV with a header: the first character that is not
-        blank tells which. CSV has commas, tabs or semicolons, whichever of these splits its header.
+        blank tells which. CSV has commas, tabs, semicolons or bars, whichever of these splits its
+        header and the rows alike.
     place : str
         What the caller calls the file; error messages start with it.
 
     Yields
     ------
     where : str
-        The place, and the line (from 1) on which the row begins, for error messages; for a JSON
-        list, the record (from 0).
+        As :func:`read_rows`.
     row : dict
         Values by column; str all of them in CSV.
 
@@ -56,120 +92,81 @@ def parse_rows(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
     first, lines = find_first(lines)
     if not first:
         raise ValueError(f"{place} is empty. A file of records has at least one.")
-    parse = {"{": _parse_json_lines, "[": _parse_json_list}.get(first.lstrip()[0], _parse_csv)
-    yield from parse(lines, place)
+    mark = first.lstrip()[0]
+    if mark == "{":
+        yield from parse_json_lines(lines, place)
+    elif mark == "[":
+        yield from parse_json_list(lines, place)
+    else:
+        yield from parse_csv(text_lines(lines, place), place)
 
 
-def header_of(line: str) -> list[str]:
-    """Return the names in a line that is the header of CSV, none where it cannot be one."""
-    try:
-        return _next_fields(csv.reader([line], delimiter=_find_delimiter(line))) or []
-    except csv.Error:
-        return []
+def _first_mark(part: Part) -> bytes:
+    return part.head.removeprefix(UTF8_BOM).lstrip()[:1]
 
 
-def _parse_json_lines(lines: Iterable[str], place: str) -> Iterator[tuple[str, Row]]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{place}, line {number}"
-        try:
-            row = json.loads(line, object_pairs_hook=_check_object)
-        except (ValueError, RecursionError) as error:
+def kind_of_rows(part: Part) -> str:
+    """Return what a file is among those that are read together."""
+    kind = kind_of(part.head, part.place)
+    if kind != TEXT:
+        return TABLES[kind]
+    return "JSON" if _first_mark(part) in (b"[", b"{") else "CSV"
+
+
+class _Together:
+    """Files that are read together have to be of one kind and have the same columns.
+
+    JSON may leave out what a record does not have; a column is another one where each record of one
+    file has it and none of another.
+    """
+
+    def __init__(self, place: str):
+        self.place = place
+        self._first: tuple[str, str] | None = None  # place and kind
+        self._counts: Counter[tuple] = Counter()
+        self._where, self._here = "", ""
+        self._always: set = set()
+        self._ever: set = set()
+
+    def add(self, part: Part) -> str:
+        """Begin a file and return its kind."""
+        kind = kind_of_rows(part)
+        if self._first is None:
+            self._first = part.place, kind
+        elif kind != self._first[1]:
             raise ValueError(
-                f"{where} is not one JSON record: {_problem(error)}. It begins with "
-                f"{reprlib.repr(line)}. JSON lines have one whole record on each line."
-            ) from error
-        if not isinstance(row, dict):
-            raise ValueError(
-                f"{where} should be a JSON record with named columns, got {reprlib.repr(row)}."
+                f"{part.place} is {kind} and {self._name(self._first[0])} {self._first[1]}. Files "
+                "that are read together are of one kind. Name those that are meant."
             )
-        yield where, row
+        self._counts, self._where, self._here = Counter(), "", part.place
+        return kind
 
+    def count(self, where: str, row: Row) -> None:
+        """Remember the columns of a row."""
+        self._where = self._where or where
+        self._counts[tuple(row)] += 1
 
-def _problem(error: Exception) -> str:
-    """Return what is wrong with one line of JSON; the error itself would call it line 1."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} (character {error.pos + 1})"
-    return str(error)
-
-
-def _parse_json_list(lines: Iterable[str], place: str) -> Iterator[tuple[str, Row]]:
-    try:
-        rows = json.loads("".join(lines), object_pairs_hook=_check_object)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{place}, line {error.lineno} is not JSON: {error.msg}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{place} is not JSON: {error}.") from error
-    for position, row in enumerate(rows):
-        where = f"{place}, record {position}"
-        if not isinstance(row, dict):
-            raise ValueError(
-                f"{where} should be a JSON record with named columns, got {reprlib.repr(row)}."
-            )
-        yield where, row
-
-
-def _check_object(pairs: list[tuple[str, Any]]) -> Row:
-    """Return the pairs of a JSON object as a dict, refusing a name that stands twice."""
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        name = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {name!r} stands twice in one record")
-    return row
-
-
-def _parse_csv(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
-    rows = _split_csv(lines, place)
-    number, header = next(rows)
-    for name in header:
-        if header.count(name) > 1:
-            raise ValueError(
-                f"{place}, line {number} should name each column once, got {name!r} "
-                f"{header.count(name)} times in {header}. Rename or drop one."
-            )
-    for number, fields in rows:
-        where = f"{place}, line {number}"
-        if len(fields) != len(header):
-            raise ValueError(
-                f"{where} should have {len(header)} fields, as the header {header}, got "
-                f"{len(fields)}: {reprlib.repr(fields)}. A field that holds a delimiter, a quote "
-                "or a line end stands in double quotes."
-            )
-        yield where, dict(zip(header, fields, strict=True))
-
-
-def _split_csv(lines: Iterator[str], place: str) -> Iterator[tuple[int, list[str]]]:
-    """Generate the line number and the fields of each row that is not blank, the header first."""
-    number = 1
-    header, lines = find_first(lines)
-    try:
-        reader = csv.reader(lines, delimiter=_find_delimiter(header), strict=True)
-        while (fields := _next_fields(reader)) is not None:
-            if fields:
-                yield number, fields
-            number = reader.line_num + 1
-    except csv.Error as error:
+    def end(self, kind: str) -> None:
+        """Compare the columns of a file with those of the first."""
+        if not self._counts:
+            return
+        layouts = list(map(set, self._counts))
+        always, ever = set.intersection(*layouts), set.union(*layouts)
+        if not self._ever:
+            self._always, self._ever = always, ever
+            return
+        assert self._first is not None
+        first = self._name(self._first[0])
+        if missing := sorted(map(str, self._always - ever)):
+            problem = f"has no column {missing[0]!r}, which {first} has"
+        elif added := sorted(map(str, always - self._ever)):
+            problem = f"has a column {added[0]!r}, which {first} has not"
+        else:
+            return
         raise ValueError(
-            f"{place}, line {number} begins a row that is not CSV: {error}. Is a double quote "
-            "left open?"
-        ) from error
+            f"{self._where} {problem}. Files that are read together have the same columns. Name "
+            "those that belong together."
+        )
 
-
-def _find_delimiter(header: str) -> str:
-    """Return the first of the delimiters that splits a header, a comma if none does."""
-    for delimiter in _DELIMITERS:
-        if len(_next_fields(csv.reader([header], delimiter=delimiter)) or ()) > 1:
-            return delimiter
-    return ","
-
-
-def _next_fields(reader: Iterator[list[str]]) -> list[str] | None:
-    """Return the next row, None after the last."""
-    # The limit is one for all readers of the process, and a generator may wait between two rows.
-    limit = csv.field_size_limit(_MAX_FIELD)
-    try:
-        return next(reader, None)
-    finally:
-        csv.field_size_limit(limit)
+    def _name(self, place: str) -> str:
+        return place.removeprefix(f"{self.place}, ")

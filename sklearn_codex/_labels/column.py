@@ -1,8 +1,8 @@
 """A column of labels: each distinct one once, where it is first, and how a caller would answer."""
 
 import json
-from reprlib import Repr
 from collections.abc import Callable, Mapping, Sequence
+from reprlib import Repr
 from typing import Any
 
 import numpy as np

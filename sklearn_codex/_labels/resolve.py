@@ -165,9 +165,7 @@ def _read_truth(labels: LabelColumn) -> bool:
         is_word = isinstance(label, str) and label.strip().casefold() in known
         if not (is_word or isinstance(label, (bool, np.bool_))):
             return False
-    labels.folded = [
-        _TRUTH[label] if isinstance(label, str) else label for label in labels.folded
-    ]
+    labels.folded = [_TRUTH[label] if isinstance(label, str) else label for label in labels.folded]
     return True
 
 
@@ -199,9 +197,7 @@ def _read_words(labels: LabelColumn) -> Reading:
 
 def _number_meanings(labels: LabelColumn, said: dict[int, Verdict]) -> dict[int, float]:
     """Return what "model_1" and "model_2" mean, which count from 1 where there is a 2."""
-    numbers = {
-        i: verdict.number for i, verdict in said.items() if verdict.number is not None
-    }
+    numbers = {i: verdict.number for i, verdict in said.items() if verdict.number is not None}
     if not numbers:
         return {}
     lowest, highest = min(numbers.values()), max(numbers.values())

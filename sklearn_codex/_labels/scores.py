@@ -159,9 +159,10 @@ def find_score_columns(
                     continue
                 if markers in _ORIENTED or (oriented and markers == sides.markers):
                     found.append((better, worse, False))
-                elif not oriented and _are_of_sides(markers, sides):
-                    if not _are_of_many(shared, markers, scores):
-                        found.append((better, worse, True))
+                elif oriented or _are_of_many(shared, markers, scores):
+                    continue
+                elif _are_of_sides(markers, sides):
+                    found.append((better, worse, True))
     margins = [name for name in names if _is_margin(tokens_of(name))] if oriented else []
     return found + [(name, None, False) for name in margins]
 

@@ -101,3 +101,11 @@ class Layout(ABC):
 def fold(name: Any) -> str:
     """Return the name of a column so that "Response A", "response-a" and "response_a" are one."""
     return "_".join(str(name).strip().casefold().replace("-", " ").replace("_", " ").split())
+
+
+def fold_all(names: Iterable[Any]) -> dict[str, str]:
+    """Return names by what they are folded, the first of several that are one."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(fold(name), str(name))
+    return found

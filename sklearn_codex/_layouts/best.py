@@ -7,14 +7,15 @@ from typing import Any, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
-from sklearn_codex._layouts.cells import as_responses, decode
+from sklearn_codex._layouts.cells import as_responses, decode, is_conversation
 from sklearn_codex._layouts.choices import cross_pairs
-from sklearn_codex._layouts.columns import LABELS, find_pairs
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
-from sklearn_codex._layouts.ranked import as_named, names_responses, numbered_responses
+from sklearn_codex._layouts.ranked import as_items, as_named, names_responses, numbered_responses
 from sklearn_codex._layouts.ranking import Candidate, check_size, counted
-from sklearn_codex._layouts.scores import asks_for_columns
+from sklearn_codex._layouts.scores import asks_for_columns, text_key
+from sklearn_codex._layouts.words import LABELS
 
 Row = Mapping[str, Any]
 BEST = frozenset((
@@ -60,6 +61,7 @@ class BestLayout(Layout):
         super().__init__(name, prompt.used | {*columns, label})
         self.prompt, self.columns, self.label, self.given = prompt, columns, label, given
         self.choices: list[_Choice] = []
+        self.notes += filter(None, [prompt.describe()])
 
     def read(self, row: Row, where: str) -> Iterable[Comparison]:
         """Return the pair of two responses; those of more are known when all rows are."""
@@ -71,7 +73,7 @@ class BestLayout(Layout):
         if len(responses) == 2 and fold(self.label) in LABELS:
             (first, one), (second, other) = responses.items()
             form = Form(first, second, self.label)
-            return [Comparison(form, where, self.prompt.read(row), one, other, label)]
+            return [Comparison(form, where, self.prompt.read(row, where), one, other, label)]
         self.choices.append(_Choice(where, row, responses, label))
         return ()
 
@@ -82,6 +84,9 @@ class BestLayout(Layout):
                 found.popitem()
             return found
         column = self.columns[0]
+        items = as_items(row[column]) or []
+        if items and all(text_key(item) for item in items):
+            return {f"{column}[{k}]": item[text_key(item)] for k, item in enumerate(items)}
         entries = as_named(row[column], column)
         if entries is None:
             raise ValueError(
@@ -104,7 +109,9 @@ class BestLayout(Layout):
                 for position, (name, text) in enumerate(choice.responses.items())
                 if not is_missing(text)
             ]
-            for pair in cross_pairs(candidates, self.prompt.read(choice.row), choice.where):
+            for pair in cross_pairs(
+                candidates, self.prompt.read(choice.row, choice.where), choice.where
+            ):
                 yield pair._replace(row=choice.row)
         self.notes.append(
             f"{self.label} says which response of a row is the best"
@@ -218,12 +225,15 @@ def find_best(columns: Columns, row: Row, given: Given, where: str) -> Layout | 
             f"meant: {given.say('label', labels[0])} or {given.say('label', labels[1])}."
         )
     rest.pop(fold(labels[0]))
-    prompt = find_prompt(rest, given, where)
+    prompt = find_prompt(rest, given, where, row)
     return BestLayout("several responses and the best", prompt, names, labels[0], given)
 
 
 def _texts(value: Any) -> list | None:
     value = decode(value)
+    items = None if is_conversation(value) else as_items(value)
+    if items and all(text_key(item) for item in items):
+        return [item[text_key(item)] for item in items]
     if isinstance(value, Mapping):
         texts = list(value.values())
         return texts if all(isinstance(text, str) for text in texts) else None

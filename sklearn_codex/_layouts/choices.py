@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._conversations.cells import as_turns
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold
 from sklearn_codex._layouts.cells import as_responses, decode
-from sklearn_codex._layouts.columns import find_pairs
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
-from sklearn_codex._layouts.ranked import names_responses
+from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.prompts import ASKED, PromptColumns, find_prompt
+from sklearn_codex._layouts.ranked import names_responses, numbered_responses
 from sklearn_codex._layouts.ranking import (
     Candidate,
     RankingLayout,
@@ -80,13 +81,21 @@ def find_chosen_lists(columns: Columns, row: Row, given: Given, where: str) -> L
         if better is None or worse is None or not _are_lists(row[better], row[worse]):
             continue
         rest = {name: column for name, column in columns.items() if column not in (better, worse)}
+        if _are_turns([*rest.values()], row, len(decode(row[better]))):
+            continue
         name = f"lists of texts in {better} and {worse}"
         if {"num_correct", "total_completions"} <= rest.keys():
             name = "reward-bench 2"
         elif "domain" in rest and len(decode(row[better])) == len(decode(row[worse])) == 3:
             name = "RM-Bench"
-        return ChosenListsLayout(name, find_prompt(rest, given, where), better, worse)
+        return ChosenListsLayout(name, find_prompt(rest, given, where, row), better, worse)
     return None
+
+
+def _are_turns(columns: list[str], row: Row, n: int) -> bool:
+    """Return whether a prompt is a list too, of as many turns as a response has."""
+    prompts = [as_turns(row[column]) for column in columns if fold(column) in ASKED]
+    return any(turns is not None and len(turns) == n for turns in prompts)
 
 
 def _are_lists(better: Any, worse: Any) -> bool:
@@ -130,20 +139,29 @@ def find_best_first(columns: Columns, row: Row, given: Given, where: str) -> Lay
             continue
         words = {singular(word) for word in name.split("_")}
         rest = {other: kept for other, kept in columns.items() if other != name}
-        if not BEST_FIRST.isdisjoint(words) and not any(
-            names_responses(other) and as_responses(row[kept]) for other, kept in rest.items()
+        if (
+            not BEST_FIRST.isdisjoint(words)
+            and not any(
+                names_responses(other) and as_responses(row[kept]) for other, kept in rest.items()
+            )
+            and not numbered_responses(row)
         ):
             rule = f"The texts of {column} were read as the best first."
             return BestFirstLayout(
-                f"responses in order in {column}", find_prompt(rest, given, where), column, rule
+                f"responses in order in {column}",
+                find_prompt(rest, given, where, row),
+                column,
+                rule,
             )
         if name == "output" and {*columns} <= _ALPACA and len(texts) == 2:
             rule = f"The first text of {column} is the better one, as LLaMA-Factory documents."
-            prompt = find_prompt(rest, given, where)
+            prompt = find_prompt(rest, given, where, row)
             return BestFirstLayout("LLaMA-Factory, two outputs", prompt, column, rule)
     return None
 
 
 _ALPACA = frozenset(("instruction", "input", "output", "history", "system"))
 
-FINDERS: tuple[Callable, ...] = (find_chosen_lists, find_best_first)
+LISTS: tuple[Callable, ...] = (find_chosen_lists,)
+"""Told by the values, so that they are tried before what is told by names."""
+FINDERS: tuple[Callable, ...] = (find_best_first,)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._conversations.cells import as_turns, is_sequence
+from sklearn_codex._conversations.cells import as_turns
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.roles import Message
 from sklearn_codex._labels.resolve import resolve_labels
@@ -15,7 +15,7 @@ from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import CONVERSATIONS, PromptColumns, find_prompt, unwrap
 from sklearn_codex._layouts.verdicts import Verdict, model_columns, vote_columns, votes_in
-from sklearn_codex._layouts.words import LABELS, PEOPLE, RESPONSES, is_scalar, name_tokens
+from sklearn_codex._layouts.words import LABELS, PEOPLE, RESPONSES, is_list, is_scalar, name_tokens
 from sklearn_codex.labels import votes_to_soft_labels
 
 __all__ = ["LABELS", "RESPONSES", "ColumnsLayout", "VotesLayout", "find_pairs", "make_layout"]
@@ -138,6 +138,7 @@ class VotesLayout(ColumnsLayout):
     """
 
     across_rows = True
+    reads_convention = True
 
     def __init__(self, *args, given: Given, convention: str | None = None, **kwargs):
         super().__init__(*args, **kwargs)
@@ -225,7 +226,7 @@ def _is_whole(row: Mapping[str, Any], form: Form, where: str) -> bool:
     """Return whether both responses are conversations from their first turn on."""
     for name in (form.first, form.second):
         value = row[name]
-        if not (is_sequence(value) or isinstance(value, str) and value.lstrip()[:1] in ("[", "{")):
+        if not (is_list(value) or (isinstance(value, str) and value.lstrip()[:1] in ("[", "{"))):
             return False
         messages = as_messages(value, name, where) if as_turns(value) is None else None
         if not messages or len(messages) < 2 or messages[0].role not in ("system", "user"):

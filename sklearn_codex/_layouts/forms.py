@@ -1,13 +1,16 @@
 """Which two responses a row has and what tells the better one, by names or by the caller."""
 
+import difflib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._layouts.base import Columns, Form, Layout, fold
 from sklearn_codex._layouts.columns import make_layout
 from sklearn_codex._layouts.given import PAIR_ROLES, Given
 from sklearn_codex._layouts.pairs import PairNames, find_lone, find_pairs, find_series
 from sklearn_codex._layouts.verdicts import Verdict, find_verdicts
+from sklearn_codex._layouts.words import LABELS, name_tokens
 
 ORIENTED_ROLES = ("chosen", "rejected")
 LABELLED_ROLES = ("response_a", "response_b", "label")
@@ -48,7 +51,7 @@ def find_columns(
     if given.names_pair:
         found = _given_form(columns, row, given, where)
     else:
-        pairs = find_pairs(columns, row)
+        pairs = find_pairs(columns, row, series=False)
         forms = _find_forms(columns, row, pairs)
         if len(forms) > 1:
             raise ValueError(_several(forms, given, where))
@@ -88,6 +91,8 @@ def _given_form(columns: Columns, row: Mapping[str, Any], given: Given, where: s
     if len(pairs) > 1:
         raise ValueError(_several([Found(pair, None) for pair in pairs], given, where))
     if not pairs:
+        if roles == LABELLED_ROLES and set(named) == {"label"}:
+            _refuse_label(columns, row, given, where)
         missing = [role for role in roles[:2] if role not in named]
         raise ValueError(
             f"{where} has no column that is known to be {' or '.join(missing)}. It has "
@@ -103,8 +108,20 @@ def _given_form(columns: Columns, row: Mapping[str, Any], given: Given, where: s
     if len(verdicts) > 1:
         raise ValueError(_several([Found(pair, verdict) for verdict in verdicts], given, where))
     if not verdicts:
-        raise ValueError(_no_label(pair, columns, given, where))
+        raise ValueError(_no_label(pair, columns, row, given, where))
     return Found(pair, verdicts[0])
+
+
+def _refuse_label(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> None:
+    """Raise where the caller names a label, and the names of responses say which is better."""
+    for pair in find_pairs(columns, row, series=False):
+        if pair.oriented:
+            raise ValueError(
+                f"{where} has {pair.first} and {pair.second}, so that {pair.first} is the better "
+                f"response and {given.say('label', str(given.label))} has no meaning. Leave it "
+                "out, or say which columns the two responses are: "
+                f"{given.say('response_a', 'NAME')} and {given.say('response_b', 'NAME')}."
+            )
 
 
 def _check_named(named: Mapping[str, str | None], given: Given, where: str) -> None:
@@ -145,7 +162,7 @@ def _pairs_of(columns, row, named: Mapping[str, str], oriented: bool) -> list[Pa
         return [PairNames(named[one], named[other], oriented)]
     rest = {key: name for key, name in columns.items() if name != named.get("label")}
     if one not in named and other not in named:
-        return [pair for pair in find_pairs(rest, row) if not pair.oriented]
+        return [pair for pair in find_pairs(rest, row, series=False) if not pair.oriented]
     name = named.get(one) or named[other]
     pairs = find_pairs(rest, row, named=name)
     at = 0 if one in named else 1
@@ -154,7 +171,7 @@ def _pairs_of(columns, row, named: Mapping[str, str], oriented: bool) -> list[Pa
     likely = [other for other, pair in other_of.items() if pair.oriented == oriented]
     found = likely or list(other_of)
     if not found:
-        loose = [pair for pair in find_pairs(rest, row) if pair.oriented == oriented]
+        loose = [pair for pair in find_pairs(rest, row, series=False) if pair.oriented == oriented]
         found = [pair[1 - at] for pair in loose if name not in pair]
     return [PairNames(*((name, other) if at == 0 else (other, name)), oriented) for other in found]
 
@@ -177,20 +194,46 @@ def _several(forms: list[Found], given: Given, where: str) -> str:
     )
 
 
-def _no_label(pair: PairNames, columns: Columns, given: Given, where: str) -> str:
+def _no_label(
+    pair: PairNames, columns: Columns, row: Mapping[str, Any], given: Given, where: str
+) -> str:
+    blank = [str(name) for name in row if is_missing(row[name])]
     rest = [column for column in columns.values() if column not in pair[:2]]
+    known = {"_".join(name_tokens(column)): column for column in rest}
+    close = [known[n] for n in known if difflib.get_close_matches(n, LABELS, 1, 0.75)]
+    meant = f" Did you mean {close[0]!r}?" if close else f" The others are {rest}."
+    meant += f" There is no value in {', '.join(blank)}." if blank else ""
     return (
         f"{where} has two responses, {pair.first} and {pair.second}, and no column that is known "
-        f"to say which is better. The others are {rest}. Say which one does: "
-        f"{given.say('label', 'NAME')}."
+        f"to say which is better.{meant} Say which one does: "
+        f"{given.say('label', close[0] if close else 'NAME')}."
     )
+
+
+def _no_value(row: Mapping[str, Any], given: Given, where: str) -> str:
+    """Return which value a row lacks that its other columns ask for, "" if none."""
+    columns = {fold(name): str(name) for name in row}
+    for pair in find_pairs(columns, series=False):
+        needed = [*pair[:2]]
+        if not pair.oriented:
+            needed += [name for key, name in columns.items() if key in LABELS][:1]
+        missing = [name for name in needed if is_missing(row[name])]
+        if missing:
+            return (
+                f"{where} has no value in {' and '.join(missing)}. Fill it in, or leave the row "
+                "out."
+            )
+    return ""
 
 
 def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> str:
     """Return why a row has no preference, and what would help."""
-    pairs = [pair for pair in find_pairs(columns, row) if not pair.oriented]
+    missing = _no_value(row, given, where)
+    if missing:
+        return missing
+    pairs = [pair for pair in find_pairs(columns, row, series=False) if not pair.oriented]
     if pairs:
-        return _no_label(pairs[0], columns, given, where)
+        return _no_label(pairs[0], columns, row, given, where)
     series = find_series(columns)
     if series:
         return (

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sklearn_codex._layouts import special, tools
 from sklearn_codex._layouts.base import Columns, Form, Layout, fold
 from sklearn_codex._layouts.columns import make_layout
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.prompts import PromptColumns
-from sklearn_codex._layouts.special import SPECIAL
 from sklearn_codex._layouts.verdicts import Verdict, find_verdicts
 
 
@@ -62,7 +62,7 @@ class Known:
     @property
     def oriented(self) -> bool:
         """Whether the first response is the better one."""
-        return self.first in ("chosen", "chosen_response", "response_j", "full_chosen")
+        return self.first in ("chosen", "chosen_response", "preferred_output", "response_j")
 
 
 KNOWN = (
@@ -141,6 +141,7 @@ KNOWN = (
         beside=("winner_model_a", "winner_model_b"),
     ),
     Known("Stack Exchange paired", "response_j", "response_k", beside=("question",)),
+    Known("OpenAI preferences", "preferred_output", "non_preferred_output", beside=("input",)),
     Known("UltraFeedback", beside=("score_chosen|chosen_rating", "prompt")),
     Known("Skywork", beside=("source",), is_all=True),
     Known("RLHFlow", beside=("chosen_score", "rejected_score")),
@@ -158,7 +159,7 @@ KNOWN = (
 def find_known(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> Layout | None:
     """Return the layout of a row that has the columns of a known one, else None."""
     if given.label is None:
-        for find in SPECIAL:
+        for find in (*special.FINDERS, *tools.FINDERS):
             layout = find(columns, row, given, where)
             if layout is not None:
                 return layout

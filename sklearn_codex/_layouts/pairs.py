@@ -42,7 +42,11 @@ class Lone(NamedTuple):
 
 
 def find_pairs(
-    columns: Columns, row: Mapping[str, Any] | None = None, *, named: str | None = None
+    columns: Columns,
+    row: Mapping[str, Any] | None = None,
+    *,
+    named: str | None = None,
+    series: bool = True,
 ) -> list[PairNames]:
     """Return the pairs of columns whose names differ in one of the words for two responses.
 
@@ -53,6 +57,9 @@ def find_pairs(
         A row; columns whose values in it are neither text nor messages are no responses.
     named : str, default=None
         A column that is one of the two, whatever it is called.
+    series : bool, default=True
+        Whether two of three responses or more, such as response_a, response_b and response_c, are
+        a pair too.
     """
     of_tokens = {tuple(name_tokens(column)): column for column in columns.values()}
     found: dict[frozenset[str], PairNames] = {}
@@ -65,7 +72,9 @@ def find_pairs(
                 pair = PairNames(column, match, oriented)
                 known = named in (column, match)
                 if (known or _holds_responses(rest, one, oriented)) and (
-                    oriented or not _goes_on(counterpart, rest, other[0], one[0], of_tokens)
+                    oriented
+                    or series
+                    or not _goes_on(counterpart, rest, other[0], one[0], of_tokens)
                 ):
                     found.setdefault(frozenset((column, match)), pair)
     pairs = list(found.values())

@@ -4,44 +4,68 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._conversations.cells import decode_cell, is_sequence
+from sklearn_codex._conversations.cells import decode_cell
+from sklearn_codex._conversations.gathering import gather_prompt
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.roles import Message
 from sklearn_codex._conversations.template import join_input
-from sklearn_codex._conversations.transcripts import parse_transcript
 from sklearn_codex._layouts.base import Columns, fold
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.words import flat_text, is_textlike, name_tokens
+from sklearn_codex._layouts.words import flat_text, is_list, is_textlike, name_tokens, words
 
-ASKED = tuple(
-    "prompt instruction question query user_prompt user_input user_query user_question user_message "
-    "user_request user_instruction input_prompt input_text text_prompt prompt_text question_text "
-    "instruction_text problem problem_statement request".split()
+ASKED = words(
+    """
+    prompt instruction question query user_prompt user_input user_query user_question
+    user_message user_request user_instruction input_prompt input_text text_prompt prompt_text
+    question_text instruction_text problem problem_statement request
+    """
 )
-"""Names of what is asked; of two that a file has, one holds the other, or they are not told apart."""
-CONVERSATIONS = tuple(
-    "messages message conversations conversation dialogue dialog chat trajectory turns".split()
+"""Names of what is asked; of two that a file has, the text of one has to be in the other."""
+CONVERSATIONS = words(
+    """
+    messages message conversations conversation dialogue dialog chat trajectory turns
+    """
 )
 """Names of all turns, perhaps with an answer."""
-HISTORY = tuple(
-    "history chat_history conversation_history dialogue_history dialog_history message_history "
-    "previous_turns previous_messages past_turns".split()
+HISTORY = words(
+    """
+    history chat_history conversation_history dialogue_history dialog_history message_history
+    previous_turns previous_messages past_turns
+    """
 )
-SYSTEM = tuple(
-    "system system_prompt system_message system_instruction system_instructions sys_prompt".split()
+SYSTEM = words(
+    """
+    system system_prompt system_message system_instruction system_instructions sys_prompt
+    """
 )
-GIVEN = tuple(
-    "input context document passage background article post source_text paragraph".split()
+GIVEN = words(
+    """
+    input context document passage background article post source_text paragraph
+    """
 )
 """Names of what a prompt is asked about, and of the prompt itself where nothing else is one."""
 TITLES = ("title", "post_title")
-WEAK = tuple("text body content selftext task user human utterance sentence src title".split())
+WEAK = words(
+    """
+    text body content selftext task user human utterance sentence src title
+    """
+)
 """Names that may be the prompt where no other is, if their values look like one."""
 
-_HEADS = frozenset("prompt instruction question query request problem".split())
+_HEADS = frozenset(
+    words(
+        """
+    prompt instruction question query request problem
+    """
+    )
+)
 _BESIDE = frozenset(
-    "user human text full original orig initial input the content str string body raw formatted "
-    "final first data fields statement test model en zh english chinese".split()
+    words(
+        """
+    user human text full original orig initial input the content str string body raw formatted
+    final first data fields statement test model en zh english chinese
+    """
+    )
 )
 
 
@@ -67,7 +91,7 @@ class PromptColumns(NamedTuple):
         return frozenset(self[:4]) - {""}
 
     def describe(self) -> str:
-        """Return a sentence on how the prompt is made, "" where it is one column of a known name."""
+        """Return a sentence on how the prompt is made, "" for one column of a known name."""
         parts = [name for name in (self.system, self.history, self.main, self.extra) if name]
         if len(parts) > 1:
             return f"The prompt is {', '.join(parts[:-1])} and {parts[-1]}, joined."
@@ -83,20 +107,14 @@ class PromptColumns(NamedTuple):
         main = _join(main, extra, always=fold(self.extra) == "input" and _is_instruction(self.main))
         if history is None and system is None:
             return main
-        earlier = None
-        if history is not None:
-            earlier = as_messages(history, self.history, where)
-            if earlier is None and main is not None:
-                earlier = parse_transcript(str(history))
-        if history is not None and earlier is None:
-            main = _join(history, main, always=True)
-        if system is None and not earlier:
-            return main
-        messages = _as_system(system, self.system, where) + (earlier or [])
-        if main is None:
-            return messages if earlier else None
-        turns = as_messages(main, self.main, where)
-        return messages + ([Message("user", main)] if turns is None else turns)
+        if main is None and history is None:
+            return None
+        parts = [
+            ("system", system, self.system),
+            ("history", history, self.history),
+            ("user", main, self.main),
+        ]
+        return gather_prompt(parts, where)
 
     def _check_within(self, row, main, where):
         text = flat_text(main)
@@ -106,13 +124,6 @@ class PromptColumns(NamedTuple):
                     f"{where} has two texts that could be the prompt: {name} is not within "
                     f"{self.main}, as it is in the rows before. Say which is meant: {self.said}."
                 )
-
-
-def _as_system(system: Any, name: str, where: str) -> list[Message]:
-    if system is None:
-        return []
-    turns = as_messages(system, name, where)
-    return [Message("system", system)] if turns is None else turns
 
 
 def _is_instruction(name: str) -> bool:
@@ -125,7 +136,7 @@ def _join(main: Any, extra: Any, *, always: bool) -> Any:
         return extra if main is None else main
     if not (isinstance(main, str) and isinstance(extra, str)):
         texts = (flat_text(main), flat_text(extra))
-        if isinstance(main, str) and is_sequence(extra):
+        if isinstance(main, str) and is_list(extra):
             return [*(as_messages(extra, "", "") or []), Message("user", main)]
         return extra if texts[0] in texts[1] else main
     if not always and (flat_text(main) in flat_text(extra) or flat_text(extra) in flat_text(main)):
@@ -149,7 +160,7 @@ def unwrap(value: Any) -> Any:
 
 
 def _is_blank(value: Any) -> bool:
-    if is_sequence(value):
+    if is_list(value):
         return len(value) == 0
     return is_missing(value) or (isinstance(value, str) and value.strip() in ("", "[]"))
 
@@ -264,7 +275,7 @@ def _beside_turns(main, within, turns, system, row, given: Given, where) -> Prom
 
 def _from_weak(columns, about, history, system, row, given, where, whole) -> PromptColumns:
     """Return the prompt from columns that hold one only where no other does."""
-    titles = [name for name in _pick(TITLES, columns)]
+    titles = _pick(TITLES, columns)
     about = about or [name for name in _pick(WEAK, columns) if name not in titles]
     about = [] if whole else [name for name in about if _looks_like_prompt(row, name)]
     if not about and titles and not whole and _looks_like_prompt(row, titles[0]):

@@ -7,9 +7,9 @@ from typing import Any
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._layouts.base import Columns, Layout, fold
 from sklearn_codex._layouts.cells import as_number, as_responses, decode, present
-from sklearn_codex._layouts.columns import LABELS, RESPONSES, find_pairs
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
+from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.prompts import ASKED, CONVERSATIONS, HISTORY, PromptColumns, find_prompt
 from sklearn_codex._layouts.ranking import Candidate, RankingLayout
 from sklearn_codex._layouts.scores import (
     Score,
@@ -20,8 +20,10 @@ from sklearn_codex._layouts.scores import (
     singular,
     text_key,
 )
+from sklearn_codex._layouts.words import BESIDE, RESPONSES
 
 Row = Mapping[str, Any]
+PROMPTS = frozenset((*ASKED, *CONVERSATIONS, *HISTORY))
 ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
 _MORE = RESPONSES | {"option", "choice", "comment", "result", "hypothese", "item", "summarie",
                      "replie"}  # fmt: skip
@@ -49,11 +51,23 @@ def as_items(value: Any) -> list[dict] | None:
     if not isinstance(value, list):
         return None
     items = [decode(item) for item in value]
-    return [present(item) for item in items] if _are_dicts(items) else None
+    return [_flatten(item) for item in items] if _are_dicts(items) else None
 
 
 def _are_dicts(items: list) -> bool:
     return all(isinstance(item, Mapping) for item in items)
+
+
+def _flatten(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a response that have a value, and those of a dict of its scores."""
+    found: dict[str, Any] = {}
+    for key, value in present(item).items():
+        inner = decode(value) if names_score(key) else None
+        if isinstance(inner, Mapping):
+            found |= {f"{key}.{name}": score for name, score in present(inner).items()}
+        else:
+            found[key] = value
+    return found
 
 
 class ItemsLayout(RankingLayout):
@@ -239,15 +253,19 @@ def find_items(columns: Columns, row: Row, given: Given, where: str) -> Layout |
     """Return the layout of rows with one list of responses, each with its score."""
     if asks_for_columns(given) or _has_pair(columns):
         return None
-    for name, column in columns.items():
-        if not names_responses(name) or (items := as_items(row[column])) is None:
+    named = [name for name in columns if names_responses(name)]
+    others = [name for name in columns if name not in named and name not in PROMPTS]
+    for name in named + others:
+        column = columns[name]
+        items = as_items(row[column])
+        if items is None or not (items or name in named):
             continue
         keys = {key for item in items for key in item}
         scored = any(names_score(key) or names_aspect(key) for key in keys)
-        if items and not (scored or "annotations" in keys or given.label):
+        if items and not ((scored and text_key(items[0])) or "annotations" in keys or given.label):
             continue
         rest = {other: kept for other, kept in columns.items() if other != name}
-        return _known_items(columns, column, keys, find_prompt(rest, given, where), given)
+        return _known_items(columns, column, keys, find_prompt(rest, given, where, row), given)
     return None
 
 
@@ -277,7 +295,7 @@ def find_parallel(columns: Columns, row: Row, given: Given, where: str) -> Layou
     """Return the layout of rows with a list of responses and a list of scores."""
     if asks_for_columns(given) or _has_pair(columns):
         return None
-    texts = {name: column for name, column in columns.items() if _holds_texts(name, row[column])}
+    texts = find_texts(columns, row) or _lists_of_text(columns, row)
     if not texts:
         return None
     # As the row has them: the columns come the last one first.
@@ -291,20 +309,32 @@ def find_parallel(columns: Columns, row: Row, given: Given, where: str) -> Layou
         return None
     if fold(score.name) in ("ranking", "rankings"):
         return None  # either the rank of each, or the order of all
-    name, column = next(iter(texts.items()))
+    column = texts[0]
     if len(texts) > 1:
         raise ValueError(
-            f"{where} has several lists of responses: {list(texts.values())}. Keep the one that "
+            f"{where} has several lists of responses: {texts}. Keep the one that "
             f"{score.name} belongs to."
         )
-    rest = {other: kept for other, kept in columns.items() if other != name}
-    known = {"generations": "distilabel", "generation": "distilabel"}.get(name)
+    rest = {other: kept for other, kept in columns.items() if other != fold(column)}
+    known = {"generations": "distilabel", "generation": "distilabel"}.get(fold(column))
     called = known or f"a list of responses with {score.name}"
-    return ParallelLayout(called, find_prompt(rest, given, where), (column, score.name), score)
+    return ParallelLayout(called, find_prompt(rest, given, where, row), (column, score.name), score)
 
 
 def _is_among(column: Any, columns: Columns) -> bool:
     return columns.get(fold(column)) == column
+
+
+def _lists_of_text(columns: Columns, row: Row) -> list[str]:
+    """Return the one column with a list of texts whatever its name; none if there are several."""
+    found = [name for name in columns.values() if len(as_responses(row[name]) or ()) > 1]
+    return found if len(found) == 1 and fold(found[0]) not in PROMPTS else []
+
+
+def find_texts(columns: Columns, row: Row) -> list[str]:
+    """Return the columns with lists of responses."""
+    names = [fold(name) for name in row]
+    return [columns[n] for n in names if n in columns and _holds_texts(n, row[columns[n]])]
 
 
 def _holds_texts(name: str, value: Any) -> bool:
@@ -339,9 +369,7 @@ def find_numbered(columns: Columns, row: Row, given: Given, where: str) -> Layou
         for rest, names in number_columns(row).items()
         if names_score(rest.replace("#", "")) and len(texts.keys() & names.keys()) >= 2
     }
-    if len(texts) < 2 or not groups or (len(texts) == 2 and not columns.keys().isdisjoint(LABELS)):
-        return None
-    if given.label is not None and len(texts) == 2:
+    if len(texts) < 3 or not groups:  # of two, columns of their own tell which was shown first
         return None
     score = pick_score([rest.replace("#", "") for rest in groups], Given(), where)
     chosen = next(rest for rest in groups if score and rest.replace("#", "") == score.name)
@@ -360,7 +388,7 @@ def find_numbered(columns: Columns, row: Row, given: Given, where: str) -> Layou
     assert score is not None
     named = Score(groups[chosen][next(iter(pairs))], score.sign)
     layout = NumberedLayout(
-        "numbered responses with scores", find_prompt(rest, given, where), pairs, named
+        "numbered responses with scores", find_prompt(rest, given, where, row), pairs, named
     )
     return layout
 
@@ -389,9 +417,14 @@ def numbered_responses(names: Iterable[Any]) -> dict[str, str]:
     families = [
         columns
         for rest, columns in number_columns(names).items()
-        if len(columns) > 1 and rest.replace("_#", "").replace("#_", "") in RESPONSES
+        if len(columns) > 1 and _are_responses([word for word in rest.split("_") if word != "#"])
     ]
     return families[0] if len(families) == 1 else {}
+
+
+def _are_responses(words: list[str]) -> bool:
+    words = [singular(word) for word in words]
+    return not RESPONSES.isdisjoint(words) and {*words} <= RESPONSES | BESIDE
 
 
 FINDERS: tuple[Callable, ...] = (find_items, find_parallel, find_numbered)

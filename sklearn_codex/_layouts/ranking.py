@@ -106,8 +106,7 @@ class RankingLayout(Layout):
         self.prompt = prompt
         self.sizes: Counter[int] = Counter()
         self.n_pairs = self.n_ties = self.n_unrated = 0
-        if rule:
-            self.notes.append(rule)
+        self.notes += filter(None, (prompt.describe(), rule))
 
     @abstractmethod
     def candidates(self, row: Mapping[str, Any], where: str) -> list[Candidate | None]:
@@ -131,7 +130,7 @@ class RankingLayout(Layout):
         rated = [candidate for candidate in everyone if candidate is not None]
         self.n_unrated += len(everyone) - len(rated)
         n_before = self.n_pairs
-        for comparison in self.compare(rated, self.prompt.read(row), where):
+        for comparison in self.compare(rated, self.prompt.read(row, where), where):
             self.n_pairs += 1
             self.n_ties += comparison.label == 0.5
             yield comparison

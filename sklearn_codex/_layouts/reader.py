@@ -17,8 +17,10 @@ from sklearn_codex._labels.resolve import resolve_labels
 from sklearn_codex._layouts.agreement import compare_with_scores
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.prompts import PromptColumns
 from sklearn_codex._layouts.registry import check_given, find_layout
 from sklearn_codex._layouts.roles import roles_of
+from sklearn_codex._layouts.unused import group_columns, prompt_notes, text_columns
 
 Row = Mapping[str, Any]
 
@@ -82,6 +84,7 @@ class PairReader:
         columns = {fold(name): name for name in reversed(key)}
         self._check_complete(key, row, where)
         layout = find_layout(columns, row, self.given, where)
+        self._keep_prompt(layout, row, key)
         for name, n in Counter(map(fold, key)).items():
             if n > 1 and columns[name] in layout.used:
                 same = [column for column in key if fold(column) == name]
@@ -93,6 +96,20 @@ class PairReader:
         if layout not in self.layouts:
             self.layouts.append(layout)
         return self._layout_of.setdefault(key, layout)
+
+    def _keep_prompt(self, layout: Layout, row: Row, key: tuple[str, ...]) -> None:
+        """Take no other column for the prompt in a row that lacks the one that rows before have."""
+        prompt = getattr(layout, "prompt", None)
+        if not isinstance(prompt, PromptColumns) or not prompt.main:
+            return
+        for known in self.layouts:
+            before = getattr(known, "prompt", None)
+            if not isinstance(before, PromptColumns) or before.main not in row:
+                continue
+            if before.main not in key and prompt.main not in known.used:
+                layout.used -= prompt.used
+                layout.notes[:] = [note for note in layout.notes if note != prompt.describe()]
+                layout.prompt = PromptColumns()  # type: ignore[attr-defined]
 
     def _check_complete(self, key, row, where):
         """Raise where a row lacks the value of a response or a label that rows before it have."""
@@ -157,12 +174,16 @@ class PairReader:
 
     def _bunch(self, source: str) -> Bunch:
         n = len(self._where)
+        for name in {name for layout in self.layouts for name in layout.used & self._others.keys()}:
+            if all(value is None for value in self._others[name]):
+                del self._others[name]  # of rows that lacked what was read in others
         self._cut_templates()
         y, weight, conventions = self._read_labels()
         columns = {name: _as_array(values, n) for name, values in self._others.items()}
         scores = compare_with_scores(columns, self._forms.items(), y)
         swapped = self._swap_oriented(y)
-        notes = [note for layout in self.layouts for note in layout.notes] + conventions
+        notes = prompt_notes(self._prompts, self._others, self.given)
+        notes += [note for layout in self.layouts for note in layout.notes] + conventions
         if self._n_reasoning:
             notes.append(f"{self._n_reasoning} pairs have reasoning, kept before the answer.")
         X = np.empty((n, 3), dtype=object)
@@ -181,6 +202,8 @@ class PairReader:
             layout=", ".join(dict.fromkeys(layout.name for layout in self.layouts)),
             n_rows=self.n_rows,
             notes=notes,
+            unused_text=text_columns(self._others),
+            unused_keys=group_columns(self._others),
             roles=roles_of(self.layouts, self._forms),
             scores=scores,
         )
@@ -207,7 +230,7 @@ class PairReader:
                 continue
             resolved = resolve_labels(
                 [self._labels[row] for row in rows],
-                [f"{self.place}, {self._where[row]}" for row in rows],
+                [self._whole(self._where[row]) for row in rows],
                 column=form.label,
                 first=form.first,
                 second=form.second,
@@ -223,10 +246,14 @@ class PairReader:
         )
         if self.given.convention is not None and not understood:
             raise ValueError(
-                f"{self.place} has no labels, so that {self.given.say('convention', '...')} has no "
-                "meaning: its first response is the better one. Leave it out."
+                f"{self.place} has no column of labels, so that a convention has no "
+                f"meaning: leave out {self.given.say('convention', str(self.given.convention))}."
             )
         return y, weight, notes
+
+    def _whole(self, where: str) -> str:
+        """Return where something is with the file before it."""
+        return where if where.startswith(self.place) else f"{self.place}, {where}"
 
     def _swap_oriented(self, y: FloatArray) -> np.ndarray:
         """Exchange every second oriented pair so that both classes occur; tell which are such."""
@@ -246,7 +273,7 @@ class PairReader:
         for where, key in zip(self._where, self._keys, strict=True):
             if is_missing(key):
                 raise ValueError(
-                    f"{self.place}, {where} has no value in the column of the groups, "
+                    f"{self._whole(where)} has no value in the column of the groups, "
                     f"{self.given.groups!r}. Every pair needs one."
                 )
         return [key if isinstance(key, Hashable) else repr(key) for key in self._keys]

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sklearn_codex._layouts import best, choices, ranked, trees, unpaired
+from sklearn_codex._layouts import best, choices, nested, orders, ranked, trees, unpaired, votes
 from sklearn_codex._layouts.base import Columns, Layout, fold
 from sklearn_codex._layouts.forms import explain, find_columns
 from sklearn_codex._layouts.given import Given
@@ -22,6 +22,8 @@ RANKED: tuple[Finder, ...] = (
     *trees.FINDERS,
     *ranked.FINDERS,
     *choices.FINDERS,
+    *votes.FINDERS,
+    *orders.FINDERS,
     *best.FINDERS,
     *unpaired.FINDERS,
 )
@@ -36,19 +38,26 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
     ValueError
         If there is none, or several that the columns do not tell apart.
     """
-    if not given.names_responses:
-        for find in FINDERS:
-            layout = find(columns, row, given, where)
-            if layout is not None:
-                return layout
-    for find in RANKED:
-        layout = find(columns, row, given, where)
-        if layout is not None:
-            return layout
-    layout = find_columns(columns, row, given, where)
+    # In the order of the file, so that errors name columns as a reader sees them.
+    columns = {fold(name): str(name) for name in row if columns.get(fold(name)) == str(name)}
+    layout = _find(columns, row, given, where)
+    layout = layout or nested.find_wrapped(columns, row, given, where, _find)
     if layout is None:
         raise ValueError(explain(columns, row, given, where))
     return layout
+
+
+def _find(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> Layout | None:
+    """Return the layout of a row, None if there is none."""
+    exported = nested.find_exported(columns, row, given, where, _find)
+    if exported is not None:
+        return exported
+    known = () if given.names_responses else FINDERS
+    for find in (*choices.LISTS, *known, *RANKED):
+        layout = find(columns, row, given, where)
+        if layout is not None:
+            return layout
+    return find_columns(columns, row, given, where)
 
 
 def check_given(row: Mapping[str, Any], columns: Columns, given: Given, where: str) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sklearn_codex._layouts.base import fold
-from sklearn_codex._layouts.columns import RESPONSES
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.words import RESPONSES
 
 RANKS = frozenset(("rank", "ranking"))
 SCORES = frozenset((
@@ -46,7 +46,7 @@ def singular(name: str) -> str:
 
 
 def _words(name: str) -> list[str]:
-    return [word for word in fold(name).split("_") if word]
+    return [word for word in fold(name).replace(".", "_").split("_") if word]
 
 
 def names_rank(name: str) -> bool:
@@ -60,7 +60,9 @@ def names_score(name: str) -> bool:
     words = [singular(word) for word in _words(name)]
     if not _COUNTS.isdisjoint(words):
         return False
-    ends = {*words[:1], *words[-1:], "_".join(words)}
+    # Of scores.quality the last word tells what is rated.
+    first = [] if "." in name else words[:1]
+    ends = {*first, *words[-1:], "_".join(words)}
     whole = bool(words) and words[0] in _WHOLE and set(words[1:]) <= RESPONSES | {"rating"}
     return names_rank(name) or not ends.isdisjoint(SCORES) or whole
 
@@ -70,6 +72,8 @@ def names_aspect(name: str) -> bool:
     words = _words(name)
     while words and singular(words[-1]) in SCORES:
         words = words[:-1]
+    while words and singular(words[0]) in SCORES:
+        words = words[1:]
     return "_".join(words) in ASPECTS
 
 

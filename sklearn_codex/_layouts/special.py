@@ -4,22 +4,24 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._conversations.cells import decode_cell, is_sequence
+from sklearn_codex._conversations.cells import decode_cell
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.roles import Message
 from sklearn_codex._conversations.template import join_input
-from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
+from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout
 from sklearn_codex._layouts.columns import ColumnsLayout
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import CONVERSATIONS, PromptColumns, find_prompt, unwrap
+from sklearn_codex._layouts.verdicts import as_number
+from sklearn_codex._layouts.words import is_list
 
 
-def _decode(value: Any) -> Any:
+def decode(value: Any) -> Any:
     """Return a value as lists and dicts, also where a cell holds them as text."""
     if isinstance(value, str):
         value = decode_cell(value)
-    return list(value) if is_sequence(value) else value
+    return list(value) if is_list(value) else value
 
 
 class SummariesLayout(Layout):
@@ -35,7 +37,7 @@ class SummariesLayout(Layout):
 
     def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
         """Return the one comparison of a row."""
-        info, summaries = _decode(row[self.info]), _decode(row[self.summaries])
+        info, summaries = decode(row[self.info]), decode(row[self.summaries])
         if not isinstance(info, Mapping) or not isinstance(summaries, list) or len(summaries) != 2:
             raise ValueError(
                 f"{where} should have a post as {self.info} and two as {self.summaries}, got "
@@ -131,43 +133,49 @@ def _find_response(columns: Columns, row, given: Given, where: str) -> Layout | 
     return ColumnsLayout("ms-swift", find_prompt(rest, given, where, row), form)
 
 
-class ChoiceLayout(Layout):
-    """Two options with ids, and the list of the ids that a person accepted."""
+class SortLayout(Layout):
+    """Turns of the user and of the assistant in lists of their own, and two responses to sort."""
 
-    def __init__(self, columns: Columns, prompt: PromptColumns):
-        self.options, self.accept = columns["options"], columns["accept"]
-        self.prompt = prompt
-        super().__init__("Prodigy", frozenset((self.options, self.accept)) | prompt.used)
-        self.form = Form(f"{self.options}[0]", f"{self.options}[1]")
+    def __init__(self, columns: Columns):
+        self.asked, self.said, self.responses, self.sort = (
+            columns.get(name, "") for name in ("src", "tgt", "response", "sort")
+        )
+        names = frozenset((self.asked, self.said, self.responses, self.sort)) - {""}
+        super().__init__("PaddleNLP", names)
+        self.form = Form(f"{self.responses}[0]", f"{self.responses}[1]")
+        self.notes.append(f"The response with the greater {self.sort} is the better one.")
 
     def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
         """Return the one comparison of a row."""
-        options, accept = _decode(row[self.options]), _decode(row[self.accept])
-        ids = [option.get("id") for option in options] if isinstance(options, list) else []
-        if len(ids) != 2 or not isinstance(accept, list) or not accept or set(accept) - set(ids):
+        asked, responses, sort = (
+            decode(row[name]) for name in (self.asked, self.responses, self.sort)
+        )
+        said = (decode(row.get(self.said)) if self.said else None) or []
+        asked = [asked] if isinstance(asked, str) else asked
+        if not all(isinstance(value, list) for value in (asked, said, responses, sort)) or (
+            (len(responses), len(sort)) != (2, 2) or len(said) + 1 != len(asked)
+        ):
             raise ValueError(
-                f"{where} should have two {self.options} and as {self.accept} the id of the better "
-                f"one, got {accept!r:.60}. Leave the row out."
+                f"{where} should have two texts as {self.responses}, two numbers as {self.sort}, "
+                f"and one text fewer as {self.said or 'tgt'} than as {self.asked}. Leave the row "
+                "out."
             )
-        label = 0.5 if len(set(accept)) == 2 else float(accept[0] == ids[0])
-        first, second = map(unwrap, options)
-        yield Comparison(self.form, where, self.prompt.read(row, where), first, second, label)
+        turns = [Message("user", asked[0])]
+        for answer, text in zip(said, asked[1:], strict=True):
+            turns += [Message("assistant", answer), Message("user", text)]
+        one, two = (as_number({self.sort: value}, self.sort, where) for value in sort)
+        label = 0.5 if one == two else float(one > two)
+        yield Comparison(self.form, where, turns, *responses, label)
 
 
-def _find_choice(columns: Columns, row, given: Given, where: str) -> Layout | None:
-    if not {"options", "accept"} <= columns.keys():
-        return None
-    options = _decode(row[columns["options"]])
-    if not isinstance(options, list) or not all(isinstance(option, Mapping) for option in options):
-        return None
-    rest = {name: c for name, c in columns.items() if fold(name) not in ("options", "accept")}
-    return ChoiceLayout(columns, find_prompt(rest, given, where, row))
+def _find_sort(columns: Columns, row, given: Given, where: str) -> Layout | None:
+    return SortLayout(columns) if {"src", "response", "sort"} <= columns.keys() else None
 
 
-SPECIAL: tuple[Callable[[Columns, Mapping[str, Any], Given, str], Layout | None], ...] = (
+FINDERS: tuple[Callable[[Columns, Mapping[str, Any], Given, str], Layout | None], ...] = (
     _find_summaries,
     _find_bench,
     _find_answered,
     _find_response,
-    _find_choice,
+    _find_sort,
 )

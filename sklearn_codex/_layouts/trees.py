@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold
+from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, decode, present
-from sklearn_codex._layouts.columns import find_pairs
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.ranking import Candidate, counted, plural, rank_pairs
+from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.ranking import Candidate, counted, oriented_form, plural, rank_pairs
 from sklearn_codex._layouts.scores import Score, asks_for_columns, names_score, pick_score
 
 Row = Mapping[str, Any]
@@ -23,6 +23,7 @@ _ROLES = {"prompter": "user", "human": "user", "gpt": "assistant", "bot": "assis
 class _Message(NamedTuple):
     id: str
     parent: str | None
+    key: str  # of the text
     text: Any
     role: str | None
     rank: float | None  # the greater, the better
@@ -58,8 +59,9 @@ class _Keys(NamedTuple):
             score = None if score is None else self.score.sign * score
         role = row.get(self.role) if self.role else None
         return _Message(
-            str(row.get(self.id, "")),
+            _as_id(row.get(self.id, "")),
             parent,
+            self.text,
             text,
             None if is_missing(role) else _ROLES.get(fold(role), fold(role)),
             score,
@@ -67,6 +69,12 @@ class _Keys(NamedTuple):
             where,
             row,
         )
+
+
+def _as_id(value: Any) -> str:
+    """Return an id as text; a column of whole numbers of which one is missing has floats."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if is_whole else value)
 
 
 def _find_keys(names: Columns, given: Given, where: str) -> _Keys:
@@ -131,7 +139,8 @@ class _Forest:
             where = first.where
             if second.where != where:
                 where = f"{where} with {second.where.rsplit(', ', 1)[-1].rsplit(': ', 1)[-1]}"
-            yield pair._replace(where=where, row=first.row)
+            form = oriented_form(first.key, second.key)
+            yield pair._replace(form=form, where=where, row=first.row)
 
     def _rooted(self) -> set[str]:
         """Return the ids of messages whose root is there.
@@ -210,8 +219,7 @@ class TreeLayout(Layout):
     def _keys_of(self, message: Row, where: str) -> _Keys:
         found = tuple(message)
         if found not in self._known:
-            names = {fold(name): str(name) for name in reversed(found)}
-            self._known[found] = _find_keys(names, self.given, where)
+            self._known[found] = _find_keys(fold_all(found), self.given, where)
         return self._known[found]
 
     def read(self, row: Row, where: str) -> Iterable[Comparison]:
@@ -221,7 +229,7 @@ class TreeLayout(Layout):
             return ()
         keys = self._keys_of(row, where)
         parent = row.get(keys.parent)
-        parent = None if is_missing(parent) or parent in ("", "None", "null") else str(parent)
+        parent = None if is_missing(parent) or parent in ("", "None", "null") else _as_id(parent)
         if is_missing(row.get(keys.id)):
             raise ValueError(f"{where} has no {keys.id or 'id'}. Every message needs one.")
         self.forest.add(keys.read(row, where, parent))
@@ -241,7 +249,7 @@ class TreeLayout(Layout):
             keys = self._keys_of(node, where)
             message = keys.read(node, where, parent)
             number = f"{where}, message {len(self.forest.messages) - n_before}"
-            message = message._replace(id=str(node.get(keys.id, number)), row=row)
+            message = message._replace(id=_as_id(node.get(keys.id, number)), row=row)
             self.forest.add(message)
             replies = next((key for key in node if fold(key) in REPLIES), None)
             children = decode(node[replies]) if replies else []
@@ -266,13 +274,15 @@ def find_tree(columns: Columns, row: Row, given: Given, where: str) -> Layout | 
         if _is_tree(decode(row[column])):
             known = "OpenAssistant trees" if name == "prompt" else f"trees of messages in {column}"
             return TreeLayout(known, frozenset({column}), column, given)
-    names = {fold(name): str(name) for name in reversed(row)}  # the first message has no parent
+    names = fold_all(row)  # also without a value: the first message has no parent
+    is_known = {"message_id", "text", "role"} <= names.keys()
+    if not is_known and any(names.keys().isdisjoint(part) for part in (IDS, PARENTS, TEXTS)):
+        return None
     keys = _find_keys(names, given, where)
-    if {"message_id", "text", "role"} <= names.keys():
-        return TreeLayout("OpenAssistant messages", keys.used, "", given)
-    if keys.id and keys.parent and keys.text and keys.score is not None:
-        return TreeLayout("messages with parents", keys.used, "", given)
-    return None
+    if not is_known and keys.score is None:
+        return None
+    known = "OpenAssistant messages" if is_known else "messages with parents"
+    return TreeLayout(known, keys.used, "", given)
 
 
 def _is_tree(node: Any) -> bool:

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, NamedTuple
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.transcripts import parse_transcript
-from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold
+from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, as_responses, decode
-from sklearn_codex._layouts.columns import find_pairs
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
 from sklearn_codex._layouts.ranking import (
     Candidate,
@@ -88,6 +88,7 @@ class OneResponseLayout(Layout):
         super().__init__(name, prompt.used | {response, label})
         self.prompt, self.response, self.label, self.given = prompt, response, label, given
         self.rows: dict[Hashable, list[_Rated]] = {}
+        self.notes += filter(None, [prompt.describe()])
         self.n_same = self.n_pairs = self.n_paired = self.n_ties = self.n_alone = 0
 
     @abstractmethod
@@ -127,7 +128,7 @@ class OneResponseLayout(Layout):
 
     def _split(self, row: Row, where: str) -> tuple[Any, Any]:
         """Return the prompt and the response, out of one conversation where there is one only."""
-        prompt, response = self.prompt.read(row), row[self.response]
+        prompt, response = self.prompt.read(row, where), row[self.response]
         if prompt is None and (turns := _turns_of(response, self.response, where)):
             if turns[-1].role == "assistant" and len(turns) > 1:
                 return turns[:-1], turns[-1:]
@@ -336,21 +337,23 @@ HELPSTEER = frozenset(("helpfulness", "correctness", "coherence", "complexity", 
 def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
     """Return the layout of rows with one response each and what says how good it is."""
     # Also columns without a value here: a row that lacks its label is refused by the layout.
-    names = {fold(name): str(name) for name in reversed(row)}
+    names = fold_all(row)
     response = next((names[name] for name in RESPONSE if name in names), None)
     if asks_for_columns(given) or response is None or find_pairs(names):
         return None
     if as_responses(row[response]) is not None and not isinstance(row[response], str):
         return None
     rest = {name: column for name, column in names.items() if column != response}
-    label = next((rest[name] for name in DESIRABLE if name in rest), None)
+    labels = [rest[name] for name in DESIRABLE if name in rest]
+    label = next((name for name in labels if _said(row[name]) in _YES | _NO), None)
     found = _score_of(rest, row, given, where) if given.label or label is None else None
+    label = label or next(iter(labels), None)  # missing, or of another kind, which is refused
     if given.label is not None and found is not None and _is_truth(row[found.name]):
         label, found = found.name, None
     if found is None and (label is None or given.label not in (None, label)):
         return None
     rest.pop(fold(found.name if found else label))
-    prompt = find_prompt(rest, given, where)
+    prompt = find_prompt(rest, given, where, row)
     if response in prompt.used:
         prompt = PromptColumns()
     if found is None:

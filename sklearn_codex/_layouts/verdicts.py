@@ -6,8 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._conversations.cells import decode_cell, is_sequence
+from sklearn_codex._conversations.cells import decode_cell
 from sklearn_codex._labels.onehot import onehot_meanings, resolve_onehot
 from sklearn_codex._labels.sides import read_sides
 from sklearn_codex._layouts.base import Columns, fold
@@ -21,6 +23,7 @@ from sklearn_codex._layouts.words import (
     VOTES,
     WEAK_LABELS,
     WINS,
+    is_list,
     is_scalar,
     name_tokens,
 )
@@ -111,8 +114,9 @@ def _find_onehot(first, second, columns: Columns) -> list[Verdict]:
         names = names if any(set(name_tokens(name)) & TIES for name in names) else names + ties
         if not VOTES.isdisjoint(stem):
             found += _as_counts(names, sides)
-        elif onehot_meanings(names, first, second):
-            found.append(Verdict(tuple(names), "one-hot", _OneHot(tuple(names), first, second)))
+        elif meanings := onehot_meanings(names, first, second):
+            read = _OneHot(tuple(meanings), tuple(meanings.values()), first, second)
+            found.append(Verdict(tuple(names), "one-hot", read))
     return found
 
 
@@ -127,13 +131,26 @@ def _as_counts(names: list[str], sides) -> list[Verdict]:
     return [Verdict((one, two, *ties), "counts", read, note)]
 
 
+_FLAGS = {0: 0, 1: 1, "0": 0, "1": 1, "False": 0, "True": 1, "false": 0, "true": 1}
+
+
+def _is_hashable(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, str, np.bool_, np.number))
+
+
 @dataclass(frozen=True)
 class _OneHot:
+    """Reads columns of which each row has one set, of a plain one at once."""
+
     names: tuple[str, ...]
+    meanings: tuple[float, ...]
     first: str
     second: str
 
     def __call__(self, row: Mapping[str, Any], where: str) -> float:
+        flags = [_FLAGS.get(row.get(name)) for name in self.names if _is_hashable(row.get(name))]
+        if flags.count(1) == 1 and flags.count(0) == len(self.names) - 1:
+            return self.meanings[flags.index(1)]
         columns = {name: [row.get(name)] for name in self.names}
         resolved = resolve_onehot(columns, [where], first=self.first, second=self.second)
         return float(resolved.probability[0])
@@ -169,8 +186,8 @@ class _Scores:
             pair = _list_of(row.get(name))
             if pair is None or len(pair) != 2:
                 raise ValueError(
-                    f"{where} has {name} = {row.get(name)!r:.60}, which should be the two scores of "
-                    "its responses. Leave the row out."
+                    f"{where} has {name} = {row.get(name)!r:.60}, which should be the two scores "
+                    "of its responses. Leave the row out."
                 )
             one, two = (as_number({name: value}, name, where) for value in pair)
         else:
@@ -199,7 +216,7 @@ def _list_of(value: Any) -> list | None:
     """Return the list in a cell, also where it is written as text."""
     if isinstance(value, str):
         value = decode_cell(value)
-    return list(value) if is_sequence(value) else None
+    return list(value) if is_list(value) else None
 
 
 def _find_scores(first, second, columns: Columns, row) -> list[Verdict]:
@@ -262,7 +279,11 @@ def vote_columns(names, first: str, second: str) -> list[str]:
     found = []
     for stem, of_number in stems.items():
         people = any(token in PEOPLE for token in stem)
-        known = bool(stem) and set(stem) <= PEOPLE | {*LABELS} | VOTES | {"annotation", "human"}
+        known = bool(stem) and set(stem) <= PEOPLE | {*LABELS} | VOTES | {
+            "annotation",
+            "human",
+            "vote",
+        }
         if known and (people or (len(of_number) > 2 or not markers & of_number.keys())):
             found.append(list(of_number.values()))
     return max(found, key=len) if found else []
@@ -274,7 +295,7 @@ def votes_in(value: Any) -> dict[str, Any] | None:
         value = decode_cell(value)
     if isinstance(value, Mapping):
         votes = {str(key): vote for key, vote in value.items() if not is_missing(vote)}
-    elif is_sequence(value):
+    elif is_list(value):
         items = [item.tolist() if hasattr(item, "tolist") else item for item in value]
         votes = {str(number): item for number, item in enumerate(items) if not _is_none(item)}
     else:
@@ -286,7 +307,7 @@ def votes_in(value: Any) -> dict[str, Any] | None:
 
 
 def _is_none(item: Any) -> bool:
-    return not is_sequence(item) and is_missing(item)
+    return not is_list(item) and is_missing(item)
 
 
 _VOTE_KEYS = ("value", "vote", "label", "preference", "winner", "choice", "score", "judgment")

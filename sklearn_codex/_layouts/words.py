@@ -1,11 +1,17 @@
 """What the words in the names of columns mean."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.cells import is_sequence
 from sklearn_codex._labels.sides import tokens_of
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a text, for the tables of names."""
+    return tuple(text.split())
+
 
 # Words for the one and the other response, the better one first where one is.
 ORIENTED = tuple(
@@ -32,48 +38,102 @@ NEXT = {"b": "c", "2": "3", "1": "2", "second": "third", "two": "three"}
 """What would follow the second of two responses if there were more."""
 
 RESPONSES = frozenset(
-    "response answer output completion conversation text generation reply candidate summary "
-    "solution ref assistant code continuation hypothesis translation sample message content story "
-    "essay poem dialogue dialog trajectory chat option choice prediction pred caption comment "
-    "explanation rewrite paraphrase argument email program snippet 回答 回复 答案".split()
+    words(
+        """
+    response answer output completion conversation text generation reply candidate summary
+    solution ref assistant code continuation hypothesis translation sample message content
+    story essay poem dialogue dialog trajectory chat option choice prediction pred caption
+    comment explanation rewrite paraphrase argument email program snippet 回答 回复 答案
+    """
+    )
 )
 """What columns of responses are called beside those words."""
-BESIDE = frozenset("model human ai llm generated body full final input data fields bot agent of by "
-                   "the str string en zh".split())  # fmt: skip
+BESIDE = frozenset(
+    words(
+        """
+    model human ai llm generated body full final input data fields bot agent of by the str
+    string en zh
+    """
+    )
+)
 """What else may stand in the name of a response."""
 
 # Columns of labels, of which a file has one, and those that are one where there is no other.
-LABELS = tuple(
-    "label labels winner winners preference preferences preferred choice chosen better best judgment "
-    "judgement verdict vote selected selection pick decision preferred_response better_response "
-    "chosen_response winning_response selected_response best_response preferred_model winner_model "
-    "winning_model better_model chosen_model human_preference human_label human_choice "
-    "human_judgment gold_label gold_preference preference_label overall_preference "
-    "better_response_id preferred_id winner_id chosen_id preferred_response_id preference_strength "
-    "preference_score preferred_option which_is_better which_better winner_index chosen_index "
-    "preferred_index preferred_idx chosen_idx label_winner user_preference user_choice final_label "
-    "annotator_preference rater_preference preference_rating comparison".split()
+LABELS = words(
+    """
+    label labels winner winners preference preferences preferred choice chosen better best
+    judgment judgement verdict vote selected selection pick decision preferred_response
+    better_response chosen_response winning_response selected_response best_response
+    preferred_model winner_model winning_model better_model chosen_model human_preference
+    human_label human_choice human_judgment gold_label gold_preference preference_label
+    overall_preference better_response_id preferred_id winner_id chosen_id
+    preferred_response_id preference_strength preference_score preferred_option
+    which_is_better which_better winner_index chosen_index preferred_index preferred_idx
+    chosen_idx label_winner user_preference user_choice final_label annotator_preference
+    rater_preference preference_rating comparison
+    """
 )
-WEAK_LABELS = tuple(
-    "target outcome result annotation gt_label gt_verdict y gpt4_label gpt_label judge_label "
-    "model_label".split()
+WEAK_LABELS = words(
+    """
+    target outcome result annotation gt_label gt_verdict y gpt4_label gpt_label judge_label
+    model_label
+    """
 )
-WINS = frozenset("winner win wins won winning preferred prefer prefers better best chosen "
-                 "superior".split())  # fmt: skip
-VOTES = frozenset("vote votes count counts".split())
-TIES = frozenset("tie ties tied draw draws equal both neither".split())
+WINS = frozenset(
+    words(
+        """
+    winner win wins won winning preferred prefer prefers better best chosen superior
+    """
+    )
+)
+VOTES = frozenset(
+    words(
+        """
+    votes count counts
+    """
+    )
+)
+TIES = frozenset(
+    words(
+        """
+    tie ties tied draw draws equal both neither
+    """
+    )
+)
 PEOPLE = frozenset(
-    "annotator rater judge worker labeler labeller evaluator reviewer assessor grader crowdworker "
-    "voter expert".split()
+    words(
+        """
+    annotator rater judge worker labeler labeller evaluator reviewer assessor grader
+    crowdworker voter expert
+    """
+    )
 )
 LISTS_OF_VOTES = frozenset(
-    "votes labels annotations annotators judgments judgements preferences verdicts raters judges "
-    "ratings_by_annotator human_labels human_votes human_preferences raw_labels individual_labels "
-    "all_labels all_votes choices_by_annotator winners preference label vote".split()
+    words(
+        """
+    votes labels annotations annotators judgments judgements preferences verdicts raters
+    judges ratings_by_annotator human_labels human_votes human_preferences raw_labels
+    individual_labels all_labels all_votes choices_by_annotator winners preference label vote
+    """
+    )
 )
-SCORES = frozenset("score scores rating ratings grade grades reward rewards elo points "
-                   "upvotes likes".split())  # fmt: skip
-OF_MODELS = frozenset("model generator system source bot agent llm name id policy engine".split())
+SCORES = frozenset(
+    words(
+        """
+    score scores rating ratings grade grades reward rewards elo points upvotes likes
+    """
+    )
+)
+OF_MODELS = frozenset(
+    words(
+        """
+    model generator system source bot agent llm name id policy engine
+    """
+    )
+)
+
+
+_CAPITAL = re.compile(r"([A-Z])(?=[A-Z][a-z])")
 
 
 def replace(tokens: list[str], words: tuple[str, ...], other: tuple[str, ...]) -> Iterator:
@@ -90,7 +150,7 @@ def name_tokens(name: str) -> list[str]:
     A letter that stands right after a known word is a word: "outputa" has output and a.
     """
     tokens: list[str] = []
-    for token in tokens_of(name):
+    for token in tokens_of(_CAPITAL.sub(r"\1 ", name)):
         if token[-1:] in ("a", "b", "c") and token[:-1] in RESPONSES:
             tokens += [token[:-1], token[-1]]
         else:
@@ -103,16 +163,21 @@ def singular(token: str) -> str:
     return token[:-1] if token.endswith("s") and token[:-1] in RESPONSES else token
 
 
+def is_list(value: Any) -> bool:
+    """Tell lists, tuples and arrays from other values; numbers of numpy are none."""
+    return is_sequence(value) and getattr(value, "ndim", 1) > 0
+
+
 def is_textlike(value: Any) -> bool:
     """Return whether a value can be a text or messages."""
-    return isinstance(value, (str, Mapping)) or (is_sequence(value) and not is_missing(value))
+    return isinstance(value, (str, Mapping)) or is_list(value)
 
 
 def is_scalar(value: Any) -> bool:
     """Return whether a value can be one label: no list and no text of several lines."""
     if isinstance(value, str):
-        return len(value) <= 200 and value.strip()[:1] not in ("[", "{") or value.startswith("[[")
-    return not isinstance(value, Mapping) and not is_sequence(value)
+        return len(value) <= 200 and (value.strip()[:1] not in ("[", "{") or "[[" in value)
+    return not isinstance(value, Mapping) and not is_list(value)
 
 
 def flat_text(value: Any) -> str:
@@ -121,6 +186,6 @@ def flat_text(value: Any) -> str:
         return " ".join(value.split())
     if isinstance(value, Mapping):
         return " ".join(filter(None, map(flat_text, value.values())))
-    if is_sequence(value):
+    if is_list(value):
         return " ".join(filter(None, map(flat_text, value)))
     return ""

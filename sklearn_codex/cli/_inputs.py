@@ -1,7 +1,12 @@
 """What commands read: records, preferences and texts, from files or standard input."""
 
-from sklearn_codex._files.lines import find_first, read_lines, without_end
-from sklearn_codex._files.rows import header_of, parse_rows, read_rows
+from collections.abc import Iterator
+
+from sklearn_codex._files.folders import open_parts
+from sklearn_codex._files.kinds import TEXT, kind_of
+from sklearn_codex._files.lines import decode_lines, find_first, text_lines, without_end
+from sklearn_codex._files.rows import header_of, parse_rows, read_part, read_rows
+from sklearn_codex._files.unpack import Part
 from sklearn_codex._plain import plain
 from sklearn_codex.cli._options import STANDARD, readable
 
@@ -14,7 +19,7 @@ def _place_of(argument: str) -> str:
 
 
 def read_records(argument: str) -> list[dict]:
-    """Return the records of a file of JSON lines, a JSON list or CSV; ``-`` is standard input."""
+    """Return the records of a file, a folder or a pattern; ``-`` is standard input."""
     with readable(argument) as path:
         return [row for _, row in read_rows(path, _place_of(argument))]
 
@@ -34,21 +39,32 @@ def read_texts(argument: str, column: str | None = None) -> list[str]:
     Parameters
     ----------
     argument : str
-        Path, or ``-`` for standard input. JSON records, or CSV whose header has the column, are
-        records; anything else is one text a line, blank lines left out.
+        Path of a file or folder, pattern, or ``-`` for standard input. JSON records, Parquet,
+        Arrow, or CSV whose header has the column, are records; anything else is one text a line,
+        blank lines left out.
     column : str, default=None
         Name of the column; None looks for "text", "completion", "response" and "output".
     """
     place = _place_of(argument)
     with readable(argument) as path:
-        first, lines = find_first(read_lines(path, place))
-        if column is None and _is_text(first):
-            texts = [without_end(line) for line in lines if line.strip()]
-        else:
-            texts = [_pick_text(row, column, where) for where, row in parse_rows(lines, place)]
+        texts = [text for part in open_parts(path, place) for text in _texts_of(part, column)]
     if not texts:
         raise ValueError(f"{place} is empty: one text a line is needed.")
     return texts
+
+
+def _texts_of(part: Part, column: str | None) -> Iterator[str]:
+    """Generate the texts of one file."""
+    if kind_of(part.head, part.place) != TEXT or part.head.lstrip()[:1] == b"[":
+        rows = read_part(part)
+    else:
+        first, lines = find_first(text_lines(decode_lines(part.stream, part.place), part.place))
+        if column is None and _is_text(first):
+            yield from (without_end(line) for line in lines if line.strip())
+            return
+        rows = parse_rows(lines, part.place)
+    for where, row in rows:
+        yield _pick_text(row, column, where)
 
 
 def _is_text(line: str) -> bool:

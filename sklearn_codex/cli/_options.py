@@ -59,7 +59,8 @@ def readable(path: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "standard input"
-        copy.write_bytes(sys.stdin.buffer.read())
+        with copy.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file, 2**20)
         yield str(copy)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from sklearn_codex._files.folders import find_files
 from sklearn_codex._files.lines import place_of, read_lines, without_end
 from sklearn_codex._files.rows import Row, read_rows
 
@@ -88,8 +89,8 @@ def read_batches(paths, columns=None, *, document="line", batch_chars=2**22):
                 f"{reprlib.repr(path)}. Pass the path of each as a str or a Path."
             )
         # Now, and not after hours, when the turn of the last one comes.
-        if not Path(path).is_fifo():  # which can be opened once only
-            open(path, "rb").close()
+        if not Path(path).is_fifo() and find_files(path, place_of(path, SUBJECT)) is None:
+            open(path, "rb").close()  # but for a pipe, which can be opened once only
     if names is None:
         rows = _read_documents(paths, document)
     elif document == "file":

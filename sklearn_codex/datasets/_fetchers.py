@@ -16,9 +16,9 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 from sklearn_codex._files.lines import place_of
 from sklearn_codex._files.rows import Row, read_rows
-from sklearn_codex.datasets._download import NetworkError, get_file
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.reader import PairReader
+from sklearn_codex.datasets._download import NetworkError, get_file
 from sklearn_codex.labels import convert_labels
 
 # Each at one commit, so that the files do not change; GitHub leads on to where it keeps large ones.

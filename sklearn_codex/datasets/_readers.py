@@ -1,18 +1,14 @@
 """Preference pairs from files and frames, whatever their columns are called."""
 
-from collections.abc import Iterator, Mapping
-from os import PathLike, fspath
+from collections.abc import Mapping
 from typing import Any
 
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from sklearn_codex._data.records import check_rows
-from sklearn_codex._files.lines import place_of
-from sklearn_codex._files.rows import read_rows
+from sklearn_codex._files.tables import open_rows
 from sklearn_codex._layouts.given import ROLES, Given
 from sklearn_codex._layouts.reader import PairReader
-from sklearn_codex._plain import plain
 from sklearn_codex.labels import LABEL_CONVENTIONS
 
 SUBJECT = "read_preferences"
@@ -196,17 +192,5 @@ def read_given(source: Any, given: Given, subject: str) -> Bunch:
     subject : str
         What errors begin with, before the name of the file; "" for nothing but the name.
     """
-    rows: Iterator[tuple[str, Mapping]]
-    if isinstance(source, (str, PathLike)):
-        place = place_of(source, subject) if subject else plain(fspath(source))
-        rows, name = read_rows(source, place), fspath(source)
-    else:
-        place = subject
-        rows, name = _rows_of_table(source, subject), type(source).__name__
-    return PairReader(given, place).read(rows, source=str(name))
-
-
-def _rows_of_table(table, subject) -> Iterator[tuple[str, Mapping]]:
-    for position, row in enumerate(check_rows(table, subject)):
-        record = f"record {position}"
-        yield f"{subject}: {record}" if subject else record, row
+    rows, place, name = open_rows(source, subject)
+    return PairReader(given, place).read(rows, source=name)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.dummy import DummyClassifier
 
+from sklearn_codex._files.folders import is_there
 from sklearn_codex._plain import plain
 from sklearn_codex.health import check_preferences
 from sklearn_codex.report._audit_data import name_texts
@@ -54,7 +55,7 @@ def find_leaks(pairs, split, joined, given):
         main = max(part.tolist(), key=part.tolist().count)
         together = "similar prompt" if given.groups is None else "same group"
         return _compare([pairs], part, joined, main, together)
-    if not Path(name).is_file():
+    if not is_there(name):
         names = f"{sorted(pairs.columns)}" if pairs.columns else "none but those of the pairs"
         raise ValueError(
             f"{plain(name_of(pairs))}: the split {name!r} is neither a column of the data nor a "

@@ -1,0 +1,331 @@
+"""Rows that have their columns within a column, and those of tools for labelling."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
+from sklearn_codex._layouts.cells import decode, present
+from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.ranking import counted
+
+Row = Mapping[str, Any]
+Find = Callable[[Columns, Row, Given, str], Layout | None]
+_WRAPPERS = ("data", "record", "row", "example", "sample", "item", "input", "inputs", "fields",
+             "content", "info", "task", "payload")  # fmt: skip
+
+
+class NestedLayout(Layout):
+    """Rows out of which one or several others are made, which have a layout of their own.
+
+    Parameters
+    ----------
+    name : str
+        As in :class:`Layout`; that of the rows within is added to it.
+    used : frozenset of str
+        The columns in which these rows are.
+    given : Given
+        What the caller says.
+    find : callable
+        Returns the layout of a row, as ``find_layout``, or None.
+    """
+
+    def __init__(self, name: str, used: frozenset[str], given: Given, find: Find):
+        super().__init__(name, used)
+        self.given, self.find = given, find
+        self.layouts: list[Layout] = []
+        self.n_without = self.n_discarded = self.n_several = 0
+        self._layout_of: dict[tuple[str, ...], Layout] = {}
+        self._own_name = name
+
+    @abstractmethod
+    def unfold(self, row: Row, where: str) -> Iterable[tuple[dict[str, Any], Any]]:
+        """Return the rows that are in a row, each with who gave its label."""
+
+    def covers(self, other: Layout) -> bool:
+        """Return whether both are the same kind of nested rows."""
+        return type(self) is type(other) and self._own_name == getattr(other, "_own_name", None)
+
+    def read(self, row: Row, where: str) -> Iterator[Comparison]:
+        """Generate the pairs of the rows within."""
+        found = list(self.unfold(row, where))
+        self.n_without += not found
+        self.n_several += len(found) > 1
+        for inner, annotator in found:
+            layout = self._find_layout(inner, where)
+            for comparison in layout.read(inner, where):
+                passed = self._pass_on(comparison, inner, layout, annotator)
+                yield passed._replace(weight=passed.weight / len(found))
+
+    def _find_layout(self, row: dict[str, Any], where: str) -> Layout:
+        key = tuple(name for name in row if not is_missing(row[name]))
+        if key not in self._layout_of:
+            columns = fold_all(key)
+            layout = self.find(columns, row, self.given, where)
+            if layout is None:
+                raise ValueError(
+                    f"{where} has no preference. Within {', '.join(sorted(self.used))} it has "
+                    f"{list(key)}. A row needs either chosen and rejected, or response_a, "
+                    "response_b and label."
+                )
+            layout = next((known for known in self.layouts if known.covers(layout)), layout)
+            if layout not in self.layouts:
+                self.layouts.append(layout)
+                self.name = f"{self._own_name}: " + ", ".join(each.name for each in self.layouts)
+            self._layout_of[key] = layout
+        return self._layout_of[key]
+
+    def _pass_on(
+        self, comparison: Comparison, row: Row, layout: Layout, annotator: Any
+    ) -> Comparison:
+        row = row if comparison.row is None else comparison.row
+        others = {name: value for name, value in row.items() if name not in layout.used}
+        who = annotator if comparison.annotator is None else comparison.annotator
+        return comparison._replace(row=others, annotator=who)
+
+    def finish(self) -> Iterator[Comparison]:
+        """Generate the pairs that only all rows together make."""
+        for layout in self.layouts:
+            for comparison in layout.finish():
+                yield self._pass_on(comparison, {}, layout, None)
+            self.notes.extend(layout.notes)
+        self.notes.extend(
+            counted(
+                ("With several annotators, whose pairs weigh 1 together", self.n_several, "row"),
+                ("Left out, discarded or not submitted", self.n_discarded, "answer"),
+                ("Without an answer, so without a pair", self.n_without, "row"),
+            )
+        )
+
+
+class WrappedLayout(NestedLayout):
+    """Rows whose columns are all within one column."""
+
+    def __init__(self, column: str, given: Given, find: Find):
+        super().__init__(f"rows within {column}", frozenset({column}), given, find)
+        self.column = column
+
+    def unfold(self, row: Row, where: str) -> Iterable[tuple[dict[str, Any], Any]]:
+        """Return the row within, with the other columns."""
+        inner = decode(row[self.column])
+        if not isinstance(inner, Mapping):
+            raise ValueError(
+                f"{where} has {self.column} = {inner!r:.60}, where other rows have columns. Write "
+                "such a row."
+            )
+        return [(_merge(row, inner, {self.column}), None)]
+
+
+def _merge(row: Row, inner: Row, used: Iterable[str]) -> dict[str, Any]:
+    """Return what is within a row and what is beside it, whose names are told apart."""
+    taken = set(fold_all(inner))
+    beside = {
+        f"{name} outside" if fold(name) in taken else str(name): value
+        for name, value in row.items()
+        if name not in used
+    }
+    return present(inner) | beside
+
+
+class ArgillaLayout(NestedLayout):
+    """Records of Argilla: fields, and what each annotator answered to each question."""
+
+    def __init__(self, used: frozenset[str], given: Given, find: Find):
+        super().__init__("Argilla", used, given, find)
+
+    def unfold(self, row: Row, where: str) -> Iterable[tuple[dict[str, Any], Any]]:
+        """Return a row for each annotator: the fields and the answers."""
+        answers: dict[Any, dict[str, Any]] = {}
+        names = fold_all(row)
+        fields, used = decode(row.get(names.get("fields", ""))), set()
+        found: Iterable[_Answer]
+        if isinstance(fields, Mapping):
+            used = {names["fields"], names["responses"]}
+            found = _answers_of_record(decode(row[names["responses"]]))
+        else:
+            fields = {}
+            used = _questions(row)
+            found = [answer for name in used for answer in _answers_of_column(name, row)]
+        for who, question, value, status in found:
+            if status is not None and fold(status) != "submitted":
+                self.n_discarded += 1
+            elif not is_missing(value):
+                answers.setdefault(who, {})[question] = _as_order(decode(value))
+        used |= {str(name) for name in row if _is_beside(fold(name))}
+        shared = _merge(row, fields, used)
+        return [(shared | given, who) for who, given in answers.items()]
+
+
+_Answer = tuple[Any, str, Any, Any]
+"""Who answered, the question, the answer, and its status."""
+
+
+def _is_beside(name: str) -> bool:
+    """Return whether a column is about answers, and no answer."""
+    return name in ("suggestions", "vectors") or "suggestion" in name or ".responses." in name
+
+
+def _questions(row: Row) -> set[str]:
+    """Return the columns in which answers are."""
+    return {
+        str(name)
+        for name in row
+        if fold(name).endswith(".responses") or _are_answers(decode(row[name]))
+    }
+
+
+def _are_answers(value: Any) -> bool:
+    if isinstance(value, list):
+        value = next((decode(entry) for entry in value), None)
+    return isinstance(value, Mapping) and "value" in value and not value.keys().isdisjoint(_BY)
+
+
+_BY = ("user_id", "status")
+
+
+def _answers_of_column(name: str, row: Row) -> Iterator[_Answer]:
+    """Generate who answered, the question, the answer and its status, of one question's column."""
+    value = decode(row[name])
+    if fold(name).endswith(".responses"):
+        users, states = (decode(row.get(f"{name}.{what}")) or [] for what in ("users", "status"))
+        for position, answer in enumerate(value if isinstance(value, list) else []):
+            who = users[position] if position < len(users) else position
+            status = states[position] if position < len(states) else None
+            yield who, name.rsplit(".", 1)[0], answer, status
+        return
+    if isinstance(value, Mapping):  # a list for each key
+        lists = {key: decode(entry) for key, entry in value.items()}
+        sizes = [len(entry) for entry in lists.values() if isinstance(entry, list)]
+        value = [
+            {key: entry[position] for key, entry in lists.items() if isinstance(entry, list)}
+            for position in range(min(sizes, default=0))
+        ]
+    for position, answer in enumerate(value or []):
+        yield answer.get("user_id", position), name, answer["value"], answer.get("status")
+
+
+def _answers_of_record(responses: Any) -> Iterator[_Answer]:
+    """Generate the same of a record, which has answers by question, or by annotator."""
+    if isinstance(responses, Mapping):
+        for question, answers in present(responses).items():
+            for position, answer in enumerate(decode(answers)):
+                who = answer.get("user_id", position)
+                yield who, question, answer.get("value"), answer.get("status")
+        return
+    for position, response in enumerate(responses or []):
+        who = response.get("user_id") or position
+        values = present(decode(response.get("values")) or {})
+        if not values:
+            yield who, "", None, response.get("status") or "empty"
+        for question, answer in values.items():
+            value = answer.get("value") if isinstance(answer, Mapping) else answer
+            yield who, question, value, response.get("status")
+
+
+def _as_order(value: Any) -> Any:
+    """Return an answer; ranks of responses become the list of them, equals in one place."""
+    if isinstance(value, Mapping) and {"rank", "value"} <= value.keys():
+        value = [
+            {"rank": rank, "value": name}
+            for rank, name in zip(decode(value["rank"]), decode(value["value"]), strict=True)
+        ]
+    if not isinstance(value, list) or not value or not isinstance(value[0], Mapping):
+        return value
+    places: dict[Any, list] = {}
+    for entry in value:
+        if is_missing(entry.get("rank")):
+            return None
+        places.setdefault(entry["rank"], []).append(entry.get("value"))
+    return [places[rank] for rank in sorted(places)]
+
+
+class LabelStudioLayout(NestedLayout):
+    """Tasks of Label Studio: data, and the results of each annotation."""
+
+    def __init__(self, used: frozenset[str], given: Given, find: Find):
+        super().__init__("Label Studio", used, given, find)
+
+    def unfold(self, row: Row, where: str) -> Iterable[tuple[dict[str, Any], Any]]:
+        """Return a row for each annotation."""
+        names = fold_all(row)
+        data = decode(row[names["data"]])
+        beside = {name for name in row if fold(name) in _OF_TASKS}
+        shared = _merge(row, data, {*self.used, *beside})
+        pairs = [pair for pair in find_pairs(fold_all(data)) if not pair.oriented]
+        sides = dict(zip(("left", "right"), pairs[0][:2], strict=True)) if pairs else {}
+        found = []
+        for position, annotation in enumerate(decode(row[names["annotations"]]) or []):
+            who = annotation.get("completed_by", position)
+            who = who.get("email", who.get("id")) if isinstance(who, Mapping) else who
+            answers: dict[str, Any] = {}
+            for result in decode(annotation.get("result")) or []:
+                answers |= _read_result(result, sides, where)
+            if annotation.get("was_cancelled") or not answers:
+                self.n_discarded += 1
+            else:
+                found.append((shared | answers, who))
+        return found
+
+
+_OF_TASKS = frozenset(("predictions", "drafts", "meta", "created_at", "updated_at", "file_upload",
+                       "inner_id", "total_annotations", "cancelled_annotations",
+                       "total_predictions", "comment_count", "unresolved_comment_count",
+                       "last_comment_updated_at", "comment_authors", "updated_by",
+                       "project"))  # fmt: skip
+
+
+def _read_result(result: Row, sides: Mapping[str, str], where: str) -> dict[str, Any]:
+    """Return an answer by the name of the column that it makes."""
+    value = decode(result.get("value"))
+    value = value if isinstance(value, Mapping) else {}
+    name = str(result.get("from_name") or "preference")
+    selected = value.get("selected")
+    if not is_missing(selected):
+        side = fold(selected)
+        if side in ("none", "equal", "both", "tie"):
+            return {"preference": "tie"}
+        if side not in sides:
+            raise ValueError(
+                f"{where} selects {selected!r:.40}, but its data have no pair of columns such as "
+                "answer1 and answer2."
+            )
+        return {"preference": sides[side]}
+    for key in ("choices", "rating", "number", "taxonomy"):
+        if not is_missing(value.get(key)):
+            answer = decode(value[key])
+            is_one = isinstance(answer, list) and len(answer) == 1
+            return {name: answer[0] if is_one else answer}
+    return {}
+
+
+def find_exported(
+    columns: Columns, row: Row, given: Given, where: str, find: Find
+) -> NestedLayout | None:
+    """Return the layout of rows of a tool for labelling."""
+    known: tuple[tuple[str, str, type], ...] = (
+        ("data", "annotations", LabelStudioLayout),
+        ("fields", "responses", ArgillaLayout),
+    )
+    for shown, answers, layout in known:
+        if {shown, answers} <= columns.keys() and isinstance(decode(row[columns[shown]]), Mapping):
+            return layout(frozenset({columns[shown], columns[answers]}), given, find)
+    questions = _questions({name: row[name] for name in columns.values()})
+    return ArgillaLayout(frozenset(questions), given, find) if questions else None
+
+
+def find_wrapped(
+    columns: Columns, row: Row, given: Given, where: str, find: Find
+) -> NestedLayout | None:
+    """Return the layout of rows whose columns are within one of their columns."""
+    for name in _WRAPPERS:
+        if name not in columns:
+            continue
+        inner = decode(row[columns[name]])
+        if not isinstance(inner, Mapping):
+            continue
+        flat = _merge(row, inner, {columns[name]})
+        if find(fold_all(present(flat)), flat, given, where) is not None:
+            return WrappedLayout(columns[name], given, find)
+    return None

@@ -1,0 +1,561 @@
+"""Files of one pair a row whose columns have no layout of their own: read by their names."""
+
+import re
+
+import pytest
+
+from sklearn_codex._layouts.given import Given
+from sklearn_codex.datasets import read_preferences
+from sklearn_codex.datasets._readers import read_given
+
+ROWS = [
+    ("What is two plus two?", "It is four.", "Five it is."),
+    ("Name a colour, please.", "Red, I think.", "Loud is a colour."),
+    ("What is two plus two?", "Maybe four?", "Six at least."),
+]
+
+
+def labelled(first, second, prompt="prompt", label="label", words=("a", "b"), **others):
+    """Return rows of two responses, of which the first, the second and the first are better."""
+    return [
+        {prompt: p, first: a, second: b, label: words[i % 2], **others}
+        for i, (p, a, b) in enumerate(ROWS)
+    ]
+
+
+def oriented(chosen="chosen", rejected="rejected", prompt="prompt", **others):
+    """Return rows of which the first response is always better."""
+    return [{prompt: p, chosen: a, rejected: b, **others} for p, a, b in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("response_a", "response_b"),
+        ("responseA", "responseB"),
+        ("Response A", "Response B"),
+        ("RESPONSE_A", "RESPONSE_B"),
+        ("response-a", "response-b"),
+        ("a_response", "b_response"),
+        ("model_a_response", "model_b_response"),
+        ("modelAResponse", "modelBResponse"),
+        ("output_1", "output_2"),
+        ("output1", "output2"),
+        ("response_model_1", "response_model_2"),
+        ("answer_0", "answer_1"),
+        ("response.0", "response.1"),
+        ("completion[0]", "completion[1]"),
+        ("left_text", "right_text"),
+        ("first_answer", "second_answer"),
+        ("response_one", "response_two"),
+        ("Input.reply_a", "Input.reply_b"),
+        ("candidate_1", "candidate_2"),
+        ("generated_text_a", "generated_text_b"),
+        ("summary 1", "summary 2"),
+        ("a", "b"),
+        ("A", "B"),
+        ("回答1", "回答2"),
+    ],
+)
+def test_two_responses_under_every_naming(first, second):
+    data = read_preferences(labelled(first, second, words=(first, second)))
+    assert data.X.tolist() == [list(row) for row in ROWS]
+    assert data.y.tolist() == [1, 0, 1]
+    assert data.groups.tolist() == [0, 1, 0]
+    assert data.columns == {}
+    assert not data.oriented.any()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected"),
+    [
+        ("chosen", "rejected"),
+        ("Chosen Response", "Rejected Response"),
+        ("response_chosen", "response_rejected"),
+        ("chosenAnswer", "rejectedAnswer"),
+        ("chosen", "reject"),
+        ("preferred", "dispreferred"),
+        ("preferred_output", "non_preferred_output"),
+        ("preferred_response", "rejected_response"),
+        ("accepted", "rejected"),
+        ("good_answer", "bad_answer"),
+        ("winner", "loser"),
+        ("winning_response", "losing_response"),
+        ("better", "worse"),
+        ("best_summary", "worst_summary"),
+        ("positive", "negative"),
+        ("pos", "neg"),
+        ("correct_solution", "incorrect_solution"),
+        ("y_w", "y_l"),
+        ("response_w", "response_l"),
+    ],
+)
+def test_better_and_worse_under_every_naming(chosen, rejected):
+    for rows in (oriented(chosen, rejected), oriented(chosen, rejected)[::-1]):
+        swapped = [{name: row[name] for name in reversed(row)} for row in rows]
+        for table in (rows, swapped):  # the order of columns says nothing
+            data = read_preferences(table)
+            assert data.oriented.all()
+            preferred = [
+                pair[1] if label else pair[2] for pair, label in zip(data.X, data.y, strict=True)
+            ]
+            assert preferred == [row[chosen] for row in table]
+            assert data.X[:, 0].tolist() == [row["prompt"] for row in table]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        *[
+            "prompt",
+            "instruction",
+            "question",
+            "query",
+            "history",
+            "input",
+            "context",
+            "user_prompt",
+            "user_input",
+            "problem",
+            "request",
+            "post",
+            "article",
+            "document",
+            "passage",
+            "prompt_text",
+            "text_prompt",
+            "input_text",
+            "Question",
+            "original_prompt",
+            "orig_instruction",
+            "full_question",
+            "prompts",
+            "text",
+        ],
+        "User Prompt",
+        "userPrompt",
+        "Input.prompt",
+        "data.question",
+        "task",
+        "title",
+    ],
+)
+def test_prompts_under_every_common_name(prompt):
+    for rows in (oriented(prompt=prompt, source="the web", id=3), labelled("a", "b", prompt)):
+        data = read_preferences(rows)
+        assert data.X[:, 0].tolist() == [row[0] for row in ROWS]
+        assert data.groups.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "name", ["source", "category", "id", "prompt_id", "model", "ground_truth", "reference_answer",
+             "prompt_template", "task_type", "notes", "rationale"],
+)  # fmt: skip
+def test_what_is_no_prompt(name):
+    data = read_preferences(oriented(prompt=name))
+    assert data.X[:, 0].tolist() == ["", "", ""]
+    assert data.groups.tolist() == [0, 1, 2]
+    assert list(data.columns) == data.unused_text == [name]
+    assert data.notes[0] == "No prompt was found, so that each pair counts as a prompt of its own."
+    assert f'If one of them has the prompt, say prompt="{name}".' in data.notes[1]
+    command = read_given(oriented(prompt=name), Given(command=True), "")
+    assert f"say --prompt {name}." in command.notes[1]
+
+
+@pytest.mark.parametrize("name", ["task", "context", "text", "title"])
+def test_names_of_kinds_are_no_prompts(name):
+    rows = [{name: "math", "chosen": a, "rejected": b} for _, a, b in ROWS]
+    data = read_preferences(rows)
+    assert data.groups.tolist() == [0, 1, 2]
+    assert data.unused_text == []
+    assert data.notes == ["No prompt was found, so that each pair counts as a prompt of its own."]
+
+
+@pytest.mark.parametrize("key", ["prompt_id", "question_id", "Prompt ID", "qid", "promptIdx"])
+def test_keys_of_prompts_are_said(key):
+    rows = [{key: i % 2, "chosen": a, "rejected": b} for i, (_, a, b) in enumerate(ROWS)]
+    data = read_preferences(rows)
+    assert data.unused_keys == [key]
+    assert f'groups="{key}" makes groups of them.' in data.notes[-1]
+    assert read_preferences(rows, groups=key).groups.tolist() == [0, 1, 0]
+    assert read_preferences(rows, groups=key).notes == ["No prompt was found."]
+
+
+def test_pairs_without_the_prompt_that_others_have_are_counted():
+    rows = oriented(prompt="question", text="words that could be one")
+    rows[1]["question"] = None
+    data = read_preferences(rows)
+    assert data.X[:, 0].tolist() == [ROWS[0][0], "", ROWS[2][0]]
+    assert data.groups.tolist() == [0, 1, 0]
+    assert list(data.columns) == ["text"]
+    assert data.notes == [
+        "1 of 3 pairs has no prompt, and each of these counts as a prompt of its own."
+    ]
+    given = read_preferences(rows, prompt="question")
+    assert given.X.tolist() == data.X.tolist()
+
+
+def test_one_prompt_of_all_pairs_is_said():
+    rows = [{"prompt": "Answer the question.", "q_text": p, "chosen": a, "rejected": b}
+            for p, a, b in ROWS]  # fmt: skip
+    data = read_preferences(rows)
+    assert data.notes[0] == "All 3 pairs have the same prompt."
+    assert "Columns of text that are not used: q_text." in data.notes[1]
+    assert read_preferences(rows, prompt="q_text").notes == ["The prompt is q_text."]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"instruction": "Say it.", "input": "Now."}, "Say it.\nNow."),
+        ({"instruction": "Say it.", "input": " "}, "Say it."),
+        ({"instruction": "Say it.", "input": None}, "Say it."),
+        ({"instruction": "", "input": "Now."}, "Now."),
+        ({"instruction": "Say it now.", "input": "now"}, "Say it now.\nnow"),
+        ({"question": "Who is it?", "context": "An owl called."}, "Who is it?\nAn owl called."),
+        ({"question": "Who?", "prompt": "Owls call.\nWho?\n"}, "Owls call.\nWho?\n"),
+        ({"prompt": "An owl called. Who is it?", "context": "An owl called."},
+         "An owl called. Who is it?"),
+        ({"title": "Owls", "post": "Who has heard one?"}, "Owls\nWho has heard one?"),
+        ({"system": "Be brief.", "question": "Who?"}, "System: Be brief.\n\nUser: Who?"),
+        ({"system_prompt": "", "question": "Who?"}, "Who?"),
+        ({"history": [["Hi", "Hello"]], "query": "Who?"},
+         "User: Hi\n\nAssistant: Hello\n\nUser: Who?"),
+        ({"history": "Human: Hi\n\nAssistant: Hello", "query": "Who?"},
+         "User: Hi\n\nAssistant: Hello\n\nUser: Who?"),
+        ({"history": "An owl called.", "query": "Who?"},
+         "User: An owl called.\n\nUser: Who?"),
+        ({"chat_history": [{"role": "user", "content": "Hi"},
+                           {"role": "assistant", "content": "Hello"}], "prompt": "Who?"},
+         "User: Hi\n\nAssistant: Hello\n\nUser: Who?"),
+        ({"system": "Be brief.", "conversations": [{"from": "human", "value": "Who?"}]},
+         "System: Be brief.\n\nUser: Who?"),
+        ({"prompt": "Who?", "messages": [{"role": "user", "content": "Who?"},
+                                         {"role": "assistant", "content": "An owl."}]}, "Who?"),
+        ({"prompt": "Who?", "messages": [{"role": "system", "content": "Be brief."},
+                                         {"role": "user", "content": "Who?"}]},
+         "System: Be brief.\n\nUser: Who?"),
+    ],
+)  # fmt: skip
+def test_columns_that_make_one_prompt(columns, expected):
+    data = read_preferences([{**columns, "chosen": "An owl.", "rejected": "A crow."}])
+    assert data.X.tolist() == [[expected, "An owl.", "A crow."]]
+
+
+def test_prompts_of_several_columns_are_said():
+    data = read_preferences(oriented(prompt="question", context="In a book."))
+    assert data.notes == ["The prompt is question and context, joined."]
+    alone = read_preferences(oriented(prompt="question", context="In a book."), prompt="Question")
+    assert alone.X[:, 0].tolist() == [row[0] for row in ROWS]
+    assert list(alone.columns) == ["context"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "match"),
+    [
+        (
+            {"prompt": "Answer it.", "question": "Who?"},
+            "prompt is 'Answer it.' and question is 'Who\\?'",
+        ),
+        ({"query": "Who is it?", "question": "Who?"}, "question, query"),
+        (
+            {"prompt": "Hi", "messages": [{"role": "user", "content": "Who?"}]},
+            "prompt and messages",
+        ),
+        ({"text": "One thing.", "body": "Another thing."}, "text, body"),
+    ],
+)
+def test_two_prompts_are_refused(columns, match):
+    with pytest.raises(ValueError, match="record 0 has several columns that could be") as caught:
+        read_preferences([{**columns, "chosen": "x", "rejected": "y"}])
+    assert re.search(match, str(caught.value))
+    for name in columns:
+        assert f'prompt="{name}"' in str(caught.value)
+        read_preferences([{**columns, "chosen": "x", "rejected": "y"}], prompt=name)
+
+
+def test_a_prompt_that_leaves_the_other_in_one_row_is_refused():
+    rows = oriented(prompt="question")
+    rows = [{**row, "prompt": f"Q: {row['question']}"} for row in rows]
+    assert read_preferences(rows).X[0, 0] == "Q: What is two plus two?"
+    rows[2]["prompt"] = "Q: Something else"
+    with pytest.raises(ValueError, match="record 2 has two texts that could be the prompt: quest"):
+        read_preferences(rows)
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("winner", ("model_a", "model_b")),
+        ("Preference", ("A", "B")),
+        ("preferred", ("response_a", "response_b")),
+        ("better_response", ("response_a", "response_b")),
+        ("judgement", ("[[A]]", "[[B]]")),
+        ("Answer.winner", ("a", "b")),
+        ("chosen", ("response_a", "response_b")),
+        ("outcome", ("a", "b")),
+        ("a_is_better", (True, False)),
+        ("vote", ("left", "right")),
+    ],
+)
+def test_labels_under_every_common_name(label, words):
+    data = read_preferences(labelled("response_a", "response_b", label=label, words=words))
+    assert data.y.tolist() == [1, 0, 1]
+
+
+def test_labels_that_name_a_model_or_hold_the_text():
+    rows = labelled(
+        "response_a", "response_b", words=("crow", "owl"), model_a="crow", model_b="owl"
+    )
+    assert read_preferences(rows).y.tolist() == [1, 0, 1]
+    rows[2].update(model_a="owl", model_b="crow")
+    assert read_preferences(rows).y.tolist() == [1, 0, 0]
+    rows[2].update(model_a="crow", model_b="crow")
+    with pytest.raises(ValueError, match="label = 'crow'"):
+        read_preferences(rows)
+    long = [(f"{p} Please.", a * 3, b * 3) for p, a, b in ROWS]
+    rows = [
+        {"prompt": p, "response_a": a, "response_b": b, "preferred_response": (a, b)[i % 2]}
+        for i, (p, a, b) in enumerate(long)
+    ]
+    assert read_preferences(rows).y.tolist() == [1, 0, 1]
+
+
+def test_votes_in_columns():
+    rows = labelled("response_1", "response_2", label="idx")
+    votes = [(1, 1, 2), (2, 2, 2), (1, None, 0)]
+    for row, cast in zip(rows, votes, strict=True):
+        row.update({f"annotator_{i}": vote for i, vote in enumerate(cast, 1)})
+    data = read_preferences(rows, convention="one_two")
+    assert data.y.tolist() == pytest.approx([2 / 3, 0, 0.75])
+    assert list(data.columns) == ["idx"]
+    assert data.columns["idx"].tolist() == ["a", "b", "a"]
+    assert data.notes[0].startswith("Each label is the mean of the votes of a row.")
+    rows[1].update(annotator_1=None, annotator_2=None, annotator_3=None)
+    with pytest.raises(
+        ValueError, match=r"record 1 .*There is no value in annotator_1, annotator_2"
+    ):
+        read_preferences(rows, convention="one_two")
+
+
+def test_numbers_for_each_response_are_no_votes():
+    rows = labelled("response_1", "response_2", label="vote_1", words=(1, 2), vote_2=1)
+    with pytest.raises(ValueError, match="no column that is known to say which is better"):
+        read_preferences(rows)
+
+
+def test_a_convention_without_labels_is_refused():
+    with pytest.raises(ValueError, match=r'no column of labels.*leave out convention="one_two"'):
+        read_preferences(oriented(), convention="one_two")
+
+
+def test_a_label_goes_before_votes():
+    rows = labelled("response_a", "response_b", votes=["a", "b", "b"])
+    data = read_preferences(rows)
+    assert data.y.tolist() == [1, 0, 1]
+    assert list(data.columns) == ["votes"]
+
+
+def test_scores_and_ranks_of_two_responses():
+    rows = labelled("answer_1", "answer_2", label="score_1", words=(5, 2), score_2=3)
+    assert read_preferences(rows).y.tolist() == [1, 0, 1]
+    rows = labelled("answer_1", "answer_2", label="rank_1", words=("1", "3"), rank_2="2")
+    assert read_preferences(rows).y.tolist() == [1, 0, 1]
+    assert read_preferences(rows).notes == ["Of rank_1 the smallest is the best."]
+    rows[1]["rank_2"] = "x"
+    with pytest.raises(ValueError, match="record 1 has rank_2 = 'x', which is no number"):
+        read_preferences(rows)
+    rows = labelled("answer_1", "answer_2", label="score", words=([9, 1], [2, 7]))
+    assert read_preferences(rows).y.tolist() == [1, 0, 1]
+    rows[2]["score"] = [1]
+    with pytest.raises(ValueError, match=r"record 2 has score = \[1\], which should be the two"):
+        read_preferences(rows)
+
+
+def test_counts_of_votes_are_shares():
+    rows = labelled("answer_a", "answer_b", label="votes_a", words=(3, 0), votes_b=1)
+    assert read_preferences(rows).y.tolist() == [0.75, 0, 0.75]
+    rows[0].update(votes_a=0, votes_b=0)
+    with pytest.raises(ValueError, match="record 0 has votes_a = 0 and votes_b = 0"):
+        read_preferences(rows)
+
+
+def test_one_hot_labels():
+    rows = labelled("answer_a", "answer_b", label="a_wins", words=(1, 0), b_wins=0, tie=0)
+    rows[1].update(b_wins=1)
+    rows[2].update(a_wins=0, tie=1)
+    assert read_preferences(rows).y.tolist() == [1, 0, 0.5]
+    rows[2].update(tie=0)
+    with pytest.raises(ValueError, match=r"record 2.* one should be set, but none of them is"):
+        read_preferences(rows)
+
+
+def test_who_gave_a_label():
+    rows = labelled("answer_a", "answer_b", worker_id="w1")
+    rows[1]["worker_id"] = "w2"
+    data = read_preferences(rows)
+    assert data.annotator.tolist() == ["w1", "w2", "w1"]
+    assert data.columns == {}
+    assert "Each row is the label of one person or judge, whom worker_id names." in data.notes
+    given = read_preferences(oriented(who="w1"), annotator="Who")
+    assert given.annotator.tolist() == ["w1"] * 3
+
+
+def test_chosen_and_rejected_with_a_label_are_one_kind():
+    data = read_preferences(oriented(label=0, winner="model_b"))
+    assert data.oriented.all()
+    assert data.columns["label"].tolist() == [0, 0, 0]
+    assert data.notes == [
+        "chosen is the better response of every row; label and winner is not used."
+    ]
+
+
+PAIR = {"prompt": "p", "response_a": "x", "response_b": "y", "label": "a"}
+REFUSED = {
+    "two pairs": (
+        {**PAIR, "answer_a": "u", "answer_b": "v"},
+        "two kinds of preference: response_a and response_b with label, and answer_a and answer_b",
+        ('response_a="response_a"', 'response_a="answer_a"'),
+    ),
+    "oriented and labelled": (
+        {**PAIR, "chosen": "u", "rejected": "v"},
+        "two kinds of preference: chosen and rejected, and response_a and response_b with label",
+        ('chosen="chosen"', 'response_a="response_a"'),
+    ),
+    "two oriented": (
+        {"chosen": "u", "rejected": "v", "full_text_chosen": "pu", "full_text_rejected": "pv"},
+        "two kinds of preference: chosen and rejected, and full_text_chosen and full_text_rejected",
+        ('chosen="chosen"', 'chosen="full_text_chosen"'),
+    ),
+    "two labels": (
+        {**PAIR, "winner": "b"},
+        "response_a and response_b with label, and response_a and response_b with winner",
+        ('label="label"', 'label="winner"'),
+    ),
+    "three": (
+        {"prompt": "p", "response_a": "x", "response_b": "y", "response_c": "z"},
+        "3 responses, response_a, response_b, response_c, and nothing",
+        ('response_a="response_a"', 'response_b="response_b"', 'label="NAME"'),
+    ),
+    "choosen": (
+        {"prompt": "p", "choosen": "u", "rejected": "v"},
+        "rejected and no chosen. Did you mean 'choosen'?",
+        ('chosen="choosen"', 'rejected="rejected"'),
+    ),
+    "rejcted_response": (
+        {"prompt": "p", "chosen_response": "u", "rejcted_response": "v"},
+        "chosen_response and no rejected_response. Did you mean 'rejcted_response'?",
+        ('chosen="chosen_response"', 'rejected="rejcted_response"'),
+    ),
+    "respnse_b": (
+        {"prompt": "p", "response_a": "x", "respnse_b": "y", "label": "a"},
+        "response_a and no response_b. Did you mean 'respnse_b'?",
+        ('response_b="respnse_b"',),
+    ),
+    "lable": (
+        {"prompt": "p", "response_a": "x", "response_b": "y", "lable": "a"},
+        "no column that is known to say which is better. Did you mean 'lable'?",
+        ('label="lable"',),
+    ),
+    "no label": (
+        {"prompt": "p", "response_a": "x", "response_b": "y", "zeta": "a"},
+        "no column that is known to say which is better. The others are ['prompt', 'zeta']",
+        ('label="NAME"',),
+    ),
+    "no value": ({**PAIR, "label": None}, "record 0 has no value in label", ()),
+    "no response": (
+        {"prompt": "p", "chosen": "u", "rejected": None},
+        "record 0 has no value in rejected",
+        (),
+    ),
+    "one response": (
+        {"prompt": "p", "chosen": "u", "other": "v"},
+        "chosen and no rejected. It has ['prompt', 'chosen', 'other']",
+        ('rejected="NAME"',),
+    ),
+    "nothing": (
+        {"x": 1, "y": 2},
+        "record 0 has no preference. It has ['x', 'y']",
+        ('chosen="NAME"', 'rejected="NAME"'),
+    ),
+}
+
+
+@pytest.mark.parametrize(("row", "said", "remedies"), REFUSED.values(), ids=REFUSED)
+def test_rows_that_are_refused_say_the_remedy(row, said, remedies):
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        read_preferences([row])
+    for remedy in remedies:
+        assert remedy in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        read_given([row], Given(command=True), "pairs.csv")
+    assert str(caught.value).startswith("pairs.csv: record 0 has ")
+    for remedy in remedies:
+        role, name = remedy.removesuffix('"').split('="')
+        assert f"--{role.replace('_', '-')} {name}" in str(caught.value)
+
+
+NAMELESS = [{"ask": p, "nice": a, "nasty": b, "said": "AB"[i % 2]}
+            for i, (p, a, b) in enumerate(ROWS)]  # fmt: skip
+
+
+def test_names_that_a_caller_gives():
+    data = read_preferences(NAMELESS, prompt="ASK", chosen="Nice", rejected="nasty")
+    assert data.X[:, 0].tolist() == [row[0] for row in ROWS]
+    assert data.y.tolist() == [1, 0, 1]
+    assert list(data.columns) == ["said"]
+    data = read_preferences(NAMELESS, response_a="nice", response_b="nasty", label="said")
+    assert data.y.tolist() == [1, 0, 1]
+    assert data.groups.tolist() == [0, 1, 2]
+    swapped = read_preferences(NAMELESS, chosen="nasty", rejected="nice")
+    assert swapped.X[0].tolist() == ["", "Five it is.", "It is four."]
+
+
+def test_the_rest_of_a_form_is_found():
+    rows = oriented("foo_chosen_x", "foo_rejected_x")
+    for given in ({"chosen": "foo_chosen_x"}, {"rejected": "foo_rejected_x"}):
+        data = read_preferences(rows, **given)
+        assert data.X[0].tolist() == list(ROWS[0])
+    rows = labelled("foo_1", "foo_2", label="winner", words=("foo_1", "foo_2"))
+    for given in ({"response_a": "foo_1"}, {"response_b": "foo_2"}):
+        assert read_preferences(rows, **given).y.tolist() == [1, 0, 1]
+    turned = read_preferences(rows, response_b="foo_1")
+    assert turned.X[0, 1:].tolist() == ["Five it is.", "It is four."]
+    assert turned.y.tolist() == [0, 1, 0]
+    turned = read_preferences(oriented(), rejected="chosen")
+    assert turned.X[0, 1:].tolist() == ["Five it is.", "It is four."]
+    rows = labelled("response_a", "response_b", label="said")
+    assert read_preferences(rows, label="Said").y.tolist() == [1, 0, 1]
+    both = [{**PAIR, "answer_a": "u", "answer_b": "v"}]
+    assert read_preferences(both, response_a="answer_a").X.tolist() == [["p", "u", "v"]]
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"chosen": "nice"}, 'no column that is known to be rejected.*rejected="NAME"'),
+        ({"response_a": "nice", "response_b": "nasty"}, r"The others are \['ask', 'said'\]"),
+        ({"chosen": "nice", "label": "said"}, 'chosen="nice" and label="said" do not go together'),
+        ({"chosen": "nice", "rejected": "nice"}, 'chosen="nice" and rejected="nice" name one'),
+        ({"prompt": "aks"}, "no column 'aks', which prompt=\"aks\" names. Did you mean 'ask'"),
+        ({"label": "said"}, "known to be response_a or response_b"),
+    ],
+)
+def test_names_that_do_not_do_are_refused(given, match):
+    with pytest.raises(ValueError, match=match):
+        read_preferences(NAMELESS, **given)
+
+
+def test_a_label_for_chosen_and_rejected_is_refused():
+    with pytest.raises(ValueError, match='so that chosen is the better response and label="x" has'):
+        read_preferences(oriented(x=1), label="x")
+
+
+def test_named_columns_without_a_value_say_so():
+    rows = [dict(row) for row in NAMELESS]
+    rows[1]["nasty"] = None
+    with pytest.raises(ValueError, match="record 1 has no nasty, which the rows before have"):
+        read_preferences(rows, chosen="nice", rejected="nasty")
+    with pytest.raises(ValueError, match='record 0 has no value in nasty, which rejected="nasty"'):
+        read_preferences(rows[1:], chosen="nice", rejected="nasty")
