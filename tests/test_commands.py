@@ -133,8 +133,9 @@ def test_score_of_preferences_alone(fitted, tmp_path, capsys):
     )
     assert main(["score", fitted[0], "--preferences", prefs]) == 0
     scores = json.loads(capsys.readouterr().out)
-    assert scores["preferences"]["n_pairs"] == 1
-    assert scores["preferences"]["accuracy"] == 1.0
+    assert scores["preferences"]["n_pairs"] == 2
+    assert scores["preferences"]["n_ties"] == 1
+    assert scores["preferences"]["accuracy"] == pytest.approx((0.9 + 0.5) / 2)
 
 
 def test_sample_writes_lines_that_a_seed_repeats(fitted, capsys):

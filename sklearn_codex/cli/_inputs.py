@@ -13,7 +13,7 @@ from sklearn_codex.cli._options import STANDARD, readable
 COLUMNS = ("text", "completion", "response", "output")
 
 
-def _place_of(argument: str) -> str:
+def place_of_argument(argument: str) -> str:
     """Return how errors call the file of an argument."""
     return "standard input" if argument == STANDARD else plain(argument)
 
@@ -21,16 +21,7 @@ def _place_of(argument: str) -> str:
 def read_records(argument: str) -> list[dict]:
     """Return the records of a file, a folder or a pattern; ``-`` is standard input."""
     with readable(argument) as path:
-        return [row for _, row in read_rows(path, _place_of(argument))]
-
-
-def read_pairs(argument: str) -> list[dict]:
-    """Return the preferences of a file as records; ``-`` is standard input."""
-    from sklearn_codex.cli._models import preference_records
-    from sklearn_codex.datasets import read_preferences
-
-    with readable(argument) as path:
-        return preference_records(read_preferences(path))
+        return [row for _, row in read_rows(path, place_of_argument(argument))]
 
 
 def read_texts(argument: str, column: str | None = None) -> list[str]:
@@ -45,7 +36,7 @@ def read_texts(argument: str, column: str | None = None) -> list[str]:
     column : str, default=None
         Name of the column; None looks for "text", "completion", "response" and "output".
     """
-    place = _place_of(argument)
+    place = place_of_argument(argument)
     with readable(argument) as path:
         texts = [text for part in open_parts(path, place) for text in _texts_of(part, column)]
     if not texts:
