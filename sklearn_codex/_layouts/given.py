@@ -1,6 +1,7 @@
 """What a caller says about the columns, in the terms of Python or of the command line."""
 
 import argparse
+import json
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
@@ -45,6 +46,11 @@ class Given:
         """Return the columns that are named, by role."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {role: values[role] for role in ROLES if values[role] is not None}
+
+    def said(self) -> list[tuple[str, Any]]:
+        """Return all that the caller says: roles with their columns, and the convention."""
+        rest = [] if self.convention is None else [("convention", self.convention)]
+        return [*self.columns().items(), *rest]
 
     @property
     def names_pair(self) -> bool:
@@ -102,6 +108,7 @@ def read_convention(word: str) -> str | dict[str, float]:
     word : str
         The name of a convention, or pairs such as ``1=a,2=b,0=tie`` or ``yes:1,no:0``, each of a
         label and what it means: a, b, tie, or the probability that the first response is preferred.
+        A JSON object of such pairs can have labels with commas.
 
     Raises
     ------
@@ -110,21 +117,11 @@ def read_convention(word: str) -> str | dict[str, float]:
     """
     if is_convention(word.strip().casefold()):
         return word.strip().casefold()
-    if not set("=:") & set(word):
-        raise ValueError(
-            f"--convention {shlex.quote(word)} is no convention.{did_you_mean(word, convention_names())} "
-            f"{_EXPECTED}"
-        )
+    pairs = _read_object(word) if word.lstrip().startswith("{") else _read_pairs(word)
     meanings: dict[str, float] = {}
-    for pair in word.split(","):
-        cut = max(pair.rfind("="), pair.rfind(":"))
-        label, meaning = pair[:cut].strip(), pair[cut + 1 :].strip()
-        if cut < 0 or not label:
-            raise ValueError(
-                f"--convention {shlex.quote(word)} has {pair.strip()!r}, which is no label with "
-                f"its meaning. {_EXPECTED}"
-            )
-        if meanings.setdefault(label, _read_meaning(meaning, word)) != _read_meaning(meaning, word):
+    for label, meaning in pairs:
+        value = _read_meaning(meaning, word)
+        if meanings.setdefault(label, value) != value:
             raise ValueError(
                 f"--convention {shlex.quote(word)} has two meanings of the label {label!r}. Leave "
                 "one."
@@ -132,12 +129,41 @@ def read_convention(word: str) -> str | dict[str, float]:
     return meanings
 
 
+def _read_object(word: str) -> list[tuple[str, str]]:
+    """Return the pairs of a JSON object, which can have labels with commas."""
+    try:
+        return [(label, str(meaning)) for label, meaning in json.loads(word).items()]
+    except ValueError as error:
+        raise ValueError(
+            f"--convention {shlex.quote(word)} is no JSON object: {error}. {_EXPECTED}"
+        ) from error
+
+
+def _read_pairs(word: str) -> list[tuple[str, str]]:
+    if not set("=:") & set(word):
+        raise ValueError(
+            f"--convention {shlex.quote(word)} is no convention."
+            f"{did_you_mean(word, convention_names())} {_EXPECTED}"
+        )
+    pairs = []
+    for pair in word.split(","):
+        cut = max(pair.rfind("="), pair.rfind(":"))
+        if cut < 0 or not pair[:cut].strip():
+            raise ValueError(
+                f"--convention {shlex.quote(word)} has {pair.strip()!r}, which is no label with "
+                f"its meaning. {_EXPECTED}"
+            )
+        pairs.append((pair[:cut].strip(), pair[cut + 1 :].strip()))
+    return pairs
+
+
 def write_convention(meanings: Mapping[Any, float]) -> str:
     """Return what :func:`read_convention` reads as these meanings."""
     words = {value: word for word, value in _MEANINGS.items()}
-    return ",".join(
-        f"{label}={words.get(float(value), value)}" for label, value in meanings.items()
-    )
+    pairs = [(str(label), float(value)) for label, value in meanings.items()]
+    if any("," in label or label != label.strip() or not label for label, _ in pairs):
+        return json.dumps(dict(pairs), ensure_ascii=False)
+    return ",".join(f"{label}={words.get(value, value)}" for label, value in pairs)
 
 
 def _read_meaning(meaning: str, word: str) -> float:

@@ -11,6 +11,7 @@ from sklearn_codex import __version__
 from sklearn_codex._plain import did_you_mean, plain
 from sklearn_codex.cli import (
     _audit,
+    _convert,
     _demo,
     _fit,
     _frontier,
@@ -27,7 +28,7 @@ _PARAMETER = re.compile(
     r"The '(?P<name>\w+)' parameter of \w+ must be (?P<rule>.+)\. Got (?P<value>.+) instead\.", re.S
 )
 _COMMAND = "command"  # the argument
-_COMMANDS = (_audit, _fit, _score, _sample, _reward, _frontier, _info, _demo)
+_COMMANDS = (_audit, _convert, _fit, _score, _sample, _reward, _frontier, _info, _demo)
 
 
 def run(argv: Sequence[str] | None, prepare: Callable[[], None] = lambda: None) -> int:

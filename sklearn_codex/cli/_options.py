@@ -84,7 +84,7 @@ def add_columns(
     """
     group = parser.add_argument_group(
         "columns of preferences",
-        "Found by their names where they are not named here. Upper and lower case do not matter.",
+        "Found by their names where they are not named here; case does not matter.",
     )
     for option, what in _COLUMNS.items():
         names = (option, *aliases_of_by) if option == "--by" else (option,)

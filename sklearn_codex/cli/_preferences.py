@@ -1,12 +1,14 @@
 """Preferences as commands read them: whatever has them, in the terms of the command line."""
 
 import argparse
+import shlex
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sklearn.utils import Bunch
 
+from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._data.records import (
     FORMS,
     WEIGHT,
@@ -14,12 +16,14 @@ from sklearn_codex._data.records import (
     present_columns,
     read_record,
 )
-from sklearn_codex._files.rows import read_rows
-from sklearn_codex._layouts.base import fold, fold_names
+from sklearn_codex._files.lines import find_first, read_lines
+from sklearn_codex._files.rows import header_of, read_rows
+from sklearn_codex._layouts.base import fold, fold_all
+from sklearn_codex._layouts.columns import find_pairs
 from sklearn_codex._layouts.given import Given, given_of
 from sklearn_codex._layouts.reader import PairReader
 from sklearn_codex._layouts.registry import FINDERS, find_layout
-from sklearn_codex.cli._inputs import place_of_argument, read_texts
+from sklearn_codex.cli._inputs import COLUMNS, place_of_argument, read_texts, texts_of
 from sklearn_codex.cli._options import readable
 from sklearn_codex.datasets._readers import read_given
 from sklearn_codex.report._terminal import tell
@@ -28,6 +32,7 @@ Row = Mapping[str, Any]
 Placed = tuple[str, Row]
 
 _TEXT, _COMPLETION = ("text",), ("completion",)
+_NO_RECORD = "has a header and no record. Name a file with one at least."
 _KINDS = "A text has the column text, a demonstration completion (and prompt)."
 
 
@@ -62,7 +67,7 @@ def read_mixed(argument: str, given: Given) -> Mixed:
     """
     place = place_of_argument(argument)
     with readable(argument) as path:
-        records, preferences = _split_kinds(read_rows(path, place), given)
+        records, preferences = _split_kinds(read_rows(path, place), given, place)
     if not preferences:
         return Mixed(records, None)
     pairs = PairReader(given, place).read(preferences, source=argument)
@@ -72,32 +77,52 @@ def read_mixed(argument: str, given: Given) -> Mixed:
 def read_demonstrations(argument: str) -> Mixed:
     """Return the records of a file that has demonstrations, perhaps texts, and no preferences."""
     place, given = place_of_argument(argument), Given(command=True)
+    records = []
     with readable(argument) as path:
-        records, preferences = _split_kinds(read_rows(path, place), given)
-    for where, row in preferences:
-        raise ValueError(
-            f"{where} is no demonstration, which has completion (and prompt), and no label: it has "
-            f"{list(row)}. Preferences are for --preferences."
-        )
+        for where, row in read_rows(path, place):
+            present = _present(row)
+            form = _form_of(present, row, given, where)
+            if form is None:
+                raise ValueError(
+                    f"{where} is no demonstration, which has completion (and prompt), and no "
+                    f"label: it has {list(row)}. Preferences are for --preferences."
+                )
+            records.append(_read_record(present, form, where))
+    if not records:
+        raise ValueError(f"{place} {_NO_RECORD}")
     return Mixed(records, None)
 
 
-def _split_kinds(rows: Iterable[Placed], given: Given) -> tuple[list[dict], list[Placed]]:
+def _split_kinds(
+    rows: Iterable[Placed], given: Given, place: str
+) -> tuple[list[dict], list[Placed]]:
     """Return the texts and demonstrations, and the rows of preferences with where they are."""
     records, preferences = [], []
     seen: set[tuple[str, ...]] = set()
     for where, row in rows:
-        present = {name: value for name, value in present_columns(row).items() if value != ""}
+        present = _present(row)
         form = _form_of(present, row, given, where)
         if form is not None:
             records.append(_read_record(present, form, where))
             continue
-        names = tuple(name for name in row if row[name] is not None)
+        names = tuple(name for name in row if not is_missing(row[name]))
         if names not in seen and not given.names_pair:
             _check_layout(row, names, given, where)
             seen.add(names)
         preferences.append((where, row))
+    if not records and not preferences:
+        raise ValueError(f"{place} {_NO_RECORD}")
     return records, preferences
+
+
+def _present(row: Row) -> dict[str, Any]:
+    """Return the columns of records in which a row has something."""
+    return {name: value for name, value in present_columns(row).items() if _has_value(value)}
+
+
+def _has_value(value: Any) -> bool:
+    """Whether a cell is neither missing nor empty, which is the same in CSV."""
+    return not is_missing(value) and not (isinstance(value, str) and value == "")
 
 
 def _form_of(present: Row, row: Row, given: Given, where: str) -> tuple[str, ...] | None:
@@ -110,7 +135,7 @@ def _form_of(present: Row, row: Row, given: Given, where: str) -> tuple[str, ...
         check_form(present, row, where)  # says that it is of several kinds
     if not whole or whole[0] not in (_TEXT, _COMPLETION) or "label" in present:
         return None
-    columns = fold_names(name for name in row if row[name] is not None)
+    columns = fold_all(name for name in row if _has_value(row[name]))
     for find in FINDERS:
         layout = find(columns, row, given, where)
         if layout is not None:
@@ -141,9 +166,50 @@ def _read_record(present: Row, form: tuple[str, ...], where: str) -> dict:
 def _check_layout(row: Row, names: tuple[str, ...], given: Given, where: str) -> None:
     """Raise where the columns of a row are of no layout, saying what else a row can be."""
     try:
-        find_layout(fold_names(names), row, given, where)
+        find_layout(fold_all(names), row, given, where)
     except ValueError as error:
         raise ValueError(f"{error} {_KINDS}") from error
+
+
+def read_responses(argument: str, column: str | None, given: Given) -> list[str] | Bunch:
+    """Return the texts of a file, or its pairs where that is what it has.
+
+    They are pairs where the caller names a column of pairs; or else where the first record has a
+    preference, and none of the columns that texts have.
+    """
+    place = place_of_argument(argument)
+    with readable(argument) as path:
+        if column is None and not given.said():
+            if not _has_pairs(path, place):
+                return texts_of(path, place)
+        elif column is not None:
+            if given.said():
+                raise ValueError(
+                    f"--column {shlex.quote(column)} names the texts of a file, and "
+                    f"{given.say(*given.said()[0])} tells something of pairs. Leave one out."
+                )
+            return texts_of(path, place, column)
+        return read_given(path, given, "", place=place)
+
+
+def _has_pairs(path: str, place: str) -> bool:
+    """Whether the first record of a file is a preference; a line of text is none."""
+    given = Given(command=True)
+    try:
+        where, row = next(read_rows(path, place))
+    except ValueError:
+        first, _ = find_first(read_lines(path, place))
+        if find_pairs(fold_all(header_of(first))):
+            raise  # a table of pairs with a damaged row
+        return False
+    names = [name for name in row if not is_missing(row[name])]
+    if set(names) & set(COLUMNS):
+        return False
+    try:
+        find_layout(fold_all(names), row, given, where)
+    except ValueError:
+        return False
+    return True
 
 
 def as_records(pairs: Bunch) -> list[dict]:
@@ -158,6 +224,19 @@ def as_records(pairs: Bunch) -> list[dict]:
         }
         for (prompt, a, b), label, weight in zip(pairs.X, pairs.y, pairs.sample_weight, strict=True)
     ]
+
+
+def texts_of_pairs(pairs: Bunch) -> list[dict[str, Any]]:
+    """Return pairs as they are in a file: as chosen and rejected, or with a label."""
+    rows = []
+    for (prompt, a, b), label, oriented in zip(pairs.X, pairs.y, pairs.oriented, strict=True):
+        asked = {"prompt": prompt} if prompt else {}
+        if oriented:
+            chosen, rejected = (a, b) if label == 1 else (b, a)
+            rows.append({**asked, "chosen": chosen, "rejected": rejected})
+        else:
+            rows.append({**asked, "response_a": a, "response_b": b, "label": float(label)})
+    return rows
 
 
 def group_keys(pairs: Bunch, given: Given) -> list[Hashable]:
@@ -224,11 +303,11 @@ class Inputs:
         """Raise where nothing was read, or no preferences of which the caller says something."""
         if not self.records:
             raise ValueError(needs)
-        said = [*self.given.columns().items(), ("convention", self.given.convention)]
-        if not self._has_pairs and said[0][1] is not None:
+        said = self.given.said()
+        if not self._has_pairs and said:
             raise ValueError(
-                f"{', '.join(self.read_as)} has no preferences, of which {self.given.say(*said[0])} "
-                f"tells something. Leave it out. {_KINDS}"
+                f"{', '.join(self.read_as)} has no preferences, of which "
+                f"{self.given.say(*said[0])} tells something. Leave it out. {_KINDS}"
             )
 
 
