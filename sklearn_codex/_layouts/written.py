@@ -34,27 +34,36 @@ class WrittenLayout(Layout):
             for name in (*PAIR, CHOSEN, REJECTED, *OWN)
             if name in columns and (weighted or name != WEIGHT)
         }
+        if CHOSEN in self.columns:
+            self.columns = {n: c for n, c in self.columns.items() if n not in PAIR[1:]}
         super().__init__("pairs as convert writes them", frozenset(self.columns.values()))
 
     def read(self, row: Mapping[str, Any], where: str) -> Iterator[Comparison]:
         """Return the one comparison of a row."""
         value = {name: row[column] for name, column in self.columns.items()}
-        weight = _read_number(value.get(WEIGHT, 1.0), WEIGHT, where, np.inf)
-        rest = {"weight": weight, "annotator": value.get(ANNOTATOR)}
-        prompt = value.get(PROMPT)
         if CHOSEN in value:
             form = Form(self.columns[CHOSEN], self.columns[REJECTED], oriented=True)
-            yield Comparison(form, where, prompt, value[CHOSEN], value[REJECTED], **rest)
-            return
-        names, texts = [self.columns[FIRST], self.columns[SECOND]], [value[FIRST], value[SECOND]]
-        if not _read_truth(value.get(ORIENTED, False), where):
-            form = Form(*names, self.columns[LABEL], "probability")
-            yield Comparison(form, where, prompt, *texts, value[LABEL], **rest)
-            return
-        label = _read_number(value[LABEL], LABEL, where, 1.0)
-        if label < 0.5:
-            texts, label = texts[::-1], 1 - label
-        yield Comparison(Form(*names, oriented=True), where, prompt, *texts, label, **rest)
+            first, second, label = value[CHOSEN], value[REJECTED], 1.0
+        else:
+            form = Form(
+                self.columns[FIRST], self.columns[SECOND], self.columns[LABEL], "probability"
+            )
+            first, second, label = value[FIRST], value[SECOND], value[LABEL]
+        if LABEL in value and _read_truth(value.get(ORIENTED, False), where):
+            form = Form(form.first, form.second, oriented=True)
+            label = _read_number(label, LABEL, where, 1.0)
+            if label < 0.5:
+                first, second, label = second, first, 1 - label
+        yield Comparison(
+            form,
+            where,
+            value.get(PROMPT),
+            first,
+            second,
+            label,
+            weight=_read_number(value.get(WEIGHT, 1.0), WEIGHT, where, np.inf),
+            annotator=value.get(ANNOTATOR),
+        )
 
 
 def _read_number(value: Any, name: str, where: str, most: float) -> float:

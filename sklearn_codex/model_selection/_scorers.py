@@ -199,8 +199,6 @@ class HeldOutRewardScorer:
         if gold.get_params(deep=False).get("vectorizer", "none to set") is None:
             gold.set_params(vectorizer=freeze(loop.vectorizer_))
         pairs = [(records.prompt[row] or "", records.text[row], records.other[row]) for row in rows]
-        pairs, label = np.array(pairs, dtype=object), records.labels(rows)
         weight = records.weight[rows]
-        if (weight == 1).all():
-            return gold.fit(pairs, label)
-        return gold.fit(pairs, label, sample_weight=weight)
+        params = {} if (weight == 1).all() else {"sample_weight": weight}
+        return gold.fit(np.array(pairs, dtype=object), records.labels(rows), **params)
