@@ -175,6 +175,26 @@ def test_rows_that_are_no_record_are_named(row, message, tmp_path, capsys):
     assert error.count("\n") == 1
 
 
+def test_texts_that_can_be_a_tree_are_said_to_be_texts(tmp_path, capsys):
+    rows = [
+        {"message_id": f"{i}", "parent_id": None, "role": "prompter", "text": "the cat sat"}
+        for i in range(4)
+    ]
+    records = write(tmp_path / "r.jsonl", rows)
+    words = ["--out", str(tmp_path / "m"), "--min-count", "1"]
+    assert main(["fit", records, *words]) == 1
+    error = capsys.readouterr().err
+    assert f"{records}, line 1 can be a corpus record, with the column text, and a pref" in error
+    assert "Say which: --corpus FILE or --preferences FILE." in error
+    assert main(["fit", "--corpus", records, *words]) == 0
+    read_as = json.loads(capsys.readouterr().out)["read_as"]
+    assert read_as == {records: {"n_texts": 4}}
+    # A text may well have a score.
+    scored = write(tmp_path / "s.jsonl", [{"text": "the cat", "score": i} for i in range(4)])
+    assert main(["fit", scored, *words, "--force"]) == 0
+    assert json.loads(capsys.readouterr().out)["read_as"] == {scored: {"n_texts": 4}}
+
+
 def test_demonstrations_are_no_preferences(tmp_path, capsys):
     rows = write(tmp_path / "r.jsonl", [{"completion": "a"}, {"completion": "b", "label": True}])
     assert main(["fit", "--demonstrations", rows, "--out", str(tmp_path / "m")]) == 1

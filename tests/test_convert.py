@@ -10,6 +10,7 @@ import pytest
 
 from sklearn_codex.cli import main
 from sklearn_codex.cli._preferences import read_pairs
+from sklearn_codex.cli._written import as_parquet
 from sklearn_codex.datasets import read_preferences
 
 CHOSEN = [
@@ -179,14 +180,14 @@ def test_flags_that_do_nothing_are_an_error(flag, form, tmp_path, capsys):
 
 
 def test_columns_that_would_be_read_are_renamed(tmp_path, capsys):
-    other = {"chosen": "c", "rejected": "r", "label": 7, "prompt": "other", "Oriented": "x", "k": 1}
+    other = {"label": 7, "prompt": "other", "Oriented": "x", "k": 1}
     rows = [{**row, **other} for row in NAMED]
     path, out = write(tmp_path / "p.jsonl", rows), tmp_path / "out.jsonl"
     convert(path, "--to", "pairs", *NAMED_OPTIONS, "--out", out)
     told = capsys.readouterr().err
     for name in other:
         renamed = f"The column {name} is written as other_{name}, since it would be read as part"
-        assert (renamed in told) == (name not in ("chosen", "k")), name
+        assert (renamed in told) == (name in ("label", "prompt", "Oriented")), name
     data = read_preferences(
         path, prompt="frage", response_a="links", response_b="rechts", label="wahl",
         convention="one_two",
@@ -197,6 +198,16 @@ def test_columns_that_would_be_read_are_renamed(tmp_path, capsys):
     assert again.columns["other_Oriented"].tolist() == ["x", "x", "x"]
     convert(out, "--to", "pairs")
     assert capsys.readouterr().out == out.read_text()
+
+
+def test_columns_that_are_another_preference_together_are_renamed(tmp_path, capsys):
+    rows = [{**row, "chosen": "c", "rejected": "r"} for row in NAMED]
+    path, out = write(tmp_path / "p.jsonl", rows), tmp_path / "out.jsonl"
+    convert(path, "--to", "pairs", *NAMED_OPTIONS, "--out", out)
+    assert "is written as other_" in capsys.readouterr().err
+    again = read_preferences(out)
+    assert again.X.tolist() == [["q", "x", "y"]] * 3
+    assert again.y.tolist() == [1, 0, 0.5]
 
 
 def test_standard_input_and_output(tmp_path, capsys, monkeypatch):
@@ -248,15 +259,9 @@ def test_values_of_all_types_are_written(tmp_path, capsys):
     assert [json.loads(v) if isinstance(v, str) else None for v in odd] == values
 
 
-def test_half_a_surrogate_pair_stays_in_json(tmp_path, capsys):
-    rows = [{**row, "chosen": "\ud83d"} for row in CHOSEN]
-    path, out = write(tmp_path / "p.jsonl", rows), tmp_path / "out"
-    convert(path, "--to", "pairs", "--out", out)
-    assert_same(read_preferences(path), read_preferences(out))
-    capsys.readouterr()
-    error = error_of(capsys, path, "--to", "parquet")
-    assert "half a surrogate pair" in error
-    assert "--to pairs" in error
+def test_half_a_character_has_no_place_in_parquet():
+    with pytest.raises(ValueError, match="The column prompt has a text with half a surrogate pair"):
+        as_parquet([{"prompt": "a \ud83d"}])
 
 
 def test_what_is_read_back_otherwise_is_counted(tmp_path, capsys):

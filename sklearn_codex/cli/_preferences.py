@@ -18,9 +18,10 @@ from sklearn_codex._data.records import (
 )
 from sklearn_codex._files.lines import find_first, read_lines
 from sklearn_codex._files.rows import header_of, read_rows
+from sklearn_codex._layouts import trees
 from sklearn_codex._layouts.base import fold, fold_all
-from sklearn_codex._layouts.columns import find_pairs
 from sklearn_codex._layouts.given import Given, given_of
+from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.reader import PairReader
 from sklearn_codex._layouts.registry import FINDERS, find_layout
 from sklearn_codex.cli._inputs import COLUMNS, place_of_argument, read_texts, texts_of
@@ -76,18 +77,17 @@ def read_mixed(argument: str, given: Given) -> Mixed:
 
 def read_demonstrations(argument: str) -> Mixed:
     """Return the records of a file that has demonstrations, perhaps texts, and no preferences."""
-    place, given = place_of_argument(argument), Given(command=True)
+    place = place_of_argument(argument)
     records = []
     with readable(argument) as path:
         for where, row in read_rows(path, place):
-            present = _present(row)
-            form = _form_of(present, row, given, where)
+            form = _form_of(row, Given(command=True), where, is_told=True)
             if form is None:
                 raise ValueError(
                     f"{where} is no demonstration, which has completion (and prompt), and no "
                     f"label: it has {list(row)}. Preferences are for --preferences."
                 )
-            records.append(_read_record(present, form, where))
+            records.append(_read_record(row, form, where))
     if not records:
         raise ValueError(f"{place} {_NO_RECORD}")
     return Mixed(records, None)
@@ -98,18 +98,19 @@ def _split_kinds(
 ) -> tuple[list[dict], list[Placed]]:
     """Return the texts and demonstrations, and the rows of preferences with where they are."""
     records, preferences = [], []
-    seen: set[tuple[str, ...]] = set()
+    # Rows with something in the same columns are of the same kind, so it is found once.
+    forms: dict[tuple[str, ...], tuple[str, ...] | None] = {}
     for where, row in rows:
-        present = _present(row)
-        form = _form_of(present, row, given, where)
-        if form is not None:
-            records.append(_read_record(present, form, where))
-            continue
-        names = tuple(name for name in row if not is_missing(row[name]))
-        if names not in seen and not given.names_pair:
-            _check_layout(row, names, given, where)
-            seen.add(names)
-        preferences.append((where, row))
+        names = tuple(name for name in row if _has_value(row[name]))
+        if names not in forms:
+            forms[names] = _form_of(row, given, where)
+            if forms[names] is None and not given.names_pair:
+                _check_layout(row, given, where)
+        form = forms[names]
+        if form is None:
+            preferences.append((where, row))
+        else:
+            records.append(_read_record(row, form, where))
     if not records and not preferences:
         raise ValueError(f"{place} {_NO_RECORD}")
     return records, preferences
@@ -125,33 +126,45 @@ def _has_value(value: Any) -> bool:
     return not is_missing(value) and not (isinstance(value, str) and value == "")
 
 
-def _form_of(present: Row, row: Row, given: Given, where: str) -> tuple[str, ...] | None:
-    """Return the columns that make a row a text or a demonstration, None for a preference."""
+def _form_of(
+    row: Row, given: Given, where: str, *, is_told: bool = False
+) -> tuple[str, ...] | None:
+    """Return the columns that make a row a text or a demonstration, None for a preference.
+
+    Raises
+    ------
+    ValueError
+        If it can be several, and the caller has not told which.
+    """
     named = {fold(name) for name in given.columns().values()} if given.names_pair else set()
     if named & {fold(name) for name in row}:
         return None
+    present = _present(row)
     whole = [form for form in FORMS if all(name in present for name in form)]
     if len(whole) > 1:
         check_form(present, row, where)  # says that it is of several kinds
     if not whole or whole[0] not in (_TEXT, _COMPLETION) or "label" in present:
         return None
     columns = fold_all(name for name in row if _has_value(row[name]))
-    for find in FINDERS:
+    # Not rankings: a text may have a score.
+    for find in () if is_told else (*FINDERS, *trees.FINDERS):
         layout = find(columns, row, given, where)
         if layout is not None:
-            kind, option = FORMS[whole[0]], f"--{_OPTION_OF_KIND[FORMS[whole[0]]]}"
+            kind = FORMS[whole[0]]
             raise ValueError(
                 f"{where} can be a {kind} record, with the column {whole[0][0]}, and a preference, "
-                f"in the layout {layout.name}. Say which: {option} FILE or --preferences FILE."
+                f"in the layout {layout.name}. Say which: {_OPTION_OF_KIND[kind]} FILE or "
+                "--preferences FILE."
             )
     return whole[0]
 
 
-_OPTION_OF_KIND = {"corpus": "corpus", "demonstration": "demonstrations"}
+_OPTION_OF_KIND = {"corpus": "--corpus", "demonstration": "--demonstrations"}
 
 
-def _read_record(present: Row, form: tuple[str, ...], where: str) -> dict:
+def _read_record(row: Row, form: tuple[str, ...], where: str) -> dict:
     """Return a text or a demonstration with its text flat."""
+    present = _present(row)
     if isinstance(present.get(WEIGHT), str):  # as all values of CSV are
         with suppress(ValueError):
             present = {**present, WEIGHT: float(present[WEIGHT])}
@@ -163,10 +176,11 @@ def _read_record(present: Row, form: tuple[str, ...], where: str) -> dict:
     return {**prompt, form[0]: record.text, **weight}
 
 
-def _check_layout(row: Row, names: tuple[str, ...], given: Given, where: str) -> None:
+def _check_layout(row: Row, given: Given, where: str) -> None:
     """Raise where the columns of a row are of no layout, saying what else a row can be."""
+    columns = fold_all(name for name in row if not is_missing(row[name]))
     try:
-        find_layout(fold_all(names), row, given, where)
+        find_layout(columns, row, given, where)
     except ValueError as error:
         raise ValueError(f"{error} {_KINDS}") from error
 
