@@ -152,8 +152,8 @@ def read_preferences(
         system. Of two columns that both name what is asked the text of one has to be in the other.
         Without such names, a column such as post, text or title.
 
-    Where the names tell several pairs, labels or prompts, nothing is read: the error names both, and
-    the parameter that says which is meant. A label that can mean two things is an error as well.
+    Where the names tell several pairs, labels or prompts, nothing is read: the error names both,
+    and the parameter that says which is meant. A label that can mean two things is an error as well.
     Where no prompt is found, `notes` say which columns of text are not read.
 
     Of `chosen` and `rejected`, the first pair gets the chosen response as A, the second as B, and
