@@ -313,14 +313,14 @@ def test_a_response_of_another_series_is_no_third_one():
     assert list(data.columns) == ["response_0"]
 
 
-@pytest.mark.parametrize("label", [0, 1, 2, "a", "b", "c"])
+@pytest.mark.parametrize("label", [0, "a", "b", "c"])
 def test_the_order_of_columns_says_nothing(label):
     row = {"prompt": "p", "response_a": "x", "response_b": "y", "response_c": "z", "label": label}
     turned = {name: row[name] for name in reversed(row)}
     first, second = (read_preferences([rows] * 2) for rows in (row, turned))
     for data in (first, second):
         better = {pair[1] if y else pair[2] for pair, y in zip(data.X, data.y, strict=True)}
-        assert better == {"xyz"[label if isinstance(label, int) else "abc".index(label)]}
+        assert better == {"xyz"["abc".index(label or "a")]}
 
 
 @pytest.mark.parametrize("words", [("crow", "owl"), ("response_a", "response_b")])

@@ -1,14 +1,17 @@
 """Preference pairs from files and frames, whatever their columns are called."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from os import PathLike, fspath
 from typing import Any
 
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
+from sklearn_codex._files.rows import read_rows
 from sklearn_codex._files.tables import open_rows
 from sklearn_codex._layouts.given import ROLES, Given
 from sklearn_codex._layouts.reader import PairReader
+from sklearn_codex._plain import plain
 from sklearn_codex.labels import LABEL_CONVENTIONS
 
 SUBJECT = "read_preferences"
@@ -149,8 +152,8 @@ def read_preferences(
         system. Of two columns that both name what is asked the text of one has to be in the other.
         Without such names, a column such as post, text or title.
 
-    Where the names tell several pairs, labels or prompts, nothing is read: the error names both and
-    the parameter that says which is meant. A label that can mean two things is an error as well.
+    Where the names tell several pairs, labels or prompts, nothing is read: the error names both,
+    and the parameter that says which is meant. A label that can mean two things is an error as well.
     Where no prompt is found, `notes` say which columns of text are not read.
 
     Of `chosen` and `rejected`, the first pair gets the chosen response as A, the second as B, and
@@ -194,7 +197,7 @@ def read_preferences(
     )
 
 
-def read_given(source: Any, given: Given, subject: str) -> Bunch:
+def read_given(source: Any, given: Given, subject: str, *, place: str | None = None) -> Bunch:
     """Return the pairs of a path or a table, as :func:`read_preferences` does.
 
     Parameters
@@ -204,7 +207,14 @@ def read_given(source: Any, given: Given, subject: str) -> Bunch:
     given : Given
         What the caller says of columns and labels, and in which terms errors speak.
     subject : str
-        What errors begin with, before the name of the file; "" for nothing but the name.
+        What errors begin with, before the name of the file; "" for nothing but its path.
+    place : str, default=None
+        What errors call the file instead, such as "standard input".
     """
-    rows, place, name = open_rows(source, subject)
+    if isinstance(source, (str, PathLike)) and (place is not None or not subject):
+        name = str(fspath(source))
+        place = plain(name) if place is None else place
+        rows: Iterator[tuple[str, Mapping]] = read_rows(source, place)
+    else:
+        rows, place, name = open_rows(source, subject)
     return PairReader(given, place).read(rows, source=name)
