@@ -1,5 +1,6 @@
 """Files of one pair a row whose columns have no layout of their own: read by their names."""
 
+import json
 import re
 
 import pytest
@@ -642,3 +643,25 @@ def test_prompts_that_end_with_another_answer_are_said():
     data = read_preferences(rows)
     assert data.X[0, 0] == "Hi"
     assert not any("prompts in messages" in note for note in data.notes)
+
+
+def test_prompts_that_begin_blank_are_not_lost():
+    rows = oriented(prompt="question", prompt_text="")
+    assert read_preferences(rows).X[:, 0].tolist() == [row[0] for row in ROWS]
+    rows[2]["prompt_text"] = "Something else"
+    with pytest.raises(
+        ValueError, match="record 2 has two texts that could be the prompt: prompt_"
+    ):
+        read_preferences(rows)
+    rows = oriented(prompt="instruction", input="", context="In a book.")
+    assert read_preferences(rows).X[2, 0] == f"{ROWS[2][0]}\nIn a book."
+    rows[2]["input"] = "Something else"
+    with pytest.raises(ValueError, match="record 2 has two texts that could be the prompt: input"):
+        read_preferences(rows)
+
+
+def test_turns_in_a_cell_hold_a_prompt_of_several_lines():
+    turns = [{"role": "system", "content": "s"}, {"role": "user", "content": 'One "line"\nmore'}]
+    row = {"prompt": 'One "line"\nmore', "messages": json.dumps(turns), "chosen": "x"}
+    data = read_preferences([{**row, "rejected": "y"}] * 2)
+    assert data.X[0, 0] == 'System: s\n\nUser: One "line"\nmore'

@@ -103,8 +103,8 @@ class PromptColumns(NamedTuple):
         """Return the prompt of a row: None, the value of its one column, or messages."""
         values = [unwrap(row.get(name)) if name else None for name in self[:4]]
         main, extra, history, system = (None if _is_blank(value) else value for value in values)
-        self._check_within(row, main, where)
         main = self._join(main, extra, where)
+        self._check_within(row, main, where)
         if history is None and system is None:
             return main
         if main is None and history is None:
@@ -135,9 +135,9 @@ class PromptColumns(NamedTuple):
         return gather_prompt(parts, where)
 
     def _check_within(self, row, main, where):
-        text = flat_text(main)
+        text = _text_in(main) if self.within else ""
         for name in self.within:
-            if flat_text(row.get(name)) not in text:
+            if _text_in(row.get(name)) not in text:
                 raise ValueError(
                     f"{where} has two texts that could be the prompt: {name} is not within "
                     f"{self.main}, as it is in the rows before. Say which is meant: {self.said}."
@@ -213,7 +213,8 @@ def find_prompt(
     if not main and not about and not whole:
         main, history = history, ""
     if main:
-        extra = _choose(about, row, given, where)[0] if about else ""
+        extra, more = _choose(about, row, given, where)
+        within += more
         return PromptColumns(main, extra, history, system, within, _say(main, within, given))
     return _from_weak(columns, about, history, system, row, given, where, whole)
 
@@ -240,9 +241,9 @@ def _choose(names, row, given: Given, where: str) -> tuple[str, tuple[str, ...]]
     """Return the one of several columns whose text holds those of the others, and the others."""
     if len(names) < 2 or row is None:
         return (names[0] if names else ""), ()
-    texts = {name: flat_text(row[name]) for name in names if not _is_blank(row[name])}
+    texts = {name: _text_in(row[name]) for name in names if not _is_blank(row[name])}
     if not texts:
-        return names[0], ()
+        return names[0], tuple(names[1:])
     main = max(texts, key=lambda name: len(texts[name]))
     apart = [name for name in texts if texts[name] not in texts[main]]
     if apart:
@@ -251,7 +252,14 @@ def _choose(names, row, given: Given, where: str) -> tuple[str, tuple[str, ...]]
             f"{main} is {_shorten(texts[main])} and {apart[0]} is {_shorten(texts[apart[0]])}. "
             f"Say which is meant: {_say(names[0], names[1:], given)}."
         )
-    return main, tuple(name for name in texts if name != main)
+    return main, tuple(name for name in names if name != main)
+
+
+def _text_in(value: Any) -> str:
+    """Return the texts of a value, also where a cell holds lists or dicts of them."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        value = decode_cell(value) or value
+    return flat_text(value)
 
 
 def _shorten(text: str) -> str:
@@ -262,10 +270,8 @@ def _beside_turns(main, within, turns, system, row, given: Given, where) -> Prom
     """Return the prompt where a file has a column of what is asked and one of all turns."""
     if not main:
         return PromptColumns(turns, system=system)
-    text = flat_text(
-        decode_cell(row[turns]) or row[turns] if isinstance(row[turns], str) else row[turns]
-    )
-    if flat_text(row[main]) not in text:
+    text = _text_in(row[turns])
+    if _text_in(row[main]) not in text:
         raise ValueError(
             f"{where} has several columns that could be the prompt: {main} and {turns}, and the "
             f"turns of {turns} do not have the text of {main}. Say which is meant: "
