@@ -187,12 +187,13 @@ def _pairs_of(columns, row, named: Mapping[str, str], oriented: bool) -> list[Pa
     pairs = find_pairs(rest, row, named=name)
     at = 0 if one in named else 1
     # A column that the caller calls chosen is the chosen one, whatever its name says.
-    other_of = {pair[1 - pair.index(name)]: pair for pair in pairs}
+    other_of = {pair.second if pair.first == name else pair.first: pair for pair in pairs}
     likely = [other for other, pair in other_of.items() if pair.oriented == oriented]
     found = likely or list(other_of)
     if not found:
         loose = [pair for pair in find_pairs(rest, row, series=False) if pair.oriented == oriented]
-        found = [pair[1 - at] for pair in loose if name not in pair]
+        ends = [(pair.first, pair.second) for pair in loose if name not in pair]
+        found = [pair[1 - at] for pair in ends]
     if at == 0:
         return [PairNames(name, other, oriented) for other in found]
     return [PairNames(other, name, oriented) for other in found]

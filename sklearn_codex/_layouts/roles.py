@@ -19,7 +19,7 @@ def roles_of(layouts: Iterable[Layout], forms: Iterable[Form]) -> dict[str, list
         for layout in layouts
         for value in vars(layout).values()
         if isinstance(value, PromptColumns)
-        for name in value
+        for name in value[:4]
     ]
     claims = {
         "prompt": prompts,
