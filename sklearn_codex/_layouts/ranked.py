@@ -384,12 +384,12 @@ def find_numbered(columns: Columns, row: Row, given: Given, where: str) -> Layou
     groups = {
         rest: names
         for rest, names in number_columns(row).items()
-        if names_score(rest.replace("#", "")) and len(texts.keys() & names.keys()) >= 2
+        if names_score(rest.translate(_UNMARKED)) and len(texts.keys() & names.keys()) >= 2
     }
     if len(texts) < 3 or not groups:  # of two, columns of their own tell which was shown first
         return None
-    score = pick_score([rest.replace("#", "") for rest in groups], Given(), where)
-    chosen = next(rest for rest in groups if score and rest.replace("#", "") == score.name)
+    score = pick_score([rest.translate(_UNMARKED) for rest in groups], Given(), where)
+    chosen = next(rest for rest in groups if score and rest.translate(_UNMARKED) == score.name)
     pairs = {
         number: (texts[number], groups[chosen][number])
         for number in texts
@@ -410,23 +410,32 @@ def find_numbered(columns: Columns, row: Row, given: Given, where: str) -> Layou
     return layout
 
 
+_UNMARKED = str.maketrans("", "", "#@")
+
+
 def number_columns(names: Iterable[Any]) -> dict[str, dict[str, str]]:
     """Return columns whose names differ in a number, or in a letter, only.
 
     Returns
     -------
     columns : dict of dict of str
-        By what the names have in common, with "#" where the number is, the columns by number.
+        By what the names have in common, with "#" where the number is, or "@" where a letter is,
+        the columns by number, in its order.
     """
     found: dict[str, dict[str, str]] = {}
     for name in names:
         parts = re.split(r"(_|(?<=[a-z])(?=[0-9])|(?<=[0-9])(?=[a-z]))", fold(name))
         for position, part in enumerate(parts):
             if part.isdecimal() or (len(part) == 1 and "a" <= part <= "z"):
-                rest = [*parts[:position], "#", *parts[position + 1 :]]
+                mark = "#" if part.isdecimal() else "@"
+                rest = [*parts[:position], mark, *parts[position + 1 :]]
                 key = "_".join(word for word in rest if word.strip("_"))
                 found.setdefault(key, {})[part] = str(name)
-    return found
+    in_order = {
+        key: sorted(columns, key=lambda part: (len(part.lstrip("0")), part))
+        for key, columns in found.items()
+    }
+    return {key: {part: found[key][part] for part in parts} for key, parts in in_order.items()}
 
 
 def numbered_responses(names: Iterable[Any]) -> dict[str, str]:
@@ -434,7 +443,8 @@ def numbered_responses(names: Iterable[Any]) -> dict[str, str]:
     families = [
         columns
         for rest, columns in number_columns(names).items()
-        if len(columns) > 1 and _are_responses([word for word in rest.split("_") if word != "#"])
+        if len(columns) > 1
+        and _are_responses([word for word in rest.split("_") if word not in "#@"])
     ]
     return families[0] if len(families) == 1 else {}
 
