@@ -139,7 +139,7 @@ def test_few_huge_groups_are_drawn_in_part_and_this_is_told():
     sampled = audit["sampled"]
     assert sampled["n_groups"] == sampled["of_groups"] == sampled["n_groups_in_part"] == 12
     assert N_WANTED <= sampled["n_pairs"] <= N_WANTED + 12
-    assert "12 prompts have too many pairs to be drawn whole" in render(audit)
+    assert "12 groups have too many pairs to be drawn whole" in render(audit)
 
 
 def test_too_small_a_sample_grows_until_it_says_something():

@@ -9,12 +9,13 @@ from sklearn_codex._layouts.base import Columns, Layout, fold
 from sklearn_codex._layouts.forms import explain, find_columns
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.known import find_known
+from sklearn_codex._layouts.written import find_written
 
 Finder = Callable[[Columns, Mapping[str, Any], Given, str], Layout | None]
 """Takes the columns of a row, the row, what the caller said, and where the row is; returns the
 layout made for rows like it, None where it is another one."""
 
-FINDERS: tuple[Finder, ...] = (find_known,)
+FINDERS: tuple[Finder, ...] = (find_written, find_known)
 """Layouts that are known by the names of their columns together, each before any it includes."""
 
 
@@ -39,7 +40,11 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
         If there is none, or several that the columns do not tell apart.
     """
     # In the order of the file, so that errors name columns as a reader sees them.
-    columns = {fold(name): str(name) for name in row if columns.get(fold(name)) == str(name)}
+    columns = {
+        fold(name): name
+        for name in row
+        if isinstance(name, str) and columns.get(fold(name)) == name
+    }
     layout = _find(columns, row, given, where)
     layout = layout or nested.find_wrapped(columns, row, given, where, _find)
     if layout is None:

@@ -139,8 +139,8 @@ def _say_positions(n_without, n_with):
             "whether a position is favoured cannot be known."
         )
     return (
-        f"The file does not tell which response was shown first in {count(n_without, 'pair')}, only "
-        "which is the better one: whether a position is favoured is looked for in the other "
+        f"The file does not tell which response was shown first in {count(n_without, 'pair')}, "
+        "only which is the better one: whether a position is favoured is looked for in the other "
         f"{n_with:,}."
     )
 

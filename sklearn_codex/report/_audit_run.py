@@ -111,6 +111,7 @@ def run_audit(
                 max_pairs=max_pairs,
                 seed=seed,
                 step=step,
+                place=name,
             )
         )
     audit["source"] = name or audit["source"]
@@ -135,7 +136,7 @@ def render(audit, sections=None):
     sizes, units, sampled = audit["sizes"], Units.of(audit), audit["sampled"]
     known = units.count(sizes["n_groups"]) if units.are_known else "no prompts"
     intervals = (
-        f"know that pairs share {units.many}"
+        f"know that pairs {'share prompts' if units.one == 'prompt' else 'are in groups'}"
         if units.are_known
         else "take pairs to be independent, which without prompts nobody knows"
     )

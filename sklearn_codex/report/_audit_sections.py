@@ -16,7 +16,7 @@ from sklearn_codex.report._audit_sections_sample import (
 )
 from sklearn_codex.report._audit_sections_split import split_blocks
 from sklearn_codex.report._audit_sections_tests import tests_section
-from sklearn_codex.report._audit_shown import named_texts, place
+from sklearn_codex.report._audit_shown import named_texts, place, unnamed_texts
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_words import percent
 from sklearn_codex.report._blocks import Examples, Findings, Note, Section, TableBlock
@@ -179,7 +179,7 @@ def _next_pairs(pairs, units):
     items = [
         (
             f"{_named(row)} = {row['probability']:.2f}, {row['information']:.2f} nats to learn",
-            named_texts(row),
+            named_texts(row) if "where" in row else unnamed_texts(row),
         )
         for row in pairs["rows"][:N_EXAMPLES]
     ]
@@ -205,5 +205,6 @@ def _next_pairs(pairs, units):
 
 def _named(row):
     """Return what the probability of a pair is of, behind where it stands if it is in the file."""
-    chance = f"P({'chosen' if 'chosen' in row else 'A'} preferred)"
-    return f"{place(row)}: {chance}" if "where" in row else chance
+    if "where" not in row:
+        return "P(one preferred to the other)"
+    return f"{place(row)}: P({'chosen' if 'chosen' in row else 'A'} preferred)"

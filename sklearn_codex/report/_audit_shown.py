@@ -19,6 +19,15 @@ def named_texts(row, prefix=""):
     return [(label, text) for label, text in texts if label != "Prompt" or text.strip()]
 
 
+def unnamed_texts(row):
+    """Return the texts of two responses that nobody has compared: neither is the first."""
+    return [
+        ("Prompt", row["prompt"]),
+        ("One", row["response_a"]),
+        ("The other", row["response_b"]),
+    ]
+
+
 def place(row):
     """Return where a pair stands, at the beginning of a sentence."""
     return name_places([row["where"]])

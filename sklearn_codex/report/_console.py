@@ -95,7 +95,7 @@ class Console:
         from rich.text import Text
 
         self._print()
-        self._print(Panel(Text(show_controls(text)), box=box.SQUARE, border_style="bold red"))
+        self._print(Panel(Text(show_controls(text)), box=box.HORIZONTALS, border_style="bold red"))
 
     def sample(self, label, text):
         """Show the beginning of a text on one line."""

@@ -55,6 +55,7 @@ def audit_preferences(
     max_pairs=MAX_PAIRS,
     seed=0,
     step=None,
+    place=None,
 ):
     """Answer what somebody with preference data has to know before a reward is learned from them.
 
@@ -81,6 +82,8 @@ def audit_preferences(
         Reproduces every figure.
     step : callable, default=None
         Called with the name of each step, one of ``STEPS``, when it begins.
+    place : str, default=None
+        What errors call the file; None means its path.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def audit_preferences(
     max_pairs = _check_max_pairs(max_pairs)
     step("read")
     given = check_given(given, groups)
-    pairs = read_pairs(path_or_frame, given)
+    pairs = read_pairs(path_or_frame, given, place)
     step("health")
     has_groups = given.groups is not None
     report = check_preferences(
