@@ -155,8 +155,8 @@ class ArgillaLayout(NestedLayout):
                 answers.setdefault(who, {})[question] = _as_order(decode(value), where)
         used |= {str(name) for name in row if _is_beside(fold(name))}
         shared = _merge(row, fields, used)
-        names = set(fold_all(shared))
-        return [(shared | _as_label(given, names), who) for who, given in answers.items()]
+        known = set(fold_all(shared))
+        return [(shared | _as_label(given, known), who) for who, given in answers.items()]
 
 
 _Answer = tuple[Any, str, Any, Any]

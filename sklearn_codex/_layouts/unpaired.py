@@ -265,6 +265,10 @@ class KTOLayout(OneResponseLayout):
 
     alone = "Without both a desirable and an undesirable response, so without a pair"
 
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self.notes.append(f"{self.label} says whether a response is desirable.")
+
     def goodness(self, value: Any, where: str) -> float:
         """Return 1.0 for desirable, 0.0 for undesirable."""
         said = _said(value)
