@@ -250,7 +250,8 @@ def _dense(matrix):
 
 def _column_squares(differences, pair_weights):
     if is_sparse(differences):
-        return differences.power(2).T @ pair_weights
+        parts = differences.data**2, differences.indices, differences.indptr
+        return type(differences)(parts, shape=differences.shape).T @ pair_weights
     return np.einsum("ij,ij,i->j", differences, differences, pair_weights)
 
 

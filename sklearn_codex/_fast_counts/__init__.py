@@ -24,8 +24,11 @@ tokens stay bytes, every step works on arrays, and only the distinct ones become
 What is kept of a chunk are its distinct tokens and a few bytes for each count, so memory grows
 with the matrix and the vocabulary, not with the text. Chunks, hashes and slots decide nothing that
 can be seen in the result.
+
+Runs of characters (`_ngrams`) are counted in another way, as integers.
 """
 
 from sklearn_codex._fast_counts._counting import FastCounts, sort_strings
+from sklearn_codex._fast_counts._ngrams import count_ngrams
 
-__all__ = ["FastCounts", "sort_strings"]
+__all__ = ["FastCounts", "count_ngrams", "sort_strings"]

@@ -137,20 +137,14 @@ class DensePrecision(MatrixPrecision):
         return complements
 
     def _sparse_complements(self, rows):
-        """Do so by the entries of A^-1 at the columns that a group has."""
+        """Do so by A^-1, of which rows with few entries take few rows."""
         inverse = self.solve(np.eye(rows.shape[1]))
 
-        def complement(start, size):
-            ends = rows.indptr[start : start + size + 1]
-            columns, places = np.unique(rows.indices[ends[0] : ends[-1]], return_inverse=True)
-            part = np.zeros((size, len(columns)))
-            part[np.repeat(np.arange(size), np.diff(ends)), places] = rows.data[ends[0] : ends[-1]]
-            return np.eye(size) - part @ inverse[columns[:, np.newaxis], columns] @ part.T
-
         def complements(here, size):
-            return np.array(
-                [complement(start, size) for start in range(here.start, here.stop, size)]
-            )
+            part = rows[here]
+            solved = (part @ inverse).reshape(-1, size, rows.shape[1])
+            plain = part.toarray().reshape(solved.shape)
+            return np.eye(size) - solved @ np.swapaxes(plain, 1, 2)
 
         return complements
 

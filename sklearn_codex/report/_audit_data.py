@@ -10,7 +10,7 @@ from sklearn.utils import Bunch
 
 from sklearn_codex import PreferenceRewardModel, TokenCounter
 from sklearn_codex.exceptions import RareTokensWarning
-from sklearn_codex.features import preference_features
+from sklearn_codex.report._audit_features import preset_differences
 
 MIN_GROUPS = 10
 MIN_PAIRS = 50
@@ -49,6 +49,7 @@ class AuditData:
         self.n_groups = int(self.groups.max()) + 1
         self.decided = (self.y != 0.5) & (self.sample_weight > 0)
         self.seed = seed
+        self.advance = lambda share: None
         rows: dict[tuple[str, str], int] = {}
         self.a, self.b = (
             np.array([rows.setdefault((row[0], row[side]), len(rows)) for row in data.X])
@@ -135,18 +136,10 @@ class AuditData:
     @cached_property
     def preset(self):
         """Differences of the preset of features (n_pairs, n_columns)."""
-        features = preference_features()
-        try:
-            Z = features.fit_transform(self.responses)
-        except ValueError:  # no word, or no three characters, in two responses
-            features.set_params(words__min_df=1, characters__min_df=1)
-            Z = features.fit_transform(self.responses)
-        Z = sparse.csr_array(Z)
-        form = features.output_indices_["form"]
-        names = features.get_feature_names_out()[form]
-        self._form_names = np.array([name.split("__")[-1] for name in names], dtype=object)
-        self._form = self.differences(Z[:, form]).toarray() / features.transformer_weights["form"]
-        return self.differences(Z)
+        D, self._form, self._form_names = preset_differences(
+            self.responses, self.a, self.b, self.advance
+        )
+        return D
 
     @property
     def form(self):
@@ -208,8 +201,13 @@ def turn_pairs(D, y):
     wanted = np.arange(len(decided)) % 2 == 0
     turned = np.zeros(len(y), dtype=bool)
     turned[decided] = (y[decided] > 0.5) != wanted
-    sign = np.where(turned, -1.0, 1.0)[:, np.newaxis]
-    D = sparse.csr_array(D.multiply(sign)) if isinstance(D, sparse.csr_array) else D * sign
+    sign = np.where(turned, -1.0, 1.0)
+    if isinstance(D, sparse.csr_array):  # of a large matrix the values are copied, nothing else
+        data = np.repeat(sign, np.diff(D.indptr))
+        data *= D.data
+        D = sparse.csr_array((data, D.indices, D.indptr), shape=D.shape)
+    else:
+        D = D * sign[:, np.newaxis]
     return D, np.where(turned, 1 - y, y)
 
 
@@ -218,10 +216,12 @@ def fit_differences(model, data, D, rows=None, **params):
     y = data.y
     if rows is not None:
         D, y = D[rows], y[rows]
-    return model.fit(*turn_pairs(D, y), sample_weight=weights_of(data, rows), **params)
+    turned = turn_pairs(D, y)
+    del D  # which may be as large as all that is held beside it
+    return model.fit(*turned, sample_weight=weights_of(data, rows), **params)
 
 
-def cross_fit(data, D, *, make=None, folds=None, choose=None):
+def cross_fit(data, D, *, make=None, folds=None, choose=None, advance=lambda share: None):
     """Return margins (n_pairs,) of models that never saw the group, NaN outside the folds.
 
     Parameters
@@ -236,9 +236,13 @@ def cross_fit(data, D, *, make=None, folds=None, choose=None):
         None is ``data.folds``.
     choose : callable, default=None
         Takes the rows of a training side and returns those to fit on.
+    advance : callable, default=None
+        Called with the share of the folds that are done.
     """
     margins = np.full(len(data.y), np.nan)
-    for train, test in data.folds if folds is None else folds:
+    folds = data.folds if folds is None else folds
+    for n_done, (train, test) in enumerate(folds):
+        advance(n_done / len(folds))
         rows = train if choose is None else choose(train)
         model = PreferenceRewardModel(tol=TOL) if make is None else make()
         margins[test] = fit_differences(model, data, D, rows).decision_function(D[test])
