@@ -7,7 +7,7 @@ import sys
 import time
 
 # Each module has run(n_cases, seed) -> Outcomes.
-FUZZERS = {"calls": 10_000, "files": 2_000, "model_files": 1_000}
+FUZZERS = {"calls": 10_000, "files": 2_000, "containers": 2_000, "model_files": 1_000}
 
 
 def main() -> int:

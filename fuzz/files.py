@@ -8,6 +8,7 @@ and what it leaves on the disk are looked at as well.
 import io
 import json
 import os
+import re
 import tempfile
 import unicodedata
 import warnings
@@ -43,6 +44,8 @@ from sklearn_codex.cli import main
 from sklearn_codex.datasets import read_batches
 
 _COLUMNS = [None, None, "text", "prompt", ("chosen", "rejected"), ["completion"], "", ("text",) * 2]
+# A file with half of a character is refused.
+_WHOLE_TEXT = [text for text in HOSTILE_TEXT if not re.search("[\ud800-\udfff]", text)]
 _NAMES = ["data.jsonl", "data", "d\x1b[31ma.csv", "d\u202etxt.gz", "=1+1.json", "a b"]
 _OF_PAIRS = (0, 2, 10, 11)
 _OPTIONS = ["--out", "--figures", "--column", "--stage", "-n", "--points", "--seed", "--groups"]
@@ -73,7 +76,7 @@ class _Place:
         self.kept.mkdir()
         self.folder = folder / "case"
         self.folder.mkdir()
-        rows = [{"text": f"the cat sat {word}"} for word in HOSTILE_TEXT if word.strip()]
+        rows = [{"text": f"the cat sat {word}"} for word in _WHOLE_TEXT if word.strip()]
         rows += [
             {"chosen": f"a b {i % 3}", "rejected": f"c\x1b[31m \u202ed {i % 2}"} for i in range(9)
         ]
@@ -279,7 +282,7 @@ def _audit_whole(place: "_Place") -> None:
     rng = np.random.default_rng(0)
     rows = []
     for i in range(120):
-        odd = [HOSTILE_TEXT[j] for j in rng.integers(len(HOSTILE_TEXT), size=3)]
+        odd = [_WHOLE_TEXT[j] for j in rng.integers(len(_WHOLE_TEXT), size=3)]
         texts = [
             f"{'please ' * int(rng.integers(4))}{odd[j]} word{rng.integers(9)}" for j in (0, 1)
         ]

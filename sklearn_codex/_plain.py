@@ -1,6 +1,8 @@
 """Text from anybody's data, made safe to show: what is not seen but acts becomes a visible mark."""
 
+import difflib
 import re
+from collections.abc import Iterable
 
 # Controls of terminals and pages; marks that turn the order of the text around them or break its
 # lines; what takes no space, but for the joiners that scripts and emoji are written with; what is
@@ -21,6 +23,13 @@ def show_controls(value):
 def plain(value):
     """Return text on one line, without controls."""
     return " ".join(show_controls(value).split())
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a sentence with the known word that is closest, after a blank; "" if none is close."""
+    folded = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), list(folded), 1, 0.6)
+    return f" Did you mean {folded[close[0]]}?" if close else ""
 
 
 def _mark(match):

@@ -24,8 +24,12 @@ class Stage:
     fills : mapping of str to str, default={}
         Constructor parameters that the pipeline sets to the frozen policy or reward from above,
         where they were left at None.
+    soft_labels : bool, default=False
+        Whether ``fit`` takes probabilities as labels of preferences. To a stage that does not, a
+        pair of probability p is given as two, of either class and with the weights p and 1 - p.
     """
 
     reads: tuple[RecordKind, ...]
     provides: Model
     fills: Mapping[str, Model] = field(default_factory=dict)
+    soft_labels: bool = False

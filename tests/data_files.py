@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import lzma
-import warnings
 import zipfile
 
 import pandas as pd
@@ -65,11 +64,9 @@ def _parquet(rows):
     return sink.getvalue()
 
 
-def _feather(rows, version):
+def _feather(rows):
     sink = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of version 1, which people still have
-        pa.feather.write_feather(_table(rows), sink, version=version)
+    pa.feather.write_feather(_table(rows), sink)
     return sink.getvalue()
 
 
@@ -104,15 +101,12 @@ CONTAINERS = {
     "parquet": _parquet,
     "arrow file": _file,
     "arrow stream": _stream,
-    "feather 1": lambda rows: _feather(rows, 1),
-    "feather 2": lambda rows: _feather(rows, 2),
+    "feather": _feather,
 }
 """Files, by how they hold rows: a function of the rows to str or bytes."""
 
 TEXT_ONLY = {name for name in CONTAINERS if name.startswith(("csv", "tsv", "semi", "bars"))}
 """Containers whose values are all str."""
-FLAT_ONLY = TEXT_ONLY | {"feather 1"}
-"""Containers whose values are no lists or dicts."""
 
 
 def _zip(data, name="rows"):
@@ -127,7 +121,9 @@ def _zip(data, name="rows"):
 COMPRESSIONS = {
     "none": bytes,
     "gzip": lambda data: gzip.compress(data, mtime=0),
-    "gzip, members": lambda data: gzip.compress(data[:9]) + gzip.compress(data[9:]),
+    "gzip, members": lambda data: (
+        gzip.compress(data[:9], mtime=0) + gzip.compress(data[9:], mtime=0)
+    ),
     "bzip2": bz2.compress,
     "xz": lzma.compress,
     "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),

@@ -635,7 +635,7 @@ LAYOUTS = {
         ),
     ),
     "Label Studio": Entry(
-        "Label Studio",
+        "Label Studio: two responses and a label",
         each(
             lambda p, a, b, y: {
                 "id": 1,
@@ -719,6 +719,18 @@ LAYOUTS = {
                 "response_b": b,
                 "votes_a": pick(3, 0, 2)(y),
                 "votes_b": pick(0, 5, 2)(y),
+            }
+        ),
+    ),
+    "two responses and their scores": Entry(
+        "two responses and their scores",
+        each(
+            lambda p, a, b, y: {
+                "prompt": p,
+                "response_a": a,
+                "response_b": b,
+                "score_a": 2 + y,
+                "score_b": 3 - y,
             }
         ),
     ),

@@ -127,7 +127,15 @@ def write_messages(pairs):
     rows = []
     for number, (prompt, better, worse) in enumerate(pairs):
         root = f"root {number}"
-        rows.append({"message_id": root, "parent_id": None, "text": prompt, "role": "prompter"})
+        rows.append(
+            {
+                "message_id": root,
+                "parent_id": None,
+                "text": prompt,
+                "role": "prompter",
+                "rank": None,
+            }
+        )
         for rank, text in ((1, worse), (0, better)):
             rows.append(
                 {

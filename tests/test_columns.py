@@ -295,11 +295,24 @@ def test_a_prompt_that_leaves_the_other_in_one_row_is_refused():
         ("chosen", ("response_a", "response_b")),
         ("outcome", ("a", "b")),
         ("a_is_better", (True, False)),
+        ("prob_a_wins", (0.875, 0.25)),
         ("vote", ("left", "right")),
     ],
 )
 def test_labels_under_every_common_name(label, words):
     data = read_preferences(labelled("response_a", "response_b", label=label, words=words))
+    expected = words if isinstance(words[0], float) else (1, 0)
+    assert data.y.tolist() == [*expected, expected[0]]
+
+
+@pytest.mark.parametrize("words", [("crow", "owl"), ("response_a", "response_b")])
+@pytest.mark.parametrize("names", [("winner", "loser"), ("chosen", "rejected")])
+def test_winners_that_name_a_response_are_labels(words, names):
+    rows = labelled("response_a", "response_b", label=names[0], words=words)
+    for row, other in zip(rows, (1, 0, 1), strict=True):
+        row.update({names[1]: words[other], "model_a": "crow", "model_b": "owl"})
+    data = read_preferences(rows)
+    assert data.X.tolist() == [list(row) for row in ROWS]
     assert data.y.tolist() == [1, 0, 1]
 
 
@@ -361,9 +374,9 @@ def test_scores_and_ranks_of_two_responses():
     assert read_preferences(rows).y.tolist() == [1, 0, 1]
     rows = labelled("answer_1", "answer_2", label="rank_1", words=("1", "3"), rank_2="2")
     assert read_preferences(rows).y.tolist() == [1, 0, 1]
-    assert read_preferences(rows).notes == ["Of rank_1 the smallest is the best."]
+    assert "of rank_1 and rank_2 the smaller" in read_preferences(rows).notes[0]
     rows[1]["rank_2"] = "x"
-    with pytest.raises(ValueError, match="record 1 has rank_2 = 'x', which is no number"):
+    with pytest.raises(ValueError, match="record 1 has rank_2 = 'x', which should be a number"):
         read_preferences(rows)
     rows = labelled("answer_1", "answer_2", label="score", words=([9, 1], [2, 7]))
     assert read_preferences(rows).y.tolist() == [1, 0, 1]
@@ -473,6 +486,21 @@ REFUSED = {
         "chosen and no rejected. It has ['prompt', 'chosen', 'other']",
         ('rejected="NAME"',),
     ),
+    "a step and the whole": (
+        {"prompt": "p", "chosen": "u", "rejected": "v", "full_chosen": "pu", "full_rejected": "pv"},
+        "two kinds of preference: chosen and rejected, and full_chosen and full_rejected",
+        ('chosen="chosen"', 'chosen="full_chosen"'),
+    ),
+    "numbers": (
+        {**PAIR, "response_b": 4},
+        "record 0 should have text or messages as response_b, got a int: 4",
+        ('response_a="NAME"', 'response_b="NAME"'),
+    ),
+    "lists of different lengths": (
+        {"prompt": '["p", "q"]', "response_a": '["x", "y"]', "response_b": '["z"]', "label": "a"},
+        "lists of different lengths, 2 as prompt, 2 as response_a, 1 as response_b",
+        (),
+    ),
     "nothing": (
         {"x": 1, "y": 2},
         "record 0 has no preference. It has ['x', 'y']",
@@ -490,7 +518,7 @@ def test_rows_that_are_refused_say_the_remedy(row, said, remedies):
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=re.escape(said)) as caught:
         read_given([row], Given(command=True), "pairs.csv")
-    assert str(caught.value).startswith("pairs.csv: record 0 has ")
+    assert str(caught.value).startswith("pairs.csv: list, record 0 ")
     for remedy in remedies:
         role, name = remedy.removesuffix('"').split('="')
         assert f"--{role.replace('_', '-')} {name}" in str(caught.value)

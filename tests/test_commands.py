@@ -7,16 +7,17 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 
-from sklearn_codex import load_model
+from sklearn_codex import PreferenceRewardModel, load_model
 from sklearn_codex._persistence.files import _import_skops_io
 from sklearn_codex.cli import main
 from sklearn_codex.cli._inputs import read_records, read_texts
 from sklearn_codex.inspection._plotting import check_matplotlib
 from sklearn_codex.report._console import Console
 
-COMMANDS = ["audit", "fit", "score", "sample", "reward", "frontier", "info", "demo"]
+COMMANDS = ["audit", "convert", "fit", "score", "sample", "reward", "frontier", "info", "demo"]
 
 
 def make_records():
@@ -68,7 +69,9 @@ def test_help_has_examples(command, capsys):
     assert f"sklearn-codex {command}" in printed.split("examples:")[1]
 
 
-@pytest.mark.parametrize("command", ["fit", "score", "sample", "reward", "frontier", "info"])
+@pytest.mark.parametrize(
+    "command", ["convert", "fit", "score", "sample", "reward", "frontier", "info"]
+)
 def test_missing_arguments_are_a_wrong_command_line(command, capsys):
     assert main([command]) == 2
     assert "required" in capsys.readouterr().err
@@ -98,6 +101,127 @@ def test_fit_takes_a_file_a_kind(tmp_path, capsys):
     assert main([*words, "--tokenizer", "whitespace", "--test-size", "0"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert (figures["n_train"], figures["n_test"], figures["held_out"]) == (80, 0, False)
+
+
+def as_conversation(row):
+    def say(answer):
+        return [
+            {"role": "user", "content": row["prompt"]},
+            {"role": "assistant", "content": answer},
+        ]
+
+    return {"chosen": say(row["chosen"]), "rejected": say(row["rejected"])}
+
+
+def test_fit_reads_conversations_as_text(fitted, tmp_path, capsys):
+    rows = [as_conversation(row) if "chosen" in row else row for row in make_records()]
+    records = write(tmp_path / "records.jsonl", rows)
+    assert main(["fit", records, "--out", str(tmp_path / "m.skops")]) == 0
+    captured = capsys.readouterr()
+    figures, expected = json.loads(captured.out), json.loads((fitted[1] / "f.json").read_text())
+    counts = {"n_texts": 20, "n_demonstrations": 20, "n_rows": 40, "n_pairs": 40, "n_ties": 0}
+    assert figures["read_as"][records].items() >= counts.items()
+    assert figures.pop("read_as") != expected.pop("read_as")
+    assert figures == expected
+    lines = captured.err.splitlines()
+    assert lines[0] == f"sklearn-codex: {records} read as: 20 texts, 20 demonstrations."
+    assert "40 rows, 40 pairs" in lines[1]
+
+
+def test_fit_learns_from_ties_soft_labels_and_weights(tmp_path, capsys):
+    pairs = [("good day", "bad day", 1, 1), ("good", "day", 0.5, 4), ("bad day", "good", 0.2, 0.5)]
+    pairs *= 2
+    names = ("response_a", "response_b", "label", "sample_weight")
+    rows = [dict(zip(names, pair, strict=True)) for pair in pairs]
+    records = write(tmp_path / "r.jsonl", rows)
+    for option in ([records], ["--preferences", records]):
+        words = ["fit", *option, "--out", str(tmp_path / "m"), "--test-size", "0", "--force"]
+        assert main([*words, "--min-count", "1", "--C", "1"]) == 0
+        figures = json.loads(capsys.readouterr().out)
+        assert (figures["preferences"]["n_pairs"], figures["preferences"]["n_ties"]) == (6, 2)
+        reward = load_model(tmp_path / "m").named_steps_.reward
+        X = np.array([row[:2] for row in pairs], dtype=object)
+        vectorizer = FrozenEstimator(load_model(tmp_path / "m").vectorizer_)
+        expected = PreferenceRewardModel(vectorizer=vectorizer).fit(
+            X, [row[2] for row in pairs], sample_weight=[row[3] for row in pairs]
+        )
+        np.testing.assert_allclose(reward.coef_, expected.coef_, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"words": "a"},
+            "line 2 has no preference. It has ['words']. A row needs either chosen an",
+        ),
+        ({"words": "a"}, "A text has the column text, a demonstration completion (and prompt)."),
+        ({"text": "a", "completion": "b"}, "line 2 is of several kinds. It has ['text', 'completi"),
+        ({"text": "a", "chosen": "b", "rejected": "c"}, "line 2 is of several kinds"),
+        ({"text": " "}, "line 2 has nothing in text. Leave the row out."),
+        ({"completion": 3}, "line 2"),
+        (
+            {"completion": "a", "sample_weight": -1},
+            "line 2 should have a number of at least 0 as s",
+        ),
+    ],
+)
+def test_rows_that_are_no_record_are_named(row, message, tmp_path, capsys):
+    records = write(tmp_path / "r.jsonl", [{"text": "a b"}, row])
+    assert main(["fit", records, "--out", str(tmp_path / "m")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"sklearn-codex: {records}, line 2 ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_texts_that_can_be_a_tree_are_said_to_be_texts(tmp_path, capsys):
+    rows = [
+        {"message_id": f"{i}", "parent_id": None, "role": "prompter", "text": "the cat sat"}
+        for i in range(4)
+    ]
+    records = write(tmp_path / "r.jsonl", rows)
+    words = ["--out", str(tmp_path / "m"), "--min-count", "1"]
+    assert main(["fit", records, *words]) == 1
+    error = capsys.readouterr().err
+    assert f"{records}, line 1 can be a corpus record, with the column text, and a pref" in error
+    assert "Say which: --corpus FILE or --preferences FILE." in error
+    assert main(["fit", "--corpus", records, *words]) == 0
+    read_as = json.loads(capsys.readouterr().out)["read_as"]
+    assert read_as == {records: {"n_texts": 4}}
+    # A text may well have a score.
+    scored = write(tmp_path / "s.jsonl", [{"text": "the cat", "score": i} for i in range(4)])
+    assert main(["fit", scored, *words, "--force"]) == 0
+    assert json.loads(capsys.readouterr().out)["read_as"] == {scored: {"n_texts": 4}}
+
+
+def test_demonstrations_are_no_preferences(tmp_path, capsys):
+    rows = write(tmp_path / "r.jsonl", [{"completion": "a"}, {"completion": "b", "label": True}])
+    assert main(["fit", "--demonstrations", rows, "--out", str(tmp_path / "m")]) == 1
+    error = capsys.readouterr().err
+    assert f"{rows}, line 2 is no demonstration, which has completion" in error
+    assert "--preferences" in error
+
+
+def test_empty_cells_of_a_table_of_all_kinds_do_not_count(tmp_path, capsys):
+    table = tmp_path / "r.csv"
+    table.write_text(
+        "text,prompt,completion,chosen,rejected,sample_weight\n"
+        "the cat,,,,,2\nthe dog,,,,,1\n,p,a dog,,,1\n,q,a cat,,,1\n"
+        ",p,,the cat,a dog,3\n,q,,the dog,a mat,1\n,r,,a cat,the mat,1\n"
+    )
+    assert main(["fit", str(table), "--out", str(tmp_path / "m"), "--min-count", "1"]) == 0
+    read_as = json.loads(capsys.readouterr().out)["read_as"][str(table)]
+    assert (read_as["n_texts"], read_as["n_demonstrations"], read_as["n_pairs"]) == (2, 2, 3)
+
+
+def test_one_pair_is_too_few_for_a_reward(tmp_path, capsys):
+    records = write(tmp_path / "r.jsonl", [{"chosen": "a", "rejected": "b"}])
+    words = ["fit", records, "--out", str(tmp_path / "m"), "--min-count", "1"]
+    assert main(words) == 1
+    assert "--test-size 0.25 holds out prompts of every kind" in capsys.readouterr().err
+    assert main([*words, "--test-size", "0"]) == 1
+    assert "One pair is left to fit the reward on" in capsys.readouterr().err
 
 
 def test_fit_replaces_a_model_only_by_force(fitted, capsys):
@@ -133,8 +257,9 @@ def test_score_of_preferences_alone(fitted, tmp_path, capsys):
     )
     assert main(["score", fitted[0], "--preferences", prefs]) == 0
     scores = json.loads(capsys.readouterr().out)
-    assert scores["preferences"]["n_pairs"] == 1
-    assert scores["preferences"]["accuracy"] == 1.0
+    assert scores["preferences"]["n_pairs"] == 2
+    assert scores["preferences"]["n_ties"] == 1
+    assert scores["preferences"]["accuracy"] == pytest.approx((0.9 + 0.5) / 2)
 
 
 def test_sample_writes_lines_that_a_seed_repeats(fitted, capsys):
@@ -322,7 +447,7 @@ def test_texts_come_from_lines_records_and_tables(tmp_path):
     assert read_texts(str(path), "answer") == ["x"]
     path.write_text('id,response\n1,"a\nb"\n')
     assert read_texts(str(path)) == ["a\nb"]
-    with pytest.raises(ValueError, match="no text in 'answer'"):
+    with pytest.raises(ValueError, match="no text in --column answer"):
         read_texts(str(path), "answer")
     path.write_text("")
     with pytest.raises(ValueError, match="is empty"):

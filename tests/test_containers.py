@@ -16,9 +16,9 @@ import pytest
 from data_files import (
     COMPRESSIONS,
     CONTAINERS,
-    FLAT_ONLY,
     FOLDERS,
     TABLES,
+    TEXT_ONLY,
     container_bytes,
     write_container,
 )
@@ -62,7 +62,7 @@ def test_files_hold_the_rows_that_were_written(container, compression, tmp_path)
     if container == "zip of shards" and "zip" in compression.split("gzip")[-1]:
         return  # one archive in another is no file that people have
     for name, rows in ROWS.items():
-        if not (container in FLAT_ONLY and "nested" in name):
+        if not (container in TEXT_ONLY and "nested" in name):
             source = write_container(rows, tmp_path / name, container, compression)
             assert values_of(read_rows(source, "It")) == rows
 
@@ -102,7 +102,7 @@ WHERE = {
     "parquet": "row 2",
     "arrow file": "row 2",
     "arrow stream": "row 2",
-    "feather 1": "row 2",
+    "feather": "row 2",
     "folder": "part-0.jsonl, line 3",
     "folders": "b0/part-0.jsonl, line 3",
     "dataset": "data-00000-of-00002.arrow, row 2",
@@ -140,7 +140,7 @@ def test_rows_of_tables_know_where_they_stand(table, unit):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
 @pytest.mark.parametrize("container", ["json lines", "json list", "csv", "parquet", "arrow file",
-                                       "arrow stream", "feather 1", "feather 2"])  # fmt: skip
+                                       "arrow stream", "feather"])  # fmt: skip
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_pipes_are_read_once(container, compression, tmp_path):
     path = tmp_path / "pipe"

@@ -130,7 +130,7 @@ def files_in(folder):
 
 def test_fetch_hh_rlhf(remote, tmp_path):
     data = fetch_hh_rlhf("harmless-base", split="test", data_home=tmp_path)
-    assert data.X.tolist() == [[START.strip(), "harmless-base-test0", "no"]]
+    assert data.X.tolist() == [["Hi", "harmless-base-test0", "no"]]
     assert data.y.tolist() == [1.0]
     assert "MIT license" in data.DESCR
     assert files_in(tmp_path) == ["harmless-base-test.jsonl.gz"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fuzz import files
+from fuzz import containers, files
 from fuzz.hostile_files import PAIRS, change_bytes, change_records, make_records, write_records
 from fuzz.outcomes import Outcomes
 
@@ -19,6 +19,14 @@ def test_files_and_commands_end_in_results_or_clear_errors(monkeypatch, tmp_path
     assert outcomes.results >= 50
     assert outcomes.clear_errors >= 50
     assert len(outcomes) == 250 + 1  # and a whole audit
+
+
+def test_damaged_containers_end_in_results_or_errors_of_one_line():
+    outcomes = containers.run(250, seed=1)
+    assert outcomes.others == []
+    assert outcomes.results >= 50
+    assert outcomes.clear_errors >= 50
+    assert len(outcomes) == 250
 
 
 def test_the_files_are_the_same_for_a_seed_and_differ_between_seeds():

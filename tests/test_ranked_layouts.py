@@ -289,3 +289,53 @@ def test_labels_of_two_responses_in_a_list_are_read_as_labels_of_columns():
 def test_llama_factory_has_the_better_output_first():
     data = read([{"instruction": "p", "input": "", "output": ["a", "b"]}])
     assert as_set(data) == [("p", "a", "b", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("row", "pairs"),
+    [
+        ({"winner": "x", "losers": ["y", "z"]}, {("x", "y"), ("x", "z")}),
+        ({"best_response": "x", "other_responses": ["y", "z"]}, {("x", "y"), ("x", "z")}),
+        ({"positives": ["x", "y"], "negatives": ["z"]}, {("x", "z"), ("y", "z")}),
+        ({"foo": ["x", "y"], "human_scores": [2, 1]}, {("x", "y")}),
+        ({"responses": "['x' 'y']", "ratings": "[1. 2.]"}, {("y", "x")}),
+        ({"responses": {"m": "x", "k": "y"}, "ranking": ["k", "m"]}, {("y", "x")}),
+        ({"m": "x", "k": "y", "ranking": ["k", "m"]}, {("y", "x")}),
+        (
+            {"responses": [{"role": "assistant", "content": c} for c in "xy"], "scores": [1, 2]},
+            {("y", "x")},
+        ),
+        (
+            {
+                "candidates": [
+                    {"text": c, "scores": {"overall": v}} for c, v in (("x", 1), ("y", 2))
+                ]
+            },
+            {("y", "x")},
+        ),
+    ],
+)
+def test_layouts_that_are_not_named(row, pairs):
+    assert {(a, b) for _, a, b, _ in as_set(read([{"prompt": "p"} | row]))} == pairs
+
+
+def test_answers_to_compare_with_are_not_the_pair():
+    row = ultrafeedback_row((1, 2), (3, 4), (3, 4))
+    row |= {"correct_answers": ["None"], "incorrect_answers": ["None"]}
+    data = read([row])
+    assert as_set(data) == [("p", "b", "a", 1.0)]
+    assert data.columns["correct_answers"].tolist() == [["None"]]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"responses": ["x", "y"]},
+        {"responses": ["x", "y"], "toxicity_scores": [1, 2]},
+        {"answers": [{"text": "x"}, {"text": "y"}]},
+        {"answers": [{"text": "x", "complexity": 1}, {"text": "y", "complexity": 2}]},
+    ],
+)
+def test_responses_of_which_nothing_says_which_is_better_are_refused(row):
+    with pytest.raises(ValueError, match=r"line 1 has 2 responses in \w+, and nothing that says"):
+        read([{"prompt": "p"} | row])

@@ -142,15 +142,43 @@ def test_unclear_kind_is_an_error(row, match):
 @pytest.mark.parametrize(
     ("label", "match"),
     [
-        (0.5, "label 0.5; ties and soft labels are not supported .* sample_weight of 0.5 and 0.5"),
+        (1.5, r"should have label 1 .* 0.5 \(a tie\) or a probability between, got 1.5"),
         (2, "should have label 1 .* got 2"),
         ("A", "should have label 1 .* got 'A'"),
         (-1, "should have label 1 .* got -1"),
     ],
 )
-def test_labels_are_zero_or_one(label, match):
+def test_other_labels_than_probabilities_are_an_error(label, match):
     with pytest.raises(ValueError, match=match):
         read([{"response_a": "a", "response_b": "b", "label": label}])
+
+
+def test_ties_and_soft_labels_are_kept():
+    soft = [{"response_a": "a", "response_b": "b", "label": p} for p in (0.5, 0.25, 0.75, 1, 0)]
+    records = read(soft)
+    assert records.label.tolist() == [0.5, 0.25, 0.75, 1, 0]
+    assert records.documents() == ["a", "b", "a", "a", "b"]
+    assert records.labels(np.arange(5)).dtype.kind == "f"
+    assert records.labels(np.array([3, 4])).tolist() == [1, 0]
+    assert records.labels(np.array([3, 4])).dtype.kind == "i"
+
+
+def test_ties_alone_are_records():
+    records = read([{"response_a": "a", "response_b": "b", "label": 0.5}] * 2)
+    assert records.label.tolist() == [0.5, 0.5]
+
+
+def test_records_may_have_weights():
+    rows = [dict(row, sample_weight=weight) for row, weight in zip(ROWS, range(6), strict=True)]
+    assert read(rows).weight.tolist() == [0, 1, 2, 3, 4, 5]
+    assert read(ROWS).weight.tolist() == [1] * 6
+    assert read([ROWS[0], {**ROWS[1], "sample_weight": None}]).weight.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("weight", [-1, float("inf"), "2", 10**400])
+def test_other_weights_are_an_error(weight):
+    with pytest.raises(ValueError, match=r"record 0 .* number of at least 0 as sample_weight"):
+        read([{"text": "a", "sample_weight": weight}])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
+from time import perf_counter
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from transcripts import LISTS, NO_SYSTEM, TURN_TEXT, WRITERS, conversations
 
+from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.prefixes import (
     cut_prefix,
     repeats_prompt,
@@ -12,7 +15,7 @@ from sklearn_codex._conversations.prefixes import (
 from sklearn_codex._conversations.roles import Message
 from sklearn_codex._conversations.split import Split, is_plain, split_pair
 from sklearn_codex._conversations.template import write_prompt
-from sklearn_codex._conversations.turns import part_system
+from sklearn_codex._conversations.turns import add_overlapping, merge_turns, part_system
 from sklearn_codex._data.records import check_records
 from sklearn_codex.datasets import read_preferences
 
@@ -168,8 +171,8 @@ YES, NO = said("assistant: yes"), said("assistant: no")
 )
 def test_pairs(prompt, first, second, expected):
     assert split(prompt, first, second) == Split(*expected)
-    prompt, *exchanged = expected
-    assert split(prompt, *exchanged[::-1]).prompt == prompt
+    shown, *answers = expected
+    assert split(prompt, second, first) == Split(shown, *answers[::-1])
 
 
 @pytest.mark.parametrize(
@@ -319,3 +322,70 @@ def test_records_and_readers_read_the_same(asked, pair, name):
     assert data.groups.tolist() == [0] * 4
     demonstrations = check_records([{"completion": one}], subject="Reader")
     assert (demonstrations.prompt, demonstrations.text) == ([write_prompt(asked)], [pair[0]])
+
+
+MARKS = (
+    "<|im_start|>", "user\n", "<|im_end|>", "[INST]", "[/INST]", "<<SYS>>", "\n\nHuman:", "Human: ",
+    "\n\nAssistant:", "\nAssistant: ", "USER:", " ASSISTANT:", "### Instruction:", "### Response:",
+    "<|user|>", "<|assistant|>", "</s>", "<s>", "You are ", "\n", " ", "a", "[{", "}]",
+    "'role': 'user'", '"content": ', "{", "<start_of_turn>", "<|start|>", "<|message|>",
+    "<|channel|>analysis", "None", "'",
+)  # fmt: skip
+MARKED_TEXT = st.lists(st.sampled_from(MARKS), max_size=9).map("".join)
+KEYS = ("role", "content", "from", "value", "text", "type", "tool_calls", "parts", "user",
+        "assistant", "messages", "name", "reasoning", "system", "data")  # fmt: skip
+NESTED = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["user", "gpt", "text", "a", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3)
+        | st.lists(inner, max_size=2).map(tuple)
+    ),
+    max_leaves=12,
+)
+
+
+FEW_TURNS = st.lists(
+    st.sampled_from([Message(role, text) for role in ("user", "assistant") for text in "ab"]),
+    max_size=7,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(turns=FEW_TURNS, others=FEW_TURNS)
+def test_turns_that_two_conversations_share_stand_once(turns, others):
+    overlaps = [
+        n for n in range(min(len(turns), len(others)) + 1) if turns[len(turns) - n :] == others[:n]
+    ]
+    assert add_overlapping(turns, others) == turns + others[max(overlaps) :]
+    if any(turns[i : i + len(others)] == others for i in range(len(turns))):
+        assert merge_turns(others, turns) == merge_turns(turns, others) == turns
+
+
+@settings(max_examples=400, deadline=None)
+@given(prompt=MARKED_TEXT | NESTED, first=MARKED_TEXT | NESTED, second=MARKED_TEXT | NESTED)
+def test_anything_is_read_or_refused_in_one_line(prompt, first, second):
+    try:
+        found = split(prompt, first, second)
+    except (TypeError, ValueError) as error:
+        message = str(error)
+    else:
+        assert found.prompt is None or found.prompt.strip()
+        assert split(prompt, second, first)[1:3] == (found.second, found.first)
+        same = split(prompt, first, first)
+        assert same.first == same.second
+        return
+    assert message.startswith(("record 3 has ", "record 3 should "))
+    assert "\n" not in message
+    assert any(f" {column}" in message for column in COLUMNS)
+
+
+def test_long_conversations_take_no_longer_than_their_length():
+    turns = said("user: a", "assistant: b") * 5000 + said("user: c")
+    text = write_prompt(as_messages(turns, "prompt", "record 3"))
+    start = perf_counter()
+    for prompt in (None, "c", "d", turns, text, text + " d"):
+        found = split(prompt, turns + YES, turns + NO)
+        assert (found.first, found.second) == ("yes", "no")
+        assert found.prompt.endswith(text)
+    assert perf_counter() - start < 20

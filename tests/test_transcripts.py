@@ -1,3 +1,5 @@
+from time import perf_counter
+
 import pytest
 from hypothesis import given, settings
 from transcripts import NO_SYSTEM, TURN_TEXT, WRITERS, conversations
@@ -7,6 +9,7 @@ from sklearn_codex._conversations.roles import Message
 from sklearn_codex._conversations.template import write_prompt, write_response
 from sklearn_codex._conversations.transcripts import parse, parse_transcript
 
+N = 100_000
 HI, YES = Message("user", "Hi"), Message("assistant", "Yes?")
 
 
@@ -110,3 +113,32 @@ def test_transcripts(text, turns):
 
 def test_open_turns_are_kept_where_asked_for():
     assert parse("\n\nHuman: Hi\n\nAssistant:")[1] == [HI, Message("assistant", "")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "### Instruction: a" + " " * N + "b",
+        "### Instruction: a" + "\n" * N + "b",
+        "\n\nHuman: a" + "\n" * N + "b",
+        "\n\nHuman: a" + "\n \n" * N + "b",
+        "\n\nH: a" + "\n\t" * N + "b",
+        "Human: a" + "\n" * N + "b",
+        "Human: a" + " \n" * N + "\nHuman",
+        " " * N + "[a",
+        "\n" * N + "You are a",
+        "<|start|>" + "a" * N,
+        "<|im_start|>" * N,
+        "<|im_start|>" + " " * N,
+        "<|user|>a" + "</s> " * N,
+        "<s>" * N,
+        "[INST]" * N,
+        "A chat between" + " USER:" * N,
+        "You are" + "\nHuman:" * N,
+    ],
+    ids=lambda text: repr(text[:12]),
+)
+def test_long_text_takes_no_longer_than_its_length(text):
+    start = perf_counter()
+    parse_transcript(text)
+    assert perf_counter() - start < 5

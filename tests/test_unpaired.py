@@ -148,3 +148,23 @@ def test_two_weights_of_one_pair_are_refused():
         ValueError, match='line 1 and line 2 are one pair, of which weight="w" is 1'
     ):
         read(rows, weight="w")
+
+
+def test_the_responses_of_one_prompt_can_be_told_by_groups():
+    rows = [{"pid": k // 2, "response": f"r{k}", "rating": k} for k in range(4)]
+    with pytest.raises(ValueError, match=r'line 1 is unpaired.*groups="NAME"'):
+        read(rows)
+    assert as_set(read(rows, groups="pid")) == [("", "r1", "r0", 1.0), ("", "r3", "r2", 1.0)]
+
+
+def test_one_response_that_nothing_rates_is_refused_with_what_could_rate_it():
+    with pytest.raises(ValueError, match=r'one response, completion.*say label="quux"'):
+        read([{"prompt": "p", "completion": "a", "quux": 3}])
+
+
+def test_ordinals_are_ranks():
+    rows = [
+        {"prompt": "p", "response": text, "rank": rank}
+        for text, rank in (("a", "2nd"), ("b", "1st"))
+    ]
+    assert as_set(read(rows)) == [("p", "b", "a", 1.0)]

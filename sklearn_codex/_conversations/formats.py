@@ -18,6 +18,7 @@ OPENING = re.compile(
 _CLOSED = r"</s>|<s>|<\|endoftext\|>|<\|end_of_text\|>|<eos>"
 _WORDS = r"Human|User|Assistant|AI|Bot|System|Tool|用户|人类|助手|系统"
 _COLON = r"[ ]?[:\uff1a]"
+_PARAGRAPH = r"(?:(?<=\n\n)|(?<=\n[ ]\n)|(?<=\n\r\n))[ \t]*"
 _NEXT_LINE = rf"\n[ \t]*(?:{_WORDS}){_COLON}"
 _NAMES_AT_LINES = rf"\s*(?:{_WORDS}){_COLON}(?:(?!{_NEXT_LINE})[\s\S])*(?<!\n){_NEXT_LINE}"
 _PREAMBLES = "Below is an? |A chat between|The following |You are |A conversation between"
@@ -64,7 +65,7 @@ def _format(
     return Format(
         name,
         turn=re.compile(turn, re.VERBOSE),
-        begins=re.compile(rf"(?!{unless})\s*?(?:{turn}|\s*(?:{preamble}))", re.VERBOSE),
+        begins=re.compile(rf"(?!{unless})\s*?(?:{turn}|{preamble})", re.VERBOSE),
         preamble=re.compile(preamble),
         ends=re.compile(rf"\s*(?:(?:{closed})\s*)+\Z"),
         roles=roles or {},
@@ -111,7 +112,7 @@ FORMATS = (
     _format("Granite", r"<\|start_of_role\|>\s*(?P<role>\w+)\s*<\|end_of_role\|>"),
     _format(
         "Harmony",
-        r"""<\|start\|>\s*(?P<role>[\w.]+)[^<]*(?:<\|channel\|>(?P<channel>[^<]*))?
+        r"""<\|start\|>\s*(?P<role>[\w.]++)[^<]*+(?:<\|channel\|>(?P<channel>[^<]*))?
         (?:<\|constrain\|>[^<]*)?<\|message\|>""",
         r"<\|end\|>|<\|return\|>|<\|call\|>",
     ),
@@ -141,7 +142,7 @@ FORMATS = (
     ),
     _format(
         "headings, as of Alpaca and Guanaco",
-        r"""\s*(?<!\#)\#\#\#[ ]*(?P<role>Instruction|Input|Response|Human|User|Assistant|System)
+        r"""(?<!\#)\#\#\#[ ]*(?P<role>Instruction|Input|Response|Human|User|Assistant|System)
         [ ]*(?::|(?=\n)|\Z)""",
         r"### *End",
         roles={"Instruction": "user", "Input": "+", "Response": "assistant"},
@@ -154,29 +155,29 @@ FORMATS = (
         preamble=_PREAMBLES,
         is_marked=False,
     ),
-    _format("HH-RLHF", r"\n[ \t]*\n\s*(?P<role>Human|Assistant)[ ]?:"),
+    _format("HH-RLHF", rf"{_PARAGRAPH}(?P<role>Human|Assistant)[ ]?:"),
     _format(
         "names at paragraphs",
-        rf"(?:\A|\n[ \t]*\n)\s*(?P<role>{_WORDS}){_COLON}",
+        rf"(?:\A\s*|{_PARAGRAPH})(?P<role>{_WORDS}){_COLON}",
         unless=_NAMES_AT_LINES,
         preamble=_PREAMBLES,
         is_marked=False,
     ),
     _format(
         "names at lines",
-        rf"(?:\A|\n)\s*(?P<role>{_WORDS}){_COLON}",
+        rf"(?:\A\s*|(?<=\n)[ \t]*)(?P<role>{_WORDS}){_COLON}",
         preamble=_PREAMBLES,
         is_marked=False,
     ),
     _format(
         "Phi 2",
-        r"(?:\A|\n)\s*(?P<role>Instruct|Output):",
+        r"(?:\A\s*|(?<=\n)[ \t]*)(?P<role>Instruct|Output):",
         roles={"Instruct": "user", "Output": "assistant"},
         is_marked=False,
     ),
     _format(
         "letters",
-        r"\n[ \t]*\n\s*(?P<role>[HA]):",
+        rf"{_PARAGRAPH}(?P<role>[HA]):",
         roles={"H": "user", "A": "assistant"},
         is_marked=False,
     ),

@@ -19,7 +19,7 @@ def write_prompt(messages: Sequence[Message]) -> str:
     """
     if len(messages) == 1 and messages[0].role in ("user", ""):
         return messages[0].content.strip()
-    return "\n\n".join(map(_write_turn, messages))
+    return "\n\n".join(map(write_turn, messages))
 
 
 def write_response(messages: Sequence[Message]) -> str:
@@ -35,9 +35,9 @@ def write_response(messages: Sequence[Message]) -> str:
     'Yes?\n\nUser: No.'
     """
     if len(messages) == 1 or (messages and messages[0].role in ("assistant", "")):
-        turns = [messages[0].content.strip(), *map(_write_turn, messages[1:])]
+        turns = [messages[0].content.strip(), *map(write_turn, messages[1:])]
         return "\n\n".join(turns).strip()
-    return "\n\n".join(map(_write_turn, messages))
+    return "\n\n".join(map(write_turn, messages))
 
 
 def join_input(instruction: str, given: str | None) -> str:
@@ -54,6 +54,7 @@ def join_input(instruction: str, given: str | None) -> str:
     return f"{instruction.strip()}\n{given.strip()}" if instruction.strip() else given
 
 
-def _write_turn(message: Message) -> str:
+def write_turn(message: Message) -> str:
+    """Return a turn with its role."""
     role = message.role or "user"
     return f"{role[:1].upper()}{role[1:]}: {message.content.strip()}".rstrip()

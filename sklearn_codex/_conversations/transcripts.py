@@ -34,6 +34,8 @@ def parse(text: str) -> tuple[Format, list[Message]] | None:
         return None
     opening = OPENING.match(text)
     text = text[opening.end() :] if opening else text
+    n_blank = len(text) - len(text.lstrip())
+    text = ("\n\n" if text.count("\n", 0, n_blank) > 1 else "") + text[n_blank:]
     for form in FORMATS:
         if form.begins.match(text):
             turns = parse_as(form, text)

@@ -1,9 +1,9 @@
 """Which turns two conversations share, and what a prompt and shared turns make together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sklearn_codex._conversations.roles import Message
-from sklearn_codex._conversations.template import write_prompt
+from sklearn_codex._conversations.template import write_turn
 
 Turns = list[Message]
 
@@ -56,18 +56,13 @@ def same_turn(one: Message, other: Message) -> bool:
     return one.content == other.content or one.content.split() == other.content.split()
 
 
-def same_turns(one: Sequence[Message], other: Sequence[Message]) -> bool:
-    """Tell equal conversations."""
-    return len(one) == len(other) and all(map(same_turn, one, other))
-
-
 def close_open(first: Turns, second: Turns) -> tuple[Turns, Turns]:
     """Return two conversations, an empty answer added where one ends before the answer."""
     if len(first) > len(second):
         second, first = close_open(second, first)
         return first, second
     asks = len(first) < len(second) and first and first[-1].role != "assistant"
-    if asks and same_turns(first, second[: len(first)]):
+    if asks and _stands_at(second, 0, first):
         first = [*first, Message("assistant", "")]
     return first, second
 
@@ -140,7 +135,8 @@ def cut_prompt(turns: Turns, prompt: Turns) -> tuple[Turns, Turns] | None:
     system, said = part_system(turns)
     if not asked or not said:
         return None
-    n_repeated = len(asked) if same_turns(asked, said[: len(asked)]) else 0
+    is_whole = len(asked) <= len(said) and _stands_at(said, 0, asked)
+    n_repeated = len(asked) if is_whole else 0
     if not n_repeated and said[0].role != "assistant":
         n_repeated = _count_overlap(asked, said)
     if not n_repeated:
@@ -148,26 +144,62 @@ def cut_prompt(turns: Turns, prompt: Turns) -> tuple[Turns, Turns] | None:
     return system, said[n_repeated:] or [Message("assistant", "")]
 
 
+def _stands_at(turns: Turns, start: int, inner: Turns) -> bool:
+    return all(same_turn(turns[start + i], turn) for i, turn in enumerate(inner))
+
+
 def _holds(turns: Turns, inner: Turns) -> bool:
     """Tell whether a conversation holds another one that is not empty."""
-    starts = range(len(turns) - len(inner) + 1) if inner else []
-    return any(same_turns(turns[start : start + len(inner)], inner) for start in starts)
+    return bool(inner) and len(inner) in _count_begun(turns, inner)
 
 
 def _count_overlap(turns: Turns, others: Turns) -> int:
     """Count the last turns of one conversation with which another one begins."""
-    for n_common in range(min(len(turns), len(others)), 0, -1):
-        if same_turns(turns[-n_common:], others[:n_common]):
-            return n_common
-    return 0
+    return _count_begun(turns, others)[-1] if turns and others else 0
+
+
+def _count_begun(turns: Turns, inner: Turns) -> list[int]:
+    """Count, for each turn, how many first turns of another conversation end there.
+
+    This is the search of Knuth, Morris and Pratt, which looks at each turn twice at most.
+    """
+    borders = [0] * len(inner)
+    for end in range(1, len(inner)):
+        borders[end] = _go_on(borders[end - 1], inner[end], inner, borders)
+    counts, n_begun = [], 0
+    for turn in turns:
+        n_begun = _go_on(n_begun, turn, inner, borders)
+        counts.append(n_begun)
+    return counts
+
+
+def _go_on(n_begun: int, turn: Message, inner: Turns, borders: list[int]) -> int:
+    """Return how many first turns end at a turn, where they were some before it."""
+    while n_begun and (n_begun == len(inner) or not same_turn(inner[n_begun], turn)):
+        n_begun = borders[n_begun - 1]
+    return n_begun + same_turn(inner[n_begun], turn)
 
 
 def _is_text_of(text: str, turns: Turns) -> bool:
-    """Tell whether a text is some last turns of a conversation, written in a known way."""
+    """Tell whether a text is some last turns of a conversation, with or without their roles."""
     words = text.split()
-    for start in range(len(turns)):
-        rest = turns[start:]
-        contents = "\n".join(turn.content for turn in rest)
-        if words in (contents.split(), write_prompt(rest).split()):
+    return any(
+        _ends_as(words, map(str.split, written))
+        for written in (
+            [turn.content for turn in reversed(turns)],
+            [write_turn(turn) for turn in reversed(turns)],
+        )
+    )
+
+
+def _ends_as(words: list[str], parts: Iterable[list[str]]) -> bool:
+    """Tell whether words are some parts, the last of which comes first."""
+    end = len(words)
+    for part in parts:
+        start = end - len(part)
+        if start < 0 or words[start:end] != part:
+            return False
+        end = start
+        if end == 0:
             return True
     return False

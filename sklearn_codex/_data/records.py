@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_codex._categorical import IntArray
+from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.frames import (
     column_names,
     column_values,
@@ -38,7 +38,8 @@ FORMS: Mapping[tuple[str, ...], RecordKind] = {
 """The columns that make a record, and the kind they make it."""
 
 TEXT_COLUMNS = tuple(name for form in FORMS for name in form if name != "label")
-COLUMNS = ("prompt", *TEXT_COLUMNS, "label")
+WEIGHT = "sample_weight"
+COLUMNS = ("prompt", *TEXT_COLUMNS, "label", WEIGHT)
 
 COLUMNS_OF_KIND: Mapping[RecordKind, str] = {
     "corpus": "text",
@@ -54,7 +55,8 @@ class Record(NamedTuple):
     prompt: str | None
     text: str
     other: str | None = None
-    label: int = -1
+    label: float = -1.0
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,18 @@ class Records:
         a preference.
     other : list of str or None of length n_records
         Response B of a preference.
-    label : ndarray of int of shape (n_records,)
-        1 where A is preferred, 0 where B is, -1 for other kinds.
+    label : ndarray of float of shape (n_records,)
+        Probability that A is preferred: 1, 0, 0.5 for a tie, or between; -1 for other kinds.
+    weight : ndarray of float of shape (n_records,)
+        What each record weighs, 1 where it does not say.
     """
 
     kind: NDArray[np.str_]
     prompt: list[str | None]
     text: list[str]
     other: list[str | None]
-    label: IntArray
+    label: FloatArray
+    weight: FloatArray
 
     def __len__(self) -> int:
         return len(self.text)
@@ -89,10 +94,18 @@ class Records:
         """Return the positions (n_of_kind,) of the records of one kind, ascending."""
         return np.flatnonzero(self.kind == kind)
 
+    def labels(self, rows: IntArray) -> NDArray[Any]:
+        """Return the labels (n,) of preferences, as classes where all are 1 or 0."""
+        label = self.label[rows]
+        return label if ((label > 0) & (label < 1)).any() else label.astype(np.intp)
+
     def documents(self) -> list[str]:
-        """Return one document a record: its text, completion or preferred response."""
+        """Return one document a record: its text, completion or likelier preferred response.
+
+        Of a tie it is response A: a record has one document, and neither response is the better.
+        """
         return [
-            other if label == 0 and other is not None else text
+            other if 0 <= label < 0.5 and other is not None else text
             for text, other, label in zip(self.text, self.other, self.label, strict=True)
         ]
 
@@ -131,7 +144,8 @@ def check_records(X: Any, *, subject: str) -> Records:
     TypeError
         If X is no sequence of records, or a column holds neither text nor messages.
     ValueError
-        If X is empty, a row is of no kind or of several, or a label is not 0 or 1.
+        If X is empty, a row is of no kind or of several, a label is outside [0, 1], or a weight is
+        negative.
 
     Examples
     --------
@@ -149,8 +163,8 @@ def check_records(X: Any, *, subject: str) -> Records:
     checked, n_chosen = [], 0
     for position, row in enumerate(rows):
         where = f"{subject}: record {position}"
-        present = {name: row[name] for name in COLUMNS if name in row and not is_missing(row[name])}
-        form = _check_form(present, row, where)
+        present = present_columns(row)
+        form = check_form(present, row, where)
         checked.append(read_record(present, form, where, swap=n_chosen % 2 == 1))
         n_chosen += form == ("chosen", "rejected")
     checked = _balance(checked)
@@ -159,15 +173,21 @@ def check_records(X: Any, *, subject: str) -> Records:
         prompt=[record.prompt for record in checked],
         text=[record.text for record in checked],
         other=[record.other for record in checked],
-        label=np.array([record.label for record in checked], dtype=np.intp),
+        label=np.array([record.label for record in checked], dtype=np.float64),
+        weight=np.array([record.weight for record in checked], dtype=np.float64),
     )
+
+
+def present_columns(row: Mapping) -> dict[str, Any]:
+    """Return what a row holds of the columns that make a record."""
+    return {name: row[name] for name in COLUMNS if name in row and not is_missing(row[name])}
 
 
 @lru_cache(maxsize=256)
 def _form_of_columns(names: tuple) -> tuple[str, ...] | None:
     """Return the form of rows with these columns, None where one of them has to be absent."""
     touched = [form for form in FORMS if any(name in names for name in form)]
-    if len(touched) == 1 and all(name in names for name in touched[0]):
+    if len(touched) == 1 and all(name in names for name in touched[0]) and WEIGHT not in names:
         return touched[0]
     return None
 
@@ -188,7 +208,7 @@ def _read_plain_rows(rows: Sequence[Mapping]) -> Records | None:
     form_of_row = [forms[names] or () for names in columns]
     text = [row[form[0]] for row, form in zip(rows, form_of_row, strict=True)]
     kind = np.array([FORMS[form] for form in form_of_row])
-    label = np.full(len(rows), -1, dtype=np.intp)
+    label = np.full(len(rows), -1.0)
     other: list[str | None] = [None] * len(rows)
     preferences = np.flatnonzero(kind == "preference").tolist()
     rejected = [rows[row]["rejected"] for row in preferences]
@@ -204,7 +224,7 @@ def _read_plain_rows(rows: Sequence[Mapping]) -> Records | None:
         text[row], other[row] = pair[::-1] if turn % 2 == 1 else pair
     label[preferences[0::2]], label[preferences[1::2]] = 1, 0
     shown = [value if value.strip() else None for value in prompt]
-    return Records(kind, shown, text, other, label)
+    return Records(kind, shown, text, other, label, np.ones(len(rows)))
 
 
 def is_records(X: Any) -> bool:
@@ -227,7 +247,7 @@ def is_records(X: Any) -> bool:
     return isinstance(X, Sequence) and len(X) > 0 and isinstance(X[0], Mapping)
 
 
-def _check_form(present, row, where) -> tuple[str, ...]:
+def check_form(present, row, where) -> tuple[str, ...]:
     """Return the one form of record whose columns the row has, all of them."""
     touched = [form for form in FORMS if any(name in present for name in form)]
     if len(touched) == 1 and all(name in present for name in touched[0]):
@@ -247,8 +267,9 @@ def _check_form(present, row, where) -> tuple[str, ...]:
 def read_record(present, form, where, *, swap) -> Record:
     """Return the record of a row whose form is known."""
     kind = FORMS[form]
+    weight = _check_weight(present[WEIGHT], where) if WEIGHT in present else 1.0
     if kind == "corpus":
-        return Record(kind, None, flatten(present["text"], "text", where))
+        return Record(kind, None, flatten(present["text"], "text", where), weight=weight)
     first, second = form[0], form[min(1, len(form) - 1)]
     split = split_pair(
         present.get("prompt"),
@@ -259,12 +280,12 @@ def read_record(present, form, where, *, swap) -> Record:
         repeats=None if kind == "demonstration" else False,
     )
     if kind == "demonstration":
-        return Record(kind, _or_none(split.prompt), split.first)
+        return Record(kind, _or_none(split.prompt), split.first, weight=weight)
     text, other = split.first, split.second
-    label = _check_label(present["label"], where) if "label" in form else 1
+    label = _check_label(present["label"], where) if "label" in form else 1.0
     if form == ("chosen", "rejected") and swap:
-        text, other, label = other, text, 0
-    return Record(kind, _or_none(split.prompt), text, other, label)
+        text, other, label = other, text, 0.0
+    return Record(kind, _or_none(split.prompt), text, other, label, weight)
 
 
 def _balance(records: list[Record]) -> list[Record]:
@@ -298,21 +319,30 @@ def flatten(value, column, where) -> str:
     return write_prompt(messages) if len(messages) > 1 else write_response(messages)
 
 
-def _check_label(label, where) -> int:
-    """Return a label as 1 (A preferred) or 0 (B preferred)."""
-    value = np.nan
-    if isinstance(label, (Real, np.bool_)):
-        with suppress(OverflowError):  # no float is as large as an int can be
-            value = float(label)
-    if value in (0, 1):
-        return int(value)
-    if 0 < value < 1:
-        raise ValueError(
-            f"{where} has label {label}; ties and soft labels are not supported in a record. Leave "
-            "it out, or write it twice, with label 1 and with label 0, and give the two a "
-            f"sample_weight of {value:.3g} and {1 - value:.3g}."
-        )
+def _check_label(label, where) -> float:
+    """Return a label as the probability that A is preferred."""
+    value = _as_float(label)
+    if 0 <= value <= 1:
+        return value
     raise ValueError(
-        f"{where} should have label 1 (response_a preferred) or 0 (response_b preferred), got "
-        f"{reprlib.repr(label)}."
+        f"{where} should have label 1 (response_a preferred), 0 (response_b preferred), 0.5 (a "
+        f"tie) or a probability between, got {reprlib.repr(label)}."
     )
+
+
+def _check_weight(weight, where) -> float:
+    """Return what a record weighs."""
+    value = _as_float(weight)
+    if 0 <= value < np.inf:
+        return value
+    raise ValueError(
+        f"{where} should have a number of at least 0 as {WEIGHT}, got {reprlib.repr(weight)}."
+    )
+
+
+def _as_float(value) -> float:
+    """Return a number as it is, NaN for anything else."""
+    if isinstance(value, (Real, np.bool_)):
+        with suppress(OverflowError):  # no float is as large as an int can be
+            return float(value)
+    return np.nan

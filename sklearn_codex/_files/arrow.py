@@ -1,12 +1,11 @@
 """Rows from Parquet, Arrow and tables of pyarrow, a batch at a time, as objects of Python."""
 
 import os
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from sklearn_codex._files.extra import import_extra
-from sklearn_codex._files.kinds import ARROW_STREAM, FEATHER, PARQUET
+from sklearn_codex._files.kinds import ARROW_STREAM, PARQUET
 from sklearn_codex._files.unpack import Part, UnreadableError, max_unpacked, raise_limit_to, spooled
 from sklearn_codex._plain import plain
 
@@ -53,7 +52,10 @@ def _read_table(pa, file, place: str, kind: str) -> Iterator[tuple[str, Row]]:
     limit = max_unpacked()
     if file.seekable():  # what is not packed may be as large as it is
         limit = max(limit, os.fstat(file.fileno()).st_size)
-    check_schema(schema, place)
+    try:
+        check_schema(schema, place)
+    except UnicodeDecodeError as error:  # of a name
+        raise ValueError(_say_damage(place, kind, 0, error)) from error
     n, n_bytes = 0, 0
     while (batch := _taken(pa, batches, place, kind, n)) is not None:
         n_bytes += batch.nbytes
@@ -97,14 +99,6 @@ def _batches_of(file, place: str, kind: str) -> Iterator:
         table = parquet.ParquetFile(file)
         yield table.schema_arrow
         yield from table.iter_batches(batch_size=_BATCH, use_threads=False)
-        return
-    if kind == FEATHER:
-        feather = import_extra("pyarrow.feather", place, kind)
-        with warnings.catch_warnings():  # of its age
-            warnings.simplefilter("ignore")
-            table = feather.read_table(file, memory_map=False)
-        yield table.schema
-        yield from _validated(table.to_batches(max_chunksize=_BATCH))
         return
     ipc = import_extra("pyarrow.ipc", place, kind)
     if kind == ARROW_STREAM:

@@ -48,7 +48,7 @@ def rows_of_document(value: Row, place: str, where: str) -> Iterator[tuple[str, 
         If there are several lists of objects, columns of different lengths, or it could be read as
         a record and as columns.
     """
-    rows = _find_rows(value, place)
+    rows = find_rows(value, place)
     if rows is None:
         yield where, value
         return
@@ -61,8 +61,8 @@ def rows_of_document(value: Row, place: str, where: str) -> Iterator[tuple[str, 
         yield here, row
 
 
-def _find_rows(value: Row, place: str) -> Any:
-    """Return what holds the rows, None where the object is one itself."""
+def find_rows(value: Row, place: str) -> Any:
+    """Return an iterable of the rows in an object, None where it is one itself."""
     if not value:
         return None
     columns = value.get("columns")
@@ -76,18 +76,12 @@ def _find_rows(value: Row, place: str) -> Any:
     if all(isinstance(cell, list) for cell in value.values()) and not any(
         _is_conversation(cell) for cell in value.values()
     ):
-        return rows_of_columns(value, place)
+        return _rows_of_columns(value, place)
     return None
 
 
-def rows_of_columns(columns: Mapping[str, Any], place: str) -> Iterator[Row]:
-    """Return the rows of lists of one length, by name.
-
-    Raises
-    ------
-    ValueError
-        If the lists differ in length.
-    """
+def _rows_of_columns(columns: Mapping[str, list], place: str) -> Iterator[Row]:
+    """Return the rows of lists of one length, by name."""
     lengths = {name: len(cells) for name, cells in columns.items()}
     first = next(iter(lengths))
     for name, length in lengths.items():
@@ -130,7 +124,7 @@ def _of_indexes(value: Row, place: str) -> Any:
                 f"{place} should have the same rows in each column, but {first!r} and {name!r} "
                 f"differ in row {odd[0]!r}. Write the rows one by one, as JSON lines."
             )
-    return rows_of_columns({name: list(cells.values()) for name, cells in value.items()}, place)
+    return _rows_of_columns({name: list(cells.values()) for name, cells in value.items()}, place)
 
 
 def _find_list(value: Row, place: str) -> str | None:

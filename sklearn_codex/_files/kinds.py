@@ -10,8 +10,7 @@ TEXT = "text"
 PARQUET = "Parquet"
 ARROW_FILE = "an Arrow file"
 ARROW_STREAM = "an Arrow stream"
-FEATHER = "Feather version 1"
-TABLES = {PARQUET: "Parquet", ARROW_FILE: "Arrow", ARROW_STREAM: "Arrow", FEATHER: "Arrow"}
+TABLES = {PARQUET: "Parquet", ARROW_FILE: "Arrow", ARROW_STREAM: "Arrow"}
 """What pyarrow reads, and what of it is one kind where a folder holds several files."""
 
 PACKINGS = {
@@ -25,7 +24,7 @@ PACKINGS = {
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # with which a zstandard file may begin
 _BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")  # a text may begin with the first three
 
-_TABLE_MAGIC = {b"PAR1": PARQUET, b"ARROW1\x00\x00": ARROW_FILE, b"FEA1": FEATHER}
+_TABLE_MAGIC = {b"PAR1": PARQUET, b"ARROW1\x00\x00": ARROW_FILE}
 _BOMS = {
     b"\xff\xfe\x00\x00": "utf-32",
     b"\x00\x00\xfe\xff": "utf-32",
@@ -48,6 +47,10 @@ _RECORDS = "write its rows as JSON lines, Parquet or CSV"
 _NO_DATA = "name the file of the data"
 _FRAME = "df.to_json('data.jsonl', orient='records', lines=True) of pandas writes JSON lines"
 _OTHERS = (
+    # Its reader in pyarrow is going away, and a damaged file ends the process.
+    _Other(b"FEA1", "Feather of version 1, which is given up",
+           "write it anew where it is trusted: pyarrow.feather.write_feather("
+           "pyarrow.feather.read_table(FILE), NEW)"),
     _Other(b"PARE", "encrypted Parquet", "decrypt it first"),
     _Other(b"SQLite format 3\x00", "an SQLite database",
            "write the table as CSV: sqlite3 -header -csv FILE 'select * from TABLE' > data.csv"),
@@ -76,7 +79,7 @@ _OTHERS = (
            "get the data: git lfs pull", False),
 )  # fmt: skip
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
-_PAGE = re.compile(rb"\s*<(!doctype html|html|head|\?xml)", re.IGNORECASE)
+_PAGE = re.compile(r"\s*<(!doctype html|html|head|\?xml)", re.IGNORECASE)
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 _TAR = (b"ustar", 257)
 _SAFETENSORS = re.compile(rb"(?s).{5}\0\0\0\{\"")
@@ -116,6 +119,15 @@ def kind_of(head: bytes, place: str) -> str:
     return TEXT
 
 
+def check_page(line: str, place: str) -> None:
+    """Raise where the first line of what should be CSV is that of a page; of texts it may be."""
+    if page := _PAGE.match(line):
+        name = "XML" if page[1].lower() == "?xml" else "a web page"
+        raise ValueError(
+            f"{place} is {name}, no file of records: get the data themselves, or {_RECORDS}."
+        )
+
+
 def _find_other(head: bytes) -> tuple[str, str] | None:
     """Return what is no text and the remedy, None for text."""
     has_zero = b"\0" in head
@@ -132,9 +144,6 @@ def _find_other(head: bytes) -> tuple[str, str] | None:
         )
     if _SAFETENSORS.match(head):
         return "a safetensors file of a model", _NO_DATA
-    if page := _PAGE.match(head):
-        name = "XML" if page[1].lower() == b"?xml" else "a web page"
-        return name, f"get the data themselves, or {_RECORDS}"
     if has_zero and _is_odd(head):
         return _of_zeros(head)
     return None

@@ -18,7 +18,8 @@ _PIECE = 2**22  # of a line that is longer
 
 def place_of(path: str | PathLike, subject: str) -> str:
     """Return how errors of a function call a file."""
-    return f"{subject}: {plain(Path(path).name or fspath(path))}"
+    name = Path(path).name
+    return f"{subject}: {plain(fspath(path) if name.isdecimal() or not name else name)}"
 
 
 def decode_lines(stream: BufferedReader, place: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from sklearn_codex._files.arrow import read_table_part
 from sklearn_codex._files.csv_rows import Row, header_of, parse_csv
 from sklearn_codex._files.folders import open_parts
 from sklearn_codex._files.json_rows import parse_json_lines, parse_json_list
-from sklearn_codex._files.kinds import TABLES, TEXT, UTF8_BOM, kind_of
+from sklearn_codex._files.kinds import TABLES, TEXT, UTF8_BOM, check_page, kind_of
 from sklearn_codex._files.lines import decode_lines, decode_pieces, find_first, text_lines
 from sklearn_codex._files.unpack import Part
 
@@ -98,6 +98,7 @@ def parse_rows(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
     elif mark == "[":
         yield from parse_json_list(lines, place)
     else:
+        check_page(first, place)
         yield from parse_csv(text_lines(lines, place), place)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sklearn_codex._checks.frames import collect_query, is_frame, is_query
 from sklearn_codex._checks.rows import check_rows
 from sklearn_codex._files.arrow import rows_of_table
-from sklearn_codex._files.documents import rows_of_columns
+from sklearn_codex._files.documents import find_rows
 from sklearn_codex._files.lines import place_of
 from sklearn_codex._files.rows import read_rows
 from sklearn_codex._plain import plain
@@ -63,8 +63,8 @@ def _rows_of(source: Any, subject: str, place: str) -> Rows:
         if type(source).__name__ == "RecordBatch":
             batches = [source]
         yield from rows_of_table(batches, source.schema, place)
-    elif isinstance(source, Mapping) and _is_of_columns(source):
-        for position, row in enumerate(rows_of_columns(source, place)):
+    elif (rows := _rows_of_dict(source, place)) is not None:
+        for position, row in enumerate(check_rows(list(rows), subject)):
             yield f"{place}, record {position}", row
     elif _is_iterable(source):
         yield from _rows_of_iterable(source, subject, place)
@@ -114,11 +114,18 @@ def _one_split(source: Mapping, subject: str) -> Any:
     return next(iter(source.values()))
 
 
-def _is_of_columns(source: Mapping) -> bool:
-    return bool(source) and all(
-        isinstance(cells, list | tuple) or getattr(cells, "ndim", 0) == 1
-        for cells in source.values()
-    )
+def _rows_of_dict(source: Any, place: str) -> Any:
+    """Return the rows of a dict that holds them as a JSON object does, None where it does not."""
+    if not isinstance(source, Mapping) or not all(isinstance(name, str) for name in source):
+        return None
+    return find_rows({name: _as_list(cells) for name, cells in source.items()}, place)
+
+
+def _as_list(cells: Any) -> Any:
+    """Return a column of any kind as a list, and what is none as it is."""
+    if isinstance(cells, tuple):
+        return list(cells)
+    return cells.tolist() if getattr(cells, "ndim", 0) == 1 else cells
 
 
 def _rows_of_dataset(source: Any, place: str) -> Rows:

@@ -1,6 +1,7 @@
 """What the cells of a row hold: lists and numbers, also where a table has them written as text."""
 
 import math
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -8,6 +9,10 @@ from typing import Any
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.cells import decode_cell
 
+_NUMBERS = re.compile(
+    r"\s*\[\s*(?:[-+]?\d+\.?\d*(?:e[-+]?\d+)?|nan)(?:\s+(?:[-+]?\d+\.?\d*(?:e[-+]?\d+)?|nan))*\s*\]\s*"
+)
+_ORDINAL = re.compile(r"\s*(\d+)(?:st|nd|rd|th)\s*", re.IGNORECASE)
 _NO_NUMBER = frozenset(("", "n/a", "na", "nan", "none", "null", "-"))
 
 
@@ -15,6 +20,8 @@ def decode(value: Any) -> Any:
     """Return a cell as lists and dicts where it is an array, or has them written as text."""
     if isinstance(value, str):
         found = decode_cell(value)
+        if found is None and _NUMBERS.fullmatch(value):  # as NumPy writes numbers
+            return [float(number) for number in value.strip("[] \n").split()]
         return value if found is None else found
     if isinstance(value, tuple):
         return list(value)
@@ -61,10 +68,12 @@ def as_number(value: Any, name: str, where: str) -> float | None:
     """
     if is_missing(value) or (isinstance(value, str) and value.strip().casefold() in _NO_NUMBER):
         return None
+    if isinstance(value, str) and (ordinal := _ORDINAL.fullmatch(value)):
+        return float(ordinal[1])
     with suppress(TypeError, ValueError, OverflowError):
         if math.isfinite(number := float(value)):
             return number
     raise ValueError(
-        f"{where} has {name} = {value!r:.60}, which is no number. Write a number, or nothing for a "
-        "response that was not rated."
+        f"{where} has {name} = {value!r:.60}, which is no number. Write a number, or leave the "
+        "response out."
     )

@@ -10,7 +10,7 @@ from sklearn_codex._layouts.cells import as_responses, decode
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import ASKED, PromptColumns, find_prompt
-from sklearn_codex._layouts.ranked import names_responses, numbered_responses
+from sklearn_codex._layouts.ranked import find_texts, names_responses, numbered_responses
 from sklearn_codex._layouts.ranking import (
     Candidate,
     RankingLayout,
@@ -74,11 +74,12 @@ def find_chosen_lists(columns: Columns, row: Row, given: Given, where: str) -> L
     if not {"response_a", "response_b", "label"}.isdisjoint(given.columns()):
         return None
     if given.chosen and given.rejected:
-        pairs = [(columns.get(fold(given.chosen)), columns.get(fold(given.rejected)))]
+        named = (columns.get(fold(given.chosen), ""), columns.get(fold(given.rejected), ""))
+        pairs = [named] if "" not in named else []
     else:
-        pairs = [(pair.first, pair.second) for pair in find_pairs(columns) if pair.oriented]
+        pairs = _pairs_of_lists(columns, row)
     for better, worse in pairs:
-        if better is None or worse is None or not _are_lists(row[better], row[worse]):
+        if not _are_lists(row[better], row[worse]):
             continue
         rest = {name: column for name, column in columns.items() if column not in (better, worse)}
         if _are_turns([*rest.values()], row, len(decode(row[better]))):
@@ -90,6 +91,25 @@ def find_chosen_lists(columns: Columns, row: Row, given: Given, where: str) -> L
             name = "RM-Bench"
         return ChosenListsLayout(name, find_prompt(rest, given, where, row), better, worse)
     return None
+
+
+def _pairs_of_lists(columns: Columns, row: Row) -> list[tuple[str, str]]:
+    """Return columns for better and for worse responses; either may be called by a plural."""
+    found = [(pair.first, pair.second) for pair in find_pairs(columns) if pair.oriented]
+    of_one: dict[str, str] = {}
+    for column in columns.values():
+        of_one.setdefault("_".join(singular(word) for word in fold(column).split("_")), column)
+    pairs = find_pairs({name: name for name in of_one})
+    found += [(of_one[pair.first], of_one[pair.second]) for pair in pairs if pair.oriented]
+    best = [name for name in of_one if not _BEST.isdisjoint(name.split("_"))]
+    rest = [name for name in of_one if not _OTHERS.isdisjoint(name.split("_"))]
+    if len(best) == len(rest) == 1 and as_responses(row[of_one[rest[0]]]) is not None:
+        found.append((of_one[best[0]], of_one[rest[0]]))
+    return list(dict.fromkeys(found))
+
+
+_BEST = frozenset(("best", "chosen", "preferred", "accepted", "selected", "winner", "top"))
+_OTHERS = frozenset(("other", "rest", "alternative", "remaining"))
 
 
 def _are_turns(columns: list[str], row: Row, n: int) -> bool:
@@ -133,19 +153,18 @@ def find_best_first(columns: Columns, row: Row, given: Given, where: str) -> Lay
     """Return the layout of rows with a list of responses that is said to be in order."""
     if asks_for_columns(given):
         return None
+    others = set(find_texts(columns, row))
     for name, column in columns.items():
         texts = as_responses(row[column])
-        if not texts or not all(isinstance(text, (str, list)) for text in texts):
+        if (
+            not texts
+            or others - {column}
+            or not all(isinstance(text, (str, list)) for text in texts)
+        ):
             continue
         words = {singular(word) for word in name.split("_")}
         rest = {other: kept for other, kept in columns.items() if other != name}
-        if (
-            not BEST_FIRST.isdisjoint(words)
-            and not any(
-                names_responses(other) and as_responses(row[kept]) for other, kept in rest.items()
-            )
-            and not numbered_responses(row)
-        ):
+        if _is_best_first(words, texts, row):
             rule = f"The texts of {column} were read as the best first."
             return BestFirstLayout(
                 f"responses in order in {column}",
@@ -158,6 +177,17 @@ def find_best_first(columns: Columns, row: Row, given: Given, where: str) -> Lay
             prompt = find_prompt(rest, given, where, row)
             return BestFirstLayout("LLaMA-Factory, two outputs", prompt, column, rule)
     return None
+
+
+def _is_best_first(words: set[str], texts: list, row: Row) -> bool:
+    """Return whether a name says so, and the texts are no names of responses in other columns."""
+    if BEST_FIRST.isdisjoint(words) or numbered_responses(row):
+        return False
+    names = {fold(name) for name in row}
+    if any(isinstance(text, str) and fold(text) in names for text in texts):
+        return False
+    known = any(names_responses(word) for word in words)
+    return known or any(not isinstance(text, str) or " " in text.strip() for text in texts)
 
 
 _ALPACA = frozenset(("instruction", "input", "output", "history", "system"))

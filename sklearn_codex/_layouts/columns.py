@@ -69,7 +69,7 @@ class ColumnsLayout(Layout):
         """Return the comparison of a row that has this label."""
         prompt = self.prompt.read(row, where)
         first, second = (unwrap(row[name]) for name in (self.form.first, self.form.second))
-        prompt, first, second = self._as_turns(prompt, first, second)
+        prompt, first, second = self._as_turns(prompt, first, second, where)
         if self.prompt.main and fold(self.prompt.main) in CONVERSATIONS:
             prompt = self._without_answer(prompt, (first, second), where)
         if self.prompt.system and not self.prompt.main:
@@ -94,11 +94,25 @@ class ColumnsLayout(Layout):
     def _texts(self, label: str) -> tuple[str, str] | None:
         return (self.form.first, self.form.second) if len(label) > TEXT_LABEL else None
 
-    def _as_turns(self, prompt: Any, first: Any, second: Any) -> tuple[Any, Any, Any]:
+    def _as_turns(self, prompt: Any, first: Any, second: Any, where: str) -> tuple[Any, Any, Any]:
         """Return conversations of a prompt and two responses that are lists, one text a turn."""
-        asked, one, two = as_turns(prompt), as_turns(first), as_turns(second)
-        if asked is None or one is None or two is None or not len(asked) == len(one) == len(two):
+        asked = as_turns(prompt)
+        if asked is None:
             return prompt, first, second
+        one, two = as_turns(first), as_turns(second)
+        if one is None or two is None:
+            is_text = len(asked) == 1 and is_list(prompt)
+            return asked[0] if is_text else prompt, first, second
+        if not len(asked) == len(one) == len(two):
+            names = (self.prompt.main, self.form.first, self.form.second)
+            sizes = ", ".join(
+                f"{len(turns)} as {name}"
+                for name, turns in zip(names, (asked, one, two), strict=True)
+            )
+            raise ValueError(
+                f"{where} has lists of different lengths, {sizes}. Each turn needs a text in all "
+                "three; leave the row out."
+            )
         if len(asked) == 1:
             return asked[0], one[0] or "", two[0] or ""
         return None, _interleave(asked, one), _interleave(asked, two)

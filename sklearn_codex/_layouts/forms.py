@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._labels.sides import read_sides
+from sklearn_codex._labels.words import read_words
 from sklearn_codex._layouts.base import Columns, Form, Layout, fold
 from sklearn_codex._layouts.columns import make_layout
 from sklearn_codex._layouts.given import PAIR_ROLES, Given
 from sklearn_codex._layouts.pairs import PairNames, find_lone, find_pairs, find_series
-from sklearn_codex._layouts.verdicts import Verdict, find_verdicts
-from sklearn_codex._layouts.words import LABELS, name_tokens
+from sklearn_codex._layouts.verdicts import Verdict, find_verdicts, model_columns
+from sklearn_codex._layouts.words import LABELS, is_textlike, name_tokens
 
 ORIENTED_ROLES = ("chosen", "rejected")
 LABELLED_ROLES = ("response_a", "response_b", "label")
@@ -67,7 +69,11 @@ def find_columns(
 
 
 def _find_forms(columns: Columns, row: Mapping[str, Any], pairs: list[PairNames]) -> list[Found]:
-    oriented = [Found(pair, None) for pair in pairs if pair.oriented]
+    oriented = [
+        Found(pair, None)
+        for pair in pairs
+        if pair.oriented and not _names_sides(pair, pairs, columns, row)
+    ]
     taken = {name for found in oriented for name in found.pair[:2]}
     rest = {name: column for name, column in columns.items() if column not in taken}
     return oriented + [
@@ -76,6 +82,20 @@ def _find_forms(columns: Columns, row: Mapping[str, Any], pairs: list[PairNames]
         if not pair.oriented
         for verdict in find_verdicts(pair.first, pair.second, rest, row)
     ]
+
+
+def _names_sides(pair: PairNames, pairs: list[PairNames], columns: Columns, row) -> bool:
+    """Return whether winner and loser, say, are no texts but name two other responses."""
+    values = {str(row[name]).strip().casefold() for name in pair[:2]}
+    for first, second, oriented in pairs:
+        if not oriented and len(values) == 2:
+            models = model_columns(first, second, columns)
+            names = {str(row[name]).strip().casefold() for name in models or ()}
+            sides = read_sides(first, second)
+            said = [read_words(value, sides) for value in values]
+            if values == names or {verdict and verdict.probability for verdict in said} == {0, 1}:
+                return True
+    return False
 
 
 def _given_form(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> Found:
@@ -173,7 +193,9 @@ def _pairs_of(columns, row, named: Mapping[str, str], oriented: bool) -> list[Pa
     if not found:
         loose = [pair for pair in find_pairs(rest, row, series=False) if pair.oriented == oriented]
         found = [pair[1 - at] for pair in loose if name not in pair]
-    return [PairNames(*((name, other) if at == 0 else (other, name)), oriented) for other in found]
+    if at == 0:
+        return [PairNames(name, other, oriented) for other in found]
+    return [PairNames(other, name, oriented) for other in found]
 
 
 def _several(forms: list[Found], given: Given, where: str) -> str:
@@ -231,7 +253,14 @@ def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) 
     missing = _no_value(row, given, where)
     if missing:
         return missing
-    pairs = [pair for pair in find_pairs(columns, row, series=False) if not pair.oriented]
+    pairs = [pair for pair in find_pairs(columns, series=False) if not pair.oriented]
+    other = next((name for pair in pairs for name in pair[:2] if not is_textlike(row[name])), None)
+    if other is not None:
+        return (
+            f"{where} should have text or messages as {other}, got a {type(row[other]).__name__}: "
+            f"{row[other]!r:.60}. Make it a str, or say which columns are the responses: "
+            f"{given.say('response_a', 'NAME')} and {given.say('response_b', 'NAME')}."
+        )
     if pairs:
         return _no_label(pairs[0], columns, row, given, where)
     series = find_series(columns)
@@ -243,7 +272,7 @@ def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) 
             f"{given.say('label', 'NAME')}."
         )
     lone = find_lone(columns)
-    has = f"It has {list(columns.values())}."
+    has = f"It has {list(row)}."
     if lone is not None and lone.close is not None:
         return (
             f"{where} has {lone.name} and no {lone.words[0]}. Did you mean {lone.close!r}? Rename "

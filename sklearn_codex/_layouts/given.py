@@ -1,8 +1,15 @@
 """What a caller says about the columns, in the terms of Python or of the command line."""
 
+import argparse
+import json
+import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
+
+from sklearn_codex._labels.conventions import convention_names, is_convention
+from sklearn_codex._plain import did_you_mean
 
 PAIR_ROLES = ("chosen", "rejected", "response_a", "response_b", "label")
 ROLES = ("prompt", *PAIR_ROLES, "weight", "annotator", "groups")
@@ -40,6 +47,11 @@ class Given:
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {role: values[role] for role in ROLES if values[role] is not None}
 
+    def said(self) -> list[tuple[str, Any]]:
+        """Return all that the caller says: roles with their columns, and the convention."""
+        rest = [] if self.convention is None else [("convention", self.convention)]
+        return [*self.columns().items(), *rest]
+
     @property
     def names_pair(self) -> bool:
         """Whether a column of a response or of the label is named."""
@@ -50,15 +62,123 @@ class Given:
         """Whether a column of a response is named; a layout may have the label that is named."""
         return not self.columns().keys().isdisjoint(PAIR_ROLES[:-1])
 
-    def say(self, role: str, value: str) -> str:
+    def say(self, role: str, value: Any) -> str:
         """Return how the caller says that a role is in a column, or labels in a convention."""
-        if self.command:
-            return f"--{OPTIONS.get(role, role)} {_quote(value)}"
-        return f'{role}="{value}"'
+        if not self.command:
+            return f'{role}="{value}"' if isinstance(value, str) else f"{role}={value!r}"
+        word = value if isinstance(value, str) else write_convention(value)
+        # An argument that begins with a hyphen would be taken for an option.
+        between = "=" if word.startswith("-") else " "
+        return f"--{OPTIONS.get(role, role)}{between}{shlex.quote(word)}"
 
 
-def _quote(value: str) -> str:
-    return f"'{value}'" if set(value) - _PLAIN else value
+def given_of(arguments: argparse.Namespace) -> Given:
+    """Return what the arguments of a command say; options that it does not have say nothing.
+
+    Raises
+    ------
+    ValueError
+        If ``--convention`` is neither a name nor pairs of a label and its meaning.
+    """
+    columns = {
+        role: getattr(arguments, OPTIONS.get(role, role).replace("-", "_"), None) for role in ROLES
+    }
+    for role, name in columns.items():
+        if name is not None and not name.strip():
+            raise ValueError(
+                f"--{OPTIONS.get(role, role)} is the name of a column, got {name!r}. Leave it out "
+                "to have it found."
+            )
+    convention = getattr(arguments, "convention", None)
+    return Given(
+        **columns,
+        convention=None if convention is None else read_convention(convention),
+        command=True,
+    )
 
 
-_PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+_MEANINGS = {"a": 1.0, "b": 0.0, "tie": 0.5}
+
+
+def read_convention(word: str) -> str | dict[str, float]:
+    """Return the convention that a word of the command line names or spells out.
+
+    Parameters
+    ----------
+    word : str
+        The name of a convention, or pairs such as ``1=a,2=b,0=tie`` or ``yes:1,no:0``, each of a
+        label and what it means: a, b, tie, or the probability that the first response is preferred.
+        A JSON object of such pairs can have labels with commas.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if is_convention(word.strip().casefold()):
+        return word.strip().casefold()
+    pairs = _read_object(word) if word.lstrip().startswith("{") else _read_pairs(word)
+    meanings: dict[str, float] = {}
+    for label, meaning in pairs:
+        value = _read_meaning(meaning, word)
+        if meanings.setdefault(label, value) != value:
+            raise ValueError(
+                f"--convention {shlex.quote(word)} has two meanings of the label {label!r}. Leave "
+                "one."
+            )
+    return meanings
+
+
+def _read_object(word: str) -> list[tuple[str, str]]:
+    """Return the pairs of a JSON object, which can have labels with commas."""
+    try:
+        return [(label, str(meaning)) for label, meaning in json.loads(word).items()]
+    except ValueError as error:
+        raise ValueError(
+            f"--convention {shlex.quote(word)} is no JSON object: {error}. {_EXPECTED}"
+        ) from error
+
+
+def _read_pairs(word: str) -> list[tuple[str, str]]:
+    if not set("=:") & set(word):
+        raise ValueError(
+            f"--convention {shlex.quote(word)} is no convention."
+            f"{did_you_mean(word, convention_names())} {_EXPECTED}"
+        )
+    pairs = []
+    for pair in word.split(","):
+        cut = max(pair.rfind("="), pair.rfind(":"))
+        if cut < 0 or not pair[:cut].strip():
+            raise ValueError(
+                f"--convention {shlex.quote(word)} has {pair.strip()!r}, which is no label with "
+                f"its meaning. {_EXPECTED}"
+            )
+        pairs.append((pair[:cut].strip(), pair[cut + 1 :].strip()))
+    return pairs
+
+
+def write_convention(meanings: Mapping[Any, float]) -> str:
+    """Return what :func:`read_convention` reads as these meanings."""
+    words = {value: word for word, value in _MEANINGS.items()}
+    pairs = [(str(label), float(value)) for label, value in meanings.items()]
+    if any("," in label or label != label.strip() or not label for label, _ in pairs):
+        return json.dumps(dict(pairs), ensure_ascii=False)
+    return ",".join(f"{label}={words.get(value, value)}" for label, value in pairs)
+
+
+def _read_meaning(meaning: str, word: str) -> float:
+    with suppress(KeyError):
+        return _MEANINGS[meaning.casefold()]
+    with suppress(ValueError):
+        if 0 <= float(meaning) <= 1:
+            return float(meaning)
+    raise ValueError(
+        f"--convention {shlex.quote(word)} has {meaning!r} as a meaning. A label means a, b, tie, "
+        "or a number from 0 to 1, the probability that the first response is preferred."
+    )
+
+
+_EXPECTED = (
+    f"It is a name, one of {', '.join(convention_names())}, or what each label means, such as "
+    "1=a,2=b,0=tie."
+)

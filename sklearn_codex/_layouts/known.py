@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sklearn_codex._layouts import special, tools
+from sklearn_codex._layouts import accepted, special
 from sklearn_codex._layouts.base import Columns, Form, Layout, fold
 from sklearn_codex._layouts.columns import make_layout
 from sklearn_codex._layouts.given import Given
@@ -146,6 +146,7 @@ KNOWN = (
     Known("Skywork", beside=("source",), is_all=True),
     Known("RLHFlow", beside=("chosen_score", "rejected_score")),
     Known("UltraInteract", beside=("trajectory",)),
+    Known("Argilla", beside=("rating_chosen", "rating_rejected")),
     Known("Tulu preference mixture", beside=("chosen_model", "rejected_model", "source")),
     Known("Argilla", "chosen_response", "rejected_response", beside=("instruction",)),
     Known("LLaMA-Factory sharegpt", beside=("conversations",)),
@@ -159,7 +160,7 @@ KNOWN = (
 def find_known(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> Layout | None:
     """Return the layout of a row that has the columns of a known one, else None."""
     if given.label is None:
-        for find in (*special.FINDERS, *tools.FINDERS):
+        for find in (*special.FINDERS, *accepted.FINDERS):
             layout = find(columns, row, given, where)
             if layout is not None:
                 return layout
@@ -186,7 +187,8 @@ def _make(known: Known, columns: Columns, row, given: Given, where: str) -> Layo
         form = Form(first, second, convention=known.votes or None)
     prompt = None
     if known.prompt:
-        prompt = PromptColumns(*(columns.get(name, "") for name in known.prompt))
+        main, extra = (*known.prompt, "")[:2]
+        prompt = PromptColumns(columns.get(main, ""), columns.get(extra, ""))
     layout = make_layout(known.name, columns, row, given, where, form, verdict, prompt)
     layout.notes += _notes(known, label, columns, given)
     return layout

@@ -149,13 +149,27 @@ def find_order(columns: Columns, row: Row, given: Given, where: str) -> Layout |
         for name, column in rest.items()
         if (fold(asked) == name if asked is not None else _names_order(name, row[column]))
     ]
-    if not names or not orders or not _is_order(decode(row[orders[0]])):
+    if not orders or not _is_order(decode(row[orders[0]])):
         return None
+    names = names or _columns_in(decode(row[orders[0]]), rest)
+    if len(names) == 0:
+        return None
+    rest = {name: column for name, column in rest.items() if column not in names}
     if not texts and len(names) == 2 and isinstance(row[orders[0]], str):
         return None  # labels of two columns
     rest.pop(fold(orders[0]))
     prompt = find_prompt(rest, given, where, row)
     return OrderLayout(f"several responses in order of {orders[0]}", prompt, names, orders[0])
+
+
+def _columns_in(value: Any, columns: Columns) -> list[str]:
+    """Return the columns of which a list gives the order, if all its entries are columns."""
+    tokens = value if isinstance(value, list) else []
+    tokens = [
+        token for entry in tokens for token in (entry if isinstance(entry, list) else [entry])
+    ]
+    names = [columns.get(fold(token), "") for token in tokens]
+    return names if "" not in names and len(set(names)) == len(names) > 1 else []
 
 
 def _names_order(name: str, value: Any) -> bool:

@@ -93,7 +93,8 @@ def _words():
 def _holds_responses(rest: tuple[str, ...], words: tuple[str, ...], oriented: bool) -> bool:
     if not rest:
         return (oriented and words != ("w",)) or words in _BARE
-    if words == ("w",) and rest == ("y",):  # as papers call them
+    # As papers call them, and the whole of what the other two columns have only the end of.
+    if (words == ("w",) and rest == ("y",)) or (oriented and rest == ("full",)):
         return True
     words_of_rest = [singular(token) for token in rest]
     return any(token in RESPONSES for token in words_of_rest) and all(

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._conversations.cells import decode_cell
+from sklearn_codex._conversations.cells import as_turns, decode_cell
 from sklearn_codex._conversations.gathering import gather_prompt
 from sklearn_codex._conversations.messages import as_messages
-from sklearn_codex._conversations.roles import Message
 from sklearn_codex._conversations.template import join_input
 from sklearn_codex._layouts.base import Columns, fold
 from sklearn_codex._layouts.given import Given
@@ -104,7 +103,7 @@ class PromptColumns(NamedTuple):
         values = [unwrap(row.get(name)) if name else None for name in self[:4]]
         main, extra, history, system = (None if _is_blank(value) else value for value in values)
         self._check_within(row, main, where)
-        main = _join(main, extra, always=fold(self.extra) == "input" and _is_instruction(self.main))
+        main = self._join(main, extra, where)
         if history is None and system is None:
             return main
         if main is None and history is None:
@@ -116,6 +115,24 @@ class PromptColumns(NamedTuple):
         ]
         return gather_prompt(parts, where)
 
+    def _join(self, main: Any, extra: Any, where: str) -> Any:
+        """Return what is asked and what it is about; not twice, where the one holds the other."""
+        if main is None or extra is None:
+            return extra if main is None else main
+        texts = as_turns(extra)
+        if texts is not None:
+            extra = "\n".join(text for text in texts if text)
+        whole = flat_text(main), flat_text(extra)
+        always = fold(self.extra) == "input" and "instruction" in name_tokens(self.main)
+        if not always and whole[1] in whole[0]:
+            return main
+        if not always and whole[0] in whole[1]:
+            return extra
+        if isinstance(main, str) and isinstance(extra, str):
+            return join_input(main, extra)
+        parts = [("user", extra, self.extra), ("user", main, self.main)]
+        return gather_prompt(parts, where)
+
     def _check_within(self, row, main, where):
         text = flat_text(main)
         for name in self.within:
@@ -124,24 +141,6 @@ class PromptColumns(NamedTuple):
                     f"{where} has two texts that could be the prompt: {name} is not within "
                     f"{self.main}, as it is in the rows before. Say which is meant: {self.said}."
                 )
-
-
-def _is_instruction(name: str) -> bool:
-    return "instruction" in name_tokens(name)
-
-
-def _join(main: Any, extra: Any, *, always: bool) -> Any:
-    """Return text and what belongs to it; not twice, where the one holds the other."""
-    if main is None or extra is None:
-        return extra if main is None else main
-    if not (isinstance(main, str) and isinstance(extra, str)):
-        texts = (flat_text(main), flat_text(extra))
-        if isinstance(main, str) and is_list(extra):
-            return [*(as_messages(extra, "", "") or []), Message("user", main)]
-        return extra if texts[0] in texts[1] else main
-    if not always and (flat_text(main) in flat_text(extra) or flat_text(extra) in flat_text(main)):
-        return max(main, extra, key=lambda text: len(flat_text(text)))
-    return join_input(main, extra)
 
 
 def unwrap(value: Any) -> Any:
@@ -195,7 +194,11 @@ def find_prompt(
     if given.prompt is not None:
         return PromptColumns(columns.get(fold(given.prompt), ""))
     if row is not None:
-        columns = {name: column for name, column in columns.items() if is_textlike(row[column])}
+        columns = {
+            name: column
+            for name, column in columns.items()
+            if name == "prompt" or is_textlike(row[column])
+        }
     turns = [] if whole else _pick(CONVERSATIONS, columns)
     asked = _pick(ASKED, columns) or _compounds(columns)
     main, within = _choose(asked[:1] if row is None else asked, row, given, where)

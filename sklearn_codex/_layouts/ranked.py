@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._layouts.base import Columns, Layout, fold
-from sklearn_codex._layouts.cells import as_number, as_responses, decode, present
+from sklearn_codex._layouts.base import Columns, Layout, fold, fold_all
+from sklearn_codex._layouts.cells import as_number, as_responses, decode, is_conversation, present
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import ASKED, CONVERSATIONS, HISTORY, PromptColumns, find_prompt
@@ -251,7 +251,7 @@ class NumberedLayout(RankingLayout):
 
 def find_items(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
     """Return the layout of rows with one list of responses, each with its score."""
-    if asks_for_columns(given) or _has_pair(columns):
+    if asks_for_columns(given) or _has_pair(columns, row):
         return None
     named = [name for name in columns if names_responses(name)]
     others = [name for name in columns if name not in named and name not in PROMPTS]
@@ -287,13 +287,21 @@ def _known_items(columns, column, keys, prompt, given) -> Layout:
     return ItemsLayout(f"a list of responses with scores in {column}", prompt, column, given)
 
 
-def _has_pair(columns: Columns) -> bool:
-    return any(pair.oriented for pair in find_pairs(columns))
+def _has_pair(columns: Columns, row: Row) -> bool:
+    """Return whether two columns hold responses of which the first is said to be preferred.
+
+    Lists of what is correct and what is not are answers to compare responses with.
+    """
+    pairs = [pair for pair in find_pairs(columns, row) if pair.oriented]
+    return any(_REFERENCES.isdisjoint(fold(pair.first).split("_")) for pair in pairs)
+
+
+_REFERENCES = frozenset(("correct", "right", "positive", "pos", "good"))
 
 
 def find_parallel(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
     """Return the layout of rows with a list of responses and a list of scores."""
-    if asks_for_columns(given) or _has_pair(columns):
+    if asks_for_columns(given) or _has_pair(columns, row):
         return None
     texts = find_texts(columns, row) or _lists_of_text(columns, row)
     if not texts:
@@ -343,7 +351,16 @@ def _holds_texts(name: str, value: Any) -> bool:
     value = decode(value)
     if isinstance(value, Mapping):
         return bool(value) and all(isinstance(text, str) for text in present(value).values())
-    return as_responses(value) is not None
+    return as_responses(value) is not None or _are_answers(value)
+
+
+def _are_answers(value: Any) -> bool:
+    """Return whether a list has several messages, all of them of the assistant."""
+    return (
+        is_conversation(value)
+        and len(value) > 1
+        and all(isinstance(turn, Mapping) and turn.get("role") == "assistant" for turn in value)
+    )
 
 
 def _holds_numbers(value: Any) -> bool:
@@ -360,7 +377,7 @@ def _holds_numbers(value: Any) -> bool:
 
 def find_numbered(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
     """Return the layout of rows with numbered columns of responses and of their scores."""
-    if asks_for_columns(given) or _has_pair(columns):
+    if asks_for_columns(given) or _has_pair(columns, row):
         return None
     # Also columns without a value here: rows may have responses of different number.
     texts = numbered_responses(row)
@@ -427,4 +444,28 @@ def _are_responses(words: list[str]) -> bool:
     return not RESPONSES.isdisjoint(words) and {*words} <= RESPONSES | BESIDE
 
 
-FINDERS: tuple[Callable, ...] = (find_items, find_parallel, find_numbered)
+ITEMS: tuple[Callable, ...] = (find_items,)
+"""Told by the values, so that they are tried before what is told by names."""
+FINDERS: tuple[Callable, ...] = (find_parallel, find_numbered)
+
+
+def explain_lists(columns: Columns, row: Row, given: Given, where: str) -> str | None:
+    """Return why responses in a list are no preference; None if there is no such list."""
+    for name, column in fold_all(row).items():
+        if columns.get(name) != column:
+            continue
+        if not names_responses(name) or name in PROMPTS:
+            continue
+        value = decode(row[column])
+        items = None if is_conversation(value) else as_items(value)
+        n = len(items) if items is not None else len(as_responses(value) or ())
+        if n > 1:
+            within = f" They have {list(items[0])}." if items else ""
+            key = f"{column}.NAME" if items else "NAME"
+            return (
+                f"{where} has {n} responses in {column}, and nothing that says which is better."
+                f"{within} Give them ratings or ranks, or say what has them: "
+                f"{given.say('label', key)}. If the best is the first, call the column "
+                "ranked_responses."
+            )
+    return None

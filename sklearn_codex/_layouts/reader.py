@@ -79,7 +79,7 @@ class PairReader:
 
     def _find(self, key: tuple[str, ...], row: Row, where: str) -> Layout:
         """Return the layout of rows with values in these columns, found or known."""
-        names = {fold(name): name for name in reversed(row)}
+        names = {fold(name): name for name in reversed(list(row))}
         check_given(row, names, self.given, where)
         columns = {fold(name): name for name in reversed(key)}
         self._check_complete(key, row, where)

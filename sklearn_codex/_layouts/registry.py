@@ -9,12 +9,13 @@ from sklearn_codex._layouts.base import Columns, Layout, fold
 from sklearn_codex._layouts.forms import explain, find_columns
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.known import find_known
+from sklearn_codex._layouts.written import find_written
 
 Finder = Callable[[Columns, Mapping[str, Any], Given, str], Layout | None]
 """Takes the columns of a row, the row, what the caller said, and where the row is; returns the
 layout made for rows like it, None where it is another one."""
 
-FINDERS: tuple[Finder, ...] = (find_known,)
+FINDERS: tuple[Finder, ...] = (find_written, find_known)
 """Layouts that are known by the names of their columns together, each before any it includes."""
 
 
@@ -39,11 +40,17 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
         If there is none, or several that the columns do not tell apart.
     """
     # In the order of the file, so that errors name columns as a reader sees them.
-    columns = {fold(name): str(name) for name in row if columns.get(fold(name)) == str(name)}
+    columns = {
+        fold(name): name
+        for name in row
+        if isinstance(name, str) and columns.get(fold(name)) == name
+    }
     layout = _find(columns, row, given, where)
     layout = layout or nested.find_wrapped(columns, row, given, where, _find)
     if layout is None:
-        raise ValueError(explain(columns, row, given, where))
+        why = ranked.explain_lists(columns, row, given, where)
+        why = why or unpaired.explain_one(columns, row, given, where)
+        raise ValueError(why or explain(columns, row, given, where))
     return layout
 
 
@@ -53,7 +60,7 @@ def _find(columns: Columns, row: Mapping[str, Any], given: Given, where: str) ->
     if exported is not None:
         return exported
     known = () if given.names_responses else FINDERS
-    for find in (*choices.LISTS, *known, *RANKED):
+    for find in (*ranked.ITEMS, *choices.LISTS, *known, *RANKED):
         layout = find(columns, row, given, where)
         if layout is not None:
             return layout

@@ -1,6 +1,7 @@
 """Which columns say how good a response is, and in which direction."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sklearn_codex._layouts.base import fold
@@ -21,6 +22,12 @@ ASPECTS = frozenset((
 ))  # fmt: skip
 _WHOLE = frozenset(("overall", "mean", "average", "avg", "final", "total"))
 _COUNTS = frozenset(("n", "num", "number", "count", "max", "min", "chosen", "rejected", "margin"))
+_WORSE = frozenset(
+    ("toxicity", "toxic", "harm", "harmfulness", "risk", "error", "loss", "perplexity", "length",
+     "complexity", "verbosity", "bias", "penalty", "violation", "severity", "distance", "reason",
+     "rationale", "confidence", "difficulty")
+)  # fmt: skip
+"""Words for what is not the better the more of it there is."""
 TEXTS = ("response", "answer", "completion", "text", "content", "output", "generation", "summary",
          "reply", "message", "body", "candidate", "conversation", "generated_text",
          "response_text", "answer_text")  # fmt: skip
@@ -49,24 +56,28 @@ def _words(name: str) -> list[str]:
     return [word for word in fold(name).replace(".", "_").split("_") if word]
 
 
+@lru_cache(maxsize=4096)
 def names_rank(name: str) -> bool:
     """Return whether a name says that the smallest number is the best."""
     words = [singular(word) for word in _words(name)]
     return not RANKS.isdisjoint(words[:1] + words[-1:])
 
 
+@lru_cache(maxsize=4096)
 def names_score(name: str) -> bool:
     """Return whether a name says that it holds how good responses are as a whole."""
     words = [singular(word) for word in _words(name)]
-    if not _COUNTS.isdisjoint(words):
+    if not (_COUNTS | _WORSE).isdisjoint(words):
         return False
     # Of scores.quality the last word tells what is rated.
     first = [] if "." in name else words[:1]
     ends = {*first, *words[-1:], "_".join(words)}
-    whole = bool(words) and words[0] in _WHOLE and set(words[1:]) <= RESPONSES | {"rating"}
+    rest = {word for word in words if word not in _WHOLE}
+    whole = len(rest) < len(words) and rest <= RESPONSES | SCORES
     return names_rank(name) or not ends.isdisjoint(SCORES) or whole
 
 
+@lru_cache(maxsize=4096)
 def names_aspect(name: str) -> bool:
     """Return whether a name says that it holds how good responses are in one respect."""
     words = _words(name)
@@ -120,7 +131,12 @@ def pick_score(names: Iterable[Any], given: Given, where: str, within: str = "")
 
 def text_key(item: Mapping[str, Any]) -> str | None:
     """Return the key of the text of a response, None if none of its names says so."""
-    names = {fold(key): key for key in item}
+    return _text_key(tuple(item))
+
+
+@lru_cache(maxsize=4096)
+def _text_key(keys: tuple[str, ...]) -> str | None:
+    names = {fold(key): key for key in keys}
     return next((names[name] for name in TEXTS if name in names), None)
 
 

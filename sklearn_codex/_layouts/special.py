@@ -165,7 +165,8 @@ class SortLayout(Layout):
             turns += [Message("assistant", answer), Message("user", text)]
         one, two = (as_number({self.sort: value}, self.sort, where) for value in sort)
         label = 0.5 if one == two else float(one > two)
-        yield Comparison(self.form, where, turns, *responses, label)
+        first, second = responses
+        yield Comparison(self.form, where, turns, first, second, label)
 
 
 def _find_sort(columns: Columns, row, given: Given, where: str) -> Layout | None:

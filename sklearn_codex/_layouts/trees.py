@@ -175,11 +175,14 @@ class _Forest:
 
     def notes(self) -> list[str]:
         """Return what to say of how messages became pairs."""
+        places, messages = plural(self.n_rankings, "place"), plural(len(self.messages), "message")
         notes = [
-            f"{plural(len(self.messages), 'message')} have {plural(self.n_rankings, 'place')} with "
-            f"several ranked replies, which became {plural(self.n_pairs, 'pair')}; those of one "
-            "place weigh 1 together. The prompt of a pair is the conversation above it."
+            f"{places} among {messages} with several ranked replies became "
+            f"{plural(self.n_pairs, 'pair')}; those of one place weigh 1 together. The prompt of a "
+            "pair is the conversation above it."
         ]
+        if not self.n_rankings:
+            notes = [f"No message of {len(self.messages):,} has two replies with a rank."]
         return notes + counted(
             ("Ties, of equal ratings", self.n_ties, "pair"),
             ("Left out, deleted", self.n_deleted, "reply"),

@@ -1,6 +1,7 @@
 """Rows of one response each, which are compared within their prompt."""
 
 import json
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -88,6 +89,7 @@ class OneResponseLayout(Layout):
         super().__init__(name, prompt.used | {response, label})
         self.prompt, self.response, self.label, self.given = prompt, response, label, given
         self.rows: dict[Hashable, list[_Rated]] = {}
+        self.named = {fold(name): role for role, name in given.columns().items()}
         self.notes += filter(None, [prompt.describe()])
         self.n_same = self.n_pairs = self.n_paired = self.n_ties = self.n_alone = 0
 
@@ -110,20 +112,22 @@ class OneResponseLayout(Layout):
                 raise ValueError(f"{where} has no {column}. Fill it in, or leave the row out.")
         good = self.goodness(row[self.label], where)
         prompt, response = self._split(row, where)
-        if prompt is None:
+        key: Hashable = None if prompt is None else _key_of(prompt)
+        if prompt is None and self.given.groups is not None:
+            key = _key_of(_value_of(row, self.given.groups))
+        if key is None:
             raise ValueError(self._no_prompt(where))
-        key: Hashable = _key_of(prompt)
         if self.given.annotator is not None:
-            name = next(name for name in row if fold(name) == fold(self.given.annotator))
-            key = (key, str(row[name]))
+            key = (key, str(_value_of(row, self.given.annotator)))
         self.rows.setdefault(key, []).append(_Rated(where, row, prompt, response, good))
         return ()
 
     def _no_prompt(self, where: str) -> str:
         return (
             f"{where} is unpaired, one response ({self.response}) with {self.label}, and has no "
-            "prompt within which responses could be compared. Say which column has it: "
-            f"{self.given.say('prompt', 'NAME')}."
+            "prompt within which responses could be compared. Say which column has it, "
+            f"{self.given.say('prompt', 'NAME')}, or which tells the responses of one prompt, "
+            f"{self.given.say('groups', 'NAME')}."
         )
 
     def _split(self, row: Row, where: str) -> tuple[Any, Any]:
@@ -166,7 +170,7 @@ class OneResponseLayout(Layout):
             worse.response,
             label,
             weight,
-            row=merge_rows(better, worse, self.used, self.given),
+            row=merge_rows(better, worse, self.used, self.named, self.given),
         )
 
     def summary(self) -> list[str]:
@@ -182,6 +186,10 @@ class OneResponseLayout(Layout):
             ("Left out, of a response with itself, which rows repeat", self.n_same, "pair"),
             (self.alone, self.n_alone, "prompt"),
         )
+
+
+def _value_of(row: Row, column: str) -> Any:
+    return next((row[name] for name in row if fold(name) == fold(column)), None)
 
 
 def _turns_of(value: Any, column: str, where: str) -> list | None:
@@ -212,7 +220,9 @@ def _key_of(prompt: Any) -> str:
     )
 
 
-def merge_rows(better: _Rated, worse: _Rated, used: frozenset[str], given: Given) -> dict[str, Any]:
+def merge_rows(
+    better: _Rated, worse: _Rated, used: frozenset[str], named: Mapping[str, str], given: Given
+) -> dict[str, Any]:
     """Return the columns of a pair of rows: what they share, and what they differ in twice.
 
     Raises
@@ -221,7 +231,6 @@ def merge_rows(better: _Rated, worse: _Rated, used: frozenset[str], given: Given
         If they differ in a column that the caller named, such as that of weights.
     """
     merged: dict[str, Any] = {}
-    named = {fold(name): role for role, name in given.columns().items() if role != "prompt"}
     for name in dict.fromkeys([*better.row, *worse.row]):
         if name in used:
             continue
@@ -363,6 +372,28 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
     if names.keys() >= HELPSTEER and found.name == names["helpfulness"]:
         return _helpsteer(prompt, response, found, given, names)
     return ScoredLayout(f"responses with {found.name}, one a row", prompt, response, found, given)
+
+
+def explain_one(columns: Columns, row: Row, given: Given, where: str) -> str | None:
+    """Return why one response is no preference; None if there is no single response."""
+    response = next((columns[name] for name in RESPONSE[:-4] if name in columns), None)
+    if response is None or find_pairs(columns) or given.names_pair:
+        return None
+    marks = [
+        column for column in row if columns.get(fold(column)) == column and _marks(row[column])
+    ]
+    known = f" If {marks[0]} does, say {given.say('label', marks[0])}." if marks else ""
+    return (
+        f"{where} has no preference: one response, {response}, and nothing that says how good it "
+        f"is.{known} It has {list(columns.values())}. A row needs either chosen and rejected, or "
+        "two responses and a label, or one response and a rating or a label of true or false."
+    )
+
+
+def _marks(value: Any) -> bool:
+    if isinstance(value, (bool, int, float)):
+        return True
+    return isinstance(value, str) and re.fullmatch(r"-?\d{1,9}(\.\d{0,9})?", value) is not None
 
 
 def _helpsteer(prompt, response, found, given, names) -> Layout:

@@ -14,6 +14,7 @@ from sklearn_codex._labels.onehot import onehot_meanings, resolve_onehot
 from sklearn_codex._labels.sides import read_sides
 from sklearn_codex._layouts.base import Columns, fold
 from sklearn_codex._layouts.words import (
+    CHANCES,
     LABELS,
     LISTS_OF_VOTES,
     OF_MODELS,
@@ -94,8 +95,12 @@ def _speaks_of_one(column: str, first: str, second: str) -> bool:
     sides = read_sides(first, second)
     tokens = name_tokens(column)
     named = [token for token in tokens if token in sides.markers]
-    other = set(tokens) - set(sides.markers) - WINS - sides.shared - {"model", "is", "over", "than"}
-    return bool(named) and not other and not WINS.isdisjoint(tokens)
+    beside = {"model", "is", "over", "than", "that", *sides.markers, *sides.shared}
+    return (
+        bool(named)
+        and set(tokens) <= WINS | CHANCES | beside
+        and not ((WINS | CHANCES).isdisjoint(tokens))
+    )
 
 
 def _find_onehot(first, second, columns: Columns) -> list[Verdict]:

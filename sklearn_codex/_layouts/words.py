@@ -86,6 +86,7 @@ WINS = frozenset(
     """
     )
 )
+CHANCES = frozenset(("prob", "probability", "proba", "p"))
 VOTES = frozenset(
     words(
         """

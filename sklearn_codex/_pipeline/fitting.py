@@ -18,6 +18,7 @@ from sklearn_codex._data.vectorizers import fit_vectorizer
 from sklearn_codex._pipeline.code_hash import hash_code
 from sklearn_codex._pipeline.composition import is_learning, is_passthrough
 from sklearn_codex._pipeline.stored_stage import call_cached
+from sklearn_codex.labels import expand_soft_labels
 from sklearn_codex.text import TokenCounter
 
 TEXTS_AT_ONCE = 64
@@ -175,6 +176,23 @@ def route_fit_params(pipeline, params):
     return fit_params
 
 
+def _check_takes_weights(stage, what):
+    if not has_fit_parameter(stage, "sample_weight"):
+        raise ValueError(
+            f"{type(stage).__name__} takes no sample_weight, and so cannot be fitted on {what}. "
+            "Leave them out, or use a stage that does."
+        )
+
+
+def _expand(stage, X, y, params):
+    """Return pairs with soft labels as weighted ones of two classes, with their parameters."""
+    _check_takes_weights(stage, "ties and soft labels")
+    given = {name: value for name, value in params.items() if name != "sample_weight"}
+    pairs = expand_soft_labels(X, y, sample_weight=params.get("sample_weight"))
+    given = _check_method_params(X, given, indices=pairs.index)
+    return pairs.X, pairs.y, given | {"sample_weight": pairs.sample_weight}
+
+
 class PipelineFit:
     """One fit of a pipeline: its counts, and the models that have come down so far.
 
@@ -209,7 +227,8 @@ class PipelineFit:
         )
         self._counts = counts[: len(records)]  # (n_records, V)
         self._other_counts = counts[len(records) :]  # (n_preferences, V)
-        self._data_key = self._key(self.vectorizer_key, records.kind, records.label)
+        columns = (records.kind, records.label, records.weight)
+        self._data_key = self._key(self.vectorizer_key, *columns)
         self._models, self._keys = {}, {}
 
     def _call(self, function, key, shared=None, **arguments):
@@ -248,10 +267,13 @@ class PipelineFit:
         else:
             rows = self.records.rows(kind)
             params = _check_method_params(self.records, params, indices=rows)
+            params = self._add_weights(stage, rows, params)
             above = [self._keys.get(model) for model in stage.rlhf_stage.fills.values()]
             key = self._key(type(stage), stage.get_params(), kind, params, self._data_key, above)
             stage = self._fill(clone(stage))
             X, y = self._data(kind, rows)
+            if y is not None and y.dtype.kind == "f" and not stage.rlhf_stage.soft_labels:
+                X, y, params = _expand(stage, X, y, params)
             shared = self._shared()
             fitted, was_fitted = self._call(
                 _fit_stage,
@@ -296,4 +318,17 @@ class PipelineFit:
             counts, texts = self._counts[rows], [self.records.text[row] for row in rows]
             check_no_empty(counts, texts, subject=type(self.pipeline).__name__, name=kind)
             return counts, None
-        return as_csr(self._counts[rows] - self._other_counts), self.records.label[rows]
+        return as_csr(self._counts[rows] - self._other_counts), self.records.labels(rows)
+
+    def _add_weights(self, stage, rows, params):
+        """Return the parameters of a fit with the weights that the records have."""
+        weight = self.records.weight[rows]
+        if (weight == 1).all():
+            return params
+        if params.get("sample_weight") is not None:
+            raise ValueError(
+                f"{type(self.pipeline).__name__} got weights twice, as sample_weight of fit and in "
+                "the records. Leave out one of them."
+            )
+        _check_takes_weights(stage, "records with a sample_weight")
+        return params | {"sample_weight": weight}

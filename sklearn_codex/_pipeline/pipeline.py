@@ -103,7 +103,9 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     **Records** are a list of dicts or a DataFrame (pandas, polars, pyarrow). What a row has decides
     its kind: a corpus text has `text`; a demonstration has `completion`, and perhaps `prompt`; a
     preference has `chosen` and `rejected`, or `response_a`, `response_b` and `label` (1 where A is
-    preferred, 0 where B is), and perhaps `prompt`. None and NaN mean that a row has no such column.
+    preferred, 0 where B is, 0.5 for a tie, or the probability that A is), and perhaps `prompt`. Any
+    may have `sample_weight`, what it weighs in the fit of its stage; a pair of soft label p weighs
+    p for A and 1 - p for B. None and NaN mean that a row has no such column.
 
     **The objective** of the loop is
 
@@ -214,7 +216,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         ----------
         X : sequence of str, array-like of shape (n_documents, V), or records
             Documents, as text, as counts by ``vectorizer_``, or in records: then the document of a
-            record is its text, its completion, or its preferred response.
+            record is its text, its completion, or its preferred response (A of a tie).
 
         Returns
         -------

@@ -187,7 +187,9 @@ class DPOPolicyOptimizer(
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
 
-    rlhf_stage = Stage(reads=("preference",), provides="policy", fills={"policy": "policy"})
+    rlhf_stage = Stage(
+        reads=("preference",), provides="policy", fills={"policy": "policy"}, soft_labels=True
+    )
 
     token_log_prob_: FloatArray
 

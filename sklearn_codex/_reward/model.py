@@ -172,7 +172,7 @@ class PreferenceRewardModel(RewardModelBase):
         "warm_start": ["boolean"],
     }
 
-    rlhf_stage = Stage(reads=("preference",), provides="reward")
+    rlhf_stage = Stage(reads=("preference",), provides="reward", soft_labels=True)
 
     def __init__(
         self,

@@ -271,7 +271,7 @@ class PreferenceRewardModelCV(RewardModelBase):
     for parameter in ("C", "warm_start"):
         _parameter_constraints.pop(parameter)
 
-    rlhf_stage = Stage(reads=("preference",), provides="reward")
+    rlhf_stage = Stage(reads=("preference",), provides="reward", soft_labels=True)
 
     def __init__(
         self,

@@ -1,9 +1,10 @@
 """``sklearn-codex audit``: what preference data are good for."""
 
 import argparse
+from pathlib import Path
 
 from sklearn_codex.cli._inputs import read_texts
-from sklearn_codex.cli._options import STANDARD, add_seed, new_command, readable
+from sklearn_codex.cli._options import STANDARD, add_columns, add_seed, new_command, readable
 from sklearn_codex.report._audit_limits import MAX_PAIRS
 
 _DEFAULT_OUT = "codex-audit"
@@ -24,7 +25,9 @@ def add_parser(commands) -> None:
         ),
         examples=(
             "  sklearn-codex audit prefs.jsonl.gz            answers, and codex-audit/report.html\n"
-            "  sklearn-codex audit prefs.csv --groups task   pairs of one task are kept together\n"
+            "  sklearn-codex audit prefs.csv --by task   pairs of one task are kept together\n"
+            "  sklearn-codex audit votes.csv --response-a left --response-b right --label vote \\\n"
+            "      --convention 1=a,2=b,0=tie\n"
             "  sklearn-codex audit train.jsonl --split test.jsonl   what stands in both\n"
             "  sklearn-codex audit prefs.jsonl --reference sft.jsonl --out report1\n"
             "  cat prefs.jsonl | sklearn-codex audit - --json > audit.json"
@@ -37,13 +40,8 @@ def _add_options(parser) -> None:
     parser.add_argument(
         "prefs",
         metavar="PREFS",
-        help="JSON lines or CSV with prompt, chosen, rejected, or response_a, response_b, label; "
-        "gzipped or not; - is standard input",
-    )
-    parser.add_argument(
-        "--groups",
-        metavar="COLUMN",
-        help="column of what must not be torn apart (default: the prompts, similar ones joined)",
+        help="file of preferences, such as JSON lines or CSV with prompt, chosen, rejected, or "
+        "response_a, response_b, label; - is standard input",
     )
     parser.add_argument(
         "--split",
@@ -73,6 +71,11 @@ def _add_options(parser) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_seed(parser)
     parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    add_columns(
+        parser,
+        ["--groups"],
+        by="column of what must not be torn apart (default: the prompts, similar ones joined)",
+    )
 
 
 def _number_of_pairs(word: str) -> int:
@@ -81,8 +84,16 @@ def _number_of_pairs(word: str) -> int:
     return int(word)
 
 
+def _name_of(prefs: str) -> str | None:
+    """Return what the report calls what has no name of its own, None for a file."""
+    if prefs == STANDARD:
+        return "standard input"
+    return "a pipe" if Path(prefs).is_fifo() else None
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from sklearn_codex._layouts.given import given_of
     from sklearn_codex.report._audit_run import run_audit
 
     out = arguments.out
@@ -97,8 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
     with readable(arguments.prefs) as path:
         run_audit(
             path,
-            name="standard input" if arguments.prefs == STANDARD else None,
-            groups=arguments.groups,
+            name=_name_of(arguments.prefs),
+            given=given_of(arguments),
             split=arguments.split,
             reference=reference,
             max_pairs=arguments.max_pairs,

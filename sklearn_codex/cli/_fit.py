@@ -3,9 +3,9 @@
 import argparse
 
 from sklearn_codex._output import is_terminal, written_together
-from sklearn_codex.cli._inputs import read_pairs, read_records, read_texts
 from sklearn_codex.cli._options import (
     STANDARD,
+    add_columns,
     add_seed,
     check_new,
     new_command,
@@ -26,14 +26,16 @@ def add_parser(commands) -> None:
         summary="fit the loop on records and write a model file",
         description=(
             "Fit the stages that the records allow: texts a pretrained model, demonstrations "
-            "(completion, perhaps prompt) a refined one, preferences (chosen and rejected, or "
-            "response_a, response_b and label) a reward model, and with a reward and texts the "
+            "(completion, perhaps prompt) a refined one, preferences (in any layout that audit "
+            "reads, ties and soft labels too) a reward model, and with a reward and texts the "
             "exactly optimal policy. Figures of held-out prompts go to standard output as JSON."
         ),
         examples=(
             "  sklearn-codex fit records.jsonl --out model.skops\n"
             "  sklearn-codex fit --corpus books.txt --demonstrations sft.jsonl \\\n"
             "      --preferences prefs.jsonl.gz --out model.skops --figures figures.json\n"
+            "  sklearn-codex fit votes.csv --label vote --convention 1=a,2=b,0=tie \\\n"
+            "      --out model.skops\n"
             "  cat records.jsonl | sklearn-codex fit - --out model.skops --kl-coef 0.5"
         ),
     )
@@ -41,7 +43,8 @@ def add_parser(commands) -> None:
         "records",
         nargs="?",
         metavar="RECORDS",
-        help="records of all kinds; - is standard input",
+        help="records of all kinds, each row a text (text), a demonstration (completion) or a "
+        "preference; - is standard input",
     )
     parser.add_argument("--corpus", metavar="FILE", help="texts, a line each, or records")
     parser.add_argument("--demonstrations", metavar="FILE", help="records with completion")
@@ -53,6 +56,7 @@ def add_parser(commands) -> None:
     parser.add_argument("--force", action="store_true", help="replace existing files")
     _add_parameters(parser)
     add_seed(parser)
+    add_columns(parser, by="column of what is held out together, beside the prompt")
 
 
 def _add_parameters(parser) -> None:
@@ -83,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex import save_model
     from sklearn_codex.cli._models import fit_pipeline
+    from sklearn_codex.cli._preferences import Inputs
 
     if arguments.out == STANDARD or is_terminal(arguments.out):
         raise ValueError("A model file cannot go to standard output. Name it with --out.")
@@ -90,8 +95,11 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = [("RECORDS", arguments.records)]
     inputs += [(f"--{name}", getattr(arguments, name)) for name in _KINDS]
     check_new(arguments, outputs, inputs)
+    read = Inputs(arguments)
+    _read(arguments, read)
     pipeline, figures = fit_pipeline(
-        _read(arguments),
+        read.records,
+        read.keys,
         tokenizer=arguments.tokenizer,
         min_count=arguments.min_count,
         smoothing=arguments.smoothing,
@@ -101,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
         test_size=arguments.test_size,
         seed=arguments.seed,
     )
+    figures["read_as"] = read.read_as
     with written_together():
         save_model(pipeline, arguments.out, overwrite=arguments.force)
         if arguments.figures != STANDARD:
@@ -110,19 +119,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(arguments) -> list[dict]:
-    """Return the records of all files given."""
-    records: list[dict] = []
+def _read(arguments, read) -> None:
+    """Add the records of all files given to what was read."""
     if arguments.records is not None:
-        records += read_records(arguments.records)
+        read.add_records(arguments.records)
     if arguments.corpus is not None:
-        records += [{"text": text} for text in read_texts(arguments.corpus)]
+        read.add_texts(arguments.corpus)
     if arguments.demonstrations is not None:
-        records += read_records(arguments.demonstrations)
+        read.add_demonstrations(arguments.demonstrations)
     if arguments.preferences is not None:
-        records += read_pairs(arguments.preferences)
-    if not records:
-        raise ValueError(
-            "fit needs records. Name a file of them, or --corpus, --demonstrations, --preferences."
-        )
-    return records
+        read.add_pairs(arguments.preferences)
+    read.check(
+        "fit needs records. Name a file of them, or --corpus, --demonstrations, --preferences."
+    )

@@ -7,13 +7,14 @@ from sklearn_codex._files.kinds import TEXT, kind_of
 from sklearn_codex._files.lines import decode_lines, find_first, text_lines, without_end
 from sklearn_codex._files.rows import header_of, parse_rows, read_part, read_rows
 from sklearn_codex._files.unpack import Part
-from sklearn_codex._plain import plain
+from sklearn_codex._layouts.base import fold, fold_all
+from sklearn_codex._plain import did_you_mean, plain
 from sklearn_codex.cli._options import STANDARD, readable
 
 COLUMNS = ("text", "completion", "response", "output")
 
 
-def _place_of(argument: str) -> str:
+def place_of_argument(argument: str) -> str:
     """Return how errors call the file of an argument."""
     return "standard input" if argument == STANDARD else plain(argument)
 
@@ -21,16 +22,7 @@ def _place_of(argument: str) -> str:
 def read_records(argument: str) -> list[dict]:
     """Return the records of a file, a folder or a pattern; ``-`` is standard input."""
     with readable(argument) as path:
-        return [row for _, row in read_rows(path, _place_of(argument))]
-
-
-def read_pairs(argument: str) -> list[dict]:
-    """Return the preferences of a file as records; ``-`` is standard input."""
-    from sklearn_codex.cli._models import preference_records
-    from sklearn_codex.datasets import read_preferences
-
-    with readable(argument) as path:
-        return preference_records(read_preferences(path))
+        return [row for _, row in read_rows(path, place_of_argument(argument))]
 
 
 def read_texts(argument: str, column: str | None = None) -> list[str]:
@@ -45,9 +37,13 @@ def read_texts(argument: str, column: str | None = None) -> list[str]:
     column : str, default=None
         Name of the column; None looks for "text", "completion", "response" and "output".
     """
-    place = _place_of(argument)
     with readable(argument) as path:
-        texts = [text for part in open_parts(path, place) for text in _texts_of(part, column)]
+        return texts_of(path, place_of_argument(argument), column)
+
+
+def texts_of(path: str, place: str, column: str | None = None) -> list[str]:
+    """Return the texts of a file, as :func:`read_texts`."""
+    texts = [text for part in open_parts(path, place) for text in _texts_of(part, column)]
     if not texts:
         raise ValueError(f"{place} is empty: one text a line is needed.")
     return texts
@@ -73,11 +69,15 @@ def _is_text(line: str) -> bool:
 
 
 def _pick_text(row: dict, column: str | None, where: str) -> str:
-    name = column or next((name for name in COLUMNS if name in row), None)
+    wanted = COLUMNS if column is None else (column,)
+    name = next((name for name in wanted if name in row), None)
+    if name is None and column is not None:
+        name = fold_all(row).get(fold(column))
     if name is None or not isinstance(row.get(name), str):
-        wanted = repr(column) if column else f"one of {', '.join(COLUMNS)}"
+        known = f"one of {', '.join(COLUMNS)}" if column is None else f"--column {column}"
+        meant = "" if column is None or name is not None else did_you_mean(column, map(str, row))
         raise ValueError(
-            f"{where} has no text in {wanted}. It has {list(row)}. Name the column so, or pass "
-            "plain text, one a line."
+            f"{where} has no text in {known}.{meant} It has {list(row)}. Name the column so, or "
+            "pass plain text, one a line."
         )
     return row[name]

@@ -6,6 +6,9 @@ Imported when a command runs: without it the command line answers before scikit-
 from collections.abc import Mapping
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.special import expit
 
 from sklearn_codex import (
     ExactPolicyOptimizer,
@@ -23,6 +26,7 @@ from sklearn_codex.model_selection import record_train_test_split
 
 def fit_pipeline(
     records,
+    keys=None,
     *,
     tokenizer="script-word",
     min_count=2,
@@ -39,6 +43,8 @@ def fit_pipeline(
     ----------
     records : list of dict
         Records of one or several kinds, as for :class:`RLHFPipeline`.
+    keys : list of hashable, default=None
+        What records that are held out together share beside their prompt, None where nothing.
     tokenizer, min_count : object
         As in :class:`TokenCounter`.
     smoothing, prior_strength, C, kl_coef : float
@@ -55,10 +61,14 @@ def fit_pipeline(
     figures : dict
         As from :func:`score_model`, for the held-out side, and ``n_train`` and ``n_test``.
     """
+    if not 0 <= test_size < 1:
+        raise ValueError(
+            f"--test-size is a share of the prompts, from 0 to below 1, got {test_size:g}."
+        )
     held_out = bool(test_size)
     train, test = records, records
     if held_out:
-        train, test = record_train_test_split(records, test_size=test_size, random_state=seed)
+        train, test = _split(records, keys or [None] * len(records), test_size, seed)
     stages: list[tuple] = []
     if any("text" in row for row in records):
         stages.append(("pretrain", UnigramLM(smoothing=smoothing)))
@@ -76,9 +86,54 @@ def fit_pipeline(
             f"and label. The columns are {found}."
         )
     pipeline = RLHFPipeline(stages, vectorizer=TokenCounter(tokenizer, min_count=min_count))
+    _check_enough_pairs(train)
     pipeline.fit(train)
     figures = {"n_train": len(train), "n_test": len(test) if held_out else 0}
     return pipeline, figures | {"held_out": held_out} | score_model(pipeline, test)
+
+
+def _split(records, keys, test_size, seed):
+    """Return the records of either side; what shares a prompt or a key is on one side."""
+    group = _join(records, keys)
+    stand_ins = [
+        {name: "x" for name in row if name not in ("prompt", "label", "sample_weight")}
+        | {"prompt": str(of_row), "row": position, **({"label": 1} if "label" in row else {})}
+        for position, (row, of_row) in enumerate(zip(records, group, strict=True))
+    ]
+    for kind, name in (("texts", "text"), ("demonstrations", "completion"), ("pairs", "label")):
+        of_kind = [of_row for row, of_row in zip(records, group, strict=True) if name in row]
+        if len(set(of_kind)) == 1:
+            raise ValueError(
+                f"--test-size {test_size:g} holds out prompts of every kind of record, and the "
+                f"{len(of_kind)} {kind} have one prompt or group only. Add others, or pass "
+                "--test-size 0 to judge the fit on its own records."
+            )
+    sides = record_train_test_split(stand_ins, test_size=test_size, random_state=seed)
+    return tuple([records[stand_in["row"]] for stand_in in side] for side in sides)
+
+
+def _join(records, keys):
+    """Return the group (n,) of each record: what shares a prompt or a key, also over others."""
+    nodes: dict = {}
+    edges = []
+    for position, (row, key) in enumerate(zip(records, keys, strict=True)):
+        prompt = " ".join(row.get("prompt", "").split()) or None
+        shared = [("prompt", prompt), ("key", key)]
+        for node in [name for name in shared if name[1] is not None]:
+            edges.append((position, len(records) + nodes.setdefault(node, len(nodes))))
+    n = len(records) + len(nodes)
+    rows, columns = np.array(edges, dtype=np.intp).reshape(-1, 2).T
+    graph = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
+    return connected_components(graph, directed=False)[1][: len(records)].tolist()
+
+
+def _check_enough_pairs(records):
+    labels = [row["label"] for row in records if "label" in row]
+    if len(labels) == 1 and labels[0] in (0, 1):
+        raise ValueError(
+            "One pair is left to fit the reward on, and it takes at least two. Add pairs, or pass "
+            "--test-size 0."
+        )
 
 
 def score_model(model, records):
@@ -88,8 +143,9 @@ def score_model(model, records):
     -------
     figures : dict
         Where the model and the records allow: ``perplexity`` (of completions, else texts),
-        ``objective`` with its parts, ``preferences`` with ``n_pairs``, ``accuracy``, ``log_loss``
-        (nats) and ``auc``.
+        ``objective`` with its parts, ``preferences`` with ``n_pairs``, of which ``n_ties`` are
+        ties, ``accuracy`` (a tie is half a point), ``log_loss`` (nats) and ``auc``, weighted as the
+        pairs are.
     """
     figures: dict = {}
     read = check_records(records, subject="score")
@@ -115,31 +171,19 @@ def score_model(model, records):
 
 def _judge(model, records, rows):
     a, b = ([column[row] for row in rows] for column in (records.text, records.other))
-    label = records.label[rows].astype(float)
+    label, weight = records.label[rows], records.weight[rows]
     margin = model.reward(a) - model.reward(b)
     # In both orders, so that no side is favoured.
     y = np.concatenate([label, 1 - label])
     score = np.concatenate([margin, -margin])
+    probability = expit(margin)
     return {
         "n_pairs": len(rows),
-        "accuracy": preference_accuracy(label, margin),
-        "log_loss": preference_log_loss(label, 1 / (1 + np.exp(-margin))),
-        "auc": preference_auc(y, score),
+        "n_ties": int((label == 0.5).sum()),
+        "accuracy": preference_accuracy(label, margin, sample_weight=weight),
+        "log_loss": preference_log_loss(label, probability, sample_weight=weight),
+        "auc": preference_auc(y, score, sample_weight=np.concatenate([weight, weight])),
     }
-
-
-def preference_records(data):
-    """Return pairs that are no tie as records; soft labels become the likelier one."""
-    return [
-        {
-            **({"prompt": prompt} if prompt else {}),
-            "response_a": a,
-            "response_b": b,
-            "label": int(label > 0.5),
-        }
-        for (prompt, a, b), label in zip(data.X, data.y, strict=True)
-        if label != 0.5
-    ]
 
 
 def stages_of(model):

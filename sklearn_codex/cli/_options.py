@@ -51,6 +51,48 @@ def _seed(word: str) -> int:
     return int(word)
 
 
+_COLUMNS = {
+    "--prompt": "column of the prompt",
+    "--chosen": "column of the preferred response",
+    "--rejected": "column of the other response",
+    "--response-a": "column of the first of two responses",
+    "--response-b": "column of the second",
+    "--label": "column of which of the two is preferred",
+    "--convention": (
+        "how labels are written: a name, such as one_two or index, or what each label means, such "
+        "as 1=a,2=b,0=tie"
+    ),
+    "--weight": "column of what a pair weighs",
+    "--annotator": "column of who gave the label",
+    "--by": "column of what belongs together, such as the task of several prompts",
+}
+
+
+def add_columns(
+    parser: argparse.ArgumentParser, aliases_of_by: Sequence[str] = (), **helps: str
+) -> None:
+    """Add the options that say what the columns of preferences are.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Of a command that reads preferences.
+    aliases_of_by : sequence of str
+        Other names of ``--by``.
+    **helps : str
+        What an option is for in this command, by its name, where that is something of its own.
+    """
+    group = parser.add_argument_group(
+        "columns of preferences",
+        "Found by their names where they are not named here; case does not matter.",
+    )
+    for option, what in _COLUMNS.items():
+        names = (option, *aliases_of_by) if option == "--by" else (option,)
+        metavar = "NAME_OR_PAIRS" if option == "--convention" else "COLUMN"
+        what = helps.get(option.lstrip("-").replace("-", "_"), what)
+        group.add_argument(*names, metavar=metavar, help=what)
+
+
 @contextmanager
 def readable(path: str) -> Iterator[str]:
     """Yield the path of a file, of a copy of standard input for ``-``."""

@@ -34,9 +34,11 @@ def read_batches(paths, columns=None, *, document="line", batch_chars=2**22):
     Parameters
     ----------
     paths : path or iterable of paths
-        Files, read in this order, gzipped or not; a batch may begin in one and end in the next.
+        Files, read in this order; a batch may begin in one and end in the next. Packed by gzip,
+        bzip2, xz, zstandard or zip or not; a folder or a pattern stands for its files.
     columns : str or sequence of str, default=None
-        Columns of records in JSON lines or CSV with a header. None reads the files as plain text.
+        Columns of records in JSON, CSV with a header, Parquet or Arrow. None reads the files as
+        plain text.
     document : {"line", "file"}, default="line"
         What a document of plain text is: a line, without its end, or a file. Blank ones are left
         out.

@@ -134,7 +134,7 @@ def fetch_hh_rlhf(
         Dictionary-like object with the attributes:
 
         X : ndarray of shape (n_pairs, 3)
-            Prompt (the transcript that both share, up to the last turn of the assistant), response
+            Prompt (the turns that both share, up to the last one of the assistant), response
             A and response B, an object array of str.
         y : ndarray of shape (n_pairs,)
             1 where A is preferred, 0 where B is. The preferred response is A and B in turn.

@@ -1,14 +1,17 @@
 """Preference pairs from files and frames, whatever their columns are called."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from os import PathLike, fspath
 from typing import Any
 
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
+from sklearn_codex._files.rows import read_rows
 from sklearn_codex._files.tables import open_rows
 from sklearn_codex._layouts.given import ROLES, Given
 from sklearn_codex._layouts.reader import PairReader
+from sklearn_codex._plain import plain
 from sklearn_codex.labels import LABEL_CONVENTIONS
 
 SUBJECT = "read_preferences"
@@ -100,6 +103,11 @@ def read_preferences(
         roles : dict of list of str
             Names of the columns that were read: of the "prompt", the "responses", the "label", and
             the "others".
+        unused_text : list of str
+            Names of the columns that hold text and are not read: one of them may be a prompt that
+            was not found.
+        unused_keys : list of str
+            Names of those that number prompts, such as "prompt_id", for `groups`.
         scores : list of ScoreFinding
             Columns of scores that are not read, such as `score_chosen` and `score_rejected`, or
             `margin`, compared with what is preferred: the names `better` and `worse`, `n_compared`
@@ -123,21 +131,30 @@ def read_preferences(
 
     Notes
     -----
-    Names under which columns are found, the first one that a row has; one more name for the same
-    column is an error unless the first of the list is there:
+    Columns are found by the words of their names, whatever their case, their order and what stands
+    between them: "Response A", "responseA" and "model_a_response" are one kind. Published layouts
+    are known by their columns together, and how their labels are written is known, too.
 
-    ============  =============================================================================
-    prompt        prompt, instruction, question, query, history
-    chosen        chosen, chosen_response, preferred
-    rejected      rejected, rejected_response, dispreferred
-    response_a    response_a, output_a, answer_a, completion_a, conversation_a, human_ref_A
-    response_b    response_b, output_b, answer_b, completion_b, conversation_b, human_ref_B
-    label         label, labels, winner, preference
-    ============  =============================================================================
+    Two responses
+        Two names that differ in one word, a and b, 1 and 2, 0 and 1, left and right, first and
+        second, beside a word such as response, answer, output, completion, text, conversation or
+        summary. With them, what tells the better one, the first of these that there is: a column
+        such as label, winner, preference, choice, verdict or a_is_better; one-hot columns such as
+        winner_model_a and winner_tie; votes, such as annotator1 and annotator2, whose mean is the
+        label; scores, such as score_a and score_b.
+    A better and a worse response
+        The same with chosen and rejected, preferred and dispreferred, accepted and rejected, winner
+        and loser, better and worse, good and bad, positive and negative, correct and incorrect. A
+        label beside them is not read.
+    The prompt
+        A column such as prompt, instruction, question, query, user_input, problem or messages;
+        joined with input, context or a document if there is one, after the turns of history and of
+        system. Of two columns that both name what is asked the text of one has to be in the other.
+        Without such names, a column such as post, text or title.
 
-    A label is a number in [0, 1], the probability that A is preferred, or, in upper or lower case,
-    the name of the column of response A, "a" or "model_a", the same for B, or "tie", "tie
-    (bothbad)" or "both_bad".
+    Where the names tell several pairs, labels or prompts, nothing is read: the error names both,
+    and the parameter that says which is meant. A label that can mean two things is an error as well.
+    Where no prompt is found, `notes` say which columns of text are not read.
 
     Of `chosen` and `rejected`, the first pair gets the chosen response as A, the second as B, and
     so on in turn, so that both classes occur; the Bradley-Terry model is antisymmetric, so the
@@ -180,7 +197,7 @@ def read_preferences(
     )
 
 
-def read_given(source: Any, given: Given, subject: str) -> Bunch:
+def read_given(source: Any, given: Given, subject: str, *, place: str | None = None) -> Bunch:
     """Return the pairs of a path or a table, as :func:`read_preferences` does.
 
     Parameters
@@ -190,7 +207,14 @@ def read_given(source: Any, given: Given, subject: str) -> Bunch:
     given : Given
         What the caller says of columns and labels, and in which terms errors speak.
     subject : str
-        What errors begin with, before the name of the file; "" for nothing but the name.
+        What errors begin with, before the name of the file; "" for nothing but its path.
+    place : str, default=None
+        What errors call the file instead, such as "standard input".
     """
-    rows, place, name = open_rows(source, subject)
+    if isinstance(source, (str, PathLike)) and (place is not None or not subject):
+        name = str(fspath(source))
+        place = plain(name) if place is None else place
+        rows: Iterator[tuple[str, Mapping]] = read_rows(source, place)
+    else:
+        rows, place, name = open_rows(source, subject)
     return PairReader(given, place).read(rows, source=name)

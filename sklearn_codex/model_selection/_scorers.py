@@ -29,22 +29,22 @@ def _require(records, kind: RecordKind, subject):
 
 
 def _margins(loop, X, subject):
-    """Return the labels and the reward margins (n_preferences,) of the preferences in X."""
+    """Return labels, reward margins and weights (n_preferences,) of the preferences in X."""
     records = check_records(X, subject=subject)
     rows = _require(records, "preference", subject)
     responses = [column[row] for column in (records.text, records.other) for row in rows]
     first, second = np.split(np.asarray(loop.reward(responses)), 2)
-    return records.label[rows], first - second
+    return records.label[rows], first - second, records.weight[rows]
 
 
 def _preference_accuracy(loop, X, y=None):
-    label, margin = _margins(loop, X, "preference_accuracy")
-    return preference_accuracy(label, margin)
+    label, margin, weight = _margins(loop, X, "preference_accuracy")
+    return preference_accuracy(label, margin, sample_weight=weight)
 
 
 def _neg_preference_log_loss(loop, X, y=None):
-    label, margin = _margins(loop, X, "neg_preference_log_loss")
-    return -preference_log_loss(label, expit(margin))
+    label, margin, weight = _margins(loop, X, "neg_preference_log_loss")
+    return -preference_log_loss(label, expit(margin), sample_weight=weight)
 
 
 def _demonstration_log_likelihood(loop, X, y=None):
@@ -199,4 +199,6 @@ class HeldOutRewardScorer:
         if gold.get_params(deep=False).get("vectorizer", "none to set") is None:
             gold.set_params(vectorizer=freeze(loop.vectorizer_))
         pairs = [(records.prompt[row] or "", records.text[row], records.other[row]) for row in rows]
-        return gold.fit(np.array(pairs, dtype=object), records.label[rows])
+        weight = records.weight[rows]
+        params = {} if (weight == 1).all() else {"sample_weight": weight}
+        return gold.fit(np.array(pairs, dtype=object), records.labels(rows), **params)

@@ -17,14 +17,15 @@ from sklearn_codex.report._plural import count
 MAX_NAMED = 8
 
 
-def read_pairs(source, given):
+def read_pairs(source, given, place=None):
     """Return the pairs of a path, a table or what ``read_preferences`` returned.
 
-    Errors begin with the name of the file.
+    Errors begin with the path of the file, or with the place that is given for it.
     """
     if isinstance(source, Bunch):
         return source
-    return read_given(source, given, "" if isinstance(source, (str, PathLike)) else "audit")
+    subject = "" if isinstance(source, (str, PathLike)) else "audit"
+    return read_given(source, given, subject, place=place)
 
 
 def check_given(given, groups):

@@ -112,6 +112,7 @@ def run_audit(
                 max_pairs=max_pairs,
                 seed=seed,
                 step=step,
+                place=name,
             )
         )
     audit["source"] = name or audit["source"]

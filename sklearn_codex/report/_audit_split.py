@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.dummy import DummyClassifier
 
 from sklearn_codex._files.folders import is_there
-from sklearn_codex._plain import plain
+from sklearn_codex._plain import did_you_mean, plain
 from sklearn_codex.health import check_preferences
 from sklearn_codex.report._audit_data import name_texts
 from sklearn_codex.report._audit_reading import name_of, read_pairs
@@ -58,8 +58,9 @@ def find_leaks(pairs, split, joined, given):
     if not is_there(name):
         names = f"{sorted(pairs.columns)}" if pairs.columns else "none but those of the pairs"
         raise ValueError(
-            f"{plain(name_of(pairs))}: the split {name!r} is neither a column of the data nor a "
-            f"file. The columns are {names}; or name a file of held-out pairs."
+            f"{plain(name_of(pairs))}: {given.say('split', name)} is neither a column of the data "
+            f"nor a file.{did_you_mean(name, pairs.columns)} The columns are {names}; or name a "
+            "file of held-out pairs."
         )
     held_out = read_pairs(name, replace(given, weight=None, annotator=None, groups=None))
     parts = _part_names(pairs.source, held_out.source)

@@ -42,6 +42,7 @@ def audit_preferences(
     max_pairs=MAX_PAIRS,
     seed=0,
     step=None,
+    place=None,
 ):
     """Answer what somebody with preference data has to know before a reward is learned from them.
 
@@ -69,6 +70,8 @@ def audit_preferences(
     step : callable, default=None
         Called with the name of each step, one of ``STEPS``, when it begins. What is of the class
         ``Steps`` also hears how far each is.
+    place : str, default=None
+        What errors call the file; None means its path.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def audit_preferences(
     max_pairs = _check_max_pairs(max_pairs)
     step("read")
     given = check_given(given, groups)
-    pairs = read_pairs(path_or_frame, given)
+    pairs = read_pairs(path_or_frame, given, place)
     step.know_size(pairs.n, min(pairs.n, max_pairs or pairs.n))
     step("health")
     has_groups = given.groups is not None

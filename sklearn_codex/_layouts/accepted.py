@@ -1,0 +1,47 @@
+"""What the labelling tool Prodigy writes: options with ids, and which of them were accepted."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
+from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.prompts import PromptColumns, find_prompt, unwrap
+from sklearn_codex._layouts.special import decode
+
+
+class ChoiceLayout(Layout):
+    """Two options with ids, and the list of the ids that a person accepted."""
+
+    def __init__(self, columns: Columns, prompt: PromptColumns):
+        self.options, self.accept = columns["options"], columns["accept"]
+        self.prompt = prompt
+        super().__init__("Prodigy", frozenset((self.options, self.accept)) | prompt.used)
+        self.form = Form(f"{self.options}[0]", f"{self.options}[1]")
+
+    def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
+        """Return the one comparison of a row."""
+        options, accept = decode(row[self.options]), decode(row[self.accept])
+        ids = [option.get("id") for option in options] if isinstance(options, list) else []
+        if len(ids) != 2 or not isinstance(accept, list) or not accept or set(accept) - set(ids):
+            raise ValueError(
+                f"{where} should have two {self.options} and as {self.accept} the id of the better "
+                f"one, got {accept!r:.60}. Leave the row out."
+            )
+        label = 0.5 if len(set(accept)) == 2 else float(accept[0] == ids[0])
+        first, second = map(unwrap, options)
+        yield Comparison(self.form, where, self.prompt.read(row, where), first, second, label)
+
+
+def _find_choice(columns: Columns, row, given: Given, where: str) -> Layout | None:
+    if not {"options", "accept"} <= columns.keys():
+        return None
+    options = decode(row[columns["options"]])
+    if not isinstance(options, list) or not all(isinstance(option, Mapping) for option in options):
+        return None
+    rest = {name: c for name, c in columns.items() if fold(name) not in ("options", "accept")}
+    return ChoiceLayout(columns, find_prompt(rest, given, where, row))
+
+
+FINDERS: tuple[Callable[[Columns, Mapping[str, Any], Given, str], Layout | None], ...] = (
+    _find_choice,
+)
