@@ -5,7 +5,7 @@ character. Sorted, these are in the order of the strings, so that columns are th
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -19,7 +19,13 @@ _N_CODE_POINTS = 0x110000
 _MOST = 2**63 - 1
 
 
-def count_ngrams(texts: Sequence[str], low: int, high: int, min_df: int):
+def count_ngrams(
+    texts: Sequence[str],
+    low: int,
+    high: int,
+    min_df: int,
+    advance: Callable[[float], object] = lambda share: None,
+):
     """Return how often each text has each run of ``low`` to ``high`` characters.
 
     The counts are those of ``CountVectorizer(analyzer="char", ngram_range=(low, high),
@@ -33,6 +39,8 @@ def count_ngrams(texts: Sequence[str], low: int, high: int, min_df: int):
         The shortest and the longest runs.
     min_df : int
         Runs in fewer texts are left out.
+    advance : callable
+        Called with the share that is done.
 
     Returns
     -------
@@ -50,6 +58,7 @@ def count_ngrams(texts: Sequence[str], low: int, high: int, min_df: int):
     counts = np.empty(n_entries, dtype=np.uint16)
     ends = [0]
     for of_texts, numbers in chunks:
+        advance(0.4 + 0.6 * (len(ends) - 1) / len(texts))
         if numbers.size and numbers.max() > np.iinfo(counts.dtype).max:
             counts = counts.astype(np.int32)
         found = np.concatenate(of_texts)

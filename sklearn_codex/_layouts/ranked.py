@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._layouts.base import Columns, Layout, fold, fold_all
+from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, as_responses, decode, is_conversation, present
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import ASKED, CONVERSATIONS, HISTORY, PromptColumns, find_prompt
-from sklearn_codex._layouts.ranking import Candidate, RankingLayout
+from sklearn_codex._layouts.ranking import Candidate, RankingLayout, counted
 from sklearn_codex._layouts.scores import (
     Score,
     asks_for_columns,
@@ -140,8 +140,11 @@ class UltraFeedbackLayout(ItemsLayout):
     """UltraFeedback with all completions.
 
     Of its scores the mean of the four aspects is taken: the overall score, which a model wrote
-    after them, is known to be wrong in places.
+    after them, is known to be wrong in places. Only a row without any of the former is read by the
+    latter, since they are not on one scale.
     """
+
+    n_overall = 0
 
     def find_score(self, items: list[dict], where: str) -> Score:
         """Return the mean of the aspects, unless another is asked for."""
@@ -150,22 +153,40 @@ class UltraFeedbackLayout(ItemsLayout):
         score = pick_score([*items[0], *ASPECTS], self.given, where, self.column)
         return score or super().find_score(items, where)
 
+    def candidates(self, row: Row, where: str) -> list[Candidate | None]:
+        """Return the completions, by their overall scores where a row has no others."""
+        found = super().candidates(row, where)
+        if self.given.label is None and found and not any(found):
+            finer, self.score = self.score, Score("overall_score", 1.0)
+            found = super().candidates(row, where)
+            self.score = finer
+            self.n_overall += any(found)
+        return found
+
     def goodness(self, item: Mapping, score: Score, where: str, place: str) -> float | None:
         """Return the score, from the aspects where it is not written down."""
         if score.name in item:
             return super().goodness(item, score, where, place)
-        aspects = item.get("annotations")
+        if score.name not in (*ASPECTS, "fine-grained_score"):
+            return None
+        aspects = decode(item.get("annotations"))
         aspects = aspects if isinstance(aspects, Mapping) else {}
         wanted = [score.name] if score.name in ASPECTS else ASPECTS
+        found = {name: decode(aspects.get(name)) for name in wanted}
         ratings = [
-            as_number(decode(aspects[name]).get("Rating"), f"{place}.{name}", where)
-            for name in wanted
-            if isinstance(decode(aspects.get(name)), Mapping)
+            as_number(aspect.get("Rating"), f"{place}.{name}", where)
+            for name, aspect in found.items()
+            if isinstance(aspect, Mapping)
         ]
         known = [rating for rating in ratings if rating is not None]
-        if known:
-            return sum(known) / len(known)
-        return as_number(item.get("overall_score"), f"{place}.overall_score", where)
+        return sum(known) / len(known) if known else None
+
+    def finish(self) -> Iterable[Comparison]:
+        """Note how many rows have an overall score only."""
+        self.notes.extend(
+            counted(("Read by overall_score, for want of another", self.n_overall, "row"))
+        )
+        return super().finish()
 
 
 class ParallelLayout(RankingLayout):

@@ -180,23 +180,46 @@ def check_preferences(
     >>> [finding.text[:60] for finding in report.findings if finding.status == "look"]
     ['1 pair has opposite labels in different rows (2 rows). No mo']
     """
+    return run_checks(
+        X, y, groups, split=split, oriented=oriented, model=model, random_state=random_state
+    )
+
+
+def run_checks(
+    X,
+    y,
+    groups=None,
+    *,
+    split=None,
+    oriented=None,
+    model=None,
+    random_state=None,
+    advance=lambda share: None,
+):
+    """Return the report of valid arguments; ``advance`` is called with the share that is done."""
     data = check_data(X, y, groups, subject="check_preferences")
     oriented = check_oriented(oriented, len(data))
+    advance(0.05)
     prompt_findings, prompt_tables = check_prompts(data)
     joined = prompt_tables["groups"]
     units = data.units if joined is None else joined
-    parts = [
-        check_sizes(data),
-        check_repeats(data, oriented),
-        check_responses(data),
+    advance(0.2)
+    parts = [check_sizes(data), check_repeats(data, oriented), check_responses(data)]
+    advance(0.35)
+    parts += [
         check_comparisons(data),
         (prompt_findings, prompt_tables),
         check_split(data, split, joined),
         check_ties(data),
         check_position(data, units, oriented),
         check_length(data, units),
-        check_wrong_labels(data, joined, model, random_state),
     ]
+    advance(0.4)
+    parts.append(
+        check_wrong_labels(
+            data, joined, model, random_state, lambda share: advance(0.4 + 0.6 * share)
+        )
+    )
     report = PreferenceReport(findings=[finding for findings, _ in parts for finding in findings])
     for _, tables in parts:
         report.update(tables)

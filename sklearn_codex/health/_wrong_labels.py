@@ -1,6 +1,7 @@
 """Labels that a model of the other prompts finds unlikely."""
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from scipy import sparse
@@ -26,7 +27,9 @@ DEFAULT_C = 0.03
 """Of the default model; on log counts it was near the best on human and on simulated labels."""
 
 
-def check_wrong_labels(data: PreferenceData, joined, model, random_state):
+def check_wrong_labels(
+    data: PreferenceData, joined, model, random_state, advance: Callable = lambda share: None
+):
     """Find labels that a model, fitted without their groups, finds more likely wrong than right.
 
     Returns
@@ -45,7 +48,7 @@ def check_wrong_labels(data: PreferenceData, joined, model, random_state):
     skipped = _say_why_not(data, units, model)
     if skipped is not None:
         return [skipped], nothing
-    margins = cross_fit(data, units, model, random_state)
+    margins = cross_fit(data, units, model, random_state, advance)
     decided = data.decided
     margins, y, units = margins[decided], data.y[decided], units[decided]
     noise = estimate_noise(margins, y, units)
@@ -98,7 +101,13 @@ def _table(rows, margins, y, noise: Noise, is_predictable) -> Table:
     )
 
 
-def cross_fit(data: PreferenceData, units: IntArray, model, random_state) -> FloatArray:
+def cross_fit(
+    data: PreferenceData,
+    units: IntArray,
+    model,
+    random_state,
+    advance: Callable = lambda share: None,
+) -> FloatArray:
     """Return the margin (n_pairs,) of each pair by a model fitted without its group."""
     if model is None:
         model, pairs = PreferenceRewardModel(C=DEFAULT_C, tol=1e-4), _default_features(data)
@@ -114,7 +123,8 @@ def cross_fit(data: PreferenceData, units: IntArray, model, random_state) -> Flo
     margins = np.zeros(len(data))
     rng = check_random_state(random_state)
     folds = GroupKFold(N_FOLDS, shuffle=True, random_state=rng.randint(2**31 - 1))
-    for train, test in folds.split(pairs, target, units):
+    for n_done, (train, test) in enumerate(folds.split(pairs, target, units)):
+        advance((n_done + 1) / (N_FOLDS + 1))  # the features take about as long as a fold
         train = train[data.decided[train]]
         fitted = clone(model).fit(pairs[train], target[train])
         margins[test] = _margins(fitted, pairs[test])

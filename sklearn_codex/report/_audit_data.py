@@ -49,6 +49,7 @@ class AuditData:
         self.n_groups = int(self.groups.max()) + 1
         self.decided = (self.y != 0.5) & (self.sample_weight > 0)
         self.seed = seed
+        self.advance = lambda share: None
         rows: dict[tuple[str, str], int] = {}
         self.a, self.b = (
             np.array([rows.setdefault((row[0], row[side]), len(rows)) for row in data.X])
@@ -135,7 +136,9 @@ class AuditData:
     @cached_property
     def preset(self):
         """Differences of the preset of features (n_pairs, n_columns)."""
-        D, self._form, self._form_names = preset_differences(self.responses, self.a, self.b)
+        D, self._form, self._form_names = preset_differences(
+            self.responses, self.a, self.b, self.advance
+        )
         return D
 
     @property
@@ -218,7 +221,7 @@ def fit_differences(model, data, D, rows=None, **params):
     return model.fit(*turned, sample_weight=weights_of(data, rows), **params)
 
 
-def cross_fit(data, D, *, make=None, folds=None, choose=None):
+def cross_fit(data, D, *, make=None, folds=None, choose=None, advance=lambda share: None):
     """Return margins (n_pairs,) of models that never saw the group, NaN outside the folds.
 
     Parameters
@@ -233,9 +236,13 @@ def cross_fit(data, D, *, make=None, folds=None, choose=None):
         None is ``data.folds``.
     choose : callable, default=None
         Takes the rows of a training side and returns those to fit on.
+    advance : callable, default=None
+        Called with the share of the folds that are done.
     """
     margins = np.full(len(data.y), np.nan)
-    for train, test in data.folds if folds is None else folds:
+    folds = data.folds if folds is None else folds
+    for n_done, (train, test) in enumerate(folds):
+        advance(n_done / len(folds))
         rows = train if choose is None else choose(train)
         model = PreferenceRewardModel(tol=TOL) if make is None else make()
         margins[test] = fit_differences(model, data, D, rows).decision_function(D[test])

@@ -6,11 +6,12 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from sklearn_codex._fast_counts import count_ngrams
 from sklearn_codex.features import preference_features
+from sklearn_codex.report._audit_progress import within
 
 CHUNK_PAIRS = 512
 
 
-def preset_differences(responses, a, b):
+def preset_differences(responses, a, b, advance=lambda share: None):
     """Return what the preset has of A less what it has of B, and of that the form.
 
     The numbers are those of ``preference_features().fit_transform(responses)``, whose columns of
@@ -22,6 +23,8 @@ def preset_differences(responses, a, b):
         Prompts and responses.
     a, b : ndarray of int of shape (n_pairs,)
         Which responses each pair compares.
+    advance : callable, default=None
+        Called with the share that is done.
 
     Returns
     -------
@@ -32,13 +35,16 @@ def preset_differences(responses, a, b):
     """
     preset = preference_features()
     try:
-        words, characters = _count_text(preset, responses[:, 1])
+        words, characters = _count_text(preset, responses[:, 1], advance)
     except ValueError:  # no word, or no three characters, in two responses
         preset.set_params(words__min_df=1, characters__min_df=1)
-        words, characters = _count_text(preset, responses[:, 1])
+        words, characters = _count_text(preset, responses[:, 1], advance)
+    advance(0.5)
     measure = _parts(preset)["form"]
     form = preset.transformer_weights["form"] * measure.fit_transform(responses)
-    differences = _subtract(_Rows(preset, words, characters, form), a, b)
+    advance(0.9)
+    rows = _Rows(preset, words, characters, form)
+    differences = _subtract(rows, a, b, within(advance, 0.9, 1.0))
     of_form = (form[a] - form[b]) / preset.transformer_weights["form"]
     return differences, of_form, measure.get_feature_names_out()
 
@@ -47,13 +53,15 @@ def _parts(preset):
     return {name: transformer for name, transformer, _ in preset.transformers}
 
 
-def _count_text(preset, texts):
+def _count_text(preset, texts, advance):
     """Return the weighted words, and the counts of characters; ValueError where there are none."""
     parts = _parts(preset)
     words = parts["words"].fit_transform(texts)
     words.sort_indices()
+    advance(0.2)
     characters = parts["characters"]
-    counts = count_ngrams(texts, *characters.ngram_range, characters.min_df)
+    here = within(advance, 0.2, 0.5)
+    counts = count_ngrams(texts, *characters.ngram_range, characters.min_df, here)
     if counts is None:  # of many scripts at once
         names = ("analyzer", "ngram_range", "min_df")
         counter = CountVectorizer(**{name: getattr(characters, name) for name in names})
@@ -84,13 +92,14 @@ class _Rows:
         return sparse.csr_array(sparse.hstack(list(map(sparse.csr_array, blocks)), format="csr"))
 
 
-def _subtract(features, a, b):
+def _subtract(features, a, b, advance):
     """Return rows a less rows b, written to where they stay."""
     ends = np.zeros(len(a) + 1, dtype=np.int64)
     most = int(features.sizes[a].sum() + features.sizes[b].sum())
     # What is not written to takes no memory.
     indices, data = np.empty(most, dtype=np.int32), np.empty(most)
     for start in range(0, len(a), CHUNK_PAIRS):
+        advance(start / len(a))
         chunk = slice(start, start + CHUNK_PAIRS)
         part = sparse.csr_array(features.take(a[chunk]) - features.take(b[chunk]))
         first = ends[start]

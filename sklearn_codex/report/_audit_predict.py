@@ -17,6 +17,7 @@ from sklearn_codex.metrics import (
     reliability_table,
 )
 from sklearn_codex.report._audit_data import LARGE, TOL, cross_fit, fit_differences, weights_of
+from sklearn_codex.report._audit_progress import within
 
 N_RESAMPLES_AUC = 1000
 N_BINS = 10
@@ -121,9 +122,10 @@ def predict(data, step):
     step("words")
     margins["words"] = cross_fit(data, data.words, make=lambda: PreferenceRewardModel(C=C, tol=TOL))
     step("features")
+    data.advance = step.advance
     _ = data.preset
     step("preset")
-    margins["preset"] = cross_fit(data, data.preset)
+    margins["preset"] = cross_fit(data, data.preset, advance=step.advance)
     figures = {name: judge(data, margins[name]) for name in MODELS}
     # By the measure that says whether there is anything; the simpler one of two that are equal.
     rank = {name: figures[name]["accuracy"]["value"] for name in MODELS}
@@ -206,7 +208,7 @@ def _shift(margin, slope, weight):
     return float(np.average(changes, weights=weight))
 
 
-def learn(data, margin_of_all, D, make):
+def learn(data, margin_of_all, D, make, advance=lambda share: None):
     """Return accuracy by the number of prompts learned from, None for a data set too small."""
     if len(data.decided_groups) < MIN_GROUPS_CURVE:
         return None
@@ -215,16 +217,18 @@ def learn(data, margin_of_all, D, make):
     rows = np.isin(np.arange(len(data.y)), np.concatenate([test for _, test in folds]))
     n_train = data.n_groups * (1 - 1 / len(data.folds))
 
-    def refit(choose):
-        return np.nan_to_num(cross_fit(data, D, make=make, folds=folds, choose=choose))
+    def refit(choose, start, end):
+        here = within(advance, start, end)
+        margin = cross_fit(data, D, make=make, folds=folds, choose=choose, advance=here)
+        return np.nan_to_num(margin)
 
     points = []
     for share in (0.125, 0.25, 0.5):
-        half = refit(_Share(data, share))
+        half = refit(_Share(data, share), share - 0.125, min(2 * share, 0.7) - 0.125)
         points.append({**accuracy(data, half, rows), "n_groups": round(share * n_train)})
     points.append({**accuracy(data, margin_of_all, rows), "n_groups": round(n_train)})
     one = credits(data.y, half)
-    two = credits(data.y, refit(_Share(data, 0.5, is_rest=True)))
+    two = credits(data.y, refit(_Share(data, 0.5, is_rest=True), 0.6, 1.0))
     return {
         "points": points,
         "n_folds": len(folds),

@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._layouts.base import fold
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.unused import prompt_notes
 from sklearn_codex.datasets._readers import read_given
 from sklearn_codex.report._audit_places import first_number, unit_of
 from sklearn_codex.report._plural import count
@@ -40,7 +41,11 @@ def describe_source(pairs, given, split=None, ceiling=None):
     looked_at += [name for found in pairs.scores for name in (found.better, found.worse)]
     looked_at += ["split" if split is None else str(split), ceiling and ceiling["column"]]
     reading = describe_reading(pairs, looked_at)
-    return {"read": reading, "prompts": describe_prompts(pairs, given, reading)}
+    prompts = describe_prompts(pairs, given, reading)
+    if prompts["warning"] is not None:
+        told = prompt_notes(pairs.X[:, 0].tolist(), pairs.columns, given)
+        reading["notes"] = [note for note in reading["notes"] if note not in told]
+    return {"read": reading, "prompts": prompts}
 
 
 def describe_reading(pairs, looked_at=()):
@@ -63,6 +68,8 @@ def describe_reading(pairs, looked_at=()):
         ``unused`` ones; ``notes``.
     """
     where = pairs.where.tolist()
+    roles = pairs.get("roles") or {}
+    used = {name for names in roles.values() for name in names}
     is_even = bool(np.all(pairs.sample_weight == 1))
     return {
         "layout": pairs.layout,
@@ -72,9 +79,9 @@ def describe_reading(pairs, looked_at=()):
         "n_pairs": int(pairs.n),
         "n_oriented": int(np.sum(pairs.oriented)),
         "weight": None if is_even else float(np.sum(pairs.sample_weight)),
-        "columns": pairs.get("roles") or {},
+        "columns": roles,
         "looked_at": [name for name in pairs.columns if name in looked_at],
-        "unused": [name for name in pairs.columns if name not in looked_at],
+        "unused": [name for name in pairs.columns if name not in (*looked_at, *used)],
         "notes": list(pairs.notes),
     }
 
@@ -127,8 +134,10 @@ def _warn(pairs, given, n_without, unused, texts):
 
 
 def _remedy(pairs, given, unused, texts):
-    prompt = max(texts, key=lambda name: _length(pairs.columns[name]), default=None)
+    likely = [name for name in texts if name in pairs.unused_text] or texts
+    prompt = max(likely, key=lambda name: _length(pairs.columns[name]), default=None)
     repeating = [name for name in unused if name != prompt and _repeats(pairs.columns[name])]
+    repeating.sort(key=lambda name: name not in pairs.unused_keys)
     if prompt is None and not repeating:
         return (
             "Every column is in use: add one with the prompt, or with the number of the prompt, "

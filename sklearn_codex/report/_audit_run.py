@@ -8,6 +8,7 @@ from sklearn_codex import __version__
 from sklearn_codex._output import check_folder, write_text, written_together
 from sklearn_codex.report._audit_findings import FIGURES
 from sklearn_codex.report._audit_limits import MAX_PAIRS
+from sklearn_codex.report._audit_progress import Estimate
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_sections_reading import reading_blocks
 from sklearn_codex.report._audit_sections_sample import describe_sample
@@ -18,7 +19,7 @@ from sklearn_codex.report._csv import as_csv
 from sklearn_codex.report._html import page
 from sklearn_codex.report._json import finite, json_text
 from sklearn_codex.report._terminal import show
-from sklearn_codex.report.audit import STEPS, audit_preferences
+from sklearn_codex.report.audit import audit_preferences
 
 LISTS = {
     "leakage": "split_leaks.csv",
@@ -154,23 +155,29 @@ def render(audit, sections=None):
 
 @contextmanager
 def _progress(shown):
-    """Yield what is called as each step begins."""
+    """Yield what hears of the audit as it goes on, and shows how far it is."""
     if not shown:
-        yield lambda name: None
+        yield None
         return
     console = rich_console(stderr=True)
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    estimate = Estimate()
+
+    class TimeLeft(ProgressColumn):
+        def render(self, task):
+            return Text(estimate.say_time_left())
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeLeft())
     # In a file a bar is noise.
     shown = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
-        task = bar.add_task("read", total=len(STEPS))
-
-        def step(name):
-            bar.update(task, description=f"{name:22}", completed=STEPS.index(name))
-
-        yield step
+        task = bar.add_task("read", total=1.0)
+        estimate.changed = lambda: bar.update(
+            task, description=f"{estimate.name:22}", completed=estimate.share
+        )
+        yield estimate
 
 
 def _of_list(row):

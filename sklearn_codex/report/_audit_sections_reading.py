@@ -2,24 +2,28 @@
 
 from sklearn_codex._plain import plain
 from sklearn_codex.report._audit_words import listed
-from sklearn_codex.report._blocks import Box, Note
+from sklearn_codex.report._blocks import Box, Facts, Note
 from sklearn_codex.report._plural import count
 
-ROLES = {"prompt": "Prompt", "responses": "Responses", "label": "Label", "others": "Also read"}
+ROLES = {
+    "prompt": "Prompt",
+    "responses": "Responses",
+    "label": "Label",
+    "others": "Also read",
+    "looked_at": "Looked at",
+    "unused": "Not used",
+}
 
 
 def reading_blocks(audit):
     """Return what is said of an audit before its answers: a warning first, then how it was read."""
     reading, prompts = audit["read"], audit["prompts"]
     blocks: list = [] if prompts["warning"] is None else [Box(prompts["warning"])]
-    sentences = [
-        f"Read as: {_sizes(reading)}.",
-        _columns(reading),
-        *map(plain, reading["notes"]),
-        _weights(reading),
-        _places(reading),
-    ]
-    return [*blocks, Note(" ".join(filter(None, sentences)))]
+    notes = [(f"Note{'s' * (len(reading['notes']) > 1)}:", reading["notes"])]
+    items = [*_columns(reading), *notes, ("Weights:", _weights(reading))]
+    items.append(("Places:", [_places(reading)]))
+    facts = Facts([(name, list(map(plain, lines))) for name, lines in items if lines])
+    return [*blocks, Note(f"Read as: {_sizes(reading)}."), facts]
 
 
 def _sizes(reading):
@@ -28,25 +32,19 @@ def _sizes(reading):
 
 
 def _columns(reading):
-    parts = []
-    for role, name in ROLES.items():
-        columns = reading["columns"].get(role, [])
-        if columns:
-            parts.append(f"{name}: {listed(columns)}.")
-    if reading["looked_at"]:
-        parts.append(f"Also looked at: {listed(reading['looked_at'])}.")
-    if reading["unused"]:
-        parts.append(f"Not used: {listed(reading['unused'])}.")
-    return " ".join(parts)
+    columns = reading["columns"] | {name: reading[name] for name in ("looked_at", "unused")}
+    return [
+        (f"{name}:", [listed(columns[role])]) for role, name in ROLES.items() if columns.get(role)
+    ]
 
 
 def _weights(reading):
     if reading["weight"] is None:
-        return ""
-    return (
+        return []
+    return [
         f"Pairs have weights, {reading['weight']:,.6g} together: models and shares go by them; "
         "numbers of pairs, and the checks of the data, count each pair once."
-    )
+    ]
 
 
 def _places(reading):

@@ -1,7 +1,7 @@
 """The audit in the terminal."""
 
 from sklearn_codex._plain import plain
-from sklearn_codex.report._blocks import Box, Chart, Examples, Findings, Note, TableBlock
+from sklearn_codex.report._blocks import Box, Chart, Examples, Facts, Findings, Note, TableBlock
 from sklearn_codex.report._escape import shorten
 from sklearn_codex.report._html import STATUS
 
@@ -35,6 +35,8 @@ def _print(console, block):
         console.line(block.text)
     elif isinstance(block, Box):
         console.box(block.text)
+    elif isinstance(block, Facts):
+        console.facts(block.items)
     elif isinstance(block, Findings):
         for status, line in block.items:
             console.item(STATUS[status][0], line, strong=status == "look")

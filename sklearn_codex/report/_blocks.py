@@ -72,6 +72,13 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """Names, each with its lines."""
+
+    items: list[tuple[str, list[str]]]
+
+
+@dataclass(frozen=True)
 class Section:
     """A question, its answer in a sentence or two, and what that rests on."""
 

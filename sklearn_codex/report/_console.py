@@ -97,6 +97,20 @@ class Console:
         self._print()
         self._print(Panel(Text(show_controls(text)), box=box.HORIZONTALS, border_style="bold red"))
 
+    def facts(self, items):
+        """Show names, each with its lines beside it."""
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, lines in items:
+            for position, line in enumerate(lines):
+                shown = Text(show_controls("" if position else name), style="dim")
+                grid.add_row(shown, Text(show_controls(line)))
+        self._print(grid)
+
     def sample(self, label, text):
         """Show the beginning of a text on one line."""
         from rich.text import Text

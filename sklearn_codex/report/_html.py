@@ -3,7 +3,16 @@
 from importlib.resources import files
 from string import Template
 
-from sklearn_codex.report._blocks import Box, Chart, Examples, Findings, Note, Section, TableBlock
+from sklearn_codex.report._blocks import (
+    Box,
+    Chart,
+    Examples,
+    Facts,
+    Findings,
+    Note,
+    Section,
+    TableBlock,
+)
 from sklearn_codex.report._escape import html as text
 from sklearn_codex.report._numbers import is_number, number
 from sklearn_codex.report._svg import line_chart
@@ -91,6 +100,7 @@ def _draw(block):
         Examples: _examples,
         Note: _note,
         Box: _box,
+        Facts: _facts,
     }
     return draw[type(block)](block)
 
@@ -101,6 +111,14 @@ def _note(block):
 
 def _box(block):
     return f'<p class="box" role="alert">{text(block.text)}</p>'
+
+
+def _facts(block):
+    items = "".join(
+        f"<dt>{text(name)}</dt><dd>{'<br>'.join(map(text, lines))}</dd>"
+        for name, lines in block.items
+    )
+    return f'<dl class="facts">{items}</dl>'
 
 
 def _meaning(sentence):

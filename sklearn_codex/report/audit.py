@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._checks.numbers import check_number
-from sklearn_codex.health import check_preferences
+from sklearn_codex.health._check import run_checks
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report import _audit_preferred as preferred
@@ -15,6 +15,7 @@ from sklearn_codex.report._audit_findings import describe_findings
 from sklearn_codex.report._audit_length import audit_length, judge_longer
 from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._audit_pairs import pairs_to_label
+from sklearn_codex.report._audit_progress import STEPS, as_steps
 from sklearn_codex.report._audit_reading import (
     check_given,
     describe_source,
@@ -28,21 +29,7 @@ from sklearn_codex.report._audit_verdicts import reach_verdicts
 from sklearn_codex.report._plural import count
 
 N_WORST = 100
-STEPS = (
-    "read",
-    "health",
-    "choose the penalty",
-    "length only",
-    "words",
-    "features",
-    "preset",
-    "learning curve",
-    "reward net of length",
-    "what is preferred",
-    "halves of the data",
-    "policy",
-    "pairs to label",
-)
+__all__ = ["STEPS", "audit_preferences"]
 
 
 def audit_preferences(
@@ -81,7 +68,8 @@ def audit_preferences(
     seed : int, default=0
         Reproduces every figure.
     step : callable, default=None
-        Called with the name of each step, one of ``STEPS``, when it begins.
+        Called with the name of each step, one of ``STEPS``, when it begins. What is of the class
+        ``Steps`` also hears how far each is.
     place : str, default=None
         What errors call the file; None means its path.
 
@@ -98,19 +86,21 @@ def audit_preferences(
         ``verdicts`` has, for each question that chance could answer, the verdict and the test it
         follows from.
     """
-    step = step or (lambda name: None)
+    step = as_steps(step)
     max_pairs = _check_max_pairs(max_pairs)
     step("read")
     given = check_given(given, groups)
     pairs = read_pairs(path_or_frame, given, place)
+    step.know_size(pairs.n, min(pairs.n, max_pairs or pairs.n))
     step("health")
     has_groups = given.groups is not None
-    report = check_preferences(
+    report = run_checks(
         pairs.X,
         pairs.y,
         pairs.groups if has_groups else None,
         oriented=pairs.oriented,
         random_state=seed,
+        advance=step.advance,
     )
     leakage = find_leaks(pairs, split, report.groups, given)
     joined = pairs.groups if has_groups or report.groups is None else report.groups
@@ -159,7 +149,7 @@ def _learn(data, whole, reference, step):
     best, C = prediction["best"], prediction["C_of_words"]
     step("learning curve")
     D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
-    curve = predict.learn(data, margins[best], D, predict.maker(best, C))
+    curve = predict.learn(data, margins[best], D, predict.maker(best, C), step.advance)
     step("reward net of length")
     length = audit_length(data, margins, best, C, whole)
     step("what is preferred")
