@@ -298,6 +298,48 @@ FAULTS = [
         ),
     ),
     *_in(
+        "_layouts/verdicts.py",
+        (
+            "the greatest rank is the best",
+            "-1.0 if stem[0] in RANKS else 1.0",
+            "1.0",
+            "test_columns.py::test_scores_and_ranks_of_two_responses",
+        ),
+        (
+            "votes for a tie are votes for the second",
+            "(one + sum(ties) / 2) / total",
+            "one / total",
+            "test_columns.py::test_counts_of_votes_are_shares",
+        ),
+    ),
+    *_in(
+        "_layouts/known.py",
+        (
+            "strengths are turned",
+            '{"preference_strength": "strength_second"}',
+            '{"preference_strength": "strength"}',
+            "test_layouts.py::test_strengths_are_weights",
+        ),
+    ),
+    *_in(
+        "_layouts/special.py",
+        (
+            "judgments of the first turn see all turns",
+            "turns[: 2 * turn]",
+            "turns",
+            "test_layouts.py::test_judgments_of_a_turn_see_the_turns_up_to_it",
+        ),
+    ),
+    *_in(
+        "_layouts/prompts.py",
+        (
+            "a prompt that leaves the other is kept",
+            "if _text_in(row.get(name)) not in text:",
+            "if False:",
+            "test_columns.py::test_a_prompt_that_leaves_the_other_in_one_row_is_refused",
+        ),
+    ),
+    *_in(
         "metrics/_row_scorers.py",
         (
             "a negative correlation with length is good",

@@ -418,6 +418,8 @@ def test_scores_and_ranks_of_two_responses():
 def test_counts_of_votes_are_shares():
     rows = labelled("answer_a", "answer_b", label="votes_a", words=(3, 0), votes_b=1)
     assert read_preferences(rows).y.tolist() == [0.75, 0, 0.75]
+    ties = [{**row, "votes_tie": 2} for row in rows]
+    assert read_preferences(ties).y.tolist() == pytest.approx([4 / 6, 1 / 3, 4 / 6])
     rows[0].update(votes_a=0, votes_b=0)
     with pytest.raises(ValueError, match="record 0 has votes_a = 0 and votes_b = 0"):
         read_preferences(rows)
