@@ -336,7 +336,7 @@ FAULTS = [
             "a prompt that leaves the other is kept",
             "if _text_in(row.get(name)) not in text:",
             "if False:",
-            "test_columns.py::test_a_prompt_that_leaves_the_other_in_one_row_is_refused",
+            "test_prompt_columns.py::test_a_prompt_that_leaves_the_other_in_one_row_is_refused",
         ),
     ),
     *_in(

@@ -5,344 +5,25 @@ report gives, and writes pairs as the rows of a file.
 """
 
 import json
-from collections.abc import Callable
-from typing import NamedTuple
 
-PAIRS = [
-    ("Name a bird.\nOf the north.", "The puffin, a small one.", "A herring of the sea.", 1.0),
-    ("Name a bird.\nOf the north.", "Some fish.", "The puffin, a small one.", 0.0),
-    ("How warm is the moon?", "Cold at night, hot by day.", "As warm as tea.", 1.0),
-    ("Write one line about rain.", "Rain is wet.", "It drums upon the roof.", 0.0),
-    ("How warm is the moon?", "Nobody has asked it.", "As warm as milk.", 0.0),
-    ("Write one line about rain.", "Drops fall.", "It pours again.", 1.0),
-]
-TIE = ("How warm is the moon?", "It depends.", "That depends.", 0.5)
+from layout_rows import (
+    PAIRS,
+    Entry,
+    Pair,
+    assistant,
+    each,
+    expected,
+    normalize,
+    pick,
+    split_input,
+    talk,
+    user,
+)
+from oriented_layouts import ORIENTED
 
-Pair = tuple[str, str, str, float]
+__all__ = ["LAYOUTS", "PAIRS", "Entry", "Pair", "assistant", "expected", "normalize", "user"]
 
-
-class Entry(NamedTuple):
-    """A layout of the table.
-
-    Parameters
-    ----------
-    called : str
-        What ``data.layout`` is.
-    write : callable
-        From pairs (prompt, first, second, label) to rows.
-    oriented : bool, default=False
-        Whether rows have no position: the better response is always in the same column.
-    ties : bool, default=True
-        Whether a tie can be written; never where it is oriented.
-    options : dict, default=None
-        Arguments of ``read_preferences`` without which the file is refused.
-    """
-
-    called: str
-    write: Callable[[list[Pair]], list[dict]]
-    oriented: bool = False
-    ties: bool = True
-    options: dict | None = None
-
-    @property
-    def pairs(self) -> list[Pair]:
-        """The pairs that it can hold."""
-        return [*PAIRS, TIE] if self.ties and not self.oriented else PAIRS
-
-    def rows(self) -> list[dict]:
-        """Return the rows of those pairs."""
-        return self.write(self.pairs)
-
-
-def normalize(X, y, groups):
-    """Return what pairs say, whichever response comes first and however groups are numbered."""
-    pairs = []
-    for (prompt, first, second), label, group in zip(X, y, groups, strict=True):
-        sides = [(first, float(label)), (second, 1 - float(label))]
-        sides.sort(key=lambda side: (-side[1], side[0]))
-        pairs.append((prompt, sides[0][0], sides[1][0], sides[0][1], int(group)))
-    return pairs
-
-
-def expected(pairs):
-    """Return what the pairs that were written say, in the terms of ``normalize``."""
-    numbers: dict[str, int] = {}
-    groups = [numbers.setdefault(prompt, len(numbers)) for prompt, *_ in pairs]
-    return normalize([pair[:3] for pair in pairs], [pair[3] for pair in pairs], groups)
-
-
-def user(text):
-    """Return a message of the user."""
-    return {"role": "user", "content": text}
-
-
-def assistant(text):
-    """Return a message of the assistant."""
-    return {"role": "assistant", "content": text}
-
-
-def talk(prompt, response):
-    """Return a conversation of one turn."""
-    return [user(prompt), assistant(response)]
-
-
-def transcript(prompt, response):
-    """Return a conversation as HH-RLHF has it."""
-    return f"\n\nHuman: {prompt}\n\nAssistant: {response}"
-
-
-def split_input(prompt):
-    """Return an instruction and its input, perhaps blank."""
-    instruction, _, given = prompt.partition("\n")
-    return {"instruction": instruction, "input": given}
-
-
-def better_first(write):
-    """Return a writer of rows from one of (prompt, better, worse, number of the row)."""
-    return lambda pairs: [
-        write(prompt, *((a, b) if label == 1 else (b, a)), i)
-        for i, (prompt, a, b, label) in enumerate(pairs)
-    ]
-
-
-def each(write):
-    """Return a writer of rows from one of (prompt, first, second, label)."""
-    return lambda pairs: [write(*pair) for pair in pairs]
-
-
-def pick(first, second, tie=None):
-    """Return how a label is written, as a function of the probability of the first."""
-    return lambda label: {1.0: first, 0.0: second, 0.5: tie}[label]
-
-
-LAYOUTS = {
-    "chosen and rejected": Entry(
-        "TRL preference",
-        better_first(lambda p, good, bad, i: {"prompt": p, "chosen": good, "rejected": bad}),
-        oriented=True,
-    ),
-    "TRL, conversational": Entry(
-        "TRL preference",
-        better_first(
-            lambda p, good, bad, i: {
-                "prompt": [user(p)],
-                "chosen": [assistant(good)],
-                "rejected": [assistant(bad)],
-            }
-        ),
-        oriented=True,
-    ),
-    "TRL, implicit prompt": Entry(
-        "TRL preference",
-        better_first(lambda p, good, bad, i: {"chosen": talk(p, good), "rejected": talk(p, bad)}),
-        oriented=True,
-    ),
-    "TRL, tools": Entry(
-        "TRL preference",
-        better_first(
-            lambda p, good, bad, i: {
-                "prompt": [user(p)],
-                "chosen": [assistant(good)],
-                "rejected": [assistant(bad)],
-                "tools": [{"type": "function", "function": {"name": "look_up"}}],
-            }
-        ),
-        oriented=True,
-    ),
-    "HH-RLHF": Entry(
-        "HH-RLHF",
-        better_first(
-            lambda p, good, bad, i: {
-                "chosen": transcript(p, good),
-                "rejected": transcript(p, bad),
-            }
-        ),
-        oriented=True,
-    ),
-    "UltraFeedback, binarized": Entry(
-        "UltraFeedback",
-        better_first(
-            lambda p, good, bad, i: {
-                "prompt": p,
-                "prompt_id": f"{len(p):064x}",
-                "chosen": talk(p, good),
-                "rejected": talk(p, bad),
-                "messages": talk(p, good),
-                "score_chosen": 8.5,
-                "score_rejected": 4.0,
-            }
-        ),
-        oriented=True,
-    ),
-    "UltraFeedback, cleaned": Entry(
-        "UltraFeedback",
-        better_first(
-            lambda p, good, bad, i: {
-                "source": "made up",
-                "prompt": p,
-                "chosen": talk(p, good),
-                "chosen-rating": 4.5,
-                "chosen-model": "m1",
-                "rejected": talk(p, bad),
-                "rejected-rating": 2.0,
-                "rejected-model": "m2",
-            }
-        ),
-        oriented=True,
-    ),
-    "Skywork": Entry(
-        "Skywork",
-        better_first(
-            lambda p, good, bad, i: {
-                "chosen": talk(p, good),
-                "rejected": talk(p, bad),
-                "source": "made up",
-            }
-        ),
-        oriented=True,
-    ),
-    "RLHFlow": Entry(
-        "RLHFlow",
-        better_first(
-            lambda p, good, bad, i: {
-                "rejected": talk(p, bad),
-                "rejected_score": 1.0,
-                "chosen_score": 3.0,
-                "chosen": talk(p, good),
-            }
-        ),
-        oriented=True,
-    ),
-    "Tulu preference mixture": Entry(
-        "Tulu preference mixture",
-        better_first(
-            lambda p, good, bad, i: {
-                "id": f"x_{i}",
-                "source": "made up",
-                "prompt": p,
-                "chosen": talk(p, good),
-                "rejected": talk(p, bad),
-                "chosen_model": "m1",
-                "rejected_model": "m2",
-            }
-        ),
-        oriented=True,
-    ),
-    "Argilla": Entry(
-        "Argilla",
-        better_first(
-            lambda p, good, bad, i: {
-                "instruction": p,
-                "chosen_response": good,
-                "rejected_response": bad,
-            }
-        ),
-        oriented=True,
-    ),
-    "Orca DPO": Entry(
-        "Orca DPO",
-        better_first(
-            lambda p, good, bad, i: {
-                "system": "",
-                "question": p,
-                "chosen": good,
-                "rejected": bad,
-            }
-        ),
-        oriented=True,
-    ),
-    "axolotl": Entry(
-        "axolotl",
-        better_first(
-            lambda p, good, bad, i: {
-                "messages": [user(p)],
-                "chosen": assistant(good),
-                "rejected": assistant(bad),
-            }
-        ),
-        oriented=True,
-    ),
-    "LLaMA-Factory, alpaca": Entry(
-        "LLaMA-Factory alpaca",
-        better_first(
-            lambda p, good, bad, i: {
-                **split_input(p),
-                "chosen": good,
-                "rejected": bad,
-                "history": [],
-                "system": "",
-            }
-        ),
-        oriented=True,
-    ),
-    "LLaMA-Factory, sharegpt": Entry(
-        "LLaMA-Factory sharegpt",
-        better_first(
-            lambda p, good, bad, i: {
-                "conversations": [{"from": "human", "value": p}],
-                "chosen": {"from": "gpt", "value": good},
-                "rejected": {"from": "gpt", "value": bad},
-            }
-        ),
-        oriented=True,
-    ),
-    "ms-swift": Entry(
-        "ms-swift",
-        better_first(lambda p, good, bad, i: {"messages": talk(p, good), "rejected_response": bad}),
-        oriented=True,
-    ),
-    "ms-swift, rejected messages": Entry(
-        "ms-swift",
-        better_first(
-            lambda p, good, bad, i: {
-                "messages": talk(p, good),
-                "rejected_messages": talk(p, bad),
-            }
-        ),
-        oriented=True,
-    ),
-    "ms-swift, query and response": Entry(
-        "ms-swift",
-        better_first(
-            lambda p, good, bad, i: {"query": p, "response": good, "rejected_response": bad}
-        ),
-        oriented=True,
-    ),
-    "Stack Exchange paired": Entry(
-        "Stack Exchange paired",
-        better_first(
-            lambda p, good, bad, i: {
-                "qid": i,
-                "question": p,
-                "response_j": good,
-                "response_k": bad,
-            }
-        ),
-        oriented=True,
-    ),
-    "pos and neg": Entry(
-        "chosen and rejected",
-        better_first(lambda p, good, bad, i: {"prompt": p, "pos": good, "neg": bad}),
-        oriented=True,
-    ),
-    "y_w and y_l": Entry(
-        "chosen and rejected",
-        better_first(lambda p, good, bad, i: {"x": i, "prompt": p, "y_w": good, "y_l": bad}),
-        oriented=True,
-    ),
-    "UltraInteract": Entry(
-        "UltraInteract",
-        better_first(
-            lambda p, good, bad, i: {
-                "id": f"x_{i}",
-                "task": "Puzzle",
-                "trajectory": [{"from": "user", "value": p}],
-                "chosen": good,
-                "rejected": bad,
-            }
-        ),
-        oriented=True,
-    ),
+LABELLED = {
     "two responses and a label": Entry(
         "two responses and a label",
         each(
@@ -663,17 +344,6 @@ LAYOUTS = {
             }
         ),
     ),
-    "OpenAI preferences": Entry(
-        "OpenAI preferences",
-        better_first(
-            lambda p, good, bad, i: {
-                "input": {"messages": [user(p)], "parallel_tool_calls": True},
-                "preferred_output": [assistant(good)],
-                "non_preferred_output": [assistant(bad)],
-            }
-        ),
-        oriented=True,
-    ),
     "annotators as rows": Entry(
         "two responses and a label",
         each(
@@ -748,4 +418,7 @@ LAYOUTS = {
         ),
     ),
 }
+"""Layouts of two responses and what tells the better one."""
+
+LAYOUTS = ORIENTED | LABELLED
 """Layouts of one pair a row."""
