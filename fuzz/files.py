@@ -139,7 +139,11 @@ def _read_table(rng, place) -> tuple[str, Callable]:
 
 def _read_frame(rng, place) -> tuple[str, Callable]:
     records = change_records(rng, make_records(rng, PAIRS))
-    frame = pd.DataFrame([record for record in records if isinstance(record, dict)])
+    rows = [record for record in records if isinstance(record, dict)]
+    try:
+        frame = pd.DataFrame(rows)
+    except UnicodeEncodeError:  # halves of characters, which strings of Arrow do not hold
+        frame = pd.DataFrame(rows, dtype=object)
     if len(frame.columns) and rng.integers(3) == 0:  # as a join of tables leaves it
         twice = frame.columns[rng.integers(len(frame.columns), size=2)]
         frame = pd.concat([frame, frame[twice]], axis=1)

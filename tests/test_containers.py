@@ -381,6 +381,7 @@ def test_without_the_extra_errors_name_it(package, tmp_path, monkeypatch):
     ("source", "error", "message"),
     [
         ({"train": pd.DataFrame(FLAT), "test": pd.DataFrame(FLAT)}, ValueError, r"data\['train'\]"),
+        ({"train": FLAT, "test": FLAT}, ValueError, r"a dict of several splits: 'train', 'test'"),
         ({"a": [1], "b": [1, 2]}, ValueError, "columns of different lengths"),
         ({"a": 1}, TypeError, "got a dict"),
         (iter([{"a": 1}, 3]), TypeError, r"X\[1\] is a int: 3"),

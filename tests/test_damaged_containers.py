@@ -245,6 +245,11 @@ def test_pages_are_no_records_and_may_be_texts(content, name, tmp_path):
     assert read_texts(str(tmp_path / "data")) == content.split("\n")
 
 
+def test_a_long_blank_is_skipped_at_once(tmp_path):
+    (tmp_path / "data").write_text('[{"a": 1},' + " \n" * 5_000_000 + '{"a": 2}]')
+    assert [row["a"] for _, row in read_rows(tmp_path / "data", "It")] == [1, 2]
+
+
 def test_whole_characters_in_escapes_are_read(tmp_path):
     rows = [{"a": "\U0001f469\u200d\U0001f4bb"}, {"a": "\\ud83d"}]
     (tmp_path / "data").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -127,6 +127,8 @@ def test_a_function_and_a_command_call_a_file_by_their_own_terms(tmp_path):
     path = tmp_path / "data"
     path.write_text('{"chosen": "a", "rejected": "b"}\n{"chosen"\n')
     assert place_of(path, "It") == "It: data"
+    assert place_of("/dev/fd/63", "It") == "It: /dev/fd/63"
+    assert place_of("folder/*", "It") == "It: folder/*"
     with pytest.raises(ValueError, match=r"^read_preferences: data, line 2 is not one JSON"):
         read_preferences(path)
     for read in (read_records, lambda path: read_texts(path, "chosen")):

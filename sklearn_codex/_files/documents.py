@@ -16,7 +16,7 @@ _OF_ROWS = (
     "output_a", "conversation_a",
 )  # fmt: skip
 """Names of which objects in a list under any key have one where they are the rows."""
-_SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
+SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 _OF_VIEWER = {"row_idx", "row", "truncated_cells"}
 _OF_MESSAGE = (("role", "content"), ("from", "value"))
 
@@ -136,7 +136,7 @@ def _find_list(value: Row, place: str) -> str | None:
             _check_messages(value, place)
         return None
     named = [key for key in rows if key in _WRAPPERS]
-    splits = [key for key in rows if key in _SPLITS]
+    splits = [key for key in rows if key in SPLITS]
     if len(splits) > 1 or (len(named) != 1 < len(rows) == len(value)):
         raise ValueError(
             f"{place} holds several lists of records, under {', '.join(map(repr, rows))}. Write "

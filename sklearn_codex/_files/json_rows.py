@@ -5,6 +5,7 @@ memory than its longest record.
 """
 
 import json
+import re
 import reprlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -16,7 +17,7 @@ from sklearn_codex._files.unpack import max_record, raise_limit_to
 Row = dict[str, Any]
 
 _PIECE = 2**20
-_BLANK = " \t\n\r"
+_BLANKS = re.compile(r"[ \t\n\r]*")
 # What is cut off is told at its end, or at most as far before as a name such as -Infinity is long.
 _NEAR = 16
 
@@ -219,11 +220,10 @@ class _Values:
     def skip_blanks(self) -> str:
         """Move to the next character that is not blank, and return it; "" at the end."""
         while True:
-            while self._start < len(self._text):
-                mark = self._text[self._start]
-                if mark not in _BLANK:
-                    return mark
-                self._step(1)
+            blanks = _BLANKS.match(self._text, self._start)
+            self._step(blanks.end() - self._start if blanks else 0)
+            if self._start < len(self._text):
+                return self._text[self._start]
             if not self._read_more(1):
                 return ""
 

@@ -19,7 +19,8 @@ _PIECE = 2**22  # of a line that is longer
 def place_of(path: str | PathLike, subject: str) -> str:
     """Return how errors of a function call a file."""
     name = Path(path).name
-    return f"{subject}: {plain(fspath(path) if name.isdecimal() or not name else name)}"
+    says_little = name.isdecimal() or not name.strip("*")  # such as /dev/fd/63 and folder/*
+    return f"{subject}: {plain(fspath(path) if says_little else name)}"
 
 
 def decode_lines(stream: BufferedReader, place: str) -> Iterator[str]:

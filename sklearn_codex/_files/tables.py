@@ -8,7 +8,7 @@ from typing import Any
 from sklearn_codex._checks.frames import collect_query, is_frame, is_query
 from sklearn_codex._checks.rows import check_rows
 from sklearn_codex._files.arrow import rows_of_table
-from sklearn_codex._files.documents import find_rows
+from sklearn_codex._files.documents import SPLITS, find_rows
 from sklearn_codex._files.lines import place_of
 from sklearn_codex._files.rows import read_rows
 from sklearn_codex._plain import plain
@@ -94,13 +94,11 @@ def _is_of(source: Any, package: str, *names: str) -> bool:
 
 def _holds_tables(source: Any) -> bool:
     """Whether a dict is of tables by split, as a ``DatasetDict`` is."""
-    return (
-        isinstance(source, Mapping)
-        and bool(source)
-        and all(
-            is_frame(table) or _is_of(table, "datasets", "Dataset") for table in source.values()
-        )
-    )
+    if not isinstance(source, Mapping) or not source:
+        return False
+    if len(source) > 1 and all(name in SPLITS for name in source):
+        return True
+    return all(is_frame(table) or _is_of(table, "datasets", "Dataset") for table in source.values())
 
 
 def _one_split(source: Mapping, subject: str) -> Any:
