@@ -175,8 +175,20 @@ def test_errors_begin_with_the_name_of_the_file(tmp_path):
     with pytest.raises(ValueError, match=r"\A\S*prefs\.jsonl, line 2 "):
         audit_preferences(path)
     write(path, oriented(n_prompts=2))
-    with pytest.raises(ValueError, match=r"\A\S*prefs\.jsonl: the split 'part' is neither"):
+    with pytest.raises(ValueError, match=r"\A\S*prefs\.jsonl: --split part is neither"):
         run_audit(path, split="part", progress=False)
+
+
+def test_columns_are_told_by_what_they_hold():
+    rows = [
+        {"instruction": p, "input": "of it", "output_1": a, "output_2": b, "preference": 1}
+        for p, a, b in make_pairs(2, 2)
+    ]
+    roles = read_preferences(rows).roles
+    assert set(roles["prompt"]) == {"instruction", "input"}
+    assert roles["responses"] == ["output_1", "output_2"]
+    assert roles["label"] == ["preference"]
+    assert roles["others"] == []
 
 
 # Where pairs stand.
@@ -384,6 +396,31 @@ def test_the_answer_without_prompts_is_no_yes(tmp_path, capsys):
     assert not re.search(r"\bYes\b", shown["printed"])
 
 
+def learned_by_heart(n_prompts=30, n_each=10):
+    """Pairs of which the words that win within one prompt say nothing of any other."""
+    rng = np.random.RandomState(0)
+    rows = []
+    for prompt in range(n_prompts):
+        sides = rng.permutation(["left", "near"])
+        for _ in range(n_each):
+            one, other = (" ".join([*rng.choice(WORDS, 6), f"{side}{prompt}"]) for side in sides)
+            rows.append({"what": f"the question number {prompt}", "chosen": one, "rejected": other})
+    return rows
+
+
+def test_what_is_learned_by_heart_is_no_yes_with_prompts_and_no_claim_without():
+    rows = [{**row, "prompt": row["what"]} for row in learned_by_heart()]
+    with_prompts = finite(audit_preferences(rows))
+    assert with_prompts["sizes"]["n_groups"] < 31
+    assert with_prompts["verdicts"]["predictable"]["verdict"] in ("not shown", "too few")
+    bare = [{name: row[name] for name in ("chosen", "rejected")} for row in rows]
+    without = finite(audit_preferences(bare))
+    assert without["prediction"]["models"]["words"]["accuracy"]["value"] > 0.9
+    answer = audit_sections(without)[1].answer
+    assert answer.startswith("Within this file only")
+    assert "can be far too high" in answer
+
+
 def test_without_prompts_a_split_is_not_said_to_be_clean_of_them(tmp_path, capsys):
     rows = oriented(with_prompt=False, n_prompts=4)
     for i, row in enumerate(rows):
@@ -544,6 +581,12 @@ def test_pairs_that_weigh_nothing_are_not_judged():
     assert audit["length"]["longer_wins"] == pytest.approx(
         audit_preferences(rows)["length"]["longer_wins"]
     )
+
+
+def test_no_pair_that_weighs_anything_is_told_from_ties():
+    rows = [row | {"w": 0} for row in oriented(n_prompts=2)]
+    audit = audit_preferences(rows, given=Given(weight="w"))
+    assert audit["too_small"].startswith("All weights are 0, so there is no preference")
 
 
 def test_weighted_means_are_those_of_the_formula():
