@@ -305,6 +305,24 @@ def test_labels_under_every_common_name(label, words):
     assert data.y.tolist() == [*expected, expected[0]]
 
 
+def test_a_response_of_another_series_is_no_third_one():
+    rows = labelled("response_a", "response_b", response_0="some words")
+    data = read_preferences(rows)
+    assert data.X.tolist() == [list(row) for row in ROWS]
+    assert data.y.tolist() == [1, 0, 1]
+    assert list(data.columns) == ["response_0"]
+
+
+@pytest.mark.parametrize("label", [0, "a", "b", "c"])
+def test_the_order_of_columns_says_nothing(label):
+    row = {"prompt": "p", "response_a": "x", "response_b": "y", "response_c": "z", "label": label}
+    turned = {name: row[name] for name in reversed(row)}
+    first, second = (read_preferences([rows] * 2) for rows in (row, turned))
+    for data in (first, second):
+        better = {pair[1] if y else pair[2] for pair, y in zip(data.X, data.y, strict=True)}
+        assert better == {"xyz"["abc".index(label or "a")]}
+
+
 @pytest.mark.parametrize("words", [("crow", "owl"), ("response_a", "response_b")])
 @pytest.mark.parametrize("names", [("winner", "loser"), ("chosen", "rejected")])
 def test_winners_that_name_a_response_are_labels(words, names):
@@ -343,7 +361,10 @@ def test_votes_in_columns():
     assert data.y.tolist() == pytest.approx([2 / 3, 0, 0.75])
     assert list(data.columns) == ["idx"]
     assert data.columns["idx"].tolist() == ["a", "b", "a"]
-    assert data.notes[0].startswith("Each label is the mean of the votes of a row.")
+    assert data.notes == [
+        "Each label is the mean of the votes of a row: annotator_1, annotator_2, annotator_3.",
+        'Votes were read as "one_two".',
+    ]
     rows[1].update(annotator_1=None, annotator_2=None, annotator_3=None)
     with pytest.raises(
         ValueError, match=r"record 1 .*There is no value in annotator_1, annotator_2"
@@ -355,6 +376,14 @@ def test_numbers_for_each_response_are_no_votes():
     rows = labelled("response_1", "response_2", label="vote_1", words=(1, 2), vote_2=1)
     with pytest.raises(ValueError, match="no column that is known to say which is better"):
         read_preferences(rows)
+
+
+def test_votes_on_other_responses_in_one_file():
+    rows = labelled("response_a", "response_b", label="votes", words=(["a"], ["b", "b"]))
+    others = labelled("answer_1", "answer_2", label="votes", words=(["answer_1"], ["answer_2"]))
+    data = read_preferences(rows + others)
+    assert data.X.tolist() == [list(row) for row in ROWS * 2]
+    assert data.y.tolist() == [1, 0, 1, 1, 0, 1]
 
 
 def test_a_convention_without_labels_is_refused():
@@ -587,3 +616,29 @@ def test_named_columns_without_a_value_say_so():
         read_preferences(rows, chosen="nice", rejected="nasty")
     with pytest.raises(ValueError, match='record 0 has no value in nasty, which rejected="nasty"'):
         read_preferences(rows[1:], chosen="nice", rejected="nasty")
+
+
+@pytest.mark.parametrize(
+    ("rows", "remedy"),
+    [
+        (labelled("respuesta_a", "respuesta_b"), 'response_a="respuesta_a" and response_b='),
+        (oriented("respuesta buena good", "respuesta buena bad"), 'chosen="respuesta buena good"'),
+        (labelled("question_1", "question_2"), 'response_a="question_1" and response_b='),
+    ],
+)
+def test_pairs_of_unknown_names_are_suggested(rows, remedy):
+    with pytest.raises(ValueError, match="no columns that are known to hold two resp") as caught:
+        read_preferences(rows)
+    assert remedy in str(caught.value)
+
+
+def test_prompts_that_end_with_another_answer_are_said():
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    rows = [{"messages": turns, "response_a": "x", "response_b": "y", "label": "a"}]
+    data = read_preferences(rows)
+    assert data.X[0, 0] == "User: Hi\n\nAssistant: Hello"
+    assert "1 prompts in messages end with an answer that is neither" in data.notes[0]
+    rows[0]["response_b"] = "Hello "
+    data = read_preferences(rows)
+    assert data.X[0, 0] == "Hi"
+    assert not any("prompts in messages" in note for note in data.notes)

@@ -1,9 +1,9 @@
+import io
 import json
 
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +44,8 @@ def test_messages_come_back_from_every_kind_of_list(name, turns):
         {"messages": [{"role": "USER", "content": "Hi"}, {"role": "bot", "content": "Yes?"}]},
         [{"role": "user", "content": "Hi", "name": "Ann"}, {"from": "gpt", "value": "Yes?"}],
         [{"author": {"role": "user"}, "content": {"content_type": "text", "parts": ["Hi"]}}, YES],
+        {"from": ["human", "gpt"], "value": ["Hi", "Yes?"]},
+        {"role": np.array(["user", "assistant"]), "content": np.array(["Hi", "Yes?"])},
         [HI, YES],
         [
             {"type": "human", "data": {"content": "Hi"}},
@@ -54,15 +56,11 @@ def test_messages_come_back_from_every_kind_of_list(name, turns):
             },
         ],
         '[{"user": "Hi", "assistant": "Yes?"}]',
-        '{"messages": [["user", "Hi"], ["assistant", "Yes?"]]}'.replace(
-            '["user", "Hi"], ["assistant", "Yes?"]', json.dumps([HI._asdict(), YES._asdict()])[1:-1]
-        ),
+        '{"messages": [{"role": "user", "content": "Hi"}, {"from": "gpt", "value": "Yes?"}]}',
         "\n[{'role': 'user', 'content': 'Hi'} {'role': 'assistant', 'content': \"Yes?\"}]\n",
     ],
 )
 def test_conversations(value):
-    if isinstance(value, str) and "reasoning" in value:
-        value = value.replace(', "reasoning": false', "")
     assert read(value) == [HI, YES]
 
 
@@ -86,10 +84,10 @@ def test_system_turns_beside_the_list():
 
 def test_cells_of_frames():
     rows = [[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]]
-    table = pa.table({"a": rows})
+    table = pytest.importorskip("pyarrow").table({"a": rows})
     assert read(pl.DataFrame({"a": rows})["a"].to_list()[0]) == [HI, YES]
     assert read(table.to_pandas()["a"][0]) == [HI, YES]
-    written = pd.read_csv(pd.io.common.StringIO(table.to_pandas().to_csv()))  # without commas
+    written = pd.read_csv(io.StringIO(table.to_pandas().to_csv()))  # without commas
     assert "}\n {" in written["a"][0]
     assert read(written["a"][0]) == [HI, YES]
 
@@ -204,6 +202,7 @@ def test_content_parts_are_joined_by_a_newline():
 @pytest.mark.parametrize(
     ("value", "error", "match"),
     [
+        (np.float64(3), TypeError, "record 3 should have text or messages .* got a float64"),
         (3, TypeError, "record 3 should have text or messages .* as chosen, got a int: 3"),
         (b"a", TypeError, "record 3 should have text .* got a bytes"),
         ({"answer": "a"}, TypeError, "record 3 should have text .* got a dict"),
@@ -211,6 +210,7 @@ def test_content_parts_are_joined_by_a_newline():
         ([{"role": "user", "content": None}], TypeError, "a str role and a str content"),
         ([{"content": "a"}], TypeError, "a str role and a str content"),
         ([["a", "b", "c"]], TypeError, "a str role and a str content"),
+        ({"role": ["user"], "content": ["a", "b"]}, TypeError, "got a dict"),
         (
             [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "a"}}]}],
             ValueError,

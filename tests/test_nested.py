@@ -55,6 +55,11 @@ def test_labels_and_ratings_of_argilla():
     assert as_set(read([{"fields": TWO, "responses": rated}])) == [("p", "y", "x", 1.0)]
 
 
+def test_a_question_of_any_name_is_answered_by_the_name_of_a_field():
+    row = {"fields": TWO, "responses": {"which one?": [submitted("response_2")]}}
+    assert read([row]).y.tolist() == [0.0]
+
+
 def test_annotators_of_one_record_weigh_one_together():
     answers = [submitted("response_2", "u"), submitted("response_1", "v")]
     data = read([{"fields": TWO, "responses": {"preference": answers}}])

@@ -150,6 +150,24 @@ def test_ultrafeedback_takes_the_mean_of_the_aspects_or_what_is_asked_for(label,
     assert any("overall_score" in note for note in data.notes)
 
 
+def test_ultrafeedback_is_read_by_one_scale_a_row():
+    rows = [
+        {"instruction": "p", "completions": [
+            {"response": "a", "overall_score": 9},
+            {"response": "b", "fine-grained_score": 2.0},
+            {"response": "c", "fine-grained_score": 3.0},
+        ]},
+        {"instruction": "q", "completions": [
+            {"response": "a", "overall_score": 9},
+            {"response": "b", "overall_score": 1},
+        ]},
+    ]  # fmt: skip
+    data = read(rows)
+    assert as_set(data) == [("p", "c", "b", 1.0), ("q", "a", "b", 1.0)]
+    assert "Left out, without a rating: 1 response." in data.notes
+    assert "Read by overall_score, for want of another: 1 row." in data.notes
+
+
 def test_a_score_that_is_asked_for_in_vain_is_refused():
     with pytest.raises(ValueError, match=r"line 1 has nothing that says which response in compl"):
         read([ultrafeedback_row((9, 1, 2), (1, 2, 4), (2, 5, 1))], label="completions.charm")

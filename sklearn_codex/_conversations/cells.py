@@ -92,9 +92,9 @@ def as_turns(value: Any) -> list[str | None] | None:
 
 
 def is_sequence(value: Any) -> bool:
-    """Tell lists, tuples and arrays from other values, without importing numpy."""
+    """Tell lists, tuples and arrays of a dimension from other values."""
     return isinstance(value, (list, tuple)) or (
-        hasattr(value, "tolist") and hasattr(value, "dtype")
+        hasattr(value, "tolist") and getattr(value, "ndim", 0) > 0
     )
 
 

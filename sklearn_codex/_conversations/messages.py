@@ -38,7 +38,8 @@ def as_messages(value: Any, column: str, where: str) -> list[Message] | None:
         ``speaker``, ``author``, ``sender``, or ``type`` where it names one) and a content
         (``content``, ``value``, ``text``, ``message``, ``parts``, ``utterance``), dicts of a turn
         each, ``{"user": ..., "assistant": ...}``, pairs ``[question, answer]``, or content parts;
-        one message alone; a dict of such a list under ``messages`` or ``conversations``; a text
+        one message alone; a dict of such a list under ``messages`` or ``conversations``, or of
+        columns, ``{"role": [...], "content": [...]}``; a text
         that holds a list of messages as JSON or as the repr of Python or numpy.
     column : str
         Where the value stands, for messages of errors.
@@ -160,6 +161,16 @@ def _read_usual(items: Any) -> list[Message]:
     return messages
 
 
+def _rows_of_columns(value: Mapping) -> list[dict] | None:
+    """Return messages that are given by columns, a list of roles and one of contents."""
+    has_lists = value and all(map(is_sequence, value.values()))
+    if not has_lists or not any(key in value for key in ROLE_KEYS):
+        return None
+    if len({len(column) for column in value.values()}) > 1:
+        return None
+    return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
+
+
 class _Reader:
     """Reads the messages of one value; it knows where that stands."""
 
@@ -191,6 +202,9 @@ class _Reader:
             system = given(value, "system", "system_prompt")
             before = [Message("system", system)] if isinstance(system, str) and system else []
             return before + self.read(inner)
+        rows = _rows_of_columns(value)
+        if rows is not None:
+            return self.read(rows)
         if _kind(value) is None:
             self._refuse_value(value)
         return self.read([value])

@@ -63,6 +63,10 @@ class BestLayout(Layout):
         self.choices: list[_Choice] = []
         self.notes += filter(None, [prompt.describe()])
 
+    def covers(self, other: Layout) -> bool:
+        """Return whether both read the same columns."""
+        return isinstance(other, BestLayout) and self.used == other.used
+
     def read(self, row: Row, where: str) -> Iterable[Comparison]:
         """Return the pair of two responses; those of more are known when all rows are."""
         responses = self._responses(row, where)

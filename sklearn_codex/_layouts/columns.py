@@ -56,6 +56,7 @@ class ColumnsLayout(Layout):
         super().__init__(name, prompt.used | names | set(verdict.columns if verdict else ()))
         self.prompt, self.form, self.verdict = prompt, form, verdict
         self.annotator, self.models = annotator, models
+        self.n_answered = 0
         notes = [prompt.describe(), verdict.note if verdict else ""]
         if annotator:
             notes.append(f"Each row is the label of one person or judge, whom {annotator} names.")
@@ -127,7 +128,17 @@ class ColumnsLayout(Layout):
             text = value if messages is None else messages[-1].content if messages else ""
             if str(text).strip() == turns[-1].content.strip():
                 return turns[:-1]
+        self.n_answered += 1
         return turns
+
+    def finish(self) -> Iterable[Comparison]:
+        """Note prompts that end as no prompt does."""
+        if self.n_answered:
+            self.notes.append(
+                f"{self.n_answered} prompts in {self.prompt.main} end with an answer that is "
+                "neither response, and keep it."
+            )
+        return ()
 
     def _after_system(self, row: Mapping[str, Any], value: Any, where: str) -> Any:
         system = row.get(self.prompt.system)
@@ -159,6 +170,10 @@ class VotesLayout(ColumnsLayout):
         self.given, self.convention = given, convention
         self._rows: list[tuple[Mapping[str, Any], str, list]] = []
 
+    def covers(self, other: Layout) -> bool:
+        """Return whether both read votes on the same two responses."""
+        return isinstance(other, VotesLayout) and self.form == other.form
+
     def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
         """Keep a row and its votes."""
         names = self.verdict.columns if self.verdict else ()
@@ -177,6 +192,7 @@ class VotesLayout(ColumnsLayout):
 
     def finish(self) -> Iterator[Comparison]:
         """Return the comparisons of all rows."""
+        yield from super().finish()
         if not self._rows:
             return
         flat = [(vote, where) for _, where, votes in self._rows for vote in votes]
@@ -189,6 +205,7 @@ class VotesLayout(ColumnsLayout):
             convention=self.given.convention or self.convention,
             say=self.given.say,
         )
+        self.notes.append(f'Votes were read as "{resolved.convention}".')
         matrix = np.full((len(self._rows), max(len(votes) for *_, votes in self._rows)), np.nan)
         start = 0
         for position, (*_, votes) in enumerate(self._rows):

@@ -283,6 +283,19 @@ def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) 
             f"{where} has {lone.name} and no {lone.words[0]}. {has} A pair needs both; say which "
             f"column has the other response: {_say_lone(lone.name, 'NAME', lone.words[0], given)}."
         )
+    loose = [
+        pair
+        for column in columns.values()
+        for pair in find_pairs(columns, row, named=column)
+        if all(isinstance(row[name], str) and len(row[name]) > 1 for name in pair[:2])
+    ]
+    if loose:
+        first, second, oriented = loose[0]
+        roles = ORIENTED_ROLES if oriented else LABELLED_ROLES
+        return (
+            f"{where} has no columns that are known to hold two responses. {has} If {first} and "
+            f"{second} do, say {given.say(roles[0], first)} and {given.say(roles[1], second)}."
+        )
     return (
         f"{where} has no preference. {has} A row needs either chosen and rejected, or response_a, "
         "response_b and label. Say which columns these are where they have other names: "

@@ -1,12 +1,12 @@
 """Rows that have their columns within a column, and those of tools for labelling."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
-from sklearn_codex._layouts.cells import decode, present
+from sklearn_codex._layouts.cells import as_number, decode, present
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.ranking import counted
@@ -141,25 +141,34 @@ class ArgillaLayout(NestedLayout):
         names = fold_all(row)
         fields, used = decode(row.get(names.get("fields", ""))), set()
         found: Iterable[_Answer]
-        if isinstance(fields, Mapping):
+        if isinstance(fields, Mapping) and "responses" in names:
             used = {names["fields"], names["responses"]}
-            found = _answers_of_record(decode(row[names["responses"]]))
+            found = _answers_of_record(decode(row.get(names["responses"])), "responses", where)
         else:
             fields = {}
             used = _questions(row)
-            found = [answer for name in used for answer in _answers_of_column(name, row)]
+            found = [answer for name in used for answer in _answers_of_column(name, row, where)]
         for who, question, value, status in found:
             if status is not None and fold(status) != "submitted":
                 self.n_discarded += 1
             elif not is_missing(value):
-                answers.setdefault(who, {})[question] = _as_order(decode(value))
+                answers.setdefault(who, {})[question] = _as_order(decode(value), where)
         used |= {str(name) for name in row if _is_beside(fold(name))}
         shared = _merge(row, fields, used)
-        return [(shared | given, who) for who, given in answers.items()]
+        known = set(fold_all(shared))
+        return [(shared | _as_label(given, known), who) for who, given in answers.items()]
 
 
 _Answer = tuple[Any, str, Any, Any]
 """Who answered, the question, the answer, and its status."""
+
+
+def _as_label(answers: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """Return answers, the one that names a field as a preference whatever was asked."""
+    naming = [key for key, answer in answers.items() if fold(answer) in names]
+    if len(naming) != 1:
+        return answers
+    return {"preference" if key in naming else key: answer for key, answer in answers.items()}
 
 
 def _is_beside(name: str) -> bool:
@@ -179,21 +188,44 @@ def _questions(row: Row) -> set[str]:
 def _are_answers(value: Any) -> bool:
     if isinstance(value, list):
         value = next((decode(entry) for entry in value), None)
-    return isinstance(value, Mapping) and "value" in value and not value.keys().isdisjoint(_BY)
+    return isinstance(value, Mapping) and "value" in value and not _BY.isdisjoint(value)
 
 
-_BY = ("user_id", "status")
+_BY = frozenset(("user_id", "status"))
 
 
-def _answers_of_column(name: str, row: Row) -> Iterator[_Answer]:
+def _dicts(value: Any, name: str, where: str) -> list[Mapping[str, Any]]:
+    """Return a list of dicts that a cell holds, none where it is empty."""
+    value = [] if is_missing(value) else decode(value)
+    value = [decode(entry) for entry in value] if isinstance(value, list) else None
+    if value is None or not all(isinstance(entry, Mapping) for entry in value):
+        raise ValueError(
+            f"{where} has {name} that is no list of answers, each a dict. Correct it, or leave the "
+            "row out."
+        )
+    return value
+
+
+def _who(person: Any, position: int) -> Any:
+    """Return who answered, as what can be a key; the position where nobody is named."""
+    if isinstance(person, Mapping):
+        person = next((person[key] for key in ("email", "username", "id") if key in person), None)
+    return (
+        position if is_missing(person) else person if isinstance(person, Hashable) else str(person)
+    )
+
+
+def _answers_of_column(name: str, row: Row, where: str) -> Iterator[_Answer]:
     """Generate who answered, the question, the answer and its status, of one question's column."""
     value = decode(row[name])
     if fold(name).endswith(".responses"):
-        users, states = (decode(row.get(f"{name}.{what}")) or [] for what in ("users", "status"))
+        users, states = (decode(row.get(f"{name}.{what}")) for what in ("users", "status"))
         for position, answer in enumerate(value if isinstance(value, list) else []):
-            who = users[position] if position < len(users) else position
-            status = states[position] if position < len(states) else None
-            yield who, name.rsplit(".", 1)[0], answer, status
+            who, status = (
+                entries[position] if isinstance(entries, list) and position < len(entries) else None
+                for entries in (users, states)
+            )
+            yield _who(who, position), name.rsplit(".", 1)[0], answer, status
         return
     if isinstance(value, Mapping):  # a list for each key
         lists = {key: decode(entry) for key, entry in value.items()}
@@ -202,42 +234,45 @@ def _answers_of_column(name: str, row: Row) -> Iterator[_Answer]:
             {key: entry[position] for key, entry in lists.items() if isinstance(entry, list)}
             for position in range(min(sizes, default=0))
         ]
-    for position, answer in enumerate(value or []):
-        yield answer.get("user_id", position), name, answer["value"], answer.get("status")
+    for position, answer in enumerate(_dicts(value, name, where)):
+        who = _who(answer.get("user_id"), position)
+        yield who, name, answer.get("value"), answer.get("status")
 
 
-def _answers_of_record(responses: Any) -> Iterator[_Answer]:
+def _answers_of_record(responses: Any, name: str, where: str) -> Iterator[_Answer]:
     """Generate the same of a record, which has answers by question, or by annotator."""
     if isinstance(responses, Mapping):
         for question, answers in present(responses).items():
-            for position, answer in enumerate(decode(answers)):
-                who = answer.get("user_id", position)
+            for position, answer in enumerate(_dicts(answers, f"{name}.{question}", where)):
+                who = _who(answer.get("user_id"), position)
                 yield who, question, answer.get("value"), answer.get("status")
         return
-    for position, response in enumerate(responses or []):
-        who = response.get("user_id") or position
-        values = present(decode(response.get("values")) or {})
-        if not values:
+    for position, response in enumerate(_dicts(responses, name, where)):
+        who = _who(response.get("user_id"), position)
+        values = decode(response.get("values"))
+        if not isinstance(values, Mapping) or not present(values):
             yield who, "", None, response.get("status") or "empty"
-        for question, answer in values.items():
+            continue
+        for question, answer in present(values).items():
             value = answer.get("value") if isinstance(answer, Mapping) else answer
             yield who, question, value, response.get("status")
 
 
-def _as_order(value: Any) -> Any:
+def _as_order(value: Any, where: str) -> Any:
     """Return an answer; ranks of responses become the list of them, equals in one place."""
     if isinstance(value, Mapping) and {"rank", "value"} <= value.keys():
-        value = [
-            {"rank": rank, "value": name}
-            for rank, name in zip(decode(value["rank"]), decode(value["value"]), strict=True)
-        ]
-    if not isinstance(value, list) or not value or not isinstance(value[0], Mapping):
+        ranks, named = decode(value["rank"]), decode(value["value"])
+        if isinstance(ranks, list) and isinstance(named, list) and len(ranks) == len(named):
+            pairs = zip(ranks, named, strict=True)
+            value = [{"rank": rank, "value": name} for rank, name in pairs]
+    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
         return value
-    places: dict[Any, list] = {}
+    places: dict[float, list] = {}
     for entry in value:
-        if is_missing(entry.get("rank")):
+        rank = as_number(entry.get("rank"), "rank", where)
+        if rank is None:
             return None
-        places.setdefault(entry["rank"], []).append(entry.get("value"))
+        places.setdefault(rank, []).append(entry.get("value"))
     return [places[rank] for rank in sorted(places)]
 
 
@@ -250,22 +285,22 @@ class LabelStudioLayout(NestedLayout):
     def unfold(self, row: Row, where: str) -> Iterable[tuple[dict[str, Any], Any]]:
         """Return a row for each annotation."""
         names = fold_all(row)
-        data = decode(row[names["data"]])
+        data, answered = decode(row.get(names["data"])), row.get(names["annotations"])
+        if not isinstance(data, Mapping):
+            raise ValueError(f"{where} has {names['data']} = {data!r:.60}. Write what was shown.")
         beside = {name for name in row if fold(name) in _OF_TASKS}
         shared = _merge(row, data, {*self.used, *beside})
         pairs = [pair for pair in find_pairs(fold_all(data)) if not pair.oriented]
         sides = dict(zip(("left", "right"), pairs[0][:2], strict=True)) if pairs else {}
         found = []
-        for position, annotation in enumerate(decode(row[names["annotations"]]) or []):
-            who = annotation.get("completed_by", position)
-            who = who.get("email", who.get("id")) if isinstance(who, Mapping) else who
+        for position, annotation in enumerate(_dicts(answered, names["annotations"], where)):
             answers: dict[str, Any] = {}
-            for result in decode(annotation.get("result")) or []:
+            for result in _dicts(annotation.get("result"), "result", where):
                 answers |= _read_result(result, sides, where)
             if annotation.get("was_cancelled") or not answers:
                 self.n_discarded += 1
             else:
-                found.append((shared | answers, who))
+                found.append((shared | answers, _who(annotation.get("completed_by"), position)))
         return found
 
 

@@ -16,7 +16,8 @@ ASKED = words(
     """
     prompt instruction question query user_prompt user_input user_query user_question
     user_message user_request user_instruction input_prompt input_text text_prompt prompt_text
-    question_text instruction_text problem problem_statement request
+    question_text instruction_text problem problem_statement request task_description text_input
+    model_input 问题 指令 提示 提示词
     """
 )
 """Names of what is asked; of two that a file has, the text of one has to be in the other."""
@@ -39,14 +40,14 @@ SYSTEM = words(
 )
 GIVEN = words(
     """
-    input context document passage background article post source_text paragraph
+    input inputs context document passage background article post source_text paragraph
     """
 )
 """Names of what a prompt is asked about, and of the prompt itself where nothing else is one."""
 TITLES = ("title", "post_title")
 WEAK = words(
     """
-    text body content selftext task user human utterance sentence src title
+    text body content selftext task user human utterance sentence src src_text title x
     """
 )
 """Names that may be the prompt where no other is, if their values look like one."""
@@ -62,7 +63,7 @@ _BESIDE = frozenset(
     words(
         """
     user human text full original orig initial input the content str string body raw formatted
-    final first data fields statement test model en zh english chinese
+    final first data fields statement test description message model en zh english chinese
     """
     )
 )

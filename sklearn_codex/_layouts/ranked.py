@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
-from sklearn_codex._layouts.base import Columns, Layout, fold, fold_all
+from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, as_responses, decode, is_conversation, present
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import ASKED, CONVERSATIONS, HISTORY, PromptColumns, find_prompt
-from sklearn_codex._layouts.ranking import Candidate, RankingLayout
+from sklearn_codex._layouts.ranking import Candidate, RankingLayout, counted
 from sklearn_codex._layouts.scores import (
     Score,
     asks_for_columns,
@@ -140,8 +140,11 @@ class UltraFeedbackLayout(ItemsLayout):
     """UltraFeedback with all completions.
 
     Of its scores the mean of the four aspects is taken: the overall score, which a model wrote
-    after them, is known to be wrong in places.
+    after them, is known to be wrong in places. Only a row without any of the former is read by the
+    latter, since they are not on one scale.
     """
+
+    n_overall = 0
 
     def find_score(self, items: list[dict], where: str) -> Score:
         """Return the mean of the aspects, unless another is asked for."""
@@ -150,22 +153,40 @@ class UltraFeedbackLayout(ItemsLayout):
         score = pick_score([*items[0], *ASPECTS], self.given, where, self.column)
         return score or super().find_score(items, where)
 
+    def candidates(self, row: Row, where: str) -> list[Candidate | None]:
+        """Return the completions, by their overall scores where a row has no others."""
+        found = super().candidates(row, where)
+        if self.given.label is None and found and not any(found):
+            finer, self.score = self.score, Score("overall_score", 1.0)
+            found = super().candidates(row, where)
+            self.score = finer
+            self.n_overall += any(found)
+        return found
+
     def goodness(self, item: Mapping, score: Score, where: str, place: str) -> float | None:
         """Return the score, from the aspects where it is not written down."""
         if score.name in item:
             return super().goodness(item, score, where, place)
-        aspects = item.get("annotations")
+        if score.name not in (*ASPECTS, "fine-grained_score"):
+            return None
+        aspects = decode(item.get("annotations"))
         aspects = aspects if isinstance(aspects, Mapping) else {}
         wanted = [score.name] if score.name in ASPECTS else ASPECTS
+        found = {name: decode(aspects.get(name)) for name in wanted}
         ratings = [
-            as_number(decode(aspects[name]).get("Rating"), f"{place}.{name}", where)
-            for name in wanted
-            if isinstance(decode(aspects.get(name)), Mapping)
+            as_number(aspect.get("Rating"), f"{place}.{name}", where)
+            for name, aspect in found.items()
+            if isinstance(aspect, Mapping)
         ]
         known = [rating for rating in ratings if rating is not None]
-        if known:
-            return sum(known) / len(known)
-        return as_number(item.get("overall_score"), f"{place}.overall_score", where)
+        return sum(known) / len(known) if known else None
+
+    def finish(self) -> Iterable[Comparison]:
+        """Note how many rows have an overall score only."""
+        self.notes.extend(
+            counted(("Read by overall_score, for want of another", self.n_overall, "row"))
+        )
+        return super().finish()
 
 
 class ParallelLayout(RankingLayout):
@@ -384,12 +405,12 @@ def find_numbered(columns: Columns, row: Row, given: Given, where: str) -> Layou
     groups = {
         rest: names
         for rest, names in number_columns(row).items()
-        if names_score(rest.replace("#", "")) and len(texts.keys() & names.keys()) >= 2
+        if names_score(rest.translate(_UNMARKED)) and len(texts.keys() & names.keys()) >= 2
     }
     if len(texts) < 3 or not groups:  # of two, columns of their own tell which was shown first
         return None
-    score = pick_score([rest.replace("#", "") for rest in groups], Given(), where)
-    chosen = next(rest for rest in groups if score and rest.replace("#", "") == score.name)
+    score = pick_score([rest.translate(_UNMARKED) for rest in groups], Given(), where)
+    chosen = next(rest for rest in groups if score and rest.translate(_UNMARKED) == score.name)
     pairs = {
         number: (texts[number], groups[chosen][number])
         for number in texts
@@ -410,23 +431,32 @@ def find_numbered(columns: Columns, row: Row, given: Given, where: str) -> Layou
     return layout
 
 
+_UNMARKED = str.maketrans("", "", "#@")
+
+
 def number_columns(names: Iterable[Any]) -> dict[str, dict[str, str]]:
     """Return columns whose names differ in a number, or in a letter, only.
 
     Returns
     -------
     columns : dict of dict of str
-        By what the names have in common, with "#" where the number is, the columns by number.
+        By what the names have in common, with "#" where the number is, or "@" where a letter is,
+        the columns by number, in its order.
     """
     found: dict[str, dict[str, str]] = {}
     for name in names:
         parts = re.split(r"(_|(?<=[a-z])(?=[0-9])|(?<=[0-9])(?=[a-z]))", fold(name))
         for position, part in enumerate(parts):
             if part.isdecimal() or (len(part) == 1 and "a" <= part <= "z"):
-                rest = [*parts[:position], "#", *parts[position + 1 :]]
+                mark = "#" if part.isdecimal() else "@"
+                rest = [*parts[:position], mark, *parts[position + 1 :]]
                 key = "_".join(word for word in rest if word.strip("_"))
                 found.setdefault(key, {})[part] = str(name)
-    return found
+    in_order = {
+        key: sorted(columns, key=lambda part: (len(part.lstrip("0")), part))
+        for key, columns in found.items()
+    }
+    return {key: {part: found[key][part] for part in parts} for key, parts in in_order.items()}
 
 
 def numbered_responses(names: Iterable[Any]) -> dict[str, str]:
@@ -434,7 +464,8 @@ def numbered_responses(names: Iterable[Any]) -> dict[str, str]:
     families = [
         columns
         for rest, columns in number_columns(names).items()
-        if len(columns) > 1 and _are_responses([word for word in rest.split("_") if word != "#"])
+        if len(columns) > 1
+        and _are_responses([word for word in rest.split("_") if word not in "#@"])
     ]
     return families[0] if len(families) == 1 else {}
 

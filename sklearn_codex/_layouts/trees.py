@@ -219,6 +219,10 @@ class TreeLayout(Layout):
         self.forest = _Forest()
         self._known: dict[tuple, _Keys] = {}  # messages need not all have the same keys
 
+    def covers(self, other: Layout) -> bool:
+        """Return whether both read messages, or trees in the same column."""
+        return isinstance(other, TreeLayout) and self.root == other.root
+
     def _keys_of(self, message: Row, where: str) -> _Keys:
         found = tuple(message)
         if found not in self._known:
@@ -240,7 +244,7 @@ class TreeLayout(Layout):
 
     def _read_tree(self, row: Row, where: str) -> None:
         n_before = len(self.forest.messages)
-        stack: list[tuple[Any, str | None]] = [(decode(row[self.root]), None)]
+        stack: list[tuple[Any, str | None]] = [(decode(row.get(self.root)), None)]
         while stack:
             node, parent = stack.pop()
             if not isinstance(node, Mapping):

@@ -93,6 +93,10 @@ class OneResponseLayout(Layout):
         self.notes += filter(None, [prompt.describe()])
         self.n_same = self.n_pairs = self.n_paired = self.n_ties = self.n_alone = 0
 
+    def covers(self, other: Layout) -> bool:
+        """Return whether both read the same columns, of which a row may lack an optional one."""
+        return type(self) is type(other) and self.used == other.used
+
     @abstractmethod
     def goodness(self, value: Any, where: str) -> float:
         """Return how good a response is by its label, the greater the better."""
@@ -260,6 +264,10 @@ class KTOLayout(OneResponseLayout):
     """Responses that are desirable or not: each desirable one is paired with each other one."""
 
     alone = "Without both a desirable and an undesirable response, so without a pair"
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self.notes.append(f"{self.label} says whether a response is desirable.")
 
     def goodness(self, value: Any, where: str) -> float:
         """Return 1.0 for desirable, 0.0 for undesirable."""

@@ -259,12 +259,12 @@ def _say_scores(one: str, two: str, stem: str) -> str:
 def _find_votes(first, second, columns: Columns, row) -> list[Verdict]:
     names = vote_columns(columns.values(), first, second)
     names = [name for name in names if is_scalar(row[name])]
-    note = "Each label is the mean of the votes of a row."
+    note = "Each label is the mean of the votes of a row"
     if len(names) > 1:
-        return [Verdict(tuple(names), "votes", note=f"{note} ({', '.join(names)})")]
+        return [Verdict(tuple(names), "votes", note=f"{note}: {', '.join(names)}.")]
     cells = [column for name, column in columns.items() if name in LISTS_OF_VOTES]
     cells = [column for column in cells if votes_in(row[column]) is not None]
-    return [Verdict((column,), "votes", note=f"{note} ({column})") for column in cells]
+    return [Verdict((column,), "votes", note=f"{note}, {column}.") for column in cells]
 
 
 def vote_columns(names, first: str, second: str) -> list[str]:

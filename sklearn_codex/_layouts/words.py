@@ -31,7 +31,7 @@ LABELLED = tuple(
     ((one,), (other,))
     for one, other in (
         ("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("first", "second"),
-        ("one", "two"), ("1st", "2nd"),
+        ("one", "two"), ("1st", "2nd"), ("x", "y"),
     )
 )  # fmt: skip
 NEXT = {"b": "c", "2": "3", "1": "2", "second": "third", "two": "three"}
@@ -43,7 +43,8 @@ RESPONSES = frozenset(
     response answer output completion conversation text generation reply candidate summary
     solution ref assistant code continuation hypothesis translation sample message content
     story essay poem dialogue dialog trajectory chat option choice prediction pred caption
-    comment explanation rewrite paraphrase argument email program snippet 回答 回复 答案
+    comment explanation rewrite paraphrase argument email program snippet result version
+    variant draft revision resp ans gen cand hyp msg conv convo 回答 回复 答案 回應 回覆
     """
     )
 )
@@ -51,7 +52,7 @@ RESPONSES = frozenset(
 BESIDE = frozenset(
     words(
         """
-    model human ai llm generated body full final input data fields bot agent of by the str
+    model human ai llm system generated body full final input data fields bot agent of by the str
     string en zh
     """
     )

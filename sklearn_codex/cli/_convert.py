@@ -3,7 +3,6 @@
 import argparse
 import sys
 
-from sklearn_codex._layouts.given import given_of
 from sklearn_codex._output import is_terminal, new_file
 from sklearn_codex.cli._options import (
     REMEDY,
@@ -62,6 +61,7 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from sklearn_codex._layouts.given import given_of
     from sklearn_codex.cli._preferences import read_pairs, tell_pairs
 
     _check_flags(arguments)

@@ -2,7 +2,6 @@
 
 import argparse
 
-from sklearn_codex._layouts.given import given_of
 from sklearn_codex.cli._options import (
     STANDARD,
     add_columns,
@@ -52,6 +51,7 @@ def add_parser(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from sklearn_codex._layouts.given import given_of
     from sklearn_codex.cli._preferences import read_responses
 
     inputs = [("MODEL", arguments.model), ("TEXTS", arguments.texts)]

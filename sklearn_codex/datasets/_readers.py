@@ -153,7 +153,7 @@ def read_preferences(
         Without such names, a column such as post, text or title.
 
     Where the names tell several pairs, labels or prompts, nothing is read: the error names both,
-    and the parameter that says which is meant. A label that can mean two things is an error as well.
+    and the parameter that says which is meant. A label that can mean two things is an error too.
     Where no prompt is found, `notes` say which columns of text are not read.
 
     Of `chosen` and `rejected`, the first pair gets the chosen response as A, the second as B, and
