@@ -21,7 +21,7 @@ def roles_of(layouts: Iterable[Layout], forms: Iterable[Form]) -> dict[str, list
         if isinstance(value, PromptColumns)
         for name in value[:4]
     ]
-    claims = {
+    claims: dict[str, list[str]] = {
         "prompt": prompts,
         "responses": [name for form in forms for name in (form.first, form.second)],
         "label": [form.label for form in forms],

@@ -115,11 +115,10 @@ def describe_prompts(pairs, given, reading):
 
 def _warn(pairs, given, n_without, unused, texts):
     if given.groups is not None:
-        which = "no pair" if n_without == pairs.n else f"{pairs.n - n_without:,} pairs only"
-        return (
-            f"A prompt was found for {which}; pairs with one value of {given.groups!r} are kept "
-            "together."
-        )
+        which = "No prompt was found"
+        if n_without < pairs.n:
+            which = f"A prompt was found for {count(pairs.n - n_without, 'pair')} only"
+        return f"{which}; pairs with one value of {given.groups!r} are kept together."
     if n_without < pairs.n:
         return (
             f"{count(n_without, 'pair')} of {pairs.n:,} {'has' if n_without == 1 else 'have'} no "

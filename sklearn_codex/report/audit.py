@@ -28,8 +28,9 @@ from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import reach_verdicts
 from sklearn_codex.report._plural import count
 
-N_WORST = 100
 __all__ = ["STEPS", "audit_preferences"]
+
+N_WORST = 100
 
 
 def audit_preferences(
@@ -188,7 +189,9 @@ def _too_small(data, units):
         return None
     n_groups, n_pairs = len(np.unique(data.groups[data.tells])), int(data.tells.sum())
     if not n_pairs:
-        what = "All pairs are ties" if not data.decided.any() else "No pair is of two responses"
+        what = "No pair is of two responses"
+        if not data.decided.any():
+            what = "All pairs are ties" if data.sample_weight.any() else "All weights are 0"
         return f"{what}, so there is no preference to learn or to judge a model by."
     pairs = count(n_pairs, "pair")
     there, needed = pairs, f"{MIN_PAIRS} such pairs"
