@@ -6,9 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.utils import Bunch
 
 from sklearn_codex.cli import main
+from sklearn_codex.report import _audit_pairs
 from sklearn_codex.report._audit_limits import MAX_PAIRS
+from sklearn_codex.report._audit_pairs import uncompared_pairs
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sample import draw_rows
 from sklearn_codex.report._audit_sections import audit_sections
@@ -209,3 +212,18 @@ def test_a_number_of_pairs_is_one(word, capsys):
     value = {"-1": -1, "1.5": 1.5}.get(word, word)
     with pytest.raises(ValueError, match="audit_preferences needs max_pairs >= 0, an integer, got"):
         audit_preferences(ROWS, max_pairs=value)
+
+
+def test_of_very_many_pairs_to_label_some_are_drawn(monkeypatch):
+    responses = np.array([[f"p{i % 3}" if i % 10 else "", f"r{i}"] for i in range(600)], object)
+    a, b = np.array([4, 7, 1]), np.array([1, 1, 8])  # the last two are of different prompts
+    data = Bunch(responses=responses, compared_pairs=(a, b), seed=0)
+    every = set(zip(*uncompared_pairs(data), strict=True))
+    assert len(every) == 3 * (180 * 179) // 2 - 2
+    assert (1, 7) not in every
+    monkeypatch.setattr(_audit_pairs, "MAX_LISTED", 1000)
+    first, second = uncompared_pairs(data)
+    assert 10_000 < len(first) < len(every)
+    assert set(zip(first, second, strict=True)) < every
+    counts = np.bincount(np.concatenate([first, second]), minlength=600)[responses[:, 0] != ""]
+    assert counts.min() > 0.5 * counts.mean()

@@ -1,13 +1,13 @@
 """Prompts that are nearly the same."""
 
-import math
+from array import array
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
-from sklearn.feature_extraction.text import HashingVectorizer
 
 from sklearn_codex._categorical import IntArray
+from sklearn_codex._fast_counts._arrays import joined_ranges
 from sklearn_codex._tables import Table
 from sklearn_codex._text.scripts import find_words
 from sklearn_codex.health._data import PreferenceData, code, first_rows
@@ -20,6 +20,9 @@ MIN_SHINGLES = 8
 word is another question."""
 MAX_BLOCK = 500
 """A sequence that stands in more prompts than this is no ground to compare them."""
+
+MOST_COMPARED = 200_000
+"""Pairs of prompts that are compared at one time."""
 
 
 def check_prompts(data: PreferenceData):
@@ -64,41 +67,80 @@ def find_similar(texts: list[str]) -> tuple[IntArray, IntArray, np.ndarray]:
     plain = [of_text or text for of_text, text in zip(words, texts, strict=True)]
     same = code(plain)
     leader = first_rows(same)
-    found = {(int(leader[c]), i): 1.0 for i, c in enumerate(same) if leader[c] != i}
-    vectorizer = HashingVectorizer(
-        ngram_range=(3, 3), token_pattern=r"\S+", binary=True, norm=None, alternate_sign=False
-    )
-    shingles = sparse.csr_array(vectorizer.transform([words[i] for i in leader]))
-    rarity = np.bincount(shingles.indices, minlength=shingles.shape[1])
-    sets = [
-        shingles.indices[start:end]
-        for start, end in zip(shingles.indptr[:-1], shingles.indptr[1:], strict=True)
-    ]
-    blocks: dict[int, list[int]] = {}
-    for j, members in enumerate(sets):
-        if members.size < MIN_SHINGLES:
-            continue
-        n_prefix = members.size - math.ceil(SIMILARITY * members.size) + 1
-        order = np.lexsort((members, rarity[members]))
-        # A sequence that is in no other text leads nowhere.
-        prefix = [m for m in members[order[:n_prefix]].tolist() if rarity[m] > 1]
-        for i in _candidates(blocks, prefix):
-            if not SIMILARITY <= sets[i].size / members.size <= 1 / SIMILARITY:
-                continue
-            shared = np.intersect1d(sets[i], members, assume_unique=True).size
-            index = shared / (sets[i].size + members.size - shared)
-            if index >= SIMILARITY:
-                found[int(leader[i]), int(leader[j])] = index
-        for shingle in prefix:
-            blocks.setdefault(shingle, []).append(j)
-    pairs = sorted(found, key=lambda pair: (-found[pair], pair))
-    one, other = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
-    return one, other, np.array([found[pair] for pair in pairs])
+    equal = np.flatnonzero(leader[same] != np.arange(len(texts)))
+    shingles, sizes = _find_shingles([words[i] for i in leader])
+    parts = [(leader[same[equal]], equal, np.ones(len(equal)))]
+    for i, j in _candidates(shingles, sizes):
+        shared = shingles[i].multiply(shingles[j]).sum(axis=1)
+        index = shared / (sizes[i] + sizes[j] - shared)
+        alike = index >= SIMILARITY
+        parts.append((leader[i[alike]], leader[j[alike]], index[alike]))
+    one, other, similarity = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.lexsort((other, one, -similarity))
+    return one[order], other[order], similarity[order]
 
 
-def _candidates(blocks, prefix) -> list[int]:
-    members = (blocks.get(shingle, ()) for shingle in prefix)
-    return sorted({i for block in members if len(block) <= MAX_BLOCK for i in block})
+def _find_shingles(texts: list[str]) -> tuple[sparse.csr_array, IntArray]:
+    """Return which text has which sequence of three words, and how many different ones each has.
+
+    Columns are the sequences of more than one text, as the others lead nowhere.
+    """
+    number: dict[str, int] = {}
+    lengths = np.zeros(len(texts), dtype=np.intp)
+    flat = array("q")
+    for i, text in enumerate(texts):
+        tokens = text.split()
+        lengths[i] = len(tokens)
+        flat.extend([number.setdefault(token, len(number)) for token in tokens])
+    # Beyond two million words these may clash, with a probability that is no matter.
+    word, base = np.array(flat, dtype=np.uint64), np.uint64(len(number) + 1)
+    key = (word[:-2] * base + word[1:-1]) * base + word[2:]
+    row = np.repeat(np.arange(len(texts)), lengths)
+    within = row[:-2] == row[2:]
+    row, column = row[:-2][within], np.unique(key[within], return_inverse=True)[1].reshape(-1)
+    n_columns = int(column.max(initial=-1)) + 1
+    row, column = np.divmod(np.unique(row * n_columns + column), max(n_columns, 1))
+    sizes = np.bincount(row, minlength=len(texts))
+    is_shared = (np.bincount(column, minlength=n_columns) > 1)[column]
+    entries = np.ones(int(is_shared.sum())), (row[is_shared], column[is_shared])
+    return sparse.csr_array(entries, shape=(len(texts), n_columns)), sizes
+
+
+def _candidates(shingles, sizes):
+    """Yield pairs of texts i < j, as two arrays, that have a rare sequence in common."""
+    row, column = _find_prefixes(shingles, sizes)
+    by_column = np.lexsort((row, column))
+    starts = np.searchsorted(column[by_column], column)
+    n_before = np.empty(len(row), dtype=np.intp)  # earlier texts with the same sequence
+    n_before[by_column] = np.arange(len(row))
+    n_before -= starts
+    n_before[n_before > MAX_BLOCK] = 0
+    ends = np.cumsum(n_before)
+    first = 0
+    while first < len(row):
+        most = (ends[first - 1] if first else 0) + MOST_COMPARED
+        last = min(int(np.searchsorted(ends, most)), len(row) - 1)
+        last = int(np.searchsorted(row, row[last], side="right"))  # all of a text at one time
+        chunk = slice(first, last)
+        i = row[by_column[joined_ranges(starts[chunk], n_before[chunk])]]
+        j = np.repeat(row[chunk], n_before[chunk])
+        alike = (sizes[i] >= SIMILARITY * sizes[j]) & (sizes[j] >= SIMILARITY * sizes[i])
+        j, i = np.divmod(np.unique(j[alike] * len(sizes) + i[alike]), len(sizes))
+        yield i, j
+        first = last
+
+
+def _find_prefixes(shingles, sizes):
+    """Return texts, rising, with those of their rarest sequences that similar ones share."""
+    row = np.repeat(np.arange(len(sizes)), np.diff(shingles.indptr))
+    rarity = np.bincount(shingles.indices, minlength=shingles.shape[1])[shingles.indices]
+    order = np.lexsort((shingles.indices, rarity, row))
+    # The rarest of all are those of one text only, which are no columns.
+    n_alone = sizes - np.diff(shingles.indptr)
+    rank = n_alone[row] + np.arange(len(row)) - shingles.indptr[row]
+    n_prefix = sizes - np.ceil(SIMILARITY * sizes).astype(np.intp) + 1
+    kept = (rank < n_prefix[row]) & (sizes[row] >= MIN_SHINGLES)
+    return row[kept], shingles.indices[order][kept]
 
 
 def _join(groups, found) -> IntArray:

@@ -118,13 +118,14 @@ def _stops_short(text: str) -> bool:
 
     Verse, signatures, lists, tables, tags and code end so by right.
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
+    end = text.rstrip()[-1:]  # of the last line too; of most texts it is all that has to be seen
+    if not (end.isalnum() or (end and end in _GO_ON)):
         return False
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     last, above = lines[-1], lines[-2] if len(lines) > 1 else "."
     if _is_short(last) or last[0] in "-*+•>" or last[0].isdigit() or _NO_PROSE.search(last):
         return False
-    return (last[-1].isalnum() or last[-1] in _GO_ON) and above[-1] in _STOPS
+    return above[-1] in _STOPS
 
 
 def _is_short(line: str) -> bool:

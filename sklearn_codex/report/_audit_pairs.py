@@ -1,7 +1,5 @@
 """Which pairs would teach more."""
 
-from itertools import combinations
-
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
@@ -12,6 +10,8 @@ from sklearn_codex import RewardUncertainty, most_informative_pairs
 from sklearn_codex.report._audit_data import fit_differences
 
 MAX_CANDIDATES = 5000
+MAX_LISTED = 2_000_000
+"""More pairs of responses to one prompt than this are not listed; of these pairs are drawn."""
 N_TO_LABEL = 100
 
 
@@ -20,7 +20,7 @@ def pairs_to_label(data, reward):
 
     Pairs not compared yet where a prompt has such, else all.
     """
-    first, second = _uncompared_pairs(data)
+    first, second = uncompared_pairs(data)
     are_new = len(first) > 0
     if not are_new:
         first, second = data.a, data.b
@@ -64,18 +64,35 @@ def _draw(n, seed):
     return np.sort(check_random_state(seed).choice(n, MAX_CANDIDATES, replace=False))
 
 
-def _uncompared_pairs(data):
-    """Return pairs of responses to one prompt that no row compares."""
-    compared = set(zip(*(codes.tolist() for codes in data.compared_pairs), strict=True))
-    members: dict[str, set[int]] = {}
+def uncompared_pairs(data):
+    """Return pairs of responses to one prompt that no row compares: all, or some of very many."""
+    members: dict[str, list[int]] = {}
     for position, prompt in enumerate(data.responses[:, 0]):
         if prompt:
-            members.setdefault(prompt, set()).add(position)
-    found = [
-        pair
-        for responses in members.values()
-        for pair in combinations(sorted(responses), 2)
-        if pair not in compared and pair[::-1] not in compared
-    ]
-    first, second = np.array(found, dtype=np.intp).reshape(-1, 2).T
-    return first, second
+            members.setdefault(prompt, []).append(position)
+    sizes = np.array([len(positions) for positions in members.values()], dtype=np.int64)
+    numbers = sizes * (sizes - 1) // 2
+    if numbers.sum() <= MAX_LISTED:
+        parts = [np.array(positions)[np.array(np.triu_indices(len(positions), 1))]
+                 for positions in members.values()]  # fmt: skip
+        first, second = np.concatenate([np.empty((2, 0), dtype=np.intp), *parts], axis=1)
+    else:
+        first, second = _draw_pairs(list(members.values()), numbers, data.seed)
+    a, b = data.compared_pairs
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    n = len(data.responses)
+    is_new = ~np.isin(first * n + second, low * n + high)
+    return first[is_new], second[is_new]
+
+
+def _draw_pairs(members, numbers, seed):
+    """Return some pairs of members of one list, each of all pairs with the same probability."""
+    rng = check_random_state(seed)
+    drawn = rng.choice(len(members), 4 * MAX_CANDIDATES, p=numbers / numbers.sum())
+    sizes = np.array([len(positions) for positions in members])
+    one = (rng.uniform(size=len(drawn)) * sizes[drawn]).astype(np.intp)
+    steps = 1 + (rng.uniform(size=len(drawn)) * (sizes[drawn] - 1)).astype(np.intp)
+    other = (one + steps) % sizes[drawn]
+    starts = (np.cumsum(sizes) - sizes)[drawn]
+    pairs = np.concatenate(members)[np.sort([starts + one, starts + other], axis=0)]
+    return np.unique(pairs, axis=1)
