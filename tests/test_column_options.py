@@ -4,6 +4,8 @@ import argparse
 import csv
 import io
 import json
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -148,6 +150,19 @@ def test_reward_of_chosen_and_rejected_keeps_their_names(model, tmp_path, capsys
     assert main(["reward", model, str(path), "--column", "CHOSEN"]) == 0
     texts = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
     assert texts == ["cat please", "mat please"]
+
+
+@pytest.mark.parametrize(
+    ("content", "n"), [("chosen,rejected\nplease,dog\n", 1), ("one\ntwo\n", 2)]
+)
+def test_reward_reads_a_pipe(content, n, model, tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(content,), daemon=True)
+    writer.start()
+    assert main(["reward", model, str(pipe)]) == 0
+    writer.join(10)
+    assert len(capsys.readouterr().out.splitlines()) == n
 
 
 def test_texts_are_no_pairs(model, tmp_path, capsys):

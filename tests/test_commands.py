@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 from sklearn_codex import PreferenceRewardModel, load_model
 from sklearn_codex._persistence.files import _import_skops_io
 from sklearn_codex.cli import main
-from sklearn_codex.cli._inputs import read_records, read_texts
+from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.inspection._plotting import check_matplotlib
 from sklearn_codex.report._console import Console
 
@@ -454,4 +454,4 @@ def test_texts_come_from_lines_records_and_tables(tmp_path):
         read_texts(str(path))
     path.write_text('{"text": "a"}\n{"text"\n')
     with pytest.raises(ValueError, match="line 2 is not one JSON record"):
-        read_records(str(path))
+        read_texts(str(path))

@@ -25,7 +25,7 @@ from data_files import (
 
 from sklearn_codex._files.rows import read_rows
 from sklearn_codex._files.tables import open_rows
-from sklearn_codex.cli._inputs import read_records, read_texts
+from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.datasets import read_batches, read_preferences
 
 # What would be lost by a reader that splits at other breaks, other delimiters, or by quotes.
@@ -80,7 +80,7 @@ def test_tables_hold_the_rows_that_they_were_made_of(table):
 def test_every_reader_reads_every_container(container, tmp_path):
     source = write_container(FLAT, tmp_path / "data", container, "none")
     chosen = [row["chosen"] for row in FLAT]
-    assert read_records(str(source)) == FLAT
+    assert [row for _, row in read_rows(source, "It")] == FLAT
     assert read_texts(str(source), "chosen") == chosen
     assert [text for batch in read_batches(source, "chosen") for text in batch] == chosen
     data = read_preferences(source)

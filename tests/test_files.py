@@ -15,7 +15,9 @@ from sklearn_codex._files.lines import (
     without_end,
 )
 from sklearn_codex._files.rows import header_of, parse_rows, read_rows
-from sklearn_codex.cli._inputs import read_records, read_texts
+from sklearn_codex._layouts.given import Given
+from sklearn_codex.cli._inputs import read_texts
+from sklearn_codex.cli._preferences import read_mixed
 from sklearn_codex.datasets import read_batches, read_preferences
 
 # What str.splitlines takes for the end of a line, and a file does not: VT, FF, FS, GS, RS, NEL, LS
@@ -123,6 +125,10 @@ def test_errors_name_the_line_of_the_file(content, message, tmp_path):
         list(read_rows(path, "It"))
 
 
+def read_pairs_of_command(path):
+    return read_mixed(path, Given(command=True))
+
+
 def test_a_function_and_a_command_call_a_file_by_their_own_terms(tmp_path):
     path = tmp_path / "data"
     path.write_text('{"chosen": "a", "rejected": "b"}\n{"chosen"\n')
@@ -131,7 +137,7 @@ def test_a_function_and_a_command_call_a_file_by_their_own_terms(tmp_path):
     assert place_of("folder/*", "It") == "It: folder/*"
     with pytest.raises(ValueError, match=r"^read_preferences: data, line 2 is not one JSON"):
         read_preferences(path)
-    for read in (read_records, lambda path: read_texts(path, "chosen")):
+    for read in (read_pairs_of_command, lambda path: read_texts(path, "chosen")):
         with pytest.raises(ValueError, match=f"^{path}, line 2 is not one JSON record"):
             read(str(path))
 
@@ -153,7 +159,7 @@ CONTAINERS = {
 def test_all_readers_read_the_same(container, pack, text, tmp_path):
     path = tmp_path / "data"
     path.write_bytes(pack(CONTAINERS[container].format(text).encode()))
-    assert read_records(str(path)) == [{"chosen": text, "rejected": "b"}]
+    assert [row for _, row in read_rows(path, "It")] == [{"chosen": text, "rejected": "b"}]
     assert read_texts(str(path), "chosen") == [text]
     assert list(read_batches(path, "chosen")) == [[text]]
     assert read_preferences(path).X[0, 1] == text

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from sklearn_codex import PreferenceRewardModel, make_rlhf_pipeline
-from sklearn_codex.cli._inputs import read_records, read_texts
+from sklearn_codex._layouts.given import Given
+from sklearn_codex.cli._inputs import read_texts
+from sklearn_codex.cli._preferences import read_mixed
 from sklearn_codex.datasets import read_batches, read_preferences
 
 PAIR = {"chosen": "a", "rejected": "b"}
@@ -20,7 +22,7 @@ def read_all_ways(path):
     """Yield each way to read a file of records."""
     yield lambda: read_preferences(path)
     yield lambda: list(read_batches(path, "chosen"))
-    yield lambda: read_records(str(path))
+    yield lambda: read_mixed(str(path), Given(command=True)).pairs
     yield lambda: read_texts(str(path), "chosen")
 
 

@@ -276,6 +276,6 @@ class _Reader:
     def _refuse_value(self, value: Any) -> NoReturn:
         raise TypeError(
             f"{self.where} should have text or messages [{{'role': ..., 'content': ...}}] as "
-            f"{self.column}, got a {type(value).__name__}: {reprlib.repr(value)}. Make it a str, "
-            "or None to leave the column out."
+            f"{self.column}, got a {type(value).__name__}: {reprlib.repr(value)}. Make it text, "
+            "or leave the column out."
         )

@@ -260,7 +260,7 @@ def check_form(present, row, where) -> tuple[str, ...]:
         problem = f"an incomplete {FORMS[touched[0]]}, without {', '.join(missing)}"
     raise ValueError(
         f"{where} is {problem}. It has {seen}. Each record has the columns of exactly one kind "
-        f"({needs}); leave the others out, or None."
+        f"({needs}); leave the others out."
     )
 
 
@@ -313,8 +313,8 @@ def flatten(value, column, where) -> str:
     if not messages:
         raise TypeError(
             f"{where} should have text or messages [{{'role': ..., 'content': ...}}] as {column}, "
-            f"got a {type(value).__name__}: {reprlib.repr(value)}. Make it a str, or None to leave "
-            "the column out."
+            f"got a {type(value).__name__}: {reprlib.repr(value)}. Make it text, or leave the "
+            "column out."
         )
     return write_prompt(messages) if len(messages) > 1 else write_response(messages)
 

@@ -1,11 +1,11 @@
-"""What commands read: records, preferences and texts, from files or standard input."""
+"""What commands read: texts, from files or standard input; and what errors call a file."""
 
 from collections.abc import Iterator
 
 from sklearn_codex._files.folders import open_parts
 from sklearn_codex._files.kinds import TEXT, kind_of
 from sklearn_codex._files.lines import decode_lines, find_first, text_lines, without_end
-from sklearn_codex._files.rows import header_of, parse_rows, read_part, read_rows
+from sklearn_codex._files.rows import header_of, parse_rows, read_part
 from sklearn_codex._files.unpack import Part
 from sklearn_codex._layouts.base import fold, fold_all
 from sklearn_codex._plain import did_you_mean, plain
@@ -17,12 +17,6 @@ COLUMNS = ("text", "completion", "response", "output")
 def place_of_argument(argument: str) -> str:
     """Return how errors call the file of an argument."""
     return "standard input" if argument == STANDARD else plain(argument)
-
-
-def read_records(argument: str) -> list[dict]:
-    """Return the records of a file, a folder or a pattern; ``-`` is standard input."""
-    with readable(argument) as path:
-        return [row for _, row in read_rows(path, place_of_argument(argument))]
 
 
 def read_texts(argument: str, column: str | None = None) -> list[str]:

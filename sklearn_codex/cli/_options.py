@@ -6,7 +6,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sklearn_codex._output import check_outputs, is_terminal, write_text
@@ -94,15 +94,21 @@ def add_columns(
 
 
 @contextmanager
-def readable(path: str) -> Iterator[str]:
-    """Yield the path of a file, of a copy of standard input for ``-``."""
-    if path != STANDARD:
+def readable(path: str, *, twice: bool = False) -> Iterator[str]:
+    """Yield the path of a file, of a copy of standard input for ``-``.
+
+    Of a pipe too where it is to be read twice, which it cannot.
+    """
+    if path != STANDARD and not (twice and Path(path).is_fifo()):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "standard input"
-        with copy.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file, 2**20)
+        copy = Path(folder) / ("standard input" if path == STANDARD else "pipe")
+        with ExitStack() as stack, copy.open("wb") as file:
+            source = sys.stdin.buffer
+            if path != STANDARD:
+                source = stack.enter_context(open(path, "rb"))
+            shutil.copyfileobj(source, file, 2**20)
         yield str(copy)
 
 

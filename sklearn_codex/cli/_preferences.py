@@ -192,7 +192,7 @@ def read_responses(argument: str, column: str | None, given: Given) -> list[str]
     preference, and none of the columns that texts have.
     """
     place = place_of_argument(argument)
-    with readable(argument) as path:
+    with readable(argument, twice=True) as path:
         if column is None and not given.said():
             if not _has_pairs(path, place):
                 return texts_of(path, place)
