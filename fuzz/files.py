@@ -47,7 +47,7 @@ _COLUMNS = [None, None, "text", "prompt", ("chosen", "rejected"), ["completion"]
 # A file with half of a character is refused.
 _WHOLE_TEXT = [text for text in HOSTILE_TEXT if not re.search("[\ud800-\udfff]", text)]
 _NAMES = ["data.jsonl", "data", "d\x1b[31ma.csv", "d\u202etxt.gz", "=1+1.json", "a b"]
-_OF_PAIRS = (0, 2, 10, 11)
+_OF_PAIRS = (0, 2, 10, 11, 12, 13)
 _OPTIONS = ["--out", "--figures", "--column", "--stage", "-n", "--points", "--seed", "--groups"]
 
 
@@ -199,7 +199,7 @@ def _fit_pipeline(rng, place) -> tuple[str, Callable]:
 
 
 def _command(rng, place) -> tuple[str, Callable]:
-    command = rng.integers(12)
+    command = rng.integers(14)
     _, path = place.make_file(rng, PAIRS if command in _OF_PAIRS else TEXTS)
     file, out = str(path), str(place.folder / str(rng.choice(["out", "o\x1b[2Jut", "data", "n/o"])))
     small = ["--min-count", "1", "--test-size", str(rng.choice(["0", "0.5", "nan", "-1"]))]
@@ -218,6 +218,8 @@ def _command(rng, place) -> tuple[str, Callable]:
         ["audit", file, "--out", out, "--no-progress"],
         ["audit", file, "--json", "--no-progress", "--split",
          str(rng.choice([file, "split", "no\x1b[31m"]))],
+        ["convert", file, "--to", str(rng.choice(["trl", "pairs"])), "--out", out],
+        ["convert", file, "--to", "parquet", "--out", out, "--label", "label"],
     ][command]  # fmt: skip
     for _ in range(int(rng.integers(3))):
         if rng.integers(4) == 0:

@@ -52,10 +52,9 @@ def error_of(capsys, *words):
     """Return the one line of an error."""
     assert main([str(word) for word in words]) in (1, 2)
     captured = capsys.readouterr()
-    *told, error = captured.err.splitlines()
-    assert all(" read as: " in line for line in told)
+    assert captured.err.count("\n") == 1
     assert captured.out == ""
-    return error
+    return captured.err
 
 
 def test_fit_and_score_read_named_columns(votes, model, capsys):
@@ -367,7 +366,6 @@ def test_errors_speak_of_the_file(name, command, model, tmp_path, capsys):
         assert code == 0
         return
     assert code == 1
-    *told, error = error.splitlines()
-    assert len(told) <= 1
+    assert error.count("\n") == 1
     assert str(path) in error or "--test-size" in error
     assert not [word for word in PYTHON if word in error]

@@ -65,7 +65,8 @@ def error_of(capsys, *words):
     assert main(["convert", *map(str, words)]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    return captured.err.splitlines()[-1]
+    assert captured.err.count("\n") == 1
+    return captured.err
 
 
 def assert_same(one, other, *, columns=True):

@@ -62,16 +62,15 @@ def add_parser(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex._layouts.given import given_of
-    from sklearn_codex.cli._preferences import read_pairs, tell_pairs
+    from sklearn_codex.cli._preferences import read_pairs, say_pairs
 
     _check_flags(arguments)
     check_new(arguments, [("--out", arguments.out)], [("FILE", arguments.prefs)])
     pairs = read_pairs(arguments.prefs, given_of(arguments))
-    tell_pairs(arguments.prefs, pairs)
-    if arguments.to == "trl":
-        _write_chosen(arguments, pairs)
-    else:
-        _write_pairs(arguments, pairs)
+    write = _write_chosen if arguments.to == "trl" else _write_pairs
+    n_pairs, words = write(arguments, pairs)
+    tell(say_pairs(arguments.prefs, pairs))
+    tell(f"sklearn-codex: wrote {'1 pair' if n_pairs == 1 else f'{n_pairs:,} pairs'}.{words}")
     return 0
 
 
@@ -88,7 +87,8 @@ def _check_flags(arguments) -> None:
         raise ValueError("Parquet cannot go to a terminal. Name a file with --out.")
 
 
-def _write_chosen(arguments, pairs) -> None:
+def _write_chosen(arguments, pairs) -> tuple[int, str]:
+    """Write pairs as chosen and rejected; return how many, and what to say of it."""
     from sklearn_codex.cli._inputs import place_of_argument
     from sklearn_codex.cli._written import as_lines, make_chosen, say_changed
 
@@ -105,10 +105,11 @@ def _write_chosen(arguments, pairs) -> None:
     others = (
         f" Columns that trl does not have: {', '.join(pairs.columns)}." if pairs.columns else ""
     )
-    _tell_written(len(rows), left_out + rounded + others + changed)
+    return len(rows), left_out + rounded + others + changed
 
 
-def _write_pairs(arguments, pairs) -> None:
+def _write_pairs(arguments, pairs) -> tuple[int, str]:
+    """Write pairs with their labels; return how many, and what to say of it."""
     from sklearn_codex.cli._written import as_lines, as_parquet, make_rows, say_changed
 
     rows, renamed = make_rows(pairs, others=not arguments.pairs_only)
@@ -123,12 +124,7 @@ def _write_pairs(arguments, pairs) -> None:
         content, as_json = as_parquet(rows)
         _write_bytes(arguments, content)
         words += "".join(f" The column {name} is written as JSON." for name in as_json)
-    _tell_written(len(rows), words + changed)
-
-
-def _tell_written(n_pairs, words) -> None:
-    wrote = "1 pair" if n_pairs == 1 else f"{n_pairs:,} pairs"
-    tell(f"sklearn-codex: wrote {wrote}.{words}")
+    return len(rows), words + changed
 
 
 def _write_bytes(arguments, content: bytes) -> None:

@@ -114,6 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         save_model(pipeline, arguments.out, overwrite=arguments.force)
         if arguments.figures != STANDARD:
             write_out(arguments, json_text(figures, indent=2) + "\n", "figures")
+    read.tell()
     if arguments.figures == STANDARD:  # when the model is safe
         show(json_text(figures, indent=2) + "\n")
     return 0

@@ -246,7 +246,7 @@ def texts_of_pairs(pairs: Bunch) -> list[dict[str, Any]]:
     for (prompt, a, b), label, oriented in zip(pairs.X, pairs.y, pairs.oriented, strict=True):
         asked = {"prompt": prompt} if prompt else {}
         if oriented:
-            chosen, rejected = (a, b) if label == 1 else (b, a)
+            chosen, rejected = (a, b) if label >= 0.5 else (b, a)
             rows.append({**asked, "chosen": chosen, "rejected": rejected})
         else:
             rows.append({**asked, "response_a": a, "response_b": b, "label": float(label)})
@@ -287,6 +287,7 @@ class Inputs:
         self.keys: list[Hashable] = []
         self.read_as: dict[str, dict] = {}
         self._has_pairs = False
+        self._lines: list[str] = []
 
     def add_records(self, argument: str) -> None:
         """Add a file of all kinds."""
@@ -311,7 +312,21 @@ class Inputs:
             self._has_pairs = True
             self.records += as_records(mixed.pairs)
             self.keys += group_keys(mixed.pairs, self.given)
-        self.read_as[place_of_argument(argument)] = tell_mixed(argument, mixed)
+        place, counts = place_of_argument(argument), _count_records(mixed)
+        self.read_as[place] = {
+            **counts,
+            **({} if mixed.pairs is None else describe_pairs(mixed.pairs)),
+        }
+        if counts:
+            words = [f"{n:,} {name.removeprefix('n_')}" for name, n in counts.items()]
+            self._lines.append(f"sklearn-codex: {place} read as: {', '.join(words)}.")
+        if mixed.pairs is not None:
+            self._lines.append(say_pairs(argument, mixed.pairs))
+
+    def tell(self) -> None:
+        """Say on standard error what was read, once nothing can fail: an error is one line."""
+        for line in self._lines:
+            tell(line)
 
     def check(self, needs: str) -> None:
         """Raise where nothing was read, or no preferences of which the caller says something."""
@@ -339,27 +354,19 @@ def describe_pairs(pairs: Bunch) -> dict:
     }
 
 
-def tell_pairs(argument: str, pairs: Bunch) -> dict:
-    """Say on standard error what pairs were read as, and return it for figures."""
-    read_as = describe_pairs(pairs)
+def say_pairs(argument: str, pairs: Bunch) -> str:
+    """Return a line on what pairs were read as."""
     rows = "1 row" if pairs.n_rows == 1 else f"{pairs.n_rows:,} rows"
     n_pairs = "1 pair" if pairs.n == 1 else f"{pairs.n:,} pairs"
     notes = "".join(f" {note}" for note in pairs.notes)
-    tell(
+    return (
         f"sklearn-codex: {place_of_argument(argument)} read as: {pairs.layout}; {rows}, {n_pairs}."
         f"{notes}"
     )
-    return read_as
 
 
-def tell_mixed(argument: str, mixed: Mixed) -> dict:
-    """Say on standard error what a file of all kinds was read as, and return it for figures."""
+def _count_records(mixed: Mixed) -> dict[str, int]:
+    """Return how many texts and demonstrations there are, where there are some."""
     texts = sum("text" in record for record in mixed.records)
     counts = {"n_texts": texts, "n_demonstrations": len(mixed.records) - texts}
-    counts = {name: n for name, n in counts.items() if n}
-    if counts:
-        words = [f"{n:,} {name.removeprefix('n_')}" for name, n in counts.items()]
-        tell(f"sklearn-codex: {place_of_argument(argument)} read as: {', '.join(words)}.")
-    if mixed.pairs is None:
-        return counts
-    return counts | tell_pairs(argument, mixed.pairs)
+    return {name: n for name, n in counts.items() if n}

@@ -11,6 +11,7 @@ from sklearn_codex.cli._options import (
     write_out,
 )
 from sklearn_codex.report._json import json_text
+from sklearn_codex.report._terminal import tell
 
 
 def add_parser(commands) -> None:
@@ -52,7 +53,7 @@ def add_parser(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex._layouts.given import given_of
-    from sklearn_codex.cli._preferences import read_responses
+    from sklearn_codex.cli._preferences import read_responses, say_pairs
 
     inputs = [("MODEL", arguments.model), ("TEXTS", arguments.texts)]
     check_new(arguments, [("--out", arguments.out)], inputs)
@@ -64,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     read = read_responses(arguments.texts, arguments.column, given_of(arguments))
     rows = _of_texts(model, read) if isinstance(read, list) else _of_pairs(model, read, arguments)
     write_out(arguments, "".join(json_text(row) + "\n" for row in rows))
+    if not isinstance(read, list):
+        tell(say_pairs(arguments.texts, read))
     return 0
 
 
@@ -74,22 +77,22 @@ def _of_texts(model, texts) -> list[dict]:
 
 def _of_pairs(model, pairs, arguments) -> list[dict]:
     """Return the rewards of both responses of each pair, which are called as in the file."""
-    from sklearn_codex.cli._preferences import tell_pairs, texts_of_pairs
+    from sklearn_codex.cli._preferences import texts_of_pairs
+    from sklearn_codex.cli._written import as_plain
 
-    tell_pairs(arguments.texts, pairs)
     first, second = (model.reward(pairs.X[:, side].tolist()).tolist() for side in (1, 2))
     rows = []
     for row, texts in enumerate(texts_of_pairs(pairs)):
         a, b = first[row], second[row]
         if "chosen" in texts:
-            a, b = (a, b) if pairs.y[row] == 1 else (b, a)
+            a, b = (a, b) if pairs.y[row] >= 0.5 else (b, a)
             rewards = {"reward_chosen": a, "reward_rejected": b}
         else:
             rewards = {"reward_a": a, "reward_b": b}
         if arguments.weight is not None:
             texts["sample_weight"] = float(pairs.sample_weight[row])
         if arguments.annotator is not None:
-            texts["annotator"] = pairs.annotator[row]
+            texts["annotator"] = as_plain(pairs.annotator[row])
         if arguments.by is not None:
             texts["group"] = int(pairs.groups[row])
         rows.append({**rewards, **texts})

@@ -68,4 +68,5 @@ def run(arguments: argparse.Namespace) -> int:
     read.check("score needs records. Name a file, or --texts, or --preferences.")
     figures = {**score_model(model, read.records), "read_as": read.read_as}
     write_out(arguments, json_text(figures, indent=2) + "\n")
+    read.tell()
     return 0
