@@ -39,7 +39,10 @@ def _find_choice(columns: Columns, row, given: Given, where: str) -> Layout | No
     if not isinstance(options, list) or not all(isinstance(option, Mapping) for option in options):
         return None
     rest = {name: c for name, c in columns.items() if fold(name) not in ("options", "accept")}
-    return ChoiceLayout(columns, find_prompt(rest, given, where, row))
+    prompt = find_prompt(rest, given, where, row)
+    if not prompt.main and given.prompt is None:  # which is there also where it is one word
+        prompt = prompt._replace(main=rest.get("text", ""))
+    return ChoiceLayout(columns, prompt)
 
 
 FINDERS: tuple[Callable[[Columns, Mapping[str, Any], Given, str], Layout | None], ...] = (
