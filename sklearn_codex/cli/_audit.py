@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.cli._options import STANDARD, add_columns, add_seed, new_command, readable
 from sklearn_codex.report._audit_limits import MAX_PAIRS
 
@@ -94,6 +93,7 @@ def _name_of(prefs: str) -> str | None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex._layouts.given import given_of
+    from sklearn_codex.cli._inputs import read_texts
     from sklearn_codex.report._audit_run import run_audit
 
     out = arguments.out
