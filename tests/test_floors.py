@@ -29,8 +29,9 @@ FLOORS = [
         "_tables",
         "exceptions",
     },
-    # maths, what text is made of, files as they are read
+    # maths, what text is made of, files as they are read, data as they are shown
     {
+        "_bunch",
         "_conversations",
         "_files",
         "_labels",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
+from sklearn_codex._bunch import DataBunch
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.prefixes import shared_prefix_marker
@@ -195,7 +196,7 @@ class PairReader:
             notes.append(f"{self._n_reasoning} pairs have reasoning, kept before the answer.")
         X = np.empty((n, 3), dtype=object)
         X[:, 0], X[:, 1], X[:, 2] = self._prompts, self._firsts, self._seconds
-        return Bunch(
+        return DataBunch(
             X=X,
             y=y,
             groups=_code(self._group_keys()),
