@@ -43,12 +43,14 @@ def run(argv: Sequence[str] | None, prepare: Callable[[], None] = lambda: None) 
     """
     try:
         arguments = _parser().parse_args(argv)
+        arguments.check(arguments)
     except SystemExit as stop:
         return int(stop.code or 0)
     except OSError as error:  # of showing the help
         tell(f"sklearn-codex: {_word(error)}")
         return 1
     try:
+        arguments.begin(arguments)
         prepare()
         with _plain_warnings():
             code = arguments.run(arguments)

@@ -22,7 +22,11 @@ Named = Sequence[tuple[str, str | None]]
 def new_command(
     commands, name: str, run, *, summary: str, description: str, examples: str
 ) -> argparse.ArgumentParser:
-    """Add a command and return its parser; every command has ``--debug``."""
+    """Add a command and return its parser; every command has ``--debug``.
+
+    Of a parser's defaults ``check`` is called with what was parsed, and may end with its error;
+    ``begin`` is called with it before the work and before what takes long to import.
+    """
     parser = commands.add_parser(
         name,
         help=summary,
@@ -31,8 +35,12 @@ def new_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, check=_nothing, begin=_nothing)
     return parser
+
+
+def _nothing(arguments: argparse.Namespace) -> None:
+    """Do nothing, as most commands."""
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
