@@ -20,7 +20,7 @@ if not DOCS.is_dir():
 
 PAGES = sorted(
     path
-    for folder in (DOCS, DOCS / "guide")
+    for folder in (DOCS, DOCS / "guide", DOCS / "tutorials")
     for path in folder.glob("*.rst")
     if path.name != "sg_execution_times.rst"
 )
