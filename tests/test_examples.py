@@ -11,7 +11,7 @@ import pytest
 from sklearn_codex.cli import main
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+EXAMPLES = sorted((ROOT / "examples").rglob("plot_*.py"))
 
 
 # As in pyproject.toml: old releases of matplotlib call names that pyparsing has renamed.

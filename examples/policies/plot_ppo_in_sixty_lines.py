@@ -140,7 +140,7 @@ plt.show()
 # The run ends less than a millionth of a nat from the optimum, and its last batches scatter less
 # than its first: at the optimum the shaped reward of every document is the same, so all advantages
 # are 0, whatever is drawn. Dividing advantages by their standard deviation, as many do, takes that
-# away: :ref:`sphx_glr_auto_examples_plot_distance_to_optimum.py` shows what follows.
+# away: :ref:`sphx_glr_auto_examples_policies_plot_distance_to_optimum.py` shows what follows.
 #
 # :class:`~sklearn_codex.PPOPolicyOptimizer` does this for text and any reward: in sums over the
 # vocabulary, not token by token, and with natural steps unless ``optimizer="adam"``. To hold an
