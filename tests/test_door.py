@@ -8,7 +8,7 @@ from data_files import COMPRESSIONS, CONTAINERS, FOLDERS, TABLES
 from door import DOORS, FILES, make_table, write_door
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from preference_layouts import PAIRS, TIE, normalize
+from layout_rows import PAIRS, TIE, normalize
 
 from sklearn_codex.datasets import read_preferences
 
