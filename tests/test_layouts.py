@@ -214,3 +214,10 @@ def test_system_and_earlier_turns_are_kept():
     assert paddle.X[0, 0] == "User: Hi\n\nAssistant: Hello\n\nUser: " + prompt
     orca = read_preferences(rows_of("Orca DPO", system="Be brief."))
     assert orca.X[0, 0] == f"System: Be brief.\n\nUser: {prompt}"
+
+
+@pytest.mark.parametrize("turn", [[], "x", 0, 1.5, float("inf")])
+def test_a_turn_that_is_no_number_is_told(turn):
+    rows = rows_of("MT-bench judgments", turn=turn)
+    with pytest.raises(ValueError, match=r"record 0 has turn = .* the turn that was judged, from"):
+        read_preferences(rows)

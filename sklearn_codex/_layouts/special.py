@@ -1,6 +1,7 @@
 """Published layouts of one pair a row whose responses are no two columns."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
@@ -65,13 +66,23 @@ class BenchLayout(ColumnsLayout):
     def compare(self, row: Mapping[str, Any], where: str, label: Any) -> Comparison:
         """Return the comparison of a row, its conversations cut after the turn that is judged."""
         cut = {}
-        turn = int(row[self.turn])
+        turn = _number_of_turn(row[self.turn], self.turn, where)
         for name in (self.form.first, self.form.second):
             turns = as_messages(row[name], name, where)
             cut[name] = row[name] if turns is None else turns[: 2 * turn]
         return super().compare({**row, **cut}, where, label)
 
     turn = "turn"
+
+
+def _number_of_turn(value: Any, name: str, where: str) -> int:
+    with suppress(TypeError, ValueError, OverflowError):
+        if int(value) == float(value) >= 1:
+            return int(value)
+    raise ValueError(
+        f"{where} has {name} = {value!r:.60}, which should be the number of the turn that was "
+        "judged, from 1. Correct it, or leave the row out."
+    )
 
 
 def _find_bench(columns: Columns, row, given: Given, where: str) -> Layout | None:
