@@ -4,10 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from sklearn.dummy import DummyClassifier
 
 from sklearn_codex.datasets import read_preferences
-from sklearn_codex.health import check_preferences
+from sklearn_codex.health._data import check_data
+from sklearn_codex.health._prompts import check_prompts
 
 N_ROWS = 100
 # Two prompts may well have a short answer in common.
@@ -61,10 +61,10 @@ def find_leaks(pairs, split, joined, *, has_groups=False):
     parts = _part_names(pairs.source, held_out.source)
     part = np.repeat(np.array(parts, dtype=object), [pairs.n, held_out.n])
     row = np.concatenate([np.arange(pairs.n), np.arange(held_out.n)])
-    # Prompts that are similar are looked for over both; labels are not judged here.
+    # Prompts that are similar are looked for over both; nothing else is, once more.
     y = np.concatenate([pairs.y, held_out.y])
-    report = check_preferences(X, y, model=DummyClassifier())
-    return _compare(X, part, row, report.groups, parts[0], "similar prompt")
+    joined = check_prompts(check_data(X, y, None, subject="audit_preferences"))[1]["groups"]
+    return _compare(X, part, row, joined, parts[0], "similar prompt")
 
 
 def _names_parts(values):
