@@ -68,6 +68,9 @@ def _write(rng: np.random.Generator, folder: Path, i: int) -> tuple[str, Path | 
     container, compression = _FILES[i % len(_FILES)]
     source = _write_held(rows, path, container, "none")
     data = path.read_bytes()
+    if rng.integers(3) == 0:  # only values and records are changed, so that layouts are read
+        path.write_bytes(COMPRESSIONS[compression](data))
+        return f"{container} in {compression}, {rows!r:.300}", source
     if rng.integers(2):
         data = _damage(rng, data)
     data = COMPRESSIONS[compression](data)
