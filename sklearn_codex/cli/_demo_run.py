@@ -350,7 +350,10 @@ def _show_next(console, out, has_picture, seconds):
     console.title("Next", f"all is in {out}, after {seconds:.0f} s")
     model = shlex.quote(str(out / MODEL))
     rows = [
-        ("what are these preferences good for? In one page", f"audit {shlex.quote(str(out / PREFERENCES))}"),
+        (
+            "what are these preferences good for? In one page",
+            f"audit {shlex.quote(str(out / PREFERENCES))}",
+        ),
         ("the figures of held-out records", f"score {model} {shlex.quote(str(out / HELD_OUT))}"),
         ("documents of the last policy", f"sample {model} -n 3"),
         ("what is in the model", f"info {model}"),
