@@ -1,7 +1,7 @@
 """The HTML diagrams of notebooks: how they are laid out, and links to the documentation.
 
-An estimator that holds fitted models shows each of them as one box, in a column: what a frozen model
-was made of, down to its vectorizer, would be wider than any cell.
+An estimator that holds fitted models shows each of them as one box, in a column: what a frozen
+model was made of, down to its vectorizer, would be wider than any cell.
 
 The documentation has no public address of its own. Whoever builds it (``make docs``) and puts it
 somewhere says so in the environment variable ``SKLEARN_CODEX_DOCS``, or as ``Documentation`` in the

@@ -47,16 +47,19 @@ print(f"right on {right[decided].mean():.2f} of the pairs of prompts never seen"
 # %%
 # Would more labels help, is it only length, and does 80 % mean 80 %? Bars are intervals of 95 %.
 
-fig, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+fig, axes = plt.subplot_mosaic(
+    [["labels", "labels"], ["length", "calibration"]], figsize=(7.2, 6.4), layout="constrained"
+)
+top, left, right = axes.values()
 PromptLearningCurveDisplay.from_estimator(
-    model, data.X, data.y, groups=data.groups, random_state=0, score_type="test", ax=left
+    model, data.X, data.y, groups=data.groups, random_state=0, score_type="test", ax=top
 )
 length = np.array([len(a) - len(b) for _, a, b in data.X])
-LengthBiasDisplay.from_predictions(data.y, margins, length, groups=data.groups, n_bins=4, ax=middle)
+LengthBiasDisplay.from_predictions(data.y, margins, length, groups=data.groups, n_bins=4, ax=left)
 RewardCalibrationDisplay.from_predictions(
     data.y, 1 / (1 + np.exp(-margins)), n_bins=5, show_counts=False, ax=right
 )
-left.set_title("Would more labels help?")
-middle.set_title("Is it only length?")
+top.set_title("Would more labels help?")
+left.set_title("Is it only length?")
 right.set_title("Does 80 % mean 80 %?")
 plt.show()

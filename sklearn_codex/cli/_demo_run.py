@@ -348,13 +348,15 @@ def _show_verdict(console, statements):
 def _show_next(console, out, has_picture, seconds):
     """Say what was written, and which commands go on from there."""
     console.title("Next", f"all is in {out}, after {seconds:.0f} s")
-    model = shlex.quote(str(out / MODEL))
+    model, preferences, held_out = (
+        shlex.quote(str(out / name)) for name in (MODEL, PREFERENCES, HELD_OUT)
+    )
     rows = [
         (
             "what are these preferences good for? In one page",
-            f"audit {shlex.quote(str(out / PREFERENCES))}",
+            f"audit {preferences}",
         ),
-        ("the figures of held-out records", f"score {model} {shlex.quote(str(out / HELD_OUT))}"),
+        ("the figures of held-out records", f"score {model} {held_out}"),
         ("documents of the last policy", f"sample {model} -n 3"),
         ("what is in the model", f"info {model}"),
         ("an audit of small made-up data", "audit --example"),
