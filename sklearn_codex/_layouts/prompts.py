@@ -147,13 +147,14 @@ class PromptColumns(NamedTuple):
 def unwrap(value: Any) -> Any:
     """Return the text of a dict that has nothing else to say, such as {"text": ..., "policy": ...}.
 
-    Messages, and dicts without a text, stay as they are.
+    Messages, and dicts without a text, stay as they are. So does text that is JSON, which may be
+    what was written, unless it names one of its fields the full text.
     """
-    found = value
+    found, keys = value, ("full_text", "text", "content")
     if isinstance(value, str) and value[:1] == "{" and value.rstrip()[-1:] == "}":
-        found = decode_cell(value)
+        found, keys = decode_cell(value), keys[:1]
     if isinstance(found, Mapping) and found.get("role") is None and found.get("from") is None:
-        for key in ("full_text", "text", "content"):
+        for key in keys:
             if isinstance(found.get(key), str):
                 return found[key]
     return value
