@@ -60,3 +60,17 @@ def test_a_conversation_that_holds_the_prompt_is_one():
     ((prompt, *said),) = read(("Capital?", talk + "Paris.", talk + "Rome."))
     assert prompt == "User: Hi\n\nAssistant: Yes?\n\nUser: Capital?"
     assert said == ["Paris.", "Rome."]
+
+
+def test_a_part_of_the_prompt_is_left_out_only_where_it_stands_as_lines():
+    """A question that is a word of its passage is asked; a passage in the question stands once."""
+    rows = [
+        ("bird", "a bird sang"),
+        ("sang", "a bird sang"),
+        ("Text: It rained.\nWhy?", "It rained."),
+    ]
+    data = read_preferences(
+        [{"question": q, "context": c, "chosen": "u", "rejected": "v"} for q, c in rows]
+    )
+    joined = ["bird\na bird sang", "sang\na bird sang", "Text: It rained.\nWhy?"]
+    assert data.X[:, 0].tolist() == joined
