@@ -202,7 +202,8 @@ class VotesLayout(ColumnsLayout):
             column=self.verdict.columns[0] if self.verdict else "",
             first=self.form.first,
             second=self.form.second,
-            convention=self.given.convention or self.convention,
+            convention=self.given.convention,
+            usual=self.convention,
             say=self.given.say,
         )
         self.notes.append(f'Votes were read as "{resolved.convention}".')

@@ -251,7 +251,8 @@ class PairReader:
                 column=form.label,
                 first=form.first,
                 second=form.second,
-                convention=self.given.convention or form.convention,
+                convention=self.given.convention,
+                usual=form.convention,
                 say=self.given.say,
             )
             y[rows] = resolved.probability
