@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sklearn_codex._policy.exact_optimizer import ExactPolicyOptimizer
     from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
     from sklearn_codex._policy.rloo import RLOOPolicyOptimizer
+    from sklearn_codex._ratings.model import ModelRatings
     from sklearn_codex._reward.annotators import AnnotatorRewardModel
     from sklearn_codex._reward.ensemble import BootstrapRewardEnsemble, most_informative_pairs
     from sklearn_codex._reward.model import PreferenceRewardModel
@@ -40,6 +41,7 @@ __all__ = [
     "BootstrapRewardEnsemble",
     "DPOPolicyOptimizer",
     "ExactPolicyOptimizer",
+    "ModelRatings",
     "PPOPolicyOptimizer",
     "PairVectorizer",
     "PlackettLuceModel",
@@ -75,6 +77,7 @@ _HOMES = {
     "BootstrapRewardEnsemble": "_reward.ensemble",
     "DPOPolicyOptimizer": "_policy.dpo",
     "ExactPolicyOptimizer": "_policy.exact_optimizer",
+    "ModelRatings": "_ratings.model",
     "PPOPolicyOptimizer": "_policy.ppo_optimizer",
     "PairVectorizer": "_reward.pair_vectorizer",
     "PlackettLuceModel": "_reward.rankings",
