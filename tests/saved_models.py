@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 from numpy.random import RandomState
+from scipy import sparse
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
@@ -18,6 +19,7 @@ from sklearn_codex import (
     BootstrapRewardEnsemble,
     DPOPolicyOptimizer,
     ExactPolicyOptimizer,
+    ModelRatings,
     PairVectorizer,
     PlackettLuceModel,
     PPOPolicyOptimizer,
@@ -82,6 +84,15 @@ def _reward_models():
         ),
     )
     yield "reward, cv", PreferenceRewardModelCV(Cs=3, cv=2).fit(PAIRS, LABELS)
+    votes = [(a, b) for a in "abc" for b in "abc" if a != b] * 4
+    prompts = [[*vote, text, i % 3] for i, (vote, (text, _)) in enumerate(zip(votes, PAIRS))]
+    yield "ratings", ModelRatings(position_bias=True).fit(votes, LABELS, groups=PROMPTS)
+    yield "ratings of ties", ModelRatings("davidson").fit(votes, [0, 0.5, 1] * 8)
+    yield "ratings of differences", ModelRatings().fit(sparse.eye_array(24, 2), LABELS)
+    yield (
+        "ratings by topic",
+        ModelRatings(topics=2, topic_vectorizer=TfidfVectorizer()).fit(prompts, LABELS),
+    )
     yield "ties", TiePreferenceModel().fit(PAIRS, [0, 0.5, 1] * 8)
     rows = stack_rankings([["the cat", "a dog", "home"], ["a bird", "on the mat"]])
     yield "rankings", PlackettLuceModel().fit(rows.X, rows.y, groups=rows.groups)

@@ -185,13 +185,13 @@ def _refuse_codes(X, subject):
     values = as_array(X, name="X")
     if values.ndim != 2 or values.shape[1] != 2 or values.dtype.kind not in "iu":
         return
-    if len(values) and values.min() >= 0 and (values[:, 0] != values[:, 1]).all():
-        if len(np.unique(values)) > 2:
-            raise ValueError(
-                f"{subject} reads numbers as differences of columns, one a model, but the two "
-                "columns of X seem to be numbers of two models. Pass them as text, X.astype(str), "
-                "or in the columns model_a and model_b of a data frame; differences as floats."
-            )
+    seem_names = len(values) and values.min() >= 0 and (values[:, 0] != values[:, 1]).all()
+    if seem_names and len(np.unique(values)) > 2:
+        raise ValueError(
+            f"{subject} reads numbers as differences of columns, one a model, but the two "
+            "columns of X seem to be numbers of two models. Pass them as text, X.astype(str), "
+            "or in the columns model_a and model_b of a data frame; differences as floats."
+        )
 
 
 def _part_columns(estimator, names, subject, *, reset):

@@ -101,8 +101,8 @@ class ModelRatings(RatingReports, ClassifierMixin, BaseEstimator):
         Means of these features, for which ``ratings_`` are.
     topic_vectorizer_ : transformer or None
         The fitted vectorizer.
-    tie_parameter_ : float
-        nu of Davidson's model, theta of that of Rao and Kupper; NaN for "half".
+    tie_parameter_ : float or None
+        nu of Davidson's model, theta of that of Rao and Kupper; None for "half".
     classes_ : ndarray of shape (2,) or (3,)
         The labels, sorted. Two where ties are halves.
     n_iter_ : int
@@ -312,7 +312,7 @@ class ModelRatings(RatingReports, ClassifierMixin, BaseEstimator):
         self._set_classes(outcomes.meaning)
         votes = votes.gathered()
         if known is not None:
-            votes = self._votes.joined(votes).gathered()
+            votes = Votes.of_state(self._votes).joined(votes).gathered()
         self._fit_votes(votes)
         return self
 
@@ -354,7 +354,7 @@ class ModelRatings(RatingReports, ClassifierMixin, BaseEstimator):
 
     def _fit_votes(self, votes):
         """Set all that is learned from votes."""
-        self._votes = votes
+        self._votes = votes.state()
         self.topic_mean_ = _mean(votes.rows.topics, votes.total)
         design = self._design(votes.rows)
         core = self._check_connections(votes, design)
@@ -479,7 +479,7 @@ class ModelRatings(RatingReports, ClassifierMixin, BaseEstimator):
         self.topic_coef_ = weights[n_models:end].reshape(n_models, n_topics)
         self.style_coef_ = weights[end : end + len(self.style_names_)]
         self.position_bias_ = float(weights[-1]) if self.position_bias else 0.0
-        self.tie_parameter_ = np.nan if self._log_tie is None else float(np.exp(self._log_tie))
+        self.tie_parameter_ = None if self._log_tie is None else float(np.exp(self._log_tie))
 
     def _find_uncertainty(self) -> RatingUncertainty:
         """Return how sure ratings are, found when it is first asked for."""
@@ -489,7 +489,7 @@ class ModelRatings(RatingReports, ClassifierMixin, BaseEstimator):
         return self._uncertainty
 
     def _make_uncertainty(self):
-        votes = self._votes.expanded()
+        votes = Votes.of_state(self._votes).expanded()
         code = np.arange(len(votes.target)) if votes.group is None else votes.group
         design = self._design(votes.rows)
         parts: Any = (design, design @ self._weights, votes.target, votes.total, code)
@@ -504,6 +504,11 @@ class ModelRatings(RatingReports, ClassifierMixin, BaseEstimator):
         if self._is_of_names:
             contrasts[:, : len(core)] -= core / core.sum()
         return RatingUncertainty(moments, penalty, contrasts, self.ratings_, core, self._seed)
+
+    def __getstate__(self):
+        """Return the state without what is found again when it is asked for."""
+        state = super().__getstate__()
+        return {**state, "_uncertainty": None} if "_uncertainty" in state else state
 
     def decision_function(self, X):
         """Return the margin of each comparison.

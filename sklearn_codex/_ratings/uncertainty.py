@@ -21,8 +21,8 @@ LEAST_CURVATURE = 1e-300
 LEAST_PENALTY = 1e-9
 # Votes times weights beyond which a group is not left out to find what it does to the fit.
 MOST_LEFT_OUT = 2 * 10**7
-# Numbers drawn for the greatest of all differences, and at one time.
-MOST_DRAWN, CHUNK_DRAWN = 2 * 10**8, 2**22
+# Differences drawn to find the greatest of all, and draws at one time.
+MOST_DRAWN, CHUNK_DRAWN = 4 * 10**8, 500
 
 
 class Moments(NamedTuple):
@@ -180,19 +180,22 @@ class RatingUncertainty:
         covariance = self.covariance[np.ix_(finite, finite)]
         values, vectors = np.linalg.eigh(covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))  # (m, m)
-        one, other = np.triu_indices(len(finite), 1)
-        if not len(one):
+        if len(finite) < 2:
             return np.zeros(1)
         variance = np.diag(covariance)
-        std = np.sqrt(np.maximum(variance[one] + variance[other] - 2 * covariance[one, other], 0))
+        std = np.sqrt(np.maximum(variance[:, np.newaxis] + variance - 2 * covariance, 0.0))
         scale = np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
-        n_draws = int(np.clip(MOST_DRAWN // len(one), 1_000, 20_000))
+        n_draws = int(np.clip(MOST_DRAWN // len(finite) ** 2, 1_000, 10_000))
         random = np.random.RandomState(self._seed)
         found = []
-        step = max(1, CHUNK_DRAWN // len(one))
-        for start in range(0, n_draws, step):
-            drawn = random.standard_normal((min(step, n_draws - start), len(finite))) @ root.T
-            found.append((np.abs(drawn[:, one] - drawn[:, other]) * scale).max(axis=1))
+        for start in range(0, n_draws, CHUNK_DRAWN):
+            n_here = min(CHUNK_DRAWN, n_draws - start)
+            drawn = root @ random.standard_normal((len(finite), n_here))
+            greatest = np.zeros(n_here)
+            for i in range(len(finite) - 1):
+                apart = np.abs(drawn[i + 1 :] - drawn[i]) * scale[i + 1 :, [i]]
+                np.maximum(greatest, apart.max(axis=0), out=greatest)
+            found.append(greatest)
         return np.sort(np.concatenate(found))
 
     def adjusted(self, p_value: FloatArray, method: str) -> FloatArray:

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.matrices import is_sparse
 from sklearn_codex._ratings.inputs import Comparisons
+from sklearn_codex._solve.precision import HeldRows
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,23 @@ class Votes:
     weight: FloatArray
     count: FloatArray
     group: IntArray | None
+
+    def state(self) -> dict[str, Any]:
+        """Return the votes as arrays by name, which a model file may hold."""
+        held = {entry.name: getattr(self.rows, entry.name) for entry in fields(Comparisons)}
+        if self.rows.differences is not None:
+            held["differences"] = HeldRows(self.rows.differences)
+        own = {"target": self.target, "weight": self.weight, "count": self.count}
+        return {**held, **own, "group": self.group}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> "Votes":
+        """Return the votes of their arrays by name."""
+        rows = {entry.name: state[entry.name] for entry in fields(Comparisons)}
+        if rows["differences"] is not None:
+            rows["differences"] = rows["differences"].matrix()
+        names = ("target", "weight", "count", "group")
+        return cls(Comparisons(**rows), *(state[name] for name in names))
 
     @property
     def total(self) -> FloatArray:
