@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from sklearn_codex._persistence.fitted_ratings import check_ratings
+from sklearn_codex._persistence.fitted_ratings import RATING_STATE, check_ratings
 from sklearn_codex._persistence.values import is_array, is_finite, is_number, is_whole
 
 _PACKAGE = "sklearn_codex"
@@ -66,6 +66,8 @@ _CLASSES = Check(
     "two or more labels in an array",
     lambda v, n: isinstance(v, np.ndarray) and v.ndim == 1 and len(v) >= 2,
 )
+_ARRAY = Check("an array", lambda v, n: isinstance(v, np.ndarray))
+_OBJECTS = Check("an array of objects", lambda v, n: is_array(v, "O") and v.ndim == 1)
 _LIST = Check("a list", lambda v, n: isinstance(v, list))
 _DICT = Check("a dict", lambda v, n: isinstance(v, dict))
 _SWITCH = Check("True or False", lambda v, n: isinstance(v, (bool, np.bool_)))
@@ -122,7 +124,7 @@ CHECKS: dict[str, Check] = {
     "scores_": Check("an array of numbers", lambda v, n: is_array(v)),
     "temperatures_": _FINITE,
     "log_temperature_std_": _FINITE,
-    "annotators_": Check("an array", lambda v, n: isinstance(v, np.ndarray) and v.ndim == 1),
+    "annotators_": Check("an array", lambda v, n: _ARRAY.holds(v, n) and v.ndim == 1),
     "block_scales_": Check("finite numbers, or None", lambda v, n: v is None or _are_finite(v)),
     "classes_": _CLASSES,
     "feature_names_in_": _NAMES,
@@ -153,6 +155,9 @@ CHECKS: dict[str, Check] = {
     "topic_coef_": Check("a matrix of finite numbers", lambda v, n: is_finite(v) and v.ndim == 2),
     "topic_vectorizer_": _MODEL.or_none(),
     **dict.fromkeys(("_has_names", "_is_of_names"), _SWITCH),
+    **dict.fromkeys(("models_", "style_names_"), _OBJECTS),
+    **dict.fromkeys(("ratings_", "separated_", "n_comparisons_", "_infinite"), _ARRAY),
+    "_log_tie": Check("a number, or None", lambda v, n: v is None or is_number(v)),
     **dict.fromkeys(("_group_names", "_uncertainty"), _DICT.or_none()),
     "_votes": _DICT,
     "method_": Check("a name", lambda v, n: isinstance(v, str)),
@@ -208,10 +213,7 @@ _NEEDED = (
     (("_meaning", "_log_tie_parameter"), ("TiePreferenceModel",)),
     (("annotators_", "temperatures_"), ("AnnotatorRewardModel",)),
     (
-        ("models_", "ratings_", "separated_", "n_comparisons_", "style_names_", "style_coef_")
-        + ("topic_coef_", "topic_mean_", "topic_vectorizer_", "_weights", "_votes", "_meaning")
-        + ("_seed", "_log_tie", "_infinite", "_has_names", "_is_of_names", "_group_names")
-        + ("_uncertainty", "classes_", "n_features_in_"),
+        RATING_STATE,
         ("ModelRatings",),
     ),
 )

@@ -4,6 +4,14 @@ import numpy as np
 
 from sklearn_codex._persistence.values import is_array, is_finite, is_number
 
+# What a fitted ModelRatings has.
+RATING_STATE = (
+    *("models_", "ratings_", "separated_", "n_comparisons_", "style_names_", "style_coef_"),
+    *("topic_coef_", "topic_mean_", "topic_vectorizer_", "position_bias_", "tie_parameter_"),
+    *("_weights", "_votes", "_meaning", "_seed", "_log_tie", "_infinite", "_has_names"),
+    *("_is_of_names", "_group_names", "_uncertainty", "classes_", "n_features_in_"),
+)
+
 
 def check_ratings(model) -> None:
     """Check that ratings, and the votes they are from, are of the models."""

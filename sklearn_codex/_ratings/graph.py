@@ -1,5 +1,6 @@
 """Which models comparisons connect, and which ratings have no finite estimate."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +8,10 @@ from scipy import sparse
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex.exceptions import SeparationWarning
+
+# Frames between the caller of a fit and the warning.
+_DEPTH = 8
 
 
 class Connections(NamedTuple):
@@ -27,11 +32,6 @@ class Connections(NamedTuple):
     component: IntArray
     n_components: int
     infinite: FloatArray
-
-    @property
-    def is_core(self):
-        """Which ratings are finite (n_models,)."""
-        return self.infinite == 0
 
 
 def find_connections(
@@ -85,3 +85,59 @@ def list_names(names, most: int = 5) -> str:
     """Return the first names of some, and how many more there are."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def tell_connections(found: Connections, names: np.ndarray, alpha: float, *, subject: str) -> None:
+    """Say which models comparisons do not connect, or do not give a finite rating.
+
+    Raises
+    ------
+    ValueError
+        If there are several sets of models without a comparison between, and no penalty.
+    """
+    if found.n_components > 1:
+        _tell_components(found, names, alpha, subject)
+    elif (found.infinite != 0).any():
+        _tell_separated(found, names, alpha, subject)
+
+
+def _tell_components(found, names, alpha, subject):
+    sizes = np.bincount(found.component)
+    parts = np.argsort(-sizes, kind="stable")
+    shown = "; ".join(list_names(names[found.component == part], 3) for part in parts[:4])
+    shown += f"; and {len(parts) - 4} more" if len(parts) > 4 else ""
+    said = (
+        f"{subject} has {found.n_components} sets of models without a comparison between them: "
+        f"{shown}."
+    )
+    if alpha == 0:
+        raise ValueError(
+            f"{said} Their ratings have no common scale. Rate each set alone, collect comparisons "
+            "between them, or set alpha above 0, which gives each set the mean 0."
+        )
+    warnings.warn(
+        f"{said} That the mean rating of each is 0 comes from alpha={alpha:g}, not from votes. "
+        "Rate each set alone, or collect comparisons between them.",
+        UserWarning,
+        stacklevel=_DEPTH,
+    )
+
+
+def _tell_separated(found, names, alpha, subject):
+    words = []
+    for value, what in ((np.inf, "lost nothing to"), (-np.inf, "won nothing against")):
+        those = names[found.infinite == value]
+        if len(those):
+            have = "has" if len(those) == 1 else "have"
+            words.append(f"{list_names(those)} {have} {what} the others")
+    those = names[np.isnan(found.infinite)]
+    if len(those):
+        words.append(f"of {list_names(those)} nothing tells whether they are better or worse")
+    made = "infinite" if alpha == 0 else f"finite by alpha={alpha:g} only"
+    warnings.warn(
+        f"{subject} found that {'; '.join(words)}. Votes give no finite estimate of such ratings: "
+        f"they are {made}, with infinite standard errors, see separated_. Collect more comparisons "
+        "of these models.",
+        SeparationWarning,
+        stacklevel=_DEPTH,
+    )

@@ -1,32 +1,29 @@
 """Ratings of models from comparisons of their responses."""
 
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from scipy.special import log_expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.groups import check_groups
-from sklearn_codex._checks.matrices import is_sparse
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._ratings.graph import find_connections, list_names
+from sklearn_codex._ratings.graph import find_connections, tell_connections
 from sklearn_codex._ratings.inputs import read_comparisons
-from sklearn_codex._ratings.labels import HALF, check_several, credit_of, read_outcomes
+from sklearn_codex._ratings.labels import HALF, check_several, read_outcomes
+from sklearn_codex._ratings.predictions import VotePredictions
 from sklearn_codex._ratings.reports import RatingReports
 from sklearn_codex._ratings.uncertainty import RatingUncertainty, half_moments, tie_moments
-from sklearn_codex._ratings.votes import Votes, make_design
+from sklearn_codex._ratings.votes import Votes, ends_of, make_design
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._reward.tie_losses import TIE, TIE_LOSSES, A, B
+from sklearn_codex._reward.tie_losses import TIE_LOSSES
 from sklearn_codex._solve.newton import minimise, warn_unless_converged
-from sklearn_codex.exceptions import SeparationWarning
 
 # Penalty that makes ratings finite which have no finite estimate, where alpha is 0; the ratings of
 # the others do not feel it.
@@ -36,7 +33,7 @@ NO_TIES = {"davidson": -np.inf, "rao-kupper": 0.0}
 
 
 @link_estimators
-class ModelRatings(RatingReports, ClassifierMixin, BaseEstimator):
+class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimator):
     r"""Ratings of models from votes on pairs of their responses, with intervals and sets of ranks.
 
     Parameters
@@ -357,7 +354,7 @@ class ModelRatings(RatingReports, ClassifierMixin, BaseEstimator):
         self._votes = votes.state()
         self.topic_mean_ = _mean(votes.rows.topics, votes.total)
         design = self._design(votes.rows)
-        core = self._check_connections(votes, design)
+        core = self._check_connections(votes)
         state = self._minimise(votes, design, core)
         self.n_iter_ = state.iteration
         warn_unless_converged(state, subject=type(self).__name__, stacklevel=5)
@@ -381,68 +378,24 @@ class ModelRatings(RatingReports, ClassifierMixin, BaseEstimator):
         penalty[n_models : n_models + n_topics] = self.topic_alpha
         return penalty
 
-    def _check_connections(self, votes, design):
+    def _check_connections(self, votes):
         """Return which ratings have a finite estimate (n_models,), having told of the others."""
-        ends = _ends_of(votes.rows)
+        ends = ends_of(votes.rows)
         n_models = len(self.models_)
-        self._infinite = np.zeros(n_models)
         self._is_of_names = ends is not None
         if ends is None:
-            uses = (votes.total[:, np.newaxis] > 0) * (abs(_plain(votes.rows.differences)) > 0)
-            self.n_comparisons_ = (votes.total[:, np.newaxis] * uses).sum(axis=0)
-            self.separated_ = np.zeros(n_models, dtype=bool)
-            return np.ones(n_models, dtype=bool)
-        a, b = ends
-        self.n_comparisons_ = np.bincount(a, votes.total, n_models)
-        self.n_comparisons_ += np.bincount(b, votes.total, n_models)
-        found = find_connections(a, b, votes.target, votes.total, n_models)
-        self._infinite = found.infinite
-        self.separated_ = ~found.is_core
-        if found.n_components > 1:
-            self._tell_components(found)
-        elif self.separated_.any():
-            self._tell_separated()
-        return found.is_core
-
-    def _tell_components(self, found):
-        """Raise, or warn with a penalty, where models are in sets without a comparison between."""
-        sizes = np.bincount(found.component)
-        least = np.flatnonzero(found.component == np.argsort(-sizes, kind="stable")[1])
-        said = (
-            f"{type(self).__name__} has comparisons that part the models into "
-            f"{found.n_components} sets, with none between: {list_names(self.models_[least])} "
-            f"{'is' if len(least) == 1 else 'are'} compared with none of the others. "
-        )
-        if self.alpha == 0:
-            raise ValueError(
-                f"{said}Their ratings have no common scale. Rate each set alone, collect "
-                "comparisons between, or set alpha above 0, which gives each set the mean 0."
-            )
-        warnings.warn(
-            f"{said}That each set has the mean rating 0 comes from alpha, not from votes. Rate "
-            "each set alone, or collect comparisons between.",
-            UserWarning,
-            stacklevel=7,
-        )
-
-    def _tell_separated(self):
-        words = []
-        for value, what in ((np.inf, "lost nothing to"), (-np.inf, "won nothing against")):
-            names = self.models_[self._infinite == value]
-            if len(names):
-                have = "has" if len(names) == 1 else "have"
-                words.append(f"{list_names(names)} {have} {what} the others")
-        names = self.models_[np.isnan(self._infinite)]
-        if len(names):
-            words.append(f"of {list_names(names)} nothing tells whether they are better or worse")
-        made = "infinite" if self.alpha == 0 else f"finite by alpha={self.alpha:g} only"
-        warnings.warn(
-            f"{type(self).__name__} found that {'; '.join(words)}. Votes give no finite estimate "
-            f"of such ratings: they are {made}, with infinite standard errors, see separated_. "
-            "Collect more comparisons of them.",
-            SeparationWarning,
-            stacklevel=7,
-        )
+            uses = abs(votes.rows.differences) > 0  # of columns
+            self.n_comparisons_ = np.asarray(uses.T @ votes.total, dtype=np.float64)
+            self._infinite = np.zeros(n_models)
+        else:
+            a, b = ends
+            self.n_comparisons_ = np.bincount(a, votes.total, n_models)
+            self.n_comparisons_ += np.bincount(b, votes.total, n_models)
+            found = find_connections(a, b, votes.target, votes.total, n_models)
+            self._infinite = found.infinite
+            tell_connections(found, self.models_, self.alpha, subject=type(self).__name__)
+        self.separated_ = self._infinite != 0
+        return ~self.separated_
 
     def _minimise(self, votes, matrix, core):
         """Return the state of the solver at the optimum."""
@@ -510,100 +463,6 @@ class ModelRatings(RatingReports, ClassifierMixin, BaseEstimator):
         state = super().__getstate__()
         return {**state, "_uncertainty": None} if "_uncertainty" in state else state
 
-    def decision_function(self, X):
-        """Return the margin of each comparison.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, 2 + k), or numeric (n, n_models)
-            Comparisons, as in ``fit``.
-
-        Returns
-        -------
-        margin : ndarray of shape (n,)
-            In nats: the log-odds of A against B, but in Rao and Kupper's model less what makes a
-            tie. Models of infinite ratings have what ``alpha``, or 1e-8 if it is 0, makes of them.
-        """
-        check_is_fitted(self)
-        return self._design(read_comparisons(self, X, reset=False)) @ self._weights
-
-    def predict_log_proba(self, X):
-        """Return the log-probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, 2 + k), or numeric (n, n_models)
-            Comparisons, as in ``fit``.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n, n_classes)
-            Natural logarithms, in the order of ``classes_``.
-        """
-        margin = self.decision_function(X)
-        kinds = [self._meaning[label] for label in self.classes_.tolist()]
-        if TIE not in kinds:
-            by_kind = {B: log_expit(-margin), A: log_expit(margin)}
-            return np.column_stack([by_kind[kind] for kind in kinds])
-        return TIE_LOSSES[self.ties].log_prob(margin, self._log_tie)[:, kinds]
-
-    def predict_proba(self, X):
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, 2 + k), or numeric (n, n_models)
-            Comparisons, as in ``fit``.
-
-        Returns
-        -------
-        proba : ndarray of shape (n, n_classes)
-            In the order of ``classes_``.
-        """
-        return np.exp(self.predict_log_proba(X))
-
-    def predict(self, X):
-        """Return the most probable class of each comparison.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, 2 + k), or numeric (n, n_models)
-            Comparisons, as in ``fit``.
-
-        Returns
-        -------
-        y : ndarray of shape (n,)
-            A label of ``classes_``; that of B where A and B are level and nothing else is likelier.
-        """
-        log_proba = self.predict_log_proba(X)
-        order = np.argsort([self._meaning[label] for label in self.classes_.tolist()])
-        return self.classes_[order[np.argmax(log_proba[:, order], axis=1)]]
-
-    def score(self, X, y, sample_weight=None):
-        """Return the accuracy on comparisons, ties and margins of 0 giving half a point.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, 2 + k), or numeric (n, n_models)
-            Comparisons, as in ``fit``.
-        y : array-like of shape (n,)
-            Labels, as in ``fit``.
-        sample_weight : array-like of shape (n,), default=None
-            Weights of votes.
-
-        Returns
-        -------
-        score : float
-            In [0, 1], as :func:`sklearn_codex.metrics.preference_accuracy`, whatever ``ties`` are.
-            For held-out log-loss pass ``preference_scorers["neg_preference_log_loss"]`` of
-            :mod:`sklearn_codex.metrics` as ``scoring``.
-        """
-        margin = self.decision_function(X)
-        points = credit_of(y, self._meaning, self.ties, margin, subject=type(self).__name__)
-        check_consistent_length(margin, points)
-        weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
-        return float(np.average(points, weights=weight))
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
@@ -615,20 +474,3 @@ class ModelRatings(RatingReports, ClassifierMixin, BaseEstimator):
 def _mean(features, weight):
     """Return the weighted means (q,) of features (n, q)."""
     return weight @ features / weight.sum() if features.shape[1] else np.zeros(0)
-
-
-def _plain(matrix):
-    return matrix.toarray() if is_sparse(matrix) else matrix
-
-
-def _ends_of(rows):
-    """Return the two models of each row, (n,) each; None where rows are other differences."""
-    if rows.a is not None:
-        return rows.a, rows.b
-    matrix = _plain(rows.differences)
-    ones, minus = matrix == 1, matrix == -1
-    if not (ones.sum(axis=1) == 1).all() or not (minus.sum(axis=1) == 1).all():
-        return None
-    if np.count_nonzero(matrix) != 2 * len(matrix):
-        return None
-    return ones.argmax(axis=1), minus.argmax(axis=1)

@@ -169,3 +169,20 @@ def make_design(rows: Comparisons, n_models: int, topics: FloatArray, *, positio
     if not others:
         return own
     return sparse.csr_array(sparse.hstack([own, *(sparse.csr_array(block) for block in others)]))
+
+
+def ends_of(rows: Comparisons) -> tuple[IntArray, IntArray] | None:
+    """Return the two models of each row, (n,) each; None where rows are other differences."""
+    if rows.a is not None and rows.b is not None:
+        return rows.a, rows.b
+    matrix = sparse.csr_array(rows.differences)
+    matrix.eliminate_zeros()
+    if not (np.diff(matrix.indptr) == 2).all():
+        return None
+    values = matrix.data.reshape(-1, 2)
+    if not (np.abs(values) == 1).all() or values.sum(axis=1).any():
+        return None
+    columns = matrix.indices.reshape(-1, 2).astype(np.intp)
+    is_first = values[:, 0] > 0
+    first, second = columns.T
+    return np.where(is_first, first, second), np.where(is_first, second, first)
