@@ -290,5 +290,9 @@ def _read_topics(estimator, columns, names, n_rows, subject, *, reset):
     texts = columns[names[0]]
     if reset:
         estimator.topic_vectorizer_ = clone(estimator.topic_vectorizer).fit(texts)
-    features = estimator.topic_vectorizer_.transform(texts)
+    return to_dense(estimator.topic_vectorizer_.transform(texts))
+
+
+def to_dense(features: Any) -> FloatArray:
+    """Return what a vectorizer made as a plain array."""
     return features.toarray() if is_sparse(features) else np.asarray(features, dtype=np.float64)

@@ -8,8 +8,9 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.matrices import check_numbers
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._ratings.inputs import read_comparisons
+from sklearn_codex._ratings.inputs import read_comparisons, to_dense
 from sklearn_codex._ratings.labels import credit_of
 from sklearn_codex._reward.tie_losses import TIE, TIE_LOSSES, A, B
 
@@ -21,6 +22,10 @@ class VotePredictions:
     classes_: np.ndarray
     _meaning: dict
     _weights: FloatArray
+    ratings_: FloatArray
+    topic_mean_: FloatArray
+    topic_coef_: FloatArray
+    topic_vectorizer_: Any
     _log_tie: Any
     _design: Any
 
@@ -117,3 +122,33 @@ class VotePredictions:
         check_consistent_length(margin, points)
         weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
         return float(np.average(points, weights=weight))
+
+    def topic_ratings(self, topics):
+        """Return the rating of each model for prompts.
+
+        Parameters
+        ----------
+        topics : array-like of shape (m, q), or of str of shape (m,)
+            Features of prompts, in the order of ``topics``, or their texts where there is a
+            ``topic_vectorizer``.
+
+        Returns
+        -------
+        ratings : ndarray of shape (m, n_models)
+            In nats.
+        """
+        check_is_fitted(self)
+        subject = f"{type(self).__name__}.topic_ratings"
+        if not len(self.topic_mean_):
+            raise ValueError(f"{subject} needs a model with topics. Name their columns in topics.")
+        features = topics
+        if self.topic_vectorizer_ is not None:
+            features = to_dense(self.topic_vectorizer_.transform(topics))
+        features = check_numbers(features, subject=subject, name="topics")
+        if features.shape[1] != len(self.topic_mean_):
+            raise ValueError(
+                f"{subject} needs {len(self.topic_mean_)} features a prompt, got "
+                f"{features.shape[1]}."
+            )
+        finite = self._weights[: len(self.ratings_)]
+        return finite + (features - self.topic_mean_) @ self.topic_coef_.T

@@ -9,7 +9,7 @@ from scipy.special import expit
 from scipy.stats import norm, t
 
 from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._few_groups import critical_value
+from sklearn_codex._few_groups import check_several_groups, critical_value
 from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
 from sklearn_codex._reward.tie_losses import TIE_LOSSES
 from sklearn_codex._solve.precision import make_precision
@@ -107,6 +107,7 @@ class RatingUncertainty:
     def _parts(self) -> tuple[Any, GroupMoves]:
         """What solves for the parameters, and how leaving out groups moves them."""
         order, sizes = sort_by_group(self._moments.code)
+        check_several_groups(len(sizes), subject="Standard errors of ratings")
         rows, residual = self._moments.rows[order], self._moments.residual[order]
         penalty = self._penalty.copy()
         n_models = len(self.ratings)
