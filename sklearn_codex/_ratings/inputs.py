@@ -220,8 +220,12 @@ def _part_columns(estimator, names, subject, *, reset):
 def _check_models(sides, subject):
     """Raise where a model has no name, or one that is neither text nor a number."""
     for side, values in zip(SIDES, sides, strict=True):
-        check_hashable(values, side)
-        for value in dict.fromkeys(values):
+        try:
+            different = dict.fromkeys(values)
+        except TypeError:
+            check_hashable(values, side)
+            raise
+        for value in different:
             is_absent = is_missing(value) or value == ""
             if is_absent or not isinstance(value, (str, int, float, np.generic)):
                 row = next(row for row, other in enumerate(values) if other is value)
