@@ -78,7 +78,7 @@ def find_connections(
     infinite[above] = np.inf
     infinite[below] = -np.inf
     infinite[core] = 0.0
-    return Connections(component, int(n_components), infinite)
+    return Connections(component.astype(np.intp), int(n_components), infinite)
 
 
 def list_names(names, most: int = 5) -> str:

@@ -86,10 +86,10 @@ def read_outcomes(
     y = check_no_label_missing(y, subject=subject)
     words = _in_words(y)
     if words is not None:
-        meaning = {"a": A, "b": B} if ties == HALF else KIND_OF_WORD
-        _check_known(known, meaning, subject)
+        of_words = {"a": A, "b": B} if ties == HALF else KIND_OF_WORD
+        _check_known(known, of_words, subject)
         target = np.array([KIND_OF_WORD[word] for word in words.tolist()]) / 2
-        return Outcomes(target, meaning)
+        return Outcomes(target, of_words)
     if ties == HALF:
         return _read_half(y, subject, known, given)
     outcome, meaning = check_outcomes(y, subject=subject)

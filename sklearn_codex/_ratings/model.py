@@ -191,6 +191,8 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         "random_state": ["random_state"],
     }
 
+    _group_names: dict[Any, int] | None
+
     def __init__(
         self,
         ties=HALF,
@@ -341,7 +343,8 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             )
         if groups is None:
             return None
-        names = self._group_names
+        names = self._group_names or {}
+        self._group_names = names
         values = check_groups(groups, n_rows).tolist()
         return np.array([names.setdefault(value, len(names)) for value in values], dtype=np.intp)
 
@@ -389,8 +392,8 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             self._infinite = np.zeros(n_models)
         else:
             a, b = ends
-            self.n_comparisons_ = np.bincount(a, votes.total, n_models)
-            self.n_comparisons_ += np.bincount(b, votes.total, n_models)
+            uses = np.bincount(np.concatenate([a, b]), np.tile(votes.total, 2), n_models)
+            self.n_comparisons_ = uses.astype(np.float64)
             found = find_connections(a, b, votes.target, votes.total, n_models)
             self._infinite = found.infinite
             tell_connections(found, self.models_, self.alpha, subject=type(self).__name__)
@@ -403,17 +406,17 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         penalty = self._penalty(matrix.shape[1], alpha)
         design = DifferenceDesign(matrix)
         weight = votes.total
-        settings = {"tol": self.tol, "max_iter": self.max_iter}
+        settings: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter}
         is_tie = votes.target == 0.5
         if self.ties == HALF or not is_tie.any():
             self._log_tie = None if self.ties == HALF else NO_TIES[self.ties]
             loss = BradleyTerryLoss(design, votes.target, weight, penalty=penalty)
             return fit_weights(loss, **settings)
         outcome = np.rint(2 * votes.target).astype(np.intp)
-        loss = TIE_LOSSES[self.ties](design, outcome, weight, penalty=penalty)
+        tie_loss = TIE_LOSSES[self.ties](design, outcome, weight, penalty=penalty)
         share = float(np.average(is_tie, weights=weight))
-        start = np.append(np.zeros(matrix.shape[1]), loss.initial_tie(share))
-        state = minimise(loss, start, **settings)
+        start = np.append(np.zeros(matrix.shape[1]), tie_loss.initial_tie(share))
+        state = minimise(tie_loss, start, **settings)
         self._log_tie = float(state.point.weights[-1])
         return state
 

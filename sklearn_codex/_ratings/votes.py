@@ -60,11 +60,10 @@ class Votes:
 
     def take(self, index) -> "Votes":
         """Return some of the rows."""
-        taken = {
-            entry.name: None if value is None else value[index]
-            for entry in fields(self.rows)
-            for value in (getattr(self.rows, entry.name),)
-        }
+        taken: dict[str, Any] = {}
+        for entry in fields(self.rows):
+            value = getattr(self.rows, entry.name)
+            taken[entry.name] = None if value is None else value[index]
         group = None if self.group is None else self.group[index]
         return Votes(
             Comparisons(**taken), self.target[index], self.weight[index], self.count[index], group
@@ -82,7 +81,7 @@ class Votes:
             if key.max(initial=0) > 2**31:
                 key = np.unique(key, return_inverse=True)[1].reshape(-1).astype(np.int64)
         _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-        count = np.bincount(inverse.reshape(-1), self.count)
+        count = np.bincount(inverse.reshape(-1), self.count).astype(np.float64)
         return replace(self.take(first), count=count)
 
     def expanded(self) -> "Votes":

@@ -99,8 +99,8 @@ def read_votes(arguments) -> ModelVotes:
     if not kept.any():
         raise ValueError(f"{place} has no vote on two models. Name the columns with --model-a.")
     weight = pairs.sample_weight[index]
-    parts = (models, style, y, weight, groups)
-    return ModelVotes(*(part[kept] for part in parts), unit, pairs, notes)
+    models, style, y, weight, groups = (part[kept] for part in (models, style, y, weight, groups))
+    return ModelVotes(models, style, y, weight, groups, unit, pairs, notes)
 
 
 def _names_of(path: str, place: str) -> Iterator[str]:
