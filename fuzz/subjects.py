@@ -355,6 +355,10 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     "annotator_accuracy": {"names": lambda rng: list("xyz")},
     "win_rate": {"pos_label": None},
     "paired_cluster_bootstrap": {"n_resamples": lambda rng: 30},
+    "author_share": {
+        "estimator": lambda rng: PreferenceRewardModel(), "X": lambda rng: DIFFERENCES.copy(),
+        "authors": lambda rng: [*VOTES], "cv": lambda rng: 2,
+    },
     "AdditiveObjective": OF_TOKENS,
     "EosObjective": OF_TOKENS,
     "EnumeratedObjective": {

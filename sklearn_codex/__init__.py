@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sklearn_codex._policy.exact_optimizer import ExactPolicyOptimizer
     from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
     from sklearn_codex._policy.rloo import RLOOPolicyOptimizer
+    from sklearn_codex._ratings.authors import author_share
     from sklearn_codex._ratings.model import ModelRatings
     from sklearn_codex._reward.annotators import AnnotatorRewardModel
     from sklearn_codex._reward.ensemble import BootstrapRewardEnsemble, most_informative_pairs
@@ -54,6 +55,7 @@ __all__ = [
     "TiePreferenceModel",
     "TokenCounter",
     "UnigramLM",
+    "author_share",
     "balance_positions",
     "check_preferences",
     "length_controlled_win_rate",
@@ -90,6 +92,7 @@ _HOMES = {
     "TiePreferenceModel": "_reward.tie_models",
     "TokenCounter": "text",
     "UnigramLM": "_language.unigram_lm",
+    "author_share": "_ratings.authors",
     "balance_positions": "_data.pairs",
     "check_preferences": "health",
     "length_controlled_win_rate": "_reward.win_rate",
