@@ -52,8 +52,9 @@ def author_share(estimator, X, y, authors, *, groups=None, cv=5):
     -------
     result : Bunch
         ``share``, NaN where the reward predicts nothing, and ``share_std``, its standard error by
-        group for models as they are, NaN where it predicts nothing without one; ``gain_reward``, ``gain_authors``, ``gain_both``: by how many
-        nats a pair each predicts held-out labels better than a coin.
+        group for models as they are, NaN where the reward predicts nothing without one;
+        ``gain_reward``, ``gain_authors``, ``gain_both``: by how many nats a pair each predicts
+        held-out labels better than a coin.
 
     Notes
     -----
