@@ -47,7 +47,7 @@ FLOORS = [
     {"_data", "_layouts", "rules"},
     {"_language", "_pipeline", "datasets", "features"},
     {"_reward"},
-    {"_policy", "health", "inspection"},
+    {"_policy", "_ratings", "health", "inspection"},
     {"overoptimization", "sequential"},
     {"model_selection"},
     {"sklearn_codex"},  # the public names

@@ -16,6 +16,7 @@ from sklearn_codex.cli import (
     _fit,
     _frontier,
     _info,
+    _rate,
     _reward,
     _sample,
     _score,
@@ -28,7 +29,7 @@ _PARAMETER = re.compile(
     r"The '(?P<name>\w+)' parameter of \w+ must be (?P<rule>.+)\. Got (?P<value>.+) instead\.", re.S
 )
 _COMMAND = "command"  # the argument
-_COMMANDS = (_audit, _convert, _fit, _score, _sample, _reward, _frontier, _info, _demo)
+_COMMANDS = (_audit, _convert, _fit, _score, _sample, _reward, _rate, _frontier, _info, _demo)
 
 
 def run(argv: Sequence[str] | None, prepare: Callable[[], None] = lambda: None) -> int:

@@ -77,7 +77,11 @@ _COLUMNS = {
 
 
 def add_columns(
-    parser: argparse.ArgumentParser, aliases_of_by: Sequence[str] = (), **helps: str
+    parser: argparse.ArgumentParser,
+    aliases_of_by: Sequence[str] = (),
+    *,
+    without: Sequence[str] = (),
+    **helps: str,
 ) -> None:
     """Add the options that say what the columns of preferences are.
 
@@ -87,6 +91,8 @@ def add_columns(
         Of a command that reads preferences.
     aliases_of_by : sequence of str
         Other names of ``--by``.
+    without : sequence of str
+        Options that the command does not have.
     **helps : str
         What an option is for in this command, by its name, where that is something of its own.
     """
@@ -95,6 +101,8 @@ def add_columns(
         "Found by their names where they are not named here; case does not matter.",
     )
     for option, what in _COLUMNS.items():
+        if option in without:
+            continue
         names = (option, *aliases_of_by) if option == "--by" else (option,)
         metavar = "NAME_OR_PAIRS" if option == "--convention" else "COLUMN"
         what = helps.get(option.lstrip("-").replace("-", "_"), what)
