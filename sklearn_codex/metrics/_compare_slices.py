@@ -79,7 +79,7 @@ class Measure(NamedTuple):
         """Return the test of a slice against the rest, None where one of the two is too small."""
         inside, outside = part.inside & self.counts, part.outside & self.counts
         for rows in (inside, outside):
-            if rows.sum() < min_pairs or len(np.unique(groups[rows])) < min_groups:
+            if rows.sum() < min_pairs or count_equal(groups[rows]) < min_groups:
                 return None
         rows = inside | outside
         reach = self.bounds[1] - self.bounds[0]
@@ -91,6 +91,12 @@ class Measure(NamedTuple):
             inflation=self.inflation,
             weights=weight[rows],
         )
+
+
+def count_equal(groups):
+    """Return as how many groups of one size the groups of some pairs count; without a pair, 0."""
+    sizes = np.unique(groups, return_counts=True)[1].astype(float)
+    return float(sizes.sum() ** 2 / np.sum(sizes**2)) if sizes.size else 0.0
 
 
 def measures_of(y, margin, length_difference, counted, *, inflation):
@@ -160,7 +166,7 @@ def judge_slices(slices, measures, groups, weight, *, level, min_pairs, min_grou
             "n_pairs": int(inside.sum()),
             "n_groups": len(np.unique(groups[inside])),
         }
-        if size["n_pairs"] < min_pairs or size["n_groups"] < min_groups:
+        if size["n_pairs"] < min_pairs or count_equal(groups[inside]) < min_groups:
             too_small.append(size)
             continue
         row = {**size, "tests": {}}
@@ -287,7 +293,8 @@ def compare_slices(
     min_pairs : int, default=20
         Slices with fewer have no figures, and measures that fewer pairs have no test.
     min_groups : int, default=10
-        The same of groups.
+        The same of groups. Groups of n pairs count as :math:`(\sum n)^2 / \sum n^2` groups of one
+        size, since a slice that is nearly one prompt tells of this prompt.
     pos_label : label, default=None
         The class of ``y_true`` that means A is preferred. None: ``y_true`` holds probabilities.
 

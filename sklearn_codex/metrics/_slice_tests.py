@@ -1,8 +1,8 @@
 r"""Whether a part of the pairs differs from the rest, by group, and in how many parts of many.
 
 With values :math:`v_i` and weights :math:`w_i` of pairs, S the part and R the rest, :math:`\bar v`
-the mean of both together, and :math:`W_S`, :math:`W_R`
-the weights of both, the difference of means is
+the mean of both together, and :math:`W_S`, :math:`W_R` the weights of both, the difference of means
+is
 
 .. math::
    D = \sum_i a_i w_i (v_i - \bar v), \quad a_i = 1 / W_S \text{ in S}, -1 / W_R \text{ in R}.
