@@ -30,7 +30,7 @@ def add_parser(commands) -> None:
             "  sklearn-codex audit votes.csv --response-a left --response-b right --label vote \\\n"
             "      --convention 1=a,2=b,0=tie\n"
             "  sklearn-codex audit train.jsonl --split test.jsonl   what stands in both\n"
-            "  sklearn-codex audit prefs.jsonl --slices source,model_a   which kinds are different\n"
+            "  sklearn-codex audit prefs.jsonl --slices source,model_a   which kinds differ\n"
             "  sklearn-codex audit prefs.jsonl --reference sft.jsonl --out report1\n"
             "  cat prefs.jsonl | sklearn-codex audit - --json > audit.json"
         ),

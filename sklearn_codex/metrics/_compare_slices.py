@@ -72,8 +72,14 @@ class Measure(NamedTuple):
         if not rows.any():
             return None
         null = float(np.average(self.values[rows], weights=weight[rows]))
-        options = {"null": null, "bounds": self.bounds, "inflation": self.inflation}
-        return judge_mean(self.values[rows], groups[rows], weights=weight[rows], **options)
+        return judge_mean(
+            self.values[rows],
+            groups[rows],
+            null=null,
+            bounds=self.bounds,
+            inflation=self.inflation,
+            weights=weight[rows],
+        )
 
     def compare(self, part, groups, weight, min_pairs, min_groups):
         """Return the test of a slice against the rest, None where one of the two is too small."""

@@ -65,7 +65,8 @@ class Cut:
             if n_pairs < MIN_PAIRS:
                 continue
             inside = np.logical_or.reduce([values == level for values in self.values])
-            found.append(Slice(show_value(level), inside, known & ~inside))
+            if (outside := known & ~inside).any():  # else it is no kind, but all pairs
+                found.append(Slice(show_value(level), inside, outside))
         if self.kind == "sides":
             same = known & (self.values[0] == self.values[1])
             found.append(Slice(SAME, same, known & ~same))
@@ -176,7 +177,8 @@ def _sides(pairs):
     """Return the cuts of pairs of columns by name, and those of the other columns."""
     clean = {name: _clean(values) for name, values in pairs.columns.items()}
     of_tokens = {tuple(name_tokens(name)): name for name in clean}
-    found, used = {}, set()
+    found: dict[str, Cut] = {}
+    used: set[str] = set()
     for words, is_oriented in ((ORIENTED, True), (LABELLED, False)):
         for one, other in words:
             for tokens, name in of_tokens.items():

@@ -2,7 +2,7 @@
 
 from sklearn_codex._plain import plain
 from sklearn_codex.report._audit_units import Units
-from sklearn_codex.report._audit_words import interval, listed, percent, points
+from sklearn_codex.report._audit_words import interval, listed, percent
 from sklearn_codex.report._blocks import Note, Section, TableBlock
 from sklearn_codex.report._plural import count
 
@@ -47,6 +47,7 @@ def _answer(slices):
             "than chance."
         )
     said = "; ".join(_say(*difference) for difference in found[:N_SAID])
+    said = said[0].upper() + said[1:]
     n_differing = slices["n_differing"]
     verb = "differs" if n_differing == 1 else "differ"
     return f"Yes, {n_differing:,} of {count(n, 'kind')} {verb} from the other pairs. {said}."
@@ -74,7 +75,6 @@ _SAYS = {
     "longer_wins": "the longer response wins {inside} of the pairs, elsewhere {outside}",
     "ties": "{inside} of the pairs are ties, elsewhere {outside}",
 }
-_SHORT = {"accuracy": "accuracy", "longer_wins": "longer wins", "ties": "ties"}
 
 
 def _say(cut, row, measure, test):
@@ -91,12 +91,9 @@ def _percent(share, test):
 def _where(cut, row):
     name, value = plain(cut["name"]), plain(row["slice"])
     if cut["kind"] == "topics":
-        return f"On prompts about “{value}”"
-    if row["is_same"]:
-        return f"Where {name} is {value}"
-    if cut["kind"] == "sides":
-        return f"Where {name} is {value} on either side"
-    return f"Where {name} is {value}"
+        return f"on prompts about “{value}”"
+    side = " on either side" if cut["kind"] == "sides" and not row["is_same"] else ""
+    return f"where {name} is {value}{side}"
 
 
 _HEADERS = {
@@ -108,21 +105,16 @@ _HEADERS = {
 
 
 def _table(cut, units):
-    names = [name for name in _HEADERS if name in cut["rows"][0]]
-    header = (
-        cut["name"],
-        "pairs",
-        units.many,
-        *(_HEADERS[name] for name in names),
-        "differs in, points",
-    )
+    names = [name for name in _HEADERS if any(row[name] is not None for row in cut["rows"])]
+    if not any(row["ties"]["value"] for row in cut["rows"]):
+        names.remove("ties")
+    header = (cut["name"], "pairs", units.many, *(_HEADERS[name] for name in names))
     rows = [
         (
             row["slice"],
             row["n_pairs"],
             row["n_groups"],
-            *("none" if row[name] is None else interval(row[name], 2) for name in names),
-            _differs(row),
+            *(_cell(row, name) for name in names),
         )
         for row in cut["rows"]
     ]
@@ -149,13 +141,15 @@ def _meaning(cut):
     return ""
 
 
-def _differs(row):
-    said = [
-        f"{_SHORT[name]} {points(row['tests'][name]['value'])}"
-        for name in _SHORT
-        if name in row["tests"] and row["tests"][name]["differs"]
-    ]
-    return ", ".join(said)
+def _cell(row, name):
+    """Return a figure with its interval, and an arrow where it differs from the other pairs."""
+    if row[name] is None:
+        return "none"
+    test = row["tests"].get(name)
+    arrow = ""
+    if test is not None and test["differs"]:
+        arrow = " ↑" if test["value"] > 0 else " ↓"
+    return f"{interval(row[name], 2)}{arrow}"
 
 
 def _sides(cut):
@@ -181,8 +175,9 @@ def _sides(cut):
     )
     meaning = (
         "A model of content is as right where the better response has the value as where the "
-        "worse one has; one that follows the value is right in the one kind and wrong in the other. "
-        "It is the labels' taste as far as labels prefer the value as often as the model does."
+        "worse one has; one that follows the value is right in the one kind and wrong in the "
+        "other. As far as labels prefer the value as often as the model does, it learned that from "
+        "them."
     )
     return TableBlock(header, rows, meaning, f"Which side has it: {plain(cut['name'])}")
 
@@ -207,6 +202,6 @@ def _how(slices, units):
         f"Each kind is held against the other pairs in accuracy, in how often the longer response "
         f"wins and in ties{together}: {count(slices['n_tests'], 'test')}. Of the differences that "
         f"are said to be there at most {percent(slices['level'])} are expected to be chance, and "
-        "where there is none, nothing is said in 19 of 20 data sets. Intervals are of each figure "
-        "by itself, and 95% as above."
+        "where there is none, nothing is said in 19 of 20 data sets; ↑ and ↓ mark them. Intervals, "
+        "95%, are of each figure by itself."
     )

@@ -22,7 +22,7 @@ MOST_CHARACTERS = 2000
 """Of a prompt: what it is about is said in the beginning, and some are whole books."""
 MOST_WORDS = 2000
 COMMON = 0.25
-"""Words in more than this share of the prompts are of no topic, nor are those of English grammar."""
+"""Words in a greater share of the prompts tell no topic, nor do those of English grammar."""
 
 
 def find_topics(prompts, seed):
