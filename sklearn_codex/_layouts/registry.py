@@ -75,7 +75,9 @@ def check_given(row: Mapping[str, Any], columns: Columns, given: Given, where: s
             close = difflib.get_close_matches(name, list(map(str, row)), 1, 0.6)
             meant = f" Did you mean {close[0]!r}?" if close else ""
             if role == "groups" and _are_all_columns(name, columns):
-                meant = f" It names one column; {_slices_of(name, given)} compares the parts of several."
+                meant = (
+                    f" It names one column; {_slices_of(name, given)} compares parts by several."
+                )
             raise ValueError(
                 f"{where} has no column {name!r}, which {given.say(role, name)} names.{meant} It "
                 f"has {list(row)}."

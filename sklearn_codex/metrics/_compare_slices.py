@@ -66,16 +66,20 @@ class Measure(NamedTuple):
     bounds: tuple[float, float]
     inflation: float
 
+    def mean(self, rows, weight):
+        """Return the mean over some of the rows, one of which has it at least."""
+        rows = rows & self.counts
+        return float(np.average(self.values[rows], weights=weight[rows]))
+
     def judge(self, rows, groups, weight):
         """Return the mean over some of the rows with its interval, None without a row."""
         rows = rows & self.counts
         if not rows.any():
             return None
-        null = float(np.average(self.values[rows], weights=weight[rows]))
         return judge_mean(
             self.values[rows],
             groups[rows],
-            null=null,
+            null=self.mean(rows, weight),
             bounds=self.bounds,
             inflation=self.inflation,
             weights=weight[rows],
@@ -182,11 +186,10 @@ def judge_slices(slices, measures, groups, weight, *, level, min_pairs, min_grou
                 continue
             test = measure.compare(part, groups, weight, min_pairs, min_groups)
             if test is not None:
-                rest = measure.judge(part.outside, groups, weight)
                 row["tests"][name] = {
                     **test._asdict(),
                     "inside": row[name].value,
-                    "outside": rest.value,
+                    "outside": measure.mean(part.outside, weight),
                 }
         rows.append(row)
     tests = [test for row in rows for test in row["tests"].values()]

@@ -21,7 +21,7 @@ tie where one in ten is one, would seem to be known exactly.
 import math
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from sklearn_codex._verdicts import GIVEN, LEVEL, POWER, judge_mean
 
@@ -66,12 +66,12 @@ def judge_difference(
     spread = math.sqrt(inflation * _pooled_variance(deviation, a, w, groups))
     if not spread:
         return test
-    z = float(norm.ppf(1 - level / 2))
+    z = float(ndtri(1 - level / 2))
     return test._replace(
         low=max(bounds[0], min(test.low, test.value - z * spread)),
         high=min(bounds[1], max(test.high, test.value + z * spread)),
-        p_value=max(test.p_value, float(2 * norm.sf(abs(test.value) / spread))),
-        detectable=max(test.detectable, float((z + norm.ppf(POWER)) * spread)),
+        p_value=max(test.p_value, float(2 * ndtr(-abs(test.value) / spread))),
+        detectable=max(test.detectable, float((z + ndtri(POWER)) * spread)),
     )
 
 
