@@ -98,7 +98,7 @@ def _names_of(word: str | None) -> list[str] | None:
     if word is None:
         return None
     # As a row of CSV, where a name that has a comma stands in quotes.
-    names = [name.strip() for name in next(csv.reader([word], skipinitialspace=True), [""])]
+    names = [name.strip() for name in next(csv.reader([word], skipinitialspace=True)) or [""]]
     if not all(names):
         raise ValueError(
             f"--slices has names of columns with commas between them, got {word!r}, in which one "

@@ -48,11 +48,16 @@ class Cut:
         return Cut(self.name, self.kind, self.columns, values, self.has_sides)
 
     def levels(self):
-        """Return the number of pairs with each value, on either side, the most frequent first."""
+        """Return the number of pairs with each value, on either side.
+
+        Numbers are in their order, other values by how frequent they are.
+        """
         counts: Counter = Counter()
         for of_pair in zip(*self.values, strict=True):
             counts.update({value for value in of_pair if value is not None})
-        return dict(counts.most_common())
+        if all(map(_is_number, counts)):
+            return {value: counts[value] for value in sorted(counts)}
+        return dict(sorted(counts.items(), key=lambda entry: (-entry[1], str(entry[0]))))
 
     def slices(self):
         """Return the slices that have pairs enough, and the number of values with fewer."""

@@ -117,7 +117,8 @@ def _compare_sides(data, margin, cut):
         of too few pairs are left out, and None is a figure of no pair.
     """
     found = []
-    for level in list(cut.levels())[:MOST_SIDES]:
+    levels = cut.levels()
+    for level in sorted(levels, key=lambda level: -levels[level])[:MOST_SIDES]:
         a, b = (values == level for values in cut.values)
         rows = data.decided & (a != b)
         if rows.sum() < MIN_PAIRS or count_equal(data.groups[rows]) < MIN_GROUPS:

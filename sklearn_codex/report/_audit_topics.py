@@ -45,7 +45,7 @@ def find_topics(prompts, seed):
         return None
     counts, words = _count([text[:MOST_CHARACTERS] for text in texts])
     has_words = np.diff(counts.indptr) > 0
-    if counts.shape[1] <= N_COMPONENTS or has_words.sum() < MIN_PROMPTS:
+    if counts.shape[1] < 2 or has_words.sum() < MIN_PROMPTS:
         return None
     codes = np.full(len(texts), -1)
     codes[has_words] = _cluster(counts[has_words], seed)
@@ -83,7 +83,8 @@ def _cluster(counts, seed):
     """Return the cluster of each prompt, by the directions in which prompts differ most."""
     n_topics = int(np.clip(counts.shape[0] // PROMPTS_A_TOPIC, 2, MOST_TOPICS))
     weighted = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
-    places = TruncatedSVD(N_COMPONENTS, random_state=seed).fit_transform(weighted)
+    n_components = min(N_COMPONENTS, counts.shape[1] - 1)
+    places = TruncatedSVD(n_components, random_state=seed).fit_transform(weighted)
     with warnings.catch_warnings():  # fewer different prompts than clusters
         warnings.simplefilter("ignore", ConvergenceWarning)
         return KMeans(n_topics, n_init=5, random_state=seed).fit_predict(normalize(places))
