@@ -34,8 +34,8 @@ def audit_sections(audit):
         (predictable_section(audit), MODELS),
         (length_section(audit), LENGTH),
         (preferred_section(audit), REWARD),
-        (slices_section(audit), REWARD),
         (learned_section(audit), REWARD),
+        (slices_section(audit), REWARD),
         (_to_do(audit, units), TO_DO),
         (tests_section(audit), TESTS),
     ]
