@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from data_files import COMPRESSIONS, CONTAINERS, FOLDERS, TABLES, TEXT_ONLY, write_container
-from preference_layouts import LAYOUTS, Pair
+from layout_rows import Pair
+from preference_layouts import LAYOUTS
 from ranked_layouts import WRITERS
 
 

@@ -8,7 +8,7 @@ from data_files import COMPRESSIONS, CONTAINERS, FOLDERS, TABLES
 from door import DOORS, FILES, make_table, write_door
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from preference_layouts import PAIRS, TIE, normalize
+from layout_rows import PAIRS, TIE, normalize
 
 from sklearn_codex.datasets import read_preferences
 
@@ -39,11 +39,13 @@ def wanted(pairs):
 
 
 def without_blanks(pairs):
-    """Return pairs without the blanks around texts and within prompts."""
-    return [
-        (" ".join(prompt.split()), *(text.strip() for text in texts), round(label, 9), group)
-        for prompt, *texts, label, group in pairs
-    ]
+    """Return pairs without the blanks around texts and within prompts, those of ties in order."""
+    found = []
+    for prompt, *texts, label, group in pairs:
+        texts = [text.strip() for text in texts]
+        texts = sorted(texts) if label == 0.5 else texts
+        found.append((" ".join(prompt.split()), *texts, round(label, 9), group))
+    return found
 
 
 def read_back(name, pairs, place):

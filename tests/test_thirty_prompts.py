@@ -1,4 +1,4 @@
-"""Thirty prompts of ten pairs each: what only memory of a prompt tells is never said of new ones."""
+"""Thirty prompts of ten pairs: what only memory of a prompt tells is not said of new ones."""
 
 import json
 
@@ -45,10 +45,10 @@ PAIRS = make_pairs()
 
 
 def accuracies(data):
-    """Return the accuracy on pairs not seen, of prompts that were seen for the most part and not."""
+    """Return the accuracy on pairs not seen, of prompts that were seen, and of others."""
     model, by_prompt = PreferenceRewardModel(), GroupKFold(5)
     by_row = KFold(5, shuffle=True, random_state=0)
-    with pytest.warns(LeakageWarning):
+    with pytest.warns(LeakageWarning, match="Split by prompt"):
         memory = cross_val_score(model, data.X, data.y, cv=by_row).mean()
     return memory, cross_val_score(model, data.X, data.y, groups=data.groups, cv=by_prompt).mean()
 
