@@ -168,3 +168,21 @@ def test_ordinals_are_ranks():
         for text, rank in (("a", "2nd"), ("b", "1st"))
     ]
     assert as_set(read(rows)) == [("p", "b", "a", 1.0)]
+
+
+@pytest.mark.parametrize("column", ["annotator", "Rater ID", "judge"])
+def test_what_several_raters_said_is_not_compared(column):
+    rated = [("x", "a", 5), ("x", "b", 3), ("y", "a", 2), ("y", "b", 1), ("z", "c", 9)]
+    rows = [{"prompt": "p", "response": r, "rating": n, column: who} for who, r, n in rated]
+    data = read(rows)
+    assert as_set(data) == [("p", "a", "b", 1.0), ("p", "a", "b", 1.0)]
+    assert data.annotator.tolist() == ["x", "y"]
+    assert any("became 2 pairs within 1 prompt" in note for note in data.notes)
+    assert f"Responses are compared within what one rater said, whom {column} names." in data.notes
+    with pytest.raises(
+        ValueError, match=rf"no one of {column} rated two different.* leave {column}"
+    ):
+        read([rows[0], rows[3]])
+    marked = [kto("p", "a", True, **{column: "x"}), kto("p", "b", False, **{column: "y"})]
+    with pytest.raises(ValueError, match=f"no one of {column} rated both a desirable"):
+        read(marked)

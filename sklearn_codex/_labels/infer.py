@@ -13,6 +13,7 @@ _OF_INDEX = {
     "safer", "selected", "selection", "pick", "picked", "which",
 }  # fmt: skip
 _OF_SHARES = {"probability", "prob", "proba", "soft"}
+_OF_STRENGTH = {"strength", "overall", "degree", "margin"}
 _WINS = {
     "better", "best", "preferred", "prefers", "prefer", "wins", "win", "won", "winner", "chosen",
     "probability", "prob", "proba", "p", "superior",
@@ -86,6 +87,7 @@ def possible_conventions(values: Floats, column: str, sides: Sides, *, booleans:
             return ["probability" if said else "probability_second"]
         if low < 0:
             return ["strength" if said else "strength_second"]
+    words = set(tokens_of(column))
     if low < 0:
         if np.isin(values, (-1, 0, 1)).all():
             return ["sign", "sign_second"]
@@ -93,7 +95,8 @@ def possible_conventions(values: Floats, column: str, sides: Sides, *, booleans:
     if high <= 1:
         return _up_to_one(values, column, sides, booleans=booleans)
     if high <= 2:
-        return _up_to_two(values, sides)
+        found = _up_to_two(values, sides)
+        return [*found, "strength", "strength_second"] if _OF_STRENGTH & words else found
     if high <= 10 and (values == np.floor(values)).all():
         ends = f"{0 if low == 0 else 1}", f"{int(high)}"
         return [f"scale_{ends[0]}_{ends[1]}", f"scale_{ends[1]}_{ends[0]}"]

@@ -67,6 +67,7 @@ def resolve_labels(
     first: str,
     second: str,
     convention: str | Mapping | None = None,
+    usual: str | None = None,
     say: Say = say_in_python,
 ) -> Resolved:
     """Return what a column of labels means.
@@ -83,6 +84,9 @@ def resolve_labels(
         The names of the columns of the two responses.
     convention : str or mapping, default=None
         What labels mean; None: what they must mean, if they can mean but one thing.
+    usual : str, default=None
+        The convention of the files that have such columns, followed where none is given, unless
+        labels that should count from 1 could as well count from 0.
     say : callable, default=say_in_python
         From the name of an option and its value to what the caller writes.
 
@@ -96,6 +100,8 @@ def resolve_labels(
         If a label is missing or unknown, or labels can mean two things.
     """
     labels = LabelColumn(values, wheres, column, read_sides(first, second), say)
+    if convention is None and usual is not None and not _may_count_from_zero(usual, labels):
+        convention = usual
     reading = _infer(labels) if convention is None else _follow(convention, labels)
     strength = np.where(reading.probability == 0.5, 0.0, reading.strength)
     decided = np.unique(strength[strength > 0])
@@ -106,6 +112,13 @@ def resolve_labels(
         reading.convention,
         describe(reading, labels, weighted=weighted),
     )
+
+
+def _may_count_from_zero(usual: str, labels: LabelColumn) -> bool:
+    """Return whether the numbers of a convention of 1 and 2 have something below 1 and no 2."""
+    numbers = as_numbers(labels.folded)
+    counts_from_one = usual in ("one_two", "one_to_two")
+    return counts_from_one and bool((numbers < 1).any() and not (numbers > 1).any())
 
 
 def _follow(convention: str | Mapping, labels: LabelColumn) -> Reading:

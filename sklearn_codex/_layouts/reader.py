@@ -18,6 +18,7 @@ from sklearn_codex._layouts.agreement import compare_with_scores
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.prompts import PromptColumns
+from sklearn_codex._layouts.ranking import plural
 from sklearn_codex._layouts.registry import check_given, find_layout
 from sklearn_codex._layouts.roles import roles_of
 from sklearn_codex._layouts.unused import (
@@ -59,10 +60,15 @@ class PairReader:
         self._where: list[str] = []
         self._others: dict[str, list] = {}
         self._n_reasoning = 0
+        self._blank: list[str] = []  # where rows without any value are
+        self._empty: list[str] = []  # where pairs with an empty response are
 
     def read(self, rows: Iterable[tuple[str, Row]], *, source: str) -> Bunch:
         """Return the pairs of all rows, as ``read_preferences`` does."""
         for where, row in rows:
+            if is_blank(row):
+                self._blank.append(_within(where, self.place))
+                continue
             self.n_rows += 1
             present = {str(name): name for name in row if not is_missing(row[name])}
             key = tuple(present)
@@ -143,6 +149,8 @@ class PairReader:
         self._firsts.append(same(split.first, split.first))
         self._seconds.append(same(split.second, split.second))
         self._n_reasoning += split.reasoning
+        if not split.first.strip() or not split.second.strip():
+            self._empty.append(_within(where, self.place))
         self._labels.append(comparison.label)
         self._weights.append(comparison.weight * self._weight_of(row, where))
         self._annotators.append(self._given_value("annotator", row, comparison.annotator))
@@ -193,6 +201,8 @@ class PairReader:
         notes += [note for layout in self.layouts for note in layout.notes] + conventions
         if self._n_reasoning:
             notes.append(f"{self._n_reasoning} pairs have reasoning, kept before the answer.")
+        notes += _counted("pair", "with an empty response", self._empty)
+        notes += _counted("row", "without any value, left out", self._blank)
         X = np.empty((n, 3), dtype=object)
         X[:, 0], X[:, 1], X[:, 2] = self._prompts, self._firsts, self._seconds
         return Bunch(
@@ -241,7 +251,8 @@ class PairReader:
                 column=form.label,
                 first=form.first,
                 second=form.second,
-                convention=self.given.convention or form.convention,
+                convention=self.given.convention,
+                usual=form.convention,
                 say=self.given.say,
             )
             y[rows] = resolved.probability
@@ -284,6 +295,22 @@ class PairReader:
                     f"{self.given.groups!r}. Every pair needs one."
                 )
         return [key if isinstance(key, Hashable) else repr(key) for key in self._keys]
+
+
+def is_blank(row: Row) -> bool:
+    """Return whether a row has nothing in any column, as spreadsheets write after their data."""
+    return bool(row) and all(
+        is_missing(value) or (isinstance(value, str) and not value.strip())
+        for value in row.values()
+    )
+
+
+def _counted(unit: str, what: str, places: list[str]) -> list[str]:
+    """Return a note on how many there are of something and where the first are."""
+    if not places:
+        return []
+    more = ", ..." if len(places) > 3 else "."
+    return [f"{plural(len(places), unit)} {what}: {', '.join(places[:3])}{more}"]
 
 
 def _within(where: str, place: str) -> str:

@@ -13,6 +13,7 @@ from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.transcripts import parse_transcript
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, as_responses, decode
+from sklearn_codex._layouts.columns import find_annotator
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
@@ -78,17 +79,29 @@ class OneResponseLayout(Layout):
     response, label : str
         The columns of the response and of what says how good it is.
     given : Given
-        What the caller says: where it names an annotator, only what one annotator said is compared.
+        What the caller says.
+    annotator : str, default=""
+        The column of who rated a response: only what one person said is compared.
     """
 
     across_rows = True
     alone: ClassVar[str]
     """What to say of prompts that have no pair."""
 
-    def __init__(self, name: str, prompt: PromptColumns, response: str, label: str, given: Given):
-        super().__init__(name, prompt.used | {response, label})
+    def __init__(
+        self,
+        name: str,
+        prompt: PromptColumns,
+        response: str,
+        label: str,
+        given: Given,
+        annotator: str = "",
+    ):
+        own = {annotator} - {""} if given.annotator is None else set()
+        super().__init__(name, prompt.used | {response, label} | own)
         self.prompt, self.response, self.label, self.given = prompt, response, label, given
-        self.rows: dict[Hashable, list[_Rated]] = {}
+        self.annotator = annotator
+        self.rows: dict[Any, list[_Rated]] = {}
         self.named = {fold(name): role for role, name in given.columns().items()}
         self.notes += filter(None, [prompt.describe()])
         self.n_same = self.n_pairs = self.n_paired = self.n_ties = self.n_alone = 0
@@ -121,8 +134,8 @@ class OneResponseLayout(Layout):
             key = _key_of(_value_of(row, self.given.groups))
         if key is None:
             raise ValueError(self._no_prompt(where))
-        if self.given.annotator is not None:
-            key = (key, str(_value_of(row, self.given.annotator)))
+        if self.annotator:
+            key = (key, str(row.get(self.annotator)))
         self.rows.setdefault(key, []).append(_Rated(where, row, prompt, response, good))
         return ()
 
@@ -148,15 +161,18 @@ class OneResponseLayout(Layout):
 
     def finish(self) -> Iterator[Comparison]:
         """Generate the pairs within each prompt."""
-        for rated in self.rows.values():
+        paired = set()
+        for key, rated in self.rows.items():
             check_size(len(rated), rated[0].where)
             pairs = list(self.pairs_of(rated))
             kept = [(one, other) for one, other in pairs if not _same(one.response, other.response)]
             self.n_same += len(pairs) - len(kept)
             self.n_alone += not pairs
-            self.n_paired += bool(kept)
+            if kept:
+                paired.add(key[0] if self.annotator else key)
             for one, other in kept:
                 yield self._compare(one, other, self.weight_of(rated) / len(kept))
+        self.n_paired = len(paired)
         if self.rows:
             self.notes.extend(self.summary())
 
@@ -174,6 +190,7 @@ class OneResponseLayout(Layout):
             worse.response,
             label,
             weight,
+            better.row.get(self.annotator) if self.annotator else None,
             row=merge_rows(better, worse, self.used, self.named, self.given),
         )
 
@@ -185,11 +202,28 @@ class OneResponseLayout(Layout):
             f"within {plural(self.n_paired, 'prompt')}, weighted so that no response counts for "
             "more than one pair."
         ]
+        if self.annotator:
+            notes.append(
+                f"Responses are compared within what one rater said, whom {self.annotator} names."
+            )
         return notes + counted(
             ("Ties, of equal ratings", self.n_ties, "pair"),
             ("Left out, of a response with itself, which rows repeat", self.n_same, "pair"),
             (self.alone, self.n_alone, "prompt"),
         )
+
+    def unpaired(self, lack: str) -> list[str]:
+        """Return what to say of a file in which no prompt has a pair."""
+        n_rows = sum(map(len, self.rows.values()))
+        each = f"no one of {self.annotator} rated" if self.annotator else "no prompt has"
+        remedy = "write both under the same prompt"
+        if self.annotator:
+            remedy += f" and {self.annotator}, leave {self.annotator} out to compare what they said"
+        return [
+            f"Its {plural(n_rows, 'row')} are unpaired, one response each with {self.label}, and "
+            f"{each} {lack}. A pair takes two responses to one prompt: {remedy}, or collect "
+            "comparisons."
+        ]
 
 
 def _value_of(row: Row, column: str) -> Any:
@@ -292,13 +326,8 @@ class KTOLayout(OneResponseLayout):
 
     def summary(self) -> list[str]:
         """Return what to say of how rows became pairs."""
-        n_rows = sum(map(len, self.rows.values()))
         if not self.n_paired:
-            return [
-                f"Its {plural(n_rows, 'row')} are unpaired, one response each with {self.label}, "
-                "and no prompt has both a desirable and an undesirable response. A pair takes two "
-                "responses to one prompt: write both under the same prompt, or collect comparisons."
-            ]
+            return self.unpaired("both a desirable and an undesirable response")
         return super().summary()
 
 
@@ -314,8 +343,9 @@ class ScoredLayout(OneResponseLayout):
         response: str,
         score: Score,
         given: Given,
+        annotator: str = "",
     ):
-        super().__init__(name, prompt, response, score.name, given)
+        super().__init__(name, prompt, response, score.name, given, annotator)
         self.score = score
         self.notes.append(score.rule)
 
@@ -338,13 +368,8 @@ class ScoredLayout(OneResponseLayout):
 
     def summary(self) -> list[str]:
         """Return what to say of how rows became pairs."""
-        n_rows = sum(map(len, self.rows.values()))
         if not self.n_paired:
-            return [
-                f"Its {plural(n_rows, 'row')} are unpaired, one response each with {self.label}, "
-                "and no prompt has two different responses. A pair takes two responses to one "
-                "prompt: write both under the same prompt, or collect comparisons."
-            ]
+            return self.unpaired("two different responses")
         return super().summary()
 
 
@@ -370,16 +395,18 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
     if found is None and (label is None or given.label not in (None, label)):
         return None
     rest.pop(fold(found.name if found else label))
+    annotator = rest.get(fold(given.annotator or "")) or find_annotator(rest, row)
     prompt = find_prompt(rest, given, where, row)
     if response in prompt.used:
         prompt = PromptColumns()
     if found is None:
         return KTOLayout(
-            "unpaired responses, desirable or not", prompt, response, str(label), given
+            "unpaired responses, desirable or not", prompt, response, str(label), given, annotator
         )
     if names.keys() >= HELPSTEER and found.name == names["helpfulness"]:
-        return _helpsteer(prompt, response, found, given, names)
-    return ScoredLayout(f"responses with {found.name}, one a row", prompt, response, found, given)
+        return _helpsteer(prompt, response, found, given, names, annotator)
+    called = f"responses with {found.name}, one a row"
+    return ScoredLayout(called, prompt, response, found, given, annotator)
 
 
 def explain_one(columns: Columns, row: Row, given: Given, where: str) -> str | None:
@@ -404,8 +431,8 @@ def _marks(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"-?\d{1,9}(\.\d{0,9})?", value) is not None
 
 
-def _helpsteer(prompt, response, found, given, names) -> Layout:
-    layout = ScoredLayout("HelpSteer", prompt, response, found, given)
+def _helpsteer(prompt, response, found, given, names, annotator) -> Layout:
+    layout = ScoredLayout("HelpSteer", prompt, response, found, given, annotator)
     layout.notes.append(
         "The other ratings are not used; to compare by another one say "
         f"{given.say('label', names['correctness'])}, for example."
