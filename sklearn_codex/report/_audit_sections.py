@@ -14,6 +14,7 @@ from sklearn_codex.report._audit_sections_sample import (
     TO_DO,
     tell_sample,
 )
+from sklearn_codex.report._audit_sections_slices import slices_section
 from sklearn_codex.report._audit_sections_split import split_blocks
 from sklearn_codex.report._audit_sections_tests import tests_section
 from sklearn_codex.report._audit_shown import named_texts, place, unnamed_texts
@@ -34,6 +35,7 @@ def audit_sections(audit):
         (length_section(audit), LENGTH),
         (preferred_section(audit), REWARD),
         (learned_section(audit), REWARD),
+        (slices_section(audit), REWARD),
         (_to_do(audit, units), TO_DO),
         (tests_section(audit), TESTS),
     ]

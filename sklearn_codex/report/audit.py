@@ -10,6 +10,7 @@ from sklearn_codex.health._check import run_checks
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report import _audit_preferred as preferred
+from sklearn_codex.report._audit_columns import find_cuts
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
 from sklearn_codex.report._audit_findings import describe_findings
 from sklearn_codex.report._audit_length import audit_length, judge_longer
@@ -23,6 +24,7 @@ from sklearn_codex.report._audit_reading import (
     read_pairs,
 )
 from sklearn_codex.report._audit_sample import add_effect, draw_sample
+from sklearn_codex.report._audit_slices import audit_slices
 from sklearn_codex.report._audit_split import find_leaks
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import reach_verdicts
@@ -39,6 +41,7 @@ def audit_preferences(
     given=None,
     groups=None,
     split=None,
+    slices=None,
     reference=None,
     max_pairs=MAX_PAIRS,
     seed=0,
@@ -60,6 +63,10 @@ def audit_preferences(
         Column that names the part of each pair, such as "train" and "test", or a file of held-out
         pairs, to be searched for what stands on both sides. None means the column ``split``, if
         there is one.
+    slices : list of str, default=None
+        Columns whose values cut the pairs into kinds that are compared; one of two columns of the
+        two sides, such as model_a and model_b, stands for both. None means those of 2 to 20 values.
+        Topics of prompts are compared in any case.
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
     max_pairs : int or None, default=20000
@@ -82,7 +89,7 @@ def audit_preferences(
         ``describe_prompts``), ``seed``, ``sizes``, ``health``, ``leakage`` (None without a split),
         ``too_small`` (None, or why nothing is said of data not seen), ``sampled`` (None, or of how
         many pairs, and which figures are computed on them), ``prediction``, ``learning_curve``,
-        ``human_ceiling``, ``length``, ``tokens``, ``form``, ``examples``, ``policy``,
+        ``human_ceiling``, ``length``, ``tokens``, ``form``, ``slices``, ``examples``, ``policy``,
         ``labels_to_check``, ``pairs_to_label``; None where the data do not carry the answer.
         ``verdicts`` has, for each question that chance could answer, the verdict and the test it
         follows from.
@@ -92,6 +99,7 @@ def audit_preferences(
     step("read")
     given = check_given(given, groups)
     pairs = read_pairs(path_or_frame, given, place)
+    cuts = find_cuts(pairs, given, slices)
     step.know_size(pairs.n, min(pairs.n, max_pairs or pairs.n))
     step("health")
     has_groups = given.groups is not None
@@ -118,12 +126,21 @@ def audit_preferences(
         "human_ceiling": ceiling,
         "labels_to_check": None,
     }
-    rest = ("prediction", "learning_curve", "length", "tokens", "form", "examples", "policy")
+    rest = (
+        "prediction",
+        "learning_curve",
+        "length",
+        "tokens",
+        "form",
+        "slices",
+        "examples",
+        "policy",
+    )
     audit |= dict.fromkeys((*rest, "pairs_to_label"))
     if audit["too_small"] is None:
         audit["labels_to_check"] = _labels_to_check(data, report)
         sample, sampled = draw_sample(data, max_pairs)
-        audit |= _learn(sample, data, reference, step)
+        audit |= _learn(sample, data, reference, step, cuts)
         audit["sampled"] = add_effect(sampled, audit["prediction"])
     elif data.decided.any():
         audit["length"] = {**judge_longer(data), "n_pairs": len(data.y)}
@@ -143,7 +160,7 @@ def _check_max_pairs(max_pairs):
     )
 
 
-def _learn(data, whole, reference, step):
+def _learn(data, whole, reference, step, cuts):
     """Return the figures that need models, of a sample of the whole data or all of them."""
     step("choose the penalty")
     prediction, margins = predict.predict(data, step)
@@ -156,6 +173,8 @@ def _learn(data, whole, reference, step):
     step("what is preferred")
     reward = preferred.fit_reward(data, data.words, C)
     tokens, form = preferred.describe_tokens(data, reward), preferred.describe_form(data)
+    step("slices")
+    slices = audit_slices(data, margins[best], cuts)
     step("halves of the data")
     halves = policy.fit_halves(data, data.words, C)
     step("policy")
@@ -168,6 +187,7 @@ def _learn(data, whole, reference, step):
         "length": length,
         "tokens": tokens,
         "form": form,
+        "slices": slices,
         "examples": preferred.example_pairs(data, margins[best]),
         "policy": learned,
         "pairs_to_label": pairs_to_label(data, reward),
