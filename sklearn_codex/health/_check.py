@@ -94,8 +94,11 @@ def check_preferences(
             Parts into which the responses of all prompts fall.
         near_duplicates : table
             Similar prompts: `row`, `other`, `similarity`.
+        continued : table
+            Conversations that continue another prompt: the `row` of that, the `other` of theirs.
         groups : ndarray of shape (n_pairs,) or None
-            The groups with those of similar prompts joined: what to split by.
+            The groups with those of similar prompts, and of conversations that continue one
+            another, joined: what to split by.
         prompt_leaks : table
             Pairs whose prompt is in more than one part of the split: `row`, `group`, `part`,
             `exact` (False where only a similar prompt is).
@@ -124,14 +127,18 @@ def check_preferences(
     -----
     *Truncated.* A response is said to be cut off if it has an odd number of code fences; if it has
     200 characters or more and its last line is prose that ends on a word or a comma, below a line
-    that does not, while at least 80% of the responses of that length end otherwise; or if it has
+    that does not, and not on an answer that its prompt demands (words that the prompt quotes or
+    tells it to end with, or an answer behind "the answer is"), while at least 80% of the responses
+    of that length end otherwise; or if it has
     the greatest length of all, in words or in characters, 50 or more, and at least 5 different
     responses do, 3 times as many as have any length up to a tenth below. These are heuristics: read
     before you drop.
 
     *Similar prompts.* Prompts that are equal but for case, spaces and punctuation have similarity
     1. Of longer prompts (10 words or more) it is the Jaccard index of their sets of three words in
-    a row; those of 0.5 or more are listed.
+    a row; those of 0.5 or more are listed. A prompt is all that a response answers, which of a
+    conversation are all turns before it. One that has the first turns of another, or is its first
+    question, is joined with it, but for beginnings of fewer than three words, such as a greeting.
 
     *Wrong labels.* Each pair gets a margin m from a model fitted on four fifths of the groups (the
     joined ones) that do not hold its own. The margins of all pairs are explained as
