@@ -1,5 +1,6 @@
 """The health report on preference data."""
 
+import numpy as np
 from sklearn.utils._param_validation import HasMethods, validate_params
 
 from sklearn_codex.health._comparisons import check_comparisons
@@ -201,15 +202,22 @@ def run_checks(
     oriented=None,
     model=None,
     random_state=None,
+    sample_weight=None,
+    keeps_groups=False,
     advance=lambda share: None,
 ):
-    """Return the report of valid arguments; ``advance`` is called with the share that is done."""
+    """Return the report of valid arguments; ``advance`` is called with the share that is done.
+
+    With ``sample_weight`` position and length are of weighted pairs; a caller that ``keeps_groups``
+    has them tested by the given groups, not by those of similar prompts joined.
+    """
     data = check_data(X, y, groups, subject="check_preferences")
     oriented = check_oriented(oriented, len(data))
     advance(0.05)
     prompt_findings, prompt_tables = check_prompts(data)
     joined = prompt_tables["groups"]
-    units = data.units if joined is None else joined
+    units = data.units if joined is None or keeps_groups else joined
+    weight = None if sample_weight is None or np.all(sample_weight == 1) else sample_weight
     advance(0.2)
     parts = [check_sizes(data), check_repeats(data, oriented), check_responses(data)]
     advance(0.35)
@@ -218,8 +226,8 @@ def run_checks(
         (prompt_findings, prompt_tables),
         check_split(data, split, joined),
         check_ties(data),
-        check_position(data, units, oriented),
-        check_length(data, units),
+        check_position(data, units, oriented, weight),
+        check_length(data, units, weight),
     ]
     advance(0.4)
     parts.append(
