@@ -11,8 +11,8 @@ from sklearn_codex.datasets import make_preferences
 from sklearn_codex.health import _comparisons, check_preferences
 from sklearn_codex.health._report import find
 from sklearn_codex.health._words import SECTIONS
-from sklearn_codex.report._audit_findings import FIGURES
 from sklearn_codex.report._audit_ceiling import human_ceiling
+from sklearn_codex.report._audit_findings import FIGURES
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report.audit import audit_preferences

@@ -67,8 +67,8 @@ def _gold_answer(gold, units=PROMPTS):
     seen = "That says nothing of what such a reward cannot see."
     if not gold["is_cautious_interior"]:
         return (
-            f"A reward of the same kind, of the other half of the {units.many}, still rises at "
-            f"{nats(gold['cautious_kl'])} a document, the farthest looked at. {seen}"
+            f"A reward of the same kind, of the other half of the {units.many}, does not fall up "
+            f"to {nats(gold['cautious_kl'])} a document, the farthest looked at. {seen}"
         )
     return (
         f"Not beyond about {nats(gold['cautious_kl'])} from where it starts: from there a reward "

@@ -206,8 +206,8 @@ _CALIBRATED = {
     "threshold is put on them",
     "too careful": "this model is too careful, and its probabilities must be recalibrated before a "
     "threshold is put on them",
-    "unclear": "that the probabilities are off is not shown, nor that they are right to within 5 "
-    "points",
+    "unclear": "these pairs do not tell whether the probabilities are right to within 5 points, "
+    "and nothing says that they are off",
 }
 
 
