@@ -1,20 +1,28 @@
 """How often whole audits say what does not hold, and what does.
 
     python benchmarks/verdicts.py [data sets a row] [kinds of data] [prompts x pairs, ...]
+    python benchmarks/verdicts.py [data sets a row] rules
 
 Data of eight kinds, in which the truth is known, are audited at three sizes, or at those given,
 such as 15x8. A sentence that does not hold should be seen in at most 5 % of the data sets; one that
-holds, the more often the more data there are.
+holds, the more often the more data there are. "rules" are single verdicts on simulated figures,
+many data sets in seconds.
 """
 
 import sys
 import time
 
 import numpy as np
+from scipy.special import expit
+from scipy.stats import binom
+from sklearn.utils import Bunch
 
-from sklearn_codex._verdicts import judge_share
+from sklearn_codex._verdicts import GIVEN, judge_share
+from sklearn_codex.report._audit_ceiling import bound_agreement
+from sklearn_codex.report._audit_predict import calibrate
 from sklearn_codex.report._audit_run import finite
 from sklearn_codex.report._audit_sections_policy import learned_section
+from sklearn_codex.report._audit_verdicts import _calibrated
 from sklearn_codex.report.audit import audit_preferences
 
 SIZES = ((15, 8), (60, 5), (200, 5))  # prompts, pairs of each
@@ -172,8 +180,50 @@ def promises(audit):
     return {"a KL": {"verdict": kl}, "the gain": {"verdict": "all real" if real else "not told"}}
 
 
+def miscalibrated(rng, n_pairs, slope):
+    """Return the verdict on probabilities whose log-odds are right times a slope."""
+    margin = rng.normal(size=n_pairs)
+    y = (rng.uniform(size=n_pairs) < expit(slope * margin)).astype(float)
+    data = Bunch(y=y, groups=np.arange(n_pairs) // 5, decided=y != 0.5)
+    return _calibrated(calibrate(data, margin, inflation=GIVEN))["verdict"]
+
+
+def missed_ceiling(rng, draw, n_votes):
+    """Tell whether the interval of the ceiling misses the truth of p as they are drawn."""
+    p = draw(rng, 20_000)
+    best = np.maximum(p, 1 - p)
+    right, none = binom.sf(n_votes // 2, n_votes, best), binom.pmf(n_votes / 2, n_votes, p)
+    truth = right.sum() / (1 - none).sum()
+    votes = rng.binomial(n_votes, draw(rng, 150))
+    found = bound_agreement(votes, n_votes - votes, np.arange(150) // 3)
+    return not found["low"] - 1e-3 <= truth <= found["high"] + 1e-3
+
+
+VOTERS = {
+    "beta": lambda rng, n: rng.beta(0.6, 0.6, n),
+    "doubtful": lambda rng, n: rng.choice([0.3, 0.7], n),
+    "clear or a coin": lambda rng, n: rng.choice([0.0, 0.5, 1.0], n),
+}
+
+
+def measure_rules(n_sets):
+    """Print how often single verdicts are false."""
+    rng = np.random.RandomState(0)
+    for n_pairs in (200, 1000):
+        for slope in (1.0, 0.5, 2.0):
+            found = [miscalibrated(rng, n_pairs, slope) for _ in range(n_sets)]
+            shares = {name: f"{100 * found.count(name) / n_sets:.1f}%" for name in sorted({*found})}
+            print(f"calibration, {n_pairs} pairs, true slope {slope}: {shares}")
+    for name, draw in VOTERS.items():
+        for n_votes in (2, 3, 5):
+            missed = np.mean([missed_ceiling(rng, draw, n_votes) for _ in range(n_sets)])
+            print(f"ceiling, {n_votes} votes, {name}: missed in {100 * missed:.1f}%")
+
+
 def main():
     n_sets = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    if "rules" in sys.argv[2:]:
+        return measure_rules(n_sets)
     given = [tuple(map(int, name.split("x"))) for name in sys.argv[2:] if name not in FALSE]
     kinds = [name for name in sys.argv[2:] if name in FALSE]
     measured = given or SIZES

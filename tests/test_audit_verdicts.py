@@ -292,6 +292,8 @@ UNLEARNED = {
         (3, UNLEARNED, "no pair shows what is preferred", "The clearest cases"),
         (4, {"words_predict": "yes"}, "of the prompts", "Nothing that can be relied on"),
         (4, UNLEARNED, "Nothing that can be relied on", "start above it"),
+        (4, UNLEARNED, "Nothing that can be relied on", "is not told here"),
+        (4, {"words_predict": "not shown"}, "a policy is not told here", "start above it"),
     ],
 )  # fmt: skip
 def test_each_verdict_has_its_sentence(audit, position, verdicts, said, not_said):

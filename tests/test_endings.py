@@ -26,6 +26,7 @@ OPTIONS = "Which planet is the largest?\n(A) Venus\n(B) Jupiter"
         ("I have checked all of it twice, over and out", 'End with the words "over and out".'),
         ("As far as anyone can tell, it is no", "Is it so? Answer with yes or no."),
         ("To sum up what was said, Verdict: not guilty", "Finish with 'Verdict: <your verdict>'"),
+        ("The numbers are sorted, so that the answer is 5, 16, 6, 10, 3", "Sort the numbers."),
         ("Here is the line that was asked for DONE", "Finish with the word DONE."),
         ("That is what the data say, and so on: positive", "Reply with **positive** or **neg**"),
     ],
@@ -46,6 +47,9 @@ def test_an_answer_that_the_prompt_demands_is_an_end(end, prompt):
         ("Then they went to see the work of the NASA", LETTERS),
         ("Verdict: not guilty of the first, and then it goes on", "Finish with 'Verdict: <v>'"),
         ("In the next year there were other", ""),
+        ("People have long thought about freedom", 'What does "freedom" mean to you?'),
+        ("I will have to extract the name", "Find the vendor. Reply with only the name."),
+        ("Upgrade what you have today with the 100W", "Describe a 100W charger for my page."),
     ],
 )  # fmt: skip
 def test_a_sentence_without_its_end_is_none(end, prompt):

@@ -9,21 +9,29 @@ _QUOTED = re.compile(
     r"|\*\*([^*\n]{1,80})\*\*"
 )
 _DEMANDED = re.compile(
-    r"\b(?:answer|begin|close|conclude|end|finish|output|print|reply|respond|return|say|write)\b"
-    r"[^.\n\"]{0,60}?(?:\bwith\b|\bas\b|\bby\b|\beither\b|\bword\b|\bexactly\b|:)"
-    r"(?:\s+(?:exactly|only|just|either|the|words?|phrase|string|line|letters?|numbers?|of|a|one))*"
-    r"[:\s]+([^.\n]{1,80})",
+    r"\b(?P<how>(?:answer|begin|close|conclude|end|finish|output|print|reply|respond|return|say|write)"
+    r"\b[^.\n\"]{0,60}?(?:\bwith\b|\bas\b|\bby\b|\beither\b|\bword\b|\bexactly\b|:)"
+    r"(?:\s+(?:exactly|only|just|either|the|words?|phrase|string|line|letters?|numbers?|of|a|one))*)"
+    r"[:\s]+(?P<what>[^.\n]{1,80})",
     re.IGNORECASE,
 )
+_ASKS = re.compile(
+    r"\b(?:answer|begin|choose|classify|close|conclude|end|finish|format|label|output|pick|print"
+    r"|reply|respond|return|say|write)\b",
+    re.IGNORECASE,
+)
+_LITERALLY = re.compile(r"\b(?:exactly|letters?|phrase|string|words?)\b", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"[<\[{(]|\.\.\.|\u2026|_{2,}")
 _ALTERNATIVES = re.compile(r"\s*(?:,|/|\bor\b|\band\b)\s*")
 _ANSWER = re.compile(
-    r"\b(?:answer|choice|conclusion|label|option|rating|result|score|solution|total|verdict)\b"
-    r"[^.!?]{0,40}?(?:\bis\b|\bare\b|[:=])\s*(?P<answer>\S+(?:\s+\S+){0,2})$",
+    r".*\b(?:answer|choice|conclusion|label|option|rating|result|score|solution|total|verdict)\b"
+    r"[^.!?]{0,40}?(?:\bis\b|\bare\b|[:=])\s*(?P<answer>\S+(?:\s+\S+){0,11})$",
     re.IGNORECASE,
 )
 MOST_BEHIND = 4
 """Words of an answer behind the words that a prompt asks to put before it."""
+MOST_OF_ANSWER = 3
+"""Words of an answer that are no list of numbers or letters."""
 
 
 def ends_on_answer(text: str, prompt: str) -> bool:
@@ -45,10 +53,9 @@ def ends_on_answer(text: str, prompt: str) -> bool:
     words = _words(last)
     if not words:
         return False
-    if found := _ANSWER.search(last):
-        answer = found["answer"].split()
-        if _is_marked(answer[-1]) or _holds(_words(prompt), _words(found["answer"])):
-            return True
+    found = _ANSWER.match(last)
+    if found and _is_answer(found["answer"].split(), prompt):
+        return True
     return _is_like_sample(last.split()[-1], prompt) or any(
         _follows(words, demanded) for demanded in _demands(prompt)
     )
@@ -65,27 +72,35 @@ def _is_marked(word):
     return any(map(str.isdigit, word)) or (bool(letters) and all(map(str.isupper, letters)))
 
 
-def _is_like_sample(word, prompt):
-    """Tell whether a word in capitals repeats its letters as a word of the prompt does."""
-    word = word.strip(_EDGES)
-    if len(word) < 2 or not word.isupper():
+def _is_answer(tokens, prompt):
+    """Tell whether what stands behind "the answer is" looks like one."""
+    if all(map(_is_marked, tokens)):
+        return True
+    if len(tokens) > MOST_OF_ANSWER:
         return False
-    samples = {sample.strip(_EDGES) for sample in prompt.split()}
-    return any(
-        sample.isupper() and len(sample) == len(word) and _pattern(sample) == _pattern(word)
-        for sample in samples
-        if sample == word or len(set(sample)) < len(sample)
-    )
+    return _is_marked(tokens[-1]) or _holds(_words(prompt), _words(" ".join(tokens)))
 
 
-def _pattern(word):
-    return [word.index(character) for character in word]
+def _is_like_sample(word, prompt):
+    """Tell whether a word is one letter repeated as often as one is in a word of the prompt."""
+    word = word.strip(_EDGES)
+    samples = {sample.strip(_EDGES) for sample in prompt.split()} if _repeats(word) else ()
+    return any(_repeats(sample) and len(sample) == len(word) for sample in samples)
+
+
+def _repeats(word):
+    return len(word) > 2 and word.isalpha() and len(set(word)) == 1
 
 
 def _demands(prompt):
     """Yield the words that a prompt quotes or tells a response to end with, and what is open."""
-    for span in [*_QUOTED.findall(prompt), *_DEMANDED.findall(prompt)]:
-        text = next(filter(None, span), "") if isinstance(span, tuple) else span
+    quoted = [
+        next(filter(None, span))
+        for line in prompt.splitlines()
+        if _ASKS.search(line)
+        for span in _QUOTED.findall(line)
+    ]
+    for text in [*quoted, *_told(prompt)]:
         literal, *rest = _PLACEHOLDER.split(text, maxsplit=1)
         if rest:
             yield _words(literal), True
@@ -93,6 +108,20 @@ def _demands(prompt):
         yield _words(text), text.rstrip().endswith(":")
         for part in _ALTERNATIVES.split(text):
             yield _words(part), False
+
+
+def _told(prompt):
+    """Yield words that a prompt tells a response to have, not only what they are to be about."""
+    for found in _DEMANDED.finditer(prompt):
+        text = found["what"]
+        parts = list(filter(None, _ALTERNATIVES.split(text)))
+        if (
+            _LITERALLY.search(found["how"])
+            or (len(parts) > 1 and all(len(part.split()) == 1 for part in parts))
+            or all(map(_is_marked, text.split()))
+            or _PLACEHOLDER.search(text)
+        ):
+            yield text
 
 
 def _follows(words, demanded):

@@ -2,7 +2,7 @@
 
 from sklearn_codex.report._audit_units import PROMPTS, Units
 from sklearn_codex.report._audit_verdicts import YES
-from sklearn_codex.report._audit_words import RARE, TOO_FEW, within
+from sklearn_codex.report._audit_words import NAMES, RARE, TOO_FEW, within
 from sklearn_codex.report._blocks import Chart, Note, Section, Series, TableBlock
 
 
@@ -15,12 +15,7 @@ def learned_section(audit):
     figures = audit["policy"]
     words = audit["prediction"]["models"]["words"]["accuracy"]
     if audit["verdicts"]["words predict"]["verdict"] not in YES:
-        of_new = f"of {units.never_seen}" if units.are_known else "never seen"
-        answer = (
-            "Nothing that can be relied on: the reward of word counts is right on "
-            f"{within(words)} of the pairs {of_new}, and a coin on 50 %."
-        )
-        return Section(question, answer, [Note(_UNLEARNED)])
+        return Section(question, _nothing(audit, words, units), [Note(_UNLEARNED)])
     if not figures["tokens_differ"]:
         return Section(question, _ALIKE, [Note(_ALIKE_MEANS), _length(figures)])
     blocks = [
@@ -36,6 +31,18 @@ def learned_section(audit):
     ]
     answer = _gold_answer(figures["gold"], units)
     return Section(question, units.qualify(answer), blocks)
+
+
+def _nothing(audit, words, units):
+    """Answer where word counts, which the policy is optimised for, predict nothing."""
+    of_new = f"of {units.never_seen}" if units.are_known else "never seen"
+    answer = (
+        "Nothing that can be relied on: the reward of word counts is right on "
+        f"{within(words)} of the pairs {of_new}, and a coin on 50 %."
+    )
+    if audit["verdicts"]["predictable"]["verdict"] not in YES:
+        return answer
+    return f"{answer} What {NAMES[audit['prediction']['best']]} predict, a policy is not told here."
 
 
 _UNLEARNED = (
