@@ -114,7 +114,8 @@ def make_rows(kind, n_prompts, n_each, seed):
         for _ in range(n_each):
             a, b = (write(rng) for _ in range(2))
             if kind == "saturating":
-                a, b = (f"{text} {' '.join(['good'] * rng.randint(5))}" for text in (a, b))
+                more = (rng.randint(9) if rng.uniform() < 0.5 else 0 for _ in range(2))
+                a, b = (f"{t} {' '.join(['good'] * n)}" for t, n in zip((a, b), more, strict=True))
             if kind == "refusal" and rng.uniform() < 0.3:
                 a, b = (REFUSAL, b) if rng.uniform() < 0.5 else (a, REFUSAL)
             longer = len(a) - len(b)

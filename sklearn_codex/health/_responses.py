@@ -104,7 +104,7 @@ def find_truncated(responses: list[str], prompts: list[str] | None = None) -> np
         reasons[at_limit] = f"at the longest length, {lengths.max():,} {unit}"
     is_long = np.array([len(text) >= LONG for text in responses])
     stops = np.array([_stops_short(text) for text in responses])
-    for position in np.flatnonzero(is_long & stops):
+    for position in np.flatnonzero(is_long & stops).tolist():
         prompt = "" if prompts is None else prompts[position]
         stops[position] = not ends_on_answer(responses[position], prompt)
     if is_long.any() and np.mean(~stops[is_long]) >= SHARE_OF_ENDINGS:

@@ -47,7 +47,8 @@ def human_ceiling(columns, groups=None):
         if len(votes) < len(values) or not len(values):
             continue
         agreement, by_annotator = _agree_with_others(votes)
-        of_majority = bound_agreement(*_count_sides(votes), groups)
+        for_one, for_other = _count_sides(votes)
+        of_majority = bound_agreement(for_one, for_other, groups)
         if agreement is None and of_majority is None:
             continue
         return {
