@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binom
 from sklearn.utils import Bunch
 
+from sklearn_codex._verdicts import CROSS_FITTED, judge_share
 from sklearn_codex.datasets import read_preferences
 from sklearn_codex.health._check import run_checks
 from sklearn_codex.report import _audit_predict as predict
@@ -134,13 +135,15 @@ def test_intervals_hold_the_noise_of_the_folds_and_draws_lessen_it():
     for seed in range(8):
         data = data_of("words", of_folds=seed)
         draws = cross_fit_draws(data, data.words, make=predict.maker("words", 0.01))
-        margin = draws.mean(axis=0)
-        with_noise = predict.accuracy(data, margin, draws=draws)
-        without = predict.accuracy(data, margin)
-        assert with_noise["high"] - with_noise["low"] > without["high"] - without["low"]
-        assert with_noise["value"] == without["value"]
-        shares.append(without["value"])
-        single += [predict.accuracy(data, draw)["value"] for draw in draws]
+        found = predict.accuracy(data, draws)
+        credit = predict.credits(data.y, draws)
+        without = judge_share(
+            credit[data.decided], data.groups[data.decided], inflation=CROSS_FITTED
+        )
+        assert found["high"] - found["low"] > without.high - without.low
+        shares.append(found["value"])
+        single.append([predict.accuracy(data, draw)["value"] for draw in draws])
+        assert found["value"] == pytest.approx(np.mean(single[-1]))
     assert np.std(shares) < 0.8 * np.std(single)
 
 

@@ -23,13 +23,15 @@ def audit_length(data, draws, best, C, whole):
     audit = length_audit(data.y, margin, length, groups=data.groups, sample_weight=weights_of(data))
     figures = {name: _plain(value) for name, value in audit.items()}
     direction = np.sign(data.y - 0.5) * np.sign(length)
+    of_model = accuracy(data, draws[best])
     net = _judge_net_of_length(data, draws["words"], C)
     return {
         **figures,
-        "accuracy_interval": _ends(accuracy(data, margin, draws=draws[best])),
+        "accuracy": of_model["value"],
+        "accuracy_interval": _ends(of_model),
         **judge_longer(whole),
-        "where_longer": _accuracy_where(data, margin, direction > 0, draws[best]),
-        "where_shorter": _accuracy_where(data, margin, direction < 0, draws[best]),
+        "where_longer": _accuracy_where(data, draws[best], direction > 0),
+        "where_shorter": _accuracy_where(data, draws[best], direction < 0),
         "words_net_of_length": net,
     }
 
@@ -52,8 +54,8 @@ def _ends(test):
     return [test["low"], test["high"]]
 
 
-def _accuracy_where(data, margin, rows, draws=None):
-    return accuracy(data, margin, rows, draws) if (rows & data.decided).any() else None
+def _accuracy_where(data, margin, rows):
+    return accuracy(data, margin, rows) if (rows & data.decided).any() else None
 
 
 def _judge_net_of_length(data, with_length, C):
@@ -73,7 +75,7 @@ def _judge_net_of_length(data, with_length, C):
                     return None
             margin[test] = model.reward_margin(data.words[test])
     change = gain_of_draws(data, draws, with_length)
-    return {**accuracy(data, draws.mean(axis=0), draws=draws), "change": change}
+    return {**accuracy(data, draws), "change": change}
 
 
 def _plain(value):

@@ -37,7 +37,14 @@ def choose_C(data):
 
 
 def credits(y, margin):
-    """Return 1 where the margin has the sign of the label, 0 where not, half for a tie of it."""
+    """Return 1 where the margin has the sign of the label, 0 where not, half for a tie of it.
+
+    Of margins (n_draws, n_pairs), by draw of the folds, it is the mean over the draws.
+    """
+    return np.atleast_2d(_credits_of_draws(y, margin)).mean(axis=0)
+
+
+def _credits_of_draws(y, margin):
     return 0.5 + 0.5 * np.sign(y - 0.5) * np.sign(margin)
 
 
@@ -58,22 +65,22 @@ def noise_of_folds(data, credit, rows):
     rows : ndarray of bool of shape (n_pairs,)
         Which of the pairs are meant.
     """
-    if len(credit) < 2:
+    if credit.ndim < 2 or len(credit) < 2:
         return 0.0
     means = np.average(credit[:, rows], axis=1, weights=weights_of(data, rows))
     return float(np.var(means, ddof=1)) / len(credit)
 
 
-def accuracy(data, margin, rows=None, draws=None):
+def accuracy(data, margin, rows=None):
     """Return the accuracy on pairs that are no tie, held against a coin's.
 
-    ``draws`` (n_draws, n_pairs) are the margins by draw of the folds that ``margin`` is the mean
-    of; their noise is in the interval and in the test.
+    Of margins (n_draws, n_pairs), by draw of the folds, it is the mean of those of the draws, whose
+    noise is in the interval and in the test.
     """
     rows = data.decided if rows is None else rows & data.decided
-    noise = 0.0 if draws is None else noise_of_folds(data, credits(data.y, draws), rows)
+    noise = noise_of_folds(data, _credits_of_draws(data.y, margin), rows)
     test = judge_share(
-        credits(data.y[rows], margin[rows]),
+        credits(data.y[rows], margin[..., rows]),
         data.groups[rows],
         inflation=CROSS_FITTED,
         extra_variance=noise,
@@ -95,8 +102,12 @@ def gain(data, credit, other, rows, extra_variance=0.0):
     return test._asdict()
 
 
-def judge(data, margin, draws=None):
-    """Return accuracy, log-loss and AUC of margins of groups never seen, with 95% intervals."""
+def judge(data, draws):
+    """Return accuracy, log-loss and AUC of margins of groups never seen, with 95% intervals.
+
+    ``draws`` has margins (n_draws, n_pairs) by draw of the folds; log-loss and AUC are of the mean.
+    """
+    margin = draws.mean(axis=0)
     loss = judge_mean(
         losses(data.y, margin),
         data.groups,
@@ -105,7 +116,7 @@ def judge(data, margin, draws=None):
         weights=weights_of(data),
     )
     return {
-        "accuracy": accuracy(data, margin, draws=draws),
+        "accuracy": accuracy(data, draws),
         "log_loss": loss._asdict(),
         "auc": _auc(data, margin),
     }
@@ -143,7 +154,7 @@ def ranked_auc(y, rank, weight):
 def predict(data, step):
     """Return the figures of each model, and of each the held-out margins by draw of the folds.
 
-    What is said of a model is said of the mean of its margins, which depends less on the folds.
+    An accuracy is the mean over the draws, what else is said of a model that of its mean margin.
     """
     C = choose_C(data)
     draws = {}
@@ -156,8 +167,7 @@ def predict(data, step):
     _ = data.preset
     step("preset")
     draws["preset"] = cross_fit_draws(data, data.preset, advance=step.advance)
-    margins = {name: draws[name].mean(axis=0) for name in MODELS}
-    figures = {name: judge(data, margins[name], draws[name]) for name in MODELS}
+    figures = {name: judge(data, draws[name]) for name in MODELS}
     # By the measure that says whether there is anything; the simpler one of two that are equal.
     rank = {name: figures[name]["accuracy"]["value"] for name in MODELS}
     best = max(MODELS, key=rank.__getitem__)
@@ -169,17 +179,17 @@ def predict(data, step):
         "best": best,
         "beyond_length": beyond,
         "gain_over_length": gain_of_draws(data, draws[beyond], draws["length only"]),
-        "calibration": calibrate(data, margins[best]),
+        "calibration": calibrate(data, draws[best].mean(axis=0)),
     }, draws
 
 
 def gain_of_draws(data, draws, others):
     """Return the gain in accuracy of one model over another, with the noise of their folds."""
-    change = credits(data.y, draws) - credits(data.y, others)
+    change = _credits_of_draws(data.y, draws) - _credits_of_draws(data.y, others)
     return gain(
         data,
-        credits(data.y, draws.mean(axis=0)),
-        credits(data.y, others.mean(axis=0)),
+        credits(data.y, draws),
+        credits(data.y, others),
         data.decided,
         extra_variance=noise_of_folds(data, change, data.decided),
     )

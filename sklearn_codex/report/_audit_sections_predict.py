@@ -76,8 +76,7 @@ def _measure(prediction):
     if n_draws == 1:
         return f"{by}."
     return (
-        f"{by}: that of predictions averaged over {n_draws} draws of the folds, whose noise is in "
-        "the intervals."
+        f"{by}: it is averaged over {n_draws} draws of the folds, whose noise is in the interval."
     )
 
 

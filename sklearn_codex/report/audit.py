@@ -151,10 +151,9 @@ def _learn(data, whole, reference, step):
     step("choose the penalty")
     prediction, draws = predict.predict(data, step)
     best, C = prediction["best"], prediction["C_of_words"]
-    margin = draws[best].mean(axis=0)
     step("learning curve")
     D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
-    curve = predict.learn(data, margin, D, predict.maker(best, C), step.advance)
+    curve = predict.learn(data, draws[best], D, predict.maker(best, C), step.advance)
     step("reward net of length")
     length = audit_length(data, draws, best, C, whole)
     step("what is preferred")
@@ -172,7 +171,7 @@ def _learn(data, whole, reference, step):
         "length": length,
         "tokens": tokens,
         "form": form,
-        "examples": preferred.example_pairs(data, margin),
+        "examples": preferred.example_pairs(data, draws[best].mean(axis=0)),
         "policy": learned,
         "pairs_to_label": pairs_to_label(data, reward),
     }
