@@ -61,7 +61,8 @@ def _count_text(preset, texts, advance):
     advance(0.2)
     characters = parts["characters"]
     here = within(advance, 0.2, 0.5)
-    counts = count_ngrams(texts, *characters.ngram_range, characters.min_df, here)
+    low, high = characters.ngram_range
+    counts = count_ngrams(texts, low, high, characters.min_df, here)
     if counts is None:  # of many scripts at once
         names = ("analyzer", "ngram_range", "min_df")
         counter = CountVectorizer(**{name: getattr(characters, name) for name in names})
