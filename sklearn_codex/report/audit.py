@@ -10,6 +10,7 @@ from sklearn_codex.health._check import run_checks
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report import _audit_preferred as preferred
+from sklearn_codex.report._audit_ceiling import human_ceiling
 from sklearn_codex.report._audit_columns import find_cuts
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
 from sklearn_codex.report._audit_findings import describe_findings
@@ -109,12 +110,14 @@ def audit_preferences(
         pairs.groups if has_groups else None,
         oriented=pairs.oriented,
         random_state=seed,
+        sample_weight=pairs.sample_weight,
+        keeps_groups=has_groups,
         advance=step.advance,
     )
     leakage = find_leaks(pairs, split, report.groups, given)
     joined = pairs.groups if has_groups or report.groups is None else report.groups
     data = AuditData(pairs, joined, seed)
-    ceiling = predict.human_ceiling(pairs.columns)
+    ceiling = human_ceiling(pairs.columns, data.groups)
     audit = {"source": name_of(pairs), **describe_source(pairs, given, split, ceiling)}
     audit |= {"seed": seed, "sizes": _sizes(data)}
     units = Units.of(audit)
@@ -163,18 +166,18 @@ def _check_max_pairs(max_pairs):
 def _learn(data, whole, reference, step, cuts):
     """Return the figures that need models, of a sample of the whole data or all of them."""
     step("choose the penalty")
-    prediction, margins = predict.predict(data, step)
+    prediction, draws = predict.predict(data, step)
     best, C = prediction["best"], prediction["C_of_words"]
     step("learning curve")
     D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
-    curve = predict.learn(data, margins[best], D, predict.maker(best, C), step.advance)
+    curve = predict.learn(data, draws[best], D, predict.maker(best, C), step.advance)
     step("reward net of length")
-    length = audit_length(data, margins, best, C, whole)
+    length = audit_length(data, draws, best, C, whole)
     step("what is preferred")
     reward = preferred.fit_reward(data, data.words, C)
     tokens, form = preferred.describe_tokens(data, reward), preferred.describe_form(data)
     step("slices")
-    slices = audit_slices(data, margins[best], cuts)
+    slices = audit_slices(data, draws[best][0], cuts)
     step("halves of the data")
     halves = policy.fit_halves(data, data.words, C)
     step("policy")
@@ -188,7 +191,7 @@ def _learn(data, whole, reference, step, cuts):
         "tokens": tokens,
         "form": form,
         "slices": slices,
-        "examples": preferred.example_pairs(data, margins[best]),
+        "examples": preferred.example_pairs(data, draws[best].mean(axis=0)),
         "policy": learned,
         "pairs_to_label": pairs_to_label(data, reward),
     }
