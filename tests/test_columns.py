@@ -476,3 +476,45 @@ def test_conventions_in_python_are_those_of_the_command_line():
         read_preferences(rows, convention="1=x")
     with pytest.raises(ValueError, match="'lower' is of scores"):
         read_preferences(rows, convention="lower")
+
+
+TEXTS = {"prompt": "Ask", "response_a": "Yes.", "response_b": "No."}
+
+
+def scored(column, *values):
+    """Return rows of two responses with a column for each."""
+    names = [column.format(side) for side in "ab"]
+    return [TEXTS | dict(zip(names, pair, strict=True)) for pair in values]
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [("loser", ("B", "A", "tie")), ("worse", ("response_b", "response_a", "Tie")),
+     ("worse_id", (2, 1, "tie")), ("losing model", ("model_b", "model_a", "both")),
+     ("loser_index", ("1", "0", "tie"))],
+)  # fmt: skip
+def test_a_label_that_names_the_worse_response(column, words):
+    data = read_preferences([TEXTS | {column: word} for word in words], label=column)
+    assert data.y.tolist() == [1, 0, 0.5]
+
+
+@pytest.mark.parametrize("column", ["helpful_{}", "votes for {}", "{} score", "model_{}_fluency"])
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_what_is_said_of_one_response_is_compared_with_the_other(column, side):
+    rows = scored(column, (3, 1), (0, 2), (1, 1))
+    data = read_preferences(rows, label=column.format(side))
+    assert ((data.y > 0.5).tolist(), data.y[2]) == ([True, False, False], 0.5)
+    assert any("share of" in note or "the greater belongs" in note for note in data.notes)
+
+
+def test_faults_of_both_responses_need_a_direction():
+    rows = scored("error_{}", (3, 1), (0, 2))
+    with pytest.raises(ValueError, match=r'error_b, which seems .*convention="lower"'):
+        read_preferences(rows, label="error_b")
+    assert read_preferences(rows, label="error_b", convention="lower").y.tolist() == [0, 1]
+    assert read_preferences(rows, label="error_a", convention="higher").y.tolist() == [1, 0]
+    rows = scored("score_{}", (3, 1), (0, 2))
+    assert read_preferences(rows).y.tolist() == [1, 0]
+    assert read_preferences(rows, convention="lower").y.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="helpful_a = 'good', which should be a number"):
+        read_preferences(scored("helpful_{}", ("good", "bad")), label="helpful_a")

@@ -18,7 +18,10 @@ _WINS = {
     "better", "best", "preferred", "prefers", "prefer", "wins", "win", "won", "winner", "chosen",
     "probability", "prob", "proba", "p", "superior",
 }  # fmt: skip
-_LOSES = {"worse", "worst", "loses", "lost", "loser", "rejected", "dispreferred", "inferior"}
+_LOSES = {
+    "worse", "worst", "loses", "lose", "lost", "loser", "losing", "rejected", "dispreferred",
+    "inferior",
+}  # fmt: skip
 # preferred_a_id is no truth value, and has_a_winner is one of something else.
 _SAYS_NOTHING = re.compile(r"\b(id|idx|index)$|\bnot\b|\b(is|was|has|had) a (win|winner|loser)\b")
 _OVER = {"over", "beats", "minus", "gt"}
@@ -47,6 +50,13 @@ def side_in_name(column: str, sides: Sides) -> float | None:
     if len(negative) > 1:
         return None
     return 1 - named[0] if negative else named[0]
+
+
+def names_worse(column: str, sides: Sides) -> bool:
+    """Return whether a column such as loser or worse_id says which response is the worse one."""
+    tokens = tokens_of(column)
+    beside = NOUNS | _OF_INDEX | sides.shared | {"is", "the", "label", "name", "number", "of"}
+    return not _LOSES.isdisjoint(tokens) and set(tokens) <= _LOSES | beside
 
 
 def _names_of(sides: Sides) -> tuple[set[str], set[str]]:

@@ -7,13 +7,14 @@ import numpy as np
 
 from sklearn_codex._labels.column import LabelColumn, Say, Where, say_in_python
 from sklearn_codex._labels.conventions import (
+    LABEL_CONVENTIONS,
     Convention,
     Floats,
     as_numbers,
     find_convention,
     weigh,
 )
-from sklearn_codex._labels.infer import possible_conventions
+from sklearn_codex._labels.infer import names_worse, possible_conventions
 from sklearn_codex._labels.messages import (
     Reading,
     ambiguous,
@@ -131,7 +132,9 @@ def _follow(convention: str | Mapping, labels: LabelColumn) -> Reading:
         verdict = _read_word(labels, i) if found.name else None
         if verdict is None or verdict.probability is None:
             raise unknown_in(found, labels, i)
-        reading.probability[i], reading.strength[i] = verdict.probability, 1.0
+        turned = names_worse(labels.name, labels.sides)
+        reading.probability[i] = 1 - verdict.probability if turned else verdict.probability
+        reading.strength[i] = 1.0
     return reading
 
 
@@ -139,6 +142,8 @@ def _read_by(convention: Convention, labels: LabelColumn) -> Reading:
     probability, strength = convention.read(labels.folded)
     name = convention.name or "given"
     if labels.sides.turned and name in _OF_STYLE[labels.sides.style]:
+        probability = 1 - probability
+    if name != "given" and names_worse(labels.name, labels.sides):
         probability = 1 - probability
     return Reading(name, probability, np.ones(len(probability)) if strength is None else strength)
 
@@ -153,6 +158,8 @@ def _infer(labels: LabelColumn) -> Reading:
     if not is_number.any():
         return words
     names = possible_conventions(numbers[is_number], labels.name, labels.sides, booleans=booleans)
+    if names_worse(labels.name, labels.sides):  # which names a response and is no probability
+        names = [name for name in names if name in LABEL_CONVENTIONS and "boolean" not in name]
     if not names:
         largest = np.nanargmax(np.abs(numbers))
         raise unknown_number(labels, int(largest))
@@ -203,6 +210,8 @@ def _read_words(labels: LabelColumn) -> Reading:
     for i, verdict in said.items():
         probability[i] = numbered[i] if verdict.probability is None else verdict.probability
         strength[i] = verdict.strength
+    if names_worse(labels.name, labels.sides):
+        probability = 1 - probability
     # Where steps are named, "better" is the one between "slightly better" and "much better".
     plain_step = 2.0 if (strength > 0).any() else 1.0
     return Reading("words", probability, np.where(strength > 0, strength, plain_step))

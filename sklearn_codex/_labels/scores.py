@@ -1,6 +1,6 @@
 """Scores as labels, and scores beside labels: whether they agree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,10 +20,14 @@ _SCORES = {
 }  # fmt: skip
 _MARGINS = {"margin", "diff", "difference", "gap", "delta"}
 # Greater where a response is worse.
-_FAULTS = {
+FAULTS = {
     "loss", "nll", "ppl", "perplexity", "error", "errors", "rank", "toxicity", "toxic", "harm",
-    "harmfulness", "severity", "penalty", "cost",
+    "harmful", "harmfulness", "unsafe", "severity", "penalty", "cost", "risk", "violation",
+    "violations", "flag", "flags", "flagged", "offensive", "hate", "abuse", "abusive", "spam",
+    "bias", "biased", "distance", "position", "bad", "wrong", "incorrect", "mistakes", "wer", "cer",
+    "bug", "bugs", "hallucination", "hallucinations", "downvotes", "dislikes",
 }  # fmt: skip
+_NEGATED = {"no", "non", "not", "without"}
 _ORIENTED = {
     ("chosen", "rejected"), ("chosen", "reject"), ("accepted", "rejected"),
     ("preferred", "dispreferred"), ("winner", "loser"), ("win", "lose"), ("w", "l"),
@@ -168,7 +172,12 @@ def find_score_columns(
 
 
 def _is_score(tokens: list[str]) -> bool:
-    return bool(_SCORES.intersection(tokens)) and not _FAULTS.intersection(tokens)
+    return bool(_SCORES.intersection(tokens)) and not names_fault(tokens)
+
+
+def names_fault(tokens: Iterable[str]) -> bool:
+    """Return whether the words of a name say that what it counts is greater where it is worse."""
+    return not FAULTS.isdisjoint(tokens) and _NEGATED.isdisjoint(tokens)
 
 
 def _are_of_sides(markers: tuple[str, str], sides: Sides) -> bool:

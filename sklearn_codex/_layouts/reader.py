@@ -14,6 +14,7 @@ from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.prefixes import shared_prefix_marker
 from sklearn_codex._conversations.split import split_pair
+from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
 from sklearn_codex._labels.resolve import resolve_labels
 from sklearn_codex._layouts.agreement import compare_with_scores
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
@@ -261,7 +262,7 @@ class PairReader:
                 weight[rows] *= resolved.weight
             notes.append(f'{form.label} was read as "{resolved.convention}".')
         understood = any(form.label for form in self._forms) or any(
-            layout.reads_convention for layout in self.layouts
+            layout.reads_convention or self._has_direction(layout) for layout in self.layouts
         )
         if self.given.convention is not None and not understood:
             raise ValueError(
@@ -269,6 +270,13 @@ class PairReader:
                 f"meaning: leave out {self.given.say('convention', str(self.given.convention))}."
             )
         return y, weight, notes
+
+    def _has_direction(self, layout: Layout) -> bool:
+        """Return whether a layout has scores of which the caller says which are better."""
+        is_direction = self.given.convention in (*SCORE_CONVENTIONS,)
+        verdict = getattr(layout, "verdict", None)
+        is_scored = getattr(layout, "score", None) is not None
+        return is_direction and (is_scored or getattr(verdict, "kind", "") == "scores")
 
     def _whole(self, where: str) -> str:
         """Return where something is with the file before it."""

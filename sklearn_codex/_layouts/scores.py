@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
+from sklearn_codex._labels.scores import names_fault
 from sklearn_codex._layouts.base import fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.words import RESPONSES
@@ -22,12 +24,10 @@ ASPECTS = frozenset((
 ))  # fmt: skip
 _WHOLE = frozenset(("overall", "mean", "average", "avg", "final", "total"))
 _COUNTS = frozenset(("n", "num", "number", "count", "max", "min", "chosen", "rejected", "margin"))
-_WORSE = frozenset(
-    ("toxicity", "toxic", "harm", "harmfulness", "risk", "error", "loss", "perplexity", "length",
-     "complexity", "verbosity", "bias", "penalty", "violation", "severity", "distance", "reason",
-     "rationale", "confidence", "difficulty")
-)  # fmt: skip
-"""Words for what is not the better the more of it there is."""
+_OTHER = frozenset((
+    "length", "complexity", "verbosity", "reason", "rationale", "confidence", "difficulty"
+))  # fmt: skip
+"""Words for what is neither the better nor the worse the more of it there is."""
 TEXTS = ("response", "answer", "completion", "text", "content", "output", "generation", "summary",
          "reply", "message", "body", "candidate", "conversation", "generated_text",
          "response_text", "answer_text")  # fmt: skip
@@ -67,7 +67,9 @@ def names_rank(name: str) -> bool:
 def names_score(name: str) -> bool:
     """Return whether a name says that it holds how good responses are as a whole."""
     words = [singular(word) for word in _words(name)]
-    if not (_COUNTS | _WORSE).isdisjoint(words):
+    if not (_COUNTS | _OTHER).isdisjoint(words):
+        return False
+    if names_fault(_words(name)) and not names_rank(name):
         return False
     # Of scores.quality the last word tells what is rated.
     first = [] if "." in name else words[:1]
@@ -88,8 +90,22 @@ def names_aspect(name: str) -> bool:
     return "_".join(words) in ASPECTS
 
 
-def score_of(name: str) -> Score:
-    """Return the score that is in a column of this name."""
+def score_of(name: str, given: Given, where: str) -> Score:
+    """Return the score that is in a column of this name, the better the greater it is, or not.
+
+    Raises
+    ------
+    ValueError
+        If the name is that of a fault, and the caller does not say which is better.
+    """
+    if given.convention in (*SCORE_CONVENTIONS,):  # it may be a mapping
+        return Score(name, 1.0 if given.convention == "higher" else -1.0)
+    if not names_rank(name) and names_fault(_words(name)):
+        raise ValueError(
+            f"{where} has {name}, which seems to be greater where a response is worse. Say "
+            f"{given.say('convention', 'lower')} where the smaller is the better, "
+            f"{given.say('convention', 'higher')} where the greater is."
+        )
     return Score(name, -1.0 if names_rank(name) else 1.0)
 
 
@@ -115,7 +131,7 @@ def pick_score(names: Iterable[Any], given: Given, where: str, within: str = "")
     names = [str(name) for name in names]
     if given.label is not None:
         asked = fold(given.label).removeprefix(f"{fold(within)}." if within else "")
-        return next((score_of(name) for name in names if fold(name) == asked), None)
+        return next((score_of(name, given, where) for name in names if fold(name) == asked), None)
     found = [name for name in names if names_score(name)]
     whole = [name for name in found if not _WHOLE.isdisjoint(_words(name))]
     found = whole if len(whole) == 1 else found or [name for name in names if names_aspect(name)]
@@ -126,7 +142,7 @@ def pick_score(names: Iterable[Any], given: Given, where: str, within: str = "")
             f"for the whole. Say which is meant: {given.say('label', one)} or "
             f"{given.say('label', other)}."
         )
-    return score_of(found[0]) if found else None
+    return score_of(found[0], given, where) if found else None
 
 
 def text_key(item: Mapping[str, Any]) -> str | None:

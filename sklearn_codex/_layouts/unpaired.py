@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.transcripts import parse_transcript
+from sklearn_codex._labels.scores import names_fault
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, as_responses, decode
 from sklearn_codex._layouts.columns import find_annotator
@@ -33,6 +34,7 @@ from sklearn_codex._layouts.scores import (
     pick_score,
     score_of,
 )
+from sklearn_codex._layouts.words import name_tokens
 
 Row = Mapping[str, Any]
 RESPONSE = (
@@ -299,15 +301,18 @@ class KTOLayout(OneResponseLayout):
 
     alone = "Without both a desirable and an undesirable response, so without a pair"
 
-    def __init__(self, *args: Any):
+    def __init__(self, *args: Any, score: Score | None = None):
         super().__init__(*args)
-        self.notes.append(f"{self.label} says whether a response is desirable.")
+        self.score = score
+        self.turned = score is not None and score.sign < 0
+        which = "undesirable" if self.turned else "desirable"
+        self.notes.append(f"{self.label} says whether a response is {which}.")
 
     def goodness(self, value: Any, where: str) -> float:
         """Return 1.0 for desirable, 0.0 for undesirable."""
         said = _said(value)
         if said in _YES or said in _NO:
-            return float(said in _YES)
+            return float((said in _YES) != self.turned)
         raise ValueError(
             f"{where} has {self.label} = {value!r:.60}, which is neither desirable (true, 1) nor "
             "undesirable (false, 0). If the greater number is the better, say "
@@ -390,8 +395,9 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
     label = next((name for name in labels if _said(row[name]) in _YES | _NO), None)
     found = _score_of(rest, row, given, where) if given.label or label is None else None
     label = label or next(iter(labels), None)  # missing, or of another kind, which is refused
+    truth = None
     if given.label is not None and found is not None and _is_truth(row[found.name]):
-        label, found = found.name, None
+        label, truth, found = found.name, found, None
     if found is None and (label is None or given.label not in (None, label)):
         return None
     rest.pop(fold(found.name if found else label))
@@ -401,7 +407,13 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
         prompt = PromptColumns()
     if found is None:
         return KTOLayout(
-            "unpaired responses, desirable or not", prompt, response, str(label), given, annotator
+            "unpaired responses, desirable or not",
+            prompt,
+            response,
+            str(label),
+            given,
+            annotator,
+            score=truth,
         )
     if names.keys() >= HELPSTEER and found.name == names["helpfulness"]:
         return _helpsteer(prompt, response, found, given, names, annotator)
@@ -417,7 +429,11 @@ def explain_one(columns: Columns, row: Row, given: Given, where: str) -> str | N
     marks = [
         column for column in row if columns.get(fold(column)) == column and _marks(row[column])
     ]
-    known = f" If {marks[0]} does, say {given.say('label', marks[0])}." if marks else ""
+    marks.sort(key=lambda name: names_fault(name_tokens(name)))  # what may be good is first
+    known = f" If {marks[0]} does, say {given.say('label', marks[0])}" if marks else ""
+    if marks and names_fault(name_tokens(marks[0])):
+        known += f" and {given.say('convention', 'lower')}, the smaller being the better"
+    known += "." if marks else ""
     return (
         f"{where} has no preference: one response, {response}, and nothing that says how good it "
         f"is.{known} It has {list(columns.values())}. A row needs either chosen and rejected, or "
@@ -452,9 +468,10 @@ def _is_truth(value: Any) -> bool:
 
 def _score_of(rest: Columns, row: Row, given: Given, where: str) -> Score | None:
     if given.label is not None:
-        return score_of(rest[fold(given.label)]) if fold(given.label) in rest else None
+        column = rest.get(fold(given.label))
+        return score_of(column, given, where) if column is not None else None
     if rest.keys() >= HELPSTEER:
-        return score_of(rest["helpfulness"])
+        return score_of(rest["helpfulness"], given, where)
     scores = [name for name in rest.values() if names_score(name) or names_aspect(name)]
     scores = [name for name in scores if not isinstance(decode(row[name]), (list, dict))]
     return pick_score(scores, given, where)
