@@ -2,6 +2,8 @@
 
 import pytest
 
+from sklearn_codex._labels import scores
+from sklearn_codex._labels.sides import compare_names
 from sklearn_codex.datasets import read_preferences
 
 
@@ -31,3 +33,34 @@ def test_strengths_that_could_be_numbers_of_responses_are_refused(column):
     with pytest.raises(ValueError, match='two things.*"one_two".*"strength'):
         read_preferences(rows)
     assert read_preferences(rows, label=column, convention={1: 1, 2: 0}).y.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hate_score", "score_std", "loss_score", "spam_score", "negative_score", "refusal_score",
+     "rank_score", "quux_score"],
+)  # fmt: skip
+def test_a_score_of_what_nobody_knows_is_not_taken_for_the_greater_the_better(name):
+    """Of a name with any other word beside that for a score the caller says what it is."""
+    rows = [{"prompt": "p", "response": text, name: n} for n, text in enumerate("uv")]
+    with pytest.raises(ValueError, match=name):
+        read_preferences(rows)
+
+
+@pytest.mark.parametrize("name", ["score", "human_rating", "overall_score", "fine-grained_score"])
+def test_a_score_that_says_what_it_is_is_read(name):
+    """The greater of two known scores is the better."""
+    rows = [{"prompt": "p", "response": text, name: n} for n, text in enumerate("uv")]
+    assert read_preferences(rows).X[0].tolist() == ["p", "v", "u"]
+
+
+def test_columns_of_scores_are_found_without_comparing_each_with_each(monkeypatch):
+    """Names are compared only where they differ in one place."""
+    calls = []
+    monkeypatch.setattr(
+        scores, "compare_names", lambda *names: calls.append(names) or compare_names(*names)
+    )
+    names = [f"x{i}_score_{side}" for i in range(200) for side in "ab"]
+    found = scores.find_score_columns(names, "response_a", "response_b", oriented=False)
+    assert found == [(f"x{i}_score_a", f"x{i}_score_b", True) for i in range(200)]
+    assert len(calls) <= 2 * len(names)
