@@ -20,7 +20,7 @@ def rows_of(column, values, **others):
 def test_labels_of_one_and_two_that_may_count_from_zero_are_refused(column, prompt):
     """A known layout does not turn 0 and 1 into ties and wins; 1 and 2 it reads."""
     for values in ((0, 1, 0, 1), ("0", "1"), (0, 0)):
-        with pytest.raises(ValueError, match='can mean two things.*"index".*"probability"'):
+        with pytest.raises(ValueError, match=r'can mean two things.*"index".*"probability"'):
             read_preferences(rows_of(column, values, **{prompt: "p"}))
     assert read_preferences(rows_of(column, (1, 2), **{prompt: "p"})).y.tolist() == [1, 0]
     assert read_preferences(rows_of(column, (0, 2), **{prompt: "p"})).y.tolist() == [0.5, 0]
@@ -30,7 +30,7 @@ def test_labels_of_one_and_two_that_may_count_from_zero_are_refused(column, prom
 def test_strengths_that_could_be_numbers_of_responses_are_refused(column):
     """All-positive strengths of 1 and 2 are shown in both readings."""
     rows = [{"prompt": "p", "response_a": "u", "response_b": "v", column: n} for n in (1, 2)]
-    with pytest.raises(ValueError, match='two things.*"one_two".*"strength'):
+    with pytest.raises(ValueError, match=r'two things.*"one_two".*"strength'):
         read_preferences(rows)
     assert read_preferences(rows, label=column, convention={1: 1, 2: 0}).y.tolist() == [1, 0]
 
