@@ -74,3 +74,23 @@ def test_a_part_of_the_prompt_is_left_out_only_where_it_stands_as_lines():
     )
     joined = ["bird\na bird sang", "sang\na bird sang", "Text: It rained.\nWhy?"]
     assert data.X[:, 0].tolist() == joined
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [{"role": "user", "content": "Write."}],
+        [{"from": "human", "value": "Write."}],
+        [{"role": "user", "content": "Write.", "name": None}],
+        "Write. ",
+        '[{"role": "user", "content": "Write."}]',
+        "Human: Write.",
+    ],
+)
+def test_responses_of_one_prompt_meet_whatever_notation_it_is_in(other):
+    """Rows of one response each are put together by the prompt as it is read."""
+    rows = [
+        {"prompt": "Write.", "response": "u", "score": 1},
+        {"prompt": other, "response": "v", "score": 0},
+    ]
+    assert read_preferences(rows).X.tolist() == [["Write.", "u", "v"]]

@@ -127,6 +127,14 @@ def split_pair(
     )
 
 
+def prompt_text(prompt: Any, column: str, where: str) -> str:
+    """Return a prompt as text, as ``split_pair`` does where no response adds to it."""
+    if is_plain(prompt):
+        return prompt
+    asked = _read_prompt(prompt, column, where)
+    return asked.text if asked.turns is None else write_prompt(close(asked.turns))
+
+
 def is_plain(value: Any) -> bool:
     """Tell text that begins with no mark of a conversation, at once."""
     return type(value) is str and not FIRST.match(value) and not value.lstrip().startswith("{")

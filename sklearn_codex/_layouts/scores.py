@@ -8,7 +8,7 @@ from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
 from sklearn_codex._labels.scores import names_fault
 from sklearn_codex._layouts.base import fold
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.words import RESPONSES
+from sklearn_codex._layouts.words import BESIDE, PEOPLE, RESPONSES
 
 RANKS = frozenset(("rank", "ranking"))
 SCORES = frozenset((
@@ -28,6 +28,17 @@ _OTHER = frozenset((
     "length", "complexity", "verbosity", "reason", "rationale", "confidence", "difficulty"
 ))  # fmt: skip
 """Words for what is neither the better nor the worse the more of it there is."""
+_RATERS = frozenset(
+    ("fine", "grained", "rm", "pm", "gpt", "gpt3", "gpt4", "gpt4o", "llm", "armorm", "user",
+     "crowd", "community", "proxy", "gold", "true", "predicted", "raw", "normalized", "normalised",
+     "norm", "weighted", "combined", "aggregate", "aggregated", "absolute", "scalar", "preference",
+     "evaluation", "eval", "openai", "claude")
+)  # fmt: skip
+_BESIDE_SCORES = (
+    SCORES | ASPECTS | _WHOLE | RESPONSES | BESIDE | PEOPLE | _RATERS
+    | {word for aspect in ASPECTS for word in aspect.split("_")}
+)  # fmt: skip
+"""What may stand beside the word for a score: what is rated, by whom, and that it is the whole."""
 TEXTS = ("response", "answer", "completion", "text", "content", "output", "generation", "summary",
          "reply", "message", "body", "candidate", "conversation", "generated_text",
          "response_text", "answer_text")  # fmt: skip
@@ -60,7 +71,7 @@ def _words(name: str) -> list[str]:
 def names_rank(name: str) -> bool:
     """Return whether a name says that the smallest number is the best."""
     words = [singular(word) for word in _words(name)]
-    return not RANKS.isdisjoint(words[:1] + words[-1:])
+    return not RANKS.isdisjoint(words[:1] + words[-1:]) and SCORES.isdisjoint(words)
 
 
 @lru_cache(maxsize=4096)
@@ -76,7 +87,16 @@ def names_score(name: str) -> bool:
     ends = {*first, *words[-1:], "_".join(words)}
     rest = {word for word in words if word not in _WHOLE}
     whole = len(rest) < len(words) and rest <= RESPONSES | SCORES
-    return names_rank(name) or not ends.isdisjoint(SCORES) or whole
+    return names_rank(name) or (_says_no_more(name) and (not ends.isdisjoint(SCORES) or whole))
+
+
+def _says_no_more(name: str) -> bool:
+    """Return whether all words beside that for a score are known to leave more the better.
+
+    Of spam_score or score_std nobody knows, so the caller has to say it.
+    """
+    words = (singular(word) for word in _words(name.rsplit(".", 1)[-1]))
+    return all(word in _BESIDE_SCORES or word.isdecimal() for word in words)
 
 
 @lru_cache(maxsize=4096)

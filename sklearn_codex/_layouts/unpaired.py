@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.messages import as_messages
+from sklearn_codex._conversations.split import prompt_text
 from sklearn_codex._conversations.transcripts import parse_transcript
 from sklearn_codex._labels.scores import names_fault
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
@@ -131,7 +132,9 @@ class OneResponseLayout(Layout):
                 raise ValueError(f"{where} has no {column}. Fill it in, or leave the row out.")
         good = self.goodness(row[self.label], where)
         prompt, response = self._split(row, where)
-        key: Hashable = None if prompt is None else _key_of(prompt)
+        key: Hashable = None
+        if prompt is not None:
+            key = _key_of(prompt_text(prompt, self.prompt.main or self.response, where))
         if prompt is None and self.given.groups is not None:
             key = _key_of(_value_of(row, self.given.groups))
         if key is None:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sklearn_codex._output import check_outputs, is_terminal, write_text
@@ -153,6 +153,12 @@ def check_new(arguments: argparse.Namespace, outputs: Named, inputs: Named = ())
     """
     standard = {STANDARD: "/dev/stdout"}
     seen = {name: {STANDARD: "/dev/stdin"}.get(path, path) for name, path in inputs if path}
+    seen |= {
+        f"{name} {path}, {part}": file
+        for name, path in inputs
+        if path
+        for part, file in _files_in(path)
+    }
     seen |= {name: standard[path] for name, path in outputs if path in standard}
     check_outputs(
         {name: path for name, path in outputs if path is not None and path not in standard},
@@ -160,6 +166,15 @@ def check_new(arguments: argparse.Namespace, outputs: Named, inputs: Named = ())
         overwrite=arguments.force,
         remedy=REMEDY,
     )
+
+
+def _files_in(path: str) -> list[tuple[str, str]]:
+    """Return the names and paths of what a folder or a pattern stands for."""
+    from sklearn_codex._files.folders import find_files
+
+    with suppress(OSError, ValueError):  # which reading says
+        return find_files(path, path) or []
+    return []
 
 
 def write_out(arguments: argparse.Namespace, content: str, option: str = "out") -> None:
