@@ -117,7 +117,8 @@ def unknown_word(column: LabelColumn, i: int) -> ValueError:
             f"text or a number. Write which of {first} and {second} is better.",
         )
     example = _example_of(column, i)
-    meaning = {1: f"for {first}", 0: f"for {second}"}.get(example[column.labels[i]], "a tie")
+    sides = {1.0: f"for {first}", 0.0: f"for {second}"}
+    meaning = sides.get(example[column.labels[i]], "a tie")
     return column.error(
         i, f"= {column.show(i)} names neither {first} nor {second}, nor a tie. Known by themselves "
         f'are {first}, {second}, "a", "b", "tie" and words like these. Say what each label means, '

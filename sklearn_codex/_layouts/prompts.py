@@ -157,7 +157,8 @@ def unwrap(value: Any) -> Any:
     Messages, and dicts without a text, stay as they are. So does text that is JSON, which may be
     what was written, unless it names one of its fields the full text.
     """
-    found, keys = value, ("full_text", "text", "content")
+    found = value
+    keys: tuple[str, ...] = ("full_text", "text", "content")
     if isinstance(value, str) and value[:1] == "{" and value.rstrip()[-1:] == "}":
         found, keys = decode_cell(value), keys[:1]
     if isinstance(found, Mapping) and found.get("role") is None and found.get("from") is None:

@@ -96,12 +96,12 @@ def author_share(estimator, X, y, authors, *, groups=None, cv=5):
     for train, test in splits:
         model = clone(estimator).fit(_safe_indexing(X, train), target[train])
         margin[test] = model.decision_function(_safe_indexing(X, test))
-    reward = margin[:, np.newaxis] / (root_mean_square(margin, np.ones(n)) or 1.0)
+    of_reward = margin[:, np.newaxis] / (root_mean_square(margin, np.ones(n)) or 1.0)
     who = _indicators(names)
     gains = np.column_stack(
         [
             _held_out_gain(splits, target, design)
-            for design in (reward, who, np.hstack([who, reward]))
+            for design in (of_reward, who, np.hstack([who, of_reward]))
         ]
     )
     sums = np.array([np.bincount(codes, gain) for gain in gains.T]).T  # (n_groups, 3)
