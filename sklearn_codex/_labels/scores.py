@@ -28,7 +28,7 @@ FAULTS = {
     "loss", "nll", "ppl", "perplexity", "error", "errors", "rank", "toxicity", "toxic", "harm",
     "harmful", "harmfulness", "unsafe", "severity", "penalty", "cost", "risk", "violation",
     "violations", "flag", "flags", "flagged", "offensive", "hate", "abuse", "abusive", "spam",
-    "bias", "biased", "distance", "position", "bad", "wrong", "incorrect", "mistakes", "wer", "cer",
+    "bias", "biased", "distance", "position", "mistakes", "wer", "cer",
     "bug", "bugs", "hallucination", "hallucinations", "downvotes", "dislikes",
 }  # fmt: skip
 _NEGATED = {"no", "non", "not", "without"}
