@@ -94,3 +94,14 @@ def test_responses_of_one_prompt_meet_whatever_notation_it_is_in(other):
         {"prompt": other, "response": "v", "score": 0},
     ]
     assert read_preferences(rows).X.tolist() == [["Write.", "u", "v"]]
+
+
+@pytest.mark.parametrize(("one", "other"), [('["a", "b"]', '["a", "c"]'), ("['a']", "['b']")])
+def test_lists_written_as_text_are_read_as_lists_with_a_word(one, other):
+    """They may be one answer each, so a note says how they were read and how to say so."""
+    data = read_preferences([{"prompt": "p", "chosen": one, "rejected": other}])
+    assert data.n == (4 if "," in one else 1)
+    assert any("was read as a list of responses" in note for note in data.notes)
+    said = [[{"role": "assistant", "content": text}] for text in (one, other)]
+    messages = [{"prompt": "p", "chosen": said[0], "rejected": said[1]}]
+    assert read_preferences(messages).X.tolist() == [["p", one, other]]

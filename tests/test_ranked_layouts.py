@@ -202,7 +202,7 @@ def test_what_is_no_number_is_refused():
 
 def test_too_many_responses_are_refused_with_their_number():
     texts = [str(number) for number in range(MOST_RESPONSES + 1)]
-    with pytest.raises(ValueError, match="1,001 responses of one prompt, 500,500 pairs"):
+    with pytest.raises(ValueError, match="201 responses of one prompt, 20,100 pairs"):
         read([{"prompt": "p", "responses": texts, "scores": list(range(len(texts)))}])
 
 
