@@ -260,7 +260,11 @@ class PairReader:
             y[rows] = resolved.probability
             if resolved.weight is not None:
                 weight[rows] *= resolved.weight
-            notes.append(f'{form.label} was read as "{resolved.convention}".')
+            note = f"{resolved.read_as}; {_shares(resolved.probability, form)}."
+            if resolved.convention == "probability" and self.given.convention is None:
+                other = self.given.say("convention", "index")
+                note += f" If a label of 0 is for {form.first}, say {other}."
+            notes.append(note)
         understood = any(form.label for form in self._forms) or any(
             layout.reads_convention or self._has_direction(layout) for layout in self.layouts
         )
@@ -325,6 +329,14 @@ def _counted(unit: str, what: str, places: list[str]) -> list[str]:
 def _within(where: str, place: str) -> str:
     """Return where in a file something is, of where it is with the file before it."""
     return where.removeprefix(f"{place}, ").removeprefix(f"{place}: ")
+
+
+def _shares(probability: FloatArray, form: Form) -> str:
+    """Return for how many pairs each response is the better one."""
+    n_first, n_second = int((probability > 0.5).sum()), int((probability < 0.5).sum())
+    shares = f"{n_first:,} for {form.first}, {n_second:,} for {form.second}"
+    n_ties = len(probability) - n_first - n_second
+    return f"{shares}, {n_ties:,} tie{'s' * (n_ties > 1)}" if n_ties else shares
 
 
 def _as_array(values: list, n: int) -> np.ndarray:
