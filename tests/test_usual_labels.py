@@ -1,5 +1,7 @@
 """What files of a known layout usually mean by their labels, and labels that say otherwise."""
 
+import json
+
 import pytest
 
 from sklearn_codex._labels import scores
@@ -64,3 +66,15 @@ def test_columns_of_scores_are_found_without_comparing_each_with_each(monkeypatc
     found = scores.find_score_columns(names, "response_a", "response_b", oriented=False)
     assert found == [(f"x{i}_score_a", f"x{i}_score_b", True) for i in range(200)]
     assert len(calls) <= 2 * len(names)
+
+
+@pytest.mark.parametrize("keys", [("pairs", "pairs_2"), ("rows", "more"), ("data", "extra")])
+def test_of_two_lists_of_records_none_is_dropped(tmp_path, keys):
+    """A file that holds records under two keys is refused by both names."""
+    row = {"prompt": "p", "chosen": "u", "rejected": "v"}
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps({keys[0]: [row], keys[1]: [row] * 3}), encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=f"several lists of records, under '{keys[0]}', '{keys[1]}'"
+    ):
+        read_preferences(path)

@@ -149,7 +149,8 @@ def _find_list(value: Row, place: str) -> str | None:
         return None
     named = [key for key in rows if key in _WRAPPERS]
     splits = [key for key in rows if key in SPLITS]
-    if len(splits) > 1 or (len(named) != 1 < len(rows) == len(value)):
+    wrapped = [key for key in rows if any(set(_OF_ROWS) & set(row) for row in value[key])]
+    if max(len(splits), len(wrapped)) > 1 or (len(named) != 1 < len(rows) == len(value)):
         raise ValueError(
             f"{place} holds several lists of records, under {', '.join(map(repr, rows))}. Write "
             f"the one that is meant to a file of its own, e.g. jq '.{rows[0]}' FILE > NEW."
@@ -162,7 +163,6 @@ def _find_list(value: Row, place: str) -> str | None:
     # ratings or of annotations of a task.
     others = [cells for key, cells in value.items() if key != rows[0]]
     if len(rows) > 1 or any(isinstance(cells, str | list | dict) for cells in others):
-        wrapped = [key for key in rows if any(set(_OF_ROWS) & set(row) for row in value[key])]
         return wrapped[0] if len(wrapped) == 1 else None
     return rows[0]
 
