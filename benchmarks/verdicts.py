@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from sklearn_codex._verdicts import judge_share
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 SIZES = ((15, 8), (60, 5), (200, 5))  # prompts, pairs of each
 WORDS = np.array([f"{'abcdefghij'[i % 10] * (1 + i % 7)}{i}" for i in range(80)])
@@ -118,7 +118,7 @@ def measure(kind, size, n_sets):
     """Return the share of the data sets with each verdict."""
     counts: dict = {}
     for seed in range(n_sets):
-        verdicts = audit_preferences(make_rows(kind, *size, seed))["verdicts"]
+        verdicts = compute_audit(make_rows(kind, *size, seed))["verdicts"]
         for question, found in verdicts.items():
             key = question, found["verdict"]
             counts[key] = counts.get(key, 0) + 1

@@ -4,22 +4,19 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from sklearn_codex import __version__
 from sklearn_codex._output import check_folder, write_text, written_together
 from sklearn_codex.report._audit_findings import FIGURES
 from sklearn_codex.report._audit_limits import MAX_PAIRS
+from sklearn_codex.report._audit_page import render
 from sklearn_codex.report._audit_progress import Estimate
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_sections_reading import reading_blocks
-from sklearn_codex.report._audit_sections_sample import describe_sample
 from sklearn_codex.report._audit_terminal import print_sections
-from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._console import Console, rich_console
 from sklearn_codex.report._csv import as_csv
-from sklearn_codex.report._html import page
 from sklearn_codex.report._json import finite, json_text
 from sklearn_codex.report._terminal import show
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 LISTS = {
     "leakage": "split_leaks.csv",
@@ -103,7 +100,7 @@ def run_audit(
     start = time.perf_counter()
     with _progress(progress) as step:
         audit = finite(
-            audit_preferences(
+            compute_audit(
                 source,
                 given=given,
                 groups=groups,
@@ -129,28 +126,6 @@ def run_audit(
         seconds = time.perf_counter() - start
         console.line(f"Wrote {out / 'report.html'}, open it in a browser ({seconds:.0f} s).")
     return audit
-
-
-def render(audit, sections=None):
-    """Return the report of an audit as a page."""
-    sections = audit_sections(audit) if sections is None else sections
-    sizes, units, sampled = audit["sizes"], Units.of(audit), audit["sampled"]
-    known = units.count(sizes["n_groups"]) if units.are_known else "no prompts"
-    intervals = (
-        f"know that pairs {'share prompts' if units.one == 'prompt' else 'are in groups'}"
-        if units.are_known
-        else "take pairs to be independent, which without prompts nobody knows"
-    )
-    models = "" if sampled is None else f"; models are of {describe_sample(sampled)}"
-    return page(
-        f"Audit of {audit['source']}",
-        f"{sizes['n_pairs']:,} preference pairs, {known}{models}",
-        sections,
-        f"sklearn-codex {__version__}, seed {audit['seed']}. All models are linear and small: what "
-        "they find is there; what they miss a larger model may find. Intervals are 95% and "
-        f"{intervals}.",
-        reading_blocks(audit),
-    )
 
 
 @contextmanager

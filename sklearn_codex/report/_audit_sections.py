@@ -1,5 +1,8 @@
 """The audit in words: each verdict with the sentence that says what it means for a decision."""
 
+from dataclasses import asdict, replace
+
+from sklearn_codex.report._audit_answers import short_answers
 from sklearn_codex.report._audit_places import name_places
 from sklearn_codex.report._audit_sections_length import length_section
 from sklearn_codex.report._audit_sections_policy import learned_section
@@ -27,17 +30,20 @@ N_EXAMPLES = 10
 
 def audit_sections(audit):
     """Return the sections of an audit, as from ``audit_preferences``, in reading order."""
-    units = Units.of(audit)
+    units, answers = Units.of(audit), short_answers(audit)
     sections = [
-        (_clean(audit, units), ALL),
-        (predictable_section(audit), MODELS),
-        (length_section(audit), LENGTH),
-        (preferred_section(audit), REWARD),
-        (learned_section(audit), REWARD),
-        (_to_do(audit, units), TO_DO),
-        (tests_section(audit), TESTS),
+        ("clean", _clean(audit, units), ALL),
+        ("predictable", predictable_section(audit), MODELS),
+        ("length", length_section(audit), LENGTH),
+        ("preferred", preferred_section(audit), REWARD),
+        ("learned", learned_section(audit), REWARD),
+        ("labels", _to_do(audit, units), TO_DO),
+        ("tests", tests_section(audit), TESTS),
     ]
-    return [tell_sample(section, audit, kind) for section, kind in sections]
+    return [
+        replace(tell_sample(section, audit, kind), **asdict(answers[name]))
+        for name, section, kind in sections
+    ]
 
 
 def _clean(audit, units):

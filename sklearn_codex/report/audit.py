@@ -11,7 +11,10 @@ from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report import _audit_preferred as preferred
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
+from sklearn_codex.report._audit_decision import decide
+from sklearn_codex.report._audit_effects import describe_item, find_droppable, try_dropping
 from sklearn_codex.report._audit_findings import describe_findings
+from sklearn_codex.report._audit_histograms import describe_lengths, describe_margins
 from sklearn_codex.report._audit_length import audit_length, judge_longer
 from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._audit_pairs import pairs_to_label
@@ -28,12 +31,12 @@ from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import reach_verdicts
 from sklearn_codex.report._plural import count
 
-__all__ = ["STEPS", "audit_preferences"]
+__all__ = ["STEPS", "compute_audit"]
 
 N_WORST = 100
 
 
-def audit_preferences(
+def compute_audit(
     path_or_frame,
     *,
     given=None,
@@ -83,7 +86,10 @@ def audit_preferences(
         ``too_small`` (None, or why nothing is said of data not seen), ``sampled`` (None, or of how
         many pairs, and which figures are computed on them), ``prediction``, ``learning_curve``,
         ``human_ceiling``, ``length``, ``tokens``, ``form``, ``examples``, ``policy``,
-        ``labels_to_check``, ``pairs_to_label``; None where the data do not carry the answer.
+        ``labels_to_check``, ``pairs_to_label``, ``lengths`` and ``margins`` (histograms); None
+        where the data do not carry the answer. ``to_do`` has what could be dropped, with what that
+        changes (see ``try_dropping``), ``decision`` the ``verdict`` on all of it and its
+        ``reason``.
         ``verdicts`` has, for each question that chance could answer, the verdict and the test it
         follows from.
     """
@@ -119,15 +125,22 @@ def audit_preferences(
         "labels_to_check": None,
     }
     rest = ("prediction", "learning_curve", "length", "tokens", "form", "examples", "policy")
-    audit |= dict.fromkeys((*rest, "pairs_to_label"))
+    audit |= dict.fromkeys((*rest, "margins", "pairs_to_label"))
+    items = find_droppable(report, pairs.scores)
+    audit |= {"to_do": list(map(describe_item, items)), "lengths": describe_lengths(data)}
     if audit["too_small"] is None:
         audit["labels_to_check"] = _labels_to_check(data, report)
         sample, sampled = draw_sample(data, max_pairs)
         audit |= _learn(sample, data, reference, step)
         audit["sampled"] = add_effect(sampled, audit["prediction"])
+        step("what to drop")
+        audit["to_do"] = try_dropping(sample, items, audit["prediction"], step.advance)
     elif data.decided.any():
         audit["length"] = {**judge_longer(data), "n_pairs": len(data.y)}
+    for item in audit["to_do"]:
+        item["where"] = [data.where[row] for row in item["rows"]]
     audit["verdicts"] = reach_verdicts(audit, report, units)
+    audit["decision"] = decide(audit)
     return audit
 
 
@@ -169,9 +182,14 @@ def _learn(data, whole, reference, step):
         "tokens": tokens,
         "form": form,
         "examples": preferred.example_pairs(data, margins[best]),
+        "margins": describe_margins(data, margins[best]),
         "policy": learned,
         "pairs_to_label": pairs_to_label(data, reward),
     }
+
+
+# What others called it before there was a public result of this name.
+audit_preferences = compute_audit
 
 
 def _sizes(data):
@@ -179,6 +197,7 @@ def _sizes(data):
         "n_pairs": len(data.y),
         "n_groups": data.n_groups,
         "n_ties": int((data.y == 0.5).sum()),
+        "n_telling": int(data.tells.sum()),
         "n_responses": len(set(data.responses[:, 1])),
         "characters": float(np.median([len(text) for text in data.responses[:, 1]])),
     }
