@@ -92,9 +92,7 @@ RULES = (
     Rule(
         "only length",
         STOP,
-        lambda audit: (
-            _is_one_sided(audit) and _verdict(audit, "beyond length") in ("not shown", "less")
-        ),
+        lambda audit: _is_one_sided(audit) and _verdict(audit, "beyond length") in NO_MORE,
     ),
     Rule(
         "length or more",

@@ -212,4 +212,4 @@ def _change(effect, joint):
 
 
 def _points(share):
-    return f"{100 * share:+.1f}"
+    return f"{100 * share:+.1f}" if abs(share) < 0.1 else f"{100 * share:+.0f}"

@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 
 from sklearn_codex.report._audit_answers import short_answers
 from sklearn_codex.report._audit_places import name_places
+from sklearn_codex.report._audit_sections_histograms import lengths_block, margins_block
 from sklearn_codex.report._audit_sections_length import length_section
 from sklearn_codex.report._audit_sections_policy import learned_section
 from sklearn_codex.report._audit_sections_predict import predictable_section
@@ -31,6 +32,7 @@ N_EXAMPLES = 10
 def audit_sections(audit):
     """Return the sections of an audit, as from ``audit_preferences``, in reading order."""
     units, answers = Units.of(audit), short_answers(audit)
+    histograms = {"length": lengths_block(audit), "predictable": margins_block(audit, units)}
     sections = [
         ("clean", _clean(audit, units), ALL),
         ("predictable", predictable_section(audit), MODELS),
@@ -41,9 +43,16 @@ def audit_sections(audit):
         ("tests", tests_section(audit), TESTS),
     ]
     return [
-        replace(tell_sample(section, audit, kind), **asdict(answers[name]))
+        replace(
+            tell_sample(_add(section, histograms.get(name, [])), audit, kind),
+            **asdict(answers[name]),
+        )
         for name, section, kind in sections
     ]
+
+
+def _add(section, blocks):
+    return replace(section, blocks=[*section.blocks, *blocks])
 
 
 def _clean(audit, units):
@@ -167,7 +176,7 @@ def _labels(labels, units):
         "hour of reading them tells whether it is the label or the model that errs. The first "
         "hundred are in labels_to_check.csv."
     )
-    return Examples(items, meaning, "Labels to check")
+    return Examples(items, meaning, "Labels to check", "labels_to_check.csv")
 
 
 def _preferred(row):
@@ -206,7 +215,7 @@ def _next_pairs(pairs, units):
         "before were labelled: labels spent here teach a reward of word counts most. The first "
         "hundred are in pairs_to_label.csv."
     )
-    return Examples(items, meaning, "Pairs to label next")
+    return Examples(items, meaning, "Pairs to label next", "pairs_to_label.csv")
 
 
 def _named(row):
