@@ -86,7 +86,8 @@ def written(tmp_path_factory):
     prefs = write_rows(folder / "<b>prefs.jsonl", make_rows(nasty=True))
     printed = io.StringIO()
     with redirect_stdout(printed):
-        assert main(["audit", str(prefs), "--out", str(folder / "out"), "--no-progress"]) == 0
+        words = ["audit", str(prefs), "--out", str(folder / "out"), "--no-progress", "--full"]
+        assert main(words) == 0
     (folder / "printed.txt").write_text(printed.getvalue(), encoding="utf-8")
     return folder / "out"
 
@@ -300,6 +301,8 @@ def test_what_is_certain_of_a_list_is_beyond_chance_as_a_whole(audit):
 def test_every_figure_says_what_it_means(audit):
     for section in audit_sections(audit):
         assert section.answer
+        assert section.word
+        assert section.line
         for block in section.blocks:
             assert block.text if isinstance(block, Note) else block.meaning
 
@@ -308,8 +311,13 @@ def test_page_is_whole_and_asks_for_nothing(written):
     html = (written / "report.html").read_text(encoding="utf-8")
     reader = read_page(html)
     assert {"svg", "table", "details", "nav"} <= reader.tags
-    assert reader.tags.isdisjoint({"script", "img", "link", "iframe", "object"})
-    assert all(link.startswith("#") and link[1:] in reader.ids for link in reader.links)
+    assert reader.tags.isdisjoint({"img", "link", "iframe", "object"})
+    lists = {path.name for path in written.glob("*.csv")}
+    assert lists
+    assert lists <= set(reader.links)
+    assert all(
+        (link.startswith("#") and link[1:] in reader.ids) or link in lists for link in reader.links
+    )
     assert "@import" not in html
     assert "url(" not in html
     assert "default-src 'none'" in html
@@ -369,7 +377,7 @@ def test_report_is_written_although_its_reader_leaves(tmp_path, monkeypatch):
     def leave(*_):
         raise BrokenPipeError("the reader has left")
 
-    monkeypatch.setattr("sklearn_codex.report._audit_run.print_sections", leave)
+    monkeypatch.setattr("sklearn_codex.report._audit_run.print_short", leave)
     path = write_rows(tmp_path / "prefs.jsonl", make_rows(3, 3))
     with pytest.raises(BrokenPipeError, match="the reader has left"):
         run_audit(path, out=tmp_path / "out", progress=False)
@@ -492,5 +500,6 @@ def test_a_reward_that_is_the_same_for_all_words_is_no_error(tmp_path, capsys):
     rows = [{"prompt": write(3), "chosen": write(5), "rejected": write(2)} for _ in range(60)]
     path = tmp_path / "pairs.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    assert main(["audit", str(path), "--out", str(tmp_path / "report"), "--no-progress"]) == 0
+    words = ["audit", str(path), "--out", str(tmp_path / "report"), "--no-progress", "--full"]
+    assert main(words) == 0
     assert "one and the same for all words" in " ".join(capsys.readouterr().out.split())

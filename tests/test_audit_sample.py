@@ -193,7 +193,7 @@ def test_each_section_says_on_what_it_was_computed(of_sample):
 def test_command_samples_by_its_option_and_says_so_everywhere(tmp_path):
     prefs = tmp_path / "prefs.jsonl"
     prefs.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
-    words = ["audit", str(prefs), "--out", str(tmp_path / "out"), "--no-progress"]
+    words = ["audit", str(prefs), "--out", str(tmp_path / "out"), "--no-progress", "--full"]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         assert main([*words, "--max-pairs", str(N_WANTED)]) == 0

@@ -106,7 +106,8 @@ def test_a_clean_split_is_called_clean():
 def test_the_command_shows_leaks_everywhere(files, tmp_path, capsys):
     train, test = files
     out = tmp_path / "out"
-    assert main(["audit", train, "--split", test, "--out", str(out), "--no-progress"]) == 0
+    words = ["audit", train, "--split", test, "--out", str(out), "--no-progress", "--full"]
+    assert main(words) == 0
     printed = " ".join(capsys.readouterr().out.split())
     page = (out / "report.html").read_text(encoding="utf-8")
     for place in (printed, page):

@@ -9,6 +9,8 @@ from sklearn_codex.report._escape import html
 MAX_CHARACTERS = 1200
 MOST_WORDS = 400
 """Of longer texts only the words that one of them lacks are marked, which takes no time."""
+LEAST_IN_COMMON = 0.2
+"""Of texts with less in common nothing is marked: it would be all of them."""
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _FENCE = re.compile(r"(```[^\n]*\n.*?(?:\n```|\Z))", re.DOTALL)
 _CODE_LINE = re.compile(
@@ -40,6 +42,8 @@ def draw_two(one, other):
     """
     (a, rest_a), (b, rest_b) = _cut(one), _cut(other)
     left, right = _differences(_WORDS.findall(a), _WORDS.findall(b))
+    if min(_share_in_common(left), _share_in_common(right)) < LEAST_IN_COMMON:
+        left, right = [(a, False)], [(b, False)]
     return (
         _draw(left, rest_a) if one.strip() else "<em>(empty)</em>",
         _draw(right, rest_b) if other.strip() else "<em>(empty)</em>",
@@ -73,6 +77,12 @@ def _differences(a: list[str], b: list[str]) -> tuple[Mark, Mark]:
         left.append(("".join(a[a1:a2]), kind != "equal"))
         right.append(("".join(b[b1:b2]), kind != "equal"))
     return _runs(left), _runs(right)
+
+
+def _share_in_common(runs: Mark):
+    """Return the share of the characters, blanks aside, that are not marked."""
+    sizes = [(len("".join(run.split())), differs) for run, differs in runs]
+    return sum(n for n, differs in sizes if not differs) / max(sum(n for n, _ in sizes), 1)
 
 
 def _runs(words: Mark) -> Mark:
