@@ -64,7 +64,11 @@ def test_a_file_without_prompts_is_not_said_to_have_any(n_prompts, tmp_path, cap
     assert "--prompt topic" in prompts["warning"]
     assert "--by topic" in prompts["warning"]
     page = shown["report.html"]
-    assert page.index("No prompt was found") < page.index("Read as: ") < page.index("<nav")
+    assert (
+        page.index("No prompt was found")
+        < page.index("Read as: ")
+        < page.index('<nav class="answers"')
+    )
     assert shown["printed"].index("No prompt was found") < shown["printed"].index("Read as: ")
     assert "to look at before training" in shown["printed"]
 
@@ -126,6 +130,7 @@ def test_groups_are_called_groups(tmp_path, capsys):
         path,
         given=Given(groups="batch", command=True),
         out=tmp_path / "out",
+        full=True,
         progress=False,
     )
     shown = {"printed": " ".join(capsys.readouterr().out.split())}

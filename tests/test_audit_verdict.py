@@ -269,9 +269,9 @@ class Kept:
 
 @pytest.fixture(scope="module")
 def harmed():
-    """Sound pairs, and as many of other prompts whose labels are all the wrong way round."""
+    """Sound pairs, and more of other prompts whose labels are all the wrong way round."""
     rows = oriented(n_prompts=40, noise=0.0)
-    wrong = oriented(n_prompts=36, noise=0.0, seed=1)
+    wrong = oriented(n_prompts=52, noise=0.0, seed=1)
     for row in wrong:
         row["prompt"] = f"another {row['prompt']}"
         row["chosen"], row["rejected"] = row["rejected"], row["chosen"]

@@ -160,7 +160,7 @@ def _tell_page(console, path, seconds, open_page):
 
 def _check_ending(out):
     """Raise where a folder is called what a file would be."""
-    if out.suffix.lower() in ENDINGS and not out.is_dir():
+    if out.suffix.lower() in ENDINGS and not out.exists():
         raise ValueError(
             f"--out is a folder, got {plain(str(out))!r}, which ends as a file does. Name a "
             "folder; the page in it is report.html."

@@ -127,6 +127,6 @@ def _tasks(tasks):
     )
     return (
         '<table><thead><tr><th style="text-align:left">To do</th><th>pairs</th>'
-        '<th style="text-align:left">accuracy on prompts never seen</th></tr></thead>'
+        '<th style="text-align:left">accuracy without them</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )

@@ -137,9 +137,10 @@ def _decision(block):
     tasks = ""
     if block.tasks:
         rows = "".join(
-            f'<tr><td>{text(task.action)}<br><span class="where">{text(task.where)}</span></td>'
-            f'<td class="n">{f"{task.n_rows:,}" if task.n_rows else ""}</td>'
-            f'<td class="is-{task.verdict.replace(" ", "-")}">{_said(task.effect)}</td></tr>'
+            f"<tr><td><bdi>{text(task.action)}</bdi><br>"
+            f'<span class="where"><bdi>{text(task.where)}</bdi></span></td>'
+            f'<td class="n"><bdi>{f"{task.n_rows:,}" if task.n_rows else ""}</bdi></td>'
+            f'<td class="is-{task.verdict.replace(" ", "-")}"><bdi>{_said(task.effect)}</bdi></td></tr>'
             for task in block.tasks
         )
         tasks = (
