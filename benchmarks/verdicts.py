@@ -1,25 +1,45 @@
 """How often whole audits say what does not hold, and what does.
 
-    python benchmarks/verdicts.py [data sets a row] [kinds of data]
+    python benchmarks/verdicts.py [data sets a row] [kinds of data] [prompts x pairs, ...]
+    python benchmarks/verdicts.py [data sets a row] rules
 
-Data of five kinds, in which the truth is known, are audited at three sizes. A sentence that does
-not hold should be seen in at most 5 % of the data sets; one that holds, the more often the more
-data there are.
+Data of eight kinds, in which the truth is known, are audited at three sizes, or at those given,
+such as 15x8. A sentence that does not hold should be seen in at most 5 % of the data sets; one that
+holds, the more often the more data there are. "rules" are single verdicts on simulated figures,
+many data sets in seconds.
 """
 
 import sys
 import time
 
 import numpy as np
+from scipy.special import expit
+from scipy.stats import binom
+from sklearn.utils import Bunch
 
-from sklearn_codex._verdicts import judge_share
+from sklearn_codex._verdicts import GIVEN, judge_share
+from sklearn_codex.report._audit_ceiling import bound_agreement
+from sklearn_codex.report._audit_predict import calibrate
+from sklearn_codex.report._audit_run import finite
+from sklearn_codex.report._audit_sections_policy import learned_section
+from sklearn_codex.report._audit_verdicts import _calibrated
 from sklearn_codex.report.audit import compute_audit
 
 SIZES = ((15, 8), (60, 5), (200, 5))  # prompts, pairs of each
 WORDS = np.array([f"{'abcdefghij'[i % 10] * (1 + i % 7)}{i}" for i in range(80)])
 
+PROMISES = (
+    "Not beyond about",
+    "still rises at",
+    "Go no farther",
+    "No fall up to",
+    "start above it",
+)
+"""What is said where a KL is called one to go to."""
+
 # Kind of data: sentences that do not hold.
 NO_MODEL = {
+    "a KL": ("promised",),
     "predictable": ("yes",),
     "words predict": ("yes",),
     "beyond length": ("more", "less"),
@@ -58,6 +78,12 @@ FALSE = {
         "treats length": ("padding", "brevity"),
         "wrong labels": ("some",),
     },
+    # The longer is better in half of the prompts, the shorter in the others.
+    "opposite": NO_MODEL | NO_LIST | NO_ORDER | NO_LENGTH,
+    # One "good" is good, more of it no better: the learned reward promises more for more.
+    "saturating": NO_ORDER | NO_LENGTH | {"the gain": ("all real",), "wrong labels": ("some",)},
+    # A refusal, chosen wherever it stands, in three of ten pairs; the others are coins.
+    "refusal": NO_ORDER | {"the gain": ("all real",), "wrong labels": ("some",)},
 }
 TRUE = {
     "length": {"longer wins": ("longer",), "predictable": ("yes",), "treats length": ("padding",)},
@@ -74,6 +100,8 @@ TRUE = {
         "treats length": ("both",),
         "net of length": ("yes",),
     },
+    "saturating": {"predictable": ("yes",), "words predict": ("yes",)},
+    "refusal": {"predictable": ("yes",), "words predict": ("yes",)},
 }
 
 
@@ -85,6 +113,11 @@ def make_rows(kind, n_prompts, n_each, seed):
         side = rng.choice([-1, 1])
         for _ in range(n_each):
             a, b = (write(rng) for _ in range(2))
+            if kind == "saturating":
+                more = (rng.randint(9) if rng.uniform() < 0.5 else 0 for _ in range(2))
+                a, b = (f"{t} {' '.join(['good'] * n)}" for t, n in zip((a, b), more, strict=True))
+            if kind == "refusal" and rng.uniform() < 0.3:
+                a, b = (REFUSAL, b) if rng.uniform() < 0.5 else (a, REFUSAL)
             longer = len(a) - len(b)
             logit = {
                 "coin": 0.0,
@@ -93,6 +126,9 @@ def make_rows(kind, n_prompts, n_each, seed):
                 "length": longer / 60,
                 "brevity": -longer / 60,
                 "words": 4.0 * (a.lower().count("good") - b.lower().count("good")),
+                "opposite": (-1) ** prompt * longer / 60,
+                "saturating": 4.0 * (has_good(a) - has_good(b)),
+                "refusal": 50.0 * ((a == REFUSAL) - (b == REFUSAL)),
             }[kind]
             label = int(rng.uniform() < 1 / (1 + np.exp(-logit)))
             rows.append(
@@ -104,6 +140,13 @@ def make_rows(kind, n_prompts, n_each, seed):
                 }
             )
     return rows
+
+
+REFUSAL = "I am sorry that I cannot help with that."
+
+
+def has_good(text):
+    return "good" in text.lower()
 
 
 def write(rng):
@@ -118,23 +161,81 @@ def measure(kind, size, n_sets):
     """Return the share of the data sets with each verdict."""
     counts: dict = {}
     for seed in range(n_sets):
-        verdicts = compute_audit(make_rows(kind, *size, seed))["verdicts"]
+        audit = finite(compute_audit(make_rows(kind, *size, seed)))
+        verdicts = audit["verdicts"] | promises(audit)
         for question, found in verdicts.items():
             key = question, found["verdict"]
             counts[key] = counts.get(key, 0) + 1
     return {key: count / n_sets for key, count in counts.items()}
 
 
+def promises(audit):
+    """Return what the section on the policy promises, as verdicts."""
+    section = learned_section(audit)
+    said = [section.answer]
+    for block in section.blocks:
+        said += [getattr(block, name, "") for name in ("text", "meaning")]
+    text = " ".join(said)
+    kl = "promised" if any(words in text for words in PROMISES) else "not promised"
+    real = "100 % of the promised" in text or "is real, the true" in text
+    return {"a KL": {"verdict": kl}, "the gain": {"verdict": "all real" if real else "not told"}}
+
+
+def miscalibrated(rng, n_pairs, slope):
+    """Return the verdict on probabilities whose log-odds are right times a slope."""
+    margin = rng.normal(size=n_pairs)
+    y = (rng.uniform(size=n_pairs) < expit(slope * margin)).astype(float)
+    data = Bunch(y=y, groups=np.arange(n_pairs) // 5, decided=y != 0.5)
+    return _calibrated(calibrate(data, margin, inflation=GIVEN))["verdict"]
+
+
+def missed_ceiling(rng, draw, n_votes):
+    """Tell whether the interval of the ceiling misses the truth of p as they are drawn."""
+    p = draw(rng, 20_000)
+    best = np.maximum(p, 1 - p)
+    right, none = binom.sf(n_votes // 2, n_votes, best), binom.pmf(n_votes / 2, n_votes, p)
+    truth = right.sum() / (1 - none).sum()
+    votes = rng.binomial(n_votes, draw(rng, 150))
+    found = bound_agreement(votes, n_votes - votes, np.arange(150) // 3)
+    return not found["low"] - 1e-3 <= truth <= found["high"] + 1e-3
+
+
+VOTERS = {
+    "beta": lambda rng, n: rng.beta(0.6, 0.6, n),
+    "doubtful": lambda rng, n: rng.choice([0.3, 0.7], n),
+    "clear or a coin": lambda rng, n: rng.choice([0.0, 0.5, 1.0], n),
+}
+
+
+def measure_rules(n_sets):
+    """Print how often single verdicts are false."""
+    rng = np.random.RandomState(0)
+    for n_pairs in (200, 1000):
+        for slope in (1.0, 0.5, 2.0):
+            found = [miscalibrated(rng, n_pairs, slope) for _ in range(n_sets)]
+            shares = {name: f"{100 * found.count(name) / n_sets:.1f}%" for name in sorted({*found})}
+            print(f"calibration, {n_pairs} pairs, true slope {slope}: {shares}")
+    for name, draw in VOTERS.items():
+        for n_votes in (2, 3, 5):
+            missed = np.mean([missed_ceiling(rng, draw, n_votes) for _ in range(n_sets)])
+            print(f"ceiling, {n_votes} votes, {name}: missed in {100 * missed:.1f}%")
+
+
 def main():
     n_sets = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    sizes = [f"{prompts} x {each}" for prompts, each in SIZES]
+    if "rules" in sys.argv[2:]:
+        return measure_rules(n_sets)
+    given = [tuple(map(int, name.split("x"))) for name in sys.argv[2:] if name not in FALSE]
+    kinds = [name for name in sys.argv[2:] if name in FALSE]
+    measured = given or SIZES
+    sizes = [f"{prompts} x {each}" for prompts, each in measured]
     print(f"{n_sets} data sets a row; prompts x pairs of each")
     print(
         f"{'data':16}{'question':16}{'verdict':13}{'holds':7}" + "".join(f"{s:>9}" for s in sizes)
     )
     start = time.perf_counter()
-    for kind in sys.argv[2:] or FALSE:
-        rates = [measure(kind, size, n_sets) for size in SIZES]
+    for kind in kinds or FALSE:
+        rates = [measure(kind, size, n_sets) for size in measured]
         for holds, table in (("no", FALSE[kind]), ("yes", TRUE.get(kind, {}))):
             for question, verdicts in table.items():
                 for verdict in verdicts:

@@ -11,8 +11,8 @@ from sklearn_codex.datasets import make_preferences
 from sklearn_codex.health import _comparisons, check_preferences
 from sklearn_codex.health._report import find
 from sklearn_codex.health._words import SECTIONS
+from sklearn_codex.report._audit_ceiling import human_ceiling
 from sklearn_codex.report._audit_findings import FIGURES
-from sklearn_codex.report._audit_predict import human_ceiling
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report.audit import compute_audit
@@ -215,4 +215,4 @@ def test_annotators_whom_no_majority_of_others_judges_are_left_out():
     # The two others never agree on any row of the first and the second column.
     ceiling = human_ceiling({"votes": [[1, 1, 0]] * 3})
     assert ceiling["agreement"] == 0.0  # of the third, against the first two
-    assert human_ceiling({"votes": [[1, 0, 0.5]] * 3}) is None
+    assert human_ceiling({"votes": [["a", "b", "c"]] * 3}) is None

@@ -1,5 +1,6 @@
 """The health report on preference data."""
 
+import numpy as np
 from sklearn.utils._param_validation import HasMethods, validate_params
 
 from sklearn_codex.health._comparisons import check_comparisons
@@ -94,8 +95,11 @@ def check_preferences(
             Parts into which the responses of all prompts fall.
         near_duplicates : table
             Similar prompts: `row`, `other`, `similarity`.
+        continued : table
+            Conversations that continue another prompt: the `row` of that, the `other` of theirs.
         groups : ndarray of shape (n_pairs,) or None
-            The groups with those of similar prompts joined: what to split by.
+            The groups with those of similar prompts, and of conversations that continue one
+            another, joined: what to split by.
         prompt_leaks : table
             Pairs whose prompt is in more than one part of the split: `row`, `group`, `part`,
             `exact` (False where only a similar prompt is).
@@ -124,14 +128,18 @@ def check_preferences(
     -----
     *Truncated.* A response is said to be cut off if it has an odd number of code fences; if it has
     200 characters or more and its last line is prose that ends on a word or a comma, below a line
-    that does not, while at least 80% of the responses of that length end otherwise; or if it has
+    that does not, and not on an answer that its prompt demands (words that the prompt quotes or
+    tells it to end with, or an answer behind "the answer is"), while at least 80% of the responses
+    of that length end otherwise; or if it has
     the greatest length of all, in words or in characters, 50 or more, and at least 5 different
     responses do, 3 times as many as have any length up to a tenth below. These are heuristics: read
     before you drop.
 
     *Similar prompts.* Prompts that are equal but for case, spaces and punctuation have similarity
     1. Of longer prompts (10 words or more) it is the Jaccard index of their sets of three words in
-    a row; those of 0.5 or more are listed.
+    a row; those of 0.5 or more are listed. A prompt is all that a response answers, which of a
+    conversation are all turns before it. One that has the first turns of another, or is its first
+    question, is joined with it, but for beginnings of fewer than three words, such as a greeting.
 
     *Wrong labels.* Each pair gets a margin m from a model fitted on four fifths of the groups (the
     joined ones) that do not hold its own. The margins of all pairs are explained as
@@ -194,15 +202,22 @@ def run_checks(
     oriented=None,
     model=None,
     random_state=None,
+    sample_weight=None,
+    keeps_groups=False,
     advance=lambda share: None,
 ):
-    """Return the report of valid arguments; ``advance`` is called with the share that is done."""
+    """Return the report of valid arguments; ``advance`` is called with the share that is done.
+
+    With ``sample_weight`` position and length are of weighted pairs; a caller that ``keeps_groups``
+    has them tested by the given groups, not by those of similar prompts joined.
+    """
     data = check_data(X, y, groups, subject="check_preferences")
     oriented = check_oriented(oriented, len(data))
     advance(0.05)
     prompt_findings, prompt_tables = check_prompts(data)
     joined = prompt_tables["groups"]
-    units = data.units if joined is None else joined
+    units = data.units if joined is None or keeps_groups else joined
+    weight = None if sample_weight is None or np.all(sample_weight == 1) else sample_weight
     advance(0.2)
     parts = [check_sizes(data), check_repeats(data, oriented), check_responses(data)]
     advance(0.35)
@@ -211,8 +226,8 @@ def run_checks(
         (prompt_findings, prompt_tables),
         check_split(data, split, joined),
         check_ties(data),
-        check_position(data, units, oriented),
-        check_length(data, units),
+        check_position(data, units, oriented, weight),
+        check_length(data, units, weight),
     ]
     advance(0.4)
     parts.append(

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils import Bunch
 
-from sklearn_codex._categorical import IntArray
+from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._tables import Table
 from sklearn_codex._verdicts import Judgement, judge_share
 from sklearn_codex.health._data import BoolArray, PreferenceData
@@ -27,7 +27,12 @@ def check_ties(data: PreferenceData):
     return [finding], {"ties": Table(row=rows, label=data.y[rows])}
 
 
-def check_position(data: PreferenceData, units: IntArray, oriented: BoolArray | None = None):
+def check_position(
+    data: PreferenceData,
+    units: IntArray,
+    oriented: BoolArray | None = None,
+    weight: FloatArray | None = None,
+):
     """Tell how often the first response is preferred, of pairs that have a first one.
 
     Returns
@@ -43,11 +48,11 @@ def check_position(data: PreferenceData, units: IntArray, oriented: BoolArray | 
         unknown = [find("no positions", "skipped", n_without=n_without, n_with=n_with)]
         if not n_with:
             return unknown, {"position": None}
-    rows = data.decided & has_first
+    rows = data.decided & has_first & _counts(data, weight)
     n_decided = int(rows.sum())
     if n_decided < FEWEST_TRIALS:
         return [find("few decided", "skipped", n_pairs=n_decided), *unknown], {"position": None}
-    test = judge_share((data.y > 0.5)[rows].astype(float), units[rows])
+    test = judge_share((data.y > 0.5)[rows].astype(float), units[rows], weights=_of(weight, rows))
     measured = measure_share(test)
     if test.value in (0, 1):
         finding = find("one side", "look", side="A" if test.value else "B")
@@ -56,17 +61,26 @@ def check_position(data: PreferenceData, units: IntArray, oriented: BoolArray | 
     return [finding, *unknown], {"position": measured}
 
 
-def check_length(data: PreferenceData, units: IntArray):
+def _counts(data, weight) -> BoolArray:
+    """Tell which pairs (n_pairs,) have a weight."""
+    return np.ones(len(data.y), bool) if weight is None else weight > 0
+
+
+def _of(weight, rows):
+    return None if weight is None else weight[rows]
+
+
+def check_length(data: PreferenceData, units: IntArray, weight: FloatArray | None = None):
     """Tell how often the longer response is preferred; ``length`` is as in ``measure_share``."""
     if not data.is_text:
         return [], {"length": None}
     n_characters = np.array([len(text) for text in data.responses])
     difference = n_characters[data.a] - n_characters[data.b]  # (n_pairs,)
-    used = data.decided & (difference != 0)
+    used = data.decided & (difference != 0) & _counts(data, weight)
     if int(used.sum()) < FEWEST_TRIALS:
         return [find("few lengths", "skipped")], {"length": None}
     longer_won = ((difference > 0) == (data.y > 0.5)).astype(float)
-    test = judge_share(longer_won[used], units[used])
+    test = judge_share(longer_won[used], units[used], weights=_of(weight, used))
     finding = _tell("length", "note", test, test.pick("longer", "shorter", ENOUGH), data.unit)
     return [finding], {"length": measure_share(test)}
 

@@ -1,4 +1,4 @@
-"""Prompts that are nearly the same."""
+"""Prompts that are nearly the same, and conversations that continue one another."""
 
 from array import array
 
@@ -7,6 +7,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from sklearn_codex._categorical import IntArray
+from sklearn_codex._conversations.transcripts import parse_transcript
 from sklearn_codex._fast_counts._arrays import joined_ranges
 from sklearn_codex._tables import Table
 from sklearn_codex._text.scripts import find_words
@@ -21,12 +22,14 @@ word is another question."""
 MAX_BLOCK = 500
 """A sequence that stands in more prompts than this is no ground to compare them."""
 
+FEWEST_WORDS = 3
+"""Conversations that begin with fewer words than this, such as a greeting, need not be one."""
 MOST_COMPARED = 200_000
 """Pairs of prompts that are compared at one time."""
 
 
 def check_prompts(data: PreferenceData):
-    """Find prompts that differ only in form, or share most of their wording.
+    """Find prompts that differ only in form, share most of their wording, or continue another.
 
     Returns
     -------
@@ -37,22 +40,31 @@ def check_prompts(data: PreferenceData):
         ``groups`` (n_pairs,): the groups to split by, those of similar prompts joined.
     """
     if data.prompts is None:
-        return [find("no prompts", "skipped")], {"near_duplicates": None, "groups": data.groups}
+        return [find("no prompts", "skipped")], {
+            "near_duplicates": None,
+            "continued": None,
+            "groups": data.groups,
+        }
     distinct = code(" ".join(p.split()) or i for i, p in enumerate(data.prompts))
     has_prompt = np.array([bool(prompt.strip()) for prompt in data.prompts])
     first = first_rows(distinct)
     first = first[has_prompt[first]]
-    one, other, similarity = find_similar([data.prompts[row] for row in first])
+    texts = [data.prompts[row] for row in first]
+    one, other, similarity = find_similar(texts)
     found = Table(row=first[one], other=first[other], similarity=similarity)
-    groups = _join(data.groups, found)
+    beginning, continuing = find_continued(texts)
+    continued = Table(row=first[beginning], other=first[continuing])
+    joined_alike = _join(data.groups, found)
+    groups = _join(joined_alike, continued)
     equal = similarity == 1
     without = np.flatnonzero(~has_prompt)
     findings = [
         *_tell_without(data, without),
         _judge_spelling(found.row[equal]),
-        _judge_wording(found.row[~equal], data.groups, groups),
+        _judge_wording(found.row[~equal], data.groups, joined_alike),
+        *_judge_continued(continued.other, joined_alike, groups),
     ]
-    return findings, {"near_duplicates": found, "groups": groups}
+    return findings, {"near_duplicates": found, "continued": continued, "groups": groups}
 
 
 def find_similar(texts: list[str]) -> tuple[IntArray, IntArray, np.ndarray]:
@@ -78,6 +90,44 @@ def find_similar(texts: list[str]) -> tuple[IntArray, IntArray, np.ndarray]:
     one, other, similarity = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.lexsort((other, one, -similarity))
     return one[order], other[order], similarity[order]
+
+
+def find_continued(texts: list[str]) -> tuple[IntArray, IntArray]:
+    """Return the texts that are the beginning of another, and those that continue them.
+
+    A conversation continues the longest text whose turns are its own first turns, but for case,
+    spaces and punctuation; a text without roles is one turn of a user. The beginning has a turn of
+    a user, and FEWEST_WORDS words or more.
+    """
+    conversations = [parse_transcript(text) for text in texts]
+    if not any(turns and len(turns) > 1 for turns in conversations):
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    keys = [
+        tuple((turn.role or "user", _plain(turn.content)) for turn in turns)
+        if turns
+        else (("user", _plain(text)),)
+        for turns, text in zip(conversations, texts, strict=True)
+    ]
+    first: dict[tuple, int] = {}
+    for i, key in enumerate(keys):
+        if any(role == "user" for role, _ in key) and _n_words(key) >= FEWEST_WORDS:
+            first.setdefault(key, i)
+    pairs = []
+    for i, key in enumerate(keys):
+        known = (first.get(key[:n]) for n in range(len(key) - 1, 0, -1))
+        beginning = next((j for j in known if j is not None), None)
+        if beginning is not None:
+            pairs.append((beginning, i))
+    found = np.array(pairs, dtype=np.intp).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+def _plain(text: str) -> str:
+    return " ".join(find_words(text.casefold())) or text
+
+
+def _n_words(key) -> int:
+    return sum(len(content.split()) for _, content in key)
 
 
 def _find_shingles(texts: list[str]) -> tuple[sparse.csr_array, IntArray]:
@@ -173,3 +223,16 @@ def _judge_wording(rows, groups, joined) -> Finding:
         n_groups=int(groups.max()) + 1,
         n_joined=int(joined.max()) + 1,
     )
+
+
+def _judge_continued(rows, before, after) -> list[Finding]:
+    """Tell of conversations that continue another prompt, nothing where there are none."""
+    if not rows.size:
+        return []
+    n_groups, n_joined = int(before.max()) + 1, int(after.max()) + 1
+    return [
+        find(
+            "continued", "note", rows, "continued",
+            n=rows.size, n_groups=n_groups, n_joined=n_joined,
+        )
+    ]  # fmt: skip

@@ -8,6 +8,7 @@ from sklearn_codex._categorical import IntArray
 from sklearn_codex._tables import Table
 from sklearn_codex._text.scripts import find_words, has_unspaced
 from sklearn_codex.health._data import PreferenceData
+from sklearn_codex.health._endings import ends_on_answer
 from sklearn_codex.health._report import Finding, find
 
 LONG = 200
@@ -43,7 +44,7 @@ def check_responses(data: PreferenceData):
         return [*findings, find("no responses", "skipped")], tables
     is_empty = np.array([not text.strip() for text in data.responses])
     tables["empty"] = Table(**_locate(data, is_empty))
-    reasons = find_truncated(data.responses)
+    reasons = find_truncated(data.responses, _prompts_of(data))
     found = _locate(data, reasons != "")
     response = np.where(found["side"] == "A", data.a[found["row"]], data.b[found["row"]])
     tables["truncated"] = Table(**found, reason=reasons[response])
@@ -79,8 +80,21 @@ def _find_everywhere(data) -> list[Finding]:
     return [fact]
 
 
-def find_truncated(responses: list[str]) -> np.ndarray:
-    """Return why each response (n_responses,) looks cut off, "" where it does not."""
+def _prompts_of(data) -> list[str] | None:
+    """Return the first prompt that each response (n_responses,) answers, None without prompts."""
+    if data.prompts is None:
+        return None
+    prompts = [""] * len(data.responses)
+    for prompt, a, b in reversed(list(zip(data.prompts, data.a, data.b, strict=True))):
+        prompts[a] = prompts[b] = prompt
+    return prompts
+
+
+def find_truncated(responses: list[str], prompts: list[str] | None = None) -> np.ndarray:
+    """Return why each response (n_responses,) looks cut off, "" where it does not.
+
+    One that ends on an answer that its prompt demands does not.
+    """
     reasons = np.full(len(responses), "", dtype=object)
     for unit in ("characters", "words"):
         lengths = np.array(
@@ -90,6 +104,9 @@ def find_truncated(responses: list[str]) -> np.ndarray:
         reasons[at_limit] = f"at the longest length, {lengths.max():,} {unit}"
     is_long = np.array([len(text) >= LONG for text in responses])
     stops = np.array([_stops_short(text) for text in responses])
+    for position in np.flatnonzero(is_long & stops).tolist():
+        prompt = "" if prompts is None else prompts[position]
+        stops[position] = not ends_on_answer(responses[position], prompt)
     if is_long.any() and np.mean(~stops[is_long]) >= SHARE_OF_ENDINGS:
         reasons[is_long & stops & (reasons == "")] = "within a sentence"
     for position, text in enumerate(responses):

@@ -88,6 +88,15 @@ def _wording(n, share, n_groups, n_joined):
     )
 
 
+def _continued(n, n_groups, n_joined):
+    return (
+        f"{count(n, 'prompt')} {_verb(n, 'is a conversation', 'are conversations')} that "
+        f"{_verb(n, 'continues', 'continue')} another prompt",
+        "A split by prompt puts the two on different sides: report.groups joins them, "
+        f"{n_groups:,} groups into {n_joined:,}.",
+    )
+
+
 def _one_part(part):
     return f"The split has one part only, {part!r}", ""
 
@@ -373,6 +382,7 @@ SECTIONS: dict[str, dict[str, Callable[..., tuple[str, str]]]] = {
         "some prompts": _some_prompts,
         "spelling": _spelling,
         "wording": _wording,
+        "continued": _continued,
         "no split": _always(
             "Whether prompts stand in training and in test data is not checked: pass split="
         ),

@@ -6,17 +6,20 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import GroupKFold
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, check_random_state
 
 from sklearn_codex import PreferenceRewardModel, TokenCounter
 from sklearn_codex.exceptions import RareTokensWarning
 from sklearn_codex.report._audit_features import preset_differences
+from sklearn_codex.report._audit_progress import within
 
 MIN_GROUPS = 10
 MIN_PAIRS = 50
 N_FOLDS = 5
 N_FOLDS_LARGE = 3
 LARGE = 5000  # pairs
+MOST_DRAWS = 5
+"""Of the folds; as many as make up LARGE pairs, and at least two, where data are not large."""
 # As many as have an exact covariance at little cost; more predict no better on held-out prompts.
 MAX_TOKENS = 1999
 # Enough to tell models from each other.
@@ -164,12 +167,20 @@ class AuditData:
         """Return features of A less features of B (n_pairs, n_columns)."""
         return sparse.csr_array(features[self.a] - features[self.b])
 
-    @cached_property
+    @property
     def folds(self):
         """Train and test rows, groups kept together."""
-        n_folds = N_FOLDS if len(self.y) <= LARGE else N_FOLDS_LARGE
-        splitter = GroupKFold(min(n_folds, self.n_groups), shuffle=True, random_state=self.seed)
-        return list(splitter.split(self.y, groups=self.groups))
+        return self.draws_of_folds[0]
+
+    @cached_property
+    def draws_of_folds(self):
+        """Folds, drawn several times."""
+        n_pairs, rng = len(self.y), check_random_state(self.seed)
+        n_folds = min(N_FOLDS if n_pairs <= LARGE else N_FOLDS_LARGE, self.n_groups)
+        n_draws = 1 if n_pairs > LARGE else int(np.clip(LARGE // n_pairs, 2, MOST_DRAWS))
+        seeds = [self.seed, *rng.randint(2**31 - 1, size=n_draws - 1).tolist()]
+        splitters = [GroupKFold(n_folds, shuffle=True, random_state=seed) for seed in seeds]
+        return [list(splitter.split(self.y, groups=self.groups)) for splitter in splitters]
 
 
 def is_turned(pairs, row):
@@ -247,3 +258,17 @@ def cross_fit(data, D, *, make=None, folds=None, choose=None, advance=lambda sha
         model = PreferenceRewardModel(tol=TOL) if make is None else make()
         margins[test] = fit_differences(model, data, D, rows).decision_function(D[test])
     return margins
+
+
+def cross_fit_draws(data, D, *, make=None, advance=lambda share: None):
+    """Return margins (n_draws, n_pairs) as of ``cross_fit``, one row for each draw of the folds."""
+    draws = data.draws_of_folds
+    return np.array(
+        [
+            cross_fit(
+                data, D, make=make, folds=folds,
+                advance=within(advance, n_done / len(draws), (n_done + 1) / len(draws)),
+            )
+            for n_done, folds in enumerate(draws)
+        ]
+    )  # fmt: skip

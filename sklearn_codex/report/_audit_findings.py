@@ -129,6 +129,10 @@ def _say(finding, units):
             f"{finding.found}. If they are one task, a split by prompt is too easy on a model: "
             f"{joined}."
         )
+    if finding.kind == "continued":
+        n_groups, n_joined = finding.facts["n_groups"], finding.facts["n_joined"]
+        joined = f"{_JOINED}, {n_groups:,} groups into {n_joined:,}" if are_joined else _APART
+        return f"{finding.found}. A split by prompt puts the two on different sides: {joined}."
     return finding.text
 
 

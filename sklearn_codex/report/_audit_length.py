@@ -9,27 +9,29 @@ from sklearn_codex._verdicts import judge_share
 from sklearn_codex.exceptions import SeparationWarning
 from sklearn_codex.metrics import length_audit
 from sklearn_codex.report._audit_data import TOL, fit_differences, weights_of
-from sklearn_codex.report._audit_predict import accuracy, credits, gain
+from sklearn_codex.report._audit_predict import accuracy, credits, gain_of_draws
 
 
-def audit_length(data, margins, best, C, whole):
+def audit_length(data, draws, best, C, whole):
     """Return how far labels and the best model follow length, and the reward net of length.
 
-    How often the longer response wins is asked of the ``whole`` data, of which these may be a
-    sample.
+    ``draws`` has the margins of each model by draw of the folds. How often the longer response wins
+    is asked of the ``whole`` data, of which these may be a sample.
     """
-    margin, length = margins[best], data.length_difference
+    margin, length = draws[best].mean(axis=0), data.length_difference
     # One interval a question: those of the tests replace the resampled ones.
     audit = length_audit(data.y, margin, length, groups=data.groups, sample_weight=weights_of(data))
     figures = {name: _plain(value) for name, value in audit.items()}
     direction = np.sign(data.y - 0.5) * np.sign(length)
-    net = _judge_net_of_length(data, margins["words"], C)
+    of_model = accuracy(data, draws[best])
+    net = _judge_net_of_length(data, draws["words"], C)
     return {
         **figures,
-        "accuracy_interval": _ends(accuracy(data, margin)),
+        "accuracy": of_model["value"],
+        "accuracy_interval": _ends(of_model),
         **judge_longer(whole),
-        "where_longer": _accuracy_where(data, margin, direction > 0),
-        "where_shorter": _accuracy_where(data, margin, direction < 0),
+        "where_longer": _accuracy_where(data, draws[best], direction > 0),
+        "where_shorter": _accuracy_where(data, draws[best], direction < 0),
         "words_net_of_length": net,
     }
 
@@ -61,18 +63,19 @@ def _judge_net_of_length(data, with_length, C):
 
     None where length tells every label.
     """
-    margin = np.full(len(data.y), np.nan)
-    for train, test in data.folds:
-        model = PreferenceRewardModel(C=C, control_length=True, tol=TOL)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", SeparationWarning)
-            try:
-                fit_differences(model, data, data.words, train)
-            except SeparationWarning:
-                return None
-        margin[test] = model.reward_margin(data.words[test])
-    change = gain(data, credits(data.y, margin), credits(data.y, with_length), data.decided)
-    return {**accuracy(data, margin), "change": change}
+    draws = np.full(with_length.shape, np.nan)
+    for margin, folds in zip(draws, data.draws_of_folds, strict=True):
+        for train, test in folds:
+            model = PreferenceRewardModel(C=C, control_length=True, tol=TOL)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", SeparationWarning)
+                try:
+                    fit_differences(model, data, data.words, train)
+                except SeparationWarning:
+                    return None
+            margin[test] = model.reward_margin(data.words[test])
+    change = gain_of_draws(data, draws, with_length)
+    return {**accuracy(data, draws), "change": change}
 
 
 def _plain(value):

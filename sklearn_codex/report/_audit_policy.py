@@ -118,7 +118,11 @@ def _safe_kl_coef(log_prob, weights, length):
 
 
 def gold_against_proxy(data, weights, halves, reference):
-    """Return what the reward of one half of the prompts gains by that of the other half."""
+    """Return what the reward of one half of the prompts gains by that of the other half.
+
+    Gold is of the same class as the proxy, a sum over words, and differs by which prompts were
+    labelled: ``cautious_share`` is what the noise of these leaves of the promised gain, no more.
+    """
     if data.n_groups < MIN_GROUPS_GOLD or not np.ptp(weights) > 0:
         return None
     kl_coefs = _kl_coefs(weights)

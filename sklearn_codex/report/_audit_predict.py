@@ -11,12 +11,15 @@ from sklearn_codex._verdicts import (
     judge_share,
     judge_slope,
 )
-from sklearn_codex.metrics import (
-    annotator_accuracy,
-    preference_auc,
-    reliability_table,
+from sklearn_codex.metrics import preference_auc, reliability_table
+from sklearn_codex.report._audit_data import (
+    LARGE,
+    TOL,
+    cross_fit,
+    cross_fit_draws,
+    fit_differences,
+    weights_of,
 )
-from sklearn_codex.report._audit_data import LARGE, TOL, cross_fit, fit_differences, weights_of
 from sklearn_codex.report._audit_progress import within
 
 N_RESAMPLES_AUC = 1000
@@ -34,7 +37,14 @@ def choose_C(data):
 
 
 def credits(y, margin):
-    """Return 1 where the margin has the sign of the label, 0 where not, half for a tie of it."""
+    """Return 1 where the margin has the sign of the label, 0 where not, half for a tie of it.
+
+    Of margins (n_draws, n_pairs), by draw of the folds, it is the mean over the draws.
+    """
+    return np.atleast_2d(_credits_of_draws(y, margin)).mean(axis=0)
+
+
+def _credits_of_draws(y, margin):
     return 0.5 + 0.5 * np.sign(y - 0.5) * np.sign(margin)
 
 
@@ -43,13 +53,37 @@ def losses(y, margin):
     return y * np.logaddexp(0, -margin) + (1 - y) * np.logaddexp(0, margin)
 
 
+def noise_of_folds(data, credit, rows):
+    """Return the variance of a mean credit by which folds are drawn.
+
+    Parameters
+    ----------
+    data : AuditData
+        The pairs.
+    credit : ndarray of shape (n_draws, n_pairs)
+        Of each draw of the folds; one draw does not tell, and counts as none.
+    rows : ndarray of bool of shape (n_pairs,)
+        Which of the pairs are meant.
+    """
+    if credit.ndim < 2 or len(credit) < 2:
+        return 0.0
+    means = np.average(credit[:, rows], axis=1, weights=weights_of(data, rows))
+    return float(np.var(means, ddof=1)) / len(credit)
+
+
 def accuracy(data, margin, rows=None):
-    """Return the accuracy on pairs that are no tie, held against a coin's."""
+    """Return the accuracy on pairs that are no tie, held against a coin's.
+
+    Of margins (n_draws, n_pairs), by draw of the folds, it is the mean of those of the draws, whose
+    noise is in the interval and in the test.
+    """
     rows = data.decided if rows is None else rows & data.decided
+    noise = noise_of_folds(data, _credits_of_draws(data.y, margin), rows)
     test = judge_share(
-        credits(data.y[rows], margin[rows]),
+        credits(data.y[rows], margin[..., rows]),
         data.groups[rows],
         inflation=CROSS_FITTED,
+        extra_variance=noise,
         weights=weights_of(data, rows),
     )
     return test._asdict()
@@ -68,8 +102,12 @@ def gain(data, credit, other, rows, extra_variance=0.0):
     return test._asdict()
 
 
-def judge(data, margin):
-    """Return accuracy, log-loss and AUC of margins of groups never seen, with 95% intervals."""
+def judge(data, draws):
+    """Return accuracy, log-loss and AUC of margins of groups never seen, with 95% intervals.
+
+    ``draws`` has margins (n_draws, n_pairs) by draw of the folds; log-loss and AUC are of the mean.
+    """
+    margin = draws.mean(axis=0)
     loss = judge_mean(
         losses(data.y, margin),
         data.groups,
@@ -78,7 +116,7 @@ def judge(data, margin):
         weights=weights_of(data),
     )
     return {
-        "accuracy": accuracy(data, margin),
+        "accuracy": accuracy(data, draws),
         "log_loss": loss._asdict(),
         "auc": _auc(data, margin),
     }
@@ -114,19 +152,22 @@ def ranked_auc(y, rank, weight):
 
 
 def predict(data, step):
-    """Return the figures of each model, and the held-out margins of each."""
+    """Return the figures of each model, and of each the held-out margins by draw of the folds.
+
+    An accuracy is the mean over the draws, what else is said of a model that of its mean margin.
+    """
     C = choose_C(data)
-    margins = {}
+    draws = {}
     step("length only")
-    margins["length only"] = cross_fit(data, data.length)
+    draws["length only"] = cross_fit_draws(data, data.length)
     step("words")
-    margins["words"] = cross_fit(data, data.words, make=lambda: PreferenceRewardModel(C=C, tol=TOL))
+    draws["words"] = cross_fit_draws(data, data.words, make=maker("words", C))
     step("features")
     data.advance = step.advance
     _ = data.preset
     step("preset")
-    margins["preset"] = cross_fit(data, data.preset, advance=step.advance)
-    figures = {name: judge(data, margins[name]) for name in MODELS}
+    draws["preset"] = cross_fit_draws(data, data.preset, advance=step.advance)
+    figures = {name: judge(data, draws[name]) for name in MODELS}
     # By the measure that says whether there is anything; the simpler one of two that are equal.
     rank = {name: figures[name]["accuracy"]["value"] for name in MODELS}
     best = max(MODELS, key=rank.__getitem__)
@@ -134,16 +175,24 @@ def predict(data, step):
     return {
         "models": figures,
         "C_of_words": C,
+        "n_draws_of_folds": len(draws[best]),
         "best": best,
         "beyond_length": beyond,
-        "gain_over_length": gain(
-            data,
-            credits(data.y, margins[beyond]),
-            credits(data.y, margins["length only"]),
-            data.decided,
-        ),
-        "calibration": calibrate(data, margins[best]),
-    }, margins
+        "gain_over_length": gain_of_draws(data, draws[beyond], draws["length only"]),
+        "calibration": calibrate(data, draws[best].mean(axis=0)),
+    }, draws
+
+
+def gain_of_draws(data, draws, others):
+    """Return the gain in accuracy of one model over another, with the noise of their folds."""
+    change = _credits_of_draws(data.y, draws) - _credits_of_draws(data.y, others)
+    return gain(
+        data,
+        credits(data.y, draws),
+        credits(data.y, others),
+        data.decided,
+        extra_variance=noise_of_folds(data, change, data.decided),
+    )
 
 
 def calibrate(data, margin, inflation=CROSS_FITTED):
@@ -270,26 +319,6 @@ class _Share:
         n_kept = max(2, round(self._share * len(here)))
         kept = here[n_kept:] if self._is_rest else here[:n_kept]
         return train[np.isin(self._groups[train], kept)]
-
-
-def human_ceiling(columns):
-    """Return how often one annotator agrees with the others, None without several of them."""
-    for name, values in columns.items():
-        votes = [value for value in values if isinstance(value, (list, tuple))]
-        if len(votes) < len(values) or not len(values) or len(votes[0]) < 3:
-            continue
-        if any(len(vote) != len(votes[0]) for vote in votes):
-            continue
-        table = annotator_accuracy(votes)
-        if not (compared := table.n > 0).any():  # no others ever have a majority
-            continue
-        return {
-            "column": name,
-            "n_annotators": len(votes[0]),
-            "agreement": float(np.average(table.accuracy[compared], weights=table.n[compared])),
-            "by_annotator": np.asarray(table.accuracy).tolist(),
-        }
-    return None
 
 
 def maker(name, C):

@@ -23,7 +23,7 @@ def length_section(audit):
             [Note(audit["too_small"])],
         )
     blocks = [_both_kinds(length, audit["verdicts"]), _net_of_length(audit)]
-    return Section(question, _answer(audit["verdicts"], test, units), blocks)
+    return Section(question, _answer(audit["verdicts"], length, units), blocks)
 
 
 def _wins(which, test):
@@ -45,10 +45,13 @@ def _answer_of_few(which, test, n_pairs):
     return f"The data are too few to say: {_wins(which, test)} {where}, and a coin 50 %."
 
 
-def _answer(verdicts, test, units):
+def _answer(verdicts, length, units):
+    test = length["longer_wins_test"]
     which = verdicts["longer wins"]["verdict"]
     seen = f"{_wins(which, test)} of the pairs"
     beyond = verdicts["beyond length"]["verdict"]
+    if verdicts["treats length"]["verdict"] in ("padding", "brevity"):
+        return _follows_length(length, seen, beyond)
     if which in ("longer", "shorter"):
         return _ANSWERS[beyond if beyond in ("more", "not asked") else "not shown"].format(
             seen=seen, units=units
@@ -66,6 +69,17 @@ def _answer(verdicts, test, units):
     )
 
 
+def _follows_length(length, seen, beyond):
+    """Answer where the best model is right in one kind of pair and wrong in the other."""
+    longer, shorter = (percent(length[f"where_{which}"]["value"]) for which in _KINDS)
+    more = ", though words say more than length alone" if beyond == "more" else ""
+    return (
+        f"Largely: {seen}, and the best model follows length: it is right on {longer} where the "
+        f"longer is better and on {shorter} where the shorter is{more}."
+    )
+
+
+_KINDS = ("longer", "shorter")
 _ANSWERS = {
     "more": "Not only, but length is part of it: {seen}, and words say more than length alone.",
     "not shown": "It may be: {seen}, and no model here is shown to do better than length alone.",
@@ -109,9 +123,10 @@ def _net_of_length(audit):
     verdict = audit["verdicts"]["net of length"]["verdict"]
     if verdict in YES:
         left = (
-            f"what is left of the reward still predicts, {change(net['change'])} against the "
-            f"{percent(words['accuracy']['value'])} with length. Where length is not what is to be "
-            "rewarded, train it net of length (control_length=True)."
+            "what is left of the reward still predicts. The price of training it net of length "
+            f"(control_length=True) is an accuracy of {net['value']:.3f} instead of "
+            f"{words['accuracy']['value']:.3f}, {change(net['change'])}: worth it where length is "
+            "not what is to be rewarded."
         )
     elif verdict == "not asked":
         left = "with length or without, it is not what is to be trained on."

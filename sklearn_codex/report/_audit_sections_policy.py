@@ -2,7 +2,7 @@
 
 from sklearn_codex.report._audit_units import PROMPTS, Units
 from sklearn_codex.report._audit_verdicts import YES
-from sklearn_codex.report._audit_words import RARE, TOO_FEW, within
+from sklearn_codex.report._audit_words import NAMES, RARE, TOO_FEW, within
 from sklearn_codex.report._blocks import Chart, Note, Section, Series, TableBlock
 
 
@@ -15,14 +15,9 @@ def learned_section(audit):
     figures = audit["policy"]
     words = audit["prediction"]["models"]["words"]["accuracy"]
     if audit["verdicts"]["words predict"]["verdict"] not in YES:
-        of_new = f"of {units.never_seen}" if units.are_known else "never seen"
-        answer = (
-            "Nothing that can be relied on: the reward of word counts is right on "
-            f"{within(words)} of the pairs {of_new}, and a coin on 50 %."
-        )
-        return Section(question, answer, [Note(_UNLEARNED)])
+        return Section(question, _nothing(audit, words, units), [Note(_UNLEARNED)])
     if not figures["tokens_differ"]:
-        return Section(question, _ALIKE, [Note(_ALIKE_MEANS), _safe(figures["safe_kl_coef"])])
+        return Section(question, _ALIKE, [Note(_ALIKE_MEANS), _length(figures)])
     blocks = [
         Note(
             f"The policy here writes {figures['length']} independent tokens and is optimised "
@@ -32,15 +27,27 @@ def learned_section(audit):
         _gold(figures["gold"], units),
         _frontier(figures["frontier"]),
         *map(_budget, figures["budgets"]),
-        _safe(figures["safe_kl_coef"]),
+        _length(figures),
     ]
     answer = _gold_answer(figures["gold"], units)
     return Section(question, units.qualify(answer), blocks)
 
 
+def _nothing(audit, words, units):
+    """Answer where word counts, which the policy is optimised for, predict nothing."""
+    of_new = f"of {units.never_seen}" if units.are_known else "never seen"
+    answer = (
+        "Nothing that can be relied on: the reward of word counts is right on "
+        f"{within(words)} of the pairs {of_new}, and a coin on 50 %."
+    )
+    if audit["verdicts"]["predictable"]["verdict"] not in YES:
+        return answer
+    return f"{answer} What {NAMES[audit['prediction']['best']]} predict, a policy is not told here."
+
+
 _UNLEARNED = (
-    "So what a policy would learn from it, at which KL that stops to be true and which kl_coef is "
-    "safe may all be chance, and is not shown; the figures are in audit.json."
+    "So what a policy would learn from it, and at which KL that stops to be true, may all be "
+    "chance, and is not shown; the figures are in audit.json."
 )
 
 
@@ -64,15 +71,16 @@ def _gold_answer(gold, units=PROMPTS):
             f"That cannot be told: some halves of the {units.many} see no gain in the reward that "
             "the other half teaches."
         )
+    seen = "That says nothing of what such a reward cannot see."
     if not gold["is_cautious_interior"]:
         return (
-            f"The other half of the {units.many} confirms the learned reward up to "
-            f"{nats(gold['cautious_kl'])} a document, the farthest looked at."
+            f"A reward of the same kind, of the other half of the {units.many}, does not fall up "
+            f"to {nats(gold['cautious_kl'])} a document, the farthest looked at. {seen}"
         )
     return (
-        f"Up to about {nats(gold['cautious_kl'])} from where it starts, what every half of the "
-        f"{units.many} wants; beyond that the learned reward still rises, and that of some other "
-        "half falls."
+        f"Not beyond about {nats(gold['cautious_kl'])} from where it starts: from there a reward "
+        f"of the same kind, of other {units.many}, falls in some halves, and the learned one still "
+        f"rises. {seen}"
     )
 
 
@@ -105,7 +113,7 @@ def _gold(gold, units):
     )
     marks = []
     if gold["is_cautious_interior"] and gold["cautious_gold"] > 0:
-        marks = [(gold["cautious_kl"], f"stop at {nats(gold['cautious_kl'])}")]
+        marks = [(gold["cautious_kl"], f"not beyond {nats(gold['cautious_kl'])}")]
     return Chart(
         f"Gold against proxy: how far does one half of the {units.many} confirm the other?",
         "KL from the reference, nats a document (logarithmic)",
@@ -119,29 +127,40 @@ def _gold(gold, units):
 
 
 _SAME_CLASS = (
-    "Both are rewards of word counts: what such a reward cannot see, the other half cannot tell."
+    "Both are rewards of word counts, so this is the noise of which {units.many} were labelled and "
+    "nothing else: what such a reward cannot see, that the true one saturates, say, neither half "
+    "can tell, and how much of the gain is real is not known."
 )
+SHOWN_SHARE = 0.95
+"""A greater share than this is not given as a figure: what is left is less than is not seen."""
 
 
 def _gold_meaning(gold, units):
-    kl, share = gold["cautious_kl"], f"{100 * gold['cautious_share']:.0f} %"
+    kl, same_class = gold["cautious_kl"], _SAME_CLASS.format(units=units)
     low, high = nats(gold["peaks"][0]), nats(gold["peaks"][-1])
     if gold["cautious_gold"] <= 0:
         return (
             f"At no KL do all halves of the {units.many} gain: do not optimise this reward before "
             "there are more labels, or better ones."
         )
+    confirmed = (
+        f"of what this class of model can see, other {units.many} confirm "
+        f"{_confirmed(gold['cautious_share'])} of the promised gain"
+    )
     if gold["is_cautious_interior"]:
         return (
-            f"Stop at about {nats(kl)}, where the worst half gains most (single halves peak at "
-            f"{low} to {high}): there {share} of the promised gain is confirmed by {units.many} "
-            f"that were not learned from. {_SAME_CLASS}"
+            f"Go no farther than about {nats(kl)}, where the worst half gains most (single halves "
+            f"peak at {low} to {high}): there, {confirmed}. {same_class}"
         )
     return (
-        f"No fall up to {nats(kl)} (single halves peak at {low} to {high}), where "
-        f"{share} of the promised gain is confirmed by {units.many} that were not learned from: "
-        f"set the KL budget by other means, such as reading samples. {_SAME_CLASS}"
+        f"No fall up to {nats(kl)} (single halves peak at {low} to {high}): there, {confirmed}. "
+        f"Set the KL budget by other means, such as reading samples. {same_class}"
     )
+
+
+def _confirmed(share):
+    """Return a share of a gain, never as all of it."""
+    return "nearly all" if share > SHOWN_SHARE else f"{100 * share:.0f} %"
 
 
 def _frontier(frontier):
@@ -185,13 +204,18 @@ def _shift(row):
     return RARE.get(row["token"], row["token"]), f"{row['before']:.2f} → {row['after']:.2f}"
 
 
-def _safe(safe):
+def _length(figures):
+    """Say at which kl_coef length explodes; from there on is advised where halves agree."""
+    safe, gold = figures["safe_kl_coef"], figures["gold"]
     if safe == 0:
-        return Note(
-            "Length cannot explode: no token has a positive reward, so each kl_coef is safe."
-        )
-    return Note(
+        return Note("Length cannot explode: no token has a positive reward.")
+    explodes = (
         f"Where documents end by themselves, length explodes at a kl_coef of {safe:.3g} and below "
-        f"(in units of this reward): start above it, at {2 * safe:.2g} say, limit the length, or "
-        "train the reward net of length."
+        "(in units of this reward)"
+    )
+    if gold is None or gold["cautious_gold"] <= 0:
+        return Note(f"{explodes}; that any above it is safe is not shown.")
+    return Note(
+        f"{explodes}: start above it, at {2 * safe:.2g} say, limit the length, or train the reward "
+        "net of length. Safe from that is not safe from the rest."
     )

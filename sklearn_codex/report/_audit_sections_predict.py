@@ -2,7 +2,15 @@
 
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import YES
-from sklearn_codex.report._audit_words import NAMES, TOO_FEW, change, interval, percent, within
+from sklearn_codex.report._audit_words import (
+    NAMES,
+    TOO_FEW,
+    change,
+    interval,
+    percent,
+    percent_of_few,
+    within,
+)
 from sklearn_codex.report._blocks import Chart, Note, Section, Series, TableBlock
 
 
@@ -58,7 +66,18 @@ def _models_table(prediction, verdicts, units):
     meaning = _models_meaning(prediction, verdicts)
     if verdicts["predictable"]["verdict"] in YES:
         meaning = units.qualify(meaning)
-    return TableBlock(header, rows, f"{meaning} The verdict is by accuracy.")
+    return TableBlock(header, rows, f"{meaning} {_measure(prediction)}")
+
+
+def _measure(prediction):
+    """Say what the verdict is by."""
+    n_draws = prediction["n_draws_of_folds"]
+    by = "The verdict is by accuracy, and by nothing else"
+    if n_draws == 1:
+        return f"{by}."
+    return (
+        f"{by}: it is averaged over {n_draws} draws of the folds, whose noise is in the interval."
+    )
 
 
 def _models_meaning(prediction, verdicts):
@@ -102,7 +121,32 @@ def _ceiling(audit):
             "How far people agree is unknown: no column holds the votes of three or more "
             "annotators. Have a hundred pairs labelled again to know how good is good enough."
         )
-    return Note(
+    return Note(" ".join(filter(None, [_reachable(ceiling["of_majority"]), _single(ceiling)])))
+
+
+def _reachable(bounds):
+    """Say how far the best model of majorities can agree with them."""
+    if bounds is None:
+        return ""
+    ends = f"{_share(bounds['least'])} to {_share(bounds['greatest'])}"
+    return (
+        f"Two annotators of a pair disagree in {percent_of_few(bounds['disagreement'])} of cases. "
+        f"If labels are the majority of such votes, the best model there can be agrees with {ends} "
+        f"of them, by whether pairs are clear or a coin, or all in some doubt "
+        f"({_share(bounds['low'])} to {_share(bounds['high'])} with the noise of so few votes): "
+        "that is the ceiling, and it takes the annotators of a pair to be independent."
+    )
+
+
+def _share(share):
+    return f"{100 * share:.1f} %"
+
+
+def _single(ceiling):
+    """Say what one vote is worth, which is no ceiling."""
+    if ceiling["agreement"] is None:
+        return ""
+    return (
         f"One of the {ceiling['n_annotators']} annotators agrees with the majority of the others "
         f"on {percent(ceiling['agreement'])} of the pairs: so far can a single vote be relied on. "
         "It is no limit for a model of majorities."
@@ -161,8 +205,8 @@ _CALIBRATED = {
     "threshold is put on them",
     "too careful": "this model is too careful, and its probabilities must be recalibrated before a "
     "threshold is put on them",
-    "unclear": "these pairs do not tell whether the probabilities can be read as they are; "
-    "recalibrate them on more before a threshold is put on them",
+    "unclear": "these pairs do not tell whether the probabilities are right to within 5 points, "
+    "and nothing says that they are off",
 }
 
 
@@ -210,6 +254,12 @@ def _calibration_meaning(figures, verdict):
     return (
         f"Predicted and observed preference differ by {100 * figures['error']:.1f} points on "
         f"average, {100 * figures['error_by_chance']:.1f} where calibration is perfect. The "
-        f"log-odds that fit best {best}: "
+        f"log-odds that fit best {best} ({_tested(slope)}): "
         f"{_CALIBRATED[verdict]}."
     )
+
+
+def _tested(test):
+    """Return the p-value and the level of a test of calibration."""
+    p_value = "< .001" if test["p_value"] < 0.001 else f"= {test['p_value']:.3f}"
+    return f"1 where calibrated; p {p_value}, level {test['level']:g}"

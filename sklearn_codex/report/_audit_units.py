@@ -59,7 +59,9 @@ class Units:
     def independent(self):
         """How the number of them is labelled in a table."""
         if self.one == "prompt":
-            return "independent prompts (similar ones joined)"
+            return (
+                "independent prompts (similar ones joined, and conversations that continue another)"
+            )
         return f"groups ({self.column})" if self.are_known else "pairs, taken to be independent"
 
     @property

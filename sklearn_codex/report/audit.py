@@ -10,6 +10,7 @@ from sklearn_codex.health._check import run_checks
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report import _audit_preferred as preferred
+from sklearn_codex.report._audit_ceiling import human_ceiling
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
 from sklearn_codex.report._audit_decision import decide
 from sklearn_codex.report._audit_effects import describe_item, find_droppable, try_dropping
@@ -107,12 +108,14 @@ def compute_audit(
         pairs.groups if has_groups else None,
         oriented=pairs.oriented,
         random_state=seed,
+        sample_weight=pairs.sample_weight,
+        keeps_groups=has_groups,
         advance=step.advance,
     )
     leakage = find_leaks(pairs, split, report.groups, given)
     joined = pairs.groups if has_groups or report.groups is None else report.groups
     data = AuditData(pairs, joined, seed)
-    ceiling = predict.human_ceiling(pairs.columns)
+    ceiling = human_ceiling(pairs.columns, data.groups)
     audit = {"source": name_of(pairs), **describe_source(pairs, given, split, ceiling)}
     audit |= {"seed": seed, "sizes": _sizes(data)}
     units = Units.of(audit)
@@ -159,13 +162,13 @@ def _check_max_pairs(max_pairs):
 def _learn(data, whole, reference, step):
     """Return the figures that need models, of a sample of the whole data or all of them."""
     step("choose the penalty")
-    prediction, margins = predict.predict(data, step)
+    prediction, draws = predict.predict(data, step)
     best, C = prediction["best"], prediction["C_of_words"]
     step("learning curve")
     D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
-    curve = predict.learn(data, margins[best], D, predict.maker(best, C), step.advance)
+    curve = predict.learn(data, draws[best], D, predict.maker(best, C), step.advance)
     step("reward net of length")
-    length = audit_length(data, margins, best, C, whole)
+    length = audit_length(data, draws, best, C, whole)
     step("what is preferred")
     reward = preferred.fit_reward(data, data.words, C)
     tokens, form = preferred.describe_tokens(data, reward), preferred.describe_form(data)
@@ -181,8 +184,8 @@ def _learn(data, whole, reference, step):
         "length": length,
         "tokens": tokens,
         "form": form,
-        "examples": preferred.example_pairs(data, margins[best]),
-        "margins": describe_margins(data, margins[best]),
+        "examples": preferred.example_pairs(data, draws[best].mean(axis=0)),
+        "margins": describe_margins(data, draws[best].mean(axis=0)),
         "policy": learned,
         "pairs_to_label": pairs_to_label(data, reward),
     }
