@@ -9,8 +9,8 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch
 
 from sklearn_codex import PreferenceRewardModel, TokenCounter
+from sklearn_codex._reward.preset_differences import preset_differences
 from sklearn_codex.exceptions import RareTokensWarning
-from sklearn_codex.report._audit_features import preset_differences
 
 MIN_GROUPS = 10
 MIN_PAIRS = 50

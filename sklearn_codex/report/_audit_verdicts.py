@@ -85,9 +85,12 @@ def _position(share):
 
 def _wrong_labels(report):
     found = report.predictability
-    if found is None or not found.is_predictable:
+    if found is None or not (found.is_predictable and found.is_calibrated):
         return {"verdict": NOT_ASKED}
     return {
+        "value": found.flip_rate,
+        "low": found.flip_low,
+        "high": found.flip_high,
         "verdict": "some" if report.wrong_labels.flagged.any() else "none shown",
         "figure": "wrong labels, in the errors of a model",
         "p_value": found.p_value,

@@ -30,7 +30,8 @@ from sklearn_codex.report._plural import count
 
 __all__ = ["STEPS", "audit_preferences"]
 
-N_WORST = 100
+N_LISTED = 100
+"""Labels to check that are listed where fewer are more likely wrong than right."""
 
 
 def audit_preferences(
@@ -208,7 +209,8 @@ def _too_small(data, units):
 def _labels_to_check(data, report):
     """Return the labels that a cross-fitted model finds least likely, None without such a model."""
     table = report.wrong_labels
-    if table is None or not report.predictability.is_predictable:
+    found = report.predictability
+    if table is None or not (found.is_predictable and found.is_calibrated):
         return None
     rows = [
         {
@@ -222,4 +224,10 @@ def _labels_to_check(data, report):
         )
         if (data.y[row] > 0.5) != (probability > 0.5)
     ]
-    return {"n_flagged": sum(row["flagged"] for row in rows), "rows": rows[:N_WORST]}
+    n_flagged = sum(row["flagged"] for row in rows)
+    return {
+        "n_flagged": n_flagged,
+        "n_unlikely": len(rows),
+        "n_judged": len(table.row),
+        "rows": rows[: max(n_flagged, N_LISTED)],
+    }
