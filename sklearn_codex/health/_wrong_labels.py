@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 from scipy import sparse
@@ -69,6 +70,8 @@ def check_wrong_labels(
         flip_low=noise.low,
         flip_high=noise.high,
         p_value=noise.p_value,
+        n_pairs=skill.n_pairs,
+        n_groups=skill.n_groups,
     )
     is_judge = skill.is_above and predictability.is_calibrated
     found = _table(np.flatnonzero(decided), margins, y, noise, is_judge)
@@ -153,7 +156,8 @@ def _has_features(data: PreferenceData) -> bool:
 def _default_features(data: PreferenceData):
     """Return feature differences (n_pairs, V) on scales for which one penalty is fair, and it."""
     if data.is_text and len(data) <= MAX_PRESET:
-        return _preset(data), 1.0
+        with suppress(ValueError):  # no text has three characters or a word
+            return _preset(data), 1.0
     if data.is_text:
         with warnings.catch_warnings():  # whether words tell anything is what is asked here
             warnings.simplefilter("ignore", RareTokensWarning)

@@ -91,8 +91,11 @@ def _wrong_labels(report):
         "value": found.flip_rate,
         "low": found.flip_low,
         "high": found.flip_high,
+        "null": 0.0,
+        "n_pairs": found.n_pairs,
+        "n_groups": found.n_groups,
         "verdict": "some" if report.wrong_labels.flagged.any() else "none shown",
-        "figure": "wrong labels, in the errors of a model",
+        "figure": "share of wrong labels, by the errors of a model",
         "p_value": found.p_value,
         "level": WRONG_LABEL_LEVEL,
     }
