@@ -201,8 +201,13 @@ def run_checks(
     model=None,
     random_state=None,
     advance=lambda share: None,
+    preset=None,
 ):
-    """Return the report of valid arguments; ``advance`` is called with the share that is done."""
+    """Return the report of valid arguments.
+
+    ``advance`` is called with the share that is done; ``preset`` returns the preset's differences
+    of the pairs, where they are made for others too.
+    """
     data = check_data(X, y, groups, subject="check_preferences")
     oriented = check_oriented(oriented, len(data))
     advance(0.05)
@@ -223,7 +228,7 @@ def run_checks(
     advance(0.4)
     parts.append(
         check_wrong_labels(
-            data, joined, model, random_state, lambda share: advance(0.4 + 0.6 * share)
+            data, joined, model, random_state, lambda share: advance(0.4 + 0.6 * share), preset
         )
     )
     report = PreferenceReport(findings=[finding for findings, _ in parts for finding in findings])

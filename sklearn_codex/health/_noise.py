@@ -77,7 +77,9 @@ def estimate_noise(margins: FloatArray, y: FloatArray, groups: IntArray) -> Nois
         return _fit(_heavy, z, y, rate, (flips.slope, flips.shape)).loss - flips.loss - reach
 
     high = _walk(excess, flips.rate, MAX_FLIP_RATE)
-    low = _walk(excess, flips.rate, 0.0) if p_value < WRONG_LABEL_LEVEL else 0.0
+    low = 0.0
+    if p_value < WRONG_LABEL_LEVEL:  # then 0 is not in it
+        low = max(_walk(excess, flips.rate, 0.0), min(flips.rate, 1e-3))
     probability = expit(best.log_odds)
     given = np.where(y > 0.5, probability, 1 - probability)
     wrong = best.rate * (1 - given)

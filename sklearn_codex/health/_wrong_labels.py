@@ -32,7 +32,12 @@ C_OF_COUNTS = 0.03
 
 
 def check_wrong_labels(
-    data: PreferenceData, joined, model, random_state, advance: Callable = lambda share: None
+    data: PreferenceData,
+    joined,
+    model,
+    random_state,
+    advance: Callable = lambda share: None,
+    preset: Callable | None = None,
 ):
     """Find labels that a model, fitted without their groups, finds more likely wrong than right.
 
@@ -53,7 +58,7 @@ def check_wrong_labels(
     skipped = _say_why_not(data, units, model)
     if skipped is not None:
         return [skipped], nothing
-    margins = cross_fit(data, units, model, random_state, advance)
+    margins = cross_fit(data, units, model, random_state, advance, preset)
     decided = data.decided
     margins, y, units = margins[decided], data.y[decided], units[decided]
     noise = estimate_noise(margins, y, units)
@@ -121,10 +126,11 @@ def cross_fit(
     model,
     random_state,
     advance: Callable = lambda share: None,
+    preset: Callable | None = None,
 ) -> FloatArray:
     """Return the margin (n_pairs,) of each pair by a model fitted without its group."""
     if model is None:
-        pairs, C = _default_features(data)
+        pairs, C = _default_features(data, preset)
         model = PreferenceRewardModel(C=C, tol=1e-3)
     else:
         pairs = data.to_array()
@@ -153,11 +159,11 @@ def _has_features(data: PreferenceData) -> bool:
     return bool((~data.identical).any())
 
 
-def _default_features(data: PreferenceData):
+def _default_features(data: PreferenceData, preset: Callable | None):
     """Return feature differences (n_pairs, V) on scales for which one penalty is fair, and it."""
     if data.is_text and len(data) <= MAX_PRESET:
         with suppress(ValueError):  # no text has three characters or a word
-            return _preset(data), 1.0
+            return (_preset(data) if preset is None else preset()), 1.0
     if data.is_text:
         with warnings.catch_warnings():  # whether words tell anything is what is asked here
             warnings.simplefilter("ignore", RareTokensWarning)

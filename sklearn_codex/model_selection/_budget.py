@@ -19,7 +19,6 @@ FARTHEST = 4
 FEWEST_PROMPTS = 40
 SHARES = (0.125, 0.25, 0.5, 1.0)
 N_FOLDS = 5
-MEASURES = ("accuracy", "log_loss")
 
 
 @validate_params(
@@ -79,11 +78,13 @@ def label_budget(
     budget : Bunch
         ``n_prompts``, ``pairs_per_prompt``; ``is_predictable``, whether the accuracy of the model
         is told from a coin, and ``skill``, that test; ``measured``, a list of dict, one for each
-        size: ``n_prompts`` learned from, ``accuracy``, ``log_loss`` in nats; and ``predicted``, a
-        list of dict, one for each factor, None where nothing is predictable: ``factor``,
-        ``n_prompts``, ``n_new_pairs``, for both measures the value, ``accuracy_low`` and
-        ``accuracy_high`` (95%) and so on, and ``pairs_per_point``, new labels for each point of
-        accuracy gained, infinite where none is.
+        size: ``n_prompts`` learned from, ``accuracy``, ``log_loss`` in nats; ``now``, a dict of
+        what is predicted of all prompts there are; and ``predicted``, a list of such, one for each
+        factor, both None where nothing is predictable: ``factor``, ``n_prompts``,
+        ``n_new_pairs``, for both measures the value, ``accuracy_low`` and ``accuracy_high`` (95%)
+        and so on, the ``gain`` in accuracy over ``now`` with ``gain_low`` and ``gain_high``, that
+        in ``nats``, and ``pairs_per_point``, new labels for each point of accuracy gained, None
+        where none is.
 
     Raises
     ------
@@ -127,65 +128,88 @@ def label_budget(
     )
 
 
-def summarise(margins, sizes, y, groups, *, factors, ceiling, n_test, rng):
-    """Return the budget of margins (n_repeats, n_sizes, n_pairs) of prompts not learned from."""
-    decided = y != 0.5
-    n_prompts, n_pairs = int(groups.max()) + 1, len(y)
+def summarise(
+    margins,
+    sizes,
+    y,
+    groups,
+    *,
+    factors,
+    ceiling=None,
+    n_test=None,
+    rng,
+    weight=None,
+    n_prompts=None,
+):
+    """Return the budget of margins (n_repeats, n_sizes, n_pairs) of prompts not learned from.
+
+    ``n_prompts`` is of all data, where these pairs are a part of them.
+    """
+    groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    decided, weight = y != 0.5, np.ones(len(y)) if weight is None else weight
+    n_here = int(groups.max()) + 1
     errors = {"accuracy": _wrong(margins, y), "log_loss": _losses(margins, y)}
     right = 1 - errors["accuracy"][:, -1].mean(axis=0)
-    skill = judge_share(right[decided], groups[decided], inflation=CROSS_FITTED)
+    skill = judge_share(
+        right[decided], groups[decided], inflation=CROSS_FITTED, weights=weight[decided]
+    )
     curves = {
-        name: _sum(values, sizes, groups, decided if name == "accuracy" else decided | True)
-        for name, values in errors.items()
+        "accuracy": _sum(errors["accuracy"], sizes, groups, weight * decided),
+        "log_loss": _sum(errors["log_loss"], sizes, groups, weight),
     }
-    means = {name: curve.mean() for name, curve in curves.items()}
+    wrong, loss = curves["accuracy"].mean(), curves["log_loss"].mean()
     budget = Bunch(
-        n_prompts=n_prompts,
-        pairs_per_prompt=n_pairs / n_prompts,
+        n_prompts=n_here if n_prompts is None else n_prompts,
+        pairs_per_prompt=len(y) / n_here,
         is_predictable=skill.is_above,
         skill=skill._asdict(),
         measured=[
             {
                 "n_prompts": round(float(size)),
-                "accuracy": float(1 - means["accuracy"][i]),
-                "log_loss": float(means["log_loss"][i]),
+                "accuracy": float(1 - wrong[i]),
+                "log_loss": float(loss[i]),
             }
             for i, size in enumerate(sizes)
         ],
         predicted=None,
+        now=None,
     )
     if skill.is_above:
         floor = 0.0 if ceiling is None else 1 - ceiling
-        budget.predicted = _predict(budget, curves, factors, floor, n_test, rng)
+        budget.now, *budget.predicted = _predict(budget, curves, factors, floor, n_test, rng)
     return budget
 
 
 def _predict(budget, curves, factors, floor, n_test, rng):
-    targets = np.asarray(factors) * budget.n_prompts
-    wrong, low, high = predict_errors(
-        curves["accuracy"], targets, floor=floor, n_test=n_test, rng=rng
-    )
-    loss = predict_errors(curves["log_loss"], targets, floor=0.0, n_test=n_test, rng=rng)
-    predicted = []
-    for i, factor in enumerate(factors):
-        n_new = round((factor - 1) * budget.n_prompts * budget.pairs_per_prompt)
-        gained = 100 * float(1 - wrong[i] - budget.measured[-1]["accuracy"])
-        predicted.append(
-            {
-                "factor": float(factor),
-                "n_prompts": round(float(targets[i])),
-                "n_new_pairs": n_new,
-                "accuracy": float(1 - wrong[i]),
-                "accuracy_low": max(float(1 - high[i]), 0.0),
-                "accuracy_high": float(1 - low[i]),
-                "log_loss": float(loss[0][i]),
-                "log_loss_low": float(loss[1][i]),
-                "log_loss_high": float(loss[2][i]),
-                "points": gained,
-                "pairs_per_point": n_new / gained if gained > 0.005 else np.inf,
-            }
-        )
-    return predicted
+    """Return what is predicted of the prompts there are and of each factor."""
+    factors = np.concatenate([[1.0], factors])
+    targets = factors * budget.n_prompts
+    options = {"n_test": n_test, "rng": rng}
+    wrong = predict_errors(curves["accuracy"], targets, floor=floor, **options)
+    loss = predict_errors(curves["log_loss"], targets, floor=0.0, **options)
+    return [
+        {
+            "factor": float(factor),
+            "n_prompts": round(float(targets[i])),
+            "n_new_pairs": (n_new := round((factor - 1) * _n_pairs(budget))),
+            "accuracy": float(1 - wrong.value[i]),
+            "accuracy_low": max(float(1 - wrong.high[i]), 0.0),
+            "accuracy_high": float(1 - wrong.low[i]),
+            "log_loss": float(loss.value[i]),
+            "log_loss_low": float(loss.low[i]),
+            "log_loss_high": float(loss.high[i]),
+            "gain": (gain := float(wrong.gain[i])),
+            "gain_low": float(wrong.gain_low[i]),
+            "gain_high": float(wrong.gain_high[i]),
+            "nats": float(loss.gain[i]),
+            "pairs_per_point": n_new / (100 * gain) if gain > 5e-5 else None,
+        }
+        for i, factor in enumerate(factors)
+    ]
+
+
+def _n_pairs(budget):
+    return budget.n_prompts * budget.pairs_per_prompt
 
 
 def _check_pairs(X, y, groups):
@@ -250,10 +274,10 @@ def _losses(margins, y):
     return y * np.logaddexp(0, -margins) + (1 - y) * np.logaddexp(0, margins)
 
 
-def _sum(values, sizes, groups, rows):
-    """Return the errors of some pairs, added up by prompt."""
+def _sum(values, sizes, groups, weight):
+    """Return the errors, weighted and added up by prompt."""
     n_prompts = int(groups.max()) + 1
     totals = np.apply_along_axis(
-        lambda row: np.bincount(groups[rows], row[rows], n_prompts), 2, values
+        lambda row: np.bincount(groups, row * weight, n_prompts), 2, values
     )
-    return CurveErrors(sizes, totals, np.bincount(groups[rows], minlength=n_prompts).astype(float))
+    return CurveErrors(sizes, totals, np.bincount(groups, weight, n_prompts))

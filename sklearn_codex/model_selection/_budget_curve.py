@@ -52,8 +52,22 @@ def fit_curve(n_prompts, errors, weights, exponents, floor: float):
     return np.where(below, floor, a), np.where(below, through, slope)
 
 
+class Prediction(NamedTuple):
+    """Errors at targets with intervals, and by how much they are below that at the first target.
+
+    All of shape (n_targets,).
+    """
+
+    value: FloatArray
+    low: FloatArray
+    high: FloatArray
+    gain: FloatArray
+    gain_low: FloatArray
+    gain_high: FloatArray
+
+
 def predict_errors(curve: CurveErrors, targets, *, floor: float, n_test: int | None, rng):
-    """Return the error at each target and its interval: arrays ``value``, ``low``, ``high``.
+    """Return the Prediction at targets (n_targets,), numbers of prompts.
 
     Whole prompts and repeats are drawn with replacement. Deviations are multiplied by the root of
     ``CROSS_FITTED``, as each two prompts are used twice. With ``n_test`` the interval is of the
@@ -63,18 +77,24 @@ def predict_errors(curve: CurveErrors, targets, *, floor: float, n_test: int | N
     n_repeats, _, n = curve.totals.shape
     prompts = rng.multinomial(n, np.full(n, 1 / n), size=N_DRAWS)
     repeats = rng.multinomial(n_repeats, np.full(n_repeats, 1 / n_repeats), size=N_DRAWS)
-    per_repeat = np.einsum("rsg,dg->drs", curve.totals, prompts)
+    per_repeat = np.tensordot(prompts, curve.totals, axes=([1], [2]))
     errors = np.einsum("drs,dr->ds", per_repeat, repeats / n_repeats)
-    errors /= (prompts @ curve.weights)[:, np.newaxis]
+    errors /= np.maximum(prompts @ curve.weights, 1e-12)[:, np.newaxis]
     exponents = rng.choice(EXPONENTS, N_DRAWS)
     drawn = _at(curve.n_prompts, errors, exponents, targets, floor)
     known = np.tile(curve.mean(), (len(EXPONENTS), 1))
     value = _at(curve.n_prompts, known, np.array(EXPONENTS), targets, floor).mean(axis=0)
-    deviation = np.sqrt(CROSS_FITTED) * (drawn - value)
+    wider = np.sqrt(CROSS_FITTED)
+    gain = value[0] - value
+    gained = wider * (drawn[:, :1] - drawn - gain)
+    deviation = wider * (drawn - value)
     if n_test is not None:
         deviation = deviation + rng.normal(size=(N_DRAWS, 1)) * _spread(curve) / np.sqrt(n_test)
-    low, high = np.quantile(deviation, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
-    return value, np.maximum(value + low, floor if n_test is None else 0.0), value + high
+    ends = [LEVEL / 2, 1 - LEVEL / 2]
+    low, high = value + np.quantile(deviation, ends, axis=0)
+    gain_low, gain_high = gain + np.quantile(gained, ends, axis=0)
+    return Prediction(value, np.maximum(low, 0.0 if n_test else floor), high, gain,
+                      gain_low, gain_high)  # fmt: skip
 
 
 def _at(n_prompts, errors, exponents, targets, floor):

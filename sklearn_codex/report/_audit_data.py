@@ -141,6 +141,12 @@ class AuditData:
         )
         return D
 
+    def with_preset_of(self, other):
+        """Take the preset of the same pairs from where it was made, if it was."""
+        if "preset" in vars(other):
+            self.preset, self._form, self._form_names = other.preset, *other.form
+        return self
+
     @property
     def form(self):
         """Differences of the form of responses (n_pairs, n_columns), and the names."""

@@ -156,9 +156,15 @@ def _more_labels(curve, units=PROMPTS):
     verdict = "unclear"
     if Judgement(**test).is_above:
         verdict = "rising"
-    elif test["high"] < WORTH:
+    elif max(test["high"], _gain_foreseen(curve)) < WORTH:
         verdict = "flat"
     return _entry(verdict, f"gain in accuracy, last doubling of {units.many}", test)
+
+
+def _gain_foreseen(curve):
+    """Return the most that the next doubling is foreseen to bring."""
+    predicted = curve["budget"]["predicted"]
+    return predicted[0]["gain_high"] if predicted else float("inf")
 
 
 def _calibrated(calibration):

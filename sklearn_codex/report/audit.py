@@ -96,6 +96,7 @@ def audit_preferences(
     step.know_size(pairs.n, min(pairs.n, max_pairs or pairs.n))
     step("health")
     has_groups = given.groups is not None
+    features = AuditData(pairs, np.arange(pairs.n), seed)  # which no groups are needed for
     report = run_checks(
         pairs.X,
         pairs.y,
@@ -103,10 +104,11 @@ def audit_preferences(
         oriented=pairs.oriented,
         random_state=seed,
         advance=step.advance,
+        preset=lambda: features.preset,
     )
     leakage = find_leaks(pairs, split, report.groups, given)
     joined = pairs.groups if has_groups or report.groups is None else report.groups
-    data = AuditData(pairs, joined, seed)
+    data = AuditData(pairs, joined, seed).with_preset_of(features)
     ceiling = predict.human_ceiling(pairs.columns)
     audit = {"source": name_of(pairs), **describe_source(pairs, given, split, ceiling)}
     audit |= {"seed": seed, "sizes": _sizes(data)}
