@@ -13,6 +13,7 @@ from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._verdicts import CROSS_FITTED, judge_share
 from sklearn_codex.model_selection._budget_curve import CurveErrors, predict_errors
+from sklearn_codex.model_selection._budget_informative import compare_choices
 
 FARTHEST = 4
 """Times the prompts there are: no prediction goes past it."""
@@ -30,6 +31,7 @@ N_FOLDS = 5
         "factors": ["array-like"],
         "ceiling": [Interval(Real, 0.5, 1, closed="right"), None],
         "n_repeats": [Interval(Integral, 2, None, closed="left")],
+        "informative": ["boolean"],
         "n_test": [Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
     },
@@ -44,6 +46,7 @@ def label_budget(
     factors=(1.5, 2, 3, 4),
     ceiling=None,
     n_repeats=4,
+    informative=False,
     n_test=None,
     random_state=None,
 ):
@@ -67,6 +70,10 @@ def label_budget(
         Accuracy that the agreement of annotators allows, which no prediction exceeds.
     n_repeats : int, default=4
         Cross-validations that are averaged, each with folds and parts of its own.
+    informative : bool, default=False
+        Whether to try out as well what :func:`~sklearn_codex.most_informative_pairs` would bring
+        over pairs at random; the estimator has to be one that
+        :class:`~sklearn_codex.RewardUncertainty` takes.
     n_test : int, default=None
         Number of other prompts on which the prediction is going to be checked, whose chance is
         added to the intervals; None means the error in the long run.
@@ -84,7 +91,10 @@ def label_budget(
         ``n_new_pairs``, for both measures the value, ``accuracy_low`` and ``accuracy_high`` (95%)
         and so on, the ``gain`` in accuracy over ``now`` with ``gain_low`` and ``gain_high``, that
         in ``nats``, and ``pairs_per_point``, new labels for each point of accuracy gained, None
-        where none is.
+        where none is. ``informative`` (None if not asked for) has what pairs chosen for their
+        information, ``n_new_pairs`` of them, brought over as many at random: tests by prompt of
+        the gain in ``accuracy`` and in ``nats``, each with ``value``, ``low``, ``high`` (95%) and
+        ``p_value``.
 
     Raises
     ------
@@ -123,9 +133,14 @@ def label_budget(
     runs = [_cross_validate(estimator, X, y, groups, rng) for _ in range(n_repeats)]
     margins = np.array([margins for margins, _ in runs])
     sizes = np.mean([sizes for _, sizes in runs], axis=0)
-    return summarise(
+    budget = summarise(
         margins, sizes, y, groups, factors=factors, ceiling=ceiling, n_test=n_test, rng=rng
     )
+    budget.informative = None
+    if informative:
+        options = {"n_folds": N_FOLDS, "n_repeats": n_repeats, "rng": rng}
+        budget.informative = compare_choices(estimator, X, y, groups, **options)
+    return budget
 
 
 def summarise(
