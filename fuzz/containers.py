@@ -1,4 +1,4 @@
-"""Files in every container and compression, with bytes changed within and around what packs them.
+"""Files of every layout, container and compression, with values, records and bytes changed.
 
 Each is a result, or an error of one line that names the file.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fuzz.hostile_files import PAIRS, _damage, change_records, make_records
+from fuzz.hostile_files import ODD_VALUES, PAIRS, _damage, change_records, make_records
 from fuzz.outcomes import Outcomes, is_clear_error
 from sklearn_codex import read_preferences
 from sklearn_codex.cli import main
@@ -23,6 +23,8 @@ from sklearn_codex.datasets import read_batches
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # which share how the files are written
 
 from data_files import COMPRESSIONS, CONTAINERS, FOLDERS, write_container
+from door import DOORS
+from layout_rows import PAIRS as PAIRS_OF_LAYOUTS
 
 _FILES = [(container, compression) for container in CONTAINERS for compression in COMPRESSIONS]
 _NAME = "data.x"
@@ -66,6 +68,9 @@ def _write(rng: np.random.Generator, folder: Path, i: int) -> tuple[str, Path | 
     container, compression = _FILES[i % len(_FILES)]
     source = _write_held(rows, path, container, "none")
     data = path.read_bytes()
+    if rng.integers(3) == 0:  # only values and records are changed, so that layouts are read
+        path.write_bytes(COMPRESSIONS[compression](data))
+        return f"{container} in {compression}, {rows!r:.300}", source
     if rng.integers(2):
         data = _damage(rng, data)
     data = COMPRESSIONS[compression](data)
@@ -95,11 +100,26 @@ def _ascii(value: Any) -> str:
 
 def _make_rows(rng: np.random.Generator) -> list[dict[str, Any]]:
     """Return rows with the same names, some of which hold what is odd."""
-    records = change_records(rng, make_records(rng, PAIRS))
+    records = make_records(rng, PAIRS)
+    if rng.integers(3):
+        door = list(DOORS.values())[rng.integers(len(DOORS))]
+        records = [_change_within(rng, row) for row in door.write(PAIRS_OF_LAYOUTS)]
+    records = change_records(rng, records)
     rows = [row for row in records if isinstance(row, dict)]
     names = list(dict.fromkeys(str(name) for row in rows for name in row)) or ["chosen"]
     by_name = [{str(name): value for name, value in row.items()} for row in rows]
     return [{name: row.get(name) for name in names} for row in by_name or [{}]]
+
+
+def _change_within(rng: np.random.Generator, value: Any) -> Any:
+    """Return a value in which, now and then, something deep within is odd or gone."""
+    if rng.integers(60) == 0:
+        return ODD_VALUES[rng.integers(len(ODD_VALUES))] if not isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return {name: _change_within(rng, held) for name, held in value.items()}
+    if isinstance(value, list):
+        return [_change_within(rng, held) for held in value]
+    return value
 
 
 def _damage_file(rng: np.random.Generator, folder: Path) -> None:

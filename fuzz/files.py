@@ -84,7 +84,7 @@ class _Place:
         records.write_text("".join(json.dumps(row) + "\n" for row in rows))
         self.model = str(self.kept / "model.skops")
         words = ["fit", str(records), "--out", self.model, "--min-count", "1", "--test-size", "0"]
-        with redirect_stdout(io.StringIO()):
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             assert main(words) == 0
 
     def clear(self) -> None:

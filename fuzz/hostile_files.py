@@ -15,7 +15,7 @@ HOSTILE_TEXT = [
     "\udfff\ud83d", "\U0001f469\u200d\U0001f4bb", "\u05e9\u05dc\u05d5\u05dd", "", " ", "\u3000",
     "x" * 5000, "a " * 3000, "'", '"', '""', "\\", "NaN", "null", "\n\nAssistant:",
 ]  # fmt: skip
-_VALUES: list[Any] = [
+ODD_VALUES: list[Any] = [
     None, True, False, 0, 1, 2, -1, 0.5, 1.5, -0.0, 1e308, float("nan"), float("inf"), -1e999,
     10**30, 10**400, -(10**400), [], {}, [[]], [{}], [None], {"a": {"b": []}}, ["a", "b"], "1",
     [{"role": "user", "content": "hi"}], [{"role": "user"}], [{"role": 1, "content": 2}], "0.5",
@@ -71,7 +71,7 @@ def change_records(rng: np.random.Generator, records: list[Any]) -> list[Any]:
         name = _pick(rng, list(row) or _NAMES)
         change = rng.integers(7)
         if change == 0:
-            row[name] = _pick(rng, _VALUES)
+            row[name] = _pick(rng, ODD_VALUES)
         elif change == 1:
             row[name] = str(row.get(name, "")) + _pick(rng, HOSTILE_TEXT)
         elif change == 2:
@@ -79,11 +79,11 @@ def change_records(rng: np.random.Generator, records: list[Any]) -> list[Any]:
         elif change == 3:
             row.pop(name, None)
         elif change == 4:
-            row[_pick(rng, _NAMES)] = _pick(rng, [*_VALUES, *HOSTILE_TEXT])
+            row[_pick(rng, _NAMES)] = _pick(rng, [*ODD_VALUES, *HOSTILE_TEXT])
         elif change == 5:
-            records[rng.integers(len(records))] = _pick(rng, [{}, *_VALUES[:20]])
+            records[rng.integers(len(records))] = _pick(rng, [{}, *ODD_VALUES[:20]])
         else:
-            value = _pick(rng, [*_VALUES, *HOSTILE_TEXT])
+            value = _pick(rng, [*ODD_VALUES, *HOSTILE_TEXT])
             records = [{**r, name: value} if isinstance(r, dict) else r for r in records]
     return records
 

@@ -216,8 +216,8 @@ TABLES = {
     "generator": lambda rows: (row for row in rows),
     "dict of columns": _columns,
     "pandas": lambda rows: pd.DataFrame(rows),
-    "polars": lambda rows: pl.DataFrame(rows),
-    "polars query": lambda rows: pl.LazyFrame(rows),
+    "polars": lambda rows: pl.DataFrame(rows, strict=False),
+    "polars query": lambda rows: pl.LazyFrame(rows, strict=False),
     "pyarrow": _table,
     "pyarrow batch": lambda rows: _table(rows).combine_chunks().to_batches()[0],
     "pyarrow reader": lambda rows: pa.RecordBatchReader.from_batches(

@@ -170,6 +170,11 @@ def test_texts_are_no_pairs(model, tmp_path, capsys):
     assert main(["reward", model, str(path)]) == 0
     texts = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
     assert texts == ['Dear "cat, please', "chosen"]
+    path.write_text("please")
+    assert main(["reward", model, str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "please"
+    path.write_text("prompt,chosen,rejected\n")
+    assert f"{path} has a header and no record" in error_of(capsys, "reward", model, path)
     path.write_text("prompt,chosen,rejected\nq,only two\n")
     assert "line 2 should have 3 fields" in error_of(capsys, "reward", model, path)
 

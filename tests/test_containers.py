@@ -403,3 +403,23 @@ def test_columns_that_stand_twice_in_parquet_are_told(tmp_path):
     pa.parquet.write_table(table, tmp_path / "data")
     with pytest.raises(ValueError, match="data should name each column once, got 'chosen' 2 times"):
         read_preferences(tmp_path / "data")
+
+
+def test_columns_that_are_called_data_are_columns_beside_lists(tmp_path):
+    rows = [
+        {"data": {"prompt": f"ask {i}"}, "annotations": [{"result": []}], "id": i} for i in range(3)
+    ]
+    for container in ("json by column", "json by column, indented"):
+        source = write_container(rows, tmp_path / "data", container)
+        assert values_of(read_rows(source, "It")) == rows
+    (tmp_path / "data").write_text(json.dumps({"data": rows, "models": ["a", "b", "c"]}))
+    assert values_of(read_rows(tmp_path / "data", "It")) == rows
+
+
+def test_one_record_with_a_list_of_objects_is_no_list_of_records(tmp_path):
+    row = {"id": 1, "data": {"prompt": "ask"}, "annotations": [{"result": []}]}
+    (tmp_path / "data").write_text(json.dumps(row) + "\n")
+    assert values_of(read_rows(tmp_path / "data", "It")) == [row]
+    held = {"about": {"by": "me"}, "battles": [{"prompt": "p", "chosen": "a", "rejected": "b"}]}
+    (tmp_path / "data").write_text(json.dumps(held))
+    assert values_of(read_rows(tmp_path / "data", "It")) == held["battles"]

@@ -214,3 +214,45 @@ def test_system_and_earlier_turns_are_kept():
     assert paddle.X[0, 0] == "User: Hi\n\nAssistant: Hello\n\nUser: " + prompt
     orca = read_preferences(rows_of("Orca DPO", system="Be brief."))
     assert orca.X[0, 0] == f"System: Be brief.\n\nUser: {prompt}"
+
+
+@pytest.mark.parametrize("turn", [[], "x", 0, 1.5, float("inf")])
+def test_a_turn_that_is_no_number_is_told(turn):
+    rows = rows_of("MT-bench judgments", turn=turn)
+    with pytest.raises(ValueError, match=r"record 0 has turn = .* the turn that was judged, from"):
+        read_preferences(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("OpenAI TL;DR", {"info": {"post": 3}}, "record 0 should have a post as info"),
+        ("OpenAI TL;DR", {"info": {"title": ["a"], "post": "b"}}, "should have a post as info"),
+        ("PaddleNLP", {"src": [None]}, "record 0 should have two texts as response"),
+        ("PaddleNLP", {"src": ["a", "b"], "tgt": [3]}, "should have two texts as response"),
+        ("Prodigy", {"accept": [{}]}, "record 0 should have two options and as accept the id"),
+        ("Prodigy", {"accept": []}, "should have two options and as accept the id"),
+        ("Prodigy", {"options": [{"id": 1, "text": "a"}] * 2, "accept": [1]}, "should have two op"),
+        ("Label Studio", {"data": {"prompt": "p"}}, "record 0"),
+        ("two responses and a label", {"response_b": []}, "which is empty. Leave the row out"),
+    ],
+)
+def test_rows_that_are_not_as_their_layout_are_told(name, changes, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        read_preferences(rows_of(name, **changes))
+    rows = [*rows_of(name), *rows_of(name, **changes)]
+    with pytest.raises((TypeError, ValueError), match=message.replace("record 0", "record 2")):
+        read_preferences(rows)
+
+
+def test_options_that_are_none_are_told():
+    rows = rows_of("Prodigy") + rows_of("Prodigy", options=[None, None])
+    with pytest.raises(ValueError, match="record 2 should have two options and as accept the id"):
+        read_preferences(rows)
+
+
+def test_errors_are_one_line_whatever_columns_are_called():
+    rows = [{**row, "label\n": row["winner"]} for row in rows_of("annotators as rows")]
+    with pytest.raises(ValueError, match="two kinds of preference") as caught:
+        read_preferences(rows)
+    assert "\n" not in str(caught.value)

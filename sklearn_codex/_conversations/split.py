@@ -155,7 +155,7 @@ def _read_response(response: Any, column: str, where: str, asked: _Value) -> _Va
             raise TypeError(
                 f"{where} should have text or messages [{{'role': ..., 'content': ...}}] as "
                 f"{column}, got a {type(response).__name__}: {reprlib.repr(response)}, which is "
-                "empty."
+                "empty. Leave the row out."
             )
         return value
     if asked.form is None or asked.turns is None:

@@ -29,7 +29,7 @@ def count_ngrams(
     """Return how often each text has each run of ``low`` to ``high`` characters.
 
     The counts are those of ``CountVectorizer(analyzer="char", ngram_range=(low, high),
-    min_df=min_df)``, computed in about a tenth of the time and without its names.
+    min_df=min_df)``, computed in a third of the time and without its names.
 
     Parameters
     ----------

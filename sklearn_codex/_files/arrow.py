@@ -80,7 +80,8 @@ def _taken(pa, batches: Iterator, place: str, kind: str, n: int) -> Any:
     try:
         return next(batches, None)
     except UnreadableError as error:
-        raise ValueError(f"{place}, after row {n - 1}: {error}") from error
+        where = f"{place}, after row {n - 1}" if n else place
+        raise ValueError(f"{where}: {error}") from error
     except _damage(pa) as error:
         raise ValueError(_say_damage(place, kind, n, error)) from error
 

@@ -70,7 +70,7 @@ def find_rows(value: Row, place: str) -> Any:
         return _of_split(columns, value["data"], place)
     if all(isinstance(cell, dict) for cell in value.values()):
         return _of_indexes(value, place)
-    key = _find_list(value, place)
+    key = None if _are_columns(value) else _find_list(value, place)
     if key is not None:
         return _of_viewer(value[key], place)
     if all(isinstance(cell, list) for cell in value.values()) and not any(
@@ -78,6 +78,18 @@ def find_rows(value: Row, place: str) -> Any:
     ):
         return _rows_of_columns(value, place)
     return None
+
+
+def _are_columns(value: Row) -> bool:
+    """Whether lists of one length are columns whatever their names: beside objects stand lists.
+
+    No header of a file has those, but tasks with their annotations do.
+    """
+    if not all(isinstance(cells, list) for cells in value.values()):
+        return False
+    return len({len(cells) for cells in value.values()}) == 1 and any(
+        cells and all(isinstance(cell, list) for cell in cells) for cells in value.values()
+    )
 
 
 def _rows_of_columns(columns: Mapping[str, list], place: str) -> Iterator[Row]:
@@ -146,9 +158,10 @@ def _find_list(value: Row, place: str) -> str | None:
         return rows[0]
     if len(named) == 1:
         return named[0]
-    # Beside lists and texts a list of objects is a cell, such as of completions with ratings.
+    # Beside lists, objects and texts a list of objects is a cell, such as of completions with
+    # ratings or of annotations of a task.
     others = [cells for key, cells in value.items() if key != rows[0]]
-    if len(rows) > 1 or any(isinstance(cells, str | list) for cells in others):
+    if len(rows) > 1 or any(isinstance(cells, str | list | dict) for cells in others):
         wrapped = [key for key in rows if any(set(_OF_ROWS) & set(row) for row in value[key])]
         return wrapped[0] if len(wrapped) == 1 else None
     return rows[0]

@@ -21,13 +21,15 @@ class ChoiceLayout(Layout):
     def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
         """Return the one comparison of a row."""
         options, accept = decode(row[self.options]), decode(row[self.accept])
-        ids = [option.get("id") for option in options] if isinstance(options, list) else []
-        if len(ids) != 2 or not isinstance(accept, list) or not accept or set(accept) - set(ids):
+        options = options if isinstance(options, list) else []
+        ids = [option.get("id") for option in options if isinstance(option, Mapping)]
+        is_known = isinstance(accept, list) and all(chosen in ids for chosen in accept)
+        if (len(ids), len(options)) != (2, 2) or not accept or not is_known or ids[0] == ids[1]:
             raise ValueError(
                 f"{where} should have two {self.options} and as {self.accept} the id of the better "
                 f"one, got {accept!r:.60}. Leave the row out."
             )
-        label = 0.5 if len(set(accept)) == 2 else float(accept[0] == ids[0])
+        label = 0.5 if all(each in accept for each in ids) else float(accept[0] == ids[0])
         first, second = map(unwrap, options)
         yield Comparison(self.form, where, self.prompt.read(row, where), first, second, label)
 
@@ -39,7 +41,10 @@ def _find_choice(columns: Columns, row, given: Given, where: str) -> Layout | No
     if not isinstance(options, list) or not all(isinstance(option, Mapping) for option in options):
         return None
     rest = {name: c for name, c in columns.items() if fold(name) not in ("options", "accept")}
-    return ChoiceLayout(columns, find_prompt(rest, given, where, row))
+    prompt = find_prompt(rest, given, where, row)
+    if not prompt.main and given.prompt is None:  # which is there also where it is one word
+        prompt = prompt._replace(main=rest.get("text", ""))
+    return ChoiceLayout(columns, prompt)
 
 
 FINDERS: tuple[Callable[[Columns, Mapping[str, Any], Given, str], Layout | None], ...] = (

@@ -324,7 +324,7 @@ def _read_result(result: Row, sides: Mapping[str, str], where: str) -> dict[str,
         if side not in sides:
             raise ValueError(
                 f"{where} selects {selected!r:.40}, but its data have no pair of columns such as "
-                "answer1 and answer2."
+                "answer1 and answer2. Add them, or leave the row out."
             )
         return {"preference": sides[side]}
     for key in ("choices", "rating", "number", "taxonomy"):

@@ -20,7 +20,12 @@ from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.prompts import PromptColumns
 from sklearn_codex._layouts.registry import check_given, find_layout
 from sklearn_codex._layouts.roles import roles_of
-from sklearn_codex._layouts.unused import group_columns, prompt_notes, text_columns
+from sklearn_codex._layouts.unused import (
+    group_columns,
+    prompt_notes,
+    same_start_note,
+    text_columns,
+)
 
 Row = Mapping[str, Any]
 
@@ -183,6 +188,8 @@ class PairReader:
         scores = compare_with_scores(columns, self._forms.items(), y)
         swapped = self._swap_oriented(y)
         notes = prompt_notes(self._prompts, self._others, self.given)
+        if not any(self._prompts):
+            notes += filter(None, [same_start_note(self._firsts, self._seconds, self.given)])
         notes += [note for layout in self.layouts for note in layout.notes] + conventions
         if self._n_reasoning:
             notes.append(f"{self._n_reasoning} pairs have reasoning, kept before the answer.")

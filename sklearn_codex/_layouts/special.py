@@ -1,6 +1,7 @@
 """Published layouts of one pair a row whose responses are no two columns."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
@@ -24,6 +25,14 @@ def decode(value: Any) -> Any:
     return list(value) if is_list(value) else value
 
 
+def _texts_of(value: Any, names: Iterable[str]) -> list[str | None] | None:
+    """Return the texts of a dict by names, None where it is none or one of them is no text."""
+    if not isinstance(value, Mapping):
+        return None
+    texts = [None if is_missing(value.get(name)) else value[name] for name in names]
+    return texts if all(text is None or isinstance(text, str) for text in texts) else None
+
+
 class SummariesLayout(Layout):
     """Comparisons of summaries: a post in ``info``, two ``summaries``, and the index of one."""
 
@@ -38,13 +47,13 @@ class SummariesLayout(Layout):
     def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
         """Return the one comparison of a row."""
         info, summaries = decode(row[self.info]), decode(row[self.summaries])
-        if not isinstance(info, Mapping) or not isinstance(summaries, list) or len(summaries) != 2:
+        texts = _texts_of(info, ("title", "post", "article"))
+        if texts is None or not isinstance(summaries, list) or len(summaries) != 2:
             raise ValueError(
                 f"{where} should have a post as {self.info} and two as {self.summaries}, got "
-                f"{row[self.summaries]!r:.60}. Leave the row out."
+                f"{row[self.info]!r:.60} and {row[self.summaries]!r:.60}. Leave the row out."
             )
-        texts = [info.get(name) for name in ("title", "post", "article")]
-        title, post, article = (None if is_missing(text) else text for text in texts)
+        title, post, article = texts
         body = article if post is None else post
         prompt = body if title is None else join_input(title, body)
         first, second = map(unwrap, summaries)
@@ -65,13 +74,23 @@ class BenchLayout(ColumnsLayout):
     def compare(self, row: Mapping[str, Any], where: str, label: Any) -> Comparison:
         """Return the comparison of a row, its conversations cut after the turn that is judged."""
         cut = {}
-        turn = int(row[self.turn])
+        turn = _number_of_turn(row[self.turn], self.turn, where)
         for name in (self.form.first, self.form.second):
             turns = as_messages(row[name], name, where)
             cut[name] = row[name] if turns is None else turns[: 2 * turn]
         return super().compare({**row, **cut}, where, label)
 
     turn = "turn"
+
+
+def _number_of_turn(value: Any, name: str, where: str) -> int:
+    with suppress(TypeError, ValueError, OverflowError):
+        if int(value) == float(value) >= 1:
+            return int(value)
+    raise ValueError(
+        f"{where} has {name} = {value!r:.60}, which should be the number of the turn that was "
+        "judged, from 1. Correct it, or leave the row out."
+    )
 
 
 def _find_bench(columns: Columns, row, given: Given, where: str) -> Layout | None:
@@ -153,7 +172,9 @@ class SortLayout(Layout):
         said = (decode(row.get(self.said)) if self.said else None) or []
         asked = [asked] if isinstance(asked, str) else asked
         if not all(isinstance(value, list) for value in (asked, said, responses, sort)) or (
-            (len(responses), len(sort)) != (2, 2) or len(said) + 1 != len(asked)
+            (len(responses), len(sort)) != (2, 2)
+            or len(said) + 1 != len(asked)
+            or not all(isinstance(text, str) for text in (*asked, *said))
         ):
             raise ValueError(
                 f"{where} should have two texts as {self.responses}, two numbers as {self.sort}, "

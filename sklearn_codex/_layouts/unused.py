@@ -8,6 +8,12 @@ from sklearn_codex._layouts.words import flat_text, is_list, name_tokens, words
 
 SAMPLE = 1000
 """How many values of a column are looked at."""
+_SAME_START = 0.9
+"""The part of pairs whose responses begin alike from which on that is said."""
+_FEWEST = 4
+_N_WORDS = 3
+_N_CHARACTERS = 8
+"""As many, of a script without blanks, say what three words say."""
 _OF_PROMPTS = frozenset(
     words(
         """
@@ -83,3 +89,36 @@ def prompt_notes(
             f"{given.say('groups', keys[0])} makes groups of them."
         )
     return notes
+
+
+def same_start_note(firsts: Sequence[str], seconds: Sequence[str], given: Given) -> str:
+    """Return what to do where responses seem to begin with the prompt, "" where they do not.
+
+    That nearly all pairs begin with the same three words, other ones from pair to pair, tells that
+    a prompt stands there, but not where it ends.
+
+    Parameters
+    ----------
+    firsts, seconds : sequence of str of length n_pairs
+        The responses of pairs without prompts.
+    given : Given
+    """
+    differ = [pair for pair in zip(firsts, seconds, strict=True) if pair[0] != pair[1]]
+    starts = [start for one, other in differ if (start := _same_start(one, other))]
+    if len(differ) < _FEWEST or len(set(starts)) < 2 or len(starts) < _SAME_START * len(differ):
+        return ""
+    return (
+        f"Both responses begin with the same words in {100 * len(starts) / len(differ):.0f} % of "
+        "the pairs, as if each began with its prompt; where that ends is not told. Add the prompt "
+        f"as a column of its own, and say {given.say('prompt', 'NAME')}."
+    )
+
+
+def _same_start(one: str, other: str) -> str:
+    """Return the three words that two texts begin with, or as much of texts without blanks."""
+    words = one.split(None, _N_WORDS)[:_N_WORDS]
+    if len(words) == _N_WORDS and words == other.split(None, _N_WORDS)[:_N_WORDS]:
+        return " ".join(words)
+    start = one.strip()[:_N_CHARACTERS]
+    is_long = sum(char > "\u2e80" for char in start) * 2 > _N_CHARACTERS
+    return start if is_long and other.strip().startswith(start) else ""

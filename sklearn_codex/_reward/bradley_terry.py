@@ -29,6 +29,9 @@ from sklearn_codex._solve.newton import (
 MAX_BLOCK = 32
 # With fewer features the diagonal alone needs few products.
 MIN_FEATURES = 256
+# A product of so few rows and MAX_BLOCK columns is made by one thread: several wait for each other
+# on a busy machine, twenty times as long as it takes.
+CHUNK_ROWS = 256
 # Up to this many weights the precision that is kept of a fit is a matrix, beyond it the diagonal.
 MAX_DENSE = 128
 
@@ -75,7 +78,10 @@ class PairCurvature:
     def block(self, columns: IntArray, differences: FloatArray) -> FloatArray:
         """Return the Hessian (k, k) of the columns whose differences (n_pairs, k) these are."""
         penalty = self.loss.penalty[columns]
-        data = differences.T @ (self.by_margin[:, np.newaxis] * differences)
+        data = np.zeros((len(columns), len(columns)))
+        for start in range(0, len(differences), CHUNK_ROWS):
+            part = differences[start : start + CHUNK_ROWS]
+            data += part.T @ (self.by_margin[start : start + CHUNK_ROWS, np.newaxis] * part)
         return data + (np.diag(penalty) if penalty.ndim == 1 else penalty[:, columns])
 
 

@@ -59,8 +59,9 @@ def _count_text(preset, texts, advance):
     words.sort_indices()
     advance(0.2)
     characters = parts["characters"]
+    low, high = characters.ngram_range
     counts = count_ngrams(
-        texts, *characters.ngram_range, characters.min_df, lambda share: advance(0.2 + 0.3 * share)
+        texts, low, high, characters.min_df, lambda share: advance(0.2 + 0.3 * share)
     )
     if counts is None:  # of many scripts at once
         names = ("analyzer", "ngram_range", "min_df")

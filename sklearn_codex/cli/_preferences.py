@@ -210,12 +210,13 @@ def _has_pairs(path: str, place: str) -> bool:
     """Whether the first record of a file is a preference; a line of text is none."""
     given = Given(command=True)
     try:
-        where, row = next(read_rows(path, place))
+        where, row = next(read_rows(path, place), ("", {}))
     except ValueError:
-        first, _ = find_first(read_lines(path, place))
-        if find_pairs(fold_all(header_of(first))):
-            raise  # a table of pairs with a damaged row
+        if _has_header_of_pairs(path, place):
+            raise  # its first row is damaged
         return False
+    if not row:
+        return _has_header_of_pairs(path, place)
     names = [name for name in row if not is_missing(row[name])]
     if set(names) & set(COLUMNS):
         return False
@@ -238,6 +239,11 @@ def as_records(pairs: Bunch) -> list[dict]:
         }
         for (prompt, a, b), label, weight in zip(pairs.X, pairs.y, pairs.sample_weight, strict=True)
     ]
+
+
+def _has_header_of_pairs(path: str, place: str) -> bool:
+    first, _ = find_first(read_lines(path, place))
+    return bool(find_pairs(fold_all(header_of(first))))
 
 
 def texts_of_pairs(pairs: Bunch) -> list[dict[str, Any]]:

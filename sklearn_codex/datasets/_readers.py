@@ -217,4 +217,9 @@ def read_given(source: Any, given: Given, subject: str, *, place: str | None = N
         rows: Iterator[tuple[str, Mapping]] = read_rows(source, place)
     else:
         rows, place, name = open_rows(source, subject)
-    return PairReader(given, place).read(rows, source=name)
+    try:
+        return PairReader(given, place).read(rows, source=name)
+    except (TypeError, ValueError) as error:
+        if "\n" in str(error) and type(error) in (TypeError, ValueError):  # in names of columns
+            raise type(error)(plain(str(error))) from error
+        raise

@@ -9,7 +9,7 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._layouts.base import fold
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.unused import prompt_notes
+from sklearn_codex._layouts.unused import prompt_notes, same_start_note
 from sklearn_codex.datasets._readers import read_given
 from sklearn_codex.report._audit_places import first_number, unit_of
 from sklearn_codex.report._plural import count
@@ -44,6 +44,7 @@ def describe_source(pairs, given, split=None, ceiling=None):
     prompts = describe_prompts(pairs, given, reading)
     if prompts["warning"] is not None:
         told = prompt_notes(pairs.X[:, 0].tolist(), pairs.columns, given)
+        told += [note for note in reading["notes"] if note in prompts["warning"]]
         reading["notes"] = [note for note in reading["notes"] if note not in told]
     return {"read": reading, "prompts": prompts}
 
@@ -132,13 +133,19 @@ def _warn(pairs, given, n_without, unused, texts):
     )
 
 
+def _same_start(pairs, given):
+    if any(pairs.X[:, 0]):
+        return ""
+    return same_start_note(pairs.X[:, 1].tolist(), pairs.X[:, 2].tolist(), given)
+
+
 def _remedy(pairs, given, unused, texts):
     likely = [name for name in texts if name in pairs.unused_text] or texts
     prompt = max(likely, key=lambda name: _length(pairs.columns[name]), default=None)
     repeating = [name for name in unused if name != prompt and _repeats(pairs.columns[name])]
     repeating.sort(key=lambda name: name not in pairs.unused_keys)
     if prompt is None and not repeating:
-        return (
+        return _same_start(pairs, given) or (
             "Every column is in use: add one with the prompt, or with the number of the prompt, "
             f"and say {given.say('prompt', 'NAME')} or {given.say('groups', 'NAME')}."
         )

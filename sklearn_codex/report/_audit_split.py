@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from sklearn.dummy import DummyClassifier
 
 from sklearn_codex._files.folders import is_there
 from sklearn_codex._plain import did_you_mean, plain
-from sklearn_codex.health import check_preferences
+from sklearn_codex.health._data import check_data
+from sklearn_codex.health._prompts import check_prompts
 from sklearn_codex.report._audit_data import name_texts
 from sklearn_codex.report._audit_reading import name_of, read_pairs
 
@@ -65,10 +65,10 @@ def find_leaks(pairs, split, joined, given):
     held_out = read_pairs(name, replace(given, weight=None, annotator=None, groups=None))
     parts = _part_names(pairs.source, held_out.source)
     part = np.repeat(np.array(parts, dtype=object), [pairs.n, held_out.n])
-    # Prompts that are similar are looked for over both; labels are not judged here.
+    # Prompts that are similar are looked for over both; nothing else is, once more.
     X, y = (np.concatenate([pairs[name], held_out[name]]) for name in ("X", "y"))
-    report = check_preferences(X, y, model=DummyClassifier())
-    return _compare([pairs, held_out], part, report.groups, parts[0], "similar prompt")
+    joined = check_prompts(check_data(X, y, None, subject="audit_preferences"))[1]["groups"]
+    return _compare([pairs, held_out], part, joined, parts[0], "similar prompt")
 
 
 def _names_parts(values):
