@@ -187,6 +187,10 @@ def test_content_is_seen_beside_length():
     assert count(lambda rng: treats(*draw(rng)), 50)["both"] > 45
 
 
+def curve_of(test, foreseen=0.0):
+    return {"last_doubling": test, "budget": {"predicted": [{"gain_high": foreseen}]}}
+
+
 @pytest.mark.slow
 def test_a_learning_curve_is_rarely_called_what_it_is_not():
     """The half-trained models err by the prompts they got, which no prompt of the test shows."""
@@ -209,7 +213,7 @@ def test_a_learning_curve_is_rarely_called_what_it_is_not():
             test = predict.gain(
                 data, full * 1.0, (one * 1.0 + two) / 2, data.decided, extra_variance=extra
             )
-            return rules._more_labels({"last_doubling": test})["verdict"]
+            return rules._more_labels(curve_of(test))["verdict"]
 
         return count(run, 200)
 
@@ -374,7 +378,10 @@ def test_rule_of_the_learning_curve(value, low, high, p_value, verdict):
     test = judge_mean(np.zeros(9), np.arange(9))._replace(
         value=value, low=low, high=high, p_value=p_value
     )
-    assert rules._more_labels({"last_doubling": test._asdict()})["verdict"] == verdict
+    assert rules._more_labels(curve_of(test._asdict()))["verdict"] == verdict
+    if verdict == "flat":  # not where more is foreseen
+        rising = curve_of(test._asdict(), foreseen=0.03)
+        assert rules._more_labels(rising)["verdict"] == "unclear"
 
 
 def test_too_few_is_what_would_miss_much():

@@ -105,9 +105,10 @@ MEASURED = Bunch(
         ),
         (
             "unlikely labels",
-            {"flip_rate": 0.04, "p_value": 0.02, "level": 0.05, "accused_below": 0.001},
-            "A hint of wrong labels, too weak to accuse one (p = 0.02, and a label is accused "
-            "below 0.001 only). The labels it finds least likely:",
+            {"n_labels": 500, "flip_rate": 0.04, "low": 0.0, "high": 0.09, "p_value": 0.02}
+            | {"level": 0.01},
+            "No label is shown to be wrong (p = 0.02, tested at the level of 0.01), and up to 45 "
+            "of 500 labels could be, as far as this model sees. The labels it finds least likely:",
         ),
     ],
 )

@@ -173,10 +173,21 @@ def _labels(labels, units):
     ]
     meaning = (
         f"These are the labels a model that never saw the {units.one} finds least likely; an "
-        "hour of reading them tells whether it is the label or the model that errs. The first "
-        "hundred are in labels_to_check.csv."
+        "hour of reading them tells whether it is the label or the model that errs. "
+        f"{_listed(labels)} in labels_to_check.csv."
     )
     return Examples(items, meaning, "Labels to check", "labels_to_check.csv")
+
+
+def _listed(labels):
+    """Say which of the labels are listed, up to the verb."""
+    n, n_unlikely = len(labels["rows"]), labels["n_unlikely"]
+    if n == n_unlikely:
+        return "All that it contradicts are"
+    which = f"The first {number(n)} of {number(n_unlikely)} that it contradicts"
+    if labels["n_flagged"]:
+        which += ", all that are more likely wrong than right among them,"
+    return f"{which} are"
 
 
 def _preferred(row):

@@ -140,7 +140,8 @@ def _decision(block):
             f"<tr><td><bdi>{text(task.action)}</bdi><br>"
             f'<span class="where"><bdi>{text(task.where)}</bdi></span></td>'
             f'<td class="n"><bdi>{f"{task.n_rows:,}" if task.n_rows else ""}</bdi></td>'
-            f'<td class="is-{task.verdict.replace(" ", "-")}"><bdi>{_said(task.effect)}</bdi></td></tr>'
+            f'<td class="is-{task.verdict.replace(" ", "-")}">'
+            f"<bdi>{_said(task.effect)}</bdi></td></tr>"
             for task in block.tasks
         )
         tasks = (

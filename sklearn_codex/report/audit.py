@@ -34,7 +34,8 @@ from sklearn_codex.report._plural import count
 
 __all__ = ["STEPS", "compute_audit"]
 
-N_WORST = 100
+N_LISTED = 100
+"""Labels to check that are listed where fewer are more likely wrong than right."""
 
 
 def compute_audit(
@@ -102,6 +103,7 @@ def compute_audit(
     step.know_size(pairs.n, min(pairs.n, max_pairs or pairs.n))
     step("health")
     has_groups = given.groups is not None
+    features = AuditData(pairs, np.arange(pairs.n), seed)  # which no groups are needed for
     report = run_checks(
         pairs.X,
         pairs.y,
@@ -111,10 +113,11 @@ def compute_audit(
         sample_weight=pairs.sample_weight,
         keeps_groups=has_groups,
         advance=step.advance,
+        preset=lambda: features.preset,
     )
     leakage = find_leaks(pairs, split, report.groups, given)
     joined = pairs.groups if has_groups or report.groups is None else report.groups
-    data = AuditData(pairs, joined, seed)
+    data = AuditData(pairs, joined, seed).with_preset_of(features)
     ceiling = human_ceiling(pairs.columns, data.groups)
     audit = {"source": name_of(pairs), **describe_source(pairs, given, split, ceiling)}
     audit |= {"seed": seed, "sizes": _sizes(data)}
@@ -185,7 +188,7 @@ def _learn(data, whole, reference, step):
         "tokens": tokens,
         "form": form,
         "examples": preferred.example_pairs(data, draws[best].mean(axis=0)),
-        "margins": describe_margins(data, draws[best].mean(axis=0)),
+        "margins": describe_margins(data, draws[best][0]),
         "policy": learned,
         "pairs_to_label": pairs_to_label(data, reward),
     }
@@ -230,7 +233,8 @@ def _too_small(data, units):
 def _labels_to_check(data, report):
     """Return the labels that a cross-fitted model finds least likely, None without such a model."""
     table = report.wrong_labels
-    if table is None or not report.predictability.is_predictable:
+    found = report.predictability
+    if table is None or not (found.is_predictable and found.is_calibrated):
         return None
     rows = [
         {
@@ -244,4 +248,10 @@ def _labels_to_check(data, report):
         )
         if (data.y[row] > 0.5) != (probability > 0.5)
     ]
-    return {"n_flagged": sum(row["flagged"] for row in rows), "rows": rows[:N_WORST]}
+    n_flagged = sum(row["flagged"] for row in rows)
+    return {
+        "n_flagged": n_flagged,
+        "n_unlikely": len(rows),
+        "n_judged": len(table.row),
+        "rows": rows[: max(n_flagged, N_LISTED)],
+    }
