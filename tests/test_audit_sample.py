@@ -202,7 +202,7 @@ def test_command_samples_by_its_option_and_says_so_everywhere(tmp_path):
     of = f"{figures['sampled']['n_pairs']:,} of {len(ROWS):,} pairs"
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for told in (" ".join(printed.getvalue().split()), page):
-        assert told.count(f"{of}, drawn by prompt") == 6
+        assert told.count(f"{of}, drawn by prompt") == 7
 
 
 @pytest.mark.parametrize("word", ["-1", "1.5", "many"])

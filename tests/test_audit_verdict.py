@@ -81,7 +81,9 @@ def without_prompts(audit):
 
 
 def too_small(audit):
-    audit.update(too_small="9 pairs are too few.", prediction=None, form=None, policy=None)
+    audit.update(
+        too_small="9 pairs are too few.", prediction=None, form=None, policy=None, slices=None
+    )
     audit["verdicts"].pop("predictable")
 
 
@@ -219,6 +221,7 @@ def test_answers_have_a_word_and_a_colour(sound):
         "length": ("no", "good"),
         "preferred": ("shown", "plain"),
         "learned": ("words", "plain"),
+        "slices": (answers["slices"].word, answers["slices"].tone),
         "labels": ("not shown", "plain"),
         "tests": (answers["tests"].word, "plain"),
     }

@@ -456,7 +456,7 @@ TOO_FEW = "too few to say"
     [
         ("ties", 0, "1 thing to look at before training"),
         ("ties", 2, "All pairs are ties"),
-        ("ties", 6, "Nothing here could be tested"),
+        ("ties", 7, "Nothing here could be tested"),
         ("all but one are ties", 2, f"{TOO_FEW}: the longer response wins"),
         ("one prompt", 1, TOO_FEW),
         ("40 pairs", 1, TOO_FEW),

@@ -1,6 +1,7 @@
 """The layouts that are known, in the order in which they are tried."""
 
 import difflib
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -73,10 +74,28 @@ def check_given(row: Mapping[str, Any], columns: Columns, given: Given, where: s
         if columns.get(fold(name)) is None and (role != "label" or not _names_key(name, columns)):
             close = difflib.get_close_matches(name, list(map(str, row)), 1, 0.6)
             meant = f" Did you mean {close[0]!r}?" if close else ""
+            if role == "groups" and _are_all_columns(name, columns):
+                meant = (
+                    f" It names one column; {_slices_of(name, given)} compares parts by several."
+                )
             raise ValueError(
                 f"{where} has no column {name!r}, which {given.say(role, name)} names.{meant} It "
                 f"has {list(row)}."
             )
+
+
+def _are_all_columns(name: str, columns: Columns) -> bool:
+    """Return whether a name is those of several columns, with commas between them."""
+    parts = name.split(",")
+    return len(parts) > 1 and all(fold(part.strip()) in columns for part in parts)
+
+
+def _slices_of(name: str, given: Given) -> str:
+    """Return how an audit is asked to compare the parts of several columns."""
+    names = [part.strip() for part in name.split(",")]
+    if given.command:
+        return f"sklearn-codex audit --slices {shlex.quote(','.join(names))}"
+    return f"slices={names} of an audit"
 
 
 def _names_key(name: str, columns: Columns) -> bool:

@@ -1,6 +1,7 @@
 """``sklearn-codex audit``: what preference data are good for."""
 
 import argparse
+import csv
 from pathlib import Path
 
 from sklearn_codex.cli._inputs import read_texts
@@ -30,6 +31,7 @@ def add_parser(commands) -> None:
             "  sklearn-codex audit votes.csv --response-a left --response-b right --label vote \\\n"
             "      --convention 1=a,2=b,0=tie\n"
             "  sklearn-codex audit train.jsonl --split test.jsonl   what stands in both\n"
+            "  sklearn-codex audit prefs.jsonl --slices source,model_a   which kinds differ\n"
             "  sklearn-codex audit prefs.jsonl --reference sft.jsonl --out report1\n"
             "  cat prefs.jsonl | sklearn-codex audit - --json > audit.json"
         ),
@@ -49,6 +51,13 @@ def _add_options(parser) -> None:
         metavar="COLUMN_OR_FILE",
         help="column that names the part of each pair, such as train and test, or a file of "
         "held-out pairs: what stands on both sides? (default: the column split, if there is one)",
+    )
+    parser.add_argument(
+        "--slices",
+        metavar="COLUMN,...",
+        help="columns whose values cut the pairs into kinds that are compared: is one predicted "
+        "worse? One of two columns of the two sides, such as model_a, stands for both (default: "
+        "columns of 2 to 20 values)",
     )
     parser.add_argument(
         "--reference",
@@ -89,6 +98,20 @@ def _number_of_pairs(word: str) -> int:
     return int(word)
 
 
+def _names_of(word: str | None) -> list[str] | None:
+    """Return the columns of ``--slices``, None where they are to be found."""
+    if word is None:
+        return None
+    # As a row of CSV, where a name that has a comma stands in quotes.
+    names = [name.strip() for name in next(csv.reader([word], skipinitialspace=True)) or [""]]
+    if not all(names):
+        raise ValueError(
+            f"--slices has names of columns with commas between them, got {word!r}, in which one "
+            "is empty. Leave it out to have columns of few values found."
+        )
+    return names
+
+
 def _name_of(prefs: str) -> str | None:
     """Return what the report calls what has no name of its own, None for a file."""
     if prefs == STANDARD:
@@ -116,6 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
             name=_name_of(arguments.prefs),
             given=given_of(arguments),
             split=arguments.split,
+            slices=_names_of(arguments.slices),
             reference=reference,
             max_pairs=arguments.max_pairs,
             inputs={name: path for name, path in inputs.items() if path not in (None, STANDARD)},

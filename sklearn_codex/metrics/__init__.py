@@ -11,6 +11,7 @@ from sklearn_codex.metrics._agreement import (
     pairwise_agreement,
 )
 from sklearn_codex.metrics._calibration import expected_calibration_error, reliability_table
+from sklearn_codex.metrics._compare_slices import compare_slices, side_slices
 from sklearn_codex.metrics._intervals import paired_cluster_bootstrap, wilson_interval, win_rate
 from sklearn_codex.metrics._length import length_audit
 from sklearn_codex.metrics._preferences import (
@@ -33,6 +34,7 @@ __all__ = [
     "accuracy_by_slice",
     "annotator_accuracy",
     "best_of_n_accuracy",
+    "compare_slices",
     "count_votes",
     "expected_calibration_error",
     "fleiss_kappa",
@@ -49,6 +51,7 @@ __all__ = [
     "quantile_slices",
     "reliability_table",
     "sectioned_accuracy",
+    "side_slices",
     "spearman_correlation",
     "wilson_interval",
     "win_rate",

@@ -151,12 +151,25 @@ def _tests(audit):
     return Answer("tests", f"{n_told} of {len(tested)}", PLAIN, line, ())
 
 
+def _slices(audit):
+    slices = audit["slices"]
+    if slices is None:
+        return Answer("slices", "too few", OPEN, "no model is fitted to so few pairs", ("slices",))
+    if not slices["n_tests"]:
+        return Answer("slices", "not asked", PLAIN, "no kind of pair has pairs enough", ("slices",))
+    n, of = slices["n_differing"], slices["n_slices"]
+    word, tone = ("differ", WARN) if n else ("not shown", PLAIN)
+    line = f"{n:,} of {of:,} kinds of pair differ from the others"
+    return Answer("slices", word, tone, line, ("slices",))
+
+
 _ANSWERS = {
     "clean": _clean,
     "predictable": _predictable,
     "length": _length,
     "preferred": _preferred,
     "learned": _learned,
+    "slices": _slices,
     "labels": _labels,
     "tests": _tests,
 }

@@ -15,6 +15,7 @@ RATES = {
     "learning curve": (0.0, 2e-4),
     "reward net of length": (0.0, 2e-5),
     "what is preferred": (0.0, 5e-4),
+    "slices": (0.0, 2e-4),
     "halves of the data": (0.0, 5e-5),
     "policy": (0.0, 2e-5),
     "pairs to label": (0.0, 2e-4),

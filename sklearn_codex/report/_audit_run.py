@@ -40,6 +40,7 @@ def run_audit(
     given=None,
     groups=None,
     split=None,
+    slices=None,
     reference=None,
     max_pairs=MAX_PAIRS,
     inputs=None,
@@ -66,6 +67,9 @@ def run_audit(
     split : str or path-like, default=None
         Column that names the part of each pair, or file of held-out pairs; None means the column
         ``split``, if there is one.
+    slices : list of str, default=None
+        Columns whose values cut the pairs into kinds that are compared; None means those of few
+        values.
     reference : list of str, default=None
         Texts of the policy to be trained; None means the responses.
     max_pairs : int or None, default=20000
@@ -122,6 +126,7 @@ def run_audit(
                 given=given,
                 groups=groups,
                 split=split,
+                slices=slices,
                 reference=reference,
                 max_pairs=max_pairs,
                 seed=seed,

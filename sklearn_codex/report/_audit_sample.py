@@ -15,6 +15,7 @@ ON_SAMPLE = (
     "length",
     "tokens",
     "form",
+    "slices",
     "examples",
     "policy",
     "pairs_to_label",

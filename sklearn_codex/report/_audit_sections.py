@@ -18,6 +18,7 @@ from sklearn_codex.report._audit_sections_sample import (
     TO_DO,
     tell_sample,
 )
+from sklearn_codex.report._audit_sections_slices import slices_section
 from sklearn_codex.report._audit_sections_split import split_blocks
 from sklearn_codex.report._audit_sections_tests import tests_section
 from sklearn_codex.report._audit_shown import named_texts, place, unnamed_texts
@@ -39,6 +40,7 @@ def audit_sections(audit):
         ("length", length_section(audit), LENGTH),
         ("preferred", preferred_section(audit), REWARD),
         ("learned", learned_section(audit), REWARD),
+        ("slices", slices_section(audit), REWARD),
         ("labels", _to_do(audit, units), TO_DO),
         ("tests", tests_section(audit), TESTS),
     ]

@@ -55,6 +55,7 @@ def reach_verdicts(audit, report, units):
     verdicts |= {
         "form": _weights(audit["form"], "form"),
         "tokens": _weights(audit["tokens"], "tokens"),
+        "slices": _slices(audit["slices"]),
     }
     asked = {
         "beyond length": _beyond(prediction),
@@ -187,4 +188,15 @@ def _weights(figures, name):
         "figure": f"the surest of {figures['n_candidates']:,} weights of {name}",
         "p_value": figures["p_value"],
         "level": LEVEL,
+    }
+
+
+def _slices(slices):
+    if not slices["n_tests"]:
+        return {"verdict": NOT_ASKED}
+    return {
+        "verdict": "some" if slices["n_differing"] else "none shown",
+        "figure": f"the surest of {slices['n_tests']:,} differences of a kind of pair",
+        "p_value": slices["adjusted"],
+        "level": slices["level"],
     }

@@ -11,6 +11,7 @@ from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report import _audit_preferred as preferred
 from sklearn_codex.report._audit_ceiling import human_ceiling
+from sklearn_codex.report._audit_columns import find_cuts
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
 from sklearn_codex.report._audit_decision import decide
 from sklearn_codex.report._audit_effects import describe_item, find_droppable, try_dropping
@@ -27,6 +28,7 @@ from sklearn_codex.report._audit_reading import (
     read_pairs,
 )
 from sklearn_codex.report._audit_sample import add_effect, draw_sample
+from sklearn_codex.report._audit_slices import audit_slices
 from sklearn_codex.report._audit_split import find_leaks
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import reach_verdicts
@@ -34,6 +36,18 @@ from sklearn_codex.report._plural import count
 
 __all__ = ["STEPS", "compute_audit"]
 
+OF_MODELS = (
+    "prediction",
+    "learning_curve",
+    "length",
+    "tokens",
+    "form",
+    "slices",
+    "examples",
+    "margins",
+    "policy",
+    "pairs_to_label",
+)
 N_LISTED = 100
 """Labels to check that are listed where fewer are more likely wrong than right."""
 
@@ -44,6 +58,7 @@ def compute_audit(
     given=None,
     groups=None,
     split=None,
+    slices=None,
     reference=None,
     max_pairs=MAX_PAIRS,
     seed=0,
@@ -65,6 +80,10 @@ def compute_audit(
         Column that names the part of each pair, such as "train" and "test", or a file of held-out
         pairs, to be searched for what stands on both sides. None means the column ``split``, if
         there is one.
+    slices : list of str, default=None
+        Columns whose values cut the pairs into kinds that are compared; one of two columns of the
+        two sides, such as model_a and model_b, stands for both. None means those of 2 to 20 values.
+        Topics of prompts are compared in any case.
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
     max_pairs : int or None, default=20000
@@ -87,7 +106,7 @@ def compute_audit(
         ``describe_prompts``), ``seed``, ``sizes``, ``health``, ``leakage`` (None without a split),
         ``too_small`` (None, or why nothing is said of data not seen), ``sampled`` (None, or of how
         many pairs, and which figures are computed on them), ``prediction``, ``learning_curve``,
-        ``human_ceiling``, ``length``, ``tokens``, ``form``, ``examples``, ``policy``,
+        ``human_ceiling``, ``length``, ``tokens``, ``form``, ``slices``, ``examples``, ``policy``,
         ``labels_to_check``, ``pairs_to_label``, ``lengths`` and ``margins`` (histograms); None
         where the data do not carry the answer. ``to_do`` has what could be dropped, with what that
         changes (see ``try_dropping``), ``decision`` the ``verdict`` on all of it and its
@@ -100,6 +119,7 @@ def compute_audit(
     step("read")
     given = check_given(given, groups)
     pairs = read_pairs(path_or_frame, given, place)
+    cuts = find_cuts(pairs, given, slices)
     step.know_size(pairs.n, min(pairs.n, max_pairs or pairs.n))
     step("health")
     has_groups = given.groups is not None
@@ -130,14 +150,13 @@ def compute_audit(
         "human_ceiling": ceiling,
         "labels_to_check": None,
     }
-    rest = ("prediction", "learning_curve", "length", "tokens", "form", "examples", "policy")
-    audit |= dict.fromkeys((*rest, "margins", "pairs_to_label"))
+    audit |= dict.fromkeys(OF_MODELS)
     items = find_droppable(report, pairs.scores)
     audit |= {"to_do": list(map(describe_item, items)), "lengths": describe_lengths(data)}
     if audit["too_small"] is None:
         audit["labels_to_check"] = _labels_to_check(data, report)
         sample, sampled = draw_sample(data, max_pairs)
-        audit |= _learn(sample, data, reference, step)
+        audit |= _learn(sample, data, reference, step, cuts)
         audit["sampled"] = add_effect(sampled, audit["prediction"])
         step("what to drop")
         audit["to_do"] = try_dropping(sample, items, audit["prediction"], step.advance)
@@ -162,7 +181,7 @@ def _check_max_pairs(max_pairs):
     )
 
 
-def _learn(data, whole, reference, step):
+def _learn(data, whole, reference, step, cuts):
     """Return the figures that need models, of a sample of the whole data or all of them."""
     step("choose the penalty")
     prediction, draws = predict.predict(data, step)
@@ -175,6 +194,8 @@ def _learn(data, whole, reference, step):
     step("what is preferred")
     reward = preferred.fit_reward(data, data.words, C)
     tokens, form = preferred.describe_tokens(data, reward), preferred.describe_form(data)
+    step("slices")
+    slices = audit_slices(data, draws[best][0], cuts)
     step("halves of the data")
     halves = policy.fit_halves(data, data.words, C)
     step("policy")
@@ -187,6 +208,7 @@ def _learn(data, whole, reference, step):
         "length": length,
         "tokens": tokens,
         "form": form,
+        "slices": slices,
         "examples": preferred.example_pairs(data, draws[best].mean(axis=0)),
         "margins": describe_margins(data, draws[best][0]),
         "policy": learned,

@@ -126,6 +126,7 @@ def audit_preferences(
     data,
     *,
     split=None,
+    slices=None,
     reference=None,
     max_pairs=MAX_PAIRS,
     random_state=0,
@@ -143,6 +144,9 @@ def audit_preferences(
         Column that names the part of each pair, such as "train" and "test", or a file of held-out
         pairs, to be searched for what stands on both sides. None means the column ``split``, if
         there is one.
+    slices : list of str, default=None
+        Columns whose values cut the pairs into kinds that are compared; None means those of few
+        values.
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
     max_pairs : int or None, default=20000
@@ -201,6 +205,7 @@ def audit_preferences(
         data,
         given=given,
         split=split,
+        slices=slices,
         reference=reference,
         max_pairs=max_pairs,
         seed=_check_seed(random_state),
