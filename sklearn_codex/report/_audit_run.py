@@ -105,7 +105,7 @@ def run_audit(
     out = None if out is None else Path(out)
     if open_page and out is None:
         raise ValueError(
-            "--open opens the page in the folder of --out, and there is none: name it."
+            "--open shows the page in the folder of --out, which is not given. Give it."
         )
     if out is not None:
         _check_ending(out)

@@ -50,7 +50,8 @@ def short_lines(audit, sections, decision, width=WIDTH):
     if decision.tasks:
         head = f"{'To do':<{ACTION}}{'pairs':>{ROWS}}  accuracy without"
         lines += [("text", ""), ("bold", head)]
-        shown = decision.tasks[:MOST_TASKS]
+        is_long = len(decision.tasks) > MOST_TASKS
+        shown = decision.tasks[: MOST_TASKS - is_long]
         lines += [("text", _cut(_task(task), width)) for task in shown]
         rest = len(decision.tasks) - len(shown)
         if rest:

@@ -216,8 +216,7 @@ def _learn(data, whole, reference, step, cuts):
     }
 
 
-# What others called it before there was a public result of this name.
-audit_preferences = compute_audit
+audit_preferences = compute_audit  # as it was called before there was a result of this name
 
 
 def _sizes(data):
