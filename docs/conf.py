@@ -80,6 +80,13 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"[\\/]plot_",
+    "subsection_order": [
+        "../examples/loop",
+        "../examples/preferences",
+        "../examples/policies",
+        "../examples/limits",
+    ],
+    "nested_sections": False,
     "within_subsection_order": "gallery_order.LoopOrder",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("sklearn_codex",),

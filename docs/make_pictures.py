@@ -87,7 +87,7 @@ def draw_frontier():
     """Write the figure of the example on the frontier."""
     matplotlib.use("agg")
     plt.show = lambda: None
-    runpy.run_path(str(DOCS.parent / "examples" / "plot_kl_reward_frontier.py"))
+    runpy.run_path(str(DOCS.parent / "examples" / "policies" / "plot_kl_reward_frontier.py"))
     plt.gcf().savefig(STATIC / "frontier.png", dpi=125)
 
 

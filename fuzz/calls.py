@@ -29,6 +29,8 @@ MAY_BE_NAN = {
     "FixedKLController.next_coef",  # what it is given
     "length_controlled_win_rate.interval",  # of one group
     *("TiePreferenceModel.tie_parameter_interval", "length_audit", "fleiss_kappa"),
+    "author_share.share",  # of a reward that predicts nothing
+    "ModelRatings",  # where nothing tells which of two is better
     *("annotator_accuracy", "pairwise_agreement", "win_rate", "preference_auc"),
     *("spearman_correlation", "kendall_correlation", "accuracy_by_slice", "sectioned_accuracy"),
     *("paired_cluster_bootstrap", "PreferenceRewardModelCV.score"),

@@ -42,6 +42,7 @@ LEFT_OUT = {
 N, V = 8, 4
 TEXTS = ["a b", "b c d", "a a", "d", "c b a", "b", "a d", "c c"]
 OTHERS = ["b a", "c", "d d a", "a b c", "c", "d a", "b b", "a"]
+VOTES = [("a", "b"), ("b", "c"), ("c", "a"), ("b", "a")] * 2
 PROMPTS = ["p", "p", "q", "q", "r", "r", "s", "s"]
 RNG = np.random.RandomState(0)
 COUNTS = RNG.poisson(1.0, size=(N, V)) + 1.0
@@ -61,6 +62,7 @@ OF_PAIRS = {
     *("PreferenceRewardModel", "PreferenceRewardModelCV", "RewardUncertainty"),
     "TiePreferenceModel",
 }
+OF_VOTES = {"ModelRatings"}
 OF_RANKINGS = {"PlackettLuceModel"}
 OF_RECORDS = {"RLHFPipeline"}
 OF_POLICIES = {
@@ -353,6 +355,10 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     "annotator_accuracy": {"names": lambda rng: list("xyz")},
     "win_rate": {"pos_label": None},
     "paired_cluster_bootstrap": {"n_resamples": lambda rng: 30},
+    "author_share": {
+        "estimator": lambda rng: PreferenceRewardModel(), "X": lambda rng: DIFFERENCES.copy(),
+        "authors": lambda rng: [*VOTES], "cv": lambda rng: 2,
+    },
     "AdditiveObjective": OF_TOKENS,
     "EosObjective": OF_TOKENS,
     "EnumeratedObjective": {
@@ -485,6 +491,12 @@ def _data_of(rng, name, text):
     if name in OF_PAIRS:
         y = labels(rng)
         return {"X": lambda rng: pairs(rng, text), "y": lambda rng: y}
+    if name in OF_VOTES:
+        y = labels(rng)
+        own = dict.fromkeys(("topics", "topic_vectorizer", "anchor", "classes"))
+        sides = {"model_a": lambda rng: "a", "model_b": lambda rng: "b"}
+        own |= {"X": lambda rng: [*VOTES] if text else DIFFERENCES.copy(), "y": lambda rng: y}
+        return own | sides if text else own | dict.fromkeys(("model_a", "model_b"), lambda rng: 1)
     if name in OF_RANKINGS:
         return {"X": lambda rng: documents(rng, text), "y": lambda rng: np.arange(N) % 4,
                 "annotators": None}  # fmt: skip

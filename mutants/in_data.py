@@ -118,14 +118,14 @@ FAULTS = [
         "health/_prompts.py",
         (
             "prompts of exactly half the wording are different",
-            "if index >= SIMILARITY:",
-            "if index > SIMILARITY:",
+            "alike = index >= SIMILARITY",
+            "alike = index > SIMILARITY",
             "test_health.py::test_prompts_of_exactly_half_their_wording_are_similar",
         ),
         (
             "a sequence too few is compared",
-            "math.ceil(SIMILARITY * members.size) + 1",
-            "math.ceil(SIMILARITY * members.size)",
+            "n_prefix = sizes - np.ceil(SIMILARITY * sizes).astype(np.intp) + 1",
+            "n_prefix = sizes - np.ceil(SIMILARITY * sizes).astype(np.intp)",
             "test_health.py::test_prompts_of_exactly_half_their_wording_are_similar",
         ),
     ),

@@ -328,6 +328,46 @@ FAULTS = [
         ),
     ),
     *_in(
+        "_ratings/graph.py",
+        (
+            "a tie is won by the first alone",
+            "lost = (target < 1)",
+            "lost = (target < 0.5)",
+            "test_ratings.py::test_what_is_connected_and_what_is_separated",
+        ),
+    ),
+    *_in(
+        "_ratings/uncertainty.py",
+        (
+            "Bonferroni's method for Holm's",
+            "(n - np.arange(n)) * p_value[order]",
+            "n * p_value[order]",
+            "test_ratings_uncertainty.py::test_holm_by_hand",
+        ),
+        (
+            "the parameter of ties moves for what the margin told",
+            "-by_tie - across * upper",
+            "-by_tie",
+            "test_ratings_uncertainty.py::"
+            "test_with_ties_the_covariance_is_that_of_fits_without_each_voter",
+        ),
+        (
+            "sets of ranks of single comparisons",
+            'told = self.adjusted(differences.p_value, "max-t") < level',
+            "told = differences.p_value < level",
+            "test_ratings_uncertainty.py::test_sets_of_ranks_follow_from_the_comparisons",
+        ),
+    ),
+    *_in(
+        "_ratings/reports.py",
+        (
+            "Elo in natural logarithms",
+            "400 / np.log(10)",
+            "400.0",
+            "test_ratings_uncertainty.py::test_a_table_is_sorted_and_anchored",
+        ),
+    ),
+    *_in(
         "_reward/tie_losses.py",
         (
             "half the cross term of Davidson's model",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sklearn_codex._policy.exact_optimizer import ExactPolicyOptimizer
     from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
     from sklearn_codex._policy.rloo import RLOOPolicyOptimizer
+    from sklearn_codex._ratings.authors import author_share
+    from sklearn_codex._ratings.model import ModelRatings
     from sklearn_codex._reward.annotators import AnnotatorRewardModel
     from sklearn_codex._reward.ensemble import BootstrapRewardEnsemble, most_informative_pairs
     from sklearn_codex._reward.model import PreferenceRewardModel
@@ -41,6 +43,7 @@ __all__ = [
     "BootstrapRewardEnsemble",
     "DPOPolicyOptimizer",
     "ExactPolicyOptimizer",
+    "ModelRatings",
     "PPOPolicyOptimizer",
     "PairVectorizer",
     "PlackettLuceModel",
@@ -54,6 +57,7 @@ __all__ = [
     "TokenCounter",
     "UnigramLM",
     "audit_preferences",
+    "author_share",
     "balance_positions",
     "check_preferences",
     "length_controlled_win_rate",
@@ -77,6 +81,7 @@ _HOMES = {
     "BootstrapRewardEnsemble": "_reward.ensemble",
     "DPOPolicyOptimizer": "_policy.dpo",
     "ExactPolicyOptimizer": "_policy.exact_optimizer",
+    "ModelRatings": "_ratings.model",
     "PPOPolicyOptimizer": "_policy.ppo_optimizer",
     "PairVectorizer": "_reward.pair_vectorizer",
     "PlackettLuceModel": "_reward.rankings",
@@ -90,6 +95,7 @@ _HOMES = {
     "TokenCounter": "text",
     "UnigramLM": "_language.unigram_lm",
     "audit_preferences": "report.preferences",
+    "author_share": "_ratings.authors",
     "balance_positions": "_data.pairs",
     "check_preferences": "health",
     "length_controlled_win_rate": "_reward.win_rate",

@@ -1,4 +1,7 @@
-"""Links from the HTML diagrams of notebooks to the documentation, where it has an address.
+"""The HTML diagrams of notebooks: how they are laid out, and links to the documentation.
+
+An estimator that holds fitted models shows each of them as one box, in a column: what a frozen
+model was made of, down to its vectorizer, would be wider than any cell.
 
 The documentation has no public address of its own. Whoever builds it (``make docs``) and puts it
 somewhere says so in the environment variable ``SKLEARN_CODEX_DOCS``, or as ``Documentation`` in the
@@ -10,6 +13,9 @@ import os
 from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata
 
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._repr_html.estimator import _VisualBlock
+
 VARIABLE = "SKLEARN_CODEX_DOCS"
 DISTRIBUTION = "sklearn-codex"
 
@@ -19,7 +25,48 @@ def link_estimators(cls):
     cls._doc_link_module = "sklearn_codex"
     cls._doc_link_template = "{page}"
     cls._doc_link_url_param_generator = _find_page
+    if not hasattr(cls, "_sk_visual_block_"):
+        cls._sk_visual_block_ = _lay_out
     return cls
+
+
+def _lay_out(estimator):
+    """Return how an estimator is drawn: frozen models in it as one box each."""
+    held = {
+        name: value
+        for name, value in estimator.get_params(deep=False).items()
+        if hasattr(value, "fit") and hasattr(value, "get_params") and not isinstance(value, type)
+    }
+    if not held:
+        name = type(estimator).__name__
+        return _VisualBlock("single", estimator, names=name, name_details=str(estimator))
+    names = [f"{name}: {type(value).__name__}" for name, value in held.items()]
+    details = [str(value) for value in held.values()]
+    if not any(isinstance(value, FrozenEstimator) for value in held.values()):
+        return _VisualBlock("parallel", list(held.values()), names=names, name_details=details)
+    drawn = [
+        _FrozenBox(name, value) if isinstance(value, FrozenEstimator) else value
+        for name, value in held.items()
+    ]
+    return _VisualBlock("serial", drawn, names=names, name_details=details)
+
+
+class _FrozenBox:
+    """What scikit-learn draws of a frozen model: one box with its name and its parameters."""
+
+    def __init__(self, name, frozen):
+        while isinstance(frozen, FrozenEstimator):
+            frozen = frozen.estimator
+        self._name, self._model = name, frozen
+
+    def _sk_visual_block_(self):
+        name = f"{self._name}: {type(self._model).__name__}, frozen"
+        return _VisualBlock("single", self, names=name, name_details=str(self._model))
+
+    def __getattr__(self, name):
+        if name in ("_get_params_html", "_get_fitted_attr_html", "_get_doc_link"):
+            return getattr(self._model, name)
+        raise AttributeError(name)
 
 
 def _find_page(estimator):

@@ -18,6 +18,7 @@ from sklearn_codex import (
     BootstrapRewardEnsemble,
     DPOPolicyOptimizer,
     ExactPolicyOptimizer,
+    ModelRatings,
     PairVectorizer,
     PlackettLuceModel,
     PPOPolicyOptimizer,
@@ -43,6 +44,10 @@ _RNG = np.random.default_rng(0)
 PAIRS = [tuple(" ".join(_RNG.choice(WORDS, 6)) for _ in "ab") for _ in range(24)]
 LABELS = np.array([a.count("a") > b.count("a") for a, b in PAIRS], int)
 LABELS[:2] = 0, 1
+VOTES = [(a, b) for a in "abc" for b in "abc" if a != b] * 4
+TOPICS = [
+    [*vote, text, i % 3] for i, (vote, (text, _)) in enumerate(zip(VOTES, PAIRS, strict=True))
+]
 PROMPTS = np.repeat(np.arange(8), 3)
 RECORDS = [
     *({"text": text} for text in TEXTS),
@@ -82,6 +87,13 @@ def _reward_models():
         ),
     )
     yield "reward, cv", PreferenceRewardModelCV(Cs=3, cv=2).fit(PAIRS, LABELS)
+    yield "ratings", ModelRatings(position_bias=True).fit(VOTES, LABELS, groups=PROMPTS)
+    yield "ratings of ties", ModelRatings("davidson").fit(VOTES, [0, 0.5, 1] * 8)
+    yield "ratings of differences", ModelRatings().fit(_RNG.normal(size=(24, 3)), LABELS)
+    yield (
+        "ratings by topic",
+        ModelRatings(topics=2, topic_vectorizer=TfidfVectorizer()).fit(TOPICS, LABELS),
+    )
     yield "ties", TiePreferenceModel().fit(PAIRS, [0, 0.5, 1] * 8)
     rows = stack_rankings([["the cat", "a dog", "home"], ["a bird", "on the mat"]])
     yield "rankings", PlackettLuceModel().fit(rows.X, rows.y, groups=rows.groups)

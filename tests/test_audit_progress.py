@@ -249,7 +249,7 @@ def test_interrupts_at_any_time_leave_all_files_or_none(wait, tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     found = sorted(path.name for path in tmp_path.glob("out/*"))
-    assert process.returncode in (0, 130)
+    assert process.returncode in (0, 130, -2)  # -2: before the command began
     assert errors in ("", "sklearn-codex: interrupted\n")
     assert found in ([], FILES)
     if process.returncode == 0:

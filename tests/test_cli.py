@@ -9,6 +9,7 @@ import pytest
 
 from sklearn_codex import load_model
 from sklearn_codex.cli import main
+from sklearn_codex.cli._demo_files import FILES
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_demo_writes_a_model_that_predicts_and_all_figures(demo):
     assert figures["policy"]["objective/kl_exact"]["after"] == pytest.approx(policy.kl_)
     assert np.exp(policy.token_log_prob_).sum() == pytest.approx(1.0)
     assert loop.predict(["def f(x):"]).shape == (1,)
-    assert {path.name for path in out.iterdir()} == {"model.skops", "figures.json"}
+    assert {path.name for path in out.iterdir()} == set(FILES)
 
 
 def test_demo_figures_say_what_the_stages_are_for(demo):
@@ -73,7 +74,7 @@ def test_demo_seed_reproduces_every_figure(demo, tmp_path, capsys):
     assert main(words) == 0
     first = json.loads((demo[0] / "figures.json").read_text())
     assert json.loads((again / "figures.json").read_text()) == first
-    assert main([*words, "--seed", "1", "--force"]) == 0
+    assert main([*words, "--seed", "1"]) == 0
     assert json.loads((again / "figures.json").read_text()) != first
     capsys.readouterr()
 

@@ -6,6 +6,7 @@ import pytest
 from pair_columns import ROWS, labelled, oriented
 
 from sklearn_codex._layouts.given import Given
+from sklearn_codex.cli._preferences import read_mixed
 from sklearn_codex.datasets import read_preferences
 from sklearn_codex.datasets._readers import read_given
 
@@ -434,3 +435,86 @@ def test_pairs_of_unknown_names_are_suggested(rows, remedy):
     with pytest.raises(ValueError, match="no columns that are known to hold two resp") as caught:
         read_preferences(rows)
     assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize("blank", ['{"chosen": null}\n', '{"prompt": null, "chosen": " "}\n'])
+def test_rows_without_any_value_are_left_out_and_counted(blank, tmp_path):
+    path = tmp_path / "data"
+    row = '{"prompt": "Ask", "chosen": "Yes.", "rejected": "No."}\n'
+    for content in ("prompt,chosen,rejected\nAsk,Yes.,No.\n,,\n , ,\n", row + blank * 2):
+        path.write_text(content)
+        data = read_preferences(path)
+        assert (data.n, data.n_rows) == (1, 1)
+        first = content.count("\n") - 1
+        assert f"2 rows without any value, left out: line {first}, line {first + 1}." in data.notes
+        assert read_mixed(str(path), Given(command=True)).pairs.notes == data.notes
+    path.write_text("prompt,chosen,rejected\n,,\n")
+    with pytest.raises(ValueError, match="no record"):
+        read_preferences(path)
+
+
+def test_empty_responses_are_counted(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("prompt,chosen,rejected\nAsk,Yes.,\nTell,No.,Perhaps.\n" + "More,, \n" * 3)
+    assert read_preferences(path).notes == [
+        "4 pairs with an empty response: line 2, line 4, line 5, ..."
+    ]
+
+
+def test_conventions_in_python_are_those_of_the_command_line():
+    texts = {"prompt": "Ask", "response_a": "Yes.", "response_b": "No."}
+    rows = [texts | {"winner": number} for number in (1, 2, 0)]
+    spelled = ("1=a,2=b,0=tie", {"1": "a", "2": " B", "0": "tie"}, {1: 1, 2: 0, 0: 0.5})
+    for convention in spelled:
+        assert read_preferences(rows, convention=convention).y.tolist() == [1, 0, 0.5]
+    assert read_preferences(rows, convention="scale_2_0").y.tolist() == [0.5, 1, 0]
+    assert read_preferences(rows[:1], convention="probability").y.tolist() == [1]
+    assert read_preferences(rows, convention="strength_second").y.tolist() == [0, 0, 0.5]
+    with pytest.raises(ValueError, match=r'convention="probabilty" is no .*mean probability\?'):
+        read_preferences(rows, convention="probabilty")
+    with pytest.raises(ValueError, match=r'convention="1=x" has .x. as a meaning'):
+        read_preferences(rows, convention="1=x")
+    with pytest.raises(ValueError, match="'lower' is of scores"):
+        read_preferences(rows, convention="lower")
+
+
+TEXTS = {"prompt": "Ask", "response_a": "Yes.", "response_b": "No."}
+
+
+def scored(column, *values):
+    """Return rows of two responses with a column for each."""
+    names = [column.format(side) for side in "ab"]
+    return [TEXTS | dict(zip(names, pair, strict=True)) for pair in values]
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [("loser", ("B", "A", "tie")), ("worse", ("response_b", "response_a", "Tie")),
+     ("worse_id", (2, 1, "tie")), ("losing model", ("model_b", "model_a", "both")),
+     ("loser_index", ("1", "0", "tie"))],
+)  # fmt: skip
+def test_a_label_that_names_the_worse_response(column, words):
+    data = read_preferences([TEXTS | {column: word} for word in words], label=column)
+    assert data.y.tolist() == [1, 0, 0.5]
+
+
+@pytest.mark.parametrize("column", ["helpful_{}", "votes for {}", "{} score", "model_{}_fluency"])
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_what_is_said_of_one_response_is_compared_with_the_other(column, side):
+    rows = scored(column, (3, 1), (0, 2), (1, 1))
+    data = read_preferences(rows, label=column.format(side))
+    assert ((data.y > 0.5).tolist(), data.y[2]) == ([True, False, False], 0.5)
+    assert any("share of" in note or "the greater belongs" in note for note in data.notes)
+
+
+def test_faults_of_both_responses_need_a_direction():
+    rows = scored("error_{}", (3, 1), (0, 2))
+    with pytest.raises(ValueError, match=r'error_b, which seems .*convention="lower"'):
+        read_preferences(rows, label="error_b")
+    assert read_preferences(rows, label="error_b", convention="lower").y.tolist() == [0, 1]
+    assert read_preferences(rows, label="error_a", convention="higher").y.tolist() == [1, 0]
+    rows = scored("score_{}", (3, 1), (0, 2))
+    assert read_preferences(rows).y.tolist() == [1, 0]
+    assert read_preferences(rows, convention="lower").y.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="helpful_a = 'good', which should be a number"):
+        read_preferences(scored("helpful_{}", ("good", "bad")), label="helpful_a")

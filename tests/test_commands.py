@@ -17,7 +17,18 @@ from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.inspection._plotting import check_matplotlib
 from sklearn_codex.report._console import Console
 
-COMMANDS = ["audit", "convert", "fit", "score", "sample", "reward", "frontier", "info", "demo"]
+COMMANDS = [
+    "audit",
+    "convert",
+    "fit",
+    "score",
+    "sample",
+    "reward",
+    "rate",
+    "frontier",
+    "info",
+    "demo",
+]
 
 
 def make_records():

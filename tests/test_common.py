@@ -19,6 +19,7 @@ RECORDS = [
     *({"prompt": "say", "completion": text} for text in TEXTS),
     *({"prompt": "say", "chosen": a, "rejected": b} for a, b in PAIRS),
 ]
+VOTES = [("two", "one"), ("two", "three"), ("one", "three"), ("one", "two")]
 # How the names of estimators of pairs begin.
 OF_PAIRS = (
     "AnnotatorRewardModel",
@@ -100,6 +101,8 @@ def fitted_examples(estimator_class):
     y = np.array([0, 1, 0, 1])
     frame = pd.DataFrame(np.arange(12.0).reshape(4, 3), columns=list("abc"))
     text = PAIRS if estimator_class.__name__.startswith(OF_PAIRS) else TEXTS
+    if estimator_class.__name__ == "ModelRatings":
+        text = VOTES
     return [estimator_class().fit(X, y) for X in (text, frame)]
 
 

@@ -311,3 +311,16 @@ def test_converted_tables_survive_csv(tmp_path):
     table.to_csv(tmp_path / "out.csv", index=False)
     again = read_pairs(str(tmp_path / "out.csv"), Given(command=True))
     assert_same(read_preferences(path), again)
+
+
+@pytest.mark.parametrize("named", ["", "*.jsonl"])
+def test_no_output_replaces_a_file_of_the_folder_that_is_read(tmp_path, capsys, named):
+    """A folder and a pattern are the files that they stand for."""
+    for number in range(2):
+        write(tmp_path / f"part-{number}.jsonl", CHOSEN)
+    before = (tmp_path / "part-1.jsonl").read_bytes()
+    out = str(tmp_path / "part-1.jsonl")
+    source = str(tmp_path / named) if named else str(tmp_path)
+    assert main(["convert", source, "--to", "trl", "--out", out, "--force"]) == 1
+    assert "part-1.jsonl" in capsys.readouterr().err
+    assert (tmp_path / "part-1.jsonl").read_bytes() == before

@@ -20,7 +20,7 @@ if not DOCS.is_dir():
 
 PAGES = sorted(
     path
-    for folder in (DOCS, DOCS / "guide")
+    for folder in (DOCS, DOCS / "guide", DOCS / "tutorials")
     for path in folder.glob("*.rst")
     if path.name != "sg_execution_times.rst"
 )
@@ -121,11 +121,14 @@ def test_code_on_the_page_runs(page, tmp_path, monkeypatch):
 
 
 def test_figures_on_the_pages_have_an_example():
-    stems = {path.stem for path in (DOCS.parent / "examples").glob("plot_*.py")}
+    files = (DOCS.parent / "examples").rglob("plot_*.py")
+    stems = {f"{path.parent.name}_{path.stem}" for path in files}
     for page in PAGES:
-        used = re.findall(
-            r"sphx_glr_(?:auto_examples_)?(plot_\w+?)(?:_\d+\.png|\.py)", page.read_text()
-        )
+        used = re.findall(r"sphx_glr_auto_examples_(\w+)\.py", page.read_text("utf-8"))
+        for folder, stem in re.findall(
+            r"auto_examples/(\w+)/images/sphx_glr_(plot_\w+?)_\d+\.png", page.read_text("utf-8")
+        ):
+            used.append(f"{folder}_{stem}")
         assert set(used) <= stems, page.name
 
 

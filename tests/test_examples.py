@@ -1,13 +1,17 @@
 """Every example runs, as a user would run it."""
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from sklearn_codex.cli import main
+
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+EXAMPLES = sorted((ROOT / "examples").rglob("plot_*.py"))
 
 
 # As in pyproject.toml: old releases of matplotlib call names that pyparsing has renamed.
@@ -42,3 +46,38 @@ def test_first_lines_of_the_readme_run(tmp_path):
         file.write_text(block.split("```")[0], encoding="utf-8")
         run = _run(str(file), tmp_path)
         assert run.returncode == 0, run.stderr
+
+
+def _commands():
+    """Return the words of what README and guide say to run, in their order."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.split("each line of these runs as it is:\n")[1].split("\n## ")[0]
+    guide = (ROOT / "docs" / "guide" / "command_line.rst").read_text(encoding="utf-8")
+    more = guide.split("these are for the other commands:\n")[1].split("\n.. list-table")[0]
+    lines = [line.strip().removeprefix("$ ") for line in (block + more).splitlines()]
+    lines = [
+        shlex.split(line, comments=True) for line in lines if line.startswith("sklearn-codex ")
+    ]
+    return [list(words) for words in dict.fromkeys(tuple(line[1:]) for line in lines)]
+
+
+@pytest.mark.slow
+def test_commands_of_the_readme_and_the_guide_run_as_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    commands = _commands()
+    assert {words[0] for words in commands} >= {"audit", "demo", "fit", "convert", "frontier"}
+    for words in commands:
+        # The whole demo is in test_demo_figures.py.
+        smaller = ["--modules", "8"] if words == ["demo"] else []
+        assert main([*words, *smaller]) == 0, (words, capsys.readouterr().err)
+    assert (tmp_path / "codex-audit" / "report.html").is_file()
+    assert (tmp_path / "codex-demo" / "frontier.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/index.rst", "docs/start.rst"])
+def test_install_lines_work_without_a_release(name):
+    page = (ROOT / name).read_text(encoding="utf-8")
+    assert 'python -m pip install ".[all]"' in page
+    assert re.search(r"no\s+release", page, re.IGNORECASE)
+    assert "pip install sklearn-codex" not in page
+    assert 'pip install "sklearn-codex[all]"' not in page

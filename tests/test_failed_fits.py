@@ -15,6 +15,7 @@ import sklearn_codex
 from sklearn_codex import (
     DPOPolicyOptimizer,
     ExactPolicyOptimizer,
+    ModelRatings,
     PPOPolicyOptimizer,
     PreferenceRewardModel,
     PreferenceRewardModelCV,
@@ -33,6 +34,7 @@ RECORDS = [
     *({"text": text} for text in TEXTS),
     *({"prompt": "say", "chosen": a, "rejected": b} for a, b in PAIRS),
 ]
+VOTES = [("a", "b"), ("b", "c"), ("b", "c"), ("c", "b")]
 LABELS = [0, 1, 1, 0]
 FEW_STEPS = {
     "max_iter": 3, "tol": 0, "n_rollouts": 16, "n_estimators": 3, "cv": 2, "Cs": [0.1, 1.0],
@@ -54,6 +56,8 @@ def data_of(estimator):
     """Arguments of two fits."""
     if isinstance(estimator, RLHFPipeline):
         return (RECORDS,), (RECORDS[:-1],)
+    if isinstance(estimator, ModelRatings):
+        return (VOTES, LABELS), (VOTES[::-1], LABELS)
     tags = estimator.__sklearn_tags__()
     of_pairs = (
         "Pair" in str(inspect.getdoc(type(estimator).fit)) or tags.classifier_tags is not None

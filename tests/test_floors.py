@@ -29,8 +29,9 @@ FLOORS = [
         "_tables",
         "exceptions",
     },
-    # maths, what text is made of, files as they are read
+    # maths, what text is made of, files as they are read, data as they are shown
     {
+        "_bunch",
         "_conversations",
         "_files",
         "_labels",
@@ -45,7 +46,7 @@ FLOORS = [
     {"_data", "_layouts", "rules"},
     {"_language", "_pipeline", "datasets", "features"},
     {"_reward"},
-    {"_policy", "health", "inspection"},
+    {"_policy", "_ratings", "health", "inspection"},
     {"overoptimization", "sequential"},
     {"model_selection"},
     {"sklearn_codex"},  # the public names

@@ -367,3 +367,22 @@ def test_many_labels_are_read_at_once(kind):
     start = time.process_time()
     resolve(values, "label", LETTERS)
     assert time.process_time() - start < 5  # a tenth of it where the machine does nothing else
+
+
+@pytest.mark.parametrize(
+    ("values", "example"),
+    [
+        (["A", "B", "remis"], "{'A': 1.0, 'B': 0.0, 'remis': 0.5} where 'remis' is a tie"),
+        (["remis", "B", "A"], "{'A': 1.0, 'B': 0.0, 'remis': 0.5} where 'remis' is a tie"),
+        (["tie", "zwei"], "{'zwei': 1, 'tie': 0.5} where 'zwei' is for response_a"),
+        (["A", "zwei"], "{'A': 1.0, 'zwei': 0} where 'zwei' is for response_b"),
+    ],
+)
+def test_examples_keep_what_known_labels_mean(values, example):
+    with pytest.raises(ValueError, match=re.escape(f"convention={example}.")):
+        resolve(values, "winner", LETTERS)
+
+
+def test_a_third_number_may_be_a_tie():
+    with pytest.raises(ValueError, match=r"scale_3_1\" or convention={1: 1, 2: 0, 3: 0.5} where 3"):
+        resolve([1, 2, 3], "winner", LETTERS)

@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from saved_models import PAIRS, RECORDS, TEXTS, saved_models
+from saved_models import PAIRS, RECORDS, TEXTS, TOPICS, VOTES, saved_models
 from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -31,7 +31,13 @@ NAMES = list(saved_models())
 
 def answers(model):
     """What the methods of a model return, for texts, pairs or counts, whichever it takes."""
-    inputs = [TEXTS, PAIRS, np.eye(getattr(model, "n_features_in_", None) or 1, dtype=int)]
+    inputs = [
+        TEXTS,
+        PAIRS,
+        VOTES,
+        TOPICS,
+        np.eye(getattr(model, "n_features_in_", None) or 1, dtype=int),
+    ]
     found = {}
     for method in ("transform", "score_samples", "predict", "decision_function", "reward"):
         for number, X in enumerate(inputs):

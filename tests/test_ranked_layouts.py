@@ -202,7 +202,7 @@ def test_what_is_no_number_is_refused():
 
 def test_too_many_responses_are_refused_with_their_number():
     texts = [str(number) for number in range(MOST_RESPONSES + 1)]
-    with pytest.raises(ValueError, match="1,001 responses of one prompt, 500,500 pairs"):
+    with pytest.raises(ValueError, match="201 responses of one prompt, 20,100 pairs"):
         read([{"prompt": "p", "responses": texts, "scores": list(range(len(texts)))}])
 
 
@@ -357,3 +357,50 @@ def test_answers_to_compare_with_are_not_the_pair():
 def test_responses_of_which_nothing_says_which_is_better_are_refused(row):
     with pytest.raises(ValueError, match=r"line 1 has 2 responses in \w+, and nothing that says"):
         read([{"prompt": "p"} | row])
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "pointers"),
+    [
+        (0, 1, ("chosen", "rejected")),
+        ("0", "1", ("chosen", "rejected")),
+        (1.0, 0.0, ("chosen", "rejected")),
+        ("2", "0", ("chosen_idx", "rejected_idx")),
+        (1, 3, ("chosen_id", "rejected_id")),
+        ("A", "B", ("best", "worst")),
+        ("response_c", "Response A", ("winner", "loser")),
+    ],
+)
+def test_chosen_and_rejected_may_name_responses(better, worse, pointers):
+    names, texts = ("response_a", "response_b", "response_c"), ("One.", "Two.", "Three.")
+    rows = [{"prompt": "p", **dict(zip(names, texts, strict=True))}]
+    if not isinstance(better, str) or better.isdecimal():
+        rows.append({"prompt": "p", "responses": list(texts)})
+    base = 1 if 3 in (better, worse) else 0
+    places = {"A": 0, "B": 1, "response_c": 2, "Response A": 0}
+    at = [places.get(said, int(said) - base if said not in places else 0)
+          for said in (better, worse)]  # fmt: skip
+    for row in rows:
+        data = read([row | dict(zip(pointers, (better, worse), strict=True))])
+        assert as_set(data) == [("p", texts[at[0]], texts[at[1]], 1.0)]
+        assert not data.oriented.any()
+        assert f"{pointers[0]} and {pointers[1]} say which" in data.notes[0]
+
+
+def test_numbers_that_count_from_nothing_known_or_are_texts_are_told():
+    row = {"prompt": "p", "responses": ["One.", "Two.", "Three."]}
+    pointed = row | {"chosen": 1, "rejected": 2}
+    with pytest.raises(ValueError, match=r"counted from 0 and .* counted from 1"):
+        read([pointed])
+    for convention, expected in (("index", ("Two.", "Three.")), ("one_two", ("One.", "Two."))):
+        assert as_set(read([pointed], convention=convention)) == [("p", *expected, 1.0)]
+    with pytest.raises(ValueError, match="which is one response"):
+        read([row | {"chosen": 0, "rejected": 0}])
+    numbers = {"prompt": "p", "responses": ["4", "1", "0"], "chosen": "0", "rejected": "1"}
+    with pytest.raises(ValueError, match=r"can be the text '0', or the number of responses\[0\]"):
+        read([numbers])
+    assert as_set(read([numbers], chosen="chosen", rejected="rejected")) == [("p", "0", "1", 1.0)]
+    texts = {"prompt": "p", "response_a": "One.", "response_b": "Two."}
+    assert as_set(read([texts | {"chosen": "One.", "rejected": "Two."}])) == [
+        ("p", "One.", "Two.", 1.0)
+    ]

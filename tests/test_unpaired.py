@@ -168,3 +168,44 @@ def test_ordinals_are_ranks():
         for text, rank in (("a", "2nd"), ("b", "1st"))
     ]
     assert as_set(read(rows)) == [("p", "b", "a", 1.0)]
+
+
+@pytest.mark.parametrize("column", ["annotator", "Rater ID", "judge"])
+def test_what_several_raters_said_is_not_compared(column):
+    rated = [("x", "a", 5), ("x", "b", 3), ("y", "a", 2), ("y", "b", 1), ("z", "c", 9)]
+    rows = [{"prompt": "p", "response": r, "rating": n, column: who} for who, r, n in rated]
+    data = read(rows)
+    assert as_set(data) == [("p", "a", "b", 1.0), ("p", "a", "b", 1.0)]
+    assert data.annotator.tolist() == ["x", "y"]
+    assert any("became 2 pairs within 1 prompt" in note for note in data.notes)
+    assert f"Responses are compared within what one rater said, whom {column} names." in data.notes
+    with pytest.raises(
+        ValueError, match=rf"no one of {column} rated two different.* leave {column}"
+    ):
+        read([rows[0], rows[3]])
+    marked = [kto("p", "a", True, **{column: "x"}), kto("p", "b", False, **{column: "y"})]
+    with pytest.raises(ValueError, match=f"no one of {column} rated both a desirable"):
+        read(marked)
+
+
+@pytest.mark.parametrize(
+    "name", ["toxicity", "error_rate", "Perplexity", "position", "is_harmful", "flagged", "nll"]
+)
+def test_faults_are_no_scores_unless_the_caller_says_so(name):
+    values = (False, True) if name == "is_harmful" else (0, 1)
+    rows = [{"prompt": "p", "response": r, name: n} for r, n in zip("ab", values, strict=True)]
+    with pytest.raises(ValueError, match=rf'label="{name}" and convention="lower"'):
+        read(rows)
+    with pytest.raises(ValueError, match=rf'{name}, which .* worse. Say convention="lower" where'):
+        read(rows, label=name)
+    assert as_set(read(rows, label=name, convention="lower")) == [("p", "a", "b", 1.0)]
+    assert as_set(read(rows, label=name, convention="higher")) == [("p", "b", "a", 1.0)]
+    lists = [{"prompt": "p", "responses": ["a", "b"], name: list(map(float, values))}]
+    with pytest.raises(ValueError, match=f"{name}, which seems"):
+        read(lists, label=name)
+    assert as_set(read(lists, label=name, convention="lower")) == [("p", "a", "b", 1.0)]
+
+
+def test_names_that_deny_a_fault_are_scores():
+    rows = [{"prompt": "p", "response": r, "not_toxic": n} for r, n in (("a", 3), ("b", 1))]
+    assert as_set(read(rows, label="not_toxic")) == [("p", "a", "b", 1.0)]

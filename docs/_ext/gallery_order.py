@@ -3,6 +3,7 @@
 ORDER = [
     "four_estimators",
     "prior_strength",
+    "audit_preferences",
     "how_many_labels",
     "reward_calibration",
     "split_by_prompt",

@@ -16,10 +16,11 @@ from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.prefixes import cut_prefix
 from sklearn_codex._conversations.roles import Message
 from sklearn_codex._conversations.template import write_prompt, write_response
-from sklearn_codex._conversations.transcripts import close, parse, parse_as, strip_end
+from sklearn_codex._conversations.transcripts import close, parse, parse_question, strip_end
 from sklearn_codex._conversations.turns import (
     Turns,
     cut_prompt,
+    holds,
     part_prompt,
     part_system,
 )
@@ -113,7 +114,6 @@ def split_pair(
     asked = _read_prompt(prompt, columns[0], where)
     one = _read_response(first, columns[1], where, asked)
     two = _read_response(second, columns[2], where, asked)
-    asked = _read_again(asked, one, two)
     one, two = _agree(asked, one, two, columns, where)
     if one.turns is None and two.turns is None and _is_one_text(asked):
         text = asked.text if asked.turns is None else write_prompt(asked.turns)
@@ -125,6 +125,14 @@ def split_pair(
     return Split(
         write_prompt(before) or None, write_response(said), write_response(other), reasoning
     )
+
+
+def prompt_text(prompt: Any, column: str, where: str) -> str:
+    """Return a prompt as text, as ``split_pair`` does where no response adds to it."""
+    if is_plain(prompt):
+        return prompt
+    asked = _read_prompt(prompt, column, where)
+    return asked.text if asked.turns is None else write_prompt(close(asked.turns))
 
 
 def is_plain(value: Any) -> bool:
@@ -144,12 +152,23 @@ def _read_prompt(prompt: Any, column: str, where: str) -> _Value:
     """Return a prompt as read; one that is not there is a blank text."""
     if prompt is None or (is_sequence(prompt) and len(prompt) == 0):
         return _Value(None)
-    return _read(prompt, column, where)
+    value = _read(prompt, column, where)
+    if value.turns is None and (parsed := parse_question(value.text)):
+        return _Value(parsed[1], value.text, parsed[0])
+    return value
 
 
 def _read_response(response: Any, column: str, where: str, asked: _Value) -> _Value:
-    """Return a response as read; what goes on with a transcript is read in its notation."""
+    """Return a response as read; what goes on with a transcript is read in its notation.
+
+    Text that looks like a conversation is one where it repeats the prompt or begins with the mark
+    of the assistant, else an answer that has such marks in it.
+    """
     value = _read(response, column, where)
+    is_text = value.form is not None or _is_lone_question(response, value.turns)
+    if is_text and not _goes_on(value.turns or [], close(asked.as_turns(""))):
+        text = response if isinstance(response, str) else value.text
+        return _Value([Message("assistant", text)] if asked.form else None, text)
     if value.turns is not None:
         if not value.turns:
             raise TypeError(
@@ -170,13 +189,23 @@ def _read_response(response: Any, column: str, where: str, asked: _Value) -> _Va
     return _Value([Message("assistant", strip_end(asked.form, value.text))])
 
 
-def _read_again(asked: _Value, one: _Value, two: _Value) -> _Value:
-    """Return a prompt, read in the notation of the responses where its own marks are too few."""
-    for form in (one.form, two.form):
-        turns = None if asked.turns is not None or form is None else parse_as(form, asked.text)
-        if turns is not None:
-            return _Value(turns, asked.text, form)
-    return asked
+def _is_lone_question(response: Any, turns: Turns | None) -> bool:
+    """Tell text that is the JSON of one message, of which no answer would consist."""
+    return (
+        isinstance(response, str)
+        and turns is not None
+        and len(turns) == 1
+        and turns[0].role not in ("assistant", "")
+    )
+
+
+def _goes_on(turns: Turns, asked: Turns) -> bool:
+    """Tell whether a conversation goes on from a prompt, of which it may hold the whole."""
+    said, asked = part_system(turns)[1], part_system(asked)[1]
+    if not asked or not said:
+        return True
+    is_answer = said[0].role == "assistant"
+    return is_answer or cut_prompt(turns, asked) is not None or holds(said, asked)
 
 
 def _agree(

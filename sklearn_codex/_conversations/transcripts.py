@@ -1,5 +1,7 @@
 r"""Transcripts, conversations that are one text with marks between the turns, taken apart."""
 
+from collections.abc import Iterator
+
 from sklearn_codex._conversations.formats import FIRST, FORMATS, OPENING, Format
 from sklearn_codex._conversations.roles import Message, fold_role
 
@@ -30,8 +32,24 @@ def parse_transcript(text: str) -> list[Message] | None:
 
 def parse(text: str) -> tuple[Format, list[Message]] | None:
     """Return the notation of a transcript and its turns, the last one as it is."""
+    for form, turns in _readings(text):
+        if form.is_marked or _has_both(turns):
+            return form, turns
+    return None
+
+
+def parse_question(text: str) -> tuple[Format, list[Message]] | None:
+    """Return the same of a text that is known to be a prompt, so that it needs no answer in it."""
+    for form, turns in _readings(text):
+        if turns[-1].role == "user" and {turn.role for turn in turns} <= {"system", "user"}:
+            return form, turns
+    return None
+
+
+def _readings(text: str) -> Iterator[tuple[Format, list[Message]]]:
+    """Generate the notations that a text begins in, and its turns in each."""
     if not FIRST.match(text):
-        return None
+        return
     opening = OPENING.match(text)
     text = text[opening.end() :] if opening else text
     n_blank = len(text) - len(text.lstrip())
@@ -39,9 +57,8 @@ def parse(text: str) -> tuple[Format, list[Message]] | None:
     for form in FORMATS:
         if form.begins.match(text):
             turns = parse_as(form, text)
-            if turns is not None and (form.is_marked or _has_both(turns)):
-                return form, turns
-    return None
+            if turns is not None:
+                yield form, turns
 
 
 def close(turns: list[Message]) -> list[Message]:

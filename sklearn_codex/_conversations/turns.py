@@ -25,7 +25,7 @@ def part_prompt(prompt: Turns, first: Turns, second: Turns) -> tuple[Turns, Turn
         n_shared = count_shared(first, second)
         if n_shared:
             shared, first, second = first[:n_shared], first[n_shared:], second[n_shared:]
-            if not any(_holds(rest, prompt) for rest in (first, second)):
+            if not any(holds(rest, prompt) for rest in (first, second)):
                 shared = merge_turns(prompt, shared)
             return shared, first, second
     system = part_system(prompt)[0]
@@ -111,12 +111,12 @@ def merge_turns(prompt: Turns, shared: Turns) -> Turns:
     system, asked = part_system(prompt)
     shared_system, begun = part_system(shared)
     is_text = len(prompt) == 1 and not prompt[0].role
-    if is_text and (_holds(shared, prompt) or _is_text_of(prompt[0].content, shared)):
+    if is_text and (holds(shared, prompt) or _is_text_of(prompt[0].content, shared)):
         return shared
     system = add_system(system, shared_system)
-    if _holds(begun, asked):
+    if holds(begun, asked):
         return system + begun
-    if _holds(asked, begun):
+    if holds(asked, begun):
         return system + asked
     return system + add_overlapping(asked, begun)
 
@@ -148,7 +148,7 @@ def _stands_at(turns: Turns, start: int, inner: Turns) -> bool:
     return all(same_turn(turns[start + i], turn) for i, turn in enumerate(inner))
 
 
-def _holds(turns: Turns, inner: Turns) -> bool:
+def holds(turns: Turns, inner: Turns) -> bool:
     """Tell whether a conversation holds another one that is not empty."""
     return bool(inner) and len(inner) in _count_begun(turns, inner)
 

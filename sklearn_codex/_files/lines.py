@@ -1,6 +1,7 @@
 r"""From bytes to lines of text: decoded, and split where the bytes have "\n"."""
 
 import codecs
+import shlex
 from collections.abc import Iterator
 from io import BufferedReader
 from itertools import chain
@@ -53,7 +54,7 @@ def decode_lines(stream: BufferedReader, place: str) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{place}, line {number + 1} is not UTF-8: byte {error.object[error.start]:#04x} at "
-            f"position {error.start}. {_TO_UTF8}"
+            f"position {error.start}. {_to_utf8(place)}"
         ) from error
     except UnreadableError as error:
         raise ValueError(f"{place}, after line {number}: {error}") from error
@@ -73,7 +74,11 @@ def _rest_of_line(stream: BufferedReader, line: bytes, limit: int) -> bytes:
     return b"".join(pieces[1:])
 
 
-_TO_UTF8 = "Save the file as UTF-8, e.g. iconv -f LATIN1 -t UTF-8 FILE > NEW."
+def _to_utf8(place: str) -> str:
+    """Return how to write a file as UTF-8: by CP1252, which has the letters of Latin-1 and more."""
+    name = place.split(": ", 1)[-1]
+    file = "FILE" if name == "standard input" else shlex.quote(name)
+    return f"Save the file as UTF-8, e.g. iconv -f CP1252 -t UTF-8 {file} > NEW."
 
 
 def decode_pieces(stream: BufferedReader, place: str) -> Iterator[str]:
@@ -97,7 +102,8 @@ def decode_pieces(stream: BufferedReader, place: str) -> Iterator[str]:
     except UnicodeDecodeError as error:
         line = number + 1 + error.object.count(b"\n", 0, error.start)
         raise ValueError(
-            f"{place}, line {line} is not UTF-8: byte {error.object[error.start]:#04x}. {_TO_UTF8}"
+            f"{place}, line {line} is not UTF-8: byte {error.object[error.start]:#04x}. "
+            f"{_to_utf8(place)}"
         ) from error
     except UnreadableError as error:
         raise ValueError(f"{place}, after line {number}: {error}") from error

@@ -77,6 +77,15 @@ Beside these there is "scale_1_5" with any two whole numbers: a scale between th
 the end at which A is better, so that "scale_5_1" is the reverse of it. Strengths and scales give a
 label of 1, 0 or 0.5, and weights as :func:`grades_to_soft_labels` does."""
 
+SCORE_CONVENTIONS: dict[str, str] = {
+    "higher": "scores, of which the greater is the better response's",
+    "lower": "scores, of which the smaller is the better response's",
+}
+"""Conventions of scores that each response has."""
+
+MEANINGS = {"a": 1.0, "b": 0.0, "tie": 0.5}
+"""Words for what a label can mean in a mapping."""
+
 _SCALE = re.compile(r"scale_(\d{1,4})_(\d{1,4})")
 _GREATER = re.compile("[<>≻≺]")
 _SIGNS = re.compile(r"\s*([<>=≻≺~≈]+)\s*")
@@ -104,7 +113,10 @@ class Convention(NamedTuple):
 def is_convention(name: Any) -> bool:
     """Return whether a convention has this name."""
     return isinstance(name, str) and (
-        name in LABEL_CONVENTIONS or name in NUMBER_CONVENTIONS or _read_scale(name) is not None
+        name in LABEL_CONVENTIONS
+        or name in NUMBER_CONVENTIONS
+        or name in SCORE_CONVENTIONS
+        or _read_scale(name) is not None
     )
 
 
@@ -133,6 +145,11 @@ def find_convention(convention: str | Mapping) -> Convention:
     if convention in NUMBER_CONVENTIONS:
         known = NUMBER_CONVENTIONS[convention].split(",")[0]
         return Convention(convention, _NUMBERS[convention], known)
+    if convention in SCORE_CONVENTIONS:
+        raise ValueError(
+            f"The convention {convention!r} is of {SCORE_CONVENTIONS[convention]}, but there are "
+            "labels of pairs. Say what these mean, or leave the convention out."
+        )
     close = get_close_matches(convention, convention_names(), n=1)
     hint = f'Did you mean "{close[0]}"? ' if close else ""
     raise ValueError(
@@ -213,7 +230,11 @@ def _of_table(name: str, table: Mapping) -> Convention:
 def _read_mapping(mapping: Mapping) -> Convention:
     if not mapping:
         raise ValueError("convention should have a meaning for each label, got an empty mapping.")
-    values = check_soft_labels(list(mapping.values()), name="The meaning of a label in convention")
+    meanings = [
+        MEANINGS.get(value.strip().casefold(), value) if isinstance(value, str) else value
+        for value in mapping.values()
+    ]
+    values = check_soft_labels(meanings, name="The meaning of a label in convention")
     meaning: dict[Any, float] = {}
     for label, value in zip(mapping, values.tolist(), strict=True):
         if meaning.setdefault(fold(label), value) != value:

@@ -13,11 +13,15 @@ _OF_INDEX = {
     "safer", "selected", "selection", "pick", "picked", "which",
 }  # fmt: skip
 _OF_SHARES = {"probability", "prob", "proba", "soft"}
+_OF_STRENGTH = {"strength", "overall", "degree", "margin"}
 _WINS = {
     "better", "best", "preferred", "prefers", "prefer", "wins", "win", "won", "winner", "chosen",
     "probability", "prob", "proba", "p", "superior",
 }  # fmt: skip
-_LOSES = {"worse", "worst", "loses", "lost", "loser", "rejected", "dispreferred", "inferior"}
+_LOSES = {
+    "worse", "worst", "loses", "lose", "lost", "loser", "losing", "rejected", "dispreferred",
+    "inferior",
+}  # fmt: skip
 # preferred_a_id is no truth value, and has_a_winner is one of something else.
 _SAYS_NOTHING = re.compile(r"\b(id|idx|index)$|\bnot\b|\b(is|was|has|had) a (win|winner|loser)\b")
 _OVER = {"over", "beats", "minus", "gt"}
@@ -46,6 +50,13 @@ def side_in_name(column: str, sides: Sides) -> float | None:
     if len(negative) > 1:
         return None
     return 1 - named[0] if negative else named[0]
+
+
+def names_worse(column: str, sides: Sides) -> bool:
+    """Return whether a column such as loser or worse_id says which response is the worse one."""
+    tokens = tokens_of(column)
+    beside = NOUNS | _OF_INDEX | sides.shared | {"is", "the", "label", "name", "number", "of"}
+    return not _LOSES.isdisjoint(tokens) and set(tokens) <= _LOSES | beside
 
 
 def _names_of(sides: Sides) -> tuple[set[str], set[str]]:
@@ -86,6 +97,7 @@ def possible_conventions(values: Floats, column: str, sides: Sides, *, booleans:
             return ["probability" if said else "probability_second"]
         if low < 0:
             return ["strength" if said else "strength_second"]
+    words = set(tokens_of(column))
     if low < 0:
         if np.isin(values, (-1, 0, 1)).all():
             return ["sign", "sign_second"]
@@ -93,7 +105,8 @@ def possible_conventions(values: Floats, column: str, sides: Sides, *, booleans:
     if high <= 1:
         return _up_to_one(values, column, sides, booleans=booleans)
     if high <= 2:
-        return _up_to_two(values, sides)
+        found = _up_to_two(values, sides)
+        return [*found, "strength", "strength_second"] if _OF_STRENGTH & words else found
     if high <= 10 and (values == np.floor(values)).all():
         ends = f"{0 if low == 0 else 1}", f"{int(high)}"
         return [f"scale_{ends[0]}_{ends[1]}", f"scale_{ends[1]}_{ends[0]}"]

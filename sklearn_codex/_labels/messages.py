@@ -6,6 +6,7 @@ import numpy as np
 
 from sklearn_codex._labels.column import LabelColumn
 from sklearn_codex._labels.conventions import NUMBER_CONVENTIONS, Convention, Floats
+from sklearn_codex._labels.words import read_words
 
 _REASONS = {
     "index": ", counting from 0",
@@ -70,6 +71,8 @@ def ambiguous(readings: list[Reading], column: LabelColumn) -> ValueError | None
     one, other = (_clause(reading, column, i) for reading in (first, readings[k]))
     names = dict.fromkeys([first.convention, *(readings[k].convention for k in others)])
     say = [column.say("convention", name) for name in names]
+    if sorted(label for label in column.folded if isinstance(label, float)) == [1, 2, 3]:
+        say.append(f"{column.say('convention', {1: 1, 2: 0, 3: 0.5})} where 3 is a tie")
     return column.error(
         i,
         f"= {column.show(i)} can mean two things: {one}, or {other}. Say which: "
@@ -113,15 +116,26 @@ def unknown_word(column: LabelColumn, i: int) -> ValueError:
             f"= {column.show(i)} is a {type(column.labels[i]).__name__}, but a label should be "
             f"text or a number. Write which of {first} and {second} is better.",
         )
-    texts = [label for label in column.labels if isinstance(label, str)]
-    labels = dict.fromkeys([column.labels[i], *texts])
-    example = dict(zip(labels, (1, 0, 0.5), strict=False))
+    example = _example_of(column, i)
+    sides = {1.0: f"for {first}", 0.0: f"for {second}"}
+    meaning = sides.get(example[column.labels[i]], "a tie")
     return column.error(
         i, f"= {column.show(i)} names neither {first} nor {second}, nor a tie. Known by themselves "
         f'are {first}, {second}, "a", "b", "tie" and words like these. Say what each label means, '
         f"1 for {first}, 0 for {second} and 0.5 for a tie, such as "
-        f"{column.say('convention', example)} where {column.show(i)} is for {first}.",
+        f"{column.say('convention', example)} where {column.show(i)} is {meaning}.",
     )  # fmt: skip
+
+
+def _example_of(column: LabelColumn, i: int) -> dict[str, float]:
+    """Return what labels may mean: those that are known what they do, others what is left."""
+    texts = [label for label in column.labels if isinstance(label, str)]
+    said = {label: read_words(label, column.sides) for label in texts}
+    known = {label: v.probability for label, v in said.items() if v and v.probability is not None}
+    left = [meaning for meaning in (1, 0, 0.5) if meaning not in known.values()]
+    unknown = [label for label in dict.fromkeys([column.labels[i], *texts]) if label not in known]
+    guessed = dict(zip(unknown, left or [0.5], strict=False))
+    return dict(sorted((known | guessed).items(), key=lambda entry: (1, 0, 0.5).index(entry[1])))
 
 
 def unknown_number(column: LabelColumn, i: int) -> ValueError:

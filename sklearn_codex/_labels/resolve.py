@@ -7,13 +7,14 @@ import numpy as np
 
 from sklearn_codex._labels.column import LabelColumn, Say, Where, say_in_python
 from sklearn_codex._labels.conventions import (
+    LABEL_CONVENTIONS,
     Convention,
     Floats,
     as_numbers,
     find_convention,
     weigh,
 )
-from sklearn_codex._labels.infer import possible_conventions
+from sklearn_codex._labels.infer import names_worse, possible_conventions
 from sklearn_codex._labels.messages import (
     Reading,
     ambiguous,
@@ -67,6 +68,7 @@ def resolve_labels(
     first: str,
     second: str,
     convention: str | Mapping | None = None,
+    usual: str | None = None,
     say: Say = say_in_python,
 ) -> Resolved:
     """Return what a column of labels means.
@@ -83,6 +85,9 @@ def resolve_labels(
         The names of the columns of the two responses.
     convention : str or mapping, default=None
         What labels mean; None: what they must mean, if they can mean but one thing.
+    usual : str, default=None
+        The convention of the files that have such columns, followed where none is given, unless
+        labels that should count from 1 could as well count from 0.
     say : callable, default=say_in_python
         From the name of an option and its value to what the caller writes.
 
@@ -96,6 +101,8 @@ def resolve_labels(
         If a label is missing or unknown, or labels can mean two things.
     """
     labels = LabelColumn(values, wheres, column, read_sides(first, second), say)
+    if convention is None and usual is not None and not _may_count_from_zero(usual, labels):
+        convention = usual
     reading = _infer(labels) if convention is None else _follow(convention, labels)
     strength = np.where(reading.probability == 0.5, 0.0, reading.strength)
     decided = np.unique(strength[strength > 0])
@@ -108,6 +115,13 @@ def resolve_labels(
     )
 
 
+def _may_count_from_zero(usual: str, labels: LabelColumn) -> bool:
+    """Return whether the numbers of a convention of 1 and 2 have something below 1 and no 2."""
+    numbers = as_numbers(labels.folded)
+    counts_from_one = usual in ("one_two", "one_to_two")
+    return counts_from_one and bool((numbers < 1).any() and not (numbers > 1).any())
+
+
 def _follow(convention: str | Mapping, labels: LabelColumn) -> Reading:
     """Read labels by the convention that the caller gives."""
     found = find_convention(convention)
@@ -118,7 +132,9 @@ def _follow(convention: str | Mapping, labels: LabelColumn) -> Reading:
         verdict = _read_word(labels, i) if found.name else None
         if verdict is None or verdict.probability is None:
             raise unknown_in(found, labels, i)
-        reading.probability[i], reading.strength[i] = verdict.probability, 1.0
+        turned = names_worse(labels.name, labels.sides)
+        reading.probability[i] = 1 - verdict.probability if turned else verdict.probability
+        reading.strength[i] = 1.0
     return reading
 
 
@@ -126,6 +142,8 @@ def _read_by(convention: Convention, labels: LabelColumn) -> Reading:
     probability, strength = convention.read(labels.folded)
     name = convention.name or "given"
     if labels.sides.turned and name in _OF_STYLE[labels.sides.style]:
+        probability = 1 - probability
+    if name != "given" and names_worse(labels.name, labels.sides):
         probability = 1 - probability
     return Reading(name, probability, np.ones(len(probability)) if strength is None else strength)
 
@@ -140,6 +158,8 @@ def _infer(labels: LabelColumn) -> Reading:
     if not is_number.any():
         return words
     names = possible_conventions(numbers[is_number], labels.name, labels.sides, booleans=booleans)
+    if names_worse(labels.name, labels.sides):  # which names a response and is no probability
+        names = [name for name in names if name in LABEL_CONVENTIONS and "boolean" not in name]
     if not names:
         largest = np.nanargmax(np.abs(numbers))
         raise unknown_number(labels, int(largest))
@@ -190,6 +210,8 @@ def _read_words(labels: LabelColumn) -> Reading:
     for i, verdict in said.items():
         probability[i] = numbered[i] if verdict.probability is None else verdict.probability
         strength[i] = verdict.strength
+    if names_worse(labels.name, labels.sides):
+        probability = 1 - probability
     # Where steps are named, "better" is the one between "slightly better" and "much better".
     plain_step = 2.0 if (strength > 0).any() else 1.0
     return Reading("words", probability, np.where(strength > 0, strength, plain_step))

@@ -1,6 +1,8 @@
 """Scores as labels, and scores beside labels: whether they agree."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,12 +20,18 @@ _SCORES = {
     "quality", "utility", "helpfulness", "upvotes", "votes", "likes", "elo", "overall", "margin",
     "logit", "logits",
 }  # fmt: skip
+_MOST_ALIKE = 60
+"""How many columns of scores may differ in one place, such as those of aspects."""
 _MARGINS = {"margin", "diff", "difference", "gap", "delta"}
 # Greater where a response is worse.
-_FAULTS = {
+FAULTS = {
     "loss", "nll", "ppl", "perplexity", "error", "errors", "rank", "toxicity", "toxic", "harm",
-    "harmfulness", "severity", "penalty", "cost",
+    "harmful", "harmfulness", "unsafe", "severity", "penalty", "cost", "risk", "violation",
+    "violations", "flag", "flags", "flagged", "offensive", "hate", "abuse", "abusive", "spam",
+    "bias", "biased", "distance", "position", "mistakes", "wer", "cer",
+    "bug", "bugs", "hallucination", "hallucinations", "downvotes", "dislikes",
 }  # fmt: skip
+_NEGATED = {"no", "non", "not", "without"}
 _ORIENTED = {
     ("chosen", "rejected"), ("chosen", "reject"), ("accepted", "rejected"),
     ("preferred", "dispreferred"), ("winner", "loser"), ("win", "lose"), ("w", "l"),
@@ -151,24 +159,53 @@ def find_score_columns(
     sides = read_sides(first, second)
     found: list[tuple[str, str | None, bool]] = []
     scores = [name for name in names if _is_score(tokens_of(name))]
-    for position, one in enumerate(scores):
-        for other in scores[position + 1 :]:
-            for better, worse in ((one, other), (other, one)):
-                markers, shared = compare_names(better, worse)
-                if not shared:
-                    continue
-                if markers in _ORIENTED or (oriented and markers == sides.markers):
-                    found.append((better, worse, False))
-                elif oriented or _are_of_many(shared, markers, scores):
-                    continue
-                elif _are_of_sides(markers, sides):
-                    found.append((better, worse, True))
+    kin = Counter(tuple(_without_number(tokens_of(name))) for name in scores)
+    for one, other in _alike(scores):
+        for better, worse in ((one, other), (other, one)):
+            markers, shared = compare_names(better, worse)
+            if not shared:
+                continue
+            if markers in _ORIENTED or (oriented and markers == sides.markers):
+                found.append((better, worse, False))
+            elif oriented or _are_of_many(shared, markers, kin):
+                continue
+            elif _are_of_sides(markers, sides):
+                found.append((better, worse, True))
     margins = [name for name in names if _is_margin(tokens_of(name))] if oriented else []
     return found + [(name, None, False) for name in margins]
 
 
+def _alike(names: list[str]) -> list[tuple[str, str]]:
+    """Return the pairs of names, in their order, that are one but for one run of words.
+
+    Names are put together by what is left of them without a run, so that of names that have
+    little in common, however many, not each is compared with each. Of many that differ in one
+    place only, as in a number, no two tell the responses apart.
+    """
+    families: dict[tuple[str, ...], dict[str, int]] = {}
+    for position, name in enumerate(names):
+        tokens = tokens_of(name)
+        for start in range(len(tokens)):
+            for end in range(start + 1, len(tokens) + 1):
+                key = (*tokens[:start], "", *tokens[end:])
+                if len(key) > 1:
+                    families.setdefault(key, {})[name] = position
+    pairs = {
+        (family[one], family[other]): (one, other)
+        for family in families.values()
+        if len(family) <= _MOST_ALIKE
+        for one, other in combinations(family, 2)
+    }
+    return [pairs[key] for key in sorted(pairs)]
+
+
 def _is_score(tokens: list[str]) -> bool:
-    return bool(_SCORES.intersection(tokens)) and not _FAULTS.intersection(tokens)
+    return bool(_SCORES.intersection(tokens)) and not names_fault(tokens)
+
+
+def names_fault(tokens: Iterable[str]) -> bool:
+    """Return whether the words of a name say that what it counts is greater where it is worse."""
+    return not FAULTS.isdisjoint(tokens) and _NEGATED.isdisjoint(tokens)
 
 
 def _are_of_sides(markers: tuple[str, str], sides: Sides) -> bool:
@@ -178,10 +215,9 @@ def _are_of_sides(markers: tuple[str, str], sides: Sides) -> bool:
     return markers in (sides.markers, ("a", "b"))
 
 
-def _are_of_many(shared: list[str], markers: tuple[str, str], scores: list[str]) -> bool:
+def _are_of_many(shared: list[str], markers: tuple[str, str], kin: Counter) -> bool:
     """Return whether there is a third column of the kind: those of annotators 1, 2 and 3."""
-    kin = [name for name in scores if _without_number(tokens_of(name)) == shared]
-    return markers[0].isdecimal() and len(kin) > 2
+    return markers[0].isdecimal() and kin[tuple(shared)] > 2
 
 
 def _without_number(tokens: list[str]) -> list[str]:

@@ -21,17 +21,20 @@ Row = Mapping[str, Any]
 BEST = frozenset((
     "best", "better", "chosen", "preferred", "winner", "winning", "selected", "accepted", "top"
 ))  # fmt: skip
-_POINTERS = frozenset((
+POINTERS = frozenset((
     "index", "idx", "id", "response", "answer", "completion", "output", "candidate", "choice",
     "number"
 ))  # fmt: skip
 
 
-class _Choice(NamedTuple):
+class Choice(NamedTuple):
+    """What one row says of its responses."""
+
     where: str
     row: Row
     responses: dict[str, Any]  # what each is called, and the response
     label: Any
+    column: str  # that of the label
 
 
 class BestLayout(Layout):
@@ -60,7 +63,7 @@ class BestLayout(Layout):
     ):
         super().__init__(name, prompt.used | {*columns, label})
         self.prompt, self.columns, self.label, self.given = prompt, columns, label, given
-        self.choices: list[_Choice] = []
+        self.choices: list[Choice] = []
         self.notes += filter(None, [prompt.describe()])
 
     def covers(self, other: Layout) -> bool:
@@ -69,7 +72,7 @@ class BestLayout(Layout):
 
     def read(self, row: Row, where: str) -> Iterable[Comparison]:
         """Return the pair of two responses; those of more are known when all rows are."""
-        responses = self._responses(row, where)
+        responses = self.responses(row, where)
         check_size(len(responses), where)
         label = row.get(self.label)
         if is_missing(label):
@@ -78,10 +81,11 @@ class BestLayout(Layout):
             (first, one), (second, other) = responses.items()
             form = Form(first, second, self.label)
             return [Comparison(form, where, self.prompt.read(row, where), one, other, label)]
-        self.choices.append(_Choice(where, row, responses, label))
+        self.choices.append(Choice(where, row, responses, label, self.label))
         return ()
 
-    def _responses(self, row: Row, where: str) -> dict[str, Any]:
+    def responses(self, row: Row, where: str) -> dict[str, Any]:
+        """Return the responses of a row by what each is called."""
         if len(self.columns) > 1:
             found = {name: row.get(name) for name in self.columns}
             while found and is_missing(list(found.values())[-1]):
@@ -103,10 +107,10 @@ class BestLayout(Layout):
         """Generate the pairs of the best of each row and the others, which weigh 1 together."""
         if not self.choices:
             return
-        base = self._base()
+        base = self.find_base()
         n_alone = 0
         for choice in self.choices:
-            best = self._position(choice, base)
+            best = self.position(choice, base)
             n_alone += len(choice.responses) < 2
             candidates = [
                 Candidate(name, text, float(position == best))
@@ -124,9 +128,9 @@ class BestLayout(Layout):
         )
         self.notes.extend(counted(("Of one response, so without a pair", n_alone, "row")))
 
-    def _base(self) -> int | None:
+    def find_base(self) -> int | None:
         """Return what numbers count from; None if there are none."""
-        numbered = [choice for choice in self.choices if _named(choice) is None]
+        numbered = [choice for choice in self.choices if named_in(choice) is None]
         if not numbered:
             return None
         for choice in numbered:
@@ -137,36 +141,37 @@ class BestLayout(Layout):
         from_1 = next((c for c in numbered if _number(c.label) == len(c.responses)), None)
         if from_0 is not None and from_1 is not None:
             raise ValueError(
-                f"{from_0.where} has {self.label} = 0, so that it counts from 0, but "
-                f"{from_1.where} has {self.label} = {from_1.label!r} of {len(from_1.responses)} "
+                f"{from_0.where} has {from_0.column} = 0, so that it counts from 0, but "
+                f"{from_1.where} has {from_1.column} = {from_1.label!r} of {len(from_1.responses)} "
                 "responses, so that it counts from 1. Correct one of them."
             )
         if from_0 is None and from_1 is None:
             one = numbered[0]
             number, names = _number(one.label), list(one.responses)
             raise ValueError(
-                f"{one.where} has {self.label} = {one.label!r}, which is {names[number]} counted "
+                f"{one.where} has {one.column} = {one.label!r}, which is {names[number]} counted "
                 f"from 0 and {names[number - 1]} counted from 1; no row tells which. Say "
                 f"{self.given.say('convention', 'index')} for the one, "
                 f"{self.given.say('convention', 'one_two')} for the other."
             )
         return 0 if from_1 is None else 1
 
-    def _check_number(self, choice: _Choice) -> None:
+    def _check_number(self, choice: Choice) -> None:
         if not 0 <= _number(choice.label) <= len(choice.responses):
             raise ValueError(
-                f"{choice.where} has {self.label} = {choice.label!r:.60}, which is none of its "
+                f"{choice.where} has {choice.column} = {choice.label!r:.60}, which is none of its "
                 f"{len(choice.responses)} responses. Write a number, a letter, or the response "
                 "itself."
             )
 
-    def _position(self, choice: _Choice, base: int | None) -> int:
-        named = _named(choice)
+    def position(self, choice: Choice, base: int | None) -> int:
+        """Return which of its responses a label means."""
+        named = named_in(choice)
         position = _number(choice.label) - (base or 0) if named is None else named
         if 0 <= position < len(choice.responses):
             return position
         raise ValueError(
-            f"{choice.where} has {self.label} = {choice.label!r:.60} of {len(choice.responses)} "
+            f"{choice.where} has {choice.column} = {choice.label!r:.60} of {len(choice.responses)} "
             f"responses, where other rows count from {base}. Correct it."
         )
 
@@ -179,7 +184,7 @@ def _number(label: Any) -> int:
     return -1
 
 
-def _named(choice: _Choice) -> int | None:
+def named_in(choice: Choice) -> int | None:
     """Return the position of the response that a label names by letter, key, column or text."""
     label = decode(choice.label) if not isinstance(choice.label, str) else choice.label
     texts = list(choice.responses.values())
@@ -200,22 +205,16 @@ def _named(choice: _Choice) -> int | None:
 
 def _names_best(name: str) -> bool:
     words = set(name.split("_"))
-    return name in LABELS or (not words.isdisjoint(BEST) and words <= BEST | _POINTERS)
+    return name in LABELS or (not words.isdisjoint(BEST) and words <= BEST | POINTERS)
 
 
 def find_best(columns: Columns, row: Row, given: Given, where: str) -> Layout | None:
     """Return the layout of rows with several responses and which is the best."""
     if asks_for_columns(given) or any(pair.oriented for pair in find_pairs(columns)):
         return None
-    names: list[str] = []
-    for name, column in columns.items():
-        if names_responses(name) and (texts := _texts(row[column])) and len(texts) > 1:
-            names = [column]
-            break
-    if not names:
-        names = list(numbered_responses(row).values())
-        if len(names) < 3:
-            return None
+    names = find_responses(columns, row)
+    if not names or len(names) == 2:
+        return None
     rest = {name: column for name, column in columns.items() if column not in names}
     labels = [column for name, column in rest.items() if _names_best(name)]
     if given.label is not None:
@@ -233,7 +232,16 @@ def find_best(columns: Columns, row: Row, given: Given, where: str) -> Layout | 
     return BestLayout("several responses and the best", prompt, names, labels[0], given)
 
 
-def _texts(value: Any) -> list | None:
+def find_responses(columns: Columns, row: Row) -> list[str]:
+    """Return the column of a list of responses, or the columns of one each."""
+    for name, column in columns.items():
+        if names_responses(name) and (texts := texts_in(row[column])) and len(texts) > 1:
+            return [column]
+    return list(numbered_responses(row).values())
+
+
+def texts_in(value: Any) -> list | None:
+    """Return the responses in a cell that holds several, None if it does not."""
     value = decode(value)
     items = None if is_conversation(value) else as_items(value)
     if items and all(text_key(item) for item in items):

@@ -89,7 +89,14 @@ def find_chosen_lists(columns: Columns, row: Row, given: Given, where: str) -> L
             name = "reward-bench 2"
         elif "domain" in rest and len(decode(row[better])) == len(decode(row[worse])) == 3:
             name = "RM-Bench"
-        return ChosenListsLayout(name, find_prompt(rest, given, where, row), better, worse)
+        layout = ChosenListsLayout(name, find_prompt(rest, given, where, row), better, worse)
+        if any(isinstance(row[column], str) for column in (better, worse)):
+            layout.notes.append(
+                f"Text in {better} and {worse} that is a list, in brackets, was read as a list of "
+                "responses; put one response that is so into a message, [{'role': 'assistant', "
+                "'content': ...}]."
+            )
+        return layout
     return None
 
 

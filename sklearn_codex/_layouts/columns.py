@@ -202,7 +202,8 @@ class VotesLayout(ColumnsLayout):
             column=self.verdict.columns[0] if self.verdict else "",
             first=self.form.first,
             second=self.form.second,
-            convention=self.given.convention or self.convention,
+            convention=self.given.convention,
+            usual=self.convention,
             say=self.given.say,
         )
         self.notes.append(f'Votes were read as "{resolved.convention}".')
@@ -246,7 +247,7 @@ def make_layout(
     }
     if given.prompt is not None or prompt is None:
         prompt = find_prompt(rest, given, where, row, whole=_is_whole(row, form, where))
-    annotator = "" if given.annotator or form.oriented else _find_annotator(rest, row)
+    annotator = "" if given.annotator or form.oriented else find_annotator(rest, row)
     args = (name, prompt, form, verdict, annotator, model_columns(form.first, form.second, rest))
     if verdict is not None and verdict.kind == "votes":
         return VotesLayout(*args, given=given, convention=form.convention)
@@ -265,7 +266,7 @@ def _is_whole(row: Mapping[str, Any], form: Form, where: str) -> bool:
     return True
 
 
-def _find_annotator(columns: Columns, row: Mapping[str, Any]) -> str:
+def find_annotator(columns: Columns, row: Mapping[str, Any]) -> str:
     """Return the column of who gave the label, "" if there is none or several."""
     found = [
         column

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
 from sklearn_codex._labels.sides import read_sides
 from sklearn_codex._labels.words import read_words
 from sklearn_codex._layouts.base import Columns, Form, Layout, fold
 from sklearn_codex._layouts.columns import make_layout
 from sklearn_codex._layouts.given import PAIR_ROLES, Given
 from sklearn_codex._layouts.pairs import PairNames, find_lone, find_pairs, find_series
-from sklearn_codex._layouts.verdicts import Verdict, find_verdicts, model_columns
+from sklearn_codex._layouts.scores import score_of
+from sklearn_codex._layouts.verdicts import Verdict, find_verdicts, model_columns, verdict_with
 from sklearn_codex._layouts.words import LABELS, is_textlike, name_tokens
 
 ORIENTED_ROLES = ("chosen", "rejected")
@@ -60,6 +62,10 @@ def find_columns(
         if not forms:
             return None
         found = forms[0]
+        if given.convention in (*SCORE_CONVENTIONS,) and found.verdict is not None:
+            label = found.verdict.columns[0]
+            verdict = _verdict_with(label, found.pair, columns, row, given, where)
+            found = found._replace(verdict=verdict)
     layout = make_layout(
         _name_of(found, row), columns, row, given, where, found.form, found.verdict
     )
@@ -123,13 +129,21 @@ def _given_form(columns: Columns, row: Mapping[str, Any], given: Given, where: s
     if oriented:
         return Found(pair, None)
     if "label" in named:
-        return Found(pair, Verdict((str(named["label"]),)))
+        return Found(pair, _verdict_with(str(named["label"]), pair, columns, row, given, where))
     verdicts = find_verdicts(pair.first, pair.second, columns, row)
     if len(verdicts) > 1:
         raise ValueError(_several([Found(pair, verdict) for verdict in verdicts], given, where))
     if not verdicts:
         raise ValueError(_no_label(pair, columns, row, given, where))
     return Found(pair, verdicts[0])
+
+
+def _verdict_with(
+    label: str, pair: PairNames, columns: Columns, row: Mapping[str, Any], given: Given, where: str
+) -> Verdict:
+    return verdict_with(
+        label, *pair[:2], columns, row, lambda name: score_of(name, given, where).sign
+    )
 
 
 def _refuse_label(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> None:

@@ -8,7 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sklearn_codex._labels.conventions import convention_names, is_convention
+from sklearn_codex._labels.conventions import (
+    MEANINGS,
+    SCORE_CONVENTIONS,
+    convention_names,
+    is_convention,
+)
 from sklearn_codex._plain import did_you_mean
 
 PAIR_ROLES = ("chosen", "rejected", "response_a", "response_b", "label")
@@ -97,11 +102,8 @@ def given_of(arguments: argparse.Namespace) -> Given:
     )
 
 
-_MEANINGS = {"a": 1.0, "b": 0.0, "tie": 0.5}
-
-
-def read_convention(word: str) -> str | dict[str, float]:
-    """Return the convention that a word of the command line names or spells out.
+def read_convention(word: str, *, command: bool = True) -> str | dict[str, float]:
+    """Return the convention that a word names or spells out.
 
     Parameters
     ----------
@@ -109,6 +111,8 @@ def read_convention(word: str) -> str | dict[str, float]:
         The name of a convention, or pairs such as ``1=a,2=b,0=tie`` or ``yes:1,no:0``, each of a
         label and what it means: a, b, tie, or the probability that the first response is preferred.
         A JSON object of such pairs can have labels with commas.
+    command : bool, default=True
+        Whether it is one of the command line.
 
     Raises
     ------
@@ -117,41 +121,36 @@ def read_convention(word: str) -> str | dict[str, float]:
     """
     if is_convention(word.strip().casefold()):
         return word.strip().casefold()
-    pairs = _read_object(word) if word.lstrip().startswith("{") else _read_pairs(word)
+    said = f"--convention {shlex.quote(word)}" if command else f'convention="{word}"'
+    pairs = (_read_object if word.lstrip().startswith("{") else _read_pairs)(word, said)
     meanings: dict[str, float] = {}
     for label, meaning in pairs:
-        value = _read_meaning(meaning, word)
+        value = _read_meaning(meaning, said)
         if meanings.setdefault(label, value) != value:
-            raise ValueError(
-                f"--convention {shlex.quote(word)} has two meanings of the label {label!r}. Leave "
-                "one."
-            )
+            raise ValueError(f"{said} has two meanings of the label {label!r}. Leave one.")
     return meanings
 
 
-def _read_object(word: str) -> list[tuple[str, str]]:
+def _read_object(word: str, said: str) -> list[tuple[str, str]]:
     """Return the pairs of a JSON object, which can have labels with commas."""
     try:
         return [(label, str(meaning)) for label, meaning in json.loads(word).items()]
     except ValueError as error:
-        raise ValueError(
-            f"--convention {shlex.quote(word)} is no JSON object: {error}. {_EXPECTED}"
-        ) from error
+        raise ValueError(f"{said} is no JSON object: {error}. {_EXPECTED}") from error
 
 
-def _read_pairs(word: str) -> list[tuple[str, str]]:
+def _read_pairs(word: str, said: str) -> list[tuple[str, str]]:
     if not set("=:") & set(word):
         raise ValueError(
-            f"--convention {shlex.quote(word)} is no convention."
-            f"{did_you_mean(word, convention_names())} {_EXPECTED}"
+            f"{said} is no convention."
+            f"{did_you_mean(word, [*convention_names(), *SCORE_CONVENTIONS])} {_EXPECTED}"
         )
     pairs = []
     for pair in word.split(","):
         cut = max(pair.rfind("="), pair.rfind(":"))
         if cut < 0 or not pair[:cut].strip():
             raise ValueError(
-                f"--convention {shlex.quote(word)} has {pair.strip()!r}, which is no label with "
-                f"its meaning. {_EXPECTED}"
+                f"{said} has {pair.strip()!r}, which is no label with its meaning. {_EXPECTED}"
             )
         pairs.append((pair[:cut].strip(), pair[cut + 1 :].strip()))
     return pairs
@@ -159,26 +158,26 @@ def _read_pairs(word: str) -> list[tuple[str, str]]:
 
 def write_convention(meanings: Mapping[Any, float]) -> str:
     """Return what :func:`read_convention` reads as these meanings."""
-    words = {value: word for word, value in _MEANINGS.items()}
+    words = {value: word for word, value in MEANINGS.items()}
     pairs = [(str(label), float(value)) for label, value in meanings.items()]
     if any("," in label or label != label.strip() or not label for label, _ in pairs):
         return json.dumps(dict(pairs), ensure_ascii=False)
     return ",".join(f"{label}={words.get(value, value)}" for label, value in pairs)
 
 
-def _read_meaning(meaning: str, word: str) -> float:
+def _read_meaning(meaning: str, said: str) -> float:
     with suppress(KeyError):
-        return _MEANINGS[meaning.casefold()]
+        return MEANINGS[meaning.casefold()]
     with suppress(ValueError):
         if 0 <= float(meaning) <= 1:
             return float(meaning)
     raise ValueError(
-        f"--convention {shlex.quote(word)} has {meaning!r} as a meaning. A label means a, b, tie, "
+        f"{said} has {meaning!r} as a meaning. A label means a, b, tie, "
         "or a number from 0 to 1, the probability that the first response is preferred."
     )
 
 
 _EXPECTED = (
-    f"It is a name, one of {', '.join(convention_names())}, or what each label means, such as "
-    "1=a,2=b,0=tie."
+    f"It is a name, one of {', '.join([*convention_names(), *SCORE_CONVENTIONS])}, or what "
+    "each label means, such as 1=a,2=b,0=tie."
 )

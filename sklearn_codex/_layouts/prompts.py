@@ -1,5 +1,6 @@
 """Where the prompt of a row is: the one column, or several that belong together."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,7 +11,14 @@ from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.template import join_input
 from sklearn_codex._layouts.base import Columns, fold
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.words import flat_text, is_list, is_textlike, name_tokens, words
+from sklearn_codex._layouts.words import (
+    flat_text,
+    is_list,
+    is_textlike,
+    lines_of,
+    name_tokens,
+    words,
+)
 
 ASKED = words(
     """
@@ -123,11 +131,10 @@ class PromptColumns(NamedTuple):
         texts = as_turns(extra)
         if texts is not None:
             extra = "\n".join(text for text in texts if text)
-        whole = flat_text(main), flat_text(extra)
         always = fold(self.extra) == "input" and "instruction" in name_tokens(self.main)
-        if not always and whole[1] in whole[0]:
+        if not always and _holds_lines(main, extra):
             return main
-        if not always and whole[0] in whole[1]:
+        if not always and _holds_lines(extra, main):
             return extra
         if isinstance(main, str) and isinstance(extra, str):
             return join_input(main, extra)
@@ -147,16 +154,28 @@ class PromptColumns(NamedTuple):
 def unwrap(value: Any) -> Any:
     """Return the text of a dict that has nothing else to say, such as {"text": ..., "policy": ...}.
 
-    Messages, and dicts without a text, stay as they are.
+    Messages, and dicts without a text, stay as they are. So does text that is JSON, which may be
+    what was written, unless it names one of its fields the full text.
     """
     found = value
+    keys: tuple[str, ...] = ("full_text", "text", "content")
     if isinstance(value, str) and value[:1] == "{" and value.rstrip()[-1:] == "}":
-        found = decode_cell(value)
+        found, keys = decode_cell(value), keys[:1]
     if isinstance(found, Mapping) and found.get("role") is None and found.get("from") is None:
-        for key in ("full_text", "text", "content"):
+        for key in keys:
             if isinstance(found.get(key), str):
                 return found[key]
     return value
+
+
+def _holds_lines(value: Any, other: Any) -> bool:
+    """Return whether the text of one value is whole lines of another, perhaps after a heading.
+
+    A word that happens to stand in a passage is not: what is asked is not all of it.
+    """
+    lines = "\n".join(lines_of(other))
+    text = "\n".join(lines_of(value))
+    return bool(re.search(rf"(?:^|: ){re.escape(lines)}$", text, re.MULTILINE))
 
 
 def _is_blank(value: Any) -> bool:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from sklearn_codex._layouts.base import Comparison, Form, Layout
 from sklearn_codex._layouts.prompts import PromptColumns
 
-MOST_RESPONSES = 1000
-"""How many responses are compared with each other; there are half a million pairs of them."""
+MOST_RESPONSES = 200
+"""How many responses are compared with each other; there are 19,900 pairs of them."""
 
 
 class Candidate(NamedTuple):

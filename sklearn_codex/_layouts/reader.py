@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
+from sklearn_codex._bunch import DataBunch
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.prefixes import shared_prefix_marker
 from sklearn_codex._conversations.split import split_pair
+from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
 from sklearn_codex._labels.resolve import resolve_labels
 from sklearn_codex._layouts.agreement import compare_with_scores
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.prompts import PromptColumns
+from sklearn_codex._layouts.ranking import plural
 from sklearn_codex._layouts.registry import check_given, find_layout
 from sklearn_codex._layouts.roles import roles_of
 from sklearn_codex._layouts.unused import (
@@ -59,10 +62,15 @@ class PairReader:
         self._where: list[str] = []
         self._others: dict[str, list] = {}
         self._n_reasoning = 0
+        self._blank: list[str] = []  # where rows without any value are
+        self._empty: list[str] = []  # where pairs with an empty response are
 
     def read(self, rows: Iterable[tuple[str, Row]], *, source: str) -> Bunch:
         """Return the pairs of all rows, as ``read_preferences`` does."""
         for where, row in rows:
+            if is_blank(row):
+                self._blank.append(_within(where, self.place))
+                continue
             self.n_rows += 1
             present = {str(name): name for name in row if not is_missing(row[name])}
             key = tuple(present)
@@ -143,6 +151,8 @@ class PairReader:
         self._firsts.append(same(split.first, split.first))
         self._seconds.append(same(split.second, split.second))
         self._n_reasoning += split.reasoning
+        if not split.first.strip() or not split.second.strip():
+            self._empty.append(_within(where, self.place))
         self._labels.append(comparison.label)
         self._weights.append(comparison.weight * self._weight_of(row, where))
         self._annotators.append(self._given_value("annotator", row, comparison.annotator))
@@ -193,9 +203,11 @@ class PairReader:
         notes += [note for layout in self.layouts for note in layout.notes] + conventions
         if self._n_reasoning:
             notes.append(f"{self._n_reasoning} pairs have reasoning, kept before the answer.")
+        notes += _counted("pair", "with an empty response", self._empty)
+        notes += _counted("row", "without any value, left out", self._blank)
         X = np.empty((n, 3), dtype=object)
         X[:, 0], X[:, 1], X[:, 2] = self._prompts, self._firsts, self._seconds
-        return Bunch(
+        return DataBunch(
             X=X,
             y=y,
             groups=_code(self._group_keys()),
@@ -241,15 +253,20 @@ class PairReader:
                 column=form.label,
                 first=form.first,
                 second=form.second,
-                convention=self.given.convention or form.convention,
+                convention=self.given.convention,
+                usual=form.convention,
                 say=self.given.say,
             )
             y[rows] = resolved.probability
             if resolved.weight is not None:
                 weight[rows] *= resolved.weight
-            notes.append(f'{form.label} was read as "{resolved.convention}".')
+            note = f"{resolved.read_as}; {_shares(resolved.probability, form)}."
+            if resolved.convention == "probability" and self.given.convention is None:
+                other = self.given.say("convention", "index")
+                note += f" If a label of 0 is for {form.first}, say {other}."
+            notes.append(note)
         understood = any(form.label for form in self._forms) or any(
-            layout.reads_convention for layout in self.layouts
+            layout.reads_convention or self._has_direction(layout) for layout in self.layouts
         )
         if self.given.convention is not None and not understood:
             raise ValueError(
@@ -257,6 +274,13 @@ class PairReader:
                 f"meaning: leave out {self.given.say('convention', str(self.given.convention))}."
             )
         return y, weight, notes
+
+    def _has_direction(self, layout: Layout) -> bool:
+        """Return whether a layout has scores of which the caller says which are better."""
+        is_direction = self.given.convention in (*SCORE_CONVENTIONS,)
+        verdict = getattr(layout, "verdict", None)
+        is_scored = getattr(layout, "score", None) is not None
+        return is_direction and (is_scored or getattr(verdict, "kind", "") == "scores")
 
     def _whole(self, where: str) -> str:
         """Return where something is with the file before it."""
@@ -286,9 +310,33 @@ class PairReader:
         return [key if isinstance(key, Hashable) else repr(key) for key in self._keys]
 
 
+def is_blank(row: Row) -> bool:
+    """Return whether a row has nothing in any column, as spreadsheets write after their data."""
+    return bool(row) and all(
+        is_missing(value) or (isinstance(value, str) and not value.strip())
+        for value in row.values()
+    )
+
+
+def _counted(unit: str, what: str, places: list[str]) -> list[str]:
+    """Return a note on how many there are of something and where the first are."""
+    if not places:
+        return []
+    more = ", ..." if len(places) > 3 else "."
+    return [f"{plural(len(places), unit)} {what}: {', '.join(places[:3])}{more}"]
+
+
 def _within(where: str, place: str) -> str:
     """Return where in a file something is, of where it is with the file before it."""
     return where.removeprefix(f"{place}, ").removeprefix(f"{place}: ")
+
+
+def _shares(probability: FloatArray, form: Form) -> str:
+    """Return for how many pairs each response is the better one."""
+    n_first, n_second = int((probability > 0.5).sum()), int((probability < 0.5).sum())
+    shares = f"{n_first:,} for {form.first}, {n_second:,} for {form.second}"
+    n_ties = len(probability) - n_first - n_second
+    return f"{shares}, {n_ties:,} tie{'s' * (n_ties > 1)}" if n_ties else shares
 
 
 def _as_array(values: list, n: int) -> np.ndarray:

@@ -5,7 +5,17 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sklearn_codex._layouts import best, choices, nested, orders, ranked, trees, unpaired, votes
+from sklearn_codex._layouts import (
+    best,
+    choices,
+    nested,
+    orders,
+    pointers,
+    ranked,
+    trees,
+    unpaired,
+    votes,
+)
 from sklearn_codex._layouts.base import Columns, Layout, fold
 from sklearn_codex._layouts.forms import explain, find_columns
 from sklearn_codex._layouts.given import Given
@@ -21,6 +31,7 @@ FINDERS: tuple[Finder, ...] = (find_written, find_known)
 
 
 RANKED: tuple[Finder, ...] = (
+    *pointers.FINDERS,
     *trees.FINDERS,
     *ranked.FINDERS,
     *choices.FINDERS,

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
+from sklearn_codex._labels.scores import names_fault
 from sklearn_codex._layouts.base import fold
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.words import RESPONSES
+from sklearn_codex._layouts.words import BESIDE, PEOPLE, RESPONSES
 
 RANKS = frozenset(("rank", "ranking"))
 SCORES = frozenset((
@@ -22,12 +24,21 @@ ASPECTS = frozenset((
 ))  # fmt: skip
 _WHOLE = frozenset(("overall", "mean", "average", "avg", "final", "total"))
 _COUNTS = frozenset(("n", "num", "number", "count", "max", "min", "chosen", "rejected", "margin"))
-_WORSE = frozenset(
-    ("toxicity", "toxic", "harm", "harmfulness", "risk", "error", "loss", "perplexity", "length",
-     "complexity", "verbosity", "bias", "penalty", "violation", "severity", "distance", "reason",
-     "rationale", "confidence", "difficulty")
+_OTHER = frozenset((
+    "length", "complexity", "verbosity", "reason", "rationale", "confidence", "difficulty"
+))  # fmt: skip
+"""Words for what is neither the better nor the worse the more of it there is."""
+_RATERS = frozenset(
+    ("fine", "grained", "rm", "pm", "gpt", "gpt3", "gpt4", "gpt4o", "llm", "armorm", "user",
+     "crowd", "community", "proxy", "gold", "true", "predicted", "raw", "normalized", "normalised",
+     "norm", "weighted", "combined", "aggregate", "aggregated", "absolute", "scalar", "preference",
+     "evaluation", "eval", "openai", "claude")
 )  # fmt: skip
-"""Words for what is not the better the more of it there is."""
+_BESIDE_SCORES = (
+    SCORES | ASPECTS | _WHOLE | RESPONSES | BESIDE | PEOPLE | _RATERS
+    | {word for aspect in ASPECTS for word in aspect.split("_")}
+)  # fmt: skip
+"""What may stand beside the word for a score: what is rated, by whom, and that it is the whole."""
 TEXTS = ("response", "answer", "completion", "text", "content", "output", "generation", "summary",
          "reply", "message", "body", "candidate", "conversation", "generated_text",
          "response_text", "answer_text")  # fmt: skip
@@ -60,21 +71,32 @@ def _words(name: str) -> list[str]:
 def names_rank(name: str) -> bool:
     """Return whether a name says that the smallest number is the best."""
     words = [singular(word) for word in _words(name)]
-    return not RANKS.isdisjoint(words[:1] + words[-1:])
+    return not RANKS.isdisjoint(words[:1] + words[-1:]) and SCORES.isdisjoint(words)
 
 
 @lru_cache(maxsize=4096)
 def names_score(name: str) -> bool:
     """Return whether a name says that it holds how good responses are as a whole."""
     words = [singular(word) for word in _words(name)]
-    if not (_COUNTS | _WORSE).isdisjoint(words):
+    if not (_COUNTS | _OTHER).isdisjoint(words):
+        return False
+    if names_fault(_words(name)) and not names_rank(name):
         return False
     # Of scores.quality the last word tells what is rated.
     first = [] if "." in name else words[:1]
     ends = {*first, *words[-1:], "_".join(words)}
     rest = {word for word in words if word not in _WHOLE}
     whole = len(rest) < len(words) and rest <= RESPONSES | SCORES
-    return names_rank(name) or not ends.isdisjoint(SCORES) or whole
+    return names_rank(name) or (_says_no_more(name) and (not ends.isdisjoint(SCORES) or whole))
+
+
+def _says_no_more(name: str) -> bool:
+    """Return whether all words beside that for a score are known to leave more the better.
+
+    Of spam_score or score_std nobody knows, so the caller has to say it.
+    """
+    words = (singular(word) for word in _words(name.rsplit(".", 1)[-1]))
+    return all(word in _BESIDE_SCORES or word.isdecimal() for word in words)
 
 
 @lru_cache(maxsize=4096)
@@ -88,8 +110,22 @@ def names_aspect(name: str) -> bool:
     return "_".join(words) in ASPECTS
 
 
-def score_of(name: str) -> Score:
-    """Return the score that is in a column of this name."""
+def score_of(name: str, given: Given, where: str) -> Score:
+    """Return the score that is in a column of this name, the better the greater it is, or not.
+
+    Raises
+    ------
+    ValueError
+        If the name is that of a fault, and the caller does not say which is better.
+    """
+    if given.convention in (*SCORE_CONVENTIONS,):  # it may be a mapping
+        return Score(name, 1.0 if given.convention == "higher" else -1.0)
+    if not names_rank(name) and names_fault(_words(name)):
+        raise ValueError(
+            f"{where} has {name}, which seems to be greater where a response is worse. Say "
+            f"{given.say('convention', 'lower')} where the smaller is the better, "
+            f"{given.say('convention', 'higher')} where the greater is."
+        )
     return Score(name, -1.0 if names_rank(name) else 1.0)
 
 
@@ -115,7 +151,7 @@ def pick_score(names: Iterable[Any], given: Given, where: str, within: str = "")
     names = [str(name) for name in names]
     if given.label is not None:
         asked = fold(given.label).removeprefix(f"{fold(within)}." if within else "")
-        return next((score_of(name) for name in names if fold(name) == asked), None)
+        return next((score_of(name, given, where) for name in names if fold(name) == asked), None)
     found = [name for name in names if names_score(name)]
     whole = [name for name in found if not _WHOLE.isdisjoint(_words(name))]
     found = whole if len(whole) == 1 else found or [name for name in names if names_aspect(name)]
@@ -126,7 +162,7 @@ def pick_score(names: Iterable[Any], given: Given, where: str, within: str = "")
             f"for the whole. Say which is meant: {given.say('label', one)} or "
             f"{given.say('label', other)}."
         )
-    return score_of(found[0]) if found else None
+    return score_of(found[0], given, where) if found else None
 
 
 def text_key(item: Mapping[str, Any]) -> str | None:

@@ -10,9 +10,12 @@ from typing import Any, ClassVar, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.messages import as_messages
+from sklearn_codex._conversations.split import prompt_text
 from sklearn_codex._conversations.transcripts import parse_transcript
+from sklearn_codex._labels.scores import names_fault
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, as_responses, decode
+from sklearn_codex._layouts.columns import find_annotator
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
@@ -32,6 +35,7 @@ from sklearn_codex._layouts.scores import (
     pick_score,
     score_of,
 )
+from sklearn_codex._layouts.words import name_tokens
 
 Row = Mapping[str, Any]
 RESPONSE = (
@@ -78,17 +82,29 @@ class OneResponseLayout(Layout):
     response, label : str
         The columns of the response and of what says how good it is.
     given : Given
-        What the caller says: where it names an annotator, only what one annotator said is compared.
+        What the caller says.
+    annotator : str, default=""
+        The column of who rated a response: only what one person said is compared.
     """
 
     across_rows = True
     alone: ClassVar[str]
     """What to say of prompts that have no pair."""
 
-    def __init__(self, name: str, prompt: PromptColumns, response: str, label: str, given: Given):
-        super().__init__(name, prompt.used | {response, label})
+    def __init__(
+        self,
+        name: str,
+        prompt: PromptColumns,
+        response: str,
+        label: str,
+        given: Given,
+        annotator: str = "",
+    ):
+        own = {annotator} - {""} if given.annotator is None else set()
+        super().__init__(name, prompt.used | {response, label} | own)
         self.prompt, self.response, self.label, self.given = prompt, response, label, given
-        self.rows: dict[Hashable, list[_Rated]] = {}
+        self.annotator = annotator
+        self.rows: dict[Any, list[_Rated]] = {}
         self.named = {fold(name): role for role, name in given.columns().items()}
         self.notes += filter(None, [prompt.describe()])
         self.n_same = self.n_pairs = self.n_paired = self.n_ties = self.n_alone = 0
@@ -116,13 +132,15 @@ class OneResponseLayout(Layout):
                 raise ValueError(f"{where} has no {column}. Fill it in, or leave the row out.")
         good = self.goodness(row[self.label], where)
         prompt, response = self._split(row, where)
-        key: Hashable = None if prompt is None else _key_of(prompt)
+        key: Hashable = None
+        if prompt is not None:
+            key = _key_of(prompt_text(prompt, self.prompt.main or self.response, where))
         if prompt is None and self.given.groups is not None:
             key = _key_of(_value_of(row, self.given.groups))
         if key is None:
             raise ValueError(self._no_prompt(where))
-        if self.given.annotator is not None:
-            key = (key, str(_value_of(row, self.given.annotator)))
+        if self.annotator:
+            key = (key, str(row.get(self.annotator)))
         self.rows.setdefault(key, []).append(_Rated(where, row, prompt, response, good))
         return ()
 
@@ -148,15 +166,18 @@ class OneResponseLayout(Layout):
 
     def finish(self) -> Iterator[Comparison]:
         """Generate the pairs within each prompt."""
-        for rated in self.rows.values():
+        paired = set()
+        for key, rated in self.rows.items():
             check_size(len(rated), rated[0].where)
             pairs = list(self.pairs_of(rated))
             kept = [(one, other) for one, other in pairs if not _same(one.response, other.response)]
             self.n_same += len(pairs) - len(kept)
             self.n_alone += not pairs
-            self.n_paired += bool(kept)
+            if kept:
+                paired.add(key[0] if self.annotator else key)
             for one, other in kept:
                 yield self._compare(one, other, self.weight_of(rated) / len(kept))
+        self.n_paired = len(paired)
         if self.rows:
             self.notes.extend(self.summary())
 
@@ -174,6 +195,7 @@ class OneResponseLayout(Layout):
             worse.response,
             label,
             weight,
+            better.row.get(self.annotator) if self.annotator else None,
             row=merge_rows(better, worse, self.used, self.named, self.given),
         )
 
@@ -185,11 +207,28 @@ class OneResponseLayout(Layout):
             f"within {plural(self.n_paired, 'prompt')}, weighted so that no response counts for "
             "more than one pair."
         ]
+        if self.annotator:
+            notes.append(
+                f"Responses are compared within what one rater said, whom {self.annotator} names."
+            )
         return notes + counted(
             ("Ties, of equal ratings", self.n_ties, "pair"),
             ("Left out, of a response with itself, which rows repeat", self.n_same, "pair"),
             (self.alone, self.n_alone, "prompt"),
         )
+
+    def unpaired(self, lack: str) -> list[str]:
+        """Return what to say of a file in which no prompt has a pair."""
+        n_rows = sum(map(len, self.rows.values()))
+        each = f"no one of {self.annotator} rated" if self.annotator else "no prompt has"
+        remedy = "write both under the same prompt"
+        if self.annotator:
+            remedy += f" and {self.annotator}, leave {self.annotator} out to compare what they said"
+        return [
+            f"Its {plural(n_rows, 'row')} are unpaired, one response each with {self.label}, and "
+            f"{each} {lack}. A pair takes two responses to one prompt: {remedy}, or collect "
+            "comparisons."
+        ]
 
 
 def _value_of(row: Row, column: str) -> Any:
@@ -265,15 +304,18 @@ class KTOLayout(OneResponseLayout):
 
     alone = "Without both a desirable and an undesirable response, so without a pair"
 
-    def __init__(self, *args: Any):
+    def __init__(self, *args: Any, score: Score | None = None):
         super().__init__(*args)
-        self.notes.append(f"{self.label} says whether a response is desirable.")
+        self.score = score
+        self.turned = score is not None and score.sign < 0
+        which = "undesirable" if self.turned else "desirable"
+        self.notes.append(f"{self.label} says whether a response is {which}.")
 
     def goodness(self, value: Any, where: str) -> float:
         """Return 1.0 for desirable, 0.0 for undesirable."""
         said = _said(value)
         if said in _YES or said in _NO:
-            return float(said in _YES)
+            return float((said in _YES) != self.turned)
         raise ValueError(
             f"{where} has {self.label} = {value!r:.60}, which is neither desirable (true, 1) nor "
             "undesirable (false, 0). If the greater number is the better, say "
@@ -292,13 +334,8 @@ class KTOLayout(OneResponseLayout):
 
     def summary(self) -> list[str]:
         """Return what to say of how rows became pairs."""
-        n_rows = sum(map(len, self.rows.values()))
         if not self.n_paired:
-            return [
-                f"Its {plural(n_rows, 'row')} are unpaired, one response each with {self.label}, "
-                "and no prompt has both a desirable and an undesirable response. A pair takes two "
-                "responses to one prompt: write both under the same prompt, or collect comparisons."
-            ]
+            return self.unpaired("both a desirable and an undesirable response")
         return super().summary()
 
 
@@ -314,8 +351,9 @@ class ScoredLayout(OneResponseLayout):
         response: str,
         score: Score,
         given: Given,
+        annotator: str = "",
     ):
-        super().__init__(name, prompt, response, score.name, given)
+        super().__init__(name, prompt, response, score.name, given, annotator)
         self.score = score
         self.notes.append(score.rule)
 
@@ -338,13 +376,8 @@ class ScoredLayout(OneResponseLayout):
 
     def summary(self) -> list[str]:
         """Return what to say of how rows became pairs."""
-        n_rows = sum(map(len, self.rows.values()))
         if not self.n_paired:
-            return [
-                f"Its {plural(n_rows, 'row')} are unpaired, one response each with {self.label}, "
-                "and no prompt has two different responses. A pair takes two responses to one "
-                "prompt: write both under the same prompt, or collect comparisons."
-            ]
+            return self.unpaired("two different responses")
         return super().summary()
 
 
@@ -365,21 +398,30 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
     label = next((name for name in labels if _said(row[name]) in _YES | _NO), None)
     found = _score_of(rest, row, given, where) if given.label or label is None else None
     label = label or next(iter(labels), None)  # missing, or of another kind, which is refused
+    truth = None
     if given.label is not None and found is not None and _is_truth(row[found.name]):
-        label, found = found.name, None
+        label, truth, found = found.name, found, None
     if found is None and (label is None or given.label not in (None, label)):
         return None
     rest.pop(fold(found.name if found else label))
+    annotator = rest.get(fold(given.annotator or "")) or find_annotator(rest, row)
     prompt = find_prompt(rest, given, where, row)
     if response in prompt.used:
         prompt = PromptColumns()
     if found is None:
         return KTOLayout(
-            "unpaired responses, desirable or not", prompt, response, str(label), given
+            "unpaired responses, desirable or not",
+            prompt,
+            response,
+            str(label),
+            given,
+            annotator,
+            score=truth,
         )
     if names.keys() >= HELPSTEER and found.name == names["helpfulness"]:
-        return _helpsteer(prompt, response, found, given, names)
-    return ScoredLayout(f"responses with {found.name}, one a row", prompt, response, found, given)
+        return _helpsteer(prompt, response, found, given, names, annotator)
+    called = f"responses with {found.name}, one a row"
+    return ScoredLayout(called, prompt, response, found, given, annotator)
 
 
 def explain_one(columns: Columns, row: Row, given: Given, where: str) -> str | None:
@@ -390,7 +432,11 @@ def explain_one(columns: Columns, row: Row, given: Given, where: str) -> str | N
     marks = [
         column for column in row if columns.get(fold(column)) == column and _marks(row[column])
     ]
-    known = f" If {marks[0]} does, say {given.say('label', marks[0])}." if marks else ""
+    marks.sort(key=lambda name: names_fault(name_tokens(name)))  # what may be good is first
+    known = f" If {marks[0]} does, say {given.say('label', marks[0])}" if marks else ""
+    if marks and names_fault(name_tokens(marks[0])):
+        known += f" and {given.say('convention', 'lower')}, the smaller being the better"
+    known += "." if marks else ""
     return (
         f"{where} has no preference: one response, {response}, and nothing that says how good it "
         f"is.{known} It has {list(columns.values())}. A row needs either chosen and rejected, or "
@@ -404,8 +450,8 @@ def _marks(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"-?\d{1,9}(\.\d{0,9})?", value) is not None
 
 
-def _helpsteer(prompt, response, found, given, names) -> Layout:
-    layout = ScoredLayout("HelpSteer", prompt, response, found, given)
+def _helpsteer(prompt, response, found, given, names, annotator) -> Layout:
+    layout = ScoredLayout("HelpSteer", prompt, response, found, given, annotator)
     layout.notes.append(
         "The other ratings are not used; to compare by another one say "
         f"{given.say('label', names['correctness'])}, for example."
@@ -425,9 +471,10 @@ def _is_truth(value: Any) -> bool:
 
 def _score_of(rest: Columns, row: Row, given: Given, where: str) -> Score | None:
     if given.label is not None:
-        return score_of(rest[fold(given.label)]) if fold(given.label) in rest else None
+        column = rest.get(fold(given.label))
+        return score_of(column, given, where) if column is not None else None
     if rest.keys() >= HELPSTEER:
-        return score_of(rest["helpfulness"])
+        return score_of(rest["helpfulness"], given, where)
     scores = [name for name in rest.values() if names_score(name) or names_aspect(name)]
     scores = [name for name in scores if not isinstance(decode(row[name]), (list, dict))]
     return pick_score(scores, given, where)

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.cells import decode_cell
 from sklearn_codex._labels.onehot import onehot_meanings, resolve_onehot
-from sklearn_codex._labels.sides import read_sides
+from sklearn_codex._labels.sides import Sides, read_sides
 from sklearn_codex._layouts.base import Columns, fold
 from sklearn_codex._layouts.words import (
     CHANCES,
@@ -30,6 +30,7 @@ from sklearn_codex._layouts.words import (
 )
 
 RANKS = frozenset(("rank", "ranking"))
+Direction = Callable[[str], float]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,48 @@ def find_verdicts(
     )
 
 
+def verdict_with(
+    label: str, first: str, second: str, columns: Columns, row: Mapping[str, Any], score: Direction
+) -> Verdict:
+    """Return what tells the better of two responses, of which the caller names a column.
+
+    That of one of the responses says nothing without that of the other: votes_a without votes_b.
+
+    Parameters
+    ----------
+    label : str
+        The column.
+    first, second, columns, row
+        As in :func:`find_verdicts`.
+    score : callable
+        From the name of a column of scores to 1, or -1 where the smaller is the better.
+    """
+    rest = {name: column for name, column in columns.items() if column not in (first, second)}
+    for verdict in _find_onehot(first, second, rest):
+        if label in verdict.columns:
+            return verdict
+    sides = read_sides(first, second)
+    one, two = (_of_side(label, side, sides, rest) for side in sides.markers)
+    if one is None or two is None or one == two:
+        return Verdict((label,))
+    sign = score(label)
+    return Verdict((one, two), "scores", _Scores((one, two), sign), _say_scores(one, two, sign))
+
+
+def _of_side(label: str, side: str, sides: Sides, columns: Columns) -> str | None:
+    """Return the column that is called as a label of one side is, for a side."""
+    tokens = name_tokens(label)
+    named = [at for at, token in enumerate(tokens) if token in sides.markers]
+    if len(named) != 1 or not _ABOUT_BOTH.isdisjoint(tokens):
+        return None
+    wanted = [*tokens[: named[0]], side, *tokens[named[0] + 1 :]]
+    return next((column for column in columns.values() if name_tokens(column) == wanted), None)
+
+
+_ABOUT_BOTH = frozenset((*LABELS, *PEOPLE, *WINS, "vote", "annotation"))
+"""Words for what is said of both responses: preference_1 may be what the first of some said."""
+
+
 def _find_labels(first, second, columns: Columns, row) -> list[Verdict]:
     found = [column for name, column in columns.items() if name.split(".")[-1] in LABELS]
     texts = [row[name] for name in (first, second) if isinstance(row[name], str)]
@@ -110,7 +153,7 @@ def _find_onehot(first, second, columns: Columns) -> list[Verdict]:
         tokens = set(name_tokens(column))
         sided = tokens & {*sides.markers} or tokens & TIES
         stem = frozenset(tokens - {*sides.markers} - TIES - {"model", *sides.shared})
-        if sided and (stem <= WINS | VOTES | {"label", "is", "n", "num", "number"}):
+        if sided and (stem <= WINS | VOTES | {"label", "is", "n", "num", "number", "for", "of"}):
             stems.setdefault(stem, []).append(column)
     ties = stems.pop(frozenset(), [])
     ties = [column for column in ties if not TIES.isdisjoint(name_tokens(column))]
@@ -235,7 +278,7 @@ def _find_scores(first, second, columns: Columns, row) -> list[Verdict]:
             found.setdefault(stem, {})[named[0]] = column
     pairs = [
         Verdict((one, two), "scores", _Scores((one, two), -1.0 if stem[0] in RANKS else 1.0),
-                _say_scores(one, two, stem[0]))
+                _say_scores(one, two, -1.0 if stem[0] in RANKS else 1.0))
         for stem, names in found.items()
         if (one := names.get(sides.markers[0])) and (two := names.get(sides.markers[1]))
     ]  # fmt: skip
@@ -248,8 +291,8 @@ def _find_scores(first, second, columns: Columns, row) -> list[Verdict]:
     return pairs
 
 
-def _say_scores(one: str, two: str, stem: str) -> str:
-    which = "smaller" if stem in RANKS else "greater"
+def _say_scores(one: str, two: str, sign: float) -> str:
+    which = "smaller" if sign < 0 else "greater"
     return (
         f"There is no label: of {one} and {two} the {which} belongs to the better response, and "
         "equal ones are a tie."

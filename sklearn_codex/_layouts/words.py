@@ -191,3 +191,14 @@ def flat_text(value: Any) -> str:
     if is_list(value):
         return " ".join(filter(None, map(flat_text, value)))
     return ""
+
+
+def lines_of(value: Any) -> list[str]:
+    """Return the lines that are not blank of the texts in a value of any depth."""
+    if isinstance(value, str):
+        return list(filter(None, (" ".join(line.split()) for line in value.split("\n"))))
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not is_list(value):
+        return []
+    return [line for item in value for line in lines_of(item)]

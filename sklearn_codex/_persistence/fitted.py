@@ -5,7 +5,6 @@ without its methods failing on their own state, or reading memory that is not th
 """
 
 from collections.abc import Callable, Iterator
-from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,9 @@ from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+
+from sklearn_codex._persistence.fitted_ratings import RATING_STATE, check_ratings
+from sklearn_codex._persistence.values import is_array, is_finite, is_number, is_whole
 
 _PACKAGE = "sklearn_codex"
 _MAX_LOG_TOTAL = 1e-6
@@ -32,72 +34,57 @@ class Check(NamedTuple):
         return Check(f"{self.words}, or None", lambda v, n: v is None or self.holds(v, n))
 
 
-def _is_array(value, kinds="fiu") -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in kinds
-
-
-def _is_finite(value) -> bool:
-    return _is_array(value) and bool(np.isfinite(value).all())
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-
-
 def _is_log_distribution(value, n) -> bool:
-    if not _is_array(value, "f") or value.shape != (n,) or np.isnan(value).any():
+    if not is_array(value, "f") or value.shape != (n,) or np.isnan(value).any():
         return False
     return bool((value <= _MAX_LOG_TOTAL).all()) and abs(logsumexp(value)) <= _MAX_LOG_TOTAL
 
 
 def _is_square(value) -> bool:
-    return _is_finite(value) and value.ndim == 2 and value.shape[0] == value.shape[1]
+    return is_finite(value) and value.ndim == 2 and value.shape[0] == value.shape[1]
 
 
 _LOG_PROB = Check("the logarithms of {n} probabilities", _is_log_distribution)
-_PER_COLUMN = Check("{n} finite numbers", lambda v, n: _is_finite(v) and v.shape == (n,))
+_PER_COLUMN = Check("{n} finite numbers", lambda v, n: is_finite(v) and v.shape == (n,))
 _COUNTS = Check(
     "{n} finite numbers of at least 0",
-    lambda v, n: _is_finite(v) and v.shape == (n,) and (v >= 0).all(),
+    lambda v, n: is_finite(v) and v.shape == (n,) and (v >= 0).all(),
 )
 _WEIGHTS = Check(
     "a matrix of finite numbers with {n} columns",
-    lambda v, n: _is_finite(v) and v.ndim == 2 and v.shape[1] == n and len(v) > 0,
+    lambda v, n: is_finite(v) and v.ndim == 2 and v.shape[1] == n and len(v) > 0,
 )
-_FINITE = Check("an array of finite numbers", lambda v, n: _is_finite(v))
+_FINITE = Check("an array of finite numbers", lambda v, n: is_finite(v))
+_VECTOR = Check("a vector of finite numbers", lambda v, n: is_finite(v) and v.ndim == 1)
 _SQUARE = Check("a square matrix of finite numbers", lambda v, n: _is_square(v))
-_NUMBER = Check("a finite number", lambda v, n: _is_number(v) and bool(np.isfinite(v)))
-_FIGURE = Check("a number", lambda v, n: _is_number(v))
+_NUMBER = Check("a finite number", lambda v, n: is_number(v) and bool(np.isfinite(v)))
+_FIGURE = Check("a number", lambda v, n: is_number(v))
 _POSITIVE = Check("a finite number above 0", lambda v, n: _NUMBER.holds(v, n) and v > 0)
-_WHOLE = Check("a whole number of at least 0", lambda v, n: _is_whole(v))
+_WHOLE = Check("a whole number of at least 0", lambda v, n: is_whole(v))
 _LENGTH = Check("a finite number of at least 0", lambda v, n: _NUMBER.holds(v, n) and v >= 0)
 _CLASSES = Check(
     "two or more labels in an array",
     lambda v, n: isinstance(v, np.ndarray) and v.ndim == 1 and len(v) >= 2,
 )
+_ARRAY = Check("an array", lambda v, n: isinstance(v, np.ndarray))
+_OBJECTS = Check("an array of objects", lambda v, n: is_array(v, "O") and v.ndim == 1)
 _LIST = Check("a list", lambda v, n: isinstance(v, list))
 _DICT = Check("a dict", lambda v, n: isinstance(v, dict))
 _SWITCH = Check("True or False", lambda v, n: isinstance(v, (bool, np.bool_)))
 _MODEL = Check("an estimator", lambda v, n: _is_model(v))
 _TOKENS = Check(
     "an array of str",
-    lambda v, n: _is_array(v, "O") and v.ndim == 1 and all(isinstance(token, str) for token in v),
+    lambda v, n: is_array(v, "O") and v.ndim == 1 and all(isinstance(token, str) for token in v),
 )
 _FIGURES = Check(
     "numbers by names",
-    lambda v, n: isinstance(v, dict) and all(map(_is_number, v.values())),
+    lambda v, n: isinstance(v, dict) and all(map(is_number, v.values())),
 )
 _NAMES = Check("{n} names", lambda v, n: isinstance(v, np.ndarray) and v.shape == (n,))
 _STEPS = Check(
     "a list of names and estimators",
     lambda v, n: isinstance(v, list) and all(map(_is_step, v)),
 )
-
-
-def _is_whole(value) -> bool:
-    return (
-        isinstance(value, Integral) and not isinstance(value, (bool, np.bool_)) and int(value) >= 0
-    )
 
 
 def _is_model(value) -> bool:
@@ -121,11 +108,11 @@ CHECKS: dict[str, Check] = {
     "token_count_": _COUNTS,
     "frequencies_": _COUNTS.or_none(),
     "coef_": _WEIGHTS,
-    "_all_weights": Check("a matrix of finite numbers", lambda v, n: _is_finite(v) and v.ndim == 2),
+    "_all_weights": Check("a matrix of finite numbers", lambda v, n: is_finite(v) and v.ndim == 2),
     "covariance_": _SQUARE.or_none(),
     "_precision": Check(
         "a vector or a square matrix of finite numbers, or None",
-        lambda v, n: v is None or _is_square(v) or (_is_finite(v) and v.ndim == 1),
+        lambda v, n: v is None or _is_square(v) or (is_finite(v) and v.ndim == 1),
     ),
     "_precisions": Check(
         "a tuple of arrays of finite numbers, or None", lambda v, n: _are_finite(v)
@@ -134,17 +121,17 @@ CHECKS: dict[str, Check] = {
     "center_": _FINITE,
     "scale_": _FINITE,
     "Cs_": _FINITE,
-    "scores_": Check("an array of numbers", lambda v, n: _is_array(v)),
+    "scores_": Check("an array of numbers", lambda v, n: is_array(v)),
     "temperatures_": _FINITE,
     "log_temperature_std_": _FINITE,
-    "annotators_": Check("an array", lambda v, n: isinstance(v, np.ndarray) and v.ndim == 1),
+    "annotators_": Check("an array", lambda v, n: _ARRAY.holds(v, n) and v.ndim == 1),
     "block_scales_": Check("finite numbers, or None", lambda v, n: v is None or _are_finite(v)),
     "classes_": _CLASSES,
     "feature_names_in_": _NAMES,
     **dict.fromkeys(("kl_coef_", "C_", "_fitted_C", "reward_scale_"), _POSITIVE),
     **dict.fromkeys(("reward_mean_", "position_bias_"), _NUMBER),
-    "tie_parameter_": _LENGTH,
-    "_log_tie_parameter": Check("a number, or -inf", lambda v, n: _is_number(v) and v < np.inf),
+    "tie_parameter_": _LENGTH.or_none(),
+    "_log_tie_parameter": Check("a number, or -inf", lambda v, n: is_number(v) and v < np.inf),
     "length_scale_": _POSITIVE.or_none(),
     **dict.fromkeys(("document_length_", "_mean_document_length"), _LENGTH),
     **dict.fromkeys(("n_documents_", "n_tokens_"), _LENGTH),
@@ -164,11 +151,20 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("_length_of_text", "_has_groups"), _SWITCH),
     "n_choices_": _WHOLE,
     "_meaning": _DICT,
+    **dict.fromkeys(("style_coef_", "topic_mean_", "_weights"), _VECTOR),
+    "topic_coef_": Check("a matrix of finite numbers", lambda v, n: is_finite(v) and v.ndim == 2),
+    "topic_vectorizer_": _MODEL.or_none(),
+    **dict.fromkeys(("_has_names", "_is_of_names"), _SWITCH),
+    **dict.fromkeys(("models_", "style_names_"), _OBJECTS),
+    **dict.fromkeys(("ratings_", "separated_", "n_comparisons_", "_infinite"), _ARRAY),
+    "_log_tie": Check("a number, or None", lambda v, n: v is None or is_number(v)),
+    **dict.fromkeys(("_group_names", "_uncertainty"), _DICT.or_none()),
+    "_votes": _DICT,
     "method_": Check("a name", lambda v, n: isinstance(v, str)),
     "vocabulary_": _DICT.or_none(),
     **dict.fromkeys(("unk_index_", "eos_index_"), _WHOLE.or_none()),
     **dict.fromkeys(("_names", "_stream_types"), _TOKENS.or_none()),
-    "_stream_totals": Check("whole numbers", lambda v, n: _is_array(v, "iu") and v.ndim == 1),
+    "_stream_totals": Check("whole numbers", lambda v, n: is_array(v, "iu") and v.ndim == 1),
     "vectorizer_": _MODEL.or_none(),
     "model_": _MODEL,
     "reward_model_": Check(
@@ -188,7 +184,7 @@ def _are_finite(value) -> bool:
         return True
     values = value if isinstance(value, (list, tuple)) else [value]
     return all(
-        _is_finite(v) if isinstance(v, np.ndarray) else _NUMBER.holds(v, None) for v in values
+        is_finite(v) if isinstance(v, np.ndarray) else _NUMBER.holds(v, None) for v in values
     )
 
 
@@ -216,6 +212,10 @@ _NEEDED = (
     (("model_", "_all_weights", "_precisions"), ("BootstrapRewardEnsemble",)),
     (("_meaning", "_log_tie_parameter"), ("TiePreferenceModel",)),
     (("annotators_", "temperatures_"), ("AnnotatorRewardModel",)),
+    (
+        RATING_STATE,
+        ("ModelRatings",),
+    ),
 )
 
 
@@ -312,7 +312,7 @@ def _check_sklearn_parts(model: BaseEstimator, name: str) -> None:
     if isinstance(model, CountVectorizer) and hasattr(model, "vocabulary_"):
         columns = model.vocabulary_
         numbers: list[Any] = list(columns.values()) if isinstance(columns, dict) else [None]
-        if not all(map(_is_whole, numbers)) or sorted(numbers) != list(range(len(numbers))):
+        if not all(map(is_whole, numbers)) or sorted(numbers) != list(range(len(numbers))):
             raise ValueError(f"the vocabulary_ of its {name} does not number its columns")
         weights = getattr(getattr(model, "_tfidf", None), "idf_", None)
         if weights is not None and not _PER_COLUMN.holds(weights, len(numbers)):
@@ -397,7 +397,7 @@ def _check_token_counter(counter) -> None:
             getattr(counter, f"{special}_index_", None),
         )
         if index is not None and not (
-            _is_whole(index) and index < n_columns and tokens[index] == token
+            is_whole(index) and index < n_columns and tokens[index] == token
         ):
             raise ValueError(
                 f"the attribute {special}_index_ of its TokenCounter is not of {token!r}"
@@ -407,7 +407,7 @@ def _check_token_counter(counter) -> None:
 def _check_training_pairs(pairs) -> None:
     for name in ("pairs", "prompts"):
         value = getattr(pairs, name, None)
-        if value is None or not _is_array(value, "u") or value.ndim != 1:
+        if value is None or not is_array(value, "u") or value.ndim != 1:
             raise ValueError("what its model remembers of its training pairs is no array of hashes")
 
 
@@ -417,7 +417,7 @@ def _check_held_rows(rows) -> None:
         if rows._is_sparse:
             matrix.check_format(full_check=True)
         held = matrix.data if rows._is_sparse else matrix
-        is_right = _is_finite(held) and matrix.shape == tuple(rows._shape)
+        is_right = is_finite(held) and matrix.shape == tuple(rows._shape)
     except (AttributeError, IndexError, TypeError, ValueError):
         is_right = False
     if not is_right:
@@ -429,7 +429,7 @@ def _check_group_moves(groups) -> None:
     try:
         sizes, scores, rows = groups._sizes, groups._scores.matrix(), groups._rows.matrix()
         is_right = (
-            _is_array(sizes, "iu")
+            is_array(sizes, "iu")
             and sizes.shape == (scores.shape[0],)
             and bool((sizes >= 1).all())
             and rows.shape == (int(sizes.sum()), scores.shape[1])
@@ -448,12 +448,19 @@ def _check_outcomes(model) -> None:
     meaning, classes = getattr(model, "_meaning", None), getattr(model, "classes_", None)
     if meaning is None or classes is None:
         return
-    outcomes = sorted(meaning.values()) if all(map(_is_whole, meaning.values())) else []
+    outcomes = sorted(meaning.values()) if all(map(is_whole, meaning.values())) else []
     is_right = (
         len(outcomes) >= 2 and set(outcomes) <= {0, 1, 2} and len(set(outcomes)) == len(outcomes)
     )
     if not is_right or set(meaning) != set(classes.tolist()):
-        raise ValueError("the classes of its TiePreferenceModel are not of the outcomes it knows")
+        raise ValueError(
+            f"the classes of its {type(model).__name__} are not of the outcomes it knows"
+        )
+
+
+def _check_model_ratings(model) -> None:
+    check_ratings(model)
+    _check_outcomes(model)
 
 
 def _check_lower_bound(reward) -> None:
@@ -488,6 +495,7 @@ _PARTS: dict[str, Callable[[Any], None]] = {
     "GroupMoves": _check_group_moves,
     "HeldRows": _check_held_rows,
     "TiePreferenceModel": _check_outcomes,
+    "ModelRatings": _check_model_ratings,
     "_CalibratedClassifier": _check_calibrated,
     "RewardLowerBound": _check_lower_bound,
     **dict.fromkeys(

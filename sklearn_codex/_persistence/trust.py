@@ -32,6 +32,7 @@ OWN_TYPES = {
     "GroupMoves": "_reward.jackknife",
     "HeldRows": "_solve.precision",
     "MatrixPrecision": "_solve.precision",
+    "ModelRatings": "_ratings.model",
     "PPOPolicyOptimizer": "_policy.ppo_optimizer",
     "PairVectorizer": "_reward.pair_vectorizer",
     "Pattern": "rules",

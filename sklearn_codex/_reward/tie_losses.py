@@ -27,24 +27,27 @@ class TieCurvature:
         Second derivatives by m and m, and by m and t.
     tie : float
         That by t and t, summed.
+    penalty : ndarray of shape (V,)
+        q.
     """
 
     design: Any
     margin: FloatArray
     cross: FloatArray
     tie: float
+    penalty: FloatArray
 
     def product(self, direction):
         """Return H d (V + 1,) and, computed on the way, D d (n_pairs,)."""
         moved = self.design.matvec(direction[:-1])
         weights = self.design.rmatvec(self.margin * moved + self.cross * direction[-1])
-        weights += direction[:-1]
+        weights += self.penalty * direction[:-1]
         by_tie = np.sum(self.cross * moved) + self.tie * direction[-1]
         return np.append(weights, by_tie), moved
 
     def diagonal(self):
         """Return the diagonal of H (V + 1,)."""
-        return np.append(self.design.column_squares(self.margin) + 1.0, self.tie)
+        return np.append(self.design.column_squares(self.margin) + self.penalty, self.tie)
 
 
 class TieLoss(SmoothLoss):
@@ -60,18 +63,23 @@ class TieLoss(SmoothLoss):
         Weights of pairs.
     C : float
         Inverse strength of the penalty.
+    penalty : ndarray of shape (V,), default=None
+        Factor q of the penalty for each weight; 0 leaves a weight free. None means 1.
 
     Notes
     -----
-    .. math:: f(w, t) = -C \sum_i s_i \log P(y_i \mid m_i, t) + \tfrac{1}{2} \|w\|^2, \quad m = D w.
+    .. math::
+        f(w, t) = -C \sum_i s_i \log P(y_i \mid m_i, t) + \tfrac{1}{2} \sum_j q_j w_j^2,
+        \quad m = D w.
 
     It is convex in (w, t) together for both models.
     """
 
-    def __init__(self, design, outcome, sample_weight, *, C=1.0):
+    def __init__(self, design, outcome, sample_weight, *, C=1.0, penalty=None):
         self.design = design
         self.outcome = outcome
         self.weight = C * sample_weight  # (n_pairs,)
+        self.penalty = np.ones(design.shape[1]) if penalty is None else penalty
         self.is_a, self.is_tie, self.is_b = (
             (outcome == kind).astype(np.float64) for kind in (A, TIE, B)
         )
@@ -109,18 +117,18 @@ class TieLoss(SmoothLoss):
         if not self.in_domain(t):
             return Point(weights, margins, np.inf)
         chosen = self.log_prob(margins, t)[np.arange(len(self.outcome)), self.outcome]
-        value = float(0.5 * np.sum(w**2) - np.sum(self.weight * chosen))
+        value = float(0.5 * np.sum(self.penalty * w**2) - np.sum(self.weight * chosen))
         return Point(weights, margins, value)
 
     def derivatives(self, point):
         """Return the gradient (V + 1,) and the Hessian."""
         w, t = point.weights[:-1], point.weights[-1]
         by_margin, by_tie = self.first_derivatives(point.margins, t)
-        gradient = self.design.rmatvec(self.weight * by_margin) + w
+        gradient = self.design.rmatvec(self.weight * by_margin) + self.penalty * w
         margin, cross, tie = (
             self.weight * second for second in self.second_derivatives(point.margins, t)
         )
-        curvature = TieCurvature(self.design, margin, cross, float(np.sum(tie)))
+        curvature = TieCurvature(self.design, margin, cross, float(np.sum(tie)), self.penalty)
         return np.append(gradient, np.sum(self.weight * by_tie)), curvature
 
 

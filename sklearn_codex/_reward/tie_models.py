@@ -35,7 +35,7 @@ NAMES = {"a": A, "b": B, "tie": TIE}
 HALVES = {0.0: B, 0.5: TIE, 1.0: A}
 
 
-def _check_outcomes(y, *, subject):
+def check_outcomes(y, *, subject):
     """Return the labels as B, TIE or A (n_pairs,), and what each label means, by label."""
     y = check_no_label_missing(y, subject=subject)
     labels = np.unique(y)
@@ -59,7 +59,7 @@ def _check_outcomes(y, *, subject):
     return np.array([meaning[label] for label in y.tolist()], dtype=np.intp), meaning
 
 
-def _check_two_outcomes(outcome, weight, *, subject):
+def check_two_outcomes(outcome, weight, *, subject):
     """Raise where pairs of positive weight are all of one class."""
     kinds = np.unique(outcome[weight > 0])
     if len(kinds) < 2:
@@ -201,7 +201,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
         design, pairs = read_pairs(self, X, reset=True, vectorizer=vectorizer)
-        outcome, self._meaning = _check_outcomes(y, subject=subject)
+        outcome, self._meaning = check_outcomes(y, subject=subject)
         check_consistent_length(design, outcome)
         weight = check_sample_weight(
             sample_weight,
@@ -213,7 +213,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
         self.classes_ = np.array(sorted(self._meaning))
         if pairs is not None:
             warn_of_one_and_two(self.classes_, subject=subject)
-        _check_two_outcomes(outcome, weight, subject=subject)
+        check_two_outcomes(outcome, weight, subject=subject)
         if (weight[outcome == TIE] > 0).any():
             state = self._fit_with_ties(design, outcome, weight)
         else:

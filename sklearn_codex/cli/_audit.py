@@ -2,13 +2,15 @@
 
 import argparse
 import csv
+from functools import partial
 from pathlib import Path
 
-from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.cli._options import STANDARD, add_columns, add_seed, new_command, readable
 from sklearn_codex.report._audit_limits import MAX_PAIRS
+from sklearn_codex.report._terminal import tell
 
 _DEFAULT_OUT = "codex-audit"
+_EXAMPLE = "the example"
 
 
 def add_parser(commands) -> None:
@@ -26,6 +28,7 @@ def add_parser(commands) -> None:
             "(audit.json) and the lists (CSV) beside it."
         ),
         examples=(
+            "  sklearn-codex audit --example                 made-up pairs, to see what it says\n"
             "  sklearn-codex audit prefs.jsonl.gz            answers, and codex-audit/report.html\n"
             "  sklearn-codex audit prefs.csv --by task   pairs of one task are kept together\n"
             "  sklearn-codex audit votes.csv --response-a left --response-b right --label vote \\\n"
@@ -37,14 +40,21 @@ def add_parser(commands) -> None:
         ),
     )
     _add_options(parser)
+    parser.set_defaults(check=partial(_check, parser))
 
 
 def _add_options(parser) -> None:
     parser.add_argument(
         "prefs",
         metavar="PREFS",
+        nargs="?",
         help="file of preferences, such as JSON lines or CSV with prompt, chosen, rejected, or "
         "response_a, response_b, label; - is standard input",
+    )
+    parser.add_argument(
+        "--example",
+        action="store_true",
+        help="audit 300 made-up pairs that come with the package, instead of PREFS",
     )
     parser.add_argument(
         "--split",
@@ -98,6 +108,23 @@ def _number_of_pairs(word: str) -> int:
     return int(word)
 
 
+def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a word on a wrong command line unless it names one source."""
+    if arguments.prefs is None and not arguments.example:
+        parser.error("the following arguments are required: PREFS, or --example to try it")
+    if arguments.prefs is not None and arguments.example:
+        parser.error(f"--example stands in place of PREFS, got {arguments.prefs} too")
+
+
+def _example() -> str:
+    """Return the path of the example, and say where it is."""
+    from sklearn_codex.datasets._example import example_path
+
+    path = str(example_path())
+    tell(f"sklearn-codex: the example has made-up pairs with simulated labels: {path}")
+    return path
+
+
 def _names_of(word: str | None) -> list[str] | None:
     """Return the columns of ``--slices``, None where they are to be found."""
     if word is None:
@@ -112,8 +139,10 @@ def _names_of(word: str | None) -> list[str] | None:
     return names
 
 
-def _name_of(prefs: str) -> str | None:
+def _name_of(prefs: str | None) -> str | None:
     """Return what the report calls what has no name of its own, None for a file."""
+    if prefs is None:
+        return _EXAMPLE
     if prefs == STANDARD:
         return "standard input"
     return "a pipe" if Path(prefs).is_fifo() else None
@@ -122,18 +151,20 @@ def _name_of(prefs: str) -> str | None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex._layouts.given import given_of
+    from sklearn_codex.cli._inputs import read_texts
     from sklearn_codex.report._audit_run import run_audit
 
     out = arguments.out
     if out is None and not arguments.json:
         out = _DEFAULT_OUT
+    prefs = _example() if arguments.example else arguments.prefs
     inputs = {
-        "PREFS": arguments.prefs,
+        "PREFS": prefs,
         "--split": arguments.split,
         "--reference": arguments.reference,
     }
     reference = None if arguments.reference is None else read_texts(arguments.reference)
-    with readable(arguments.prefs) as path:
+    with readable(prefs) as path:
         run_audit(
             path,
             name=_name_of(arguments.prefs),

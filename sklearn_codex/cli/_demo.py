@@ -1,9 +1,12 @@
 """``sklearn-codex demo``: the whole loop on real code."""
 
 import argparse
+import shutil
+import textwrap
 from pathlib import Path
 
 from sklearn_codex.cli._options import add_seed, new_command
+from sklearn_codex.report._terminal import show
 
 
 def add_parser(commands) -> None:
@@ -19,8 +22,8 @@ def add_parser(commands) -> None:
             "policy with PPO, and hold every figure against the exact optimum."
         ),
         examples=(
-            "  sklearn-codex demo                      the whole loop, under a minute\n"
-            "  sklearn-codex demo --modules 20         a small slice, a few seconds\n"
+            "  sklearn-codex demo                      the whole loop\n"
+            "  sklearn-codex demo --modules 20         a small slice, which is quicker\n"
             "  sklearn-codex demo --seed 1 --out run1  another draw, in another folder"
         ),
     )
@@ -29,10 +32,13 @@ def add_parser(commands) -> None:
         type=Path,
         default=Path("codex-demo"),
         metavar="DIR",
-        help="folder for model.skops and figures.json (default: %(default)s)",
+        help="folder for the model, figures, picture and data (default: %(default)s); files of an "
+        "earlier demo in it are replaced",
     )
     parser.add_argument(
-        "--force", action="store_true", help="replace these files in an existing folder"
+        "--force",
+        action="store_true",
+        help="write to any existing folder, and replace there what is called so",
     )
     add_seed(parser)
     parser.add_argument(
@@ -43,6 +49,26 @@ def add_parser(commands) -> None:
         help="modules of the standard library to read (default: %(default)s)",
     )
     parser.add_argument("--no-progress", action="store_true", help="show no progress bars")
+    parser.set_defaults(begin=_begin)
+
+
+def _begin(arguments: argparse.Namespace) -> None:
+    """Check the folder, and say at once what is going to happen: imports take their time."""
+    from sklearn_codex.cli._demo_files import check_out
+
+    check_out(arguments.out, force=arguments.force)
+    width = min(shutil.get_terminal_size().columns - 2, 98)
+    lines = [
+        "The whole RLHF loop, on the code of this Python's standard library and simulated "
+        "preferences:",
+        "  M0  pretrain a model of words on code and docstrings",
+        "  M1  refine it on documented functions",
+        "  R   learn a reward from pairs of a real and a flawed function",
+        "  M2  optimise the policy with PPO, and hold it against the exact optimum",
+        f"Nothing is downloaded. Results go to {arguments.out}; {arguments.modules} modules are "
+        "read, fewer (--modules) are quicker.",
+    ]
+    show("".join(textwrap.fill(line, width, subsequent_indent="") + "\n" for line in lines))
 
 
 def run(arguments: argparse.Namespace) -> int:

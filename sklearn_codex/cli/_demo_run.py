@@ -3,7 +3,9 @@
 Imported when the command runs, see ``_models``.
 """
 
+import shlex
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,15 +24,25 @@ from sklearn_codex import (
     UnigramLM,
     save_model,
 )
-from sklearn_codex._output import check_folder, write_text, written_together
+from sklearn_codex.cli._demo_files import (
+    FIGURES,
+    HELD_OUT,
+    MODEL,
+    PICTURE,
+    PREFERENCES,
+    check_out,
+    write_files,
+)
+from sklearn_codex.cli._demo_verdict import judge_demo, verdict_of
 from sklearn_codex.datasets import load_stdlib_code
+from sklearn_codex.inspection import FrontierDisplay
 from sklearn_codex.model_selection import record_train_test_split
 from sklearn_codex.report._console import Console
 from sklearn_codex.report._json import json_text
 from sklearn_codex.report._numbers import number
+from sklearn_codex.report._terminal import show
 from sklearn_codex.rules import BannedTokens
 
-FILES = ("model.skops", "figures.json")
 _STAGES = {"M0": "pretrain", "M1": "sft", "M2": "policy"}
 _N_SAMPLES = 3
 _N_SHIFTED = 8
@@ -42,9 +54,10 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
     Parameters
     ----------
     out : path-like
-        Folder for ``model.skops`` and ``figures.json``.
+        Folder for the model, the figures, the picture and the data.
     force : bool, default=False
-        Whether an existing folder may be written to; other files in it are left alone.
+        Whether to write to any existing folder, and replace files with the names of the demo's that
+        are not as a demo left them. Other files are left alone in any case.
     seed : int, default=0
         Reproduces every figure, for one version of Python.
     n_modules : int, default=150
@@ -60,16 +73,11 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
     Raises
     ------
     FileExistsError
-        If the folder exists and ``force`` is false. Nothing has been computed then.
+        If ``force`` is false and the folder holds something else than a demo. Nothing has been
+        computed then.
     """
     out = Path(out)
-    check_folder(
-        out,
-        FILES,
-        overwrite=force,
-        subject="--out",
-        remedy="Choose another one with --out, or pass --force to replace the demo's files in it.",
-    )
+    replaced = check_out(out, force=force)
     console = Console()
     start = time.perf_counter()
     data = load_stdlib_code(n_modules=n_modules, random_state=seed)
@@ -85,15 +93,15 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
     pipeline.set_callbacks()
     figures["pretrain"] = _show_pretraining(console, pipeline, train, test)
     figures["sft"] = _show_refinement(console, pipeline, train, test)
-    figures["reward"] = _show_reward(console, pipeline, data, train, test)
+    margins = _find_margins(pipeline, data, train, test)
+    figures["reward"] = _show_reward(console, pipeline, margins)
     figures["policy"] = _show_policy(console, pipeline)
     figures["objective"] = _show_objective(console, pipeline, test)
     _show_samples(console, pipeline, seed)
-    _write(out, pipeline, figures, force)
-    console.line(
-        f"Wrote {out / 'model.skops'} and {out / 'figures.json'} "
-        f"({time.perf_counter() - start:.0f} s in all)."
-    )
+    has_picture = _write(out, pipeline, figures, data, test, replaced)
+    prompts = [row["prompt"] for row in test.pairs]
+    _show_verdict(console, judge_demo(figures, margins, prompts))
+    _show_next(console, out, has_picture, time.perf_counter() - start)
     return figures
 
 
@@ -183,19 +191,24 @@ def _show_refinement(console, pipeline, train, test):
     return figures
 
 
-def _show_reward(console, pipeline, data, train, test):
-    model = pipeline.named_steps_.reward
-    figures = {
-        "PreferenceRewardModel": _judge(_margins(pipeline, test.pairs)),
-        "length only": _judge(_length_margins(pipeline, train.pairs, test.pairs)),
-    }
+def _find_margins(pipeline, data, train, test):
+    """Return what each judge of the held-out pairs says, r(chosen) - r(rejected)."""
     truth = {
         id(row): fact for row, fact in zip(data.preferences, data.preference_truth, strict=True)
     }
     original = np.array([truth[id(row)]["original"] == "chosen" for row in test.pairs])
     probability = np.clip([truth[id(row)]["probability"] for row in test.pairs], 1e-12, 1 - 1e-12)
     log_odds = np.log(probability / (1 - probability))
-    figures["the simulated annotator itself"] = _judge(np.where(original, log_odds, -log_odds))
+    return {
+        "PreferenceRewardModel": _margins(pipeline, test.pairs),
+        "length only": _length_margins(pipeline, train.pairs, test.pairs),
+        "the simulated annotator itself": np.where(original, log_odds, -log_odds),
+    }
+
+
+def _show_reward(console, pipeline, margins):
+    model = pipeline.named_steps_.reward
+    figures = {name: _judge(margin) for name, margin in margins.items()}
     console.title("R   reward model", "Bradley-Terry on pairs of real and flawed bodies")
     console.table(
         ["held-out pairs, prompts never seen", "accuracy", "log-loss", "AUC"],
@@ -326,9 +339,74 @@ def _show_samples(console, pipeline, seed):
             console.sample(name, text)
 
 
-def _write(out, pipeline, figures, force):
-    """Write the model and the figures, both or none."""
-    with written_together(out):
-        save_model(pipeline, out / "model.skops", overwrite=force)
-        figures = json_text(figures, indent=2) + "\n"
-        write_text(out / "figures.json", figures, overwrite=force, subject="--out")
+def _show_verdict(console, statements):
+    console.title("Verdict", verdict_of(statements))
+    for statement in statements:
+        console.item("✓" if statement.holds else "!", statement.text, strong=not statement.holds)
+
+
+def _show_next(console, out, has_picture, seconds):
+    """Say what was written, and which commands go on from there."""
+    console.title("Next", f"all is in {out}, after {seconds:.0f} s")
+    model, preferences, held_out = (
+        shlex.quote(str(out / name)) for name in (MODEL, PREFERENCES, HELD_OUT)
+    )
+    rows = [
+        (
+            "what are these preferences good for? In one page",
+            f"audit {preferences}",
+        ),
+        ("the figures of held-out records", f"score {model} {held_out}"),
+        ("documents of the last policy", f"sample {model} -n 3"),
+        ("what is in the model", f"info {model}"),
+        ("an audit of small made-up data", "audit --example"),
+        ("an audit of yours", "audit YOUR_FILE"),
+    ]
+    picture = "The best reward at each KL, and PPO on it"
+    if has_picture:
+        console.lead(f"{picture}: {out / PICTURE}")
+    else:
+        console.lead(f"{picture}, is a picture for which matplotlib is missing (the extra plot).")
+    # As they are, however long, to be copied.
+    show("".join(f"\n  # {why}\n  sklearn-codex {words}\n" for why, words in rows))
+
+
+def _write(out, pipeline, figures, data, test, replaced):
+    """Write the model, the figures, the picture and the data, all or none.
+
+    Returns whether there is a picture, which needs matplotlib.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / MODEL
+        save_model(pipeline, path)
+        contents = {
+            MODEL: path.read_bytes(),
+            FIGURES: (json_text(figures, indent=2) + "\n").encode(),
+            PREFERENCES: _lines(data.preferences),
+            HELD_OUT: _lines(test.records),
+        }
+        picture = Path(folder) / PICTURE
+        if _draw(pipeline.named_steps_.policy, picture):
+            contents[PICTURE] = picture.read_bytes()
+    write_files(out, contents, replaced)
+    return PICTURE in contents
+
+
+def _lines(records):
+    """Return records as JSON lines."""
+    return "".join(json_text(row) + "\n" for row in records).encode()
+
+
+def _draw(policy, path):
+    """Draw the frontier and the policy, and return whether that was possible."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        return False
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    display = FrontierDisplay.from_estimator(
+        policy, best_of_n=[2, 4, 16, 64], random_state=0, ax=figure.subplots(), policy_name="PPO"
+    )
+    display.ax_.set_title("The greatest expected reward at each KL, exactly, and PPO")
+    figure.savefig(path, dpi=150)
+    return True

@@ -70,8 +70,11 @@ def _pick_text(row: dict, column: str | None, where: str) -> str:
     if name is None or not isinstance(row.get(name), str):
         known = f"one of {', '.join(COLUMNS)}" if column is None else f"--column {column}"
         meant = "" if column is None or name is not None else did_you_mean(column, map(str, row))
+        remedy = (
+            "Say which column has it: --column NAME" if column is None else "Name another column"
+        )
         raise ValueError(
-            f"{where} has no text in {known}.{meant} It has {list(row)}. Name the column so, or "
-            "pass plain text, one a line."
+            f"{where} has no text in {known}.{meant} It has {list(row)}. {remedy}, or pass plain "
+            "text, one a line."
         )
     return row[name]

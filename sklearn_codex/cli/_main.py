@@ -16,6 +16,7 @@ from sklearn_codex.cli import (
     _fit,
     _frontier,
     _info,
+    _rate,
     _reward,
     _sample,
     _score,
@@ -28,7 +29,7 @@ _PARAMETER = re.compile(
     r"The '(?P<name>\w+)' parameter of \w+ must be (?P<rule>.+)\. Got (?P<value>.+) instead\.", re.S
 )
 _COMMAND = "command"  # the argument
-_COMMANDS = (_audit, _convert, _fit, _score, _sample, _reward, _frontier, _info, _demo)
+_COMMANDS = (_audit, _convert, _fit, _score, _sample, _reward, _rate, _frontier, _info, _demo)
 
 
 def run(argv: Sequence[str] | None, prepare: Callable[[], None] = lambda: None) -> int:
@@ -43,12 +44,14 @@ def run(argv: Sequence[str] | None, prepare: Callable[[], None] = lambda: None) 
     """
     try:
         arguments = _parser().parse_args(argv)
+        arguments.check(arguments)
     except SystemExit as stop:
         return int(stop.code or 0)
     except OSError as error:  # of showing the help
         tell(f"sklearn-codex: {_word(error)}")
         return 1
     try:
+        arguments.begin(arguments)
         prepare()
         with _plain_warnings():
             code = arguments.run(arguments)

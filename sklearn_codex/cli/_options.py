@@ -6,7 +6,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sklearn_codex._output import check_outputs, is_terminal, write_text
@@ -22,7 +22,11 @@ Named = Sequence[tuple[str, str | None]]
 def new_command(
     commands, name: str, run, *, summary: str, description: str, examples: str
 ) -> argparse.ArgumentParser:
-    """Add a command and return its parser; every command has ``--debug``."""
+    """Add a command and return its parser; every command has ``--debug``.
+
+    Of a parser's defaults ``check`` is called with what was parsed, and may end with its error;
+    ``begin`` is called with it before the work and before what takes long to import.
+    """
     parser = commands.add_parser(
         name,
         help=summary,
@@ -31,8 +35,12 @@ def new_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, check=_nothing, begin=_nothing)
     return parser
+
+
+def _nothing(arguments: argparse.Namespace) -> None:
+    """Do nothing, as most commands."""
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +77,11 @@ _COLUMNS = {
 
 
 def add_columns(
-    parser: argparse.ArgumentParser, aliases_of_by: Sequence[str] = (), **helps: str
+    parser: argparse.ArgumentParser,
+    aliases_of_by: Sequence[str] = (),
+    *,
+    without: Sequence[str] = (),
+    **helps: str,
 ) -> None:
     """Add the options that say what the columns of preferences are.
 
@@ -79,6 +91,8 @@ def add_columns(
         Of a command that reads preferences.
     aliases_of_by : sequence of str
         Other names of ``--by``.
+    without : sequence of str
+        Options that the command does not have.
     **helps : str
         What an option is for in this command, by its name, where that is something of its own.
     """
@@ -87,6 +101,8 @@ def add_columns(
         "Found by their names where they are not named here; case does not matter.",
     )
     for option, what in _COLUMNS.items():
+        if option in without:
+            continue
         names = (option, *aliases_of_by) if option == "--by" else (option,)
         metavar = "NAME_OR_PAIRS" if option == "--convention" else "COLUMN"
         what = helps.get(option.lstrip("-").replace("-", "_"), what)
@@ -137,6 +153,12 @@ def check_new(arguments: argparse.Namespace, outputs: Named, inputs: Named = ())
     """
     standard = {STANDARD: "/dev/stdout"}
     seen = {name: {STANDARD: "/dev/stdin"}.get(path, path) for name, path in inputs if path}
+    seen |= {
+        f"{name} {path}, {part}": file
+        for name, path in inputs
+        if path
+        for part, file in _files_in(path)
+    }
     seen |= {name: standard[path] for name, path in outputs if path in standard}
     check_outputs(
         {name: path for name, path in outputs if path is not None and path not in standard},
@@ -144,6 +166,15 @@ def check_new(arguments: argparse.Namespace, outputs: Named, inputs: Named = ())
         overwrite=arguments.force,
         remedy=REMEDY,
     )
+
+
+def _files_in(path: str) -> list[tuple[str, str]]:
+    """Return the names and paths of what a folder or a pattern stands for."""
+    from sklearn_codex._files.folders import find_files
+
+    with suppress(OSError, ValueError):  # which reading says
+        return find_files(path, path) or []
+    return []
 
 
 def write_out(arguments: argparse.Namespace, content: str, option: str = "out") -> None:

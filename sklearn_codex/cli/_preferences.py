@@ -22,7 +22,7 @@ from sklearn_codex._layouts import trees
 from sklearn_codex._layouts.base import fold, fold_all
 from sklearn_codex._layouts.given import Given, given_of
 from sklearn_codex._layouts.pairs import find_pairs
-from sklearn_codex._layouts.reader import PairReader
+from sklearn_codex._layouts.reader import PairReader, is_blank
 from sklearn_codex._layouts.registry import FINDERS, find_layout
 from sklearn_codex.cli._inputs import COLUMNS, place_of_argument, read_texts, texts_of
 from sklearn_codex.cli._options import readable
@@ -97,10 +97,13 @@ def _split_kinds(
     rows: Iterable[Placed], given: Given, place: str
 ) -> tuple[list[dict], list[Placed]]:
     """Return the texts and demonstrations, and the rows of preferences with where they are."""
-    records, preferences = [], []
+    records, preferences, blank = [], [], []
     # Rows with something in the same columns are of the same kind, so it is found once.
     forms: dict[tuple[str, ...], tuple[str, ...] | None] = {}
     for where, row in rows:
+        if is_blank(row):
+            blank.append((where, row))
+            continue
         names = tuple(name for name in row if _has_value(row[name]))
         if names not in forms:
             forms[names] = _form_of(row, given, where)
@@ -113,7 +116,7 @@ def _split_kinds(
             records.append(_read_record(row, form, where))
     if not records and not preferences:
         raise ValueError(f"{place} {_NO_RECORD}")
-    return records, preferences
+    return records, preferences and preferences + blank  # whose reader counts them
 
 
 def _present(row: Row) -> dict[str, Any]:

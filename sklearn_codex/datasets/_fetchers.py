@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import get_data_home
 from sklearn.datasets._base import RemoteFileMetadata
-from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from sklearn_codex._bunch import DataBunch
 from sklearn_codex._files.lines import place_of
 from sklearn_codex._files.rows import Row, read_rows
 from sklearn_codex._layouts.given import Given
@@ -172,7 +172,7 @@ def fetch_hh_rlhf(
         paths[name, side] = _fetch(remote, folder, download_if_missing, n_retries, delay)
     reader = PairReader(Given(chosen="chosen", rejected="rejected"), "fetch_hh_rlhf")
     data = reader.read(_rows_of_parts(paths), source=HH_RLHF_URL)
-    return Bunch(
+    return DataBunch(
         X=data.X,
         y=data.y,
         groups=data.groups,
@@ -275,7 +275,7 @@ def fetch_pandalm(*, data_home=None, download_if_missing=True, n_retries=3, dela
     rows = list(read_rows(path, place_of(path, "fetch_pandalm")))
     reader = PairReader(Given(), "fetch_pandalm")
     data = reader.read(((where, _translate(row)) for where, row in rows), source=PANDALM_URL)
-    return Bunch(
+    return DataBunch(
         X=data.X,
         y=data.y,
         groups=data.groups,

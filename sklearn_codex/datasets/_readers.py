@@ -5,14 +5,13 @@ from os import PathLike, fspath
 from typing import Any
 
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import validate_params
 
 from sklearn_codex._files.rows import read_rows
 from sklearn_codex._files.tables import open_rows
-from sklearn_codex._layouts.given import ROLES, Given
+from sklearn_codex._layouts.given import ROLES, Given, read_convention
 from sklearn_codex._layouts.reader import PairReader
 from sklearn_codex._plain import plain
-from sklearn_codex.labels import LABEL_CONVENTIONS
 
 SUBJECT = "read_preferences"
 
@@ -21,7 +20,7 @@ SUBJECT = "read_preferences"
     {
         "path_or_frame": "no_validation",
         **{role: [str, None] for role in ROLES},
-        "convention": [StrOptions(set(LABEL_CONVENTIONS)), Mapping, None],
+        "convention": [str, Mapping, None],
     },
     prefer_skip_nested_validation=True,
 )
@@ -43,9 +42,12 @@ def read_preferences(
 
     Parameters
     ----------
-    path_or_frame : str, path-like, DataFrame (pandas, polars, pyarrow), or list of dict
-        JSON lines, a JSON list of records or CSV with a header line, gzipped or not, in UTF-8: what
-        a file is shows in its first bytes, not in its name. Or a table that has been read already.
+    path_or_frame : str, path-like, table, or list of dict
+        A file, a folder or a pattern of files: JSON lines, JSON (lists of records, of columns), CSV
+        with a header line, text in UTF-8; Parquet, Arrow or Feather, or what `save_to_disk` of
+        datasets wrote; plain or in gzip, bz2, xz, zstandard or zip. What a file is shows in its
+        first bytes, not in its name. Or a table that has been read already: of pandas, polars,
+        pyarrow or datasets.
     prompt : str, default=None
         Column of the prompt, which a table need not have. None looks for the names in Notes, for
         this and the next five.
@@ -55,8 +57,11 @@ def read_preferences(
         Columns of two responses and of what is preferred, instead of `chosen` and `rejected`.
     convention : str or mapping, default=None
         How labels are written: a key of :data:`sklearn_codex.labels.LABEL_CONVENTIONS`, such as
-        "one_two" where 1 or 2 is the better response, or a mapping of each value to the probability
-        that A is preferred. None means the labels in Notes.
+        "one_two" where 1 or 2 is the better response; "probability" or "percent" that A is
+        preferred, "strength" where positive numbers are for A, each with "_second" for B; a scale
+        such as "scale_1_7", its end for A first; "higher" or "lower", which of the scores of two
+        responses is that of the better; or what each label means, a, b, tie or the probability that
+        A is preferred, as a mapping or in text, "1=a,2=b,0=tie". None means the labels in Notes.
     weight : str, default=None
         Column of weights, numbers that are not negative. None means 1 a pair.
     annotator : str, default=None
@@ -121,7 +126,8 @@ def read_preferences(
         If a column of text holds something else.
     ValueError
         If a row has no preference, two of them, or a label of unknown meaning, if the file is
-        empty or damaged. The message has the line. No row is ever left out.
+        empty or damaged. The message has the line. No row is ever left out, but those without any
+        value, which `notes` count.
 
     See Also
     --------
@@ -179,6 +185,8 @@ def read_preferences(
     >>> data.y, data.groups, data.columns["source"].tolist()
     (array([1., 0.]), array([0, 0]), ['web', 'book'])
     """
+    if isinstance(convention, str):
+        convention = read_convention(convention, command=False)
     return read_given(
         path_or_frame,
         Given(

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.random import RandomState
 from scipy import sparse as sp
 from scipy.special import expit
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+from sklearn_codex._bunch import DataBunch
 from sklearn_codex._checks.numbers import check_tokens_at_once, check_values
 
 MARGIN_SCALE = 2.0
@@ -270,7 +271,7 @@ def make_preferences(
         X = _write_pairs(tokens, lengths, feature_names, _names("p", groups.max() + 1)[groups])
     else:
         X = difference if sparse else difference.toarray()
-    return Bunch(
+    return DataBunch(
         X=X,
         y=np.where(flipped, 1 - clean_label, clean_label),
         groups=groups,

@@ -12,6 +12,7 @@ from scipy.special import expit
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+from sklearn_codex._bunch import DataBunch
 from sklearn_codex.datasets._degradations import DEGRADATIONS
 from sklearn_codex.datasets._function_body import FunctionBody
 from sklearn_codex.datasets._stdlib_sources import (
@@ -292,7 +293,7 @@ def load_stdlib_code(
     preferences, truth = _annotate(pairs, temperature, length_bias, rng)
     demonstrations = [{"prompt": f.prompt, "completion": f.body} for f in shown]
     corpus, corpus_kind = _build_corpus(modules, shown + [function for function, _, _ in pairs])
-    data = Bunch(
+    data = DataBunch(
         corpus=corpus,
         corpus_kind=corpus_kind,
         demonstrations=demonstrations,

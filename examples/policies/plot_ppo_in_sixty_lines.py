@@ -119,20 +119,23 @@ assert gaps[-1] < 1e-6  # of a nat
 
 # %%
 
-fig, (left, middle, right) = plt.subplots(1, 3, figsize=(10.5, 3.6), layout="constrained")
-left.axhline(problem.value(best), color="#D55E00", ls="--", label="optimum")
-left.plot([problem.value(log_prob) for log_prob in policies], color="#0072B2", label="exact")
-left.plot(returns, ".", color="#E69F00", label=f"mean of {N_DOCUMENTS} documents")
-left.set(ylabel="J (nats)", title="What is maximised")
-middle.semilogy(gaps, color="#0072B2")
-middle.set(ylabel="J* - J (nats)", title="Distance to the optimum")
+fig, axes = plt.subplot_mosaic(
+    [["value", "value"], ["gap", "kl"]], figsize=(6.4, 5.4), layout="constrained"
+)
+top, left, right = axes.values()
+top.axhline(problem.value(best), color="#D55E00", ls="--", label="optimum")
+top.plot([problem.value(log_prob) for log_prob in policies], color="#0072B2", label="exact")
+top.plot(returns, ".", color="#E69F00", label=f"mean of {N_DOCUMENTS} documents")
+top.set(ylabel="J (nats)", title="What is maximised")
+left.semilogy(gaps, color="#0072B2")
+left.set(ylabel="J* - J (nats)", title="Distance to the optimum")
 right.axhline(problem.kl(best), color="#D55E00", ls="--", label="optimum")
 right.plot([problem.kl(log_prob) for log_prob in policies], color="#0072B2", label="exact")
 right.set(ylabel="KL to the reference (nats)", title="What it costs")
-for ax in (left, middle, right):
+for ax in (top, left, right):
     ax.set_xlabel("iteration")
     ax.grid(alpha=0.3)
-left.legend(loc="center right")
+top.legend(loc="center right")
 right.legend(loc="center right")
 plt.show()
 
@@ -140,7 +143,7 @@ plt.show()
 # The run ends less than a millionth of a nat from the optimum, and its last batches scatter less
 # than its first: at the optimum the shaped reward of every document is the same, so all advantages
 # are 0, whatever is drawn. Dividing advantages by their standard deviation, as many do, takes that
-# away: :ref:`sphx_glr_auto_examples_plot_distance_to_optimum.py` shows what follows.
+# away: :ref:`sphx_glr_auto_examples_policies_plot_distance_to_optimum.py` shows what follows.
 #
 # :class:`~sklearn_codex.PPOPolicyOptimizer` does this for text and any reward: in sums over the
 # vocabulary, not token by token, and with natural steps unless ``optimizer="adam"``. To hold an

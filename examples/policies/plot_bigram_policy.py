@@ -72,16 +72,16 @@ for name, gap in [
 foresight = best - problem.myopic_tilt()
 foresight -= foresight @ problem.marginals(best).mean(axis=0)[:, np.newaxis]
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2), layout="constrained")
+fig, (top, bottom) = plt.subplots(2, 1, figsize=(6.4, 7.2), layout="constrained")
 for (critic, run), (color, line) in zip(
     runs.items(), [("#0072B2", "-"), ("#56B4E9", "--")], strict=True
 ):
     shares = [lost(record["objective/optimality_gap"]) for record in run.history]
-    left.semilogy(shares, line, color=color, label=f"PPO, critic={critic!r}")
+    top.semilogy(shares, line, color=color, label=f"PPO, critic={critic!r}")
 for (name, tilt), color in zip(simple.items(), ["#D55E00", "#A66E00"], strict=True):
     share = lost(problem.gap(tilt))
-    left.axhline(share, color=color, ls=":")
-    left.annotate(
+    top.axhline(share, color=color, ls=":")
+    top.annotate(
         f"{name}: {share:.1%}",
         (1.0, share),
         xytext=(-4, 3),
@@ -90,13 +90,13 @@ for (name, tilt), color in zip(simple.items(), ["#D55E00", "#A66E00"], strict=Tr
         ha="right",
         color=color,
     )
-left.set(
+top.set(
     xlabel=f"PPO iteration ({runs['table'].history[1]['episode']} documents each)",
     ylabel="share of the possible improvement lost",
     title=f"{reference.n_columns} tokens, documents of {LENGTH}",
 )
-left.legend(loc="upper right")
-left.grid(alpha=0.3)
+top.legend(loc="lower left")
+top.grid(alpha=0.3)
 
 names, positions = reference.names.tolist(), np.arange(1, LENGTH + 1)
 tokens = [(")", "#009E73"), ("else", "#0072B2"), ("return", "#CC79A7"), (".", "#D55E00")]
@@ -104,16 +104,16 @@ for name, color in tokens:
     column = names.index(name)
     own = problem.token_reward[column]
     label = f"{name}   (own reward {own:+.1f})"
-    right.plot(positions, foresight[:, column], "o-", ms=3, color=color, label=label)
-right.axhline(0, color="0.4", lw=0.8)
-right.set(
+    bottom.plot(positions, foresight[:, column], "o-", ms=3, color=color, label=label)
+bottom.axhline(0, color="0.4", lw=0.8)
+bottom.set(
     xlabel="position in the document",
     ylabel="worth of what follows (nats)",
     xticks=[1, 5, 10, 15, 20],
     title="At the end only the own reward counts",
 )
-right.legend(loc="center left", bbox_to_anchor=(0.0, 0.62))
-right.grid(alpha=0.3)
+bottom.legend(loc="center left", bbox_to_anchor=(0.0, 0.6), ncols=2, fontsize="small")
+bottom.grid(alpha=0.3)
 plt.show()
 
 # %%

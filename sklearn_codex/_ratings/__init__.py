@@ -1,0 +1,1 @@
+"""Ratings of models from comparisons of their responses."""

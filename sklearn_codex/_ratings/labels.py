@@ -1,0 +1,178 @@
+"""Which of two models was preferred, as votes are written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._reward.targets import (
+    PreferenceLabels,
+    check_both_preferred,
+    check_labels,
+    check_no_label_missing,
+    check_stream_classes,
+    credit,
+)
+from sklearn_codex._reward.tie_losses import TIE, A, B
+from sklearn_codex._reward.tie_models import HALVES, check_outcomes, check_two_outcomes
+
+HALF = "half"
+# Votes in words. "Both bad" is a tie: that neither was good tells nothing of which is better.
+WORDS = {
+    "a": "a",
+    "model_a": "a",
+    "b": "b",
+    "model_b": "b",
+    "tie": "tie",
+    "tie (bothbad)": "tie",
+    "bothbad": "tie",
+    "both_bad": "tie",
+    "both bad": "tie",
+}
+KIND_OF_WORD = {"a": A, "b": B, "tie": TIE}
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Votes as numbers.
+
+    Attributes
+    ----------
+    target : ndarray of shape (n,)
+        1 where A is preferred, 0 where B, 0.5 for a tie, or between for soft labels.
+    meaning : mapping
+        The labels as classes, each with B, TIE or A.
+    """
+
+    target: FloatArray
+    meaning: Mapping[Any, int]
+
+
+def _in_words(y):
+    """Return votes in words as "a", "b" and "tie", None where they are something else."""
+    if y.dtype.kind not in "OUT":
+        return None
+    words = [
+        WORDS.get(label.strip().casefold()) if isinstance(label, str) else None
+        for label in y.tolist()
+    ]
+    return None if None in words else np.array(words, dtype=object)
+
+
+def read_outcomes(
+    y: Any,
+    ties: str,
+    *,
+    subject: str,
+    known: Mapping[Any, int] | None = None,
+    given: Any = None,
+) -> Outcomes:
+    """Return the votes y (n,) as numbers.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+    ties : {"half", "davidson", "rao-kupper"}
+        Whether soft labels are votes, and ties a class.
+    subject : str
+        Who asks.
+    known : mapping, default=None
+        The classes of the batches before.
+    given : array-like, default=None
+        The classes that the caller names for all batches.
+    """
+    y = check_no_label_missing(y, subject=subject)
+    words = _in_words(y)
+    if words is not None:
+        of_words = {"a": A, "b": B} if ties == HALF else KIND_OF_WORD
+        _check_known(known, of_words, subject)
+        target = np.array([KIND_OF_WORD[word] for word in words.tolist()]) / 2
+        return Outcomes(target, of_words)
+    if ties == HALF:
+        return _read_half(y, subject, known, given)
+    outcome, meaning = check_outcomes(y, subject=subject)
+    if set(meaning) < {0.0, 1.0}:
+        meaning = {0.0: B, 1.0: A}
+    if given is not None:
+        meaning = check_outcomes(given, subject=f"{subject}, as classes,")[1]
+    if known is not None or given is not None:
+        meaning = _joined(known or {}, meaning, y, subject)
+        outcome = np.array([meaning[label] for label in y.tolist()])
+    return Outcomes(outcome / 2, meaning)
+
+
+def _read_half(y, subject, known, given):
+    labels = check_labels(y, subject=subject)
+    if known is None and given is None:
+        classes, target = labels.classes, labels.target
+        if len(classes) == 1 and classes[0] in (0, 1):  # as of rows (winner, loser)
+            target = np.full(len(target), float(classes[0]))
+            classes = np.array([0, 1], dtype=classes.dtype)
+        kinds = (B, A) if len(classes) > 1 else (B,)
+        return Outcomes(target, dict(zip(classes.tolist(), kinds, strict=True)))
+    before = None if known is None else np.array(sorted(known))
+    target, classes = check_stream_classes(labels, given, before, subject=subject)
+    return Outcomes(target, dict(zip(np.asarray(classes).tolist(), (B, A), strict=True)))
+
+
+def _joined(known, meaning, y, subject):
+    """Return the classes of all batches, to which numbers may add the tie."""
+    both = set(known) | set(meaning)
+    if both <= set(HALVES):
+        return HALVES if 0.5 in both else {label: HALVES[label] for label in both}
+    new = set(y.tolist()) - set(known)
+    if known and new:
+        raise ValueError(
+            f"{subject} got the labels {sorted(new, key=str)} in y, which are not among the "
+            f"classes {sorted(known, key=str)} of the batches before. Write labels as there."
+        )
+    return known or meaning
+
+
+def _check_known(known, meaning, subject):
+    if known is not None and dict(known) != dict(meaning):
+        raise ValueError(
+            f"{subject} got votes in words, while those of the batches before had the classes "
+            f"{sorted(known, key=str)}. Write labels as there."
+        )
+
+
+def check_several(
+    outcomes: Outcomes, weight: FloatArray, ties: str, *, symmetric: bool, subject: str
+) -> None:
+    """Raise where all votes of positive weight say the same, and that leaves nothing to fit.
+
+    Of named models votes may all be for A, as in rows (winner, loser), where ``symmetric`` says
+    that no bias to a side is fitted.
+    """
+    if ties != HALF:
+        outcome = np.rint(2 * outcomes.target).astype(np.intp)
+        if symmetric and (outcome[weight > 0] != TIE).any():
+            return
+        check_two_outcomes(outcome, weight, subject=subject)
+    elif not symmetric:
+        classes = np.array(sorted(outcomes.meaning, key=lambda label: outcomes.meaning[label]))
+        labels = PreferenceLabels(outcomes.target, classes, soft=False)
+        check_both_preferred(labels, weight, subject=subject)
+
+
+def credit_of(y: Any, meaning: Mapping[Any, int], ties: str, margin: FloatArray, *, subject: str):
+    """Return the points of each vote (n,): 1 where a margin is on its side, half for a tie."""
+    y = check_no_label_missing(y, subject=subject)
+    words = _in_words(y)
+    if words is None and ties == HALF:
+        return credit(y, np.array(sorted(meaning)), margin)
+    if words is not None:
+        target = np.array([KIND_OF_WORD[word] for word in words.tolist()]) / 2
+    else:
+        table = HALVES if set(meaning) <= set(HALVES) else meaning
+        unknown = [label for label in np.unique(y).tolist() if label not in table]
+        if unknown:
+            raise ValueError(
+                f"{subject} got the labels {unknown} in y, which are none of its classes "
+                f"{sorted(meaning, key=str)}. Write labels as in fit."
+            )
+        target = np.array([table[label] for label in y.tolist()]) / 2
+    return 0.5 + (target - 0.5) * np.sign(margin)

@@ -1,0 +1,187 @@
+"""The comparisons a fit has seen, in as few rows as they can be told in, and their design."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._checks.matrices import is_sparse
+from sklearn_codex._ratings.inputs import Comparisons
+from sklearn_codex._solve.precision import HeldRows
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Comparisons with their outcomes; equal ones are one row.
+
+    Attributes
+    ----------
+    rows : Comparisons
+        What is compared.
+    target : ndarray of shape (n,)
+        1 where A is preferred, 0 where B, 0.5 for a tie, or between for soft labels.
+    weight : ndarray of shape (n,)
+        Weight of each of the comparisons of a row.
+    count : ndarray of shape (n,)
+        How many comparisons a row stands for.
+    group : ndarray of int of shape (n,) or None
+        Code of the group, such as the voter; None where each comparison is its own.
+    """
+
+    rows: Comparisons
+    target: FloatArray
+    weight: FloatArray
+    count: FloatArray
+    group: IntArray | None
+
+    def state(self) -> dict[str, Any]:
+        """Return the votes as arrays by name, which a model file may hold."""
+        held = {entry.name: getattr(self.rows, entry.name) for entry in fields(Comparisons)}
+        if self.rows.differences is not None:
+            held["differences"] = HeldRows(self.rows.differences)
+        own = {"target": self.target, "weight": self.weight, "count": self.count}
+        return {**held, **own, "group": self.group}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> "Votes":
+        """Return the votes of their arrays by name."""
+        rows = {entry.name: state[entry.name] for entry in fields(Comparisons)}
+        if rows["differences"] is not None:
+            rows["differences"] = rows["differences"].matrix()
+        names = ("target", "weight", "count", "group")
+        return cls(Comparisons(**rows), *(state[name] for name in names))
+
+    @property
+    def total(self) -> FloatArray:
+        """Weight of all comparisons of each row (n,)."""
+        return self.weight * self.count
+
+    def take(self, index) -> "Votes":
+        """Return some of the rows."""
+        taken: dict[str, Any] = {}
+        for entry in fields(self.rows):
+            value = getattr(self.rows, entry.name)
+            taken[entry.name] = None if value is None else value[index]
+        group = None if self.group is None else self.group[index]
+        return Votes(
+            Comparisons(**taken), self.target[index], self.weight[index], self.count[index], group
+        )
+
+    def gathered(self) -> "Votes":
+        """Return the same with equal comparisons of a group in one row, where names are all."""
+        rows = self.rows
+        if rows.a is None or rows.b is None or rows.style.shape[1] or rows.topics.shape[1]:
+            return self
+        key = np.zeros(rows.n_rows, dtype=np.int64)
+        parts = [rows.a, rows.b, _codes(self.target), _codes(self.weight)]
+        for part in parts if self.group is None else [*parts, self.group]:
+            key = key * (int(part.max(initial=0)) + 1) + part
+            if key.max(initial=0) > 2**31:
+                key = np.unique(key, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+        count = np.bincount(inverse.reshape(-1), self.count).astype(np.float64)
+        return replace(self.take(first), count=count)
+
+    def expanded(self) -> "Votes":
+        """Return the same with a row for each comparison, where each is its own group."""
+        if self.group is not None or (self.count == 1).all():
+            return self
+        index = np.repeat(np.arange(len(self.count)), self.count.astype(np.intp))
+        return replace(self.take(index), count=np.ones(len(index)))
+
+    def joined(self, other: "Votes") -> "Votes":
+        """Return the comparisons of both."""
+        parts: dict[str, Any] = {}
+        for entry in fields(Comparisons):
+            one, two = getattr(self.rows, entry.name), getattr(other.rows, entry.name)
+            parts[entry.name] = None if one is None else _stack(one, two)
+        group = None
+        if self.group is not None and other.group is not None:
+            group = np.concatenate([self.group, other.group])
+        return Votes(
+            Comparisons(**parts),
+            np.concatenate([self.target, other.target]),
+            np.concatenate([self.weight, other.weight]),
+            np.concatenate([self.count, other.count]),
+            group,
+        )
+
+
+def _codes(values):
+    """Return the code (n,) of each value."""
+    if len(values) and (values == values[0]).all():
+        return np.zeros(len(values), dtype=np.intp)
+    return np.unique(values, return_inverse=True)[1].reshape(-1)
+
+
+def _stack(one, two):
+    if is_sparse(one) or is_sparse(two):
+        return sparse.csr_array(sparse.vstack([sparse.csr_array(one), sparse.csr_array(two)]))
+    return np.concatenate([one, two])
+
+
+def make_design(rows: Comparisons, n_models: int, topics: FloatArray, *, position: bool):
+    """Return what is multiplied to weights of models, of their topics, of style and of position.
+
+    Parameters
+    ----------
+    rows : Comparisons
+    n_models : int
+        M.
+    topics : ndarray of shape (n, q)
+        Features of prompts, less their means.
+    position : bool
+        Whether there is a column of ones at the end.
+
+    Returns
+    -------
+    design : csr_array or ndarray of shape (n, M + M * q + k + 1)
+    """
+    n = rows.n_rows
+    others = [rows.style] if rows.style.shape[1] else []
+    others += [np.ones((n, 1))] if position else []
+    if rows.a is None or rows.b is None:
+        blocks = [rows.differences, *others]
+        if not others:
+            return rows.differences
+        if not is_sparse(rows.differences):
+            return np.hstack(blocks)
+        return sparse.csr_array(sparse.hstack([sparse.csr_array(block) for block in blocks]))
+    factors = np.column_stack([np.ones(n), topics])  # (n, 1 + q)
+    # Columns of models first, then q columns of topics for each model.
+    starts = np.array([0, *(n_models + np.arange(topics.shape[1]))])
+    steps = np.array([1, *np.full(topics.shape[1], topics.shape[1])])
+    sides = []
+    for codes, sign in ((rows.a, 1.0), (rows.b, -1.0)):
+        known = (codes >= 0)[:, np.newaxis]
+        columns = starts + steps * np.maximum(codes, 0)[:, np.newaxis]
+        sides.append((columns, sign * factors * known))
+    indices = np.hstack([columns for columns, _ in sides])
+    data = np.hstack([values for _, values in sides])
+    n_entries = indices.shape[1]
+    shape = (n, n_models * (1 + topics.shape[1]))
+    own = sparse.csr_array(
+        (data.ravel(), indices.ravel(), np.arange(0, n * n_entries + 1, n_entries)), shape=shape
+    )
+    if not others:
+        return own
+    return sparse.csr_array(sparse.hstack([own, *(sparse.csr_array(block) for block in others)]))
+
+
+def ends_of(rows: Comparisons) -> tuple[IntArray, IntArray] | None:
+    """Return the two models of each row, (n,) each; None where rows are other differences."""
+    if rows.a is not None and rows.b is not None:
+        return rows.a, rows.b
+    matrix = sparse.csr_array(rows.differences)
+    matrix.eliminate_zeros()
+    if not (np.diff(matrix.indptr) == 2).all():
+        return None
+    values = matrix.data.reshape(-1, 2)
+    if not (np.abs(values) == 1).all() or values.sum(axis=1).any():
+        return None
+    columns = matrix.indices.reshape(-1, 2).astype(np.intp)
+    is_first = values[:, 0] > 0
+    first, second = columns.T
+    return np.where(is_first, first, second), np.where(is_first, second, first)

@@ -1,0 +1,168 @@
+"""The demo as a newcomer meets it: what it says first and last, and that it can be run again."""
+
+import json
+import shlex
+import sys
+
+import numpy as np
+import pytest
+
+from sklearn_codex.cli import main
+from sklearn_codex.cli._demo_files import FILES, MANIFEST, PICTURE, check_out, write_files
+from sklearn_codex.cli._demo_verdict import judge_demo, verdict_of
+
+SMALL = ["demo", "--modules", "5", "--no-progress"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder in which the demo has been run."""
+    folder = tmp_path_factory.mktemp("first")
+    assert main([*SMALL, "--out", str(folder / "codex-demo")]) == 0
+    return folder
+
+
+def test_the_demo_says_what_it_does_before_it_works(tmp_path, monkeypatch, capsys):
+    from sklearn_codex.cli import _demo
+
+    def stop(arguments):
+        raise RuntimeError("work")
+
+    monkeypatch.setattr(_demo, "run", stop)
+    assert main([*SMALL, "--out", str(tmp_path / "new")]) == 1
+    said = capsys.readouterr().out
+    for word in ("M0", "M1", "R ", "M2", "Nothing is downloaded", "simulated", "new"):
+        assert word in said
+    assert "5 modules" in " ".join(said.split())
+
+
+def test_the_demo_ends_with_a_verdict_a_picture_and_commands_that_run(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert main(SMALL) == 0
+    said = capsys.readouterr().out
+    end = said[said.index("Verdict") :]
+    assert "PPO found the best policy there is" in end
+    assert "codex-demo/frontier.png" in end
+    assert (folder / "codex-demo" / PICTURE).read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in (folder / "codex-demo").iterdir()} == set(FILES)
+    commands = [line.strip() for line in end.splitlines() if line.startswith("  sklearn-codex ")]
+    assert len(commands) == 6
+    for command in commands[:-1]:
+        words = shlex.split(command)[1:]
+        quiet = ["--out", str(folder / "audit" / words[1]), "--no-progress"]
+        assert main([*words, *(quiet if words[0] == "audit" else [])]) == 0, command
+        capsys.readouterr()
+    assert commands[-1] == "sklearn-codex audit YOUR_FILE"
+
+
+def test_the_demo_can_be_run_again(folder, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "d"
+    assert main([*SMALL, "--out", str(out)]) == 0
+    first = json.loads((out / "figures.json").read_text("utf-8"))
+    (out / "notes.txt").write_text("mine")
+    assert main([*SMALL, "--out", str(out), "--seed", "1"]) == 0
+    assert json.loads((out / "figures.json").read_text("utf-8")) != first
+    assert (out / "notes.txt").read_text() == "mine"
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    capsys.readouterr()
+    assert main([*SMALL, "--out", str(out)]) == 0
+    assert "matplotlib is missing (the extra plot)" in " ".join(capsys.readouterr().out.split())
+    assert not (out / PICTURE).exists()  # it would be of the last run
+
+
+def made(out, **contents):
+    out.mkdir(exist_ok=True)
+    contents = {"model.skops": b"model", "figures.json": b"{}", **contents}
+    write_files(out, contents, check_out(out, force=False))
+    return out
+
+
+def test_files_of_the_demo_are_replaced_and_no_others(tmp_path):
+    out = made(tmp_path / "d")
+    made(out, **{"model.skops": b"second", PICTURE: b"png"})
+    assert (out / "model.skops").read_bytes() == b"second"
+    made(out)
+    assert sorted(path.name for path in out.iterdir()) == ["figures.json", MANIFEST, "model.skops"]
+
+
+@pytest.mark.parametrize("name", ["model.skops", "figures.json", PICTURE])
+def test_a_file_that_was_changed_or_came_from_elsewhere_is_refused(name, tmp_path, capsys):
+    out = made(tmp_path / "d")
+    (out / name).write_bytes(b"mine")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert main([*SMALL, "--out", str(out)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"{name}': the file was not made by the demo, or was changed since." in captured.err
+    assert "--force" in captured.err
+    assert captured.err.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert check_out(out, force=True) == {name for name in FILES if (out / name).exists()}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        None, "", "[]", "{}", '{"made_by": "me", "files": {}}', '{"made_by": "sklearn-codex demo"}',
+        '{"made_by": "sklearn-codex demo", "files": []}',
+        '{"made_by": "sklearn-codex demo", "files": {"model.skops": 1, "../x": "y"}}',
+    ],
+)  # fmt: skip
+def test_without_a_manifest_of_the_demo_nothing_is_its_own(manifest, tmp_path):
+    (tmp_path / "model.skops").write_bytes(b"mine")
+    if manifest is not None:
+        (tmp_path / MANIFEST).write_text(manifest)
+    with pytest.raises(FileExistsError, match="pass --force to replace"):
+        check_out(tmp_path, force=False)
+
+
+def test_an_empty_folder_and_none_are_written_to(tmp_path):
+    assert check_out(tmp_path, force=False) == frozenset()
+    assert check_out(tmp_path / "new", force=False) == frozenset()
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="exists"):
+        check_out(tmp_path, force=False)
+
+
+def figures_of(credits, share=1.0, rates=(0.01, 0.001)):
+    names = ("PreferenceRewardModel", "length only", "the simulated annotator itself")
+    return {
+        "reward": {
+            name: {"accuracy": float(np.mean(margin > 0))}
+            for name, margin in zip(names, credits, strict=True)
+        },
+        "policy": {
+            "objective/optimality_gap": {"before": 4.0, "after": 4 * (1 - share)},
+            "share_of_optimum": share,
+            "rules/unsafe_code/rate": dict(zip(("before", "after"), rates, strict=True)),
+        },
+    }
+
+
+def judge(p_model, seed, n=200, **options):
+    rng = np.random.RandomState(seed)
+    credits = [np.where(rng.uniform(size=n) < p, 1.0, -1.0) for p in (p_model, 0.5, 0.9)]
+    figures = figures_of(credits, **options)
+    margins = dict(zip(figures["reward"], credits, strict=True))
+    return judge_demo(figures, margins, [f"p{i // 2}" for i in range(n)])
+
+
+def test_the_verdict_follows_the_figures():
+    good = judge(0.8, 0)
+    assert [statement.holds for statement in good] == [True, True, True]
+    assert verdict_of(good).startswith("the loop works")
+    for statements, position, said in (
+        (judge(0.5, 1), 0, "is not shown (p = "),
+        (judge(0.8, 0, share=0.5), 1, "PPO stopped at 50 % of what there was to gain"),
+        (judge(0.8, 0, rates=(0.01, 0.01)), 2, "The rule changed nothing"),
+    ):
+        assert [s.holds for s in statements] == [i != position for i in range(3)]
+        assert said in statements[position].text
+        assert verdict_of(statements) == "not all of it worked; see what is marked !."
+
+
+def test_a_reward_of_coins_is_seldom_said_to_have_learned():
+    # One side of a test at 5 %.
+    said = sum(judge(0.5, seed)[0].holds for seed in range(400))
+    assert said <= 20

@@ -1,0 +1,209 @@
+"""The command rate: what it reads, what it prints and writes, and what it refuses."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from sklearn_codex import ModelRatings
+from sklearn_codex.cli import main
+
+NAMES = ["ant", "bee", "cat"]
+
+
+def draw(n=240, seed=0):
+    """Votes as (a, b, y, voter, prompt)."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(n):
+        a, b = rng.choice(3, size=2, replace=False)
+        y = rng.choice([1.0, 0.5, 0.0], p=[0.5, 0.2, 0.3] if a < b else [0.3, 0.2, 0.5])
+        rows.append((NAMES[a], NAMES[b], y, int(rng.integers(20)), int(rng.integers(30))))
+    return rows
+
+
+VOTES = draw()
+
+
+def expected(ties="half", groups=3, **options):
+    X = [row[:2] for row in VOTES]
+    y = [row[2] for row in VOTES]
+    model = ModelRatings(ties, random_state=0, **options)
+    return model.fit(X, y, groups=None if groups is None else [row[groups] for row in VOTES])
+
+
+def write_csv(path, header, rows):
+    path.write_text("\n".join(",".join(map(str, row)) for row in [header, *rows]) + "\n")
+    return str(path)
+
+
+@pytest.fixture
+def arena(tmp_path):
+    words = {1.0: "model_a", 0.5: "tie", 0.0: "model_b"}
+    rows = [(a, b, words[y], f"w{who}", f"p{prompt}") for a, b, y, who, prompt in VOTES]
+    return write_csv(
+        tmp_path / "arena.csv", ("model_a", "model_b", "winner", "judge", "prompt"), rows
+    )
+
+
+def rate(capsys, *words, out):
+    assert main(["rate", *map(str, words), "--out", str(out), "--force"]) == 0
+    shown = capsys.readouterr()
+    if str(out).endswith(".json"):
+        return json.loads(out.read_text()), shown
+    return list(csv.DictReader(io.StringIO(out.read_text()))), shown
+
+
+def ratings_of(found):
+    return {row["model"]: (row["rating"], row["std"], row["rank_high"]) for row in found["ratings"]}
+
+
+def test_votes_without_responses_are_rated_by_who_gave_them(arena, capsys, tmp_path):
+    found, shown = rate(capsys, arena, out=tmp_path / "r.json")
+    table = expected().table()
+    assert [row["model"] for row in found["ratings"]] == table["model"].tolist()
+    for name in ("rating", "std", "low", "high", "rank_low", "rank_high", "n"):
+        assert [row[name] for row in found["ratings"]] == pytest.approx(table[name].tolist())
+    assert found["groups"] == "annotator"
+    assert found["n_groups"] == 20
+    assert "3 models, 240 votes" in shown.out
+    assert "20 annotators" in shown.out
+    assert "read as: two responses and a label; 240 rows" in shown.err
+    first = shown.out.splitlines()[3].split()
+    assert first[0] == table["model"][0]
+    assert first[1] == f"{table['rating'][0]:.2f}"
+
+
+@pytest.mark.parametrize("ties", ["davidson", "rao-kupper"])
+def test_ties_scale_anchor_and_level(arena, capsys, tmp_path, ties):
+    words = ("--ties", ties, "--scale", "elo", "--anchor", "bee=1200", "--level", "0.8")
+    found, shown = rate(capsys, arena, *words, "--position", out=tmp_path / "r.json")
+    model = expected(ties, position_bias=True, confidence_level=0.8)
+    table = model.table(scale="elo", anchor=("bee", 1200))
+    assert [row["low"] for row in found["ratings"]] == pytest.approx(table["low"].tolist())
+    assert found["tie_parameter"] == pytest.approx(model.tie_parameter_)
+    assert found["position_bias"] == pytest.approx(model.position_bias_)
+    assert f"Parameter of ties: {model.tie_parameter_:.3f}" in shown.out
+
+
+def test_groups_are_what_by_says_else_annotators_else_prompts(arena, capsys, tmp_path):
+    found, shown = rate(capsys, arena, "--by", "prompt", out=tmp_path / "r.json")
+    assert found["n_groups"] == 30
+    assert "30 groups of prompt" in shown.out
+    stds = [row["std"] for row in found["ratings"]]
+    assert stds == pytest.approx(expected(groups=4).table()["std"].tolist())
+    rows = [(a, b, y, prompt) for a, b, y, _, prompt in VOTES]
+    path = write_csv(tmp_path / "v.csv", ("model_a", "model_b", "label", "prompt"), rows)
+    found, _ = rate(capsys, path, out=tmp_path / "r.json")
+    assert (found["groups"], found["n_groups"]) == ("prompt", 30)
+    path = write_csv(tmp_path / "w.csv", ("model_a", "model_b", "label"), [r[:3] for r in rows])
+    found, shown = rate(capsys, path, out=tmp_path / "r.json")
+    assert (found["groups"], found["n_groups"]) == ("row", 240)
+
+
+def test_lists_of_votes_are_a_vote_each(capsys, tmp_path):
+    cells = {}
+    for a, b, y, who, _ in VOTES:
+        cells.setdefault((a, b), []).append((y, who))
+    lines = [
+        {"left": a, "right": b, "label": np.mean([y for y, _ in votes]), "prompt": "p",
+         "votes": [y for y, _ in votes], "workers": [who for _, who in votes]}
+        for (a, b), votes in cells.items()
+    ]  # fmt: skip
+    path = tmp_path / "crowd.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    sides = ("--model-a", "left", "--model-b", "right", "--label", "label")
+    words = (*sides, "--votes", "votes", "--annotator", "workers", "--ties", "davidson")
+    found, shown = rate(capsys, path, *words, out=tmp_path / "r.json")
+    table = expected("davidson").table()
+    for name in ("rating", "std"):
+        assert [row[name] for row in found["ratings"]] == pytest.approx(
+            table[name].tolist(), rel=1e-5
+        )
+    assert "240 votes of the lists in votes" in shown.err
+    assert main(["rate", str(path), *sides, "--annotator", "workers"]) == 1
+    assert "Name the column of the votes" in capsys.readouterr().err
+    assert main(["rate", str(path), *sides, "--ties", "davidson"]) == 1
+    assert "labels are between" in capsys.readouterr().err
+
+
+def test_chosen_and_rejected_models(capsys, tmp_path):
+    rows = [(a, b, "x", "y") if y == 1 else (b, a, "x", "y") for a, b, y, *_ in VOTES if y != 0.5]
+    header = ("chosen_model", "rejected_model", "chosen", "rejected")
+    found, _ = rate(capsys, write_csv(tmp_path / "c.csv", header, rows), out=tmp_path / "r.json")
+    model = ModelRatings().fit([row[:2] for row in rows], np.ones(len(rows)))
+    by_name = dict(zip(model.models_, model.ratings_, strict=True))
+    for name, (rating, *_) in ratings_of(found).items():
+        assert rating == pytest.approx(by_name[name], abs=1e-6)
+
+
+def test_style_is_a_difference_that_ratings_are_net_of(capsys, tmp_path):
+    rng = np.random.default_rng(1)
+    rows = [
+        (
+            a,
+            b,
+            y,
+            "x" * rng.integers(1, 50),
+            "x" * rng.integers(1, 50),
+            *rng.normal(size=2).round(3),
+        )
+        for a, b, y, *_ in VOTES
+    ]
+    header = ("model_a", "model_b", "label", "response_a", "response_b", "bold_a", "bold_b")
+    path = write_csv(tmp_path / "s.csv", header, rows)
+    found, shown = rate(capsys, path, "--style", "length,bold", out=tmp_path / "r.json")
+    style = [(np.log1p(len(r[3])) - np.log1p(len(r[4])), r[5] - r[6]) for r in rows]
+    X = [[*row[:2], *more] for row, more in zip(rows, style, strict=True)]
+    model = ModelRatings().fit(X, [row[2] for row in rows])
+    assert found["style"] == pytest.approx(model.style_coef_.tolist(), abs=1e-6)
+    assert f"length {model.style_coef_[0]:.3f}, bold {model.style_coef_[1]:.3f}" in shown.out
+    for words, message in (
+        (("--style", "italic"), "no column italic of --style"),
+        (("--style", "response_a"), "which takes numbers"),
+    ):
+        assert main(["rate", path, *words]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_a_table_for_a_spreadsheet(arena, capsys, tmp_path):
+    rows, _ = rate(capsys, arena, out=tmp_path / "r.csv")
+    assert [row["model"] for row in rows] == expected().table()["model"].tolist()
+    assert main(["rate", arena, "--out", str(tmp_path / "r.csv")]) == 1
+    assert "--force" in capsys.readouterr().err
+
+
+def test_a_model_against_itself_is_left_out_and_told(capsys, tmp_path):
+    rows = [(a, b, y) for a, b, y, *_ in VOTES] + [("ant", "ant", 1)]
+    path = write_csv(tmp_path / "v.csv", ("model_a", "model_b", "label"), rows)
+    found, shown = rate(capsys, path, out=tmp_path / "r.json")
+    assert found["n_votes"] == 240
+    assert "1 votes on a model against itself were left out" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model-a", "left", "--model-b", "right"], "no column left of --model-a"),
+        (["--model-a", "model_a"], "--model-b is missing"),
+        (["--votes", "vote"], "no column vote of --votes"),
+        (["--anchor", "bee"], "--anchor must be a model and its rating"),
+        (["--anchor", "wasp=3"], "knows no model 'wasp'"),
+        (["--level", "95"], "--level must be between 0 and 1"),
+        (["--out", "r.txt"], "--out must end with .csv or .json"),
+    ],
+)
+def test_what_cannot_be_is_told_in_the_words_of_the_command(arena, capsys, words, message):
+    assert main(["rate", arena, *words]) == 1
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+def test_a_file_without_models_is_told(capsys, tmp_path):
+    path = write_csv(tmp_path / "p.csv", ("prompt", "chosen", "rejected"), [("p", "x", "y")])
+    assert main(["rate", path]) == 1
+    assert "no columns that name two models" in capsys.readouterr().err
