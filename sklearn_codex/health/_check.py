@@ -151,7 +151,8 @@ def check_preferences(
     :math:`s \ge 1`, tails may be heavier than those of Bradley and Terry. By Bayes' rule a label of
     probability q before the flip is wrong with probability e (1 - q) / (e (1 - q) + (1 - e) q).
     Labels are flagged where that exceeds 1/2, and only if the model is told from a coin, its curve
-    fits (a chi-square of ten bins of margins, by group, at the level of 5%), and e = 0 is rejected
+    fits (a chi-square of up to ten bins of margins, by group, at the level of 1%), and e = 0 is
+    rejected
     at the level of 1% by the likelihood ratio, corrected for groups that err together, against the
     better of the same without flips and of :math:`g(m) = b \tanh(t m / b)`, :math:`b \le 2`: people
     who are never sure. A constant share of honest dissent of more than one in eight cannot be told

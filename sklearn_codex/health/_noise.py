@@ -27,7 +27,8 @@ SLOPES = (-5.0, 5.0)
 SHAPES = (0.0, 5.0)
 STARTS = ((-0.5, 0.5), (0.7, 3.0), (2.0, 1.0))
 """Of log t and log s or log b: the loss has more than one valley."""
-FEWEST_OF_A_BIN, MOST_BINS = 25, 10
+LEAST_VARIANCE, MOST_BINS = 5.0, 10
+"""Of the labels of a bin, in which the curve is held against them."""
 
 
 class Noise(NamedTuple):
@@ -160,19 +161,26 @@ def _walk(excess: Callable[[float], float], inside: float, end: float) -> float:
 
 
 def _misfit(fit: _Fit, z, y, groups) -> float:
-    """Return the p-value of the curve: labels against it in bins of margins, by group."""
-    n_bins = min(len(z) // FEWEST_OF_A_BIN, MOST_BINS)
-    if n_bins < 4:
+    """Return the p-value of the curve: labels against it in bins of margins, by group.
+
+    Bins have equal variances, as a chi-square of bins that expect less than a few labels of the
+    rarer kind is none.
+    """
+    p = fit.rate + (1 - 2 * fit.rate) * expit(fit.log_odds)
+    variance = p * (1 - p)
+    n_bins = min(int(variance.sum() / LEAST_VARIANCE), MOST_BINS)
+    if n_bins < 3:
         return 1.0
-    bins = (np.argsort(np.argsort(np.abs(z), kind="stable")) * n_bins) // len(z)
-    p = expit(fit.log_odds)
-    residual = np.sign(z) * (y - fit.rate - (1 - 2 * fit.rate) * p)
+    order = np.argsort(np.abs(z), kind="stable")
+    share = np.cumsum(variance[order]) / variance.sum()
+    bins = np.empty(len(z), dtype=np.intp)
+    bins[order] = np.minimum(share * n_bins, n_bins - 1)
+    residual = np.sign(z) * (y - p)
     total = 0.0
     for position in range(n_bins):
         here = residual * (bins == position)
         sums = np.bincount(groups, here)
-        expected = (bins == position) @ (p * (1 - p))
-        total += here.sum() ** 2 / max(sums @ sums, here @ here, expected, 1e-12)
+        total += here.sum() ** 2 / max(sums @ sums, here @ here, (bins == position) @ variance)
     return float(chi2.sf(total, n_bins - 2))
 
 

@@ -14,7 +14,7 @@ from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex._reward.preset_differences import preset_differences
 from sklearn_codex._tables import Table
-from sklearn_codex._verdicts import CROSS_FITTED, LEVEL, WRONG_LABEL_LEVEL, Judgement, judge_share
+from sklearn_codex._verdicts import CROSS_FITTED, WRONG_LABEL_LEVEL, Judgement, judge_share
 from sklearn_codex.exceptions import RareTokensWarning
 from sklearn_codex.health._data import PreferenceData
 from sklearn_codex.health._noise import Noise, estimate_noise
@@ -70,7 +70,7 @@ def check_wrong_labels(
         low=skill.low,
         high=skill.high,
         is_predictable=skill.is_above,
-        is_calibrated=noise.misfit >= LEVEL,
+        is_calibrated=noise.misfit >= WRONG_LABEL_LEVEL,
         flip_rate=noise.flip_rate,
         flip_low=noise.low,
         flip_high=noise.high,
@@ -84,7 +84,7 @@ def check_wrong_labels(
     if is_judge:
         findings.append(_judge_labels(found, noise))
     elif skill.is_above:
-        facts = {"p_value": noise.misfit, "level": LEVEL}
+        facts = {"p_value": noise.misfit, "level": WRONG_LABEL_LEVEL}
         findings.append(find("labels not judged", "skipped", **facts))
     return findings, {"wrong_labels": found, "predictability": predictability}
 
