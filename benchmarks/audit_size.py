@@ -31,14 +31,14 @@ RUN = "import sys; from sklearn_codex.cli import main; sys.exit(main(sys.argv[1:
 READ = "import sys; from sklearn_codex import read_preferences; read_preferences(sys.argv[1])"
 STEPS = """
 import sys, time
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 start, name = time.perf_counter(), "imports"
 def step(next_name):
     global start, name
     now = time.perf_counter()
     print(f"{now - start:8.1f} s  {name}", flush=True)
     start, name = now, next_name
-audit_preferences(sys.argv[1], max_pairs=int(sys.argv[2]), step=step)
+compute_audit(sys.argv[1], max_pairs=int(sys.argv[2]), step=step)
 step("")
 """
 

@@ -23,7 +23,7 @@ from sklearn_codex.report._audit_predict import calibrate
 from sklearn_codex.report._audit_run import finite
 from sklearn_codex.report._audit_sections_policy import learned_section
 from sklearn_codex.report._audit_verdicts import _calibrated
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 SIZES = ((15, 8), (60, 5), (200, 5))  # prompts, pairs of each
 WORDS = np.array([f"{'abcdefghij'[i % 10] * (1 + i % 7)}{i}" for i in range(80)])
@@ -161,7 +161,7 @@ def measure(kind, size, n_sets):
     """Return the share of the data sets with each verdict."""
     counts: dict = {}
     for seed in range(n_sets):
-        audit = finite(audit_preferences(make_rows(kind, *size, seed)))
+        audit = finite(compute_audit(make_rows(kind, *size, seed)))
         verdicts = audit["verdicts"] | promises(audit)
         for question, found in verdicts.items():
             key = question, found["verdict"]

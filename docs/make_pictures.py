@@ -20,7 +20,7 @@ from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._blocks import Chart
 from sklearn_codex.report._svg import line_chart
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 DOCS = Path(__file__).parent
 STATIC = DOCS / "_static"
@@ -49,7 +49,7 @@ def audit():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stdlib.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in records), encoding="utf-8")
-        return finite(audit_preferences(path))
+        return finite(compute_audit(path))
 
 
 def draw_charts(sections):

@@ -97,9 +97,9 @@ FAULTS = [
         "health/_noise.py",
         (
             "flips hit one kind of label",
-            "flip_rate + (1 - 2 * flip_rate) * expit",
-            "flip_rate + (1 - flip_rate) * expit",
-            "test_health_labels.py::test_flipped_labels",
+            "right = e + (1 - 2 * e) * expit",
+            "right = e + (1 - e) * expit",
+            "test_health_labels.py::test_wrong_labels_are_tested_by_the_likelihood_at_the_border_of_no_flips",
         ),
         (
             "both sides of a test at a border",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sklearn_codex._reward.win_rate import length_controlled_win_rate
     from sklearn_codex.datasets import read_preferences
     from sklearn_codex.health import check_preferences
+    from sklearn_codex.report.preferences import audit_preferences
     from sklearn_codex.text import TokenCounter
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "TiePreferenceModel",
     "TokenCounter",
     "UnigramLM",
+    "audit_preferences",
     "author_share",
     "balance_positions",
     "check_preferences",
@@ -92,6 +94,7 @@ _HOMES = {
     "TiePreferenceModel": "_reward.tie_models",
     "TokenCounter": "text",
     "UnigramLM": "_language.unigram_lm",
+    "audit_preferences": "report.preferences",
     "author_share": "_ratings.authors",
     "balance_positions": "_data.pairs",
     "check_preferences": "health",

@@ -1,4 +1,4 @@
-"""Results that print as a table."""
+"""Results that print as a table, and tables as data frames."""
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -32,3 +32,24 @@ def _format_column(name, values):
     cells += [f"{value:.3f}" if values.dtype.kind == "f" else str(value) for value in values]
     width = max(map(len, cells))
     return [cell.ljust(width) if is_text else cell.rjust(width) for cell in cells]
+
+
+def as_columns(rows):
+    """Return rows (list of dict) as a dict of lists; what a row lacks is None."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def as_frame(columns):
+    """Return columns as a pandas DataFrame, or as a dict of lists where pandas is not installed."""
+    columns = {
+        name: values.tolist() if isinstance(values, np.ndarray) else list(values)
+        for name, values in columns.items()
+    }
+    try:
+        import pandas as pd
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] != "pandas":  # but something that pandas imports
+            raise
+        return columns
+    return pd.DataFrame(columns)

@@ -41,7 +41,7 @@ from sklearn_codex._categorical import FloatArray, IntArray
 
 LEVEL = 0.05
 """A sentence is wrong in at most this share of the data sets in which it does not hold."""
-WRONG_LABEL_LEVEL = 1e-3
+WRONG_LABEL_LEVEL = 0.01
 """Of the test for wrong labels, which rests on a model and accuses."""
 POWER = 0.8
 GIVEN = 1.0

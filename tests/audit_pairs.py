@@ -54,7 +54,8 @@ def labelled(seed=0, **more):
 def run(path, capsys, *options):
     """Return what the command prints, the page, the figures and the lists, as text."""
     out = path.parent / "out"
-    assert main(["audit", str(path), "--out", str(out), "--force", "--no-progress", *options]) == 0
+    words = ["audit", str(path), "--out", str(out), "--force", "--no-progress", "--full", *options]
+    assert main(words) == 0
     shown = {"printed": " ".join(capsys.readouterr().out.split())}
     for file in out.iterdir():
         shown[file.name] = file.read_text(encoding="utf-8")

@@ -33,7 +33,7 @@ from sklearn_codex.report._blocks import (
 )
 from sklearn_codex.report._html import page, text
 from sklearn_codex.report._svg import line_chart
-from sklearn_codex.report.audit import STEPS, audit_preferences
+from sklearn_codex.report.audit import STEPS, compute_audit
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 NASTY = (
@@ -76,7 +76,7 @@ def write_rows(path, rows):
 
 @pytest.fixture(scope="module")
 def audit():
-    return finite(audit_preferences(make_rows()))
+    return finite(compute_audit(make_rows()))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,8 @@ def written(tmp_path_factory):
     prefs = write_rows(folder / "<b>prefs.jsonl", make_rows(nasty=True))
     printed = io.StringIO()
     with redirect_stdout(printed):
-        assert main(["audit", str(prefs), "--out", str(folder / "out"), "--no-progress"]) == 0
+        words = ["audit", str(prefs), "--out", str(folder / "out"), "--no-progress", "--full"]
+        assert main(words) == 0
     (folder / "printed.txt").write_text(printed.getvalue(), encoding="utf-8")
     return folder / "out"
 
@@ -193,7 +194,7 @@ def test_area_by_ranks_is_that_of_the_metric():
 def test_findings_to_look_at_show_their_worst_rows():
     rows = make_rows()
     rows[7]["rejected"] = rows[7]["chosen"]
-    audit = finite(audit_preferences(rows))
+    audit = finite(compute_audit(rows))
     (found,) = (f for f in audit["health"] if "two identical responses" in f["text"])
     assert [row["row"] for row in found["worst"]] == [7]
     assert found["worst"][0]["chosen"] == found["worst"][0]["rejected"] == rows[7]["chosen"]
@@ -228,13 +229,13 @@ def test_audit_names_uncompared_pairs_and_unlikely_labels(audit):
 def test_audit_is_json_and_repeats_itself(audit):
     json.dumps(audit, allow_nan=False)
     seen = []
-    assert finite(audit_preferences(make_rows(), step=seen.append)) == audit
+    assert finite(compute_audit(make_rows(), step=seen.append)) == audit
     assert tuple(seen) == STEPS
 
 
 def test_groups_are_kept_together_and_a_reference_is_what_a_policy_starts_from(audit):
     reference = ["good alpha beta", "good gamma"]
-    other = audit_preferences(make_rows(), groups="task", reference=reference)
+    other = compute_audit(make_rows(), groups="task", reference=reference)
     assert other["sizes"]["n_groups"] == 20 < audit["sizes"]["n_groups"]
     assert other["learning_curve"] is None
     assert other["policy"]["length"] == 2 < audit["policy"]["length"]
@@ -243,7 +244,7 @@ def test_groups_are_kept_together_and_a_reference_is_what_a_policy_starts_from(a
 
 @pytest.mark.parametrize("n_prompts", [1, 3])
 def test_too_little_data_is_said_and_not_modelled(n_prompts):
-    audit = audit_preferences(make_rows(n_prompts, 4))
+    audit = compute_audit(make_rows(n_prompts, 4))
     assert "too few" in audit["too_small"]
     assert audit["prediction"] is None
     assert audit["policy"] is None
@@ -254,7 +255,7 @@ def test_data_of_ties_alone_have_no_answer():
     rows = [
         {"prompt": f"p{i}", "response_a": "a b", "response_b": "c", "label": 0.5} for i in range(60)
     ]
-    audit = finite(audit_preferences(rows))
+    audit = finite(compute_audit(rows))
     assert audit["length"] is None
     assert "All pairs are ties" in render(audit)
 
@@ -267,7 +268,7 @@ def test_labels_by_coin_are_not_called_predictable():
             row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
         row["chosen"] = row["chosen"].replace("good", "so").replace("bad", "so")
         row["rejected"] = row["rejected"].replace("good", "so").replace("bad", "so")
-    sections = audit_sections(finite(audit_preferences(rows)))
+    sections = audit_sections(finite(compute_audit(rows)))
     assert sections[1].answer.startswith("Not shown: the best of these models")
 
 
@@ -278,10 +279,10 @@ def test_what_is_length_and_what_is_not_is_told_apart(audit):
     for row in rows:
         n = rng.randint(3, 30, 2)
         row["chosen"], row["rejected"] = ("so " * k for k in (n.max() + 1, n.min()))
-    answers = [audit_sections(finite(audit_preferences(rows)))[2].answer]
+    answers = [audit_sections(finite(compute_audit(rows)))[2].answer]
     for row in rows:
         row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
-    answers.append(audit_sections(finite(audit_preferences(rows)))[2].answer)
+    answers.append(audit_sections(finite(compute_audit(rows)))[2].answer)
     for answer, which in zip(answers, ("longer", "shorter"), strict=True):
         assert answer.startswith(f"It may be: the {which} response wins 100 %")
 
@@ -300,6 +301,8 @@ def test_what_is_certain_of_a_list_is_beyond_chance_as_a_whole(audit):
 def test_every_figure_says_what_it_means(audit):
     for section in audit_sections(audit):
         assert section.answer
+        assert section.word
+        assert section.line
         for block in section.blocks:
             assert block.text if isinstance(block, Note) else block.meaning
 
@@ -308,8 +311,13 @@ def test_page_is_whole_and_asks_for_nothing(written):
     html = (written / "report.html").read_text(encoding="utf-8")
     reader = read_page(html)
     assert {"svg", "table", "details", "nav"} <= reader.tags
-    assert reader.tags.isdisjoint({"script", "img", "link", "iframe", "object"})
-    assert all(link.startswith("#") and link[1:] in reader.ids for link in reader.links)
+    assert reader.tags.isdisjoint({"img", "link", "iframe", "object"})
+    lists = {path.name for path in written.glob("*.csv")}
+    assert lists
+    assert lists <= set(reader.links)
+    assert all(
+        (link.startswith("#") and link[1:] in reader.ids) or link in lists for link in reader.links
+    )
     assert "@import" not in html
     assert "url(" not in html
     assert "default-src 'none'" in html
@@ -369,7 +377,7 @@ def test_report_is_written_although_its_reader_leaves(tmp_path, monkeypatch):
     def leave(*_):
         raise BrokenPipeError("the reader has left")
 
-    monkeypatch.setattr("sklearn_codex.report._audit_run.print_sections", leave)
+    monkeypatch.setattr("sklearn_codex.report._audit_run.print_short", leave)
     path = write_rows(tmp_path / "prefs.jsonl", make_rows(3, 3))
     with pytest.raises(BrokenPipeError, match="the reader has left"):
         run_audit(path, out=tmp_path / "out", progress=False)
@@ -492,5 +500,6 @@ def test_a_reward_that_is_the_same_for_all_words_is_no_error(tmp_path, capsys):
     rows = [{"prompt": write(3), "chosen": write(5), "rejected": write(2)} for _ in range(60)]
     path = tmp_path / "pairs.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    assert main(["audit", str(path), "--out", str(tmp_path / "report"), "--no-progress"]) == 0
+    words = ["audit", str(path), "--out", str(tmp_path / "report"), "--no-progress", "--full"]
+    assert main(words) == 0
     assert "one and the same for all words" in " ".join(capsys.readouterr().out.split())

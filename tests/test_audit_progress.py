@@ -18,7 +18,7 @@ from sklearn_codex.report._audit_progress import (
     show_seconds,
     within,
 )
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 ROWS = [
     {"prompt": f"question {i % 60}", "chosen": f"good so w{i} b{i % 7}", "rejected": f"so w{i} k"}
@@ -90,7 +90,7 @@ class Recorder(Steps):
 
 def test_long_steps_tell_how_far_they_are():
     recorder = Recorder()
-    audit_preferences(ROWS, max_pairs=200, step=recorder)
+    compute_audit(ROWS, max_pairs=200, step=recorder)
     assert recorder.sizes == [(240, 200)]
     assert tuple(dict.fromkeys(name for name, _ in recorder.seen)) == STEPS
     for step, least in (("health", 6), ("features", 5), ("preset", 3)):

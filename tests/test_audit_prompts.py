@@ -14,7 +14,7 @@ from sklearn_codex.report._audit_run import finite, run_audit
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_sections_reading import reading_blocks
 from sklearn_codex.report._blocks import Box
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 # What only data with prompts can say.
 FORBIDDEN = (
@@ -64,7 +64,11 @@ def test_a_file_without_prompts_is_not_said_to_have_any(n_prompts, tmp_path, cap
     assert "--prompt topic" in prompts["warning"]
     assert "--by topic" in prompts["warning"]
     page = shown["report.html"]
-    assert page.index("No prompt was found") < page.index("Read as: ") < page.index("<nav")
+    assert (
+        page.index("No prompt was found")
+        < page.index("Read as: ")
+        < page.index('<nav class="answers"')
+    )
     assert shown["printed"].index("No prompt was found") < shown["printed"].index("Read as: ")
     assert "to look at before training" in shown["printed"]
 
@@ -98,11 +102,11 @@ def learned_by_heart(n_prompts=30, n_each=10):
 
 def test_what_is_learned_by_heart_is_no_yes_with_prompts_and_no_claim_without():
     rows = [{**row, "prompt": row["what"]} for row in learned_by_heart()]
-    with_prompts = finite(audit_preferences(rows))
+    with_prompts = finite(compute_audit(rows))
     assert with_prompts["sizes"]["n_groups"] < 31
     assert with_prompts["verdicts"]["predictable"]["verdict"] in ("not shown", "too few")
     bare = [{name: row[name] for name in ("chosen", "rejected")} for row in rows]
-    without = finite(audit_preferences(bare))
+    without = finite(compute_audit(bare))
     assert without["prediction"]["models"]["words"]["accuracy"]["value"] > 0.9
     answer = audit_sections(without)[1].answer
     assert answer.startswith("Within this file only")
@@ -126,6 +130,7 @@ def test_groups_are_called_groups(tmp_path, capsys):
         path,
         given=Given(groups="batch", command=True),
         out=tmp_path / "out",
+        full=True,
         progress=False,
     )
     shown = {"printed": " ".join(capsys.readouterr().out.split())}
@@ -144,7 +149,7 @@ def test_prompts_that_some_pairs_lack_are_counted():
     rows = oriented()
     for row in rows[:7]:
         del row["prompt"]
-    audit = finite(audit_preferences(rows))
+    audit = finite(compute_audit(rows))
     assert audit["prompts"]["n_pairs_without"] == 7
     assert audit["prompts"]["warning"].startswith("7 pairs of 180 have no prompt")
     assert audit["sizes"]["n_groups"] == 7 + 29  # the six pairs of one prompt, and one more
@@ -159,7 +164,7 @@ def test_prompts_that_some_pairs_lack_are_counted():
 
 
 def test_all_prompts_that_there_are_need_no_warning():
-    audit = audit_preferences(oriented(n_prompts=3))
+    audit = compute_audit(oriented(n_prompts=3))
     assert audit["prompts"]["warning"] is None
     assert not any(isinstance(block, Box) for block in reading_blocks(audit))
 
@@ -183,12 +188,12 @@ def test_what_makes_a_file_without_prompts_work_is_said(columns, said):
         | {name: values[i] for name, values in columns.items()}
         for i in range(4)
     ]
-    assert said in audit_preferences(rows)["prompts"]["warning"]
+    assert said in compute_audit(rows)["prompts"]["warning"]
 
 
 def test_python_is_told_what_to_say_in_python():
     rows = [{"chosen": f"a {i}", "rejected": "b", "topic": f"the {i % 2}"} for i in range(4)]
-    warning = audit_preferences(rows, given=Given())["prompts"]["warning"]
+    warning = compute_audit(rows, given=Given())["prompts"]["warning"]
     assert 'prompt="topic"' in warning
     assert "--" not in warning
 
@@ -234,8 +239,8 @@ def rows_of_rankings(rankings, *, n_of_first=1):
 
 def test_weights_are_used_and_told():
     rows = rows_of_rankings(make_rankings())
-    even = finite(audit_preferences(rows))
-    audit = finite(audit_preferences(rows, given=Given(weight="w")))
+    even = finite(compute_audit(rows))
+    audit = finite(compute_audit(rows, given=Given(weight="w")))
     assert even["read"]["weight"] is None
     assert audit["read"]["weight"] == pytest.approx(40)
     said = words_of(audit)
@@ -256,24 +261,24 @@ def test_a_prompt_of_great_weight_decides_shares():
     for row in rows[:30]:
         row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
         row["w"] = 3
-    audit = audit_preferences(rows, given=Given(weight="w"))
+    audit = compute_audit(rows, given=Given(weight="w"))
     assert audit["length"]["longer_wins"] == pytest.approx(30 / 120)
 
 
 def test_pairs_that_weigh_nothing_are_not_judged():
     rows = [row | {"w": 1.0} for row in oriented()]
     with_more = rows + [row | {"w": 0.0, "prompt": "none"} for row in oriented(n_prompts=2)]
-    audit = audit_preferences(with_more, given=Given(weight="w"))
+    audit = compute_audit(with_more, given=Given(weight="w"))
     test = audit["prediction"]["models"]["words"]["accuracy"]
     assert test["n_pairs"] == len(rows)
     assert audit["length"]["longer_wins"] == pytest.approx(
-        audit_preferences(rows)["length"]["longer_wins"]
+        compute_audit(rows)["length"]["longer_wins"]
     )
 
 
 def test_no_pair_that_weighs_anything_is_told_from_ties():
     rows = [row | {"w": 0} for row in oriented(n_prompts=2)]
-    audit = audit_preferences(rows, given=Given(weight="w"))
+    audit = compute_audit(rows, given=Given(weight="w"))
     assert audit["too_small"].startswith("All weights are 0, so there is no preference")
 
 

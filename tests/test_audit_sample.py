@@ -15,7 +15,7 @@ from sklearn_codex.report._audit_pairs import uncompared_pairs
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sample import draw_rows
 from sklearn_codex.report._audit_sections import audit_sections
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 WORDS = np.array([f"{'bdfgk'[i % 5]}{'aeiou'[i // 5 % 5]}n{i}" for i in range(60)])
 N_WANTED = 300
@@ -47,21 +47,21 @@ ROWS = make_rows()
 
 @pytest.fixture(scope="module")
 def of_all():
-    return finite(audit_preferences(ROWS, split="part", max_pairs=None))
+    return finite(compute_audit(ROWS, split="part", max_pairs=None))
 
 
 @pytest.fixture(scope="module")
 def of_sample():
-    return finite(audit_preferences(ROWS, split="part", max_pairs=N_WANTED))
+    return finite(compute_audit(ROWS, split="part", max_pairs=N_WANTED))
 
 
 def test_nothing_is_drawn_up_to_the_limit(of_all):
     assert len(ROWS) < MAX_PAIRS
     for max_pairs in (len(ROWS), 0, MAX_PAIRS):
-        assert finite(audit_preferences(ROWS, split="part", max_pairs=max_pairs)) == of_all
+        assert finite(compute_audit(ROWS, split="part", max_pairs=max_pairs)) == of_all
     assert of_all["sampled"] is None
     assert "drawn by prompt" not in render(of_all)
-    assert audit_preferences(ROWS, max_pairs=len(ROWS) - 1)["sampled"] is not None
+    assert compute_audit(ROWS, max_pairs=len(ROWS) - 1)["sampled"] is not None
 
 
 def test_what_is_drawn_is_about_as_large_as_wanted_and_told(of_sample):
@@ -95,8 +95,8 @@ def test_what_must_see_all_rows_sees_them(of_sample, of_all):
 
 
 def test_the_same_seed_draws_the_same_and_another_one_other_pairs(of_sample):
-    assert finite(audit_preferences(ROWS, split="part", max_pairs=N_WANTED)) == of_sample
-    other = audit_preferences(ROWS, split="part", max_pairs=N_WANTED, seed=1)
+    assert finite(compute_audit(ROWS, split="part", max_pairs=N_WANTED)) == of_sample
+    other = compute_audit(ROWS, split="part", max_pairs=N_WANTED, seed=1)
     assert other["tokens"] != of_sample["tokens"]
 
 
@@ -104,7 +104,7 @@ def test_accuracy_of_a_sample_is_that_of_all_within_its_interval(of_all):
     wanted = of_all["prediction"]["models"]["words"]["accuracy"]["value"]
     found = []
     for seed in range(6):
-        audit = audit_preferences(ROWS, max_pairs=450, seed=seed)
+        audit = compute_audit(ROWS, max_pairs=450, seed=seed)
         test = audit["prediction"]["models"]["words"]["accuracy"]
         found.append((test["value"], test["low"] <= wanted <= test["high"]))
     assert all(holds for _, holds in found)
@@ -138,7 +138,7 @@ def test_each_pair_is_drawn_with_one_probability(n_wanted):
 
 def test_few_huge_groups_are_drawn_in_part_and_this_is_told():
     rows = [row | {"person": i % 12} for i, row in enumerate(ROWS)]
-    audit = finite(audit_preferences(rows, groups="person", max_pairs=N_WANTED))
+    audit = finite(compute_audit(rows, groups="person", max_pairs=N_WANTED))
     sampled = audit["sampled"]
     assert sampled["n_groups"] == sampled["of_groups"] == sampled["n_groups_in_part"] == 12
     assert N_WANTED <= sampled["n_pairs"] <= N_WANTED + 12
@@ -146,7 +146,7 @@ def test_few_huge_groups_are_drawn_in_part_and_this_is_told():
 
 
 def test_too_small_a_sample_grows_until_it_says_something():
-    audit = audit_preferences(ROWS, max_pairs=3)
+    audit = compute_audit(ROWS, max_pairs=3)
     assert audit["too_small"] is None
     assert audit["sampled"]["max_pairs"] == 3
     assert audit["sampled"]["n_pairs"] >= 50
@@ -167,7 +167,7 @@ def test_pairs_to_label_are_new_to_all_rows_not_only_to_the_sample():
         | {"task": int(i)}
         for i, (a, b) in enumerate(np.random.RandomState(0).randint(0, 3, (700, 2)))
     ]
-    audit = audit_preferences(rows, groups="task", max_pairs=200)
+    audit = compute_audit(rows, groups="task", max_pairs=200)
     assert audit["sampled"]["n_pairs"] == 200
     assert audit["pairs_to_label"]["are_new"]
     compared = {frozenset((row["chosen"], row["rejected"])) for row in rows}
@@ -193,7 +193,7 @@ def test_each_section_says_on_what_it_was_computed(of_sample):
 def test_command_samples_by_its_option_and_says_so_everywhere(tmp_path):
     prefs = tmp_path / "prefs.jsonl"
     prefs.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
-    words = ["audit", str(prefs), "--out", str(tmp_path / "out"), "--no-progress"]
+    words = ["audit", str(prefs), "--out", str(tmp_path / "out"), "--no-progress", "--full"]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         assert main([*words, "--max-pairs", str(N_WANTED)]) == 0
@@ -211,7 +211,7 @@ def test_a_number_of_pairs_is_one(word, capsys):
     assert f"a number of pairs is an integer >= 0, got '{word}'" in capsys.readouterr().err
     value = {"-1": -1, "1.5": 1.5}.get(word, word)
     with pytest.raises(ValueError, match="audit_preferences needs max_pairs >= 0, an integer, got"):
-        audit_preferences(ROWS, max_pairs=value)
+        compute_audit(ROWS, max_pairs=value)
 
 
 def test_of_very_many_pairs_to_label_some_are_drawn(monkeypatch):

@@ -14,7 +14,7 @@ from sklearn_codex.report._audit_columns import find_cuts
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sections_slices import slices_section
 from sklearn_codex.report._audit_topics import find_topics
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 GARDEN = np.array([
     "rose", "tulip", "soil", "shovel", "water", "hedge", "seed", "bloom", "compost", "rake",
@@ -67,7 +67,7 @@ def make_rows(n_prompts=60, n_each=5):
 
 @pytest.fixture(scope="module")
 def audit():
-    return finite(audit_preferences(make_rows()))
+    return finite(compute_audit(make_rows()))
 
 
 def cut_of(audit, name):
@@ -161,7 +161,7 @@ def test_without_a_difference_none_is_said(audit, is_known):
 
 def test_kinds_that_are_too_small_are_counted():
     rows = [row | {"id": row["id"] // 25} for row in make_rows()]
-    audit = finite(audit_preferences(rows, slices=["id", "rare"]))
+    audit = finite(compute_audit(rows, slices=["id", "rare"]))
     assert [cut["name"] for cut in audit["slices"]["cuts"]][:2] == ["id", "rare"]
     small = {cut["name"]: cut["n_too_small"] for cut in audit["slices"]["cuts"]}
     assert small["id"] == 12  # 25 pairs each, of five prompts

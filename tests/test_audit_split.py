@@ -7,7 +7,7 @@ import pytest
 
 from sklearn_codex.cli import main
 from sklearn_codex.report._audit_run import finite, render
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 LONG = "An answer of more than forty characters, word for word the same."
 
@@ -53,7 +53,7 @@ def check(leaks, rows):
 
 def test_leaks_into_a_file_are_found_the_worst_first(files):
     train, test = files
-    leaks = audit_preferences(train, split=test)["leakage"]
+    leaks = compute_audit(train, split=test)["leakage"]
     check(leaks, [4, 3, 2, 1])
     assert leaks["parts"] == [
         {"name": "test.jsonl", "n_pairs": 6, "n_leaking": 4},
@@ -66,7 +66,7 @@ def test_a_column_of_parts_finds_the_same():
     filler = [row(f"filler {i}", f"a{i}", f"b{i}") for i in range(3)]
     rows = [record | {"fold": 0} for record in TRAIN + filler]
     rows += [record | {"fold": 1} for record in HELD_OUT]
-    leaks = audit_preferences(rows, split="fold")["leakage"]
+    leaks = compute_audit(rows, split="fold")["leakage"]
     check(leaks, [11, 10, 9, 8])
     assert [part["name"] for part in leaks["parts"]] == ["0", "1"]
 
@@ -74,9 +74,9 @@ def test_a_column_of_parts_finds_the_same():
 def test_a_column_called_split_needs_no_option():
     rows = [record | {"split": "train"} for record in TRAIN + HELD_OUT[:1]]
     rows += [record | {"split": "test"} for record in HELD_OUT[1:4]]
-    audit = audit_preferences(rows)
+    audit = compute_audit(rows)
     assert audit["leakage"]["n_leaking"] == 3
-    assert audit_preferences(TRAIN)["leakage"] is None
+    assert compute_audit(TRAIN)["leakage"] is None
     assert not any("split=" in finding["text"] for finding in audit["health"])
 
 
@@ -85,7 +85,7 @@ def test_rows_of_one_group_leak_where_groups_are_given():
         row(f"question {i}", f"a{i}", f"b{i}", task=i // 3, part="test" if i == 8 else "train")
         for i in range(9)
     ]
-    leaks = audit_preferences(rows, groups="task", split="part")["leakage"]
+    leaks = compute_audit(rows, groups="task", split="part")["leakage"]
     assert leaks["kinds"] == {
         "same pair": 0, "same prompt": 0, "same group": 1, "same response": 0,
     }  # fmt: skip
@@ -96,7 +96,7 @@ def test_rows_of_one_group_leak_where_groups_are_given():
 def test_a_clean_split_is_called_clean():
     rows = [record | {"split": "train"} for record in TRAIN]
     rows += [record | {"split": "test"} for record in (HELD_OUT[0], HELD_OUT[5])]
-    audit = finite(audit_preferences(rows))
+    audit = finite(compute_audit(rows))
     assert audit["leakage"]["n_leaking"] == 0
     page = render(audit)
     assert "no memory of these kinds helps" in page
@@ -106,7 +106,8 @@ def test_a_clean_split_is_called_clean():
 def test_the_command_shows_leaks_everywhere(files, tmp_path, capsys):
     train, test = files
     out = tmp_path / "out"
-    assert main(["audit", train, "--split", test, "--out", str(out), "--no-progress"]) == 0
+    words = ["audit", train, "--split", test, "--out", str(out), "--no-progress", "--full"]
+    assert main(words) == 0
     printed = " ".join(capsys.readouterr().out.split())
     page = (out / "report.html").read_text(encoding="utf-8")
     for place in (printed, page):
@@ -133,4 +134,4 @@ def test_a_split_that_is_none_is_refused(split, message, tmp_path):
     rows = [record | {"constant": "all", "gaps": "x"} for record in TRAIN]
     rows[1]["gaps"] = None
     with pytest.raises(ValueError, match=message):
-        audit_preferences(rows, split=split)
+        compute_audit(rows, split=split)

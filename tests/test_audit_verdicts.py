@@ -17,7 +17,7 @@ from sklearn_codex.report import _audit_verdicts as rules
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_sections_tests import tests_section as section_of_tests
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 _spec = importlib.util.spec_from_file_location(
     "verdicts_benchmark", Path(__file__).parents[1] / "benchmarks" / "verdicts.py"
@@ -187,6 +187,10 @@ def test_content_is_seen_beside_length():
     assert count(lambda rng: treats(*draw(rng)), 50)["both"] > 45
 
 
+def curve_of(test, foreseen=0.0):
+    return {"last_doubling": test, "budget": {"predicted": [{"gain_high": foreseen}]}}
+
+
 @pytest.mark.slow
 def test_a_learning_curve_is_rarely_called_what_it_is_not():
     """The half-trained models err by the prompts they got, which no prompt of the test shows."""
@@ -209,7 +213,7 @@ def test_a_learning_curve_is_rarely_called_what_it_is_not():
             test = predict.gain(
                 data, full * 1.0, (one * 1.0 + two) / 2, data.decided, extra_variance=extra
             )
-            return rules._more_labels({"last_doubling": test})["verdict"]
+            return rules._more_labels(curve_of(test))["verdict"]
 
         return count(run, 200)
 
@@ -223,7 +227,7 @@ def test_a_learning_curve_is_rarely_called_what_it_is_not():
 
 @pytest.fixture(scope="module")
 def audit():
-    return finite(audit_preferences(benchmark.make_rows("words", 60, 5, 0)))
+    return finite(compute_audit(benchmark.make_rows("words", 60, 5, 0)))
 
 
 def sentences(audit, position, **verdicts):
@@ -355,7 +359,7 @@ def test_one_figure_answers_one_question(audit):
 
 def test_learning_curve_of_a_part_says_so(monkeypatch):
     monkeypatch.setattr(predict, "LARGE", 100)
-    part = finite(audit_preferences(benchmark.make_rows("words", 60, 5, 0)))
+    part = finite(compute_audit(benchmark.make_rows("words", 60, 5, 0)))
     assert (part["learning_curve"]["n_folds"], part["learning_curve"]["of_folds"]) == (2, 5)
     assert "The curve is of 2 of the 5 parts of the prompts" in sentences(part, 1)
     assert part["learning_curve"]["last_doubling"]["n_groups"] == 24
@@ -374,7 +378,10 @@ def test_rule_of_the_learning_curve(value, low, high, p_value, verdict):
     test = judge_mean(np.zeros(9), np.arange(9))._replace(
         value=value, low=low, high=high, p_value=p_value
     )
-    assert rules._more_labels({"last_doubling": test._asdict()})["verdict"] == verdict
+    assert rules._more_labels(curve_of(test._asdict()))["verdict"] == verdict
+    if verdict == "flat":  # not where more is foreseen
+        rising = curve_of(test._asdict(), foreseen=0.03)
+        assert rules._more_labels(rising)["verdict"] == "unclear"
 
 
 def test_too_few_is_what_would_miss_much():
@@ -468,7 +475,7 @@ TOO_FEW = "too few to say"
     ],
 )
 def test_degenerate_data_have_a_true_answer(kind, position, said):
-    audit = finite(audit_preferences(degenerate(kind)))
+    audit = finite(compute_audit(degenerate(kind)))
     assert said in audit_sections(audit)[position].answer
     page = render(audit)
     assert "No cleaning is needed" not in page

@@ -134,10 +134,11 @@ def fake_audit(tmp_path, monkeypatch):
     rows = [{"row": 0, "prompt": "=1+1", "label": 1.0}]
     audit = {name: {"rows": rows} for name in _audit_run.LISTS}
     audit |= {"source": "p.jsonl", "seed": 0, "health": []}
-    monkeypatch.setattr(_audit_run, "audit_preferences", lambda *args, **options: dict(audit))
+    monkeypatch.setattr(_audit_run, "compute_audit", lambda *args, **options: dict(audit))
     monkeypatch.setattr(_audit_run, "audit_sections", lambda audit: [])
-    monkeypatch.setattr(_audit_run, "reading_blocks", lambda audit: [])
-    monkeypatch.setattr(_audit_run, "render", lambda audit, sections: "page")
+    monkeypatch.setattr(_audit_run, "decision_block", lambda audit: None)
+    monkeypatch.setattr(_audit_run, "short_lines", lambda *parts: [("text", "all is well")])
+    monkeypatch.setattr(_audit_run, "render", lambda *parts, **lists: "page")
     prefs = tmp_path / "p.jsonl"
     prefs.write_text("{}\n")
     return audit, ["audit", str(prefs), "--no-progress"]
@@ -153,7 +154,7 @@ def test_an_audit_leaves_no_list_of_an_earlier_one(tmp_path, capsys, monkeypatch
     assert row == {"prompt": "'=1+1", "label": "1.0", "quoted": "prompt"}
     (out / "mine.csv").write_text("mine")
     audit["leakage"], audit["labels_to_check"] = None, {"rows": []}
-    monkeypatch.setattr(_audit_run, "audit_preferences", lambda *args, **options: dict(audit))
+    monkeypatch.setattr(_audit_run, "compute_audit", lambda *args, **options: dict(audit))
     before = snapshot(out)
     assert main([*words, "--out", str(out)]) == 1
     assert snapshot(out) == before
@@ -172,7 +173,7 @@ def test_an_audit_that_cannot_be_written_whole_changes_nothing(tmp_path, capsys,
     def fail(rows):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(_audit_run, "render", lambda audit, sections: "another page")
+    monkeypatch.setattr(_audit_run, "render", lambda *parts, **lists: "another page")
     monkeypatch.setattr(_audit_run, "as_csv", fail)
     assert main([*words, "--out", str(out), "--force"]) == 1
     assert main([*words, "--out", str(tmp_path / "new")]) == 1

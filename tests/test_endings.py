@@ -7,7 +7,7 @@ from sklearn_codex.health import check_preferences
 from sklearn_codex.health._endings import ends_on_answer
 from sklearn_codex.health._prompts import find_continued
 from sklearn_codex.report._audit_sections import audit_sections
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 LETTERS = (
     "If you cannot tell, take a guess. Then repeat the letter five times in one string. For "
@@ -116,7 +116,7 @@ def talks(n):
 
 
 def test_an_audit_counts_a_conversation_and_its_beginning_as_one_prompt():
-    audit = audit_preferences(talks(40))
+    audit = compute_audit(talks(40))
     assert audit["sizes"]["n_groups"] == 40
     (found,) = (f["text"] for f in audit["health"] if "continue" in f["text"])
     assert found.startswith("20 prompts are conversations that continue another prompt")
@@ -125,5 +125,5 @@ def test_an_audit_counts_a_conversation_and_its_beginning_as_one_prompt():
     assert size == (
         "independent prompts (similar ones joined, and conversations that continue another)", 40
     )  # fmt: skip
-    alone = audit_preferences([row for row in talks(40) if isinstance(row["prompt"], str)])
+    alone = compute_audit([row for row in talks(40) if isinstance(row["prompt"], str)])
     assert not any("continue" in finding["text"] for finding in alone["health"])

@@ -15,7 +15,7 @@ from sklearn_codex.report._audit_ceiling import human_ceiling
 from sklearn_codex.report._audit_findings import FIGURES
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sections import audit_sections
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 ARGUMENTS = ("report.", "groups=", "model=", "split=", "read_preferences", "X ")
 QUESTION = "write a function that returns the sum of all even numbers in a list of numbers"
@@ -105,9 +105,10 @@ MEASURED = Bunch(
         ),
         (
             "unlikely labels",
-            {"flip_rate": 0.04, "p_value": 0.02, "level": 0.05, "accused_below": 0.001},
-            "A hint of wrong labels, too weak to accuse one (p = 0.02, and a label is accused "
-            "below 0.001 only). The labels it finds least likely:",
+            {"n_labels": 500, "flip_rate": 0.04, "low": 0.0, "high": 0.09, "p_value": 0.02}
+            | {"level": 0.01},
+            "No label is shown to be wrong (p = 0.02, tested at the level of 0.01), and up to 45 "
+            "of 500 labels could be, as far as this model sees. The labels it finds least likely:",
         ),
     ],
 )
@@ -187,7 +188,7 @@ def test_circles_are_looked_for_where_their_triples_are_too_many_to_be_counted(m
     ids=["spelling", "wording", "no prompts", "one side", "no skill"],
 )
 def test_the_audit_speaks_of_files_and_not_of_arguments(make, sentence):
-    audit = finite(audit_preferences(as_records(make())))
+    audit = finite(compute_audit(as_records(make())))
     texts = [finding["text"] for finding in audit["health"]]
     assert sentence in " ".join(texts)
     for shown in (*texts, *(line for _, line in audit_sections(audit)[0].blocks[1].items)):
@@ -197,7 +198,7 @@ def test_the_audit_speaks_of_files_and_not_of_arguments(make, sentence):
 def test_prompts_are_not_said_to_be_joined_where_groups_are_given():
     data = pairs_of(alike, n_pairs=80)
     rows = as_records(data, task=[f"task {group}" for group in data.groups])
-    page = render(finite(audit_preferences(rows, groups="task")))
+    page = render(finite(compute_audit(rows, groups="task")))
     assert "give them one group, as here the given ones are kept." in page
     assert "joined here" not in page
 

@@ -6,8 +6,8 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
 from sklearn_codex._fast_counts import _ngrams, count_ngrams
+from sklearn_codex._reward.preset_differences import preset_differences
 from sklearn_codex.features import preference_features
-from sklearn_codex.report._audit_features import preset_differences
 
 LETTERS = list("ab c\n\tÄßİ漢字\U0001f600\ud800.  ")
 

@@ -5,7 +5,7 @@ from audit_pairs import write
 
 from sklearn_codex._layouts.given import Given
 from sklearn_codex.datasets import read_preferences
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 STARTS = [f"What is {number} plus one? Well," for number in range(10)]
 
@@ -18,7 +18,7 @@ def test_prompts_that_only_stand_in_the_responses_are_pointed_at(starts, tmp_pat
     told = [note in text for text in read_preferences(rows).notes]
     assert sum(told) == 1
     path = write(tmp_path / "pairs.jsonl", rows)
-    audit = audit_preferences(path, given=Given(command=True))
+    audit = compute_audit(path, given=Given(command=True))
     assert note in audit["prompts"]["warning"]
     assert "as a column of its own, and say --prompt NAME." in audit["prompts"]["warning"]
     assert not any(note in text for text in audit["read"]["notes"])

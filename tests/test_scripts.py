@@ -283,7 +283,8 @@ class TestReport:
         path = tmp_path / "pairs.jsonl"
         lines = (json.dumps(row, ensure_ascii=False) for row in rows)
         path.write_text("\n".join(lines), encoding="utf-8")
-        assert main(["audit", str(path), "--out", str(tmp_path / "report"), "--no-progress"]) == 0
+        out = ["--out", str(tmp_path / "report"), "--no-progress", "--full"]
+        assert main(["audit", str(path), *out]) == 0
         figures = json.loads((tmp_path / "report" / "audit.json").read_text(encoding="utf-8"))
         assert figures["prediction"]["models"]["words"]["accuracy"]["value"] > 0.9
         assert split_words(MARKERS[language][0])[0] in capsys.readouterr().out

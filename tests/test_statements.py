@@ -16,7 +16,7 @@ from sklearn_codex.report._audit_data import LARGE, MOST_DRAWS, AuditData, cross
 from sklearn_codex.report._audit_run import finite
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_sections_policy import _length, learned_section
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 _spec = importlib.util.spec_from_file_location(
     "verdicts_benchmark", Path(__file__).parents[1] / "benchmarks" / "verdicts.py"
@@ -26,7 +26,7 @@ _spec.loader.exec_module(benchmark)
 
 
 def audit_of(kind, n_prompts=60, n_each=5, seed=0):
-    return finite(audit_preferences(benchmark.make_rows(kind, n_prompts, n_each, seed)))
+    return finite(compute_audit(benchmark.make_rows(kind, n_prompts, n_each, seed)))
 
 
 def words_of(section):
@@ -160,7 +160,7 @@ def test_checks_and_the_section_on_length_have_one_test():
     pairs = read_preferences(benchmark.make_rows("length", 30, 4, 0))
     rng = np.random.RandomState(0)
     pairs.sample_weight = rng.choice([0.0, 0.5, 1.0], len(pairs.y))
-    audit = audit_preferences(pairs)
+    audit = compute_audit(pairs)
     test = audit["length"]["longer_wins_test"]
     report = run_checks(
         pairs.X, pairs.y, oriented=pairs.oriented, random_state=0, sample_weight=pairs.sample_weight
@@ -178,7 +178,7 @@ def test_given_groups_are_those_of_both_tests_of_length():
     question = "please write one long and winding story about all the things that a {} may do today"
     for i, row in enumerate(rows):  # prompts alike, which the checks would join
         row |= {"prompt": question.format(f"number{i // 8}"), "pack": f"pack {i // 4}"}
-    audit = audit_preferences(rows, groups="pack")
+    audit = compute_audit(rows, groups="pack")
     (said,) = (f["text"] for f in audit["health"] if f["text"].startswith("The longer response"))
     test = audit["length"]["longer_wins_test"]
     assert test["n_groups"] == 30
@@ -191,7 +191,7 @@ def test_a_model_that_follows_length_is_said_to():
     for row in rows:
         is_longer = len(row["response_a"]) > len(row["response_b"])
         row["label"] = int(is_longer == (rng.uniform() < 0.75))
-    audit = finite(audit_preferences(rows))
+    audit = finite(compute_audit(rows))
     assert audit["verdicts"]["treats length"]["verdict"] == "padding"
     answer = audit_sections(audit)[2].answer
     assert answer.startswith("Largely: the longer response wins 7")

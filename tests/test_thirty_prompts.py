@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 from sklearn_codex import PreferenceRewardModel
 from sklearn_codex.datasets import read_preferences
 from sklearn_codex.exceptions import LeakageWarning
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
 
 N_PROMPTS, N_EACH = 30, 10
 
@@ -82,7 +82,7 @@ def test_every_layout_has_the_thirty_prompts(name):
     ],
 )
 def test_the_audit_says_what_is_true_of_new_prompts(name):
-    audit = audit_preferences(DOORS[name].write(PAIRS))
+    audit = compute_audit(DOORS[name].write(PAIRS))
     assert audit["sizes"]["n_groups"] == N_PROMPTS
     assert audit["prompts"]["kept_together"] == "prompt"
     for model in audit["prediction"]["models"].values():
@@ -107,7 +107,7 @@ NO_PROMPTS = {
 @pytest.mark.parametrize("case", NO_PROMPTS)
 def test_the_audit_says_first_that_there_are_no_prompts(case):
     write, remedy = NO_PROMPTS[case]
-    audit = audit_preferences(_oriented(write))
+    audit = compute_audit(_oriented(write))
     assert audit["prompts"]["kept_together"] == "pair"
     assert audit["prompts"]["warning"].startswith("No prompt was found, so nothing tells which")
     assert remedy in audit["prompts"]["warning"]

@@ -1,6 +1,8 @@
 """Text from data, models and file names never acts on a terminal, a page or a spreadsheet."""
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import os
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import unicodedata
 import warnings
+from importlib.resources import files
 
 import pytest
 
@@ -23,12 +26,17 @@ from sklearn_codex._plain import plain, show_controls
 from sklearn_codex.cli import main
 from sklearn_codex.report._blocks import (
     Chart,
+    Decision,
     Examples,
     Findings,
+    Histogram,
+    Interval,
+    Intervals,
     Note,
     Section,
     Series,
     TableBlock,
+    Task,
 )
 from sklearn_codex.report._console import Console
 from sklearn_codex.report._csv import as_csv
@@ -158,6 +166,7 @@ def test_errors_show_controls_of_paths_columns_and_values_as_marks(model, tmp_pa
         records.write_text(content, encoding="utf-8")
         for words in (
             ["audit", str(records), "--out", str(tmp_path / f"out{hostile}"), "--no-progress"],
+            ["audit", str(records), "--out", str(tmp_path / f"out{hostile}.html")],
             ["fit", str(records), "--out", str(tmp_path / "fit.skops")],
             ["score", model, str(records)],
             ["reward", model, str(records), "--column", hostile],
@@ -187,16 +196,31 @@ def test_warnings_are_one_line_without_controls(model, capsys, monkeypatch):
     assert warnings.formatwarning.__module__ == "warnings"
 
 
+def own_script():
+    return files("sklearn_codex.report").joinpath("report.js").read_text(encoding="utf-8")
+
+
 def test_no_text_leaves_its_place_on_the_page():
     text = f"{ALL}<script>\"'&</script>\u05d0"
     table = TableBlock((text, text), [(text, 1.0), (text, text)], text, text)
     chart = Chart(text, text, text, [Series(text, [1.0, 2.0], [1.0, 2.0])], text, table,
                   marks=[(1.5, text)])  # fmt: skip
-    blocks = [table, chart, Findings([("look", text)], text), Examples([(text, [(text, text)])],
-              text, text), Note(text)]  # fmt: skip
-    shown = page(text, text, [Section(text, text, blocks)], text)
+    sides = [("Prompt", text), ("Chosen", text), ("Rejected", f"{text} more")]
+    blocks = [table, chart, Findings([("look", text)], text),
+              Examples([(text, [(text, text)]), (text, sides)], text, text, "list.csv"), Note(text),
+              Intervals(text, text, [Interval(text, 1.0, 0.5, 2.0, True, text)], text, table),
+              Histogram(text, text, text, [0.0, 1.0, 2.0], [(text, [1, 2]), (text, [2, 1])], text,
+                        table, marks=[(1.0, text)])]  # fmt: skip
+    decision = Decision(text, "bad", text, [Task(text, 3, text, text, "raises", text)])
+    section = Section(text, text, blocks, text, "good", text, text)
+    shown = page(text, text, [section], text, [decision], glossary=text, lists={"list.csv"})
     assert acts(shown) == set()
-    assert "<script" not in shown
+    # Its own script alone, which its hash allows.
+    scripts = re.findall(r"<script(.*?)>(.*?)</script>", shown, flags=re.DOTALL)
+    assert [inside for _, inside in scripts] == [own_script()]
+    assert shown.count("<script") == 1
+    digest = base64.b64encode(hashlib.sha256(own_script().encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in shown
     # In an attribute as elsewhere: quotes are escaped wherever the text stands.
     body = shown.partition("</style>")[2]
     assert body.count(html(text)) >= 20

@@ -23,8 +23,9 @@ def add_parser(commands) -> None:
         description=(
             "Read preference pairs and answer: is it clean, is it predictable on prompts never "
             "seen, is it only length, what is preferred, what would a policy learn from it, which "
-            "labels to check and which pairs to label next. The answers are shown here and written "
-            "as one page, report.html, with the figures (audit.json) and the lists (CSV) beside it."
+            "labels to check and which pairs to label next. A verdict, the answers and what to do "
+            "are shown here; one page, report.html, has what they rest on, with the figures "
+            "(audit.json) and the lists (CSV) beside it."
         ),
         examples=(
             "  sklearn-codex audit --example                 made-up pairs, to see what it says\n"
@@ -87,6 +88,10 @@ def _add_options(parser) -> None:
         help=f"folder for the report (default: {_DEFAULT_OUT}, or none with --json)",
     )
     parser.add_argument("--force", action="store_true", help="replace these files in the folder")
+    parser.add_argument(
+        "--full", action="store_true", help="show all that is on the page, not the answers alone"
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_seed(parser)
     parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
@@ -172,6 +177,8 @@ def run(arguments: argparse.Namespace) -> int:
             out=out,
             force=arguments.force,
             as_json=arguments.json,
+            full=arguments.full,
+            open_page=arguments.open,
             seed=arguments.seed,
             progress=not arguments.no_progress,
         )

@@ -57,7 +57,9 @@ def check_preferences(
         shown first in every pair.
     model : estimator, default=None
         A classifier of pairs of the form of `X`, to find wrong labels; clones of it are fitted.
-        None means a :class:`PreferenceRewardModel` of log word counts.
+        None means a :class:`PreferenceRewardModel` of
+        :func:`~sklearn_codex.features.preference_features`, some seconds for 1,000 pairs; of log
+        word counts for more than 20,000 pairs, and of the scaled columns of differences.
     random_state : int, RandomState instance or None, default=None
         Draws the folds of the cross-fit.
 
@@ -113,8 +115,9 @@ def check_preferences(
         predictability : Bunch
             Of the model on groups it was not fitted on: `accuracy`, its `low` and `high` (95%, with
             the noise of the folds), whether that tells it from a coin (`is_predictable`), its
-            standard error `se` without the noise of the folds; `flip_rate` and the `p_value` of a
-            rate of 0.
+            standard error `se` without the noise of the folds; whether its margins fit the labels
+            (`is_calibrated`); `flip_rate`, its `flip_low` and `flip_high` (95%), and the `p_value`
+            of a rate of 0.
         wrong_labels : table
             All pairs that are no tie, the least likely label first: `row`, `label`, `probability`
             (that A is preferred, cross-fitted), `p_wrong`, `flagged`.
@@ -142,16 +145,20 @@ def check_preferences(
     question, is joined with it, but for beginnings of fewer than three words, such as a greeting.
 
     *Wrong labels.* Each pair gets a margin m from a model fitted on four fifths of the groups (the
-    joined ones) that do not hold its own. The margins of all pairs are explained as
-    :math:`P(A) = e + (1 - 2 e)\,\sigma(t m)`: a Bradley-Terry label, written down the wrong way
-    round with probability e; e, at most 0.3, and t by maximum likelihood. By Bayes' rule a label
-    of probability q before the flip is wrong with probability e (1 - q) / (e (1 - q) + (1 - e) q).
-    Labels are flagged where that exceeds 1/2, and only if e = 0 is rejected by the likelihood
-    ratio, corrected for groups that err together, at p < 0.001, and the model is told from a coin:
-    about one data set in a thousand without wrong labels is accused, if the model sees what people
-    go by. The expected number of right labels among the flagged is the sum of 1 - p_wrong. A model
-    that misses what people go by errs confidently too, and its errors pass for flips: a flagged
-    label is one to read.
+    joined ones) that do not hold its own. The labels are explained as
+    :math:`P(A) = e + (1 - 2 e)\,\sigma(g(m))`: a preference, written down the wrong way round with
+    probability e, at most 0.3, by maximum likelihood. With :math:`g(m) = s \sinh^{-1}(t m / s)`,
+    :math:`s \ge 1`, tails may be heavier than those of Bradley and Terry. By Bayes' rule a label of
+    probability q before the flip is wrong with probability e (1 - q) / (e (1 - q) + (1 - e) q).
+    Labels are flagged where that exceeds 1/2, and only if the model is told from a coin, its curve
+    fits (a chi-square of up to ten bins of margins, by group, at the level of 1%), and e = 0 is
+    rejected
+    at the level of 1% by the likelihood ratio, corrected for groups that err together, against the
+    better of the same without flips and of :math:`g(m) = b \tanh(t m / b)`, :math:`b \le 2`: people
+    who are never sure. A constant share of honest dissent of more than one in eight cannot be told
+    from flips, so that nothing is flagged then, and the interval of e begins at 0. The expected
+    number of right labels among the flagged is the sum of 1 - p_wrong. A flagged label is one to
+    read.
 
     *What may be chance.* Position, length, the skill of the model and the share of circular triples
     are tested at the level of 5%, by group (similar prompts joined): each sentence on them is wrong
@@ -205,11 +212,13 @@ def run_checks(
     sample_weight=None,
     keeps_groups=False,
     advance=lambda share: None,
+    preset=None,
 ):
     """Return the report of valid arguments; ``advance`` is called with the share that is done.
 
     With ``sample_weight`` position and length are of weighted pairs; a caller that ``keeps_groups``
-    has them tested by the given groups, not by those of similar prompts joined.
+    has them tested by the given groups, not by those of similar prompts joined. ``preset`` returns
+    the preset's differences of the pairs, where they are made for others too.
     """
     data = check_data(X, y, groups, subject="check_preferences")
     oriented = check_oriented(oriented, len(data))
@@ -232,7 +241,7 @@ def run_checks(
     advance(0.4)
     parts.append(
         check_wrong_labels(
-            data, joined, model, random_state, lambda share: advance(0.4 + 0.6 * share)
+            data, joined, model, random_state, lambda share: advance(0.4 + 0.6 * share), preset
         )
     )
     report = PreferenceReport(findings=[finding for findings, _ in parts for finding in findings])

@@ -1,12 +1,17 @@
 """What the checks found, as tables and as text."""
 
+import math
 import textwrap
+from collections.abc import Mapping
+from html import escape
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import IntArray
+from sklearn_codex._plain import show_controls
+from sklearn_codex._tables import Table, as_columns, as_frame
 from sklearn_codex.health._words import SECTIONS, count
 
 Status = Literal["look", "note", "ok", "skipped"]
@@ -71,7 +76,11 @@ def find(kind: str, status: Status, rows: IntArray = NO_ROWS, table: str = "", *
 
 
 class PreferenceReport(Bunch):
-    """Tables and findings of ``check_preferences``; ``print`` it to read it."""
+    """Tables and findings of ``check_preferences``; ``print`` it to read it.
+
+    A notebook shows the findings as a table. ``to_frame`` returns them, or a table of the report by
+    its name, as a data frame, ``to_dict`` all of it as plain values.
+    """
 
     def __str__(self):
         lines = [self._title(), "=" * WIDTH]
@@ -85,10 +94,88 @@ class PreferenceReport(Bunch):
 
     __repr__ = __str__
 
+    def _repr_html_(self):
+        head = "".join(
+            f'<th style="text-align:left">{name}</th>' for name in ("", "found", "pairs")
+        )
+        rows = "".join(_html_row(finding) for finding in self.findings)
+        return (
+            f"<p><b>{escape(self._title())}</b></p><table><thead><tr>{head}</tr></thead>"
+            f"<tbody>{rows}</tbody></table>"
+        )
+
+    def to_frame(self, name="findings"):
+        """Return the findings, or a table of the report, as a data frame.
+
+        Parameters
+        ----------
+        name : str, default="findings"
+            "findings", or the name of a table, such as "duplicates" or "wrong_labels".
+
+        Returns
+        -------
+        frame : pandas.DataFrame, or dict of list
+            The latter where pandas is not installed.
+
+        Raises
+        ------
+        ValueError
+            If the report has no table of that name, or could not make it.
+        """
+        tables = [key for key, value in self.items() if isinstance(value, Table)]
+        if name != "findings" and name not in tables:
+            raise ValueError(
+                f"to_frame has no table {name!r}. There are {', '.join(['findings', *tables])}."
+            )
+        if name != "findings":
+            return as_frame(self[name])
+        return as_frame(as_columns([_plain_finding(finding) for finding in self.findings]))
+
+    def to_dict(self):
+        """Return findings, tables and sizes as numbers, text and lists, which JSON can hold."""
+        return {name: _plain(value) for name, value in self.items()}
+
     def _title(self):
         n_look = sum(finding.status == "look" for finding in self.findings)
         things = count(n_look, "thing") if n_look else "nothing"
         return f"Preferences: {count(self.sizes.n_pairs, 'pair')}, {things} to look at"
+
+
+def _html_row(finding: Finding) -> str:
+    rows = name_rows(finding.rows, begins=False) if finding.rows.size else ""
+    weight = "bold" if finding.status == "look" else "normal"
+    return (
+        f'<tr><td style="text-align:left">{MARKS[finding.status]}</td>'
+        f'<td style="text-align:left;font-weight:{weight}">'
+        f"{escape(show_controls(finding.text))}</td>"
+        f'<td style="text-align:left">{rows}</td></tr>'
+    )
+
+
+def _plain_finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "section": finding.section,
+        "kind": finding.kind,
+        "status": finding.status,
+        "text": finding.text,
+        "n_rows": int(finding.rows.size),
+        "rows": finding.rows.tolist(),
+    }
+
+
+def _plain(value):
+    """Return a value of a report without arrays and without numbers that JSON does not have."""
+    if isinstance(value, Finding):
+        return _plain_finding(value)
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _write(finding: Finding) -> list[str]:

@@ -329,28 +329,40 @@ def _skill(name, accuracy, low, high, is_shown, unit):
     return found, "Pass a better model=."
 
 
-def _wrong_labels(n, n_labels, n_right, flip_rate, p_value):
+def _wrong_labels(n, n_labels, n_right, flip_rate, low, high, p_value, level):
     return (
         f"{count(n, 'label')} ({percent(n / n_labels)}) {_verb(n, 'is', 'are')} more likely wrong "
         f"than right; about {n_right:.0f} of these should be right after all",
-        f"In all, about {percent(flip_rate)} of the labels are estimated to be wrong (p = "
-        f"{p_value:.1g}), if what the model misses is not what people go by; the others cannot be "
-        "told from honest doubt. Read the worst first.",
+        f"{_say_rate(n_labels, flip_rate, low, high)} (p = {p_value:.2g} of none, tested at the "
+        f"level of {level:g}); the others cannot be told from honest doubt. Read the worst first.",
     )
 
 
-def _unlikely_labels(flip_rate, p_value, level, accused_below):
-    at = f"p = {p_value:.2g}, and a label is accused below {accused_below:g} only"
-    if p_value < accused_below:
-        found = (
-            f"About {percent(flip_rate)} of the labels are estimated to be wrong (p = "
-            f"{p_value:.1g}), but none is more likely wrong than right"
-        )
-    elif p_value < level:
-        found = f"A hint of wrong labels, too weak to accuse one ({at})"
-    else:
-        found = f"No evidence of wrong labels beyond the doubt that the model has anyway ({at})"
+def _say_rate(n_labels, flip_rate, low, high):
+    return (
+        f"In all, about {flip_rate * n_labels:.0f} of {count(n_labels, 'label')} are estimated to "
+        f"be wrong (95%: {low * n_labels:.0f} to {high * n_labels:.0f})"
+    )
+
+
+def _unlikely_labels(n_labels, flip_rate, low, high, p_value, level):
+    at = f"p = {p_value:.2g}, tested at the level of {level:g}"
+    if p_value < level:
+        found = f"{_say_rate(n_labels, flip_rate, low, high)}, none of them more likely than not"
+        return f"{found} ({at})", "The labels the model finds least likely:"
+    found = (
+        f"No label is shown to be wrong ({at}), and up to {high * n_labels:.0f} of "
+        f"{count(n_labels, 'label')} could be, as far as this model sees"
+    )
     return found, "The labels it finds least likely:"
+
+
+def _labels_not_judged(p_value, level):
+    return (
+        f"Single labels are not judged: the errors of the model do not follow its margins (p = "
+        f"{p_value:.2g}, tested at the level of {level:g})",
+        "Pass a better model=.",
+    )
 
 
 SECTIONS: dict[str, dict[str, Callable[..., tuple[str, str]]]] = {
@@ -410,6 +422,7 @@ SECTIONS: dict[str, dict[str, Callable[..., tuple[str, str]]]] = {
         "skill": _skill,
         "wrong labels": _wrong_labels,
         "unlikely labels": _unlikely_labels,
+        "labels not judged": _labels_not_judged,
     },
 }
 """The function of each kind of finding, under the heading that the finding stands under."""

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 from scipy import sparse
@@ -11,8 +12,9 @@ from sklearn.utils import Bunch, check_random_state
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._reward.preset_differences import preset_differences
 from sklearn_codex._tables import Table
-from sklearn_codex._verdicts import CROSS_FITTED, LEVEL, WRONG_LABEL_LEVEL, Judgement, judge_share
+from sklearn_codex._verdicts import CROSS_FITTED, WRONG_LABEL_LEVEL, Judgement, judge_share
 from sklearn_codex.exceptions import RareTokensWarning
 from sklearn_codex.health._data import PreferenceData
 from sklearn_codex.health._noise import Noise, estimate_noise
@@ -23,12 +25,19 @@ from sklearn_codex.text import TokenCounter
 FEWEST_PAIRS, FEWEST_GROUPS = 100, 10
 """Below either the labels are not judged by a model."""
 N_FOLDS = 5
-DEFAULT_C = 0.03
-"""Of the default model; on log counts it was near the best on human and on simulated labels."""
+MAX_PRESET = 20_000  # pairs
+"""Of more, words are counted; the preset's runs of characters take minutes and gigabytes."""
+C_OF_COUNTS = 0.03
+"""On log counts near the best on human and on simulated labels."""
 
 
 def check_wrong_labels(
-    data: PreferenceData, joined, model, random_state, advance: Callable = lambda share: None
+    data: PreferenceData,
+    joined,
+    model,
+    random_state,
+    advance: Callable = lambda share: None,
+    preset: Callable | None = None,
 ):
     """Find labels that a model, fitted without their groups, finds more likely wrong than right.
 
@@ -39,7 +48,8 @@ def check_wrong_labels(
         ``wrong_labels``, one row for each decided pair, least likely label first: ``row``,
         ``label``, cross-fitted ``probability`` that A is preferred, ``p_wrong``, and whether it is
         ``flagged``. None where the labels are not judged. ``predictability``: ``accuracy`` on
-        groups not seen, its standard error ``se``, ``flip_rate`` and its ``p_value``; or None.
+        groups not seen, its standard error ``se``, ``is_calibrated``, ``flip_rate`` with its
+        interval and ``p_value``; or None.
     """
     nothing = {"wrong_labels": None, "predictability": None}
     units = np.arange(len(data)) if joined is None else joined
@@ -48,7 +58,7 @@ def check_wrong_labels(
     skipped = _say_why_not(data, units, model)
     if skipped is not None:
         return [skipped], nothing
-    margins = cross_fit(data, units, model, random_state, advance)
+    margins = cross_fit(data, units, model, random_state, advance, preset)
     decided = data.decided
     margins, y, units = margins[decided], data.y[decided], units[decided]
     noise = estimate_noise(margins, y, units)
@@ -60,13 +70,22 @@ def check_wrong_labels(
         low=skill.low,
         high=skill.high,
         is_predictable=skill.is_above,
+        is_calibrated=noise.misfit >= WRONG_LABEL_LEVEL,
         flip_rate=noise.flip_rate,
+        flip_low=noise.low,
+        flip_high=noise.high,
         p_value=noise.p_value,
+        n_pairs=skill.n_pairs,
+        n_groups=skill.n_groups,
     )
-    found = _table(np.flatnonzero(decided), margins, y, noise, skill.is_above)
+    is_judge = skill.is_above and predictability.is_calibrated
+    found = _table(np.flatnonzero(decided), margins, y, noise, is_judge)
     findings = [_judge_model(model, data.unit, skill)]
-    if skill.is_above:
+    if is_judge:
         findings.append(_judge_labels(found, noise))
+    elif skill.is_above:
+        facts = {"p_value": noise.misfit, "level": WRONG_LABEL_LEVEL}
+        findings.append(find("labels not judged", "skipped", **facts))
     return findings, {"wrong_labels": found, "predictability": predictability}
 
 
@@ -88,9 +107,9 @@ def _say_why_not(data, units, model) -> Finding | None:
     return None
 
 
-def _table(rows, margins, y, noise: Noise, is_predictable) -> Table:
+def _table(rows, margins, y, noise: Noise, is_judge) -> Table:
     """Return the decided pairs, the least likely label first."""
-    is_shown = is_predictable and noise.p_value < WRONG_LABEL_LEVEL
+    is_shown = is_judge and noise.p_value < WRONG_LABEL_LEVEL
     worst = np.lexsort((np.where(y > 0.5, margins, -margins), -noise.p_wrong))
     return Table(
         row=rows[worst],
@@ -107,10 +126,12 @@ def cross_fit(
     model,
     random_state,
     advance: Callable = lambda share: None,
+    preset: Callable | None = None,
 ) -> FloatArray:
     """Return the margin (n_pairs,) of each pair by a model fitted without its group."""
     if model is None:
-        model, pairs = PreferenceRewardModel(C=DEFAULT_C, tol=1e-4), _default_features(data)
+        pairs, C = _default_features(data, preset)
+        model = PreferenceRewardModel(C=C, tol=1e-3)
     else:
         pairs = data.to_array()
     a_wins = data.y > 0.5
@@ -138,18 +159,38 @@ def _has_features(data: PreferenceData) -> bool:
     return bool((~data.identical).any())
 
 
-def _default_features(data: PreferenceData):
-    """Return feature differences (n_pairs, V) on scales for which one penalty is fair."""
+def _default_features(data: PreferenceData, preset: Callable | None):
+    """Return feature differences (n_pairs, V) on scales for which one penalty is fair, and it."""
+    if data.is_text and len(data) <= MAX_PRESET:
+        with suppress(ValueError):  # no text has three characters or a word
+            return (_preset(data) if preset is None else preset()), 1.0
     if data.is_text:
         with warnings.catch_warnings():  # whether words tell anything is what is asked here
             warnings.simplefilter("ignore", RareTokensWarning)
             features = TokenCounter("script-word").fit_transform(data.responses).log1p()
-        return sparse.csr_array(features[data.a] - features[data.b])
+        return sparse.csr_array(features[data.a] - features[data.b]), C_OF_COUNTS
     differences = sparse.csr_array(data.differences)
     n_used = np.bincount(differences.indices, minlength=differences.shape[1])
     squares = np.bincount(differences.indices, differences.data**2, differences.shape[1])
     scale = np.sqrt(squares / np.maximum(n_used, 1))
-    return sparse.csr_array(differences.multiply(1 / np.where(scale > 0, scale, 1)))
+    scaled = differences.multiply(1 / np.where(scale > 0, scale, 1))
+    return sparse.csr_array(scaled), C_OF_COUNTS
+
+
+def _preset(data: PreferenceData):
+    """Return the preset's differences (n_pairs, V), each response to a prompt read once."""
+    prompts = [""] * len(data) if data.prompts is None else data.prompts
+    index: dict[tuple[str, str], int] = {}
+    a, b = (
+        np.array(
+            [
+                index.setdefault((prompt, data.responses[side]), len(index))
+                for prompt, side in zip(prompts, sides, strict=True)
+            ]
+        )
+        for sides in (data.a, data.b)
+    )
+    return preset_differences(np.array(list(index), dtype=object), a, b)[0]
 
 
 def _margins(model, pairs) -> FloatArray:
@@ -183,11 +224,17 @@ def _judge_model(model, unit, skill: Judgement) -> Finding:
 
 def _judge_labels(found, noise: Noise) -> Finding:
     rows = found.row[found.flagged]
-    estimate = {"flip_rate": noise.flip_rate, "p_value": noise.p_value}
+    estimate = {
+        "n_labels": found.row.size,
+        "flip_rate": noise.flip_rate,
+        "low": noise.low,
+        "high": noise.high,
+        "p_value": noise.p_value,
+        "level": WRONG_LABEL_LEVEL,
+    }
     if rows.size:
         n_right = float(np.sum(1 - found.p_wrong[found.flagged]))
-        counts = {"n": rows.size, "n_labels": found.row.size, "n_right": n_right}
+        counts = {"n": rows.size, "n_right": n_right}
         return find("wrong labels", "look", rows, "wrong_labels", **counts, **estimate)
-    status: Status = "note" if noise.p_value < LEVEL else "ok"
-    levels = {"level": LEVEL, "accused_below": WRONG_LABEL_LEVEL}
-    return find("unlikely labels", status, found.row, "wrong_labels", **estimate, **levels)
+    status: Status = "ok" if noise.p_value >= WRONG_LABEL_LEVEL else "note"
+    return find("unlikely labels", status, found.row, "wrong_labels", **estimate)

@@ -9,8 +9,8 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch, check_random_state
 
 from sklearn_codex import PreferenceRewardModel, TokenCounter
+from sklearn_codex._reward.preset_differences import preset_differences
 from sklearn_codex.exceptions import RareTokensWarning
-from sklearn_codex.report._audit_features import preset_differences
 from sklearn_codex.report._audit_progress import within
 
 MIN_GROUPS = 10
@@ -143,6 +143,12 @@ class AuditData:
             self.responses, self.a, self.b, self.advance
         )
         return D
+
+    def with_preset_of(self, other):
+        """Take the preset of the same pairs from where it was made, if it was."""
+        if "preset" in vars(other):
+            self.preset, self._form, self._form_names = other.preset, *other.form
+        return self
 
     @property
     def form(self):

@@ -12,6 +12,7 @@ from sklearn_codex._verdicts import (
     judge_slope,
 )
 from sklearn_codex.metrics import preference_auc, reliability_table
+from sklearn_codex.model_selection._budget import summarise
 from sklearn_codex.report._audit_data import (
     LARGE,
     TOL,
@@ -27,6 +28,11 @@ N_BINS = 10
 MIN_PAIRS_CALIBRATION = 200
 MIN_GROUPS_CURVE = 40
 CS_OF_COUNTS = (1e-4, 1e-3, 1e-2, 1e-1)
+SHARES_LEARNED = (0.125, 0.25, 0.5, 1.0)
+N_LEARNED = 2
+"""Draws of the parts of a learning curve, of which half are learned from twice, as two parts."""
+FACTORS = (2.0, 4.0)
+"""Times the prompts there are, for which the accuracy is predicted."""
 MODELS = ("length only", "words", "preset")
 
 
@@ -264,20 +270,21 @@ def learn(data, margin_of_all, D, make, advance=lambda share: None):
     # Of a large data set a part says enough, and the models of a part cost most of the time.
     folds = data.folds[:2] if len(data.y) > LARGE else data.folds
     rows = np.isin(np.arange(len(data.y)), np.concatenate([test for _, test in folds]))
-    n_train = data.n_groups * (1 - 1 / len(data.folds))
-
-    def refit(choose, start, end):
-        here = within(advance, start, end)
-        margin = cross_fit(data, D, make=make, folds=folds, choose=choose, advance=here)
-        return np.nan_to_num(margin)
-
-    points = []
-    for share in (0.125, 0.25, 0.5):
-        half = refit(_Share(data, share), share - 0.125, min(2 * share, 0.7) - 0.125)
-        points.append({**accuracy(data, half, rows), "n_groups": round(share * n_train)})
-    points.append({**accuracy(data, margin_of_all, rows), "n_groups": round(n_train)})
-    one = credits(data.y, half)
-    two = credits(data.y, refit(_Share(data, 0.5, is_rest=True), 0.6, 1.0))
+    sizes = np.array(SHARES_LEARNED) * data.n_groups * (1 - 1 / len(data.folds))
+    draws = [
+        _learn_once(data, D, make, folds, n, within(advance, n / N_LEARNED, (n + 1) / N_LEARNED))
+        for n in range(N_LEARNED)
+    ]
+    whole = np.nan_to_num(np.atleast_2d(margin_of_all)[0])
+    margins = np.array([[*draw[:3], whole] for draw in draws])
+    correct = np.array([[credits(data.y, margin) for margin in draw] for draw in draws])
+    extra = [_variance_of_draws(data, two - one, folds) for *_, two, one in correct]
+    # Of the whole the folds are those of the headline; what they draw is in the inflation.
+    points = [
+        {**_accuracy_of(data, correct[:, i].mean(axis=0), rows), "n_groups": round(size)}
+        for i, size in enumerate(sizes[:3])
+    ]
+    points.append({**accuracy(data, margin_of_all, rows), "n_groups": round(sizes[3])})
     return {
         "points": points,
         "n_folds": len(folds),
@@ -285,11 +292,49 @@ def learn(data, margin_of_all, D, make, advance=lambda share: None):
         "last_doubling": gain(
             data,
             credits(data.y, margin_of_all),
-            (one + two) / 2,
+            correct[:, 2:].mean(axis=(0, 1)),
             rows & data.decided,
-            extra_variance=_variance_of_draws(data, one - two, folds),
+            extra_variance=float(np.mean(extra)),
         ),
+        "budget": _budget(data, margins[:, :, rows], sizes, rows),
     }
+
+
+def _learn_once(data, D, make, folds, n_draw, advance):
+    """Return margins (4, n_pairs) of parts that are drawn: three sizes, and the other half."""
+    parts = [
+        _Share(data, share, n_draw, is_rest=is_rest)
+        for share, is_rest in ((0.125, False), (0.25, False), (0.5, False), (0.5, True))
+    ]
+    margins = []
+    for n_done, choose in enumerate(parts):
+        here = within(advance, n_done / len(parts), (n_done + 1) / len(parts))
+        margin = cross_fit(data, D, make=make, folds=folds, choose=choose, advance=here)
+        margins.append(np.nan_to_num(margin))
+    return np.array(margins)
+
+
+def _accuracy_of(data, credit, rows):
+    rows = rows & data.decided
+    weights = weights_of(data, rows)
+    return judge_share(
+        credit[rows], data.groups[rows], inflation=CROSS_FITTED, weights=weights
+    )._asdict()
+
+
+def _budget(data, margins, sizes, rows):
+    """Return what more prompts would bring, as from ``label_budget``, as plain figures."""
+    budget = summarise(
+        margins,
+        sizes,
+        data.y[rows],
+        data.groups[rows],
+        factors=FACTORS,
+        rng=check_random_state(data.seed),
+        weight=weights_of(data, rows),
+        n_prompts=data.n_groups,
+    )
+    return {"now": budget.now, "predicted": budget.predicted}
 
 
 def _variance_of_draws(data, difference, folds):
@@ -310,9 +355,11 @@ def _variance_of_draws(data, difference, folds):
 class _Share:
     """Chooses the rows of a share of the groups of a training side; larger shares hold smaller."""
 
-    def __init__(self, data, share, *, is_rest=False):
+    def __init__(self, data, share, n_draw=0, *, is_rest=False):
         self._groups, self._share, self._is_rest = data.groups, share, is_rest
-        self._order = check_random_state(data.seed).permutation(data.decided_groups)
+        rng = check_random_state(data.seed)
+        for _ in range(n_draw + 1):
+            self._order = rng.permutation(data.decided_groups)
 
     def __call__(self, train):
         here = self._order[np.isin(self._order, self._groups[train])]

@@ -19,6 +19,7 @@ RATES = {
     "halves of the data": (0.0, 5e-5),
     "policy": (0.0, 2e-5),
     "pairs to label": (0.0, 2e-4),
+    "what to drop": (0.0, 4e-4),
 }
 STEPS = tuple(RATES)
 # Seconds after which the speed of this machine is known well enough to be told by.

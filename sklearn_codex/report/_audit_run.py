@@ -1,25 +1,27 @@
 """The audit as a command runs it: progress, the terminal, the page and the lists."""
 
 import time
+import webbrowser
 from contextlib import contextmanager
 from pathlib import Path
 
-from sklearn_codex import __version__
 from sklearn_codex._output import check_folder, write_text, written_together
+from sklearn_codex._plain import plain
+from sklearn_codex.report._audit_decision_words import decision_block
 from sklearn_codex.report._audit_findings import FIGURES
 from sklearn_codex.report._audit_limits import MAX_PAIRS
+from sklearn_codex.report._audit_page import render
 from sklearn_codex.report._audit_progress import Estimate
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_sections_reading import reading_blocks
-from sklearn_codex.report._audit_sections_sample import describe_sample
-from sklearn_codex.report._audit_terminal import print_sections
-from sklearn_codex.report._audit_units import Units
+from sklearn_codex.report._audit_short import short_lines
+from sklearn_codex.report._audit_terminal import print_sections, print_short
 from sklearn_codex.report._console import Console, rich_console
 from sklearn_codex.report._csv import as_csv
-from sklearn_codex.report._html import page
 from sklearn_codex.report._json import finite, json_text
 from sklearn_codex.report._terminal import show
-from sklearn_codex.report.audit import audit_preferences
+from sklearn_codex.report.audit import compute_audit
+from sklearn_codex.report.preferences import now
 
 LISTS = {
     "leakage": "split_leaks.csv",
@@ -27,6 +29,7 @@ LISTS = {
     "pairs_to_label": "pairs_to_label.csv",
 }
 REMEDY = "Choose another one with --out, or pass --force to replace the report in it."
+ENDINGS = (".html", ".htm", ".json", ".jsonl", ".csv", ".pdf", ".gz")
 FILES = ("report.html", "audit.json", *LISTS.values())
 
 
@@ -44,6 +47,8 @@ def run_audit(
     out=None,
     force=False,
     as_json=False,
+    full=False,
+    open_page=False,
     seed=0,
     progress=True,
 ):
@@ -78,6 +83,10 @@ def run_audit(
         Whether an existing folder may be written to.
     as_json : bool, default=False
         Whether to print the figures as JSON instead of the answers.
+    full : bool, default=False
+        Whether to show all that is on the page, instead of the verdict, the answers and what to do.
+    open_page : bool, default=False
+        Whether to open the page in a browser; needs ``out``.
     seed : int, default=0
         Reproduces every figure.
     progress : bool, default=True
@@ -94,7 +103,12 @@ def run_audit(
         If the folder exists and ``force`` is false. Nothing has been computed then.
     """
     out = None if out is None else Path(out)
+    if open_page and out is None:
+        raise ValueError(
+            "--open shows the page in the folder of --out, which is not given. Give it."
+        )
     if out is not None:
+        _check_ending(out)
         check_folder(
             out,
             FILES,
@@ -107,7 +121,7 @@ def run_audit(
     start = time.perf_counter()
     with _progress(progress) as step:
         audit = finite(
-            audit_preferences(
+            compute_audit(
                 source,
                 given=given,
                 groups=groups,
@@ -120,7 +134,7 @@ def run_audit(
                 place=name,
             )
         )
-    audit["source"] = name or audit["source"]
+    audit |= {"source": name or audit["source"], "date": now()}
     sections = audit_sections(audit)
     audit["health"] = [{name: found[name] for name in FIGURES} for found in audit["health"]]
     if out is not None:
@@ -129,33 +143,33 @@ def run_audit(
     if console is None:
         show(json_text(audit, indent=2) + "\n")
         return audit
-    print_sections(console, sections, reading_blocks(audit))
+    if full:
+        print_sections(console, sections, [decision_block(audit), *reading_blocks(audit)])
+    else:
+        print_short(console, short_lines(audit, sections, decision_block(audit)))
     if out is not None:
         seconds = time.perf_counter() - start
-        console.line(f"Wrote {out / 'report.html'}, open it in a browser ({seconds:.0f} s).")
+        _tell_page(console, out / "report.html", seconds, open_page)
     return audit
 
 
-def render(audit, sections=None):
-    """Return the report of an audit as a page."""
-    sections = audit_sections(audit) if sections is None else sections
-    sizes, units, sampled = audit["sizes"], Units.of(audit), audit["sampled"]
-    known = units.count(sizes["n_groups"]) if units.are_known else "no prompts"
-    intervals = (
-        f"know that pairs {'share prompts' if units.one == 'prompt' else 'are in groups'}"
-        if units.are_known
-        else "take pairs to be independent, which without prompts nobody knows"
-    )
-    models = "" if sampled is None else f"; models are of {describe_sample(sampled)}"
-    return page(
-        f"Audit of {audit['source']}",
-        f"{sizes['n_pairs']:,} preference pairs, {known}{models}",
-        sections,
-        f"sklearn-codex {__version__}, seed {audit['seed']}. All models are linear and small: what "
-        "they find is there; what they miss a larger model may find. Intervals are 95% and "
-        f"{intervals}.",
-        reading_blocks(audit),
-    )
+def _tell_page(console, path, seconds, open_page):
+    """Say where the page is, and open it if that is wanted and can be done."""
+    if open_page and webbrowser.open(path.resolve().as_uri()):
+        console.line(f"Opened {path} ({seconds:.0f} s).")
+    elif open_page:
+        console.line(f"No browser was found: open {path} yourself ({seconds:.0f} s).")
+    else:
+        console.line(f"Wrote {path}, open it in a browser ({seconds:.0f} s).")
+
+
+def _check_ending(out):
+    """Raise where a folder is called what a file would be."""
+    if out.suffix.lower() in ENDINGS and not out.exists():
+        raise ValueError(
+            f"--out is a folder, got {plain(str(out))!r}, which ends as a file does. Name a "
+            "folder; the page in it is report.html."
+        )
 
 
 @contextmanager
@@ -197,7 +211,7 @@ def _write(out, audit, sections, force):
         if audit[name] is not None and audit[name]["rows"]
     }
     contents = {
-        "report.html": render(audit, sections),
+        "report.html": render(audit, sections, lists=lists),
         "audit.json": json_text(audit, indent=2) + "\n",
         **{file: as_csv(list(map(_of_list, rows))) for file, rows in lists.items()},
     }

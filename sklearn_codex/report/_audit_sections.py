@@ -1,6 +1,10 @@
 """The audit in words: each verdict with the sentence that says what it means for a decision."""
 
+from dataclasses import asdict, replace
+
+from sklearn_codex.report._audit_answers import short_answers
 from sklearn_codex.report._audit_places import name_places
+from sklearn_codex.report._audit_sections_histograms import lengths_block, margins_block
 from sklearn_codex.report._audit_sections_length import length_section
 from sklearn_codex.report._audit_sections_policy import learned_section
 from sklearn_codex.report._audit_sections_predict import predictable_section
@@ -28,18 +32,29 @@ N_EXAMPLES = 10
 
 def audit_sections(audit):
     """Return the sections of an audit, as from ``audit_preferences``, in reading order."""
-    units = Units.of(audit)
+    units, answers = Units.of(audit), short_answers(audit)
+    histograms = {"length": lengths_block(audit), "predictable": margins_block(audit, units)}
     sections = [
-        (_clean(audit, units), ALL),
-        (predictable_section(audit), MODELS),
-        (length_section(audit), LENGTH),
-        (preferred_section(audit), REWARD),
-        (learned_section(audit), REWARD),
-        (slices_section(audit), REWARD),
-        (_to_do(audit, units), TO_DO),
-        (tests_section(audit), TESTS),
+        ("clean", _clean(audit, units), ALL),
+        ("predictable", predictable_section(audit), MODELS),
+        ("length", length_section(audit), LENGTH),
+        ("preferred", preferred_section(audit), REWARD),
+        ("learned", learned_section(audit), REWARD),
+        ("slices", slices_section(audit), REWARD),
+        ("labels", _to_do(audit, units), TO_DO),
+        ("tests", tests_section(audit), TESTS),
     ]
-    return [tell_sample(section, audit, kind) for section, kind in sections]
+    return [
+        replace(
+            tell_sample(_add(section, histograms.get(name, [])), audit, kind),
+            **asdict(answers[name]),
+        )
+        for name, section, kind in sections
+    ]
+
+
+def _add(section, blocks):
+    return replace(section, blocks=[*section.blocks, *blocks])
 
 
 def _clean(audit, units):
@@ -160,10 +175,21 @@ def _labels(labels, units):
     ]
     meaning = (
         f"These are the labels a model that never saw the {units.one} finds least likely; an "
-        "hour of reading them tells whether it is the label or the model that errs. The first "
-        "hundred are in labels_to_check.csv."
+        "hour of reading them tells whether it is the label or the model that errs. "
+        f"{_listed(labels)} in labels_to_check.csv."
     )
-    return Examples(items, meaning, "Labels to check")
+    return Examples(items, meaning, "Labels to check", "labels_to_check.csv")
+
+
+def _listed(labels):
+    """Say which of the labels are listed, up to the verb."""
+    n, n_unlikely = len(labels["rows"]), labels["n_unlikely"]
+    if n == n_unlikely:
+        return "All that it contradicts are"
+    which = f"The first {number(n)} of {number(n_unlikely)} that it contradicts"
+    if labels["n_flagged"]:
+        which += ", all that are more likely wrong than right among them,"
+    return f"{which} are"
 
 
 def _preferred(row):
@@ -202,7 +228,7 @@ def _next_pairs(pairs, units):
         "before were labelled: labels spent here teach a reward of word counts most. The first "
         "hundred are in pairs_to_label.csv."
     )
-    return Examples(items, meaning, "Pairs to label next")
+    return Examples(items, meaning, "Pairs to label next", "pairs_to_label.csv")
 
 
 def _named(row):

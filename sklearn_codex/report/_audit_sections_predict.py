@@ -156,7 +156,8 @@ def _single(ceiling):
 _CURVE = {
     "not asked": "Nothing is shown to be learned, so nothing is said of more labels.",
     "rising": "more labels would help.",
-    "flat": "less than 2 points, so a better model helps more than more labels.",
+    "flat": "less than 2 points, and the next is foreseen to bring no more, so a better model "
+    "helps more than more labels.",
     "unclear": "whether more labels help cannot be told from these.",
 }
 
@@ -169,6 +170,7 @@ def _curve(curve, best, verdict, units):
         meaning = (
             f"The last doubling of {units.many} brought {change(curve['last_doubling'])}: {meaning}"
         )
+        meaning += _foreseen(curve["budget"]["predicted"], units)
     if curve["n_folds"] < curve["of_folds"]:
         meaning += (
             f" The curve is of {curve['n_folds']} of the {curve['of_folds']} parts of the "
@@ -196,6 +198,26 @@ def _curve(curve, best, verdict, units):
         table,
         log_x=True,
     )
+
+
+def _foreseen(predicted, units):
+    """Say what more prompts would bring, nothing where it is not foreseen."""
+    if not predicted:
+        return ""
+    said = [
+        f"{step['n_prompts']:,} {units.many} ({step['n_new_pairs']:,} pairs more): "
+        f"{percent(step['accuracy'])} ({percent(step['accuracy_low'])} to "
+        f"{percent(step['accuracy_high'])}), {step['log_loss']:.2f} nats{_price(step)}"
+        for step in predicted
+    ]
+    return f" Foreseen with {'; with '.join(said)}. Nothing is foreseen past that."
+
+
+def _price(step):
+    # A price of what may be no gain at all is none.
+    if step["gain_low"] <= 0 or step["pairs_per_point"] is None:
+        return ""
+    return f", {step['pairs_per_point']:,.0f} pairs a point"
 
 
 _CALIBRATED = {

@@ -4,7 +4,7 @@ from sklearn_codex.report._audit_shown import place
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import YES
 from sklearn_codex.report._audit_words import RARE, TOO_FEW
-from sklearn_codex.report._blocks import Examples, Note, Section, TableBlock
+from sklearn_codex.report._blocks import Examples, Interval, Intervals, Note, Section, TableBlock
 
 CHANCE = "The list may be chance throughout: take nothing from it before there are more labels."
 FORM = {
@@ -84,23 +84,42 @@ def _weights(figures, title, what, meaning):
         return Note(f"{title}: of {figures['n_candidates']} no weight has an interval without 0.")
     sure, among, certain = (figures[name] for name in ("n_sure", "n_candidates", "n_certain"))
     beyond = f"{certain:,} {'is' if certain == 1 else 'are'}" if certain else "none is"
-    return TableBlock(
+    table = TableBlock(
         (what, "log-odds, 95% interval", "pairs that differ", "beyond chance"),
         [
             (
-                _readable(row["name"])
-                if what == "property"
-                else RARE.get(row["name"], row["name"]),
+                _name(row, what),
                 _signed(row),
                 row["n_pairs"],
                 "yes" if row["is_certain"] else "not shown",
             )
             for row in rows
         ],
-        f"{sure:,} of {among:,} have an interval without 0, as about {0.05 * among:,.0f} would by "
-        f"chance; tested all together, {beyond} beyond chance. {meaning if certain else CHANCE}",
-        title,
     )
+    return Intervals(
+        title,
+        "log-odds of being preferred",
+        [
+            Interval(
+                _name(row, what),
+                row["weight"],
+                row["low"],
+                row["high"],
+                row["is_certain"],
+                f"{_signed(row)}, {row['n_pairs']:,} pairs, "
+                f"{'beyond chance' if row['is_certain'] else 'not beyond chance'}",
+            )
+            for row in rows
+        ],
+        f"{sure:,} of {among:,} have an interval without 0, as about {0.05 * among:,.0f} would by "
+        f"chance; tested all together, {beyond} beyond chance (filled dots). "
+        f"{meaning if certain else CHANCE}",
+        table,
+    )
+
+
+def _name(row, what):
+    return _readable(row["name"]) if what == "property" else RARE.get(row["name"], row["name"])
 
 
 def _signed(row):

@@ -69,4 +69,4 @@ def _rows(leaks):
         f"The worst first: the same pair{prompts} and a response of 40 or more characters {other}; "
         "the first hundred are in split_leaks.csv."
     )
-    return Examples(items, meaning, "Pairs on both sides")
+    return Examples(items, meaning, "Pairs on both sides", "split_leaks.csv")

@@ -36,7 +36,7 @@ def tests_section(audit):
         rows,
         f"{together}Intervals of models hold the noise of the folds: each two {units.many} are "
         "used twice, to learn from and to be judged. Nothing is said to be there unless p is below "
-        ".05, and for wrong labels below .001; data that are too few would have missed even a "
+        ".05, and for wrong labels below .01; data that are too few would have missed even a "
         f"large effect. Weights are tested all together, against the labels of {whole} turned "
         "by a coin.",
     )

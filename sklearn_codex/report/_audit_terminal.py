@@ -1,7 +1,18 @@
 """The audit in the terminal."""
 
 from sklearn_codex._plain import plain
-from sklearn_codex.report._blocks import Box, Chart, Examples, Facts, Findings, Note, TableBlock
+from sklearn_codex.report._blocks import (
+    Box,
+    Chart,
+    Decision,
+    Examples,
+    Facts,
+    Findings,
+    Histogram,
+    Intervals,
+    Note,
+    TableBlock,
+)
 from sklearn_codex.report._escape import shorten
 from sklearn_codex.report._html import STATUS
 
@@ -30,32 +41,66 @@ def print_sections(console, sections, top=()):
             _print(console, block)
 
 
+def print_short(console, lines):
+    """Show an audit in a few lines, as from ``short_lines``."""
+    for kind, line in lines:
+        console.short(line, kind)
+
+
 def _print(console, block):
-    if isinstance(block, Note):
-        console.line(block.text)
-    elif isinstance(block, Box):
-        console.box(block.text)
-    elif isinstance(block, Facts):
-        console.facts(block.items)
-    elif isinstance(block, Findings):
-        for status, line in block.items:
-            console.item(STATUS[status][0], line, strong=status == "look")
-        console.note(block.meaning)
-    elif isinstance(block, Chart):
-        console.heading(block.title)
-        console.table(block.table.header, block.table.rows)
-        console.note(block.meaning)
-    elif isinstance(block, Examples):
-        console.heading(block.title)
-        for title, texts in block.items[:N_EXAMPLES]:
-            console.lead(title)
-            for label, value in texts:
-                console.sample(f"  {label}", plain(value) or "(empty)")
-        console.note(block.meaning)
-    elif isinstance(block, TableBlock):
-        console.heading(block.title)
-        console.table(block.header, [tuple(map(_cell, row)) for row in block.rows])
-        console.note(block.meaning)
+    draw = {
+        Note: lambda console, block: console.line(block.text),
+        Box: lambda console, block: console.box(block.text),
+        Facts: lambda console, block: console.facts(block.items),
+        Decision: _decision,
+        Findings: _findings,
+        Chart: _figure,
+        Histogram: _figure,
+        Intervals: _figure,
+        Examples: _examples,
+        TableBlock: _table,
+    }
+    draw[type(block)](console, block)
+
+
+def _decision(console, block):
+    console.heading(block.verdict)
+    console.lead(block.reason)
+    for task in block.tasks:
+        console.item("-", _say(task))
+
+
+def _findings(console, block):
+    for status, line in block.items:
+        console.item(STATUS[status][0], line, strong=status == "look")
+    console.note(block.meaning)
+
+
+def _figure(console, block):
+    console.heading(block.title)
+    console.table(block.table.header, [tuple(map(_cell, row)) for row in block.table.rows])
+    console.note(block.meaning)
+
+
+def _examples(console, block):
+    console.heading(block.title)
+    for title, texts in block.items[:N_EXAMPLES]:
+        console.lead(title)
+        for label, value in texts:
+            console.sample(f"  {label}", plain(value) or "(empty)")
+    console.note(block.meaning)
+
+
+def _table(console, block):
+    console.heading(block.title)
+    console.table(block.header, [tuple(map(_cell, row)) for row in block.rows])
+    console.note(block.meaning)
+
+
+def _say(task):
+    rows = f" ({task.n_rows:,})" if task.n_rows else ""
+    effect = f", accuracy without them: {task.effect}" if task.effect else ""
+    return f"{task.action}{rows}{effect}. {task.where}"
 
 
 def _cell(value):

@@ -86,11 +86,17 @@ def _position(share):
 
 def _wrong_labels(report):
     found = report.predictability
-    if found is None or not found.is_predictable:
+    if found is None or not (found.is_predictable and found.is_calibrated):
         return {"verdict": NOT_ASKED}
     return {
+        "value": found.flip_rate,
+        "low": found.flip_low,
+        "high": found.flip_high,
+        "null": 0.0,
+        "n_pairs": found.n_pairs,
+        "n_groups": found.n_groups,
         "verdict": "some" if report.wrong_labels.flagged.any() else "none shown",
-        "figure": "wrong labels, in the errors of a model",
+        "figure": "share of wrong labels, by the errors of a model",
         "p_value": found.p_value,
         "level": WRONG_LABEL_LEVEL,
     }
@@ -151,9 +157,15 @@ def _more_labels(curve, units=PROMPTS):
     verdict = "unclear"
     if Judgement(**test).is_above:
         verdict = "rising"
-    elif test["high"] < WORTH:
+    elif max(test["high"], _gain_foreseen(curve)) < WORTH:
         verdict = "flat"
     return _entry(verdict, f"gain in accuracy, last doubling of {units.many}", test)
+
+
+def _gain_foreseen(curve):
+    """Return the most that the next doubling is foreseen to bring."""
+    predicted = curve["budget"]["predicted"]
+    return predicted[0]["gain_high"] if predicted else float("inf")
 
 
 def _calibrated(calibration):

@@ -7,6 +7,19 @@ from sklearn_codex._plain import plain, show_controls
 from sklearn_codex.report._numbers import is_number, number
 from sklearn_codex.report._terminal import standard_output
 
+STYLES = {
+    "verdict good": "bold green",
+    "verdict warn": "bold yellow",
+    "verdict bad": "bold red",
+    "verdict open": "bold magenta",
+    "good": "green",
+    "warn": "yellow",
+    "bad": "red",
+    "open": "magenta",
+    "soft": "dim",
+    "bold": "bold",
+}
+
 
 def rich_console(**options):
     """Return a console of rich, or say how to install it where it is missing."""
@@ -71,6 +84,13 @@ class Console:
     def lead(self, text):
         """Say something in full."""
         self._say(text)
+
+    def short(self, text, kind):
+        """Show a line that is not broken, in the style of its kind."""
+        if text:
+            self._say(text, style=STYLES.get(kind, ""), no_wrap=True, overflow="ellipsis")
+        else:
+            self._print()
 
     def heading(self, text):
         """Begin a part of a section, if it has a name."""

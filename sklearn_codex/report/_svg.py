@@ -49,12 +49,12 @@ class _Axes:
         ]
         self.log_x = chart.log_x
         if self.log_x:
-            self.x_ticks = _log_ticks(min(xs), max(xs))
+            self.x_ticks = log_ticks(min(xs), max(xs))
             self.x_range = min(xs), max(xs)
         else:
-            self.x_ticks = _ticks(min(xs), max(xs))
+            self.x_ticks = ticks_of(min(xs), max(xs))
             self.x_range = min(xs[0], *self.x_ticks, *xs), max(*self.x_ticks, *xs)
-        self.y_ticks = _ticks(min(ys), max(ys))
+        self.y_ticks = ticks_of(min(ys), max(ys))
         self.y_range = min(*self.y_ticks, *ys), max(*self.y_ticks, *ys)
 
     def x(self, value):
@@ -70,7 +70,7 @@ class _Axes:
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
 
-def _ticks(low, high):
+def ticks_of(low, high):
     """Return round numbers that enclose a range."""
     span = (high - low) or abs(high) or 1.0
     raw = span / N_TICKS
@@ -80,7 +80,7 @@ def _ticks(low, high):
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
-def _log_ticks(low, high):
+def log_ticks(low, high):
     """Return powers of ten inside a range, with 2 and 5 where they are few."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1,) if len(powers) > 4 else (1, 2, 5)
@@ -134,9 +134,23 @@ def _draw_series(i, series, axes):
         parts.append(f'<polygon class="band s{i}" points="{_join(edge)}"/>')
     dashed = ' stroke-dasharray="7 5"' if series.dashed else ""
     parts.append(f'<polyline class="line s{i}"{dashed} points="{_join(points)}"/>')
-    if series.dots:
-        parts += [f'<circle class="dot s{i}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in points]
+    # Points of a line without dots are there for the pointer only.
+    kind = "dot" if series.dots else "hover"
+    for position, (x, y) in enumerate(points):
+        shown = html(_say(series, position))
+        parts.append(
+            f'<circle class="{kind} s{i}" cx="{x:.1f}" cy="{y:.1f}" r="{4 if series.dots else 7}">'
+            f"<title>{shown}</title></circle>"
+        )
     return parts
+
+
+def _say(series, i):
+    """Return a point in numbers."""
+    shown = f"{series.name}: {series.y[i]:.4g} at {series.x[i]:,.4g}"
+    if series.low is None or series.high is None:
+        return shown
+    return f"{shown} ({series.low[i]:.4g} to {series.high[i]:.4g})"
 
 
 def _join(points):

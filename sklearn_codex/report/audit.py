@@ -13,7 +13,10 @@ from sklearn_codex.report import _audit_preferred as preferred
 from sklearn_codex.report._audit_ceiling import human_ceiling
 from sklearn_codex.report._audit_columns import find_cuts
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
+from sklearn_codex.report._audit_decision import decide
+from sklearn_codex.report._audit_effects import describe_item, find_droppable, try_dropping
 from sklearn_codex.report._audit_findings import describe_findings
+from sklearn_codex.report._audit_histograms import describe_lengths, describe_margins
 from sklearn_codex.report._audit_length import audit_length, judge_longer
 from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._audit_pairs import pairs_to_label
@@ -31,12 +34,25 @@ from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import reach_verdicts
 from sklearn_codex.report._plural import count
 
-__all__ = ["STEPS", "audit_preferences"]
+__all__ = ["STEPS", "compute_audit"]
 
-N_WORST = 100
+OF_MODELS = (
+    "prediction",
+    "learning_curve",
+    "length",
+    "tokens",
+    "form",
+    "slices",
+    "examples",
+    "margins",
+    "policy",
+    "pairs_to_label",
+)
+N_LISTED = 100
+"""Labels to check that are listed where fewer are more likely wrong than right."""
 
 
-def audit_preferences(
+def compute_audit(
     path_or_frame,
     *,
     given=None,
@@ -91,7 +107,10 @@ def audit_preferences(
         ``too_small`` (None, or why nothing is said of data not seen), ``sampled`` (None, or of how
         many pairs, and which figures are computed on them), ``prediction``, ``learning_curve``,
         ``human_ceiling``, ``length``, ``tokens``, ``form``, ``slices``, ``examples``, ``policy``,
-        ``labels_to_check``, ``pairs_to_label``; None where the data do not carry the answer.
+        ``labels_to_check``, ``pairs_to_label``, ``lengths`` and ``margins`` (histograms); None
+        where the data do not carry the answer. ``to_do`` has what could be dropped, with what that
+        changes (see ``try_dropping``), ``decision`` the ``verdict`` on all of it and its
+        ``reason``.
         ``verdicts`` has, for each question that chance could answer, the verdict and the test it
         follows from.
     """
@@ -104,6 +123,7 @@ def audit_preferences(
     step.know_size(pairs.n, min(pairs.n, max_pairs or pairs.n))
     step("health")
     has_groups = given.groups is not None
+    features = AuditData(pairs, np.arange(pairs.n), seed)  # which no groups are needed for
     report = run_checks(
         pairs.X,
         pairs.y,
@@ -113,10 +133,11 @@ def audit_preferences(
         sample_weight=pairs.sample_weight,
         keeps_groups=has_groups,
         advance=step.advance,
+        preset=lambda: features.preset,
     )
     leakage = find_leaks(pairs, split, report.groups, given)
     joined = pairs.groups if has_groups or report.groups is None else report.groups
-    data = AuditData(pairs, joined, seed)
+    data = AuditData(pairs, joined, seed).with_preset_of(features)
     ceiling = human_ceiling(pairs.columns, data.groups)
     audit = {"source": name_of(pairs), **describe_source(pairs, given, split, ceiling)}
     audit |= {"seed": seed, "sizes": _sizes(data)}
@@ -129,25 +150,22 @@ def audit_preferences(
         "human_ceiling": ceiling,
         "labels_to_check": None,
     }
-    rest = (
-        "prediction",
-        "learning_curve",
-        "length",
-        "tokens",
-        "form",
-        "slices",
-        "examples",
-        "policy",
-    )
-    audit |= dict.fromkeys((*rest, "pairs_to_label"))
+    audit |= dict.fromkeys(OF_MODELS)
+    items = find_droppable(report, pairs.scores)
+    audit |= {"to_do": list(map(describe_item, items)), "lengths": describe_lengths(data)}
     if audit["too_small"] is None:
         audit["labels_to_check"] = _labels_to_check(data, report)
         sample, sampled = draw_sample(data, max_pairs)
         audit |= _learn(sample, data, reference, step, cuts)
         audit["sampled"] = add_effect(sampled, audit["prediction"])
+        step("what to drop")
+        audit["to_do"] = try_dropping(sample, items, audit["prediction"], step.advance)
     elif data.decided.any():
         audit["length"] = {**judge_longer(data), "n_pairs": len(data.y)}
+    for item in audit["to_do"]:
+        item["where"] = [data.where[row] for row in item["rows"]]
     audit["verdicts"] = reach_verdicts(audit, report, units)
+    audit["decision"] = decide(audit)
     return audit
 
 
@@ -192,9 +210,13 @@ def _learn(data, whole, reference, step, cuts):
         "form": form,
         "slices": slices,
         "examples": preferred.example_pairs(data, draws[best].mean(axis=0)),
+        "margins": describe_margins(data, draws[best][0]),
         "policy": learned,
         "pairs_to_label": pairs_to_label(data, reward),
     }
+
+
+audit_preferences = compute_audit  # as it was called before there was a result of this name
 
 
 def _sizes(data):
@@ -202,6 +224,7 @@ def _sizes(data):
         "n_pairs": len(data.y),
         "n_groups": data.n_groups,
         "n_ties": int((data.y == 0.5).sum()),
+        "n_telling": int(data.tells.sum()),
         "n_responses": len(set(data.responses[:, 1])),
         "characters": float(np.median([len(text) for text in data.responses[:, 1]])),
     }
@@ -231,7 +254,8 @@ def _too_small(data, units):
 def _labels_to_check(data, report):
     """Return the labels that a cross-fitted model finds least likely, None without such a model."""
     table = report.wrong_labels
-    if table is None or not report.predictability.is_predictable:
+    found = report.predictability
+    if table is None or not (found.is_predictable and found.is_calibrated):
         return None
     rows = [
         {
@@ -245,4 +269,10 @@ def _labels_to_check(data, report):
         )
         if (data.y[row] > 0.5) != (probability > 0.5)
     ]
-    return {"n_flagged": sum(row["flagged"] for row in rows), "rows": rows[:N_WORST]}
+    n_flagged = sum(row["flagged"] for row in rows)
+    return {
+        "n_flagged": n_flagged,
+        "n_unlikely": len(rows),
+        "n_judged": len(table.row),
+        "rows": rows[: max(n_flagged, N_LISTED)],
+    }

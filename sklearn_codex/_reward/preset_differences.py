@@ -6,7 +6,6 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from sklearn_codex._fast_counts import count_ngrams
 from sklearn_codex.features import preference_features
-from sklearn_codex.report._audit_progress import within
 
 CHUNK_PAIRS = 512
 
@@ -44,7 +43,7 @@ def preset_differences(responses, a, b, advance=lambda share: None):
     form = preset.transformer_weights["form"] * measure.fit_transform(responses)
     advance(0.9)
     rows = _Rows(preset, words, characters, form)
-    differences = _subtract(rows, a, b, within(advance, 0.9, 1.0))
+    differences = _subtract(rows, a, b, lambda share: advance(0.9 + 0.1 * share))
     of_form = (form[a] - form[b]) / preset.transformer_weights["form"]
     return differences, of_form, measure.get_feature_names_out()
 
@@ -60,9 +59,10 @@ def _count_text(preset, texts, advance):
     words.sort_indices()
     advance(0.2)
     characters = parts["characters"]
-    here = within(advance, 0.2, 0.5)
     low, high = characters.ngram_range
-    counts = count_ngrams(texts, low, high, characters.min_df, here)
+    counts = count_ngrams(
+        texts, low, high, characters.min_df, lambda share: advance(0.2 + 0.3 * share)
+    )
     if counts is None:  # of many scripts at once
         names = ("analyzer", "ngram_range", "min_df")
         counter = CountVectorizer(**{name: getattr(characters, name) for name in names})

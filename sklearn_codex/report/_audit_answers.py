@@ -1,0 +1,175 @@
+"""One word, one colour and one line a question, from the verdicts."""
+
+from dataclasses import dataclass
+
+from sklearn_codex.report._audit_units import Units
+from sklearn_codex.report._audit_verdicts import YES
+from sklearn_codex.report._audit_words import percent, within
+
+GOOD, WARN, BAD, OPEN, PLAIN = "good", "warn", "bad", "open", "plain"
+"""What colours mean: as one would hope, to be looked at, against training, not known, a fact."""
+ONE_LENGTH = ("longer", "shorter")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a question in one word and one line.
+
+    Parameters
+    ----------
+    name : str
+        What the question is called.
+    word : str
+        The answer.
+    tone : {"good", "warn", "bad", "open", "plain"}
+        Its colour.
+    line : str
+        What it rests on, in a few words.
+    rests_on : tuple of str
+        Names of the verdicts behind it.
+    """
+
+    name: str
+    word: str
+    tone: str
+    line: str
+    rests_on: tuple[str, ...] = ()
+
+
+def short_answers(audit):
+    """Return a dict of the answers of an audit by section."""
+    return {name: answer(audit) for name, answer in _ANSWERS.items()}
+
+
+def _verdict(audit, question):
+    return audit["verdicts"].get(question, {"verdict": "not asked"})["verdict"]
+
+
+def _clean(audit):
+    checks = audit["health"]
+    n_bad = sum(found["status"] == "look" for found in checks)
+    leaks = audit["leakage"]
+    n_bad += leaks is not None and leaks["n_leaking"] > 0
+    n = len(checks) + (leaks is not None)
+    word, tone = ("mend", WARN) if n_bad else ("clean", GOOD)
+    line = f"{n_bad} of {n} checks" if n_bad else f"none of {n} checks"
+    return Answer("clean", word, tone, f"{line} found something to look at", ("position",))
+
+
+_PREDICTED = {
+    "yes": ("yes", GOOD),
+    "of pairs only": ("in this file", WARN),
+    "not shown": ("not shown", BAD),
+    "too few": ("too few", OPEN),
+    "not asked": ("too few", OPEN),
+}
+
+
+def _predictable(audit):
+    word, tone = _PREDICTED[_verdict(audit, "predictable")]
+    rests_on = ("predictable", "words predict", "more labels", "calibrated")
+    if audit["prediction"] is None:
+        return Answer("predictable", word, tone, "no model is fitted to so few pairs", rests_on)
+    prediction = audit["prediction"]
+    models = prediction["models"]
+    line = f"right on {within(models[prediction['best']]['accuracy'])}"
+    if prediction["best"] != "length only":
+        line += f", length alone {percent(models['length only']['accuracy']['value'])}"
+    return Answer("predictable", word, tone, line, rests_on)
+
+
+_ONE_LENGTH = {"more": ("partly", WARN), "not asked": ("partly", WARN), "too few": ("maybe", OPEN)}
+
+
+def _length(audit):
+    length = audit["length"]
+    rests_on = ("longer wins", "beyond length", "treats length", "net of length")
+    if length is None or length["longer_wins_test"] is None:
+        line = "no pair that has a winner differs in length"
+        return Answer("only length", "no", PLAIN, line, rests_on)
+    line = f"the longer response wins {within(length['longer_wins_test'])}"
+    return Answer("only length", *_length_word(audit), line, rests_on)
+
+
+def _length_word(audit):
+    beyond, treats = _verdict(audit, "beyond length"), _verdict(audit, "treats length")
+    wins = _verdict(audit, "longer wins")
+    if treats in ("padding", "brevity"):
+        return "largely", BAD
+    if wins in ONE_LENGTH:
+        return _ONE_LENGTH.get(beyond, ("maybe", BAD))
+    if wins == "too few":
+        return "too few", OPEN
+    return ("no", GOOD) if beyond == "more" else ("not shown", PLAIN)
+
+
+def _preferred(audit):
+    rests_on = ("form", "tokens")
+    form, tokens = audit["form"], audit["tokens"]
+    if form is None:
+        return Answer("preferred", "too few", OPEN, "no model is fitted to so few pairs", rests_on)
+    n = form["n_certain"] + tokens["n_certain"]
+    line = (
+        f"{form['n_certain']:,} of {form['n_candidates']:,} properties of form, "
+        f"{tokens['n_certain']:,} of {tokens['n_candidates']:,} words"
+    )
+    word, tone = ("shown", PLAIN) if n else ("not shown", OPEN)
+    return Answer("preferred", word, tone, line, rests_on)
+
+
+def _learned(audit):
+    rests_on = ("words predict",)
+    if audit["policy"] is None:
+        return Answer("a policy", "too few", OPEN, "no model is fitted to so few pairs", rests_on)
+    words = audit["prediction"]["models"]["words"]["accuracy"]
+    line = f"the reward of words is right on {within(words)}"
+    if _verdict(audit, "words predict") not in YES:
+        return Answer("a policy", "nothing", BAD, line, rests_on)
+    word, tone = ("words", PLAIN) if audit["policy"]["tokens_differ"] else ("length", WARN)
+    return Answer("a policy", word, tone, line, rests_on)
+
+
+def _labels(audit):
+    labels, pairs = audit["labels_to_check"], audit["pairs_to_label"]
+    n_pairs = 0 if pairs is None else len(pairs["rows"])
+    rests_on = ("wrong labels",)
+    to_label = f"{n_pairs:,} pairs to label are listed"
+    if labels is None:
+        return Answer("labels", "unjudged", OPEN, f"no fit model; {to_label}", rests_on)
+    n = labels["n_flagged"]
+    if n:
+        return Answer("labels", "check", WARN, f"{n:,} are more likely wrong than right", rests_on)
+    return Answer("labels", "not shown", PLAIN, f"none shown wrong; {to_label}", rests_on)
+
+
+def _tests(audit):
+    tested = [found for found in audit["verdicts"].values() if "p_value" in found]
+    n_told = sum(found["p_value"] < found["level"] for found in tested)
+    line = "tests tell their figure from chance, at 5 % each"
+    if not Units.of(audit).are_known:
+        line = "tests tell it from chance, if pairs are independent"
+    return Answer("tests", f"{n_told} of {len(tested)}", PLAIN, line, ())
+
+
+def _slices(audit):
+    slices = audit["slices"]
+    if slices is None:
+        return Answer("slices", "too few", OPEN, "no model is fitted to so few pairs", ("slices",))
+    if not slices["n_tests"]:
+        return Answer("slices", "not asked", PLAIN, "no kind of pair has pairs enough", ("slices",))
+    n, of = slices["n_differing"], slices["n_slices"]
+    word, tone = ("differ", WARN) if n else ("not shown", PLAIN)
+    line = f"{n:,} of {of:,} kinds of pair differ from the others"
+    return Answer("slices", word, tone, line, ("slices",))
+
+
+_ANSWERS = {
+    "clean": _clean,
+    "predictable": _predictable,
+    "length": _length,
+    "preferred": _preferred,
+    "learned": _learned,
+    "slices": _slices,
+    "labels": _labels,
+    "tests": _tests,
+}
