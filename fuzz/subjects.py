@@ -349,6 +349,10 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     "best_of_n": {"rewards": lambda rng: np.array([1.0, 0, 2, 1])},
     "best_of_n_accuracy": {"best": lambda rng: [0, 1, 2, 0, 0], "sample_weight": None},
     "sectioned_accuracy": {"weights": lambda rng: {"one": 1.0, "two": 2.0}},
+    "side_slices": {
+        "first": lambda rng: list("xxyyz"), "second": lambda rng: list("xyzxz"),
+        "name": lambda rng: "side",
+    },
     "quantile_slices": {"name": lambda rng: "value", "n_bins": lambda rng: 3},
     "grades_to_soft_labels": {"scale": None},
     "votes_to_soft_labels": {"prior_votes": lambda rng: 1.0},

@@ -301,8 +301,8 @@ FAULTS = [
         "_layouts/verdicts.py",
         (
             "the greatest rank is the best",
-            "-1.0 if stem[0] in RANKS else 1.0",
-            "1.0",
+            "_Scores((one, two), -1.0 if stem[0] in RANKS else 1.0)",
+            "_Scores((one, two), 1.0)",
             "test_columns.py::test_scores_and_ranks_of_two_responses",
         ),
         (
@@ -451,7 +451,7 @@ FAULTS = [
         ),
         (
             "a gain that could be worth it is flat",
-            'elif test["high"] < WORTH:',
+            'elif max(test["high"], _gain_foreseen(curve)) < WORTH:',
             'elif test["low"] < WORTH:',
             "test_audit_verdicts.py::test_rule_of_the_learning_curve",
         ),

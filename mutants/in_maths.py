@@ -142,8 +142,8 @@ FAULTS = [
         "_labels/resolve.py",
         (
             "2 and 1 are read as 1 and 2",
-            "probability = 1 - probability",
-            "probability = 0 + probability",
+            "in _OF_STYLE[labels.sides.style]:\n        probability = 1 - probability",
+            "in _OF_STYLE[labels.sides.style]:\n        probability = 0 + probability",
             "test_label_columns.py::test_numbers_that_can_mean_but_one_thing",
         ),
     ),

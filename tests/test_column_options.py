@@ -332,7 +332,7 @@ BAD_FILES = {
     "empty": "",
     "no-preference": "a,b\n1,2\n",
     "ragged": "prompt,chosen,rejected\na,b\n",
-    "two-kinds": "chosen,rejected,response_a,response_b,label\na,b,c,d,1\n",
+    "two-kinds": "chosen,rejected,response_a,response_b,label\nfine,dull,c,d,1\n",
     "label": "response_a,response_b,label\na,b,upper\n",
     "missing-label": "response_a,response_b,label\na,b,1\na,b,\n",
     "ambiguous": "response_0,response_1,choice\na,b,1\nb,a,0\n",

@@ -169,7 +169,6 @@ def test_fit_learns_from_ties_soft_labels_and_weights(tmp_path, capsys):
         ({"words": "a"}, "A text has the column text, a demonstration completion (and prompt)."),
         ({"text": "a", "completion": "b"}, "line 2 is of several kinds. It has ['text', 'completi"),
         ({"text": "a", "chosen": "b", "rejected": "c"}, "line 2 is of several kinds"),
-        ({"text": " "}, "line 2 has nothing in text. Leave the row out."),
         ({"completion": 3}, "line 2"),
         (
             {"completion": "a", "sample_weight": -1},

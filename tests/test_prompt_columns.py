@@ -123,7 +123,7 @@ def test_one_prompt_of_all_pairs_is_said():
         ({"question": "Who is it?", "context": "An owl called."}, "Who is it?\nAn owl called."),
         ({"question": "Who?", "prompt": "Owls call.\nWho?\n"}, "Owls call.\nWho?\n"),
         ({"prompt": "An owl called. Who is it?", "context": "An owl called."},
-         "An owl called. Who is it?"),
+         "An owl called. Who is it?\nAn owl called."),
         ({"title": "Owls", "post": "Who has heard one?"}, "Owls\nWho has heard one?"),
         ({"system": "Be brief.", "question": "Who?"}, "System: Be brief.\n\nUser: Who?"),
         ({"system_prompt": "", "question": "Who?"}, "Who?"),

@@ -120,11 +120,11 @@ def test_implicit_prompt_of_transcripts():
     assert labelled.X.tolist() == data.X[:1].tolist()
 
 
-def test_prompt_that_is_given_goes_with_the_turns_that_responses_share():
+def test_turns_that_do_not_repeat_the_prompt_are_the_answer():
     text = "\n\nHuman: Hi\n\nAssistant: "
     rows = [{"prompt": p, "chosen": text + "a", "rejected": text + "b"} for p in ("p", " Hi\n")]
     assert read_preferences(rows).X.tolist() == [
-        ["User: p\n\nUser: Hi", "a", "b"],
+        ["p", text + "a", text + "b"],
         ["Hi", "b", "a"],
     ]
 
