@@ -6,6 +6,10 @@ MIN_VENV ?= .venv-min
 MIN_BIN := $(MIN_VENV)/bin
 PYTHONS ?= python3.11 python3.12 python3.13
 
+# Tests run on all cores; threads of their matrix products would wait for each other.
+test test-min test-min-fast test-pythons: export OPENBLAS_NUM_THREADS = 1
+test test-min test-min-fast test-pythons: export OMP_NUM_THREADS = 1
+
 .PHONY: help demo test test-min test-min-fast test-pythons lint docs bench fuzz mutants clean
 
 help:

@@ -84,8 +84,8 @@ def check_wrong_labels(
     if is_judge:
         findings.append(_judge_labels(found, noise))
     elif skill.is_above:
-        facts = {"p_value": noise.misfit, "level": WRONG_LABEL_LEVEL}
-        findings.append(find("labels not judged", "skipped", **facts))
+        level = WRONG_LABEL_LEVEL
+        findings.append(find("labels not judged", "skipped", p_value=noise.misfit, level=level))
     return findings, {"wrong_labels": found, "predictability": predictability}
 
 

@@ -295,4 +295,4 @@ def _sum(values, sizes, groups, weight):
     totals = np.apply_along_axis(
         lambda row: np.bincount(groups, row * weight, n_prompts), 2, values
     )
-    return CurveErrors(sizes, totals, np.bincount(groups, weight, n_prompts))
+    return CurveErrors(sizes, totals, np.bincount(groups, weight, n_prompts).astype(float))

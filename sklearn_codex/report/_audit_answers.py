@@ -88,7 +88,8 @@ def _length(audit):
         line = "no pair that has a winner differs in length"
         return Answer("only length", "no", PLAIN, line, rests_on)
     line = f"the longer response wins {within(length['longer_wins_test'])}"
-    return Answer("only length", *_length_word(audit), line, rests_on)
+    word, tone = _length_word(audit)
+    return Answer("only length", word, tone, line, rests_on)
 
 
 def _length_word(audit):

@@ -147,7 +147,8 @@ class AuditData:
     def with_preset_of(self, other):
         """Take the preset of the same pairs from where it was made, if it was."""
         if "preset" in vars(other):
-            self.preset, self._form, self._form_names = other.preset, *other.form
+            self.preset = other.preset
+            self._form, self._form_names = other.form
         return self
 
     @property

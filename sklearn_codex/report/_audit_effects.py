@@ -93,7 +93,9 @@ def try_dropping(data, items, prediction, advance=lambda share: None):
         items together, and its ``verdict``: "raises", "lowers" or "not shown". What raises the
         accuracy comes first, the most first, then the most rows, then what lowers it.
     """
-    fitted = _Refits(data, prediction, LEVEL / max(len(items), 1)) if items else None
+    if not items:
+        return []
+    fitted = _Refits(data, prediction, LEVEL / len(items))
     to_do = []
     for position, item in enumerate(items):
         here = within(advance, position / len(items), (position + 1) / len(items))
@@ -116,7 +118,7 @@ def describe_item(item):
 def _order(item):
     effect = item["effect"]
     verdict = None if effect is None else effect["verdict"]
-    rank = {"raises": 0, "lowers": 2}.get(verdict, 1)
+    rank = 1 if verdict is None else {"raises": 0, "lowers": 2}.get(verdict, 1)
     return rank, -effect["value"] if rank == 0 else 0.0, -item["n_rows"]
 
 
