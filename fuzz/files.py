@@ -302,7 +302,7 @@ def _audit_whole(place: "_Place") -> None:
     _run_command(["audit", str(path), "--out", str(out), "--no-progress"], place)
     html = (out / "report.html").read_text(encoding="utf-8")
     _require(not (odd := _controls(html)), f"the page holds {odd!r}")
-    _require("<script" not in html, "the page holds markup of the data")
+    _require(html.count("<script") == 1, "the page holds markup of the data")
     json.loads((out / "audit.json").read_text(encoding="utf-8"))
 
 

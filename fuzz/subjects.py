@@ -35,7 +35,14 @@ MODULES = (
 )
 # These read files or the network, hold words only, or are named twice.
 LEFT_OUT = {
-    *("fetch_hh_rlhf", "fetch_pandalm", "load_stdlib_code", "read_batches", "read_preferences"),
+    *(
+        "audit_preferences",
+        "fetch_hh_rlhf",
+        "fetch_pandalm",
+        "load_stdlib_code",
+        "read_batches",
+        "read_preferences",
+    ),
     *("load_model", "save_model", "Finding", "PreferenceReport", "KLController", "Rule"),
     *("LengthExplosionError", "LengthExplosionWarning", "get_preference_scorer", "check_rules"),
 }
@@ -349,6 +356,11 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     "best_of_n": {"rewards": lambda rng: np.array([1.0, 0, 2, 1])},
     "best_of_n_accuracy": {"best": lambda rng: [0, 1, 2, 0, 0], "sample_weight": None},
     "sectioned_accuracy": {"weights": lambda rng: {"one": 1.0, "two": 2.0}},
+    "label_budget": {
+        "estimator": lambda rng: PreferenceRewardModel(), "X": lambda rng: DIFFERENCES.copy(),
+        "factors": lambda rng: [2], "n_repeats": lambda rng: 2, "n_test": lambda rng: None,
+        "groups": lambda rng: None, "ceiling": lambda rng: None,
+    },
     "side_slices": {
         "first": lambda rng: list("xxyyz"), "second": lambda rng: list("xyzxz"),
         "name": lambda rng: "side",

@@ -187,7 +187,7 @@ def read_terminal(*words, folder):
 @on_posix
 def test_a_terminal_shows_the_step_and_the_time_left(tmp_path):
     shown = read_terminal(folder=tmp_path)
-    assert "features" in shown
+    assert "learning curve" in shown
     assert "about 0:0" in shown
     assert " left" in shown
     assert read_terminal("--no-progress", "--force", folder=tmp_path) == ""
@@ -249,8 +249,10 @@ def test_interrupts_at_any_time_leave_all_files_or_none(wait, tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     found = sorted(path.name for path in tmp_path.glob("out/*"))
+    # No model judges single labels of these, and no list of them is written.
+    files = [name for name in FILES if name != "labels_to_check.csv"]
     assert process.returncode in (0, 130, -2)  # -2: before the command began
     assert errors in ("", "sklearn-codex: interrupted\n")
-    assert found in ([], FILES)
+    assert found in ([], files)
     if process.returncode == 0:
-        assert found == FILES
+        assert found == files
