@@ -37,6 +37,7 @@ MODULES = (
 LEFT_OUT = {
     *(
         "audit_preferences",
+        "label_budget",
         "fetch_hh_rlhf",
         "fetch_pandalm",
         "load_stdlib_code",
