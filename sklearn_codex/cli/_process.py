@@ -44,6 +44,7 @@ def run_alone() -> int:
             stream.flush()
         except (OSError, ValueError):
             silence(stream)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done, and the exit code is known
     return code
 
 
