@@ -38,18 +38,3 @@ def as_columns(rows):
     """Return rows (list of dict) as a dict of lists; what a row lacks is None."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
-
-
-def as_frame(columns):
-    """Return columns as a pandas DataFrame, or as a dict of lists where pandas is not installed."""
-    columns = {
-        name: values.tolist() if isinstance(values, np.ndarray) else list(values)
-        for name, values in columns.items()
-    }
-    try:
-        import pandas as pd
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] != "pandas":  # but something that pandas imports
-            raise
-        return columns
-    return pd.DataFrame(columns)

@@ -37,15 +37,6 @@ def leaves(figures, name=""):
         yield name, figures
 
 
-def tolerance(name):
-    """Return how far a figure may be from the one that is kept.
-
-    The gap to the optimum is a difference of numbers near 10, so it has an error of its own. Many
-    pairs have margins that are equal but for the solver's tolerance, and the AUC orders these too.
-    """
-    return 1e-3 if name.endswith(" > auc") else 1e-9
-
-
 @pytest.mark.slow
 def test_figures_of_the_demo_are_those_kept(tmp_path, capsys):
     kept = json.loads(KEPT.read_text(encoding="utf-8"))
@@ -61,9 +52,8 @@ def test_figures_of_the_demo_are_those_kept(tmp_path, capsys):
     capsys.readouterr()
     found = json.loads((out / "figures.json").read_text(encoding="utf-8"))
     expected = dict(leaves(kept[sources]))
+    # The gap to the optimum is a difference of numbers near 10, so it has an error of its own.
     assert dict(leaves(found)) == {
-        name: pytest.approx(value, rel=1e-6, abs=tolerance(name))
-        if isinstance(value, float)
-        else value
+        name: pytest.approx(value, rel=1e-6, abs=1e-9) if isinstance(value, float) else value
         for name, value in expected.items()
     }

@@ -458,8 +458,7 @@ WRITES = {
     "to_csv",
 }
 # The writer itself; a copy of standard input to be read, in a folder of its own; the terminal.
-# The demo draws into a temporary folder; the example is a file of the package, for developers.
-MAY_WRITE = {"_output", "cli/_demo_run.py", "cli/_options.py", "datasets/_example.py"}
+MAY_WRITE = {"_output", "cli/_options.py"}
 MAY_SHOW = {"report/_terminal.py"}
 
 

@@ -11,7 +11,8 @@ from audit_pairs import labelled, oriented, write
 
 import sklearn_codex
 from sklearn_codex import audit_preferences, check_preferences, read_preferences
-from sklearn_codex._tables import as_columns, as_frame
+from sklearn_codex._checks.frames import as_frame
+from sklearn_codex._tables import as_columns
 from sklearn_codex.cli import main
 from sklearn_codex.report import _audit_run
 from sklearn_codex.report._numbers import equal_digits

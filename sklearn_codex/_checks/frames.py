@@ -108,3 +108,18 @@ def replace_columns(X: Any, columns: Mapping[str, list]) -> Any:
         for name, values in columns.items()
     ]
     return frame.with_columns(*replaced).to_native()
+
+
+def as_frame(columns):
+    """Return columns as a pandas DataFrame, or as a dict of lists where pandas is not installed."""
+    columns = {
+        name: values.tolist() if isinstance(values, np.ndarray) else list(values)
+        for name, values in columns.items()
+    }
+    try:
+        import pandas as pd
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] != "pandas":  # but something that pandas imports
+            raise
+        return columns
+    return pd.DataFrame(columns)

@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.frames import as_frame
 from sklearn_codex._few_groups import critical_value
 from sklearn_codex._plain import did_you_mean
 from sklearn_codex._tables import Table
@@ -98,7 +99,7 @@ class RatingReports:
         return Table(**{name: values[order] for name, values in columns.items()})
 
     def to_frame(self, *, scale="nats", anchor=None):
-        """Return the ratings as a data frame of pandas, the best first.
+        """Return the ratings as a data frame of pandas, the best first; without pandas as a dict.
 
         Parameters
         ----------
@@ -107,12 +108,10 @@ class RatingReports:
 
         Returns
         -------
-        frame : pandas.DataFrame
+        frame : pandas.DataFrame or dict of list
             With the columns of ``table``.
         """
-        import pandas as pd
-
-        return pd.DataFrame(self.table(scale=scale, anchor=anchor))
+        return as_frame(self.table(scale=scale, anchor=anchor))
 
     def _place_of(self, model):
         """Return the position of a model."""

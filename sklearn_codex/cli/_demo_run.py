@@ -7,6 +7,7 @@ import shlex
 import sys
 import tempfile
 import time
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -261,7 +262,8 @@ def _judge(margins):
     return {
         "accuracy": float(np.mean((margins > 0) + 0.5 * (margins == 0))),
         "log_loss": float(log_loss(y, probability)),
-        "auc": float(roc_auc_score(y, margin)),
+        # Margins that differ by less than the fit is solved to are equal, and no order of them.
+        "auc": float(roc_auc_score(y, np.round(margin, 6))),
     }
 
 
@@ -385,9 +387,9 @@ def _write(out, pipeline, figures, data, test, replaced):
             PREFERENCES: _lines(data.preferences),
             HELD_OUT: _lines(test.records),
         }
-        picture = Path(folder) / PICTURE
-        if _draw(pipeline.named_steps_.policy, picture):
-            contents[PICTURE] = picture.read_bytes()
+    picture = _draw(pipeline.named_steps_.policy)
+    if picture is not None:
+        contents[PICTURE] = picture
     write_files(out, contents, replaced)
     return PICTURE in contents
 
@@ -397,16 +399,18 @@ def _lines(records):
     return "".join(json_text(row) + "\n" for row in records).encode()
 
 
-def _draw(policy, path):
-    """Draw the frontier and the policy, and return whether that was possible."""
+def _draw(policy):
+    """Return a picture of the frontier and the policy as PNG, None without matplotlib."""
     try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        return False
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+        return None
+    figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
     display = FrontierDisplay.from_estimator(
         policy, best_of_n=[2, 4, 16, 64], random_state=0, ax=figure.subplots(), policy_name="PPO"
     )
     display.ax_.set_title("The greatest expected reward at each KL, exactly, and PPO")
-    figure.savefig(path, dpi=150)
-    return True
+    picture = BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    return picture.getvalue()

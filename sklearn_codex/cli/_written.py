@@ -1,6 +1,7 @@
 """Pairs as ``convert`` writes them: rows or columns that are read back as the same pairs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -220,11 +221,9 @@ def as_parquet(rows: list[dict[str, Any]]) -> tuple[bytes, list[str]]:
 
 def _import_pyarrow():
     try:
-        import pyarrow
-        from pyarrow import parquet
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
         raise ImportError(
             f"--to parquet needs pyarrow, which cannot be imported ({error}). Install it: "
             'pip install "sklearn-codex[io]". Or write JSON lines by --to pairs.'
         ) from error
-    return pyarrow, parquet

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import RandomState
 
 from sklearn_codex._bunch import DataBunch
+from sklearn_codex._output import new_file
 from sklearn_codex.datasets._example_texts import (
     ASKED,
     CLOSINGS,
@@ -151,7 +152,9 @@ def _judge(difference: float, rng: RandomState) -> str:
 
 def write_example() -> None:
     """Write the file of the package, as it is: ``python -m sklearn_codex.datasets._example``."""
-    example_path().write_bytes(example_bytes())
+    remedy = "Run it where the package is installed from a checkout."
+    with new_file(example_path(), overwrite=True, subject="write_example", remedy=remedy) as file:
+        file.write(example_bytes())
 
 
 def example_bytes() -> bytes:

@@ -10,8 +10,9 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import IntArray
+from sklearn_codex._checks.frames import as_frame
 from sklearn_codex._plain import show_controls
-from sklearn_codex._tables import Table, as_columns, as_frame
+from sklearn_codex._tables import Table, as_columns
 from sklearn_codex.health._words import SECTIONS, count
 
 Status = Literal["look", "note", "ok", "skipped"]

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
+from sklearn_codex._checks.frames import as_frame
 from sklearn_codex._layouts.given import ROLES, Given
 from sklearn_codex._output import write_text
 from sklearn_codex._plain import plain
-from sklearn_codex._tables import as_columns, as_frame
+from sklearn_codex._tables import as_columns
 from sklearn_codex.report._audit_decision_words import decision_block
 from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._audit_page import render
