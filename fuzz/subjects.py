@@ -33,11 +33,10 @@ MODULES = (
     *("exact", "features", "health", "inspection", "kl_control", "labels", "metrics"),
     *("model_selection", "overoptimization", "rules", "sequential", "datasets"),
 )
-# These read files or the network, hold words only, need more data, or are named twice.
+# These read files or the network, hold words only, or are named twice.
 LEFT_OUT = {
     *(
         "audit_preferences",
-        "label_budget",
         "fetch_hh_rlhf",
         "fetch_pandalm",
         "load_stdlib_code",
@@ -55,6 +54,7 @@ PROMPTS = ["p", "p", "q", "q", "r", "r", "s", "s"]
 RNG = np.random.RandomState(0)
 COUNTS = RNG.poisson(1.0, size=(N, V)) + 1.0
 DIFFERENCES = np.round(RNG.normal(size=(N, V)), 1)
+MANY = RNG.normal(size=(240, V))
 LABELS = np.array([1, 0, 1, 1, 0, 0, 1, 0])
 SOFT = np.array([0.9, 0.2, 0.5, 1.0, 0.0, 0.3, 0.7, 0.5])
 LOG_P = np.log([0.4, 0.3, 0.2, 0.1])
@@ -357,6 +357,12 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     "best_of_n": {"rewards": lambda rng: np.array([1.0, 0, 2, 1])},
     "best_of_n_accuracy": {"best": lambda rng: [0, 1, 2, 0, 0], "sample_weight": None},
     "sectioned_accuracy": {"weights": lambda rng: {"one": 1.0, "two": 2.0}},
+    "label_budget": {
+        "estimator": lambda rng: PreferenceRewardModel(), "X": lambda rng: MANY.copy(),
+        "y": lambda rng: (MANY[:, 0] > 0).astype(float), "groups": lambda rng: np.arange(240) // 2,
+        "factors": lambda rng: [1.5], "n_repeats": lambda rng: 2, "n_test": lambda rng: 40,
+        "ceiling": lambda rng: 0.9, "informative": lambda rng: False,
+    },
     "side_slices": {
         "first": lambda rng: list("xxyyz"), "second": lambda rng: list("xyzxz"),
         "name": lambda rng: "side",
