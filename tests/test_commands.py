@@ -225,6 +225,18 @@ def test_empty_cells_of_a_table_of_all_kinds_do_not_count(tmp_path, capsys):
     assert (read_as["n_texts"], read_as["n_demonstrations"], read_as["n_pairs"]) == (2, 2, 3)
 
 
+@pytest.mark.parametrize("option", [(), ("--demonstrations",)])
+def test_rows_without_a_value_are_left_out_with_a_word(option, tmp_path, capsys):
+    table = tmp_path / "r.csv"
+    table.write_text("prompt,completion\n" + "p,the cat\nq,a dog\nr,the dog\ns,a cat\n,\n, \n")
+    words = [*option, str(table), "--out", str(tmp_path / "m"), "--min-count", "1"]
+    assert main(["fit", *words]) == 0
+    out, told = capsys.readouterr()
+    assert "4 demonstrations. 2 rows without any value, left out." in told
+    counts = {"n_demonstrations": 4, "n_blank": 2}
+    assert json.loads(out)["read_as"][str(table)].items() >= counts.items()
+
+
 def test_one_pair_is_too_few_for_a_reward(tmp_path, capsys):
     records = write(tmp_path / "r.jsonl", [{"chosen": "a", "rejected": "b"}])
     words = ["fit", records, "--out", str(tmp_path / "m"), "--min-count", "1"]

@@ -22,6 +22,7 @@ from sklearn_codex._layouts import trees
 from sklearn_codex._layouts.base import fold, fold_all
 from sklearn_codex._layouts.given import Given, given_of
 from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.ranking import plural
 from sklearn_codex._layouts.reader import PairReader, is_blank
 from sklearn_codex._layouts.registry import FINDERS, find_layout
 from sklearn_codex.cli._inputs import COLUMNS, place_of_argument, read_texts, texts_of
@@ -46,10 +47,13 @@ class Mixed(NamedTuple):
         The texts and demonstrations.
     pairs : Bunch or None
         The preferences, as of ``read_preferences``; None where there are none.
+    n_blank : int, default=0
+        Rows without any value that were left out, where there are no preferences to tell of them.
     """
 
     records: list[dict]
     pairs: Bunch | None
+    n_blank: int = 0
 
 
 def read_pairs(argument: str, given: Given) -> Bunch:
@@ -68,19 +72,22 @@ def read_mixed(argument: str, given: Given) -> Mixed:
     """
     place = place_of_argument(argument)
     with readable(argument) as path:
-        records, preferences = _split_kinds(read_rows(path, place), given, place)
+        records, preferences, blank = _split_kinds(read_rows(path, place), given, place)
     if not preferences:
-        return Mixed(records, None)
-    pairs = PairReader(given, place).read(preferences, source=argument)
+        return Mixed(records, None, len(blank))
+    pairs = PairReader(given, place).read(preferences + blank, source=argument)  # counts them
     return Mixed(records, pairs)
 
 
 def read_demonstrations(argument: str) -> Mixed:
     """Return the records of a file that has demonstrations, perhaps texts, and no preferences."""
     place = place_of_argument(argument)
-    records = []
+    records, n_blank = [], 0
     with readable(argument) as path:
         for where, row in read_rows(path, place):
+            if is_blank(row):
+                n_blank += 1
+                continue
             form = _form_of(row, Given(command=True), where, is_told=True)
             if form is None:
                 raise ValueError(
@@ -90,13 +97,13 @@ def read_demonstrations(argument: str) -> Mixed:
             records.append(_read_record(row, form, where))
     if not records:
         raise ValueError(f"{place} {_NO_RECORD}")
-    return Mixed(records, None)
+    return Mixed(records, None, n_blank)
 
 
 def _split_kinds(
     rows: Iterable[Placed], given: Given, place: str
-) -> tuple[list[dict], list[Placed]]:
-    """Return the texts and demonstrations, and the rows of preferences with where they are."""
+) -> tuple[list[dict], list[Placed], list[Placed]]:
+    """Return texts and demonstrations, then, with their places, preferences and blank rows."""
     records, preferences, blank = [], [], []
     # Rows with something in the same columns are of the same kind, so it is found once.
     forms: dict[tuple[str, ...], tuple[str, ...] | None] = {}
@@ -116,7 +123,7 @@ def _split_kinds(
             records.append(_read_record(row, form, where))
     if not records and not preferences:
         raise ValueError(f"{place} {_NO_RECORD}")
-    return records, preferences and preferences + blank  # whose reader counts them
+    return records, preferences, blank
 
 
 def _present(row: Row) -> dict[str, Any]:
@@ -324,11 +331,15 @@ class Inputs:
         place, counts = place_of_argument(argument), _count_records(mixed)
         self.read_as[place] = {
             **counts,
+            **({"n_blank": mixed.n_blank} if mixed.n_blank else {}),
             **({} if mixed.pairs is None else describe_pairs(mixed.pairs)),
         }
         if counts:
             words = [f"{n:,} {name.removeprefix('n_')}" for name, n in counts.items()]
-            self._lines.append(f"sklearn-codex: {place} read as: {', '.join(words)}.")
+            blank = f" {plural(mixed.n_blank, 'row')} without any value, left out."
+            self._lines.append(
+                f"sklearn-codex: {place} read as: {', '.join(words)}.{blank * (mixed.n_blank > 0)}"
+            )
         if mixed.pairs is not None:
             self._lines.append(say_pairs(argument, mixed.pairs))
 
