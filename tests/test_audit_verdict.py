@@ -45,7 +45,7 @@ def item(kind, n_rows, verdict=None, **more):
     effect = None
     if verdict is not None:
         effect = {"verdict": verdict, "before": 0.7, "after": 0.74, **TEST, "value": 0.04}
-        effect |= {"low": 0.01, "high": 0.07, "null": 0.0}
+        effect |= {"low": 0.01, "high": 0.07, "null": 0.0, "n_changed": 9}
     rows = list(range(n_rows))
     where = [f"line {row}" for row in rows]
     return {"kind": kind, "names": "", "n_rows": n_rows, "rows": rows, "where": where,
@@ -340,3 +340,13 @@ def test_what_can_be_dropped_comes_from_the_checks():
     assert found["contradictions"] == report.contradictions.row.tolist()
     sizes = [item.rows.size for item in find_droppable(report)]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_dropping_rows_that_change_no_prediction_has_no_interval(sound):
+    """A second pair like another, far from all others, changes no side of any other prediction."""
+    made = Kept(oriented(n_prompts=40, noise=0.0))
+    (found,) = try_dropping(made.data, [Droppable("repeats", np.array([0]))], made.prediction)
+    assert found["effect"]["n_changed"] == 0
+    assert found["effect"]["value"] == 0.0
+    (task,) = list_tasks(sound | {"to_do": [found | {"where": ["line 1"]}]})
+    assert (task.effect, task.numbers) == ("no prediction changes", "")

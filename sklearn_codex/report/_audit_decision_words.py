@@ -142,7 +142,8 @@ def list_tasks(audit):
         action = _ACTIONS[item["kind"]].format(names=item["names"])
         where = name_places(item["where"])
         where += "" if where.endswith("…") else "."
-        numbers = "" if item["effect"] is None else _change(item["effect"], ",")
+        effect = item["effect"]
+        numbers = _change(effect, ",") if effect is not None and effect["n_changed"] else ""
         tasks.append(Task(action, item["n_rows"], _effect(item), where, effect_of(item), numbers))
     return tasks
 
@@ -198,6 +199,8 @@ def _effect(item):
     effect = item["effect"]
     if effect is None:
         return "not tested"
+    if not effect["n_changed"]:
+        return "no prediction changes"
     change = f"{_change(effect, ' to')} points"
     if effect["verdict"] == "raises":
         return f"rises by {change}"

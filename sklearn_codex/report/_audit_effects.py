@@ -160,6 +160,7 @@ class _Refits:
             rows, choose = learned & ~is_dropped, lambda train: train[~is_dropped[train]]
         margin = self._fit(choose, advance=advance)
         before, after = (credits(data.y, one)[rows] for one in (self._with_all, margin))
+        n_changed = int((before != after).sum())
         test = judge_mean(
             after - before,
             data.groups[rows],
@@ -171,8 +172,8 @@ class _Refits:
         before, after = (
             float(np.average(one, weights=weights_of(data, rows))) for one in (before, after)
         )
-        verdict = _verdict(test)
-        return {"verdict": verdict, "before": before, "after": after, **_plain(test)}
+        facts = {"before": before, "after": after, "n_changed": n_changed}
+        return {"verdict": _verdict(test), **facts, **_plain(test)}
 
     def _drop_unlikely(self, train, share):
         """Return a training side without the labels that models of its other prompts deny most."""
