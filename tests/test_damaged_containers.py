@@ -220,6 +220,7 @@ BROKEN = {
     "returns": (b"a,b\rx,y\r", "It, line 1 has 2 carriage returns and the file no newline"),
     "returns in json": (b'{"a": 1}\r{"a": 2}\r', "It, line 1 is .* carriage returns, with"),
     "latin": (b'[{"a": 1},\n{"a": "\xe9"}]', "It, line 2 is not UTF-8: byte 0xe9. Save .* iconv"),
+    "unnamed": (b"a,,\n1,,\n1,,2\n", r"It, line 3 has '2' in column 3, which has no name"),
     "fields": (b"a,b\n1,2\n1,2,3\n", r"It, line 3 should have 2 fields"),
     "field": (b"a,b\n1,2\n1\n", r"It, line 3 should have 2 fields"),
 }  # fmt: skip

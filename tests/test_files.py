@@ -96,6 +96,8 @@ ROWS = [
     (f"a,b\nx{INNER[:-1]}y,1\n", [("It, line 2", f"x{INNER[:-1]}y")]),
     ('\na\tb\n"x\n\ny"\t1\n\nz\t2\n', [("It, line 3", "x\n\ny"), ("It, line 7", "z")]),
     ('a;b\r\n"x\r\ny";1\r\n', [("It, line 2", "x\r\ny")]),
+    ("sep=;\r\na;b;;\r\nx, y;1;;\r\n", [("It, line 3", "x, y")]),  # as spreadsheets write
+    ('"sep=|"\n\na|b\nx;y|1\n', [("It, line 4", "x;y")]),
 ]
 
 

@@ -1,6 +1,7 @@
 """Rows from text with a header and a delimiter."""
 
 import csv
+import re
 import reprlib
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -14,14 +15,17 @@ _DELIMITERS = ",\t;|"
 # Longer than any field a file can hold; the module's own limit of 128 kB is less than a transcript.
 _MAX_FIELD = 2**31 - 1
 _SAMPLE = 50
+# A first line by which spreadsheets say what splits the others.
+_SAID = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
 
 def parse_csv(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
     """Generate the rows of CSV, as :func:`~sklearn_codex._files.rows.parse_rows`."""
     rows = _split_csv(lines, place)
     number, header = next(rows)
+    unnamed = [position for position, name in enumerate(header) if not name.strip()]
     for name in header:
-        if header.count(name) > 1:
+        if header.count(name) > 1 and name.strip():
             raise ValueError(
                 f"{place}, line {number} should name each column once, got {name!r} "
                 f"{header.count(name)} times in {header}. Rename or drop one."
@@ -34,7 +38,21 @@ def parse_csv(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
                 f"{len(fields)}: {reprlib.repr(fields)}. A field that holds a delimiter, a quote "
                 "or a line end stands in double quotes."
             )
-        yield where, dict(zip(header, fields, strict=True))
+        row = dict(zip(header, fields, strict=True))
+        if len(unnamed) > 1:  # such as spreadsheets write behind the last column
+            _check_nothing(fields, unnamed, where)
+            row = {name: value for name, value in row.items() if name.strip()}
+        yield where, row
+
+
+def _check_nothing(fields: list[str], unnamed: list[int], where: str) -> None:
+    """Raise where one of several columns without a name holds something."""
+    for position in unnamed:
+        if fields[position].strip():
+            raise ValueError(
+                f"{where} has {reprlib.repr(fields[position])} in column {position + 1}, which has "
+                f"no name, as {len(unnamed)} have none. Name it in the header, or drop it."
+            )
 
 
 def header_of(line: str) -> list[str]:
@@ -49,12 +67,15 @@ def _split_csv(lines: Iterator[str], place: str) -> Iterator[tuple[int, list[str
     """Generate the line number and the fields of each row that is not blank, the header first."""
     number = 1
     sample = list(islice(lines, _SAMPLE))
+    said = _SAID.fullmatch(find_first(iter(sample))[0].strip())
+    delimiter = said[1] if said else _find_delimiter(sample, place)
     lines = chain(sample, lines)
     try:
-        reader = csv.reader(lines, delimiter=_find_delimiter(sample, place), strict=True)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         while (fields := _next_fields(reader)) is not None:
-            if fields:
+            if fields and not said:
                 yield number, fields
+            said = None if fields else said
             number = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(
