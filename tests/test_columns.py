@@ -518,3 +518,25 @@ def test_faults_of_both_responses_need_a_direction():
     assert read_preferences(rows, convention="lower").y.tolist() == [0, 1]
     with pytest.raises(ValueError, match="helpful_a = 'good', which should be a number"):
         read_preferences(scored("helpful_{}", ("good", "bad")), label="helpful_a")
+
+
+@pytest.mark.parametrize("rest", [{}, {"score": 3, "prompt": "Who?"}])
+def test_a_label_that_names_a_column_says_how_to_read_it(rest):
+    row = {"gpt": "an owl", "llama": "a crow", "winner": "llama", **rest}
+    with pytest.raises(ValueError, match=r"winner = 'llama', which is the name of") as caught:
+        read_preferences([row])
+    given = dict(part.split("=") for part in re.findall(r'\w+="\w+"', str(caught.value)))
+    named = {role: name.strip('"') for role, name in given.items()}
+    assert named == {"response_a": "llama", "response_b": "gpt", "label": "winner"}
+    data = read_preferences([row], **named)
+    assert (data.X[0, 1:].tolist(), data.y.tolist()) == (["a crow", "an owl"], [1.0])
+
+
+@pytest.mark.parametrize("name", ["swapped", "is_flipped", "order_reversed"])
+def test_columns_that_may_turn_labels_are_told(name):
+    row = {"prompt": "p", "response_a": "x", "response_b": "y", "winner": "a", name: True}
+    assert any(
+        note.startswith(f"{name} is not read: if it says") for note in read_preferences([row]).notes
+    )
+    oriented = {"prompt": "p", "chosen": "x", "rejected": "y", name: True}
+    assert read_preferences([oriented]).notes == []

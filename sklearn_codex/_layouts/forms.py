@@ -12,6 +12,7 @@ from sklearn_codex._layouts.base import Columns, Form, Layout, fold
 from sklearn_codex._layouts.columns import make_layout
 from sklearn_codex._layouts.given import PAIR_ROLES, Given
 from sklearn_codex._layouts.pairs import PairNames, find_lone, find_pairs, find_series
+from sklearn_codex._layouts.prompts import ASKED
 from sklearn_codex._layouts.scores import score_of
 from sklearn_codex._layouts.verdicts import Verdict, find_verdicts, model_columns, verdict_with
 from sklearn_codex._layouts.words import LABELS, is_textlike, name_tokens
@@ -278,43 +279,82 @@ def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) 
         )
     if pairs:
         return _no_label(pairs[0], columns, row, given, where)
+    for why in (_many_responses, _named_by_label, _lone_response, _loose_responses):
+        told = why(columns, row, given, where)
+        if told:
+            return told
+    return (
+        f"{where} has no preference. It has {list(row)}. A row needs either chosen and rejected, "
+        "or response_a, response_b and label. Say which columns these are where they have other "
+        f"names: {given.say('chosen', 'NAME')} and {given.say('rejected', 'NAME')}."
+    )
+
+
+def _many_responses(columns, row, given: Given, where: str) -> str:
+    """Say so where there are more than two responses and nothing that rates them."""
     series = find_series(columns)
-    if series:
+    if not series:
+        return ""
+    return (
+        f"{where} has {len(series)} responses, {', '.join(series)}, and nothing that is known "
+        "to rate or rank them. Say which two are meant and where the label is: "
+        f"{given.say('response_a', series[0])}, {given.say('response_b', series[1])} and "
+        f"{given.say('label', 'NAME')}."
+    )
+
+
+def _named_by_label(columns, row, given: Given, where: str) -> str:
+    """Say so where a label has the name of another column, which then holds a response."""
+    for label in (column for name, column in columns.items() if name in LABELS):
+        value = row[label]
+        named = columns.get(fold(value)) if isinstance(value, str) else None
+        if named is None or named == label:
+            continue
+        rest = [name for name in columns.values() if name not in (label, named)]
+        texts = [name for name in rest if fold(name) not in ASKED and is_textlike(row[name])]
+        other = texts[0] if len(texts) == 1 else "NAME"
         return (
-            f"{where} has {len(series)} responses, {', '.join(series)}, and nothing that is known "
-            "to rate or rank them. Say which two are meant and where the label is: "
-            f"{given.say('response_a', series[0])}, {given.say('response_b', series[1])} and "
-            f"{given.say('label', 'NAME')}."
+            f"{where} has {label} = {value!r}, which is the name of another column. If that and "
+            f"{'one more' if other == 'NAME' else other} hold the responses, say "
+            f"{given.say('response_a', named)}, {given.say('response_b', other)} and "
+            f"{given.say('label', label)}."
         )
+    return ""
+
+
+def _lone_response(columns, row, given: Given, where: str) -> str:
+    """Say so where there is one response only, and which column may have the other."""
     lone = find_lone(columns)
-    has = f"It has {list(row)}."
-    if lone is not None and lone.close is not None:
+    if lone is None:
+        return ""
+    if lone.close is not None:
         return (
             f"{where} has {lone.name} and no {lone.words[0]}. Did you mean {lone.close!r}? Rename "
             f"it, or say {_say_lone(lone.name, lone.close, lone.words[0], given)}."
         )
-    if lone is not None:
-        return (
-            f"{where} has {lone.name} and no {lone.words[0]}. {has} A pair needs both; say which "
-            f"column has the other response: {_say_lone(lone.name, 'NAME', lone.words[0], given)}."
-        )
+    return (
+        f"{where} has {lone.name} and no {lone.words[0]}. It has {list(row)}. A pair needs both; "
+        "say which column has the other response: "
+        f"{_say_lone(lone.name, 'NAME', lone.words[0], given)}."
+    )
+
+
+def _loose_responses(columns, row, given: Given, where: str) -> str:
+    """Name two columns of text that differ in one word, though none that is known for responses."""
     loose = [
         pair
         for column in columns.values()
         for pair in find_pairs(columns, row, named=column)
         if all(isinstance(row[name], str) and len(row[name]) > 1 for name in pair[:2])
     ]
-    if loose:
-        first, second, oriented = loose[0]
-        roles = ORIENTED_ROLES if oriented else LABELLED_ROLES
-        return (
-            f"{where} has no columns that are known to hold two responses. {has} If {first} and "
-            f"{second} do, say {given.say(roles[0], first)} and {given.say(roles[1], second)}."
-        )
+    if not loose:
+        return ""
+    first, second, oriented = loose[0]
+    roles = ORIENTED_ROLES if oriented else LABELLED_ROLES
     return (
-        f"{where} has no preference. {has} A row needs either chosen and rejected, or response_a, "
-        "response_b and label. Say which columns these are where they have other names: "
-        f"{given.say('chosen', 'NAME')} and {given.say('rejected', 'NAME')}."
+        f"{where} has no columns that are known to hold two responses. It has {list(row)}. If "
+        f"{first} and {second} do, say {given.say(roles[0], first)} and "
+        f"{given.say(roles[1], second)}."
     )
 
 

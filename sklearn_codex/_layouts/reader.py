@@ -24,6 +24,7 @@ from sklearn_codex._layouts.ranking import plural
 from sklearn_codex._layouts.registry import check_given, find_layout
 from sklearn_codex._layouts.roles import roles_of
 from sklearn_codex._layouts.unused import (
+    exchange_notes,
     group_columns,
     prompt_notes,
     same_start_note,
@@ -201,6 +202,7 @@ class PairReader:
         if not any(self._prompts):
             notes += filter(None, [same_start_note(self._firsts, self._seconds, self.given)])
         notes += [note for layout in self.layouts for note in layout.notes] + conventions
+        notes += exchange_notes(self._others, swapped.tolist())
         if self._n_reasoning:
             notes.append(f"{self._n_reasoning} pairs have reasoning, kept before the answer.")
         notes += _counted("pair", "with an empty response", self._empty)

@@ -22,6 +22,7 @@ _OF_PROMPTS = frozenset(
     """
     )
 )
+_EXCHANGED = frozenset(words("swapped swap flipped flip reversed exchanged shuffled permuted"))
 _KEYS = frozenset(
     words(
         """
@@ -54,6 +55,19 @@ def group_columns(names: Iterable[str]) -> list[str]:
         if set(tokens) & _KEYS and set(tokens) & _OF_PROMPTS and set(tokens) <= _KEYS | _OF_PROMPTS:
             found.append(name)
     return found
+
+
+def exchange_notes(others: Iterable[str], oriented: Sequence[bool]) -> list[str]:
+    """Return a note on columns that may turn labels round, which nothing but their author knows."""
+    if all(oriented):
+        return []
+    found = [name for name in others if not _EXCHANGED.isdisjoint(name_tokens(name))]
+    if not found:
+        return []
+    return [
+        f"{' and '.join(found)} is not read: if it says that responses were exchanged before they "
+        "were judged, turn the label of those rows first."
+    ]
 
 
 def prompt_notes(
