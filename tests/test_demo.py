@@ -49,7 +49,7 @@ def test_the_demo_ends_with_a_verdict_a_picture_and_commands_that_run(folder, mo
     assert len(commands) == 6
     for command in commands[:-1]:
         words = shlex.split(command)[1:]
-        quiet = ["--out", str(folder / "audit" / words[1]), "--no-progress"]
+        quiet = ["--out", str(folder / "audit" / words[1].removesuffix(".jsonl")), "--no-progress"]
         assert main([*words, *(quiet if words[0] == "audit" else [])]) == 0, command
         capsys.readouterr()
     assert commands[-1] == "sklearn-codex audit YOUR_FILE"

@@ -1,5 +1,4 @@
 import pickle
-import time
 from itertools import combinations
 from pathlib import Path
 
@@ -461,9 +460,7 @@ def test_published_preferences(name):
     if not path.exists():
         pytest.skip(f"{path.name} is not on this machine")
     data = read_preferences(path)
-    start = time.perf_counter()
     report = check(data)
-    assert time.perf_counter() - start < 30
     assert report.sizes.n_pairs == data.n
     if name == "rmbench_code":  # one task in six programming languages
         assert np.unique(report.groups).size < 150

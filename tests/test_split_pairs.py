@@ -1,4 +1,4 @@
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -383,9 +383,9 @@ def test_anything_is_read_or_refused_in_one_line(prompt, first, second):
 def test_long_conversations_take_no_longer_than_their_length():
     turns = said("user: a", "assistant: b") * 5000 + said("user: c")
     text = write_prompt(as_messages(turns, "prompt", "record 3"))
-    start = perf_counter()
+    start = process_time()
     for prompt in (None, "c", "d", turns, text, text + " d"):
         found = split(prompt, turns + YES, turns + NO)
         assert (found.first, found.second) == ("yes", "no")
         assert found.prompt.endswith(text)
-    assert perf_counter() - start < 20
+    assert process_time() - start < 20

@@ -1,4 +1,4 @@
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -139,6 +139,6 @@ def test_open_turns_are_kept_where_asked_for():
     ids=lambda text: repr(text[:12]),
 )
 def test_long_text_takes_no_longer_than_its_length(text):
-    start = perf_counter()
+    start = process_time()
     parse_transcript(text)
-    assert perf_counter() - start < 5
+    assert process_time() - start < 5
