@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 from sklearn_codex._files.documents import rows_of_document
+from sklearn_codex._files.foreign import why_not_json
 from sklearn_codex._files.unpack import max_record, raise_limit_to
 
 Row = dict[str, Any]
@@ -72,7 +73,7 @@ def _load_line(line: str, where: str) -> Row:
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{where} is not one JSON record: {_problem(error)}. It begins with "
-            f"{reprlib.repr(line)}. {_remedy(line)}"
+            f"{reprlib.repr(line)}. {_remedy(line, error)}"
         ) from error
     return _check_record(row, where)
 
@@ -86,19 +87,22 @@ def _problem(error: Exception) -> str:
     return str(error)
 
 
-def _remedy(line: str) -> str:
+def _remedy(line: str, error: Exception) -> str:
     if "\r" in line.rstrip("\r\n"):
         return (
             "Lines end with a newline; this one has carriage returns, with which old computers "
             "end them. Convert it: tr '\\r' '\\n' < FILE > NEW."
         )
+    if isinstance(error, json.JSONDecodeError) and (why := why_not_json(line, error.pos)):
+        return why
     return "JSON lines have one whole record on each line."
 
 
 def _check_record(row: Any, where: str) -> Row:
     if not isinstance(row, dict):
         raise ValueError(
-            f"{where} should be a JSON record with named columns, got {reprlib.repr(row)}."
+            f"{where} should be a JSON record with named columns, got {reprlib.repr(row)}. Write "
+            'each as an object, such as {"prompt": ..., "chosen": ..., "rejected": ...}.'
         )
     return row
 
@@ -195,6 +199,7 @@ class _Values:
         self.place, self.line = place, line
         self._pieces = iter(pieces)
         self._text, self._start = "", 0
+        self._before = ""  # what stood before the text
         self._limit = max_record()
 
     def of_list(self) -> Iterator[Any]:
@@ -234,10 +239,11 @@ class _Values:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._start)
             except json.JSONDecodeError as error:
+                length = error.pos - self._start
                 if self._is_cut(error) and self._read_more(n):
                     n *= 2
                     continue
-                self._step(error.pos - self._start)
+                self._step(length)
                 self._fail(error.msg, error)
             except (ValueError, RecursionError) as error:
                 self._fail(_problem(error), error)
@@ -265,6 +271,9 @@ class _Values:
 
     def _read_more(self, n: int) -> bool:
         """Add n characters or more to the text, and return whether there were any."""
+        self._before = (self._before + self._text[max(0, self._start - _NEAR) : self._start])[
+            -_NEAR:
+        ]
         self._text, self._start = self._text[self._start :], 0
         if len(self._text) > self._limit:
             raise ValueError(
@@ -279,4 +288,7 @@ class _Values:
         return bool(new)
 
     def _fail(self, problem: str, error: Exception | None = None) -> None:
-        raise ValueError(f"{self.place}, line {self.line} is not JSON: {problem}.") from error
+        before = self._before + self._text[: self._start]
+        why = why_not_json(before + self._text[self._start :], len(before))
+        told = f"{self.place}, line {self.line} is not JSON: {problem}. {why}".rstrip()
+        raise ValueError(told) from error

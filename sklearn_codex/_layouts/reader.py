@@ -89,10 +89,16 @@ class PairReader:
         notes = " ".join(note for layout in self.layouts for note in layout.notes)
         if self.n_rows:
             return f"{self.place} has {self.n_rows} rows and no pair. {notes}".rstrip()
-        return f"{self.place} has a header and no record. Pass at least one."
+        blank = f" but {plural(len(self._blank), 'row')} without any value" if self._blank else ""
+        return f"{self.place} has no record{blank}. Pass at least one."
 
     def _find(self, key: tuple[str, ...], row: Row, where: str) -> Layout:
         """Return the layout of rows with values in these columns, found or known."""
+        if not row:
+            raise ValueError(
+                f"{where} has no preference: it is an empty record, without a name or a value. "
+                "Fill it in, or leave it out."
+            )
         names = {fold(name): name for name in reversed(list(row))}
         check_given(row, names, self.given, where)
         columns = {fold(name): name for name in reversed(key)}

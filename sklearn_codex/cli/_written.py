@@ -206,6 +206,8 @@ def as_parquet(rows: list[dict[str, Any]]) -> tuple[bytes, list[str]]:
         values = [row.get(name) for row in rows]
         try:
             columns[name] = pa.array(values)
+            if _has_empty_struct(columns[name].type):
+                raise pa.ArrowInvalid("an object without a name in it, which Parquet cannot hold")
         except (pa.ArrowException, OverflowError, TypeError):  # of several types
             columns[name] = pa.array([None if v is None else json_text(v) for v in values])
             as_json.append(name)
@@ -217,6 +219,15 @@ def as_parquet(rows: list[dict[str, Any]]) -> tuple[bytes, list[str]]:
     sink = pa.BufferOutputStream()
     parquet.write_table(pa.table(columns), sink)
     return sink.getvalue().to_pybytes(), as_json
+
+
+def _has_empty_struct(kind: Any) -> bool:
+    """Whether a type of Arrow has within it an object of no fields."""
+    from pyarrow.types import is_struct
+
+    if is_struct(kind) and not kind.num_fields:
+        return True
+    return any(_has_empty_struct(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def _import_pyarrow():
