@@ -21,6 +21,8 @@ _PIECE = 2**20
 _BLANKS = re.compile(r"[ \t\n\r]*")
 # What is cut off is told at its end, or at most as far before as a name such as -Infinity is long.
 _NEAR = 16
+_DEEPEST = 100
+"""Lists and objects within one another; nobody's data have as many."""
 
 
 def parse_json_lines(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
@@ -68,8 +70,7 @@ def _not_blank(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 def _load_line(line: str, where: str) -> Row:
     try:
         row = _DECODER.decode(line)
-        if _may_be_cut(line):
-            _check_texts(row)
+        _check_value(row, line)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{where} is not one JSON record: {_problem(error)}. It begins with "
@@ -118,6 +119,28 @@ def _check_object(pairs: list[tuple[str, Any]]) -> Row:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_check_object)
+
+
+def _check_value(value: Any, text: str) -> None:
+    """Raise where a value that was read from a text holds what later steps cannot take."""
+    if _may_be_cut(text):
+        _check_texts(value)
+    if text.count("[") + text.count("{") > _DEEPEST:
+        _check_depth(value)
+
+
+def _check_depth(value: Any) -> None:
+    """Raise where lists and objects stand within one another without end."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError(
+                f"lists or objects stand more than {_DEEPEST} deep within one another. Write what "
+                "is so deep as text, or leave it out"
+            )
+        held = [list(part.values()) if isinstance(part, dict) else part for part in level]
+        level = [inner for part in held for inner in part if isinstance(inner, (dict, list))]
 
 
 def _may_be_cut(text: str) -> bool:
@@ -250,11 +273,10 @@ class _Values:
             # A number may go on.
             if end == len(self._text) and self._text[-1] not in '}]"' and self._read_more(n):
                 continue
-            if _may_be_cut(self._text[self._start : end]):
-                try:
-                    _check_texts(value)
-                except ValueError as error:
-                    self._fail(str(error), error)
+            try:
+                _check_value(value, self._text[self._start : end])
+            except ValueError as error:
+                self._fail(str(error), error)
             self._step(end - self._start)
             return value
 

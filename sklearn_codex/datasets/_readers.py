@@ -227,6 +227,11 @@ def read_given(source: Any, given: Given, subject: str, *, place: str | None = N
         rows, place, name = open_rows(source, subject)
     try:
         return PairReader(given, place).read(rows, source=name)
+    except RecursionError:
+        raise ValueError(
+            f"{place} has values that are nested too deeply. Write what is so deep as text, or "
+            "leave it out."
+        ) from None
     except (TypeError, ValueError) as error:
         if "\n" in str(error) and type(error) in (TypeError, ValueError):  # in names of columns
             raise type(error)(plain(str(error))) from error
