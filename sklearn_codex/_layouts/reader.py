@@ -204,11 +204,11 @@ class PairReader:
         columns = {name: _as_array(values, n) for name, values in self._others.items()}
         scores = compare_with_scores(columns, self._forms.items(), y)
         swapped = self._swap_oriented(y)
-        notes = prompt_notes(self._prompts, self._others, self.given)
+        notes = exchange_notes(self._others, swapped.tolist())
+        notes += prompt_notes(self._prompts, self._others, self.given)
         if not any(self._prompts):
             notes += filter(None, [same_start_note(self._firsts, self._seconds, self.given)])
         notes += [note for layout in self.layouts for note in layout.notes] + conventions
-        notes += exchange_notes(self._others, swapped.tolist())
         if self._n_reasoning:
             notes.append(f"{self._n_reasoning} pairs have reasoning, kept before the answer.")
         notes += _counted("pair", "with an empty response", self._empty)
