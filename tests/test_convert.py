@@ -332,7 +332,9 @@ def test_objects_without_a_name_are_json_in_parquet(value, tmp_path, capsys):
     out = tmp_path / "pairs.parquet"
     convert(path, "--to", "parquet", "--out", str(out))
     assert "The column metadata is written as JSON" in capsys.readouterr().err
-    assert [json.loads(cell) for cell in read_table(out).columns["metadata"]] == [value] * len(CHOSEN)
+    assert [json.loads(cell) for cell in read_table(out).columns["metadata"]] == [value] * len(
+        CHOSEN
+    )
 
 
 @pytest.mark.parametrize(("depth", "is_json"), [(5, False), (60, True), (98, True)])

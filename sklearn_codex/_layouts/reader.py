@@ -15,10 +15,11 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.prefixes import shared_prefix_marker
 from sklearn_codex._conversations.split import split_pair
 from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
+from sklearn_codex._labels.conventions import fold as fold_label
 from sklearn_codex._labels.resolve import resolve_labels
 from sklearn_codex._layouts.agreement import compare_with_scores
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
-from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.given import DROP, Given, part_dropped
 from sklearn_codex._layouts.prompts import PromptColumns
 from sklearn_codex._layouts.ranking import plural
 from sklearn_codex._layouts.registry import check_given, find_layout
@@ -46,7 +47,7 @@ class PairReader:
     """
 
     def __init__(self, given: Given, place: str):
-        self.given, self.place = given, place
+        self.given, self.place = part_dropped(given), place
         self.layouts: list[Layout] = []
         self.n_rows = 0
         # Rows with values in the same columns have the same layout, so it is found once.
@@ -64,6 +65,7 @@ class PairReader:
         self._others: dict[str, list] = {}
         self._n_reasoning = 0
         self._blank: list[str] = []  # where rows without any value are
+        self._dropped: list[str] = []  # where labels are that the caller leaves out
         self._empty: list[str] = []  # where pairs with an empty response are
 
     def read(self, rows: Iterable[tuple[str, Row]], *, source: str) -> Bunch:
@@ -87,6 +89,8 @@ class PairReader:
 
     def _nothing(self) -> str:
         notes = " ".join(note for layout in self.layouts for note in layout.notes)
+        if self._dropped:
+            notes = f"The convention drops the labels of {len(self._dropped):,} of them. {notes}"
         if self.n_rows:
             return f"{self.place} has {self.n_rows} rows and no pair. {notes}".rstrip()
         blank = f" but {plural(len(self._blank), 'row')} without any value" if self._blank else ""
@@ -144,6 +148,9 @@ class PairReader:
 
     def _add(self, comparison: Comparison, row: Row, layout: Layout) -> None:
         form, where = comparison.form, comparison.where
+        if form.label and self.given.dropped and fold_label(comparison.label) in self.given.dropped:
+            self._dropped.append(_within(where, self.place))
+            return
         split = split_pair(
             comparison.prompt,
             comparison.first,
@@ -212,6 +219,7 @@ class PairReader:
         if self._n_reasoning:
             notes.append(f"{self._n_reasoning} pairs have reasoning, kept before the answer.")
         notes += _counted("pair", "with an empty response", self._empty)
+        notes += _counted("row", "left out, as the convention drops their labels", self._dropped)
         notes += _counted("row", "without any value, left out", self._blank)
         X = np.empty((n, 3), dtype=object)
         X[:, 0], X[:, 1], X[:, 2] = self._prompts, self._firsts, self._seconds
@@ -276,10 +284,11 @@ class PairReader:
         understood = any(form.label for form in self._forms) or any(
             layout.reads_convention or self._has_direction(layout) for layout in self.layouts
         )
-        if self.given.convention is not None and not understood:
+        told = self.given.convention or (DROP if self.given.dropped else None)
+        if told is not None and not understood:
             raise ValueError(
                 f"{self.place} has no column of labels, so that a convention has no "
-                f"meaning: leave out {self.given.say('convention', str(self.given.convention))}."
+                f"meaning: leave out {self.given.say('convention', str(told))}."
             )
         return y, weight, notes
 
