@@ -15,6 +15,7 @@ from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import CONVERSATIONS, PromptColumns, find_prompt, unwrap
+from sklearn_codex._layouts.ranking import plural
 from sklearn_codex._layouts.verdicts import Verdict, model_columns, vote_columns, votes_in
 from sklearn_codex._layouts.words import LABELS, PEOPLE, RESPONSES, is_list, is_scalar, name_tokens
 from sklearn_codex.labels import votes_to_soft_labels
@@ -201,7 +202,7 @@ class VotesLayout(ColumnsLayout):
         yield from super().finish()
         if self.n_dropped:
             self.notes.append(
-                f"{self.n_dropped:,} rows were left out, as the convention drops all their votes."
+                f"{plural(self.n_dropped, 'row')} left out, as the convention drops all its votes."
             )
         if not self._rows:
             return
