@@ -25,7 +25,9 @@ from sklearn_codex._layouts.ranking import plural
 from sklearn_codex._layouts.registry import check_given, find_layout
 from sklearn_codex._layouts.roles import roles_of
 from sklearn_codex._layouts.unused import (
+    cut_note,
     exchange_notes,
+    few_note,
     group_columns,
     prompt_notes,
     same_start_note,
@@ -206,14 +208,15 @@ class PairReader:
         for name in {name for layout in self.layouts for name in layout.used & self._others.keys()}:
             if all(value is None for value in self._others[name]):
                 del self._others[name]  # of rows that lacked what was read in others
-        self._cut_templates()
+        cut = self._cut_templates()
         y, weight, conventions = self._read_labels()
         columns = {name: _as_array(values, n) for name, values in self._others.items()}
         scores = compare_with_scores(columns, self._forms.items(), y)
         swapped = self._swap_oriented(y)
         notes = exchange_notes(self._others, swapped.tolist())
         notes += prompt_notes(self._prompts, self._others, self.given)
-        if not any(self._prompts):
+        notes += cut
+        if not any(self._prompts) and not cut:
             notes += filter(None, [same_start_note(self._firsts, self._seconds, self.given)])
         notes += [note for layout in self.layouts for note in layout.notes] + conventions
         if self._n_reasoning:
@@ -243,17 +246,23 @@ class PairReader:
             scores=scores,
         )
 
-    def _cut_templates(self) -> None:
-        """Take prompts out of texts that end them all in one way, where there is no other."""
+    def _cut_templates(self) -> list[str]:
+        """Take prompts out of texts that end them all in one way, where there is no other.
+
+        Return a note on that, or on too few pairs to do so.
+        """
         if any(self._prompts):
-            return
+            return []
         cuts = shared_prefix_marker(self._firsts, self._seconds)
         if cuts is None:
-            return
+            few = shared_prefix_marker(self._firsts, self._seconds, fewest=2)
+            return few_note(self._firsts, few, self.given)
+        notes = cut_note(self._firsts, cuts)
         for row, cut in enumerate(cuts):
             self._prompts[row] = self._firsts[row][:cut].strip()
             self._firsts[row] = self._firsts[row][cut:].strip()
             self._seconds[row] = self._seconds[row][cut:].strip()
+        return notes
 
     def _read_labels(self) -> tuple[FloatArray, FloatArray, list[str]]:
         """Return P(first) and the weight of each pair, and how labels were read."""
