@@ -121,8 +121,8 @@ def few_note(firsts: Sequence[str], cuts: Sequence[int] | None, given: Given) ->
         return []
     return [
         f"Both responses begin with the same text up to {_end_of(firsts, cuts)!r}, as if each "
-        f"began with its prompt. Of {FEWEST} pairs or more that would be read so, of {len(cuts)} nothing "
-        "is taken out. Add the prompt as a column of its own, and say "
+        f"began with its prompt. Of {FEWEST} pairs or more that would be read so, of {len(cuts)} "
+        "nothing is taken out. Add the prompt as a column of its own, and say "
         f"{given.say('prompt', 'NAME')}."
     ]
 
