@@ -156,6 +156,17 @@ REFUSED = {
     "encrypted Parquet": KINDS["encrypted"][0],
     "a pointer of Git LFS": KINDS["lfs"][0],
     "a web page": b"<!DOCTYPE html>\n<p>",
+    "a Markdown table": b"| chosen | rejected |\n|---|---|\n| One. | Two. |\n",
+    "YAML": b"- chosen: One.\n  rejected: Two.\n",
+    "TOML": b"[[rows]]\nchosen = 'One.'\n",
+    "JavaScript": b'const rows = [{"chosen": "One."}];\n',
+    "JSON with comments": b'[\n// the first\n{"chosen": "One.", "rejected": "Two."}]\n',
+    "Python's repr of rows": b"{'chosen': 'One.', 'rejected': 'Two.'}\n",
+    "records with commas between lines": b'{"chosen": "One."},\n{"chosen": "Two."}\n',
+    "records without a line end between": b'{"chosen": "One."}{"chosen": "Two."}\n',
+    "a log": b"2024-01-01 12:00:00 INFO start\n",
+    "what a server says of an error": b'{"error": "Not found"}\n',
+    "an empty list": b"[]\n",
     "packed three times": KINDS["thrice"][0],
     "Latin-1": BROKEN["latin"][0],
     "a byte 0": BROKEN["byte 0"][0],
@@ -180,6 +191,10 @@ REFUSED = {
     ),
     "a label that ends in _id": _rows(
         {**TWO, "best_id": 0}, {**TWO, "prompt": "Ask more", "best_id": 1}
+    ),
+    "lists that are written as text": b"prompt,chosen,rejected\nAsk,['One.'],['Two.']\n",
+    "names of another language": _rows(
+        {"frage": "Ask of this", "gut": "One of them.", "anders": "Two of them.", "wahl": "a"}
     ),
     "two columns of prompts": _rows(
         {"question": "Ask", "instruction": "Tell", "chosen": "One.", "rejected": "Two."}

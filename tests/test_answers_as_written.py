@@ -1,5 +1,7 @@
 """Answers that look like data or like conversations stay the text that they are."""
 
+import json
+
 import pytest
 
 from sklearn_codex.datasets import read_preferences
@@ -96,12 +98,34 @@ def test_responses_of_one_prompt_meet_whatever_notation_it_is_in(other):
     assert read_preferences(rows).X.tolist() == [["Write.", "u", "v"]]
 
 
-@pytest.mark.parametrize(("one", "other"), [('["a", "b"]', '["a", "c"]'), ("['a']", "['b']")])
-def test_lists_written_as_text_are_read_as_lists_with_a_word(one, other):
-    """They may be one answer each, so a note says how they were read and how to say so."""
-    data = read_preferences([{"prompt": "p", "chosen": one, "rejected": other}])
-    assert data.n == (4 if "," in one else 1)
-    assert any("was read as a list of responses" in note for note in data.notes)
+@pytest.mark.parametrize(
+    ("one", "other", "meaning"),
+    [
+        ('["a", "b"]', '["a", "c"]', "a list of 2 responses"),
+        ("['a']", "['b']", "one response in a list"),
+    ],
+)
+def test_lists_written_as_text_are_refused_until_the_caller_says_what_they_are(one, other, meaning):
+    """They may be one answer each, or several; columns that are named have one answer each."""
+    row = {"prompt": "p", "chosen": one, "rejected": other}
+    with pytest.raises(ValueError, match=f'{meaning}, .*, or one .*chosen="chosen" and rejected="'):
+        read_preferences([row])
+    data = read_preferences([row], chosen="chosen", rejected="rejected")
+    assert data.X.tolist() == [["p", one, other]]
+    lists = {"prompt": "p", "chosen": json.loads(one.replace("'", '"')), "rejected": ["c"]}
+    data = read_preferences([lists])
+    assert data.X[:, 1:].tolist() == [["a", "c"], ["c", "b"]][: data.n]
     said = [[{"role": "assistant", "content": text}] for text in (one, other)]
-    messages = [{"prompt": "p", "chosen": said[0], "rejected": said[1]}]
-    assert read_preferences(messages).X.tolist() == [["p", one, other]]
+    for write in (list, json.dumps, repr):
+        messages = {"prompt": "p", "chosen": write(said[0]), "rejected": write(said[1])}
+        assert read_preferences([messages]).X.tolist() == [["p", one, other]]
+
+
+@pytest.mark.parametrize("text", ['["a", "b"]', "['a']"])
+def test_text_in_brackets_among_lists_is_refused_and_among_texts_a_text(text):
+    lists = {"prompt": "p", "chosen": ["x", "y"], "rejected": ["z"]}
+    with pytest.raises(ValueError, match=r"record 1 has chosen = .*, or one response in brackets"):
+        read_preferences([lists, {**lists, "chosen": text}])
+    texts = {"prompt": "p", "chosen": "x", "rejected": "z"}
+    data = read_preferences([texts, {**texts, "chosen": text, "rejected": text[:-1] + " ]"}])
+    assert data.X[1].tolist() == ["p", text[:-1] + " ]", text]

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._verdicts import judge_mean, judge_slope
+from sklearn_codex.datasets import read_preferences
 from sklearn_codex.health import check_preferences
 from sklearn_codex.report._audit_run import finite, run_audit
 from sklearn_codex.report._audit_sections import audit_sections
@@ -305,3 +306,25 @@ def test_weighted_slopes_are_those_of_pairs_that_occur_so_often():
     weighted = judge_slope(margin, y, groups, weights=times.astype(float))
     repeated = judge_slope(*(np.repeat(part, times) for part in (margin, y, groups)))
     assert weighted.value == pytest.approx(repeated.value)
+
+
+@pytest.mark.parametrize("end", ["\nA:", "\n\nTL;DR:"])
+@pytest.mark.parametrize("n", [2, 3, 7, 8, 9])
+def test_prompts_within_responses_are_never_taken_out_or_left_without_a_word(end, n):
+    """Whether that is done depends on how many pairs there are, so it is said what was done."""
+    starts = [f"Q: What is {i} and {7 * i}?{end}" for i in range(n)]
+    rows = [
+        {"chosen": f"{q} It is {i}.", "rejected": f"{q} Who knows {i}"}
+        for i, q in enumerate(starts)
+    ]
+    data = read_preferences(rows)
+    mark = end.split()[-1]
+    if n < 8:
+        assert not any(data.X[:, 0])
+        note = f"Both responses begin with the same text up to '{mark}'"
+    else:
+        assert data.X[:, 0].tolist() == starts
+        note = (
+            f"What both responses begin with, up to '{mark}', was read as the prompt in {n} of {n}"
+        )
+    assert sum(said.startswith(note) for said in data.notes) == 1

@@ -324,3 +324,42 @@ def test_no_output_replaces_a_file_of_the_folder_that_is_read(tmp_path, capsys, 
     assert main(["convert", source, "--to", "trl", "--out", out, "--force"]) == 1
     assert "part-1.jsonl" in capsys.readouterr().err
     assert (tmp_path / "part-1.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("value", [{}, {"a": {}}, [{}], [[{"a": [{}]}]]])
+def test_objects_without_a_name_are_json_in_parquet(value, tmp_path, capsys):
+    path = write(tmp_path / "prefs.jsonl", [{**row, "metadata": value} for row in CHOSEN])
+    out = tmp_path / "pairs.parquet"
+    convert(path, "--to", "parquet", "--out", str(out))
+    assert "The column metadata is written as JSON" in capsys.readouterr().err
+    assert [json.loads(cell) for cell in read_table(out).columns["metadata"]] == [value] * len(
+        CHOSEN
+    )
+
+
+@pytest.mark.parametrize(("depth", "is_json"), [(5, False), (60, True), (98, True)])
+def test_what_is_deep_is_json_in_parquet_and_can_be_read_back(depth, is_json, tmp_path, capsys):
+    value = json.loads('{"a": [' * (depth // 2) + "1" + "]}" * (depth // 2))
+    path = write(tmp_path / "prefs.jsonl", [{**row, "deep": value} for row in CHOSEN])
+    out = str(tmp_path / "pairs.parquet")
+    convert(path, "--to", "parquet", "--out", out)
+    assert ("The column deep is written as JSON" in capsys.readouterr().err) == is_json
+    assert read_preferences(out).n == len(CHOSEN)
+
+
+@pytest.mark.parametrize("form", ["trl", "pairs", "parquet"])
+@pytest.mark.parametrize("deep", ["[" * 900 + "]" * 900, '{"a": ' * 900 + "1" + "}" * 900])
+def test_what_is_far_too_deep_is_refused_with_its_line(form, deep, tmp_path, capsys):
+    path = tmp_path / "prefs.jsonl"
+    path.write_text(f'{{"chosen": "x", "rejected": "y", "deep": {deep}}}\n' * 2)
+    error = error_of(capsys, str(path), "--to", form, "--out", str(tmp_path / "out"))
+    assert "line 1 is not one JSON record: lists or objects stand more than 100 deep" in error
+    path.write_text(f'[{{"chosen": "x", "rejected": "y", "deep": {deep}}}]')
+    error = error_of(capsys, str(path), "--to", form, "--out", str(tmp_path / "out"))
+    assert "line 1 is not JSON: lists or objects stand more than 100 deep" in error
+
+
+def test_what_is_far_too_deep_in_memory_is_refused():
+    deep = json.loads("[" * 900 + "]" * 900)
+    with pytest.raises(ValueError, match="list has values that are nested too deeply"):
+        read_preferences([{"chosen": "x", "rejected": "y", "deep": deep}])

@@ -149,6 +149,13 @@ KINDS = {
     "tar": (lambda path: _tar(), "a tar archive, .* tar xf FILE"),
     "hdf": (lambda path: b"\x89HDF\r\n\x1a\n" + bytes(9), "an HDF5 file"),
     "excel": (lambda path: _zip("xl/workbook.xml"), "an Excel workbook, .* save the sheet as CSV"),
+    "binary excel": (lambda path: _zip("xl/workbook.bin"), "an Excel workbook, .* sheet as CSV"),
+    "numbers": (lambda path: _zip("Index/Document.iwa"), "a document of Numbers .* sheet as CSV"),
+    "calc": (lambda path: _zip("mimetype", "content.xml"), "an OpenDocument .* sheet as CSV"),
+    "pickle 0": (lambda path: pickle.dumps([{"a": 1}], 0), "a pickle, which could run any code"),
+    "pickle 1": (lambda path: pickle.dumps([{"a": 1}], 1), "a pickle, which could run any code"),
+    "duckdb": (lambda path: bytes(range(1, 9)) + b"DUCK" + bytes(9), "a DuckDB database"),
+    "annex": (lambda path: b"/annex/objects/SHA256E-s12--abc.jsonl\n", "git annex get FILE"),
     "old excel": (lambda path: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(9), "an old Excel"),
     "torch": (lambda path: _zip("a/data.pkl"), "a file of PyTorch, which could run any code"),
     "npz": (lambda path: _zip("a.npy"), "holds arrays of numpy"),
@@ -234,16 +241,6 @@ def test_what_is_broken_is_told_with_its_line(case, compression, tmp_path):
     path.write_bytes(COMPRESSIONS[compression](content))
     with pytest.raises(ValueError, match=message):
         list(read_rows(path, "It"))
-
-
-@pytest.mark.parametrize(
-    ("content", "name"), [("<!DOCTYPE html>\n<p>", "a web page"), ('<?xml version="1.0"?>', "XML")]
-)
-def test_pages_are_no_records_and_may_be_texts(content, name, tmp_path):
-    (tmp_path / "data").write_text(content)
-    with pytest.raises(ValueError, match=f"data is {name}, no file of records"):
-        read_preferences(tmp_path / "data")
-    assert read_texts(str(tmp_path / "data")) == content.split("\n")
 
 
 def test_a_long_blank_is_skipped_at_once(tmp_path):

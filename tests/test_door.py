@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from data_files import COMPRESSIONS, CONTAINERS, FOLDERS, TABLES
+from data_files import COMPRESSIONS, CONTAINERS, FOLDERS, TABLES, TEXT_ONLY
 from door import DOORS, FILES, make_table, write_door
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -14,6 +14,7 @@ from sklearn_codex.datasets import read_preferences
 
 CROSSED = ("unpaired", "responses with", "HelpSteer")
 """Layouts that pair each good response of a prompt with each bad one, named by how they begin."""
+LISTS = "lists of texts in chosen and rejected"
 SOFT = ("two responses and a label", "AlpacaEval")
 """Layouts whose labels may be probabilities."""
 EXACT = [
@@ -74,6 +75,10 @@ def test_every_layout_in_every_container_says_the_same(name):
         packed = [compression for held, compression in FILES if held == container]
         place = container, packed[(i + turn) % len(packed)]
         tried.add(place[1])
+        if name == LISTS and container in TEXT_ONLY:  # which has no lists, but texts in brackets
+            with pytest.raises(ValueError, match="can mean two things: one response in a list"):
+                read_back(name, pairs, place)
+            continue
         assert read_back(name, pairs, place) == wanted(pairs), place
     assert tried == set(COMPRESSIONS)
     for table in TABLES:
@@ -119,6 +124,7 @@ def _pairs(draw, name):
 def test_random_pairs_are_the_same_whatever_holds_them(data):
     name = data.draw(st.sampled_from(list(DOORS)), label="layout")
     place = data.draw(st.sampled_from([*FILES, *TABLES]), label="container")
+    assume(name != LISTS or place[0] not in TEXT_ONLY)
     pairs = data.draw(_pairs(name), label="pairs")
     found = read_back(name, pairs, place)
     assert without_blanks(found) == without_blanks(wanted(pairs))

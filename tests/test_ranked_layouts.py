@@ -55,6 +55,10 @@ def test_layouts_are_named(name):
 @pytest.mark.parametrize("write", [json.dumps, repr])
 @pytest.mark.parametrize("name", WRITERS)
 def test_layouts_hold_the_same_pairs_in_cells_of_text(name, write):
+    if name == "lists of texts in chosen and rejected":  # or one response in brackets each
+        with pytest.raises(ValueError, match="can mean two things: one response in a list"):
+            read(as_csv(WRITERS[name](PAIRS), write))
+        return
     assert as_set(read(as_csv(WRITERS[name](PAIRS), write))) == WANTED
 
 

@@ -14,6 +14,7 @@ from sklearn_codex._layouts.given import Given
 from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.cli._preferences import read_mixed
 from sklearn_codex.datasets import read_batches, read_preferences
+from sklearn_codex.datasets._readers import read_given
 
 PAIR = {"chosen": "a", "rejected": "b"}
 
@@ -124,3 +125,41 @@ def test_names_of_files_show_no_controls(tmp_path):
     for read in (lambda: read_preferences(path), lambda: list(read_batches(path, "x"))):
         with pytest.raises(ValueError, match=r"a\u241b\[31m\[U\+202E\]b"):
             read()
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        (("pregunta", "respuesta_a", "respuesta_b", "ganador"), "do, say {}."),
+        (("Frage", "Antwort A", "Antwort B", "Gewinner"), "do, say {}."),
+        (("问题", "回答1", "回答2", "偏好"), "By what they hold it may be {}."),
+        (("вопрос", "один", "другой", "выбор"), "By what they hold it may be {}."),
+    ],
+)
+def test_headers_of_other_languages_are_told_with_all_options_at_once(names, options):
+    """What the error says is read, once it is said."""
+    texts = ("What is two?", "It is the number 2.", "I do not know that.")
+    rows = [dict(zip(names, (*texts, label), strict=True)) for label in ("a", "b")]
+    said = dict(zip(("prompt", "response_a", "response_b", "label"), names, strict=True))
+    for command, between in ((True, " "), (False, "")):
+        given = Given(command=command)
+        with pytest.raises(ValueError, match=r"It has|The others are") as caught:
+            read_given(rows, given, "")
+        words = [given.say(role, name) for role, name in said.items()]
+        if command:
+            assert str(caught.value).endswith(options.format(between.join(words)))
+        assert all(word in str(caught.value) for word in words)
+    data = read_given(rows, Given(**said), "")
+    assert data.X.tolist() == [list(texts)] * 2
+    assert data.y.tolist() == [1, 0]
+
+
+def test_of_two_texts_without_a_label_the_better_is_not_guessed():
+    texts = {"eins": "It is the number 2.", "zwei": "I do not know that."}
+    asked = {"frage": "What is two?"}
+    with pytest.raises(ValueError, match="If eins is the better and zwei the worse") as caught:
+        read_preferences([asked | texts])
+    assert 'chosen="eins" and rejected="zwei", prompt="frage".' in str(caught.value)
+    with pytest.raises(ValueError, match="By what they hold it may be") as caught:
+        read_preferences([asked | texts | {"wer": "ja!"}])
+    assert 'response_a="eins" and response_b="zwei", label="NAME"' in str(caught.value)

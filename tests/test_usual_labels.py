@@ -78,3 +78,140 @@ def test_of_two_lists_of_records_none_is_dropped(tmp_path, keys):
         ValueError, match=f"several lists of records, under '{keys[0]}', '{keys[1]}'"
     ):
         read_preferences(path)
+
+
+def _rows(labels, name="label"):
+    return [
+        {"prompt": f"q {i}", "response_a": f"one {i}", "response_b": f"two {i}", name: label}
+        for i, label in enumerate(labels)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["0,75", "0,2", "1", "0,5"], [0.75, 0.2, 1, 0.5]),
+        (["0,75", 0, "1,0"], [0.75, 0, 1]),
+        (["0,9", "0,1"], [0.9, 0.1]),
+    ],
+)
+def test_decimal_commas_are_read_where_they_can_be_nothing_else(labels, expected):
+    assert read_preferences(_rows(labels)).y.tolist() == expected
+
+
+@pytest.mark.parametrize("labels", [["0,1", "1"], ["1,2", "1", "2"], ["1,234", "1"]])
+def test_commas_that_may_part_two_labels_or_thousands_are_refused(labels):
+    with pytest.raises(ValueError, match=rf"label = '{labels[0]}' names neither"):
+        read_preferences(_rows(labels))
+    said = read_preferences(_rows(labels), convention=dict(zip(labels, (0.5, 1, 0), strict=False)))
+    assert said.y.tolist() == [0.5, 1, 0][: len(labels)]
+
+
+def test_percentages_say_whose_they_are_or_are_refused():
+    rows = _rows(["80%", "20 %", "50%", "100%"])
+    with pytest.raises(ValueError, match=r'80% can mean two .*"percent" or convention="percent_s'):
+        read_preferences(rows)
+    read = [
+        read_preferences(rows, convention=name).y.tolist() for name in ("percent", "percent_second")
+    ]
+    assert read == [[0.8, 0.2, 0.5, 1], [0.2, 0.8, 0.5, 0]]
+    assert read_preferences(_rows(["80%", "5%"], "p_a_better")).y.tolist() == [0.8, 0.05]
+    assert read_preferences(_rows(["80%", "5%"], "p_b_better")).y.tolist() == [0.2, 0.95]
+    with pytest.raises(ValueError, match="120% is not known as a label"):
+        read_preferences(_rows(["120%", "20%"]))
+    for labels in (["80%", "0.2"], ["80%", 1]):
+        with pytest.raises(ValueError, match="is no percentage, as 80% is in another row"):
+            read_preferences(_rows(labels))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("★★★☆☆", "★★☆☆☆"), ("⭐⭐⭐", "⭐"), ("⭐️⭐️", "⭐️"), ("★", "☆☆☆☆☆"), ("0,75", "0,5"),
+        ("2,5", "1"), ("-1,5", "-1,75"),
+    ],
+)  # fmt: skip
+def test_scores_are_read_as_people_write_them(one, other):
+    row = {"prompt": "q", "response_a": "x", "response_b": "y"}
+    rows = [row | {"score_a": one, "score_b": other}, row | {"score_a": other, "score_b": one}]
+    assert read_preferences(rows).y.tolist() == [1, 0]
+    rated = [{"prompt": "q", "response": text, "rating": rating}
+             for text, rating in (("x", one), ("y", other))]  # fmt: skip
+    assert read_preferences(rated).X.tolist() == [["q", "x", "y"]]
+    with pytest.raises(ValueError, match="score_a = '1,234', which should be a number"):
+        read_preferences([row | {"score_a": "1,234", "score_b": "2"}])
+
+
+def test_stars_as_labels_can_mean_two_things():
+    with pytest.raises(ValueError, match="⭐⭐⭐ can mean two things"):
+        read_preferences(_rows(["⭐⭐⭐", "⭐"]))
+    assert read_preferences(_rows(["⭐⭐⭐", "⭐"]), convention="scale_1_3").y.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [("ja", "nein"), ("Oui", "Non"), ("sí", "no"), ("sim", "não"), ("да", "нет"), ("是", "否")],
+)
+def test_yes_and_no_of_other_languages(yes, no):
+    assert read_preferences(_rows([yes, no], "a_is_better")).y.tolist() == [1, 0]
+    assert read_preferences(_rows([yes, no], "b_is_better")).y.tolist() == [0, 1]
+    rows = [{"prompt": "q", "completion": t, "label": v} for t, v in (("x", yes), ("y", no))]
+    assert read_preferences(rows).X.tolist() == [["q", "x", "y"]]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["loser", "worse", "Worse Response", "losing_response", "rejected_id", "worst_model",
+     "dispreferred", "inferior", "loser_index"],
+)  # fmt: skip
+def test_columns_that_name_the_worse_response_are_read_so(name):
+    data = read_preferences(_rows(["a", "b", "tie"], name))
+    assert data.y.tolist() == [0, 1, 0.5]
+    assert data.notes[0].startswith(f"{name} read as \"words\": 'b' means response_a, 'a' means re")
+    numbered = [
+        {"response_1": "x", "response_2": "y", name: 1},
+        {"response_1": "u", "response_2": "v", name: 2},
+    ]
+    assert read_preferences(numbered).y.tolist() == [0, 1]
+    both = [row | {name: "b"} for row in _rows(["a"], "winner")]
+    assert read_preferences(both).y.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "form", ["a=a,b=b,skip=drop", {"a": 1, "b": 0, "skip": "drop"}, "Skip=drop"]
+)
+def test_a_convention_can_drop_the_rows_of_a_label(form):
+    data = read_preferences(_rows(["a", "skip", "b", "SKIP "]), convention=form)
+    assert data.X[:, 0].tolist() == ["q 0", "q 2"]
+    assert data.y.tolist() == [1, 0]
+    note = "2 rows left out, as the convention drops their labels: record 1, record 3."
+    assert note in data.notes
+    assert (data.n, data.n_rows) == (2, 4)
+
+
+def test_votes_that_a_convention_drops_do_not_count():
+    votes = [["a", "b", "skip"], ["a", "a", "skip"], ["skip", "skip", "skip"]]
+    rows = [
+        {**row, **{f"annotator{i}": vote for i, vote in enumerate(given, start=1)}}
+        for row, given in zip(_rows([0, 0, 0], "n"), votes, strict=True)
+    ]
+    data = read_preferences(rows, convention="a=a,b=b,skip=drop")
+    assert data.y.tolist() == [0.5, 1]
+    assert any(note.startswith("1 row left out, as") for note in data.notes)
+
+
+def test_what_cannot_be_dropped_is_an_error():
+    with pytest.raises(
+        ValueError, match=r"has 2 rows and no pair\. The convention drops the labels"
+    ):
+        read_preferences(_rows(["skip", "skip"]), convention="skip=drop")
+    with pytest.raises(ValueError, match="has no column of labels, so that a convention has no m"):
+        read_preferences([{"chosen": "x", "rejected": "y"}], convention="skip=drop")
+    with pytest.raises(ValueError, match='A meaning of "drop" leaves its rows out'):
+        read_preferences(_rows(["a", "skip"]))
+
+
+@pytest.mark.parametrize("name", ["swapped", "is_flipped", "position_swapped"])
+def test_a_column_of_exchanges_is_the_first_thing_that_is_said(name):
+    rows = [row | {name: True} for row in _rows(["first", "second"], "winner")]
+    assert read_preferences(rows).notes[0].startswith(f"{name} is not read: if it says")

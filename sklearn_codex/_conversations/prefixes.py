@@ -97,7 +97,9 @@ def repeats_prompt(
     return len(rows) >= FEWEST and sum(rows) >= NEARLY_ALL * len(rows)
 
 
-def shared_prefix_marker(firsts: Sequence[str], seconds: Sequence[str]) -> list[int] | None:
+def shared_prefix_marker(
+    firsts: Sequence[str], seconds: Sequence[str], *, fewest: int = FEWEST
+) -> list[int] | None:
     r"""Return where in each row the prompt ends that both responses begin with.
 
     Both responses of nearly all rows begin with the same text, different from row to row, that
@@ -108,12 +110,14 @@ def shared_prefix_marker(firsts: Sequence[str], seconds: Sequence[str]) -> list[
     ----------
     firsts, seconds : sequence of str of length n_rows
         The responses, without a prompt column.
+    fewest : int, default=FEWEST
+        Rows with different responses from which on it is a rule.
 
     Returns
     -------
     cuts : list of int of length n_rows or None
         The characters of both responses of a row that are its prompt, 0 in the few rows without the
-        marker. None where there is no marker, or are fewer than 8 rows with different responses:
+        marker. None where there is no marker, or are fewer rows with different responses:
         responses that only begin with the same words have no prompt that anybody could tell.
 
     Examples
@@ -126,7 +130,7 @@ def shared_prefix_marker(firsts: Sequence[str], seconds: Sequence[str]) -> list[
     """
     pairs = list(zip(firsts, seconds, strict=True))
     differ = [row for row, (one, other) in enumerate(pairs) if one.strip() != other.strip()]
-    if len(differ) < FEWEST:
+    if len(differ) < fewest:
         return None
     sample = [_shared_start(*pairs[row]) for row in differ[:: 1 + len(differ) // _SAMPLE]]
     markers = _common_markers(sample)

@@ -22,7 +22,7 @@ _SAID = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 def parse_csv(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
     """Generate the rows of CSV, as :func:`~sklearn_codex._files.rows.parse_rows`."""
     rows = _split_csv(lines, place)
-    number, header = next(rows)
+    number, header = next(rows, (0, []))
     unnamed = [position for position, name in enumerate(header) if not name.strip()]
     for name in header:
         if header.count(name) > 1 and name.strip():

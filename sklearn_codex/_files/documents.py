@@ -4,6 +4,8 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sklearn_codex._files.foreign import check_answer
+
 Row = dict[str, Any]
 
 _WRAPPERS = (
@@ -50,6 +52,7 @@ def rows_of_document(value: Row, place: str, where: str) -> Iterator[tuple[str, 
     """
     rows = find_rows(value, place)
     if rows is None:
+        check_answer(value, place)
         yield where, value
         return
     for position, row in enumerate(rows):

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 from sklearn_codex._files.documents import rows_of_document
+from sklearn_codex._files.foreign import why_not_json
 from sklearn_codex._files.unpack import max_record, raise_limit_to
 
 Row = dict[str, Any]
@@ -20,6 +21,8 @@ _PIECE = 2**20
 _BLANKS = re.compile(r"[ \t\n\r]*")
 # What is cut off is told at its end, or at most as far before as a name such as -Infinity is long.
 _NEAR = 16
+_DEEPEST = 100
+"""Lists and objects within one another; nobody's data have as many."""
 
 
 def parse_json_lines(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
@@ -67,12 +70,11 @@ def _not_blank(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 def _load_line(line: str, where: str) -> Row:
     try:
         row = _DECODER.decode(line)
-        if _may_be_cut(line):
-            _check_texts(row)
+        _check_value(row, line)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{where} is not one JSON record: {_problem(error)}. It begins with "
-            f"{reprlib.repr(line)}. {_remedy(line)}"
+            f"{reprlib.repr(line)}. {_remedy(line, error)}"
         ) from error
     return _check_record(row, where)
 
@@ -86,19 +88,22 @@ def _problem(error: Exception) -> str:
     return str(error)
 
 
-def _remedy(line: str) -> str:
+def _remedy(line: str, error: Exception) -> str:
     if "\r" in line.rstrip("\r\n"):
         return (
             "Lines end with a newline; this one has carriage returns, with which old computers "
             "end them. Convert it: tr '\\r' '\\n' < FILE > NEW."
         )
+    if isinstance(error, json.JSONDecodeError) and (why := why_not_json(line, error.pos)):
+        return why
     return "JSON lines have one whole record on each line."
 
 
 def _check_record(row: Any, where: str) -> Row:
     if not isinstance(row, dict):
         raise ValueError(
-            f"{where} should be a JSON record with named columns, got {reprlib.repr(row)}."
+            f"{where} should be a JSON record with named columns, got {reprlib.repr(row)}. Write "
+            'each as an object, such as {"prompt": ..., "chosen": ..., "rejected": ...}.'
         )
     return row
 
@@ -114,6 +119,28 @@ def _check_object(pairs: list[tuple[str, Any]]) -> Row:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_check_object)
+
+
+def _check_value(value: Any, text: str) -> None:
+    """Raise where a value that was read from a text holds what later steps cannot take."""
+    if _may_be_cut(text):
+        _check_texts(value)
+    if text.count("[") + text.count("{") > _DEEPEST:
+        _check_depth(value)
+
+
+def _check_depth(value: Any) -> None:
+    """Raise where lists and objects stand within one another without end."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError(
+                f"lists or objects stand more than {_DEEPEST} deep within one another. Write what "
+                "is so deep as text, or leave it out"
+            )
+        held = [list(part.values()) if isinstance(part, dict) else part for part in level]
+        level = [inner for part in held for inner in part if isinstance(inner, (dict, list))]
 
 
 def _may_be_cut(text: str) -> bool:
@@ -195,6 +222,7 @@ class _Values:
         self.place, self.line = place, line
         self._pieces = iter(pieces)
         self._text, self._start = "", 0
+        self._before = ""  # what stood before the text
         self._limit = max_record()
 
     def of_list(self) -> Iterator[Any]:
@@ -234,21 +262,21 @@ class _Values:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._start)
             except json.JSONDecodeError as error:
+                length = error.pos - self._start
                 if self._is_cut(error) and self._read_more(n):
                     n *= 2
                     continue
-                self._step(error.pos - self._start)
+                self._step(length)
                 self._fail(error.msg, error)
             except (ValueError, RecursionError) as error:
                 self._fail(_problem(error), error)
             # A number may go on.
             if end == len(self._text) and self._text[-1] not in '}]"' and self._read_more(n):
                 continue
-            if _may_be_cut(self._text[self._start : end]):
-                try:
-                    _check_texts(value)
-                except ValueError as error:
-                    self._fail(str(error), error)
+            try:
+                _check_value(value, self._text[self._start : end])
+            except ValueError as error:
+                self._fail(str(error), error)
             self._step(end - self._start)
             return value
 
@@ -265,6 +293,9 @@ class _Values:
 
     def _read_more(self, n: int) -> bool:
         """Add n characters or more to the text, and return whether there were any."""
+        self._before = (self._before + self._text[max(0, self._start - _NEAR) : self._start])[
+            -_NEAR:
+        ]
         self._text, self._start = self._text[self._start :], 0
         if len(self._text) > self._limit:
             raise ValueError(
@@ -279,4 +310,7 @@ class _Values:
         return bool(new)
 
     def _fail(self, problem: str, error: Exception | None = None) -> None:
-        raise ValueError(f"{self.place}, line {self.line} is not JSON: {problem}.") from error
+        before = self._before + self._text[: self._start]
+        why = why_not_json(before + self._text[self._start :], len(before))
+        told = f"{self.place}, line {self.line} is not JSON: {problem}. {why}".rstrip()
+        raise ValueError(told) from error

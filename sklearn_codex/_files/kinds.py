@@ -77,11 +77,22 @@ _OTHERS = (
     _Other(b"\x1f\x9d", "packed by compress", "unpack it first: uncompress FILE"),
     _Other(b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS and not the data",
            "get the data: git lfs pull", False),
+    _Other(b"/annex/objects/", "a pointer of git-annex and not the data",
+           "get the data: git annex get FILE", False),
+    _Other(b"$FL2@(#)", "an SPSS file", "save it as CSV", False),
+    _Other(b"bplist00", "a property list of a Mac", _RECORDS),
 )  # fmt: skip
-_PICKLE = re.compile(rb"\x80[\x02-\x05]")
-_PAGE = re.compile(r"\s*<(!doctype html|html|head|\?xml)", re.IGNORECASE)
+# Of the first protocols it begins with a list, a dict or the name of a class.
+_PICKLE = re.compile(
+    rb"\x80[\x02-\x05]|[\]}]q\0|\([ld]p\d+\n|c(?:copy_reg|copyreg|pandas|numpy|__builtin__)[\w.]*\n"
+)
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
-_TAR = (b"ustar", 257)
+_LATER = (
+    (b"ustar", 257, "a tar archive", "unpack it first, tar xf FILE, and name a file or the folder"),
+    (b"DUCK", 8, "a DuckDB database",
+     "write the table as Parquet: COPY (SELECT * FROM TABLE) TO 'data.parquet'"),
+)  # fmt: skip
+"""Kinds that are told by bytes after the first ones."""
 _SAFETENSORS = re.compile(rb"(?s).{5}\0\0\0\{\"")
 
 
@@ -119,24 +130,15 @@ def kind_of(head: bytes, place: str) -> str:
     return TEXT
 
 
-def check_page(line: str, place: str) -> None:
-    """Raise where the first line of what should be CSV is that of a page; of texts it may be."""
-    if page := _PAGE.match(line):
-        name = "XML" if page[1].lower() == "?xml" else "a web page"
-        raise ValueError(
-            f"{place} is {name}, no file of records: get the data themselves, or {_RECORDS}."
-        )
-
-
 def _find_other(head: bytes) -> tuple[str, str] | None:
     """Return what is no text and the remedy, None for text."""
     has_zero = b"\0" in head
     for other in _OTHERS:
         if head.startswith(other.begins) and (has_zero or not other.is_binary or _is_odd(head)):
             return other.name, other.remedy
-    magic, start = _TAR
-    if head[start : start + len(magic)] == magic:
-        return "a tar archive", "unpack it first, tar xf FILE, and name a file or the folder"
+    for magic, start, name, remedy in _LATER:
+        if has_zero and head[start : start + len(magic)] == magic:
+            return name, remedy
     if _PICKLE.match(head):
         return (
             "a pickle, which could run any code when it is read",

@@ -16,6 +16,10 @@ _METADATA = re.compile(
 )
 _OF_ZIP = {
     "xl/workbook.xml": ("an Excel workbook", "save the sheet as CSV"),
+    "xl/workbook.bin": ("an Excel workbook", "save the sheet as CSV"),
+    "Index/Document.iwa": ("a document of Numbers or Pages", "save the sheet as CSV"),
+    "ppt/presentation.xml": ("a PowerPoint document", "name the file of the data"),
+    "META-INF/container.xml": ("an e-book", "name the file of the data"),
     "word/document.xml": ("a Word document", "save it as text"),
     "META-INF/MANIFEST.MF": ("a Java archive", "name the file of the data"),
     "content.xml": ("an OpenDocument file", "save the sheet as CSV"),

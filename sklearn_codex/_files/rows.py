@@ -1,5 +1,6 @@
 """From files to rows: JSON, CSV, Parquet or Arrow, each row with where it stands."""
 
+import reprlib
 from collections import Counter
 from collections.abc import Iterator
 from os import PathLike
@@ -7,8 +8,9 @@ from os import PathLike
 from sklearn_codex._files.arrow import read_table_part
 from sklearn_codex._files.csv_rows import Row, header_of, parse_csv
 from sklearn_codex._files.folders import open_parts
+from sklearn_codex._files.foreign import check_foreign
 from sklearn_codex._files.json_rows import parse_json_lines, parse_json_list
-from sklearn_codex._files.kinds import TABLES, TEXT, UTF8_BOM, check_page, kind_of
+from sklearn_codex._files.kinds import TABLES, TEXT, UTF8_BOM, kind_of
 from sklearn_codex._files.lines import decode_lines, decode_pieces, find_first, text_lines
 from sklearn_codex._files.unpack import Part
 
@@ -53,6 +55,7 @@ def read_rows(source: str | PathLike, place: str) -> Iterator[tuple[str, Row]]:
             together.count(where, row)
             yield where, row
         together.end(kind)
+    together.check_any()
 
 
 def read_part(part: Part) -> Iterator[tuple[str, Row]]:
@@ -60,6 +63,7 @@ def read_part(part: Part) -> Iterator[tuple[str, Row]]:
     kind = kind_of(part.head, part.place)
     if kind in TABLES:
         return read_table_part(part, kind)
+    check_foreign(part.head, part.place)
     if _first_mark(part) == b"[":
         return parse_json_list(decode_pieces(part.stream, part.place), part.place)
     return parse_rows(decode_lines(part.stream, part.place), part.place)
@@ -98,7 +102,6 @@ def parse_rows(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
     elif mark == "[":
         yield from parse_json_list(lines, place)
     else:
-        check_page(first, place)
         yield from parse_csv(text_lines(lines, place), place)
 
 
@@ -112,6 +115,16 @@ def kind_of_rows(part: Part) -> str:
     if kind != TEXT:
         return TABLES[kind]
     return "JSON" if _first_mark(part) in (b"[", b"{") else "CSV"
+
+
+def _held_in(part: Part, kind: str) -> str:
+    """Return what a file without a record holds instead."""
+    if kind in TABLES.values():
+        return f"is {kind} of no row"
+    text = part.head.removeprefix(UTF8_BOM).decode("utf-8", "replace").strip()
+    if kind == "JSON":
+        return f"holds {reprlib.repr(text)} and no record"
+    return f"has a header and no record: all that it holds is {reprlib.repr(text)}"
 
 
 class _Together:
@@ -128,6 +141,8 @@ class _Together:
         self._where, self._here = "", ""
         self._always: set = set()
         self._ever: set = set()
+        self._has_any = False
+        self._held: list[str] = []  # what files hold, as long as there is no row
 
     def add(self, part: Part) -> str:
         """Begin a file and return its kind."""
@@ -140,11 +155,12 @@ class _Together:
                 "that are read together are of one kind. Name those that are meant."
             )
         self._counts, self._where, self._here = Counter(), "", part.place
+        self._held.append(_held_in(part, kind))
         return kind
 
     def count(self, where: str, row: Row) -> None:
         """Remember the columns of a row."""
-        self._where = self._where or where
+        self._where, self._has_any = self._where or where, True
         self._counts[tuple(row)] += 1
 
     def end(self, kind: str) -> None:
@@ -168,6 +184,15 @@ class _Together:
             f"{self._where} {problem}. Files that are read together have the same columns. Name "
             "those that belong together."
         )
+
+    def check_any(self) -> None:
+        """Raise where there is no row in any of the files."""
+        if self._has_any:
+            return
+        held = self._held[0]
+        if len(self._held) > 1:
+            held = f"holds {len(self._held)} files and no record in any of them"
+        raise ValueError(f"{self.place} {held}. Pass at least one.")
 
     def _name(self, place: str) -> str:
         return place.removeprefix(f"{self.place}, ")

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._labels.conventions import fold
+from sklearn_codex._labels.numbers import with_decimal_commas
 from sklearn_codex._labels.sides import Sides
 from sklearn_codex._plain import plain
 
@@ -75,14 +76,44 @@ class LabelColumn:
         Which of them the label of each row is.
     sides : Sides
     say : callable
+    percentages : list of int
+        Which distinct labels are numbers with a percent sign.
     """
 
-    def __init__(self, values: Sequence[Any], wheres: Where, name: str, sides: Sides, say: Say):
+    def __init__(
+        self,
+        values: Sequence[Any],
+        wheres: Where,
+        name: str,
+        sides: Sides,
+        say: Say,
+        *,
+        decimal_commas: bool = True,
+    ):
         values = values.tolist() if isinstance(values, np.ndarray) else values
         self.labels, self.codes = find_distinct(values)
         self.folded = [fold(label) for label in self.labels]
+        for i, number in (with_decimal_commas(self.labels) if decimal_commas else {}).items():
+            self.folded[i] = number
         self.name, self.sides, self.say = plain(name), sides, say
         self._wheres = wheres
+        self.percentages = [
+            i
+            for i, label in enumerate(self.labels)
+            if isinstance(label, str) and label.rstrip().endswith("%")
+            if isinstance(self.folded[i], float)
+        ]
+
+    def refuse_some_percentages(self) -> None:
+        """Raise where some numbers are percentages and others are not."""
+        numbers = [i for i, label in enumerate(self.folded) if isinstance(label, float)]
+        others = [i for i in numbers if i not in set(self.percentages) and not self._is_missing(i)]
+        if self.percentages and others:
+            raise self.error(
+                others[0],
+                f"= {self.show(others[0])} is no percentage, as {self.show(self.percentages[0])} "
+                "is in another row. Write all labels in one way.",
+            )
 
     def show(self, i: int) -> str:
         """Return a distinct label as a message shows it."""

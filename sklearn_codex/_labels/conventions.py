@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_codex._checks.probabilities import check_soft_labels
+from sklearn_codex._labels.numbers import written_number
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +27,9 @@ def _write_names() -> dict[Any, float]:
     return table | {f"[[{name}]]": value for name, value in table.items()}
 
 
-_TRUE, _FALSE = [True, "yes", "y", "t"], [False, "no", "n", "f"]
+YES = ("yes", "y", "t", "ja", "oui", "si", "sí", "sì", "sim", "да", "是", "はい")
+NO = ("no", "n", "f", "nein", "non", "nee", "nej", "não", "nao", "нет", "否", "いいえ")
+_TRUE, _FALSE = [True, *YES], [False, *NO]
 
 LABEL_CONVENTIONS: dict[str, dict[Any, float]] = {
     "names": _write_names(),
@@ -42,8 +46,10 @@ LABEL_CONVENTIONS: dict[str, dict[Any, float]] = {
     "index_ties": {0: 1.0, 1: 0.0, 2: 0.5},
     "sign": {1: 1.0, -1: 0.0, 0: 0.5},
     "sign_second": {1: 0.0, -1: 1.0, 0: 0.5},
-    "boolean": dict(zip(_TRUE + _FALSE, [1.0] * 4 + [0.0] * 4, strict=True)),
-    "boolean_second": dict(zip(_TRUE + _FALSE, [0.0] * 4 + [1.0] * 4, strict=True)),
+    "boolean": dict([*((label, 1.0) for label in _TRUE), *((label, 0.0) for label in _FALSE)]),
+    "boolean_second": dict(
+        [*((label, 0.0) for label in _TRUE), *((label, 1.0) for label in _FALSE)]
+    ),
     "positions": {
         "first": 1.0,
         "second": 0.0,
@@ -86,6 +92,7 @@ SCORE_CONVENTIONS: dict[str, str] = {
 MEANINGS = {"a": 1.0, "b": 0.0, "tie": 0.5}
 """Words for what a label can mean in a mapping."""
 
+_NUMERAL = frozenset("0123456789+-.★⭐🌟")
 _SCALE = re.compile(r"scale_(\d{1,4})_(\d{1,4})")
 _GREATER = re.compile("[<>≻≺]")
 _SIGNS = re.compile(r"\s*([<>=≻≺~≈]+)\s*")
@@ -166,11 +173,9 @@ def fold(label: Any) -> float | str:
         text = " ".join(label.split()).casefold()
         if text in ("true", "false"):
             return float(text == "true")
-        if text[:1] in set("0123456789+-.") and "_" not in text:
-            try:
-                return float(text)
-            except ValueError:
-                pass
+        if text[:1] in _NUMERAL and "_" not in text and "," not in text:
+            with suppress(ValueError):
+                return written_number(text.removesuffix("%"))
         return _SIGNS.sub(r"\1", text)
     try:
         return float(label)

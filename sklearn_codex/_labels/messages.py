@@ -123,7 +123,8 @@ def unknown_word(column: LabelColumn, i: int) -> ValueError:
         i, f"= {column.show(i)} names neither {first} nor {second}, nor a tie. Known by themselves "
         f'are {first}, {second}, "a", "b", "tie" and words like these. Say what each label means, '
         f"1 for {first}, 0 for {second} and 0.5 for a tie, such as "
-        f"{column.say('convention', example)} where {column.show(i)} is {meaning}.",
+        f"{column.say('convention', example)} where {column.show(i)} is {meaning}. A meaning of "
+        '"drop" leaves its rows out.',
     )  # fmt: skip
 
 

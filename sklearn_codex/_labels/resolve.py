@@ -8,13 +8,15 @@ import numpy as np
 from sklearn_codex._labels.column import LabelColumn, Say, Where, say_in_python
 from sklearn_codex._labels.conventions import (
     LABEL_CONVENTIONS,
+    NO,
+    YES,
     Convention,
     Floats,
     as_numbers,
     find_convention,
     weigh,
 )
-from sklearn_codex._labels.infer import names_worse, possible_conventions
+from sklearn_codex._labels.infer import names_worse, possible_conventions, side_in_name
 from sklearn_codex._labels.messages import (
     Reading,
     ambiguous,
@@ -27,7 +29,7 @@ from sklearn_codex._labels.messages import (
 from sklearn_codex._labels.sides import read_sides
 from sklearn_codex._labels.words import Verdict, read_words
 
-_TRUTH = {"yes": 1.0, "y": 1.0, "t": 1.0, "no": 0.0, "n": 0.0, "f": 0.0}
+_TRUTH = dict.fromkeys(YES, 1.0) | dict.fromkeys(NO, 0.0)
 # Conventions that name sides as the columns are marked: of columns b and a, "a" is the second.
 _OF_STYLE: dict[str, set[str]] = {
     "letters": {"names", "arena"},
@@ -100,7 +102,10 @@ def resolve_labels(
     ValueError
         If a label is missing or unknown, or labels can mean two things.
     """
-    labels = LabelColumn(values, wheres, column, read_sides(first, second), say)
+    decimal_commas = not isinstance(convention, Mapping)  # which has the labels as they are
+    sides = read_sides(first, second)
+    labels = LabelColumn(values, wheres, column, sides, say, decimal_commas=decimal_commas)
+    labels.refuse_some_percentages()
     if convention is None and usual is not None and not _may_count_from_zero(usual, labels):
         convention = usual
     reading = _infer(labels) if convention is None else _follow(convention, labels)
@@ -158,6 +163,11 @@ def _infer(labels: LabelColumn) -> Reading:
     if not is_number.any():
         return words
     names = possible_conventions(numbers[is_number], labels.name, labels.sides, booleans=booleans)
+    if labels.percentages:
+        said = side_in_name(labels.name, labels.sides)
+        in_range = bool(((numbers >= 0) & (numbers <= 100))[is_number].all())
+        names = ["percent", "percent_second"] if in_range else []
+        names = names if said is None else names[: int(said)] or names[1:]
     if names_worse(labels.name, labels.sides):  # which names a response and is no probability
         names = [name for name in names if name in LABEL_CONVENTIONS and "boolean" not in name]
     if not names:

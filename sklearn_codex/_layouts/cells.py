@@ -8,6 +8,7 @@ from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.cells import decode_cell
+from sklearn_codex._labels.numbers import written_number
 
 _NUMBERS = re.compile(
     r"\s*\[\s*(?:[-+]?\d+\.?\d*(?:e[-+]?\d+)?|nan)(?:\s+(?:[-+]?\d+\.?\d*(?:e[-+]?\d+)?|nan))*\s*\]\s*"
@@ -71,7 +72,8 @@ def as_number(value: Any, name: str, where: str) -> float | None:
     if isinstance(value, str) and (ordinal := _ORDINAL.fullmatch(value)):
         return float(ordinal[1])
     with suppress(TypeError, ValueError, OverflowError):
-        if math.isfinite(number := float(value)):
+        number = written_number(value) if isinstance(value, str) else float(value)
+        if math.isfinite(number):
             return number
     raise ValueError(
         f"{where} has {name} = {value!r:.60}, which is no number. Write a number, or leave the "

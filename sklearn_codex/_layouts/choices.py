@@ -25,16 +25,18 @@ BEST_FIRST = frozenset(("ranked", "sorted", "ordered", "ranking"))
 class ChosenListsLayout(RankingLayout):
     """Lists of better and of worse texts: each better one is paired with each worse one."""
 
-    def __init__(self, name: str, prompt: PromptColumns, better: str, worse: str):
+    def __init__(
+        self, name: str, prompt: PromptColumns, better: str, worse: str, *, as_text: bool = False
+    ):
         super().__init__(name, prompt, {better, worse})
-        self.better, self.worse = better, worse
+        self.better, self.worse, self.as_text = better, worse, as_text
 
     def candidates(self, row: Row, where: str) -> list[Candidate | None]:
         """Return the texts of both lists."""
         return [
             Candidate(f"{column}[{position}]", text, good)
             for column, good in ((self.better, 1.0), (self.worse, 0.0))
-            for position, text in enumerate(_texts_of(row, column, where))
+            for position, text in enumerate(_texts_of(row, column, where, as_text=self.as_text))
         ]
 
     def compare(self, candidates: list[Candidate], prompt: Any, where: str) -> Iterator[Comparison]:
@@ -56,11 +58,18 @@ def cross_pairs(
             yield Comparison(form, where, prompt, one.response, other.response, 1.0, weight)
 
 
-def _texts_of(row: Row, column: str, where: str) -> list:
-    texts = as_responses(row[column])
+def _texts_of(row: Row, column: str, where: str, *, as_text: bool = True) -> list:
+    """Return the texts of a cell; a list in text counts as one if lists are ``as_text``."""
+    value = row[column]
+    texts = as_responses(value)
+    if isinstance(value, str) and texts is not None and not as_text:
+        raise ValueError(
+            f"{where} has {column} = {value!r:.60}, a text, where other rows have a list of texts: "
+            f"it can mean {_several(len(texts))}, or one response in brackets. Write the list "
+            "itself, or a list of this one text."
+        )
     if texts is not None and not any(is_missing(text) for text in texts):
         return texts
-    value = row[column]
     if isinstance(value, str):
         return [value]
     raise ValueError(
@@ -85,19 +94,34 @@ def find_chosen_lists(columns: Columns, row: Row, given: Given, where: str) -> L
         if _are_turns([*rest.values()], row, len(decode(row[better]))):
             continue
         name = f"lists of texts in {better} and {worse}"
+        as_text = isinstance(row[better], str) and isinstance(row[worse], str)
         if {"num_correct", "total_completions"} <= rest.keys():
             name = "reward-bench 2"
         elif "domain" in rest and len(decode(row[better])) == len(decode(row[worse])) == 3:
             name = "RM-Bench"
-        layout = ChosenListsLayout(name, find_prompt(rest, given, where, row), better, worse)
-        if any(isinstance(row[column], str) for column in (better, worse)):
-            layout.notes.append(
-                f"Text in {better} and {worse} that is a list, in brackets, was read as a list of "
-                "responses; put one response that is so into a message, [{'role': 'assistant', "
-                "'content': ...}]."
-            )
-        return layout
+        elif as_text and given.chosen and given.rejected:  # each is one response, says the caller
+            return None
+        elif as_text:
+            raise ValueError(_two_readings(row, better, worse, given, where))
+        prompt = find_prompt(rest, given, where, row)
+        return ChosenListsLayout(name, prompt, better, worse, as_text=as_text)
     return None
+
+
+def _several(n: int) -> str:
+    return "one response in a list" if n == 1 else f"a list of {n} responses"
+
+
+def _two_readings(row: Row, better: str, worse: str, given: Given, where: str) -> str:
+    """Return that text in brackets can be a list of responses, or a response that is a list."""
+    n = len(decode(row[better]))
+    said = f"{given.say('chosen', better)} and {given.say('rejected', worse)}"
+    return (
+        f"{where} has {better} = {row[better]!r:.60}, a text that can mean two things: "
+        f"{_several(n)}, {decode(row[better])!r:.60}, or one response that is written in brackets. "
+        f"If each is one response, say {said}; else write the lists as JSON lines or Parquet have "
+        "them, and not as text: df.map(ast.literal_eval) of pandas makes lists of them."
+    )
 
 
 def _pairs_of_lists(columns: Columns, row: Row) -> list[tuple[str, str]]:

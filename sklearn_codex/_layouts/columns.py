@@ -9,11 +9,13 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.cells import as_turns
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.roles import Message
+from sklearn_codex._labels.conventions import fold as fold_label
 from sklearn_codex._labels.resolve import resolve_labels
 from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import CONVERSATIONS, PromptColumns, find_prompt, unwrap
+from sklearn_codex._layouts.ranking import plural
 from sklearn_codex._layouts.verdicts import Verdict, model_columns, vote_columns, votes_in
 from sklearn_codex._layouts.words import LABELS, PEOPLE, RESPONSES, is_list, is_scalar, name_tokens
 from sklearn_codex.labels import votes_to_soft_labels
@@ -169,6 +171,7 @@ class VotesLayout(ColumnsLayout):
         super().__init__(*args, **kwargs)
         self.given, self.convention = given, convention
         self._rows: list[tuple[Mapping[str, Any], str, list]] = []
+        self.n_dropped = 0
 
     def covers(self, other: Layout) -> bool:
         """Return whether both read votes on the same two responses."""
@@ -187,12 +190,20 @@ class VotesLayout(ColumnsLayout):
             votes = [vote for vote in votes if not (isinstance(vote, str) and not vote.strip())]
         if not votes:
             raise ValueError(f"{where} has no vote in {', '.join(names)}. Leave the row out.")
-        self._rows.append((row, where, votes))
+        cast = [vote for vote in votes if fold_label(vote) not in self.given.dropped]
+        if cast:
+            self._rows.append((row, where, cast))
+        else:
+            self.n_dropped += 1
         return ()
 
     def finish(self) -> Iterator[Comparison]:
         """Return the comparisons of all rows."""
         yield from super().finish()
+        if self.n_dropped:
+            self.notes.append(
+                f"{plural(self.n_dropped, 'row')} left out, as the convention drops all its votes."
+            )
         if not self._rows:
             return
         flat = [(vote, where) for _, where, votes in self._rows for vote in votes]

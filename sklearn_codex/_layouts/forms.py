@@ -11,6 +11,7 @@ from sklearn_codex._labels.words import read_words
 from sklearn_codex._layouts.base import Columns, Form, Layout, fold
 from sklearn_codex._layouts.columns import make_layout
 from sklearn_codex._layouts.given import PAIR_ROLES, Given
+from sklearn_codex._layouts.guess import label_of, say_all, say_guess
 from sklearn_codex._layouts.pairs import PairNames, find_lone, find_pairs, find_series
 from sklearn_codex._layouts.prompts import ASKED
 from sklearn_codex._layouts.scores import score_of
@@ -244,8 +245,14 @@ def _no_label(
     return (
         f"{where} has two responses, {pair.first} and {pair.second}, and no column that is known "
         f"to say which is better.{meant} Say which one does: "
-        f"{given.say('label', close[0] if close else 'NAME')}."
+        f"{given.say('label', close[0] if close else 'NAME')}.{_guessed(row, given, pair)}"
     )
+
+
+def _guessed(row: Mapping[str, Any], given: Given, pair: PairNames) -> str:
+    """Return a sentence with all options, where a label can be guessed by what columns hold."""
+    label = label_of(row, *pair[:2])
+    return f" By what they hold it may be {say_all(row, given, *pair[:2])}." if label else ""
 
 
 def _no_value(row: Mapping[str, Any], given: Given, where: str) -> str:
@@ -286,7 +293,9 @@ def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) 
     return (
         f"{where} has no preference. It has {list(row)}. A row needs either chosen and rejected, "
         "or response_a, response_b and label. Say which columns these are where they have other "
-        f"names: {given.say('chosen', 'NAME')} and {given.say('rejected', 'NAME')}."
+        f"names: {given.say('chosen', 'NAME')} and {given.say('rejected', 'NAME')}, or "
+        f"{given.say('response_a', 'NAME')}, {given.say('response_b', 'NAME')} and "
+        f"{given.say('label', 'NAME')}, with {given.say('prompt', 'NAME')}.{say_guess(row, given)}"
     )
 
 
@@ -350,11 +359,10 @@ def _loose_responses(columns, row, given: Given, where: str) -> str:
     if not loose:
         return ""
     first, second, oriented = loose[0]
-    roles = ORIENTED_ROLES if oriented else LABELLED_ROLES
+    told = say_all(row, given, first, second, oriented=oriented)
     return (
         f"{where} has no columns that are known to hold two responses. It has {list(row)}. If "
-        f"{first} and {second} do, say {given.say(roles[0], first)} and "
-        f"{given.say(roles[1], second)}."
+        f"{first} and {second} do, say {told}."
     )
 
 

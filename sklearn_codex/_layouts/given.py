@@ -5,19 +5,22 @@ import json
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sklearn_codex._labels.conventions import (
     MEANINGS,
     SCORE_CONVENTIONS,
     convention_names,
+    fold,
     is_convention,
 )
 from sklearn_codex._plain import did_you_mean
 
 PAIR_ROLES = ("chosen", "rejected", "response_a", "response_b", "label")
 ROLES = ("prompt", *PAIR_ROLES, "weight", "annotator", "groups")
+DROP = "drop"
+"""What a label means in a convention where its rows are to be left out."""
 OPTIONS = {"response_a": "response-a", "response_b": "response-b", "groups": "by"}
 
 
@@ -30,7 +33,9 @@ class Given:
     prompt, chosen, rejected, response_a, response_b, label, weight, annotator, groups : str or None
         Columns as the caller names them; case, blanks and hyphens do not matter.
     convention : str, mapping or None
-        How labels are written.
+        How labels are written; a label may mean "drop", which :func:`part_dropped` takes out.
+    dropped : frozenset, default=frozenset()
+        Labels, folded, whose rows are left out.
     command : bool, default=False
         Whether errors say ``--label winner`` instead of ``label="winner"``.
     """
@@ -45,6 +50,7 @@ class Given:
     annotator: str | None = None
     groups: str | None = None
     convention: str | Mapping[Any, float] | None = None
+    dropped: frozenset = frozenset()
     command: bool = False
 
     def columns(self) -> dict[str, str]:
@@ -102,14 +108,30 @@ def given_of(arguments: argparse.Namespace) -> Given:
     )
 
 
-def read_convention(word: str, *, command: bool = True) -> str | dict[str, float]:
+def part_dropped(given: Given) -> Given:
+    """Return the same with the labels whose rows are to be left out apart from the convention."""
+    if not isinstance(given.convention, Mapping):
+        return given
+    dropped = {label for label, meaning in given.convention.items() if _is_drop(meaning)}
+    if not dropped:
+        return given
+    kept = {label: meaning for label, meaning in given.convention.items() if label not in dropped}
+    return replace(given, convention=kept or None, dropped=frozenset(map(fold, dropped)))
+
+
+def _is_drop(meaning: Any) -> bool:
+    return isinstance(meaning, str) and meaning.strip().casefold() == DROP
+
+
+def read_convention(word: str, *, command: bool = True) -> str | dict[str, float | str]:
     """Return the convention that a word names or spells out.
 
     Parameters
     ----------
     word : str
         The name of a convention, or pairs such as ``1=a,2=b,0=tie`` or ``yes:1,no:0``, each of a
-        label and what it means: a, b, tie, or the probability that the first response is preferred.
+        label and what it means: a, b, tie, the probability that the first response is preferred,
+        or drop, which leaves its rows out.
         A JSON object of such pairs can have labels with commas.
     command : bool, default=True
         Whether it is one of the command line.
@@ -123,7 +145,7 @@ def read_convention(word: str, *, command: bool = True) -> str | dict[str, float
         return word.strip().casefold()
     said = f"--convention {shlex.quote(word)}" if command else f'convention="{word}"'
     pairs = (_read_object if word.lstrip().startswith("{") else _read_pairs)(word, said)
-    meanings: dict[str, float] = {}
+    meanings: dict[str, float | str] = {}
     for label, meaning in pairs:
         value = _read_meaning(meaning, said)
         if meanings.setdefault(label, value) != value:
@@ -156,16 +178,21 @@ def _read_pairs(word: str, said: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def write_convention(meanings: Mapping[Any, float]) -> str:
+def write_convention(meanings: Mapping[Any, float | str]) -> str:
     """Return what :func:`read_convention` reads as these meanings."""
     words = {value: word for word, value in MEANINGS.items()}
-    pairs = [(str(label), float(value)) for label, value in meanings.items()]
+    pairs = [
+        (str(label), value if _is_drop(value) else float(value))
+        for label, value in meanings.items()
+    ]
     if any("," in label or label != label.strip() or not label for label, _ in pairs):
         return json.dumps(dict(pairs), ensure_ascii=False)
     return ",".join(f"{label}={words.get(value, value)}" for label, value in pairs)
 
 
-def _read_meaning(meaning: str, said: str) -> float:
+def _read_meaning(meaning: str, said: str) -> float | str:
+    if _is_drop(meaning):
+        return DROP
     with suppress(KeyError):
         return MEANINGS[meaning.casefold()]
     with suppress(ValueError):
@@ -173,7 +200,8 @@ def _read_meaning(meaning: str, said: str) -> float:
             return float(meaning)
     raise ValueError(
         f"{said} has {meaning!r} as a meaning. A label means a, b, tie, "
-        "or a number from 0 to 1, the probability that the first response is preferred."
+        "or a number from 0 to 1, the probability that the first response is preferred; or drop, "
+        "which leaves its rows out."
     )
 
 

@@ -118,6 +118,8 @@ def find_pointed(columns: Columns, row: Row, given: Given, where: str) -> Layout
         given,
     )
     responses = layout.responses(row, where)
+    if not responses:
+        return None
     choices = [Choice(where, row, responses, row[name], name) for name in pairs[0]]
     if not all(map(_is_short, choices)) or not all(_points(choice) for choice in choices):
         return None

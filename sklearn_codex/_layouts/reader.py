@@ -15,16 +15,19 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.prefixes import shared_prefix_marker
 from sklearn_codex._conversations.split import split_pair
 from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
+from sklearn_codex._labels.conventions import fold as fold_label
 from sklearn_codex._labels.resolve import resolve_labels
 from sklearn_codex._layouts.agreement import compare_with_scores
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
-from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.given import DROP, Given, part_dropped
 from sklearn_codex._layouts.prompts import PromptColumns
 from sklearn_codex._layouts.ranking import plural
 from sklearn_codex._layouts.registry import check_given, find_layout
 from sklearn_codex._layouts.roles import roles_of
 from sklearn_codex._layouts.unused import (
+    cut_note,
     exchange_notes,
+    few_note,
     group_columns,
     prompt_notes,
     same_start_note,
@@ -46,7 +49,7 @@ class PairReader:
     """
 
     def __init__(self, given: Given, place: str):
-        self.given, self.place = given, place
+        self.given, self.place = part_dropped(given), place
         self.layouts: list[Layout] = []
         self.n_rows = 0
         # Rows with values in the same columns have the same layout, so it is found once.
@@ -64,6 +67,7 @@ class PairReader:
         self._others: dict[str, list] = {}
         self._n_reasoning = 0
         self._blank: list[str] = []  # where rows without any value are
+        self._dropped: list[str] = []  # where labels are that the caller leaves out
         self._empty: list[str] = []  # where pairs with an empty response are
 
     def read(self, rows: Iterable[tuple[str, Row]], *, source: str) -> Bunch:
@@ -87,12 +91,20 @@ class PairReader:
 
     def _nothing(self) -> str:
         notes = " ".join(note for layout in self.layouts for note in layout.notes)
+        if self._dropped:
+            notes = f"The convention drops the labels of {len(self._dropped):,} of them. {notes}"
         if self.n_rows:
             return f"{self.place} has {self.n_rows} rows and no pair. {notes}".rstrip()
-        return f"{self.place} has a header and no record. Pass at least one."
+        blank = f" but {plural(len(self._blank), 'row')} without any value" if self._blank else ""
+        return f"{self.place} has no record{blank}. Pass at least one."
 
     def _find(self, key: tuple[str, ...], row: Row, where: str) -> Layout:
         """Return the layout of rows with values in these columns, found or known."""
+        if not row:
+            raise ValueError(
+                f"{where} has no preference: it is an empty record, without a name or a value. "
+                "Fill it in, or leave it out."
+            )
         names = {fold(name): name for name in reversed(list(row))}
         check_given(row, names, self.given, where)
         columns = {fold(name): name for name in reversed(key)}
@@ -138,6 +150,9 @@ class PairReader:
 
     def _add(self, comparison: Comparison, row: Row, layout: Layout) -> None:
         form, where = comparison.form, comparison.where
+        if form.label and self.given.dropped and fold_label(comparison.label) in self.given.dropped:
+            self._dropped.append(_within(where, self.place))
+            return
         split = split_pair(
             comparison.prompt,
             comparison.first,
@@ -193,19 +208,21 @@ class PairReader:
         for name in {name for layout in self.layouts for name in layout.used & self._others.keys()}:
             if all(value is None for value in self._others[name]):
                 del self._others[name]  # of rows that lacked what was read in others
-        self._cut_templates()
+        cut = self._cut_templates()
         y, weight, conventions = self._read_labels()
         columns = {name: _as_array(values, n) for name, values in self._others.items()}
         scores = compare_with_scores(columns, self._forms.items(), y)
         swapped = self._swap_oriented(y)
-        notes = prompt_notes(self._prompts, self._others, self.given)
-        if not any(self._prompts):
+        notes = exchange_notes(self._others, swapped.tolist())
+        notes += prompt_notes(self._prompts, self._others, self.given)
+        notes += cut
+        if not any(self._prompts) and not cut:
             notes += filter(None, [same_start_note(self._firsts, self._seconds, self.given)])
         notes += [note for layout in self.layouts for note in layout.notes] + conventions
-        notes += exchange_notes(self._others, swapped.tolist())
         if self._n_reasoning:
             notes.append(f"{self._n_reasoning} pairs have reasoning, kept before the answer.")
         notes += _counted("pair", "with an empty response", self._empty)
+        notes += _counted("row", "left out, as the convention drops their labels", self._dropped)
         notes += _counted("row", "without any value, left out", self._blank)
         X = np.empty((n, 3), dtype=object)
         X[:, 0], X[:, 1], X[:, 2] = self._prompts, self._firsts, self._seconds
@@ -229,17 +246,23 @@ class PairReader:
             scores=scores,
         )
 
-    def _cut_templates(self) -> None:
-        """Take prompts out of texts that end them all in one way, where there is no other."""
+    def _cut_templates(self) -> list[str]:
+        """Take prompts out of texts that end them all in one way, where there is no other.
+
+        Return a note on that, or on too few pairs to do so.
+        """
         if any(self._prompts):
-            return
+            return []
         cuts = shared_prefix_marker(self._firsts, self._seconds)
         if cuts is None:
-            return
+            few = shared_prefix_marker(self._firsts, self._seconds, fewest=2)
+            return few_note(self._firsts, few, self.given)
+        notes = cut_note(self._firsts, cuts)
         for row, cut in enumerate(cuts):
             self._prompts[row] = self._firsts[row][:cut].strip()
             self._firsts[row] = self._firsts[row][cut:].strip()
             self._seconds[row] = self._seconds[row][cut:].strip()
+        return notes
 
     def _read_labels(self) -> tuple[FloatArray, FloatArray, list[str]]:
         """Return P(first) and the weight of each pair, and how labels were read."""
@@ -270,10 +293,11 @@ class PairReader:
         understood = any(form.label for form in self._forms) or any(
             layout.reads_convention or self._has_direction(layout) for layout in self.layouts
         )
-        if self.given.convention is not None and not understood:
+        told = self.given.convention or (DROP if self.given.dropped else None)
+        if told is not None and not understood:
             raise ValueError(
                 f"{self.place} has no column of labels, so that a convention has no "
-                f"meaning: leave out {self.given.say('convention', str(self.given.convention))}."
+                f"meaning: leave out {self.given.say('convention', str(told))}."
             )
         return y, weight, notes
 

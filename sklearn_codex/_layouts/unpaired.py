@@ -12,6 +12,7 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.split import prompt_text
 from sklearn_codex._conversations.transcripts import parse_transcript
+from sklearn_codex._labels.conventions import NO, YES
 from sklearn_codex._labels.scores import names_fault
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, as_responses, decode
@@ -52,11 +53,11 @@ DESIRABLE = (
 )  # fmt: skip
 """Names of the column that says whether the one response is desirable."""
 _YES = frozenset((
-    "true", "yes", "y", "t", "1", "1.0", "desirable", "good", "chosen", "accepted", "preferred",
+    *YES, "true", "1", "1.0", "desirable", "good", "chosen", "accepted", "preferred",
     "positive", "pos", "up", "like", "liked", "thumbs_up", "thumbsup", "👍", "upvote", "correct"
 ))  # fmt: skip
 _NO = frozenset((
-    "false", "no", "n", "f", "0", "0.0", "-1", "-1.0", "undesirable", "bad", "rejected",
+    *NO, "false", "0", "0.0", "-1", "-1.0", "undesirable", "bad", "rejected",
     "negative", "neg", "down", "dislike", "disliked", "thumbs_down", "thumbsdown", "👎",
     "downvote", "incorrect", "wrong"
 ))  # fmt: skip

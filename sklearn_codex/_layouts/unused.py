@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sklearn_codex._conversations.prefixes import FEWEST
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.words import flat_text, is_list, name_tokens, words
 
@@ -103,6 +104,32 @@ def prompt_notes(
             f"{given.say('groups', keys[0])} makes groups of them."
         )
     return notes
+
+
+def cut_note(firsts: Sequence[str], cuts: Sequence[int]) -> list[str]:
+    """Return a note on prompts that were taken out of responses, up to where ``cuts`` are."""
+    n, end = sum(map(bool, cuts)), _end_of(firsts, cuts)
+    return [
+        f"What both responses begin with, up to {end!r}, was read as the prompt in {n} of "
+        f"{len(cuts)} pairs."
+    ]
+
+
+def few_note(firsts: Sequence[str], cuts: Sequence[int] | None, given: Given) -> list[str]:
+    """Return a note on such prompts in too few pairs to be taken out; none without them."""
+    if cuts is None:
+        return []
+    return [
+        f"Both responses begin with the same text up to {_end_of(firsts, cuts)!r}, as if each "
+        f"began with its prompt. Of {FEWEST} pairs or more that would be read so, of {len(cuts)} "
+        "nothing is taken out. Add the prompt as a column of its own, and say "
+        f"{given.say('prompt', 'NAME')}."
+    ]
+
+
+def _end_of(firsts: Sequence[str], cuts: Sequence[int]) -> str:
+    row = next(row for row, cut in enumerate(cuts) if cut)
+    return firsts[row][: cuts[row]].split()[-1]
 
 
 def same_start_note(firsts: Sequence[str], seconds: Sequence[str], given: Given) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.cells import decode_cell
+from sklearn_codex._labels.numbers import written_number
 from sklearn_codex._labels.onehot import onehot_meanings, resolve_onehot
 from sklearn_codex._labels.sides import Sides, read_sides
 from sklearn_codex._layouts.base import Columns, fold
@@ -24,6 +25,7 @@ from sklearn_codex._layouts.words import (
     VOTES,
     WEAK_LABELS,
     WINS,
+    WORSE_LABELS,
     is_list,
     is_scalar,
     name_tokens,
@@ -127,9 +129,10 @@ def _find_labels(first, second, columns: Columns, row) -> list[Verdict]:
             for column in columns.values()
             if is_scalar(row[column]) and _speaks_of_one(column, first, second)
         ]
-    if not found:
-        found = [columns[name] for name in columns if name in WEAK_LABELS]
-        found = [column for column in found if is_scalar(row[column])]
+    for names in (WORSE_LABELS, WEAK_LABELS):
+        if not found:
+            found = [columns[name] for name in columns if name in names]
+            found = [column for column in found if is_scalar(row[column])]
     return [Verdict((column,)) for column in found]
 
 
@@ -252,7 +255,10 @@ def as_number(row: Mapping[str, Any], name: str, where: str) -> float:
         If it is none.
     """
     with suppress(TypeError, ValueError, OverflowError):
-        if math.isfinite(value := float(row[name])):
+        value = row[name]
+        if math.isfinite(
+            value := written_number(value) if isinstance(value, str) else float(value)
+        ):
             return value
     raise ValueError(
         f"{where} has {name} = {row.get(name)!r:.60}, which should be a number. Fill it in, or "

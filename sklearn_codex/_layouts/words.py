@@ -74,6 +74,16 @@ LABELS = words(
     rater_preference preference_rating comparison
     """
 )
+WORSE_LABELS = words(
+    """
+    loser losers worse worst worse_response worst_response losing_response loser_response
+    worse_response_id losing_response_id rejected_response_id loser_id worse_id rejected_id
+    dispreferred_id loser_index worse_index rejected_index rejected_idx loser_model worse_model
+    losing_model worst_model inferior inferior_response dispreferred dispreferred_response
+    label_loser which_is_worse which_worse worse_option worse_answer losing_answer
+    """
+)
+"""Columns that name the worse of two responses."""
 WEAK_LABELS = words(
     """
     target outcome result annotation gt_label gt_verdict y gpt4_label gpt_label judge_label

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from sklearn_codex._files.folders import open_parts
+from sklearn_codex._files.foreign import check_foreign
 from sklearn_codex._files.kinds import TEXT, kind_of
 from sklearn_codex._files.lines import decode_lines, find_first, text_lines, without_end
 from sklearn_codex._files.rows import header_of, parse_rows, read_part
@@ -52,6 +53,7 @@ def _texts_of(part: Part, column: str | None) -> Iterator[str]:
         if column is None and _is_text(first):
             yield from (without_end(line) for line in lines if line.strip())
             return
+        check_foreign(part.head, part.place)
         rows = parse_rows(lines, part.place)
     for where, row in rows:
         yield _pick_text(row, column, where)

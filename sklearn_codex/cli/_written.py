@@ -16,6 +16,8 @@ from sklearn_codex.report._json import json_text
 
 # What names the columns that the file had besides.
 OTHER = "other_"
+_DEEPEST = 20
+"""Lists and objects within one another: of more some readers of Parquet do not read the schema."""
 
 
 def make_rows(pairs: Bunch, *, others: bool = True) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -206,6 +208,8 @@ def as_parquet(rows: list[dict[str, Any]]) -> tuple[bytes, list[str]]:
         values = [row.get(name) for row in rows]
         try:
             columns[name] = pa.array(values)
+            if not _fits_parquet(columns[name].type):
+                raise pa.ArrowInvalid("of a type that Parquet does not hold, or not give back")
         except (pa.ArrowException, OverflowError, TypeError):  # of several types
             columns[name] = pa.array([None if v is None else json_text(v) for v in values])
             as_json.append(name)
@@ -217,6 +221,22 @@ def as_parquet(rows: list[dict[str, Any]]) -> tuple[bytes, list[str]]:
     sink = pa.BufferOutputStream()
     parquet.write_table(pa.table(columns), sink)
     return sink.getvalue().to_pybytes(), as_json
+
+
+def _fits_parquet(kind: Any, depth: int = 1) -> bool:
+    """Whether Parquet holds values of a type of Arrow: no object without fields, none too deep.
+
+    Parameters
+    ----------
+    kind : pyarrow.DataType
+    depth : int, default=1
+        How many lists and objects they stand in, and one.
+    """
+    from pyarrow.types import is_struct
+
+    if depth > _DEEPEST or (is_struct(kind) and not kind.num_fields):
+        return False
+    return all(_fits_parquet(kind.field(i).type, depth + 1) for i in range(kind.num_fields))
 
 
 def _import_pyarrow():

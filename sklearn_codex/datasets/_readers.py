@@ -61,7 +61,8 @@ def read_preferences(
         preferred, "strength" where positive numbers are for A, each with "_second" for B; a scale
         such as "scale_1_7", its end for A first; "higher" or "lower", which of the scores of two
         responses is that of the better; or what each label means, a, b, tie or the probability that
-        A is preferred, as a mapping or in text, "1=a,2=b,0=tie". None means the labels in Notes.
+        A is preferred, as a mapping or in text, "1=a,2=b,0=tie"; there "skip=drop" leaves out the
+        rows with that label, which `notes` count. None means the labels in Notes.
     weight : str, default=None
         Column of weights, numbers that are not negative. None means 1 a pair.
     annotator : str, default=None
@@ -127,7 +128,7 @@ def read_preferences(
     ValueError
         If a row has no preference, two of them, or a label of unknown meaning, if the file is
         empty or damaged. The message has the line. No row is ever left out, but those without any
-        value, which `notes` count.
+        value and those that `convention` drops, which `notes` count.
 
     See Also
     --------
@@ -227,6 +228,11 @@ def read_given(source: Any, given: Given, subject: str, *, place: str | None = N
         rows, place, name = open_rows(source, subject)
     try:
         return PairReader(given, place).read(rows, source=name)
+    except RecursionError:
+        raise ValueError(
+            f"{place} has values that are nested too deeply. Write what is so deep as text, or "
+            "leave it out."
+        ) from None
     except (TypeError, ValueError) as error:
         if "\n" in str(error) and type(error) in (TypeError, ValueError):  # in names of columns
             raise type(error)(plain(str(error))) from error
