@@ -60,6 +60,8 @@ class OrderLayout(RankingLayout):
 
     def _read(self, value: Any, responses: dict[str, Any], where: str) -> dict[str, float] | None:
         """Return how good each response is; None where the value is no order of all of them."""
+        if _is_run(value):
+            value = list(str(value).strip())
         if isinstance(value, str) and ">" not in value and "=" not in value:
             value = re.split(r"[\s,;]+", value.strip())
         if isinstance(value, str):
@@ -156,7 +158,9 @@ def find_order(columns: Columns, row: Row, given: Given, where: str) -> Layout |
         return None
     rest = {name: column for name, column in rest.items() if column not in names}
     if not texts and len(names) == 2 and isinstance(row[orders[0]], str):
-        return None  # labels of two columns
+        words = {singular(word) for word in fold(orders[0]).split("_")}
+        if (_ORDERS | _EITHER).isdisjoint(words) or not re.search(r"\w.*\w", row[orders[0]]):
+            return None  # labels of two columns
     rest.pop(fold(orders[0]))
     prompt = find_prompt(rest, given, where, row)
     return OrderLayout(f"several responses in order of {orders[0]}", prompt, names, orders[0])
@@ -183,11 +187,20 @@ def _names_order(name: str, value: Any) -> bool:
     return bool(is_compared) and not {"preference", "label", "judgment", "result"}.isdisjoint(words)
 
 
+def _is_run(value: Any) -> bool:
+    """Return whether a word has each of the first letters, or numbers, once: "ACB" or 132."""
+    text = fold(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    runs = (string.ascii_lowercase, string.digits, string.digits[1:])
+    return len(text) > 1 and any(sorted(text) == [*run[: len(text)]] for run in runs)
+
+
 def _is_order(value: Any) -> bool:
     if isinstance(value, list):
         return bool(value) and all(
             isinstance(entry, (str, list)) or _is_whole(entry) for entry in value
         )
+    if _is_run(value):
+        return True
     if not isinstance(value, str) or len(value) > 1000:
         return False
     return bool(_COMPARED.fullmatch(value)) or all(

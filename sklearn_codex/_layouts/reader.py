@@ -94,7 +94,8 @@ class PairReader:
     def _find(self, key: tuple[str, ...], row: Row, where: str) -> Layout:
         """Return the layout of rows with values in these columns, found or known."""
         names = {fold(name): name for name in reversed(list(row))}
-        check_given(row, names, self.given, where)
+        self.given = self.given.part_labels(names)
+        check_given(row, names, self.given, where, is_first=not self.layouts)
         columns = {fold(name): name for name in reversed(key)}
         self._check_complete(key, row, where)
         layout = find_layout(columns, row, self.given, where)

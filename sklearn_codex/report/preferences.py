@@ -157,8 +157,8 @@ def audit_preferences(
         Reproduces every figure.
     **columns : str
         What columns hold, as for :func:`~sklearn_codex.datasets.read_preferences`: `prompt`,
-        `chosen`, `rejected`, `response_a`, `response_b`, `label`, `weight`, `annotator`, `groups`
-        and `convention`. Of what was read already, only `groups`.
+        `chosen`, `rejected`, `response_a`, `response_b`, `label`, `response`, `weight`,
+        `annotator`, `groups` and `convention`. Of what was read already, only `groups`.
 
     Returns
     -------
