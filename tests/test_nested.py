@@ -186,3 +186,11 @@ def test_names_of_models_within_a_column_are_no_responses():
     row = {"prompt": "p", "models": {"chosen": "small", "rejected": "large"}, "note": "A text."}
     with pytest.raises(ValueError, match="has no preference"):
         read([row])
+
+
+def test_roles_have_what_stands_beside_rows_within_a_column():
+    data = read([{"prompt": "p", "responses": CHOSEN, "source": "web"}])
+    assert data.roles == {
+        "prompt": ["prompt"], "responses": [], "label": [], "others": ["responses"]
+    }  # fmt: skip
+    assert list(data.columns) == ["source"]

@@ -40,6 +40,22 @@ def test_two_responses_in_an_order(ranking):
     assert better_of({"response_a": "x", "response_b": "y", "ranking": ranking}) == {("y", "x")}
 
 
+@pytest.mark.parametrize("order", ["BA", "CAB", "ba"])
+def test_the_order_in_which_responses_were_shown_is_no_label(order):
+    row = dict(zip(("response_a", "response_b", "response_c"), TEXTS, strict=False))
+    row = {name: row[name] for name in list(row)[: len(order)]}
+    assert ("x", "y") in better_of(row | {"order": order, "winner": "a"})
+    assert ("y", "x") in better_of(row | {"order": order, "winner": "b"})
+
+
+def test_numbers_of_rows_are_no_order_of_two():
+    row = {"prompt": "p", "response_1": "x", "response_2": "y", "label_1": 1, "label_2": 0}
+    for order in (12, "21"):
+        assert read([row | {"order": order}]).y.tolist() == [1]
+        with pytest.raises(ValueError, match="no column that is known to say which is better"):
+            read([{n: v for n, v in row.items() if "label" not in n} | {"order": order}])
+
+
 def test_a_word_that_is_no_order_of_all_letters_is_none():
     row = {"prompt": "p", "responses": TEXTS}
     for ranking in ("ABD", "AAB", "bad", 213.5):

@@ -93,6 +93,16 @@ def test_counts_of_votes_in_a_cell_are_shares(votes, share, write, name):
         assert data.notes == [f"The label is the share of response_a among all votes in {name}."]
 
 
+def test_shares_in_a_label_sum_to_one():
+    row = {"prompt": "p", "response_a": "x", "response_b": "y"}
+    labels = [{"a": 0.7, "b": 0.3}, {"a": 0.2, "b": 0.2, "tie": 0.6}, {"a": 0, "b": 1}]
+    for name in ("preference", "label"):
+        data = read_preferences([row | {name: label} for label in labels])
+        assert data.y.tolist() == pytest.approx([0.7, 0.5, 0])
+        with pytest.raises(ValueError, match=r"record 1 has .*, which can mean two things"):
+            read_preferences([row | {name: labels[0]}, row | {name: {"a": 2, "b": 1}}])
+
+
 def test_counts_by_number_are_read_where_they_are_no_votes_of_numbered_people():
     row = {"prompt": "p", "response_1": "x", "response_2": "y"}
     assert read_preferences([row | {"votes": {"1": 3, "2": 1}}]).y.tolist() == [0.75]

@@ -57,6 +57,7 @@ class NestedLayout(Layout):
         self.n_several += len(found) > 1
         for inner, annotator in found:
             layout = self._find_layout(inner, where)
+            self.used |= layout.used & row.keys()  # what stands beside the rows within
             for comparison in layout.read(inner, where):
                 passed = self._pass_on(comparison, inner, layout, annotator)
                 yield passed._replace(weight=passed.weight / len(found))
@@ -106,8 +107,13 @@ class WrappedLayout(NestedLayout):
     """Rows whose columns are all within one column."""
 
     def __init__(self, column: str, given: Given, find: Find):
-        super().__init__(f"rows within {column}", frozenset({column}), given, find)
+        super().__init__("rows within a column", frozenset({column}), given, find)
         self.column = column
+        self.notes.append(f"What {column} holds was read as columns.")
+
+    def covers(self, other: Layout) -> bool:
+        """Return whether both have rows within the same column."""
+        return isinstance(other, WrappedLayout) and self.column == other.column
 
     def unfold(self, row: Row, where: str) -> Iterable[tuple[dict[str, Any], Any]]:
         """Return the row within, with the other columns."""

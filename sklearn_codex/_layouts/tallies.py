@@ -99,11 +99,12 @@ class CellCounts:
     """Counts of votes in a cell, {"a": 3, "b": 1, "tie": 1}, by response.
 
     Numbered people may have voted in such a cell, too: what reads {"1": 2, "2": 1} in both ways is
-    refused.
+    refused; so are counts under the name of a label (`is_sure` is False) that do not sum to 1.
     """
 
     name: str
     sides: Sides
+    is_sure: bool = True
 
     def __call__(self, row: Mapping[str, Any], where: str) -> float:
         counts = counts_in(row.get(self.name), self.sides)
@@ -119,8 +120,8 @@ class CellCounts:
         if self._can_be_votes(counts):
             raise ValueError(
                 f"{where} has {self.name} = {row.get(self.name)!r:.60}, which can mean two things: "
-                "how many votes each response has, or for which response persons of these numbers "
-                f"voted. Call the keys {self.sides.first} and {self.sides.second} for the one, "
+                "how many votes each response has, or what persons of these names said. "
+                f"Call the keys {self.sides.first} and {self.sides.second} for the one, "
                 "rater_1 and rater_2 for the other."
             )
         names = (f"{self.name}.{self.sides.first}", f"{self.name}.{self.sides.second}")
@@ -128,6 +129,9 @@ class CellCounts:
 
     def _can_be_votes(self, counts: Mapping[str, tuple[float, Any]]) -> bool:
         """Return whether all keys are numbers, and all values numbers of responses."""
+        if not self.is_sure:
+            total = sum(mark_of(value) or 0 for _, value in counts.values())
+            return abs(total - 1) > _ROUNDING
         numbers = {key for key in counts if key.strip().isdecimal()}
         values = {str(value).strip().removesuffix(".0") for _, value in counts.values()}
         return len(numbers) == len(counts) and values <= {*self.sides.markers}

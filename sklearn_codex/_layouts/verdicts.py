@@ -258,7 +258,7 @@ def _find_votes(first, second, columns: Columns, row) -> list[Verdict]:
     if len(names) > 1:
         return [Verdict(tuple(names), "votes", note=f"{note}: {', '.join(names)}.")]
     # Of what annotators hold, {"A": 1, "B": 0} is what the persons A and B said.
-    cells = {n: c for n, c in columns.items() if not (VOTES | {"vote"}).isdisjoint(name_tokens(c))}
+    cells = {n: c for n, c in columns.items() if _counts(c) or n in LABELS}
     return _find_cell_counts(first, second, cells, row) or [
         Verdict((column,), "votes", note=f"{note}, {column}.")
         for name, column in columns.items()
@@ -273,12 +273,17 @@ def _find_cell_counts(first, second, columns: Columns, row) -> list[Verdict]:
         Verdict(
             (column,),
             "counts",
-            CellCounts(column, sides),
+            CellCounts(column, sides, _counts(column)),
             f"The label is the share of {first} among all votes in {column}.",
         )
         for column in columns.values()
         if counts_in(row[column], sides) is not None
     ]
+
+
+def _counts(name: str) -> bool:
+    """Return whether a name says that it holds counts."""
+    return not (VOTES | {"vote"}).isdisjoint(name_tokens(name))
 
 
 def vote_columns(names, first: str, second: str) -> list[str]:
