@@ -167,7 +167,8 @@ def find_order(columns: Columns, row: Row, given: Given, where: str) -> Layout |
         is_one = not _is_run(row[orders[0]]) and not re.search(r"\w\W+\w", row[orders[0]])
         if (_ORDERS | _EITHER).isdisjoint(words) or is_one:
             return None  # labels of two columns
-        if find_verdicts(*names, {n: c for n, c in rest.items() if c != orders[0]}, row):
+        others = {n: c for n, c in rest.items() if c != orders[0]}
+        if find_verdicts(names[0], names[1], others, row):
             return None
     rest.pop(fold(orders[0]))
     prompt = find_prompt(rest, given, where, row)

@@ -388,18 +388,8 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
     """Return the layout of rows with one response each and what says how good it is."""
     # Also columns without a value here: a row that lacks its label is refused by the layout.
     names = fold_all(row)
-    if given.response is not None:
-        _check_alone(given)
-        response = names.get(fold(given.response))
-    else:
-        response = next((names[name] for name in RESPONSE if name in names), None)
-        if asks_for_columns(given) or response is None or find_pairs(names):
-            return None
-    if response is None or is_missing(row[response]):
-        raise ValueError(f"{where} has no {response}. Fill it in, or leave the row out.")
-    if as_responses(row[response]) is not None and not isinstance(row[response], str):
-        return None
-    if pair_in(row[response]) is not None:
+    response = _response_in(names, row, given, where)
+    if response is None:
         return None
     rest = {name: column for name, column in names.items() if column != response}
     labels = [rest[name] for name in DESIRABLE if name in rest]
@@ -430,6 +420,22 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
         return _helpsteer(prompt, response, found, given, names, annotator)
     called = f"responses with {found.name}, one a row"
     return ScoredLayout(called, prompt, response, found, given, annotator)
+
+
+def _response_in(names: Columns, row: Row, given: Given, where: str) -> str | None:
+    """Return the column of the one response of a row, None where there is none."""
+    if given.response is not None:
+        _check_alone(given)
+        response = names[fold(given.response)]
+        if is_missing(row[response]):
+            raise ValueError(f"{where} has no {response}. Fill it in, or leave the row out.")
+        return response
+    response = next((names[name] for name in RESPONSE if name in names), None)
+    if asks_for_columns(given) or response is None or find_pairs(names):
+        return None
+    if as_responses(row[response]) is not None and not isinstance(row[response], str):
+        return None
+    return None if pair_in(row[response]) is not None else response
 
 
 def _check_alone(given: Given) -> None:
