@@ -426,10 +426,10 @@ def _response_in(names: Columns, row: Row, given: Given, where: str) -> str | No
     """Return the column of the one response of a row, None where there is none."""
     if given.response is not None:
         _check_alone(given)
-        response = names[fold(given.response)]
-        if is_missing(row[response]):
-            raise ValueError(f"{where} has no {response}. Fill it in, or leave the row out.")
-        return response
+        named = names[fold(given.response)]
+        if is_missing(row[named]):
+            raise ValueError(f"{where} has no {named}. Fill it in, or leave the row out.")
+        return named
     response = next((names[name] for name in RESPONSE if name in names), None)
     if asks_for_columns(given) or response is None or find_pairs(names):
         return None
