@@ -301,10 +301,13 @@ FAULTS = [
         "_layouts/verdicts.py",
         (
             "the greatest rank is the best",
-            "_Scores((one, two), -1.0 if stem[0] in RANKS else 1.0)",
-            "_Scores((one, two), 1.0)",
+            "Scores((one, two), -1.0 if stem[0] in RANKS else 1.0)",
+            "Scores((one, two), 1.0)",
             "test_columns.py::test_scores_and_ranks_of_two_responses",
         ),
+    ),
+    *_in(
+        "_layouts/tallies.py",
         (
             "votes for a tie are votes for the second",
             "(one + sum(ties) / 2) / total",

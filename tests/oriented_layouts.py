@@ -241,4 +241,20 @@ ORIENTED = {
         ),
         oriented=True,
     ),
+    "chosen and rejected within a column": Entry(
+        "rows within a column: TRL preference",
+        better_first(lambda p, a, b, i: {"prompt": p, "responses": {"chosen": a, "rejected": b}}),
+        oriented=True,
+    ),
+    "contents of Gemini": Entry(
+        "TRL preference",
+        better_first(
+            lambda p, a, b, i: {
+                "contents": [{"role": "user", "parts": [{"text": p}]}],
+                "chosen": [{"role": "model", "parts": [{"text": a}]}],
+                "rejected": [{"role": "model", "parts": [{"text": b}]}],
+            }
+        ),
+        oriented=True,
+    ),
 }

@@ -392,6 +392,39 @@ LABELLED = {
             }
         ),
     ),
+    "votes counted in a cell": Entry(
+        "two responses and a label",
+        each(
+            lambda p, a, b, y: {
+                "prompt": p,
+                "response_a": a,
+                "response_b": b,
+                "votes": {"A": pick(3, 0, 2)(y), "B": pick(0, 5, 2)(y)},
+            }
+        ),
+    ),
+    "a mark for each response": Entry(
+        "two responses and a label",
+        each(
+            lambda p, a, b, y: {
+                "prompt": p,
+                "response_0": a,
+                "response_1": b,
+                "label_0": y,
+                "label_1": 1 - y,
+            }
+        ),
+    ),
+    "two responses within a column": Entry(
+        "rows within a column: two responses and a label",
+        each(
+            lambda p, a, b, y: {
+                "prompt": p,
+                "pair": {"a": {"text": a, "model": "crow"}, "b": {"text": b, "model": "owl"}},
+                "winner": pick("a", "b", "tie")(y),
+            }
+        ),
+    ),
     "two responses and their scores": Entry(
         "two responses and their scores",
         each(

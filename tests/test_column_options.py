@@ -57,6 +57,49 @@ def error_of(capsys, *words):
     return captured.err
 
 
+def write_csv(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
+
+
+def convert(path, *words):
+    """Return the rows that ``convert`` writes as pairs."""
+    out = f"{path}.jsonl"
+    assert main(["convert", str(path), "--to", "pairs", "--out", out, *words]) == 0
+    with open(out) as file:
+        return [json.loads(line) for line in file]
+
+
+def test_one_response_a_row_is_named(tmp_path, capsys):
+    rows = [{"ask": "p", "txt": text, "val": val} for text, val in (("x", 1), ("y", 3), ("z", 3))]
+    path = write_csv(tmp_path / "rated.csv", rows)
+    found = convert(path, "--prompt", "ASK", "--response", "Txt", "--label", "val")
+    better = {(r["response_a"], r["response_b"]) for r in found if r["label"] == 1}
+    better |= {(r["response_b"], r["response_a"]) for r in found if r["label"] == 0}
+    assert better == {("y", "x"), ("z", "x")}
+    assert [r["label"] for r in found].count(0.5) == 1
+    capsys.readouterr()
+    assert "--response NAME and --label NAME" in error_of(capsys, "audit", path)
+    error = error_of(capsys, "audit", path, "--response", "txt", "--chosen", "ask")
+    assert "--response txt and --chosen ask do not go together" in error
+
+
+def test_labels_of_several_people_are_named_with_commas(tmp_path, capsys):
+    rows = [
+        {"prompt": f"p{i}", "response_a": "x", "response_b": "y", "ann": a, "bob": b, "cid": c}
+        for i, (a, b, c) in enumerate([("a", "b", "a"), ("b", "", "b"), ("tie", "a", "")])
+    ]
+    path = write_csv(tmp_path / "raters.csv", rows)
+    found = convert(path, "--label", "ann,BOB, cid")
+    assert [r["label"] for r in found] == pytest.approx([2 / 3, 0, 0.75])
+    capsys.readouterr()
+    error = error_of(capsys, "audit", path, "--label", "ann,bop")
+    assert "no column 'ann,bop', which --label ann,bop names. 'bop' is no column." in error
+
+
 def test_fit_and_score_read_named_columns(votes, model, capsys):
     data = read_preferences(
         votes, prompt="Question", response_a="left", response_b="right", label="vote",

@@ -177,7 +177,7 @@ def test_votes_in_columns():
 
 def test_numbers_for_each_response_are_no_votes():
     rows = labelled("response_1", "response_2", label="vote_1", words=(1, 2), vote_2=1)
-    with pytest.raises(ValueError, match="no column that is known to say which is better"):
+    with pytest.raises(ValueError, match="vote_1 = 1 and vote_2 = 1, which can mean two things"):
         read_preferences(rows)
 
 

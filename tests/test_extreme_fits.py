@@ -248,7 +248,7 @@ def test_controllers_stay_within_floats():
         ({"n_features": 10**9}, r"'n_features' parameter .* range \[1, 10000000\]"),
         ({"n_features": 10**7}, r"numbers in a dense matrix\. Pass sparse=True"),
         ({"temperature": 5e-324}, r"margins that are floats, got .*Raise the temperature"),
-        ({"length_bias": 1e308, "coef": np.full(50, -1e308)}, r"margins that are floats, got (nan|-inf)"),
+        ({"length_bias": 1e308, "coef": np.full(50, -1e308)}, r"that are floats, got (nan|-inf)"),
     ],
 )
 def test_simulated_preferences_name_what_does_not_fit(params, message):

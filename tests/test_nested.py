@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from ranked_layouts import PAIRS, as_set, read, write_unpaired
 
@@ -133,3 +135,62 @@ def test_rows_within_a_column_without_a_preference_are_refused():
         read(rows)
     with pytest.raises(ValueError, match=r"line 1 has no preference. It has \['data'\]"):
         read(rows[1:])
+
+
+NAMES = ["responses", "response", "answers", "pair", "output", "completions", "model_outputs"]
+CHOSEN = {"chosen": "x", "rejected": "y"}
+SCORED = {"a": {"text": "y", "score": 1}, "b": {"text": "x", "score": 3}}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("within", "beside"),
+    [
+        (CHOSEN, {}),
+        (CHOSEN, {"score": 3}),
+        (json.dumps(CHOSEN), {}),
+        ({"chosen": {"text": "x", "score": 1}, "rejected": {"text": "y", "score": 3}}, {}),
+        ({side: {"role": "assistant", "content": text} for side, text in CHOSEN.items()}, {}),
+        ({"better": "x", "worse": "y"}, {}),
+        ({"a": "y", "b": "x"}, {"label": "b"}),
+        ({"a": {"text": "y", "model": "m"}, "b": {"text": "x", "model": "n"}}, {"winner": "b"}),
+        ({"a": {"text": "y", "model": "m"}, "b": {"text": "x", "model": "n"}}, {"winner": "n"}),
+        ({"1": {"content": "y", "votes": 1}, "2": {"content": "x", "votes": 3}}, {"best": "2"}),
+        (SCORED, {}),
+        ({"response_a": "y", "response_b": "x"}, {"votes": {"a": 0, "b": 4}}),
+    ],
+)
+def test_two_responses_within_a_column(name, within, beside):
+    data = read([{"prompt": "p", name: within} | beside] * 2)
+    assert data.X[:, 0].tolist() == ["p", "p"]
+    better = {row[1] if y == 1 else row[2] for row, y in zip(data.X, data.y, strict=True)}
+    assert better == {"x"}
+    assert set(data.y.tolist()) <= {0, 1}
+
+
+def test_scores_within_chosen_responses_are_compared_with_them():
+    within = {"chosen": {"text": "x", "score": 1}, "rejected": {"text": "y", "score": 3}}
+    (scores,) = read([{"prompt": "p", "responses": within}] * 3).scores
+    assert (scores.better, scores.worse) == ("chosen_score", "rejected_score")
+    assert scores.contradicting.tolist() == [0, 1, 2]
+
+
+def test_scores_within_two_responses_tell_the_better():
+    row = {"prompt": "p", "response_a": SCORED["a"], "response_b": SCORED["b"]}
+    data = read([row, row | {"response_a": {"text": "z", "score": 3}}])
+    assert data.X[:, 1:].tolist() == [["y", "x"], ["z", "x"]]
+    assert data.y.tolist() == [0, 0.5]
+
+
+def test_names_of_models_within_a_column_are_no_responses():
+    row = {"prompt": "p", "models": {"chosen": "small", "rejected": "large"}, "note": "A text."}
+    with pytest.raises(ValueError, match="has no preference"):
+        read([row])
+
+
+def test_roles_have_what_stands_beside_rows_within_a_column():
+    data = read([{"prompt": "p", "responses": CHOSEN, "source": "web"}])
+    assert data.roles == {
+        "prompt": ["prompt"], "responses": [], "label": [], "others": ["responses"]
+    }  # fmt: skip
+    assert list(data.columns) == ["source"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from loops import make_records
 from numpy.testing import assert_allclose
+from pair_columns import labelled
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -20,7 +21,9 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
+from sklearn_codex._layouts import pairs
 from sklearn_codex._pipeline.fitting import hash_texts
+from sklearn_codex.datasets import read_preferences
 from sklearn_codex.model_selection import RecordKFold
 
 RECORDS = make_records(30)
@@ -230,3 +233,31 @@ def test_a_model_of_differences_knows_the_words_of_their_reader(preferences):
     )  # fmt: skip
     with pytest.raises(TypeError, match="PairVectorizer expected X to be pairs"):
         PairVectorizer().fit(texts)
+
+
+def test_names_are_compared_once_for_rows_of_the_same_columns(monkeypatch):
+    n_calls = {"looks": 0}
+
+    def count(*args, **kwargs):
+        n_calls["looks"] += 1
+        return replace(*args, **kwargs)
+
+    replace = pairs.replace
+    monkeypatch.setattr(pairs, "replace", count)
+    kinds = [{"note": 1}, {}, {"source": 2, "note": 3}, {"split": 1}]
+    rows = [
+        row | kind | {"prompt": f"Ask number {i}."}
+        for i, kind in enumerate(kinds * 5)
+        for row in labelled("response_a", "response_b")
+    ]
+    pairs.pairs_of_names.cache_clear()
+    expected = read_preferences(rows)
+    first = n_calls["looks"]
+    # Each set of columns is looked at in some subsets, of which no finder looks at one again.
+    assert 0 < pairs.pairs_of_names.cache_info().misses <= 3 * len(kinds)
+    assert pairs.pairs_of_names.cache_info().hits > 2 * pairs.pairs_of_names.cache_info().misses
+    again = read_preferences(rows)
+    assert n_calls["looks"] == first
+    assert (again.X == expected.X).all()
+    # Of names, only words that they have are tried, not all that are known.
+    assert first <= 3 * len(kinds) * 2 * len(rows[0])

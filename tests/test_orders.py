@@ -22,10 +22,50 @@ def better_of(row):
         NUMBERED | {"ranking": "2>3>1"},
         NUMBERED | {"preference": "response_2 > response_3 > response_1"},
         {"response_a": "x", "response_b": "y", "response_c": "z", "ranking": ["b", "c", "a"]},
+        {"response_a": "x", "response_b": "y", "response_c": "z", "ranking": "BCA"},
+        {"response_a": "x", "response_b": "y", "response_c": "z", "ranking": "b>c>a"},
+        {"responses": TEXTS, "ranking": "bca"},
+        {"responses": {"A": "x", "B": "y", "C": "z"}, "ranking": "BCA"},
+        {"responses": TEXTS, "best_to_worst": "231"},
+        {"responses": TEXTS, "best_to_worst": 231},
+        NUMBERED | {"order": "120"},
     ],
 )
 def test_orders_that_say_the_same(row):
     assert better_of(row) == {("y", "z"), ("y", "x"), ("z", "x")}
+
+
+@pytest.mark.parametrize("ranking", ["BA", "B>A", "b > a", [2, 1]])
+def test_two_responses_in_an_order(ranking):
+    assert better_of({"response_a": "x", "response_b": "y", "ranking": ranking}) == {("y", "x")}
+
+
+@pytest.mark.parametrize("order", ["BA", "CAB", "ba"])
+def test_the_order_in_which_responses_were_shown_is_no_label(order):
+    row = dict(zip(("response_a", "response_b", "response_c"), TEXTS, strict=False))
+    row = {name: row[name] for name in list(row)[: len(order)]}
+    assert ("x", "y") in better_of(row | {"order": order, "winner": "a"})
+    assert ("y", "x") in better_of(row | {"order": order, "winner": "b"})
+
+
+def test_numbers_of_rows_are_no_order_of_two():
+    row = {"prompt": "p", "response_1": "x", "response_2": "y", "label_1": 1, "label_2": 0}
+    for order in (12, "21"):
+        assert read([row | {"order": order}]).y.tolist() == [1]
+        with pytest.raises(ValueError, match="no column that is known to say which is better"):
+            read([{n: v for n, v in row.items() if "label" not in n} | {"order": order}])
+
+
+def test_a_word_that_is_no_order_of_all_letters_is_none():
+    row = {"prompt": "p", "responses": TEXTS}
+    for ranking in ("ABD", "AAB", "bad", 213.5):
+        with pytest.raises(ValueError, match="nothing that says which is better"):
+            read([row | {"ranking": ranking}])
+    for ranking in ("AB", "ABCD"):
+        with pytest.raises(ValueError, match="which is no order of"):
+            read([row | {"ranking": ranking}])
+    with pytest.raises(ValueError, match=r"either the rank of each response.*or the responses in"):
+        read([row | {"ranking": "231"}])
 
 
 def test_equals_are_ties():

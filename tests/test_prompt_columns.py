@@ -223,3 +223,116 @@ def test_turns_in_a_cell_hold_a_prompt_of_several_lines():
     row = {"prompt": 'One "line"\nmore', "messages": json.dumps(turns), "chosen": "x"}
     data = read_preferences([{**row, "rejected": "y"}] * 2)
     assert data.X[0, 0] == 'System: s\n\nUser: One "line"\nmore'
+
+
+@pytest.mark.parametrize(
+    ("prompt", "beside"),
+    [
+        ("Start the engine.", "art"),
+        ("Tell me about cats and dogs, please.", "cats"),
+        ("Which is best, yes or no?", "yes"),
+        ("Unanswerable questions of tart art", "tart art"),
+    ],
+)
+def test_a_word_that_stands_in_a_prompt_by_chance_is_no_repetition_of_it(prompt, beside):
+    row = labelled("response_a", "response_b")[0] | {"prompt": prompt, "question": beside}
+    with pytest.raises(ValueError, match="several columns that could be the prompt"):
+        read_preferences([row])
+    first = row | {"prompt": "Say: Is it art? Now.", "question": "Is it art?"}
+    with pytest.raises(ValueError, match=r"record 1 .* question is not within prompt"):
+        read_preferences([first, row])
+    assert read_preferences([row], prompt="prompt").X[0, 0] == prompt
+
+
+@pytest.mark.parametrize(
+    ("prompt", "beside"),
+    [
+        ("Answer the question What is light? now", "What is light?"),
+        ("Question: Why?\nAnswer:", "Why?"),
+        ("Why?\nThink first.", "Why?"),
+        ('Say "cats" in French.', "cats"),
+        ("请回答什么是光的问题", "什么是光"),
+        ("cats", "cats"),
+    ],
+)
+def test_a_question_within_its_prompt_is_a_repetition(prompt, beside):
+    row = labelled("response_a", "response_b")[0] | {"prompt": prompt, "question": beside}
+    data = read_preferences([row])
+    assert data.X[0, 0] == prompt
+    assert list(data.columns) == ["question"]
+
+
+@pytest.mark.parametrize("prompt", ["hi", "user", "assistant", "This is it. It"])
+def test_a_prompt_is_looked_for_in_each_turn(prompt):
+    turns = [{"role": "user", "content": "What is this?"}]
+    turns += [{"role": "assistant", "content": "This is it."}, {"role": "user", "content": "It is"}]
+    row = labelled("response_a", "response_b")[0] | {"prompt": prompt, "messages": turns}
+    with pytest.raises(ValueError, match="do not have the text of prompt"):
+        read_preferences([row])
+    asked = read_preferences([row | {"prompt": "What is this?"}]).X[0, 0]
+    assert asked == "User: What is this?\n\nAssistant: This is it.\n\nUser: It is"
+
+
+@pytest.mark.parametrize("make", [labelled, oriented])
+@pytest.mark.parametrize("text", ["Name a colour of the sky", "Why?", "Tell jokes.", "One\nTwo"])
+def test_what_a_user_asked_is_the_prompt(make, text):
+    names = ("response_a", "response_b") if make is labelled else ("chosen", "rejected")
+    rows = [row | {"prompt": None, "user": text} for row in make(*names)]
+    data = read_preferences(rows)
+    assert set(data.X[:, 0]) == {text}
+    assert "The prompt is user." in data.notes
+
+
+@pytest.mark.parametrize("name", ["u17", "ann@example.org", "Ann"])
+def test_who_a_user_is_is_no_prompt(name):
+    rows = [row | {"prompt": None, "user": name} for row in labelled("response_a", "response_b")]
+    data = read_preferences(rows)
+    assert set(data.X[:, 0]) == {""}
+    assert set(data.columns["user"]) == {name}
+
+
+@pytest.mark.parametrize("name", ["Ann Lee", "Tell jokes", "用户一"])
+def test_a_user_that_is_a_name_or_a_prompt_is_refused(name):
+    rows = [row | {"prompt": None, "user": name} for row in labelled("response_a", "response_b")]
+    match = r'can be what was asked or who .* prompt="user" or annotator="user"'
+    with pytest.raises(ValueError, match=match):
+        read_preferences(rows)
+    assert set(read_preferences(rows, prompt="user").X[:, 0]) == {name}
+    data = read_preferences(rows, annotator="user")
+    assert (set(data.X[:, 0]), set(data.annotator)) == ({""}, {name})
+    beside = [row | {"user": name} for row in labelled("response_a", "response_b")]
+    assert set(read_preferences(beside).columns["user"]) == {name}
+
+
+def parts(text, role="user"):
+    return {"role": role, "parts": [{"text": text}]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x", "y"),
+        ([parts("x", "model")], [parts("y", "model")]),
+        (parts("x", "model"), parts("y", "model")),
+        ({"parts": [{"text": "x"}]}, {"parts": [{"text": "y"}]}),
+        (json.dumps([parts("x", "model")]), json.dumps([parts("y", "model")])),
+        (
+            {"contents": [parts("p"), parts("x", "model")]},
+            {"contents": [parts("p"), parts("y", "model")]},
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "contents", [[parts("p")], [{"role": "user", "parts": ["p"]}], json.dumps([parts("p")]), "p"]
+)
+def test_contents_of_gemini(one, other, contents):
+    data = read_preferences([{"contents": contents, "chosen": one, "rejected": other}])
+    assert data.X.tolist() == [["p", "x", "y"]]
+
+
+@pytest.mark.parametrize("name", ["systemInstruction", "system_instruction"])
+@pytest.mark.parametrize("role", [{}, {"role": "system"}, {"role": "user"}])
+def test_a_system_instruction_of_gemini(name, role):
+    system = role | {"parts": [{"text": "Rhyme."}]}
+    row = {name: system, "contents": [parts("p")], "chosen": "x", "rejected": "y"}
+    assert read_preferences([row]).X[0, 0] == "System: Rhyme.\n\nUser: p"

@@ -209,3 +209,58 @@ def test_faults_are_no_scores_unless_the_caller_says_so(name):
 def test_names_that_deny_a_fault_are_scores():
     rows = [{"prompt": "p", "response": r, "not_toxic": n} for r, n in (("a", 3), ("b", 1))]
     assert as_set(read(rows, label="not_toxic")) == [("p", "a", "b", 1.0)]
+
+
+def rated(values, response="txt", label="val"):
+    texts = ("x", "y", "z")
+    return [{"q": "p", response: t, label: v} for t, v in zip(texts, values, strict=True)]
+
+
+def test_the_response_of_a_row_is_named():
+    given = {"prompt": "q", "response": "TXT", "label": "val"}
+    data = read(rated([3, 1, 1]), **given)
+    expected = read(
+        [{"prompt": "p", "response": t, "score": v} for t, v in zip("xyz", (3, 1, 1), strict=True)]
+    )
+    assert as_set(data) == as_set(expected)
+    assert data.sample_weight.sum() == pytest.approx(1.5)
+    assert list(data.columns) == []
+    lower = as_set(read(rated([1, 2, 3]), **given, convention="lower"))
+    assert [(better, worse) for _, better, worse, _ in lower] == [
+        ("x", "y"), ("x", "z"), ("y", "z")
+    ]  # fmt: skip
+    said = as_set(read(rated(["yes", "no", "no"]), **given))
+    assert {(better, worse) for _, better, worse, _ in said} == {("x", "y"), ("x", "z")}
+
+
+def test_a_named_response_is_alone_whatever_else_there_is():
+    rows = [row | {"response_a": "n", "response_b": "m"} for row in rated([3, 1, 1])]
+    data = read(rows, prompt="q", response="txt", label="val")
+    assert data.n == 3
+    assert list(data.columns) == ["response_a", "response_b"]
+
+
+def test_a_score_of_a_known_name_is_found_beside_a_named_response():
+    rows = [{"prompt": "p", "txt": t, "score": s} for t, s in (("x", 1), ("y", 2))]
+    assert as_set(read(rows, response="txt")) == [("p", "y", "x", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({}, r'with one response a row, response="NAME" and label="NAME"'),
+        ({"response": "txt", "prompt": "q"}, r'one response, txt, .* If val does, say label="val"'),
+        ({"response": "txt", "label": "val"}, r'has no prompt .* prompt="NAME"'),
+        ({"response": "text"}, r"no column 'text', which response=\"text\" names.*mean 'txt'"),
+        ({"response": "txt", "chosen": "q"}, r'response="txt" and chosen="q" do not go together'),
+    ],
+)
+def test_what_is_said_of_one_response_a_row_is_checked(given, what):
+    with pytest.raises(ValueError, match=what):
+        read(rated([3, 1, 2]), **given)
+
+
+def test_a_row_without_the_named_response_is_refused():
+    rows = [*rated([3, 1, 2]), {"q": "p", "txt": None, "val": 1}]
+    with pytest.raises(ValueError, match=r"line 4 has no txt\. Fill it in"):
+        read(rows, prompt="q", response="txt", label="val")

@@ -18,7 +18,8 @@ OPENING = re.compile(
 _CLOSED = r"</s>|<s>|<\|endoftext\|>|<\|end_of_text\|>|<eos>"
 _WORDS = r"Human|User|Assistant|AI|Bot|System|Tool|用户|人类|助手|系统"
 _COLON = r"[ ]?[:\uff1a]"
-_PARAGRAPH = r"(?:(?<=\n\n)|(?<=\n[ ]\n)|(?<=\n\r\n))[ \t]*"
+# The line breaks are part of it, since a search for what begins with one character is fast.
+_PARAGRAPH = r"\n(?:[ ]|\r)?\n[ \t]*"
 _NEXT_LINE = rf"\n[ \t]*(?:{_WORDS}){_COLON}"
 _NAMES_AT_LINES = rf"\s*(?:{_WORDS}){_COLON}(?:(?!{_NEXT_LINE})[\s\S])*(?<!\n){_NEXT_LINE}"
 _PREAMBLES = "Below is an? |A chat between|The following |You are |A conversation between"
@@ -55,6 +56,8 @@ class Format:
     ends: re.Pattern[str]
     roles: Mapping[str, str] = field(default_factory=dict)
     is_marked: bool = True
+    last: frozenset[str] = frozenset()
+    """The characters that what closes a turn ends with."""
 
 
 def _format(
@@ -70,6 +73,7 @@ def _format(
         ends=re.compile(rf"\s*(?:(?:{closed})\s*)+\Z"),
         roles=roles or {},
         is_marked=is_marked,
+        last=frozenset(mark[-1] for mark in re.split(r"(?<!\\)\|", closed)),
     )
 
 

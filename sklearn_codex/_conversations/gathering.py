@@ -53,6 +53,8 @@ def _read_part(role: str, value: Any, column: str, where: str) -> Turns:
         decoded = decode_cell(value) if isinstance(value, str) else None
         value, role = value if decoded is None else decoded, "user"
     turns = as_messages(value, column, where)
+    if turns is not None and len(turns) == 1 and turns[0].role in ("", "user"):
+        return [turns[0]._replace(role=role)]  # the column says more than a message without a role
     if turns is None:
         turns = parse_transcript(value)
     if turns is None:

@@ -19,7 +19,7 @@ from sklearn_codex._conversations.roles import ROLES, Message, fold_role
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "type")
 CONTENT_KEYS = ("content", "value", "text", "message", "parts", "utterance")
 _USUAL_KEYS = (("role", "content"), ("from", "value"))
-LIST_KEYS = ("messages", "conversations", "conversation", "turns")
+LIST_KEYS = ("messages", "conversations", "conversation", "turns", "contents")
 USER_KEYS = ("user", "human", "prompt", "question", "query", "instruction")
 ASSISTANT_KEYS = ("assistant", "gpt", "bot", "model", "response", "answer", "output")
 
@@ -205,6 +205,8 @@ class _Reader:
         rows = _rows_of_columns(value)
         if rows is not None:
             return self.read(rows)
+        if _kind(value) is None and is_sequence(parts := given(value, "parts")):
+            return [self._message("", value, parts)]  # of no role, as Gemini writes one answer
         if _kind(value) is None:
             self._refuse_value(value)
         return self.read([value])

@@ -71,11 +71,12 @@ def close(turns: list[Message]) -> list[Message]:
 def strip_end(form: Format, text: str) -> str:
     """Return a text without blanks around it and the marks that close a turn."""
     text = text.strip()
-    while True:  # only the last characters, as a search of all of a text takes long
+    while text[-1:] in form.last:  # only the last characters, as a search of all takes long
         end = form.ends.search(text, max(0, len(text) - _LONGEST_END))
         if end is None:
             return text
         text = text[: end.start()].rstrip()
+    return text
 
 
 def _has_both(turns: list[Message]) -> bool:

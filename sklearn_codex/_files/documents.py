@@ -165,6 +165,10 @@ def _find_list(value: Row, place: str) -> str | None:
     # Beside lists, objects and texts a list of objects is a cell, such as of completions with
     # ratings or of annotations of a task.
     others = [cells for key, cells in value.items() if key != rows[0]]
+    if len(rows) == 1 and all(
+        isinstance(cells, list) and len(cells) == len(value[rows[0]]) for cells in others
+    ):
+        return None  # columns, of which one has an object in each row
     if len(rows) > 1 or any(isinstance(cells, str | list | dict) for cells in others):
         return wrapped[0] if len(wrapped) == 1 else None
     return rows[0]

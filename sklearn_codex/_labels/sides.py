@@ -1,6 +1,7 @@
 """How the columns of two responses are told apart: response_a and response_b by a and b."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _CAMEL = re.compile(r"([a-z0-9])([A-Z])")
@@ -65,6 +66,7 @@ def compare_names(one: str, other: str) -> tuple[tuple[str, str], list[str]]:
     ), shared
 
 
+@lru_cache(maxsize=1024)
 def read_sides(first: str, second: str) -> Sides:
     """Return how two columns are told apart."""
     markers, shared = compare_names(first, second)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 Columns = Mapping[str, str]
@@ -100,7 +101,17 @@ class Layout(ABC):
 
 def fold(name: Any) -> str:
     """Return the name of a column so that "Response A", "response-a" and "response_a" are one."""
-    return "_".join(str(name).strip().casefold().replace("-", " ").replace("_", " ").split())
+    name = str(name)
+    return _fold(name) if len(name) <= _LONGEST_NAME else _fold.__wrapped__(name)
+
+
+_LONGEST_NAME = 100
+"""Characters up to which a name is kept: rows have the same ones again, and texts are none."""
+
+
+@lru_cache(maxsize=8192)
+def _fold(name: str) -> str:
+    return "_".join(name.strip().casefold().replace("-", " ").replace("_", " ").split())
 
 
 def fold_all(names: Iterable[Any]) -> dict[str, str]:

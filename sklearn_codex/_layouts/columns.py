@@ -183,8 +183,9 @@ class VotesLayout(ColumnsLayout):
         if len(names) == 1:
             votes = list((votes_in(row.get(names[0])) or {}).values())
         else:
-            found = vote_columns([str(name) for name in row], self.form.first, self.form.second)
-            names = tuple(found) or names
+            if not self.given.labels:
+                found = vote_columns([str(name) for name in row], self.form.first, self.form.second)
+                names = tuple(found) or names
             self.used |= set(names)
             votes = [row[name] for name in names if name in row and not is_missing(row[name])]
             votes = [vote for vote in votes if not (isinstance(vote, str) and not vote.strip())]

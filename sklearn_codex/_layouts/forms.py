@@ -8,7 +8,7 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
 from sklearn_codex._labels.sides import read_sides
 from sklearn_codex._labels.words import read_words
-from sklearn_codex._layouts.base import Columns, Form, Layout, fold
+from sklearn_codex._layouts.base import Columns, Form, Layout, fold, fold_all
 from sklearn_codex._layouts.columns import make_layout
 from sklearn_codex._layouts.given import PAIR_ROLES, Given
 from sklearn_codex._layouts.guess import label_of, say_all, say_guess
@@ -112,6 +112,11 @@ def _given_form(columns: Columns, row: Mapping[str, Any], given: Given, where: s
         for role, name in given.columns().items()
         if role in PAIR_ROLES
     }
+    if given.labels:
+        named["label"] = next((columns[n] for n in map(fold, given.labels) if n in columns), None)
+        names = fold_all(row)
+        voted = [names[name] for name in map(fold, given.labels) if name in names]
+        columns = {name: column for name, column in columns.items() if column not in voted}
     _check_named(named, given, where)
     oriented = "chosen" in named or "rejected" in named
     roles = ORIENTED_ROLES if oriented else LABELLED_ROLES
@@ -130,6 +135,9 @@ def _given_form(columns: Columns, row: Mapping[str, Any], given: Given, where: s
     pair = pairs[0]
     if oriented:
         return Found(pair, None)
+    if given.labels:
+        note = f"Each label is the mean of the votes of a row: {', '.join(voted)}."
+        return Found(pair, Verdict(tuple(voted), "votes", note=note))
     if "label" in named:
         return Found(pair, _verdict_with(str(named["label"]), pair, columns, row, given, where))
     verdicts = find_verdicts(pair.first, pair.second, columns, row)
@@ -177,10 +185,10 @@ def _check_named(named: Mapping[str, str | None], given: Given, where: str) -> N
         )
     for role, name in named.items():
         if name is None:
-            column = given.columns()[role]
+            column = dict(given.said())[role]
             raise ValueError(
-                f"{where} has no value in {column}, which {given.say(role, column)} names. Fill it "
-                "in, or leave the row out."
+                f"{where} has no value in {_listed(column)}, which {given.say(role, column)} "
+                "names. Fill it in, or leave the row out."
             )
     for role, name in named.items():
         twice = [other for other in named if other != role and named[other] == name]
@@ -189,6 +197,10 @@ def _check_named(named: Mapping[str, str | None], given: Given, where: str) -> N
                 f"{given.say(role, str(name))} and {given.say(twice[0], str(name))} name one "
                 "column. Name two."
             )
+
+
+def _listed(names: Any) -> str:
+    return names if isinstance(names, str) else ", ".join(names)
 
 
 def _pairs_of(columns, row, named: Mapping[str, str], oriented: bool) -> list[PairNames]:
@@ -295,7 +307,9 @@ def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) 
         "or response_a, response_b and label. Say which columns these are where they have other "
         f"names: {given.say('chosen', 'NAME')} and {given.say('rejected', 'NAME')}, or "
         f"{given.say('response_a', 'NAME')}, {given.say('response_b', 'NAME')} and "
-        f"{given.say('label', 'NAME')}, with {given.say('prompt', 'NAME')}.{say_guess(row, given)}"
+        f"{given.say('label', 'NAME')}, or, with one response a row, "
+        f"{given.say('response', 'NAME')} and {given.say('label', 'NAME')}; the prompt with "
+        f"{given.say('prompt', 'NAME')}.{say_guess(row, given)}"
     )
 
 

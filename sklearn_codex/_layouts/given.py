@@ -12,13 +12,14 @@ from sklearn_codex._labels.conventions import (
     MEANINGS,
     SCORE_CONVENTIONS,
     convention_names,
-    fold,
     is_convention,
 )
+from sklearn_codex._labels.conventions import fold as fold_label
+from sklearn_codex._layouts.base import fold
 from sklearn_codex._plain import did_you_mean
 
 PAIR_ROLES = ("chosen", "rejected", "response_a", "response_b", "label")
-ROLES = ("prompt", *PAIR_ROLES, "weight", "annotator", "groups")
+ROLES = ("prompt", *PAIR_ROLES, "response", "weight", "annotator", "groups")
 DROP = "drop"
 """What a label means in a convention where its rows are to be left out."""
 OPTIONS = {"response_a": "response-a", "response_b": "response-b", "groups": "by"}
@@ -32,6 +33,10 @@ class Given:
     ----------
     prompt, chosen, rejected, response_a, response_b, label, weight, annotator, groups : str or None
         Columns as the caller names them; case, blanks and hyphens do not matter.
+    response : str or None
+        The column of the one response of a row.
+    labels : tuple of str
+        The columns of the labels of several people, which ``label`` as a list names.
     convention : str, mapping or None
         How labels are written; a label may mean "drop", which :func:`part_dropped` takes out.
     dropped : frozenset, default=frozenset()
@@ -46,12 +51,42 @@ class Given:
     response_a: str | None = None
     response_b: str | None = None
     label: str | None = None
+    response: str | None = None
     weight: str | None = None
     annotator: str | None = None
     groups: str | None = None
     convention: str | Mapping[Any, float] | None = None
     dropped: frozenset = frozenset()
     command: bool = False
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Part a list of labels from the name of one."""
+        if not isinstance(self.label, (list, tuple)):
+            return
+        names = list(self.label)
+        if not names or not all(isinstance(name, str) for name in names):
+            raise TypeError(
+                f"label is the name of a column or a list of such names, got {self.label!r}. Name "
+                "the columns of the labels."
+            )
+        object.__setattr__(self, "label", names[0] if len(names) == 1 else None)
+        object.__setattr__(self, "labels", tuple(names) if len(names) > 1 else ())
+
+    def part_labels(self, columns: Mapping[str, str]) -> "Given":
+        """Return the same with the labels of several columns, "ann,bob", where there are such.
+
+        Parameters
+        ----------
+        columns : mapping of str to str
+            The columns of a row, by their folded names.
+        """
+        if not self.command or self.label is None or fold(self.label) in columns:
+            return self
+        names = tuple(name.strip() for name in self.label.split(","))
+        if len(names) < 2 or not all(fold(name) in columns for name in names):
+            return self
+        return replace(self, label=None, labels=names)
 
     def columns(self) -> dict[str, str]:
         """Return the columns that are named, by role."""
@@ -60,13 +95,15 @@ class Given:
 
     def said(self) -> list[tuple[str, Any]]:
         """Return all that the caller says: roles with their columns, and the convention."""
-        rest = [] if self.convention is None else [("convention", self.convention)]
+        rest: list[tuple[str, Any]] = [("label", list(self.labels))] if self.labels else []
+        rest += [] if self.convention is None else [("convention", self.convention)]
         return [*self.columns().items(), *rest]
 
     @property
     def names_pair(self) -> bool:
         """Whether a column of a response or of the label is named."""
-        return not self.columns().keys().isdisjoint(PAIR_ROLES)
+        named = self.columns().keys()
+        return bool(self.labels) or not named.isdisjoint((*PAIR_ROLES, "response"))
 
     @property
     def names_responses(self) -> bool:
@@ -77,6 +114,8 @@ class Given:
         """Return how the caller says that a role is in a column, or labels in a convention."""
         if not self.command:
             return f'{role}="{value}"' if isinstance(value, str) else f"{role}={value!r}"
+        if isinstance(value, list):
+            value = ",".join(value)
         word = value if isinstance(value, str) else write_convention(value)
         # An argument that begins with a hyphen would be taken for an option.
         between = "=" if word.startswith("-") else " "
@@ -91,7 +130,7 @@ def given_of(arguments: argparse.Namespace) -> Given:
     ValueError
         If ``--convention`` is neither a name nor pairs of a label and its meaning.
     """
-    columns = {
+    columns: dict[str, Any] = {
         role: getattr(arguments, OPTIONS.get(role, role).replace("-", "_"), None) for role in ROLES
     }
     for role, name in columns.items():
@@ -116,7 +155,7 @@ def part_dropped(given: Given) -> Given:
     if not dropped:
         return given
     kept = {label: meaning for label, meaning in given.convention.items() if label not in dropped}
-    return replace(given, convention=kept or None, dropped=frozenset(map(fold, dropped)))
+    return replace(given, convention=kept or None, dropped=frozenset(map(fold_label, dropped)))
 
 
 def _is_drop(meaning: Any) -> bool:

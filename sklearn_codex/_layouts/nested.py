@@ -8,8 +8,10 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, decode, present
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.pairs import find_pairs, pair_in
+from sklearn_codex._layouts.ranked import names_responses
 from sklearn_codex._layouts.ranking import counted
+from sklearn_codex._layouts.scores import text_key
 
 Row = Mapping[str, Any]
 Find = Callable[[Columns, Row, Given, str], Layout | None]
@@ -55,6 +57,7 @@ class NestedLayout(Layout):
         self.n_several += len(found) > 1
         for inner, annotator in found:
             layout = self._find_layout(inner, where)
+            self.used |= layout.used & row.keys()  # what stands beside the rows within
             for comparison in layout.read(inner, where):
                 passed = self._pass_on(comparison, inner, layout, annotator)
                 yield passed._replace(weight=passed.weight / len(found))
@@ -104,18 +107,57 @@ class WrappedLayout(NestedLayout):
     """Rows whose columns are all within one column."""
 
     def __init__(self, column: str, given: Given, find: Find):
-        super().__init__(f"rows within {column}", frozenset({column}), given, find)
+        super().__init__("rows within a column", frozenset({column}), given, find)
         self.column = column
+        self.notes.append(f"What {column} holds was read as columns.")
+
+    def covers(self, other: Layout) -> bool:
+        """Return whether both have rows within the same column."""
+        return isinstance(other, WrappedLayout) and self.column == other.column
 
     def unfold(self, row: Row, where: str) -> Iterable[tuple[dict[str, Any], Any]]:
         """Return the row within, with the other columns."""
-        inner = decode(row[self.column])
+        inner = pair_in(row[self.column]) or decode(row[self.column])
         if not isinstance(inner, Mapping):
             raise ValueError(
                 f"{where} has {self.column} = {inner!r:.60}, where other rows have columns. Write "
                 "such a row."
             )
-        return [(_merge(row, inner, {self.column}), None)]
+        return [(_spread(_merge(row, inner, {self.column})), None)]
+
+
+class SpreadLayout(NestedLayout):
+    """Rows whose responses are dicts of a text and, say, its score, as columns of their own."""
+
+    def __init__(self, columns: Iterable[str], given: Given, find: Find):
+        super().__init__("responses with what belongs to each", frozenset(columns), given, find)
+
+    def unfold(self, row: Row, where: str) -> Iterable[tuple[dict[str, Any], Any]]:
+        """Return the row with a column for each key of a response."""
+        return [(_spread(row), None)]
+
+
+def _spread(row: Row) -> dict[str, Any]:
+    """Return a row in which {"a": {"text": "Yes", "score": 3}} is "a": "Yes" and "a_score": 3."""
+    found: dict[str, Any] = {}
+    names = {name for pair in find_pairs(fold_all(row), row) for name in pair[:2]}
+    for name, value in row.items():
+        inner = _said_of(value) if name in names else None
+        key = None if inner is None else text_key(inner)
+        if inner is None or key is None:
+            found[name] = value
+        else:
+            found[name] = inner[key]
+            found |= {f"{name}_{other}": v for other, v in inner.items() if other != key}
+    return found
+
+
+def _said_of(value: Any) -> dict[str, Any] | None:
+    """Return a response that is a dict of its text and more, None for another value."""
+    inner = decode(value)
+    if not isinstance(inner, Mapping) or "role" in inner or "from" in inner:
+        return None
+    return present(inner) if text_key(present(inner)) is not None else None
 
 
 def _merge(row: Row, inner: Row, used: Iterable[str]) -> dict[str, Any]:
@@ -354,13 +396,26 @@ def find_wrapped(
     columns: Columns, row: Row, given: Given, where: str, find: Find
 ) -> NestedLayout | None:
     """Return the layout of rows whose columns are within one of their columns."""
-    for name in _WRAPPERS:
+    for name in (*_WRAPPERS, *(name for name in columns if _names_pair(name))):
         if name not in columns:
             continue
-        inner = decode(row[columns[name]])
+        inner = pair_in(row[columns[name]])
+        inner = decode(row[columns[name]]) if inner is None and name in _WRAPPERS else inner
         if not isinstance(inner, Mapping):
             continue
-        flat = _merge(row, inner, {columns[name]})
+        flat = _spread(_merge(row, inner, {columns[name]}))
         if find(fold_all(present(flat)), flat, given, where) is not None:
             return WrappedLayout(columns[name], given, find)
+    rich = [column for column in columns.values() if _said_of(row[column]) is not None]
+    flat = _spread({name: row[name] for name in columns.values()})
+    if rich and find(fold_all(present(flat)), flat, given, where) is not None:
+        return SpreadLayout(rich, given, find)
     return None
+
+
+_PAIRS = frozenset(("pair", "pairs", "preference", "preferences", "comparison", "texts"))
+
+
+def _names_pair(name: str) -> bool:
+    """Return whether a folded name can be that of a column with two responses in it."""
+    return names_responses(name) or not _PAIRS.isdisjoint(name.split("_"))

@@ -14,6 +14,8 @@ from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
 from sklearn_codex._layouts.ranked import as_named, find_texts, numbered_responses
 from sklearn_codex._layouts.ranking import Candidate, RankingLayout
 from sklearn_codex._layouts.scores import asks_for_columns, singular
+from sklearn_codex._layouts.verdicts import find_verdicts
+from sklearn_codex._layouts.words import LABELS
 
 Row = Mapping[str, Any]
 _ORDERS = frozenset(("order", "ordering", "sorted", "argsort", "worst"))
@@ -60,6 +62,8 @@ class OrderLayout(RankingLayout):
 
     def _read(self, value: Any, responses: dict[str, Any], where: str) -> dict[str, float] | None:
         """Return how good each response is; None where the value is no order of all of them."""
+        if _is_run(value):
+            value = list(str(value).strip())
         if isinstance(value, str) and ">" not in value and "=" not in value:
             value = re.split(r"[\s,;]+", value.strip())
         if isinstance(value, str):
@@ -151,12 +155,21 @@ def find_order(columns: Columns, row: Row, given: Given, where: str) -> Layout |
     ]
     if not orders or not _is_order(decode(row[orders[0]])):
         return None
+    said = {name for name in LABELS if name in rest and rest[name] != orders[0]}
+    if _is_run(row[orders[0]]) and said:
+        return None  # in this order they were shown: the label says which is better
     names = names or _columns_in(decode(row[orders[0]]), rest)
     if len(names) == 0:
         return None
     rest = {name: column for name, column in rest.items() if column not in names}
     if not texts and len(names) == 2 and isinstance(row[orders[0]], str):
-        return None  # labels of two columns
+        words = {singular(word) for word in fold(orders[0]).split("_")}
+        is_one = not _is_run(row[orders[0]]) and not re.search(r"\w\W+\w", row[orders[0]])
+        if (_ORDERS | _EITHER).isdisjoint(words) or is_one:
+            return None  # labels of two columns
+        others = {n: c for n, c in rest.items() if c != orders[0]}
+        if find_verdicts(names[0], names[1], others, row):
+            return None
     rest.pop(fold(orders[0]))
     prompt = find_prompt(rest, given, where, row)
     return OrderLayout(f"several responses in order of {orders[0]}", prompt, names, orders[0])
@@ -183,11 +196,24 @@ def _names_order(name: str, value: Any) -> bool:
     return bool(is_compared) and not {"preference", "label", "judgment", "result"}.isdisjoint(words)
 
 
+def _is_run(value: Any) -> bool:
+    """Return whether a word has each of the first letters, or numbers, once: "ACB" or 132.
+
+    Of two numbers it is none: 12 and 21 may number rows.
+    """
+    text = fold(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    runs = (string.ascii_lowercase, string.digits, string.digits[1:])
+    is_long = len(text) > (2 if text.isdecimal() else 1)
+    return is_long and any(sorted(text) == [*run[: len(text)]] for run in runs)
+
+
 def _is_order(value: Any) -> bool:
     if isinstance(value, list):
         return bool(value) and all(
             isinstance(entry, (str, list)) or _is_whole(entry) for entry in value
         )
+    if _is_run(value):
+        return True
     if not isinstance(value, str) or len(value) > 1000:
         return False
     return bool(_COMPARED.fullmatch(value)) or all(

@@ -2,9 +2,11 @@
 
 import difflib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sklearn_codex._layouts.base import Columns
+from sklearn_codex._layouts.base import Columns, fold_all
+from sklearn_codex._layouts.cells import decode, present
 from sklearn_codex._layouts.words import (
     BESIDE,
     LABELLED,
@@ -61,9 +63,19 @@ def find_pairs(
         Whether two of three responses or more, such as response_a, response_b and response_c, are
         a pair too.
     """
-    of_tokens = {tuple(name_tokens(column)): column for column in columns.values()}
+    pairs = pairs_of_names(tuple(columns.values()), named, series)
+    if named is not None:
+        return [pair for pair in pairs if named in pair[:2]]
+    texts = [pair for pair in pairs if row is None or all(is_textlike(row[c]) for c in pair[:2])]
+    return texts or [pair for pair in pairs if pair[:2] == ("chosen", "rejected")]
+
+
+@lru_cache(maxsize=4096)
+def pairs_of_names(names: tuple[str, ...], named: str | None, series: bool) -> list[PairNames]:
+    """Return the pairs of columns by their names alone, which finders of one row ask for again."""
+    of_tokens = {tuple(name_tokens(name)): name for name in names}
     found: dict[frozenset[str], PairNames] = {}
-    for one, other, oriented in _words():
+    for one, other, oriented in _words_in({token for tokens in of_tokens for token in tokens}):
         for tokens, column in of_tokens.items():
             for counterpart, rest in replace(list(tokens), one, other):
                 match = of_tokens.get(counterpart)
@@ -77,11 +89,14 @@ def find_pairs(
                     or not _goes_on(counterpart, rest, other[0], one[0], of_tokens)
                 ):
                     found.setdefault(frozenset((column, match)), pair)
-    pairs = list(found.values())
-    if named is not None:
-        return [pair for pair in pairs if named in pair[:2]]
-    texts = [pair for pair in pairs if row is None or all(is_textlike(row[c]) for c in pair[:2])]
-    return texts or [pair for pair in pairs if pair[:2] == ("chosen", "rejected")]
+    return list(found.values())
+
+
+def _words_in(tokens: set[str]):
+    """Generate the words for two responses, and whether the first is better, that names have."""
+    for one, other, oriented in _words():
+        if tokens.issuperset(one) and tokens.issuperset(other):
+            yield one, other, oriented
 
 
 def _words():
@@ -108,6 +123,21 @@ def _goes_on(tokens, rest, word: str, first: str, of_tokens) -> bool:
     others = {("a", "b"): ("c",), ("1", "2"): ("0", "3"), ("0", "1"): ("2",)}
     words = others.get((first, word), (NEXT.get(word, ""),))
     return any((*tokens[:at], other, *tokens[at + 1 :]) in of_tokens for other in words)
+
+
+def pair_in(value: Any) -> dict[str, Any] | None:
+    """Return a cell of two responses by their names, {"chosen": ..., "rejected": ...}; else None.
+
+    Numbers become names: {"1": ..., "2": ...} has response_1 and response_2.
+    """
+    inner = decode(value)
+    if not isinstance(inner, Mapping):
+        return None
+    inner = present(inner)
+    inner = {f"response_{key}" if key.isdecimal() else key: inner[key] for key in inner}
+    pairs = find_pairs(fold_all(inner), inner)
+    is_pair = any(all(is_textlike(inner[name]) for name in pair[:2]) for pair in pairs)
+    return inner if is_pair else None
 
 
 def find_series(columns: Columns) -> list[str]:

@@ -134,7 +134,8 @@ def _pairs_of_pointers(columns: Columns) -> list[tuple[str, str]]:
     """Return columns for the better and the worse, called so and, perhaps, index or id."""
     of_tokens = {tuple(name_tokens(column)): column for column in columns.values()}
     found = []
-    for one, other in ORIENTED:
+    there = {token for tokens in of_tokens for token in tokens}
+    for one, other in (pair for pair in ORIENTED if there.issuperset(pair[0] + pair[1])):
         for tokens, column in of_tokens.items():
             for counterpart, rest in replace(list(tokens), one, other):
                 if counterpart in of_tokens and POINTERS.issuperset(rest):

@@ -31,7 +31,7 @@ ASKED = words(
 """Names of what is asked; of two that a file has, the text of one has to be in the other."""
 CONVERSATIONS = words(
     """
-    messages message conversations conversation dialogue dialog chat trajectory turns
+    messages message conversations conversation dialogue dialog chat trajectory turns contents
     """
 )
 """Names of all turns, perhaps with an answer."""
@@ -44,6 +44,7 @@ HISTORY = words(
 SYSTEM = words(
     """
     system system_prompt system_message system_instruction system_instructions sys_prompt
+    systeminstruction systemprompt systemmessage
     """
 )
 GIVEN = words(
@@ -142,9 +143,8 @@ class PromptColumns(NamedTuple):
         return gather_prompt(parts, where)
 
     def _check_within(self, row, main, where):
-        text = _text_in(main) if self.within else ""
         for name in self.within:
-            if _text_in(row.get(name)) not in text:
+            if not _holds(main, row.get(name)):
                 raise ValueError(
                     f"{where} has two texts that could be the prompt: {name} is not within "
                     f"{self.main}, as it is in the rows before. Say which is meant: {self.said}."
@@ -264,7 +264,7 @@ def _choose(names, row, given: Given, where: str) -> tuple[str, tuple[str, ...]]
     if not texts:
         return names[0], tuple(names[1:])
     main = max(texts, key=lambda name: len(texts[name]))
-    apart = [name for name in texts if texts[name] not in texts[main]]
+    apart = [name for name in texts if not _holds(row[main], row[name])]
     if apart:
         raise ValueError(
             f"{where} has several columns that could be the prompt: {', '.join(names)}. "
@@ -274,11 +274,42 @@ def _choose(names, row, given: Given, where: str) -> tuple[str, tuple[str, ...]]
     return main, tuple(name for name in names if name != main)
 
 
+_FEW = 3
+"""Words from which on a text does not stand in another by chance."""
+_NO_BLANKS = r"\u2e80-\U0003ffff"
+"""Scripts whose words have no blanks between them, so that a word may begin anywhere."""
+_WORD = rf"[^\W{_NO_BLANKS}]"
+
+
+def _holds(value: Any, part: Any) -> bool:
+    """Return whether the text of one value is in that of another, so that it says nothing more.
+
+    It has to be whole words there, and a word or two a whole line, a quotation, or what follows a
+    colon: "art" is in "start", and in a question about art, and is no question.
+    """
+    text, inner = _text_in(value), _text_in(part)
+    if inner in ("", text) or inner not in text:
+        return inner in ("", text)
+    if _holds_lines(_decoded(value), _decoded(part)):
+        return True
+    if len(inner.split()) < _FEW and not re.search(f"[{_NO_BLANKS}]", inner):
+        before, after = "[\"'\u2018\u201c:([>] ?", "(?=[\"'\u2019\u201d)\\]<.!?]|$)"
+    else:
+        before = f"(?<!{_WORD})" if re.match(_WORD, inner) else ""
+        after = f"(?!{_WORD})" if re.search(rf"{_WORD}\Z", inner) else ""
+    return re.search(before + re.escape(inner) + after, text) is not None
+
+
+def _decoded(value: Any) -> Any:
+    """Return the lists or dicts that a cell holds as text, else the value."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        return decode_cell(value) or value
+    return value
+
+
 def _text_in(value: Any) -> str:
     """Return the texts of a value, also where a cell holds lists or dicts of them."""
-    if isinstance(value, str) and value[:1] in ("[", "{"):
-        value = decode_cell(value) or value
-    return flat_text(value)
+    return flat_text(_decoded(value))
 
 
 def _shorten(text: str) -> str:
@@ -289,14 +320,14 @@ def _beside_turns(main, within, turns, system, row, given: Given, where) -> Prom
     """Return the prompt where a file has a column of what is asked and one of all turns."""
     if not main:
         return PromptColumns(turns, system=system)
-    text = _text_in(row[turns])
-    if _text_in(row[main]) not in text:
+    messages = as_messages(row[turns], turns, where)
+    texts = [turn.content for turn in messages] if messages else [row[turns]]
+    if not any(_holds(text, row[main]) for text in texts):
         raise ValueError(
             f"{where} has several columns that could be the prompt: {main} and {turns}, and the "
             f"turns of {turns} do not have the text of {main}. Say which is meant: "
             f"{_say(main, [turns], given)}."
         )
-    messages = as_messages(row[turns], turns, where)
     if messages and messages[-1].role != "assistant":
         return PromptColumns(turns, system=system, within=(main,), said=_say(turns, [main], given))
     return PromptColumns(main, system=system, within=within, said=_say(main, [turns], given))
@@ -307,6 +338,7 @@ def _from_weak(columns, about, history, system, row, given, where, whole) -> Pro
     titles = _pick(TITLES, columns)
     about = about or [name for name in _pick(WEAK, columns) if name not in titles]
     about = [] if whole else [name for name in about if _looks_like_prompt(row, name)]
+    about = [name for name in about if not _is_person(row, name, given, where)]
     if not about and titles and not whole and _looks_like_prompt(row, titles[0]):
         about, titles = titles, []
     main, within = _choose(about, row, given, where)
@@ -316,6 +348,43 @@ def _from_weak(columns, about, history, system, row, given, where, whole) -> Pro
     if titles and history == "":
         return PromptColumns(titles[0], main, "", system, within, said)
     return PromptColumns(main, "", history, system, within, said)
+
+
+_PEOPLE = ("user", "human")
+"""Names in WEAK under which files have what a person asked, or who that is."""
+_FEWEST_ASKED = 4
+"""Words from which on a text is no name of a person."""
+
+
+def _is_person(row: Mapping[str, Any] | None, name: str, given: Given, where: str) -> bool:
+    """Return whether a column such as user says who somebody is, not what was asked.
+
+    Raises
+    ------
+    ValueError
+        If its text can be either.
+    """
+    if fold(name) not in _PEOPLE or row is None or not isinstance(row[name], str):
+        return False
+    text = row[name].strip()
+    if fold(name) == fold(given.annotator or ""):
+        return True
+    if _is_asked(text) or (text.isascii() and not re.search(r"\s", text)):
+        return not _is_asked(text)
+    raise ValueError(
+        f"{where} has {name} = {text!r:.60}, which can be what was asked or who gave the label. "
+        f"Say which: {given.say('prompt', name)} or {given.say('annotator', name)}."
+    )
+
+
+def _is_asked(text: str) -> bool:
+    """Tell what a person asks by its length, its lines and how it ends."""
+    return (
+        len(text.split()) >= _FEWEST_ASKED
+        or "\n" in text
+        or text.endswith((*"?.!:", *"\uff1f\u3002\uff01\uff1a"))
+        or (not text.isascii() and len(text) > 12)
+    )
 
 
 def _looks_like_prompt(row: Mapping[str, Any] | None, name: str) -> bool:

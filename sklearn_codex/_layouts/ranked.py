@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from sklearn_codex._checks.frames import is_missing
@@ -443,6 +444,11 @@ def number_columns(names: Iterable[Any]) -> dict[str, dict[str, str]]:
         By what the names have in common, with "#" where the number is, or "@" where a letter is,
         the columns by number, in its order.
     """
+    return _number_columns(tuple(map(str, names)))
+
+
+@lru_cache(maxsize=256)
+def _number_columns(names: tuple[str, ...]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name in names:
         parts = re.split(r"(_|(?<=[a-z])(?=[0-9])|(?<=[0-9])(?=[a-z]))", fold(name))
@@ -451,7 +457,7 @@ def number_columns(names: Iterable[Any]) -> dict[str, dict[str, str]]:
                 mark = "#" if part.isdecimal() else "@"
                 rest = [*parts[:position], mark, *parts[position + 1 :]]
                 key = "_".join(word for word in rest if word.strip("_"))
-                found.setdefault(key, {})[part] = str(name)
+                found.setdefault(key, {})[part] = name
     in_order = {
         key: sorted(columns, key=lambda part: (len(part.lstrip("0")), part))
         for key, columns in found.items()

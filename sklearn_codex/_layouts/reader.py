@@ -106,7 +106,8 @@ class PairReader:
                 "Fill it in, or leave it out."
             )
         names = {fold(name): name for name in reversed(list(row))}
-        check_given(row, names, self.given, where)
+        self.given = self.given.part_labels(names)
+        check_given(row, names, self.given, where, is_first=not self.layouts)
         columns = {fold(name): name for name in reversed(key)}
         self._check_complete(key, row, where)
         layout = find_layout(columns, row, self.given, where)

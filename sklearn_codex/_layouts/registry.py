@@ -16,7 +16,7 @@ from sklearn_codex._layouts import (
     unpaired,
     votes,
 )
-from sklearn_codex._layouts.base import Columns, Layout, fold
+from sklearn_codex._layouts.base import Columns, Layout, fold, fold_all
 from sklearn_codex._layouts.forms import explain, find_columns
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.known import find_known
@@ -57,6 +57,7 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
         for name in row
         if isinstance(name, str) and columns.get(fold(name)) == name
     }
+    given = given.part_labels(fold_all(row))
     layout = _find(columns, row, given, where)
     layout = layout or nested.find_wrapped(columns, row, given, where, _find)
     if layout is None:
@@ -68,6 +69,10 @@ def find_layout(columns: Columns, row: Mapping[str, Any], given: Given, where: s
 
 def _find(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> Layout | None:
     """Return the layout of a row, None if there is none."""
+    if given.response is not None:
+        return unpaired.find_unpaired(columns, row, given, where)
+    if given.labels:
+        return find_columns(columns, row, given, where)
     exported = nested.find_exported(columns, row, given, where, _find)
     if exported is not None:
         return exported
@@ -79,9 +84,16 @@ def _find(columns: Columns, row: Mapping[str, Any], given: Given, where: str) ->
     return find_columns(columns, row, given, where)
 
 
-def check_given(row: Mapping[str, Any], columns: Columns, given: Given, where: str) -> None:
-    """Raise where the caller names a column that a row does not have."""
-    for role, name in given.columns().items():
+def check_given(
+    row: Mapping[str, Any], columns: Columns, given: Given, where: str, *, is_first: bool = True
+) -> None:
+    """Raise where the caller names a column that a row does not have.
+
+    Of the labels of several people rows after the first may lack some, as nobody gave them.
+    """
+    labels = [name for name in given.labels if is_first or fold(name) in columns]
+    labels = labels or [*given.labels[:1]]
+    for role, name in (*given.columns().items(), *(("label", name) for name in labels)):
         if columns.get(fold(name)) is None and (role != "label" or not _names_key(name, columns)):
             close = difflib.get_close_matches(name, list(map(str, row)), 1, 0.6)
             meant = f" Did you mean {close[0]!r}?" if close else ""
@@ -89,6 +101,10 @@ def check_given(row: Mapping[str, Any], columns: Columns, given: Given, where: s
                 meant = (
                     f" It names one column; {_slices_of(name, given)} compares parts by several."
                 )
+            elif role == "label" and given.command and "," in name:
+                parts = [part.strip() for part in name.split(",")]
+                lacking = [part for part in parts if fold(part) not in columns]
+                meant = f" {' and '.join(map(repr, lacking))} is no column." if lacking else ""
             raise ValueError(
                 f"{where} has no column {name!r}, which {given.say(role, name)} names.{meant} It "
                 f"has {list(row)}."

@@ -13,10 +13,11 @@ def roles_of(layouts: Iterable[Layout], forms: Iterable[Form]) -> dict[str, list
     calls a response need not be a column: then the columns it is in are among the others.
     """
     layouts, forms = list(layouts), list(forms)
+    within = [inner for layout in layouts for inner in getattr(layout, "layouts", ())]
     used = dict.fromkeys(name for layout in layouts for name in sorted(layout.used))
     prompts = [
         name
-        for layout in layouts
+        for layout in (*layouts, *within)
         for value in vars(layout).values()
         if isinstance(value, PromptColumns)
         for name in value[:4]

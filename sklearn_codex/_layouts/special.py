@@ -14,7 +14,7 @@ from sklearn_codex._layouts.columns import ColumnsLayout
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import CONVERSATIONS, PromptColumns, find_prompt, unwrap
-from sklearn_codex._layouts.verdicts import as_number
+from sklearn_codex._layouts.tallies import as_number
 from sklearn_codex._layouts.words import is_list
 
 

@@ -17,8 +17,8 @@ from sklearn_codex._labels.scores import names_fault
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, as_responses, decode
 from sklearn_codex._layouts.columns import find_annotator
-from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.given import PAIR_ROLES, Given
+from sklearn_codex._layouts.pairs import find_pairs, pair_in
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
 from sklearn_codex._layouts.ranking import (
     Candidate,
@@ -389,10 +389,8 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
     """Return the layout of rows with one response each and what says how good it is."""
     # Also columns without a value here: a row that lacks its label is refused by the layout.
     names = fold_all(row)
-    response = next((names[name] for name in RESPONSE if name in names), None)
-    if asks_for_columns(given) or response is None or find_pairs(names):
-        return None
-    if as_responses(row[response]) is not None and not isinstance(row[response], str):
+    response = _response_in(names, row, given, where)
+    if response is None:
         return None
     rest = {name: column for name, column in names.items() if column != response}
     labels = [rest[name] for name in DESIRABLE if name in rest]
@@ -425,10 +423,39 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
     return ScoredLayout(called, prompt, response, found, given, annotator)
 
 
+def _response_in(names: Columns, row: Row, given: Given, where: str) -> str | None:
+    """Return the column of the one response of a row, None where there is none."""
+    if given.response is not None:
+        _check_alone(given)
+        named = names[fold(given.response)]
+        if is_missing(row[named]):
+            raise ValueError(f"{where} has no {named}. Fill it in, or leave the row out.")
+        return named
+    response = next((names[name] for name in RESPONSE if name in names), None)
+    if asks_for_columns(given) or response is None or find_pairs(names):
+        return None
+    if as_responses(row[response]) is not None and not isinstance(row[response], str):
+        return None
+    return None if pair_in(row[response]) is not None else response
+
+
+def _check_alone(given: Given) -> None:
+    """Raise where the caller names the one response of a row and one of two."""
+    other = next((role for role in PAIR_ROLES[:-1] if role in given.columns()), None)
+    if other is not None or given.labels:
+        role, name = (other, given.columns()[other]) if other else ("label", list(given.labels))
+        raise ValueError(
+            f"{given.say('response', str(given.response))} and {given.say(role, name)} do not go "
+            "together: the one names the one response of a row, the other is of two. Leave one out."
+        )
+
+
 def explain_one(columns: Columns, row: Row, given: Given, where: str) -> str | None:
     """Return why one response is no preference; None if there is no single response."""
     response = next((columns[name] for name in RESPONSE[:-4] if name in columns), None)
-    if response is None or find_pairs(columns) or given.names_pair:
+    if given.response is not None:
+        response = columns.get(fold(given.response))
+    elif response is None or find_pairs(columns) or given.names_pair:
         return None
     marks = [
         column for column in row if columns.get(fold(column)) == column and _marks(row[column])

@@ -1,19 +1,23 @@
 """What tells which of two responses is better: a label, one-hot columns, votes or scores."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.cells import decode_cell
-from sklearn_codex._labels.numbers import written_number
-from sklearn_codex._labels.onehot import onehot_meanings, resolve_onehot
+from sklearn_codex._labels.onehot import onehot_meanings
 from sklearn_codex._labels.sides import Sides, read_sides
 from sklearn_codex._layouts.base import Columns, fold
+from sklearn_codex._layouts.tallies import (
+    CellCounts,
+    Counts,
+    OneHot,
+    Scores,
+    counts_in,
+    list_of,
+    mark_of,
+)
 from sklearn_codex._layouts.words import (
     CHANCES,
     LABELS,
@@ -66,7 +70,7 @@ def find_verdicts(
     Of several of one kind none is better than another, so all of them are returned.
     """
     rest = {name: column for name, column in columns.items() if column not in (first, second)}
-    onehot = _find_onehot(first, second, rest)
+    onehot = _find_onehot(first, second, rest) or _find_marks(first, second, rest, row)
     taken = {column for verdict in onehot for column in verdict.columns}
     single = {name: column for name, column in rest.items() if column not in taken}
     return (
@@ -97,12 +101,14 @@ def verdict_with(
     for verdict in _find_onehot(first, second, rest):
         if label in verdict.columns:
             return verdict
+    for verdict in _find_cell_counts(first, second, {label: label}, row):
+        return verdict
     sides = read_sides(first, second)
     one, two = (_of_side(label, side, sides, rest) for side in sides.markers)
     if one is None or two is None or one == two:
         return Verdict((label,))
     sign = score(label)
-    return Verdict((one, two), "scores", _Scores((one, two), sign), _say_scores(one, two, sign))
+    return Verdict((one, two), "scores", Scores((one, two), sign), _say_scores(one, two, sign))
 
 
 def _of_side(label: str, side: str, sides: Sides, columns: Columns) -> str | None:
@@ -151,13 +157,8 @@ def _speaks_of_one(column: str, first: str, second: str) -> bool:
 
 def _find_onehot(first, second, columns: Columns) -> list[Verdict]:
     sides = read_sides(first, second)
-    stems: dict[frozenset[str], list[str]] = {}
-    for column in columns.values():
-        tokens = set(name_tokens(column))
-        sided = tokens & {*sides.markers} or tokens & TIES
-        stem = frozenset(tokens - {*sides.markers} - TIES - {"model", *sides.shared})
-        if sided and (stem <= WINS | VOTES | {"label", "is", "n", "num", "number", "for", "of"}):
-            stems.setdefault(stem, []).append(column)
+    beside = {"label", "is", "n", "num", "number", "for", "of"}
+    stems = _stems_of(columns, sides, WINS | VOTES | beside)
     ties = stems.pop(frozenset(), [])
     ties = [column for column in ties if not TIES.isdisjoint(name_tokens(column))]
     found = []
@@ -166,8 +167,46 @@ def _find_onehot(first, second, columns: Columns) -> list[Verdict]:
         if not VOTES.isdisjoint(stem):
             found += _as_counts(names, sides)
         elif meanings := onehot_meanings(names, first, second):
-            read = _OneHot(tuple(meanings), tuple(meanings.values()), first, second)
+            read = OneHot(tuple(meanings), tuple(meanings.values()), first, second)
             found.append(Verdict(tuple(names), "one-hot", read))
+    return found
+
+
+def _stems_of(columns: Columns, sides: Sides, allowed) -> dict[frozenset[str], list[str]]:
+    """Return the columns that speak of one side or of a tie, by what else their names say."""
+    stems: dict[frozenset[str], list[str]] = {}
+    for column in columns.values():
+        tokens = set(name_tokens(column))
+        stem = frozenset(tokens - {*sides.markers} - TIES - {"model", *sides.shared})
+        if tokens & {*sides.markers, *TIES} and stem <= allowed:
+            stems.setdefault(stem, []).append(column)
+    return stems
+
+
+_MARKS = frozenset((*LABELS, "vote"))
+_OF_MARKS = _MARKS | {"is", "human", "user", "soft", "hard", "gold", "gt", "final", "overall"}
+
+
+def _find_marks(first, second, columns: Columns, row) -> list[Verdict]:
+    """Return the columns that have a mark for each response, such as label_0 and label_1.
+
+    Of three such columns, label_1 to label_3, each is what one person said.
+    """
+    sides = read_sides(first, second)
+    voted = vote_columns(columns.values(), first, second)
+    found = []
+    for stem, names in _stems_of(columns, sides, _OF_MARKS).items():
+        of_side = [[name for name in names if m in name_tokens(name)] for m in sides.markers]
+        ties = [name for name in names if not TIES.isdisjoint(name_tokens(name))]
+        names = [*of_side[0], *of_side[1], *ties]
+        is_pair = [len(side) for side in of_side] == [1, 1] and len({*names}) == len(names)
+        if stem.isdisjoint(_MARKS) or not is_pair or not {*voted}.isdisjoint(names):
+            continue
+        if all(mark_of(row[name]) is not None for name in names):
+            meanings = (1.0, 0.0, *[0.5] * len(ties))
+            note = f"{' and '.join(names)} say of each response how far it is the better one."
+            read = OneHot(tuple(names), meanings, first, second, is_sure=False)
+            found.append(Verdict(tuple(names), "one-hot", read, note))
     return found
 
 
@@ -177,100 +216,9 @@ def _as_counts(names: list[str], sides) -> list[Verdict]:
     if [len(side) for side in of_side] != [1, 1]:
         return []
     one, two = of_side[0][0], of_side[1][0]
-    read = _Counts(one, two, tuple(ties))
+    read = Counts(one, two, tuple(ties))
     note = f"The label is the share of {one} among all votes."
     return [Verdict((one, two, *ties), "counts", read, note)]
-
-
-_FLAGS = {0: 0, 1: 1, "0": 0, "1": 1, "False": 0, "True": 1, "false": 0, "true": 1}
-
-
-def _is_hashable(value: Any) -> bool:
-    return isinstance(value, (bool, int, float, str, np.bool_, np.number))
-
-
-@dataclass(frozen=True)
-class _OneHot:
-    """Reads columns of which each row has one set, of a plain one at once."""
-
-    names: tuple[str, ...]
-    meanings: tuple[float, ...]
-    first: str
-    second: str
-
-    def __call__(self, row: Mapping[str, Any], where: str) -> float:
-        flags = [_FLAGS.get(row.get(name)) for name in self.names if _is_hashable(row.get(name))]
-        if flags.count(1) == 1 and flags.count(0) == len(self.names) - 1:
-            return self.meanings[flags.index(1)]
-        columns = {name: [row.get(name)] for name in self.names}
-        resolved = resolve_onehot(columns, [where], first=self.first, second=self.second)
-        return float(resolved.probability[0])
-
-
-@dataclass(frozen=True)
-class _Counts:
-    one: str
-    two: str
-    ties: tuple[str, ...]
-
-    def __call__(self, row: Mapping[str, Any], where: str) -> float:
-        one, two, *ties = (as_number(row, name, where) for name in (self.one, self.two, *self.ties))
-        total = one + two + sum(ties)
-        if total <= 0 or min(one, two, *ties) < 0:
-            raise ValueError(
-                f"{where} has {self.one} = {one:g} and {self.two} = {two:g}. Of two responses at "
-                "least one needs a vote; leave the row out."
-            )
-        return (one + sum(ties) / 2) / total
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """Compares two numbers, in columns of their own or in a list of two; sign -1 for ranks."""
-
-    names: tuple[str, ...]
-    sign: float = 1.0
-
-    def __call__(self, row: Mapping[str, Any], where: str) -> float:
-        if len(self.names) == 1:
-            name = self.names[0]
-            pair = _list_of(row.get(name))
-            if pair is None or len(pair) != 2:
-                raise ValueError(
-                    f"{where} has {name} = {row.get(name)!r:.60}, which should be the two scores "
-                    "of its responses. Leave the row out."
-                )
-            one, two = (as_number({name: value}, name, where) for value in pair)
-        else:
-            one, two = (as_number(row, name, where) for name in self.names)
-        return 0.5 + 0.5 * math.copysign(one != two, self.sign * (one - two))
-
-
-def as_number(row: Mapping[str, Any], name: str, where: str) -> float:
-    """Return the value of a column as a number.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
-    with suppress(TypeError, ValueError, OverflowError):
-        value = row[name]
-        if math.isfinite(
-            value := written_number(value) if isinstance(value, str) else float(value)
-        ):
-            return value
-    raise ValueError(
-        f"{where} has {name} = {row.get(name)!r:.60}, which should be a number. Fill it in, or "
-        "leave the row out."
-    )
-
-
-def _list_of(value: Any) -> list | None:
-    """Return the list in a cell, also where it is written as text."""
-    if isinstance(value, str):
-        value = decode_cell(value)
-    return list(value) if is_list(value) else None
 
 
 def _find_scores(first, second, columns: Columns, row) -> list[Verdict]:
@@ -283,17 +231,17 @@ def _find_scores(first, second, columns: Columns, row) -> list[Verdict]:
         if len(named) == 1 and len(stem) == 1 and stem[0] in SCORES | RANKS:
             found.setdefault(stem, {})[named[0]] = column
     pairs = [
-        Verdict((one, two), "scores", _Scores((one, two), -1.0 if stem[0] in RANKS else 1.0),
+        Verdict((one, two), "scores", Scores((one, two), -1.0 if stem[0] in RANKS else 1.0),
                 _say_scores(one, two, -1.0 if stem[0] in RANKS else 1.0))
         for stem, names in found.items()
         if (one := names.get(sides.markers[0])) and (two := names.get(sides.markers[1]))
     ]  # fmt: skip
     lists = [column for name, column in columns.items() if name in SCORES]
     for column in lists:
-        values = _list_of(row[column])
+        values = list_of(row[column])
         if values is not None and len(values) == 2 and not pairs:
             note = f"The response with the greater of the two numbers of {column} is the better."
-            pairs.append(Verdict((column,), "scores", _Scores((column,)), note))
+            pairs.append(Verdict((column,), "scores", Scores((column,)), note))
     return pairs
 
 
@@ -311,9 +259,33 @@ def _find_votes(first, second, columns: Columns, row) -> list[Verdict]:
     note = "Each label is the mean of the votes of a row"
     if len(names) > 1:
         return [Verdict(tuple(names), "votes", note=f"{note}: {', '.join(names)}.")]
-    cells = [column for name, column in columns.items() if name in LISTS_OF_VOTES]
-    cells = [column for column in cells if votes_in(row[column]) is not None]
-    return [Verdict((column,), "votes", note=f"{note}, {column}.") for column in cells]
+    # Of what annotators hold, {"A": 1, "B": 0} is what the persons A and B said.
+    cells = {n: c for n, c in columns.items() if _counts(c) or n in LABELS}
+    return _find_cell_counts(first, second, cells, row) or [
+        Verdict((column,), "votes", note=f"{note}, {column}.")
+        for name, column in columns.items()
+        if name in LISTS_OF_VOTES and votes_in(row[column]) is not None
+    ]
+
+
+def _find_cell_counts(first, second, columns: Columns, row) -> list[Verdict]:
+    """Return the columns whose cells count the votes for each response."""
+    sides = read_sides(first, second)
+    return [
+        Verdict(
+            (column,),
+            "counts",
+            CellCounts(column, sides, _counts(column)),
+            f"The label is the share of {first} among all votes in {column}.",
+        )
+        for column in columns.values()
+        if counts_in(row[column], sides) is not None
+    ]
+
+
+def _counts(name: str) -> bool:
+    """Return whether a name says that it holds counts."""
+    return not (VOTES | {"vote"}).isdisjoint(name_tokens(name))
 
 
 def vote_columns(names, first: str, second: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from sklearn_codex._conversations.cells import is_sequence
@@ -161,13 +162,18 @@ def name_tokens(name: str) -> list[str]:
 
     A letter that stands right after a known word is a word: "outputa" has output and a.
     """
+    return list(_name_tokens(name))
+
+
+@lru_cache(maxsize=8192)
+def _name_tokens(name: str) -> tuple[str, ...]:
     tokens: list[str] = []
     for token in tokens_of(_CAPITAL.sub(r"\1 ", name)):
         if token[-1:] in ("a", "b", "c") and token[:-1] in RESPONSES:
             tokens += [token[:-1], token[-1]]
         else:
             tokens.append(token)
-    return tokens
+    return tuple(tokens)
 
 
 def singular(token: str) -> str:

@@ -65,7 +65,11 @@ _COLUMNS = {
     "--rejected": "column of the other response",
     "--response-a": "column of the first of two responses",
     "--response-b": "column of the second",
-    "--label": "column of which of the two is preferred",
+    "--label": (
+        "column of which of the two is preferred, or of how good one is; several, with commas "
+        "between them, where several people have one each"
+    ),
+    "--response": "column of the response where a row has one, compared within its prompt",
     "--convention": (
         "how labels are written: a name, such as one_two or index, or what each label means, such "
         "as 1=a,2=b,0=tie"

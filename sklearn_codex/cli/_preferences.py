@@ -146,7 +146,8 @@ def _form_of(
     ValueError
         If it can be several, and the caller has not told which.
     """
-    named = {fold(name) for name in given.columns().values()} if given.names_pair else set()
+    given = given.part_labels(fold_all(row))
+    named = {fold(name) for name in (*given.columns().values(), *given.labels) if given.names_pair}
     if named & {fold(name) for name in row}:
         return None
     present = _present(row)

@@ -5,7 +5,7 @@ import argparse
 from sklearn_codex.cli._options import add_columns, add_seed, check_new, new_command, write_out
 
 _FORMS = (".csv", ".json")
-_NO_RESPONSES = ("--chosen", "--rejected", "--response-a", "--response-b")
+_NO_RESPONSES = ("--chosen", "--rejected", "--response-a", "--response-b", "--response")
 
 
 def add_parser(commands) -> None:

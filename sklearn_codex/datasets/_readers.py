@@ -20,6 +20,7 @@ SUBJECT = "read_preferences"
     {
         "path_or_frame": "no_validation",
         **{role: [str, None] for role in ROLES},
+        "label": [str, list, tuple, None],
         "convention": [str, Mapping, None],
     },
     prefer_skip_nested_validation=True,
@@ -33,6 +34,7 @@ def read_preferences(
     response_a=None,
     response_b=None,
     label=None,
+    response=None,
     convention=None,
     weight=None,
     annotator=None,
@@ -53,8 +55,13 @@ def read_preferences(
         this and the next five.
     chosen, rejected : str, default=None
         Columns of the preferred response and of the other one.
-    response_a, response_b, label : str, default=None
-        Columns of two responses and of what is preferred, instead of `chosen` and `rejected`.
+    response_a, response_b : str, default=None
+        Columns of two responses, instead of `chosen` and `rejected`.
+    label : str or list of str, default=None
+        Column of what is preferred, or of how good the one response of a row is; or those of the
+        labels of several people, whose mean is the label.
+    response : str, default=None
+        Column of the response where a row has one, to be compared with the others of its prompt.
     convention : str or mapping, default=None
         How labels are written: a key of :data:`sklearn_codex.labels.LABEL_CONVENTIONS`, such as
         "one_two" where 1 or 2 is the better response; "probability" or "percent" that A is
@@ -197,6 +204,7 @@ def read_preferences(
             response_a=response_a,
             response_b=response_b,
             label=label,
+            response=response,
             weight=weight,
             annotator=annotator,
             groups=groups,

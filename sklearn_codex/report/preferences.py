@@ -155,10 +155,10 @@ def audit_preferences(
         None mean all.
     random_state : int, default=0
         Reproduces every figure.
-    **columns : str
+    **columns : str or list of str
         What columns hold, as for :func:`~sklearn_codex.datasets.read_preferences`: `prompt`,
-        `chosen`, `rejected`, `response_a`, `response_b`, `label`, `weight`, `annotator`, `groups`
-        and `convention`. Of what was read already, only `groups`.
+        `chosen`, `rejected`, `response_a`, `response_b`, `label`, `response`, `weight`,
+        `annotator`, `groups` and `convention`. Of what was read already, only `groups`.
 
     Returns
     -------
