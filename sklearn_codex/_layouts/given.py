@@ -55,7 +55,7 @@ class Given:
     weight: str | None = None
     annotator: str | None = None
     groups: str | None = None
-    convention: str | Mapping[Any, float] | None = None
+    convention: str | Mapping[Any, Any] | None = None
     dropped: frozenset = frozenset()
     command: bool = False
     labels: tuple[str, ...] = ()
@@ -219,7 +219,7 @@ def _read_pairs(word: str, said: str) -> list[tuple[str, str]]:
 
 def write_convention(meanings: Mapping[Any, float | str]) -> str:
     """Return what :func:`read_convention` reads as these meanings."""
-    words = {value: word for word, value in MEANINGS.items()}
+    words: dict[Any, str] = {value: word for word, value in MEANINGS.items()}
     pairs = [
         (str(label), value if _is_drop(value) else float(value))
         for label, value in meanings.items()
