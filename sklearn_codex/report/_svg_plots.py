@@ -3,7 +3,17 @@
 import math
 
 from sklearn_codex.report._escape import html
-from sklearn_codex.report._svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, log_ticks, ticks_of
+from sklearn_codex.report._svg import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    log_ticks,
+    tick_labels,
+    ticks_of,
+)
 
 NAMES = 262
 ROW, ROW_TOP, ROW_BOTTOM = 30, 10, 56
@@ -33,11 +43,11 @@ def interval_plot(plot):
         f'aria-label="{html(plot.title)}">',
         f"<title>{html(plot.title)}</title><desc>{html(plot.meaning)}</desc>",
     ]
-    for tick in ticks:
+    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
         parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" '
                      f'y1="{ROW_TOP}" y2="{bottom}"/>'
                      f'<text x="{x(tick):.1f}" y="{bottom + 20}" text-anchor="middle">'
-                     f"{tick:g}</text>")  # fmt: skip
+                     f"{label}</text>")  # fmt: skip
     parts.append(f'<line class="mark" x1="{x(plot.null):.1f}" x2="{x(plot.null):.1f}" '
                  f'y1="{ROW_TOP}" y2="{bottom}"/>')  # fmt: skip
     parts += [_row(row, plot.null, ROW_TOP + ROW * (i + 0.5), x) for i, row in enumerate(plot.rows)]
@@ -114,13 +124,14 @@ def _frame(plot, y_ticks, x, y):
         )
     first, last = plot.edges[0], plot.edges[-1]
     ticks = log_ticks(max(first, 1.0), last) if plot.log_x else ticks_of(first, last)
-    for tick in ticks:
+    labels = tick_labels(ticks, log=plot.log_x)
+    for tick, label in zip(ticks, labels, strict=True):
         if not first <= tick <= last:
             continue
         parts.append(
             f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{bottom}" '
             f'y2="{bottom + 5}"/><text x="{x(tick):.1f}" y="{bottom + 22}" '
-            f'text-anchor="middle">{tick:,g}</text>'
+            f'text-anchor="middle">{label}</text>'
         )
     middle, height = (LEFT + right) / 2, (TOP + bottom) / 2
     parts.append(
