@@ -138,7 +138,7 @@ def _labels(audit):
     rests_on = ("wrong labels",)
     to_label = f"{count(n_pairs, 'pair')} to label {'is' if n_pairs == 1 else 'are'} listed"
     if labels is None:
-        line = "no model to judge them by" + f"; {to_label}" * (n_pairs > 0)
+        line = f"not judged; {to_label}" if n_pairs else "no model to judge them by"
         return Answer("labels", "unjudged", OPEN, line, rests_on)
     n = labels["n_flagged"]
     if n:

@@ -5,6 +5,7 @@ from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import YES
 from sklearn_codex.report._audit_words import RARE, TOO_FEW
 from sklearn_codex.report._blocks import Examples, Interval, Intervals, Note, Section, TableBlock
+from sklearn_codex.report._numbers import number
 
 CHANCE = "The list may be chance throughout: take nothing from it before there are more labels."
 FORM = {
@@ -112,7 +113,7 @@ def _weights(figures, title, what, meaning):
             for row in rows
         ],
         f"{sure:,} of {among:,} {_has(sure)} an interval without 0, as about "
-        f"{0.05 * among:,.0f} would by chance; tested all together, {beyond} beyond chance "
+        f"{number(0.05 * among, 2)} would by chance; tested all together, {beyond} beyond chance "
         f"(filled dots). {meaning if certain else CHANCE}",
         table,
     )

@@ -6,7 +6,7 @@ from sklearn_codex.report._escape import html
 from sklearn_codex.report._numbers import equal_digits
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 84, 16, 16, 60
+LEFT, RIGHT, TOP, BOTTOM = 84, 30, 16, 60
 N_TICKS = 5
 
 

@@ -18,6 +18,7 @@ from sklearn_codex.report._svg import (
 NAMES = 262
 ROW, ROW_TOP, ROW_BOTTOM = 30, 10, 56
 MOST_NAME = 24
+HEADROOM = 1.15
 
 
 def interval_plot(plot):
@@ -85,7 +86,8 @@ def histogram(plot):
     low, high = edges[0], edges[-1]
     most = max(max(counts) for _, counts in plot.series) or 1
     y_ticks = [tick for tick in ticks_of(0, most) if tick == int(tick)]
-    top = max(y_ticks[-1], most)
+    # Names of marks stand above the bars.
+    top = max(y_ticks[-1], most * (HEADROOM if plot.marks else 1))
 
     def x(value):
         value = math.log1p(value) if plot.log_x else value
