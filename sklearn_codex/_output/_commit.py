@@ -81,6 +81,7 @@ def _put_with_undo(output: Output, undo: list, backups: list[str]) -> None:
     while not os.path.lexists(parent := os.path.dirname(missing[-1])):
         missing.append(parent)
     undo += [partial(os.rmdir, folder) for folder in reversed(missing[1:])]
+    assert output.temporary is not None
     undo.append(partial(_take_back, output.temporary, target, backup))
     output.put()
 
