@@ -37,6 +37,7 @@ STYLE = """
   .grid { stroke: #d5dbe1; } .mark { stroke: #1b1f24; stroke-dasharray: 2 4; stroke-width: 1.5; }
   .line { fill: none; stroke-width: 2.5; stroke-linejoin: round; } .band { opacity: .18; }
   .line.s0 { stroke: #0072b2; } .line.s1 { stroke: #c35000; }
+  .hover { fill: none; }
   .band.s0, .dot.s0 { fill: #0072b2; } .band.s1, .dot.s1 { fill: #c35000; }
 """
 SIZE = 800, 780

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ from sklearn_codex.report._audit_progress import (
     within,
 )
 from sklearn_codex.report.audit import compute_audit
+from sklearn_codex.report.preferences import audit_preferences
 
 ROWS = [
     {"prompt": f"question {i % 60}", "chosen": f"good so w{i} b{i % 7}", "rejected": f"so w{i} k"}
@@ -55,14 +57,18 @@ progress.Estimate.__call__ = paused
 AT_FILE = (
     STOP
     + """
-write = run.write_text
-def paused(path, *args, **options):
+from contextlib import contextmanager
+import sklearn_codex._output._own_files as own
+new_file = own.new_file
+@contextmanager
+def paused(path, **options):
     if path.name == {file!r} and {before}:
         stop()
-    write(path, *args, **options)
+    with new_file(path, **options) as file:
+        yield file
     if path.name == {file!r} and not {before}:
         stop()
-run.write_text = paused
+own.new_file = paused
 """
 )
 on_posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
@@ -250,9 +256,72 @@ def test_interrupts_at_any_time_leave_all_files_or_none(wait, tmp_path):
     _, errors = process.communicate(timeout=60)
     found = sorted(path.name for path in tmp_path.glob("out/*"))
     # No model judges single labels of these, and no list of them is written.
-    files = [name for name in FILES if name != "labels_to_check.csv"]
+    files = sorted({*FILES, "made_by_audit.json"} - {"labels_to_check.csv"})
     assert process.returncode in (0, 130)
     assert errors in ("", "sklearn-codex: interrupted\n")
     assert found in ([], files)
     if process.returncode == 0:
         assert found == files
+
+
+class Cell:
+    """What a notebook has for a library: a shell with a kernel, and displays that can change."""
+
+    def __init__(self, monkeypatch, has_kernel=True):
+        self.shown = []
+        shell = SimpleNamespace(kernel=None) if has_kernel else object()
+        modules = {
+            "IPython": {"get_ipython": lambda: shell},
+            "IPython.display": {"display": self.display},
+        }
+        for name, holds in modules.items():
+            module = ModuleType(name)
+            vars(module).update(holds)
+            monkeypatch.setitem(sys.modules, name, module)
+
+    def display(self, data, *, raw, display_id):
+        assert raw
+        assert display_id
+        self.shown.append(data)
+        return self
+
+    def update(self, data, *, raw):
+        assert raw
+        self.shown.append(data)
+
+
+def test_a_notebook_shows_each_step_and_the_time_it_took(monkeypatch, capsys):
+    cell = Cell(monkeypatch)
+    monkeypatch.setattr("sklearn_codex.report._audit_progress.FIRST", 0.0)
+    audit = audit_preferences(ROWS, random_state=1)
+    texts = [data["text/plain"] for data in cell.shown]
+    for step in STEPS:
+        assert any(f" % {step}, " in text for text in texts), step
+    shares = [int(text.partition(" %")[0]) for text in texts[:-1]]
+    assert shares[0] == 0
+    assert shares == sorted(shares)
+    assert any(" left" in text for text in texts)
+    assert texts[-1].startswith("Audited in 0:")
+    assert '<progress max="1" value="0.000"></progress> read' in cell.shown[0]["text/html"]
+    assert capsys.readouterr() == ("", "")
+    # It changes nothing, and can be left out.
+    n_shown = len(cell.shown)
+    again = audit_preferences(ROWS, random_state=1, progress=False)
+    assert len(cell.shown) == n_shown
+    assert {**again.to_dict(), "date": ""} == {**audit.to_dict(), "date": ""}
+
+
+def test_a_cell_says_where_an_audit_stopped(monkeypatch):
+    cell = Cell(monkeypatch)
+    with pytest.raises(ValueError, match="no preference"):
+        audit_preferences([{"prompt": "p"}])
+    assert cell.shown[-1]["text/plain"].startswith("Stopped at: read, after 0:0")
+
+
+def test_a_shell_without_a_notebook_and_none_show_nothing(monkeypatch, capsys):
+    cell = Cell(monkeypatch, has_kernel=False)
+    audit_preferences(ROWS[:20])
+    monkeypatch.delitem(sys.modules, "IPython")
+    audit_preferences(ROWS[:20])
+    assert cell.shown == []
+    assert capsys.readouterr() == ("", "")

@@ -9,7 +9,7 @@ import pytest
 
 from sklearn_codex import load_model
 from sklearn_codex.cli import main
-from sklearn_codex.cli._demo_files import FILES
+from sklearn_codex.cli._demo_files import DEMO
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_demo_writes_a_model_that_predicts_and_all_figures(demo):
     assert figures["policy"]["objective/kl_exact"]["after"] == pytest.approx(policy.kl_)
     assert np.exp(policy.token_log_prob_).sum() == pytest.approx(1.0)
     assert loop.predict(["def f(x):"]).shape == (1,)
-    assert {path.name for path in out.iterdir()} == set(FILES)
+    assert {path.name for path in out.iterdir()} == set(DEMO.names)
 
 
 def test_demo_figures_say_what_the_stages_are_for(demo):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sklearn_codex.cli import main
-from sklearn_codex.cli._demo_files import FILES, MANIFEST, PICTURE, check_out, write_files
+from sklearn_codex.cli._demo_files import DEMO, PICTURE
 from sklearn_codex.cli._demo_verdict import judge_demo, verdict_of
 
 SMALL = ["demo", "--modules", "5", "--no-progress"]
@@ -44,7 +44,7 @@ def test_the_demo_ends_with_a_verdict_a_picture_and_commands_that_run(folder, mo
     assert "PPO found the best policy there is" in end
     assert "codex-demo/frontier.png" in end
     assert (folder / "codex-demo" / PICTURE).read_bytes().startswith(b"\x89PNG")
-    assert {path.name for path in (folder / "codex-demo").iterdir()} == set(FILES)
+    assert {path.name for path in (folder / "codex-demo").iterdir()} == set(DEMO.names)
     commands = [line.strip() for line in end.splitlines() if line.startswith("  sklearn-codex ")]
     assert len(commands) == 6
     for command in commands[:-1]:
@@ -69,60 +69,6 @@ def test_the_demo_can_be_run_again(folder, tmp_path, monkeypatch, capsys):
     assert main([*SMALL, "--out", str(out)]) == 0
     assert "matplotlib is missing (the extra plot)" in " ".join(capsys.readouterr().out.split())
     assert not (out / PICTURE).exists()  # it would be of the last run
-
-
-def made(out, **contents):
-    out.mkdir(exist_ok=True)
-    contents = {"model.skops": b"model", "figures.json": b"{}", **contents}
-    write_files(out, contents, check_out(out, force=False))
-    return out
-
-
-def test_files_of_the_demo_are_replaced_and_no_others(tmp_path):
-    out = made(tmp_path / "d")
-    made(out, **{"model.skops": b"second", PICTURE: b"png"})
-    assert (out / "model.skops").read_bytes() == b"second"
-    made(out)
-    assert sorted(path.name for path in out.iterdir()) == ["figures.json", MANIFEST, "model.skops"]
-
-
-@pytest.mark.parametrize("name", ["model.skops", "figures.json", PICTURE])
-def test_a_file_that_was_changed_or_came_from_elsewhere_is_refused(name, tmp_path, capsys):
-    out = made(tmp_path / "d")
-    (out / name).write_bytes(b"mine")
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert main([*SMALL, "--out", str(out)]) == 1
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert f"{name}': the file was not made by the demo, or was changed since." in captured.err
-    assert "--force" in captured.err
-    assert captured.err.count("\n") == 1
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    assert check_out(out, force=True) == {name for name in FILES if (out / name).exists()}
-
-
-@pytest.mark.parametrize(
-    "manifest",
-    [
-        None, "", "[]", "{}", '{"made_by": "me", "files": {}}', '{"made_by": "sklearn-codex demo"}',
-        '{"made_by": "sklearn-codex demo", "files": []}',
-        '{"made_by": "sklearn-codex demo", "files": {"model.skops": 1, "../x": "y"}}',
-    ],
-)  # fmt: skip
-def test_without_a_manifest_of_the_demo_nothing_is_its_own(manifest, tmp_path):
-    (tmp_path / "model.skops").write_bytes(b"mine")
-    if manifest is not None:
-        (tmp_path / MANIFEST).write_text(manifest)
-    with pytest.raises(FileExistsError, match="pass --force to replace"):
-        check_out(tmp_path, force=False)
-
-
-def test_an_empty_folder_and_none_are_written_to(tmp_path):
-    assert check_out(tmp_path, force=False) == frozenset()
-    assert check_out(tmp_path / "new", force=False) == frozenset()
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="exists"):
-        check_out(tmp_path, force=False)
 
 
 def figures_of(credits, share=1.0, rates=(0.01, 0.001)):

@@ -34,8 +34,26 @@ MEASURED = Bunch(
         (
             "repeats",
             {"n": 1, "share": 0.002, "n_swapped": 0, "is_text": False},
-            "1 row of X (0.2%) repeats an earlier one, none of them with A and B exchanged. "
+            "1 row of X (0.2%) repeats an earlier one, not with A and B exchanged. "
             "Different texts can have the same feature difference.",
+        ),
+        (
+            "repeats",
+            {"n": 1, "share": 0.002, "n_swapped": 1, "is_text": False},
+            "1 row of X (0.2%) repeats an earlier one, with A and B exchanged. "
+            "Different texts can have the same feature difference.",
+        ),
+        (
+            "repeats",
+            {"n": 3, "share": 0.006, "n_swapped": 0, "is_text": False},
+            "3 rows of X (0.6%) repeat an earlier one, none of them with A and B exchanged. "
+            "Different texts can have the same feature difference.",
+        ),
+        (
+            "identical",
+            {"n": 1, "share": 0.5, "n_decided": 1, "is_text": True},
+            "1 pair (50%) has two identical responses, with a preference, which can only be noise. "
+            "They teach nothing: drop them.",
         ),
         (
             "identical",

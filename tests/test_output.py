@@ -20,7 +20,7 @@ from sklearn_codex._output import (
     write_text,
     written_together,
 )
-from sklearn_codex._output._writer import _NamedRaw
+from sklearn_codex._output._file import _NamedRaw
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 

@@ -1,5 +1,6 @@
 """Files as they are written: whole or not at all, and several together."""
 
+from sklearn_codex._output._own_files import OwnFiles
 from sklearn_codex._output._paths import is_terminal
 from sklearn_codex._output._writer import (
     CHOOSE_OR_OVERWRITE,
@@ -12,6 +13,7 @@ from sklearn_codex._output._writer import (
 
 __all__ = [
     "CHOOSE_OR_OVERWRITE",
+    "OwnFiles",
     "check_folder",
     "check_outputs",
     "is_terminal",

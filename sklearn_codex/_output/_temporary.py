@@ -19,11 +19,30 @@ _TEMPORARY = re.compile(r"\.sklearn-codex-[0-9a-f]{16}\.part")
 
 def clear_leftovers(folder: str) -> None:
     """Remove the temporary files of this package in a folder whose processes have ended."""
-    with suppress(OSError), os.scandir(folder) as entries:
+    with suppress(OSError), _while_nobody_renames(folder), os.scandir(folder) as entries:
         for entry in entries:
-            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            if is_temporary(entry.name) and entry.is_file(follow_symlinks=False):
                 with suppress(OSError):
                     _unlink_if_dead(entry.path)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a name is one of ``beside``."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+@contextmanager
+def _while_nobody_renames(folder: str) -> Iterator[None]:
+    """Raise where another process has the folder locked: it may have to put old files back."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _unlink_if_dead(path: str) -> None:

@@ -85,9 +85,14 @@ def _add_options(parser) -> None:
     parser.add_argument(
         "--out",
         metavar="DIR",
-        help=f"folder for the report (default: {_DEFAULT_OUT}, or none with --json)",
+        help=f"folder for the report (default: {_DEFAULT_OUT}, or none with --json); files of an "
+        "earlier audit in it are replaced",
     )
-    parser.add_argument("--force", action="store_true", help="replace these files in the folder")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="write to any existing folder, and replace there what is called so",
+    )
     parser.add_argument(
         "--full", action="store_true", help="show all that is on the page, not the answers alone"
     )

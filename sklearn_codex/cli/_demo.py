@@ -54,9 +54,9 @@ def add_parser(commands) -> None:
 
 def _begin(arguments: argparse.Namespace) -> None:
     """Check the folder, and say at once what is going to happen: imports take their time."""
-    from sklearn_codex.cli._demo_files import check_out
+    from sklearn_codex.cli._demo_files import DEMO
 
-    check_out(arguments.out, force=arguments.force)
+    DEMO.check(arguments.out, force=arguments.force)
     width = min(shutil.get_terminal_size().columns - 2, 98)
     lines = [
         "The whole RLHF loop, on the code of this Python's standard library and simulated "

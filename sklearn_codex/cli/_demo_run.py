@@ -25,15 +25,7 @@ from sklearn_codex import (
     UnigramLM,
     save_model,
 )
-from sklearn_codex.cli._demo_files import (
-    FIGURES,
-    HELD_OUT,
-    MODEL,
-    PICTURE,
-    PREFERENCES,
-    check_out,
-    write_files,
-)
+from sklearn_codex.cli._demo_files import DEMO, FIGURES, HELD_OUT, MODEL, PICTURE, PREFERENCES
 from sklearn_codex.cli._demo_verdict import judge_demo, verdict_of
 from sklearn_codex.datasets import load_stdlib_code
 from sklearn_codex.inspection import FrontierDisplay
@@ -78,7 +70,7 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
         computed then.
     """
     out = Path(out)
-    replaced = check_out(out, force=force)
+    replaced = DEMO.check(out, force=force)
     console = Console()
     start = time.perf_counter()
     data = load_stdlib_code(n_modules=n_modules, random_state=seed)
@@ -390,7 +382,7 @@ def _write(out, pipeline, figures, data, test, replaced):
     picture = _draw(pipeline.named_steps_.policy)
     if picture is not None:
         contents[PICTURE] = picture
-    write_files(out, contents, replaced)
+    DEMO.write(out, contents, replaced)
     return PICTURE in contents
 
 

@@ -128,7 +128,10 @@ def _repeats(n, share, n_swapped, is_text):
         f"{count(n, what, many)} ({percent(share)}) {_verb(n, 'repeats', 'repeat')} an earlier one"
     )
     if n_swapped is not None:
-        found += f", {n_swapped or 'none'} of them with A and B exchanged"
+        which = f"{n_swapped or 'none'} of them "
+        if n == 1:
+            which = "" if n_swapped else "not "
+        found += f", {which}with A and B exchanged"
     if not is_text:
         return found, "Different texts can have the same feature difference."
     return (
@@ -155,7 +158,8 @@ def _identical(n, share, n_decided, is_text):
     what = "two identical responses" if is_text else "a difference of 0 in all features"
     found = f"{count(n, 'pair')} ({percent(share)}) {_verb(n, 'has', 'have')} {what}"
     if n_decided:
-        found += f", {n_decided:,} of them with a preference, which can only be noise"
+        which = "" if n == 1 else f"{n_decided:,} of them "
+        found += f", {which}with a preference, which can only be noise"
     return found, "They teach nothing: drop them."
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import YES
 from sklearn_codex.report._audit_words import percent, within
+from sklearn_codex.report._plural import count
 
 GOOD, WARN, BAD, OPEN, PLAIN = "good", "warn", "bad", "open", "plain"
 """What colours mean: as one would hope, to be looked at, against training, not known, a fact."""
@@ -56,6 +57,7 @@ def _clean(audit):
     return Answer("clean", word, tone, f"{line} found something to look at", ("position",))
 
 
+NO_MODEL = "no model is fitted to these pairs"  # the reason of the verdict says why
 _PREDICTED = {
     "yes": ("yes", GOOD),
     "of pairs only": ("in this file", WARN),
@@ -69,7 +71,7 @@ def _predictable(audit):
     word, tone = _PREDICTED[_verdict(audit, "predictable")]
     rests_on = ("predictable", "words predict", "more labels", "calibrated")
     if audit["prediction"] is None:
-        return Answer("predictable", word, tone, "no model is fitted to so few pairs", rests_on)
+        return Answer("predictable", word, tone, NO_MODEL, rests_on)
     prediction = audit["prediction"]
     models = prediction["models"]
     line = f"right on {within(models[prediction['best']]['accuracy'])}"
@@ -108,7 +110,7 @@ def _preferred(audit):
     rests_on = ("form", "tokens")
     form, tokens = audit["form"], audit["tokens"]
     if form is None:
-        return Answer("preferred", "too few", OPEN, "no model is fitted to so few pairs", rests_on)
+        return Answer("preferred", "too few", OPEN, NO_MODEL, rests_on)
     n = form["n_certain"] + tokens["n_certain"]
     line = (
         f"{form['n_certain']:,} of {form['n_candidates']:,} properties of form, "
@@ -121,7 +123,7 @@ def _preferred(audit):
 def _learned(audit):
     rests_on = ("words predict",)
     if audit["policy"] is None:
-        return Answer("a policy", "too few", OPEN, "no model is fitted to so few pairs", rests_on)
+        return Answer("a policy", "too few", OPEN, NO_MODEL, rests_on)
     words = audit["prediction"]["models"]["words"]["accuracy"]
     line = f"the reward of words is right on {within(words)}"
     if _verdict(audit, "words predict") not in YES:
@@ -134,9 +136,10 @@ def _labels(audit):
     labels, pairs = audit["labels_to_check"], audit["pairs_to_label"]
     n_pairs = 0 if pairs is None else len(pairs["rows"])
     rests_on = ("wrong labels",)
-    to_label = f"{n_pairs:,} pairs to label are listed"
+    to_label = f"{count(n_pairs, 'pair')} to label {'is' if n_pairs == 1 else 'are'} listed"
     if labels is None:
-        return Answer("labels", "unjudged", OPEN, f"no fit model; {to_label}", rests_on)
+        line = f"not judged; {to_label}" if n_pairs else "no model to judge them by"
+        return Answer("labels", "unjudged", OPEN, line, rests_on)
     n = labels["n_flagged"]
     if n:
         return Answer("labels", "check", WARN, f"{n:,} are more likely wrong than right", rests_on)
@@ -155,12 +158,13 @@ def _tests(audit):
 def _slices(audit):
     slices = audit["slices"]
     if slices is None:
-        return Answer("slices", "too few", OPEN, "no model is fitted to so few pairs", ("slices",))
+        return Answer("slices", "too few", OPEN, NO_MODEL, ("slices",))
     if not slices["n_tests"]:
         return Answer("slices", "not asked", PLAIN, "no kind of pair has pairs enough", ("slices",))
     n, of = slices["n_differing"], slices["n_slices"]
     word, tone = ("differ", WARN) if n else ("not shown", PLAIN)
-    line = f"{n:,} of {of:,} kinds of pair differ from the others"
+    differ = "differs" if 1 in (n, of) else "differ"
+    line = f"{n:,} of {count(of, 'kind')} of pair {differ} from the others"
     return Answer("slices", word, tone, line, ("slices",))
 
 

@@ -13,6 +13,7 @@ SAYS = {
     STOP: ("Do not train on this", "bad"),
     OPEN: ("Cannot be decided yet", "open"),
 }
+UNCHANGED = "no prediction changes"
 NAT = (
     "Nat: the unit of log-loss and KL. A coin costs 0.693 nats a pair, certainty none; reward "
     "differences are in nats of log-odds, 1 of which makes a preference 73 %."
@@ -200,7 +201,7 @@ def _effect(item):
     if effect is None:
         return "not tested"
     if not effect["n_changed"]:
-        return "no prediction changes"
+        return UNCHANGED
     change = f"{_change(effect, ' to')} points"
     if effect["verdict"] == "raises":
         return f"rises by {change}"

@@ -5,7 +5,8 @@ import webbrowser
 from contextlib import contextmanager
 from pathlib import Path
 
-from sklearn_codex._output import check_folder, write_text, written_together
+from sklearn_codex import __version__
+from sklearn_codex._output import OwnFiles
 from sklearn_codex._plain import plain
 from sklearn_codex.report._audit_decision_words import decision_block
 from sklearn_codex.report._audit_findings import FIGURES
@@ -28,9 +29,9 @@ LISTS = {
     "labels_to_check": "labels_to_check.csv",
     "pairs_to_label": "pairs_to_label.csv",
 }
-REMEDY = "Choose another one with --out, or pass --force to replace the report in it."
 ENDINGS = (".html", ".htm", ".json", ".jsonl", ".csv", ".pdf", ".gz")
-FILES = ("report.html", "audit.json", *LISTS.values())
+# The page last, which leads to the others.
+AUDIT = OwnFiles("audit", (*LISTS.values(), "audit.json", "report.html"), __version__)
 
 
 def run_audit(
@@ -80,7 +81,8 @@ def run_audit(
     out : path-like, default=None
         Folder to write to; None writes nothing.
     force : bool, default=False
-        Whether an existing folder may be written to.
+        Whether to write to any existing folder, and replace files with the names of the report's
+        that are not as an audit left them. Other files are left alone in any case.
     as_json : bool, default=False
         Whether to print the figures as JSON instead of the answers.
     full : bool, default=False
@@ -100,23 +102,18 @@ def run_audit(
     Raises
     ------
     FileExistsError
-        If the folder exists and ``force`` is false. Nothing has been computed then.
+        If ``force`` is false and the folder holds something else than a report. Nothing has been
+        computed then.
     """
     out = None if out is None else Path(out)
     if open_page and out is None:
         raise ValueError(
             "--open shows the page in the folder of --out, which is not given. Give it."
         )
+    replaced = frozenset[str]()
     if out is not None:
         _check_ending(out)
-        check_folder(
-            out,
-            FILES,
-            inputs,
-            overwrite=force,
-            subject="--out",
-            remedy=REMEDY,
-        )
+        replaced = AUDIT.check(out, inputs, force=force)
     console = None if as_json else Console()
     start = time.perf_counter()
     with _progress(progress) as step:
@@ -139,7 +136,7 @@ def run_audit(
     audit["health"] = [{name: found[name] for name in FIGURES} for found in audit["health"]]
     if out is not None:
         # Before anything is shown: a reader who closes the pipe early keeps the report.
-        _write(out, audit, sections, force)
+        _write(out, audit, sections, replaced)
     if console is None:
         show(json_text(audit, indent=2) + "\n")
         return audit
@@ -204,18 +201,19 @@ def _of_list(row):
     return {name: value for name, value in row.items() if name not in ("row", "other_row")}
 
 
-def _write(out, audit, sections, force):
+def _write(out, audit, sections, replaced):
     lists = {
         file: audit[name]["rows"]
         for name, file in LISTS.items()
         if audit[name] is not None and audit[name]["rows"]
     }
     contents = {
-        "report.html": render(audit, sections, lists=lists),
-        "audit.json": json_text(audit, indent=2) + "\n",
         **{file: as_csv(list(map(_of_list, rows))) for file, rows in lists.items()},
+        "audit.json": json_text(audit, indent=2) + "\n",
+        "report.html": render(audit, sections, lists=lists),
     }
-    # Lists of an earlier audit would be taken for those of this one.
-    with written_together(out, stale=FILES):
-        for name, content in contents.items():
-            write_text(out / name, content, overwrite=force, subject="--out", remedy=REMEDY)
+    AUDIT.write(
+        out,
+        {name: text.encode("utf-8", errors="backslashreplace") for name, text in contents.items()},
+        replaced,
+    )

@@ -83,7 +83,7 @@ def _clean(audit, units):
             (units.independent, sizes["n_groups"]),
             ("ties", sizes["n_ties"]),
             ("different responses", sizes["n_responses"]),
-            ("characters of a response, median", sizes["characters"]),
+            ("characters of a response, median", round(sizes["characters"])),
         ],
         f"The number of {units.many}, not that of pairs, says how much can be known: pairs of one "
         f"{units.one} share what makes it special."

@@ -5,6 +5,7 @@ from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import YES
 from sklearn_codex.report._audit_words import RARE, TOO_FEW
 from sklearn_codex.report._blocks import Examples, Interval, Intervals, Note, Section, TableBlock
+from sklearn_codex.report._numbers import number
 
 CHANCE = "The list may be chance throughout: take nothing from it before there are more labels."
 FORM = {
@@ -63,8 +64,8 @@ def _preferred_answer(form, verdict):
     if verdict != "some":
         return (
             f"Of their form, nothing beyond chance is shown: {form['n_sure']} of "
-            f"{form['n_candidates']} properties have an interval without 0, none when all are "
-            "tested together."
+            f"{form['n_candidates']} properties {_has(form['n_sure'])} an interval without 0, none "
+            "when all are tested together."
         )
     parts = []
     for label, side in (("in favour", "for"), ("against", "against")):
@@ -111,11 +112,15 @@ def _weights(figures, title, what, meaning):
             )
             for row in rows
         ],
-        f"{sure:,} of {among:,} have an interval without 0, as about {0.05 * among:,.0f} would by "
-        f"chance; tested all together, {beyond} beyond chance (filled dots). "
-        f"{meaning if certain else CHANCE}",
+        f"{sure:,} of {among:,} {_has(sure)} an interval without 0, as about "
+        f"{number(0.05 * among, 2)} would by chance; tested all together, {beyond} beyond chance "
+        f"(filled dots). {meaning if certain else CHANCE}",
         table,
     )
+
+
+def _has(n):
+    return "has" if n == 1 else "have"
 
 
 def _name(row, what):

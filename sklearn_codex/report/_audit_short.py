@@ -3,6 +3,7 @@
 import textwrap
 
 from sklearn_codex._plain import plain
+from sklearn_codex.report._audit_decision_words import UNCHANGED
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._escape import html
 from sklearn_codex.report._plural import count
@@ -70,7 +71,8 @@ def what_was_read(audit):
 def _task(task):
     rows = f"{task.n_rows:,}" if task.n_rows else ""
     action = _cut(plain(task.action), ACTION - 1)
-    changed = f"{CHANGES[task.verdict]:<{CHANGED}}{task.numbers}"
+    known = "no change" if task.effect == UNCHANGED else CHANGES[task.verdict]
+    changed = f"{known:<{CHANGED}}{task.numbers}"
     return f"{action:<{ACTION}}{rows:>{ROWS}}  {changed}".rstrip()
 
 

@@ -220,6 +220,10 @@ def _title(title):
     return f"<h3>{text(title)}</h3>" if title else ""
 
 
+# Columns past which a table may take the empty margin.
+WIDE = 5
+
+
 def _table(block):
     rows = equal_digits(block.rows)
     kinds = [
@@ -239,15 +243,17 @@ def _table(block):
         + "</tr>"
         for row in rows
     )
+    wide = " wide" if len(block.header) > WIDE else ""
     return (
-        f'{_title(block.title)}<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr>'
+        f'{_title(block.title)}<div class="scroll{wide}" tabindex="0"><table><thead><tr>{head}</tr>'
         f"</thead><tbody>{body}</tbody></table></div>{_meaning(block.meaning)}"
     )
 
 
 def _cell(value):
-    # An interval is not torn apart on a narrow screen.
-    return text(value, limit=200).replace(", ", ",\N{NO-BREAK SPACE}")
+    # Neither an interval nor a small p is torn apart on a narrow screen.
+    shown = text(value, limit=200).replace(", ", ",\N{NO-BREAK SPACE}")
+    return shown.replace("&lt; ", "&lt;\N{NO-BREAK SPACE}")
 
 
 def _chart(block):

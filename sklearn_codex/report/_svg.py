@@ -3,9 +3,10 @@
 import math
 
 from sklearn_codex.report._escape import html
+from sklearn_codex.report._numbers import equal_digits
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 84, 16, 16, 60
+LEFT, RIGHT, TOP, BOTTOM = 84, 30, 16, 60
 N_TICKS = 5
 
 
@@ -87,19 +88,26 @@ def log_ticks(low, high):
     return [f * 10.0**p for p in powers for f in factors if low <= f * 10.0**p <= high]
 
 
+def tick_labels(ticks, log=False):
+    """Return numbers beside an axis, of equally many digits where they are equally far apart."""
+    if log:
+        return [f"{tick:,g}" for tick in ticks]
+    return [label for (label,) in equal_digits([(tick,) for tick in ticks])]
+
+
 def _grid(chart, axes):
     parts = []
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-    for tick in axes.y_ticks:
+    for tick, label in zip(axes.y_ticks, tick_labels(axes.y_ticks), strict=True):
         y = axes.y(tick)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    for tick in axes.x_ticks:
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
+    for tick, label in zip(axes.x_ticks, tick_labels(axes.x_ticks, axes.log_x), strict=True):
         x = axes.x(tick)
         parts.append(
             f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}"/>'
         )
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 24}" text-anchor="middle">{tick:g}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 24}" text-anchor="middle">{label}</text>')
     middle = (LEFT + right) / 2
     parts.append(
         f'<text class="label" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">'

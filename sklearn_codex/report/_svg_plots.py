@@ -3,11 +3,22 @@
 import math
 
 from sklearn_codex.report._escape import html
-from sklearn_codex.report._svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, log_ticks, ticks_of
+from sklearn_codex.report._svg import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    log_ticks,
+    tick_labels,
+    ticks_of,
+)
 
 NAMES = 262
 ROW, ROW_TOP, ROW_BOTTOM = 30, 10, 56
 MOST_NAME = 24
+HEADROOM = 1.15
 
 
 def interval_plot(plot):
@@ -33,11 +44,11 @@ def interval_plot(plot):
         f'aria-label="{html(plot.title)}">',
         f"<title>{html(plot.title)}</title><desc>{html(plot.meaning)}</desc>",
     ]
-    for tick in ticks:
+    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
         parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" '
                      f'y1="{ROW_TOP}" y2="{bottom}"/>'
                      f'<text x="{x(tick):.1f}" y="{bottom + 20}" text-anchor="middle">'
-                     f"{tick:g}</text>")  # fmt: skip
+                     f"{label}</text>")  # fmt: skip
     parts.append(f'<line class="mark" x1="{x(plot.null):.1f}" x2="{x(plot.null):.1f}" '
                  f'y1="{ROW_TOP}" y2="{bottom}"/>')  # fmt: skip
     parts += [_row(row, plot.null, ROW_TOP + ROW * (i + 0.5), x) for i, row in enumerate(plot.rows)]
@@ -75,7 +86,8 @@ def histogram(plot):
     low, high = edges[0], edges[-1]
     most = max(max(counts) for _, counts in plot.series) or 1
     y_ticks = [tick for tick in ticks_of(0, most) if tick == int(tick)]
-    top = max(y_ticks[-1], most)
+    # Names of marks stand above the bars.
+    top = max(y_ticks[-1], most * (HEADROOM if plot.marks else 1))
 
     def x(value):
         value = math.log1p(value) if plot.log_x else value
@@ -114,13 +126,14 @@ def _frame(plot, y_ticks, x, y):
         )
     first, last = plot.edges[0], plot.edges[-1]
     ticks = log_ticks(max(first, 1.0), last) if plot.log_x else ticks_of(first, last)
-    for tick in ticks:
+    labels = tick_labels(ticks, log=plot.log_x)
+    for tick, label in zip(ticks, labels, strict=True):
         if not first <= tick <= last:
             continue
         parts.append(
             f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{bottom}" '
             f'y2="{bottom + 5}"/><text x="{x(tick):.1f}" y="{bottom + 22}" '
-            f'text-anchor="middle">{tick:,g}</text>'
+            f'text-anchor="middle">{label}</text>'
         )
     middle, height = (LEFT + right) / 2, (TOP + bottom) / 2
     parts.append(

@@ -15,6 +15,7 @@ from sklearn_codex._plain import plain
 from sklearn_codex._tables import as_columns
 from sklearn_codex.report._audit_decision_words import decision_block
 from sklearn_codex.report._audit_limits import MAX_PAIRS
+from sklearn_codex.report._audit_notebook import shown_in_notebook
 from sklearn_codex.report._audit_page import render
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report._audit_short import short_html, short_text
@@ -131,6 +132,7 @@ def audit_preferences(
     reference=None,
     max_pairs=MAX_PAIRS,
     random_state=0,
+    progress=True,
     **columns,
 ):
     """Tell whether to train on preference data, why, and what to mend first.
@@ -155,6 +157,8 @@ def audit_preferences(
         None mean all.
     random_state : int, default=0
         Reproduces every figure.
+    progress : bool, default=True
+        Whether the cell of a notebook shows how far it is. Elsewhere nothing is shown.
     **columns : str or list of str
         What columns hold, as for :func:`~sklearn_codex.datasets.read_preferences`: `prompt`,
         `chosen`, `rejected`, `response_a`, `response_b`, `label`, `response`, `weight`,
@@ -202,15 +206,18 @@ def audit_preferences(
     given = _given(columns)
     if isinstance(data, Bunch):
         data = _regroup(data, given)
-    figures = compute_audit(
-        data,
-        given=given,
-        split=split,
-        slices=slices,
-        reference=reference,
-        max_pairs=max_pairs,
-        seed=_check_seed(random_state),
-    )
+    seed = _check_seed(random_state)
+    with shown_in_notebook(progress) as step:
+        figures = compute_audit(
+            data,
+            given=given,
+            split=split,
+            slices=slices,
+            reference=reference,
+            max_pairs=max_pairs,
+            seed=seed,
+            step=step,
+        )
     return PreferenceAudit(finite(figures) | {"date": now()})
 
 
