@@ -55,7 +55,8 @@ def _are_votes(votes, n_models, n_topics, n_style) -> bool:
             return False
     elif getattr(votes["differences"], "_shape", None) != (n, n_models):
         return False
+    group = votes["group"]
     return all(
         code is None or (is_array(code, "iu") and code.shape == (n,))
-        for code in [*codes, votes["group"]]
-    )
+        for code in [*codes, group if group is None or group.ndim == 1 else group[:, 0]]
+    ) and (group is None or group.shape in ((n,), (n, 2)))

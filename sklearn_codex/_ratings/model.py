@@ -9,12 +9,12 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._checks.groups import check_groups
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._ratings.graph import find_connections, tell_connections
+from sklearn_codex._ratings.groups import Names, code_groups
 from sklearn_codex._ratings.inputs import read_comparisons
 from sklearn_codex._ratings.labels import HALF, check_several, read_outcomes
 from sklearn_codex._ratings.predictions import VotePredictions
@@ -85,7 +85,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
     n_comparisons_ : ndarray of shape (n_models,)
         Weight of the votes on each model.
     n_groups_ : int
-        Groups of the standard errors.
+        Groups of the standard errors, of two ways those of the way with fewer.
     style_names_ : ndarray of shape (k,)
         Columns of style: names, or positions.
     style_coef_ : ndarray of shape (k,)
@@ -140,13 +140,17 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
     as an outcome whose odds fall with both ratings it would move them by what prompts are hard.
 
     Standard errors are those of :class:`RewardUncertainty` with ``kind="sandwich"``: each group,
-    such as a voter or a prompt, is left out. Differences of ratings are compared all at once by the
-    greatest of their ratios :math:`|Z_i - Z_j| / s_{ij}` with Z normal as the ratings vary [3]_; a
-    ratio with few groups is first taken to the normal one of its p-value by Student's t. Model j is
-    better than i where that says so at level :math:`1 - c`, c being ``confidence_level``; the best
-    rank of i is 1 plus the number of models that are better, the worst the number of models less
-    that of those that are worse [4]_. So all sets hold the ranks of all models in at least a part c
-    of data sets.
+    such as a voter or a prompt, is left out. Of two ways the covariance is the sum of that by each
+    less that by what has both in common [5]_ [6]_, without the part of negative eigenvalues, and
+    degrees of freedom are those of the way in which fewer groups tell of a rating.
+
+    Differences of ratings are compared all at once by the greatest of their ratios
+    :math:`(Z_i - Z_j) / s_{ij}` with Z normal as the ratings vary [3]_; a ratio with few groups is
+    first taken to the normal one of its p-value by Student's t. It steps down: from the surest
+    difference on, what has been told is no longer compared on its side. Model j is better than i
+    where that says so at level :math:`1 - c`, c being ``confidence_level``; the best rank of i is 1
+    plus the number of models that are better, the worst the number of models less that of those
+    that are worse [4]_. So all sets hold the ranks of all models in at least a part c of data sets.
 
     References
     ----------
@@ -161,6 +165,10 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
     .. [4] Mogstad, M., Romano, J. P., Shaikh, A. M. and Wilhelm, D. (2024). "Inference for ranks
        with applications to mobility across neighbourhoods and academic achievement across
        countries." Review of Economic Studies 91(1), 476-518.
+    .. [5] Cameron, A. C., Gelbach, J. B. and Miller, D. L. (2011). "Robust inference with multiway
+       clustering." Journal of Business & Economic Statistics 29(2), 238-249.
+    .. [6] MacKinnon, J. G., Nielsen, M. Ø. and Webb, M. D. (2024). "Jackknife inference with
+       two-way clustering." Queen's Economics Department Working Paper 1516.
 
     Examples
     --------
@@ -191,7 +199,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         "random_state": ["random_state"],
     }
 
-    _group_names: dict[Any, int] | None
+    _group_names: Names | None
 
     def __init__(
         self,
@@ -235,9 +243,10 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             "both_bad", "tie (bothbad)".
         sample_weight : array-like of shape (n,), default=None
             Weights of votes: a weight of 2 is the vote twice, to standard errors in one group.
-        groups : array-like of shape (n,), default=None
+        groups : array-like of shape (n,) or (n, 2), default=None
             Whose votes may depend on each other, such as the voter or the prompt of each; for
-            standard errors. None: each vote is its own group.
+            standard errors. Two columns where votes that share either may. None: each vote is its
+            own group.
 
         Returns
         -------
@@ -257,7 +266,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         ConvergenceWarning
             If ``max_iter`` steps were not enough.
         """
-        self._group_names = None if groups is None else {}
+        self._group_names = None
         rows = read_comparisons(self, X, reset=True)
         votes, outcomes = self._read_votes(rows, y, sample_weight, groups)
         self._set_classes(outcomes.meaning)
@@ -285,7 +294,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             All labels, where the first batch may not have them.
         sample_weight : array-like of shape (n,), default=None
             Weights of votes.
-        groups : array-like of shape (n,), default=None
+        groups : array-like of shape (n,) or (n, 2), default=None
             Groups of votes, with each batch or with none; one group may be in several.
 
         Returns
@@ -298,12 +307,11 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
                 "learned from all prompts. Use fit."
             )
         if not hasattr(self, "_votes"):
-            self._group_names = None if groups is None else {}
+            self._group_names = None
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
             self.topic_vectorizer_ = None
             rows, known = read_comparisons(self, X, reset=True), None
         else:
-            self._group_names = None if self._group_names is None else dict(self._group_names)
             rows, known = read_comparisons(self, X, reset=False, grow=True), self._meaning
         votes, outcomes = self._read_votes(
             rows, y, sample_weight, groups, known=known, given=classes
@@ -330,23 +338,15 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         if known is None and given is None:
             symmetric = rows.a is not None and not self.position_bias
             check_several(outcomes, weight, self.ties, symmetric=symmetric, subject=subject)
-        group = self._code_groups(groups, rows.n_rows)
+        group, self._group_names = code_groups(
+            groups,
+            rows.n_rows,
+            subject=subject,
+            known=self._group_names,
+            is_first=known is None,
+        )
         votes = Votes(rows, outcomes.target, weight, np.ones(rows.n_rows), group)
         return (votes if (weight > 0).all() else votes.take(weight > 0)), outcomes
-
-    def _code_groups(self, groups, n_rows):
-        """Return the codes (n,) of groups, new ones after those of batches before."""
-        if (groups is None) != (self._group_names is None):
-            raise ValueError(
-                f"{type(self).__name__}.partial_fit needs groups with each batch or with none. The "
-                f"first batch came {'without' if self._group_names is None else 'with'} groups."
-            )
-        if groups is None:
-            return None
-        names = self._group_names or {}
-        self._group_names = names
-        values = check_groups(groups, n_rows).tolist()
-        return np.array([names.setdefault(value, len(names)) for value in values], dtype=np.intp)
 
     def _set_classes(self, meaning):
         self._meaning = dict(meaning)

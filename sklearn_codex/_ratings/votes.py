@@ -26,8 +26,9 @@ class Votes:
         Weight of each of the comparisons of a row.
     count : ndarray of shape (n,)
         How many comparisons a row stands for.
-    group : ndarray of int of shape (n,) or None
-        Code of the group, such as the voter; None where each comparison is its own.
+    group : ndarray of int of shape (n,) or (n, 2), or None
+        Code of the group, such as the voter; two of two ways; None where each comparison is its
+        own.
     """
 
     rows: Comparisons
@@ -76,7 +77,7 @@ class Votes:
             return self
         key = np.zeros(rows.n_rows, dtype=np.int64)
         parts = [rows.a, rows.b, _codes(self.target), _codes(self.weight)]
-        for part in parts if self.group is None else [*parts, self.group]:
+        for part in parts if self.group is None else [*parts, *np.atleast_2d(self.group.T)]:
             key = key * (int(part.max(initial=0)) + 1) + part
             if key.max(initial=0) > 2**31:
                 key = np.unique(key, return_inverse=True)[1].reshape(-1).astype(np.int64)
