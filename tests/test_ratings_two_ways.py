@@ -1,4 +1,4 @@
-"""Votes that depend on each other in two ways, by voter and by prompt; steps down from the surest."""
+"""Votes that depend on each other in two ways, by voter and by prompt; steps down."""
 
 import numpy as np
 import pandas as pd
@@ -126,7 +126,7 @@ def test_steps_down_by_hand():
 
 
 def test_what_is_sure_leaves_less_to_compare():
-    X, y, voter, _ = draw_crossed(3, n=400)
+    X, y, *_ = draw_crossed(3, n=400)
     X = np.vstack([X, np.repeat([("top", "ant"), ("top", "cat")], 60, axis=0)])
     y = np.append(y, np.arange(120) % 5 > 0).astype(float)
     model = ModelRatings(random_state=0).fit(X, y)

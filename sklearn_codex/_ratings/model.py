@@ -10,26 +10,27 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._ratings.graph import find_connections, tell_connections
 from sklearn_codex._ratings.groups import Names, code_groups
 from sklearn_codex._ratings.inputs import read_comparisons
-from sklearn_codex._ratings.labels import HALF, check_several, read_outcomes
+from sklearn_codex._ratings.labels import BOTH_BAD, HALF, check_several, read_outcomes
 from sklearn_codex._ratings.predictions import VotePredictions
 from sklearn_codex._ratings.reports import RatingReports
-from sklearn_codex._ratings.uncertainty import RatingUncertainty, half_moments, tie_moments
+from sklearn_codex._ratings.uncertainty import RatingUncertainty
+from sklearn_codex._ratings.vote_models import (
+    TIES,
+    OutcomeParameters,
+    find_moments,
+    fit_outcomes,
+)
 from sklearn_codex._ratings.votes import Votes, ends_of, make_design
-from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._reward.tie_losses import TIE_LOSSES
-from sklearn_codex._solve.newton import minimise, warn_unless_converged
+from sklearn_codex._solve.newton import warn_unless_converged
 
 # Penalty that makes ratings finite which have no finite estimate, where alpha is 0; the ratings of
 # the others do not feel it.
 FLOOR = 1e-8
-# Ties under models of ties where there are none in the data: the limit of both.
-NO_TIES = {"davidson": -np.inf, "rao-kupper": 0.0}
 
 
 @link_estimators
@@ -38,9 +39,10 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
 
     Parameters
     ----------
-    ties : {"half", "davidson", "rao-kupper"}, default="half"
+    ties : {"half", "davidson", "rao-kupper", "both-bad"}, default="half"
         A tie as half a vote for each, for which labels may be soft too; as an outcome of its own
-        [1]_; or as a difference too small to be seen [2]_. A vote that both are bad is a tie.
+        [1]_; or as a difference too small to be seen [2]_. With these a vote that both are bad is
+        a tie; "both-bad" is Davidson's model with that as a fourth outcome, see Notes.
     alpha : float, default=0.001
         Strength of the L2 penalty of ratings, in votes: information of ``alpha`` is added to what
         votes say of a rating, about n / 4 for n of them. With 0, models that no chain of
@@ -100,8 +102,11 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         The fitted vectorizer.
     tie_parameter_ : float or None
         nu of Davidson's model, theta of that of Rao and Kupper; None for "half".
-    classes_ : ndarray of shape (2,) or (3,)
-        The labels, sorted. Two where ties are halves.
+    both_bad_odds_ : float or None
+        Odds of "both bad" against a win of A, of two models of rating 0; None unless that is an
+        outcome, 0 where it never is.
+    classes_ : ndarray of shape (2,), (3,) or (4,)
+        The labels, sorted. Two where ties are halves, four with "both bad".
     n_iter_ : int
         Newton steps taken.
     n_features_in_ : int
@@ -136,8 +141,19 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
     they are ``topics``. A matrix of numbers is a design of differences instead, one column a model,
     with 1 for A and -1 for B as a rule; if all its rows are such, it is the same as names.
 
-    A vote for "both bad" is a tie: by itself it says how good models are, not which is better, and
-    as an outcome whose odds fall with both ratings it would move them by what prompts are hard.
+    With ``ties="both-bad"`` and the level :math:`l = (\theta_a + \theta_b) / 2`, with topics as in
+    the margin,
+
+    .. math::
+        P(A) : P(\text{tie}) : P(B) : P(\text{bad})
+        = e^{m / 2} : \nu : e^{-m / 2} : \beta e^{-l},
+
+    so that both are found bad as if something of the rating :math:`\log \beta`, ``both_bad_odds_``,
+    took part and won, as in the grounded model of Rao and Kupper [7]_, with Davidson's ties. This
+    takes it that what is preferred less often is bad more often, in which votes that both are bad
+    tell of ratings too, and connect models that meet no other way. Where they tell of hard prompts,
+    which some models got more of, they make ratings worse: compare the log-loss of votes held out
+    with that of ``ties="davidson"`` on A, B and ties. Style and position have no part in them.
 
     Standard errors are those of :class:`RewardUncertainty` with ``kind="sandwich"``: each group,
     such as a voter or a prompt, is left out. Of two ways the covariance is the sum of that by each
@@ -169,6 +185,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
        clustering." Journal of Business & Economic Statistics 29(2), 238-249.
     .. [6] MacKinnon, J. G., Nielsen, M. Ø. and Webb, M. D. (2024). "Jackknife inference with
        two-way clustering." Queen's Economics Department Working Paper 1516.
+    .. [7] Frick, E. et al. (2025). "Prompt-to-Leaderboard." arXiv:2502.14855.
 
     Examples
     --------
@@ -186,7 +203,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
     """
 
     _parameter_constraints: dict = {
-        "ties": [StrOptions({HALF, *TIE_LOSSES})],
+        "ties": [StrOptions(set(TIES))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "position_bias": ["boolean"],
         "topics": [str, Integral, list, tuple, None],
@@ -240,7 +257,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         y : array-like of shape (n,)
             1 where A is preferred, 0 where B, 0.5 for a tie; between, for ``ties="half"``, the
             probability that A is preferred. Or in words: "a", "b", "tie", "model_a", "model_b",
-            "both_bad", "tie (bothbad)".
+            "both_bad", "tie (bothbad)"; always so for ``ties="both-bad"``.
         sample_weight : array-like of shape (n,), default=None
             Weights of votes: a weight of 2 is the vote twice, to standard errors in one group.
         groups : array-like of shape (n,) or (n, 2), default=None
@@ -345,7 +362,8 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             known=self._group_names,
             is_first=known is None,
         )
-        votes = Votes(rows, outcomes.target, weight, np.ones(rows.n_rows), group)
+        count = np.ones(rows.n_rows)
+        votes = Votes(rows, outcomes.target, outcomes.bad, weight, count, group)
         return (votes if (weight > 0).all() else votes.take(weight > 0)), outcomes
 
     def _set_classes(self, meaning):
@@ -356,12 +374,17 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         """Set all that is learned from votes."""
         self._votes = votes.state()
         self.topic_mean_ = _mean(votes.rows.topics, votes.total)
-        design = self._design(votes.rows)
+        design, level = self._design(votes.rows), self._level(votes.rows)
         core = self._check_connections(votes)
-        state = self._minimise(votes, design, core)
+        alpha = self.alpha if self.alpha > 0 or core.all() else FLOOR
+        penalty = self._penalty(design.shape[1], alpha)
+        settings: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter}
+        state, weights, outcomes = fit_outcomes(
+            self.ties, votes, design, level, penalty, **settings
+        )
         self.n_iter_ = state.iteration
         warn_unless_converged(state, subject=type(self).__name__, stacklevel=5)
-        self._set_weights(state.point.weights, core, design)
+        self._set_weights(weights, outcomes, core)
         self._uncertainty = None
 
     def _design(self, rows):
@@ -372,6 +395,20 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             rows.topics - self.topic_mean_,
             position=self.position_bias,
         )
+
+    def _level(self, rows):
+        """Return what makes the mean rating of both (n, n_params); None where it has no part."""
+        if self.ties != BOTH_BAD:
+            return None
+        if rows.a is None:
+            raise ValueError(
+                f"{type(self).__name__} with ties='both-bad' needs names of models in X, got a "
+                "matrix of differences, which says nothing of their level. Pass rows (model_a, "
+                "model_b)."
+            )
+        topics = rows.topics - self.topic_mean_
+        n_models = len(self.models_)
+        return make_design(rows, n_models, topics, position=self.position_bias, of_level=True)
 
     def _penalty(self, n_columns, alpha):
         n_models = len(self.models_)
@@ -394,39 +431,21 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             a, b = ends
             uses = np.bincount(np.concatenate([a, b]), np.tile(votes.total, 2), n_models)
             self.n_comparisons_ = uses.astype(np.float64)
-            found = find_connections(a, b, votes.target, votes.total, n_models)
+            found = find_connections(a, b, votes.target, votes.total, n_models, votes.bad)
             self._infinite = found.infinite
             tell_connections(found, self.models_, self.alpha, subject=type(self).__name__)
         self.separated_ = self._infinite != 0
         return ~self.separated_
 
-    def _minimise(self, votes, matrix, core):
-        """Return the state of the solver at the optimum."""
-        alpha = self.alpha if self.alpha > 0 or core.all() else FLOOR
-        penalty = self._penalty(matrix.shape[1], alpha)
-        design = DifferenceDesign(matrix)
-        weight = votes.total
-        settings: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter}
-        is_tie = votes.target == 0.5
-        if self.ties == HALF or not is_tie.any():
-            self._log_tie = None if self.ties == HALF else NO_TIES[self.ties]
-            loss = BradleyTerryLoss(design, votes.target, weight, penalty=penalty)
-            return fit_weights(loss, **settings)
-        outcome = np.rint(2 * votes.target).astype(np.intp)
-        tie_loss = TIE_LOSSES[self.ties](design, outcome, weight, penalty=penalty)
-        share = float(np.average(is_tie, weights=weight))
-        start = np.append(np.zeros(matrix.shape[1]), tie_loss.initial_tie(share))
-        state = minimise(tie_loss, start, **settings)
-        self._log_tie = float(state.point.weights[-1])
-        return state
-
-    def _set_weights(self, weights, core, design):
-        """Set the fitted attributes that the weights are."""
+    def _set_weights(self, weights, outcomes, core):
+        """Set the fitted attributes that the weights and the parameters of outcomes are."""
         n_models, n_topics = len(self.models_), len(self.topic_mean_)
-        n_columns = design.shape[1]
-        weights = weights[:n_columns].copy()
+        weights = weights.copy()
+        self._log_tie, self._log_bad = outcomes
         if self._is_of_names:
-            weights[:n_models] -= weights[:n_models][core].mean()
+            mean = weights[:n_models][core].mean()
+            weights[:n_models] -= mean
+            self._log_bad = None if self._log_bad is None else self._log_bad - mean
         self._weights = weights
         self.ratings_ = weights[:n_models].copy()
         if self.alpha == 0:
@@ -436,6 +455,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         self.style_coef_ = weights[end : end + len(self.style_names_)]
         self.position_bias_ = float(weights[-1]) if self.position_bias else 0.0
         self.tie_parameter_ = None if self._log_tie is None else float(np.exp(self._log_tie))
+        self.both_bad_odds_ = None if self._log_bad is None else float(np.exp(self._log_bad))
 
     def _find_uncertainty(self) -> RatingUncertainty:
         """Return how sure ratings are, found when it is first asked for."""
@@ -448,13 +468,11 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         votes = Votes.of_state(self._votes).expanded()
         code = np.arange(len(votes.target)) if votes.group is None else votes.group
         design = self._design(votes.rows)
-        parts: Any = (design, design @ self._weights, votes.target, votes.total, code)
-        penalty = self._penalty(design.shape[1], self.alpha)
-        if self._log_tie is None or self._log_tie == NO_TIES[self.ties]:
-            moments = half_moments(*parts)
-        else:
-            moments = tie_moments(*parts, tie_model=self.ties, log_tie=self._log_tie)
-            penalty = np.append(penalty, 0.0)
+        outcomes = OutcomeParameters(self._log_tie, self._log_bad)
+        level = self._level(votes.rows)
+        moments = find_moments(self.ties, votes, design, level, self._weights, outcomes, code)
+        penalty = np.zeros(moments.rows.shape[1])
+        penalty[: design.shape[1]] = self._penalty(design.shape[1], self.alpha)
         core = ~self.separated_
         contrasts = np.eye(len(self.models_), len(penalty))
         if self._is_of_names:

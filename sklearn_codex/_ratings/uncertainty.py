@@ -6,13 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit
 from scipy.stats import norm, t
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._few_groups import check_several_groups, critical_value
 from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
-from sklearn_codex._reward.tie_losses import TIE_LOSSES
 from sklearn_codex._solve.precision import make_precision
 
 # Above 0, so that the residual of a vote that the model is sure of has a unit.
@@ -44,37 +42,39 @@ class Moments(NamedTuple):
     code: IntArray
 
 
-def half_moments(design, margin, target, weight, code) -> Moments:
-    """Return the moments of the Bradley-Terry model."""
-    curvature = np.maximum(weight * expit(margin) * expit(-margin), LEAST_CURVATURE)
-    root = np.sqrt(curvature)
-    against = (1 - target) * expit(margin) - target * expit(-margin)
-    rows = sparse.csr_array(sparse.diags_array(root) @ sparse.csr_array(design))
-    return Moments(rows, -weight * against / root, code)
+def make_moments(designs, first: FloatArray, second: FloatArray, code: IntArray) -> Moments:
+    """Return the moments of votes whose losses depend on k predictors that are linear.
 
+    A vote is k rows, by the Cholesky factor of its second derivatives.
 
-def tie_moments(design, margin, target, weight, code, *, tie_model, log_tie) -> Moments:
-    """Return the moments of a model of ties, whose parameter is the last column.
-
-    A vote is two rows, by the Cholesky factor of its second derivatives by margin and parameter.
+    Parameters
+    ----------
+    designs : list of csr_array of shape (n, n_params)
+        What makes the k predictors of parameters.
+    first : ndarray of shape (k, n)
+        Derivatives of weighted losses by predictors.
+    second : ndarray of shape (k, k, n)
+        Their second derivatives.
+    code : ndarray of int of shape (n,) or (n, 2)
+        Group of each vote.
     """
-    loss = TIE_LOSSES[tie_model](design, np.rint(2 * target).astype(np.intp), weight)
-    by_margin, by_tie = (weight * first for first in loss.first_derivatives(margin, log_tie))
-    second = (weight * part for part in loss.second_derivatives(margin, log_tie))
-    margins, cross, ties = second
-    first = np.sqrt(np.maximum(margins, LEAST_CURVATURE))
-    across = cross / first
-    rest = np.maximum(ties - across**2, 0.0)
-    # Where the parameter enters as the margin does nothing is left but rounding.
-    last = np.sqrt(np.where(rest > 1e-12 * ties, rest, 0.0))
-    upper = -by_margin / first
-    lower = np.divide(-by_tie - across * upper, last, out=np.zeros_like(last), where=last > 0)
-    scaled = sparse.diags_array(first) @ sparse.csr_array(design)
-    upper_rows = sparse.hstack([scaled, sparse.csr_array(across[:, np.newaxis])])
-    empty = sparse.csr_array(design.shape)
-    lower_rows = sparse.hstack([empty, sparse.csr_array(last[:, np.newaxis])])
-    rows = sparse.csr_array(sparse.vstack([upper_rows, lower_rows]))
-    return Moments(rows, np.concatenate([upper, lower]), np.concatenate([code, code]))
+    k = len(designs)
+    factor, residual, rows = np.zeros_like(second), np.zeros_like(first), []
+    for j in range(k):
+        rest = second[j, j] - (factor[j, :j] ** 2).sum(axis=0)
+        # Where a predictor enters as others do nothing is left but rounding.
+        rest = np.where(rest > 1e-12 * second[j, j], rest, LEAST_CURVATURE if j == 0 else 0.0)
+        factor[j, j] = np.sqrt(rest)
+        for i in range(j + 1, k):
+            across = second[i, j] - (factor[i, :j] * factor[j, :j]).sum(axis=0)
+            np.divide(across, factor[j, j], out=factor[i, j], where=rest > 0)
+        left = -first[j] - (factor[j, :j] * residual[:j]).sum(axis=0)
+        np.divide(left, factor[j, j], out=residual[j], where=rest > 0)
+    for j in range(k):
+        parts = [sparse.diags_array(factor[i, j]) @ designs[i] for i in range(j, k)]
+        rows.append(sum(parts[1:], start=parts[0]))
+    stacked = sparse.csr_array(sparse.vstack(rows))
+    return Moments(stacked, residual.ravel(), np.concatenate([code] * k))
 
 
 class RatingUncertainty:
