@@ -98,7 +98,7 @@ VOTES = frozenset(
 TIES = frozenset(
     words(
         """
-    tie ties tied draw draws equal both neither
+    tie ties tied draw draws equal both neither bothbad
     """
     )
 )

@@ -104,7 +104,8 @@ def read_outcomes(
     if ties == BOTH_BAD:
         raise ValueError(
             f"{subject} with ties='both-bad' needs votes in words, 'a', 'b', 'tie' and 'both_bad', "
-            f"since no number says the last, got {y.tolist()[0]!r:.40}. Write them so, or choose other ties."
+            f"since no number says the last, got {y.tolist()[0]!r:.40}. Write them so, or choose "
+            "other ties."
         )
     if ties == HALF:
         return _read_half(y, subject, known, given)
