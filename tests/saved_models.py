@@ -75,6 +75,7 @@ def _reward_models():
         "reward, length",
         PreferenceRewardModel(control_length=True, position_bias=True).fit(PAIRS, LABELS),
     )
+    yield "reward, authors", PreferenceRewardModel().fit(PAIRS, LABELS, authors=VOTES)
     yield (
         "reward, preset",
         PreferenceRewardModel(vectorizer="preference").fit(PAIRS * 2, [*LABELS] * 2),

@@ -117,14 +117,12 @@ CHECKS: dict[str, Check] = {
     "_precisions": Check(
         "a tuple of arrays of finite numbers, or None", lambda v, n: _are_finite(v)
     ),
-    "length_coef_": _FINITE,
-    "center_": _FINITE,
-    "scale_": _FINITE,
-    "Cs_": _FINITE,
+    **dict.fromkeys(("length_coef_", "author_coef_", "center_", "scale_", "Cs_"), _FINITE),
     "scores_": Check("an array of numbers", lambda v, n: is_array(v)),
     "temperatures_": _FINITE,
     "log_temperature_std_": _FINITE,
     "annotators_": Check("an array", lambda v, n: _ARRAY.holds(v, n) and v.ndim == 1),
+    "authors_": _TOKENS,
     "block_scales_": Check("finite numbers, or None", lambda v, n: v is None or _are_finite(v)),
     "classes_": _CLASSES,
     "feature_names_in_": _NAMES,
