@@ -125,8 +125,8 @@ def find_moments(
     if outcomes.log_bad is not None and np.isfinite(outcomes.log_bad):
         parts = [[design, none, none], [empty, one, none], [-1.0 * level, none, one]]
         bad_loss = BothBadLoss(design, level, outcome, votes.total, penalty=0.0)
-        ends = [outcomes.log_tie, outcomes.log_bad]
-        predictors = bad_loss.predictors(np.append(weights, ends))
+        whole = np.concatenate([weights, np.array(outcomes, dtype=np.float64)])
+        predictors = bad_loss.predictors(whole)
         first = bad_loss.first_derivatives(predictors)
         second = bad_loss.second_derivatives(predictors)
     elif outcomes.log_tie is None or outcomes.log_tie == NO_TIES[ties]:

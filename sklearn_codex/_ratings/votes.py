@@ -69,9 +69,9 @@ class Votes:
         for entry in fields(self.rows):
             value = getattr(self.rows, entry.name)
             taken[entry.name] = None if value is None else value[index]
-        own = (getattr(self, name) for name in _OWN)
-        kept = (None if values is None else values[index] for values in own)
-        return Votes(Comparisons(**taken), *kept)
+        own: dict[str, Any] = {name: getattr(self, name) for name in _OWN}
+        kept = {name: None if part is None else part[index] for name, part in own.items()}
+        return Votes(Comparisons(**taken), **kept)
 
     def gathered(self) -> "Votes":
         """Return the same with equal comparisons of a group in one row, where names are all."""
