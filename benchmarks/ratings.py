@@ -1,9 +1,10 @@
-"""Ratings of models beside peers that fit the same model: equal, and how long each takes.
+r"""Ratings of models beside peers that fit the same model: equal, and how long each takes.
 
     python benchmarks/ratings.py              # 1,000 models, 100,000 votes: figures and ratios
     python benchmarks/ratings.py coverage     # 1,000 replications: intervals and sets of ranks
     python benchmarks/ratings.py two-ways     # the same where prompts have tastes too
-    python benchmarks/ratings.py --models 50 --votes 5000 --peers statsmodels choix arena-rank
+    python benchmarks/ratings.py --models 50 --votes 5000 --repeats 1 --peers evalica \
+        LogisticRegression choix statsmodels arena-rank    # all peers, of which some are slow
 
 Needs choix and scikit-learn, and what is installed of evalica, arena-rank and statsmodels. Times
 are of names, as votes come, to ratings; ratios are to the fastest in the same run.
@@ -219,7 +220,9 @@ def main():
     parser.add_argument("--models", type=int, default=1000)
     parser.add_argument("--votes", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--peers", nargs="*", default=[n for n in PEERS if n != "statsmodels"])
+    # The others solve with a dense matrix of all votes or models each step, for minutes.
+    fast = [name for name in PEERS if name not in ("statsmodels", "choix")]
+    parser.add_argument("--peers", nargs="*", default=fast)
     parser.add_argument("--replications", type=int, default=1000)
     parser.add_argument("--voters", type=int, default=60)
     parser.add_argument("--each", type=int, default=20)
