@@ -1,7 +1,10 @@
-"""Ratings of models beside peers that fit the same model: equal, and how long each takes.
+r"""Ratings of models beside peers that fit the same model: equal, and how long each takes.
 
     python benchmarks/ratings.py              # 1,000 models, 100,000 votes: figures and ratios
     python benchmarks/ratings.py coverage     # 1,000 replications: intervals and sets of ranks
+    python benchmarks/ratings.py two-ways     # the same where prompts have tastes too
+    python benchmarks/ratings.py --models 50 --votes 5000 --repeats 1 --peers evalica \
+        LogisticRegression choix statsmodels arena-rank    # all peers, of which some are slow
 
 Needs choix and scikit-learn, and what is installed of evalica, arena-rank and statsmodels. Times
 are of names, as votes come, to ratings; ratios are to the fastest in the same run.
@@ -184,21 +187,56 @@ def coverage(replications, n_voters, n_each, spread, level=0.95):
         )
 
 
+def two_ways(replications, n_voters, n_prompts, n_votes, spread, level=0.95):
+    """Print how often intervals hold where votes of one voter, and on one prompt, are alike."""
+    held = {"by both": [], "by voter": [], "by prompt": [], "votes alone": []}
+    for seed in range(replications):
+        rng = np.random.default_rng(seed)
+        voter, prompt = rng.integers(n_voters, size=n_votes), rng.integers(n_prompts, size=n_votes)
+        taste = rng.normal(size=(n_voters, 8))[voter] + rng.normal(size=(n_prompts, 8))[prompt]
+        a = rng.integers(8, size=n_votes)
+        b = (a + rng.integers(1, 8, size=n_votes)) % 8
+        at = np.arange(n_votes)
+        margin = spread * (taste[at, a] - taste[at, b])
+        y = (rng.uniform(size=n_votes) < 1 / (1 + np.exp(-margin))).astype(float)
+        X = np.array([f"m{i}" for i in range(8)], dtype=object)[np.column_stack([a, b])]
+        both = np.column_stack([voter, prompt])
+        for name, groups in zip(held, (both, voter, prompt, None), strict=True):
+            model = ModelRatings(random_state=0, confidence_level=level).fit(X, y, groups=groups)
+            low, high = model.rating_interval().T
+            held[name].append((low <= 0) & (high >= 0))
+    by = {name: f"{np.mean(values):.3f}" for name, values in held.items()}
+    print(
+        f"{n_voters} voters, {n_prompts} prompts, {n_votes} votes: intervals at {level} hold {by} "
+        f"({replications} replications)"
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", default="peers", choices=("peers", "coverage"))
+    parser.add_argument(
+        "what", nargs="?", default="peers", choices=("peers", "coverage", "two-ways")
+    )
     parser.add_argument("--models", type=int, default=1000)
     parser.add_argument("--votes", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--peers", nargs="*", default=[n for n in PEERS if n != "statsmodels"])
+    # The others solve with a dense matrix of all votes or models each step, for minutes.
+    fast = [name for name in PEERS if name not in ("statsmodels", "choix")]
+    parser.add_argument("--peers", nargs="*", default=fast)
     parser.add_argument("--replications", type=int, default=1000)
     parser.add_argument("--voters", type=int, default=60)
     parser.add_argument("--each", type=int, default=20)
+    parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--spread", type=float, default=1.0)
     arguments = parser.parse_args()
     warnings.simplefilter("error", category=UserWarning)
     if arguments.what == "peers":
         compare(arguments.models, arguments.votes, arguments.repeats, arguments.peers)
+    elif arguments.what == "two-ways":
+        n_votes = arguments.voters * arguments.each
+        two_ways(
+            arguments.replications, arguments.voters, arguments.prompts, n_votes, arguments.spread
+        )
     else:
         coverage(arguments.replications, arguments.voters, arguments.each, arguments.spread)
 

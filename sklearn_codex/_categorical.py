@@ -20,6 +20,7 @@ _SERIES = 1e-2
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
 
 
 def normalize_log(log_weights: ArrayLike) -> FloatArray:

@@ -75,6 +75,7 @@ def _reward_models():
         "reward, length",
         PreferenceRewardModel(control_length=True, position_bias=True).fit(PAIRS, LABELS),
     )
+    yield "reward, authors", PreferenceRewardModel().fit(PAIRS, LABELS, authors=VOTES)
     yield (
         "reward, preset",
         PreferenceRewardModel(vectorizer="preference").fit(PAIRS * 2, [*LABELS] * 2),
@@ -89,6 +90,10 @@ def _reward_models():
     yield "reward, cv", PreferenceRewardModelCV(Cs=3, cv=2).fit(PAIRS, LABELS)
     yield "ratings", ModelRatings(position_bias=True).fit(VOTES, LABELS, groups=PROMPTS)
     yield "ratings of ties", ModelRatings("davidson").fit(VOTES, [0, 0.5, 1] * 8)
+    words = ["a", "tie", "b", "both_bad"] * 6
+    yield "ratings of both bad", ModelRatings("both-bad").fit(VOTES, words)
+    two_ways = np.column_stack([PROMPTS, np.arange(24) % 5])
+    yield "ratings by two ways", ModelRatings().fit(VOTES, LABELS, groups=two_ways)
     yield "ratings of differences", ModelRatings().fit(_RNG.normal(size=(24, 3)), LABELS)
     yield (
         "ratings by topic",

@@ -1,11 +1,19 @@
 """How far a model can agree with majorities of votes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
-from sklearn_codex.report._audit_ceiling import _bound, bound_agreement, human_ceiling
-from sklearn_codex.report._audit_sections_predict import _ceiling
+from sklearn_codex.report._audit_ceiling import (
+    _bound,
+    bound_agreement,
+    greatest_of,
+    human_ceiling,
+)
+from sklearn_codex.report._audit_predict import _budget
+from sklearn_codex.report._audit_sections_predict import _ceiling, _foreseen
 
 
 def ends(for_one, for_other):
@@ -89,3 +97,33 @@ def test_votes_of_every_kind_are_counted(votes, disagreement):
 )
 def test_lists_that_are_no_votes_give_no_ceiling(values):
     assert human_ceiling({"column": values}) is None
+
+
+def curve_of(right, n=300):
+    """Margins (1, 4, n) of models of four sizes that are right so often, and their labels."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=n).astype(float)
+    is_right = rng.uniform(size=n) < np.asarray(right)[:, np.newaxis]
+    margins = np.where(is_right, 1.0, -1.0) * (2 * y - 1)
+    data = SimpleNamespace(
+        y=y, groups=np.arange(n), n_groups=n, seed=0, weight=np.ones(n), decided=y != 0.5
+    )
+    return data, margins[np.newaxis]
+
+
+def test_what_votes_allow_bounds_what_is_foreseen():
+    data, margins = curve_of([0.6, 0.66, 0.72, 0.78])
+    args = (data, margins, np.array([30.0, 60, 120, 240]), np.ones(300, dtype=bool))
+    free, bound, contradicted = (_budget(*args, ceiling) for ceiling in (None, 0.79, 0.6))
+    assert free["predicted"][-1]["accuracy"] > 0.79
+    assert bound["ceiling"] == 0.79
+    assert max(step["accuracy_high"] for step in bound["predicted"]) <= 0.79
+    # Who is above what votes allow already is not of these votes.
+    assert contradicted == free
+    units = SimpleNamespace(many="prompts")
+    assert "none above 79.0 %, the most votes allow" in _foreseen(bound, units)
+    assert "votes" not in _foreseen(free, units)
+    assert _foreseen({**bound, "predicted": None}, units) == ""
+    votes = human_ceiling({"votes": [[1, 1, 0], [0, 0, 0]] * 20})
+    assert greatest_of(votes) == votes["of_majority"]["high"]
+    assert greatest_of(None) is greatest_of({"of_majority": None}) is None

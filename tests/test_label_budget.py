@@ -7,6 +7,8 @@ from sklearn_codex import PreferenceRewardModel
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.model_selection import label_budget
 from sklearn_codex.model_selection._budget_curve import CurveErrors, fit_curve, predict_errors
+from sklearn_codex.model_selection._budget_informative import compare_choices
+from sklearn_codex.report._audit_sections import _tried
 
 MODEL = PreferenceRewardModel(tol=1e-3)
 
@@ -115,6 +117,31 @@ def test_informative_pairs_are_tried_out():
     assert tried["n_new_pairs"] == 48
     assert tried["nats"]["low"] < tried["nats"]["value"] < tried["nats"]["high"]
     assert plan(X, y, groups).informative is None
+
+
+def test_a_choice_needs_labels_of_both_kinds_and_has_an_end():
+    X, y, groups = simulate(240, 60, n_features=20)
+    options = {"n_folds": 5, "n_repeats": 1}
+    tried = compare_choices(MODEL, X, y, groups, **options, most=10, rng=np.random.RandomState(0))
+    assert tried["n_new_pairs"] == 10
+    # Nothing tells what to choose where the first labels are one, so it is by chance.
+    few = np.where(np.arange(240) < 4, y, 1.0)
+    tried = compare_choices(MODEL, X, few, groups, **options, rng=np.random.RandomState(0))
+    assert tried["accuracy"]["low"] <= 0 <= tried["accuracy"]["high"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.02, 0.01, 0.03), "48 of them brought +2.0 points (+1.0 to +3.0) more than 48 at"),
+        ((-0.02, -0.03, -0.01), "brought +2.0 points (+1.0 to +3.0) less than 48 at random: label"),
+        ((0.01, -0.01, 0.03), "is not shown: +1.0 points (-1.0 to +3.0) in accuracy"),
+    ],
+)
+def test_what_a_choice_brought_is_said(ends, said):
+    gain = dict(zip(("value", "low", "high"), ends, strict=True))
+    assert said in _tried({"n_new_pairs": 48, "accuracy": gain})
+    assert _tried(None) == ""
 
 
 def test_a_seed_repeats_it(budget):

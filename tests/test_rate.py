@@ -71,7 +71,7 @@ def test_votes_without_responses_are_rated_by_who_gave_them(arena, capsys, tmp_p
     assert "3 models, 240 votes" in shown.out
     assert "20 annotators" in shown.out
     assert "read as: two responses and a label; 240 rows" in shown.err
-    first = shown.out.splitlines()[3].split()
+    first = shown.out.splitlines()[4].split()
     assert first[0] == table["model"][0]
     assert first[1] == f"{table['rating'][0]:.2f}"
 
@@ -91,7 +91,7 @@ def test_ties_scale_anchor_and_level(arena, capsys, tmp_path, ties):
 def test_groups_are_what_by_says_else_annotators_else_prompts(arena, capsys, tmp_path):
     found, shown = rate(capsys, arena, "--by", "prompt", out=tmp_path / "r.json")
     assert found["n_groups"] == 30
-    assert "30 groups of prompt" in shown.out
+    assert "Groups: 30 of prompt." in shown.out
     stds = [row["std"] for row in found["ratings"]]
     assert stds == pytest.approx(expected(groups=4).table()["std"].tolist())
     rows = [(a, b, y, prompt) for a, b, y, _, prompt in VOTES]
@@ -127,6 +127,99 @@ def test_lists_of_votes_are_a_vote_each(capsys, tmp_path):
     assert "Name the column of the votes" in capsys.readouterr().err
     assert main(["rate", str(path), *sides, "--ties", "davidson"]) == 1
     assert "labels are between" in capsys.readouterr().err
+
+
+def test_groups_of_two_ways(arena, capsys, tmp_path):
+    X, y = [row[:2] for row in VOTES], [row[2] for row in VOTES]
+    model = ModelRatings(random_state=0).fit(X, y, groups=[row[3:][::-1] for row in VOTES])
+    for by in ("prompt,judge", "prompt, annotator", "judge,prompt"):
+        found, shown = rate(capsys, arena, "--by", by, out=tmp_path / "r.json")
+        stds = [row["std"] for row in found["ratings"]]
+        assert stds == pytest.approx(model.table()["std"].tolist())
+        assert found["n_groups"] == 20
+    assert "Groups: 20 of judge, 30 of prompt." in shown.out
+    _, shown = rate(capsys, arena, out=tmp_path / "r.json")
+    assert "20 annotators; for votes on one prompt as dependent too, --by prompt,annotator" in (
+        shown.out
+    )
+
+
+BAD = [*VOTES, *[(a, b, -1.0, who, p) for a, b, _, who, p in VOTES[:60]]]
+SAID = {1.0: "model_a", 0.5: "tie", 0.0: "model_b", -1.0: "tie (bothbad)"}
+
+
+def both_bad_file(tmp_path, kind):
+    """Votes as one label, as one-hot columns, or in lists."""
+    header = ("model_a", "model_b", "judge", "prompt")
+    rows = [(a, b, f"w{who}", f"p{prompt}") for a, b, _, who, prompt in BAD]
+    if kind == "label":
+        rows = [(*row, SAID[vote[2]]) for row, vote in zip(rows, BAD, strict=True)]
+        return write_csv(tmp_path / "v.csv", (*header, "winner"), rows), ()
+    if kind == "one-hot":
+        names = ("winner_model_a", "winner_tie", "winner_model_b", "winner_tie (bothbad)")
+        rows = [
+            (*row, *(int(vote[2] == value) for value in (1.0, 0.5, 0.0, -1.0)))
+            for row, vote in zip(rows, BAD, strict=True)
+        ]
+        return write_csv(tmp_path / "v.csv", (*header, *names), rows), ()
+    lines = [
+        {"model_a": row[0], "model_b": row[1], "label": max(vote[2], 0.5), "judge": [row[2]],
+         "prompt": row[3], "votes": [SAID[vote[2]]]}
+        for row, vote in zip(rows, BAD, strict=True)
+    ]  # fmt: skip
+    path = tmp_path / "v.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path), ("--votes", "votes", "--annotator", "judge")
+
+
+@pytest.mark.parametrize("kind", ["label", "one-hot", "lists"])
+def test_both_bad_is_read_from_labels_columns_and_lists(capsys, tmp_path, kind):
+    path, words = both_bad_file(tmp_path, kind)
+    found, shown = rate(capsys, path, *words, "--ties", "both-bad", out=tmp_path / "r.json")
+    y = [SAID[row[2]] for row in BAD]
+    model = ModelRatings("both-bad", random_state=0)
+    model.fit([row[:2] for row in BAD], y, groups=[row[3] for row in BAD])
+    table = model.table()
+    assert [row["low"] for row in found["ratings"]] == pytest.approx(table["low"].tolist())
+    assert found["both_bad_odds"] == pytest.approx(model.both_bad_odds_)
+    assert f"against a win of one: {model.both_bad_odds_:.3f}" in shown.out
+    found, shown = rate(capsys, path, *words, "--ties", "davidson", out=tmp_path / "r.json")
+    assert found["both_bad_odds"] is None
+    assert "60 of the ties say that both are bad; --ties both-bad makes" in shown.err
+
+
+def test_both_bad_without_such_votes_is_told(arena, capsys):
+    assert main(["rate", arena, "--ties", "both-bad"]) == 1
+    assert "and there are none. Use --ties davidson" in capsys.readouterr().err
+
+
+def test_ratings_by_topic(capsys, tmp_path):
+    rows = [(*row[:3], "code" if i % 3 else "verse") for i, row in enumerate(VOTES)]
+    path = write_csv(tmp_path / "t.csv", ("model_a", "model_b", "label", "kind"), rows)
+    found, shown = rate(capsys, path, "--topics", "kind", "--scale", "elo", out=tmp_path / "r.json")
+    X = [[*row[:2], float(row[3] == "code"), float(row[3] == "verse")] for row in rows]
+    model = ModelRatings(topics=[2, 3]).fit(X, [row[2] for row in rows])
+    expected = 1000 + 400 / np.log(10) * model.topic_ratings(np.eye(2))
+    for topic, ratings in zip(("code", "verse"), expected, strict=True):
+        by_name = dict(zip(model.models_, ratings, strict=True))
+        assert found["topics"][topic] == pytest.approx(by_name, abs=0.1)
+        best = max(by_name, key=by_name.get)
+        assert f"  {topic}: {best} {by_name[best]:.0f}, " in shown.out
+    for words, message in ((["--topics", "label"], "no column label of --topics"),
+                           (["--topics", "sort"], "no column sort of --topics")):  # fmt: skip
+        assert main(["rate", path, *words]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_lists_of_votes_that_are_not_read_are_told(capsys, tmp_path):
+    lines = [
+        {"model_a": a, "model_b": b, "label": y, "votes": [y, y], "workers": [1, 2]}
+        for a, b, y, *_ in VOTES
+    ]
+    path = tmp_path / "c.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    _, shown = rate(capsys, path, out=tmp_path / "r.json")
+    assert "with --votes votes --annotator workers each counts by itself" in shown.err
 
 
 def test_chosen_and_rejected_models(capsys, tmp_path):
@@ -180,7 +273,7 @@ def test_a_model_against_itself_is_left_out_and_told(capsys, tmp_path):
     path = write_csv(tmp_path / "v.csv", ("model_a", "model_b", "label"), rows)
     found, shown = rate(capsys, path, out=tmp_path / "r.json")
     assert found["n_votes"] == 240
-    assert "1 votes on a model against itself were left out" in shown.err
+    assert "1 vote on a model against itself was left out" in shown.err
 
 
 @pytest.mark.parametrize(

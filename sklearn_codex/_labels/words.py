@@ -84,6 +84,12 @@ def read_words(label: str, sides: Sides) -> Verdict | None:
     return verdict if _COMPARED.fullmatch(bare) else verdict._replace(strength=0.0)
 
 
+def says_both_bad(label: str) -> bool:
+    """Return whether a label, or the name of a column, says that both responses are bad."""
+    tokens = set(tokens_of(label))
+    return "bothbad" in tokens or {"both", "bad"} <= tokens or {"neither", "good"} <= tokens
+
+
 def _verdict_in(label: str) -> str:
     """Return what a judge wrote in double brackets, where it wrote one thing in them."""
     found = set(_BRACKETS.findall(label))

@@ -52,6 +52,8 @@ class Comparison(NamedTuple):
     annotator: Any = None
     row: Mapping[str, Any] | None = None
     """The row whose other columns belong to the pair, if it is not the one that was fed."""
+    both_bad: bool = False
+    """Whether columns that are no label say that both responses are bad."""
 
 
 @dataclass

@@ -66,7 +66,9 @@ class ColumnsLayout(Layout):
 
     def read(self, row: Mapping[str, Any], where: str) -> Iterable[Comparison]:
         """Return the one comparison of a row."""
-        yield self.compare(row, where, self._label(row, where))
+        compared = self.compare(row, where, self._label(row, where))
+        bad = self.verdict is not None and self.verdict.says_both_bad(row)
+        yield compared._replace(both_bad=bad)
 
     def compare(self, row: Mapping[str, Any], where: str, label: Any) -> Comparison:
         """Return the comparison of a row that has this label."""

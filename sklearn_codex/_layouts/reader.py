@@ -17,6 +17,7 @@ from sklearn_codex._conversations.split import split_pair
 from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
 from sklearn_codex._labels.conventions import fold as fold_label
 from sklearn_codex._labels.resolve import resolve_labels
+from sklearn_codex._labels.words import says_both_bad
 from sklearn_codex._layouts.agreement import compare_with_scores
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import DROP, Given, part_dropped
@@ -60,6 +61,7 @@ class PairReader:
         self._firsts: list[str] = []
         self._seconds: list[str] = []
         self._labels: list[Any] = []
+        self._bad: list[bool] = []
         self._weights: list[float] = []
         self._annotators: list[Any] = []
         self._keys: list[Hashable] = []
@@ -171,6 +173,7 @@ class PairReader:
         if not split.first.strip() or not split.second.strip():
             self._empty.append(_within(where, self.place))
         self._labels.append(comparison.label)
+        self._bad.append(comparison.both_bad)
         self._weights.append(comparison.weight * self._weight_of(row, where))
         self._annotators.append(self._given_value("annotator", row, comparison.annotator))
         self._where.append(_within(where, self.place))
@@ -230,6 +233,7 @@ class PairReader:
         return DataBunch(
             X=X,
             y=y,
+            both_bad=np.array(self._bad, dtype=bool),
             groups=_code(self._group_keys()),
             n=n,
             columns=columns,
@@ -284,6 +288,9 @@ class PairReader:
                 say=self.given.say,
             )
             y[rows] = resolved.probability
+            for row in rows:
+                label = self._labels[row]
+                self._bad[row] = y[row] == 0.5 and isinstance(label, str) and says_both_bad(label)
             if resolved.weight is not None:
                 weight[rows] *= resolved.weight
             note = f"{resolved.read_as}; {_shares(resolved.probability, form)}."

@@ -8,6 +8,7 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.cells import decode_cell
 from sklearn_codex._labels.onehot import onehot_meanings
 from sklearn_codex._labels.sides import Sides, read_sides
+from sklearn_codex._labels.words import says_both_bad
 from sklearn_codex._layouts.base import Columns, fold
 from sklearn_codex._layouts.tallies import (
     CellCounts,
@@ -54,12 +55,19 @@ class Verdict:
         for labels and votes, whose meaning shows in all rows together.
     note : str, default=""
         What a reader should know of it.
+    bad : tuple of str, default=()
+        Those of one-hot columns that say that both responses are bad, which is a tie.
     """
 
     columns: tuple[str, ...]
     kind: str = "label"
     read: Callable[[Mapping[str, Any], str], float] | None = None
     note: str = ""
+    bad: tuple[str, ...] = ()
+
+    def says_both_bad(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a row, which has been read, says that both responses are bad."""
+        return any(mark_of(row.get(name)) == 1 for name in self.bad)
 
 
 def find_verdicts(
@@ -168,7 +176,8 @@ def _find_onehot(first, second, columns: Columns) -> list[Verdict]:
             found += _as_counts(names, sides)
         elif meanings := onehot_meanings(names, first, second):
             read = OneHot(tuple(meanings), tuple(meanings.values()), first, second)
-            found.append(Verdict(tuple(names), "one-hot", read))
+            bad = tuple(filter(says_both_bad, names))
+            found.append(Verdict(tuple(names), "one-hot", read, bad=bad))
     return found
 
 
@@ -177,7 +186,8 @@ def _stems_of(columns: Columns, sides: Sides, allowed) -> dict[frozenset[str], l
     stems: dict[frozenset[str], list[str]] = {}
     for column in columns.values():
         tokens = set(name_tokens(column))
-        stem = frozenset(tokens - {*sides.markers} - TIES - {"model", *sides.shared})
+        how = {"good", "bad", "are"} if tokens & TIES else set()
+        stem = frozenset(tokens - {*sides.markers} - TIES - how - {"model", *sides.shared})
         if tokens & {*sides.markers, *TIES} and stem <= allowed:
             stems.setdefault(stem, []).append(column)
     return stems

@@ -109,7 +109,7 @@ VOTES = frozenset(
 TIES = frozenset(
     words(
         """
-    tie ties tied draw draws equal both neither
+    tie ties tied draw draws equal both neither bothbad
     """
     )
 )

@@ -117,20 +117,18 @@ CHECKS: dict[str, Check] = {
     "_precisions": Check(
         "a tuple of arrays of finite numbers, or None", lambda v, n: _are_finite(v)
     ),
-    "length_coef_": _FINITE,
-    "center_": _FINITE,
-    "scale_": _FINITE,
-    "Cs_": _FINITE,
+    **dict.fromkeys(("length_coef_", "author_coef_", "center_", "scale_", "Cs_"), _FINITE),
     "scores_": Check("an array of numbers", lambda v, n: is_array(v)),
     "temperatures_": _FINITE,
     "log_temperature_std_": _FINITE,
     "annotators_": Check("an array", lambda v, n: _ARRAY.holds(v, n) and v.ndim == 1),
+    "authors_": _TOKENS,
     "block_scales_": Check("finite numbers, or None", lambda v, n: v is None or _are_finite(v)),
     "classes_": _CLASSES,
     "feature_names_in_": _NAMES,
     **dict.fromkeys(("kl_coef_", "C_", "_fitted_C", "reward_scale_"), _POSITIVE),
     **dict.fromkeys(("reward_mean_", "position_bias_"), _NUMBER),
-    "tie_parameter_": _LENGTH.or_none(),
+    **dict.fromkeys(("tie_parameter_", "both_bad_odds_"), _LENGTH.or_none()),
     "_log_tie_parameter": Check("a number, or -inf", lambda v, n: is_number(v) and v < np.inf),
     "length_scale_": _POSITIVE.or_none(),
     **dict.fromkeys(("document_length_", "_mean_document_length"), _LENGTH),
@@ -157,11 +155,11 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("_has_names", "_is_of_names"), _SWITCH),
     **dict.fromkeys(("models_", "style_names_"), _OBJECTS),
     **dict.fromkeys(("ratings_", "separated_", "n_comparisons_", "_infinite"), _ARRAY),
-    "_log_tie": Check("a number, or None", lambda v, n: v is None or is_number(v)),
-    **dict.fromkeys(("_group_names", "_uncertainty"), _DICT.or_none()),
+    **dict.fromkeys(("_log_tie", "_log_bad"), _FIGURE.or_none()),
+    "_group_names": _LIST.or_none(),
     "_votes": _DICT,
     "method_": Check("a name", lambda v, n: isinstance(v, str)),
-    "vocabulary_": _DICT.or_none(),
+    **dict.fromkeys(("vocabulary_", "_uncertainty"), _DICT.or_none()),
     **dict.fromkeys(("unk_index_", "eos_index_"), _WHOLE.or_none()),
     **dict.fromkeys(("_names", "_stream_types"), _TOKENS.or_none()),
     "_stream_totals": Check("whole numbers", lambda v, n: is_array(v, "iu") and v.ndim == 1),
@@ -444,13 +442,14 @@ def _check_group_moves(groups) -> None:
 
 
 def _check_outcomes(model) -> None:
-    """Check which class means which outcome: 0, a tie and 1."""
+    """Check which class means which outcome: 0, a tie, 1, and both bad where that is one."""
     meaning, classes = getattr(model, "_meaning", None), getattr(model, "classes_", None)
     if meaning is None or classes is None:
         return
     outcomes = sorted(meaning.values()) if all(map(is_whole, meaning.values())) else []
+    known = range(3 if getattr(model, "_log_bad", None) is None else 4)
     is_right = (
-        len(outcomes) >= 2 and set(outcomes) <= {0, 1, 2} and len(set(outcomes)) == len(outcomes)
+        len(outcomes) >= 2 and set(outcomes) <= {*known} and len(set(outcomes)) == len(outcomes)
     )
     if not is_right or set(meaning) != set(classes.tolist()):
         raise ValueError(

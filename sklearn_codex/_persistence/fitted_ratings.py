@@ -8,7 +8,8 @@ from sklearn_codex._persistence.values import is_array, is_finite, is_number
 RATING_STATE = (
     *("models_", "ratings_", "separated_", "n_comparisons_", "style_names_", "style_coef_"),
     *("topic_coef_", "topic_mean_", "topic_vectorizer_", "position_bias_", "tie_parameter_"),
-    *("_weights", "_votes", "_meaning", "_seed", "_log_tie", "_infinite", "_has_names"),
+    *("both_bad_odds_",),
+    *("_weights", "_votes", "_meaning", "_seed", "_log_tie", "_log_bad", "_infinite", "_has_names"),
     *("_is_of_names", "_group_names", "_uncertainty", "classes_", "n_features_in_"),
 )
 
@@ -33,6 +34,8 @@ def check_ratings(model) -> None:
             and model._weights.shape == (n_weights,)
             and (model._log_tie is None or is_number(model._log_tie))
             and (model._log_tie is None) == (model.ties == "half")
+            and (model._log_bad is None or is_number(model._log_bad))
+            and (model._log_bad is None) == (model.ties != "both-bad")
             and _are_votes(model._votes, n_models, n_topics, n_style)
         )
     if not is_right:
@@ -41,10 +44,23 @@ def check_ratings(model) -> None:
 
 def _are_votes(votes, n_models, n_topics, n_style) -> bool:
     """Return whether votes are those of a fit, whose codes numpy may trust."""
-    names = {"a", "b", "differences", "style", "topics", "target", "weight", "count", "group"}
+    names = {
+        "a",
+        "b",
+        "differences",
+        "style",
+        "topics",
+        "target",
+        "bad",
+        "weight",
+        "count",
+        "group",
+    }
     if set(votes) != names or not is_finite(votes["target"]) or votes["target"].ndim != 1:
         return False
     n = len(votes["target"])
+    if not is_array(votes["bad"], "b") or votes["bad"].shape != (n,):
+        return False
     shapes = {"style": (n, n_style), "topics": (n, n_topics), "weight": (n,), "count": (n,)}
     if not all(is_finite(votes[key]) and votes[key].shape == shapes[key] for key in shapes):
         return False
@@ -55,7 +71,8 @@ def _are_votes(votes, n_models, n_topics, n_style) -> bool:
             return False
     elif getattr(votes["differences"], "_shape", None) != (n, n_models):
         return False
+    group = votes["group"]
     return all(
         code is None or (is_array(code, "iu") and code.shape == (n,))
-        for code in [*codes, votes["group"]]
-    )
+        for code in [*codes, group if group is None or group.ndim == 1 else group[:, 0]]
+    ) and (group is None or group.shape in ((n,), (n, 2)))

@@ -9,11 +9,11 @@ from sklearn.utils import Bunch, _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from sklearn_codex._categorical import root_mean_square
-from sklearn_codex._checks.frames import is_frame
 from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._few_groups import check_several_groups, jackknife_variance
+from sklearn_codex._reward.author_terms import author_columns
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights, pair_losses
 
 # Strength of the penalty of the ratings of authors, and of the weight of the reward.
@@ -58,6 +58,9 @@ def author_share(estimator, X, y, authors, *, groups=None, cv=5):
 
     Notes
     -----
+    A reward that is net of its authors is learned by ``PreferenceRewardModel().fit(X, y,
+    authors=authors)``.
+
     The margins of the reward are cross-fitted: each is of a model that saw none of its group. They
     enter by one weight, and authors by a rating each, as in :class:`ModelRatings`.
     With the held-out gains g over a coin of the reward, of ratings of authors and of both,
@@ -82,12 +85,7 @@ def author_share(estimator, X, y, authors, *, groups=None, cv=5):
     """
     target = check_soft_labels(y, name="y")
     n = len(target)
-    names = np.asarray(authors.to_numpy() if is_frame(authors) else authors).astype(str)
-    if names.shape != (n, 2):
-        raise ValueError(
-            f"author_share needs authors of shape ({n}, 2), who wrote A and B of each pair, got "
-            f"{names.shape}."
-        )
+    _, who = author_columns(authors, n, subject="author_share")
     codes = np.arange(n) if groups is None else encode_groups(groups, n)
     n_groups = len(np.unique(codes))
     check_several_groups(n_groups, subject="author_share")
@@ -97,7 +95,6 @@ def author_share(estimator, X, y, authors, *, groups=None, cv=5):
         model = clone(estimator).fit(_safe_indexing(X, train), target[train])
         margin[test] = model.decision_function(_safe_indexing(X, test))
     of_reward = margin[:, np.newaxis] / (root_mean_square(margin, np.ones(n)) or 1.0)
-    who = _indicators(names)
     gains = np.column_stack(
         [
             _held_out_gain(splits, target, design)
@@ -122,13 +119,6 @@ def _share(gains):
     """Return the share of gains of the reward, of authors and of both."""
     reward, authors, both = gains
     return float(1 - (both - authors) / reward) if reward > 0 else float("nan")
-
-
-def _indicators(names):
-    """Return 1 for who wrote A, less 1 for who wrote B (n, n_authors); 0 where it is the same."""
-    _, codes = np.unique(names.ravel(), return_inverse=True)
-    first, second = np.eye(codes.max() + 1)[codes.reshape(-1, 2)].transpose(1, 0, 2)
-    return first - second
 
 
 def _held_out_gain(splits, target, design):

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._categorical import BoolArray, FloatArray, IntArray
 from sklearn_codex.exceptions import SeparationWarning
 
 # Frames between the caller of a fit and the warning.
@@ -35,7 +35,12 @@ class Connections(NamedTuple):
 
 
 def find_connections(
-    a: IntArray, b: IntArray, target: FloatArray, weight: FloatArray, n_models: int
+    a: IntArray,
+    b: IntArray,
+    target: FloatArray,
+    weight: FloatArray,
+    n_models: int,
+    bad: BoolArray | None = None,
 ) -> Connections:
     r"""Return the connections of models by comparisons.
 
@@ -49,22 +54,34 @@ def find_connections(
         Rows of weight 0 are none.
     n_models : int
         How many there are.
+    bad : ndarray of bool of shape (n,), default=None
+        Which votes say that both are bad, where that is an outcome.
 
     Notes
     -----
     Without a penalty the ratings have finite estimates if and only if the models cannot be parted
     in two sets such that no one of the first has won anything against one of the second [1]_: if
-    the graph of wins is strongly connected. A tie is something won for both.
+    the graph of wins is strongly connected. A tie is something won for both. Where votes say that
+    both are bad, what they are measured by is one more of the set: it has won against both, and
+    lost to who wins, or is level with another, in other votes.
 
     References
     ----------
     .. [1] Ford, L. R. (1957). "Solution of a ranking problem from binary comparisons." American
        Mathematical Monthly 64(8), 28-33.
     """
-    won = (target > 0) & (weight > 0)  # by A
-    lost = (target < 1) & (weight > 0)
+    bad = np.zeros(len(a), dtype=bool) if bad is None else bad & (weight > 0)
+    won = (target > 0) & (weight > 0) & ~bad  # by A
+    lost = (target < 1) & (weight > 0) & ~bad
     winners = np.concatenate([a[won], b[lost]])
     losers = np.concatenate([b[won], a[lost]])
+    n_named = n_models
+    if bad.any():
+        measure = np.full(len(winners), n_models)
+        found_bad = np.concatenate([a[bad], b[bad]])
+        losers = np.concatenate([losers, measure, found_bad])
+        winners = np.concatenate([winners, winners, np.full(len(found_bad), n_models)])
+        n_models += 1
     # From each to whom it has won something against.
     wins = sparse.csr_array((np.ones(len(winners)), (winners, losers)), shape=(n_models, n_models))
     n_components, component = connected_components(wins, connection="weak")
@@ -78,7 +95,7 @@ def find_connections(
     infinite[above] = np.inf
     infinite[below] = -np.inf
     infinite[core] = 0.0
-    return Connections(component.astype(np.intp), int(n_components), infinite)
+    return Connections(component[:n_named].astype(np.intp), int(n_components), infinite[:n_named])
 
 
 def list_names(names, most: int = 5) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import BoolArray, FloatArray
 from sklearn_codex._reward.targets import (
     PreferenceLabels,
     check_both_preferred,
@@ -18,20 +18,29 @@ from sklearn_codex._reward.targets import (
 from sklearn_codex._reward.tie_losses import TIE, A, B
 from sklearn_codex._reward.tie_models import HALVES, check_outcomes, check_two_outcomes
 
-HALF = "half"
-# Votes in words. "Both bad" is a tie: that neither was good tells nothing of which is better.
+HALF, BOTH_BAD = "half", "both-bad"
+BAD = 3
+# Votes in words.
 WORDS = {
     "a": "a",
     "model_a": "a",
     "b": "b",
     "model_b": "b",
     "tie": "tie",
-    "tie (bothbad)": "tie",
-    "bothbad": "tie",
-    "both_bad": "tie",
-    "both bad": "tie",
+    "tie (bothbad)": "both_bad",
+    "bothbad": "both_bad",
+    "both_bad": "both_bad",
+    "both bad": "both_bad",
 }
-KIND_OF_WORD = {"a": A, "b": B, "tie": TIE}
+KIND_OF_WORD = {"a": A, "b": B, "tie": TIE, "both_bad": BAD}
+# "Both bad" is a tie where it is no outcome.
+KIND_WITHOUT_BAD = {**KIND_OF_WORD, "both_bad": TIE}
+CLASSES_IN_WORDS = {
+    HALF: {"a": A, "b": B},
+    "davidson": {"a": A, "b": B, "tie": TIE},
+    "rao-kupper": {"a": A, "b": B, "tie": TIE},
+    BOTH_BAD: KIND_OF_WORD,
+}
 
 
 @dataclass(frozen=True)
@@ -42,16 +51,19 @@ class Outcomes:
     ----------
     target : ndarray of shape (n,)
         1 where A is preferred, 0 where B, 0.5 for a tie, or between for soft labels.
+    bad : ndarray of bool of shape (n,)
+        Which ties say that both are bad, where that is an outcome.
     meaning : mapping
-        The labels as classes, each with B, TIE or A.
+        The labels as classes, each with B, TIE, A or BAD.
     """
 
     target: FloatArray
+    bad: BoolArray
     meaning: Mapping[Any, int]
 
 
 def _in_words(y):
-    """Return votes in words as "a", "b" and "tie", None where they are something else."""
+    """Return votes in words as those of ``KIND_OF_WORD``, None where they are something else."""
     if y.dtype.kind not in "OUT":
         return None
     words = [
@@ -74,8 +86,8 @@ def read_outcomes(
     Parameters
     ----------
     y : array-like of shape (n,)
-    ties : {"half", "davidson", "rao-kupper"}
-        Whether soft labels are votes, and ties a class.
+    ties : {"half", "davidson", "rao-kupper", "both-bad"}
+        Whether soft labels are votes, and ties and "both bad" classes.
     subject : str
         Who asks.
     known : mapping, default=None
@@ -86,10 +98,15 @@ def read_outcomes(
     y = check_no_label_missing(y, subject=subject)
     words = _in_words(y)
     if words is not None:
-        of_words = {"a": A, "b": B} if ties == HALF else KIND_OF_WORD
-        _check_known(known, of_words, subject)
-        target = np.array([KIND_OF_WORD[word] for word in words.tolist()]) / 2
-        return Outcomes(target, of_words)
+        _check_known(known, CLASSES_IN_WORDS[ties], subject)
+        bad = (words == "both_bad") & (ties == BOTH_BAD)
+        return Outcomes(_targets(words), bad, CLASSES_IN_WORDS[ties])
+    if ties == BOTH_BAD:
+        raise ValueError(
+            f"{subject} with ties='both-bad' needs votes in words, 'a', 'b', 'tie' and 'both_bad', "
+            f"since no number says the last, got {y.tolist()[0]!r:.40}. Write them so, or choose "
+            "other ties."
+        )
     if ties == HALF:
         return _read_half(y, subject, known, given)
     outcome, meaning = check_outcomes(y, subject=subject)
@@ -100,7 +117,16 @@ def read_outcomes(
     if known is not None or given is not None:
         meaning = _joined(known or {}, meaning, y, subject)
         outcome = np.array([meaning[label] for label in y.tolist()])
-    return Outcomes(outcome / 2, meaning)
+    return _without_bad(outcome / 2, meaning)
+
+
+def _targets(words):
+    """Return the credit of A (n,) of votes in words."""
+    return np.array([KIND_WITHOUT_BAD[word] for word in words.tolist()]) / 2
+
+
+def _without_bad(target, meaning):
+    return Outcomes(target, np.zeros(len(target), dtype=bool), meaning)
 
 
 def _read_half(y, subject, known, given):
@@ -111,10 +137,10 @@ def _read_half(y, subject, known, given):
             target = np.full(len(target), float(classes[0]))
             classes = np.array([0, 1], dtype=classes.dtype)
         kinds = (B, A) if len(classes) > 1 else (B,)
-        return Outcomes(target, dict(zip(classes.tolist(), kinds, strict=True)))
+        return _without_bad(target, dict(zip(classes.tolist(), kinds, strict=True)))
     before = None if known is None else np.array(sorted(known))
     target, classes = check_stream_classes(labels, given, before, subject=subject)
-    return Outcomes(target, dict(zip(np.asarray(classes).tolist(), (B, A), strict=True)))
+    return _without_bad(target, dict(zip(np.asarray(classes).tolist(), (B, A), strict=True)))
 
 
 def _joined(known, meaning, y, subject):
@@ -151,6 +177,11 @@ def check_several(
         outcome = np.rint(2 * outcomes.target).astype(np.intp)
         if symmetric and (outcome[weight > 0] != TIE).any():
             return
+        if ties == BOTH_BAD and (outcome[weight > 0] == TIE).all():
+            raise ValueError(
+                f"{subject} needs votes that prefer one of two models in y, got ties and both bad "
+                "only. Nothing tells which model is better."
+            )
         check_two_outcomes(outcome, weight, subject=subject)
     elif not symmetric:
         classes = np.array(sorted(outcomes.meaning, key=lambda label: outcomes.meaning[label]))
@@ -165,7 +196,7 @@ def credit_of(y: Any, meaning: Mapping[Any, int], ties: str, margin: FloatArray,
     if words is None and ties == HALF:
         return credit(y, np.array(sorted(meaning)), margin)
     if words is not None:
-        target = np.array([KIND_OF_WORD[word] for word in words.tolist()]) / 2
+        target = _targets(words)
     else:
         table = HALVES if set(meaning) <= set(HALVES) else meaning
         unknown = [label for label in np.unique(y).tolist() if label not in table]

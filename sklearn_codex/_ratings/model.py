@@ -9,27 +9,28 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._checks.groups import check_groups
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._ratings.graph import find_connections, tell_connections
+from sklearn_codex._ratings.groups import Names, code_groups
 from sklearn_codex._ratings.inputs import read_comparisons
-from sklearn_codex._ratings.labels import HALF, check_several, read_outcomes
+from sklearn_codex._ratings.labels import BOTH_BAD, HALF, check_several, read_outcomes
 from sklearn_codex._ratings.predictions import VotePredictions
 from sklearn_codex._ratings.reports import RatingReports
-from sklearn_codex._ratings.uncertainty import RatingUncertainty, half_moments, tie_moments
+from sklearn_codex._ratings.uncertainty import RatingUncertainty
+from sklearn_codex._ratings.vote_models import (
+    TIES,
+    OutcomeParameters,
+    find_moments,
+    fit_outcomes,
+)
 from sklearn_codex._ratings.votes import Votes, ends_of, make_design
-from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._reward.tie_losses import TIE_LOSSES
-from sklearn_codex._solve.newton import minimise, warn_unless_converged
+from sklearn_codex._solve.newton import warn_unless_converged
 
 # Penalty that makes ratings finite which have no finite estimate, where alpha is 0; the ratings of
 # the others do not feel it.
 FLOOR = 1e-8
-# Ties under models of ties where there are none in the data: the limit of both.
-NO_TIES = {"davidson": -np.inf, "rao-kupper": 0.0}
 
 
 @link_estimators
@@ -38,9 +39,10 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
 
     Parameters
     ----------
-    ties : {"half", "davidson", "rao-kupper"}, default="half"
+    ties : {"half", "davidson", "rao-kupper", "both-bad"}, default="half"
         A tie as half a vote for each, for which labels may be soft too; as an outcome of its own
-        [1]_; or as a difference too small to be seen [2]_. A vote that both are bad is a tie.
+        [1]_; or as a difference too small to be seen [2]_. With these a vote that both are bad is
+        a tie; "both-bad" is Davidson's model with that as a fourth outcome, see Notes.
     alpha : float, default=0.001
         Strength of the L2 penalty of ratings, in votes: information of ``alpha`` is added to what
         votes say of a rating, about n / 4 for n of them. With 0, models that no chain of
@@ -85,7 +87,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
     n_comparisons_ : ndarray of shape (n_models,)
         Weight of the votes on each model.
     n_groups_ : int
-        Groups of the standard errors.
+        Groups of the standard errors, of two ways those of the way with fewer.
     style_names_ : ndarray of shape (k,)
         Columns of style: names, or positions.
     style_coef_ : ndarray of shape (k,)
@@ -100,8 +102,11 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         The fitted vectorizer.
     tie_parameter_ : float or None
         nu of Davidson's model, theta of that of Rao and Kupper; None for "half".
-    classes_ : ndarray of shape (2,) or (3,)
-        The labels, sorted. Two where ties are halves.
+    both_bad_odds_ : float or None
+        Odds of "both bad" against a win of A, of two models of rating 0; None unless that is an
+        outcome, 0 where it never is.
+    classes_ : ndarray of shape (2,), (3,) or (4,)
+        The labels, sorted. Two where ties are halves, four with "both bad".
     n_iter_ : int
         Newton steps taken.
     n_features_in_ : int
@@ -136,17 +141,32 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
     they are ``topics``. A matrix of numbers is a design of differences instead, one column a model,
     with 1 for A and -1 for B as a rule; if all its rows are such, it is the same as names.
 
-    A vote for "both bad" is a tie: by itself it says how good models are, not which is better, and
-    as an outcome whose odds fall with both ratings it would move them by what prompts are hard.
+    With ``ties="both-bad"`` and the level :math:`l = (\theta_a + \theta_b) / 2`, with topics as in
+    the margin,
+
+    .. math::
+        P(A) : P(\text{tie}) : P(B) : P(\text{bad})
+        = e^{m / 2} : \nu : e^{-m / 2} : \beta e^{-l},
+
+    so that both are found bad as if something of the rating :math:`\log \beta`, ``both_bad_odds_``,
+    took part and won, as in the grounded model of Rao and Kupper [7]_, with Davidson's ties. This
+    takes it that what is preferred less often is bad more often, in which votes that both are bad
+    tell of ratings too, and connect models that meet no other way. Where they tell of hard prompts,
+    which some models got more of, they make ratings worse: compare the log-loss of votes held out
+    with that of ``ties="davidson"`` on A, B and ties. Style and position have no part in them.
 
     Standard errors are those of :class:`RewardUncertainty` with ``kind="sandwich"``: each group,
-    such as a voter or a prompt, is left out. Differences of ratings are compared all at once by the
-    greatest of their ratios :math:`|Z_i - Z_j| / s_{ij}` with Z normal as the ratings vary [3]_; a
-    ratio with few groups is first taken to the normal one of its p-value by Student's t. Model j is
-    better than i where that says so at level :math:`1 - c`, c being ``confidence_level``; the best
-    rank of i is 1 plus the number of models that are better, the worst the number of models less
-    that of those that are worse [4]_. So all sets hold the ranks of all models in at least a part c
-    of data sets.
+    such as a voter or a prompt, is left out. Of two ways the covariance is the sum of that by each
+    less that by what has both in common [5]_ [6]_, without the part of negative eigenvalues, and
+    degrees of freedom are those of the way in which fewer groups tell of a rating.
+
+    Differences of ratings are compared all at once by the greatest of their ratios
+    :math:`(Z_i - Z_j) / s_{ij}` with Z normal as the ratings vary [3]_; a ratio with few groups is
+    first taken to the normal one of its p-value by Student's t. It steps down: from the surest
+    difference on, what has been told is no longer compared on its side. Model j is better than i
+    where that says so at level :math:`1 - c`, c being ``confidence_level``; the best rank of i is 1
+    plus the number of models that are better, the worst the number of models less that of those
+    that are worse [4]_. So all sets hold the ranks of all models in at least a part c of data sets.
 
     References
     ----------
@@ -161,6 +181,11 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
     .. [4] Mogstad, M., Romano, J. P., Shaikh, A. M. and Wilhelm, D. (2024). "Inference for ranks
        with applications to mobility across neighbourhoods and academic achievement across
        countries." Review of Economic Studies 91(1), 476-518.
+    .. [5] Cameron, A. C., Gelbach, J. B. and Miller, D. L. (2011). "Robust inference with multiway
+       clustering." Journal of Business & Economic Statistics 29(2), 238-249.
+    .. [6] MacKinnon, J. G., Nielsen, M. Ø. and Webb, M. D. (2024). "Jackknife inference with
+       two-way clustering." Queen's Economics Department Working Paper 1516.
+    .. [7] Frick, E. et al. (2025). "Prompt-to-Leaderboard." arXiv:2502.14855.
 
     Examples
     --------
@@ -178,7 +203,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
     """
 
     _parameter_constraints: dict = {
-        "ties": [StrOptions({HALF, *TIE_LOSSES})],
+        "ties": [StrOptions(set(TIES))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "position_bias": ["boolean"],
         "topics": [str, Integral, list, tuple, None],
@@ -191,7 +216,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         "random_state": ["random_state"],
     }
 
-    _group_names: dict[Any, int] | None
+    _group_names: Names | None
 
     def __init__(
         self,
@@ -232,12 +257,13 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         y : array-like of shape (n,)
             1 where A is preferred, 0 where B, 0.5 for a tie; between, for ``ties="half"``, the
             probability that A is preferred. Or in words: "a", "b", "tie", "model_a", "model_b",
-            "both_bad", "tie (bothbad)".
+            "both_bad", "tie (bothbad)"; always so for ``ties="both-bad"``.
         sample_weight : array-like of shape (n,), default=None
             Weights of votes: a weight of 2 is the vote twice, to standard errors in one group.
-        groups : array-like of shape (n,), default=None
+        groups : array-like of shape (n,) or (n, 2), default=None
             Whose votes may depend on each other, such as the voter or the prompt of each; for
-            standard errors. None: each vote is its own group.
+            standard errors. Two columns where votes that share either may. None: each vote is its
+            own group.
 
         Returns
         -------
@@ -257,7 +283,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         ConvergenceWarning
             If ``max_iter`` steps were not enough.
         """
-        self._group_names = None if groups is None else {}
+        self._group_names = None
         rows = read_comparisons(self, X, reset=True)
         votes, outcomes = self._read_votes(rows, y, sample_weight, groups)
         self._set_classes(outcomes.meaning)
@@ -285,7 +311,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             All labels, where the first batch may not have them.
         sample_weight : array-like of shape (n,), default=None
             Weights of votes.
-        groups : array-like of shape (n,), default=None
+        groups : array-like of shape (n,) or (n, 2), default=None
             Groups of votes, with each batch or with none; one group may be in several.
 
         Returns
@@ -298,12 +324,11 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
                 "learned from all prompts. Use fit."
             )
         if not hasattr(self, "_votes"):
-            self._group_names = None if groups is None else {}
+            self._group_names = None
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
             self.topic_vectorizer_ = None
             rows, known = read_comparisons(self, X, reset=True), None
         else:
-            self._group_names = None if self._group_names is None else dict(self._group_names)
             rows, known = read_comparisons(self, X, reset=False, grow=True), self._meaning
         votes, outcomes = self._read_votes(
             rows, y, sample_weight, groups, known=known, given=classes
@@ -330,23 +355,16 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         if known is None and given is None:
             symmetric = rows.a is not None and not self.position_bias
             check_several(outcomes, weight, self.ties, symmetric=symmetric, subject=subject)
-        group = self._code_groups(groups, rows.n_rows)
-        votes = Votes(rows, outcomes.target, weight, np.ones(rows.n_rows), group)
+        group, self._group_names = code_groups(
+            groups,
+            rows.n_rows,
+            subject=subject,
+            known=self._group_names,
+            is_first=known is None,
+        )
+        count = np.ones(rows.n_rows)
+        votes = Votes(rows, outcomes.target, outcomes.bad, weight, count, group)
         return (votes if (weight > 0).all() else votes.take(weight > 0)), outcomes
-
-    def _code_groups(self, groups, n_rows):
-        """Return the codes (n,) of groups, new ones after those of batches before."""
-        if (groups is None) != (self._group_names is None):
-            raise ValueError(
-                f"{type(self).__name__}.partial_fit needs groups with each batch or with none. The "
-                f"first batch came {'without' if self._group_names is None else 'with'} groups."
-            )
-        if groups is None:
-            return None
-        names = self._group_names or {}
-        self._group_names = names
-        values = check_groups(groups, n_rows).tolist()
-        return np.array([names.setdefault(value, len(names)) for value in values], dtype=np.intp)
 
     def _set_classes(self, meaning):
         self._meaning = dict(meaning)
@@ -356,12 +374,17 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         """Set all that is learned from votes."""
         self._votes = votes.state()
         self.topic_mean_ = _mean(votes.rows.topics, votes.total)
-        design = self._design(votes.rows)
+        design, level = self._design(votes.rows), self._level(votes.rows)
         core = self._check_connections(votes)
-        state = self._minimise(votes, design, core)
+        alpha = self.alpha if self.alpha > 0 or core.all() else FLOOR
+        penalty = self._penalty(design.shape[1], alpha)
+        settings: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter}
+        state, weights, outcomes = fit_outcomes(
+            self.ties, votes, design, level, penalty, **settings
+        )
         self.n_iter_ = state.iteration
         warn_unless_converged(state, subject=type(self).__name__, stacklevel=5)
-        self._set_weights(state.point.weights, core, design)
+        self._set_weights(weights, outcomes, core)
         self._uncertainty = None
 
     def _design(self, rows):
@@ -372,6 +395,20 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             rows.topics - self.topic_mean_,
             position=self.position_bias,
         )
+
+    def _level(self, rows):
+        """Return what makes the mean rating of both (n, n_params); None where it has no part."""
+        if self.ties != BOTH_BAD:
+            return None
+        if rows.a is None:
+            raise ValueError(
+                f"{type(self).__name__} with ties='both-bad' needs names of models in X, got a "
+                "matrix of differences, which says nothing of their level. Pass rows (model_a, "
+                "model_b)."
+            )
+        topics = rows.topics - self.topic_mean_
+        n_models = len(self.models_)
+        return make_design(rows, n_models, topics, position=self.position_bias, of_level=True)
 
     def _penalty(self, n_columns, alpha):
         n_models = len(self.models_)
@@ -394,39 +431,21 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             a, b = ends
             uses = np.bincount(np.concatenate([a, b]), np.tile(votes.total, 2), n_models)
             self.n_comparisons_ = uses.astype(np.float64)
-            found = find_connections(a, b, votes.target, votes.total, n_models)
+            found = find_connections(a, b, votes.target, votes.total, n_models, votes.bad)
             self._infinite = found.infinite
             tell_connections(found, self.models_, self.alpha, subject=type(self).__name__)
         self.separated_ = self._infinite != 0
         return ~self.separated_
 
-    def _minimise(self, votes, matrix, core):
-        """Return the state of the solver at the optimum."""
-        alpha = self.alpha if self.alpha > 0 or core.all() else FLOOR
-        penalty = self._penalty(matrix.shape[1], alpha)
-        design = DifferenceDesign(matrix)
-        weight = votes.total
-        settings: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter}
-        is_tie = votes.target == 0.5
-        if self.ties == HALF or not is_tie.any():
-            self._log_tie = None if self.ties == HALF else NO_TIES[self.ties]
-            loss = BradleyTerryLoss(design, votes.target, weight, penalty=penalty)
-            return fit_weights(loss, **settings)
-        outcome = np.rint(2 * votes.target).astype(np.intp)
-        tie_loss = TIE_LOSSES[self.ties](design, outcome, weight, penalty=penalty)
-        share = float(np.average(is_tie, weights=weight))
-        start = np.append(np.zeros(matrix.shape[1]), tie_loss.initial_tie(share))
-        state = minimise(tie_loss, start, **settings)
-        self._log_tie = float(state.point.weights[-1])
-        return state
-
-    def _set_weights(self, weights, core, design):
-        """Set the fitted attributes that the weights are."""
+    def _set_weights(self, weights, outcomes, core):
+        """Set the fitted attributes that the weights and the parameters of outcomes are."""
         n_models, n_topics = len(self.models_), len(self.topic_mean_)
-        n_columns = design.shape[1]
-        weights = weights[:n_columns].copy()
+        weights = weights.copy()
+        self._log_tie, self._log_bad = outcomes
         if self._is_of_names:
-            weights[:n_models] -= weights[:n_models][core].mean()
+            mean = weights[:n_models][core].mean()
+            weights[:n_models] -= mean
+            self._log_bad = None if self._log_bad is None else self._log_bad - mean
         self._weights = weights
         self.ratings_ = weights[:n_models].copy()
         if self.alpha == 0:
@@ -436,6 +455,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         self.style_coef_ = weights[end : end + len(self.style_names_)]
         self.position_bias_ = float(weights[-1]) if self.position_bias else 0.0
         self.tie_parameter_ = None if self._log_tie is None else float(np.exp(self._log_tie))
+        self.both_bad_odds_ = None if self._log_bad is None else float(np.exp(self._log_bad))
 
     def _find_uncertainty(self) -> RatingUncertainty:
         """Return how sure ratings are, found when it is first asked for."""
@@ -448,13 +468,11 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         votes = Votes.of_state(self._votes).expanded()
         code = np.arange(len(votes.target)) if votes.group is None else votes.group
         design = self._design(votes.rows)
-        parts: Any = (design, design @ self._weights, votes.target, votes.total, code)
-        penalty = self._penalty(design.shape[1], self.alpha)
-        if self._log_tie is None or self._log_tie == NO_TIES[self.ties]:
-            moments = half_moments(*parts)
-        else:
-            moments = tie_moments(*parts, tie_model=self.ties, log_tie=self._log_tie)
-            penalty = np.append(penalty, 0.0)
+        outcomes = OutcomeParameters(self._log_tie, self._log_bad)
+        level = self._level(votes.rows)
+        moments = find_moments(self.ties, votes, design, level, self._weights, outcomes, code)
+        penalty = np.zeros(moments.rows.shape[1])
+        penalty[: design.shape[1]] = self._penalty(design.shape[1], self.alpha)
         core = ~self.separated_
         contrasts = np.eye(len(self.models_), len(penalty))
         if self._is_of_names:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import log_expit
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,7 +11,7 @@ from sklearn_codex._checks.matrices import check_numbers
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._ratings.inputs import read_comparisons, to_dense
 from sklearn_codex._ratings.labels import credit_of
-from sklearn_codex._reward.tie_losses import TIE, TIE_LOSSES, A, B
+from sklearn_codex._ratings.vote_models import OutcomeParameters, log_prob
 
 
 class VotePredictions:
@@ -27,7 +26,9 @@ class VotePredictions:
     topic_coef_: FloatArray
     topic_vectorizer_: Any
     _log_tie: Any
+    _log_bad: Any
     _design: Any
+    _level: Any
 
     def decision_function(self, X):
         """Return the margin of each comparison.
@@ -59,12 +60,16 @@ class VotePredictions:
         log_proba : ndarray of shape (n, n_classes)
             Natural logarithms, in the order of ``classes_``.
         """
-        margin = self.decision_function(X)
-        kinds = [self._meaning[label] for label in self.classes_.tolist()]
-        if TIE not in kinds:
-            by_kind = {B: log_expit(-margin), A: log_expit(margin)}
-            return np.column_stack([by_kind[kind] for kind in kinds])
-        return TIE_LOSSES[self.ties].log_prob(margin, self._log_tie)[:, kinds]
+        check_is_fitted(self)
+        rows = read_comparisons(self, X, reset=False)
+        level = self._level(rows)
+        found = log_prob(
+            self.ties,
+            self._design(rows) @ self._weights,
+            np.zeros(rows.n_rows) if level is None else level @ self._weights,
+            OutcomeParameters(self._log_tie, self._log_bad),
+        )
+        return found[:, [self._meaning[label] for label in self.classes_.tolist()]]
 
     def predict_proba(self, X):
         """Return the probability of each class.

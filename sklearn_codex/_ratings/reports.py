@@ -45,7 +45,7 @@ class RatingReports:
 
     @property
     def n_groups_(self):
-        """Groups of the standard errors."""
+        """Groups of the standard errors, of two ways those of the way with fewer."""
         return self._find_uncertainty().n_groups
 
     def table(self, *, scale="nats", anchor=None):
@@ -164,14 +164,16 @@ class RatingReports:
         ----------
         correction : {"max-t", "holm", None}, default="max-t"
             How p-values hold for all pairs together: by the distribution of the greatest ratio,
-            which knows how ratings depend on each other, by Holm's method, or not at all.
+            which knows how ratings depend on each other, stepping down; by Holm's method; or not at
+            all.
 
         Returns
         -------
         table : Bunch
             Columns ``model_a``, ``model_b`` (A is the better one), ``difference``, ``std``,
             ``low``, ``high``, ``p_value``, ``p_adjusted``. Intervals hold for all pairs together
-            with "max-t", and singly otherwise.
+            with "max-t", and singly otherwise; they do not step down, so a few may hold 0 where
+            ``p_adjusted`` is below the level.
         """
         check_is_fitted(self)
         if correction not in CORRECTIONS:

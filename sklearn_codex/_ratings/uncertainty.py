@@ -1,17 +1,16 @@
 """How sure ratings are: the sandwich by group, comparisons of all models at once, sets of ranks."""
 
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit
 from scipy.stats import norm, t
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._few_groups import check_several_groups, critical_value
 from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
-from sklearn_codex._reward.tie_losses import TIE_LOSSES
 from sklearn_codex._solve.precision import make_precision
 
 # Above 0, so that the residual of a vote that the model is sure of has a unit.
@@ -21,8 +20,8 @@ LEAST_CURVATURE = 1e-300
 LEAST_PENALTY = 1e-9
 # Votes times weights beyond which a group is not left out to find what it does to the fit.
 MOST_LEFT_OUT = 2 * 10**7
-# Differences drawn to find the greatest of all, and draws at one time.
-MOST_DRAWN, CHUNK_DRAWN = 4 * 10**8, 500
+# Differences drawn to find the greatest of all, and at one time.
+MOST_DRAWN, CHUNK_DRAWN = 4 * 10**8, 2 * 10**6
 
 
 class Moments(NamedTuple):
@@ -34,8 +33,8 @@ class Moments(NamedTuple):
         Z, with Z' Z the information.
     residual : ndarray of shape (n,)
         r, with Z' r the score.
-    code : ndarray of int of shape (n,)
-        Group of each row.
+    code : ndarray of int of shape (n,) or (n, 2)
+        Group of each row, or its groups of two ways.
     """
 
     rows: Any
@@ -43,37 +42,39 @@ class Moments(NamedTuple):
     code: IntArray
 
 
-def half_moments(design, margin, target, weight, code) -> Moments:
-    """Return the moments of the Bradley-Terry model."""
-    curvature = np.maximum(weight * expit(margin) * expit(-margin), LEAST_CURVATURE)
-    root = np.sqrt(curvature)
-    against = (1 - target) * expit(margin) - target * expit(-margin)
-    rows = sparse.csr_array(sparse.diags_array(root) @ sparse.csr_array(design))
-    return Moments(rows, -weight * against / root, code)
+def make_moments(designs, first: FloatArray, second: FloatArray, code: IntArray) -> Moments:
+    """Return the moments of votes whose losses depend on k predictors that are linear.
 
+    A vote is k rows, by the Cholesky factor of its second derivatives.
 
-def tie_moments(design, margin, target, weight, code, *, tie_model, log_tie) -> Moments:
-    """Return the moments of a model of ties, whose parameter is the last column.
-
-    A vote is two rows, by the Cholesky factor of its second derivatives by margin and parameter.
+    Parameters
+    ----------
+    designs : list of csr_array of shape (n, n_params)
+        What makes the k predictors of parameters.
+    first : ndarray of shape (k, n)
+        Derivatives of weighted losses by predictors.
+    second : ndarray of shape (k, k, n)
+        Their second derivatives.
+    code : ndarray of int of shape (n,) or (n, 2)
+        Group of each vote.
     """
-    loss = TIE_LOSSES[tie_model](design, np.rint(2 * target).astype(np.intp), weight)
-    by_margin, by_tie = (weight * first for first in loss.first_derivatives(margin, log_tie))
-    second = (weight * part for part in loss.second_derivatives(margin, log_tie))
-    margins, cross, ties = second
-    first = np.sqrt(np.maximum(margins, LEAST_CURVATURE))
-    across = cross / first
-    rest = np.maximum(ties - across**2, 0.0)
-    # Where the parameter enters as the margin does nothing is left but rounding.
-    last = np.sqrt(np.where(rest > 1e-12 * ties, rest, 0.0))
-    upper = -by_margin / first
-    lower = np.divide(-by_tie - across * upper, last, out=np.zeros_like(last), where=last > 0)
-    scaled = sparse.diags_array(first) @ sparse.csr_array(design)
-    upper_rows = sparse.hstack([scaled, sparse.csr_array(across[:, np.newaxis])])
-    empty = sparse.csr_array(design.shape)
-    lower_rows = sparse.hstack([empty, sparse.csr_array(last[:, np.newaxis])])
-    rows = sparse.csr_array(sparse.vstack([upper_rows, lower_rows]))
-    return Moments(rows, np.concatenate([upper, lower]), np.concatenate([code, code]))
+    k = len(designs)
+    factor, residual, rows = np.zeros_like(second), np.zeros_like(first), []
+    for j in range(k):
+        rest = second[j, j] - (factor[j, :j] ** 2).sum(axis=0)
+        # Where a predictor enters as others do nothing is left but rounding.
+        rest = np.where(rest > 1e-12 * second[j, j], rest, LEAST_CURVATURE if j == 0 else 0.0)
+        factor[j, j] = np.sqrt(rest)
+        for i in range(j + 1, k):
+            across = second[i, j] - (factor[i, :j] * factor[j, :j]).sum(axis=0)
+            np.divide(across, factor[j, j], out=factor[i, j], where=rest > 0)
+        left = -first[j] - (factor[j, :j] * residual[:j]).sum(axis=0)
+        np.divide(left, factor[j, j], out=residual[j], where=rest > 0)
+    for j in range(k):
+        parts = [sparse.diags_array(factor[i, j]) @ designs[i] for i in range(j, k)]
+        rows.append(sum(parts[1:], start=parts[0]))
+    stacked = sparse.csr_array(sparse.vstack(rows))
+    return Moments(stacked, residual.ravel(), np.concatenate([code] * k))
 
 
 class RatingUncertainty:
@@ -104,46 +105,65 @@ class RatingUncertainty:
         self._seed = seed
 
     @cached_property
-    def _parts(self) -> tuple[Any, GroupMoves]:
-        """What solves for the parameters, and how leaving out groups moves them."""
-        order, sizes = sort_by_group(self._moments.code)
-        check_several_groups(len(sizes), subject="Standard errors of ratings")
-        rows, residual = self._moments.rows[order], self._moments.residual[order]
-        penalty = self._penalty.copy()
+    def _precision(self) -> Any:
+        """What solves for the parameters."""
+        rows, penalty = self._moments.rows, self._penalty.copy()
         n_models = len(self.ratings)
         squares = np.asarray(rows.power(2).sum(axis=0)).ravel()
         least = LEAST_PENALTY * max(float(np.mean(squares[:n_models])), LEAST_CURVATURE)
         penalty[:n_models] = np.maximum(penalty[:n_models], least)
-        precision = make_precision(rows, penalty, method="dense")
+        return make_precision(rows, penalty, method="dense")
+
+    @cached_property
+    def _ways(self) -> list[GroupMoves]:
+        """How leaving out groups moves the parameters: of one way, or of two and of both at once.
+
+        Of two ways the third has votes in one group that are of one group in both.
+        """
+        code = self._moments.code
+        if code.ndim == 1:
+            return [self._leave_out(code)]
+        one, other = code.T.astype(np.int64)
+        return [self._leave_out(way) for way in (one, other, one * (other.max() + 1) + other)]
+
+    def _leave_out(self, code) -> GroupMoves:
+        order, sizes = sort_by_group(code)
+        check_several_groups(len(sizes), subject="Standard errors of ratings")
+        rows, residual = self._moments.rows[order], self._moments.residual[order]
         leave_out = rows.shape[0] * rows.shape[1] <= MOST_LEFT_OUT
-        return precision, GroupMoves(precision, rows, residual, sizes, leave_out=leave_out)
+        return GroupMoves(self._precision, rows, residual, sizes, leave_out=leave_out)
 
     @property
     def n_groups(self) -> int:
-        """Groups of the sandwich."""
-        return self._parts[1].n_groups
+        """Groups of the sandwich, of two ways of that with fewer."""
+        return min(way.n_groups for way in self._ways[:2])
 
     @cached_property
     def _solved(self) -> FloatArray:
         """A^-1 C (n_params, n_models) of ratings C' w."""
-        return self._parts[0].solve(self.contrasts.T)
+        return self._precision.solve(self.contrasts.T)
 
     @cached_property
     def covariance(self) -> FloatArray:
         """Covariance (n_models, n_models) of ratings; infinite on the diagonal of infinite ones."""
-        groups = self._parts[1]
-        moves = groups.move(self._solved)  # (n_groups, n_models)
-        covariance = groups.factor * (moves.T @ moves)
+        covariance, *others = map(self._spread, self._ways)
+        if others:
+            covariance = positive_part(covariance + others[0] - others[1])
         lost = ~self.is_finite
         covariance[lost] = 0.0
         covariance[:, lost] = 0.0
         covariance[lost, lost] = np.inf
         return covariance
 
+    def _spread(self, groups) -> FloatArray:
+        """Return the covariance (n_models, n_models) by groups of one way."""
+        moves = groups.move(self._solved)  # (n_groups, n_models)
+        return groups.factor * (moves.T @ moves)
+
     @cached_property
     def n_effective(self) -> FloatArray:
-        """Effective number of groups (n_models,) that tell of each rating."""
-        return self._parts[1].n_effective(self._solved)
+        """Effective number of groups (n_models,) that tell of each rating, the least of two."""
+        return np.min([way.n_effective(self._solved) for way in self._ways[:2]], axis=0)
 
     def half_width(self, confidence_level: float) -> FloatArray:
         """Return how far intervals (n_models,) of single ratings go to each side."""
@@ -177,27 +197,31 @@ class RatingUncertainty:
     @cached_property
     def greatest(self) -> FloatArray:
         r"""Draws, sorted, of the greatest :math:`|Z_i - Z_j| / s_{ij}`, Z as ratings vary."""
+        one, other = np.triu_indices(int(self.is_finite.sum()), 1)
+        if not len(one):
+            return np.zeros(1)
+        found = [np.abs(ratio).max(axis=0) for ratio in self._draw(one, other)]
+        return np.sort(np.concatenate(found))
+
+    def _draw(self, one, other) -> Iterator[FloatArray]:
+        """Yield draws (n_pairs, n_here) of the ratios of differences of models with finite ratings.
+
+        The same draws each time.
+        """
         finite = np.flatnonzero(self.is_finite)
         covariance = self.covariance[np.ix_(finite, finite)]
         values, vectors = np.linalg.eigh(covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))  # (m, m)
-        if len(finite) < 2:
-            return np.zeros(1)
         variance = np.diag(covariance)
-        std = np.sqrt(np.maximum(variance[:, np.newaxis] + variance - 2 * covariance, 0.0))
-        scale = np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
+        std = np.sqrt(np.maximum(variance[one] + variance[other] - 2 * covariance[one, other], 0.0))
+        scale = np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)[:, np.newaxis]
         n_draws = int(np.clip(MOST_DRAWN // len(finite) ** 2, 1_000, 10_000))
+        n_here = max(1, CHUNK_DRAWN // len(one))
         random = np.random.RandomState(self._seed)
-        found = []
-        for start in range(0, n_draws, CHUNK_DRAWN):
-            n_here = min(CHUNK_DRAWN, n_draws - start)
-            drawn = root @ random.standard_normal((len(finite), n_here))
-            greatest = np.zeros(n_here)
-            for i in range(len(finite) - 1):
-                apart = np.abs(drawn[i + 1 :] - drawn[i]) * scale[i + 1 :, [i]]
-                np.maximum(greatest, apart.max(axis=0), out=greatest)
-            found.append(greatest)
-        return np.sort(np.concatenate(found))
+        for start in range(0, n_draws, n_here):
+            size = min(n_here, n_draws - start)
+            drawn = root @ random.standard_normal((len(finite), size))
+            yield (drawn[one] - drawn[other]) * scale
 
     def adjusted(self, p_value: FloatArray, method: str) -> FloatArray:
         """Return p-values (n_models, n_models) that hold for all differences together.
@@ -209,18 +233,33 @@ class RatingUncertainty:
         method : {"max-t", "holm"}
             See ``ModelRatings.comparisons``.
         """
+        if method == "max-t":
+            return self._stepped_down
         one, other = np.triu_indices(len(p_value), 1)
-        single = p_value[one, other]
-        if method == "holm":
-            found = holm(single)
-        else:
-            # As far out as a normal variable of that p-value, whatever the degrees of freedom.
-            distance = norm.isf(single / 2)
-            below = np.searchsorted(self.greatest, distance, side="left")
-            found = (1 + len(self.greatest) - below) / (1 + len(self.greatest))
-            found = np.maximum(np.minimum(found, 1.0), single)
         result = np.ones_like(p_value)
-        result[one, other] = result[other, one] = found
+        result[one, other] = result[other, one] = holm(p_value[one, other])
+        return result
+
+    @cached_property
+    def _stepped_down(self) -> FloatArray:
+        """P-values (n_models, n_models) of differences by the greatest ratio, stepping down."""
+        known = self.differences()
+        finite = np.flatnonzero(self.is_finite)
+        one, other = np.triu_indices(len(finite), 1)
+        result = np.ones_like(known.p_value)
+        if not len(one):
+            return result
+        single = known.p_value[finite[one], finite[other]]
+        turned = known.value[finite[one], finite[other]] < 0
+        one, other = np.where(turned, other, one), np.where(turned, one, other)
+        order = np.argsort(single, kind="stable")
+        # As far out as a normal variable of that p-value, whatever the degrees of freedom.
+        distance = norm.isf(single / 2)[order]
+        found = step_down(distance, self._draw(one[order], other[order]))
+        adjusted = np.empty_like(single)
+        adjusted[order] = np.maximum(found, single[order])
+        one, other = finite[one], finite[other]
+        result[one, other] = result[other, one] = adjusted
         return result
 
     def rank_sets(self, level: float) -> IntArray:
@@ -247,6 +286,52 @@ class Differences(NamedTuple):
     std: FloatArray
     p_value: FloatArray
     n_effective: FloatArray
+
+
+def positive_part(matrix: FloatArray) -> FloatArray:
+    """Return a symmetric matrix (n, n) with 0 for its eigenvalues that are negative.
+
+    Examples
+    --------
+    >>> positive_part(np.array([[1.0, 2.0], [2.0, 1.0]])).tolist()
+    [[1.5, 1.5], [1.5, 1.5]]
+    """
+    values, vectors = np.linalg.eigh(matrix)
+    if values[0] >= 0:
+        return matrix
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    return root @ root.T
+
+
+def step_down(distance: FloatArray, draws: Iterable[FloatArray]) -> FloatArray:
+    r"""Return p-values (n,) of one-sided hypotheses that step down, which hold together.
+
+    Parameters
+    ----------
+    distance : ndarray of shape (n,)
+        Ratios, falling, none of them negative: how far each difference is to its side.
+    draws : iterable of ndarray of shape (n, n_here)
+        Ratios under the hypotheses that differences are 0, in the same order and orientation.
+
+    Notes
+    -----
+    Hypotheses are of both sides of each difference: not greater, and not less. Of the n that are
+    not on the side that is seen none is ever rejected. The p-value of the j-th of the others is
+
+    .. math:: p_j = \max_{i \le j} P\Big(\max\big(\max_{k \ge i} T_k,
+        \max_k (-T_k)\big) \ge t_i\Big),
+
+    so what has been rejected is no longer compared on its side, and the first p-value is that of
+    the greatest of all :math:`|T_k|`.
+    """
+    at_least, n_draws = np.ones(len(distance)), 1
+    for ratio in draws:
+        against = -ratio.min(axis=0)
+        rest = np.maximum.accumulate(ratio[::-1], axis=0)[::-1]
+        np.maximum(rest, against, out=rest)
+        at_least += (rest >= distance[:, np.newaxis]).sum(axis=1)
+        n_draws += ratio.shape[1]
+    return np.maximum.accumulate(at_least / n_draws)
 
 
 def holm(p_value: FloatArray) -> FloatArray:

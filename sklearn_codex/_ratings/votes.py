@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._categorical import BoolArray, FloatArray, IntArray
 from sklearn_codex._checks.matrices import is_sparse
 from sklearn_codex._ratings.inputs import Comparisons
 from sklearn_codex._solve.precision import HeldRows
+
+# What votes have beside the comparisons.
+_OWN = ("target", "bad", "weight", "count", "group")
 
 
 @dataclass(frozen=True)
@@ -22,16 +25,20 @@ class Votes:
         What is compared.
     target : ndarray of shape (n,)
         1 where A is preferred, 0 where B, 0.5 for a tie, or between for soft labels.
+    bad : ndarray of bool of shape (n,)
+        Whether both are said to be bad, which is half a vote for each, or an outcome.
     weight : ndarray of shape (n,)
         Weight of each of the comparisons of a row.
     count : ndarray of shape (n,)
         How many comparisons a row stands for.
-    group : ndarray of int of shape (n,) or None
-        Code of the group, such as the voter; None where each comparison is its own.
+    group : ndarray of int of shape (n,) or (n, 2), or None
+        Code of the group, such as the voter; two of two ways; None where each comparison is its
+        own.
     """
 
     rows: Comparisons
     target: FloatArray
+    bad: BoolArray
     weight: FloatArray
     count: FloatArray
     group: IntArray | None
@@ -41,8 +48,7 @@ class Votes:
         held = {entry.name: getattr(self.rows, entry.name) for entry in fields(Comparisons)}
         if self.rows.differences is not None:
             held["differences"] = HeldRows(self.rows.differences)
-        own = {"target": self.target, "weight": self.weight, "count": self.count}
-        return {**held, **own, "group": self.group}
+        return {**held, **{name: getattr(self, name) for name in _OWN}}
 
     @classmethod
     def of_state(cls, state: dict[str, Any]) -> "Votes":
@@ -50,8 +56,7 @@ class Votes:
         rows = {entry.name: state[entry.name] for entry in fields(Comparisons)}
         if rows["differences"] is not None:
             rows["differences"] = rows["differences"].matrix()
-        names = ("target", "weight", "count", "group")
-        return cls(Comparisons(**rows), *(state[name] for name in names))
+        return cls(Comparisons(**rows), *(state[name] for name in _OWN))
 
     @property
     def total(self) -> FloatArray:
@@ -64,10 +69,9 @@ class Votes:
         for entry in fields(self.rows):
             value = getattr(self.rows, entry.name)
             taken[entry.name] = None if value is None else value[index]
-        group = None if self.group is None else self.group[index]
-        return Votes(
-            Comparisons(**taken), self.target[index], self.weight[index], self.count[index], group
-        )
+        own: dict[str, Any] = {name: getattr(self, name) for name in _OWN}
+        kept = {name: None if part is None else part[index] for name, part in own.items()}
+        return Votes(Comparisons(**taken), **kept)
 
     def gathered(self) -> "Votes":
         """Return the same with equal comparisons of a group in one row, where names are all."""
@@ -75,8 +79,8 @@ class Votes:
         if rows.a is None or rows.b is None or rows.style.shape[1] or rows.topics.shape[1]:
             return self
         key = np.zeros(rows.n_rows, dtype=np.int64)
-        parts = [rows.a, rows.b, _codes(self.target), _codes(self.weight)]
-        for part in parts if self.group is None else [*parts, self.group]:
+        parts = [rows.a, rows.b, _codes(self.target), self.bad, _codes(self.weight)]
+        for part in parts if self.group is None else [*parts, *np.atleast_2d(self.group.T)]:
             key = key * (int(part.max(initial=0)) + 1) + part
             if key.max(initial=0) > 2**31:
                 key = np.unique(key, return_inverse=True)[1].reshape(-1).astype(np.int64)
@@ -97,16 +101,11 @@ class Votes:
         for entry in fields(Comparisons):
             one, two = getattr(self.rows, entry.name), getattr(other.rows, entry.name)
             parts[entry.name] = None if one is None else _stack(one, two)
-        group = None
-        if self.group is not None and other.group is not None:
-            group = np.concatenate([self.group, other.group])
-        return Votes(
-            Comparisons(**parts),
-            np.concatenate([self.target, other.target]),
-            np.concatenate([self.weight, other.weight]),
-            np.concatenate([self.count, other.count]),
-            group,
-        )
+        for name in _OWN:
+            own = getattr(self, name), getattr(other, name)
+            parts[name] = None if own[0] is None else np.concatenate(own)
+        rows = Comparisons(**{entry.name: parts.pop(entry.name) for entry in fields(Comparisons)})
+        return Votes(rows, **parts)
 
 
 def _codes(values):
@@ -122,7 +121,14 @@ def _stack(one, two):
     return np.concatenate([one, two])
 
 
-def make_design(rows: Comparisons, n_models: int, topics: FloatArray, *, position: bool):
+def make_design(
+    rows: Comparisons,
+    n_models: int,
+    topics: FloatArray,
+    *,
+    position: bool,
+    of_level: bool = False,
+):
     """Return what is multiplied to weights of models, of their topics, of style and of position.
 
     Parameters
@@ -134,6 +140,9 @@ def make_design(rows: Comparisons, n_models: int, topics: FloatArray, *, positio
         Features of prompts, less their means.
     position : bool
         Whether there is a column of ones at the end.
+    of_level : bool, default=False
+        Whether to return what makes the mean rating of the two models in place of the difference,
+        in which style and position have no part.
 
     Returns
     -------
@@ -142,6 +151,7 @@ def make_design(rows: Comparisons, n_models: int, topics: FloatArray, *, positio
     n = rows.n_rows
     others = [rows.style] if rows.style.shape[1] else []
     others += [np.ones((n, 1))] if position else []
+    others = [np.zeros_like(columns) for columns in others] if of_level else others
     if rows.a is None or rows.b is None:
         blocks = [rows.differences, *others]
         if not others:
@@ -154,7 +164,8 @@ def make_design(rows: Comparisons, n_models: int, topics: FloatArray, *, positio
     starts = np.array([0, *(n_models + np.arange(topics.shape[1]))])
     steps = np.array([1, *np.full(topics.shape[1], topics.shape[1])])
     sides = []
-    for codes, sign in ((rows.a, 1.0), (rows.b, -1.0)):
+    signs = (0.5, 0.5) if of_level else (1.0, -1.0)
+    for codes, sign in zip((rows.a, rows.b), signs, strict=True):
         known = (codes >= 0)[:, np.newaxis]
         columns = starts + steps * np.maximum(codes, 0)[:, np.newaxis]
         sides.append((columns, sign * factors * known))

@@ -181,10 +181,14 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         return state
 
     def _attributes_of(self, weights):
-        """Return the fitted attributes that weights (V + k,) of rewards and nuisances are."""
+        """Return the fitted attributes that weights (V + k,) of rewards and nuisances are.
+
+        Other weights may follow.
+        """
         n = self.n_features_in_
         position = float(weights[n]) if self.position_bias else 0.0
-        length = weights[n + bool(self.position_bias) :] if self.control_length else np.zeros(2)
+        start = n + bool(self.position_bias)
+        length = weights[start : start + 2] if self.control_length else np.zeros(2)
         return {
             "coef_": weights[np.newaxis, :n],
             "position_bias_": position,

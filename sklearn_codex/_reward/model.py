@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._fits import whole_fit
+from sklearn_codex._reward.author_terms import add_authors, without_last
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, initial_precision
 from sklearn_codex._reward.leakage import TrainingPairs
 from sklearn_codex._reward.linear_reward import RewardModelBase
@@ -44,6 +45,8 @@ class PreferenceRewardModel(RewardModelBase):
     control_length : bool, default=False
         Whether the length difference enters the margin beside the reward, so that the reward is the
         preference net of length.
+    author_C : float, default=1.0
+        Inverse strength of the L2 penalty of the terms of ``authors``, where ``fit`` gets them.
     tol : float, default=1e-8
         The fit stops when the norm of the gradient, each part scaled by the root of the Hessian's
         diagonal, is at most ``tol`` times that at zero weights.
@@ -66,6 +69,10 @@ class PreferenceRewardModel(RewardModelBase):
     length_scale_ : float or None
         The root mean square of length differences in training, the unit of d; None unless
         ``control_length=True``.
+    authors_ : ndarray of shape (n_authors,)
+        Names of who wrote the responses, sorted; none where ``fit`` got no ``authors``.
+    author_coef_ : ndarray of shape (n_authors,)
+        What each adds to the log-odds of a response of theirs, beside its reward.
     loss_ : float
         Weighted mean of -log P(the preference seen) on the training pairs, in nats per pair; log 2
         is a coin.
@@ -96,6 +103,7 @@ class PreferenceRewardModel(RewardModelBase):
     TiePreferenceModel : Ties as an outcome of their own, with P(tie).
     PlackettLuceModel : The same reward from rankings and best-of-k choices.
     AnnotatorRewardModel : Pairs labelled by annotators who are not equally reliable.
+    author_share : How much of a reward is who wrote the response.
     check_preferences : A health report on the pairs, before any fit.
     balance_positions : Turns (chosen, rejected) pairs into pairs of both orders.
     PPOPolicyOptimizer : Optimises a policy against this reward.
@@ -133,6 +141,12 @@ class PreferenceRewardModel(RewardModelBase):
     terms, since they say what the annotators will prefer; ``reward`` and ``reward_margin`` have
     none but the reward.
 
+    With ``authors``, such as the models that wrote A and B, the margin in ``fit`` has a term
+    :math:`u_a - u_b` more, with the penalty :math:`\tfrac{C}{2 C_a} \|u\|^2`, :math:`C_a` being
+    ``author_C``: what the labels owe to who wrote a response, whatever it says, is then no longer
+    told by its words, and the reward is net of it. Of other pairs nobody knows the author, so
+    rewards, margins and probabilities are without.
+
     References
     ----------
     .. [1] Bradley, R. A. and Terry, M. E. (1952). "Rank analysis of incomplete block designs: I.
@@ -167,6 +181,7 @@ class PreferenceRewardModel(RewardModelBase):
         "vectorizer": [HasMethods(["fit", "transform"]), StrOptions({"preference"}), None],
         "position_bias": ["boolean"],
         "control_length": ["boolean"],
+        "author_C": [Interval(Real, 0, None, closed="neither")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
@@ -181,6 +196,7 @@ class PreferenceRewardModel(RewardModelBase):
         vectorizer=None,
         position_bias=False,
         control_length=False,
+        author_C=1.0,
         tol=1e-8,
         max_iter=100,
         warm_start=False,
@@ -189,12 +205,13 @@ class PreferenceRewardModel(RewardModelBase):
         self.vectorizer = vectorizer
         self.position_bias = position_bias
         self.control_length = control_length
+        self.author_C = author_C
         self.tol = tol
         self.max_iter = max_iter
         self.warm_start = warm_start
 
     @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, authors=None):
         """Learn the reward from preference pairs.
 
         Parameters
@@ -212,6 +229,9 @@ class PreferenceRewardModel(RewardModelBase):
             :func:`~sklearn_codex.labels.convert_labels`.
         sample_weight : array-like of shape (n_pairs,), default=None
             Weights of pairs: a weight of 2 is the pair twice.
+        authors : array-like of shape (n_pairs, 2), default=None
+            Names of who, such as which model, wrote A and B, of which the reward is to be net; not
+            for a dask X.
 
         Returns
         -------
@@ -239,11 +259,17 @@ class PreferenceRewardModel(RewardModelBase):
         self._require_both_preferred(problem)
         self.classes_ = problem.labels.classes
         start = self._start(previous, len(problem.penalty)) if previous else None
+        factor = self.C / self.author_C
+        self.authors_, full = add_authors(problem, authors, factor, subject=type(self).__name__)
+        n_authors = len(self.authors_)
+        start = None if start is None else np.append(start, np.zeros(n_authors))
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        state = self._minimise(problem.make_loss(self.C), start, context)
+        state = self._minimise(full.make_loss(self.C), start, context)
         self._warn_if_biases_separate(problem)
-        self._precision = state.curvature.add_to(initial_precision(problem.penalty))
+        self.author_coef_ = state.point.weights[len(problem.penalty) :]
+        precision = state.curvature.add_to(initial_precision(full.penalty))
+        self._precision = without_last(precision, n_authors)
         self._fitted_C = self.C
         self._training_pairs = TrainingPairs(problem.pairs)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
@@ -303,6 +329,7 @@ class PreferenceRewardModel(RewardModelBase):
             if self.position_bias:
                 self._require_both_preferred(problem)
             self._training_pairs = TrainingPairs(None)
+            self.authors_, self.author_coef_ = np.array([], dtype=object), np.zeros(0)
         loss = BradleyTerryLoss(
             problem.design,
             target,

@@ -44,7 +44,19 @@ def fit_reward_model(estimator, X, y, sample_weight, groups, *, subject):
 
 
 def penalty_of_fit(model, problem):
-    """Return the penalty (V + k,) of the weights of a fit in nats of the pairs, so with C = 1."""
+    """Return the penalty (V + k,) of the weights of a fit in nats of the pairs, so with C = 1.
+
+    Raises
+    ------
+    ValueError
+        If the fit had authors, which pairs alone do not tell.
+    """
+    if len(getattr(model, "authors_", ())):
+        raise ValueError(
+            f"This {type(model).__name__} was fitted with authors of responses, which pairs alone "
+            "do not tell, so that nothing can be said of its uncertainty from them. Fit it without "
+            "authors; or up to 128 weights ask it for predict_margin(X, return_std=True)."
+        )
     if not hasattr(model, "C_"):
         # C may have been set anew since, or the model be of another kind, whose fit keeps no C.
         return problem.penalty / getattr(model, "_fitted_C", model.C)

@@ -19,13 +19,13 @@ def add_parser(commands) -> None:
             "Read votes on pairs of models, in any layout that audit reads, also without the "
             "responses, and rate the models. Intervals take the votes of one annotator, or of one "
             "prompt where annotators have no names, as dependent; so does --by for another "
-            "column. Ranks hold for all models together."
+            "column, or for two at once. Ranks hold for all models together."
         ),
         examples=(
             "  sklearn-codex rate arena.csv                      model_a, model_b and winner\n"
             "  sklearn-codex rate votes.jsonl --ties davidson --scale elo --anchor gpt-4=1200\n"
             "  sklearn-codex rate votes.jsonl --by prompt --style length --out ratings.csv\n"
-            "  sklearn-codex rate crowd.jsonl --votes votes --annotator workers"
+            "  sklearn-codex rate crowd.jsonl --votes votes --annotator workers --by prompt,workers"
         ),
     )
     parser.add_argument(
@@ -40,15 +40,21 @@ def add_parser(commands) -> None:
     )
     parser.add_argument(
         "--ties",
-        choices=("half", "davidson", "rao-kupper"),
+        choices=("half", "davidson", "rao-kupper", "both-bad"),
         default="half",
-        help="a tie as half a vote for each, or as an outcome (default: %(default)s)",
+        help="a tie as half a vote for each, or as an outcome, and with both-bad also votes that "
+        "both are bad (default: %(default)s)",
     )
     parser.add_argument(
         "--style",
         metavar="COLUMNS",
         help="differences of style to rate net of, A less B, by commas: a column, x for x_a less "
         "x_b, or length, the logarithm of characters",
+    )
+    parser.add_argument(
+        "--topics",
+        metavar="COLUMN",
+        help="kinds of prompt, by each of which models are rated too",
     )
     parser.add_argument(
         "--position", action="store_true", help="rate net of which response is shown first"
@@ -72,7 +78,8 @@ def add_parser(commands) -> None:
     add_columns(
         parser,
         without=_NO_RESPONSES,
-        by="column of what depends on each other (default: the annotator, else the prompt)",
+        by="column of what depends on each other, or two by a comma, such as prompt,annotator "
+        "(default: the annotator, else the prompt)",
     )
 
 
@@ -116,16 +123,29 @@ def _fit(arguments, votes):
             f"are between, the first {votes.y[soft[0]]:g}. Use --ties half, or name the single "
             "votes with --votes."
         )
+    if arguments.ties == "both-bad" and not votes.bad.any():
+        raise ValueError(
+            "--ties both-bad takes votes that both are bad, such as 'tie (bothbad)', and there are "
+            "none. Use --ties davidson."
+        )
+    first_topic = 2 + votes.style.shape[1]
+    topics = list(range(first_topic, first_topic + votes.topics.shape[1]))
     model = ModelRatings(
         arguments.ties,
+        topics=topics or None,
         position_bias=arguments.position,
         confidence_level=arguments.level,
         random_state=arguments.seed,
     )
-    rows = np.empty((len(votes.y), 2 + votes.style.shape[1]), dtype=object)
+    rows = np.empty((len(votes.y), first_topic + len(topics)), dtype=object)
     rows[:, :2] = votes.models
-    rows[:, 2:] = votes.style
-    return model.fit(rows, votes.y, sample_weight=votes.weight, groups=votes.groups)
+    rows[:, 2:first_topic] = votes.style
+    rows[:, first_topic:] = votes.topics
+    y = votes.y
+    if arguments.ties == "both-bad":
+        y = np.array(["b", "tie", "a"], dtype=object)[np.rint(2 * y).astype(int)]
+        y[votes.bad] = "both_bad"
+    return model.fit(rows, y, sample_weight=votes.weight, groups=votes.groups)
 
 
 def _read_anchor(arguments, model):
@@ -147,22 +167,73 @@ def _read_anchor(arguments, model):
 
 def _shown(arguments, votes, model, table) -> str:
     """Return the ratings as they are shown."""
-    n_ties = int((votes.y == 0.5).sum())
-    unit = f"groups of {votes.unit}" if votes.unit == arguments.by else f"{votes.unit}s"
+    n = len(votes.y)
+    ties = f"{int((votes.y == 0.5).sum()) / n:.0%} ties ({model.ties})"
     lines = [
-        f"{len(model.models_):,} models, {len(votes.y):,} votes, {n_ties / len(votes.y):.0%} ties "
-        f"({model.ties}). {model.n_groups_:,} {unit}. Ratings in {arguments.scale}, intervals of "
-        f"one at {arguments.level:.0%}; ranks hold for all together."
+        f"{len(model.models_):,} models, {n:,} votes, {ties}. {_say_groups(arguments, votes)}.",
+        f"Ratings in {arguments.scale}, intervals of one at {arguments.level:.0%}; ranks hold for "
+        "all together.",
     ]
     if model.tie_parameter_ is not None:
         lines.append(f"Parameter of ties: {model.tie_parameter_:.3f}.")
+    if model.both_bad_odds_ is not None:
+        lines.append(
+            f"Odds that both are bad, of two models of mean rating, against a win of one: "
+            f"{model.both_bad_odds_:.3f}."
+        )
     if model.position_bias:
         lines.append(f"Log-odds of the first of two equal responses: {model.position_bias_:.3f}.")
     if arguments.style is not None:
         names = [name.strip() for name in arguments.style.split(",")]
         said = [f"{n} {b:.3f}" for n, b in zip(names, model.style_coef_, strict=True)]
         lines.append(f"Log-odds of style, a unit: {', '.join(said)}.")
-    return "\n".join([*lines, "", *_table_lines(arguments, table)]) + "\n"
+    lines += ["", *_table_lines(arguments, table)]
+    if votes.topic_names:
+        lines += ["", *_topic_lines(arguments, votes, model)]
+    return "\n".join(lines) + "\n"
+
+
+def _say_groups(arguments, votes) -> str:
+    """Return how many groups there are, of each way."""
+    groups = votes.groups.reshape(len(votes.y), -1).T
+    counts = [f"{len(set(way.tolist())):,}" for way in groups]
+    if arguments.by is not None:
+        said = [f"{n} of {unit}" for n, unit in zip(counts, votes.units, strict=True)]
+        return f"Groups: {', '.join(said)}"
+    said = f"{counts[0]} {votes.units[0]}s"
+    if votes.units == ["annotator"] and votes.pairs.roles["prompt"]:
+        said += "; for votes on one prompt as dependent too, --by prompt,annotator"
+    return said
+
+
+def _by_topic(arguments, votes, model) -> dict[str, dict[str, float]]:
+    """Return the rating of each model by each topic, in the units asked for, the best first."""
+    import numpy as np
+
+    from sklearn_codex._ratings.reports import SCALES
+
+    unit, middle = SCALES[arguments.scale]
+    ratings = middle + unit * model.topic_ratings(np.eye(len(votes.topic_names)))
+    names = [str(name) for name in model.models_.tolist()]
+    return {
+        topic: {names[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
+        for topic, row in zip(votes.topic_names, ratings, strict=True)
+    }
+
+
+def _topic_lines(arguments, votes, model) -> list[str]:
+    """Return the best models of each topic."""
+    digits = 0 if arguments.scale == "elo" else 2
+    lines = [f"The best by {arguments.topics}, shrunk to the ratings above, without intervals:"]
+    for topic, ratings in _by_topic(arguments, votes, model).items():
+        best = [f"{_short(name)} {value:.{digits}f}" for name, value in [*ratings.items()][:3]]
+        lines.append(f"  {_short(topic)}: {', '.join(best)}")
+    return lines
+
+
+def _short(name: str) -> str:
+    """Return a name in one line of at most 40 characters."""
+    return f"{' '.join(name.split()):.40}"
 
 
 def _table_lines(arguments, table) -> list[str]:
@@ -173,7 +244,7 @@ def _table_lines(arguments, table) -> list[str]:
         low, high = (f"{row[side]:.{digits}f}" for side in ("low", "high"))
         rows.append(
             [
-                f"{' '.join(row['model'].split()):.40}",
+                _short(row["model"]),
                 f"{row['rating']:.{digits}f}",
                 f"{low} to {high}",
                 f"{row['rank_low']}-{row['rank_high']}",
@@ -210,11 +281,13 @@ def _written(arguments, votes, model, table) -> str:
         "level": arguments.level,
         "ties": model.ties,
         "tie_parameter": model.tie_parameter_,
+        "both_bad_odds": model.both_bad_odds_,
+        "topics": _by_topic(arguments, votes, model) if votes.topic_names else None,
         "position_bias": model.position_bias_ if model.position_bias else None,
         "style": [float(value) for value in model.style_coef_],
         "n_votes": len(votes.y),
         "n_groups": model.n_groups_,
-        "groups": votes.unit,
+        "groups": ", ".join(votes.units),
         "read_as": votes.pairs.layout,
     }
     return json_text(figures, indent=2) + "\n"

@@ -1,7 +1,7 @@
 """Votes on models as ``rate`` reads them: the names of models stand where responses would."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ SIDES = (
 )
 ORDERED = SIDES[5:]
 LENGTH = "length"
+MOST_TOPICS = 30
 _FIRST_ROWS = 20
 
 
@@ -56,12 +57,16 @@ class ModelVotes(NamedTuple):
         Names.
     style : ndarray of shape (n, k)
         Differences of style, A less B.
-    y, weight : ndarray of shape (n,)
-        Probability that A is preferred, and what a vote weighs.
-    groups : ndarray of shape (n,)
-        What stands together.
-    unit : str
-        What a group is.
+    topics : ndarray of shape (n, q)
+        1 for the topic of the prompt, 0 for the others.
+    y, bad, weight : ndarray of shape (n,)
+        Probability that A is preferred, whether both are said to be bad, and what a vote weighs.
+    groups : ndarray of shape (n,) or (n, 2)
+        What stands together, in one way or in two.
+    units : list of str
+        What a group is, of each way.
+    topic_names : list of str
+        The q topics.
     pairs : Bunch
         The pairs as they were read.
     notes : list of str
@@ -70,10 +75,13 @@ class ModelVotes(NamedTuple):
 
     models: np.ndarray
     style: np.ndarray
+    topics: np.ndarray
     y: np.ndarray
+    bad: np.ndarray
     weight: np.ndarray
     groups: np.ndarray
-    unit: str
+    units: list[str]
+    topic_names: list[str]
     pairs: Bunch
     notes: list[str]
 
@@ -85,22 +93,64 @@ def read_votes(arguments) -> ModelVotes:
         names = list(dict.fromkeys(_names_of(path, place)))
         given = _given_models(arguments, names, place)
         pairs = read_given(path, given, "", place=place)
-    index, y, voters, notes = _take_votes(arguments, pairs, place)
+    index, y, bad, voters, notes = _take_votes(arguments, pairs, place)
     models = pairs.X[index, 1:]
     kept = models[:, 0] != models[:, 1]
-    if not kept.all():
-        notes.append(f"{np.sum(~kept):,} votes on a model against itself were left out.")
-    style = _read_style(arguments.style, pairs, place)[index]
-    groups, unit = pairs.groups[index], arguments.by or "prompt"
-    if arguments.by is None and voters is not None:
-        groups, unit = voters, "annotator"
-    elif arguments.by is None and not pairs.roles["prompt"]:
-        unit = "row"
     if not kept.any():
         raise ValueError(f"{place} has no vote on two models. Name the columns with --model-a.")
+    if n_same := int(np.sum(~kept)):
+        votes = "1 vote on a model against itself was" if n_same == 1 else (
+            f"{n_same:,} votes on a model against itself were"
+        )  # fmt: skip
+        notes.append(f"{votes} left out.")
+    if bad.any() and arguments.ties != "both-bad":
+        notes.append(
+            f"{int(bad.sum()):,} of the ties say that both are bad; --ties both-bad makes that an "
+            "outcome of its own."
+        )
+    style = _read_style(arguments.style, pairs, place)[index]
+    topics, topic_names = _read_topics(arguments.topics, pairs, place)
+    groups, units = _read_groups(arguments, pairs, index, voters, place)
     weight = pairs.sample_weight[index]
-    models, style, y, weight, groups = (part[kept] for part in (models, style, y, weight, groups))
-    return ModelVotes(models, style, y, weight, groups, unit, pairs, notes)
+    parts = (models, style, topics[index], y, bad, weight, groups)
+    return ModelVotes(*(part[kept] for part in parts), units, topic_names, pairs, notes)
+
+
+def _read_groups(arguments, pairs: Bunch, index, voters, place: str):
+    """Return what stands together, (n,) or of two ways (n, 2), and what a group is of each."""
+    if arguments.by is None:
+        if voters is not None:
+            return voters, ["annotator"]
+        return pairs.groups[index], ["prompt" if pairs.roles["prompt"] else "row"]
+    ways = _ways_of(arguments.by)
+    if len(ways) == 1:
+        return pairs.groups[index], ways
+    groups = [_way(name, arguments, pairs, index, voters, place) for name in ways]
+    return np.column_stack(groups), ways
+
+
+def _ways_of(by: str) -> list[str]:
+    """Return the one or two names of ``--by``."""
+    ways = [name.strip() for name in by.split(",")]
+    if len(ways) > 2 or not all(ways):
+        raise ValueError(
+            f"--by takes one column, or two by a comma, such as prompt,annotator, got {plain(by)}."
+        )
+    return ways
+
+
+def _way(name: str, arguments, pairs: Bunch, index, voters, place: str) -> np.ndarray:
+    """Return what stands together (n,) by one of two ways, of which some columns were read."""
+    folded = fold_all(pairs.columns)
+    if voters is not None and (
+        fold(name) == "annotator" or name in (arguments.annotator, *pairs.roles["others"])
+    ):
+        return voters
+    if fold(name) in folded:
+        return np.array([f"{value}" for value in pairs.columns[folded[fold(name)]]])[index]
+    if name in pairs.roles["prompt"] or (fold(name) == "prompt" and pairs.roles["prompt"]):
+        return pairs.groups[index]
+    return _column(pairs, name, "--by", place)
 
 
 def _names_of(path: str, place: str) -> Iterator[str]:
@@ -112,6 +162,8 @@ def _names_of(path: str, place: str) -> Iterator[str]:
 def _given_models(arguments, names: list[str], place: str) -> GivenModels:
     """Return what the caller says, with the columns of the two models."""
     said = given_of(arguments)
+    if said.groups is not None and len(_ways_of(said.groups)) > 1:
+        said = replace(said, groups=None)  # which are read beside
     values = {entry.name: getattr(said, entry.name) for entry in fields(said)}
     first, second = _sides_of(arguments, names, place)
     is_ordered = (fold(first), fold(second)) in ORDERED and said.label is None
@@ -146,20 +198,21 @@ def _sides_of(arguments, names: list[str], place: str) -> tuple[str, str]:
 def _take_votes(arguments, pairs: Bunch, place: str):
     """Return the pair (n,) of each vote, what it says, who gave it or None, and notes.
 
-    A pair is a vote, unless a column has lists of votes.
+    A pair is a vote, unless a column has lists of votes. What it says is the probability that A is
+    preferred, and whether both are bad.
     """
     voters = None
     if any(value is not None for value in pairs.annotator):
-        voters = np.array([_no_list(value) for value in pairs.annotator], dtype=object)
+        voters = np.fromiter(map(_no_list, pairs.annotator), dtype=object, count=pairs.n)
     if arguments.votes is None:
         if voters is not None and any(isinstance(value, tuple) for value in voters):
             raise ValueError(
                 f"{place} has lists in --annotator {plain(arguments.annotator)}, and one label a "
                 "row. Name the column of the votes, in the same order, with --votes."
             )
-        return np.arange(pairs.n), pairs.y, _named(voters), []
+        return np.arange(pairs.n), pairs.y, pairs.both_bad, _named(voters), _tell_lists(pairs)
     column = _column(pairs, arguments.votes, "--votes", place)
-    index, y, who = [], [], []
+    index, said, who = [], [], []
     for row, cell in enumerate(column):
         votes = decode(cell)
         if not isinstance(votes, list):
@@ -174,11 +227,39 @@ def _take_votes(arguments, pairs: Bunch, place: str):
                 f"--annotator {plain(arguments.annotator)}. Each vote needs who gave it."
             )
         index += [row] * len(votes)
-        y += [_read_vote(vote, place, pairs.where[row]) for vote in votes]
+        said += [_read_vote(vote, place, pairs.where[row]) for vote in votes]
         who += list(names)
-    note = f"{len(y):,} votes of the lists in {plain(arguments.votes)}; the label is not used."
+    note = f"{len(said):,} votes of the lists in {plain(arguments.votes)}; the label is not used."
     named = None if voters is None else _named(np.array(who, dtype=object))
-    return np.array(index, dtype=np.intp), np.array(y), named, [note]
+    y, bad = (np.array(part) for part in zip(*said, strict=True)) if said else (np.zeros(0),) * 2
+    return np.array(index, dtype=np.intp), y, bad.astype(bool), named, [note]
+
+
+def _tell_lists(pairs: Bunch) -> list[str]:
+    """Say so where a column seems to have the votes that a label is made of."""
+    lists = {}
+    for name, values in pairs.columns.items():
+        cells = [decode(value) for value in values[:_FIRST_ROWS]]
+        if all(isinstance(cell, list) and cell for cell in cells):
+            lists[name] = cells
+    votes = [name for name, cells in lists.items() if all(map(_are_votes, cells))]
+    if len(votes) != 1:
+        return []
+    sizes = list(map(len, lists[votes[0]]))
+    who = [name for name in lists if name not in votes and list(map(len, lists[name])) == sizes]
+    beside = f" --annotator {plain(who[0])}" if len(who) == 1 else ""
+    return [
+        f"{plain(votes[0])} has lists of votes, of which the label is one figure: with --votes "
+        f"{plain(votes[0])}{beside} each counts by itself."
+    ]
+
+
+def _are_votes(cell: list) -> bool:
+    """Return whether a list is of votes, as ``_read_vote`` reads them."""
+    try:
+        return bool([_read_vote(vote, "", "") for vote in cell])
+    except ValueError:
+        return False
 
 
 def _no_list(value):
@@ -197,14 +278,15 @@ def _named(voters):
     )
 
 
-def _read_vote(vote, place, where) -> float:
-    """Return a vote of a list as the probability that A is preferred."""
-    from sklearn_codex._ratings.labels import KIND_OF_WORD, WORDS
+def _read_vote(vote, place, where) -> tuple[float, bool]:
+    """Return a vote of a list: the probability that A is preferred, and whether both are bad."""
+    from sklearn_codex._ratings.labels import KIND_WITHOUT_BAD, WORDS
 
-    if isinstance(vote, str) and vote.strip().casefold() in WORDS:
-        return KIND_OF_WORD[WORDS[vote.strip().casefold()]] / 2
+    word = WORDS.get(vote.strip().casefold()) if isinstance(vote, str) else None
+    if word is not None:
+        return KIND_WITHOUT_BAD[word] / 2, word == "both_bad"
     if isinstance(vote, (int, float)) and 0 <= vote <= 1:
-        return float(vote)
+        return float(vote), False
     raise ValueError(
         f"{place}, {where} has the vote {vote!r:.40}, which is neither a number from 0 (B) to 1 "
         "(A) nor one of a, b, tie. Write it so."
@@ -246,6 +328,26 @@ def _style_of(name: str, pairs: Bunch, place: str) -> np.ndarray:
         return _as_numbers(_column(pairs, name, "--style", place), name, pairs, place)
     a, b = (_as_numbers(pairs.columns[side], str(side), pairs, place) for side in both)
     return a - b
+
+
+def _read_topics(name: str | None, pairs: Bunch, place: str) -> tuple[np.ndarray, list[str]]:
+    """Return the topic of each pair as one of columns (n_pairs, q), and their names."""
+    if name is None:
+        return np.zeros((pairs.n, 0)), []
+    column = _column(pairs, name, "--topics", place).tolist()
+    missing = [row for row, value in enumerate(column) if is_missing(value)]
+    if missing:
+        raise ValueError(
+            f"{place}, {pairs.where[missing[0]]} has no value in --topics {plain(name)}. Fill it, "
+            "or leave the row out."
+        )
+    names, codes = np.unique([f"{value}" for value in column], return_inverse=True)
+    if not 2 <= len(names) <= MOST_TOPICS:
+        raise ValueError(
+            f"--topics {plain(name)} should have from 2 to {MOST_TOPICS} topics of prompts, but "
+            f"has {len(names):,}. Name a column of kinds."
+        )
+    return np.eye(len(names))[codes.reshape(-1)], names.tolist()
 
 
 def _as_numbers(values, name: str, pairs: Mapping, place: str) -> np.ndarray:

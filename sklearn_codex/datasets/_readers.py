@@ -86,6 +86,9 @@ def read_preferences(
             Prompt, response A and response B, an object array of str. "" where there is no prompt.
         y : ndarray of shape (n_pairs,)
             Probability that A is preferred: 1, 0, 0.5 for a tie, or a soft label between.
+        both_bad : ndarray of bool of shape (n_pairs,)
+            Which ties say that both responses are bad, such as `tie (bothbad)`, or a one-hot column
+            of such a name.
         groups : ndarray of shape (n_pairs,)
             Index of the group of each pair, for `groups=` of a splitter. Prompts that differ in
             blanks only are one group; a pair without a prompt is its own.

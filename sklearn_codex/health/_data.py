@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
 
-from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._categorical import BoolArray, FloatArray, IntArray
 from sklearn_codex._checks.groups import check_groups
 from sklearn_codex._checks.matrices import as_csr, check_numbers
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.pairs import check_text_pairs
-
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

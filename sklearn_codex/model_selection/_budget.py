@@ -3,7 +3,6 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
@@ -13,7 +12,7 @@ from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._verdicts import CROSS_FITTED, judge_share
 from sklearn_codex.model_selection._budget_curve import CurveErrors, predict_errors
-from sklearn_codex.model_selection._budget_informative import compare_choices
+from sklearn_codex.model_selection._budget_informative import compare_choices, fit_margins
 
 FARTHEST = 4
 """Times the prompts there are: no prediction goes past it."""
@@ -269,16 +268,8 @@ def _cross_validate(estimator, X, y, groups, rng):
             kept = order[: max(2, round(share * len(order)))]
             rows = train[np.isin(groups[train], kept)]
             sizes[i] += len(kept) / N_FOLDS
-            margins[i, test] = _fit_margins(estimator, X, y, rows, test)
+            margins[i, test] = fit_margins(estimator, X, y, rows, test)
     return margins, sizes
-
-
-def _fit_margins(estimator, X, y, rows, test):
-    rows = rows[y[rows] != 0.5]
-    target = (y[rows] > 0.5).astype(int)
-    if len(np.unique(target)) < 2:  # the few there are tell nothing
-        return np.zeros(len(test))
-    return clone(estimator).fit(X[rows], target).decision_function(X[test])
 
 
 def _wrong(margins, y):

@@ -13,10 +13,20 @@ START = 0.25
 """Share of the prompts of a training side that are labelled before."""
 
 
-def compare_choices(estimator, X, y, groups, *, n_folds, n_repeats, rng):
+def fit_margins(estimator, X, y, rows, test):
+    """Return the margins of test rows by a model of rows, 0 where these have one label only."""
+    rows = rows[y[rows] != 0.5]
+    target = (y[rows] > 0.5).astype(int)
+    if len(np.unique(target)) < 2:  # the few there are tell nothing
+        return np.zeros(len(test))
+    return clone(estimator).fit(X[rows], target).decision_function(X[test])
+
+
+def compare_choices(estimator, X, y, groups, *, n_folds, n_repeats, rng, most=None):
     """Return what a choice of pairs brings over chance, as tests of both measures by prompt.
 
-    Models of a quarter of the prompts of a training side choose as many pairs again among the rest.
+    Models of a quarter of the prompts of a training side choose as many pairs again among the rest,
+    but no more than ``most``.
     """
     wrong, loss = np.zeros((2, len(y))), np.zeros((2, len(y)))
     n_new = []
@@ -24,13 +34,13 @@ def compare_choices(estimator, X, y, groups, *, n_folds, n_repeats, rng):
         folds = GroupKFold(n_folds, shuffle=True, random_state=rng.randint(2**31 - 1))
         for train, test in folds.split(y, groups=groups):
             start, pool = _draw_start(train[y[train] != 0.5], groups, rng)
-            n = min(len(start), len(pool) // 2)
+            n = min(len(start), len(pool) // 2, len(pool) if most is None else most)
             n_new.append(n)
-            choices = _choose(estimator, X, y, start, pool, n), rng.permutation(len(pool))[:n]
+            by_chance = rng.permutation(len(pool))[:n]
+            choices = _choose(estimator, X, y, start, pool, n, by_chance), by_chance
             for way, chosen in enumerate(choices):
                 rows = np.concatenate([start, pool[chosen]])
-                model = clone(estimator).fit(X[rows], (y[rows] > 0.5).astype(int))
-                margin = model.decision_function(X[test])
+                margin = fit_margins(estimator, X, y, rows, test)
                 sign = np.sign(margin) * np.sign(y[test] - 0.5)
                 wrong[way, test] += (0.5 - 0.5 * sign) / n_repeats
                 loss[way, test] += (
@@ -58,8 +68,11 @@ def _draw_start(train, groups, rng):
     return train[is_start], train[~is_start]
 
 
-def _choose(estimator, X, y, start, pool, n):
+def _choose(estimator, X, y, start, pool, n, by_chance):
+    """Return the pairs that tell most, those by chance where no model says which these are."""
     target = (y[start] > 0.5).astype(int)
+    if len(np.unique(target)) < 2:
+        return by_chance
     reward = clone(estimator).fit(X[start], target)
     posterior = RewardUncertainty(FrozenEstimator(reward), kind="laplace").fit(X[start], target)
     return most_informative_pairs(posterior, X[pool], n=n)

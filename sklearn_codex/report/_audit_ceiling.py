@@ -61,6 +61,12 @@ def human_ceiling(columns, groups=None):
     return None
 
 
+def greatest_of(ceiling):
+    """Return the accuracy that votes leave possible, noise and all; None where that is unknown."""
+    bounds = None if ceiling is None else ceiling["of_majority"]
+    return None if bounds is None else bounds["high"]
+
+
 def _agree_with_others(votes):
     """Return how often one annotator agrees with the others, on average and each."""
     if len(votes[0]) < 3 or any(len(vote) != len(votes[0]) for vote in votes):

@@ -7,7 +7,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
 from sklearn_codex import RewardUncertainty, most_informative_pairs
-from sklearn_codex.report._audit_data import fit_differences
+from sklearn_codex.model_selection._budget import FEWEST_PROMPTS, N_FOLDS
+from sklearn_codex.model_selection._budget_informative import compare_choices
+from sklearn_codex.report._audit_data import LARGE, fit_differences
 
 MAX_CANDIDATES = 5000
 MAX_LISTED = 2_000_000
@@ -40,7 +42,24 @@ def pairs_to_label(data, reward):
         for i, m, nats in zip(chosen, margin, information, strict=True)
     ]
     has_prompts = any(prompt.strip() for prompt in data.responses[:, 0])
-    return {"are_new": are_new, "has_prompts": has_prompts, "rows": rows}
+    return {
+        "are_new": are_new,
+        "has_prompts": has_prompts,
+        "rows": rows,
+        "tried": _try_out(data, reward.model_),
+    }
+
+
+def _try_out(data, model):
+    """Return what pairs that are chosen so bring over others, None where it is not tried.
+
+    As by ``label_budget(informative=True)``, of as many pairs as are listed at most.
+    """
+    if len(data.y) > LARGE or len(data.decided_groups) < FEWEST_PROMPTS:
+        return None
+    rng = check_random_state(data.seed)
+    options = {"n_folds": N_FOLDS, "n_repeats": 1, "rng": rng, "most": N_TO_LABEL}
+    return compare_choices(model, data.words, data.y, data.groups, **options)
 
 
 def _show(data, first, second, row, probability):

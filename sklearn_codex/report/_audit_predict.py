@@ -263,8 +263,11 @@ def _shift(margin, slope, weight):
     return float(np.average(changes, weights=weight))
 
 
-def learn(data, margin_of_all, D, make, advance=lambda share: None):
-    """Return accuracy by the number of prompts learned from, None for a data set too small."""
+def learn(data, margin_of_all, D, make, advance=lambda share: None, ceiling=None):
+    """Return accuracy by the number of prompts learned from, None for a data set too small.
+
+    ``ceiling`` is the accuracy that annotators allow, None where that is unknown.
+    """
     if len(data.decided_groups) < MIN_GROUPS_CURVE:
         return None
     # Of a large data set a part says enough, and the models of a part cost most of the time.
@@ -296,7 +299,7 @@ def learn(data, margin_of_all, D, make, advance=lambda share: None):
             rows & data.decided,
             extra_variance=float(np.mean(extra)),
         ),
-        "budget": _budget(data, margins[:, :, rows], sizes, rows),
+        "budget": _budget(data, margins[:, :, rows], sizes, rows, ceiling),
     }
 
 
@@ -322,19 +325,15 @@ def _accuracy_of(data, credit, rows):
     )._asdict()
 
 
-def _budget(data, margins, sizes, rows):
+def _budget(data, margins, sizes, rows, ceiling):
     """Return what more prompts would bring, as from ``label_budget``, as plain figures."""
-    budget = summarise(
-        margins,
-        sizes,
-        data.y[rows],
-        data.groups[rows],
-        factors=FACTORS,
-        rng=check_random_state(data.seed),
-        weight=weights_of(data, rows),
-        n_prompts=data.n_groups,
-    )
-    return {"now": budget.now, "predicted": budget.predicted}
+    args = (margins, sizes, data.y[rows], data.groups[rows])
+    options = {"weight": weights_of(data, rows), "n_prompts": data.n_groups, "factors": FACTORS}
+    budget = summarise(*args, **options, ceiling=ceiling, rng=check_random_state(data.seed))
+    if ceiling is not None and budget.measured[-1]["accuracy"] >= ceiling:
+        # What is above it already is not of these votes, so they say nothing of what is to come.
+        return _budget(data, margins, sizes, rows, None)
+    return {"now": budget.now, "predicted": budget.predicted, "ceiling": ceiling}
 
 
 def _variance_of_draws(data, difference, folds):

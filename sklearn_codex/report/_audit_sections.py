@@ -23,7 +23,7 @@ from sklearn_codex.report._audit_sections_split import split_blocks
 from sklearn_codex.report._audit_sections_tests import tests_section
 from sklearn_codex.report._audit_shown import named_texts, place, unnamed_texts
 from sklearn_codex.report._audit_units import Units
-from sklearn_codex.report._audit_words import percent
+from sklearn_codex.report._audit_words import change, percent, turned
 from sklearn_codex.report._blocks import Examples, Findings, Note, Section, TableBlock
 from sklearn_codex.report._numbers import number
 
@@ -225,10 +225,29 @@ def _next_pairs(pairs, units):
         )
     meaning = (
         f"{which}, chosen one after another for what a label would tell the reward, as if those "
-        "before were labelled: labels spent here teach a reward of word counts most. The first "
-        "hundred are in pairs_to_label.csv."
+        "before were labelled: by its own account they teach a reward of word counts most."
+        f"{_tried(pairs['tried'])} The first hundred are in pairs_to_label.csv."
     )
     return Examples(items, meaning, "Pairs to label next", "pairs_to_label.csv")
+
+
+def _tried(tried):
+    """Say whether pairs that are chosen so taught more than others, where it was tried."""
+    if tried is None:
+        return ""
+    gain = tried["accuracy"]
+    n = f"{tried['n_new_pairs']:,}"
+    if gain["low"] > 0:
+        return f" Tried out here, {n} of them brought {change(gain)} more than {n} at random."
+    if gain["high"] < 0:
+        return (
+            f" Tried out here, {n} of them brought {change(turned(gain))} less than {n} at random: "
+            "label at random."
+        )
+    return (
+        f" Tried out here, that {n} of them bring more than {n} at random is not shown: "
+        f"{change(gain)} in accuracy."
+    )
 
 
 def _named(row):

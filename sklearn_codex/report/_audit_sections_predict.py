@@ -9,6 +9,7 @@ from sklearn_codex.report._audit_words import (
     interval,
     percent,
     percent_of_few,
+    turned,
     within,
 )
 from sklearn_codex.report._blocks import Chart, Note, Section, Series, TableBlock
@@ -95,7 +96,7 @@ def _models_meaning(prediction, verdicts):
         )
     if verdict == "less":
         return (
-            f"Length alone does better than {name}, by {change(_turn(gain))}: what else is in the "
+            f"Length alone does better than {name}, by {change(turned(gain))}: what else is in the "
             "labels, these models do not learn from so many."
         )
     if verdict == "too few":
@@ -108,10 +109,6 @@ def _models_meaning(prediction, verdicts):
         f"{change(gain)}, which may be chance. Do not pay for a large reward model on this "
         "evidence alone."
     )
-
-
-def _turn(figure):
-    return {"value": -figure["value"], "low": -figure["high"], "high": -figure["low"]}
 
 
 def _ceiling(audit):
@@ -170,7 +167,7 @@ def _curve(curve, best, verdict, units):
         meaning = (
             f"The last doubling of {units.many} brought {change(curve['last_doubling'])}: {meaning}"
         )
-        meaning += _foreseen(curve["budget"]["predicted"], units)
+        meaning += _foreseen(curve["budget"], units)
     if curve["n_folds"] < curve["of_folds"]:
         meaning += (
             f" The curve is of {curve['n_folds']} of the {curve['of_folds']} parts of the "
@@ -200,17 +197,19 @@ def _curve(curve, best, verdict, units):
     )
 
 
-def _foreseen(predicted, units):
+def _foreseen(budget, units):
     """Say what more prompts would bring, nothing where it is not foreseen."""
-    if not predicted:
+    if not budget["predicted"]:
         return ""
     said = [
         f"{step['n_prompts']:,} {units.many} ({step['n_new_pairs']:,} pairs more): "
         f"{percent(step['accuracy'])} ({percent(step['accuracy_low'])} to "
         f"{percent(step['accuracy_high'])}), {step['log_loss']:.2f} nats{_price(step)}"
-        for step in predicted
+        for step in budget["predicted"]
     ]
-    return f" Foreseen with {'; with '.join(said)}. Nothing is foreseen past that."
+    ceiling = budget["ceiling"]
+    bound = "" if ceiling is None else f", and none above {_share(ceiling)}, the most votes allow"
+    return f" Foreseen with {'; with '.join(said)}. Nothing is foreseen past that{bound}."
 
 
 def _price(step):

@@ -49,3 +49,8 @@ def points(share):
 def change(figure):
     """Return a difference of shares in points with its interval."""
     return f"{points(figure['value'])} points ({points(figure['low'])} to {points(figure['high'])})"
+
+
+def turned(figure):
+    """Return a difference, with its interval, the other way round."""
+    return {"value": -figure["value"], "low": -figure["high"], "high": -figure["low"]}

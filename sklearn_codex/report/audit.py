@@ -10,7 +10,7 @@ from sklearn_codex.health._check import run_checks
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report import _audit_preferred as preferred
-from sklearn_codex.report._audit_ceiling import human_ceiling
+from sklearn_codex.report._audit_ceiling import greatest_of, human_ceiling
 from sklearn_codex.report._audit_columns import find_cuts
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
 from sklearn_codex.report._audit_decision import decide
@@ -156,7 +156,7 @@ def compute_audit(
     if audit["too_small"] is None:
         audit["labels_to_check"] = _labels_to_check(data, report)
         sample, sampled = draw_sample(data, max_pairs)
-        audit |= _learn(sample, data, reference, step, cuts)
+        audit |= _learn(sample, data, reference, step, cuts, greatest_of(ceiling))
         audit["sampled"] = add_effect(sampled, audit["prediction"])
         step("what to drop")
         audit["to_do"] = try_dropping(sample, items, audit["prediction"], step.advance)
@@ -181,14 +181,14 @@ def _check_max_pairs(max_pairs):
     )
 
 
-def _learn(data, whole, reference, step, cuts):
+def _learn(data, whole, reference, step, cuts, ceiling):
     """Return the figures that need models, of a sample of the whole data or all of them."""
     step("choose the penalty")
     prediction, draws = predict.predict(data, step)
     best, C = prediction["best"], prediction["C_of_words"]
     step("learning curve")
     D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
-    curve = predict.learn(data, draws[best], D, predict.maker(best, C), step.advance)
+    curve = predict.learn(data, draws[best], D, predict.maker(best, C), step.advance, ceiling)
     step("reward net of length")
     length = audit_length(data, draws, best, C, whole)
     step("what is preferred")
