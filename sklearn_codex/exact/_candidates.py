@@ -1,10 +1,13 @@
 """Policies over the candidate responses of prompts, and the best of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from sklearn_codex._categorical import (
     FloatArray,
@@ -24,7 +27,10 @@ from sklearn_codex.exact._objective import Objective
 from sklearn_codex.exact._settings import in_nats, keep_checked, reward_spread, takes_policy
 from sklearn_codex.exact._unigram import covariance_of_tokens
 
+_EPS, _TINY = np.finfo(np.float64).eps, np.finfo(np.float64).tiny
 _SHARES_TOLERANCE = 1e-6
+# Between guesses of the logarithm of kl_coef.
+_STEP = 2.0
 
 
 @dataclass(frozen=True)
@@ -137,13 +143,13 @@ class CandidateObjective(Objective):
                 f"produce at a finite penalty, but prompt {int(np.argmin(left))} has none. Ban "
                 "fewer, or leave the prompt out."
             )
-        shares = self.prompt_prob
-        if shares is None:
+        given: Any = self.prompt_prob
+        if given is None:
             log_mass(self.reference_log_prob)  # raises where they sum to more than 1
-            shares = np.bincount(prompts, np.exp(self.reference_log_prob), n_prompts)
-            shares = shares / shares.sum()
+            given = np.bincount(prompts, np.exp(self.reference_log_prob), n_prompts)
+            given = given / given.sum()
         shares = check_values(
-            shares, "prompt_prob", subject="CandidateObjective", shape=(n_prompts,), low=0.0
+            given, "prompt_prob", subject="CandidateObjective", shape=(n_prompts,), low=_TINY
         )
         if abs(shares.sum() - 1.0) > _SHARES_TOLERANCE:
             raise ValueError(
@@ -174,10 +180,8 @@ class CandidateObjective(Objective):
     def _expectation_within(self, log_prob, values) -> FloatArray:
         """Return the expected value (n_prompts,) of the candidates of each prompt."""
         within = np.exp(normalize_log_within(log_prob, self.prompts))
-        drawn = within > 0
-        return np.bincount(
-            self.prompts[drawn], within[drawn] * values[drawn], int(self.prompts.max()) + 1
-        )
+        values = np.where(within > 0, values, 0.0)
+        return np.bincount(self.prompts, within * values).astype(np.float64)
 
     @property
     def start(self) -> FloatArray:
@@ -185,16 +189,26 @@ class CandidateObjective(Objective):
         return self._of_prompts(self.reference_log_prob)
 
     @cached_property
-    def _gain(self) -> FloatArray:
-        """What tilts the reference (n_rows,), at most 0, in nats."""
+    def _weighed(self) -> FloatArray:
+        """Reward (n_rows,) less that of the best candidate of the prompt; -inf for the banned.
+
+        In units in which more is better, so that near the best all digits are kept.
+        """
         possible, prompts = self.possible, self.prompts[self.possible]
-        reward = self.token_reward[possible] * (1.0 if self.reward_coef >= 0 else -1.0)
+        reward = self.token_reward[possible] * np.sign(self.reward_coef)
         best = np.full(int(self.prompts.max()) + 1, -np.inf)
         np.maximum.at(best, prompts, reward)
+        weighed = np.full(len(self.token_reward), -np.inf)
+        weighed[possible] = reward - best[prompts]
+        return weighed
+
+    @cached_property
+    def _gain(self) -> FloatArray:
+        """What tilts the reference (n_rows,), at most 0, in nats."""
+        possible = self.possible
         gain = np.full(len(self.token_reward), -np.inf)
-        # From the best of each prompt, so that near it all digits are kept.
         gain[possible] = in_nats(
-            reward - best[prompts],
+            self._weighed[possible],
             abs(self.reward_coef),
             self.kl_coef,
             subject="CandidateObjective",
@@ -245,6 +259,44 @@ class CandidateObjective(Objective):
         mean = self._expectation_within(self.start, weighted)
         scale = reward_spread(self.start, weighted - mean[self.prompts])
         return scale * np.geomspace(100.0, 0.01, n_points)
+
+    def kl_coef_for_kl(self, target_kl: float) -> float:
+        """Return the ``kl_coef`` whose optimum is ``target_kl`` nats from the reference.
+
+        Parameters
+        ----------
+        target_kl : float
+            KL(policy || reference), a mean over prompts, in nats.
+
+        Returns
+        -------
+        kl_coef : float
+
+        Raises
+        ------
+        ValueError
+            If no optimum is that far: the least is what penalties and bans cost alone, the most
+            what is left where only the best candidates are.
+        """
+        unmoved = np.zeros_like(self.token_reward)
+        limits = self._kl_of_optimum(token_reward=unmoved), self._largest_kl()
+        guess = float(self.kl_coef_grid(3)[1])
+        return find_kl_coef(
+            lambda kl_coef: self._kl_of_optimum(kl_coef=kl_coef), target_kl, limits, guess
+        )
+
+    def _kl_of_optimum(self, **changed: Any) -> float:
+        """Return the KL of the optimum with other values of some fields."""
+        objective = self.having(**changed)
+        return objective.kl(objective.optimum())
+
+    def _largest_kl(self) -> float:
+        """Return the KL where only the candidates of greatest reward are left."""
+        beaten = self._weighed < 0
+        penalty = np.zeros_like(self.token_reward) if self.penalty is None else self.penalty
+        return self._kl_of_optimum(
+            token_reward=np.zeros_like(self.token_reward), penalty=np.where(beaten, np.inf, penalty)
+        )
 
     @takes_policy
     def value(self, log_prob: FloatArray) -> float:
@@ -338,3 +390,47 @@ class CandidateObjective(Objective):
     ) -> FloatArray:
         """Return the score of each row drawn (n_documents,)."""
         return scores[rollouts.tokens]
+
+
+def find_kl_coef(
+    kl_at: Callable[[float], float], target_kl: float, limits: tuple[float, float], guess: float
+) -> float:
+    """Return the ``kl_coef`` whose optimum has a KL, by a root in its logarithm.
+
+    Parameters
+    ----------
+    kl_at : callable
+        Returns the KL of the optimum at a ``kl_coef``.
+    target_kl : float
+        Nats that are wanted.
+    limits : tuple of two floats
+        The KL where ``kl_coef`` is infinite, and where it is 0.
+    guess : float
+        Where to begin.
+
+    Raises
+    ------
+    ValueError
+        If the target is not between the limits.
+    """
+    target = check_number(target_kl, "target_kl", subject="CandidateObjective")
+    floor, most = limits
+    if not floor < target < most:
+        raise ValueError(
+            f"target_kl should be above {floor:.6g}, the nats that penalties and bans cost alone, "
+            f"and below {most:.6g}, the nats at which only the candidates of greatest reward are "
+            f"left, got {target:.6g}."
+        )
+    low = high = float(np.log(guess))
+    while kl_at(float(np.exp(high))) > target:
+        high += _STEP
+    while kl_at(float(np.exp(low))) < target:
+        low -= _STEP
+    root = brentq(
+        lambda log_kl_coef: kl_at(float(np.exp(log_kl_coef))) - target,
+        low,
+        high,
+        xtol=1e-14,
+        rtol=4 * _EPS,
+    )
+    return float(np.exp(root))
