@@ -9,10 +9,12 @@ from sklearn.utils import Bunch, ClassifierTags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._categorical import normalize_log_within
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.candidate_choices import CandidateChoicesMixin
+from sklearn_codex._policy.candidate_log import read_log, value_from_log
 from sklearn_codex._policy.candidate_problem import (
     best_of_ns,
     candidate_objective,
@@ -413,6 +415,74 @@ class CandidatePolicy(CandidateChoicesMixin, BaseEstimator):
         """
         objective = self._read(X, groups, reference_log_prob)[1]
         return best_of_ns(objective, ns)
+
+    def off_policy_value(
+        self,
+        X,
+        y,
+        logged_prob,
+        groups=None,
+        reference_log_prob=None,
+        *,
+        clusters=None,
+        method="snips",
+        predicted=None,
+        confidence_level=0.95,
+        min_effective_size=30,
+    ):
+        """Return the value of the policy from the outcomes of responses that others chose.
+
+        Parameters
+        ----------
+        X : rows (prompt, response), sequence of str, or array-like of shape (n_rows, n_features)
+            All candidates that there were for each choice.
+        y : array-like of shape (n_rows,)
+            Outcome of the candidate that was chosen; NaN for the others.
+        logged_prob : array-like of shape (n_rows,)
+            Propensity of each candidate: the probability with which it was chosen, as it was known
+            then. They add up to 1 over the candidates of a choice.
+        groups : array-like of shape (n_rows,), default=None
+            The choice that each row is a candidate of. None: that of its prompt.
+        reference_log_prob : array-like of shape (n_rows,), default=None
+            Log-probabilities under the reference, as in ``fit``.
+        clusters : array-like of shape (n_rows,), default=None
+            What choices have in common, such as the prompt of several. None: nothing.
+        method : {"snips", "ips", "dr"}, default="snips"
+            As in :func:`~sklearn_codex.metrics.off_policy_value`.
+        predicted : array-like of shape (n_rows,), default=None
+            Predicted outcome of each candidate, for "dr", by a model that did not learn from these
+            choices.
+        confidence_level : float, default=0.95
+            Coverage aimed at.
+        min_effective_size : float, default=30
+            Effective number of clusters below which there is no value.
+
+        Returns
+        -------
+        estimate : Bunch
+            As of :func:`~sklearn_codex.metrics.off_policy_value`, and ``never_logged``, the
+            probability that the policy chooses what cannot be logged.
+
+        Raises
+        ------
+        ValueError
+            If propensities do not add up to 1, or a choice has several outcomes.
+
+        Warns
+        -----
+        OverlapWarning
+            If there is no value, which is NaN then; also where ``never_logged`` is above 0.001.
+        """
+        rows, objective = self._read(X, groups, reference_log_prob)
+        choice = normalize_log_within(objective.optimum(), rows.prompts)
+        log = read_log(y, logged_prob, predicted, clusters, rows.prompts, type(self).__name__)
+        return value_from_log(
+            log,
+            np.exp(choice),
+            method=method,
+            confidence_level=confidence_level,
+            min_effective_size=min_effective_size,
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
