@@ -603,6 +603,8 @@ def _estimator_subject(cls):
                 of_method["X"] = lambda rng: documents(rng, text)
             if name in OF_RECORDS and method in OF_DOCUMENTS:
                 of_method["X"] = lambda rng: documents(rng, True)
+            if method == "topic_ratings":
+                of_method["topics"] = lambda rng: list(TEXTS[:2])
             if method == "conservative_reward":
                 of_method["reference"] = lambda rng: documents(rng, text)
             if method in ("inverse_transform", "decode"):

@@ -102,9 +102,10 @@ def _check_propensities(logged_prob, choices, subject):
 
 def value_from_log(log: ChoiceLog, choice: FloatArray, *, method: str, **settings: Any) -> Bunch:
     """Return the value of a policy that chooses with probabilities ``choice`` (n_rows,)."""
-    chosen, more = log.chosen, {}
+    chosen = log.chosen
+    more: dict[str, FloatArray] = {}
     if log.predicted is not None:
-        expected = np.bincount(log.choices, choice * log.predicted)
+        expected = np.bincount(log.choices, choice * log.predicted).astype(np.float64)
         more["predicted"] = log.predicted[chosen]
         more["predicted_value"] = expected[log.choices[chosen]]
     logged = np.isin(log.choices, log.choices[chosen])
