@@ -69,7 +69,13 @@ class CandidateRows:
 
 
 def read_candidates(
-    estimator: Any, X: Any, groups: Any, reference_log_prob: Any, *, reset: bool
+    estimator: Any,
+    X: Any,
+    groups: Any,
+    reference_log_prob: Any,
+    *,
+    reset: bool,
+    apart: bool = False,
 ) -> CandidateRows:
     """Read rows of candidates, and say which belong together.
 
@@ -81,6 +87,8 @@ def read_candidates(
         As its methods take them.
     reset : bool
         Whether this call defines the columns, as in ``fit``.
+    apart : bool, default=False
+        Whether it does not matter which rows belong together.
     """
     subject = type(estimator).__name__
     texts = check_prompted_responses(X, subject=subject)
@@ -90,7 +98,8 @@ def read_candidates(
         n_rows = features.shape[0]
     else:
         n_rows = len(texts[1])
-    groups = _choose_groups(estimator, texts, groups, n_rows, reset=reset)
+    if not apart:
+        groups = _choose_groups(estimator, texts, groups, n_rows, reset=reset)
     prompts = np.arange(n_rows) if groups is None else _number_prompts(groups, n_rows)
     reference = np.zeros(n_rows)
     if reference_log_prob is not None:

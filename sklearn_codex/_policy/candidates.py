@@ -306,6 +306,27 @@ class CandidatePolicy(CandidateChoicesMixin, BaseEstimator):
         reward = self._reward(rows)
         return rows, candidate_objective(rows, reward, rules, self.kl_coef_, subject=subject)
 
+    def reward(self, X, groups=None):
+        """Return the reward of each row, by which the policy tilts the reference.
+
+        Parameters
+        ----------
+        X : rows (prompt, response), sequence of str, or array-like of shape (n_rows, n_features)
+            Candidates, as in ``fit``; their prompts may be new.
+        groups : array-like of shape (n_rows,), default=None
+            The prompt of each row, as in ``fit``; it matters with ``conservative`` only.
+
+        Returns
+        -------
+        reward : ndarray of shape (n_rows,)
+            Without rules. Only differences within a prompt have a meaning.
+        """
+        check_is_fitted(self)
+        apart = self.conservative == 0
+        return self._reward(
+            read_candidates(self, X, None if apart else groups, None, reset=False, apart=apart)
+        )
+
     def evaluate(self, X, groups=None, reference_log_prob=None):
         """Return the objective of the policy and its parts, means over prompts.
 
