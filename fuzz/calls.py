@@ -30,6 +30,7 @@ MAY_BE_NAN = {
     "length_controlled_win_rate.interval",  # of one group
     *("TiePreferenceModel.tie_parameter_interval", "length_audit", "fleiss_kappa"),
     "author_share.share",  # of a reward that predicts nothing
+    *("off_policy_value", "CandidatePolicy.off_policy_value"),  # which are refused
     "ModelRatings",  # where nothing tells which of two is better
     *("annotator_accuracy", "pairwise_agreement", "win_rate", "preference_auc"),
     *("spearman_correlation", "kendall_correlation", "accuracy_by_slice", "sectioned_accuracy"),

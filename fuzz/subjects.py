@@ -25,7 +25,7 @@ from sklearn_codex import (
     UnigramLM,
     make_rlhf_pipeline,
 )
-from sklearn_codex.exact import AdditiveObjective, EosObjective
+from sklearn_codex.exact import AdditiveObjective, CandidateObjective, EosObjective
 from sklearn_codex.rules import BannedTokens, Pattern, Rule, TokenBudget
 from sklearn_codex.sequential import BigramObjective, BigramReference
 
@@ -93,6 +93,7 @@ OF_OPTIMISERS = {
     "cost_floor",
     "check_costs",
     "check_free",
+    "project",
 }
 
 
@@ -379,6 +380,14 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     },
     "AdditiveObjective": OF_TOKENS,
     "EosObjective": OF_TOKENS,
+    "CandidateObjective": OF_TOKENS | {
+        "prompts": lambda rng: np.array([0, 0, 1, 1]), "features": lambda rng: np.eye(V),
+        "prompt_prob": lambda rng: np.array([0.5, 0.5]), "target_kl": lambda rng: 0.01,
+    },
+    "off_policy_value": {
+        "policy_prob": probabilities, "logged_prob": lambda rng: np.full(N, 0.5),
+        "predicted": numbers, "predicted_value": numbers, "min_effective_size": lambda rng: 2,
+    },
     "EnumeratedObjective": {
         "reward": lambda rng: lambda counts: np.asarray(counts)[:, 0], "length": lambda rng: 2,
     },
@@ -520,6 +529,15 @@ def _data_of(rng, name, text):
                 "annotators": None}  # fmt: skip
     if name in OF_RECORDS:
         return {"X": lambda rng: list(RECORDS), "y": None}
+    if name == "CandidatePolicy":
+        rows = {"X": lambda rng: [*zip(PROMPTS, TEXTS, strict=True)], "groups": None}
+        own = rows if text else {"X": lambda rng: COUNTS.copy()}
+        once = np.where(LABELS == 1, 1.0, np.nan)
+        return own | {
+            "y": lambda rng: once if rng.rand() < 0.2 else numbers(rng), "clusters": groups,
+            "reference_log_prob": lambda rng: np.log(rng.rand(N)), "predicted": numbers,
+            "logged_prob": lambda rng: np.full(N, 0.5), "conservative": None,
+        }  # fmt: skip
     if name == "ResponseFeatures":
         return {"X": lambda rng: [*zip(PROMPTS, TEXTS, strict=True)] if text else list(TEXTS)}
     return {"X": lambda rng: documents(rng, text), "y": numbers}
@@ -546,7 +564,7 @@ def _init_of(rng, name, text):
 
 def _methods(cls):
     skipped = SKIPPED_METHODS
-    if issubclass(cls, (AdditiveObjective, EosObjective)):
+    if issubclass(cls, (AdditiveObjective, CandidateObjective, EosObjective)):
         skipped = skipped | OF_OPTIMISERS
     return sorted(
         name
@@ -585,6 +603,8 @@ def _estimator_subject(cls):
                 of_method["X"] = lambda rng: documents(rng, text)
             if name in OF_RECORDS and method in OF_DOCUMENTS:
                 of_method["X"] = lambda rng: documents(rng, True)
+            if method == "topic_ratings":
+                of_method["topics"] = lambda rng: list(TEXTS[:2])
             if method == "conservative_reward":
                 of_method["reference"] = lambda rng: documents(rng, text)
             if method in ("inverse_transform", "decode"):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sklearn_codex._persistence.trust import trusted_types
     from sklearn_codex._pipeline.pipeline import RLHFPipeline, make_rlhf_pipeline
     from sklearn_codex._policy.best_of_n_sampler import BestOfNSampler
+    from sklearn_codex._policy.candidates import CandidatePolicy
     from sklearn_codex._policy.dpo import DPOPolicyOptimizer
     from sklearn_codex._policy.exact_optimizer import ExactPolicyOptimizer
     from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
@@ -41,6 +42,7 @@ __all__ = [
     "AnnotatorRewardModel",
     "BestOfNSampler",
     "BootstrapRewardEnsemble",
+    "CandidatePolicy",
     "DPOPolicyOptimizer",
     "ExactPolicyOptimizer",
     "ModelRatings",
@@ -79,6 +81,7 @@ _HOMES = {
     "AnnotatorRewardModel": "_reward.annotators",
     "BestOfNSampler": "_policy.best_of_n_sampler",
     "BootstrapRewardEnsemble": "_reward.ensemble",
+    "CandidatePolicy": "_policy.candidates",
     "DPOPolicyOptimizer": "_policy.dpo",
     "ExactPolicyOptimizer": "_policy.exact_optimizer",
     "ModelRatings": "_ratings.model",

@@ -31,6 +31,23 @@ def normalize_log(log_weights: ArrayLike) -> FloatArray:
     return shifted - np.log(np.exp(shifted).sum())
 
 
+def normalize_log_within(log_weights: ArrayLike, codes: IntArray) -> FloatArray:
+    """Return log-probabilities (n,) that sum to one in each group, from log-weights (n,).
+
+    Parameters
+    ----------
+    log_weights : array-like of shape (n,)
+        At least one in each group is above ``-inf``.
+    codes : ndarray of int of shape (n,)
+        The group of each, from 0, each of them there.
+    """
+    log_weights = np.asarray(log_weights, dtype=np.float64)
+    greatest = np.full(int(codes.max()) + 1, -np.inf)
+    np.maximum.at(greatest, codes, log_weights)
+    shifted = log_weights - greatest[codes]
+    return shifted - np.log(np.bincount(codes, np.exp(shifted)))[codes]
+
+
 def safe_log(values: ArrayLike) -> FloatArray:
     """Natural logarithm with ``log 0 = -inf`` and no warning."""
     with np.errstate(divide="ignore"):

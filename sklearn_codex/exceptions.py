@@ -2,7 +2,7 @@
 
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["LeakageWarning", "RareTokensWarning", "SeparationWarning"]
+__all__ = ["LeakageWarning", "OverlapWarning", "RareTokensWarning", "SeparationWarning"]
 
 
 class LeakageWarning(UserWarning):
@@ -16,6 +16,13 @@ class LeakageWarning(UserWarning):
     :mod:`sklearn_codex.metrics`. A scorer of scikit-learn, such as "neg_log_loss", asks for
     predictions, and to predict for a known prompt is no mistake, so it gets no warning: pass
     ``preference_scorers["neg_preference_log_loss"]`` instead.
+    """
+
+
+class OverlapWarning(UserWarning):
+    """A log does not tell the value of a policy: it has too little of what the policy chooses.
+
+    It comes with a value that is NaN.
     """
 
 

@@ -69,9 +69,8 @@ class Rule(BaseEstimator):
         counts = np.zeros(len(words))
         full = lengths > 0
         if full.any():
-            counts[full] = self.violations(
-                Rollouts(tokens.ravel(), lengths[full], len(names), names.astype(object))
-            )
+            rollouts = Rollouts(tokens.ravel(), lengths[full], len(names), names.astype(object))
+            counts[full] = check_violations(self.violations(rollouts), self.name, rollouts)
         return counts
 
 

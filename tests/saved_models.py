@@ -16,6 +16,7 @@ from sklearn_codex import (
     AnnotatorRewardModel,
     BestOfNSampler,
     BootstrapRewardEnsemble,
+    CandidatePolicy,
     DPOPolicyOptimizer,
     ExactPolicyOptimizer,
     ModelRatings,
@@ -154,6 +155,9 @@ def _policies():
     yield "exact", ExactPolicyOptimizer(base, reward).fit(TEXTS)
     yield "exact, eos", ExactPolicyOptimizer(FrozenEstimator(eos), reward, max_length=9).fit(TEXTS)
     yield "best of n", BestOfNSampler(base, reward, random_state=0).fit(TEXTS)
+    rows = [("say", text) for text in TEXTS]
+    yield "candidates", CandidatePolicy(reward, rules=Pattern("mat", penalty=2.0)).fit(rows)
+    yield "candidates, learned", CandidatePolicy().fit(rows, [1.0, 0.0, 2.0])
     yield "dpo", DPOPolicyOptimizer().fit(PAIRS, LABELS)
     stages = [UnigramLM(), SFTRefiner(), PreferenceRewardModel(), PPOPolicyOptimizer(**short)]
     yield "loop", make_rlhf_pipeline(*stages).fit(RECORDS)

@@ -24,6 +24,7 @@ COMMANDS = [
     "score",
     "sample",
     "reward",
+    "rerank",
     "rate",
     "frontier",
     "info",

@@ -30,6 +30,9 @@ OF_PAIRS = (
     "RewardUncertainty",
     "TiePreferenceModel",
 )
+# Of prompts with their candidates, and the warning of rows that belong to no prompt.
+CANDIDATES = [("say", text) for text in TEXTS[:2]] + [("tell", text) for text in TEXTS[2:]]
+pytestmark = pytest.mark.filterwarnings("ignore:CandidatePolicy got .* rows without groups")
 # Needs SCIPY_ARRAY_API to be set before scipy is imported.
 MAY_SKIP = {"check_array_api_input"}
 
@@ -103,6 +106,8 @@ def fitted_examples(estimator_class):
     text = PAIRS if estimator_class.__name__.startswith(OF_PAIRS) else TEXTS
     if estimator_class.__name__ == "ModelRatings":
         text = VOTES
+    if estimator_class.__name__ == "CandidatePolicy":
+        text = CANDIDATES
     return [estimator_class().fit(X, y) for X in (text, frame)]
 
 

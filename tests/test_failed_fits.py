@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, clone
 
 import sklearn_codex
 from sklearn_codex import (
+    CandidatePolicy,
     DPOPolicyOptimizer,
     ExactPolicyOptimizer,
     ModelRatings,
@@ -58,6 +59,8 @@ def data_of(estimator):
         return (RECORDS,), (RECORDS[:-1],)
     if isinstance(estimator, ModelRatings):
         return (VOTES, LABELS), (VOTES[::-1], LABELS)
+    if isinstance(estimator, CandidatePolicy):
+        return tuple(([("say", a) for a in X], LABELS) for X in (TEXTS, TEXTS[::-1]))
     tags = estimator.__sklearn_tags__()
     of_pairs = (
         "Pair" in str(inspect.getdoc(type(estimator).fit)) or tags.classifier_tags is not None

@@ -1,14 +1,13 @@
 """The interface of objectives: a new family of policies is one class, and no other change."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from additive_problems import LinearCallable, linear_reward, random_policy
 from numpy.testing import assert_allclose
-from scipy.special import log_softmax, logsumexp, softmax
+from scipy.special import logsumexp, softmax
 from sklearn.frozen import FrozenEstimator
 
 import sklearn_codex
@@ -19,9 +18,7 @@ from sklearn_codex import (
     UnigramLM,
 )
 from sklearn_codex._policy.problem import build_problem, unigram_objective
-from sklearn_codex._rollouts import sample_rollouts
-from sklearn_codex.exact import AdditiveObjective, EosObjective
-from sklearn_codex.exact._objective import Objective
+from sklearn_codex.exact import AdditiveObjective, CandidateObjective, EosObjective
 from sklearn_codex.rules import BannedTokens
 
 # Seven candidate responses of three prompts, which come up this often.
@@ -31,101 +28,12 @@ REFERENCE = np.log(SHARES[PROMPTS] * [0.7, 0.3, 0.2, 0.5, 0.3, 0.9, 0.1])
 REWARD = np.array([0.0, 1.0, 2.0, 0.0, 1.5, 0.0, 3.0])
 
 
-@dataclass(frozen=True)
-class CandidateObjective(Objective):
-    """Policies that choose among the candidate responses of a prompt, and never the prompt."""
-
-    reference_log_prob: np.ndarray
-    token_reward: np.ndarray
-    kl_coef: float = 1.0
-    reward_coef: float = 1.0
-    penalty: np.ndarray | None = None
-
-    length = 1
-    scores_are_advantages = has_every_optimum = True
-    is_noisy = False
-
-    def _per_prompt(self, exponent):
-        policy = np.full(len(PROMPTS), -np.inf)
-        for prompt, share in enumerate(SHARES):
-            own = prompt == PROMPTS
-            policy[own] = log_softmax(exponent[own]) + np.log(share)
-        return policy
-
-    @property
-    def _cost(self):
-        return np.zeros(len(PROMPTS)) if self.penalty is None else self.penalty
-
-    @property
-    def start(self):
-        return self._per_prompt(self.reference_log_prob)
-
-    def optimum(self):
-        gain = self.reward_coef * self.token_reward / self.kl_coef - self._cost
-        return self._per_prompt(self.reference_log_prob + gain)
-
-    def expected_sum(self, log_prob, values):
-        drawn = np.isfinite(log_prob)
-        return float(np.exp(log_prob[drawn]) @ values[drawn])
-
-    def kl(self, log_prob):
-        with np.errstate(invalid="ignore"):
-            return self.expected_sum(log_prob, log_prob - self.reference_log_prob)
-
-    def gap(self, log_prob):
-        with np.errstate(invalid="ignore"):
-            return self.kl_coef * self.expected_sum(log_prob, log_prob - self.optimum())
-
-    def value(self, log_prob):
-        cost = self.kl(log_prob) + self.expected_penalty(log_prob)
-        return self.reward_coef * self.expected_reward(log_prob) - self.kl_coef * cost
-
-    def expected_reward(self, log_prob):
-        return self.expected_sum(log_prob, self.token_reward)
-
-    def expected_penalty(self, log_prob):
-        return self.expected_sum(log_prob, self._cost)
-
-    def entropy(self, log_prob):
-        return -self.expected_sum(log_prob, log_prob - np.log(SHARES)[PROMPTS])
-
-    def sft_loss(self, log_prob):
-        return 0.0
-
-    def expected_length(self, log_prob):
-        return 1.0
-
-    def rate_of_any(self, log_prob, marked):
-        return float(np.exp(log_prob[marked]).sum())
-
-    def sample(self, log_prob, n_documents, rng, *, names=None, max_length=None):
-        return sample_rollouts(log_prob, n_documents, rng, length=1, names=names)
-
-    def token_scores(self, log_prob):
-        """The score of a candidate against the others of its prompt, and J besides."""
-        drawn = np.isfinite(log_prob)
-        scores = np.zeros(len(PROMPTS))
-        scores[drawn] = (self.reward_coef * self.token_reward - self.kl_coef * self._cost)[drawn]
-        scores[drawn] -= self.kl_coef * (log_prob[drawn] - self.reference_log_prob[drawn])
-        mean = np.bincount(PROMPTS, np.exp(log_prob) * scores) / SHARES
-        return scores - mean[PROMPTS] + self.value(log_prob)
-
-    def token_advantages(self, log_prob, rollouts, scores, value):
-        return scores[rollouts.tokens]
-
-    def stiffness(self, log_prob):
-        return np.full(len(PROMPTS), self.kl_coef)
-
-    def kl_coef_grid(self, n_points=50):
-        return np.geomspace(10.0, 0.1, n_points)
-
-
 class OnCandidates:
     """Makes an optimiser of documents of independent tokens one of candidates."""
 
     def _build_objective(self):
         reference, no_reward = self.reference_log_prob_, np.zeros(len(PROMPTS))
-        return CandidateObjective(reference, no_reward, self.kl_coef, self.reward_coef)
+        return CandidateObjective(reference, no_reward, PROMPTS, self.kl_coef, self.reward_coef)
 
 
 class CandidatePPO(OnCandidates, PPOPolicyOptimizer):
@@ -179,7 +87,9 @@ def test_the_exact_optimizer_knows_the_frontier_of_a_family_that_it_does_not_kno
     model = fitted(CandidateExact, kl_coef=0.7)
     assert_allclose(model.token_log_prob_, best_candidates(0.7))
     frontier = model.frontier()
-    assert_allclose(frontier.kl_coef, np.geomspace(10.0, 0.1, 50))
+    within = REWARD - (np.bincount(PROMPTS, np.exp(REFERENCE) * REWARD) / SHARES)[PROMPTS]
+    spread = np.sqrt(np.exp(REFERENCE) @ within**2)
+    assert_allclose(frontier.kl_coef, spread * np.geomspace(100.0, 0.01, 50))
     by_hand = [np.exp(best_candidates(kl_coef)) @ REWARD for kl_coef in frontier.kl_coef]
     assert_allclose(frontier.expected_reward, by_hand)
 
@@ -239,7 +149,7 @@ def objectives():
         "is cut": EosObjective(
             reference, reward, 2, max_length=6, missing_eos_penalty=0.7, **common
         ),
-        "candidates": CandidateObjective(REFERENCE, REWARD, **common),
+        "candidates": CandidateObjective(REFERENCE, REWARD, PROMPTS, **common),
     }
 
 

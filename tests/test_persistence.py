@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from sklearn_codex import (
+    CandidatePolicy,
     PPOPolicyOptimizer,
     SFTRefiner,
     TokenCounter,
@@ -46,7 +47,9 @@ def answers(model):
             except (AttributeError, TypeError, ValueError):
                 continue
             found[method, number] = answer
-    if hasattr(model, "sample"):
+    if isinstance(model, CandidatePolicy):
+        found["sample"] = model.sample(PAIRS, n_samples=2, random_state=0)
+    elif hasattr(model, "sample"):
         found["sample"] = model.sample(2, random_state=0)
     return {key: v.toarray() if hasattr(v, "toarray") else v for key, v in found.items()}
 

@@ -107,7 +107,7 @@ CHECKS: dict[str, Check] = {
     "token_reward_": _PER_COLUMN.or_none(),
     "token_count_": _COUNTS,
     "frequencies_": _COUNTS.or_none(),
-    "coef_": _WEIGHTS,
+    **dict.fromkeys(("coef_", "policy_coef_"), _WEIGHTS),
     "_all_weights": Check("a matrix of finite numbers", lambda v, n: is_finite(v) and v.ndim == 2),
     "covariance_": _SQUARE.or_none(),
     "_precision": Check(
@@ -147,7 +147,7 @@ CHECKS: dict[str, Check] = {
     "_seed": _WHOLE,
     "steps_": _STEPS,
     **dict.fromkeys(("_length_of_text", "_has_groups"), _SWITCH),
-    "n_choices_": _WHOLE,
+    **dict.fromkeys(("n_choices_", "n_prompts_"), _WHOLE),
     "_meaning": _DICT,
     **dict.fromkeys(("style_coef_", "topic_mean_", "_weights"), _VECTOR),
     "topic_coef_": Check("a matrix of finite numbers", lambda v, n: is_finite(v) and v.ndim == 2),
@@ -210,6 +210,10 @@ _NEEDED = (
     (("model_", "_all_weights", "_precisions"), ("BootstrapRewardEnsemble",)),
     (("_meaning", "_log_tie_parameter"), ("TiePreferenceModel",)),
     (("annotators_", "temperatures_"), ("AnnotatorRewardModel",)),
+    (
+        ("kl_coef_", "reward_model_", "rule_prices_", "vectorizer_", "_has_groups"),
+        ("CandidatePolicy",),
+    ),
     (
         RATING_STATE,
         ("ModelRatings",),
@@ -462,6 +466,11 @@ def _check_model_ratings(model) -> None:
     _check_outcomes(model)
 
 
+def _check_candidate_policy(policy) -> None:
+    if getattr(policy, "reward_model_", policy) is None and not hasattr(policy, "coef_"):
+        raise ValueError("its CandidatePolicy has neither a reward model nor the coef_ of one")
+
+
 def _check_lower_bound(reward) -> None:
     center = getattr(reward, "_center", None)
     if not _is_model(getattr(reward, "model", None)) or not _are_finite(center):
@@ -496,6 +505,7 @@ _PARTS: dict[str, Callable[[Any], None]] = {
     "TiePreferenceModel": _check_outcomes,
     "ModelRatings": _check_model_ratings,
     "_CalibratedClassifier": _check_calibrated,
+    "CandidatePolicy": _check_candidate_policy,
     "RewardLowerBound": _check_lower_bound,
     **dict.fromkeys(
         ("MatrixPrecision", "DensePrecision", "DualPrecision", "BorderedPrecision"),

@@ -23,6 +23,7 @@ OWN_TYPES = {
     "BestOfNSampler": "_policy.best_of_n_sampler",
     "BootstrapRewardEnsemble": "_reward.ensemble",
     "BorderedPrecision": "_solve.precision",
+    "CandidatePolicy": "_policy.candidates",
     "ConservativeReward": "_reward.conservative",
     "DPOPolicyOptimizer": "_policy.dpo",
     "DensePrecision": "_solve.precision",

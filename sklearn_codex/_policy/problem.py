@@ -1,7 +1,7 @@
 """What a policy is optimised for: reference, reward, rules and demonstrations put together."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.optimize import brentq
@@ -23,6 +23,8 @@ from sklearn_codex.exact import (
 )
 from sklearn_codex.exact._objective import Objective
 from sklearn_codex.rules import check_rules, token_violations
+
+AnyObjective = TypeVar("AnyObjective", bound=Objective)
 
 _N_PROBES = 64
 _N_MOMENTS = 4096
@@ -392,30 +394,36 @@ def _normalize(problem, rng):
 
 def _price_chance_constraints(problem):
     """Return the problem with prices at which the best policy keeps its chance constraints."""
-    is_open = [rule.is_found and not rule.is_tracked for rule in problem.rules]
+    return _with_rules(problem, price_rules(problem.objective, problem.rules))
+
+
+def price_rules(objective: Objective, rules: list[PricedRule]) -> list[PricedRule]:
+    """Return rules with the prices at which the best policy keeps their chance constraints."""
+    is_open = [rule.is_found and not rule.is_tracked for rule in rules]
     places = [int(place) for place in np.flatnonzero(is_open)]
+    rules = list(rules)
     if not places:
-        return _with_rules(problem, problem.rules)
-    rules = list(problem.rules)
-    budgets = [problem.objective.chance_budget(rules[place].rule.max_rate) for place in places]
+        return rules
+    rates = [rules[place].rule.max_rate for place in places]
+    budgets = [objective.chance_budget(rate) for rate in rates if rate is not None]
     if None not in budgets:
-        prices = _exact_prices(problem, rules, places, budgets)
+        prices = _exact_prices(objective, rules, places, budgets)
         for place, price in zip(places, prices, strict=True):
             rules[place] = replace(rules[place], price=price)
-        return _with_rules(problem, rules)
+        return rules
     for _ in range(_PRICE_ROUNDS if len(places) > 1 else 1):
         before = [rules[place].price for place in places]
         for place in places:
-            rules[place] = replace(rules[place], price=_chance_price(problem, rules, place))
+            rules[place] = replace(rules[place], price=_chance_price(objective, rules, place))
         if np.allclose([rules[place].price for place in places], before, rtol=1e-9, atol=1e-12):
             break
-    return _with_rules(problem, rules)
+    return rules
 
 
-def _exact_prices(problem, rules, places, budgets):
+def _exact_prices(objective, rules, places, budgets):
     """Return the prices of chance constraints that are budgets of tokens, all together."""
     unpriced = [replace(rule, price=0.0) if rule.is_found else rule for rule in rules]
-    objective = _with_rules(problem, unpriced).objective
+    objective = with_penalty(objective, unpriced)
     costs = np.array([rules[place].token_violations for place in places])
     found = constrained_optimum(objective, costs, budgets)
     return [_just_above(price) for price in found.multipliers / objective.kl_coef]
@@ -429,26 +437,29 @@ def _just_above(price):
     return float(price + min(1e-9 * price, 1e-7) + 1e-14 * price + 1e-12) if price > 0 else 0.0
 
 
-def _with_rules(problem, rules):
-    """Return the problem with these rules, the penalties of additive ones in its objective."""
+def with_penalty(objective: AnyObjective, rules: list[PricedRule]) -> AnyObjective:
+    """Return the objective with the penalties of the rules that add over tokens."""
     costs = [
         priced.price * priced.token_violations
         for priced in rules
         if priced.token_violations is not None
     ]
-    penalty = np.sum(costs, axis=0) if costs else None
-    return replace(problem, rules=list(rules), objective=problem.objective.having(penalty=penalty))
+    return objective.having(penalty=np.sum(costs, axis=0) if costs else None)
 
 
-def _chance_price(problem, rules, place):
+def _with_rules(problem, rules):
+    """Return the problem with these rules, the penalties of additive ones in its objective."""
+    return replace(problem, rules=list(rules), objective=with_penalty(problem.objective, rules))
+
+
+def _chance_price(objective, rules, place):
     """Return the price at which the best policy just keeps a chance constraint, 0 where it does."""
     priced = rules[place]
 
     def excess(price):
         trial = [*rules[:place], replace(priced, price=price), *rules[place + 1 :]]
-        objective = _with_rules(problem, trial).objective
         try:
-            log_prob = objective.optimum()
+            log_prob = with_penalty(objective, trial).optimum()
         except LengthExplosionError:
             return 1.0
         rate = objective.rate_of_any(log_prob, priced.token_violations > 0)

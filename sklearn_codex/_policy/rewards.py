@@ -69,7 +69,7 @@ class DocumentReward:
                 warnings.filterwarnings("ignore", "X does not have valid feature names")
                 parts = [function(matrix) for matrix in _matrices(rollouts.counts, model)]
             rewards = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return _check_rewards(rewards, len(rollouts), model, self.subject)
+        return check_rewards(rewards, len(rollouts), model, self.subject)
 
     def as_tested(self, token_reward: FloatArray | None) -> "DocumentReward":
         """Return the reward with what documents tell of its token weights, None for none."""
@@ -108,8 +108,16 @@ def same_values(
     return bool(np.all(np.abs(actual - predicted) <= _SAME * scale))
 
 
-def _interface(source, probe, *, subject):
-    """Return the method that scores documents (None: a call), and whether it takes counts."""
+def reward_method(source: Any, *, subject: str) -> str | None:
+    """Return the method of a model that gives rewards: "reward", "predict", or None for a call.
+
+    Raises
+    ------
+    TypeError
+        If it has none, or is a classifier.
+    NotFittedError
+        If it is not fitted.
+    """
     model = unwrap(source)
     if hasattr(model, "reward"):
         method = "reward"
@@ -123,7 +131,7 @@ def _interface(source, probe, *, subject):
                 "regressor, or a callable such as lambda docs: clf.predict_proba(docs)[:, 1]."
             )
     elif callable(model):
-        return None, probe.names is None
+        return None
     else:
         raise TypeError(
             f"{subject} needs a reward_model with reward(documents) or predict(documents), or a "
@@ -131,7 +139,15 @@ def _interface(source, probe, *, subject):
         )
     if hasattr(model, "fit"):
         check_fitted_model(source, parameter="reward_model", subject=subject)
-    return method, _takes_counts(model, probe, subject=subject)
+    return method
+
+
+def _interface(source, probe, *, subject):
+    """Return the method that scores documents (None: a call), and whether it takes counts."""
+    method = reward_method(source, subject=subject)
+    if method is None:
+        return None, probe.names is None
+    return method, _takes_counts(unwrap(source), probe, subject=subject)
 
 
 def _takes_counts(model, probe, *, subject):
@@ -200,7 +216,7 @@ def _matrices(counts, model):
         yield counts[start : start + n_rows].toarray()
 
 
-def _check_rewards(rewards, n_documents, source, subject):
+def check_rewards(rewards: Any, n_documents: int, source: Any, subject: str) -> FloatArray:
     """Return rewards as floats (n,) or say what is wrong with them."""
     name = type(unwrap(source)).__name__
     try:

@@ -139,9 +139,11 @@ class _NaturalUpdate(PolicyUpdate):
         rate is the first one.
         """
         rate = self.learning_rate / self._n_epochs
-        move = rate * gradient / (self._expected + self.damping(self._length))
+        occurrences = self._expected + self.damping(self._length)
+        move = rate * gradient / occurrences
         if known is not None:
             move += rate / (self._first_rate * self._n_minibatches) * known
+        move = self.objective.project(move, occurrences)
         if self._target_kl is not None:
             # All steps of a batch as far as this one: their sum is inside if each of these is.
             all_steps = self._n_epochs * self._n_minibatches * move / self._stiffness

@@ -17,6 +17,7 @@ from sklearn_codex.cli import (
     _frontier,
     _info,
     _rate,
+    _rerank,
     _reward,
     _sample,
     _score,
@@ -29,7 +30,19 @@ _PARAMETER = re.compile(
     r"The '(?P<name>\w+)' parameter of \w+ must be (?P<rule>.+)\. Got (?P<value>.+) instead\.", re.S
 )
 _COMMAND = "command"  # the argument
-_COMMANDS = (_audit, _convert, _fit, _score, _sample, _reward, _rate, _frontier, _info, _demo)
+_COMMANDS = (
+    _audit,
+    _convert,
+    _fit,
+    _score,
+    _sample,
+    _reward,
+    _rerank,
+    _rate,
+    _frontier,
+    _info,
+    _demo,
+)
 
 
 def run(argv: Sequence[str] | None, prepare: Callable[[], None] = lambda: None) -> int:

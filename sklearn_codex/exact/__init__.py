@@ -10,6 +10,7 @@ from sklearn_codex.exact._best_of_n import (
     best_of_n_kl_bound,
     expected_max,
 )
+from sklearn_codex.exact._candidates import CandidateObjective
 from sklearn_codex.exact._chance import chance_budget
 from sklearn_codex.exact._constrained import (
     ban_tokens,
@@ -27,6 +28,7 @@ from sklearn_codex.exact._frontier import kl_coef_for_kl, kl_reward_frontier
 
 __all__ = [
     "AdditiveObjective",
+    "CandidateObjective",
     "EnumeratedObjective",
     "EosObjective",
     "LengthExplosionError",

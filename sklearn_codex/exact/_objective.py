@@ -122,6 +122,18 @@ class Objective(ABC):
     def stiffness(self, log_prob: FloatArray) -> FloatArray:
         """Return what a unit of each logit (V,) costs a token, in units of the objective."""
 
+    def project(self, move: FloatArray, weight: FloatArray) -> FloatArray:
+        """Return the direction (V,) nearest to another in which policies of the family can move.
+
+        Parameters
+        ----------
+        move : ndarray of shape (V,)
+            Change of a learned token reward, or of logits.
+        weight : ndarray of shape (V,)
+            What a squared difference of each token counts, above 0.
+        """
+        return move
+
     @abstractmethod
     def kl_coef_grid(self, n_points: int = 50) -> FloatArray:
         """Return falling ``kl_coef`` (n_points,) whose optima go from the reference to far off."""

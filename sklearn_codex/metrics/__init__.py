@@ -14,6 +14,7 @@ from sklearn_codex.metrics._calibration import expected_calibration_error, relia
 from sklearn_codex.metrics._compare_slices import compare_slices, side_slices
 from sklearn_codex.metrics._intervals import paired_cluster_bootstrap, wilson_interval, win_rate
 from sklearn_codex.metrics._length import length_audit
+from sklearn_codex.metrics._off_policy import off_policy_value
 from sklearn_codex.metrics._preferences import (
     kendall_correlation,
     preference_accuracy,
@@ -41,6 +42,7 @@ __all__ = [
     "get_preference_scorer",
     "kendall_correlation",
     "length_audit",
+    "off_policy_value",
     "paired_cluster_bootstrap",
     "pairwise_agreement",
     "preference_accuracy",
