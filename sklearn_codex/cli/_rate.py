@@ -215,8 +215,8 @@ def _say_groups(arguments, votes) -> str:
     groups = votes.groups.reshape(len(votes.y), -1).T
     counts = [f"{len(set(way.tolist())):,}" for way in groups]
     if arguments.by is not None:
-        said = [f"{n} of {unit}" for n, unit in zip(counts, votes.units, strict=True)]
-        return f"Groups: {', '.join(said)}"
+        ways = [f"{n} of {unit}" for n, unit in zip(counts, votes.units, strict=True)]
+        return f"Groups: {', '.join(ways)}"
     said = f"{counts[0]} {votes.units[0]}s"
     if votes.units == ["annotator"] and votes.pairs.roles["prompt"]:
         said += "; for votes on one prompt as dependent too, --by prompt,annotator"
