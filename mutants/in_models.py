@@ -346,16 +346,46 @@ FAULTS = [
         ),
         (
             "the parameter of ties moves for what the margin told",
-            "-by_tie - across * upper",
-            "-by_tie",
+            "left = -first[j] - (factor[j, :j] * residual[:j]).sum(axis=0)",
+            "left = -first[j]",
             "test_ratings_uncertainty.py::"
             "test_with_ties_the_covariance_is_that_of_fits_without_each_voter",
+        ),
+        (
+            "two ways added up with what both have twice",
+            "positive_part(covariance + others[0] - others[1])",
+            "positive_part(covariance + others[0])",
+            "test_ratings_two_ways.py::test_two_ways_add_up_less_what_both_have",
+        ),
+        (
+            "what was told is compared on no side when it steps down",
+            "np.maximum(rest, against, out=rest)",
+            "rest = np.maximum(rest, 0.0)",
+            "test_ratings_two_ways.py::test_steps_down_by_hand",
         ),
         (
             "sets of ranks of single comparisons",
             'told = self.adjusted(differences.p_value, "max-t") < level',
             "told = differences.p_value < level",
             "test_ratings_uncertainty.py::test_sets_of_ranks_follow_from_the_comparisons",
+        ),
+    ),
+    *_in(
+        "_ratings/both_bad.py",
+        (
+            "half the cross term of margin and badness",
+            "by_tie, by_bad = (b - a) * tie / 2, (b - a) * bad / 2",
+            "by_tie, by_bad = (b - a) * tie / 2, (b - a) * bad / 4",
+            "test_ratings_both_bad.py::test_derivatives_are_those_of_finite_differences",
+        ),
+    ),
+    *_in(
+        "_reward/author_terms.py",
+        (
+            "the precision of authors that are known, not unknown",
+            "precision[:n, :n] - cross @ np.linalg.solve(precision[n:, n:], cross.T)",
+            "precision[:n, :n]",
+            "test_reward_authors.py::test_standard_errors_know_that_authors_are_unknown",
         ),
     ),
     *_in(

@@ -9,6 +9,8 @@ from label_columns import FROM_0, FROM_1, LETTERS, NAMES, PLACES, line, resolve
 from sklearn_codex._labels.onehot import onehot_meanings, resolve_onehot
 from sklearn_codex._labels.repeated import resolve_repeated
 from sklearn_codex._labels.sides import read_sides, tokens_of
+from sklearn_codex._labels.words import says_both_bad
+from sklearn_codex.datasets import read_preferences
 from sklearn_codex.labels import grades_to_soft_labels
 
 WORDS = [
@@ -234,3 +236,37 @@ def test_labels_that_repeat_nothing(labels):
 def test_labels_that_repeat_both():
     with pytest.raises(ValueError, match="line 3: winner = 'm2' stands in both model_a and"):
         repeat(["m1", "m2", "tie"], second=["m2", "m2", "m3"])
+
+
+@pytest.mark.parametrize(
+    ("label", "is_so"),
+    [
+        ("tie (bothbad)", True),
+        ("Both are bad", True),
+        ("both_bad", True),
+        ("bothBad", True),
+        ("neither is good", True),
+        ("tie", False),
+        ("both good", False),
+        ("neither", False),
+        ("a", False),
+    ],
+)
+def test_what_says_that_both_are_bad(label, is_so):
+    assert says_both_bad(label) is is_so
+
+
+def test_ties_of_files_that_are_both_bad():
+    pair = {"prompt": "p", "response_a": "one", "response_b": "two"}
+    labels = ["model_a", "tie", "tie (bothbad)", "model_b"]
+    data = read_preferences([{**pair, "winner": label} for label in labels])
+    assert data.y.tolist() == [1, 0.5, 0.5, 0]
+    assert data.both_bad.tolist() == [False, False, True, False]
+    names = ["winner_model_a", "winner_tie", "winner_both_bad", "winner_model_b"]
+    onehot = [{**pair, **{name: int(name == one) for name in names}} for one in names]
+    data = read_preferences(onehot)
+    assert data.y.tolist() == [1, 0.5, 0.5, 0]
+    assert data.both_bad.tolist() == [False, False, True, False]
+    # A column of its own that is called so, of files of chosen and rejected, is none of these.
+    data = read_preferences([{"chosen": "one", "rejected": "two", "both_bad": 1}])
+    assert data.both_bad.tolist() == [False]

@@ -85,7 +85,9 @@ def test_ties_scale_anchor_and_level(arena, capsys, tmp_path, ties):
     assert [row["low"] for row in found["ratings"]] == pytest.approx(table["low"].tolist())
     assert found["tie_parameter"] == pytest.approx(model.tie_parameter_)
     assert found["position_bias"] == pytest.approx(model.position_bias_)
-    assert f"Parameter of ties: {model.tie_parameter_:.3f}" in shown.out
+    theta = model.tie_parameter_
+    share = theta / (2 + theta) if ties == "davidson" else (theta - 1) / (theta + 1)
+    assert f"Parameter of ties: {theta:.3f}, {share:.0%} of votes on two models of" in shown.out
 
 
 def test_groups_are_what_by_says_else_annotators_else_prompts(arena, capsys, tmp_path):
@@ -182,7 +184,9 @@ def test_both_bad_is_read_from_labels_columns_and_lists(capsys, tmp_path, kind):
     table = model.table()
     assert [row["low"] for row in found["ratings"]] == pytest.approx(table["low"].tolist())
     assert found["both_bad_odds"] == pytest.approx(model.both_bad_odds_)
-    assert f"against a win of one: {model.both_bad_odds_:.3f}" in shown.out
+    odds = model.both_bad_odds_
+    share = odds / (2 + model.tie_parameter_ + odds)
+    assert f"against a win of one: {odds:.3f}, {share:.0%} of votes on such two" in shown.out
     found, shown = rate(capsys, path, *words, "--ties", "davidson", out=tmp_path / "r.json")
     assert found["both_bad_odds"] is None
     assert "60 of the ties say that both are bad; --ties both-bad makes" in shown.err

@@ -293,7 +293,7 @@ def positive_part(matrix: FloatArray) -> FloatArray:
 
     Examples
     --------
-    >>> positive_part(np.array([[1.0, 2.0], [2.0, 1.0]])).tolist()
+    >>> positive_part(np.array([[1.0, 2.0], [2.0, 1.0]])).round(6).tolist()
     [[1.5, 1.5], [1.5, 1.5]]
     """
     values, vectors = np.linalg.eigh(matrix)

@@ -70,7 +70,9 @@ class Votes:
             value = getattr(self.rows, entry.name)
             taken[entry.name] = None if value is None else value[index]
         own: dict[str, Any] = {name: getattr(self, name) for name in _OWN}
-        kept = {name: None if part is None else part[index] for name, part in own.items()}
+        kept: dict[str, Any] = {
+            name: None if part is None else part[index] for name, part in own.items()
+        }
         return Votes(Comparisons(**taken), **kept)
 
     def gathered(self) -> "Votes":

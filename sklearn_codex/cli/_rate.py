@@ -174,13 +174,7 @@ def _shown(arguments, votes, model, table) -> str:
         f"Ratings in {arguments.scale}, intervals of one at {arguments.level:.0%}; ranks hold for "
         "all together.",
     ]
-    if model.tie_parameter_ is not None:
-        lines.append(f"Parameter of ties: {model.tie_parameter_:.3f}.")
-    if model.both_bad_odds_ is not None:
-        lines.append(
-            f"Odds that both are bad, of two models of mean rating, against a win of one: "
-            f"{model.both_bad_odds_:.3f}."
-        )
+    lines += _outcome_lines(model)
     if model.position_bias:
         lines.append(f"Log-odds of the first of two equal responses: {model.position_bias_:.3f}.")
     if arguments.style is not None:
@@ -193,13 +187,36 @@ def _shown(arguments, votes, model, table) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _outcome_lines(model) -> list[str]:
+    """Return what is said of ties, and of both bad, where they are outcomes."""
+    import numpy as np
+
+    from sklearn_codex._ratings.vote_models import OutcomeParameters, log_prob
+
+    level = np.zeros(1)  # two models of mean rating
+    parameters = OutcomeParameters(model._log_tie, model._log_bad)
+    _, tie, _, bad = np.exp(log_prob(model.ties, level, level, parameters)[0])
+    lines = []
+    if model.tie_parameter_ is not None:
+        lines.append(
+            f"Parameter of ties: {model.tie_parameter_:.3f}, {tie:.0%} of votes on two models of "
+            "mean rating."
+        )
+    if model.both_bad_odds_ is not None:
+        lines.append(
+            f"Odds that both are bad against a win of one: {model.both_bad_odds_:.3f}, {bad:.0%} "
+            "of votes on such two."
+        )
+    return lines
+
+
 def _say_groups(arguments, votes) -> str:
     """Return how many groups there are, of each way."""
     groups = votes.groups.reshape(len(votes.y), -1).T
     counts = [f"{len(set(way.tolist())):,}" for way in groups]
     if arguments.by is not None:
-        said = [f"{n} of {unit}" for n, unit in zip(counts, votes.units, strict=True)]
-        return f"Groups: {', '.join(said)}"
+        ways = [f"{n} of {unit}" for n, unit in zip(counts, votes.units, strict=True)]
+        return f"Groups: {', '.join(ways)}"
     said = f"{counts[0]} {votes.units[0]}s"
     if votes.units == ["annotator"] and votes.pairs.roles["prompt"]:
         said += "; for votes on one prompt as dependent too, --by prompt,annotator"

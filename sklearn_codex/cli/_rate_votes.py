@@ -112,8 +112,17 @@ def read_votes(arguments) -> ModelVotes:
     topics, topic_names = _read_topics(arguments.topics, pairs, place)
     groups, units = _read_groups(arguments, pairs, index, voters, place)
     weight = pairs.sample_weight[index]
-    parts = (models, style, topics[index], y, bad, weight, groups)
-    return ModelVotes(*(part[kept] for part in parts), units, topic_names, pairs, notes)
+    of_votes: dict[str, Any] = {
+        "models": models,
+        "style": style,
+        "topics": topics[index],
+        "y": y,
+        "bad": bad,
+        "weight": weight,
+        "groups": groups,
+    }
+    of_kept = {name: part[kept] for name, part in of_votes.items()}
+    return ModelVotes(**of_kept, units=units, topic_names=topic_names, pairs=pairs, notes=notes)
 
 
 def _read_groups(arguments, pairs: Bunch, index, voters, place: str):
