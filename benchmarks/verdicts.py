@@ -3,7 +3,7 @@
     python benchmarks/verdicts.py [data sets a row] [kinds of data] [prompts x pairs, ...]
     python benchmarks/verdicts.py [data sets a row] rules
 
-Data of eight kinds, in which the truth is known, are audited at three sizes, or at those given,
+Data of nine kinds, in which the truth is known, are audited at three sizes, or at those given,
 such as 15x8. A sentence that does not hold should be seen in at most 5 % of the data sets; one that
 holds, the more often the more data there are. "!" marks what a rate of 5 % gives in fewer than one
 row of a hundred. "on the whole" is the verdict on all of an audit. "rules" are single verdicts on
@@ -88,6 +88,15 @@ FALSE = {
         "treats length": ("padding", "brevity"),
         "wrong labels": ("some",),
     },
+    "length and words": NO_ORDER
+    | {
+        "on the whole": (STOP,),
+        "reason": WRONG_REASONS,
+        "longer wins": ("shorter",),
+        "beyond length": ("less",),
+        "treats length": ("brevity",),
+        "wrong labels": ("some",),
+    },
     # The longer is better in half of the prompts, the shorter in the others.
     "opposite": NO_MODEL | NO_LIST | NO_ORDER | NO_LENGTH,
     # One "good" is good, more of it no better: the learned reward promises more for more.
@@ -95,8 +104,10 @@ FALSE = {
     | NO_LENGTH
     | SOUND
     | {"the gain": ("all real",), "wrong labels": ("some",)},
-    # A refusal, chosen wherever it stands, in three of ten pairs; the others are coins.
-    "refusal": NO_ORDER | SOUND | {"the gain": ("all real",), "wrong labels": ("some",)},
+    # A refusal, chosen wherever it stands, in three of ten pairs; the others are coins. As it is
+    # short, length alone is right on .64, where no model can be on more than .65.
+    "refusal": NO_ORDER
+    | {"on the whole": (FIX,), "the gain": ("all real",), "wrong labels": ("some",)},
 }
 TRUE = {
     "length": {"longer wins": ("longer",), "predictable": ("yes",), "treats length": ("padding",)},
@@ -113,10 +124,15 @@ TRUE = {
         "treats length": ("both",),
         "net of length": ("yes",),
     },
+    "length and words": {
+        "longer wins": ("longer",),
+        "predictable": ("yes",),
+        "beyond length": ("more",),
+    },
     "saturating": {"predictable": ("yes",), "words predict": ("yes",)},
     "refusal": {"predictable": ("yes",), "words predict": ("yes",)},
 }
-RIGHT = dict.fromkeys(("words", "saturating", "refusal"), TRAIN)
+RIGHT = dict.fromkeys(("words", "length and words", "saturating"), TRAIN)
 """Verdicts on the whole that data of a kind deserve where they are enough; else ``STOP``."""
 
 
@@ -140,7 +156,8 @@ def make_rows(kind, n_prompts, n_each, seed):
                 "coin of prompts": 3.0 * side * np.sign(longer),
                 "length": longer / 60,
                 "brevity": -longer / 60,
-                "words": 4.0 * (a.lower().count("good") - b.lower().count("good")),
+                "words": 4.0 * (has_good(a) - has_good(b)),
+                "length and words": longer / 60 + 4.0 * (has_good(a) - has_good(b)),
                 "opposite": (-1) ** prompt * longer / 60,
                 "saturating": 4.0 * (has_good(a) - has_good(b)),
                 "refusal": 50.0 * ((a == REFUSAL) - (b == REFUSAL)),
