@@ -3,10 +3,11 @@
     python benchmarks/verdicts.py [data sets a row] [kinds of data] [prompts x pairs, ...]
     python benchmarks/verdicts.py [data sets a row] rules
 
-Data of eight kinds, in which the truth is known, are audited at three sizes, or at those given,
+Data of nine kinds, in which the truth is known, are audited at three sizes, or at those given,
 such as 15x8. A sentence that does not hold should be seen in at most 5 % of the data sets; one that
-holds, the more often the more data there are. "rules" are single verdicts on simulated figures,
-many data sets in seconds.
+holds, the more often the more data there are. "!" marks what a rate of 5 % gives in fewer than one
+row of a hundred. "on the whole" is the verdict on all of an audit. "rules" are single verdicts on
+simulated figures, many data sets in seconds.
 """
 
 import sys
@@ -17,8 +18,9 @@ from scipy.special import expit
 from scipy.stats import binom
 from sklearn.utils import Bunch
 
-from sklearn_codex._verdicts import GIVEN, judge_share
+from sklearn_codex._verdicts import GIVEN, LEVEL, judge_share
 from sklearn_codex.report._audit_ceiling import bound_agreement
+from sklearn_codex.report._audit_decision import FIX, STOP, TRAIN
 from sklearn_codex.report._audit_predict import calibrate
 from sklearn_codex.report._audit_run import finite
 from sklearn_codex.report._audit_sections_policy import learned_section
@@ -39,6 +41,7 @@ PROMISES = (
 
 # Kind of data: sentences that do not hold.
 NO_MODEL = {
+    "on the whole": (TRAIN, FIX),
     "a KL": ("promised",),
     "predictable": ("yes",),
     "words predict": ("yes",),
@@ -52,10 +55,15 @@ NO_MODEL = {
 NO_LIST = {"form": ("some",), "tokens": ("some",)}
 NO_ORDER = {"position": ("A", "B")}
 NO_LENGTH = {"longer wins": ("longer", "shorter")}
+WRONG_REASONS = ("wrong labels", "rows that harm", "many rows")
+"""To mend first, where no label is wrong and no row is bad."""
+ONLY_LENGTH = {"on the whole": (TRAIN,), "reason": WRONG_REASONS}
+SOUND = {"on the whole": (STOP, FIX)}
 FALSE = {
     "coin": NO_MODEL | NO_LIST | NO_ORDER | NO_LENGTH,
     "coin of prompts": NO_MODEL | NO_LIST | NO_ORDER | NO_LENGTH,
     "length": NO_ORDER
+    | ONLY_LENGTH
     | {
         "longer wins": ("shorter",),
         "beyond length": ("more",),
@@ -64,6 +72,7 @@ FALSE = {
         "wrong labels": ("some",),
     },
     "brevity": NO_ORDER
+    | ONLY_LENGTH
     | {
         "longer wins": ("longer",),
         "beyond length": ("more",),
@@ -73,17 +82,32 @@ FALSE = {
     },
     "words": NO_ORDER
     | NO_LENGTH
+    | SOUND
     | {
         "beyond length": ("less",),
         "treats length": ("padding", "brevity"),
         "wrong labels": ("some",),
     },
+    "length and words": NO_ORDER
+    | {
+        "on the whole": (STOP,),
+        "reason": WRONG_REASONS,
+        "longer wins": ("shorter",),
+        "beyond length": ("less",),
+        "treats length": ("brevity",),
+        "wrong labels": ("some",),
+    },
     # The longer is better in half of the prompts, the shorter in the others.
     "opposite": NO_MODEL | NO_LIST | NO_ORDER | NO_LENGTH,
     # One "good" is good, more of it no better: the learned reward promises more for more.
-    "saturating": NO_ORDER | NO_LENGTH | {"the gain": ("all real",), "wrong labels": ("some",)},
-    # A refusal, chosen wherever it stands, in three of ten pairs; the others are coins.
-    "refusal": NO_ORDER | {"the gain": ("all real",), "wrong labels": ("some",)},
+    "saturating": NO_ORDER
+    | NO_LENGTH
+    | SOUND
+    | {"the gain": ("all real",), "wrong labels": ("some",)},
+    # A refusal, chosen wherever it stands, in three of ten pairs; the others are coins. As it is
+    # short, length alone is right on .64, where no model can be on more than .65.
+    "refusal": NO_ORDER
+    | {"on the whole": (FIX,), "the gain": ("all real",), "wrong labels": ("some",)},
 }
 TRUE = {
     "length": {"longer wins": ("longer",), "predictable": ("yes",), "treats length": ("padding",)},
@@ -100,9 +124,16 @@ TRUE = {
         "treats length": ("both",),
         "net of length": ("yes",),
     },
+    "length and words": {
+        "longer wins": ("longer",),
+        "predictable": ("yes",),
+        "beyond length": ("more",),
+    },
     "saturating": {"predictable": ("yes",), "words predict": ("yes",)},
     "refusal": {"predictable": ("yes",), "words predict": ("yes",)},
 }
+RIGHT = dict.fromkeys(("words", "length and words", "saturating"), TRAIN)
+"""Verdicts on the whole that data of a kind deserve where they are enough; else ``STOP``."""
 
 
 def make_rows(kind, n_prompts, n_each, seed):
@@ -125,7 +156,8 @@ def make_rows(kind, n_prompts, n_each, seed):
                 "coin of prompts": 3.0 * side * np.sign(longer),
                 "length": longer / 60,
                 "brevity": -longer / 60,
-                "words": 4.0 * (a.lower().count("good") - b.lower().count("good")),
+                "words": 4.0 * (has_good(a) - has_good(b)),
+                "length and words": longer / 60 + 4.0 * (has_good(a) - has_good(b)),
                 "opposite": (-1) ** prompt * longer / 60,
                 "saturating": 4.0 * (has_good(a) - has_good(b)),
                 "refusal": 50.0 * ((a == REFUSAL) - (b == REFUSAL)),
@@ -163,6 +195,8 @@ def measure(kind, size, n_sets):
     for seed in range(n_sets):
         audit = finite(compute_audit(make_rows(kind, *size, seed)))
         verdicts = audit["verdicts"] | promises(audit)
+        verdicts["on the whole"] = audit["decision"]
+        verdicts["reason"] = {"verdict": audit["decision"]["reason"]}
         for question, found in verdicts.items():
             key = question, found["verdict"]
             counts[key] = counts.get(key, 0) + 1
@@ -179,6 +213,22 @@ def promises(audit):
     kl = "promised" if any(words in text for words in PROMISES) else "not promised"
     real = "100 % of the promised" in text or "is real, the true" in text
     return {"a KL": {"verdict": kl}, "the gain": {"verdict": "all real" if real else "not told"}}
+
+
+def print_kind(kind, rates, n_sets):
+    """Print how often each sentence is seen, of rates by size."""
+    true = {"on the whole": (RIGHT.get(kind, STOP),)} | TRUE.get(kind, {})
+    for holds, table in (("no", FALSE[kind]), ("yes", true)):
+        for question, verdicts in table.items():
+            for verdict in verdicts:
+                row = [rate.get((question, verdict), 0.0) for rate in rates]
+                cells = (f"{100 * r:7.1f}%{mark(r, n_sets) if holds == 'no' else ' '}" for r in row)
+                print(f"{kind:16}{question:16}{verdict:21}{holds:7}{''.join(cells)}", flush=True)
+
+
+def mark(rate, n_sets):
+    """Return "!" where a rate of 5 % gives so many in fewer than one row of a hundred."""
+    return "!" if binom.sf(round(rate * n_sets) - 1, n_sets, LEVEL) < 0.01 else " "
 
 
 def miscalibrated(rng, n_pairs, slope):
@@ -230,21 +280,11 @@ def main():
     measured = given or SIZES
     sizes = [f"{prompts} x {each}" for prompts, each in measured]
     print(f"{n_sets} data sets a row; prompts x pairs of each")
-    print(
-        f"{'data':16}{'question':16}{'verdict':13}{'holds':7}" + "".join(f"{s:>9}" for s in sizes)
-    )
+    columns = "".join(f"{size:>9}" for size in sizes)
+    print(f"{'data':16}{'question':16}{'verdict':21}{'holds':7}{columns}")
     start = time.perf_counter()
     for kind in kinds or FALSE:
-        rates = [measure(kind, size, n_sets) for size in measured]
-        for holds, table in (("no", FALSE[kind]), ("yes", TRUE.get(kind, {}))):
-            for question, verdicts in table.items():
-                for verdict in verdicts:
-                    row = [rate.get((question, verdict), 0.0) for rate in rates]
-                    print(
-                        f"{kind:16}{question:16}{verdict:13}{holds:7}"
-                        + "".join(f"{100 * value:8.1f}%" for value in row),
-                        flush=True,
-                    )
+        print_kind(kind, [measure(kind, size, n_sets) for size in measured], n_sets)
     print(f"{time.perf_counter() - start:.0f} s")
     bound = judge_share(np.zeros(n_sets), np.arange(n_sets)).high
     print(f"A sentence seen in none of {n_sets} data sets has a rate below {100 * bound:.1f} %.")

@@ -244,8 +244,8 @@ FAULTS = [
         ),
         (
             "enough data are too few",
-            "if self.detectable <= enough",
-            "if self.detectable > enough",
+            "max(self.detectable, farthest) <= enough",
+            "max(self.detectable, farthest) > enough",
             "test_audit_verdicts.py::test_too_few_is_what_would_miss_much",
         ),
         (

@@ -89,22 +89,27 @@ class Judgement(NamedTuple):
         """Whether the figure is smaller than by chance."""
         return self.p_value < self.level and self.value < self.null
 
-    def pick(self, above: str, below: str, enough: float) -> str:
+    def pick(self, above: str, below: str | None, enough: float) -> str:
         """Return what the test says.
 
         Parameters
         ----------
         above, below : str
-            What to return where the figure is told from chance.
+            What to return where the figure is told from chance; ``below`` is None where what is
+            below chance is not asked for.
         enough : float
-            Distance from the null that the data must be able to detect to return "not shown"; else
-            there are "too few".
+            Distance from the null that the data must be able to detect, and the interval must rule
+            out, to return "not shown"; else there are "too few". So a figure that is as far from
+            chance is called "not shown" in at most ``level`` of the data sets.
         """
         if self.is_above:
             return above
         if self.is_below:
-            return below
-        return "not shown" if self.detectable <= enough else "too few"
+            return "not shown" if below is None else below
+        farthest = self.high - self.null
+        if below is not None:
+            farthest = max(farthest, self.null - self.low)
+        return "not shown" if max(self.detectable, farthest) <= enough else "too few"
 
 
 def judge_mean(

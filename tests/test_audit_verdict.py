@@ -348,5 +348,6 @@ def test_dropping_rows_that_change_no_prediction_has_no_interval(sound):
     (found,) = try_dropping(made.data, [Droppable("repeats", np.array([0]))], made.prediction)
     assert found["effect"]["n_changed"] == 0
     assert found["effect"]["value"] == 0.0
+    assert all(found["effect"][name] is None for name in ("low", "high", "p_value"))
     (task,) = list_tasks(sound | {"to_do": [found | {"where": ["line 1"]}]})
     assert (task.effect, task.numbers) == ("no prediction changes", "")

@@ -391,6 +391,34 @@ def test_too_few_is_what_would_miss_much():
     assert many.pick("yes", "no", 0.2) == "not shown"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "below", "verdict"),
+    [
+        (0.35, 0.69, "no", "not shown"),
+        (0.45, 0.71, "no", "too few"),
+        (0.29, 0.6, "no", "too few"),
+        (0.29, 0.6, None, "not shown"),
+        (0.45, 0.71, None, "too few"),
+    ],
+)
+def test_not_shown_is_what_is_ruled_out(low, high, below, verdict):
+    """Whoever would see .7 in four of five data sets still misses it in one of five."""
+    test = judge_share(np.tile([0.0, 1.0], 200), np.arange(400), inflation=CROSS_FITTED)
+    assert test.detectable < 0.2
+    assert test._replace(low=low, high=high).pick("yes", below, 0.2) == verdict
+
+
+def test_a_share_that_is_enough_is_hardly_ever_not_shown():
+    """Of 54 pairs, which detect .7 in four data sets of five: at 5 %, and no more."""
+    groups, rng = np.arange(54), np.random.RandomState(0)
+    shares = (rng.uniform(size=(N_SETS, 54)) < 0.7).astype(float)
+    tests = [judge_share(share, groups) for share in shares]
+    assert all(test.detectable <= 0.2 for test in tests)
+    assert_rare(
+        {"not shown": [t.pick("yes", "no", 0.2) for t in tests].count("not shown")}, "not shown"
+    )
+
+
 # Whole audits.
 
 

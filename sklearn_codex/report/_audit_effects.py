@@ -90,8 +90,9 @@ def try_dropping(data, items, prediction, advance=lambda share: None):
     to_do : list of dict
         ``kind``, ``names``, ``n_rows``, the first ``where``, and the ``effect``: None where it
         cannot be told, else the fields of a test of the difference in accuracy, at 5 % for all
-        items together, and its ``verdict``: "raises", "lowers" or "not shown". What raises the
-        accuracy comes first, the most first, then the most rows, then what lowers it.
+        items together, and its ``verdict``: "raises", "lowers" or "not shown"; where no prediction
+        changes there is no interval and no p-value. What raises the accuracy comes first, the most
+        first, then the most rows, then what lowers it.
     """
     if not items:
         return []
@@ -173,7 +174,8 @@ class _Refits:
             float(np.average(one, weights=weights_of(data, rows))) for one in (before, after)
         )
         facts = {"before": before, "after": after, "n_changed": n_changed}
-        return {"verdict": _verdict(test), **facts, **_plain(test)}
+        told = {} if n_changed else dict.fromkeys(("low", "high", "p_value", "detectable"))
+        return {"verdict": _verdict(test), **facts, **_plain(test), **told}
 
     def _drop_unlikely(self, train, share):
         """Return a training side without the labels that models of its other prompts deny most."""

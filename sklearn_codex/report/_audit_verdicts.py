@@ -8,7 +8,8 @@ from sklearn_codex._verdicts import LEVEL, WRONG_LABEL_LEVEL, Judgement
 from sklearn_codex.report._audit_units import PROMPTS
 
 ENOUGH_SHARE = 0.2
-"""Shares: data that would miss .7 in more than one case of five are too few to tell."""
+"""Shares: data that would miss .7 in more than one case of five, or do not rule it out, are too few
+to tell."""
 ENOUGH_GAIN = 0.1
 WORTH = 0.02
 """A gain in accuracy below this is not worth a doubling of the prompts."""
@@ -112,7 +113,7 @@ def _longer(length):
 
 def _skill(figures, name, yes="yes"):
     test = figures["accuracy"]
-    verdict = Judgement(**test).pick(yes, "not shown", ENOUGH_SHARE)
+    verdict = Judgement(**test).pick(yes, None, ENOUGH_SHARE)
     return _entry(verdict, f"accuracy of {name}", test)
 
 
@@ -146,7 +147,7 @@ def _net(test, yes="yes"):
     if test is None:
         return {"verdict": "nothing left"}
     test = {name: value for name, value in test.items() if name != "change"}
-    verdict = Judgement(**test).pick(yes, "not shown", ENOUGH_SHARE)
+    verdict = Judgement(**test).pick(yes, None, ENOUGH_SHARE)
     return _entry(verdict, "accuracy of word counts net of length", test)
 
 
