@@ -201,7 +201,8 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         """
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
-        design, pairs = read_pairs(self, X, reset=True, vectorizer=vectorizer)
+        read = read_pairs(self, X, reset=True, vectorizer=vectorizer)
+        design, pairs = read.design, read.text
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
         weight = check_sample_weight(

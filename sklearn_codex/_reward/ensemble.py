@@ -214,9 +214,12 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         weights, precisions, converged = zip(*results, strict=True)
         return np.array(weights), precisions, all(converged)
 
-    def _deviation(self, rows):
-        """Return standard errors (m,) of rows (m, V + k)."""
-        by_refit = rows @ self._all_weights.T  # (m, n_estimators)
+    def _deviation(self, rows, center=None):
+        """Return standard errors (m,) of rows (m, V + k), less a center (V + k,)."""
+        product = rows.matvec if hasattr(rows, "matvec") else rows.__matmul__
+        by_refit = product(self._all_weights.T)  # (m, n_estimators)
+        if center is not None:
+            by_refit = by_refit - self._all_weights @ center
         return self._widening() * by_refit.std(axis=1, ddof=1)
 
     def _half_width(self, rows, confidence_level):
@@ -229,7 +232,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
 
     def _margins(self, design):
         """Return the margins (n_estimators, n_pairs) by each refit."""
-        return np.array([design.matvec(weights) for weights in self._all_weights])
+        return design.matvec(self._all_weights.T).T
 
     @property
     def estimators_(self):
@@ -271,12 +274,6 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
             :class:`~sklearn_codex.PPOPolicyOptimizer`, for one.
         """
         return ConservativeReward(self.estimators_, k, by=by)
-
-    def _reward_of_features(self, features, return_std):
-        reward = features @ self.model_.coef_[0]
-        if not return_std:
-            return reward
-        return reward, self._widening() * (features @ self.coef_.T).std(axis=1, ddof=1)
 
     def _margin_covariance(self, X):
         """Return the variance (n_pairs,) of margins, and a function i -> covariances with it."""

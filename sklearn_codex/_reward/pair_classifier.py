@@ -58,7 +58,7 @@ class PairClassifierMixin(ClassifierMixin):
         check_is_fitted(self)
         design = self._design(X)
         margin = design.matvec(self._weights())
-        return (margin, self._deviation(design.tocsr())) if return_std else margin
+        return (margin, self._deviation(design)) if return_std else margin
 
     @on_dask(_say_nothing)
     def _warn_if_scored(self, X):
@@ -170,7 +170,7 @@ class PairClassifierMixin(ClassifierMixin):
             meaning: the model knows nothing of a constant.
         """
         check_is_fitted(self)
-        return read_responses(self, X) @ self.coef_[0]
+        return read_responses(self, X).reward(self.coef_[0])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -200,7 +200,8 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
         """
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
-        design, pairs = read_pairs(self, X, reset=True, vectorizer=vectorizer)
+        read = read_pairs(self, X, reset=True, vectorizer=vectorizer)
+        design, pairs = read.design, read.text
         outcome, self._meaning = check_outcomes(y, subject=subject)
         check_consistent_length(design, outcome)
         weight = check_sample_weight(
@@ -404,7 +405,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
             w . phi(y), in nats. Only differences have a meaning.
         """
         check_is_fitted(self)
-        return read_responses(self, X) @ self.coef_[0]
+        return read_responses(self, X).reward(self.coef_[0])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
