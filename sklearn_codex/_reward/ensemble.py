@@ -149,7 +149,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as for the model.
         y : array-like of shape (n_pairs,)
             Their labels, as for the model.
@@ -304,7 +304,7 @@ def most_informative_pairs(model, X, n=10, *, criterion="information", diverse=T
     model : RewardUncertainty or BootstrapRewardEnsemble
         A fitted one. Where pairs have features that no training pair had, use ``RewardUncertainty``
         with ``kind="laplace"``: the others are of no doubt about them.
-    X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+    X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
         Pairs without labels, as in ``fit``.
     n : int, default=10
         Pairs to choose; all of them if there are fewer.

@@ -200,7 +200,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -218,7 +218,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
         return_std : bool, default=False
             Whether to return standard errors too.
@@ -271,7 +271,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns

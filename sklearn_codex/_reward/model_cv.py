@@ -78,7 +78,7 @@ def preference_path(
 
     Parameters
     ----------
-    X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+    X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
         Pairs, as in :meth:`PreferenceRewardModel.fit`.
     y : array-like of shape (n_pairs,)
         Labels, as there.
@@ -305,7 +305,7 @@ class PreferenceRewardModelCV(RewardModelBase):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in :meth:`PreferenceRewardModel.fit`.
         y : array-like of shape (n_pairs,)
             Two classes, or probabilities that A is preferred, as there.

@@ -72,7 +72,7 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -88,7 +88,7 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -105,7 +105,7 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -122,7 +122,7 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
         y : array-like of shape (n_pairs,)
             Labels as in ``fit``. A soft label gives the probability that a label drawn with it
@@ -158,14 +158,14 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Responses, as text or as features phi (token counts by default). For a vectorizer that
-            reads prompts, such as ``"preference"``, also rows ``(prompt, response)``; a response
-            alone then has no prompt, and no overlap with it.
+        X : sequence of str, array-like of shape (n_documents, V) or (n, k, V), or ResponseIds
+            Responses, as text, as features phi (token counts by default) or as ids, or k candidates
+            a row. For a vectorizer that reads prompts, such as ``"preference"``, also rows
+            ``(prompt, response)``; a response alone then has no prompt, and no overlap with it.
 
         Returns
         -------
-        reward : ndarray of shape (n_documents,)
+        reward : ndarray of shape (n_documents,) or (n, k)
             w . phi(y), in nats of log-odds, without position and length. Only differences have a
             meaning: the model knows nothing of a constant.
         """

@@ -233,8 +233,8 @@ class PlackettLuceModel(BaseEstimator):
         Parameters
         ----------
         X : sequence of str, rows (prompt, response) or array-like of shape (n_responses, V)
-            Responses, as text, alone or with their prompts, or as features phi, which may be
-            negative.
+            Responses, as text, alone or with their prompts, as features phi, which may be negative,
+            or as their :class:`~sklearn_codex.ResponseIds`.
         y : array-like of shape (n_responses,)
             How good each is among its group: the greater, the better. Of ranks with 1 for the best
             give the negative.
@@ -341,12 +341,12 @@ class PlackettLuceModel(BaseEstimator):
 
         Parameters
         ----------
-        X : sequence of str or array-like of shape (n_responses, V)
-            Responses, as in ``fit``.
+        X : sequence of str, array-like of shape (n_responses, V) or (n, k, V), or ResponseIds
+            Responses, as in ``fit``, or k candidates a row.
 
         Returns
         -------
-        reward : ndarray of shape (n_responses,)
+        reward : ndarray of shape (n_responses,) or (n, k)
             w . phi(y), in nats of log-odds. Only differences have a meaning.
         """
         check_is_fitted(self)

@@ -175,9 +175,11 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
-            frame with these columns, or feature differences phi(A) - phi(B), dense or sparse.
+            frame with these columns, of texts or of vectors, an array of vectors phi(A), phi(B),
+            their :class:`~sklearn_codex.ResponseIds`, or feature differences phi(A) - phi(B), dense
+            or sparse.
         y : array-like of shape (n_pairs,)
             1 where A is preferred, 0 where B is, 0.5 for a tie; or 'a', 'b' and 'tie'. Or, without
             ties, any two classes, of which the greater means that A is preferred.
@@ -273,7 +275,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -298,7 +300,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -314,7 +316,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -329,7 +331,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -345,7 +347,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
         y : array-like of shape (n_pairs,)
             Labels, as in ``fit``.
@@ -396,12 +398,12 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Responses, as text or as features phi.
+        X : sequence of str, array-like of shape (n_documents, V) or (n, k, V), or ResponseIds
+            Responses, as text, as features phi or as ids, or k candidates a row.
 
         Returns
         -------
-        reward : ndarray of shape (n_documents,)
+        reward : ndarray of shape (n_documents,) or (n, k)
             w . phi(y), in nats. Only differences have a meaning.
         """
         check_is_fitted(self)

@@ -91,7 +91,7 @@ class UncertainRewardMixin(PairClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
         return_std : bool, default=False
             Whether to return standard errors too.
@@ -165,7 +165,7 @@ class UncertainRewardMixin(PairClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
         confidence_level : float, default=0.95
             Of the two-sided interval.

@@ -228,7 +228,7 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             The training pairs of the model.
         y : array-like of shape (n_pairs,)
             Their labels, as for the model.
