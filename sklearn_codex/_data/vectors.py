@@ -234,17 +234,29 @@ def as_response_ids(
 
 def _stack(X, subject):
     """Return rows of vectors (n, k, d) as an array, or say which vector has another length."""
-    rows = [[np.asarray(cell) for cell in row] for row in X]
-    shape = (len(rows[0]), *rows[0][0].shape)
-    for place, row in enumerate(rows):
-        for side, vector in enumerate(row):
-            if len(row) != shape[0] or vector.shape != shape[1:] or vector.dtype.kind not in "biuf":
-                raise ValueError(
-                    f"{subject} expected every row of X to be {shape[0]} vectors of {shape[1]} "
-                    f"numbers, as the first, but vector {side} of row {place} has shape "
-                    f"{vector.shape} and type {vector.dtype}, in a row of {len(row)}."
-                )
-    return np.stack([np.stack(row) for row in rows])
+    size, n_features = len(X[0]), len(X[0][0])
+    vectors = []
+    for place, row in enumerate(X):
+        is_row = isinstance(row, (list, tuple, np.ndarray)) and len(row) == size
+        if not is_row or not all(_is_vector(cell) and len(cell) == n_features for cell in row):
+            raise ValueError(
+                f"{subject} expected every row of X to be {size} vectors of {n_features} numbers, "
+                f"as the first, but X[{place}] is {reprlib.repr(row)}. Give all responses the same "
+                "features."
+            )
+        vectors.append([_as_numbers(cell, place, subject) for cell in row])
+    return np.array(vectors)
+
+
+def _as_numbers(cell, place, subject):
+    """Return a vector as an array of numbers, or say where it is none."""
+    values = np.asarray(cell)
+    if values.dtype.kind not in "biuf" or values.ndim != 1:
+        raise ValueError(
+            f"{subject} expected vectors of numbers in X[{place}], got {reprlib.repr(cell)}. Drop "
+            "pairs with a missing number."
+        )
+    return values
 
 
 def holds_column_of_vectors(X: Any) -> bool:
