@@ -14,7 +14,7 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
 
 import sklearn_codex
 from sklearn_codex import (
@@ -34,6 +34,7 @@ from sklearn_codex._data.rows import DenseRows
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.pair_classifier import PairClassifierMixin
 from sklearn_codex._solve.precision import toarray
+from sklearn_codex.exceptions import LeakageWarning
 
 N_RESPONSES, N_FEATURES, N_PAIRS = 40, 4, 150
 RNG = np.random.RandomState(0)
@@ -460,6 +461,22 @@ def test_uncertainty_holds_the_differences_once():
     model = PreferenceRewardModel(C=0.01).fit(X, y)
     used = peak_of(lambda: RewardUncertainty(FrozenEstimator(model)).fit(X, y))
     assert used < 1.3 * X.nbytes + 6 * 400**2 * 8
+
+
+@pytest.mark.parametrize("make_frame", [pd.DataFrame, pl.DataFrame])
+def test_prompts_beside_vectors_are_kept_together(make_frame):
+    columns = {"response_a": list(VECTORS[:, 0]), "response_b": list(VECTORS[:, 1])}
+    frame = make_frame({"prompt": [f"prompt {place}" for place in PROMPTS], **columns})
+    chosen = PreferenceRewardModelCV([0.1, 1.0], cv=4).fit(frame, Y)
+    expected = PreferenceRewardModelCV([0.1, 1.0], cv=4).fit(VECTORS, Y, groups=PROMPTS)
+    assert_allclose(chosen.scores_.mean(axis=0), expected.scores_.mean(axis=0), atol=0.02)
+    with pytest.warns(LeakageWarning, match="same prompts"):
+        PreferenceRewardModelCV([0.1, 1.0], cv=KFold(4)).fit(frame, Y)
+    for name in ("PreferenceRewardModel", "TiePreferenceModel"):
+        model = getattr(sklearn_codex, name)().fit(frame[:100], Y[:100])
+        model.score(frame[:100], Y[:100])
+        with pytest.warns(LeakageWarning, match="measures memory"):
+            model.score(frame[100:], Y[100:])
 
 
 # Lengths.

@@ -34,6 +34,7 @@ from sklearn_codex._data.vectors import (
     holds_column_of_vectors,
     holds_vectors,
     len_of,
+    prompted_vectors,
     stack_column,
 )
 from sklearn_codex._partitions import is_collection
@@ -239,11 +240,28 @@ class ReadPairs:
         weight depends on.
     length : ndarray of shape (n_pairs,) or None
         By how much A is longer, where it was given beside the pairs.
+    known : TextPairs or None
+        See :func:`known_pairs`.
     """
 
     design: PairDesign | DifferenceDesign
     text: TextPairs | None = None
     length: Any = None
+    known: TextPairs | None = None
+
+
+def known_pairs(X: Any, *, subject: str) -> TextPairs | None:
+    """Return pairs by what they, and their prompts, are known again; None of other numbers.
+
+    That is their text, and for vectors in a data frame with prompts the prompts and hashes.
+    """
+    pairs = check_text_pairs(X, subject=subject)
+    return _known_vectors(pairs_alone(X)) if pairs is None else pairs
+
+
+def _known_vectors(X):
+    columns = prompted_vectors(X)
+    return None if columns is None else TextPairs(*columns)
 
 
 def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -> ReadPairs:
@@ -275,7 +293,7 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
         with_prompts = wants_prompt(vectorizer if reset else estimator.vectorizer_)
         responses, a, b = pairs.unique_responses(with_prompts=with_prompts)
         features = vectorize(estimator, responses, reset=reset, vectorizer=vectorizer)
-        return ReadPairs(PairDesign(features, a, b), pairs, length)
+        return ReadPairs(PairDesign(features, a, b), pairs, length, pairs)
     if not holds_vectors(X):
         differences = read_features(estimator, X, reset=reset, vectorizer=vectorizer)
         return ReadPairs(DifferenceDesign(differences), None, length)
@@ -285,7 +303,7 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
     design = PairDesign(given.features, a, b)
     if len_of(given.features) > 4 * len(a):  # most rows of the table are in no pair
         design = design.take(slice(None))
-    return ReadPairs(design, None, length)
+    return ReadPairs(design, None, length, _known_vectors(X))
 
 
 def _meet_columns(estimator, features, *, reset, vectorizer=None):

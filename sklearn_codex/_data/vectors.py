@@ -6,6 +6,7 @@ which it was.
 
 import reprlib
 from collections.abc import Sequence
+from hashlib import blake2b
 from numbers import Number
 from typing import Any
 
@@ -257,6 +258,22 @@ def _as_numbers(cell, place, subject):
             "pairs with a missing number."
         )
     return values
+
+
+def prompted_vectors(X: Any) -> tuple[list[str], list[str], list[str]] | None:
+    """Return prompts, and hashes of both vectors, of pairs in a data frame that has prompts."""
+    prompt, *sides = PAIR_COLUMNS
+    if not is_frame(X) or prompt not in map(str, column_names(X)) or not holds_vectors(X):
+        return None
+    prompts = column_values(X, prompt)
+    if not all(isinstance(value, str) for value in prompts):
+        return None
+    first, second = ([_hash(cell) for cell in column_values(X, name)] for name in sides)
+    return prompts, first, second
+
+
+def _hash(vector: Any) -> str:
+    return blake2b(np.asarray(vector, dtype=np.float64).tobytes(), digest_size=32).hexdigest()
 
 
 def holds_column_of_vectors(X: Any) -> bool:

@@ -43,7 +43,7 @@ class TrainingProblem:
     design : MarginOperator of shape (n_pairs, V + k)
         Columns of rewards, then those of nuisances.
     pairs : TextPairs or None
-        The pairs as text, where they are.
+        The pairs as they are known again, where they are.
     labels : PreferenceLabels
         One a pair.
     weight : ndarray of shape (n_pairs,)
@@ -120,7 +120,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         design = self._add_nuisances(read)
         penalty = np.ones(design.shape[1])
         penalty[self.n_features_in_ :] = 0.0
-        return TrainingProblem(design, read.text, labels, weight, penalty)
+        return TrainingProblem(design, read.known, labels, weight, penalty)
 
     def _has_preset(self):
         return is_preset(self.vectorizer)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.pairs import check_text_pairs, read_pairs, read_responses
+from sklearn_codex._data.pairs import known_pairs, read_pairs, read_responses
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._partitions import lazy_on_dask, on_dask
 from sklearn_codex._reward.leakage import warn_of_scored_rows
@@ -64,7 +64,7 @@ class PairClassifierMixin(ClassifierMixin):
     def _warn_if_scored(self, X):
         """Warn where a score of pairs measures memory. The scorers of ``metrics`` ask for it."""
         subject = type(self).__name__
-        warn_of_scored_rows(self, lambda: check_text_pairs(X, subject=subject), stacklevel=5)
+        warn_of_scored_rows(self, lambda: known_pairs(X, subject=subject), stacklevel=5)
 
     @lazy_on_dask()
     def decision_function(self, X):

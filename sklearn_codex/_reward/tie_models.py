@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.pairs import check_text_pairs, read_pairs, read_responses
+from sklearn_codex._data.pairs import known_pairs, read_pairs, read_responses
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
@@ -203,7 +203,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
         read = read_pairs(self, X, reset=True, vectorizer=vectorizer)
-        design, pairs = read.design, read.text
+        design, pairs = read.design, read.known
         outcome, self._meaning = check_outcomes(y, subject=subject)
         check_consistent_length(design, outcome)
         weight = check_sample_weight(
@@ -293,7 +293,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
     def _warn_if_scored(self, X):
         """Warn where a score of pairs measures memory. The scorers of ``metrics`` ask for it."""
         subject = type(self).__name__
-        warn_of_scored_rows(self, lambda: check_text_pairs(X, subject=subject), stacklevel=3)
+        warn_of_scored_rows(self, lambda: known_pairs(X, subject=subject), stacklevel=3)
 
     def predict_log_proba(self, X):
         """Return the log-probability of each class.
