@@ -39,7 +39,7 @@ def column_squares(rows: Any, weights: FloatArray) -> FloatArray:
     if is_sparse(rows):
         parts = rows.data**2, rows.indices, rows.indptr
         return sparse.csr_array(parts, shape=rows.shape).T @ weights
-    return np.einsum("ij,ij,i->j", rows, rows, weights)
+    return weights @ rows**2
 
 
 def weighted_gram(rows: Any, weights: FloatArray) -> FloatArray:
@@ -47,6 +47,16 @@ def weighted_gram(rows: Any, weights: FloatArray) -> FloatArray:
     if is_sparse(rows):
         return (rows.T @ (sparse.diags_array(weights) @ rows)).toarray()
     return rows.T @ (weights[:, np.newaxis] * rows)
+
+
+def _as_slice(rows: Any) -> Any:
+    """Return positions as a slice, which copies nothing, where they rise by one and the same."""
+    if not isinstance(rows, np.ndarray) or rows.dtype == bool or len(rows) < 2:
+        return rows
+    step = int(rows[1] - rows[0])
+    if step < 1 or not (np.diff(rows) == step).all():
+        return rows
+    return slice(int(rows[0]), int(rows[-1]) + 1, step)
 
 
 class SparseRows:
@@ -59,6 +69,10 @@ class SparseRows:
     """
 
     is_dense = False
+
+    def is_plain(self):
+        """Return whether these are rows of an array of float64 in memory."""
+        return False
 
     def __init__(self, matrix):
         self.matrix = matrix
@@ -122,7 +136,16 @@ class DenseRows:
     def __getitem__(self, rows):
         """Return some rows (k, V), as float64."""
         chosen = rows if self._chosen is None else self._chosen[rows]
-        return np.asarray(self._array[chosen], dtype=np.float64)
+        return np.asarray(self._array[_as_slice(chosen)], dtype=np.float64)
+
+    def is_plain(self):
+        """Return whether these are all rows of an array of float64 in memory."""
+        array = self._array if self._chosen is None else None
+        if array is None or array.dtype != np.float64:
+            return False
+        while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+            array = array.base
+        return array is None
 
     def take(self, rows):
         """Return some rows as rows of their own, without a copy."""

@@ -204,7 +204,7 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
         read = read_pairs(self, X, reset=True, vectorizer=vectorizer)
-        design, pairs = read.design, read.known
+        design, pairs = read.design.to_solve(), read.known
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
         weight = check_sample_weight(

@@ -230,14 +230,18 @@ class BradleyTerryLoss(SmoothLoss):
         """Return what solves quickly: all columns about, or the diagonal and a block of them.
 
         Of a dense design that is C' times its mean Gram matrix, C' being the sum of curvatures by
-        margins, and the penalty; of another the block that was chosen, and formed, at first.
+        margins, and the penalty, where the pairs tell more than it; of another the block that was
+        chosen, and formed, at first.
         """
         if self.uses_gram():
+            penalty = self.penalty if self.penalty.ndim == 1 else np.diag(self.penalty)
+            if not self.rough and diagonal.sum() < 2 * penalty.sum():
+                return Preconditioner(diagonal)
             return self._precondition_by_gram(curvature, diagonal)
         if self._block is None:
             columns = self.choose_block(diagonal)
-            design: Any = self.design  # one of ours, which have more than a loss asks for
-            differences = design.dense_columns(columns) if len(columns) else None
+            own: Any = self.design  # one of ours, which have more than a loss asks for
+            differences = own.dense_columns(columns) if len(columns) else None
             self._block = columns, differences
         columns, differences = self._block
         if not len(columns):

@@ -117,7 +117,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
                 lengths = lengths_of(self, read)
                 self.length_scale_ = length_scale(lengths.difference, weight)
                 keep_source(self, lengths.source)
-        design = self._add_nuisances(read)
+        design = self._add_nuisances(read, read.design.to_solve())
         penalty = np.ones(design.shape[1])
         penalty[self.n_features_in_ :] = 0.0
         return TrainingProblem(design, read.known, labels, weight, penalty)
@@ -147,9 +147,9 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
     def _design(self, X):
         return self._add_nuisances(read_pairs(self, X, reset=False))
 
-    def _add_nuisances(self, read):
+    def _add_nuisances(self, read, design=None):
         """Return the design of pairs with columns of position and length, where asked for."""
-        design, columns = read.design, []
+        design, columns = read.design if design is None else design, []
         if self.position_bias:
             columns.append(np.ones((design.shape[0], 1)))
         if self.control_length:

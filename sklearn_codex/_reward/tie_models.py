@@ -203,7 +203,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
         read = read_pairs(self, X, reset=True, vectorizer=vectorizer)
-        design, pairs = read.design, read.known
+        design, pairs = read.design.to_solve(), read.known
         outcome, self._meaning = check_outcomes(y, subject=subject)
         check_consistent_length(design, outcome)
         weight = check_sample_weight(
