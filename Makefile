@@ -95,6 +95,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/text_counts.py
 	$(BIN)/python benchmarks/unigram_fit.py
 	$(BIN)/python benchmarks/reward_fit.py
+	$(BIN)/python benchmarks/embeddings.py
 	$(BIN)/python benchmarks/group_cv.py
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/preferences.py

@@ -18,8 +18,10 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 import sklearn_codex
 from sklearn_codex import (
+    PairsWithLength,
     PPOPolicyOptimizer,
     PreferenceRewardModel,
+    ResponseIds,
     SFTRefiner,
     TokenCounter,
     UnigramLM,
@@ -166,6 +168,19 @@ def pairs(rng, text=None):
         frame_of_pairs,
     )
     return forms[rng.randint(3)]()
+
+
+def pairs_of_vectors(rng):
+    """Return pairs of vectors, as an array of any width, as their ids, or with lengths."""
+    vectors = np.stack([DIFFERENCES, -DIFFERENCES], axis=1)
+    kind = (np.float64, np.float32, np.float16)[rng.randint(3)]
+    forms = (
+        lambda: vectors.astype(kind),
+        lambda: vectors.tolist(),
+        lambda: ResponseIds(rng.randint(N, size=(N, 2)), COUNTS.astype(kind)),
+        lambda: PairsWithLength(vectors, np.arange(N)),
+    )
+    return forms[rng.randint(4)]()
 
 
 def labels(rng):
@@ -378,6 +393,12 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
         "estimator": lambda rng: PreferenceRewardModel(), "X": lambda rng: DIFFERENCES.copy(),
         "authors": lambda rng: [*VOTES], "cv": lambda rng: 2,
     },
+    "ResponseIds": {
+        "ids": lambda rng: [[0, 1], [2, 1]], "features": lambda rng: COUNTS.copy(),
+    },
+    "PairsWithLength": {
+        "pairs": lambda rng: DIFFERENCES.copy(), "length": lambda rng: np.arange(N) - 1.0,
+    },
     "AdditiveObjective": OF_TOKENS,
     "EosObjective": OF_TOKENS,
     "CandidateObjective": OF_TOKENS | {
@@ -517,7 +538,9 @@ def _data_of(rng, name, text):
     """Return good values of X, y and others of an estimator."""
     if name in OF_PAIRS:
         y = labels(rng)
-        return {"X": lambda rng: pairs(rng, text), "y": lambda rng: y}
+        vectors = not text and name != "DPOPolicyOptimizer" and rng.rand() < 0.4
+        draw = pairs_of_vectors if vectors else lambda rng: pairs(rng, text)
+        return {"X": draw, "y": lambda rng: y}
     if name in OF_VOTES:
         y = labels(rng)
         own = dict.fromkeys(("topics", "topic_vectorizer", "anchor", "classes"))
@@ -549,6 +572,8 @@ def _init_of(rng, name, text):
     reward = lambda rng: fitted("reward", text)  # noqa: E731
     own: dict[str, Any] = {"base": language, "policy": language, "reward_model": reward}
     own["rules"] = None if text else rule
+    if not text:
+        own["control_length"] = None  # numbers have no length
     own["vectorizer"] = (lambda rng: TokenCounter("word")) if text and rng.rand() < 0.5 else None
     if name in OF_PAIRS and text and rng.rand() < 0.3:
         own["vectorizer"] = lambda rng: TfidfVectorizer(token_pattern=r"\S+")

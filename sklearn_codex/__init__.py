@@ -10,7 +10,9 @@ TYPE_CHECKING = False  # to those who run this; the module that has it takes lon
 if TYPE_CHECKING:
     from typing import Any
 
+    from sklearn_codex._data.lengths import PairsWithLength
     from sklearn_codex._data.pairs import balance_positions
+    from sklearn_codex._data.vectors import ResponseIds
     from sklearn_codex._language.sft import SFTRefiner
     from sklearn_codex._language.unigram_lm import UnigramLM
     from sklearn_codex._persistence.files import load_model, save_model
@@ -48,11 +50,13 @@ __all__ = [
     "ModelRatings",
     "PPOPolicyOptimizer",
     "PairVectorizer",
+    "PairsWithLength",
     "PlackettLuceModel",
     "PreferenceRewardModel",
     "PreferenceRewardModelCV",
     "RLHFPipeline",
     "RLOOPolicyOptimizer",
+    "ResponseIds",
     "RewardUncertainty",
     "SFTRefiner",
     "TiePreferenceModel",
@@ -87,11 +91,13 @@ _HOMES = {
     "ModelRatings": "_ratings.model",
     "PPOPolicyOptimizer": "_policy.ppo_optimizer",
     "PairVectorizer": "_reward.pair_vectorizer",
+    "PairsWithLength": "_data.lengths",
     "PlackettLuceModel": "_reward.rankings",
     "PreferenceRewardModel": "_reward.model",
     "PreferenceRewardModelCV": "_reward.model_cv",
     "RLHFPipeline": "_pipeline.pipeline",
     "RLOOPolicyOptimizer": "_policy.rloo",
+    "ResponseIds": "_data.vectors",
     "RewardUncertainty": "_reward.uncertainty",
     "SFTRefiner": "_language.sft",
     "TiePreferenceModel": "_reward.tie_models",

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
+from sklearn_codex import PairsWithLength
+
 WORDS = np.array(
     ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 )
@@ -26,6 +28,11 @@ def make_differences(n_pairs=300, n_features=8, seed=0):
     X = rng.randn(n_pairs, n_features)
     y = (rng.rand(n_pairs) < expit(X @ np.linspace(-1, 1, n_features))).astype(int)
     return X, y
+
+
+def with_length(X):
+    """Differences of counts with the lengths that they are of: their row sums."""
+    return PairsWithLength(X, np.asarray(X.sum(axis=1)).ravel())
 
 
 def make_soft_labels(n_pairs=300, n_features=8, seed=0):

@@ -17,6 +17,7 @@ from sklearn_codex._reward.bradley_terry import (
     fit_weights,
     pair_losses,
 )
+from sklearn_codex._solve.precision import toarray
 
 N_PAIRS, N_FEATURES = 80, 6
 
@@ -233,7 +234,7 @@ def test_a_block_of_frequent_columns_saves_products_and_changes_no_optimum(rng, 
     loss = make()
     columns = loss.choose_block(curvature_of(loss, np.zeros(len(penalty))).diagonal())
     assert 10 <= len(columns) < 200
-    dense = design.tocsr().toarray()
+    dense = toarray(design[:])
     assert_allclose(design.dense_columns(columns), dense[:, columns])
     curvature = PairCurvature(loss, rng.rand(300))
     block = curvature.block(columns, design.dense_columns(columns))

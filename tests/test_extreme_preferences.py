@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from reward_pairs import with_length
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex import (
@@ -38,19 +39,24 @@ SEPARABLE = (X[:, 0] > 0).astype(int)
 NOISY = (np.random.RandomState(1).uniform(size=60) < 1 / (1 + np.exp(-X[:, 0]))).astype(int)
 
 
+def given(model, X):
+    """What a model takes: with lengths, which differences do not tell, where it controls them."""
+    return with_length(X) if getattr(model, "control_length", False) else X
+
+
 def fit_quietly(model, X, y, **params):
     """Fit; a warning that the optimum was not reached is allowed, no other is."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(X, y, **params)
+        return model.fit(given(model, X), y, **params)
 
 
 def assert_finite(model, X):
     assert np.isfinite(model.coef_).all()
     assert np.isfinite(model.reward(X)).all()
     if hasattr(model, "predict_proba"):
-        proba = model.predict_proba(X)
+        proba = model.predict_proba(given(model, X))
         assert_allclose(proba.sum(axis=1), 1.0)
         assert np.isfinite(proba).all()
 
@@ -65,9 +71,9 @@ def test_any_penalty_is_finite(name, y, C):
     if C < 1:
         assert np.abs(model.coef_).max() < 1e-9
     elif y is SEPARABLE:
-        assert np.mean(model.predict(X) == y) == 1
+        assert np.mean(model.predict(given(model, X)) == y) == 1
     if hasattr(model, "predict_margin") and name not in (*WITH_TIES, "chosen C"):
-        assert np.isfinite(model.predict_margin(X, return_std=True)).all()
+        assert np.isfinite(model.predict_margin(given(model, X), return_std=True)).all()
 
 
 @pytest.mark.parametrize("C", EXTREME)
@@ -109,8 +115,9 @@ def test_columns_of_any_scale_are_finite(name, scale):
 @pytest.mark.parametrize("label", [0, 1])
 @pytest.mark.parametrize("name", OF_PAIRS)
 def test_one_class_is_an_error_that_says_what_to_do(name, label):
+    model = OF_PAIRS[name](1.0)
     with pytest.raises(ValueError, match=r"two classes.*one class.*balance_positions\(X\)") as info:
-        OF_PAIRS[name](1.0).fit(X, np.full(60, label))
+        model.fit(given(model, X), np.full(60, label))
     assert "np." not in str(info.value)
     if name in WITH_TIES:
         assert f"{'BA'[label]} is preferred" in str(info.value)

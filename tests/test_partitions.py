@@ -247,7 +247,9 @@ def test_labels_of_pairs(kind):
 def test_options_of_reward_models(options, weighted):
     weights = WEIGHTS * (np.arange(90) >= 30) if weighted else None  # a partition without weight
     assert_agree(BAG, LABELS, weights, **options)
-    assert_agree(da.from_array(DIFFERENCES, chunks=(25, 3)), LABELS, weights, **options)
+    counted = FrozenEstimator(TokenCounter(vocabulary=list("abcde")).fit(["a"]))
+    arrays = da.from_array(DIFFERENCES, chunks=(25, 3))
+    assert_agree(arrays, LABELS, weights, vectorizer=counted, **options)
     assert_agree(BAG, np.maximum(SOFT, 0.1), weights, **options)  # no label is 0
 
 
@@ -316,9 +318,14 @@ def test_warm_start():
 
 
 def test_labels_told_by_position_alone_are_warned_of():
+    counted = FrozenEstimator(TokenCounter(unk_token=None, vocabulary=["a"]).fit(["a"]))
     X = da.from_array(np.vstack([np.ones((6, 1)), -np.ones((6, 1))]), chunks=4)
     with pytest.warns(SeparationWarning, match="position and length alone tell every label"):
-        PreferenceRewardModel(control_length=True, C=1e-6).fit(X, np.repeat([1, 0], 6))
+        PreferenceRewardModel(control_length=True, C=1e-6, vectorizer=counted).fit(
+            X, np.repeat([1, 0], 6)
+        )
+    with pytest.raises(ValueError, match=r"numbers do not tell.*PairsWithLength"):
+        PreferenceRewardModel(control_length=True).fit(X, np.repeat([1, 0], 6))
 
 
 def test_the_loss_of_partitions_is_that_of_memory_and_each_point_one_pass(monkeypatch):

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from reward_pairs import with_length
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -31,13 +32,14 @@ def data():
 @pytest.mark.parametrize("C", [0.05, 3.0])
 def test_standard_errors_are_those_of_reward_uncertainty(data, C, options):
     weight = np.random.RandomState(0).exponential(size=400)
-    model = PreferenceRewardModel(C, **options).fit(data.X, data.y, sample_weight=weight)
-    margin, std = model.predict_margin(data.X, return_std=True)
-    assert_array_equal(margin, model.decision_function(data.X))
-    assert_array_equal(model.predict_margin(data.X), margin)
+    X = with_length(data.X)
+    model = PreferenceRewardModel(C, **options).fit(X, data.y, sample_weight=weight)
+    margin, std = model.predict_margin(X, return_std=True)
+    assert_array_equal(margin, model.decision_function(X))
+    assert_array_equal(model.predict_margin(X), margin)
     uncertainty = RewardUncertainty(FrozenEstimator(model), method="dual")
-    uncertainty.fit(data.X, data.y, sample_weight=weight)
-    assert_allclose(std, uncertainty.predict_margin(data.X, return_std=True)[1], rtol=1e-6)
+    uncertainty.fit(X, data.y, sample_weight=weight)
+    assert_allclose(std, uncertainty.predict_margin(X, return_std=True)[1], rtol=1e-6)
 
 
 def test_text_pairs_and_pickles():
@@ -81,30 +83,34 @@ def test_length_gaps_of_one_size_leave_standard_errors_of_margins(position_bias)
     X = rng.randint(-3, 4, size=(60, 5)).astype(float)
     X[:, 4] = rng.choice([-3, 3], size=60) - X[:, :4].sum(axis=1)
     y = (rng.uniform(size=60) < expit(X[:, 0])).astype(int)
-    model = PreferenceRewardModel(control_length=True, position_bias=position_bias).fit(X, y)
+    model = PreferenceRewardModel(control_length=True, position_bias=position_bias)
+    given = with_length(X)
+    model.fit(given, y)
     position = [np.ones(60)] if position_bias else []
     design = np.column_stack([X, *position, X.sum(axis=1)])
-    p = expit(model.decision_function(X))
+    p = expit(model.decision_function(given))
     information = (design.T * (p * (1 - p))) @ design
     information[range(5), range(5)] += 1
     expected = np.sqrt(np.einsum("ij,ji->i", design, np.linalg.solve(information, design.T)))
-    assert_allclose(model.predict_margin(X, return_std=True)[1], expected, rtol=1e-6)
+    assert_allclose(model.predict_margin(given, return_std=True)[1], expected, rtol=1e-6)
     for method in ("dense", "dual"):
-        uncertainty = RewardUncertainty(FrozenEstimator(model), method=method).fit(X, y)
-        assert_allclose(uncertainty.predict_margin(X, return_std=True)[1], expected, rtol=1e-6)
+        uncertainty = RewardUncertainty(FrozenEstimator(model), method=method).fit(given, y)
+        assert_allclose(uncertainty.predict_margin(given, return_std=True)[1], expected, rtol=1e-6)
         # A gap of another size would tell d from tanh d: nothing is known of it.
-        assert uncertainty.predict_margin(2 * X[:1], return_std=True)[1][0] > 1e3
+        other = with_length(2 * X[:1])
+        assert uncertainty.predict_margin(other, return_std=True)[1][0] > 1e3
 
 
 @pytest.mark.parametrize("method", ["dense", "dual"])
 def test_bias_intervals_are_of_the_last_weights(data, method):
-    model = PreferenceRewardModel(position_bias=True, control_length=True).fit(data.X, data.y)
-    uncertainty = RewardUncertainty(FrozenEstimator(model), method=method).fit(data.X, data.y)
+    X = with_length(data.X)
+    model = PreferenceRewardModel(position_bias=True, control_length=True).fit(X, data.y)
+    uncertainty = RewardUncertainty(FrozenEstimator(model), method=method).fit(X, data.y)
     table = uncertainty.bias_interval()
     assert table.feature.tolist() == ["position", "length", "tanh length"]
     assert_allclose(table.coef, [model.position_bias_, *model.length_coef_])
     # A pair of two equal responses has no margin but the position's.
-    _, std = uncertainty.predict_margin(np.zeros((1, 6)), return_std=True)
+    _, std = uncertainty.predict_margin(with_length(np.zeros((1, 6))), return_std=True)
     assert_allclose(table.std[0], std[0], rtol=1e-6)
     assert_allclose(table.high - table.coef, 1.959964 * table.std, rtol=1e-6)
     assert (uncertainty.bias_interval(0.99).low < table.low).all()

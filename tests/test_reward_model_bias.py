@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from reward_pairs import with_length
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
@@ -14,6 +15,7 @@ from sklearn_codex import (
     length_controlled_win_rate,
 )
 from sklearn_codex._data.designs import DifferenceDesign, NuisanceDesign, PairDesign
+from sklearn_codex._solve.precision import toarray
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.text import TokenCounter
 
@@ -90,7 +92,7 @@ def test_reward_is_free_of_length_when_only_length_is_preferred():
 def test_weights_are_recovered_beside_a_utility_of_length():
     data = make_preferences(8_000, n_features=8, length_bias=0.2, random_state=0)
     plain = PreferenceRewardModel(C=1.0).fit(data.X, data.y)
-    net = PreferenceRewardModel(C=1.0, control_length=True).fit(data.X, data.y)
+    net = PreferenceRewardModel(C=1.0, control_length=True).fit(with_length(data.X), data.y)
     # A constant in all weights is a utility of length: it is what the model cannot tell from it.
     truth = data.coef - data.coef.mean()
     assert np.abs(net.coef_[0] - truth).max() < 0.15
@@ -109,8 +111,10 @@ def test_lengths_of_text_are_not_those_of_differences():
     pairs, y, _ = make_length_pairs(200)
     model = PreferenceRewardModel(control_length=True).fit(pairs, y)
     counts = model.vectorizer_.transform([a for a, _ in pairs])
-    with pytest.raises(ValueError, match=r"fitted on text and got differences.*reward_margin"):
+    with pytest.raises(ValueError, match=r"fitted on text and got counts.*reward_margin"):
         model.decision_function(counts)
+    with pytest.raises(ValueError, match=r"fitted on text and got given lengths.*reward_margin"):
+        model.decision_function(with_length(counts))
     assert_allclose(model.reward_margin(counts), model.reward([a for a, _ in pairs]))
 
 
@@ -121,8 +125,8 @@ def test_equal_lengths_and_separable_labels_are_finite():
     assert_array_equal(model.length_coef_, [0, 0])
     X = np.random.RandomState(0).randn(40, 50)
     model = PreferenceRewardModel(C=1e6, position_bias=True, control_length=True)
-    model.fit(X, X[:, 0] > 0)
-    assert np.isfinite(model.decision_function(X)).all()
+    model.fit(with_length(X), X[:, 0] > 0)
+    assert np.isfinite(model.decision_function(with_length(X))).all()
 
 
 def test_one_class_of_soft_labels_has_no_intercept():
@@ -167,7 +171,7 @@ def test_designs_with_nuisances_are_their_matrix(text):
     else:
         design = DifferenceDesign(rng.randn(5, 4))
     joint = NuisanceDesign(design, rng.randn(5, 2))
-    matrix = joint.tocsr().toarray()
+    matrix = toarray(joint[:])
     w, r, h = rng.randn(joint.shape[1]), rng.randn(5), rng.rand(5)
     assert_allclose(joint.matvec(w), matrix @ w)
     assert_allclose(joint.rmatvec(r), matrix.T @ r)
@@ -175,7 +179,7 @@ def test_designs_with_nuisances_are_their_matrix(text):
     assert_allclose(joint.gram(h), matrix.T @ np.diag(h) @ matrix)
     assert_allclose(design.gram(h), joint.gram(h)[: design.shape[1], : design.shape[1]])
     rows = np.array([4, 1])
-    assert_allclose(joint.take(rows).tocsr().toarray(), matrix[rows])
+    assert_allclose(toarray(joint.take(rows)[:]), matrix[rows])
 
 
 def test_products_of_responses_are_kept_or_not_with_one_result(monkeypatch):

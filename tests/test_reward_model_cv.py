@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from reward_pairs import with_length
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -75,11 +76,12 @@ def make_data(n_pairs=400, **options):
 @pytest.mark.parametrize("text", [True, False])
 def test_path_is_that_of_separate_fits(text, options):
     data = make_data(text=text)
-    path = preference_path(data.X, data.y, Cs=CS[::-1], **options)
+    X = data.X if text else with_length(data.X)
+    path = preference_path(X, data.y, Cs=CS[::-1], **options)
     assert_array_equal(path.Cs, CS)
     assert path.converged.all()
     for i, C in enumerate(CS):
-        model = PreferenceRewardModel(C=C, **options).fit(data.X, data.y)
+        model = PreferenceRewardModel(C=C, **options).fit(X, data.y)
         assert_allclose(path.coefs[i], model.coef_[0], atol=1e-6 * np.abs(model.coef_).max())
         assert path.loss[i] == pytest.approx(model.loss_, rel=1e-9)
         assert path.position_bias[i] == pytest.approx(model.position_bias_, abs=1e-6)

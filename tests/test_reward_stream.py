@@ -11,6 +11,7 @@ from reward_pairs import (
     make_differences,
     make_soft_labels,
     make_text_pairs,
+    with_length,
 )
 from scipy.special import expit
 from sklearn.base import clone
@@ -27,12 +28,14 @@ from sklearn_codex.text import TokenCounter
 @pytest.mark.parametrize("bias", [False, True])
 def test_one_batch_of_a_stream_is_a_fit(n_features, bias):
     X, y = make_differences(n_features=n_features)
+    X = with_length(X)
     options = {"position_bias": bias, "control_length": bias}
     fitted = PreferenceRewardModel(**options).fit(X, y)
     streamed = PreferenceRewardModel(**options).partial_fit(X, y)
     assert_same_weights(streamed.coef_, fitted.coef_, rtol=1e-8)
     assert_allclose(streamed.position_bias_, fitted.position_bias_, atol=1e-8)
     more, labels = make_differences(50, n_features, seed=1)
+    more = with_length(more)
     fitted.partial_fit(more, labels)
     streamed.partial_fit(more, labels)
     assert_same_weights(streamed.coef_, fitted.coef_, rtol=1e-7)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
+from reward_pairs import with_length
 from scipy import sparse, stats
 from scipy.special import expit
 from sklearn.base import clone
@@ -24,6 +25,7 @@ from sklearn_codex._solve.precision import (
     BorderedPrecision,
     DualPrecision,
     make_precision,
+    toarray,
 )
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.features import ResponseFeatures
@@ -121,6 +123,7 @@ def test_penalised_information_is_the_hessian_that_scikit_learn_minimises(pairs)
 @pytest.mark.parametrize("bias", [{"position_bias": True}, {"control_length": True}])
 def test_methods_agree_where_some_weights_have_no_penalty(pairs, kind, bias):
     X, y, groups, _ = pairs
+    features, X = X, with_length(X)
     estimator = PreferenceRewardModel(C=0.5, **bias)
     dense, dual = (
         RewardUncertainty(estimator, kind=kind, method=method).fit(X, y, groups=groups)
@@ -135,7 +138,8 @@ def test_methods_agree_where_some_weights_have_no_penalty(pairs, kind, bias):
         rtol=1e-7,
     )
     assert_allclose(dual.coef_interval().std, dense.coef_interval().std, rtol=1e-7)
-    assert_allclose(dual.reward(X, return_std=True)[1], dense.reward(X, return_std=True)[1])
+    ours, theirs = (model.reward(features, return_std=True)[1] for model in (dual, dense))
+    assert_allclose(ours, theirs)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
@@ -203,7 +207,7 @@ def test_model_chosen_by_cross_validation_keeps_its_penalty(texts):
     factors = np.full(model.n_features_in_, model.C_)
     factors[model.vectorizer_.output_indices_["form"]] *= 0.1**2
     uncertainty = RewardUncertainty(FrozenEstimator(model)).fit(texts.X, texts.y)
-    rows = read_pairs(model, texts.X, reset=False).design.tocsr().toarray()
+    rows = toarray(read_pairs(model, texts.X, reset=False).design[:])
     p = expit(rows @ model.coef_[0])
     information = (rows.T * (p * (1 - p))) @ rows + np.diag(1 / factors)
     assert_allclose(uncertainty.covariance_, np.linalg.inv(information), rtol=1e-5, atol=1e-9)

@@ -4,7 +4,7 @@ narwhals comes with scikit-learn. No other room asks which library a frame is of
 """
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -74,6 +74,13 @@ def column_values(X: Any, name: Hashable) -> list:
     if is_frame(column):  # of pandas, with all columns of the name
         raise ValueError(f"Several columns are called {name!r}. Rename or drop all but one.")
     return nw.from_native(column, series_only=True).to_list()
+
+
+def first_values(X: Any, names: Sequence[Hashable]) -> list:
+    """Return the first value of each column of some names, which stand once; [] of no rows."""
+    if not len(X):
+        return []
+    return [nw.from_native(X[name], series_only=True).head(1).to_list()[0] for name in names]
 
 
 def is_missing(value: Any) -> bool:

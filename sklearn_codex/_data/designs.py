@@ -1,8 +1,9 @@
 """Linear operators from weights to the margins of pairs, which never form more than they need.
 
 Each has ``shape``, ``matvec``, ``rmatvec`` and ``column_squares``, what a Bradley-Terry loss asks
-for, ``n_entries`` and ``dense_columns``, by which it solves faster, and ``gram``, ``take`` and
-``tocsr``. Beside them the columns of what moves a preference and is no property of a response.
+for, ``n_entries``, ``dense_columns`` and ``mean_gram``, by which it solves faster, ``gram`` and
+``take``, and rows by their positions. Beside them the columns of what moves a preference and is no
+property of a response.
 """
 
 from typing import Any, Literal
@@ -11,12 +12,14 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray, root_mean_square
-from sklearn_codex._checks.matrices import is_sparse
+from sklearn_codex._data.rows import as_rows, blocks_of, column_squares, weighted_gram
 
 # Differences are formed this many pairs at a time where they have to be formed at all.
 CHUNK_PAIRS = 4096
 # Up to this many entries (12 bytes each) the products of the two responses of pairs are kept.
 MAX_PRODUCTS = 2 * 10**7
+# Rows for each column of a dense design from which its mean Gram matrix is known well enough.
+SAMPLE_ROWS = 4
 
 
 def length_scale(difference: FloatArray, weight: FloatArray) -> float:
@@ -31,51 +34,89 @@ def length_columns(difference: FloatArray, scale: float) -> FloatArray:
     return np.column_stack([scaled, np.tanh(scaled)])
 
 
+def mean_row(design: Any) -> FloatArray:
+    """Return the mean of the rows of a design (V,)."""
+    n_rows = design.shape[0]
+    return design.rmatvec(np.full(n_rows, 1.0 / n_rows))
+
+
+class DenseGram:
+    """The mean product of columns over the rows of a dense design, by a sample of the rows.
+
+    It is made when it is first asked for, once for a design and all that are taken of it: an
+    approximation, which decides how quickly a loss is solved and not what the solution is.
+    """
+
+    def __init__(self):
+        self._gram = None
+
+    def of(self, design):
+        """Return D' D / n (V, V), about."""
+        if self._gram is None:
+            n_pairs, n_features = design.shape
+            rows = design[:: max(1, n_pairs // (SAMPLE_ROWS * n_features))]
+            self._gram = rows.T @ rows / len(rows)
+        return self._gram
+
+
 class DifferenceDesign:
-    """Margins from an explicit matrix of feature differences.
+    """Margins from an explicit matrix of feature differences, or rewards from one of features.
 
     Parameters
     ----------
-    differences : ndarray or csr_array of shape (n_pairs, V)
+    differences : ndarray, csr_array, SparseRows or DenseRows of shape (n_pairs, V)
         phi(A) - phi(B).
+    held : DenseGram, default=None
+        That of the design of which this is a part.
     """
 
-    def __init__(self, differences):
-        self.differences = differences
-        self.shape = differences.shape
+    def __init__(self, differences, held=None):
+        self.rows = as_rows(differences)
+        self.shape = self.rows.shape
+        self.n_entries = self.rows.n_entries
+        self.is_dense = self.rows.is_dense
+        self.held = held or DenseGram()
+
+    @property
+    def differences(self):
+        """D (n_pairs, V), as it is."""
+        return self.rows.matrix
+
+    def __getitem__(self, rows):
+        """Return some rows of D (k, V): a csr_array, or float64."""
+        return self.rows[rows]
 
     def matvec(self, weights):
         """Return D w (n_pairs,)."""
-        return self.differences @ weights
+        return self.rows.times(weights)
 
     def rmatvec(self, residuals):
         """Return D' r (V,)."""
-        return self.differences.T @ residuals
-
-    @property
-    def n_entries(self):
-        """Number of stored entries of a sparse matrix, 0 for a dense one."""
-        return _n_entries(self.differences)
+        return self.rows.transposed_times(residuals)
 
     def dense_columns(self, columns):
         """Return some columns of D (n_pairs, k), dense."""
-        return _dense(self.differences[:, columns])
+        return self.rows.columns(columns)
 
     def column_squares(self, pair_weights):
         """Return sum over i of h_i D_ij^2 (V,)."""
-        return _column_squares(self.differences, pair_weights)
+        return self.rows.column_squares(pair_weights)
 
     def gram(self, pair_weights):
         """Return D' diag(h) D (V, V), dense."""
-        return _weighted_gram(self.differences, pair_weights)
+        return self.rows.gram(pair_weights)
+
+    def mean_gram(self):
+        """Return about D' D / n_pairs (V, V), by a sample of the pairs."""
+        return self.held.of(self)
 
     def take(self, rows):
         """Return the design of some of the pairs."""
-        return DifferenceDesign(self.differences[rows])
+        return DifferenceDesign(self.rows.take(rows), self.held)
 
-    def tocsr(self):
-        """Return D as a csr_array (n_pairs, V)."""
-        return sparse.csr_array(self.differences)
+    def to_solve(self):
+        """Return the design by which many products are quickest: itself."""
+        return self
 
 
 class PairDesign:
@@ -85,39 +126,48 @@ class PairDesign:
 
     Parameters
     ----------
-    features : ndarray or csr_array of shape (n_responses, V)
+    features : ndarray, csr_array, SparseRows or DenseRows of shape (n_responses, V)
         phi of each unique response.
     a, b : ndarray of int of shape (n_pairs,)
         Rows of ``features`` that each pair compares.
+    held : DenseGram, default=None
+        That of the design of which this is a part.
     """
 
-    def __init__(self, features, a, b):
-        self.features = features
+    def __init__(self, features, a, b, held=None):
+        self.rows = as_rows(features)
         self.a = a
         self.b = b
-        self.shape = (len(a), features.shape[1])
+        self.shape = (len(a), self.rows.shape[1])
+        self.n_entries = self.rows.n_entries
+        self.is_dense = self.rows.is_dense
+        self.held = held or DenseGram()
         self._products: tuple[Any, Any] | Literal[False] | None = None
+
+    @property
+    def features(self):
+        """Features (n_responses, V), as they are."""
+        return self.rows.matrix
+
+    def __getitem__(self, rows):
+        """Return some rows of D (k, V): a csr_array, or float64."""
+        return self.rows[self.a[rows]] - self.rows[self.b[rows]]
 
     def matvec(self, weights):
         """Return D w (n_pairs,), the difference of rewards."""
-        rewards = self.features @ weights  # (n_responses,)
+        rewards = self.rows.times(weights)  # (n_responses,)
         return rewards[self.a] - rewards[self.b]
 
     def rmatvec(self, residuals):
         """Return D' r (V,)."""
-        n_responses = self.features.shape[0]
+        n_responses = self.rows.shape[0]
         won = np.bincount(self.a, residuals, n_responses)
         lost = np.bincount(self.b, residuals, n_responses)
-        return self.features.T @ (won - lost)
-
-    @property
-    def n_entries(self):
-        """Number of stored entries of sparse features, 0 for dense ones."""
-        return _n_entries(self.features)
+        return self.rows.transposed_times(won - lost)
 
     def dense_columns(self, columns):
         """Return some columns of D (n_pairs, k), dense."""
-        features = _dense(self.features[:, columns])  # (n_responses, k)
+        features = self.rows.columns(columns)  # (n_responses, k)
         return features[self.a] - features[self.b]
 
     def column_squares(self, pair_weights):
@@ -126,11 +176,11 @@ class PairDesign:
             self._products = self._multiply_responses()
         if self._products is False:
             total = np.zeros(self.shape[1])
-            for chunk, differences in self._chunks():
-                total += _column_squares(differences, pair_weights[chunk])
+            for chunk in self._chunks():
+                total += column_squares(self[chunk], pair_weights[chunk])
             return total
         # (x - y)^2 = x^2 + y^2 - 2 x y, of which only the last depends on the pair.
-        n_responses = self.features.shape[0]
+        n_responses = self.rows.shape[0]
         uses = np.bincount(self.a, pair_weights, n_responses)
         uses += np.bincount(self.b, pair_weights, n_responses)
         products, squares = self._products
@@ -139,12 +189,11 @@ class PairDesign:
 
     def _multiply_responses(self):
         """Return phi(A) phi(B) of all pairs (n_pairs, V), and phi^2; False: not kept."""
-        if not is_sparse(self.features):
+        if self.is_dense:
             return False
         parts, n_entries = [], 0
-        for start in range(0, self.shape[0], CHUNK_PAIRS):
-            chunk = slice(start, start + CHUNK_PAIRS)
-            parts.append(self.features[self.a[chunk]].multiply(self.features[self.b[chunk]]))
+        for chunk in self._chunks():
+            parts.append(self.rows[self.a[chunk]].multiply(self.rows[self.b[chunk]]))
             n_entries += parts[-1].nnz
             if n_entries > MAX_PRODUCTS:
                 return False
@@ -153,31 +202,49 @@ class PairDesign:
     def gram(self, pair_weights):
         """Return D' diag(h) D (V, V), dense."""
         total = np.zeros((self.shape[1], self.shape[1]))
-        for chunk, differences in self._chunks():
-            total += _weighted_gram(differences, pair_weights[chunk])
+        for chunk in self._chunks():
+            total += weighted_gram(self[chunk], pair_weights[chunk])
         return total
 
+    def mean_gram(self):
+        """Return about D' D / n_pairs (V, V), by a sample of the pairs."""
+        return self.held.of(self)
+
     def _chunks(self):
-        """Yield slices of pairs and their differences (n_chunk, V)."""
-        for start in range(0, self.shape[0], CHUNK_PAIRS):
-            chunk = slice(start, start + CHUNK_PAIRS)
-            yield chunk, self.features[self.a[chunk]] - self.features[self.b[chunk]]
+        """Yield slices of pairs whose differences may be held."""
+        if self.is_dense:
+            return blocks_of(*self.shape)
+        starts = range(0, self.shape[0], CHUNK_PAIRS)
+        return (slice(start, start + CHUNK_PAIRS) for start in starts)
 
     def take(self, rows):
         """Return the design of some of the pairs, with the responses that stand in them."""
         ends = np.concatenate([self.a[rows], self.b[rows]])
         kept, positions = np.unique(ends, return_inverse=True)
         a, b = np.split(positions, 2)
-        return PairDesign(self.features[kept], a, b)
+        return PairDesign(self.rows.take(kept), a, b, self.held)
+
+    def to_solve(self):
+        """Return the design by which many products are quickest.
+
+        Of responses that all stand in one pair, one after the other, float64 and in memory, that is
+        of their differences, which take half of their room and half of the time; else itself.
+        """
+        ends = np.stack([self.a, self.b], axis=1).ravel()
+        if not (self.rows.is_plain() and np.array_equal(ends, np.arange(self.rows.shape[0]))):
+            return self
+        features = self.features
+        return DifferenceDesign(features[::2] - features[1::2], self.held)
 
     @property
     def differences(self):
-        """D, formed (n_pairs, V): sparse where the features are."""
-        return self.features[self.a] - self.features[self.b]
-
-    def tocsr(self):
-        """Return D as a csr_array (n_pairs, V)."""
-        return sparse.csr_array(self.differences)
+        """D, formed (n_pairs, V): sparse where the features are, else at least float32."""
+        if not self.is_dense:
+            return self[:]
+        formed = np.empty(self.shape, dtype=np.result_type(self.rows.dtype, np.float32))
+        for chunk in self._chunks():
+            formed[chunk] = self[chunk]
+        return formed
 
 
 class NuisanceDesign:
@@ -189,12 +256,23 @@ class NuisanceDesign:
         Margins of rewards.
     columns : ndarray of shape (n_pairs, k)
         What else enters the margin of a pair.
+    held : DenseGram, default=None
+        That of the design of which this is a part.
     """
 
-    def __init__(self, design, columns):
+    def __init__(self, design, columns, held=None):
         self.design = design
         self.columns = columns
         self.shape = (design.shape[0], design.shape[1] + columns.shape[1])
+        self.is_dense = design.is_dense
+        self.held = held or DenseGram()
+
+    def __getitem__(self, rows):
+        """Return some rows of D (m, V + k): a csr_array, or float64."""
+        own, columns = self.design[rows], self.columns[rows]
+        if not self.is_dense:
+            return sparse.csr_array(sparse.hstack([own, sparse.csr_array(columns)]))
+        return np.hstack([own, columns])
 
     def matvec(self, weights):
         """Return D w (n_pairs,)."""
@@ -227,36 +305,20 @@ class NuisanceDesign:
 
     def take(self, rows):
         """Return the design of some of the pairs."""
-        return NuisanceDesign(self.design.take(rows), self.columns[rows])
-
-    def tocsr(self):
-        """Return D as a csr_array (n_pairs, V + k)."""
-        return sparse.csr_array(
-            sparse.hstack([self.design.tocsr(), sparse.csr_array(self.columns)])
-        )
+        return NuisanceDesign(self.design.take(rows), self.columns[rows], self.held)
 
     def gram(self, pair_weights):
         """Return D' diag(h) D (V + k, V + k)."""
-        return _weighted_gram(self.tocsr(), pair_weights)
+        n = self.design.shape[1]
+        weighted = pair_weights[:, np.newaxis] * self.columns  # (n_pairs, k)
+        total = np.empty((self.shape[1], self.shape[1]))
+        total[:n, :n] = self.design.gram(pair_weights)
+        for column in range(weighted.shape[1]):
+            total[:n, n + column] = self.design.rmatvec(weighted[:, column])
+        total[n:, :n] = total[:n, n:].T
+        total[n:, n:] = self.columns.T @ weighted
+        return total
 
-
-def _n_entries(matrix):
-    return matrix.nnz if is_sparse(matrix) else 0
-
-
-def _dense(matrix):
-    return matrix.toarray() if is_sparse(matrix) else matrix
-
-
-def _column_squares(differences, pair_weights):
-    if is_sparse(differences):
-        parts = differences.data**2, differences.indices, differences.indptr
-        return type(differences)(parts, shape=differences.shape).T @ pair_weights
-    return np.einsum("ij,ij,i->j", differences, differences, pair_weights)
-
-
-def _weighted_gram(differences, pair_weights):
-    if is_sparse(differences):
-        weighted = sparse.diags_array(pair_weights) @ differences
-        return (differences.T @ weighted).toarray()
-    return differences.T @ (pair_weights[:, np.newaxis] * differences)
+    def mean_gram(self):
+        """Return about D' D / n_pairs (V + k, V + k), by a sample of the pairs."""
+        return self.held.of(self)

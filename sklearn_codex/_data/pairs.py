@@ -1,33 +1,44 @@
-"""The one place where pairs of responses become margins: text or feature differences, one operator.
+"""The one place where pairs of responses become margins: text, vectors or feature differences.
 
-Estimators that take pairs call :func:`read_pairs`; what they get is linear in the weights and never
-densified.
+Estimators that take pairs call :func:`read_pairs`; what they get is one operator, linear in the
+weights, which is never densified and never widened as a whole.
 """
 
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
 
 from sklearn_codex._checks.frames import column_names, column_values, holds_numbers, is_frame
 from sklearn_codex._checks.matrices import as_csr, check_numbers, is_sparse, validate_numbers
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
+from sklearn_codex._data.lengths import PairsWithLength, pairs_alone
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
+from sklearn_codex._data.rows import FLOATS
 from sklearn_codex._data.vectorizers import (
     fit_vectorizer,
     name_columns_of_numbers,
     wants_prompt,
 )
+from sklearn_codex._data.vectors import (
+    ORIENTED_COLUMNS,
+    PAIR_COLUMNS,
+    as_response_ids,
+    check_pairs_of,
+    holds_column_of_vectors,
+    holds_vectors,
+    len_of,
+    prompted_vectors,
+    stack_column,
+)
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._text.inputs import as_objects, check_texts, refuse_collection
-
-PAIR_COLUMNS = ("prompt", "response_a", "response_b")
-ORIENTED_COLUMNS = ("prompt", "chosen", "rejected")
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class TextPairs:
 def check_text_pairs(
     X: Any, *, subject: str, columns: tuple[str, str, str] = PAIR_COLUMNS
 ) -> TextPairs | None:
-    """Tell pairs given as text from pairs given as feature differences.
+    """Tell pairs given as text from pairs given as vectors or feature differences.
 
     This function alone decides what a pair of texts is; numbers are left to scikit-learn's own
     validation.
@@ -89,7 +100,7 @@ def check_text_pairs(
     Returns
     -------
     pairs : TextPairs or None
-        The pairs, or None where X is to be validated as numbers.
+        The pairs, or None where X is to be read as numbers.
 
     Raises
     ------
@@ -98,7 +109,8 @@ def check_text_pairs(
     ValueError
         If X has no pair, too few or too many columns, or rows of different length.
     """
-    if sparse.issparse(X):
+    X = pairs_alone(X)
+    if sparse.issparse(X) or holds_vectors(X, columns):
         return None
     if is_collection(X):
         raise TypeError(refuse_collection(X, subject))
@@ -131,7 +143,7 @@ def _expected(subject, columns):
     prompt, first, second = columns
     return (
         f"{subject} expected X to be pairs, rows of ({first}, {second}) or ({prompt}, {first}, "
-        f"{second}), or a 2-D matrix of feature differences, "
+        f"{second}), vectors (n_pairs, 2, n_features), or a 2-D matrix of feature differences, "
     )
 
 
@@ -215,7 +227,8 @@ def _from_columns(values, names, subject):
     return TextPairs(prompts, values[-2], values[-1])
 
 
-class ReadPairs(NamedTuple):
+@dataclass(frozen=True)
+class ReadPairs:
     """Pairs as an estimator reads them.
 
     Attributes
@@ -223,16 +236,36 @@ class ReadPairs(NamedTuple):
     design : PairDesign or DifferenceDesign of shape (n_pairs, V)
         The operator that turns weights (V,) into margins (n_pairs,).
     text : TextPairs or None
-        The pairs as text, None where they are differences: they have the prompts and lengths that
-        no weight depends on.
+        The pairs as text, None where they are numbers: they have the prompts and lengths that no
+        weight depends on.
+    length : ndarray of shape (n_pairs,) or None
+        By how much A is longer, where it was given beside the pairs.
+    known : TextPairs or None
+        See :func:`known_pairs`.
     """
 
     design: PairDesign | DifferenceDesign
-    text: TextPairs | None
+    text: TextPairs | None = None
+    length: Any = None
+    known: TextPairs | None = None
+
+
+def known_pairs(X: Any, *, subject: str) -> TextPairs | None:
+    """Return pairs by what they, and their prompts, are known again; None of other numbers.
+
+    That is their text, and for vectors in a data frame with prompts the prompts and hashes.
+    """
+    pairs = check_text_pairs(X, subject=subject)
+    return _known_vectors(pairs_alone(X)) if pairs is None else pairs
+
+
+def _known_vectors(X):
+    columns = prompted_vectors(X)
+    return None if columns is None else TextPairs(*columns)
 
 
 def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -> ReadPairs:
-    """Read pairs given as text or as feature differences.
+    """Read pairs given as text, as vectors, as ids of vectors, or as feature differences.
 
     Sets ``vectorizer_``, ``n_features_in_`` and, for data frames of differences,
     ``feature_names_in_`` of the estimator when ``reset`` is true; otherwise checks X against them.
@@ -241,51 +274,113 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
     ----------
     estimator : estimator
         Who reads.
-    X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
-        Pairs of texts, or feature differences phi(A) - phi(B).
+    X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, 2, V) or \
+            (n_pairs, V), or ResponseIds of shape (n_pairs, 2, V)
+        Pairs of texts, or of vectors phi(A), phi(B), or feature differences phi(A) - phi(B).
     reset : bool
         Whether this call defines the columns (in ``fit``) or has to meet them.
     vectorizer : transformer, default=None
         Turns a text into its features phi when ``reset`` is true; None means ``TokenCounter()``. It
         is fitted on the distinct responses, each once, or, where it :func:`wants_prompt`, on the
         distinct rows (prompt, response). One in ``FrozenEstimator`` is used as it is, also to name
-        the columns of differences.
+        the columns of numbers.
     """
-    pairs = check_text_pairs(X, subject=type(estimator).__name__)
-    if pairs is None:
+    subject = type(estimator).__name__
+    length = X.length if isinstance(X, PairsWithLength) else None
+    X = pairs_alone(X)
+    pairs = check_text_pairs(X, subject=subject)
+    if pairs is not None:
+        with_prompts = wants_prompt(vectorizer if reset else estimator.vectorizer_)
+        responses, a, b = pairs.unique_responses(with_prompts=with_prompts)
+        features = vectorize(estimator, responses, reset=reset, vectorizer=vectorizer)
+        return ReadPairs(PairDesign(features, a, b), pairs, length, pairs)
+    if not holds_vectors(X):
         differences = read_features(estimator, X, reset=reset, vectorizer=vectorizer)
-        return ReadPairs(DifferenceDesign(differences), None)
-    with_prompts = wants_prompt(vectorizer if reset else estimator.vectorizer_)
-    responses, a, b = pairs.unique_responses(with_prompts=with_prompts)
-    features = vectorize(estimator, responses, reset=reset, vectorizer=vectorizer)
-    return ReadPairs(PairDesign(features, a, b), pairs)
+        return ReadPairs(DifferenceDesign(differences), None, length)
+    given = as_response_ids(X, subject=subject)
+    a, b = check_pairs_of(given, subject=subject).ids.T
+    _meet_columns(estimator, given.features, reset=reset, vectorizer=vectorizer)
+    design = PairDesign(given.features, a, b)
+    if len_of(given.features) > 4 * len(a):  # most rows of the table are in no pair
+        design = design.take(slice(None))
+    return ReadPairs(design, None, length, _known_vectors(X))
 
 
-def read_responses(estimator: Any, X: Any) -> Any:
-    """Return the features (n_documents, V) of single responses, text or a feature matrix.
+def _meet_columns(estimator, features, *, reset, vectorizer=None):
+    """Set, or check, the columns by a table of features (m, V) that was validated."""
+    validate_data(estimator, features, reset=reset, skip_check_array=True)
+    if reset:
+        name_columns_of_numbers(estimator, vectorizer)
+
+
+@dataclass(frozen=True)
+class ReadResponses:
+    """Single responses, or candidates, as an estimator reads them.
+
+    Attributes
+    ----------
+    design : DifferenceDesign of shape (n_documents, V)
+        The operator that turns weights (V,) into rewards.
+    shape : tuple of int
+        How rewards are laid out: (n_documents,), or (n, k) for k candidates each.
+    """
+
+    design: DifferenceDesign
+    shape: tuple[int, ...]
+
+    def reward(self, weights: Any) -> Any:
+        """Return the rewards, laid out as the responses."""
+        return self.design.matvec(weights).reshape(self.shape)
+
+
+def read_responses(estimator: Any, X: Any) -> ReadResponses:
+    """Read single responses given as text, as features or as ids, or candidates as vectors.
 
     Unlike documents of a language model, a response may be empty and features negative. For a
     vectorizer that :func:`wants_prompt`, rows (prompt, response) are responses as well, and one
     alone has the prompt ''.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Who reads; it is fitted.
+    X : sequence of str, rows (prompt, response), array-like of shape (n_documents, V) or \
+            (n, k, V), or ResponseIds
+        The responses.
     """
     subject = type(estimator).__name__
-    texts: Any
-    if wants_prompt(estimator.vectorizer_):
+    texts: Any = None
+    if holds_vectors(X) or holds_column_of_vectors(X):
+        pass
+    elif wants_prompt(estimator.vectorizer_):
         columns = check_prompted_responses(X, subject=subject)
         texts = None if columns is None else stack_prompts(*columns)
     else:
         texts = check_texts(X, subject=subject)
     if texts is None:
-        return read_features(estimator, X, reset=False)
-    return vectorize(estimator, texts, reset=False)
+        return read_vectors(estimator, X, reset=False)
+    features = vectorize(estimator, texts, reset=False)
+    return ReadResponses(DifferenceDesign(features), features.shape[:1])
+
+
+def read_vectors(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -> ReadResponses:
+    """Read single responses, or candidates, given as features or as ids; see :func:`read_pairs`."""
+    if not holds_vectors(X):
+        X = stack_column(X, subject=type(estimator).__name__)
+        features = read_features(estimator, X, reset=reset, vectorizer=vectorizer)
+        return ReadResponses(DifferenceDesign(features), features.shape[:1])
+    given = as_response_ids(X, subject=type(estimator).__name__)
+    _meet_columns(estimator, given.features, reset=reset, vectorizer=vectorizer)
+    rows = DifferenceDesign(given.features).take(given.ids.ravel())
+    return ReadResponses(rows, given.ids.shape)
 
 
 def read_features(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -> Any:
     """Return a matrix of features, or of their differences (n, V), sparse as CSR.
 
-    A frozen vectorizer names the columns when ``reset`` is true.
+    A frozen vectorizer names the columns when ``reset`` is true. Narrow floats stay narrow.
     """
-    features = validate_numbers(estimator, X, reset=reset)
+    features = validate_numbers(estimator, X, reset=reset, dtype=FLOATS)
     if reset:
         name_columns_of_numbers(estimator, vectorizer)
     return as_csr(features) if sparse.issparse(features) else features
@@ -308,7 +403,11 @@ def vectorize(estimator: Any, texts: Any, *, reset: bool, vectorizer: Any = None
     else:
         features = estimator.vectorizer_.transform(texts)
     features = check_numbers(
-        features, subject=subject, name=f"X to {subject}, once vectorized,", estimator=None
+        features,
+        subject=subject,
+        name=f"X to {subject}, once vectorized,",
+        estimator=None,
+        dtype=FLOATS,
     )
     if reset:
         estimator.n_features_in_ = features.shape[1]
@@ -326,17 +425,21 @@ def balance_positions(X, random_state=None):
 
     Parameters
     ----------
-    X : data frame, array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or matrix (n_pairs, V)
+    X : data frame, array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric \
+            (n_pairs, 2, V) or (n_pairs, V), or ResponseIds of shape (n_pairs, 2, V)
         A data frame with the columns ``chosen``, ``rejected`` and perhaps ``prompt``; rows
-        ``(chosen, rejected)`` or ``(prompt, chosen, rejected)`` of str; or feature differences
-        phi(chosen) - phi(rejected), dense or sparse.
+        ``(chosen, rejected)`` or ``(prompt, chosen, rejected)`` of str; vectors phi(chosen),
+        phi(rejected) or their ids; or feature differences phi(chosen) - phi(rejected), dense or
+        sparse. Of pairs in :class:`PairsWithLength` the lengths turn too.
     random_state : int, RandomState instance or None, default=None
         Chooses the pairs to swap.
 
     Returns
     -------
-    X : ndarray of object of shape (n_pairs, 2) or (n_pairs, 3), or matrix (n_pairs, V)
+    X : ndarray of object of shape (n_pairs, 2) or (n_pairs, 3), ResponseIds or matrix (n_pairs, V)
         Pairs (prompt, response_a, response_b) or differences phi(A) - phi(B), in the order given.
+        Of vectors it is their ids in a table that shares their memory, ``numpy.asarray`` of which
+        is the array (n_pairs, 2, V).
     y : ndarray of int of shape (n_pairs,)
         1 where A is preferred, 0 where the pair was swapped.
 
@@ -353,18 +456,28 @@ def balance_positions(X, random_state=None):
     ([['good', 'bad'], ['worse', 'better']], [1, 0])
     """
     subject = "balance_positions"
+    if isinstance(X, PairsWithLength):
+        balanced, y = balance_positions(X.pairs, random_state)
+        return PairsWithLength(balanced, (2 * y - 1) * X.length), y
     pairs = check_text_pairs(X, subject=subject, columns=ORIENTED_COLUMNS)
-    if pairs is None:
-        X = check_numbers(X, subject=subject)
-        n_pairs = X.shape[0]
-    else:
+    vectors = None
+    if pairs is not None:
         n_pairs = len(pairs.responses_a)
+    elif holds_vectors(X, ORIENTED_COLUMNS):
+        vectors = as_response_ids(X, subject=subject, columns=ORIENTED_COLUMNS)
+        n_pairs = len(check_pairs_of(vectors, subject=subject))
+    else:
+        X = check_numbers(X, subject=subject, dtype=FLOATS)
+        n_pairs = X.shape[0]
     if n_pairs < 2:
         raise ValueError(f"{subject} needs at least 2 pairs to have both orders, got {n_pairs}.")
     y = np.ones(n_pairs, dtype=np.intp)
     y[check_random_state(random_state).permutation(n_pairs)[: n_pairs // 2]] = 0
+    if vectors is not None:
+        ids = np.where(y[:, None] == 1, vectors.ids, vectors.ids[:, ::-1])
+        return vectors.with_ids(ids), y
     if pairs is None:
-        sign = 2.0 * y - 1
+        sign = (2 * y - 1).astype(X.dtype)
         return (sparse.diags_array(sign) @ X if is_sparse(X) else sign[:, None] * X), y
     columns = [] if pairs.prompts is None else [pairs.prompts]
     balanced = np.array([*columns, pairs.responses_a, pairs.responses_b], dtype=object).T

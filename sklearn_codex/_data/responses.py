@@ -51,6 +51,8 @@ def _two_columns(X):
     """Return the two columns of X where it has two, of text, else None."""
     if isinstance(X, str) or sparse.issparse(X) or is_collection(X):
         return None
+    if getattr(getattr(X, "dtype", None), "kind", "O") in "biufc":
+        return None
     try:
         values = np.asarray(X, dtype=object)
     except ValueError:  # rows of different length

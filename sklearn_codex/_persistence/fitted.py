@@ -146,7 +146,7 @@ CHECKS: dict[str, Check] = {
     "training_state_": _DICT,
     "_seed": _WHOLE,
     "steps_": _STEPS,
-    **dict.fromkeys(("_length_of_text", "_has_groups"), _SWITCH),
+    **dict.fromkeys(("_length_of_text", "_length_given", "_has_groups"), _SWITCH),
     **dict.fromkeys(("n_choices_", "n_prompts_"), _WHOLE),
     "_meaning": _DICT,
     **dict.fromkeys(("style_coef_", "topic_mean_", "_weights"), _VECTOR),

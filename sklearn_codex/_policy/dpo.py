@@ -283,7 +283,8 @@ class DPOPolicyOptimizer(
         subject = type(self).__name__
         policy = IncomingModel(self, "policy")
         inner = policy.model
-        design, pairs = read_pairs(self, X, reset=True, vectorizer=policy.vectorizer)
+        read = read_pairs(self, X, reset=True, vectorizer=policy.vectorizer)
+        design, pairs = read.design, read.text
         if inner is not None and policy.vectorizer is None and pairs is not None:
             raise ValueError(
                 f"{subject} got pairs of text, but its policy was fitted on counts and knows "
@@ -317,8 +318,8 @@ class DPOPolicyOptimizer(
         subject = type(self).__name__
         if isinstance(design, PairDesign) and design.features.min() < 0:
             raise ValueError(
-                f"{subject} got {design.features.min()} as a count from its vectorizer. Use one "
-                "whose counts are not negative, such as TokenCounter."
+                f"{subject} got {design.features.min()} as a count of a response. Its policy is of "
+                "tokens: give counts that are not negative, such as those of TokenCounter."
             )
         impossible = np.isneginf(self.reference_log_prob_)
         if impossible.any():
@@ -418,7 +419,7 @@ class DPOPolicyOptimizer(
             In nats of log-odds of being preferred.
         """
         check_is_fitted(self)
-        return read_responses(self, X) @ self.token_reward_
+        return read_responses(self, X).reward(self.token_reward_)
 
     def margin(self, X):
         """Return the implicit reward of A less that of B: the log-odds that A is preferred.

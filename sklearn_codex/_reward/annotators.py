@@ -175,9 +175,11 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
-            frame with these columns, or feature differences phi(A) - phi(B), dense or sparse.
+            frame with these columns, of texts or of vectors, an array of vectors phi(A), phi(B),
+            their :class:`~sklearn_codex.ResponseIds`, or feature differences phi(A) - phi(B), dense
+            or sparse.
         y : array-like of shape (n_pairs,)
             Two classes; the greater one means that A is preferred. Or probabilities that it is.
         sample_weight : array-like of shape (n_pairs,), default=None
@@ -201,7 +203,8 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         """
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
-        design, pairs = read_pairs(self, X, reset=True, vectorizer=vectorizer)
+        read = read_pairs(self, X, reset=True, vectorizer=vectorizer)
+        design, pairs = read.design.to_solve(), read.known
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
         weight = check_sample_weight(
@@ -327,7 +330,7 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns

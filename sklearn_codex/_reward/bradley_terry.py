@@ -5,6 +5,7 @@ multiplied, so a difference matrix, or the features of unique responses with pai
 """
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from sklearn_codex._solve.newton import (
     SmoothLoss,
     gradient_norm,
     minimise,
+    scaled_norm,
 )
 
 # The most frequent words make most of what the diagonal of the Hessian does not tell. More columns
@@ -29,11 +31,16 @@ from sklearn_codex._solve.newton import (
 MAX_BLOCK = 32
 # With fewer features the diagonal alone needs few products.
 MIN_FEATURES = 256
+# Of a dense design as many columns, if it has as many rows, are solved by their mean Gram matrix.
+MAX_GRAM = 4096
+# It is factored anew where the mean curvature is by more than this factor another.
+MOST_DRIFT = 1.5
 # A product of so few rows and MAX_BLOCK columns is made by one thread: several wait for each other
 # on a busy machine, twenty times as long as it takes.
 CHUNK_ROWS = 256
 # Up to this many weights the precision that is kept of a fit is a matrix, beyond it the diagonal.
 MAX_DENSE = 128
+TINY = float(np.finfo(np.float64).tiny)
 
 
 def pair_losses(margins: FloatArray, target: FloatArray) -> FloatArray:
@@ -66,9 +73,15 @@ class PairCurvature:
         return loss.design.rmatvec(self.by_margin * moved) + loss.pull(direction), moved
 
     def diagonal(self) -> FloatArray:
-        """Return the diagonal of the Hessian (V,)."""
-        penalty = self.loss.penalty
+        """Return the diagonal of the Hessian (V,), about where the loss is rough."""
+        loss, penalty = self.loss, self.loss.penalty
+        if loss.rough and loss.uses_gram():
+            return penalty + self.total() * np.diag(loss.design.mean_gram())
         return self.add_to(penalty if penalty.ndim == 1 else np.diag(penalty))
+
+    def total(self) -> float:
+        """Return the sum of second derivatives, above 0."""
+        return max(float(np.sum(self.by_margin)), TINY)
 
     def add_to(self, precision: FloatArray) -> FloatArray:
         """Return a precision, (V,) or (V, V), with that of the pairs added."""
@@ -103,6 +116,9 @@ class BradleyTerryLoss(SmoothLoss):
         the matrix of the penalty.
     mean : ndarray of shape (V,), default=None
         Where the penalty is 0: the weights before a batch of a stream. None means 0.
+    rough : bool, default=False
+        Whether the diagonal of the Hessian, which decides when a fit is near enough, may be that of
+        a sample of a dense design. The steps do not depend on it.
 
     Notes
     -----
@@ -126,17 +142,48 @@ class BradleyTerryLoss(SmoothLoss):
         C: float = 1.0,
         penalty: ArrayLike | None = None,
         mean: FloatArray | None = None,
+        rough: bool = False,
     ):
         n_pairs, self.n_features = design.shape
         self.design = design
         self.target = np.asarray(target, dtype=np.float64)  # (n_pairs,)
         self.weight = np.ones(n_pairs) if sample_weight is None else np.asarray(sample_weight)
+        self.C = C
         self.pair_weight = C * self.weight.astype(np.float64)  # (n_pairs,)
+        self.rough = rough
         self.mean = mean
         if penalty is None:
             penalty = np.ones(self.n_features)
         self.penalty = np.asarray(penalty, dtype=np.float64)  # (V,) or (V, V)
         self._block: tuple[IntArray, Any] | None = None
+        self._by_gram: tuple[float, Preconditioner] | None = None
+        self._at_zero: tuple[FloatArray, FloatArray] | None = None
+
+    def with_C(self, C: float) -> "BradleyTerryLoss":
+        """Return the loss of another C, which shares what does not depend on it."""
+        other = copy(self)
+        other.C, other.pair_weight = C, C * self.weight.astype(np.float64)
+        other._by_gram = None
+        return other
+
+    def norm_at_zero(self) -> float:
+        """Return the norm of the gradient at zero weights, as :func:`gradient_norm`."""
+        if self.mean is not None or self.penalty.ndim != 1:
+            return gradient_norm(self, np.zeros(self.n_features))
+        if self._at_zero is None:
+            nothing = self.with_C(1.0).curvature(np.zeros(len(self.target)))
+            self._at_zero = (
+                self.design.rmatvec(self.weight * (0.5 - self.target)),
+                nothing.diagonal() - self.penalty,
+            )
+        gradient, diagonal = (self.C * part for part in self._at_zero)
+        return scaled_norm(gradient, diagonal + self.penalty)
+
+    def uses_gram(self) -> bool:
+        """Return whether steps are preconditioned by the mean Gram matrix of a dense design."""
+        n_pairs, n_features = self.design.shape
+        is_dense = getattr(self.design, "is_dense", False)
+        return is_dense and MIN_FEATURES <= n_features <= min(n_pairs, MAX_GRAM)
 
     def pull(self, direction: FloatArray) -> FloatArray:
         """Return Q d (V,)."""
@@ -180,16 +227,41 @@ class BradleyTerryLoss(SmoothLoss):
         return np.argsort(-diagonal, kind="stable")[:size]
 
     def precondition(self, curvature: PairCurvature, diagonal: FloatArray) -> Preconditioner:
-        """Return the diagonal and the block of columns that were chosen, and formed, at first."""
+        """Return what solves quickly: all columns about, or the diagonal and a block of them.
+
+        Of a dense design that is C' times its mean Gram matrix, C' being the sum of curvatures by
+        margins, and the penalty, where the pairs tell more than it; of another the block that was
+        chosen, and formed, at first.
+        """
+        if self.uses_gram():
+            penalty = self.penalty if self.penalty.ndim == 1 else np.diag(self.penalty)
+            if not self.rough and diagonal.sum() < 2 * penalty.sum():
+                return Preconditioner(diagonal)
+            return self._precondition_by_gram(curvature, diagonal)
         if self._block is None:
             columns = self.choose_block(diagonal)
-            design: Any = self.design  # one of ours, which have more than a loss asks for
-            differences = design.dense_columns(columns) if len(columns) else None
+            own: Any = self.design  # one of ours, which have more than a loss asks for
+            differences = own.dense_columns(columns) if len(columns) else None
             self._block = columns, differences
         columns, differences = self._block
         if not len(columns):
             return Preconditioner(diagonal)
         return Preconditioner(diagonal, columns, curvature.block(columns, differences))
+
+    def _precondition_by_gram(self, curvature, diagonal):
+        """Return the factor of the mean Gram matrix, or the one before where it is near enough."""
+        total = curvature.total()
+        if self._by_gram is not None:
+            factored, preconditioner = self._by_gram
+            if 1 / MOST_DRIFT <= total / factored <= MOST_DRIFT:
+                return preconditioner
+        design: Any = self.design
+        block = total * design.mean_gram()
+        penalty = self.penalty
+        block[np.diag_indices_from(block)] += penalty if penalty.ndim == 1 else 0.0
+        preconditioner = Preconditioner(diagonal, np.arange(len(diagonal)), block)
+        self._by_gram = total, preconditioner
+        return preconditioner
 
 
 def fit_weights(
@@ -222,6 +294,8 @@ def fit_weights(
     settings: dict = {"tol": tol, "max_iter": max_iter, "callback": callback}
     if initial_weights is None:
         return minimise(loss, zero, **settings)
+    if isinstance(loss, BradleyTerryLoss):
+        return minimise(loss, initial_weights, reference=loss.norm_at_zero(), **settings)
     return minimise(loss, initial_weights, reference=gradient_norm(loss, zero), **settings)
 
 

@@ -144,7 +144,8 @@ class ConservativeReward(BaseEstimator):
         models = self._check()
         if self.by == "token":
             weights = self.coef_[0]
-            features = read_responses(models[0], X) if hasattr(models[0], "vectorizer_") else X
-            return features @ weights
+            if not hasattr(models[0], "vectorizer_"):
+                return X @ weights
+            return read_responses(models[0], X).reward(weights)
         rewards = np.array([model.reward(X) for model in models])  # (n_models, n_documents)
         return rewards.mean(axis=0) - self.k * rewards.std(axis=0, ddof=1)

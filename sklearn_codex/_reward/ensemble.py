@@ -149,7 +149,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as for the model.
         y : array-like of shape (n_pairs,)
             Their labels, as for the model.
@@ -214,9 +214,12 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         weights, precisions, converged = zip(*results, strict=True)
         return np.array(weights), precisions, all(converged)
 
-    def _deviation(self, rows):
-        """Return standard errors (m,) of rows (m, V + k)."""
-        by_refit = rows @ self._all_weights.T  # (m, n_estimators)
+    def _deviation(self, rows, center=None):
+        """Return standard errors (m,) of rows (m, V + k), less a center (V + k,)."""
+        product = rows.matvec if hasattr(rows, "matvec") else rows.__matmul__
+        by_refit = product(self._all_weights.T)  # (m, n_estimators)
+        if center is not None:
+            by_refit = by_refit - self._all_weights @ center
         return self._widening() * by_refit.std(axis=1, ddof=1)
 
     def _half_width(self, rows, confidence_level):
@@ -229,7 +232,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
 
     def _margins(self, design):
         """Return the margins (n_estimators, n_pairs) by each refit."""
-        return np.array([design.matvec(weights) for weights in self._all_weights])
+        return design.matvec(self._all_weights.T).T
 
     @property
     def estimators_(self):
@@ -272,12 +275,6 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         """
         return ConservativeReward(self.estimators_, k, by=by)
 
-    def _reward_of_features(self, features, return_std):
-        reward = features @ self.model_.coef_[0]
-        if not return_std:
-            return reward
-        return reward, self._widening() * (features @ self.coef_.T).std(axis=1, ddof=1)
-
     def _margin_covariance(self, X):
         """Return the variance (n_pairs,) of margins, and a function i -> covariances with it."""
         margins = self._margins(self._design(X))
@@ -307,7 +304,7 @@ def most_informative_pairs(model, X, n=10, *, criterion="information", diverse=T
     model : RewardUncertainty or BootstrapRewardEnsemble
         A fitted one. Where pairs have features that no training pair had, use ``RewardUncertainty``
         with ``kind="laplace"``: the others are of no doubt about them.
-    X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+    X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
         Pairs without labels, as in ``fit``.
     n : int, default=10
         Pairs to choose; all of them if there are fewer.

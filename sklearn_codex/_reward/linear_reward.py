@@ -19,6 +19,7 @@ from sklearn_codex._data.pairs import TextPairs, read_pairs
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
+from sklearn_codex._reward.lengths import check_source, keep_source, lengths_of
 from sklearn_codex._reward.pair_classifier import PairClassifierMixin, no_columns
 from sklearn_codex._reward.presets import choose_vectorizer, is_preset
 from sklearn_codex._reward.targets import (
@@ -42,7 +43,7 @@ class TrainingProblem:
     design : MarginOperator of shape (n_pairs, V + k)
         Columns of rewards, then those of nuisances.
     pairs : TextPairs or None
-        The pairs as text, where they are.
+        The pairs as they are known again, where they are.
     labels : PreferenceLabels
         One a pair.
     weight : ndarray of shape (n_pairs,)
@@ -98,10 +99,10 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         """Validate training data and set all that is learned from pairs before any weight."""
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
-        design, pairs = read_pairs(self, X, reset=reset, vectorizer=vectorizer)
+        read = read_pairs(self, X, reset=reset, vectorizer=vectorizer)
         labels = check_labels(y, subject=subject)
-        check_consistent_length(design, labels.target)
-        if reset and pairs is not None:
+        check_consistent_length(read.design, labels.target)
+        if reset and read.text is not None:
             warn_of_one_and_two(labels.classes, subject=subject)
         weight = check_sample_weight(
             sample_weight,
@@ -113,12 +114,13 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         if reset:
             self.length_scale_ = None
             if self.control_length:
-                self.length_scale_ = length_scale(_length_difference(design, pairs), weight)
-                self._length_of_text = pairs is not None
-        design = self._add_nuisances(design, pairs)
+                lengths = lengths_of(self, read)
+                self.length_scale_ = length_scale(lengths.difference, weight)
+                keep_source(self, lengths.source)
+        design = self._add_nuisances(read, read.design.to_solve())
         penalty = np.ones(design.shape[1])
         penalty[self.n_features_in_ :] = 0.0
-        return TrainingProblem(design, pairs, labels, weight, penalty)
+        return TrainingProblem(design, read.known, labels, weight, penalty)
 
     def _has_preset(self):
         return is_preset(self.vectorizer)
@@ -143,23 +145,17 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
             )
 
     def _design(self, X):
-        return self._add_nuisances(*read_pairs(self, X, reset=False))
+        return self._add_nuisances(read_pairs(self, X, reset=False))
 
-    def _add_nuisances(self, design, pairs):
-        """Return the design with the columns of position and length, where they are asked for."""
-        columns = []
+    def _add_nuisances(self, read, design=None):
+        """Return the design of pairs with columns of position and length, where asked for."""
+        design, columns = read.design if design is None else design, []
         if self.position_bias:
             columns.append(np.ones((design.shape[0], 1)))
         if self.control_length:
-            if self._length_of_text != (pairs is not None):
-                known, given = ("text", "differences")[:: 1 if self._length_of_text else -1]
-                raise ValueError(
-                    f"{type(self).__name__} with control_length=True was fitted on {known} and "
-                    f"got {given}: lengths of one are not those of the other. Pass {known}, or ask "
-                    "for reward_margin, where length has no part."
-                )
-            difference = _length_difference(design, pairs)
-            columns.append(length_columns(difference, self.length_scale_))
+            lengths = lengths_of(self, read)
+            check_source(self, lengths.source)
+            columns.append(length_columns(lengths.difference, self.length_scale_))
         return NuisanceDesign(design, np.hstack(columns)) if columns else design
 
     def _minimise(self, loss, start=None, context=None) -> FitState:
@@ -208,7 +204,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -226,7 +222,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
         return_std : bool, default=False
             Whether to return standard errors too.
@@ -279,7 +275,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -318,10 +314,3 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
             in_favor=describe_columns(j for j in order[::-1][:n] if weights[j] > 0),
             against=describe_columns(j for j in order[:n] if weights[j] < 0),
         )
-
-
-def _length_difference(design, pairs):
-    """Return by how much A is longer (n_pairs,): in characters, or in tokens of count rows."""
-    if pairs is not None:
-        return pairs.length_difference()
-    return design.matvec(np.ones(design.shape[1]))

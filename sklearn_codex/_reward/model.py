@@ -44,7 +44,8 @@ class PreferenceRewardModel(RewardModelBase):
         A diagnostic: it seldom predicts better.
     control_length : bool, default=False
         Whether the length difference enters the margin beside the reward, so that the reward is the
-        preference net of length.
+        preference net of length. It needs text, or pairs in
+        :class:`~sklearn_codex.PairsWithLength`.
     author_C : float, default=1.0
         Inverse strength of the L2 penalty of the terms of ``authors``, where ``fit`` gets them.
     tol : float, default=1e-8
@@ -101,6 +102,7 @@ class PreferenceRewardModel(RewardModelBase):
     PreferenceRewardModelCV : Chooses ``C`` by cross-validation that keeps prompts together.
     RewardUncertainty : Standard errors and intervals of weights, margins and rewards.
     TiePreferenceModel : Ties as an outcome of their own, with P(tie).
+    ResponseIds : Pairs of vectors, such as embeddings, each response held once.
     PlackettLuceModel : The same reward from rankings and best-of-k choices.
     AnnotatorRewardModel : Pairs labelled by annotators who are not equally reliable.
     author_share : How much of a reward is who wrote the response.
@@ -136,10 +138,11 @@ class PreferenceRewardModel(RewardModelBase):
 
     where b and c have no penalty, so they explain all they can, and s is ``length_scale_``. The
     term in tanh is that of length-controlled AlpacaEval [4]_; the linear one makes a utility that
-    is proportional to length drop out of the reward completely. Length is in characters for text
-    and the row sum, in tokens, for differences of counts. Probabilities and ``predict`` have all
-    terms, since they say what the annotators will prefer; ``reward`` and ``reward_margin`` have
-    none but the reward.
+    is proportional to length drop out of the reward completely. Length is what
+    :class:`~sklearn_codex.PairsWithLength` says, else in characters for text, and in tokens for
+    counts in the columns of a ``TokenCounter``; other numbers have none. Probabilities and
+    ``predict`` have all terms, since they say what the annotators will prefer; ``reward`` and
+    ``reward_margin`` have none but the reward.
 
     With ``authors``, such as the models that wrote A and B, the margin in ``fit`` has a term
     :math:`u_a - u_b` more, with the penalty :math:`\tfrac{C}{2 C_a} \|u\|^2`, :math:`C_a` being
@@ -216,11 +219,14 @@ class PreferenceRewardModel(RewardModelBase):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
-            frame with these columns, or feature differences phi(A) - phi(B), dense or sparse. Also
-            a dask bag of such rows, or array of differences, which stay where they are: gradients
-            and Hessian products are summed over partitions. ``score`` then knows no leakage.
+            frame with these columns, of texts or of vectors, an array of vectors phi(A), phi(B),
+            their :class:`~sklearn_codex.ResponseIds`, or feature differences phi(A) - phi(B), dense
+            or sparse; also in :class:`~sklearn_codex.PairsWithLength`. Floats of 16 and 32 bits,
+            and arrays on disk, are never widened as a whole. Also a dask bag of rows of text, or
+            array of differences, which stay where they are: gradients and Hessian products are
+            summed over partitions. ``score`` then knows no leakage.
         y : array-like of shape (n_pairs,)
             For a dask X also a dask bag or array with the same partitions, as ``sample_weight``.
             Two classes; the greater one means that A is preferred. Or numbers in [0, 1], some of
@@ -242,8 +248,8 @@ class PreferenceRewardModel(RewardModelBase):
         TypeError
             If X holds text that is not in pairs, or a missing one.
         ValueError
-            If y has neither two classes nor probabilities, or X is neither pairs of text nor a
-            matrix of finite numbers.
+            If y has neither two classes nor probabilities, or X is neither pairs of text nor finite
+            numbers, or lengths are to be controlled that X does not have.
 
         Warns
         -----
@@ -281,7 +287,7 @@ class PreferenceRewardModel(RewardModelBase):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``. The first batch fits the vectorizer, and later ones are counted in
             its columns: give one that is frozen, or has a fixed vocabulary, if the first is small.
         y : array-like of shape (n_pairs,)

@@ -78,7 +78,7 @@ def preference_path(
 
     Parameters
     ----------
-    X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+    X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
         Pairs, as in :meth:`PreferenceRewardModel.fit`.
     y : array-like of shape (n_pairs,)
         Labels, as there.
@@ -117,8 +117,9 @@ def preference_path(
     model._require_both_preferred(problem)
     Cs = _check_Cs(Cs)
     start, parts, ends = None, [], []
+    every = problem.make_loss(1.0)
     for C in Cs:
-        loss = problem.make_loss(C)
+        loss = every.with_C(C)
         state = fit_weights(loss, start, tol=tol, max_iter=max_iter)
         start = state.point.weights
         parts.append(model._attributes_of(start))
@@ -304,7 +305,7 @@ class PreferenceRewardModelCV(RewardModelBase):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in :meth:`PreferenceRewardModel.fit`.
         y : array-like of shape (n_pairs,)
             Two classes, or probabilities that A is preferred, as there.
@@ -424,9 +425,15 @@ class PreferenceRewardModelCV(RewardModelBase):
         train, test, train_design, test_design = fold
         target, weight = problem.labels.target[train], problem.weight[train]
         tol, start = max(self.tol, FOLD_TOL), None
-        for C in self.Cs_:
-            loss = BradleyTerryLoss(train_design, target, weight, C=C, penalty=penalty)
-            start = fit_weights(loss, start, tol=tol, max_iter=self.max_iter).point.weights
+        loss = BradleyTerryLoss(train_design, target, weight, penalty=penalty, rough=True)
+        before, logs = None, np.log(self.Cs_)
+        for place, C in enumerate(self.Cs_):
+            ahead = start
+            if before is not None:  # weights go on about as they went, in the logarithm of C
+                stretch = (logs[place] - logs[place - 1]) / (logs[place - 1] - logs[place - 2])
+                ahead = start + stretch * (start - before)
+            state = fit_weights(loss.with_C(C), ahead, tol=tol, max_iter=self.max_iter)
+            before, start = start, state.point.weights
             yield self._score_fold(X, y, problem, test, test_design, start)
 
     def _score_fold(self, X, y, problem, test, design, weights):

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.pairs import check_text_pairs, read_pairs, read_responses
+from sklearn_codex._data.pairs import known_pairs, read_pairs, read_responses
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._partitions import lazy_on_dask, on_dask
 from sklearn_codex._reward.leakage import warn_of_scored_rows
@@ -58,13 +58,13 @@ class PairClassifierMixin(ClassifierMixin):
         check_is_fitted(self)
         design = self._design(X)
         margin = design.matvec(self._weights())
-        return (margin, self._deviation(design.tocsr())) if return_std else margin
+        return (margin, self._deviation(design)) if return_std else margin
 
     @on_dask(_say_nothing)
     def _warn_if_scored(self, X):
         """Warn where a score of pairs measures memory. The scorers of ``metrics`` ask for it."""
         subject = type(self).__name__
-        warn_of_scored_rows(self, lambda: check_text_pairs(X, subject=subject), stacklevel=5)
+        warn_of_scored_rows(self, lambda: known_pairs(X, subject=subject), stacklevel=5)
 
     @lazy_on_dask()
     def decision_function(self, X):
@@ -72,7 +72,7 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -88,7 +88,7 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -105,7 +105,7 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -122,7 +122,7 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
         y : array-like of shape (n_pairs,)
             Labels as in ``fit``. A soft label gives the probability that a label drawn with it
@@ -158,19 +158,19 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Responses, as text or as features phi (token counts by default). For a vectorizer that
-            reads prompts, such as ``"preference"``, also rows ``(prompt, response)``; a response
-            alone then has no prompt, and no overlap with it.
+        X : sequence of str, array-like of shape (n_documents, V) or (n, k, V), or ResponseIds
+            Responses, as text, as features phi (token counts by default) or as ids, or k candidates
+            a row. For a vectorizer that reads prompts, such as ``"preference"``, also rows
+            ``(prompt, response)``; a response alone then has no prompt, and no overlap with it.
 
         Returns
         -------
-        reward : ndarray of shape (n_documents,)
+        reward : ndarray of shape (n_documents,) or (n, k)
             w . phi(y), in nats of log-odds, without position and length. Only differences have a
             meaning: the model knows nothing of a constant.
         """
         check_is_fitted(self)
-        return read_responses(self, X) @ self.coef_[0]
+        return read_responses(self, X).reward(self.coef_[0])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

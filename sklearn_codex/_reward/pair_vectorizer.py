@@ -81,9 +81,11 @@ class PairVectorizer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
-            frame with these columns, or feature differences, which pass as they are.
+            frame with these columns, of texts or of vectors, an array of vectors phi(A), phi(B),
+            their :class:`~sklearn_codex.ResponseIds`, or feature differences, which pass as they
+            are.
         y : None
             Ignored, present for the scikit-learn API.
 
@@ -105,7 +107,7 @@ class PairVectorizer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in :meth:`fit`.
         y : None
             Ignored, present for the scikit-learn API.
@@ -113,7 +115,8 @@ class PairVectorizer(TransformerMixin, BaseEstimator):
         Returns
         -------
         differences : csr_array or ndarray of shape (n_pairs, V)
-            phi(A) - phi(B), sparse where the features are.
+            phi(A) - phi(B), sparse where the features are, and float32 where they are narrower
+            than float64.
         """
         return read_pairs(self, X, reset=True, vectorizer=self.vectorizer).design.differences
 
@@ -122,13 +125,14 @@ class PairVectorizer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in :meth:`fit`.
 
         Returns
         -------
         differences : csr_array or ndarray of shape (n_pairs, V)
-            phi(A) - phi(B), sparse where the features are.
+            phi(A) - phi(B), sparse where the features are, and float32 where they are narrower
+            than float64.
         """
         check_is_fitted(self)
         return read_pairs(self, X, reset=False).design.differences

@@ -23,6 +23,7 @@ from sklearn_codex._partitions import (
     reduce_partitions,
     split_rows,
 )
+from sklearn_codex._reward.lengths import count_tokens_of, keep_source
 from sklearn_codex._reward.partitioned_loss import PartitionedProblem
 from sklearn_codex._reward.presets import choose_vectorizer
 from sklearn_codex._reward.targets import (
@@ -32,7 +33,14 @@ from sklearn_codex._reward.targets import (
     credit,
 )
 
-READING = ("vectorizer_", "n_features_in_", "feature_names_in_", "length_scale_", "_length_of_text")
+READING = (
+    "vectorizer_",
+    "n_features_in_",
+    "feature_names_in_",
+    "length_scale_",
+    "_length_of_text",
+    "_length_given",
+)
 
 
 class Survey(NamedTuple):
@@ -145,7 +153,9 @@ def _read_partitions(model, X, y, sample_weight):
     lengths = None
     model.length_scale_ = None
     if model.control_length:
-        model._length_of_text = holds_text(X)
+        keep_source(model, "text" if holds_text(X) else "counts")
+        if not holds_text(X):
+            count_tokens_of(model)
         lengths = partial(_length_difference_of_rows, model._length_of_text)
     survey = survey_partitions(pairs, lengths, subject=subject)
     if model.control_length:

@@ -14,9 +14,10 @@ from sklearn_codex._checks.matrices import check_frame
 from sklearn_codex._checks.numbers import as_floats, check_sample_weight
 from sklearn_codex._checks.probabilities import as_array
 from sklearn_codex._data.designs import DifferenceDesign
-from sklearn_codex._data.pairs import TextPairs, read_features, vectorize
+from sklearn_codex._data.pairs import ReadResponses, TextPairs, read_vectors, vectorize
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
 from sklearn_codex._data.vectorizers import wants_prompt
+from sklearn_codex._data.vectors import holds_column_of_vectors, holds_vectors
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_rows
@@ -232,8 +233,8 @@ class PlackettLuceModel(BaseEstimator):
         Parameters
         ----------
         X : sequence of str, rows (prompt, response) or array-like of shape (n_responses, V)
-            Responses, as text, alone or with their prompts, or as features phi, which may be
-            negative.
+            Responses, as text, alone or with their prompts, as features phi, which may be negative,
+            or as their :class:`~sklearn_codex.ResponseIds`.
         y : array-like of shape (n_responses,)
             How good each is among its group: the greater, the better. Of ranks with 1 for the best
             give the negative.
@@ -258,9 +259,9 @@ class PlackettLuceModel(BaseEstimator):
             If ``max_iter`` steps were not enough.
         """
         subject = type(self).__name__
-        features, texts = self._read(X, reset=True)
-        codes = self._encode_rows(features, texts, groups)
-        loss = self._make_loss(features, codes, y, sample_weight)
+        design, texts = self._read_rows(X, reset=True)
+        codes = self._encode_rows(design, texts, groups)
+        loss = self._make_loss(design, codes, y, sample_weight)
         self._training_pairs = TrainingPairs(_as_pairs(texts, codes))
         self._has_groups = groups is not None
         self.n_choices_ = loss.rankings.n_choices
@@ -273,34 +274,48 @@ class PlackettLuceModel(BaseEstimator):
         return self
 
     def _read(self, X, *, reset):
-        """Return the features (n, V) of responses, and prompts and texts, None for numbers."""
-        columns = check_prompted_responses(X, subject=type(self).__name__)
+        """Return responses as they are read, and prompts and texts, None for numbers."""
+        is_vectors = holds_vectors(X) or holds_column_of_vectors(X)
+        subject = type(self).__name__
+        columns = None if is_vectors else check_prompted_responses(X, subject=subject)
         if columns is None:
-            return read_features(self, X, reset=reset, vectorizer=self.vectorizer), None
+            return read_vectors(self, X, reset=reset, vectorizer=self.vectorizer), None
         vectorizer = choose_vectorizer(self.vectorizer) if reset else self.vectorizer_
         texts = stack_prompts(*columns) if wants_prompt(vectorizer) else columns[1]
-        return vectorize(self, texts, reset=reset, vectorizer=vectorizer), columns
+        features = vectorize(self, texts, reset=reset, vectorizer=vectorizer)
+        return ReadResponses(DifferenceDesign(features), features.shape[:1]), columns
 
-    def _encode_rows(self, features, texts, groups):
+    def _read_rows(self, X, *, reset):
+        """Return the design (n, V) of responses, one a row, and prompts and texts."""
+        read, texts = self._read(X, reset=reset)
+        if len(read.shape) != 1:
+            raise ValueError(
+                f"{type(self).__name__} expected X to be responses, one a row, got {read.shape[1]} "
+                "a row. Pass a row a response and say by groups= which were compared; candidates "
+                "are for reward."
+            )
+        return read.design, texts
+
+    def _encode_rows(self, design, texts, groups):
         """Return the group of each response (n_responses,), from 0: given, or its prompt."""
-        check_consistent_length(features, groups)
+        check_consistent_length(design, groups)
         if groups is None and texts is not None:
             groups = texts[0]
-        return _encode_groups(groups, features.shape[0])
+        return _encode_groups(groups, design.shape[0])
 
     def _warn_if_scored(self, X):
         """Warn where a score of responses, by their prompts, measures memory, for scorers."""
         texts = check_prompted_responses(X, subject=type(self).__name__)
         warn_of_scored_rows(self, lambda: _as_pairs(texts, None), stacklevel=2)
 
-    def _make_loss(self, features, codes, y, sample_weight):
+    def _make_loss(self, design, codes, y, sample_weight):
         """Return the loss of responses of these groups and their y, once it is validated."""
         subject = type(self).__name__
         if y is None:
             raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
         y = as_floats(check_frame(y, subject), "y, the places of responses", subject=subject)
         y = _check_y(y, y_numeric=True, estimator=subject)
-        check_consistent_length(features, y)
+        check_consistent_length(design, y)
         weight = check_sample_weight(
             sample_weight,
             y,
@@ -311,7 +326,7 @@ class PlackettLuceModel(BaseEstimator):
         if not weight.all():
             # A response that does not count does not make the others better than it either.
             kept = np.flatnonzero(weight)
-            features, y, weight = features[kept], y[kept], weight[kept]
+            design, y, weight = design.take(kept), y[kept], weight[kept]
             codes = np.unique(codes[kept], return_inverse=True)[1]
         rankings = arrange_rankings(y, codes, weight)
         if rankings.n_choices == 0:
@@ -319,23 +334,23 @@ class PlackettLuceModel(BaseEstimator):
                 f"{subject} found no choice in n_samples={len(y)} responses: no group has two "
                 "different y. Pass groups= that hold the responses that were compared."
             )
-        return PlackettLuceLoss(DifferenceDesign(features), rankings, C=self.C)
+        return PlackettLuceLoss(design, rankings, C=self.C)
 
     def reward(self, X):
         """Return the reward of single responses.
 
         Parameters
         ----------
-        X : sequence of str or array-like of shape (n_responses, V)
-            Responses, as in ``fit``.
+        X : sequence of str, array-like of shape (n_responses, V) or (n, k, V), or ResponseIds
+            Responses, as in ``fit``, or k candidates a row.
 
         Returns
         -------
-        reward : ndarray of shape (n_responses,)
+        reward : ndarray of shape (n_responses,) or (n, k)
             w . phi(y), in nats of log-odds. Only differences have a meaning.
         """
         check_is_fitted(self)
-        return self._read(X, reset=False)[0] @ self.coef_[0]
+        return self._read(X, reset=False)[0].reward(self.coef_[0])
 
     def predict(self, X):
         """Return the reward of single responses, by which they are ranked.
@@ -369,9 +384,9 @@ class PlackettLuceModel(BaseEstimator):
             Adds up to 1 in each group.
         """
         check_is_fitted(self)
-        features, texts = self._read(X, reset=False)
-        reward = features @ self.coef_[0]
-        codes = self._encode_rows(features, texts, groups)
+        design, texts = self._read_rows(X, reset=False)
+        reward = design.matvec(self.coef_[0])
+        codes = self._encode_rows(design, texts, groups)
         greatest = np.full(codes.max() + 1, -np.inf)
         np.maximum.at(greatest, codes, reward)
         odds = np.exp(reward - greatest[codes])
@@ -418,9 +433,9 @@ class PlackettLuceModel(BaseEstimator):
                 "here too, equal ones for a single ranking; in a cross-validation, "
                 'params={"groups": groups} with sklearn.set_config(enable_metadata_routing=True).'
             )
-        features, texts = self._read(X, reset=False)
-        codes = self._encode_rows(features, texts, groups)
-        loss = self._make_loss(features, codes, y, sample_weight)
+        design, texts = self._read_rows(X, reset=False)
+        codes = self._encode_rows(design, texts, groups)
+        loss = self._make_loss(design, codes, y, sample_weight)
         warn_of_scored_rows(self, lambda: _as_pairs(texts, codes), stacklevel=2)
         return -loss.log_loss(loss.design.matvec(self.coef_[0])) / loss.rankings.total_weight
 

@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.pairs import check_text_pairs, read_pairs, read_responses
+from sklearn_codex._data.pairs import known_pairs, read_pairs, read_responses
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
@@ -175,9 +175,11 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
-            frame with these columns, or feature differences phi(A) - phi(B), dense or sparse.
+            frame with these columns, of texts or of vectors, an array of vectors phi(A), phi(B),
+            their :class:`~sklearn_codex.ResponseIds`, or feature differences phi(A) - phi(B), dense
+            or sparse.
         y : array-like of shape (n_pairs,)
             1 where A is preferred, 0 where B is, 0.5 for a tie; or 'a', 'b' and 'tie'. Or, without
             ties, any two classes, of which the greater means that A is preferred.
@@ -200,7 +202,8 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
         """
         subject = type(self).__name__
         vectorizer = choose_vectorizer(self.vectorizer)
-        design, pairs = read_pairs(self, X, reset=True, vectorizer=vectorizer)
+        read = read_pairs(self, X, reset=True, vectorizer=vectorizer)
+        design, pairs = read.design.to_solve(), read.known
         outcome, self._meaning = check_outcomes(y, subject=subject)
         check_consistent_length(design, outcome)
         weight = check_sample_weight(
@@ -272,7 +275,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -290,14 +293,14 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
     def _warn_if_scored(self, X):
         """Warn where a score of pairs measures memory. The scorers of ``metrics`` ask for it."""
         subject = type(self).__name__
-        warn_of_scored_rows(self, lambda: check_text_pairs(X, subject=subject), stacklevel=3)
+        warn_of_scored_rows(self, lambda: known_pairs(X, subject=subject), stacklevel=3)
 
     def predict_log_proba(self, X):
         """Return the log-probability of each class.
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -313,7 +316,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -328,7 +331,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
 
         Returns
@@ -344,7 +347,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
         y : array-like of shape (n_pairs,)
             Labels, as in ``fit``.
@@ -395,16 +398,16 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Responses, as text or as features phi.
+        X : sequence of str, array-like of shape (n_documents, V) or (n, k, V), or ResponseIds
+            Responses, as text, as features phi or as ids, or k candidates a row.
 
         Returns
         -------
-        reward : ndarray of shape (n_documents,)
+        reward : ndarray of shape (n_documents,) or (n, k)
             w . phi(y), in nats. Only differences have a meaning.
         """
         check_is_fitted(self)
-        return read_responses(self, X) @ self.coef_[0]
+        return read_responses(self, X).reward(self.coef_[0])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sklearn_codex._checks.groups import encode_groups
+from sklearn_codex._data.designs import NuisanceDesign, mean_row
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import token_names
@@ -74,15 +75,14 @@ class UncertainRewardMixin(PairClassifierMixin):
 
     Derived classes say, in ``_deviation(rows)``, the standard errors (m,) of linear functions of
     all weights, rows (m, V + k), and in ``_half_width(rows, confidence_level)`` the same and
-    half the widths of intervals; in ``_reward_of_features(features, return_std)`` rewards of
-    features (m, V), with their standard errors if asked for.
+    half the widths of intervals; in ``_deviation(rows, center)`` those of rows less a center
+    (V + k,). Rows are a design, or a csr_array.
     """
 
     model_: Any
     n_features_in_: int
     _deviation: Callable
     _half_width: Callable
-    _reward_of_features: Callable
 
     def _take_columns(self):
         """Say of columns and classes what the model says."""
@@ -103,7 +103,7 @@ class UncertainRewardMixin(PairClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
         return_std : bool, default=False
             Whether to return standard errors too.
@@ -117,33 +117,67 @@ class UncertainRewardMixin(PairClassifierMixin):
         """
         return self._margin(X, return_std)
 
-    def reward(self, X, return_std=False):
-        """Return the reward of single responses.
+    def reward(self, X, return_std=False, *, reference="origin"):
+        r"""Return the reward of single responses, compared to that of a reference.
 
         Parameters
         ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Responses, as text or as features.
+        X : sequence of str, array-like of shape (n_documents, V) or (n, k, V), or ResponseIds
+            Responses, as text, as features or as ids, or k candidates a row.
         return_std : bool, default=False
             Whether to return standard errors too.
+        reference : {"origin", "mean"} or responses, default="origin"
+            What a reward is compared to. "origin": a response without any feature, whose reward is
+            0. Counts have such a response, the empty one; embeddings have none, and the standard
+            error is then mostly of how far all of them are from 0. "mean": the mean of the
+            responses given as X. Or other responses, such as those of the reference policy: their
+            mean.
 
         Returns
         -------
-        reward : ndarray of shape (n_documents,)
-            w . phi(y), in nats of log-odds.
-        std : ndarray of shape (n_documents,)
-            Standard error of w . phi(y), the reward compared to that of a response without any
-            feature; only with ``return_std=True``. That of a comparison is in ``predict_margin``.
+        reward : ndarray of shape (n_documents,) or (n, k)
+            :math:`w \cdot (\phi(y) - \bar\phi)`, in nats of log-odds, with
+            :math:`\bar\phi` of the reference.
+        std : ndarray of shape (n_documents,) or (n, k)
+            Its standard error; only with ``return_std=True``. That of a comparison of two responses
+            is in ``predict_margin``.
         """
         check_is_fitted(self)
-        return self._reward_of_features(read_responses(self.model_, X), return_std)
+        read = read_responses(self.model_, X)
+        return self._reward_less(read, self._center_of(reference, read), return_std)
+
+    def _center_of(self, reference, read=None):
+        """Return the mean features (V,) of a reference; None for the origin."""
+        if reference is None or (isinstance(reference, str) and reference == "origin"):
+            return None
+        if isinstance(reference, str):
+            if reference != "mean" or read is None:
+                raise ValueError(
+                    f"{type(self).__name__} got reference={reference!r:.60}, which is not known. "
+                    "Pass 'origin', responses, or, to reward, 'mean'; a response in a list."
+                )
+            return mean_row(read.design)
+        return mean_row(read_responses(self.model_, reference).design)
+
+    def _reward_less(self, read, center, return_std):
+        """Return rewards less that of a center (V,), with standard errors if asked for."""
+        weights = self.model_.coef_[0]
+        reward = read.reward(weights) - (0.0 if center is None else center @ weights)
+        if not return_std:
+            return reward
+        n_biases = len(self.model_._weights()) - len(weights)
+        rows: Any = read.design
+        if n_biases:
+            rows = NuisanceDesign(read.design, np.zeros((rows.shape[0], n_biases)))
+            center = None if center is None else np.append(center, np.zeros(n_biases))
+        return reward, self._deviation(rows, center).reshape(read.shape)
 
     def margin_interval(self, X, confidence_level=0.95):
         """Return an interval of the margin of each pair.
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             Pairs, as in ``fit``.
         confidence_level : float, default=0.95
             Of the two-sided interval.
@@ -156,7 +190,7 @@ class UncertainRewardMixin(PairClassifierMixin):
         check_is_fitted(self)
         design = self._design(X)
         margin = design.matvec(self.model_._weights())
-        std, half = self._checked_half_width(design.tocsr(), confidence_level)
+        std, half = self._checked_half_width(design, confidence_level)
         return Table(margin=margin, std=std, low=margin - half, high=margin + half)
 
     def coef_interval(self, confidence_level=0.95):

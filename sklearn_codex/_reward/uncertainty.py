@@ -20,7 +20,12 @@ from sklearn_codex._reward.uncertain_reward import (
     group_codes,
     penalty_of_fit,
 )
-from sklearn_codex._solve.precision import WeightCovariance, choose_method, make_precision
+from sklearn_codex._solve.precision import (
+    WeightCovariance,
+    choose_method,
+    make_precision,
+    toarray,
+)
 
 # Up to this many weights the covariance is a matrix; beyond, up to this many pairs, it is exact by
 # the matrix of pairs, 800 MB at most; beyond both it is a bound.
@@ -29,6 +34,17 @@ MAX_PAIRS = 10_000
 # Rows of which more than this part is not 0 take less room as a plain array.
 DENSE = 0.6
 LEAST_CURVATURE = 1e-300
+
+
+def _scaled_rows(design, kept, root):
+    """Return rows of a design (n, V + k) times factors (n,), plain where they are not sparse."""
+    if design.is_dense:
+        rows = design[kept]
+        rows *= root[:, np.newaxis]
+        return rows
+    scaled = sparse.csr_array(sparse.diags_array(root) @ design[kept])
+    is_dense = scaled.nnz > DENSE * scaled.shape[0] * scaled.shape[1]
+    return scaled.toarray() if is_dense else scaled
 
 
 class RewardLowerBound:
@@ -40,8 +56,8 @@ class RewardLowerBound:
         A fitted one.
     k : float
         Standard deviations to take off.
-    reference : sequence of str or array-like of shape (n_documents, V), default=None
-        Responses compared to whose mean others are rewarded; None is no response.
+    reference : "origin" or responses, default="origin"
+        Responses compared to whose mean others are rewarded; "origin" is one without any feature.
 
     Attributes
     ----------
@@ -51,31 +67,28 @@ class RewardLowerBound:
         That of the model.
     """
 
-    def __init__(self, model, k, reference=None):
+    def __init__(self, model, k, reference="origin"):
         self.model = model
         self.k = k
         self.n_features_in_ = model.n_features_in_
         self.vectorizer_ = model.vectorizer_
-        self._center = None
-        if reference is not None:
-            features = read_responses(model.model_, reference)
-            self._center = np.asarray(features.mean(axis=0)).ravel()
+        self._center = model._center_of(reference)
 
     def reward(self, X):
         """Return the reward of single responses, less k standard deviations.
 
         Parameters
         ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Responses, as text or as features.
+        X : sequence of str, array-like of shape (n_documents, V) or (n, k, V), or ResponseIds
+            Responses, as text, as features or as ids.
 
         Returns
         -------
-        reward : ndarray of shape (n_documents,)
+        reward : ndarray of shape (n_documents,) or (n, k)
             In nats of log-odds.
         """
-        features = read_responses(self.model.model_, X)
-        mean, std = self.model._reward_of_features(features, True, center=self._center)
+        read = read_responses(self.model.model_, X)
+        mean, std = self.model._reward_less(read, self._center, True)
         return mean - self.k * std
 
 
@@ -215,7 +228,7 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
             The training pairs of the model.
         y : array-like of shape (n_pairs,)
             Their labels, as for the model.
@@ -292,9 +305,7 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
         # A free weight of a constant column is not determined; it stays at 0.
         squares = problem.design.column_squares(problem.weight)
         penalty[(penalty == 0) & (squares == 0)] = 1.0
-        scaled = sparse.csr_array(sparse.diags_array(root) @ problem.design.tocsr()[kept])
-        is_dense = scaled.nnz > DENSE * scaled.shape[0] * scaled.shape[1]
-        rows = scaled.toarray() if is_dense else scaled
+        rows = _scaled_rows(problem.design, kept, root)
         precision = make_precision(rows, penalty, method=self.method_, rank=self.rank)
         if self.kind == "laplace":
             return WeightCovariance(precision)
@@ -313,17 +324,18 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
         std = np.sqrt(variance)
         return std, critical_value(confidence_level, n_effective, n_groups) * std
 
-    def conservative_reward(self, k=1.0, *, reference=None):
+    def conservative_reward(self, k=1.0, *, reference="origin"):
         """Return a reward that is k standard deviations less where the model is not sure.
 
         Parameters
         ----------
         k : float, default=1.0
             Standard deviations to take off.
-        reference : sequence of str or array-like of shape (n_documents, V), default=None
-            Responses, such as those of the reference policy, compared to whose mean a response is
-            rewarded. None: compared to no response, so that the deviation grows with the length of
-            a response.
+        reference : "origin" or responses, default="origin"
+            What a response is compared to, as in :meth:`reward`: the mean of responses, such as
+            those of the reference policy, given as text, features or ids, or "origin", a response
+            without any feature, so that with counts the deviation grows with the length of a
+            response. None is the origin too.
 
         Returns
         -------
@@ -334,25 +346,12 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
         check_is_fitted(self)
         return RewardLowerBound(self, k, reference)
 
-    def _reward_of_features(self, features, return_std, *, center=None):
-        weights = self.model_._weights()
-        offset = 0.0 if center is None else center @ self.coef_[0]
-        reward = features @ self.coef_[0] - offset
-        if not return_std:
-            return reward
-        padding = sparse.csr_array((features.shape[0], len(weights) - features.shape[1]))
-        rows = sparse.csr_array(sparse.hstack([sparse.csr_array(features), padding]))
-        if center is not None:
-            center = np.concatenate([center, np.zeros(padding.shape[1])])
-        return reward, self._deviation(rows, center)
-
     def _margin_covariance(self, X):
         """Return the variance (n_pairs,) of margins, and a function i -> covariances with it."""
         design = self._design(X)
-        rows = design.tocsr()
 
         def column(i):
-            one = rows[[i]].toarray().T
+            one = toarray(design[[i]]).T
             return design.matvec(self._covariance.times(one)[:, 0])
 
-        return self._covariance.variance(rows), column
+        return self._covariance.variance(design), column

@@ -182,7 +182,7 @@ def minimise(
     for iteration in count():
         gradient, curvature = loss.derivatives(point)
         diagonal = _positive(curvature.diagonal())
-        size = _norm(gradient, diagonal)
+        size = scaled_norm(gradient, diagonal)
         check_within_floats(gradient, size, point.value, diagonal.max(initial=1.0))
         reference = size if reference is None else reference
         relative = size / reference if reference > 0 else size
@@ -206,7 +206,7 @@ def minimise(
 def gradient_norm(loss: SmoothLoss, weights: FloatArray) -> float:
     """Return the norm of the gradient, each part scaled by the root of the curvature's diagonal."""
     gradient, curvature = loss.derivatives(loss.at(weights))
-    return _norm(gradient, _positive(curvature.diagonal()))
+    return scaled_norm(gradient, curvature.diagonal())
 
 
 def solve(curvature: Curvature, right: FloatArray, *, tol: float = 1e-10) -> FloatArray:
@@ -250,8 +250,9 @@ def _positive(diagonal):
     return np.where(diagonal > 0, diagonal, 1.0)
 
 
-def _norm(gradient, diagonal):
-    return float(np.sqrt(dot(gradient, gradient / diagonal)))
+def scaled_norm(gradient: FloatArray, diagonal: FloatArray) -> float:
+    """Return the norm of a gradient, each part scaled by the root of the curvature's diagonal."""
+    return float(np.sqrt(dot(gradient, gradient / _positive(diagonal))))
 
 
 def _search_line(loss, point, step, image, decrease):

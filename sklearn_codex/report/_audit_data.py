@@ -125,9 +125,10 @@ class AuditData:
     @property
     def tokens(self):
         """Names of the columns of ``counts``."""
-        return np.asarray(self._counter_of_counts().get_feature_names_out(), dtype=object)
+        return np.asarray(self.counter_of_counts().get_feature_names_out(), dtype=object)
 
-    def _counter_of_counts(self):
+    def counter_of_counts(self):
+        """Return the fitted counter of ``counts``."""
         _ = self.counts
         return self.counter
 

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import PreferenceRewardModel
 from sklearn_codex._verdicts import judge_share
@@ -64,9 +65,10 @@ def _judge_net_of_length(data, with_length, C):
     None where length tells every label.
     """
     draws = np.full(with_length.shape, np.nan)
+    counter = FrozenEstimator(data.counter_of_counts())  # by which the model knows its tokens
     for margin, folds in zip(draws, data.draws_of_folds, strict=True):
         for train, test in folds:
-            model = PreferenceRewardModel(C=C, control_length=True, tol=TOL)
+            model = PreferenceRewardModel(C=C, vectorizer=counter, control_length=True, tol=TOL)
             with warnings.catch_warnings():
                 warnings.simplefilter("error", SeparationWarning)
                 try:

@@ -1,0 +1,206 @@
+"""Rows of features, sparse or dense, and the products that a design is made of.
+
+Dense ones may be narrow floats or lie on disk. They are widened a block at a time, never as a
+whole, and rows that are taken of them are no copy.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.matrices import is_sparse
+
+# Types that stay as they are; all others become the first.
+FLOATS = (np.float64, np.float32, np.float16)
+# Numbers of a dense matrix that are float64 at one time: 2 MB, and at least 64 rows.
+BLOCK_NUMBERS = 2**18
+LEAST_BLOCK = 64
+
+
+def as_rows(matrix: Any) -> "SparseRows | DenseRows":
+    """Return a csr_array or an ndarray (n, V) as rows."""
+    if isinstance(matrix, (SparseRows, DenseRows)):
+        return matrix
+    return SparseRows(matrix) if is_sparse(matrix) else DenseRows(np.asarray(matrix))
+
+
+def blocks_of(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Yield slices of as many dense rows as are float64 at one time."""
+    size = max(LEAST_BLOCK, BLOCK_NUMBERS // max(1, n_columns))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
+def column_squares(rows: Any, weights: FloatArray) -> FloatArray:
+    """Return sum over i of h_i R_ij^2 (V,) of a csr_array or ndarray R (n, V)."""
+    if is_sparse(rows):
+        parts = rows.data**2, rows.indices, rows.indptr
+        return sparse.csr_array(parts, shape=rows.shape).T @ weights
+    return weights @ rows**2
+
+
+def weighted_gram(rows: Any, weights: FloatArray) -> FloatArray:
+    """Return R' diag(h) R (V, V), dense, of a csr_array or ndarray R (n, V)."""
+    if is_sparse(rows):
+        return (rows.T @ (sparse.diags_array(weights) @ rows)).toarray()
+    return rows.T @ (weights[:, np.newaxis] * rows)
+
+
+def _as_slice(rows: Any) -> Any:
+    """Return positions as a slice, which copies nothing, where they rise by one and the same."""
+    if not isinstance(rows, np.ndarray) or rows.dtype == bool or len(rows) < 2:
+        return rows
+    step = int(rows[1] - rows[0])
+    if step < 1 or not (np.diff(rows) == step).all():
+        return rows
+    return slice(int(rows[0]), int(rows[-1]) + 1, step)
+
+
+class SparseRows:
+    """Rows of a csr_array.
+
+    Parameters
+    ----------
+    matrix : csr_array of shape (n, V)
+        Features, or their differences.
+    """
+
+    is_dense = False
+
+    def is_plain(self):
+        """Return whether these are rows of an array of float64 in memory."""
+        return False
+
+    def __init__(self, matrix):
+        self.matrix = matrix
+        self.shape = matrix.shape
+        self.n_entries = matrix.nnz
+
+    def __getitem__(self, rows):
+        """Return some rows (k, V), as a csr_array."""
+        return self.matrix[rows]
+
+    def take(self, rows):
+        """Return some rows as rows of their own."""
+        return SparseRows(self.matrix[rows])
+
+    def columns(self, columns):
+        """Return some columns (n, k), dense."""
+        return self.matrix[:, columns].toarray()
+
+    def times(self, weights):
+        """Return R w (n,), or R W (n, k)."""
+        return self.matrix @ weights
+
+    def transposed_times(self, values):
+        """Return R' v (V,)."""
+        return self.matrix.T @ values
+
+    def column_squares(self, weights):
+        """Return sum over i of h_i R_ij^2 (V,)."""
+        return column_squares(self.matrix, weights)
+
+    def gram(self, weights):
+        """Return R' diag(h) R (V, V), dense."""
+        return weighted_gram(self.matrix, weights)
+
+
+class DenseRows:
+    """Rows of an array of floats of any width, in memory or on disk.
+
+    Parameters
+    ----------
+    array : ndarray of shape (m, V)
+        Features, or their differences.
+    chosen : ndarray of int of shape (n,), default=None
+        The rows of ``array`` that these are; None means all.
+    """
+
+    is_dense = True
+    n_entries = 0
+
+    def __init__(self, array, chosen=None):
+        self._array = array
+        self._chosen = chosen
+        self.shape = (len(array) if chosen is None else len(chosen), array.shape[1])
+        self.dtype = array.dtype
+
+    @property
+    def matrix(self):
+        """The rows (n, V) in their own type; a copy where they are some of the array's."""
+        return self._array if self._chosen is None else self._array[self._chosen]
+
+    def __getitem__(self, rows):
+        """Return some rows (k, V), as float64."""
+        chosen = rows if self._chosen is None else self._chosen[rows]
+        return np.asarray(self._array[_as_slice(chosen)], dtype=np.float64)
+
+    def is_plain(self):
+        """Return whether these are all rows of an array of float64 in memory."""
+        array = self._array if self._chosen is None else None
+        if array is None or array.dtype != np.float64:
+            return False
+        while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+            array = array.base
+        return array is None
+
+    def take(self, rows):
+        """Return some rows as rows of their own, without a copy."""
+        every = np.arange(self.shape[0]) if self._chosen is None else self._chosen
+        return DenseRows(self._array, every[rows])
+
+    def columns(self, columns):
+        """Return some columns (n, k), as float64."""
+        part = self._array[:, columns]
+        return np.asarray(part if self._chosen is None else part[self._chosen], dtype=np.float64)
+
+    def _of_whole(self):
+        """Return the rows of the whole array where it is as quick to multiply all of them."""
+        if self._chosen is None or 2 * len(self._chosen) < len(self._array):
+            return None
+        return DenseRows(self._array)
+
+    def _blocks(self):
+        for here in blocks_of(*self.shape):
+            yield here, self[here]
+
+    def times(self, weights):
+        """Return R w (n,), or R W (n, k)."""
+        whole = self._of_whole()
+        if whole is not None:
+            return whole.times(weights)[self._chosen]
+        if self._chosen is None and self._array.dtype == np.float64:
+            return self._array @ weights
+        result = np.empty((self.shape[0], *weights.shape[1:]))
+        for here, block in self._blocks():
+            result[here] = block @ weights
+        return result
+
+    def transposed_times(self, values):
+        """Return R' v (V,)."""
+        whole = self._of_whole()
+        if whole is not None:
+            return whole.transposed_times(np.bincount(self._chosen, values, len(self._array)))
+        if self._chosen is None and self._array.dtype == np.float64:
+            return self._array.T @ values
+        result = np.zeros(self.shape[1])
+        for here, block in self._blocks():
+            result += block.T @ values[here]
+        return result
+
+    def column_squares(self, weights):
+        """Return sum over i of h_i R_ij^2 (V,)."""
+        result = np.zeros(self.shape[1])
+        for here, block in self._blocks():
+            result += column_squares(block, weights[here])
+        return result
+
+    def gram(self, weights):
+        """Return R' diag(h) R (V, V)."""
+        result = np.zeros((self.shape[1], self.shape[1]))
+        for here, block in self._blocks():
+            result += weighted_gram(block, weights[here])
+        return result
