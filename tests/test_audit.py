@@ -334,7 +334,8 @@ def test_markup_and_controls_in_responses_show_as_text(written):
 
 def test_command_writes_the_lists(written):
     assert {path.name for path in written.iterdir()} == {
-        "made_by_audit.json", "report.html", "audit.json", "labels_to_check.csv", "pairs_to_label.csv",
+        "made_by_audit.json", "report.html", "audit.json",
+        "labels_to_check.csv", "pairs_to_label.csv",
     }  # fmt: skip
     figures = json.loads((written / "audit.json").read_text(encoding="utf-8"))
     with open(written / "labels_to_check.csv", newline="", encoding="utf-8") as file:

@@ -78,6 +78,7 @@ class SparseRows:
         self.matrix = matrix
         self.shape = matrix.shape
         self.n_entries = matrix.nnz
+        self.dtype = matrix.dtype
 
     def __getitem__(self, rows):
         """Return some rows (k, V), as a csr_array."""

@@ -177,8 +177,8 @@ class _Reader:
         if not lists and not single:
             raise ValueError(
                 f"{where} has no column that is named as one of responses; it has {list(row)}. Say "
-                f"which has them, a list or one a row: {option}. Responses in several columns become "
-                "a list in one first."
+                f"which has them, a list or one a row: {option}. Responses in several columns "
+                "become a list in one first."
             )
         kinds = [f"{column} (a list)" for column in lists] + single
         raise ValueError(
