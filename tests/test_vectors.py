@@ -148,6 +148,18 @@ def test_narrow_floats_are_their_values(model, kind):
         assert fitted.coef_.dtype == np.float64
 
 
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("form", ["differences", "array", "ids"])
+def test_what_is_given_is_read_and_not_written(model, form):
+    arrays = [np.ascontiguousarray(a) for a in (DIFFERENCES, VECTORS, EMBEDDINGS)]
+    for array in arrays:
+        array.flags.writeable = False
+    X = {"differences": arrays[0], "array": arrays[1], "ids": ResponseIds(IDS, arrays[2])}[form]
+    fitted = make(model).fit(X, Y, sample_weight=WEIGHT)
+    fitted.predict_proba(X)
+    fitted.reward(arrays[2])
+
+
 def test_the_optimum_is_that_of_logistic_regression():
     fitted = PreferenceRewardModel(C=0.7).fit(FORMS["ids"], Y, sample_weight=WEIGHT)
     other = LogisticRegression(C=0.7, fit_intercept=False, tol=1e-12, max_iter=10_000)

@@ -41,12 +41,12 @@ class PairsWithLength:
     --------
     >>> from sklearn_codex import PairsWithLength, PreferenceRewardModel
     >>> differences = [[1.0, 0.5], [-1.0, 0.5], [0.5, -1.0], [-0.5, -0.5]]
-    >>> X = PairsWithLength(differences, length=[[30, 10], [20, 25], [10, 12], [9, 8]])
+    >>> X = PairsWithLength(differences, length=[[30, 10], [20, 25], [10, 12], [8, 9]])
     >>> X.length.tolist()
-    [20.0, -5.0, -2.0, 1.0]
-    >>> model = PreferenceRewardModel(control_length=True).fit(X, [1, 0, 0, 1])
-    >>> model.predict(X).tolist(), model.reward_margin(differences).shape
-    ([1, 0, 0, 1], (4,))
+    [20.0, -5.0, -2.0, -1.0]
+    >>> model = PreferenceRewardModel(control_length=True).fit(X, [1, 0, 1, 0])
+    >>> model.predict_proba(X).shape, model.reward_margin(differences).shape
+    ((4, 2), (4,))
     """
 
     def __init__(self, pairs, length):

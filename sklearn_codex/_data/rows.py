@@ -122,6 +122,7 @@ class DenseRows:
 
     is_dense = True
     n_entries = 0
+    dtype: np.dtype
 
     def __init__(self, array, chosen=None):
         self._array = array
@@ -135,7 +136,7 @@ class DenseRows:
         return self._array if self._chosen is None else self._array[self._chosen]
 
     def __getitem__(self, rows):
-        """Return some rows (k, V), as float64."""
+        """Return some rows (k, V), as float64: to be read, for they may be those of the array."""
         chosen = rows if self._chosen is None else self._chosen[rows]
         return np.asarray(self._array[_as_slice(chosen)], dtype=np.float64)
 

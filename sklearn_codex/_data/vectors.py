@@ -74,7 +74,7 @@ class ResponseIds:
     >>> model = PreferenceRewardModel().fit(pairs, [1, 0, 1, 0])
     >>> candidates = ResponseIds([[0, 1], [2, 0]], features=embeddings)
     >>> model.reward(candidates).round(2).tolist()
-    [[0.84, -0.57], [0.27, 0.84]]
+    [[0.96, -0.41], [0.55, 0.96]]
     """
 
     def __init__(self, ids, features):

@@ -39,9 +39,7 @@ LEAST_CURVATURE = 1e-300
 def _scaled_rows(design, kept, root):
     """Return rows of a design (n, V + k) times factors (n,), plain where they are not sparse."""
     if design.is_dense:
-        rows = design[kept]
-        rows *= root[:, np.newaxis]
-        return rows
+        return root[:, np.newaxis] * design[kept]  # which may be the user's own memory
     scaled = sparse.csr_array(sparse.diags_array(root) @ design[kept])
     is_dense = scaled.nnz > DENSE * scaled.shape[0] * scaled.shape[1]
     return scaled.toarray() if is_dense else scaled
