@@ -277,6 +277,27 @@ FAULTS = [
         ),
     ),
     *_in(
+        "metrics/_off_policy.py",
+        (
+            "rows are as many as their weights say, not groups",
+            "share.sum() ** 2 / (share @ share)",
+            "weight.sum() ** 2 / (weight @ weight)",
+            "test_off_policy.py::test_values_by_hand",
+        ),
+        (
+            "weights dropped from how many groups tell",
+            "np.bincount(codes, scaled**2)",
+            "np.bincount(codes)",
+            "test_off_policy.py::test_values_by_hand",
+        ),
+        (
+            "doubly robust without its correction",
+            "baseline + weight * (outcome - correction)",
+            "baseline + weight * outcome",
+            "test_off_policy.py::test_values_by_hand",
+        ),
+    ),
+    *_in(
         "metrics/_preferences.py",
         (
             "chance of soft ranks counts equal ones whole",
