@@ -14,7 +14,7 @@ from sklearn_codex._layouts.given import PAIR_ROLES, Given
 from sklearn_codex._layouts.guess import label_of, say_all, say_guess
 from sklearn_codex._layouts.pairs import PairNames, find_lone, find_pairs, find_series
 from sklearn_codex._layouts.prompts import ASKED
-from sklearn_codex._layouts.scores import score_of
+from sklearn_codex._layouts.scores import sign_of
 from sklearn_codex._layouts.verdicts import Verdict, find_verdicts, model_columns, verdict_with
 from sklearn_codex._layouts.words import LABELS, is_textlike, name_tokens
 
@@ -152,7 +152,7 @@ def _verdict_with(
     label: str, pair: PairNames, columns: Columns, row: Mapping[str, Any], given: Given, where: str
 ) -> Verdict:
     return verdict_with(
-        label, *pair[:2], columns, row, lambda name: score_of(name, given, where).sign
+        label, *pair[:2], columns, row, lambda name: sign_of(name, given, where)
     )
 
 
