@@ -256,6 +256,16 @@ def _compounds(columns: Columns) -> list[str]:
     return found
 
 
+def names_prompt(name: str) -> bool:
+    """Return whether a column such as opening_prompt or src has to do with what is asked."""
+    known = (*ASKED, *HISTORY, *SYSTEM, *GIVEN, *TITLES, *_SOURCES)
+    return fold(name) in known or not _HEADS.isdisjoint(name_tokens(name))
+
+
+_SOURCES = ("src", "source", "src_text", "x", "opening_message", "opening_msg")
+"""Names of what is translated or answered, which in other files are no prompts."""
+
+
 def _choose(names, row, given: Given, where: str) -> tuple[str, tuple[str, ...]]:
     """Return the one of several columns whose text holds those of the others, and the others."""
     if len(names) < 2 or row is None:

@@ -18,6 +18,7 @@ from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_
 from sklearn_codex._layouts.cells import as_number, as_responses, decode
 from sklearn_codex._layouts.columns import find_annotator
 from sklearn_codex._layouts.given import PAIR_ROLES, Given
+from sklearn_codex._layouts.guess import counts_rows
 from sklearn_codex._layouts.pairs import find_pairs, pair_in
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
 from sklearn_codex._layouts.ranking import (
@@ -49,7 +50,7 @@ DESIRABLE = (
     "label", "labels", "kto_tag", "desirable", "is_desirable", "thumbs_up", "thumbs", "feedback",
     "is_chosen", "chosen", "is_preferred", "preferred", "is_selected", "selected", "is_accepted",
     "accepted", "is_good", "good", "liked", "like", "upvoted", "is_correct", "preference",
-    "is_best", "best", "binary_label", "human_label"
+    "is_best", "best", "binary_label", "human_label", "is_winner", "winner", "is_better", "won"
 )  # fmt: skip
 """Names of the column that says whether the one response is desirable."""
 _YES = frozenset((
@@ -458,7 +459,9 @@ def explain_one(columns: Columns, row: Row, given: Given, where: str) -> str | N
     elif response is None or find_pairs(columns) or given.names_pair:
         return None
     marks = [
-        column for column in row if columns.get(fold(column)) == column and _marks(row[column])
+        column
+        for column in row
+        if columns.get(fold(column)) == column and _marks(row[column]) and not counts_rows(column)
     ]
     marks.sort(key=lambda name: names_fault(name_tokens(name)))  # what may be good is first
     known = f" If {marks[0]} does, say {given.say('label', marks[0])}" if marks else ""

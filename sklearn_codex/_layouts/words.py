@@ -137,6 +137,16 @@ SCORES = frozenset(
     """
     )
 )
+COUNTED = frozenset(
+    words(
+        """
+    n num number count counts turn turns token tokens length len words chars level year version
+    seed round batch annotators raters voters time seconds duration timestamp tstamp date created
+    updated price ip age ref reference
+    """
+    )
+)
+"""Words in the names of what is counted or measured, and says nothing of which is better."""
 OF_MODELS = frozenset(
     words(
         """
