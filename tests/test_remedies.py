@@ -33,7 +33,8 @@ def assert_read(data):
     assert data.n == len(FIRST_IS_BETTER)
     for (prompt, first, second), y in zip(data.X, data.y, strict=True):
         topic = re.search(r"topic \d", prompt)[0]
-        assert topic in first and topic in second
+        assert topic in first
+        assert topic in second
         assert (y > 0.5) == ("good" in first)
 
 
@@ -212,3 +213,97 @@ def test_what_trainers_write_beside_data_is_left_out(tmp_path):
         (tmp_path / name).write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     assert read_preferences(tmp_path).n == 1
+
+
+def test_a_number_among_labels_in_words_is_told_as_one():
+    rows = rows_of(
+        lambda p, x, y, a: {
+            "prompt": p,
+            "response_a": x,
+            "response_b": y,
+            "winner": "A" if a else "B",
+        }
+    )
+    total = {"prompt": "TOTAL", "response_a": "", "response_b": "", "winner": 6}
+    with pytest.raises(ValueError, match="= 6 is a number, where other rows have words") as caught:
+        read_preferences([*rows, total])
+    said = options_in(str(caught.value))
+    assert said["convention"] == {"A": 1.0, "B": 0.0, 6: 0.5}
+    assert_read(read_preferences([*rows, total], convention={"A": 1, "B": 0, "6": "drop"}))
+
+
+def test_ticked_boxes_of_each_response_are_marks():
+    rows = rows_of(
+        lambda p, x, y, a: {
+            "Input.prompt": p,
+            "Input.text_a": x,
+            "Input.text_b": y,
+            "Answer.choice.a": str(a).lower(),
+            "Answer.choice.b": str(not a).lower(),
+        }
+    )
+    assert_read(read_preferences(rows))
+
+
+def conversation(prompt, response):
+    return [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+
+
+@pytest.mark.parametrize("said", [{}, {"label": "chosen_model_name"}])
+def test_the_name_of_a_model_tells_the_better_conversation(said):
+    rows = rows_of(
+        lambda p, x, y, a: {
+            "conversation_a": conversation(p, x),
+            "conversation_b": conversation(p, y),
+            "model_a_name": "owl",
+            "model_b_name": "elk",
+            "chosen_model_name": "owl" if a else "elk",
+        }
+    )
+    assert_read(read_preferences(rows, **said))
+
+
+def rated_by(users):
+    """Return ratings of two responses to one prompt, by each of some users in a scale of theirs."""
+    return [
+        {
+            "user_prompt": "What?",
+            "model_response": f"{text} {user}",
+            "score": score,
+            "user_id": user,
+        }
+        for user, scores in users.items()
+        for text, score in zip(("good", "bad"), scores, strict=False)
+    ]
+
+
+def test_users_who_rated_several_responses_are_not_compared_with_each_other():
+    data = read_preferences(rated_by({"ann": (90, 60), "bob": (40, 10)}))
+    assert data.n == 2
+    for _, first, second in data.X:
+        assert first.split()[1] == second.split()[1]
+    assert ((data.y == 1) == ["good" in first for first in data.X[:, 1]]).all()
+    assert any("whom user_id names" in note for note in data.notes)
+    # Of users with one rating each all are compared, as nothing else could be.
+    assert read_preferences(rated_by({"ann": (90,), "bob": (40,), "cem": (50,)})).n == 3
+
+
+def test_a_name_in_one_word_with_a_capital_is_that_of_a_prompt():
+    rows = rows_of(
+        lambda p, x, y, a: {
+            "inputText": p,
+            "preferred": x if a else y,
+            "dispreferred": y if a else x,
+        }
+    )
+    data = read_preferences(rows)
+    assert_read(data)
+    assert data.roles["prompt"] == ["inputText"]
+
+
+def test_records_by_name_are_told(tmp_path):
+    record = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    path = tmp_path / "records.json"
+    path.write_text(json.dumps({"item-1": record, "item-2": record}))
+    with pytest.raises(ValueError, match=r"2 records by name.*jq -c '\.\[\]' FILE > NEW"):
+        read_preferences(path)

@@ -313,6 +313,13 @@ def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) 
         told = why(columns, row, given, where)
         if told:
             return told
+    if _are_records(row):
+        first = next(iter(row))
+        return (
+            f"{where} has no preference, but seems to hold {len(row)} records by name, such as "
+            f"{first!r}, each with {list(row[first])}. Write each on a line of its own: "
+            "jq -c '.[]' FILE > NEW."
+        )
     return (
         f"{where} has no preference. It has {list(row)}. A row needs either chosen and rejected, "
         "or response_a, response_b and label. Say which columns these are where they have other "
@@ -322,6 +329,12 @@ def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) 
         f"{given.say('response', 'NAME')} and {given.say('label', 'NAME')}; the prompt with "
         f"{given.say('prompt', 'NAME')}.{say_guess(row, given)}"
     )
+
+
+def _are_records(row: Mapping[str, Any]) -> bool:
+    """Return whether all values of a row are objects of the same names, as rows are."""
+    names = [set(value) if isinstance(value, Mapping) else set() for value in row.values()]
+    return len(names) > 1 and len(names[0]) > 1 and all(one == names[0] for one in names)
 
 
 def _many_responses(columns, row, given: Given, where: str) -> str:

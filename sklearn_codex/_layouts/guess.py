@@ -8,7 +8,6 @@ from typing import Any
 
 from sklearn_codex._labels.sides import read_sides
 from sklearn_codex._labels.words import read_words
-from sklearn_codex._layouts.base import fold
 from sklearn_codex._layouts.cells import as_number, is_conversation
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.prompts import names_prompt

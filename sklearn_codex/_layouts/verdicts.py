@@ -194,7 +194,18 @@ def _stems_of(columns: Columns, sides: Sides, allowed) -> dict[frozenset[str], l
 
 
 _MARKS = frozenset((*LABELS, "vote"))
-_OF_MARKS = _MARKS | {"is", "human", "user", "soft", "hard", "gold", "gt", "final", "overall"}
+_OF_MARKS = _MARKS | {
+    "answer",
+    "is",
+    "human",
+    "user",
+    "soft",
+    "hard",
+    "gold",
+    "gt",
+    "final",
+    "overall",
+}
 
 
 def _find_marks(first, second, columns: Columns, row) -> list[Verdict]:
