@@ -21,6 +21,7 @@ from sklearn_codex._labels.messages import (
     Reading,
     ambiguous,
     describe,
+    mixed,
     uncounted,
     unknown_in,
     unknown_number,
@@ -184,7 +185,8 @@ def _infer(labels: LabelColumn) -> Reading:
     ]
     error = ambiguous(readings, labels)
     if error is not None:
-        raise error
+        sided = np.flatnonzero(np.isin(words.probability, (0, 1)))
+        raise mixed(labels, int(is_number.argmax()), int(sided[0])) if len(sided) else error
     return readings[0]
 
 

@@ -9,6 +9,8 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.cells import as_turns
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.roles import Message
+from sklearn_codex._conversations.transcripts import parse_transcript
+from sklearn_codex._conversations.turns import part_system
 from sklearn_codex._labels.conventions import fold as fold_label
 from sklearn_codex._labels.resolve import resolve_labels
 from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
@@ -269,15 +271,28 @@ def make_layout(
 
 
 def _is_whole(row: Mapping[str, Any], form: Form, where: str) -> bool:
-    """Return whether both responses are conversations from their first turn on."""
-    for name in (form.first, form.second):
-        value = row[name]
-        if not (is_list(value) or (isinstance(value, str) and value.lstrip()[:1] in ("[", "{"))):
-            return False
-        messages = as_messages(value, name, where) if as_turns(value) is None else None
-        if not messages or len(messages) < 2 or messages[0].role not in ("system", "user"):
-            return False
-    return True
+    """Return whether both responses are conversations from their first turn on.
+
+    Transcripts are if they begin with one question: an answer may have marks of turns in it.
+    """
+    one, two = (_turns_in(row[name], name, where) for name in (form.first, form.second))
+    if one is None or two is None:
+        return False
+    is_text = any(is_transcript for _, is_transcript in (one, two))
+    one, two = (part_system(turns)[1] for turns, _ in (one, two))
+    return not is_text or one[:1] == two[:1]
+
+
+def _turns_in(value: Any, name: str, where: str) -> tuple[list[Message], bool] | None:
+    """Return the turns of a conversation, and whether it is a transcript; None of an answer."""
+    turns, is_text = None, isinstance(value, str)
+    if is_list(value) or (is_text and value.lstrip()[:1] in ("[", "{")):
+        turns = as_messages(value, name, where) if as_turns(value) is None else None
+    is_text = is_text and turns is None
+    turns = parse_transcript(value) if is_text else turns
+    if not turns or len(turns) < 2 or turns[0].role not in ("system", "user"):
+        return None
+    return turns, is_text
 
 
 def find_annotator(columns: Columns, row: Mapping[str, Any]) -> str:

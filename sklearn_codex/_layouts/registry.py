@@ -20,6 +20,8 @@ from sklearn_codex._layouts.base import Columns, Layout, fold, fold_all
 from sklearn_codex._layouts.forms import explain, find_columns
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.known import find_known
+from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.words import is_scalar
 from sklearn_codex._layouts.written import find_written
 
 Finder = Callable[[Columns, Mapping[str, Any], Given, str], Layout | None]
@@ -71,7 +73,7 @@ def _find(columns: Columns, row: Mapping[str, Any], given: Given, where: str) ->
     """Return the layout of a row, None if there is none."""
     if given.response is not None:
         return unpaired.find_unpaired(columns, row, given, where)
-    if given.labels:
+    if given.labels or _labels_two(columns, row, given):
         return find_columns(columns, row, given, where)
     exported = nested.find_exported(columns, row, given, where, _find)
     if exported is not None:
@@ -82,6 +84,16 @@ def _find(columns: Columns, row: Mapping[str, Any], given: Given, where: str) ->
         if layout is not None:
             return layout
     return find_columns(columns, row, given, where)
+
+
+def _labels_two(columns: Columns, row: Mapping[str, Any], given: Given) -> bool:
+    """Return whether the caller names the one label of a row of two responses in columns."""
+    label = columns.get(fold(given.label)) if given.label is not None else None
+    if label is None or not is_scalar(row[label]):
+        return False
+    rest = {name: column for name, column in columns.items() if column != label}
+    pairs = find_pairs(rest, row, series=False)
+    return len(pairs) == 1 and not pairs[0].oriented
 
 
 def check_given(
