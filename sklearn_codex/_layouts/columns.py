@@ -285,6 +285,12 @@ def make_layout(
         None looks for it.
     """
     taken = {form.first, form.second, form.label, *(verdict.columns if verdict else ())}
+    if given.prompt is not None and fold(given.prompt) in map(fold, taken - {""}):
+        raise ValueError(
+            f"{where} has a response or the label in the column that "
+            f"{given.say('prompt', given.prompt)} names. Name the column of the prompt, or leave "
+            "it out."
+        )
     others = {fold(name) for name in (given.weight, given.annotator) if name is not None}
     rest = {
         key: column for key, column in columns.items() if column not in taken and key not in others

@@ -329,11 +329,13 @@ class PairReader:
         if not turned.any():
             return resolved
         row = int(turned.argmax())
+        by_name = "names" if resolved.convention == "words" else resolved.convention
         one, other = (form.first, form.second) if by_text[row] else (form.second, form.first)
         raise ValueError(
             f"{wheres[row]}: {form.label} = {labels[row]!r} can mean two things: that {other} is "
             f"better, as {labels[row]!r} names it, or that {one} is, which has that text. Write "
-            f"{form.first} or {form.second}."
+            f"{form.first} or {form.second}, or say what labels mean with "
+            f"{self.given.say('convention', by_name)}."
         )
 
     def _has_direction(self, layout: Layout) -> bool:
