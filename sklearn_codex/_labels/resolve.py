@@ -163,7 +163,13 @@ def _infer(labels: LabelColumn) -> Reading:
     words = _read_words(labels)
     if not is_number.any():
         return words
-    names = possible_conventions(numbers[is_number], labels.name, labels.sides, booleans=booleans)
+    names = possible_conventions(
+        numbers[is_number],
+        labels.name,
+        labels.sides,
+        booleans=booleans,
+        lettered=bool(np.isin(words.probability, (0, 1)).any()),
+    )
     if labels.percentages:
         said = side_in_name(labels.name, labels.sides)
         in_range = bool(((numbers >= 0) & (numbers <= 100))[is_number].all())

@@ -13,6 +13,8 @@ from sklearn_codex._conversations.transcripts import parse_transcript
 from sklearn_codex._conversations.turns import part_system
 from sklearn_codex._labels.conventions import fold as fold_label
 from sklearn_codex._labels.resolve import resolve_labels
+from sklearn_codex._labels.sides import read_sides
+from sklearn_codex._labels.words import read_words
 from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
@@ -92,11 +94,37 @@ class ColumnsLayout(Layout):
         label = row[self.form.label]
         if isinstance(label, str) and label.strip():
             for names in (self.models, self._texts(label)):
-                if names is not None and row.get(names[0]) != row.get(names[1]):
-                    for side, name in zip((self.form.first, self.form.second), names, strict=True):
-                        if row.get(name) == label:
-                            return side
+                if names is not None and (side := self._side_named(label, names, row, where)):
+                    return side
         return label
+
+    def _side_named(self, label: str, names: tuple[str, str], row, where: str) -> str | None:
+        """Return the response of which a label is the model or the text, None if it is of none."""
+        sides = self.form.first, self.form.second
+        values = [row.get(name) for name in names]
+        if label not in values:
+            values = [_alike(value) for value in values]
+        named = [value in (label, _alike(label)) for value in values]
+        if not any(named):
+            return None
+        verdict = read_words(label, read_sides(*sides))
+        said = None if verdict is None else verdict.probability
+        if all(named):
+            if said is not None or names == sides:
+                return None
+            raise ValueError(
+                f"{where} has {self.form.label} = {label!r}, and so have {names[0]} and "
+                f"{names[1]}, so that nothing tells which is better. Write {sides[0]} or "
+                f"{sides[1]}, or leave the row out."
+            )
+        side, other = sides if named[0] else sides[::-1]
+        if said is not None and said != named[0]:
+            raise ValueError(
+                f"{where}: {self.form.label} = {label!r} can mean two things: that {other} is "
+                f"better, as {label!r} names it, or that {side} is, as {label!r} stands in "
+                f"{names[not named[0]]}. Write {sides[0]} or {sides[1]}."
+            )
+        return side
 
     def _texts(self, label: str) -> tuple[str, str] | None:
         return (self.form.first, self.form.second) if len(label) > TEXT_LABEL else None
@@ -152,6 +180,10 @@ class ColumnsLayout(Layout):
         if not turns or turns[0].role == "system" or not isinstance(system, str) or not system:
             return value
         return [Message("system", system), *turns]
+
+
+def _alike(value: Any) -> Any:
+    return " ".join(value.split()).casefold() if isinstance(value, str) else value
 
 
 def _interleave(asked: list, said: list) -> list[Message]:
@@ -257,6 +289,12 @@ def make_layout(
         None looks for it.
     """
     taken = {form.first, form.second, form.label, *(verdict.columns if verdict else ())}
+    if given.prompt is not None and fold(given.prompt) in map(fold, taken - {""}):
+        raise ValueError(
+            f"{where} has a response or the label in the column that "
+            f"{given.say('prompt', given.prompt)} names. Name the column of the prompt, or leave "
+            "it out."
+        )
     others = {fold(name) for name in (given.weight, given.annotator) if name is not None}
     rest = {
         key: column for key, column in columns.items() if column not in taken and key not in others

@@ -195,13 +195,6 @@ def _check_named(named: Mapping[str, str | None], given: Given, where: str) -> N
                 f"{where} has no value in {_listed(column)}, which {given.say(role, column)} "
                 "names. Fill it in, or leave the row out."
             )
-    for role, name in named.items():
-        twice = [other for other in named if other != role and named[other] == name]
-        if twice:
-            raise ValueError(
-                f"{given.say(role, str(name))} and {given.say(twice[0], str(name))} name one "
-                "column. Name two."
-            )
 
 
 def _listed(names: Any) -> str:

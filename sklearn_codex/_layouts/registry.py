@@ -18,7 +18,7 @@ from sklearn_codex._layouts import (
 )
 from sklearn_codex._layouts.base import Columns, Layout, fold, fold_all
 from sklearn_codex._layouts.forms import explain, find_columns
-from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.given import PAIR_ROLES, Given
 from sklearn_codex._layouts.known import find_known
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.words import is_scalar
@@ -103,6 +103,8 @@ def check_given(
 
     Of the labels of several people rows after the first may lack some, as nobody gave them.
     """
+    if is_first:
+        _check_roles(given)
     labels = [name for name in given.labels if is_first or fold(name) in columns]
     labels = labels or [*given.labels[:1]]
     for role, name in (*given.columns().items(), *(("label", name) for name in labels)):
@@ -120,6 +122,19 @@ def check_given(
             raise ValueError(
                 f"{where} has no column {name!r}, which {given.say(role, name)} names.{meant} It "
                 f"has {list(row)}."
+            )
+
+
+def _check_roles(given: Given) -> None:
+    """Raise where the caller names one column as two of the prompt, the responses and the label."""
+    taken: dict[str, str] = {}
+    for role, name in given.columns().items():
+        if role not in ("prompt", *PAIR_ROLES, "response"):
+            continue
+        other = taken.setdefault(fold(name), role)
+        if other != role:
+            raise ValueError(
+                f"{given.say(other, name)} and {given.say(role, name)} name one column. Name two."
             )
 
 

@@ -76,6 +76,11 @@ class RatingReports:
         half = uncertainty.half_width(self.confidence_level)
         if anchor is not None:
             at, middle = self._place_of(anchor[0]), float(anchor[1])
+            if not np.isfinite(middle):
+                raise ValueError(
+                    f"anchor is a model and its rating, a finite number, got {anchor!r}. Name the "
+                    "rating, such as 1000."
+                )
             known = uncertainty.differences()
             with np.errstate(invalid="ignore"):
                 rating, std = known.value[:, at], known.std[:, at]
