@@ -3,9 +3,9 @@
     python benchmarks/wrong_labels.py [seeds] [sets]
     python benchmarks/wrong_labels.py innocent [data sets a kind]
 
-The first plants flips in labels and looks for them by the margins of four models of other prompts:
-length alone, tf-idf with LogisticRegression, log counts, and the preset that check_preferences
-uses. The second has no wrong label, and counts in how many data sets some are claimed.
+The first plants flips in labels and looks for them by the margins of three models of other prompts:
+length alone, tf-idf with LogisticRegression, and what check_preferences takes ("checks"), the preset
+or words. The second has no wrong label, and counts in how many data sets some are claimed.
 """
 
 import gzip
@@ -139,8 +139,8 @@ def plant(name, rate, seed):
     report = run_checks(X, y, random_state=seed, preset=lambda: preset)
     table, found = report.wrong_labels, report.predictability
     score = {model: -(2 * y - 1) * margins_of(model, X, y, seed) for model in ("length", "tf-idf")}
-    score["preset"] = np.zeros(len(y))
-    score["preset"][table.row] = np.arange(len(y), 0, -1)
+    score["checks"] = np.zeros(len(y))
+    score["checks"][table.row] = np.arange(len(y), 0, -1)
     ranks = {}
     if rate:
         for model, values in score.items():
