@@ -4,8 +4,8 @@
     python benchmarks/wrong_labels.py innocent [data sets a kind]
 
 The first plants flips in labels and looks for them by the margins of three models of other prompts:
-length alone, tf-idf with LogisticRegression, and what check_preferences takes ("checks"), the preset
-or words. The second has no wrong label, and counts in how many data sets some are claimed.
+length alone, tf-idf with LogisticRegression, and what check_preferences takes ("checks"), the
+preset or words. The second has no wrong label, and counts in how many data sets some are claimed.
 """
 
 import gzip
