@@ -44,8 +44,8 @@ RESPONSE = (
     "completion", "response", "answer", "output", "generation", "reply", "continuation",
     "summary", "model_output", "model_response", "model_answer", "response_text", "solution",
     "generated_text", "bot_response", "bot_reply", "bot_message", "assistant_response",
-    "assistant_message", "ai_response", "llm_response", "chatbot_response", "assistant", "text", "messages",
-    "conversation", "conversations"
+    "assistant_message", "ai_response", "llm_response", "chatbot_response", "assistant", "text",
+    "messages", "conversation", "conversations"
 )  # fmt: skip
 """Names of the column of the one response, the first one that a row has."""
 DESIRABLE = (
