@@ -316,9 +316,9 @@ def _is_whole(row: Mapping[str, Any], form: Form, where: str) -> bool:
     one, two = (_turns_in(row[name], name, where) for name in (form.first, form.second))
     if one is None or two is None:
         return False
-    is_text = any(is_transcript for _, is_transcript in (one, two))
-    one, two = (part_system(turns)[1] for turns, _ in (one, two))
-    return not is_text or one[:1] == two[:1]
+    if not (one[1] or two[1]):
+        return True
+    return part_system(one[0])[1][:1] == part_system(two[0])[1][:1]
 
 
 def _turns_in(value: Any, name: str, where: str) -> tuple[list[Message], bool] | None:

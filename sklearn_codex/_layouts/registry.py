@@ -73,13 +73,14 @@ def _find(columns: Columns, row: Mapping[str, Any], given: Given, where: str) ->
     """Return the layout of a row, None if there is none."""
     if given.response is not None:
         return unpaired.find_unpaired(columns, row, given, where)
-    if given.labels or _labels_two(columns, row, given):
+    if given.labels:
         return find_columns(columns, row, given, where)
     exported = nested.find_exported(columns, row, given, where, _find)
     if exported is not None:
         return exported
     known = () if given.names_responses else FINDERS
-    for find in (*ranked.ITEMS, *choices.LISTS, *known, *RANKED):
+    finders = (*ranked.ITEMS, *choices.LISTS, *known, *RANKED)
+    for find in known if _labels_two(columns, row, given) else finders:
         layout = find(columns, row, given, where)
         if layout is not None:
             return layout
