@@ -106,7 +106,9 @@ def test_identical_and_empty_responses():
     assert rows_of(report) == {"identical": [5], "empty": [7, 9]}
     assert report.empty.side.tolist() == ["B", "A"]
     texts = to_look_at(report)
-    assert texts[0].startswith("1 pair (0.2%) has two identical responses, 1 of them with a pref")
+    assert texts[0].startswith(
+        "1 pair (0.2%) has two identical responses, with a preference, which"
+    )
     assert texts[1].startswith("2 responses are empty")
 
 
