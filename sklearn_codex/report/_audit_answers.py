@@ -129,6 +129,9 @@ def _learned(audit):
     if _verdict(audit, "words predict") not in YES:
         return Answer("a policy", "nothing", BAD, line, rests_on)
     word, tone = ("words", PLAIN) if audit["policy"]["tokens_differ"] else ("length", WARN)
+    gold = audit["policy"]["gold"]
+    if word == "words" and (gold is None or gold["cautious_gold"] <= 0):
+        word, tone = "not told", OPEN
     return Answer("a policy", word, tone, line, rests_on)
 
 
@@ -149,6 +152,8 @@ def _labels(audit):
 def _tests(audit):
     tested = [found for found in audit["verdicts"].values() if "p_value" in found]
     n_told = sum(found["p_value"] < found["level"] for found in tested)
+    if not tested:
+        return Answer("tests", "none", PLAIN, "nothing here could be tested", ())
     line = "tests tell their figure from chance, at 5 % each"
     if not Units.of(audit).are_known:
         line = "tests tell it from chance, if pairs are independent"

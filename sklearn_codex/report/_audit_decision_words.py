@@ -182,7 +182,7 @@ _ACTIONS = {
     "scores": "Read labels against {names}",
 }
 _KINDS = {
-    "contradictions": "have opposite labels in different rows",
+    "contradictions": "have the opposite label of an equal pair",
     "repeats": "repeat an earlier one",
     "identical": "have two equal responses",
     "empty": "have an empty response",
