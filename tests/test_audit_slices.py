@@ -11,8 +11,10 @@ from sklearn_codex._layouts.given import Given
 from sklearn_codex.cli import main
 from sklearn_codex.cli._audit import _names_of
 from sklearn_codex.report._audit_columns import find_cuts
+from sklearn_codex.report._audit_data import AuditData
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sections_slices import slices_section
+from sklearn_codex.report._audit_slices import audit_slices
 from sklearn_codex.report._audit_topics import find_topics
 from sklearn_codex.report.audit import compute_audit
 
@@ -316,3 +318,48 @@ def test_few_prompts_have_no_topics():
     assert find_topics([f"{GARDEN[i % 10]} {i}" for i in range(39)] * 5, 0) is None
     assert find_topics([""] * 100, 0) is None
     assert find_topics([f"{i}" for i in range(100)], 0) is None
+
+
+def rows_of_annotators(n_prompts=60, names=("ann", "bob", "liar"), who="annotator"):
+    """Each says of every prompt which of two is good; one of them says the opposite."""
+    return [
+        {
+            "prompt": f"what of {prompt}",
+            "response_a": f"good {prompt} {name}",
+            "response_b": f"bad {prompt} {name}",
+            "winner": "b" if name == "liar" else "a",
+            who: name,
+        }
+        for prompt in range(n_prompts)
+        for name in names
+    ]
+
+
+def cuts_of(rows, named=None, **columns):
+    return find_cuts(read_preferences(rows, **columns), Given(), named)
+
+
+@pytest.mark.parametrize("named", [None, ["Annotator"]])
+def test_annotators_are_kinds_of_pair(named):
+    assert not read_preferences(rows_of_annotators()).columns
+    (cut,) = cuts_of(rows_of_annotators(), named)
+    assert (cut.name, cut.levels()) == ("annotator", {"ann": 60, "bob": 60, "liar": 60})
+
+
+def test_annotators_are_kinds_once_and_where_they_are_few():
+    (cut,) = cuts_of(rows_of_annotators(who="seen by"), annotator="seen by")
+    assert cut.name == "seen by"
+    assert cuts_of(rows_of_annotators(30, [str(n) for n in range(21)])) == []
+    assert cuts_of(rows_of_annotators(names=["ann"])) == []
+
+
+def test_an_annotator_who_says_the_opposite_differs():
+    pairs = read_preferences(rows_of_annotators())
+    data = AuditData(pairs, pairs.groups, 0)
+    found = audit_slices(data, np.ones(pairs.n), find_cuts(pairs, Given()))
+    (cut,) = (cut for cut in found["cuts"] if cut["name"] == "annotator")
+    rows = {row["slice"]: row for row in cut["rows"]}
+    assert {name: row["accuracy"]["value"] for name, row in rows.items()} == {
+        "ann": 1.0, "bob": 1.0, "liar": 0.0,
+    }  # fmt: skip
+    assert rows["liar"]["tests"]["accuracy"]["differs"]

@@ -126,8 +126,10 @@ def _learned(audit):
         return Answer("a policy", "too few", OPEN, NO_MODEL, rests_on)
     words = audit["prediction"]["models"]["words"]["accuracy"]
     line = f"the reward of words is right on {within(words)}"
-    if _verdict(audit, "words predict") not in YES:
-        return Answer("a policy", "nothing", BAD, line, rests_on)
+    predicted = _verdict(audit, "words predict")
+    if predicted not in YES:
+        word, tone = ("too few", OPEN) if predicted == "too few" else ("nothing", BAD)
+        return Answer("a policy", word, tone, line, rests_on)
     word, tone = ("words", PLAIN) if audit["policy"]["tokens_differ"] else ("length", WARN)
     gold = audit["policy"]["gold"]
     if word == "words" and (gold is None or gold["cautious_gold"] <= 0):
