@@ -168,6 +168,10 @@ def _slices(audit):
         return Answer("slices", "too few", OPEN, NO_MODEL, ("slices",))
     if not slices["n_tests"]:
         return Answer("slices", "not asked", PLAIN, "no kind of pair has pairs enough", ("slices",))
+    if slices["tastes"] and (kinds := slices["tastes"]["kinds"]):
+        n = len(kinds)
+        line = f"within {count(n, 'kind')} of pair some words are preferred, or not"
+        return Answer("slices", "differ", WARN, line, ("slices", "within kinds"))
     n, of = slices["n_differing"], slices["n_slices"]
     word, tone = ("differ", WARN) if n else ("not shown", PLAIN)
     differ = "differs" if 1 in (n, of) else "differ"
