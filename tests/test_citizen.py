@@ -1,0 +1,69 @@
+"""scikit-learn's settings and tools around every public estimator, found by discovery."""
+
+import numpy as np
+import pytest
+from sklearn.base import is_classifier
+from sklearn.model_selection import GridSearchCV, check_cv
+from sklearn.pipeline import Pipeline
+from test_common import CANDIDATES, DEFAULT, OF_PAIRS, PAIRS, TEXTS, VOTES, name_of
+
+from sklearn_codex import AnnotatorRewardModel, PreferenceRewardModel, TiePreferenceModel
+from sklearn_codex.datasets import make_preferences
+from sklearn_codex.metrics import get_preference_scorer, preference_accuracy
+
+Y = np.array([0, 1, 0, 1])
+CLASSIFIERS = [estimator_class for estimator_class in DEFAULT if is_classifier(estimator_class())]
+
+
+def text_of(estimator_class):
+    """Text that an estimator reads."""
+    name = estimator_class.__name__
+    if name.startswith(OF_PAIRS):
+        return PAIRS
+    return {"ModelRatings": VOTES, "CandidatePolicy": CANDIDATES}.get(name, TEXTS)
+
+
+@pytest.mark.parametrize("estimator_class", CLASSIFIERS, ids=name_of)
+def test_classifiers_score_accuracy(estimator_class):
+    X, y = text_of(estimator_class) * 3, np.tile(Y, 3)
+    y[:2] = 1 - y[:2]
+    model = estimator_class().fit(X, y)
+    assert model.score(X, y) == pytest.approx(np.mean(model.predict(X) == y))
+    weight = np.arange(1.0, 13.0)
+    expected = np.average(model.predict(X) == y, weights=weight)
+    assert model.score(X, y, sample_weight=weight) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_search_over_models_of_pairs_compares_like_with_like(ties):
+    data = make_preferences(300, n_features=5, n_prompts=60, random_state=0)
+    y = np.where(ties & (np.arange(300) % 4 == 0), 0.5, data.y)
+    models = [PreferenceRewardModel(), TiePreferenceModel(), TiePreferenceModel("rao-kupper")]
+    models += [] if ties else [AnnotatorRewardModel()]
+    search = GridSearchCV(Pipeline([("model", models[0])]), {"model": models}, refit=False)
+    results = search.fit(data.X, y).cv_results_
+    folds = np.array([results[f"split{fold}_test_score"] for fold in range(5)]).T
+    splits = list(check_cv(5, y, classifier=True).split(y, y))
+    for model, scores in zip(models, folds, strict=True):
+        for (train, test), score in zip(splits, scores, strict=True):
+            margin = model.fit(data.X[train], y[train]).reward(data.X[test])
+            assert score == pytest.approx(preference_accuracy(y[test], margin))
+    # All models order these pairs alike, so no score sets one apart.
+    assert np.ptp(folds.mean(axis=1)) < 0.02
+
+
+def test_the_log_loss_of_three_outcomes_is_a_scorer():
+    X = np.array([[1.0], [-2.0], [0.5], [0.0]])
+    y, weight = np.array([1, 0, 0.5, 0.5]), np.array([1.0, 2.0, 3.0, 0.0])
+    model = TiePreferenceModel(C=10.0).fit(X, y)
+    chosen = model.predict_log_proba(X)[np.arange(4), [2, 0, 1, 1]]
+    scorer = get_preference_scorer("neg_outcome_log_loss")
+    assert scorer(model, X, y) == pytest.approx(chosen.mean())
+    assert scorer(model, X, y, sample_weight=weight) == pytest.approx(chosen[:3] @ [1, 2, 3] / 6)
+    search = GridSearchCV(TiePreferenceModel(), {"C": [1e-4, 1.0]}, scoring=scorer, cv=2)
+    assert np.isfinite(search.fit(np.tile(X, (6, 1)), np.tile(y, 6)).best_score_)
+    certain = TiePreferenceModel().fit(X[:2], y[:2])
+    assert scorer(certain, X, y) == -np.inf
+    assert np.isfinite(scorer(certain, X, y, sample_weight=[1, 1, 0, 0]))
+    with pytest.raises(ValueError, match=r"got the labels \[2\.0\] in y, but .* \[0\.0, 0\.5, 1"):
+        scorer(model, X, [1, 0, 2, 0.5])
