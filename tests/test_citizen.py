@@ -2,12 +2,18 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from sklearn.base import is_classifier
-from sklearn.model_selection import GridSearchCV, check_cv
+from sklearn.model_selection import GridSearchCV, GroupKFold, check_cv, cross_val_score
 from sklearn.pipeline import Pipeline
 from test_common import CANDIDATES, DEFAULT, OF_PAIRS, PAIRS, TEXTS, VOTES, name_of
 
-from sklearn_codex import AnnotatorRewardModel, PreferenceRewardModel, TiePreferenceModel
+from sklearn_codex import (
+    AnnotatorRewardModel,
+    PlackettLuceModel,
+    PreferenceRewardModel,
+    TiePreferenceModel,
+)
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.metrics import get_preference_scorer, preference_accuracy
 
@@ -67,3 +73,29 @@ def test_the_log_loss_of_three_outcomes_is_a_scorer():
     assert np.isfinite(scorer(certain, X, y, sample_weight=[1, 1, 0, 0]))
     with pytest.raises(ValueError, match=r"got the labels \[2\.0\] in y, but .* \[0\.0, 0\.5, 1"):
         scorer(model, X, [1, 0, 2, 0.5])
+
+
+def test_numbers_without_groups_are_not_one_ranking_silently():
+    X, y = np.random.RandomState(0).randn(40, 3), np.tile([0, 1], 20)
+    taken = r"PlackettLuceModel got {} rows without groups: it takes them as one ranking.*groups="
+    with pytest.warns(UserWarning, match=taken.format(40)) as caught:
+        model = PlackettLuceModel().fit(X, y)
+    assert caught[0].filename == __file__
+    assert_allclose(model.coef_, PlackettLuceModel().fit(X, y, groups=np.zeros(40)).coef_)
+    with pytest.warns(UserWarning, match=taken.format(30)) as caught:
+        cross_val_score(PlackettLuceModel(), X, y, groups=np.arange(40) // 2, cv=GroupKFold(4))
+    assert len(caught) == 4
+    with pytest.warns(UserWarning, match=taken.format(3)):
+        PlackettLuceModel().fit(["good", "fair", "bad"], [2, 1, 0])
+    PlackettLuceModel().fit(X[:2], y[:2])  # can be but one ranking
+
+
+def test_rows_with_prompts_are_not_scored_as_one_ranking_of_their_counts():
+    rows = [("say", "good day"), ("say", "bad"), ("tell", "fine day"), ("tell", "bad day")]
+    model = PlackettLuceModel().fit(rows, [1, 0, 1, 0])
+    counts = model.vectorizer_.transform([response for _, response in rows])
+    with pytest.raises(ValueError, match="was fitted with groups and is scored without"):
+        model.score(counts, [1, 0, 1, 0])
+    expected = model.score(counts, [1, 0, 1, 0], groups=[0, 0, 1, 1])
+    assert model.score(rows, [1, 0, 1, 0]) == pytest.approx(expected)
+    assert model.score(rows, [1, 0, 1, 0], groups=[0, 0, 1, 1]) == pytest.approx(expected)
