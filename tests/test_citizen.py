@@ -1,17 +1,28 @@
 """scikit-learn's settings and tools around every public estimator, found by discovery."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
+import sklearn
 from numpy.testing import assert_allclose
-from sklearn.base import is_classifier
-from sklearn.model_selection import GridSearchCV, GroupKFold, check_cv, cross_val_score
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    check_cv,
+    cross_val_score,
+    cross_validate,
+)
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object
 from test_common import CANDIDATES, DEFAULT, OF_PAIRS, PAIRS, TEXTS, VOTES, name_of
 
 from sklearn_codex import (
     AnnotatorRewardModel,
     PlackettLuceModel,
     PreferenceRewardModel,
+    PreferenceRewardModelCV,
     TiePreferenceModel,
 )
 from sklearn_codex.datasets import make_preferences
@@ -99,3 +110,40 @@ def test_rows_with_prompts_are_not_scored_as_one_ranking_of_their_counts():
     expected = model.score(counts, [1, 0, 1, 0], groups=[0, 0, 1, 1])
     assert model.score(rows, [1, 0, 1, 0]) == pytest.approx(expected)
     assert model.score(rows, [1, 0, 1, 0], groups=[0, 0, 1, 1]) == pytest.approx(expected)
+
+
+# What tells which rows belong together, beside X and y. It cannot be left out without a change.
+TIES_OF_ROWS = {"groups", "annotators", "authors", "reference_log_prob"}
+
+
+def test_what_ties_rows_together_is_asked_for_by_default():
+    asking = set()
+    for estimator_class in DEFAULT:
+        request = get_routing_for_object(estimator_class())
+        for method in ("fit", "partial_fit", "score", "predict", "predict_proba"):
+            if not hasattr(estimator_class, method):
+                continue
+            taken = set(signature(getattr(estimator_class, method)).parameters) & TIES_OF_ROWS
+            asking |= {(estimator_class.__name__, method)} if taken else set()
+            asked = getattr(request, method).requests
+            assert {name for name in taken if asked[name] is not True} == set(), method
+    assert {("PreferenceRewardModelCV", "fit"), ("ModelRatings", "partial_fit")} <= asking
+
+
+def test_a_cross_validation_keeps_the_groups_of_one_inside_it():
+    data = make_preferences(240, n_features=8, n_prompts=12, random_state=0)
+    model = PreferenceRewardModelCV(Cs=[1e-3, 1e-1, 10.0])
+    with sklearn.config_context(enable_metadata_routing=True):
+        results = cross_validate(
+            model,
+            data.X,
+            data.y,
+            params={"groups": data.groups},
+            cv=GroupKFold(3),
+            return_estimator=True,
+        )
+    splits = GroupKFold(3).split(data.X, data.y, data.groups)
+    for fitted, (train, _) in zip(results["estimator"], splits, strict=True):
+        X, y, groups = data.X[train], data.y[train], data.groups[train]
+        assert_allclose(fitted.scores_, clone(model).fit(X, y, groups=groups).scores_)
+        assert not np.allclose(fitted.scores_, clone(model).fit(X, y).scores_)
