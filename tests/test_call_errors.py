@@ -46,6 +46,7 @@ from sklearn_codex.metrics import (
     annotator_accuracy,
     best_of_n_accuracy,
     fleiss_kappa,
+    get_preference_scorer,
     pairwise_agreement,
     preference_accuracy,
     quantile_slices,
@@ -255,7 +256,9 @@ def test_a_tie_of_no_weight_does_not_count():
     model = TiePreferenceModel().fit(X, Y)
     y = np.array([1, 0, 0.5, 1, 0, 0.5, 1, 0])
     counted = y != 0.5
-    assert model.score(X, y) == -np.inf
+    score = get_preference_scorer("neg_outcome_log_loss")
+    assert score(model, X, y) == -np.inf
+    assert score(model, X, y, counted.astype(float)) == score(model, X[counted], y[counted])
     assert model.score(X, y, counted.astype(float)) == model.score(X[counted], y[counted])
 
 

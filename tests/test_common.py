@@ -30,9 +30,9 @@ OF_PAIRS = (
     "RewardUncertainty",
     "TiePreferenceModel",
 )
-# Of prompts with their candidates, and the warning of rows that belong to no prompt.
+# Of prompts with their candidates, and the warnings of rows that belong to no prompt.
 CANDIDATES = [("say", text) for text in TEXTS[:2]] + [("tell", text) for text in TEXTS[2:]]
-pytestmark = pytest.mark.filterwarnings("ignore:CandidatePolicy got .* rows without groups")
+pytestmark = pytest.mark.filterwarnings("ignore:(Candidate|Plackett).* rows without groups")
 # Needs SCIPY_ARRAY_API to be set before scipy is imported.
 MAY_SKIP = {"check_array_api_input"}
 

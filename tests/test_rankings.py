@@ -22,6 +22,7 @@ from sklearn_codex.text import TokenCounter
 COEF = np.linspace(-1, 1, 5)
 
 
+@pytest.mark.filterwarnings("ignore:PlackettLuceModel got .* rows without groups")
 @parametrize_with_checks([PlackettLuceModel()])
 def test_contract_of_scikit_learn(estimator, check):
     check(estimator)

@@ -331,8 +331,9 @@ def test_splitters(cv):
 def test_groups_are_routed():
     data = make_data(200)
     with sklearn.config_context(enable_metadata_routing=True):
-        model = PreferenceRewardModelCV(Cs=CS).set_fit_request(groups=True)
-        search = GridSearchCV(model, {"position_bias": [False, True]}, cv=GroupKFold(4))
+        search = GridSearchCV(
+            PreferenceRewardModelCV(Cs=CS), {"position_bias": [False, True]}, cv=GroupKFold(4)
+        )
         search.fit(data.X, data.y, groups=data.groups)
     assert search.best_estimator_.scores_.shape == (5, len(CS))
 

@@ -16,10 +16,12 @@ from sklearn_codex._reward.tie_losses import DavidsonLoss, RaoKupperLoss
 from sklearn_codex._reward.tie_models import TiePreferenceModel
 from sklearn_codex._solve.newton import minimise, solve
 from sklearn_codex.labels import convert_labels
+from sklearn_codex.metrics import get_preference_scorer, preference_accuracy
 
 MODELS = ["davidson", "rao-kupper"]
 LOSSES = [DavidsonLoss, RaoKupperLoss]
 COEF = np.linspace(-1, 1, 5)
+log_likelihood = get_preference_scorer("neg_outcome_log_loss")
 
 
 @parametrize_with_checks([TiePreferenceModel(tie_model) for tie_model in MODELS])
@@ -59,7 +61,7 @@ def test_probabilities_are_those_of_the_paper(tie_model):
     assert_allclose(model.predict_proba(X).sum(axis=1), 1.0)
     assert_array_equal(model.predict(X), np.argmax(expected, axis=1) / 2)
     chosen = expected[np.arange(400), (2 * y).astype(int)]
-    assert model.score(X, y) == pytest.approx(np.mean(np.log(chosen)))
+    assert log_likelihood(model, X, y) == pytest.approx(np.mean(np.log(chosen)))
 
 
 @pytest.mark.parametrize("loss_class", LOSSES)
@@ -116,7 +118,7 @@ def test_without_ties_it_is_the_bradley_terry_model(tie_model):
     assert model.classes_.tolist() == [0, 1]
     assert model.tie_parameter_ == (0.0 if tie_model == "davidson" else 1.0)
     assert np.isnan(model.tie_parameter_interval()).all()
-    assert model.score(X[:2], [0.5, 1]) == -np.inf
+    assert log_likelihood(model, X[:2], [0.5, 1]) == -np.inf
 
 
 def test_davidson_margins_do_not_change_when_ties_are_dropped():
@@ -142,7 +144,10 @@ def test_names_are_the_labels_they_stand_for(tie_model):
     assert named.classes_.tolist() == ["a", "b", "tie"]
     assert_allclose(named.predict_proba(X), numbers.predict_proba(X)[:, [2, 0, 1]])
     assert_array_equal(convert_labels(named.predict(X)), numbers.predict(X))
-    assert named.score(X, names) == numbers.score(X, y)
+    assert (
+        named.score(X, names) == numbers.score(X, y) == preference_accuracy(y, X @ named.coef_[0])
+    )
+    assert log_likelihood(named, X, names) == log_likelihood(numbers, X, y)
     two = TiePreferenceModel(tie_model).fit(X[y != 0.5], names[y != 0.5])
     assert_allclose(two.coef_, TiePreferenceModel(tie_model).fit(X[y != 0.5], y[y != 0.5]).coef_)
 
@@ -194,7 +199,8 @@ def test_text_search_and_rewards():
     proba = probabilities("davidson", value[a] - value[b], 1.0)
     y = (rng.uniform(size=(300, 1)) > proba.cumsum(axis=1)).sum(axis=1) / 2
     frame = pd.DataFrame({"response_a": words[a], "response_b": words[b]})
-    search = GridSearchCV(TiePreferenceModel(), {"C": [0.1, 10.0], "tie_model": MODELS}, cv=3)
+    grid = {"C": [0.1, 10.0], "tie_model": MODELS}
+    search = GridSearchCV(TiePreferenceModel(), grid, cv=3, scoring=log_likelihood)
     search.fit(frame, y)
     rewards = search.best_estimator_.reward(words.tolist())
     assert (np.diff(rewards) < 0).all()

@@ -244,8 +244,8 @@ def rewards_of(model: Any, rows: CandidateRows, conservative: float, *, subject:
                 f"{type(model).__name__}. Set conservative=0, or pass such a model."
             )
         if method == "reward":
-            is_text = rows.texts is not None
-            features = read_responses(model, inputs).design.differences if is_text else inputs
+            has_text = rows.texts is not None
+            features = read_responses(model, inputs).design.differences if has_text else inputs
             # Compared to its prompt's mean, as what all candidates have in common decides nothing.
             inputs = center_within(features, rows.prompts, np.exp(rows.reference_within))
         std = function(inputs, return_std=True)[1]

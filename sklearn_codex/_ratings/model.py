@@ -220,6 +220,10 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
 
     _group_names: Names | None
 
+    # Which votes depend on each other has to reach every fit, so groups are always asked for.
+    __metadata_request__fit = {"groups": True}
+    __metadata_request__partial_fit = {"groups": True}
+
     def __init__(
         self,
         ties=HALF,

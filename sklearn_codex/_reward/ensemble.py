@@ -137,6 +137,9 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         "n_jobs": [Integral, None],
     }
 
+    # Which pairs belong together has to reach every fit, so groups are always asked for.
+    __metadata_request__fit = {"groups": True}
+
     def __init__(self, estimator=None, n_estimators=20, *, random_state=None, n_jobs=None):
         self.estimator = estimator
         self.n_estimators = n_estimators

@@ -192,6 +192,9 @@ class PreferenceRewardModel(RewardModelBase):
 
     rlhf_stage = Stage(reads=("preference",), provides="reward", soft_labels=True)
 
+    # A reward net of authors is another reward, so they are always asked for.
+    __metadata_request__fit = {"authors": True}
+
     def __init__(
         self,
         C=1.0,

@@ -251,6 +251,12 @@ class PreferenceRewardModelCV(RewardModelBase):
     factor d for a block divides the penalty of its weights by :math:`d^2`, which is the same as
     multiplying its columns by d.
 
+    A splitter around this model is given ``groups``, and by default does not hand them on; ``fit``
+    then splits pairs of numbers one by one, and chooses a C that is too large where prompts recur.
+    Text pairs with their prompts need nothing. For others
+    ``sklearn.set_config(enable_metadata_routing=True)`` and
+    ``cross_val_score(model, X, y, params={"groups": prompts}, cv=GroupKFold())``.
+
     Examples
     --------
     >>> from sklearn_codex import PreferenceRewardModelCV
@@ -273,6 +279,9 @@ class PreferenceRewardModelCV(RewardModelBase):
         _parameter_constraints.pop(parameter)
 
     rlhf_stage = Stage(reads=("preference",), provides="reward", soft_labels=True)
+
+    # Which pairs belong together has to reach every fit, so groups are always asked for.
+    __metadata_request__fit = {"groups": True}
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """The reward model of rankings and of best-of-k choices."""
 
+import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 
@@ -101,6 +102,24 @@ def _encode_groups(groups, n_responses):
     return encode_groups(groups, n_responses, unit="response")
 
 
+def _tells_prompts(texts):
+    """Return whether prompts say which responses were compared."""
+    return texts is not None and any(prompt.strip() for prompt in texts[0])
+
+
+def _warn_of_one_ranking(n_rows, *, subject):
+    """Say what responses are taken for of which nobody says which were compared."""
+    warnings.warn(
+        f"{subject} got {n_rows} rows without groups: it takes them as one ranking, each response "
+        "compared with all others, as if y were on one scale. Pass groups=, which responses were "
+        "compared, equal ones for a single ranking; or rows (prompt, response) of text; in a "
+        'cross-validation, params={"groups": groups} with '
+        "sklearn.set_config(enable_metadata_routing=True).",
+        UserWarning,
+        stacklevel=5,
+    )
+
+
 def _as_pairs(texts, codes):
     """Return prompts and responses as the pairs by which leakage is told, None where it cannot be.
 
@@ -110,7 +129,7 @@ def _as_pairs(texts, codes):
     if texts is None:
         return None
     prompts, responses = texts
-    if any(prompt.strip() for prompt in prompts):
+    if _tells_prompts(texts):
         return TextPairs(prompts, responses, responses)
     if codes is None:
         return None
@@ -255,15 +274,19 @@ class PlackettLuceModel(BaseEstimator):
 
         Warns
         -----
+        UserWarning
+            If there are three responses or more, and neither groups nor prompts.
         ConvergenceWarning
             If ``max_iter`` steps were not enough.
         """
         subject = type(self).__name__
         design, texts = self._read_rows(X, reset=True)
         codes = self._encode_rows(design, texts, groups)
+        self._has_groups = groups is not None or _tells_prompts(texts)
         loss = self._make_loss(design, codes, y, sample_weight)
+        if not self._has_groups and len(codes) > 2:
+            _warn_of_one_ranking(len(codes), subject=subject)
         self._training_pairs = TrainingPairs(_as_pairs(texts, codes))
-        self._has_groups = groups is not None
         self.n_choices_ = loss.rankings.n_choices
         start = np.zeros(self.n_features_in_)
         state = minimise(loss, start, tol=self.tol, max_iter=self.max_iter)
@@ -414,7 +437,7 @@ class PlackettLuceModel(BaseEstimator):
         Raises
         ------
         ValueError
-            If no group has two different y, or ``fit`` had groups and this call has none.
+            If no group has two different y, or ``fit`` had groups or prompts and this call neither.
 
         Warns
         -----
@@ -427,13 +450,13 @@ class PlackettLuceModel(BaseEstimator):
             scikit-learn never do.
         """
         check_is_fitted(self)
-        if groups is None and self._has_groups:
+        design, texts = self._read_rows(X, reset=False)
+        if groups is None and self._has_groups and not _tells_prompts(texts):
             raise ValueError(
                 f"{type(self).__name__} was fitted with groups and is scored without. Pass groups= "
                 "here too, equal ones for a single ranking; in a cross-validation, "
                 'params={"groups": groups} with sklearn.set_config(enable_metadata_routing=True).'
             )
-        design, texts = self._read_rows(X, reset=False)
         codes = self._encode_rows(design, texts, groups)
         loss = self._make_loss(design, codes, y, sample_weight)
         warn_of_scored_rows(self, lambda: _as_pairs(texts, codes), stacklevel=2)

@@ -187,7 +187,12 @@ def credit(y: Any, classes: np.ndarray, margin: FloatArray) -> FloatArray:
         target = np.where(y == classes[1], 1.0, 0.0)
         unknown = ~np.isin(y, classes)
         if unknown.any():
-            return np.where(unknown, 0.0, 0.5 + (target - 0.5) * np.sign(margin))
+            return np.where(unknown, 0.0, points_of(target, margin))
+    return points_of(target, margin)
+
+
+def points_of(target: FloatArray, margin: FloatArray) -> FloatArray:
+    """Return the points (n_pairs,) in [0, 1] of margins, by the probability that A is preferred."""
     return 0.5 + (target - 0.5) * np.sign(margin)
 
 

@@ -20,6 +20,7 @@ from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_rows
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
 from sklearn_codex._reward.targets import (
     check_no_label_missing,
+    points_of,
     refuse_names_of_responses,
     warn_of_one_and_two,
 )
@@ -343,7 +344,7 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
         return self.classes_[np.argmax(log_proba, axis=1)]
 
     def score(self, X, y, sample_weight=None):
-        """Return the mean log-likelihood of labels, in nats a pair; greater is better.
+        """Return the accuracy on pairs, ties and margins of 0 giving half a point.
 
         Parameters
         ----------
@@ -357,7 +358,10 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
         Returns
         -------
         score : float
-            -inf where a pair is a tie and none was in ``fit``.
+            In [0, 1], as :func:`sklearn_codex.metrics.preference_accuracy` of the margins, so that
+            it compares with other models of pairs: the probability of a tie has no part in it. The
+            mean log-likelihood of the three outcomes is the scorer "neg_outcome_log_loss" of
+            :func:`~sklearn_codex.metrics.get_preference_scorer`.
 
         Raises
         ------
@@ -370,10 +374,10 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
             As ``PreferenceRewardModel.score``, by this method and the scorers of
             :mod:`sklearn_codex.metrics`, not by those of scikit-learn.
         """
-        log_prob = self._log_prob(X)
+        margin = self.predict_margin(X)
         self._warn_if_scored(X)
         y = check_no_label_missing(y, subject=type(self).__name__)
-        check_consistent_length(log_prob, y)
+        check_consistent_length(margin, y)
         ties = {"tie": TIE} if "a" in self._meaning else {0.5: TIE}
         meaning = {**ties, **self._meaning}
         unknown = sorted(set(y.tolist()) - set(meaning), key=str)
@@ -382,16 +386,15 @@ class TiePreferenceModel(ClassifierMixin, BaseEstimator):
                 f"{type(self).__name__} got the labels {unknown} in y, but was fitted on "
                 f"{self.classes_.tolist()}."
             )
-        chosen = log_prob[np.arange(len(y)), [meaning[label] for label in y.tolist()]]
+        target = np.array([meaning[label] for label in y.tolist()]) / 2  # B, tie, A: 0, 1/2, 1
         weight = check_sample_weight(
             sample_weight,
-            chosen,
+            margin,
             dtype=np.float64,
             ensure_non_negative=True,
             allow_all_zero_weights=False,
         )
-        counts = weight > 0  # of the others one may be impossible, and 0 times -inf is no number
-        return float(np.average(chosen[counts], weights=weight[counts]))
+        return float(np.average(points_of(target, margin), weights=weight))
 
     def reward(self, X):
         """Return the reward of single responses.

@@ -214,6 +214,9 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
         "rank": [Interval(Integral, 1, None, closed="left")],
     }
 
+    # Which pairs belong together has to reach every fit, so groups are always asked for.
+    __metadata_request__fit = {"groups": True}
+
     def __init__(self, estimator=None, *, kind="laplace", method="auto", rank=200):
         self.estimator = estimator
         self.kind = kind

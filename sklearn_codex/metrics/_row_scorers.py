@@ -7,7 +7,7 @@ from sklearn.utils.validation import _num_samples
 
 from sklearn_codex._checks.frames import column_names, column_values, is_frame
 from sklearn_codex._checks.groups import encode_groups
-from sklearn_codex.metrics._checks import check_length
+from sklearn_codex.metrics._checks import check_length, check_weight, drop_weightless
 from sklearn_codex.metrics._length import length_audit
 from sklearn_codex.metrics._preferences import scored_pairs
 from sklearn_codex.metrics._slices import best_of_n_accuracy, sectioned_accuracy
@@ -148,10 +148,33 @@ def score_best_of_n(estimator, X, y, *, groups=None, sample_weight=None):
     return best_of_n_accuracy(scores, best, sample_weight=np.nanmean(weight, axis=1))
 
 
+def score_outcomes(estimator, X, y, *, sample_weight=None):
+    """Return the mean log-probability of labels, a tie being an outcome of its own.
+
+    It is -inf where a pair that counts is a tie and the model knows none.
+    """
+    log_proba = estimator.predict_log_proba(X)
+    y = np.asarray(y)
+    check_length(y, len(log_proba), "y")
+    places = {label: place for place, label in enumerate(estimator.classes_.tolist())}
+    unknown = sorted(set(y.tolist()) - {0.5, "tie", *places}, key=str)
+    if unknown:
+        raise ValueError(
+            f"The scorer 'neg_outcome_log_loss' got the labels {unknown} in y, but the model knows "
+            f"{estimator.classes_.tolist()}. Write labels as in fit."
+        )
+    impossible = np.full(len(y), -np.inf)
+    columns = [places.get(label, -1) for label in y.tolist()]
+    chosen = np.column_stack([log_proba, impossible])[np.arange(len(y)), columns]
+    weight, chosen = drop_weightless(check_weight(sample_weight, impossible), chosen)
+    return float(np.average(chosen, weights=weight))
+
+
 ROW_SCORERS: dict[str, Callable[..., float]] = {
     "sectioned_accuracy": score_sections,
     "shorter_preferred_accuracy": score_shorter_preferred,
     "neg_length_correlation": score_length_correlation,
     "best_of_n_accuracy": score_best_of_n,
+    "neg_outcome_log_loss": score_outcomes,
 }
 """Functions ``(estimator, X, y, *, sample_weight, ...) -> float`` by the names of their scorers."""

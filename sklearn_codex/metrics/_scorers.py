@@ -73,10 +73,11 @@ def get_preference_scorer(name, **kwargs):
         "kendall_correlation", "neg_preference_log_loss", "neg_preference_brier_loss",
         "neg_expected_calibration_error": the metric of that name, or less the loss, so that greater
         is better. Or one that reads more of a row: "sectioned_accuracy",
-        "shorter_preferred_accuracy", "neg_length_correlation", "best_of_n_accuracy".
+        "shorter_preferred_accuracy", "neg_length_correlation", "best_of_n_accuracy";
+        or "neg_outcome_log_loss", for models that know ties.
     **kwargs
         Options of the metric, such as ``ties="exclude"``, ``n_bins=15`` or ``pos_label="a"``; for
-        the last four see Notes.
+        the last five see Notes.
 
     Returns
     -------
@@ -118,6 +119,9 @@ def get_preference_scorer(name, **kwargs):
     - "best_of_n_accuracy": ``groups``, by default the prompts of rows ``(prompt, response)``, for
       models with ``reward``, such as :class:`~sklearn_codex.PlackettLuceModel`; of the responses of
       a group those with the greatest y are best.
+
+    "neg_outcome_log_loss" is the mean log-likelihood of labels as they are, of three where ties are
+    an outcome of their own, in nats a pair: -inf where a tie is scored and the model knows none.
 
     Examples
     --------

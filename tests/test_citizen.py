@@ -1,0 +1,149 @@
+"""scikit-learn's settings and tools around every public estimator, found by discovery."""
+
+from inspect import signature
+
+import numpy as np
+import pytest
+import sklearn
+from numpy.testing import assert_allclose
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    check_cv,
+    cross_val_score,
+    cross_validate,
+)
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object
+from test_common import CANDIDATES, DEFAULT, OF_PAIRS, PAIRS, TEXTS, VOTES, name_of
+
+from sklearn_codex import (
+    AnnotatorRewardModel,
+    PlackettLuceModel,
+    PreferenceRewardModel,
+    PreferenceRewardModelCV,
+    TiePreferenceModel,
+)
+from sklearn_codex.datasets import make_preferences
+from sklearn_codex.metrics import get_preference_scorer, preference_accuracy
+
+Y = np.array([0, 1, 0, 1])
+CLASSIFIERS = [estimator_class for estimator_class in DEFAULT if is_classifier(estimator_class())]
+
+
+def text_of(estimator_class):
+    """Text that an estimator reads."""
+    name = estimator_class.__name__
+    if name.startswith(OF_PAIRS):
+        return PAIRS
+    return {"ModelRatings": VOTES, "CandidatePolicy": CANDIDATES}.get(name, TEXTS)
+
+
+@pytest.mark.parametrize("estimator_class", CLASSIFIERS, ids=name_of)
+def test_classifiers_score_accuracy(estimator_class):
+    X, y = text_of(estimator_class) * 3, np.tile(Y, 3)
+    y[:2] = 1 - y[:2]
+    model = estimator_class().fit(X, y)
+    assert model.score(X, y) == pytest.approx(np.mean(model.predict(X) == y))
+    weight = np.arange(1.0, 13.0)
+    expected = np.average(model.predict(X) == y, weights=weight)
+    assert model.score(X, y, sample_weight=weight) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_search_over_models_of_pairs_compares_like_with_like(ties):
+    data = make_preferences(300, n_features=5, n_prompts=60, random_state=0)
+    y = np.where(ties & (np.arange(300) % 4 == 0), 0.5, data.y)
+    models = [PreferenceRewardModel(), TiePreferenceModel(), TiePreferenceModel("rao-kupper")]
+    models += [] if ties else [AnnotatorRewardModel()]
+    search = GridSearchCV(Pipeline([("model", models[0])]), {"model": models}, refit=False)
+    results = search.fit(data.X, y).cv_results_
+    folds = np.array([results[f"split{fold}_test_score"] for fold in range(5)]).T
+    splits = list(check_cv(5, y, classifier=True).split(y, y))
+    for model, scores in zip(models, folds, strict=True):
+        for (train, test), score in zip(splits, scores, strict=True):
+            margin = model.fit(data.X[train], y[train]).reward(data.X[test])
+            assert score == pytest.approx(preference_accuracy(y[test], margin))
+    # All models order these pairs alike, so no score sets one apart.
+    assert np.ptp(folds.mean(axis=1)) < 0.02
+
+
+def test_the_log_loss_of_three_outcomes_is_a_scorer():
+    X = np.array([[1.0], [-2.0], [0.5], [0.0]])
+    y, weight = np.array([1, 0, 0.5, 0.5]), np.array([1.0, 2.0, 3.0, 0.0])
+    model = TiePreferenceModel(C=10.0).fit(X, y)
+    chosen = model.predict_log_proba(X)[np.arange(4), [2, 0, 1, 1]]
+    scorer = get_preference_scorer("neg_outcome_log_loss")
+    assert scorer(model, X, y) == pytest.approx(chosen.mean())
+    assert scorer(model, X, y, sample_weight=weight) == pytest.approx(chosen[:3] @ [1, 2, 3] / 6)
+    search = GridSearchCV(TiePreferenceModel(), {"C": [1e-4, 1.0]}, scoring=scorer, cv=2)
+    assert np.isfinite(search.fit(np.tile(X, (6, 1)), np.tile(y, 6)).best_score_)
+    certain = TiePreferenceModel().fit(X[:2], y[:2])
+    assert scorer(certain, X, y) == -np.inf
+    assert np.isfinite(scorer(certain, X, y, sample_weight=[1, 1, 0, 0]))
+    with pytest.raises(ValueError, match=r"got the labels \[2\.0\] in y, but .* \[0\.0, 0\.5, 1"):
+        scorer(model, X, [1, 0, 2, 0.5])
+
+
+def test_numbers_without_groups_are_not_one_ranking_silently():
+    X, y = np.random.RandomState(0).randn(40, 3), np.tile([0, 1], 20)
+    taken = r"PlackettLuceModel got {} rows without groups: it takes them as one ranking.*groups="
+    with pytest.warns(UserWarning, match=taken.format(40)) as caught:
+        model = PlackettLuceModel().fit(X, y)
+    assert caught[0].filename == __file__
+    assert_allclose(model.coef_, PlackettLuceModel().fit(X, y, groups=np.zeros(40)).coef_)
+    with pytest.warns(UserWarning, match=taken.format(30)) as caught:
+        cross_val_score(PlackettLuceModel(), X, y, groups=np.arange(40) // 2, cv=GroupKFold(4))
+    assert len(caught) == 4
+    with pytest.warns(UserWarning, match=taken.format(3)):
+        PlackettLuceModel().fit(["good", "fair", "bad"], [2, 1, 0])
+    PlackettLuceModel().fit(X[:2], y[:2])  # can be but one ranking
+
+
+def test_rows_with_prompts_are_not_scored_as_one_ranking_of_their_counts():
+    rows = [("say", "good day"), ("say", "bad"), ("tell", "fine day"), ("tell", "bad day")]
+    model = PlackettLuceModel().fit(rows, [1, 0, 1, 0])
+    counts = model.vectorizer_.transform([response for _, response in rows])
+    with pytest.raises(ValueError, match="was fitted with groups and is scored without"):
+        model.score(counts, [1, 0, 1, 0])
+    expected = model.score(counts, [1, 0, 1, 0], groups=[0, 0, 1, 1])
+    assert model.score(rows, [1, 0, 1, 0]) == pytest.approx(expected)
+    assert model.score(rows, [1, 0, 1, 0], groups=[0, 0, 1, 1]) == pytest.approx(expected)
+
+
+# What tells which rows belong together, beside X and y. It cannot be left out without a change.
+TIES_OF_ROWS = {"groups", "annotators", "authors", "reference_log_prob"}
+
+
+def test_what_ties_rows_together_is_asked_for_by_default():
+    asking = set()
+    for estimator_class in DEFAULT:
+        request = get_routing_for_object(estimator_class())
+        for method in ("fit", "partial_fit", "score", "predict", "predict_proba"):
+            if not hasattr(estimator_class, method):
+                continue
+            taken = set(signature(getattr(estimator_class, method)).parameters) & TIES_OF_ROWS
+            asking |= {(estimator_class.__name__, method)} if taken else set()
+            asked = getattr(request, method).requests
+            assert {name for name in taken if asked[name] is not True} == set(), method
+    assert {("PreferenceRewardModelCV", "fit"), ("ModelRatings", "partial_fit")} <= asking
+
+
+def test_a_cross_validation_keeps_the_groups_of_one_inside_it():
+    data = make_preferences(240, n_features=8, n_prompts=12, random_state=0)
+    model = PreferenceRewardModelCV(Cs=[1e-3, 1e-1, 10.0])
+    with sklearn.config_context(enable_metadata_routing=True):
+        results = cross_validate(
+            model,
+            data.X,
+            data.y,
+            params={"groups": data.groups},
+            cv=GroupKFold(3),
+            return_estimator=True,
+        )
+    splits = GroupKFold(3).split(data.X, data.y, data.groups)
+    for fitted, (train, _) in zip(results["estimator"], splits, strict=True):
+        X, y, groups = data.X[train], data.y[train], data.groups[train]
+        assert_allclose(fitted.scores_, clone(model).fit(X, y, groups=groups).scores_)
+        assert not np.allclose(fitted.scores_, clone(model).fit(X, y).scores_)
