@@ -225,7 +225,7 @@ def test_sides_are_in_the_slices_of_both_values():
 
 def test_values_of_sides_that_are_called_alike_are_told():
     with pytest.raises(ValueError, match=r"got 1 and '1', which are different values .*'m=1'"):
-        side_slices([1, "1"], ["1", 2], name="m")
+        side_slices([1, 2], ["1", "x"], name="m")
     with pytest.raises(ValueError, match=r"first\[1\] is a dict"):
         side_slices([None, {"b": 2}], ["b", "c"])
     assert list(side_slices([1.0, 2], [1, True])) == ["side=1.0", "side=2.0", "same side"]
