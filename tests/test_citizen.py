@@ -7,6 +7,7 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose
 from sklearn.base import clone, is_classifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -110,6 +111,21 @@ def test_rows_with_prompts_are_not_scored_as_one_ranking_of_their_counts():
     expected = model.score(counts, [1, 0, 1, 0], groups=[0, 0, 1, 1])
     assert model.score(rows, [1, 0, 1, 0]) == pytest.approx(expected)
     assert model.score(rows, [1, 0, 1, 0], groups=[0, 0, 1, 1]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("estimator_class", CLASSIFIERS, ids=name_of)
+def test_calibration_by_temperature_keeps_antisymmetry(estimator_class):
+    data = make_preferences(200, n_features=6, n_prompts=40, random_state=0)
+    # Most of the preferred responses come first.
+    first = np.where((data.y == 0) & (np.arange(200) % 4 > 0), -1, 1)
+    X, y = first[:, None] * data.X, np.where(first < 0, 1, data.y)
+
+    def asymmetry(method):
+        model = CalibratedClassifierCV(estimator_class(), method=method, cv=3).fit(X, y)
+        return np.abs(model.predict_proba(X) - model.predict_proba(-X)[:, ::-1]).max()
+
+    assert asymmetry("temperature") < 1e-12
+    assert asymmetry("sigmoid") > 0.3  # as the guide says
 
 
 # What tells which rows belong together, beside X and y. It cannot be left out without a change.
