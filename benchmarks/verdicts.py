@@ -223,7 +223,7 @@ def print_kind(kind, rates, n_sets):
             for verdict in verdicts:
                 row = [rate.get((question, verdict), 0.0) for rate in rates]
                 cells = (f"{100 * r:7.1f}%{mark(r, n_sets) if holds == 'no' else ' '}" for r in row)
-                print(f"{kind:16}{question:16}{verdict:21}{holds:7}{''.join(cells)}", flush=True)
+                print(f"{kind:17}{question:16}{verdict:21}{holds:7}{''.join(cells)}", flush=True)
 
 
 def mark(rate, n_sets):
@@ -281,7 +281,7 @@ def main():
     sizes = [f"{prompts} x {each}" for prompts, each in measured]
     print(f"{n_sets} data sets a row; prompts x pairs of each")
     columns = "".join(f"{size:>9}" for size in sizes)
-    print(f"{'data':16}{'question':16}{'verdict':21}{'holds':7}{columns}")
+    print(f"{'data':17}{'question':16}{'verdict':21}{'holds':7}{columns}")
     start = time.perf_counter()
     for kind in kinds or FALSE:
         print_kind(kind, [measure(kind, size, n_sets) for size in measured], n_sets)

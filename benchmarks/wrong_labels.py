@@ -3,9 +3,9 @@
     python benchmarks/wrong_labels.py [seeds] [sets]
     python benchmarks/wrong_labels.py innocent [data sets a kind]
 
-The first plants flips in labels and looks for them by the margins of four models of other prompts:
-length alone, tf-idf with LogisticRegression, log counts, and the preset that check_preferences
-uses. The second has no wrong label, and counts in how many data sets some are claimed.
+The first plants flips in labels and looks for them by the margins of three models of other prompts:
+length alone, tf-idf with LogisticRegression, and what check_preferences takes ("checks"), the
+preset or words. The second has no wrong label, and counts in how many data sets some are claimed.
 """
 
 import gzip
@@ -14,6 +14,7 @@ import os
 import sys
 import time
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
+from sklearn_codex._reward.preset_differences import preset_differences
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exceptions import RareTokensWarning
 from sklearn_codex.health import check_preferences
+from sklearn_codex.health._check import run_checks
 
 DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 RATES = (0.0, 0.02, 0.05, 0.1)
@@ -108,21 +111,36 @@ def margins_of(name, X, y, seed):
     return margins
 
 
-def plant(name, rate, seed):
-    """Return, by model, the precision of the first and the area, and what is claimed."""
+@lru_cache(maxsize=1)
+def read(name, seed):
+    """Return pairs, labels and the preset's differences of a set, which no planted flip changes."""
     data = load(name, seed)
     if data is None:
         return None
-    X, y = data
+    rows = {}
+    a, b = (
+        np.array([rows.setdefault((row[0], row[side]), len(rows)) for row in data[0]])
+        for side in (1, 2)
+    )
+    return *data, preset_differences(np.array(list(rows), dtype=object), a, b)[0]
+
+
+def plant(name, rate, seed):
+    """Return, by model, the precision of the first and the area, and what is claimed."""
+    data = read(name, seed if name in SETS[1:] else 0)
+    if data is None:
+        return None
+    X, y, preset = data
     flipped = np.zeros(len(y), dtype=bool)
     rng = np.random.RandomState(seed)
     flipped[rng.choice(len(y), round(rate * len(y)), replace=False)] = True
     y = np.where(flipped, 1 - y, y)
-    report = check_preferences(X, y, random_state=seed)
+    # As check_preferences, of features made once.
+    report = run_checks(X, y, random_state=seed, preset=lambda: preset)
     table, found = report.wrong_labels, report.predictability
     score = {model: -(2 * y - 1) * margins_of(model, X, y, seed) for model in ("length", "tf-idf")}
-    score["preset"] = np.zeros(len(y))
-    score["preset"][table.row] = np.arange(len(y), 0, -1)
+    score["checks"] = np.zeros(len(y))
+    score["checks"][table.row] = np.arange(len(y), 0, -1)
     ranks = {}
     if rate:
         for model, values in score.items():
@@ -138,9 +156,9 @@ def plant(name, rate, seed):
 def measure_planted(n_seeds, names):
     """Print how the models rank and what is claimed."""
     for name in names:
-        for rate in RATES:
-            runs = [run for seed in range(n_seeds) if (run := plant(name, rate, seed))]
-            if not runs:
+        by_seed = [[plant(name, rate, seed) for rate in RATES] for seed in range(n_seeds)]
+        for rate, runs in zip(RATES, zip(*by_seed, strict=True), strict=True):
+            if None in runs:
                 break
             claims = np.mean([claims for _, claims in runs], axis=0)
             print(f"{name}, {100 * rate:g} % planted: rate {claims[0]:.3f}, interval "

@@ -43,6 +43,7 @@ LEFT_OUT = {
         "fetch_pandalm",
         "load_stdlib_code",
         "read_batches",
+        "read_candidates",
         "read_preferences",
     ),
     *("load_model", "save_model", "Finding", "PreferenceReport", "KLController", "Rule"),

@@ -268,6 +268,27 @@ FAULTS = [
         ),
     ),
     *_in(
+        "exact/_candidates.py",
+        (
+            "scores of candidates keep what their prompt has in common",
+            "        scores -= mean[self.prompts]\n",
+            "",
+            "test_objectives.py::test_an_objective_says_of_documents_what_documents_say[candidates]",
+        ),
+        (
+            "the entropy of prompts counts as one of responses",
+            "entropy(log_prob) - entropy(safe_log(self.prompt_prob))",
+            "entropy(log_prob)",
+            "test_candidates.py::test_the_value_by_hand",
+        ),
+        (
+            "penalties dropped from the tilt of candidates",
+            "gain[possible] -= self.penalty[possible]",
+            "pass",
+            "test_candidates.py::test_a_penalty_divides_the_odds_by_its_exponential",
+        ),
+    ),
+    *_in(
         "exact/_additive.py",
         (
             "the whole penalty beside an entropy bonus",

@@ -49,6 +49,33 @@ FAULTS = [
         ),
     ),
     *_in(
+        "_policy/candidate_choices.py",
+        (
+            "the chance not to be chosen is rounded to 0",
+            "rest[best], chosen[best] = np.log(others), np.log1p(-others)",
+            "rest[best] = np.log1p(-np.exp(chosen[best]))",
+            "test_candidates.py::test_probabilities_near_0_and_1_keep_their_digits",
+        ),
+    ),
+    *_in(
+        "_policy/candidate_log.py",
+        (
+            "what can never be logged is not missed",
+            "missed = logged & (log.propensity == 0)",
+            "missed = logged & (log.propensity < 0)",
+            "test_off_policy.py::test_what_is_never_logged_is_known_exactly_and_refused",
+        ),
+    ),
+    *_in(
+        "_policy/candidate_rows.py",
+        (
+            "the error of a reward depends on an arbitrary origin",
+            "inputs = center_within(features, rows.prompts, np.exp(rows.reference_within))",
+            "inputs = features",
+            "test_candidates.py::test_conservative_rewards_are_lower_by_the_error_against_the_mean_of_the_prompt",
+        ),
+    ),
+    *_in(
         "_policy/certificate.py",
         (
             "root dropped from the error of the tilt",

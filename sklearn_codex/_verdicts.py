@@ -173,6 +173,19 @@ def judge_mean(
     return Judgement(value, low, high, null, p_value, level, reach, n_pairs, sizes.size)
 
 
+def digits_to_tell(low: float, high: float, null: float, digits: int) -> int:
+    """Return how many digits, at least ``digits``, show whether an interval holds its null.
+
+    Rounded, an interval that ends just short of the null would seem to hold it. At most three more
+    are given.
+    """
+    holds = low <= null <= high
+    for more in range(digits, digits + 3):
+        if (round(low, more) <= round(null, more) <= round(high, more)) == holds:
+            return more
+    return digits + 3
+
+
 def judge_share(credits: FloatArray, groups: IntArray, **options) -> Judgement:
     """Hold the mean of credits in [0, 1] against one half; see ``judge_mean``."""
     return judge_mean(credits, groups, null=0.5, bounds=(0.0, 1.0), **options)

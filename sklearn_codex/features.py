@@ -1,4 +1,4 @@
-"""Features of responses: length, structure, vocabulary and overlap with the prompt, and the preset.
+"""Features of responses: their form and overlap with the prompt, embeddings, and the preset.
 
 Features of the prompt alone cancel in the difference of two rewards; what a response has in common
 with its prompt does not, so :class:`ResponseFeatures` looks at both.
@@ -13,16 +13,19 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import NOT_NEGATIVE, check_number
 from sklearn_codex._data.responses import check_prompted_responses
+from sklearn_codex._embedding.embedder import CachedEmbedder
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._text.scripts import find_words, split_words
 
-__all__ = ["ResponseFeatures", "preference_features"]
+__all__ = ["CachedEmbedder", "ResponseFeatures", "preference_features"]
 
 _WORD = re.compile(r"\w+")
 # Also the full stops, exclamation and question marks of scripts without blanks.
@@ -382,7 +385,9 @@ class ResponseFeatures(TransformerMixin, BaseEstimator):
         return tags
 
 
-def preference_features(*, word_weight=1.0, character_weight=1.0, form_weight=0.15):
+def preference_features(
+    embedder=None, *, word_weight=1.0, character_weight=1.0, form_weight=0.15, embedding_weight=1.0
+):
     """Return the preset of features of responses: words, character n-grams and ResponseFeatures.
 
     What ``PreferenceRewardModel(vectorizer="preference")`` uses. A response that is one of a pair
@@ -390,16 +395,22 @@ def preference_features(*, word_weight=1.0, character_weight=1.0, form_weight=0.
 
     Parameters
     ----------
+    embedder : transformer, default=None
+        Adds a block of embeddings, those of the response alone: a :class:`CachedEmbedder`, or any
+        other transformer of texts.
     word_weight, character_weight : float, default=1.0
         Norm of the block of words and pairs of words, and of that of characters, in every row.
     form_weight : float, default=0.15
         Standard deviation of the columns of :class:`ResponseFeatures`.
+    embedding_weight : float, default=1.0
+        Norm of the embedding in every row.
 
     Returns
     -------
     vectorizer : ColumnTransformer
-        Reads rows ``(prompt, response)``. Its parts are called ``words``, ``characters`` and
-        ``form``, so ``set_params(words__min_df=5, transformer_weights=...)`` adapts it.
+        Reads rows ``(prompt, response)``. Its parts are called ``words``, ``characters``,
+        ``form`` and, with an embedder, ``embedding``, so
+        ``set_params(words__min_df=5, transformer_weights=...)`` adapts it.
 
     Raises
     ------
@@ -430,18 +441,22 @@ def preference_features(*, word_weight=1.0, character_weight=1.0, form_weight=0.
             ("word_weight", word_weight),
             ("character_weight", character_weight),
             ("form_weight", form_weight),
+            ("embedding_weight", embedding_weight),
         )
     }
     words = TfidfVectorizer(
         tokenizer=split_words, token_pattern=None, ngram_range=(1, 2), sublinear_tf=True, min_df=2
     )
     characters = TfidfVectorizer(analyzer="char", ngram_range=(3, 5), sublinear_tf=True, min_df=2)
+    blocks = [
+        ("words", words, 1, "word_weight"),
+        ("characters", characters, 1, "character_weight"),
+        ("form", ResponseFeatures(), [0, 1], "form_weight"),
+    ]
+    if embedder is not None:
+        blocks.append(("embedding", make_pipeline(embedder, Normalizer()), 1, "embedding_weight"))
     return ColumnTransformer(
-        [("words", words, 1), ("characters", characters, 1), ("form", ResponseFeatures(), [0, 1])],
-        transformer_weights={
-            "words": weights["word_weight"],
-            "characters": weights["character_weight"],
-            "form": weights["form_weight"],
-        },
+        [block[:3] for block in blocks],
+        transformer_weights={name: weights[weight] for name, *_, weight in blocks},
         sparse_threshold=1.0,
     )

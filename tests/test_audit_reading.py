@@ -147,9 +147,9 @@ def plant(rows):
 def test_pairs_are_named_by_their_line_everywhere(tmp_path, capsys):
     shown = run(write(tmp_path / "prefs.jsonl", plant(labelled())), capsys)
     for text in (shown["printed"], shown["report.html"]):
-        assert "opposite labels in different rows (2 rows)" in text
+        assert "2 pairs have opposite labels on 1 comparison that occurs more than once" in text
         assert "Lines 4, 17." in text
-        assert "Line 4: 1 pair has opposite labels" in text
+        assert "Line 4: 2 pairs have opposite labels" in text
         assert text.count("counted from 1") == 1
         assert not re.search(r"\b[Rr]ow \d", text)
     figures = figures_of(shown)

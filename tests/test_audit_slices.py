@@ -1,5 +1,6 @@
 """Kinds of pair in the audit: which columns make them, topics, and what is said of them."""
 
+import copy
 import json
 import re
 
@@ -10,9 +11,15 @@ from sklearn_codex import read_preferences
 from sklearn_codex._layouts.given import Given
 from sklearn_codex.cli import main
 from sklearn_codex.cli._audit import _names_of
+from sklearn_codex.report._audit_answers import short_answers
 from sklearn_codex.report._audit_columns import find_cuts
+from sklearn_codex.report._audit_data import AuditData
+from sklearn_codex.report._audit_decision import OPEN
+from sklearn_codex.report._audit_decision_words import give_reason, list_tasks
 from sklearn_codex.report._audit_run import finite, render
 from sklearn_codex.report._audit_sections_slices import slices_section
+from sklearn_codex.report._audit_slices import audit_slices
+from sklearn_codex.report._audit_tastes import audit_tastes
 from sklearn_codex.report._audit_topics import find_topics
 from sklearn_codex.report.audit import compute_audit
 
@@ -316,3 +323,111 @@ def test_few_prompts_have_no_topics():
     assert find_topics([f"{GARDEN[i % 10]} {i}" for i in range(39)] * 5, 0) is None
     assert find_topics([""] * 100, 0) is None
     assert find_topics([f"{i}" for i in range(100)], 0) is None
+
+
+def rows_of_annotators(n_prompts=60, names=("ann", "bob", "liar"), who="annotator"):
+    """Each says of every prompt which of two is good; one of them says the opposite."""
+    return [
+        {
+            "prompt": f"what of {prompt}",
+            "response_a": f"good {prompt} {name}",
+            "response_b": f"bad {prompt} {name}",
+            "winner": "b" if name == "liar" else "a",
+            who: name,
+        }
+        for prompt in range(n_prompts)
+        for name in names
+    ]
+
+
+def cuts_of(rows, named=None, **columns):
+    return find_cuts(read_preferences(rows, **columns), Given(), named)
+
+
+@pytest.mark.parametrize("named", [None, ["Annotator"]])
+def test_annotators_are_kinds_of_pair(named):
+    assert not read_preferences(rows_of_annotators()).columns
+    (cut,) = cuts_of(rows_of_annotators(), named)
+    assert (cut.name, cut.levels()) == ("annotator", {"ann": 60, "bob": 60, "liar": 60})
+
+
+def test_annotators_are_kinds_once_and_where_they_are_few():
+    (cut,) = cuts_of(rows_of_annotators(who="seen by"), annotator="seen by")
+    assert cut.name == "seen by"
+    assert cuts_of(rows_of_annotators(30, [str(n) for n in range(21)])) == []
+    assert cuts_of(rows_of_annotators(names=["ann"])) == []
+
+
+def test_an_annotator_who_says_the_opposite_differs():
+    pairs = read_preferences(rows_of_annotators())
+    data = AuditData(pairs, pairs.groups, 0)
+    found = audit_slices(data, np.ones(pairs.n), find_cuts(pairs, Given()))
+    (cut,) = (cut for cut in found["cuts"] if cut["name"] == "annotator")
+    rows = {row["slice"]: row for row in cut["rows"]}
+    assert {name: row["accuracy"]["value"] for name, row in rows.items()} == {
+        "ann": 1.0, "bob": 1.0, "liar": 0.0,
+    }  # fmt: skip
+    assert rows["liar"]["tests"]["accuracy"]["differs"]
+
+
+def opposite_tastes(seed=0, is_coin=False, n_prompts=60):
+    """The word good wins in one half of the prompts, and loses in the other."""
+    rng = np.random.RandomState(seed)
+    rows = []
+    for prompt in range(n_prompts):
+        style = ("formal", "casual")[prompt % 2]
+        for _ in range(3):
+            label = rng.randint(2) if is_coin else int(style == "formal")
+            texts = write(rng, ["good"]), write(rng, ["bad"])
+            row = {"prompt": f"what of {prompt}", "style": style}
+            if rng.uniform() < 0.5:
+                texts, label = texts[::-1], 1 - label
+            row |= {"response_a": texts[0], "response_b": texts[1], "label": label}
+            rows.append(row)
+    return rows
+
+
+def tastes_of(rows):
+    pairs = read_preferences(rows)
+    return audit_tastes(AuditData(pairs, pairs.groups, 0), find_cuts(pairs, Given()))
+
+
+def test_opposite_tastes_of_two_kinds_are_told():
+    found = {kind["kind"]: kind for kind in tastes_of(opposite_tastes())["kinds"]}
+    assert set(found["formal"]["words"][:2]) == {"+good", "-bad"}
+    assert set(found["casual"]["words"][:2]) == {"-good", "+bad"}
+    assert found["formal"]["n_pairs"] == found["casual"]["n_pairs"] == 90
+
+
+def test_labels_by_coin_have_a_taste_within_a_kind_seldom():
+    found = [tastes_of(opposite_tastes(seed, is_coin=True))["kinds"] for seed in range(40)]
+    assert sum(map(bool, found)) <= 5  # of 40 at 5 %: more in 1.4 % of such draws
+
+
+def test_there_is_no_taste_within_kinds_without_kinds():
+    rows = [{k: v for k, v in row.items() if k != "style"} for row in opposite_tastes()]
+    assert tastes_of(rows) is None
+
+
+def test_kinds_with_opposite_tastes_are_not_given_up():
+    audit = finite(compute_audit(opposite_tastes(n_prompts=120)))
+    assert audit["verdicts"]["predictable"]["verdict"] != "yes"
+    assert audit["decision"] == {"verdict": OPEN, "reason": "within kinds"}
+    assert "where style is" in give_reason(audit)
+    (task,) = [task for task in list_tasks(audit) if "by itself" in task.action]
+    assert (task.action, task.n_rows) == ("Audit each style by itself", 360)
+    assert short_answers(audit)["slices"].word == "differ"
+    page = render(audit)
+    assert "style: formal" in page
+    assert "+good" in page
+
+
+def test_a_few_prompts_with_most_pairs_are_said_to_be_why(audit):
+    few = copy.deepcopy(audit)
+    few["decision"]["reason"] = "nothing shown"
+    figure = few["prediction"]["models"][few["prediction"]["best"]]["accuracy"]
+    assert give_reason(few).startswith("Too few data")
+    figure.update(low=0.0, high=1.0)
+    assert "similar ones joined, hold most of the pairs" in give_reason(few)
+    few["prompts"].update(kept_together="group", column="task")
+    assert give_reason(few).startswith("A few groups hold most of the pairs")

@@ -75,6 +75,12 @@ def flagged(n):
     )
 
 
+def tastes(audit):
+    kinds = [{"column": "style", "kind": "formal", "n_pairs": 50, "words": ["+good", "-bad"]}]
+    audit["slices"]["tastes"] = {"n_candidates": 9, "p_value": 0.001, "kinds": kinds}
+    audit["verdicts"]["within kinds"]["verdict"] = "some"
+
+
 def without_prompts(audit):
     audit["prompts"].update(kept_together="pair", n_pairs_without=240, warning="No prompt.")
     audit["verdicts"]["predictable"]["verdict"] = "of pairs only"
@@ -97,6 +103,8 @@ ONE_SIDED = says("longer wins", "longer")
 BRANCHES = [
     ("no preference", STOP, no_preference, too_small, "too few"),
     ("too few", OPEN, too_small, lambda audit: None, "nothing against it"),
+    ("within kinds", OPEN, both(says("predictable", "not shown"), tastes),
+     both(says("predictable", "yes"), tastes), "nothing against it"),
     ("nothing predictable", STOP, says("predictable", "not shown"), says("predictable", "yes"),
      "nothing against it"),
     ("nothing shown", OPEN, says("predictable", "too few"), says("predictable", "not shown"),

@@ -26,6 +26,7 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
     load_model,
+    make_rlhf_pipeline,
     save_model,
 )
 from sklearn_codex.exact import CandidateObjective
@@ -518,6 +519,29 @@ def test_reward_models_of_pairs_and_of_rankings_reward_rows_of_text():
     ranking = PlackettLuceModel().fit(ROWS, [1, 0, 2, 0, 1, 1, 0])
     of_rankings = CandidatePolicy(FrozenEstimator(ranking)).fit(ROWS)
     assert_allclose(of_rankings.predict_choice(ROWS), ranking.predict_choice(ROWS))
+
+
+def test_a_fitted_loop_is_a_reward_model():
+    records = [{"text": text} for text in TEXTS]
+    records += [{"prompt": p, "chosen": a, "rejected": b} for p, a, b in PAIRS]
+    loop = make_rlhf_pipeline(UnigramLM(), PreferenceRewardModel()).fit(records)
+    policy = CandidatePolicy(FrozenEstimator(loop)).fit(ROWS)
+    assert_allclose(policy.predict_choice(ROWS), per_prompt(softmax, loop.reward(TEXTS)))
+
+
+def test_the_reward_of_rows_needs_no_groups_unless_it_is_conservative():
+    X, groups, rng = random_rows(0)
+    y = X[:, 0] + rng.standard_normal(len(X))
+    policy = CandidatePolicy().fit(X, y, groups=groups)
+    assert_allclose(policy.reward(X), X @ policy.coef_[0])
+    again = CandidatePolicy(FrozenEstimator(policy)).fit(X, groups=groups)
+    assert_allclose(again.predict_choice(X, groups=groups), policy.predict_choice(X, groups=groups))
+    model = RewardUncertainty().fit(PAIRS, [1, 0, 1])
+    careful = CandidatePolicy(FrozenEstimator(model), conservative=1.0).fit(ROWS)
+    choice = per_prompt(softmax, careful.reward(ROWS))
+    assert_allclose(choice, careful.predict_choice(ROWS))
+    with pytest.raises(ValueError, match="without groups"):
+        careful.reward(TEXTS)
 
 
 class Asked:

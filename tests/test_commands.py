@@ -82,7 +82,7 @@ def test_help_has_examples(command, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["convert", "fit", "score", "sample", "reward", "frontier", "info"]
+    "command", ["convert", "fit", "score", "sample", "reward", "rerank", "frontier", "info"]
 )
 def test_missing_arguments_are_a_wrong_command_line(command, capsys):
     assert main([command]) == 2

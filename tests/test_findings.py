@@ -201,7 +201,10 @@ def test_circles_are_looked_for_where_their_triples_are_too_many_to_be_counted(m
         (lambda: pairs_of(alike), "too easy on a model: they are joined here, 40 groups into 38."),
         (lambda: pairs_of(lambda data: ""), "not looked for: no pair has a prompt."),
         (of_one_side, "A classifier needs both classes: columns chosen"),
-        (by_coin, "not told from a coin, so it cannot judge single labels."),
+        (
+            by_coin,
+            "the linear reward model that would judge them cannot be told from a coin.",
+        ),
     ],
     ids=["spelling", "wording", "no prompts", "one side", "no skill"],
 )

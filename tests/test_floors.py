@@ -42,7 +42,7 @@ FLOORS = [
         "_verdicts",
         "kl_control",
     },
-    {"exact", "labels", "metrics", "text"},
+    {"_embedding", "exact", "labels", "metrics", "text"},
     {"_data", "_layouts", "rules"},
     {"_language", "_pipeline", "datasets", "features"},
     {"_reward"},

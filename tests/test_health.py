@@ -89,7 +89,7 @@ def test_contradictions():
     label = report.contradictions.label  # of the pair as in its first row
     assert (label[:2] + label[2:]).tolist() == [1.0, 1.0]
     (text,) = to_look_at(report)
-    assert text.startswith("2 pairs have opposite labels in different rows (4 rows)")
+    assert text.startswith("4 pairs have opposite labels on 2 comparisons")
 
 
 def test_same_responses_to_another_prompt_are_another_pair():
@@ -106,7 +106,9 @@ def test_identical_and_empty_responses():
     assert rows_of(report) == {"identical": [5], "empty": [7, 9]}
     assert report.empty.side.tolist() == ["B", "A"]
     texts = to_look_at(report)
-    assert texts[0].startswith("1 pair (0.2%) has two identical responses, 1 of them with a pref")
+    assert texts[0].startswith(
+        "1 pair (0.2%) has two identical responses, with a preference, which"
+    )
     assert texts[1].startswith("2 responses are empty")
 
 

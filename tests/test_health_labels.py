@@ -10,7 +10,9 @@ from sklearn_codex import PreferenceRewardModel
 from sklearn_codex._verdicts import WRONG_LABEL_LEVEL
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.health import check_preferences
+from sklearn_codex.health._data import check_data
 from sklearn_codex.health._noise import _inflation, estimate_noise
+from sklearn_codex.health._wrong_labels import _cross_fit, _default_features, cross_fit
 
 
 def simulate(n_pairs=400, n_prompts=80, **params):
@@ -36,6 +38,27 @@ def test_flipped_labels(flip_rate):
     (told,) = [finding for finding in report.findings if finding.table == "wrong_labels"]
     assert told.facts["high"] == found.flip_high
     assert f"p = {found.p_value:.2g}, tested at the level of 0.01" in told.text
+
+
+def test_labels_are_judged_by_the_default_model_that_predicts_them_better():
+    """Labels by words alone are told by words; letters and form only mislead."""
+    found = {}
+    for kind, temperature in (("words", 0.3), ("length", None)):
+        data = simulate(temperature=temperature or 1.0)
+        if kind == "length":
+            longer = [len(a) > len(b) for _, a, b in data.X]
+            data.y = np.where(np.arange(400) % 5, longer, np.logical_not(longer)).astype(float)
+        pairs = check_data(data.X, data.y, None, subject="check_preferences")
+        units = np.unique(data.X[:, 0].astype(str), return_inverse=True)[1]
+        features, C = _default_features(pairs, None)
+        model = PreferenceRewardModel(C=C, tol=1e-3)
+        seed = np.random.RandomState(0).randint(2**31 - 1)
+        margins = [_cross_fit(pairs, units, one, model, seed, float) for one in features]
+        losses = [np.mean(np.logaddexp(0, -(2 * data.y - 1) * margin)) for margin in margins]
+        found[kind] = int(np.argmin(losses))
+        best = cross_fit(pairs, units, None, 0)
+        np.testing.assert_array_equal(best, margins[found[kind]])
+    assert found == {"words": 1, "length": 0}
 
 
 def test_wrong_labels_of_decisive_preferences_are_flagged():

@@ -304,3 +304,11 @@ def test_a_file_without_models_is_told(capsys, tmp_path):
     path = write_csv(tmp_path / "p.csv", ("prompt", "chosen", "rejected"), [("p", "x", "y")])
     assert main(["rate", path]) == 1
     assert "no columns that name two models" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rating", ["nan", "inf", "-inf"])
+def test_an_anchor_is_a_finite_rating(tmp_path, rating, capsys):
+    votes = tmp_path / "votes.csv"
+    votes.write_text("model_a,model_b,winner\n" + "m,n,model_a\nm,n,model_b\n" * 4)
+    assert main(["rate", str(votes), "--anchor", f"m={rating}"]) == 1
+    assert "--anchor must be a model and its rating" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy.special import softmax
@@ -20,6 +21,7 @@ from sklearn_codex import (
 from sklearn_codex._layouts.candidates import read_candidates
 from sklearn_codex._layouts.given import Given
 from sklearn_codex.cli import main
+from sklearn_codex.datasets import read_candidates as read_arrays
 
 PAIRS = [
     ("ask", "good words please", "bad words"),
@@ -220,11 +222,19 @@ def test_rows_of_one_response():
         ),
         (
             [{"prompt": "p", "responses": ["a", "b"], "lp": [-1.0]}],
-            {"log_prob": "lp"},
+            {"numbers": {"logprobs": "lp"}},
             "2 responses and 1 values in lp",
         ),
-        ([{"prompt": "p", "responses": ["a"], "lp": ["x"]}], {"log_prob": "lp"}, "is no number"),
-        ([{"prompt": "p", "responses": ["a"], "lp": None}], {"log_prob": "lp"}, "has no number"),
+        (
+            [{"prompt": "p", "responses": ["a"], "lp": ["x"]}],
+            {"numbers": {"logprobs": "lp"}},
+            "is no number",
+        ),
+        (
+            [{"prompt": "p", "responses": ["a"], "lp": None}],
+            {"numbers": {"logprobs": "lp"}},
+            "has no number",
+        ),
     ],
 )
 def test_files_that_could_mean_two_things_are_refused(rows, said, words):
@@ -246,3 +256,38 @@ def test_errors_of_the_command_are_one_line(models, tmp_path, capsys):
         assert message in error
         assert error.count("\n") == 1
     assert main(["rerank", models[1]["model"], path, "--kl-coef", "1", "--target-kl", "1"]) == 2
+
+
+# As arrays
+
+
+def test_candidates_become_arrays(tmp_path):
+    rows = [{**row, "scores": [1, 2, 3], "logprobs": [-1.0, -2.0, -0.5]} for row in LISTS]
+    data = read_arrays(write(tmp_path / "c.jsonl", rows))
+    assert [tuple(row) for row in data.X] == FLAT
+    assert_allclose(data.y, [1, 2, 3] * 2)
+    assert_allclose(data.reference_log_prob, [-1.0, -2.0, -0.5] * 2)
+    assert data.groups.tolist() == [0, 0, 0, 1, 1, 1]
+    assert (data.n, data.n_prompts) == (6, 2)
+    flat = [
+        {"prompt": prompt, "response": text, "score": float(i)}
+        for i, (prompt, text) in enumerate(FLAT)
+    ]
+    for table in (
+        flat,
+        pd.DataFrame(flat),
+        {name: [row[name] for row in flat] for name in flat[0]},
+    ):
+        data = read_arrays(table)
+        assert [tuple(row) for row in data.X] == FLAT
+        assert_allclose(data.y, range(6))
+        assert data.reference_log_prob is None
+
+
+def test_a_number_of_the_prompt_is_no_score_of_its_responses():
+    data = read_arrays([{**row, "score": 3.0} for row in LISTS])
+    assert data.y is None
+    named = read_arrays([{**row, "points": [1, 2, 3]} for row in LISTS], scores="points")
+    assert_allclose(named.y, [1, 2, 3] * 2)
+    with pytest.raises(ValueError, match="record 1 has 3 responses and 2 values in scores"):
+        read_arrays([{**LISTS[0], "scores": [1, 2, 3]}, {**LISTS[1], "scores": [1, 2]}])

@@ -7,7 +7,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_codex import BootstrapRewardEnsemble, PreferenceRewardModel, RewardUncertainty
+from sklearn_codex import (
+    BootstrapRewardEnsemble,
+    PairsWithLength,
+    PreferenceRewardModel,
+    RewardUncertainty,
+)
 from sklearn_codex._reward.author_terms import without_last
 
 NAMES = np.array(["ann", "bob", "cid"])
@@ -33,7 +38,8 @@ def test_the_objective_of_the_docstring_is_what_is_least():
     X, y, authors = draw(80)
     weight = np.random.default_rng(1).uniform(0.5, 2, size=80)
     model = PreferenceRewardModel(0.7, author_C=2.5, position_bias=True, control_length=True)
-    model.fit(X, y, sample_weight=weight, authors=authors)
+    pairs = PairsWithLength(X, X.sum(axis=1))
+    model.fit(pairs, y, sample_weight=weight, authors=authors)
     d = X.sum(axis=1) / model.length_scale_
     who = indicators(authors)
 
@@ -48,7 +54,7 @@ def test_the_objective_of_the_docstring_is_what_is_least():
     assert_allclose(model.author_coef_, best[5:], atol=1e-5)
     assert_array_equal(model.authors_, NAMES)
     margin = X @ best[:2] + best[2] + best[3] * d + best[4] * np.tanh(d)
-    assert_allclose(model.decision_function(X), margin, atol=1e-4)  # without who wrote it
+    assert_allclose(model.decision_function(pairs), margin, atol=1e-4)  # without who wrote it
     assert_allclose(model.reward(X), X @ best[:2], atol=1e-4)
 
 

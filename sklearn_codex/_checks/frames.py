@@ -83,6 +83,17 @@ def first_values(X: Any, names: Sequence[Hashable]) -> list:
     return [nw.from_native(X[name], series_only=True).head(1).to_list()[0] for name in names]
 
 
+def with_index(X: Any) -> Any:
+    """Return a frame of pandas with the levels of its index that have names as columns.
+
+    Anything else is returned as it is.
+    """
+    if not nw.dependencies.is_pandas_dataframe(X):
+        return X
+    names = [name for name in X.index.names if name is not None and name not in X.columns]
+    return X.reset_index(level=names) if names else X
+
+
 def is_missing(value: Any) -> bool:
     """Return whether a value stands for none: None, NaN, pandas.NA, or NaT of pandas or numpy."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):

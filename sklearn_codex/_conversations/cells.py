@@ -30,6 +30,10 @@ _VALUE = re.compile(
 )
 
 
+_QUOTED = re.compile(r'\s*"(?:\\*")*\s*[\[{]')
+_MOST_QUOTES = 5
+
+
 class _RepeatedKey(Exception):
     """A key stands twice in an object of JSON, of which nobody knows which value counts."""
 
@@ -50,7 +54,7 @@ def decode_cell(text: str) -> Any:
     [{'a': 'b'}, {'a': None}]
     >>> decode_cell("[see below]")
     """
-    text = text.strip()
+    text = _unquote(text.strip())
     if text[:1] + text[-1:] not in ("[]", "{}"):
         return None
     try:
@@ -67,6 +71,24 @@ def decode_cell(text: str) -> Any:
             return ast.literal_eval(_VALUE.sub(_add_comma, _NUMPY.sub(_mend, text)))
     except _UNDECODABLE:
         return None
+
+
+def begins_quoted(text: str) -> bool:
+    """Tell text that may be a list or dict as JSON, written as JSON once more, or more often."""
+    return _QUOTED.match(text) is not None
+
+
+def _unquote(text: str) -> str:
+    """Return the JSON that is written as text within JSON."""
+    for _ in range(_MOST_QUOTES):
+        if not (text[-1:] == '"' and begins_quoted(text)):
+            break
+        try:
+            inner = json.loads(text)
+        except _UNDECODABLE:
+            break
+        text = inner.strip()
+    return text
 
 
 def as_turns(value: Any) -> list[str | None] | None:

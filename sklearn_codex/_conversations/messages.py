@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from sklearn_codex._conversations.cells import decode_cell, is_sequence
+from sklearn_codex._conversations.cells import begins_quoted, decode_cell, is_sequence
 from sklearn_codex._conversations.contents import (
     CALL_KEYS,
     PART_TYPES,
@@ -76,7 +76,7 @@ def as_messages(value: Any, column: str, where: str) -> list[Message] | None:
 
 def _read_cell(text: str, column: str, where: str) -> list[Message] | None:
     """Return the messages that a text holds as a list."""
-    if text.lstrip()[:1] not in ("[", "{"):
+    if text.lstrip()[:1] not in ("[", "{") and not begins_quoted(text):
         return None
     found = decode_cell(text)
     if _surely_messages(found):

@@ -10,7 +10,7 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sklearn_codex._conversations.cells import is_sequence
+from sklearn_codex._conversations.cells import begins_quoted, is_sequence
 from sklearn_codex._conversations.formats import FIRST, Format
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.prefixes import cut_prefix
@@ -121,6 +121,7 @@ def split_pair(
     before, said, other = part_prompt(
         close(asked.as_turns("")), one.as_turns("assistant"), two.as_turns("assistant")
     )
+    _check_begun(said, other, columns, where)
     reasoning = any(turn.reasoning for turns in (before, said, other) for turn in turns)
     return Split(
         write_prompt(before) or None, write_response(said), write_response(other), reasoning
@@ -137,7 +138,9 @@ def prompt_text(prompt: Any, column: str, where: str) -> str:
 
 def is_plain(value: Any) -> bool:
     """Tell text that begins with no mark of a conversation, at once."""
-    return type(value) is str and not FIRST.match(value) and not value.lstrip().startswith("{")
+    if type(value) is not str or FIRST.match(value):
+        return False
+    return not (value.lstrip().startswith("{") or begins_quoted(value))
 
 
 def _read(value: Any, column: str, where: str) -> _Value:
@@ -229,6 +232,19 @@ def _agree(
         "where the answer begins. Write both in one way, or put the messages before the answer "
         f"into {columns[0]}."
     )
+
+
+def _check_begun(said: Turns, other: Turns, columns: Sequence[str], where: str) -> None:
+    """Raise where one response is an answer, and the other begins with another question."""
+    begun = [part_system(turns)[1] for turns in (said, other)]
+    for at, (turns, others) in enumerate((begun, begun[::-1])):
+        answers = bool(others) and others[0].role == "assistant"
+        if answers and len(turns) > 1 and turns[0].role == "user":
+            raise ValueError(
+                f"{where} has as {columns[1 + at]} the answer to another question, "
+                f"{reprlib.repr(turns[0].content)}, than as {columns[2 - at]}. A pair takes two "
+                "answers to one prompt; leave the row out."
+            )
 
 
 def _is_one_text(asked: _Value) -> bool:

@@ -20,10 +20,11 @@ from sklearn_codex._checks.matrices import (
 )
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import (
+    apply_vectorizer,
     column_names,
     first_difference,
     fit_vectorizer,
-    name_columns_of_numbers,
+    keep_vectorizer_of_numbers,
 )
 from sklearn_codex._text.inputs import check_texts
 
@@ -58,7 +59,7 @@ def read_documents(
     if texts is None:
         return _read_counts(estimator, X, reset=reset, vectorizer=vectorizer)
     if reset:
-        estimator.vectorizer_, counts = fit_vectorizer(vectorizer, texts)
+        estimator.vectorizer_, counts = fit_vectorizer(vectorizer, texts, subject=subject)
         counts = check_counted(counts, subject=subject)
         estimator.n_features_in_ = counts.shape[1]
         vars(estimator).pop("feature_names_in_", None)
@@ -76,7 +77,7 @@ def read_documents(
 
 def count_texts(vectorizer: Any, texts: Any, *, subject: str) -> sparse.csr_array:
     """Return the counts (n, V) of texts by a fitted vectorizer, as a canonical csr_array."""
-    return check_counted(vectorizer.transform(texts), subject=subject)
+    return check_counted(apply_vectorizer(vectorizer, texts, subject=subject), subject=subject)
 
 
 def check_counted(counts: Any, *, subject: str) -> sparse.csr_array:
@@ -117,7 +118,7 @@ def _read_counts(estimator, X, *, reset, vectorizer):
             X = check_numbers(X, subject=subject, **checks)
     counts = validate_numbers(estimator, X, reset=reset, **checks)
     if reset:
-        name_columns_of_numbers(estimator, vectorizer)
+        keep_vectorizer_of_numbers(estimator, vectorizer)
         if estimator.vectorizer_ is not None and given is not None:
             _check_names_of_counts(estimator, given)
     return as_csr(counts)

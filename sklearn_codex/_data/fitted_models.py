@@ -7,14 +7,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import NotFittedError, check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._data.vectorizers import first_difference, token_names
-
-
-def unwrap(estimator: Any) -> Any:
-    """Return the estimator inside any number of ``FrozenEstimator`` wrappers."""
-    while isinstance(estimator, FrozenEstimator):
-        estimator = estimator.estimator
-    return estimator
+from sklearn_codex._data.vectorizers import first_difference, token_names, unwrap
 
 
 def freeze(estimator: Any) -> FrozenEstimator:

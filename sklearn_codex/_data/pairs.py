@@ -18,12 +18,14 @@ from sklearn.utils.validation import validate_data
 from sklearn_codex._checks.frames import column_names, column_values, holds_numbers, is_frame
 from sklearn_codex._checks.matrices import as_csr, check_numbers, is_sparse, validate_numbers
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
+from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.lengths import PairsWithLength, pairs_alone
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
 from sklearn_codex._data.rows import FLOATS
 from sklearn_codex._data.vectorizers import (
+    apply_vectorizer,
     fit_vectorizer,
-    name_columns_of_numbers,
+    keep_vectorizer_of_numbers,
     wants_prompt,
 )
 from sklearn_codex._data.vectors import (
@@ -282,8 +284,8 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
     vectorizer : transformer, default=None
         Turns a text into its features phi when ``reset`` is true; None means ``TokenCounter()``. It
         is fitted on the distinct responses, each once, or, where it :func:`wants_prompt`, on the
-        distinct rows (prompt, response). One in ``FrozenEstimator`` is used as it is, also to name
-        the columns of numbers.
+        distinct rows (prompt, response). One in ``FrozenEstimator`` is used as it is, and kept
+        beside numbers, for text that comes later.
     """
     subject = type(estimator).__name__
     length = X.length if isinstance(X, PairsWithLength) else None
@@ -310,7 +312,7 @@ def _meet_columns(estimator, features, *, reset, vectorizer=None):
     """Set, or check, the columns by a table of features (m, V) that was validated."""
     validate_data(estimator, features, reset=reset, skip_check_array=True)
     if reset:
-        name_columns_of_numbers(estimator, vectorizer)
+        keep_vectorizer_of_numbers(estimator, vectorizer)
 
 
 @dataclass(frozen=True)
@@ -378,11 +380,11 @@ def read_vectors(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None)
 def read_features(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -> Any:
     """Return a matrix of features, or of their differences (n, V), sparse as CSR.
 
-    A frozen vectorizer names the columns when ``reset`` is true. Narrow floats stay narrow.
+    A frozen vectorizer is kept when ``reset`` is true. Narrow floats stay narrow.
     """
     features = validate_numbers(estimator, X, reset=reset, dtype=FLOATS)
     if reset:
-        name_columns_of_numbers(estimator, vectorizer)
+        keep_vectorizer_of_numbers(estimator, vectorizer)
     return as_csr(features) if sparse.issparse(features) else features
 
 
@@ -393,7 +395,7 @@ def vectorize(estimator: Any, texts: Any, *, reset: bool, vectorizer: Any = None
     """
     subject = type(estimator).__name__
     if reset:
-        estimator.vectorizer_, features = fit_vectorizer(vectorizer, texts)
+        estimator.vectorizer_, features = fit_vectorizer(vectorizer, texts, subject=subject)
     elif estimator.vectorizer_ is None:
         raise ValueError(
             f"{subject} was fitted on feature differences, so it knows columns and no words, "
@@ -401,7 +403,7 @@ def vectorize(estimator: Any, texts: Any, *, reset: bool, vectorizer: Any = None
             "text, or give it vectorizer=FrozenEstimator(fitted TokenCounter)."
         )
     else:
-        features = estimator.vectorizer_.transform(texts)
+        features = apply_vectorizer(estimator.vectorizer_, texts, subject=subject)
     features = check_numbers(
         features,
         subject=subject,
@@ -412,6 +414,12 @@ def vectorize(estimator: Any, texts: Any, *, reset: bool, vectorizer: Any = None
     if reset:
         estimator.n_features_in_ = features.shape[1]
         vars(estimator).pop("feature_names_in_", None)
+    elif features.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"{subject} was fitted on {estimator.n_features_in_} features, but its vectorizer, "
+            f"{type(unwrap(estimator.vectorizer_)).__name__}, makes {features.shape[1]} of a text. "
+            "Fit it on text, or on numbers of that vectorizer."
+        )
     return as_csr(features) if sparse.issparse(features) else features
 
 

@@ -4,6 +4,7 @@ An estimator that reads text or numbers has its columns as ``vectorizer_`` (None
 no vectorizer), ``n_features_in_`` and, for data frames, ``feature_names_in_``.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,13 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from sklearn_codex.text import TokenCounter
+
+
+def unwrap(estimator: Any) -> Any:
+    """Return the estimator inside any number of ``FrozenEstimator`` wrappers."""
+    while isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    return estimator
 
 
 def wants_prompt(vectorizer: Any) -> bool:
@@ -27,8 +35,7 @@ def wants_prompt(vectorizer: Any) -> bool:
     ValueError
         If parts of a ``FeatureUnion`` differ, since all of them are given the same.
     """
-    while isinstance(vectorizer, FrozenEstimator):
-        vectorizer = vectorizer.estimator
+    vectorizer = unwrap(vectorizer)
     if hasattr(vectorizer, "wants_prompt"):
         return bool(vectorizer.wants_prompt)
     if isinstance(vectorizer, ColumnTransformer):
@@ -52,20 +59,45 @@ def wants_prompt(vectorizer: Any) -> bool:
     return False
 
 
-def fit_vectorizer(vectorizer: Any, texts: Any) -> tuple[Any, Any]:
+def fit_vectorizer(vectorizer: Any, texts: Any, *, subject: str) -> tuple[Any, Any]:
     """Fit a clone of a vectorizer; return it, and what it makes of the texts (n, V).
 
     Parameters
     ----------
     vectorizer : transformer or None
-        None means ``TokenCounter()``. One in ``FrozenEstimator`` is used as it is.
+        None means ``TokenCounter()``. One in ``FrozenEstimator`` is used as it is, fitted or with
+        nothing to fit.
     texts : list of str (n,), or ndarray of object of shape (n, 2)
         Texts, or rows (prompt, response).
+    subject : str
+        Who reads; error messages start with it.
     """
     vectorizer = clone(TokenCounter() if vectorizer is None else vectorizer)
+    if isinstance(vectorizer, FrozenEstimator):
+        return vectorizer, apply_vectorizer(vectorizer, texts, subject=subject)
     if hasattr(vectorizer, "fit_transform"):
-        return vectorizer, vectorizer.fit_transform(texts, None)
-    return vectorizer, vectorizer.fit(texts, None).transform(texts)
+        features = vectorizer.fit_transform(texts, None)
+    else:
+        features = vectorizer.fit(texts, None).transform(texts)
+    return vectorizer, _check_one_each(features, vectorizer, texts, subject)
+
+
+def apply_vectorizer(vectorizer: Any, texts: Any, *, subject: str) -> Any:
+    """Return what a fitted vectorizer makes of texts (n, V), as :func:`fit_vectorizer`."""
+    return _check_one_each(vectorizer.transform(texts), vectorizer, texts, subject)
+
+
+def _check_one_each(features, vectorizer, texts, subject):
+    """Return features if there is a row for each text: else each would be another text's."""
+    shape = getattr(features, "shape", None)
+    n_rows = len(features) if shape is None else shape[0] if len(shape) else 0
+    if n_rows != len(texts):
+        raise ValueError(
+            f"{subject} gave {len(texts)} distinct texts to its vectorizer, "
+            f"{type(unwrap(vectorizer)).__name__}, and got {n_rows} rows. transform has to return "
+            "a row of features for each text, in order."
+        )
+    return features
 
 
 def column_names(vectorizer: Any) -> Any:
@@ -84,15 +116,27 @@ def token_names(estimator: Any) -> Any:
     return getattr(estimator, "feature_names_in_", None)
 
 
-def name_columns_of_numbers(estimator: Any, vectorizer: Any) -> None:
-    """Keep a frozen vectorizer beside numbers if it has as many columns as they have."""
+def keep_vectorizer_of_numbers(estimator: Any, vectorizer: Any) -> None:
+    """Keep a frozen vectorizer beside numbers, if it can have made them; warn of any other.
+
+    One without names, as a hash or an embedder, does not say how many columns it has: that is
+    checked when it is given text.
+    """
     estimator.vectorizer_ = None
+    if vectorizer is None:
+        return
     if not isinstance(vectorizer, FrozenEstimator):
+        name = repr(vectorizer) if isinstance(vectorizer, str) else type(vectorizer).__name__
+        warnings.warn(
+            f"{type(estimator).__name__} got numbers as X, so vectorizer={name} has nothing to "
+            "read and is not used. If it made them, pass it fitted, as "
+            "vectorizer=FrozenEstimator(fitted), to have text read by it too; else leave it out.",
+            UserWarning,
+            stacklevel=2,
+        )
         return
     names = column_names(vectorizer)
-    if names is None:
-        return
-    if len(names) != estimator.n_features_in_:
+    if names is not None and len(names) != estimator.n_features_in_:
         raise ValueError(
             f"{type(estimator).__name__} got counts of {estimator.n_features_in_} columns, but its "
             f"frozen vectorizer knows {len(names)} tokens. Count with that vectorizer, or "

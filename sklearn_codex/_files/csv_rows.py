@@ -38,6 +38,11 @@ def parse_csv(lines: Iterator[str], place: str) -> Iterator[tuple[str, Row]]:
                 f"{len(fields)}: {reprlib.repr(fields)}. A field that holds a delimiter, a quote "
                 "or a line end stands in double quotes."
             )
+        if len(header) > 1 and [fields[0].removeprefix("\ufeff"), *fields[1:]] == header:
+            raise ValueError(
+                f"{where} is the header {header} again, as where files were joined. Take the line "
+                "out."
+            )
         row = dict(zip(header, fields, strict=True))
         if len(unnamed) > 1:  # such as spreadsheets write behind the last column
             _check_nothing(fields, unnamed, where)

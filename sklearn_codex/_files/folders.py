@@ -9,7 +9,7 @@ from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 
-from sklearn_codex._files.members import check_splits, is_data
+from sklearn_codex._files.members import check_splits, is_data, split_of
 from sklearn_codex._files.unpack import Part, open_file
 from sklearn_codex._plain import plain
 
@@ -92,11 +92,18 @@ def _files_of_folder(folder: str, place: str) -> list[tuple[str, str]]:
         seen = ", ".join(sorted(plain(name) for name, _ in found)[:5]) or "no file at all"
         raise ValueError(f"{place} is a folder without a file of data: it holds {seen}.")
     names = [name for name, _ in files]
-    remedy = f"{plain(folder)}/*{{}}*"
-    if len({os.path.dirname(name) for name in names}) > 1:
-        remedy = f"{plain(folder)}/{{}}"
-    check_splits(names, place, remedy)
+    check_splits(names, place, lambda split: _path_of(split, folder, files))
     return [(plain(name), path) for name, path in files]
+
+
+def _path_of(split: str, folder: str, files: list[tuple[str, str]]) -> str:
+    """Return the folder, the pattern or the file that stands for one split and nothing else."""
+    wanted = {path for name, path in files if split_of(name) == split}
+    inside = {path for name, path in files if name.startswith(f"{split}/")}
+    ways = [os.path.join(folder, way, f"*{split}*") for way in ("", "*", "**")]
+    found = [os.path.join(folder, split)] if inside == wanted else []
+    found += [way for way in ways if {*glob.glob(way, recursive=True)} == wanted]
+    return plain(found[0] if found else min(wanted))
 
 
 def _files_of_splits(folder: str, place: str) -> list[tuple[str, str]]:

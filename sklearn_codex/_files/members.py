@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -11,7 +12,11 @@ from sklearn_codex._plain import plain
 _METADATA = re.compile(
     r"(readme|license|licence|notice|citation|changelog|dataset_infos?|dataset_dict|state"
     r"|_success|_metadata|_common_metadata|sha256sums|md5sums|index)(\.\w+)?"
-    r"|.*\.(md|rst|py|pyc|lock|ya?ml|toml|sha256|md5)",
+    # What trainers write beside data: settings, the tokenizer, weights.
+    r"|((generation_|adapter_|tokenizer_|preprocessor_)?config|trainer_state|tokenizer|vocab"
+    r"|special_tokens_map|added_tokens|(all|train|eval)_results|.*\.safetensors\.index)\.json"
+    r"|merges\.txt|training_args\.bin"
+    r"|.*\.(md|rst|py|pyc|lock|ya?ml|toml|sha256|md5|safetensors|pth?)",
     re.IGNORECASE,
 )
 _OF_ZIP = {
@@ -37,7 +42,7 @@ def is_data(path: str) -> bool:
 _SPLIT = re.compile(r"(?:^|[^a-z])(train|test|valid|validation|dev|eval|val)(?=[^a-z]|$)")
 
 
-def check_splits(names: list[str], place: str, remedy: str) -> None:
+def check_splits(names: list[str], place: str, remedy: Callable[[str], str]) -> None:
     """Raise where files that would be read together are of several splits.
 
     Parameters
@@ -46,19 +51,24 @@ def check_splits(names: list[str], place: str, remedy: str) -> None:
         Names of the files, with their folders.
     place : str
         What the caller calls all of them.
-    remedy : str
-        How one split is named, with "{}" for its name.
+    remedy : callable
+        From a split to what a caller would name instead.
     """
     splits: dict[str, str] = {}
     for name in names:
-        words = _SPLIT.findall(name.lower())
-        splits.setdefault(words[-1] if words else "", name)
+        splits.setdefault(split_of(name), name)
     if len(splits) > 1 and (named := sorted(split for split in splits if split)):
         shown = ", ".join(splits.values())
         raise ValueError(
             f"{place} holds several splits, {shown}: read together, pairs of the test would be "
-            f"learned from. Name one, such as {remedy.format(named[-1])}."
+            f"learned from. Name one, such as {remedy(named[-1])}."
         )
+
+
+def split_of(name: str) -> str:
+    """Return the split that the name of a file, with its folders, tells; "" if none."""
+    words = _SPLIT.findall(name.lower())
+    return words[-1] if words else ""
 
 
 def open_zip(file: BinaryIO, place: str) -> zipfile.ZipFile:
@@ -111,5 +121,5 @@ def data_members(archive: zipfile.ZipFile, place: str) -> list[tuple[str, zipfil
     for name, other in pairwise(inside):
         if name == other:
             raise ValueError(f"{place} holds the file {name} twice. Leave one in the archive.")
-    check_splits(inside, place, "the file of {}, unpacked")
+    check_splits(inside, place, lambda split: f"the file of {split}, unpacked")
     return members

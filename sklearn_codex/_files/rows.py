@@ -146,6 +146,8 @@ class _Together:
 
     def add(self, part: Part) -> str:
         """Begin a file and return its kind."""
+        if not part.head and self.place != part.place:
+            raise ValueError(f"{part.place} is empty, among other files of data. Take it out.")
         kind = kind_of_rows(part)
         if self._first is None:
             self._first = part.place, kind

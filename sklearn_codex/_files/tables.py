@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from os import PathLike, fspath
 from typing import Any
 
-from sklearn_codex._checks.frames import collect_query, is_frame, is_query
+from sklearn_codex._checks.frames import collect_query, is_frame, is_query, with_index
 from sklearn_codex._checks.rows import check_rows
 from sklearn_codex._files.arrow import rows_of_table
 from sklearn_codex._files.documents import SPLITS, find_rows
@@ -50,7 +50,25 @@ def open_rows(source: Any, subject: str) -> tuple[Rows, str, str]:
         return read_rows(source, place), place, str(fspath(source))
     name = type(source).__name__
     place = f"{subject}: {name}" if subject else name
-    return _rows_of(source, subject, place), place, name
+    return map(_name_as_text, _rows_of(source, subject, place)), place, name
+
+
+def _name_as_text(entry: tuple[str, Mapping]) -> tuple[str, Mapping]:
+    """Return where a row is and the row, whose columns have text as names.
+
+    The levels of a name such as ("response", "a") are joined, as response_a.
+    """
+    where, row = entry
+    if all(isinstance(name, str) for name in row):
+        return entry
+    named: dict[str, Any] = {}
+    for name, value in row.items():
+        levels = name if isinstance(name, tuple) else (name,)
+        text = "_".join(str(level) for level in levels if str(level))
+        if text in named:
+            raise ValueError(f"{where} has two columns that are called {text!r}. Rename one.")
+        named[text] = value
+    return where, named
 
 
 def _rows_of(source: Any, subject: str, place: str) -> Rows:
@@ -78,7 +96,7 @@ def _rows_of_container(source: Any, subject: str, place: str) -> Rows:
     if _is_of(frame, "pyarrow", "Table"):  # as a query becomes
         yield from rows_of_table(frame.to_batches(), frame.schema, place)
         return
-    for position, row in enumerate(check_rows(frame, subject)):
+    for position, row in enumerate(check_rows(with_index(frame), subject)):
         yield f"{place}, {unit} {position}", row
 
 

@@ -70,7 +70,9 @@ def _names_of(sides: Sides) -> tuple[set[str], set[str]]:
     return first, second
 
 
-def possible_conventions(values: Floats, column: str, sides: Sides, *, booleans: bool) -> list[str]:
+def possible_conventions(
+    values: Floats, column: str, sides: Sides, *, booleans: bool, lettered: bool = False
+) -> list[str]:
     """Return the names of conventions that a column may follow, the likeliest first.
 
     Parameters
@@ -81,6 +83,8 @@ def possible_conventions(values: Floats, column: str, sides: Sides, *, booleans:
     sides : Sides
     booleans : bool
         Whether all of them were true and false.
+    lettered : bool, default=False
+        Whether other labels of the column say in words which response is better.
 
     Returns
     -------
@@ -89,6 +93,12 @@ def possible_conventions(values: Floats, column: str, sides: Sides, *, booleans:
         all say the same of the values seen, it does not matter which.
     """
     low, high = values.min(), values.max()
+    if (
+        lettered and np.isin(values, (0, 1)).all()
+    ):  # a mixture, of which each part may count its own way
+        return ["index", "probability"]
+    if lettered and (values == 2).all():
+        return ["one_two", "index_ties"]
     said = side_in_name(column, sides)
     if said is not None and -np.inf < low and high < np.inf:
         if np.isin(values, (0, 1)).all():

@@ -97,6 +97,18 @@ def _clause(reading: Reading, column: LabelColumn, i: int) -> str:
     return f'{meaning}{reason} (convention "{name}")'
 
 
+def mixed(column: LabelColumn, i: int, word: int) -> ValueError:
+    """Return an error about a number of unknown meaning where other rows have words."""
+    example = _example_of(column, word)
+    return column.error(
+        i,
+        f"= {column.show(i)} is a number, where other rows have words such as {column.show(word)}. "
+        "Correct it, leave the row out, or say what each label means, such as "
+        f"{column.say('convention', example | {column.labels[i]: 0.5})} where {column.show(i)} is "
+        'a tie. A meaning of "drop" leaves its rows out.',
+    )
+
+
 def unknown_in(convention: Convention, column: LabelColumn, i: int) -> ValueError:
     """Return an error about a label that a convention does not have."""
     which = f'the convention "{convention.name}"' if convention.name else "the convention given"

@@ -21,6 +21,7 @@ from sklearn_codex._labels.messages import (
     Reading,
     ambiguous,
     describe,
+    mixed,
     uncounted,
     unknown_in,
     unknown_number,
@@ -162,7 +163,13 @@ def _infer(labels: LabelColumn) -> Reading:
     words = _read_words(labels)
     if not is_number.any():
         return words
-    names = possible_conventions(numbers[is_number], labels.name, labels.sides, booleans=booleans)
+    names = possible_conventions(
+        numbers[is_number],
+        labels.name,
+        labels.sides,
+        booleans=booleans,
+        lettered=bool(np.isin(words.probability, (0, 1)).any()),
+    )
     if labels.percentages:
         said = side_in_name(labels.name, labels.sides)
         in_range = bool(((numbers >= 0) & (numbers <= 100))[is_number].all())
@@ -184,7 +191,8 @@ def _infer(labels: LabelColumn) -> Reading:
     ]
     error = ambiguous(readings, labels)
     if error is not None:
-        raise error
+        sided = np.flatnonzero(np.isin(words.probability, (0, 1)))
+        raise mixed(labels, int(is_number.argmax()), int(sided[0])) if len(sided) else error
     return readings[0]
 
 

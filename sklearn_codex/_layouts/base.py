@@ -1,5 +1,6 @@
 """What a layout is, and what it makes of rows."""
 
+import string
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -111,9 +112,13 @@ _LONGEST_NAME = 100
 """Characters up to which a name is kept: rows have the same ones again, and texts are none."""
 
 
+_UNSEEN = string.whitespace + "\ufeff\u200b"
+"""What may stand around a name and is not seen, such as a byte order mark."""
+
+
 @lru_cache(maxsize=8192)
 def _fold(name: str) -> str:
-    return "_".join(name.strip().casefold().replace("-", " ").replace("_", " ").split())
+    return "_".join(name.strip(_UNSEEN).casefold().replace("-", " ").replace("_", " ").split())
 
 
 def fold_all(names: Iterable[Any]) -> dict[str, str]:

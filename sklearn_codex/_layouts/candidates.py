@@ -1,6 +1,6 @@
 """Files of candidates: a prompt with a list of responses, or with one response a row."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
@@ -27,8 +27,8 @@ class Candidates(NamedTuple):
         Texts; "" where a list of responses has no prompt.
     groups : list of int
         Which candidates are of one prompt, from 0 in the order in which prompts appear.
-    log_prob : list of float or None
-        Their log-probabilities, where a column of them is named.
+    numbers : dict of list of float
+        Numbers of each, such as scores, by what they are called.
     is_list : bool
         Whether rows hold lists of responses.
     layout : str
@@ -40,7 +40,7 @@ class Candidates(NamedTuple):
     prompts: list[str]
     responses: list[str]
     groups: list[int]
-    log_prob: list[float] | None
+    numbers: dict[str, list[float]]
     is_list: bool
     layout: str
     n_rows: int
@@ -60,7 +60,7 @@ def read_candidates(
     given: Given,
     *,
     response: str | None = None,
-    log_prob: str | None = None,
+    numbers: Mapping[str, str | Sequence[str]] | None = None,
     place: str,
 ) -> Candidates:
     """Return the candidates of rows.
@@ -71,8 +71,11 @@ def read_candidates(
         Rows with where they stand.
     given : Given
         Of which ``prompt`` and ``groups`` are used.
-    response, log_prob : str, default=None
-        Columns of the responses, and of their log-probabilities. None for the first: it is found.
+    response : str, default=None
+        Column of the responses; None means that it is found.
+    numbers : mapping, default=None
+        Columns of numbers, by what they are called: one that has to be there, or names of which the
+        first that the first row has is taken.
     place : str
         What errors call the file.
 
@@ -82,7 +85,7 @@ def read_candidates(
         If a row has no responses, could have them in two columns, or nothing says which rows
         belong together.
     """
-    reader = _Reader(given, response, log_prob)
+    reader = _Reader(given, response, numbers or {})
     n_rows = n_blank = 0
     for where, row in rows:
         if is_blank(row):
@@ -96,7 +99,7 @@ def read_candidates(
         prompts=reader.prompts,
         responses=reader.responses,
         groups=reader.groups,
-        log_prob=None if log_prob is None else reader.log_prob,
+        numbers=reader.numbers,
         is_list=bool(reader.is_list),
         layout="a list of responses" if reader.is_list else "one response a row",
         n_rows=n_rows,
@@ -107,13 +110,14 @@ def read_candidates(
 class _Reader:
     """Collects candidates from rows, all of them of one form."""
 
-    def __init__(self, given: Given, response: str | None, log_prob: str | None):
-        self.given, self.response, self.column = given, response, log_prob
+    def __init__(self, given: Given, response: str | None, numbers: Mapping):
+        self.given, self.response, self.wanted = given, response, numbers
         self.is_list: bool | None = None
         self.prompts: list[str] = []
         self.responses: list[str] = []
         self.groups: list[int] = []
-        self.log_prob: list[float] = []
+        self.numbers: dict[str, list[float]] = {}
+        self._columns: dict[str, str] | None = None  # of numbers
         self._codes: dict[Hashable, int] = {}
         self._prompt_of: dict[int, str] = {}
         self._n_lists = 0
@@ -140,8 +144,9 @@ class _Reader:
         self.prompts += [asked] * len(texts)
         self.responses += texts
         self.groups += [code] * len(texts)
-        if self.column is not None:
-            self.log_prob += self._log_prob(row, columns, len(texts), where)
+        for role, column in self._find_numbers(columns, row).items():
+            found_numbers = self._read_numbers(column, row, columns, len(texts), where)
+            self.numbers.setdefault(role, []).extend(found_numbers)
 
     def _find(self, columns: Columns, row: Row, where: str) -> _Columns:
         """Return the columns of a row."""
@@ -219,10 +224,27 @@ class _Reader:
             )
         return first
 
-    def _log_prob(self, row: Row, columns: Columns, n: int, where: str) -> list[float]:
-        """Return the log-probabilities of the responses of a row."""
-        assert self.column is not None
-        name = columns.get(fold(self.column), self.column)
+    def _find_numbers(self, columns: Columns, row: Row) -> dict[str, str]:
+        """Return the columns of numbers, as the first row has them."""
+        if self._columns is None:
+            self._columns = {}
+            for role, names in self.wanted.items():
+                if isinstance(names, str):
+                    self._columns[role] = names
+                    continue
+                for name in names:
+                    # A list of responses has a list of scores; a single one is of the prompt.
+                    if name in columns and self.is_list == isinstance(
+                        decode(row[columns[name]]), list
+                    ):
+                        self._columns.setdefault(role, columns[name])
+        return self._columns
+
+    def _read_numbers(
+        self, column: str, row: Row, columns: Columns, n: int, where: str
+    ) -> list[float]:
+        """Return the numbers of the responses of a row."""
+        name = columns.get(fold(column), column)
         values = decode(row.get(name))
         values = values if isinstance(values, list) else [values]
         if len(values) != n:

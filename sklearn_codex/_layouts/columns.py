@@ -9,8 +9,12 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.cells import as_turns
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.roles import Message
+from sklearn_codex._conversations.transcripts import parse_transcript
+from sklearn_codex._conversations.turns import part_system
 from sklearn_codex._labels.conventions import fold as fold_label
 from sklearn_codex._labels.resolve import resolve_labels
+from sklearn_codex._labels.sides import read_sides
+from sklearn_codex._labels.words import read_words
 from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.pairs import find_pairs
@@ -90,11 +94,37 @@ class ColumnsLayout(Layout):
         label = row[self.form.label]
         if isinstance(label, str) and label.strip():
             for names in (self.models, self._texts(label)):
-                if names is not None and row.get(names[0]) != row.get(names[1]):
-                    for side, name in zip((self.form.first, self.form.second), names, strict=True):
-                        if row.get(name) == label:
-                            return side
+                if names is not None and (side := self._side_named(label, names, row, where)):
+                    return side
         return label
+
+    def _side_named(self, label: str, names: tuple[str, str], row, where: str) -> str | None:
+        """Return the response of which a label is the model or the text, None if it is of none."""
+        sides = self.form.first, self.form.second
+        values = [row.get(name) for name in names]
+        if label not in values:
+            values = [_alike(value) for value in values]
+        named = [value in (label, _alike(label)) for value in values]
+        if not any(named):
+            return None
+        verdict = read_words(label, read_sides(*sides))
+        said = None if verdict is None else verdict.probability
+        if all(named):
+            if said is not None or names == sides:
+                return None
+            raise ValueError(
+                f"{where} has {self.form.label} = {label!r}, and so have {names[0]} and "
+                f"{names[1]}, so that nothing tells which is better. Write {sides[0]} or "
+                f"{sides[1]}, or leave the row out."
+            )
+        side, other = sides if named[0] else sides[::-1]
+        if said is not None and said != named[0]:
+            raise ValueError(
+                f"{where}: {self.form.label} = {label!r} can mean two things: that {other} is "
+                f"better, as {label!r} names it, or that {side} is, as {label!r} stands in "
+                f"{names[not named[0]]}. Write {sides[0]} or {sides[1]}."
+            )
+        return side
 
     def _texts(self, label: str) -> tuple[str, str] | None:
         return (self.form.first, self.form.second) if len(label) > TEXT_LABEL else None
@@ -150,6 +180,10 @@ class ColumnsLayout(Layout):
         if not turns or turns[0].role == "system" or not isinstance(system, str) or not system:
             return value
         return [Message("system", system), *turns]
+
+
+def _alike(value: Any) -> Any:
+    return " ".join(value.split()).casefold() if isinstance(value, str) else value
 
 
 def _interleave(asked: list, said: list) -> list[Message]:
@@ -255,6 +289,12 @@ def make_layout(
         None looks for it.
     """
     taken = {form.first, form.second, form.label, *(verdict.columns if verdict else ())}
+    if given.prompt is not None and fold(given.prompt) in map(fold, taken - {""}):
+        raise ValueError(
+            f"{where} has a response or the label in the column that "
+            f"{given.say('prompt', given.prompt)} names. Name the column of the prompt, or leave "
+            "it out."
+        )
     others = {fold(name) for name in (given.weight, given.annotator) if name is not None}
     rest = {
         key: column for key, column in columns.items() if column not in taken and key not in others
@@ -269,15 +309,28 @@ def make_layout(
 
 
 def _is_whole(row: Mapping[str, Any], form: Form, where: str) -> bool:
-    """Return whether both responses are conversations from their first turn on."""
-    for name in (form.first, form.second):
-        value = row[name]
-        if not (is_list(value) or (isinstance(value, str) and value.lstrip()[:1] in ("[", "{"))):
-            return False
-        messages = as_messages(value, name, where) if as_turns(value) is None else None
-        if not messages or len(messages) < 2 or messages[0].role not in ("system", "user"):
-            return False
-    return True
+    """Return whether both responses are conversations from their first turn on.
+
+    Transcripts are if they begin with one question: an answer may have marks of turns in it.
+    """
+    one, two = (_turns_in(row[name], name, where) for name in (form.first, form.second))
+    if one is None or two is None:
+        return False
+    if not (one[1] or two[1]):
+        return True
+    return part_system(one[0])[1][:1] == part_system(two[0])[1][:1]
+
+
+def _turns_in(value: Any, name: str, where: str) -> tuple[list[Message], bool] | None:
+    """Return the turns of a conversation, and whether it is a transcript; None of an answer."""
+    turns, is_text = None, isinstance(value, str)
+    if is_list(value) or (is_text and value.lstrip()[:1] in ("[", "{")):
+        turns = as_messages(value, name, where) if as_turns(value) is None else None
+    is_text = is_text and turns is None
+    turns = parse_transcript(value) if is_text else turns
+    if not turns or len(turns) < 2 or turns[0].role not in ("system", "user"):
+        return None
+    return turns, is_text
 
 
 def find_annotator(columns: Columns, row: Mapping[str, Any]) -> str:

@@ -11,10 +11,17 @@ from sklearn_codex._labels.words import read_words
 from sklearn_codex._layouts.base import Columns, Form, Layout, fold, fold_all
 from sklearn_codex._layouts.columns import make_layout
 from sklearn_codex._layouts.given import PAIR_ROLES, Given
-from sklearn_codex._layouts.guess import label_of, say_all, say_guess
+from sklearn_codex._layouts.guess import (
+    counts_rows,
+    label_of,
+    measured_of,
+    say_all,
+    say_guess,
+    texts_of,
+)
 from sklearn_codex._layouts.pairs import PairNames, find_lone, find_pairs, find_series
-from sklearn_codex._layouts.prompts import ASKED
-from sklearn_codex._layouts.scores import score_of
+from sklearn_codex._layouts.prompts import ASKED, names_prompt
+from sklearn_codex._layouts.scores import sign_of
 from sklearn_codex._layouts.verdicts import Verdict, find_verdicts, model_columns, verdict_with
 from sklearn_codex._layouts.words import LABELS, is_textlike, name_tokens
 
@@ -151,9 +158,7 @@ def _given_form(columns: Columns, row: Mapping[str, Any], given: Given, where: s
 def _verdict_with(
     label: str, pair: PairNames, columns: Columns, row: Mapping[str, Any], given: Given, where: str
 ) -> Verdict:
-    return verdict_with(
-        label, *pair[:2], columns, row, lambda name: score_of(name, given, where).sign
-    )
+    return verdict_with(label, *pair[:2], columns, row, lambda name: sign_of(name, given, where))
 
 
 def _refuse_label(columns: Columns, row: Mapping[str, Any], given: Given, where: str) -> None:
@@ -189,13 +194,6 @@ def _check_named(named: Mapping[str, str | None], given: Given, where: str) -> N
             raise ValueError(
                 f"{where} has no value in {_listed(column)}, which {given.say(role, column)} "
                 "names. Fill it in, or leave the row out."
-            )
-    for role, name in named.items():
-        twice = [other for other in named if other != role and named[other] == name]
-        if twice:
-            raise ValueError(
-                f"{given.say(role, str(name))} and {given.say(twice[0], str(name))} name one "
-                "column. Name two."
             )
 
 
@@ -250,7 +248,7 @@ def _no_label(
 ) -> str:
     blank = [str(name) for name in row if is_missing(row[name])]
     rest = [column for column in columns.values() if column not in pair[:2]]
-    known = {"_".join(name_tokens(column)): column for column in rest}
+    known = {"_".join(name_tokens(column)): column for column in rest if not counts_rows(column)}
     close = [known[n] for n in known if difflib.get_close_matches(n, LABELS, 1, 0.75)]
     meant = f" Did you mean {close[0]!r}?" if close else f" The others are {rest}."
     meant += f" There is no value in {', '.join(blank)}." if blank else ""
@@ -264,6 +262,12 @@ def _no_label(
 def _guessed(row: Mapping[str, Any], given: Given, pair: PairNames) -> str:
     """Return a sentence with all options, where a label can be guessed by what columns hold."""
     label = label_of(row, *pair[:2])
+    if not label and (both := measured_of(row, *pair[:2])):
+        return (
+            f" If {both[0]} and {both[1]} do, say {given.say('label', both[0])} and "
+            f"{given.say('convention', 'lower')} where the smaller is the better, "
+            f"{given.say('convention', 'higher')} where the greater is."
+        )
     return f" By what they hold it may be {say_all(row, given, *pair[:2])}." if label else ""
 
 
@@ -302,6 +306,13 @@ def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) 
         told = why(columns, row, given, where)
         if told:
             return told
+    if _are_records(row):
+        first = next(iter(row))
+        return (
+            f"{where} has no preference, but seems to hold {len(row)} records by name, such as "
+            f"{first!r}, each with {list(row[first])}. Write each on a line of its own: "
+            "jq -c '.[]' FILE > NEW."
+        )
     return (
         f"{where} has no preference. It has {list(row)}. A row needs either chosen and rejected, "
         "or response_a, response_b and label. Say which columns these are where they have other "
@@ -311,6 +322,12 @@ def explain(columns: Columns, row: Mapping[str, Any], given: Given, where: str) 
         f"{given.say('response', 'NAME')} and {given.say('label', 'NAME')}; the prompt with "
         f"{given.say('prompt', 'NAME')}.{say_guess(row, given)}"
     )
+
+
+def _are_records(row: Mapping[str, Any]) -> bool:
+    """Return whether all values of a row are objects of the same names, as rows are."""
+    names = [set(value) if isinstance(value, Mapping) else set() for value in row.values()]
+    return len(names) > 1 and len(names[0]) > 1 and all(one == names[0] for one in names)
 
 
 def _many_responses(columns, row, given: Given, where: str) -> str:
@@ -355,6 +372,9 @@ def _lone_response(columns, row, given: Given, where: str) -> str:
             f"{where} has {lone.name} and no {lone.words[0]}. Did you mean {lone.close!r}? Rename "
             f"it, or say {_say_lone(lone.name, lone.close, lone.words[0], given)}."
         )
+    texts = [name for name in texts_of(row) if not names_prompt(name)][-2:]
+    if len(texts) == 2 and lone.name not in texts_of(row):
+        return _say_loose(texts[0], texts[1], row, given, where, label=lone.name)
     return (
         f"{where} has {lone.name} and no {lone.words[0]}. It has {list(row)}. A pair needs both; "
         "say which column has the other response: "
@@ -369,14 +389,23 @@ def _loose_responses(columns, row, given: Given, where: str) -> str:
         for column in columns.values()
         for pair in find_pairs(columns, row, named=column)
         if all(isinstance(row[name], str) and len(row[name]) > 1 for name in pair[:2])
+        and not any(_says_which(name) for name in pair[:2])
     ]
     if not loose:
         return ""
     first, second, oriented = loose[0]
-    told = say_all(row, given, first, second, oriented=oriented)
+    return _say_loose(first, second, row, given, where, oriented=oriented)
+
+
+def _says_which(name: str) -> bool:
+    """Return whether the words of a name are those of labels, as those of g1_winner are."""
+    return not {*LABELS, "vote"}.isdisjoint(name_tokens(name)[-1:])
+
+
+def _say_loose(first: str, second: str, row, given: Given, where: str, **said: Any) -> str:
     return (
         f"{where} has no columns that are known to hold two responses. It has {list(row)}. If "
-        f"{first} and {second} do, say {told}."
+        f"{first} and {second} do, say {say_all(row, given, first, second, **said)}."
     )
 
 

@@ -9,6 +9,7 @@ from sklearn_codex._conversations.cells import as_turns, decode_cell
 from sklearn_codex._conversations.gathering import gather_prompt
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.template import join_input
+from sklearn_codex._labels.sides import split_camel
 from sklearn_codex._layouts.base import Columns, fold
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._layouts.words import (
@@ -104,7 +105,12 @@ class PromptColumns(NamedTuple):
         parts = [name for name in (self.system, self.history, self.main, self.extra) if name]
         if len(parts) > 1:
             return f"The prompt is {', '.join(parts[:-1])} and {parts[-1]}, joined."
-        if self.main and fold(self.main) not in (*ASKED, *HISTORY, *CONVERSATIONS, *GIVEN[:2]):
+        if self.main and fold(split_camel(self.main)) not in (
+            *ASKED,
+            *HISTORY,
+            *CONVERSATIONS,
+            *GIVEN[:2],
+        ):
             return f"The prompt is {self.main}."
         return ""
 
@@ -213,6 +219,7 @@ def find_prompt(
     """
     if given.prompt is not None:
         return PromptColumns(columns.get(fold(given.prompt), ""))
+    columns = {fold(split_camel(column)): column for column in columns.values()}  # inputText
     if row is not None:
         columns = {
             name: column
@@ -254,6 +261,16 @@ def _compounds(columns: Columns) -> list[str]:
         if tokens & _HEADS and tokens <= _HEADS | _BESIDE:
             found.append(column)
     return found
+
+
+def names_prompt(name: str) -> bool:
+    """Return whether a column such as opening_prompt or src has to do with what is asked."""
+    known = (*ASKED, *HISTORY, *SYSTEM, *GIVEN, *TITLES, *_SOURCES)
+    return fold(name) in known or not _HEADS.isdisjoint(name_tokens(name))
+
+
+_SOURCES = ("src", "source", "src_text", "x", "opening_message", "opening_msg")
+"""Names of what is translated or answered, which in other files are no prompts."""
 
 
 def _choose(names, row, given: Given, where: str) -> tuple[str, tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """From rows of any layout to arrays of pairs."""
 
+import reprlib
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import suppress
@@ -16,7 +17,8 @@ from sklearn_codex._conversations.prefixes import shared_prefix_marker
 from sklearn_codex._conversations.split import split_pair
 from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
 from sklearn_codex._labels.conventions import fold as fold_label
-from sklearn_codex._labels.resolve import resolve_labels
+from sklearn_codex._labels.resolve import Resolved, resolve_labels
+from sklearn_codex._labels.texts import sides_of_texts
 from sklearn_codex._labels.words import says_both_bad
 from sklearn_codex._layouts.agreement import compare_with_scores
 from sklearn_codex._layouts.base import Comparison, Form, Layout, fold
@@ -36,6 +38,9 @@ from sklearn_codex._layouts.unused import (
 )
 
 Row = Mapping[str, Any]
+
+GREATEST_WEIGHT = 1e100
+"""A greater one floats cannot square and add up."""
 
 
 class PairReader:
@@ -175,7 +180,8 @@ class PairReader:
         self._labels.append(comparison.label)
         self._bad.append(comparison.both_bad)
         self._weights.append(comparison.weight * self._weight_of(row, where))
-        self._annotators.append(self._given_value("annotator", row, comparison.annotator))
+        annotator = self._given_value("annotator", row, comparison.annotator)
+        self._annotators.append(None if is_nothing(annotator) else annotator)
         self._where.append(_within(where, self.place))
         self._keys.append(self._given_value("groups", row, None))
         self._add_others(row, layout.used, position)
@@ -192,11 +198,11 @@ class PairReader:
             return 1.0
         value = self._given_value("weight", row, None)
         with suppress(TypeError, ValueError, OverflowError):
-            if np.isfinite(weight := float(value)) and weight >= 0:
+            if 0 <= (weight := float(value)) <= GREATEST_WEIGHT:
                 return weight
         raise ValueError(
-            f"{where} has {self.given.weight} = {value!r}. A weight is a number that is not "
-            "negative; leave out rows that should not count."
+            f"{where} has {self.given.weight} = {reprlib.repr(value)}. A weight is a number from 0 "
+            f"to {GREATEST_WEIGHT:g}; leave out rows that should not count."
         )
 
     def _add_others(self, row: Row, used: frozenset[str], position: int) -> None:
@@ -277,16 +283,7 @@ class PairReader:
             if not form.label:
                 y[rows] = [self._labels[row] for row in rows]
                 continue
-            resolved = resolve_labels(
-                [self._labels[row] for row in rows],
-                [self._whole(self._where[row]) for row in rows],
-                column=form.label,
-                first=form.first,
-                second=form.second,
-                convention=self.given.convention,
-                usual=form.convention,
-                say=self.given.say,
-            )
+            resolved = self._resolve(form, rows)
             y[rows] = resolved.probability
             for row in rows:
                 label = self._labels[row]
@@ -308,6 +305,45 @@ class PairReader:
                 f"meaning: leave out {self.given.say('convention', str(told))}."
             )
         return y, weight, notes
+
+    def _resolve(self, form: Form, rows: list[int]) -> Resolved:
+        """Return what the labels of some rows mean, which may be the texts of the better ones."""
+        labels = [self._labels[row] for row in rows]
+        wheres = [self._whole(self._where[row]) for row in rows]
+        texts = [[of[row] for row in rows] for of in (self._firsts, self._seconds)]
+        by_text = None if self.given.convention else sides_of_texts(labels, *texts)
+
+        def resolve(values: list) -> Resolved:
+            return resolve_labels(
+                values,
+                wheres,
+                column=form.label,
+                first=form.first,
+                second=form.second,
+                convention=self.given.convention,
+                usual=form.convention,
+                say=self.given.say,
+            )
+
+        if by_text is None:
+            return resolve(labels)
+        sides = np.where(by_text == 0.5, "tie", np.where(by_text == 1, form.first, form.second))
+        try:
+            resolved = resolve(labels)
+        except ValueError:
+            return resolve(sides.tolist())
+        turned = (by_text - 0.5) * (resolved.probability - 0.5) < 0
+        if not turned.any():
+            return resolved
+        row = int(turned.argmax())
+        by_name = "names" if resolved.convention == "words" else resolved.convention
+        one, other = (form.first, form.second) if by_text[row] else (form.second, form.first)
+        raise ValueError(
+            f"{wheres[row]}: {form.label} = {labels[row]!r} can mean two things: that {other} is "
+            f"better, as {labels[row]!r} names it, or that {one} is, which has that text. Write "
+            f"{form.first} or {form.second}, or say what labels mean with "
+            f"{self.given.say('convention', by_name)}."
+        )
 
     def _has_direction(self, layout: Layout) -> bool:
         """Return whether a layout has scores of which the caller says which are better."""
@@ -336,7 +372,7 @@ class PairReader:
         if self.given.groups is None:
             return [" ".join(text.split()) or row for row, text in enumerate(self._prompts)]
         for where, key in zip(self._where, self._keys, strict=True):
-            if is_missing(key):
+            if is_nothing(key):
                 raise ValueError(
                     f"{self._whole(where)} has no value in the column of the groups, "
                     f"{self.given.groups!r}. Every pair needs one."
@@ -346,10 +382,12 @@ class PairReader:
 
 def is_blank(row: Row) -> bool:
     """Return whether a row has nothing in any column, as spreadsheets write after their data."""
-    return bool(row) and all(
-        is_missing(value) or (isinstance(value, str) and not value.strip())
-        for value in row.values()
-    )
+    return bool(row) and all(map(is_nothing, row.values()))
+
+
+def is_nothing(value: Any) -> bool:
+    """Return whether a cell has no value, as CSV can say by a blank alone."""
+    return is_missing(value) or (isinstance(value, str) and not value.strip())
 
 
 def _counted(unit: str, what: str, places: list[str]) -> list[str]:

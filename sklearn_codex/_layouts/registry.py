@@ -18,8 +18,10 @@ from sklearn_codex._layouts import (
 )
 from sklearn_codex._layouts.base import Columns, Layout, fold, fold_all
 from sklearn_codex._layouts.forms import explain, find_columns
-from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.given import PAIR_ROLES, Given
 from sklearn_codex._layouts.known import find_known
+from sklearn_codex._layouts.pairs import find_pairs
+from sklearn_codex._layouts.words import is_scalar
 from sklearn_codex._layouts.written import find_written
 
 Finder = Callable[[Columns, Mapping[str, Any], Given, str], Layout | None]
@@ -77,11 +79,22 @@ def _find(columns: Columns, row: Mapping[str, Any], given: Given, where: str) ->
     if exported is not None:
         return exported
     known = () if given.names_responses else FINDERS
-    for find in (*ranked.ITEMS, *choices.LISTS, *known, *RANKED):
+    finders = (*ranked.ITEMS, *choices.LISTS, *known, *RANKED)
+    for find in known if _labels_two(columns, row, given) else finders:
         layout = find(columns, row, given, where)
         if layout is not None:
             return layout
     return find_columns(columns, row, given, where)
+
+
+def _labels_two(columns: Columns, row: Mapping[str, Any], given: Given) -> bool:
+    """Return whether the caller names the one label of a row of two responses in columns."""
+    label = columns.get(fold(given.label)) if given.label is not None else None
+    if label is None or not is_scalar(row[label]):
+        return False
+    rest = {name: column for name, column in columns.items() if column != label}
+    pairs = find_pairs(rest, row, series=False)
+    return len(pairs) == 1 and not pairs[0].oriented
 
 
 def check_given(
@@ -91,6 +104,8 @@ def check_given(
 
     Of the labels of several people rows after the first may lack some, as nobody gave them.
     """
+    if is_first:
+        _check_roles(given)
     labels = [name for name in given.labels if is_first or fold(name) in columns]
     labels = labels or [*given.labels[:1]]
     for role, name in (*given.columns().items(), *(("label", name) for name in labels)):
@@ -108,6 +123,19 @@ def check_given(
             raise ValueError(
                 f"{where} has no column {name!r}, which {given.say(role, name)} names.{meant} It "
                 f"has {list(row)}."
+            )
+
+
+def _check_roles(given: Given) -> None:
+    """Raise where the caller names one column as two of the prompt, the responses and the label."""
+    taken: dict[str, str] = {}
+    for role, name in given.columns().items():
+        if role not in ("prompt", *PAIR_ROLES, "response"):
+            continue
+        other = taken.setdefault(fold(name), role)
+        if other != role:
+            raise ValueError(
+                f"{given.say(other, name)} and {given.say(role, name)} name one column. Name two."
             )
 
 

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from sklearn_codex._labels.conventions import SCORE_CONVENTIONS
 from sklearn_codex._labels.scores import names_fault
+from sklearn_codex._labels.sides import split_camel
 from sklearn_codex._layouts.base import fold
 from sklearn_codex._layouts.given import Given
-from sklearn_codex._layouts.words import BESIDE, PEOPLE, RESPONSES
+from sklearn_codex._layouts.words import BESIDE, PEOPLE, RESPONSES, name_tokens
 
 RANKS = frozenset(("rank", "ranking"))
 SCORES = frozenset((
@@ -39,6 +40,7 @@ _BESIDE_SCORES = (
     | {word for aspect in ASPECTS for word in aspect.split("_")}
 )  # fmt: skip
 """What may stand beside the word for a score: what is rated, by whom, and that it is the whole."""
+_GREATER = SCORES | _WHOLE | {"elo"} | {word for name in ASPECTS for word in name.split("_")}
 TEXTS = ("response", "answer", "completion", "text", "content", "output", "generation", "summary",
          "reply", "message", "body", "candidate", "conversation", "generated_text",
          "response_text", "answer_text")  # fmt: skip
@@ -64,7 +66,9 @@ def singular(name: str) -> str:
 
 
 def _words(name: str) -> list[str]:
-    return [word for word in fold(name).replace(".", "_").split("_") if word]
+    """Return the words of a name; a number at the end of one is a word, but in "gpt4"."""
+    parts = fold(split_camel(name)).replace(".", "_").split("_")
+    return [word for part in parts for word in ([part] if part in _RATERS else name_tokens(part))]
 
 
 @lru_cache(maxsize=4096)
@@ -127,6 +131,25 @@ def score_of(name: str, given: Given, where: str) -> Score:
             f"{given.say('convention', 'higher')} where the greater is."
         )
     return Score(name, -1.0 if names_rank(name) else 1.0)
+
+
+def sign_of(name: str, given: Given, where: str) -> float:
+    """Return 1, or -1 where the smaller number is the better, for a number of each of two.
+
+    Raises
+    ------
+    ValueError
+        If the name does not say which, as that of latency_a, and neither does the caller.
+    """
+    if given.convention in (*SCORE_CONVENTIONS,) or names_rank(name) or names_fault(_words(name)):
+        return score_of(name, given, where).sign
+    if not _GREATER.isdisjoint(map(singular, _words(name))):
+        return 1.0
+    raise ValueError(
+        f"{where} has {name}, a number of each response, of which nothing tells whether the "
+        f"greater or the smaller is the better. Say {given.say('convention', 'higher')} or "
+        f"{given.say('convention', 'lower')}."
+    )
 
 
 def pick_score(names: Iterable[Any], given: Given, where: str, within: str = "") -> Score | None:

@@ -1,12 +1,11 @@
 """Rows of one response each, which are compared within their prompt."""
 
-import json
 import re
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import combinations
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.messages import as_messages
@@ -18,6 +17,8 @@ from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_
 from sklearn_codex._layouts.cells import as_number, as_responses, decode
 from sklearn_codex._layouts.columns import find_annotator
 from sklearn_codex._layouts.given import PAIR_ROLES, Given
+from sklearn_codex._layouts.guess import counts_rows
+from sklearn_codex._layouts.merged import Rated, key_of, merge_rows, place_of, same_text
 from sklearn_codex._layouts.pairs import find_pairs, pair_in
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
 from sklearn_codex._layouts.ranking import (
@@ -42,14 +43,16 @@ Row = Mapping[str, Any]
 RESPONSE = (
     "completion", "response", "answer", "output", "generation", "reply", "continuation",
     "summary", "model_output", "model_response", "model_answer", "response_text", "solution",
-    "generated_text", "assistant", "text", "messages", "conversation", "conversations"
+    "generated_text", "bot_response", "bot_reply", "bot_message", "assistant_response",
+    "assistant_message", "ai_response", "llm_response", "chatbot_response", "assistant", "text",
+    "messages", "conversation", "conversations"
 )  # fmt: skip
 """Names of the column of the one response, the first one that a row has."""
 DESIRABLE = (
     "label", "labels", "kto_tag", "desirable", "is_desirable", "thumbs_up", "thumbs", "feedback",
     "is_chosen", "chosen", "is_preferred", "preferred", "is_selected", "selected", "is_accepted",
     "accepted", "is_good", "good", "liked", "like", "upvoted", "is_correct", "preference",
-    "is_best", "best", "binary_label", "human_label"
+    "is_best", "best", "binary_label", "human_label", "is_winner", "winner", "is_better", "won"
 )  # fmt: skip
 """Names of the column that says whether the one response is desirable."""
 _YES = frozenset((
@@ -61,14 +64,6 @@ _NO = frozenset((
     "negative", "neg", "down", "dislike", "disliked", "thumbs_down", "thumbsdown", "👎",
     "downvote", "incorrect", "wrong"
 ))  # fmt: skip
-
-
-class _Rated(NamedTuple):
-    where: str
-    row: Row
-    prompt: Any
-    response: Any
-    goodness: float
 
 
 class OneResponseLayout(Layout):
@@ -104,8 +99,8 @@ class OneResponseLayout(Layout):
         own = {annotator} - {""} if given.annotator is None else set()
         super().__init__(name, prompt.used | {response, label} | own)
         self.prompt, self.response, self.label, self.given = prompt, response, label, given
-        self.annotator = annotator
-        self.rows: dict[Any, list[_Rated]] = {}
+        self.annotator, self.user = annotator, ""
+        self.rows: dict[Any, list[Rated]] = {}
         self.named = {fold(name): role for role, name in given.columns().items()}
         self.notes += filter(None, [prompt.describe()])
         self.n_same = self.n_pairs = self.n_paired = self.n_ties = self.n_alone = 0
@@ -119,11 +114,11 @@ class OneResponseLayout(Layout):
         """Return how good a response is by its label, the greater the better."""
 
     @abstractmethod
-    def pairs_of(self, rated: list[_Rated]) -> Iterator[tuple[_Rated, _Rated]]:
+    def pairs_of(self, rated: list[Rated]) -> Iterator[tuple[Rated, Rated]]:
         """Generate the rows of a prompt that are compared."""
 
     @abstractmethod
-    def weight_of(self, rated: list[_Rated]) -> float:
+    def weight_of(self, rated: list[Rated]) -> float:
         """Return what the pairs of a prompt weigh together."""
 
     def read(self, row: Row, where: str) -> Iterable[Comparison]:
@@ -135,14 +130,14 @@ class OneResponseLayout(Layout):
         prompt, response = self._split(row, where)
         key: Hashable = None
         if prompt is not None:
-            key = _key_of(prompt_text(prompt, self.prompt.main or self.response, where))
+            key = key_of(prompt_text(prompt, self.prompt.main or self.response, where))
         if prompt is None and self.given.groups is not None:
-            key = _key_of(_value_of(row, self.given.groups))
+            key = key_of(_value_of(row, self.given.groups))
         if key is None:
             raise ValueError(self._no_prompt(where))
         if self.annotator:
             key = (key, str(row.get(self.annotator)))
-        self.rows.setdefault(key, []).append(_Rated(where, row, prompt, response, good))
+        self.rows.setdefault(key, []).append(Rated(where, row, prompt, response, good))
         return ()
 
     def _no_prompt(self, where: str) -> str:
@@ -168,10 +163,14 @@ class OneResponseLayout(Layout):
     def finish(self) -> Iterator[Comparison]:
         """Generate the pairs within each prompt."""
         paired = set()
+        if self.user and not self.annotator:
+            self._part_by_user()
         for key, rated in self.rows.items():
             check_size(len(rated), rated[0].where)
             pairs = list(self.pairs_of(rated))
-            kept = [(one, other) for one, other in pairs if not _same(one.response, other.response)]
+            kept = [
+                (one, other) for one, other in pairs if not same_text(one.response, other.response)
+            ]
             self.n_same += len(pairs) - len(kept)
             self.n_alone += not pairs
             if kept:
@@ -182,7 +181,17 @@ class OneResponseLayout(Layout):
         if self.rows:
             self.notes.extend(self.summary())
 
-    def _compare(self, one: _Rated, other: _Rated, weight: float) -> Comparison:
+    def _part_by_user(self) -> None:
+        """Compare within what one user rated, where several rated some of the same prompt."""
+        parted: dict[Any, list[Rated]] = {}
+        for key, rated in self.rows.items():
+            for one in rated:
+                parted.setdefault((key, str(one.row.get(self.user))), []).append(one)
+        n_users = Counter(key for key, _ in parted)
+        if any(n_users[key] > 1 and len(rated) > 1 for (key, _), rated in parted.items()):
+            self.rows, self.annotator = parted, self.user
+
+    def _compare(self, one: Rated, other: Rated, weight: float) -> Comparison:
         candidates = (Candidate("", entry, entry.goodness) for entry in (one, other))
         first, second, label = better_first(*candidates)
         better, worse = first.response, second.response
@@ -190,7 +199,7 @@ class OneResponseLayout(Layout):
         self.n_ties += label == 0.5
         return Comparison(
             oriented_form(self.response, self.response),
-            f"{better.where} with {_place(worse.where)}",
+            f"{better.where} with {place_of(worse.where)}",
             better.prompt,
             better.response,
             worse.response,
@@ -241,65 +250,6 @@ def _turns_of(value: Any, column: str, where: str) -> list | None:
     return parse_transcript(value) if turns is None and isinstance(value, str) else turns
 
 
-def _place(where: str) -> str:
-    """Return a place without the file, which the other place of the pair has."""
-    return where.rsplit(", ", 1)[-1].rsplit(": ", 1)[-1]
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, str) and isinstance(other, str):
-        return one.strip() == other.strip()
-    return _key_of(one) == _key_of(other)
-
-
-def _key_of(prompt: Any) -> str:
-    """Return what equal prompts share: blanks do not matter."""
-    prompt = decode(prompt)
-    if isinstance(prompt, str):
-        return " ".join(prompt.split())
-    return json.dumps(
-        prompt,
-        sort_keys=True,
-        default=lambda value: decode(value) if hasattr(value, "tolist") else str(value),
-    )
-
-
-def merge_rows(
-    better: _Rated, worse: _Rated, used: frozenset[str], named: Mapping[str, str], given: Given
-) -> dict[str, Any]:
-    """Return the columns of a pair of rows: what they share, and what they differ in twice.
-
-    Raises
-    ------
-    ValueError
-        If they differ in a column that the caller named, such as that of weights.
-    """
-    merged: dict[str, Any] = {}
-    for name in dict.fromkeys([*better.row, *worse.row]):
-        if name in used:
-            continue
-        one, other = better.row.get(name), worse.row.get(name)
-        if _equal(one, other):
-            merged[name] = one
-        elif (role := named.get(fold(name))) is not None:
-            raise ValueError(
-                f"{better.where} and {_place(worse.where)} are one pair, of which "
-                f"{given.say(role, name)} is {one!r:.40} and {other!r:.40}. Write the same in both "
-                "rows."
-            )
-        else:
-            merged[f"{name}_better"], merged[f"{name}_worse"] = one, other
-    return merged
-
-
-def _equal(one: Any, other: Any) -> bool:
-    if is_missing(one) and is_missing(other):
-        return True
-    with suppress(ValueError, TypeError):
-        return bool(one == other)
-    return _key_of(one) == _key_of(other)
-
-
 class KTOLayout(OneResponseLayout):
     """Responses that are desirable or not: each desirable one is paired with each other one."""
 
@@ -323,12 +273,12 @@ class KTOLayout(OneResponseLayout):
             f"{self.given.say('label', self.label)}; else write true or false."
         )
 
-    def pairs_of(self, rated: list[_Rated]) -> Iterator[tuple[_Rated, _Rated]]:
+    def pairs_of(self, rated: list[Rated]) -> Iterator[tuple[Rated, Rated]]:
         """Generate each desirable response with each undesirable one."""
         worse = [one for one in rated if not one.goodness]
         return ((one, other) for one in rated if one.goodness for other in worse)
 
-    def weight_of(self, rated: list[_Rated]) -> float:
+    def weight_of(self, rated: list[Rated]) -> float:
         """Return how many disjoint pairs there are."""
         n_better = sum(bool(one.goodness) for one in rated)
         return float(min(n_better, len(rated) - n_better))
@@ -367,11 +317,11 @@ class ScoredLayout(OneResponseLayout):
             )
         return self.score.sign * number
 
-    def pairs_of(self, rated: list[_Rated]) -> Iterator[tuple[_Rated, _Rated]]:
+    def pairs_of(self, rated: list[Rated]) -> Iterator[tuple[Rated, Rated]]:
         """Generate all pairs."""
         return combinations(rated, 2)
 
-    def weight_of(self, rated: list[_Rated]) -> float:
+    def weight_of(self, rated: list[Rated]) -> float:
         """Return how many disjoint pairs there are, as if an odd one had half of one more."""
         return len(rated) / 2
 
@@ -407,20 +357,22 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
     prompt = find_prompt(rest, given, where, row)
     if response in prompt.used:
         prompt = PromptColumns()
+    layout: OneResponseLayout
     if found is None:
-        return KTOLayout(
-            "unpaired responses, desirable or not",
-            prompt,
-            response,
-            str(label),
-            given,
-            annotator,
-            score=truth,
-        )
-    if names.keys() >= HELPSTEER and found.name == names["helpfulness"]:
-        return _helpsteer(prompt, response, found, given, names, annotator)
-    called = f"responses with {found.name}, one a row"
-    return ScoredLayout(called, prompt, response, found, given, annotator)
+        args = (prompt, response, str(label), given, annotator)
+        layout = KTOLayout("unpaired responses, desirable or not", *args, score=truth)
+    elif names.keys() >= HELPSTEER and found.name == names["helpfulness"]:
+        layout = _helpsteer(prompt, response, found, given, names, annotator)
+    else:
+        called = f"responses with {found.name}, one a row"
+        layout = ScoredLayout(called, prompt, response, found, given, annotator)
+    users = [rest[name] for name in _USERS if name in rest and rest[name] not in prompt.used]
+    layout.user = users[0] if users else ""
+    return layout
+
+
+_USERS = ("user_id", "userid", "user", "username", "participant_id", "participant", "subject_id")
+"""Names of who used a model, and perhaps rated what it said."""
 
 
 def _response_in(names: Columns, row: Row, given: Given, where: str) -> str | None:
@@ -458,7 +410,9 @@ def explain_one(columns: Columns, row: Row, given: Given, where: str) -> str | N
     elif response is None or find_pairs(columns) or given.names_pair:
         return None
     marks = [
-        column for column in row if columns.get(fold(column)) == column and _marks(row[column])
+        column
+        for column in row
+        if columns.get(fold(column)) == column and _marks(row[column]) and not counts_rows(column)
     ]
     marks.sort(key=lambda name: names_fault(name_tokens(name)))  # what may be good is first
     known = f" If {marks[0]} does, say {given.say('label', marks[0])}" if marks else ""
@@ -478,7 +432,7 @@ def _marks(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"-?\d{1,9}(\.\d{0,9})?", value) is not None
 
 
-def _helpsteer(prompt, response, found, given, names, annotator) -> Layout:
+def _helpsteer(prompt, response, found, given, names, annotator) -> ScoredLayout:
     layout = ScoredLayout("HelpSteer", prompt, response, found, given, annotator)
     layout.notes.append(
         "The other ratings are not used; to compare by another one say "

@@ -34,6 +34,7 @@ from sklearn_codex._layouts.words import (
     is_list,
     is_scalar,
     name_tokens,
+    replace,
 )
 
 RANKS = frozenset(("rank", "ranking"))
@@ -111,22 +112,31 @@ def verdict_with(
             return verdict
     for verdict in _find_cell_counts(first, second, {label: label}, row):
         return verdict
-    sides = read_sides(first, second)
-    one, two = (_of_side(label, side, sides, rest) for side in sides.markers)
-    if one is None or two is None or one == two:
+    both = of_both(label, first, second, rest)
+    if both is None:
         return Verdict((label,))
     sign = score(label)
-    return Verdict((one, two), "scores", Scores((one, two), sign), _say_scores(one, two, sign))
+    return Verdict(both, "scores", Scores(both, sign), _say_scores(*both, sign))
 
 
-def _of_side(label: str, side: str, sides: Sides, columns: Columns) -> str | None:
-    """Return the column that is called as a label of one side is, for a side."""
+def of_both(label: str, first: str, second: str, columns: Columns) -> tuple[str, str] | None:
+    """Return the columns that say the same of each response; None if one says it of both.
+
+    They are told apart as the responses are, score_a and score_b, or have their names, of
+    responses gpt-4o and ours gpt-4o_score and ours_score.
+    """
     tokens = name_tokens(label)
-    named = [at for at, token in enumerate(tokens) if token in sides.markers]
-    if len(named) != 1 or not _ABOUT_BOTH.isdisjoint(tokens):
+    if not _ABOUT_BOTH.isdisjoint(tokens):
         return None
-    wanted = [*tokens[: named[0]], side, *tokens[named[0] + 1 :]]
-    return next((column for column in columns.values() if name_tokens(column) == wanted), None)
+    named = {tuple(name_tokens(column)): column for column in columns.values()}
+    one, two = read_sides(first, second).markers
+    for pair in (((one,), (two,)), (tuple(name_tokens(first)), tuple(name_tokens(second)))):
+        for at, (own, other) in enumerate((pair, pair[::-1])):
+            twins = [counterpart for counterpart, _ in replace(tokens, own, other)]
+            if len(twins) == 1 and twins[0] in named and not set(other) & set(tokens) - {*own}:
+                both = label, named[twins[0]]
+                return both if at == 0 else both[::-1]
+    return None
 
 
 _ABOUT_BOTH = frozenset((*LABELS, *PEOPLE, *WINS, "vote", "annotation"))
@@ -194,7 +204,18 @@ def _stems_of(columns: Columns, sides: Sides, allowed) -> dict[frozenset[str], l
 
 
 _MARKS = frozenset((*LABELS, "vote"))
-_OF_MARKS = _MARKS | {"is", "human", "user", "soft", "hard", "gold", "gt", "final", "overall"}
+_OF_MARKS = _MARKS | {
+    "answer",
+    "is",
+    "human",
+    "user",
+    "soft",
+    "hard",
+    "gold",
+    "gt",
+    "final",
+    "overall",
+}
 
 
 def _find_marks(first, second, columns: Columns, row) -> list[Verdict]:

@@ -66,7 +66,8 @@ LABELS = words(
     label labels winner winners preference preferences preferred choice chosen better best
     judgment judgement verdict vote selected selection pick decision preferred_response
     better_response chosen_response winning_response selected_response best_response
-    preferred_model winner_model winning_model better_model chosen_model human_preference
+    preferred_model winner_model winning_model better_model chosen_model chosen_model_name
+    preferred_model_name winner_model_name winner_name human_preference
     human_label human_choice human_judgment gold_label gold_preference preference_label
     overall_preference better_response_id preferred_id winner_id chosen_id
     preferred_response_id preference_strength preference_score preferred_option
@@ -137,6 +138,16 @@ SCORES = frozenset(
     """
     )
 )
+COUNTED = frozenset(
+    words(
+        """
+    n num number count counts turn turns token tokens length len words chars level year version
+    seed round batch annotators raters voters time seconds duration timestamp tstamp date created
+    updated price ip age ref reference
+    """
+    )
+)
+"""Words in the names of what is counted or measured, and says nothing of which is better."""
 OF_MODELS = frozenset(
     words(
         """

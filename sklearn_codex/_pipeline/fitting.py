@@ -97,7 +97,7 @@ def hash_texts(texts):
 def _fit_vectorizer(key, vectorizer, texts, work):
     """Fit a vectorizer and count; ``key`` stands for all of it where results are cached."""
     work.begin()
-    vectorizer, counts = fit_vectorizer(vectorizer, texts)
+    vectorizer, counts = fit_vectorizer(vectorizer, texts, subject=SUBJECT)
     return work.end((vectorizer, check_counted(counts, subject=SUBJECT)))
 
 

@@ -91,7 +91,9 @@ def read_candidates(
         Whether it does not matter which rows belong together.
     """
     subject = type(estimator).__name__
-    texts = check_prompted_responses(X, subject=subject)
+    # An array of numbers is not looked through for text.
+    is_numeric = getattr(getattr(X, "dtype", None), "kind", "O") in "biufc"
+    texts = None if is_numeric else check_prompted_responses(X, subject=subject)
     features = None
     if texts is None:
         features = read_features(estimator, X, reset=reset, vectorizer=None)

@@ -14,6 +14,7 @@ from sklearn_codex._reward.targets import (
     check_no_label_missing,
     check_stream_classes,
     credit,
+    is_soft,
 )
 from sklearn_codex._reward.tie_losses import TIE, A, B
 from sklearn_codex._reward.tie_models import HALVES, check_outcomes, check_two_outcomes
@@ -194,16 +195,22 @@ def credit_of(y: Any, meaning: Mapping[Any, int], ties: str, margin: FloatArray,
     y = check_no_label_missing(y, subject=subject)
     words = _in_words(y)
     if words is None and ties == HALF:
+        if not is_soft(y):
+            _check_labels_known(y, meaning, subject)
         return credit(y, np.array(sorted(meaning)), margin)
     if words is not None:
         target = _targets(words)
     else:
         table = HALVES if set(meaning) <= set(HALVES) else meaning
-        unknown = [label for label in np.unique(y).tolist() if label not in table]
-        if unknown:
-            raise ValueError(
-                f"{subject} got the labels {unknown} in y, which are none of its classes "
-                f"{sorted(meaning, key=str)}. Write labels as in fit."
-            )
+        _check_labels_known(y, table, subject)
         target = np.array([table[label] for label in y.tolist()]) / 2
     return 0.5 + (target - 0.5) * np.sign(margin)
+
+
+def _check_labels_known(y, meaning, subject):
+    unknown = [label for label in dict.fromkeys(y.tolist()) if label not in meaning]
+    if unknown:
+        raise ValueError(
+            f"{subject} got the labels {sorted(unknown, key=str)!r:.60} in y, which are none of "
+            f"its classes {sorted(meaning, key=str)}. Write labels as in fit."
+        )

@@ -158,7 +158,9 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
     Standard errors are those of :class:`RewardUncertainty` with ``kind="sandwich"``: each group,
     such as a voter or a prompt, is left out. Of two ways the covariance is the sum of that by each
     less that by what has both in common [5]_ [6]_, without the part of negative eigenvalues, and
-    degrees of freedom are those of the way in which fewer groups tell of a rating.
+    degrees of freedom are those of the way in which fewer groups tell of a rating. Fewer than five
+    groups may agree by chance, and ties only agree always: such a rating is no surer than
+    independent votes that the model made, by the inverse of their information.
 
     Differences of ratings are compared all at once by the greatest of their ratios
     :math:`(Z_i - Z_j) / s_{ij}` with Z normal as the ratings vary [3]_; a ratio with few groups is

@@ -125,7 +125,7 @@ class VotePredictions:
         margin = self.decision_function(X)
         points = credit_of(y, self._meaning, self.ties, margin, subject=type(self).__name__)
         check_consistent_length(margin, points)
-        weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
+        weight = check_sample_weight(sample_weight, margin, ensure_non_negative=True)
         return float(np.average(points, weights=weight))
 
     def topic_ratings(self, topics):

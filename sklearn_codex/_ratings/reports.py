@@ -1,5 +1,6 @@
 """What is asked of fitted ratings: tables, intervals, comparisons of two and of all."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -68,14 +69,14 @@ class RatingReports:
             ``pandas.DataFrame(table)`` is a frame.
         """
         check_is_fitted(self)
-        if scale not in SCALES:
+        if not isinstance(scale, str) or scale not in SCALES:
             raise ValueError(f"scale must be one of {sorted(SCALES)}, got {scale!r}.")
         unit, middle = SCALES[scale]
         uncertainty = self._find_uncertainty()
         rating, std = self.ratings_, self.rating_std_
         half = uncertainty.half_width(self.confidence_level)
         if anchor is not None:
-            at, middle = self._place_of(anchor[0]), float(anchor[1])
+            at, middle = self._read_anchor(anchor)
             known = uncertainty.differences()
             with np.errstate(invalid="ignore"):
                 rating, std = known.value[:, at], known.std[:, at]
@@ -112,6 +113,16 @@ class RatingReports:
             With the columns of ``table``.
         """
         return as_frame(self.table(scale=scale, anchor=anchor))
+
+    def _read_anchor(self, anchor):
+        """Return the position of the model of an anchor, and its rating."""
+        is_pair = isinstance(anchor, (tuple, list)) and len(anchor) == 2
+        if not is_pair or not isinstance(anchor[1], Real) or not np.isfinite(anchor[1]):
+            raise ValueError(
+                "anchor must be a model and its rating, a finite number, such as ('gpt-4', 1000), "
+                f"got {anchor!r:.80}."
+            )
+        return self._place_of(anchor[0]), float(anchor[1])
 
     def _place_of(self, model):
         """Return the position of a model."""
@@ -227,6 +238,10 @@ class RatingReports:
         """
         check_is_fitted(self)
         level = self.confidence_level if confidence_level is None else confidence_level
+        if not isinstance(level, Real) or not 0 < level < 1:
+            raise ValueError(
+                f"confidence_level must be between 0 and 1, such as 0.95, got {level!r:.40}."
+            )
         half = self._find_uncertainty().half_width(level)
         with np.errstate(invalid="ignore"):
             interval = np.column_stack([self.ratings_ - half, self.ratings_ + half])

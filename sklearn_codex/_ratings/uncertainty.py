@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.stats import norm, t
 
 from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._few_groups import check_several_groups, critical_value
+from sklearn_codex._few_groups import FEWEST_GROUPS, check_several_groups, critical_value
 from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
 from sklearn_codex._solve.precision import make_precision
 
@@ -18,6 +18,8 @@ LEAST_CURVATURE = 1e-300
 # Part of the mean information of a rating that stands for a penalty where there is none, since
 # what is the same for all models is not determined. It leaves differences as they are.
 LEAST_PENALTY = 1e-9
+# Part of the variance that independent votes would have, below which groups show none.
+LEAST_SPREAD = 1e-9
 # Votes times weights beyond which a group is not left out to find what it does to the fit.
 MOST_LEFT_OUT = 2 * 10**7
 # Differences drawn to find the greatest of all, and at one time.
@@ -105,14 +107,19 @@ class RatingUncertainty:
         self._seed = seed
 
     @cached_property
-    def _precision(self) -> Any:
-        """What solves for the parameters."""
+    def _solved_penalty(self) -> FloatArray:
+        """Factors of the penalty (n_params,), none of a rating 0."""
         rows, penalty = self._moments.rows, self._penalty.copy()
         n_models = len(self.ratings)
         squares = np.asarray(rows.power(2).sum(axis=0)).ravel()
         least = LEAST_PENALTY * max(float(np.mean(squares[:n_models])), LEAST_CURVATURE)
         penalty[:n_models] = np.maximum(penalty[:n_models], least)
-        return make_precision(rows, penalty, method="dense")
+        return penalty
+
+    @cached_property
+    def _precision(self) -> Any:
+        """What solves for the parameters."""
+        return make_precision(self._moments.rows, self._solved_penalty, method="dense")
 
     @cached_property
     def _ways(self) -> list[GroupMoves]:
@@ -149,10 +156,31 @@ class RatingUncertainty:
         covariance, *others = map(self._spread, self._ways)
         if others:
             covariance = positive_part(covariance + others[0] - others[1])
+        covariance = self._with_least(covariance)
         lost = ~self.is_finite
         covariance[lost] = 0.0
         covariance[:, lost] = 0.0
         covariance[lost, lost] = np.inf
+        return covariance
+
+    def _with_least(self, covariance: FloatArray) -> FloatArray:
+        """Return a covariance (n_models, n_models) no smaller than that of independent votes.
+
+        So where fewer than ``FEWEST_GROUPS`` groups in effect tell of a rating, which may agree by
+        chance, or where what all groups say is the same, as of ties only: that they show no
+        variance does not mean that there is none.
+        """
+        penalty = self._solved_penalty[:, np.newaxis]
+        least = self.contrasts @ self._solved - self._solved.T @ (penalty * self._solved)
+        is_few = self.n_effective < FEWEST_GROUPS
+        shows_none = np.diag(covariance) <= LEAST_SPREAD * np.diag(least)
+        known = np.flatnonzero((is_few | shows_none) & self.is_finite)
+        if not len(known):
+            return covariance
+        within = np.ix_(known, known)
+        lacking = least[within] - covariance[within]
+        covariance = covariance.copy()
+        covariance[within] += positive_part((lacking + lacking.T) / 2)
         return covariance
 
     def _spread(self, groups) -> FloatArray:

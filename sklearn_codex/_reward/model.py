@@ -353,6 +353,12 @@ class PreferenceRewardModel(RewardModelBase):
         self._training_pairs.add(problem.pairs)
         return self
 
+    def __setstate__(self, state):
+        if "author_C" not in state:  # as files of the first versions have it
+            nobody = {"authors_": np.array([], dtype=object), "author_coef_": np.zeros(0)}
+            state = {"author_C": 1.0} | (nobody if "coef_" in state else {}) | state
+        super().__setstate__(state)
+
     def _start(self, previous, n_weights):
         """Return the weights to start from, those of a fit of the same columns; None is zero."""
         n_columns, names = previous

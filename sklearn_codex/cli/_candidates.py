@@ -28,7 +28,7 @@ def read_candidates_of(arguments: argparse.Namespace) -> Candidates:
             read_rows(path, place),
             given_of(arguments),
             response=arguments.response,
-            log_prob=arguments.logprobs,
+            numbers={} if arguments.logprobs is None else {"logprobs": arguments.logprobs},
             place=place,
         )
 
@@ -45,7 +45,9 @@ def rank_candidates(
     said = (arguments.kl_coef, arguments.target_kl, arguments.logprobs)
     choice = None
     if is_policy or any(value is not None for value in said):
-        choice = policy.predict_choice(rows, groups=groups, reference_log_prob=read.log_prob)
+        choice = policy.predict_choice(
+            rows, groups=groups, reference_log_prob=read.numbers.get("logprobs")
+        )
     of_prompt = [_best_first(own, reward) for own in _split(groups)]
     error = _errors_of(model, rows, of_prompt)
     found = []
@@ -64,7 +66,9 @@ def rank_candidates(
         found.append(row)
     lines = [_say_read(arguments, read, len(found)), _say_ties(found)]
     if choice is not None:
-        parts = policy.evaluate(rows, groups=groups, reference_log_prob=read.log_prob)
+        parts = policy.evaluate(
+            rows, groups=groups, reference_log_prob=read.numbers.get("logprobs")
+        )
         lines.append(
             f"sklearn-codex: kl_coef {policy.kl_coef_:.4g}: the policy is {parts.kl:.4g} nats from "
             "the reference, a mean over prompts."
@@ -89,7 +93,7 @@ def _policy(model, rows, groups, read, arguments):
     kl_coef = 1.0 if arguments.kl_coef is None else arguments.kl_coef
     policy = CandidatePolicy(FrozenEstimator(model), kl_coef=kl_coef, target_kl=arguments.target_kl)
     try:
-        return policy.fit(rows, groups=groups, reference_log_prob=read.log_prob)
+        return policy.fit(rows, groups=groups, reference_log_prob=read.numbers.get("logprobs"))
     except ValueError as error:
         said = str(error)
         if said.startswith("target_kl "):

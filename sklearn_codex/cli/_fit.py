@@ -3,6 +3,8 @@
 import argparse
 
 from sklearn_codex._output import is_terminal, written_together
+from sklearn_codex._output._paths import same_file
+from sklearn_codex._plain import plain
 from sklearn_codex.cli._options import (
     STANDARD,
     add_columns,
@@ -95,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = [("RECORDS", arguments.records)]
     inputs += [(f"--{name}", getattr(arguments, name)) for name in _KINDS]
     check_new(arguments, outputs, inputs)
+    _check_twice(arguments.records, inputs[1:])
     read = Inputs(arguments)
     _read(arguments, read)
     pipeline, figures = fit_pipeline(
@@ -118,6 +121,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.figures == STANDARD:  # when the model is safe
         show(json_text(figures, indent=2) + "\n")
     return 0
+
+
+def _check_twice(records, others) -> None:
+    """Raise where a file of records of all kinds is given for one kind too, which counts twice."""
+    for option, path in others:
+        if records is not None and path is not None and same_file(records, path):
+            raise ValueError(
+                f"{option} {plain(path)} is the file of RECORDS too, whose rows would count twice. "
+                "Leave one out."
+            )
 
 
 def _read(arguments, read) -> None:

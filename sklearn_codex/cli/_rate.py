@@ -1,6 +1,7 @@
 """``sklearn-codex rate``: ratings of models from votes on their responses."""
 
 import argparse
+import math
 
 from sklearn_codex.cli._options import add_columns, add_seed, check_new, new_command, write_out
 
@@ -157,7 +158,7 @@ def _read_anchor(arguments, model):
         rating = float(value)
     except ValueError:
         name = ""
-    if not name:
+    if not name or not math.isfinite(rating):
         raise ValueError(
             f"--anchor must be a model and its rating, such as gpt-4=1000, got {arguments.anchor}."
         )

@@ -232,8 +232,7 @@ def _fits_parquet(kind: Any, depth: int = 1) -> bool:
     depth : int, default=1
         How many lists and objects they stand in, and one.
     """
-    from pyarrow.types import is_struct
-
+    is_struct = import_module("pyarrow.types").is_struct
     if depth > _DEEPEST or (is_struct(kind) and not kind.num_fields):
         return False
     return all(_fits_parquet(kind.field(i).type, depth + 1) for i in range(kind.num_fields))

@@ -193,7 +193,7 @@ def check_preferences(
     >>> report.contradictions.row
     array([3, 7])
     >>> [finding.text[:60] for finding in report.findings if finding.status == "look"]
-    ['1 pair has opposite labels in different rows (2 rows). No mo']
+    ['2 pairs have opposite labels on 1 comparison that occurs more']
     """
     return run_checks(
         X, y, groups, split=split, oriented=oriented, model=model, random_state=random_state

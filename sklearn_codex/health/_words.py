@@ -6,6 +6,8 @@ Python, whole sentences or "".
 
 from collections.abc import Callable
 
+from sklearn_codex._verdicts import digits_to_tell
+
 SMALL = 0.1
 """A share below this is shown in percent with a digit after the point."""
 
@@ -15,9 +17,9 @@ def count(n: int, noun: str, plural: str = "") -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
-def percent(share: float) -> str:
-    """Return a share in percent, with a digit after the point where it is small."""
-    return f"{100 * share:.1f}%" if share < SMALL else f"{100 * share:.0f}%"
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share in percent, with a digit after the point, or more, where it is small."""
+    return f"{100 * share:.{max(digits, int(share < SMALL))}f}%"
 
 
 def half_width(share: float) -> str:
@@ -145,10 +147,10 @@ def _contradictions(n_pairs, n_rows):
     if not n_pairs:
         return "No pair has both labels", ""
     return (
-        f"{count(n_pairs, 'pair')} {_verb(n_pairs, 'has', 'have')} opposite labels in different "
-        f"rows ({count(n_rows, 'row')})",
-        "No model can be right on both: relabel them, or give each pair once with the mean as a "
-        "soft label.",
+        f"{count(n_rows, 'pair')} have opposite labels on {count(n_pairs, 'comparison')} that "
+        f"{_verb(n_pairs, 'occurs', 'occur')} more than once",
+        "No model can be right on both: relabel them, or give each comparison once with the mean "
+        "as a soft label.",
     )
 
 
@@ -294,9 +296,11 @@ def _length(measured, verdict, unit):
 
 
 def _interval(measured):
+    low, high = measured.low, measured.high
+    more = digits_to_tell(low, high, 0.5, 2) - 2
     return (
-        f"{percent(measured.share)} of {count(measured.n_pairs, 'pair')} (95%: "
-        f"{percent(measured.low)} to {percent(measured.high)})"
+        f"{percent(measured.share, more)} of {count(measured.n_pairs, 'pair')} (95%: "
+        f"{percent(low, more)} to {percent(high, more)})"
     )
 
 

@@ -126,9 +126,14 @@ def _learned(audit):
         return Answer("a policy", "too few", OPEN, NO_MODEL, rests_on)
     words = audit["prediction"]["models"]["words"]["accuracy"]
     line = f"the reward of words is right on {within(words)}"
-    if _verdict(audit, "words predict") not in YES:
-        return Answer("a policy", "nothing", BAD, line, rests_on)
+    predicted = _verdict(audit, "words predict")
+    if predicted not in YES:
+        word, tone = ("too few", OPEN) if predicted == "too few" else ("nothing", BAD)
+        return Answer("a policy", word, tone, line, rests_on)
     word, tone = ("words", PLAIN) if audit["policy"]["tokens_differ"] else ("length", WARN)
+    gold = audit["policy"]["gold"]
+    if word == "words" and (gold is None or gold["cautious_gold"] <= 0):
+        word, tone = "not told", OPEN
     return Answer("a policy", word, tone, line, rests_on)
 
 
@@ -149,6 +154,8 @@ def _labels(audit):
 def _tests(audit):
     tested = [found for found in audit["verdicts"].values() if "p_value" in found]
     n_told = sum(found["p_value"] < found["level"] for found in tested)
+    if not tested:
+        return Answer("tests", "none", PLAIN, "nothing here could be tested", ())
     line = "tests tell their figure from chance, at 5 % each"
     if not Units.of(audit).are_known:
         line = "tests tell it from chance, if pairs are independent"
@@ -161,6 +168,10 @@ def _slices(audit):
         return Answer("slices", "too few", OPEN, NO_MODEL, ("slices",))
     if not slices["n_tests"]:
         return Answer("slices", "not asked", PLAIN, "no kind of pair has pairs enough", ("slices",))
+    if slices["tastes"] and (kinds := slices["tastes"]["kinds"]):
+        n = len(kinds)
+        line = f"within {count(n, 'kind')} of pair some words are preferred, or not"
+        return Answer("slices", "differ", WARN, line, ("slices", "within kinds"))
     n, of = slices["n_differing"], slices["n_slices"]
     word, tone = ("differ", WARN) if n else ("not shown", PLAIN)
     differ = "differs" if 1 in (n, of) else "differ"

@@ -16,6 +16,8 @@ from sklearn_codex.metrics._compare_slices import MIN_PAIRS, Slice
 MOST_VALUES = 20
 """Columns of more values are sliced where the caller names them."""
 N_BINS = 4
+ANNOTATOR = "annotator"
+"""What the column of who gave the label is called here."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def find_cuts(pairs, given, named=None):
     given : Given
         What the caller says of columns.
     named : sequence of str, default=None
-        Columns to look at. None means those of 2 to 20 values, two of which have pairs enough.
+        Columns to look at. None means those of 2 to 20 values, two of which have pairs enough,
+        the annotators among them.
 
     Returns
     -------
@@ -130,7 +133,7 @@ def find_cuts(pairs, given, named=None):
         for cut in (*of_side.values(), *alone.values())
         if not scores & set(cut.columns) and _is_short(cut)
     ]
-    order = list(pairs.columns)
+    order = [ANNOTATOR, *pairs.columns]
     return sorted(cuts, key=lambda cut: order.index(cut.columns[0]))
 
 
@@ -179,7 +182,10 @@ def _is_called(cut, name):
 
 
 def _sides(pairs):
-    """Return the cuts of pairs of columns by name, and those of the other columns."""
+    """Return the cuts of pairs of columns by name, and those of the other columns.
+
+    Who gave the label is one of these, whatever the column is called.
+    """
     clean = {name: _clean(values) for name, values in pairs.columns.items()}
     of_tokens = {tuple(name_tokens(name)): name for name in clean}
     found: dict[str, Cut] = {}
@@ -203,7 +209,15 @@ def _sides(pairs):
         for name, values in clean.items()
         if name not in used
     }
+    who = _clean(pairs.annotator)
+    if _known(who).any() and ANNOTATOR not in clean and not _is_among(who, clean.values()):
+        alone[ANNOTATOR] = Cut(ANNOTATOR, "column", (ANNOTATOR,), (who,))
     return found, alone
+
+
+def _is_among(values, others):
+    """Whether a column has these values, as that of an annotator who was named has."""
+    return any(not _holds_lists(other) and other.tolist() == values.tolist() for other in others)
 
 
 def _are_sides(pairs, one, other):

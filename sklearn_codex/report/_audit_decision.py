@@ -44,6 +44,11 @@ def _is_against_scores(audit):
     )
 
 
+def _is_within_kinds(audit):
+    is_predictable = _verdict(audit, "predictable") in YES
+    return not is_predictable and _verdict(audit, "within kinds") == "some"
+
+
 def _leaks(audit):
     leaks = audit["leakage"]
     return leaks is not None and leaks["n_leaking"] > MANY_LEAKS * leaks["n_held_out"]
@@ -84,6 +89,7 @@ def effect_of(item):
 RULES = (
     Rule("no preference", STOP, lambda audit: not audit["sizes"]["n_telling"]),
     Rule("too few", OPEN, lambda audit: audit["too_small"] is not None),
+    Rule("within kinds", OPEN, _is_within_kinds),
     Rule("nothing predictable", STOP, lambda audit: _verdict(audit, "predictable") == "not shown"),
     Rule("nothing shown", OPEN, lambda audit: _verdict(audit, "predictable") not in YES),
     Rule("no prompts", OPEN, lambda audit: not Units.of(audit).are_known),

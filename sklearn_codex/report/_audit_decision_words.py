@@ -1,5 +1,6 @@
 """The verdict on the data, its reason and what to do, in words."""
 
+from sklearn_codex._plain import plain
 from sklearn_codex.report._audit_decision import FIX, OPEN, STOP, TRAIN, effect_of, heaviest
 from sklearn_codex.report._audit_places import name_places
 from sklearn_codex.report._audit_units import Units
@@ -13,6 +14,7 @@ SAYS = {
     STOP: ("Do not train on this", "bad"),
     OPEN: ("Cannot be decided yet", "open"),
 }
+N_KINDS = 3
 UNCHANGED = "no prediction changes"
 NAT = (
     "Nat: the unit of log-loss and KL. A coin costs 0.693 nats a pair, certainty none; reward "
@@ -46,6 +48,33 @@ def _nothing(audit):
         f"No model can be told from a coin on {Units.of(audit).never_seen}: the best, of "
         f"{_best(audit)}. More than {percent(figure['high'])} is ruled out for models of this kind."
     )
+
+
+def _not_shown(audit):
+    units, figure = Units.of(audit), _accuracy(audit)
+    if (figure["low"], figure["high"]) != (0, 1):
+        return f"Too few data to tell a model from a coin: {_best(audit)} on {units.never_seen}."
+    joined = ", similar ones joined," if units.one == "prompt" else ""
+    said = f"A few {units.many}{joined} hold most of the pairs, so nothing is known of others."
+    if not joined:
+        return said
+    return f"{said} If these are no one task, name a column of what belongs together (--by)."
+
+
+def _within_kinds(audit):
+    said = _kinds_of(audit["slices"]["tastes"]["kinds"])
+    return (
+        f"No one model of all pairs can be told from a coin on {Units.of(audit).never_seen}, but "
+        f"some words are preferred, or not, beyond chance where {said}: tastes that differ cancel "
+        "in one model."
+    )
+
+
+def _kinds_of(kinds):
+    """Name the first kinds, such as "style is formal, or casual"."""
+    column = kinds[0]["column"]
+    names = [kind["kind"] for kind in kinds if kind["column"] == column]
+    return f"{plain(column)} is {', or '.join(map(plain, names[:N_KINDS]))}"
 
 
 def _one_length(audit):
@@ -105,10 +134,9 @@ def _scores(audit):
 _REASONS = {
     "no preference": lambda audit: audit["too_small"],
     "too few": lambda audit: audit["too_small"],
+    "within kinds": _within_kinds,
     "nothing predictable": _nothing,
-    "nothing shown": lambda audit: (
-        f"Too few data to tell a model from a coin: {_best(audit)} on {Units.of(audit).never_seen}."
-    ),
+    "nothing shown": _not_shown,
     "no prompts": lambda audit: (
         f"Labels are predicted within this file only, {_best(audit)}: without prompts, pairs of "
         "one prompt may stand on both sides."
@@ -163,6 +191,19 @@ def _first_tasks(audit):
             if leaks["n_leaking"] <= len(leaks["rows"])
             else f"The first {len(leaks['rows'])} are in split_leaks.csv.",
         )
+    if audit["decision"]["reason"] == "within kinds":
+        kinds = audit["slices"]["tastes"]["kinds"]
+        column = kinds[0]["column"]
+        yield Task(
+            f"Audit each {plain(column)} by itself",
+            sum(kind["n_pairs"] for kind in kinds if kind["column"] == column),
+            "",
+            " ".join(
+                f"{plain(kind['kind'])}: {', '.join(map(plain, kind['words'][:N_KINDS]))}."
+                for kind in kinds
+                if kind["column"] == column
+            ),
+        )
     if audit["verdicts"].get("more labels", {}).get("verdict") == "rising":
         yield Task(
             "Label more: the last doubling still helped",
@@ -182,7 +223,7 @@ _ACTIONS = {
     "scores": "Read labels against {names}",
 }
 _KINDS = {
-    "contradictions": "have opposite labels in different rows",
+    "contradictions": "have the opposite label of an equal pair",
     "repeats": "repeat an earlier one",
     "identical": "have two equal responses",
     "empty": "have an empty response",

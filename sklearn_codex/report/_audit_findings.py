@@ -35,9 +35,14 @@ def describe_findings(data, report, units, scores=()):
     described = [
         _describe(data, finding, _say(finding, units))
         for finding in report.findings
-        if finding.kind != "no split"
+        if finding.kind != "no split" and not _is_answered_elsewhere(finding)
     ]
     return described + [_describe_scores(data, found) for found in scores]
+
+
+def _is_answered_elsewhere(finding):
+    """Whether it is how right a model is, which the audit answers once, by its own models."""
+    return finding.kind == "skill" and finding.facts["is_shown"]
 
 
 FIGURES = ("section", "status", "text", "where", "rows", "worst")
@@ -118,7 +123,10 @@ def _say(finding, units):
             "are put first in turn, give it both."
         )
     if finding.kind == "skill":
-        return f"{finding.found}."
+        return (
+            "Single labels are not judged: the linear reward model that would judge them cannot "
+            "be told from a coin."
+        )
     if finding.kind == "spelling" and finding.facts["n"]:
         joined = _JOINED if are_joined else _APART
         return f"{finding.found}. A split by prompt puts the two on different sides: {joined}."

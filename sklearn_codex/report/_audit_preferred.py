@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
+from scipy.stats import norm
 from sklearn.utils import check_random_state
 
 from sklearn_codex import PreferenceRewardModel, RewardUncertainty
@@ -43,8 +44,9 @@ def describe_form(data):
 def _sure_weights(data, D, reward, names, n_pairs):
     """Return the weights whose interval is without 0, and which of them are beyond chance.
 
-    A weight is beyond chance if, tested together with all others, preferred responses have more, or
-    less, of its column.
+    A weight is beyond chance if its interval is without 0 and, tested together with all others,
+    preferred responses have more, or less, of its column. Both have to hold, so where the interval
+    has 0 the p-value is the greater one, that of the weight by itself.
     """
     table = reward.coef_interval()
     candidates = n_pairs >= 10
@@ -56,6 +58,8 @@ def _sure_weights(data, D, reward, names, n_pairs):
         p_value[candidates] = np.where(
             tested.sign == np.sign(table.coef[candidates]), tested.p_value, 1.0
         )
+    own = 2 * norm.sf(np.abs(table.coef) / np.where(table.std > 0, table.std, np.inf))
+    p_value = np.where(sure, p_value, np.maximum(p_value, np.maximum(own, LEVEL)))
     certain = sure & (p_value < LEVEL)
     order = np.lexsort((-np.abs(table.coef), ~certain))
 

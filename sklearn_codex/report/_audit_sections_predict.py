@@ -164,9 +164,10 @@ def _curve(curve, best, verdict, units):
         return Note(f"Too few {units.many} for a learning curve: 40 are needed.")
     meaning = _CURVE[verdict]
     if verdict != "not asked":
-        meaning = (
-            f"The last doubling of {units.many} brought {change(curve['last_doubling'])}: {meaning}"
-        )
+        brought = f"brought {change(curve['last_doubling'])}: {meaning}"
+        if curve["last_doubling"]["value"] == curve["last_doubling"]["detectable"] == 0:
+            brought = "turned no prediction round: half of them teach this model the same."
+        meaning = f"The last doubling of {units.many} {brought}"
         meaning += _foreseen(curve["budget"], units)
     if curve["n_folds"] < curve["of_folds"]:
         meaning += (

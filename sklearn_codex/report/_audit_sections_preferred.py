@@ -1,5 +1,6 @@
 """What is preferred, in words."""
 
+from sklearn_codex.report._audit_answers import ONE_LENGTH
 from sklearn_codex.report._audit_shown import place
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import YES
@@ -53,7 +54,7 @@ def preferred_section(audit):
                 "Tokens, per occurrence",
                 "token",
                 "A token that cannot have been meant is what a policy will abuse first: ban it "
-                "or take it out of the features.",
+                "or take it out of the features." + _stands_for_length(audit["verdicts"]),
             ),
             _shown(audit["examples"], is_predictable, units),
         ],
@@ -73,6 +74,17 @@ def _preferred_answer(form, verdict):
         if names:
             parts.append(f"{label}: {', '.join(names[:3])}")
     return f"Of their form, {'; '.join(parts)}."
+
+
+def _stands_for_length(verdicts):
+    """Say that words may stand for length, where one length wins and no more than that is shown."""
+    wins = verdicts["longer wins"]["verdict"]
+    if wins not in ONE_LENGTH or verdicts["beyond length"]["verdict"] == "more":
+        return ""
+    return (
+        f" Here the {wins} response wins, and more than length is not shown: a longer one has more "
+        "of nearly every token, so a token of this list may stand for length and nothing else."
+    )
 
 
 def _readable(name):

@@ -33,7 +33,36 @@ def slices_section(audit):
         blocks.append(Note(small))
     if slices["n_tests"]:
         blocks.append(Note(_how(slices, units)))
+    tastes = slices["tastes"]
+    if tastes is not None and tastes["kinds"]:
+        return Section(QUESTION, _within(tastes["kinds"]), [_words(tastes), *blocks])
     return Section(QUESTION, _answer(slices), blocks)
+
+
+def _within(kinds):
+    names = [f"{plain(kind['column'])} {plain(kind['kind'])}" for kind in kinds]
+    return (
+        f"Yes: within {listed(names, N_SAID)} some words are preferred, or not, beyond chance, "
+        "which in all pairs together is not shown."
+    )
+
+
+def _words(tastes):
+    """Return the words that are preferred (+) or not (-) within a kind."""
+    return TableBlock(
+        ("kind of pair", "pairs", "words beyond chance"),
+        [
+            (
+                f"{plain(kind['column'])}: {plain(kind['kind'])}",
+                f"{kind['n_pairs']:,}",
+                listed(kind["words"]),
+            )
+            for kind in tastes["kinds"]
+        ],
+        "Words that preferred responses of the kind have more of (+), or less (-), than the "
+        f"others: {tastes['n_candidates']:,} words of kinds, tested all together against labels "
+        "turned by a coin. Of tastes that differ each takes a reward model of its own.",
+    )
 
 
 def _answer(slices):

@@ -37,9 +37,9 @@ def audit_slices(data, margin, cuts):
     figures : dict
         ``level`` of the false discovery rate, ``min_pairs`` and ``min_groups`` of a slice,
         ``n_slices``, ``n_tests``, ``n_differing`` slices, the smallest ``adjusted`` p-value (None
-        without a test), and ``cuts``: ``name``, ``kind``, ``columns``, ``rows`` (see
-        ``judge_slices``), ``n_too_small`` and ``sides``, None or what is known of which side is
-        the better one (see ``_compare_sides``).
+        without a test), ``tastes`` (None, or see ``audit_tastes``), and ``cuts``: ``name``,
+        ``kind``, ``columns``, ``rows`` (see ``judge_slices``), ``n_too_small`` and ``sides``, None
+        or what is known of which side is the better one (see ``_compare_sides``).
     """
     cuts = [cut.take(data.row_numbers) for cut in cuts]
     topics = find_topics([prompt for prompt, _, _ in data.X], data.seed)
@@ -72,6 +72,7 @@ def audit_slices(data, margin, cuts):
         "n_slices": len(rows),
         "n_tests": len(tests),
         "n_differing": sum(any(t["differs"] for t in row["tests"].values()) for row in rows),
+        "tastes": None,
         "adjusted": min((test["adjusted"] for test in tests), default=None),
         "cuts": [
             _describe(data, margin, cut, rows, number, *sliced[number])

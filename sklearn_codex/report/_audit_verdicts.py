@@ -57,6 +57,7 @@ def reach_verdicts(audit, report, units):
         "form": _weights(audit["form"], "form"),
         "tokens": _weights(audit["tokens"], "tokens"),
         "slices": _slices(audit["slices"]),
+        "within kinds": _tastes(audit["slices"]["tastes"]),
     }
     asked = {
         "beyond length": _beyond(prediction),
@@ -200,4 +201,15 @@ def _slices(slices):
         "figure": f"the surest of {slices['n_tests']:,} differences of a kind of pair",
         "p_value": slices["adjusted"],
         "level": slices["level"],
+    }
+
+
+def _tastes(tastes):
+    if tastes is None:
+        return {"verdict": NOT_ASKED}
+    return {
+        "verdict": "some" if tastes["kinds"] else "none shown",
+        "figure": f"the surest of {tastes['n_candidates']:,} words within a kind of pair",
+        "p_value": tastes["p_value"],
+        "level": LEVEL,
     }

@@ -1,6 +1,7 @@
 """Figures of the audit as a reader wants them."""
 
 from sklearn_codex._plain import plain
+from sklearn_codex._verdicts import digits_to_tell
 
 NAMES = {
     "length only": "length only",
@@ -17,9 +18,9 @@ def listed(names, most=12):
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
-def percent(share):
+def percent(share, digits=0):
     """Return a share in percent."""
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.{digits}f} %"
 
 
 def percent_of_few(share):
@@ -28,7 +29,13 @@ def percent_of_few(share):
 
 
 def interval(figure, digits=3):
-    """Return a figure with its 95% interval; what is not finite is unknown."""
+    """Return a figure with its 95% interval; what is not finite is unknown.
+
+    Where the figure is held against a null, digits are enough to see whether that is inside.
+    """
+    ends = figure["low"], figure["high"]
+    if figure.get("null") is not None and None not in ends:
+        digits = digits_to_tell(*ends, figure["null"], digits)
     value, low, high = (
         "unknown" if figure[name] is None else f"{figure[name]:.{digits}f}"
         for name in ("value", "low", "high")
@@ -37,8 +44,11 @@ def interval(figure, digits=3):
 
 
 def within(figure):
-    """Return a share in percent with its interval."""
-    return f"{percent(figure['value'])} ({percent(figure['low'])} to {percent(figure['high'])})"
+    """Return a share in percent with its interval, which shows whether it holds one half."""
+    ends = figure["low"], figure["high"]
+    digits = digits_to_tell(*ends, 0.5, 2) - 2
+    value, low, high = (percent(share, digits) for share in (figure["value"], *ends))
+    return f"{value} ({low} to {high})"
 
 
 def points(share):

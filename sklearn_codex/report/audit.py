@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._checks.numbers import check_number
+from sklearn_codex._verdicts import Judgement
 from sklearn_codex.health._check import run_checks
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
@@ -30,6 +31,7 @@ from sklearn_codex.report._audit_reading import (
 from sklearn_codex.report._audit_sample import add_effect, draw_sample
 from sklearn_codex.report._audit_slices import audit_slices
 from sklearn_codex.report._audit_split import find_leaks
+from sklearn_codex.report._audit_tastes import audit_tastes
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import reach_verdicts
 from sklearn_codex.report._plural import count
@@ -196,6 +198,8 @@ def _learn(data, whole, reference, step, cuts, ceiling):
     tokens, form = preferred.describe_tokens(data, reward), preferred.describe_form(data)
     step("slices")
     slices = audit_slices(data, draws[best][0], cuts)
+    if not Judgement(**prediction["models"][best]["accuracy"]).is_above:
+        slices["tastes"] = audit_tastes(data, cuts)
     step("halves of the data")
     halves = policy.fit_halves(data, data.words, C)
     step("policy")
