@@ -169,7 +169,7 @@ def _of_scikit_learn():
     yield "search", search.fit(PAIRS, LABELS)
     scored = GridSearchCV(PreferenceRewardModel(), {"C": [0.1, 1]}, cv=2, scoring="neg_log_loss")
     yield "search, scorer", scored.fit(PAIRS, LABELS)
-    for method in ("sigmoid", "isotonic"):
+    for method in ("sigmoid", "isotonic", "temperature"):
         model = CalibratedClassifierCV(PreferenceRewardModel(), method=method, cv=2)
         yield f"calibrated, {method}", model.fit(PAIRS, LABELS)
     by_hand = make_pipeline(PairVectorizer(), LogisticRegression(fit_intercept=False))

@@ -5,8 +5,9 @@ from inspect import signature
 import numpy as np
 import pytest
 import sklearn
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone, is_classifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -24,9 +25,16 @@ from sklearn_codex import (
     PreferenceRewardModel,
     PreferenceRewardModelCV,
     TiePreferenceModel,
+    load_model,
+    save_model,
 )
 from sklearn_codex.datasets import make_preferences
-from sklearn_codex.metrics import get_preference_scorer, preference_accuracy
+from sklearn_codex.metrics import (
+    get_preference_scorer,
+    preference_accuracy,
+    preference_scorers,
+)
+from sklearn_codex.metrics._row_scorers import ROW_SCORERS
 
 Y = np.array([0, 1, 0, 1])
 CLASSIFIERS = [estimator_class for estimator_class in DEFAULT if is_classifier(estimator_class())]
@@ -110,6 +118,50 @@ def test_rows_with_prompts_are_not_scored_as_one_ranking_of_their_counts():
     expected = model.score(counts, [1, 0, 1, 0], groups=[0, 0, 1, 1])
     assert model.score(rows, [1, 0, 1, 0]) == pytest.approx(expected)
     assert model.score(rows, [1, 0, 1, 0], groups=[0, 0, 1, 1]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("estimator_class", CLASSIFIERS, ids=name_of)
+def test_calibration_by_temperature_keeps_antisymmetry(estimator_class):
+    data = make_preferences(200, n_features=6, n_prompts=40, random_state=0)
+    # Most of the preferred responses come first.
+    first = np.where((data.y == 0) & (np.arange(200) % 4 > 0), -1, 1)
+    X, y = first[:, None] * data.X, np.where(first < 0, 1, data.y)
+
+    def asymmetry(method):
+        model = CalibratedClassifierCV(estimator_class(), method=method, cv=3).fit(X, y)
+        return np.abs(model.predict_proba(X) - model.predict_proba(-X)[:, ::-1]).max()
+
+    assert asymmetry("temperature") < 1e-12
+    assert asymmetry("sigmoid") > 0.3  # as the guide says
+
+
+@pytest.mark.parametrize("estimator_class", CLASSIFIERS, ids=name_of)
+def test_a_calibrated_and_searched_model_is_saved_and_loaded(estimator_class, tmp_path):
+    pytest.importorskip("skops")
+    data = make_preferences(60, n_features=4, n_prompts=12, random_state=0)
+    model = GridSearchCV(
+        CalibratedClassifierCV(estimator_class(), cv=2),
+        {"method": ["temperature"]},
+        cv=list(GroupKFold(2).split(data.X, data.y, data.groups)),
+        scoring=get_preference_scorer("neg_preference_log_loss"),
+    ).fit(data.X, data.y)
+    save_model(model, tmp_path / "model.skops")
+    loaded = load_model(tmp_path / "model.skops")
+    assert_array_equal(loaded.predict_proba(data.X), model.predict_proba(data.X))
+    assert loaded.score(data.X, data.y) == model.score(data.X, data.y)
+
+
+@pytest.mark.parametrize("name", [*preference_scorers, *ROW_SCORERS])
+def test_a_search_by_any_scorer_of_metrics_is_saved_and_loaded(name, tmp_path):
+    pytest.importorskip("skops")
+    options = {"sectioned_accuracy": {"subset": "kind"}}.get(name, {})
+    scorer = get_preference_scorer(name, **options)
+    X, y = np.random.RandomState(0).randn(12, 2), np.arange(12) % 2
+    search = GridSearchCV(PreferenceRewardModel(), {"C": [1.0]}, cv=2).fit(X, y)
+    search.set_params(scoring=scorer)
+    search.scorer_ = scorer
+    save_model(search, tmp_path / "model.skops")
+    assert repr(load_model(tmp_path / "model.skops").scorer_) == repr(scorer)
 
 
 # What tells which rows belong together, beside X and y. It cannot be left out without a change.

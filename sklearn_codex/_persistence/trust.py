@@ -46,6 +46,7 @@ OWN_TYPES = {
     "ResponseFeatures": "features",
     "RewardLowerBound": "_reward.uncertainty",
     "RewardUncertainty": "_reward.uncertainty",
+    "RowScorer": "metrics._row_scorers",
     "SFTRefiner": "_language.sft",
     "TiePreferenceModel": "_reward.tie_models",
     "TokenBudget": "rules",
@@ -53,10 +54,27 @@ OWN_TYPES = {
     "TrainingPairs": "_reward.leakage",
     "UnigramLM": "_language.unigram_lm",
     "WeightCovariance": "_solve.precision",
+    "_MarginScorer": "metrics._scorers",
+    "_ProbabilityScorer": "metrics._scorers",
 }
 
-# Functions of this package that vectorizers call, as files name them: none may move.
-_OWN_FUNCTIONS = {f"{_PACKAGE}._text.scripts.split_words"}
+# Functions of this package that vectorizers and scorers call, as files name them: none may move.
+_OWN_FUNCTIONS = {
+    f"{_PACKAGE}.{room}.{name}"
+    for room, names in {
+        "_text.scripts": ["split_words"],
+        "metrics._calibration": ["expected_calibration_error"],
+        "metrics._preferences": [
+            *("kendall_correlation", "preference_accuracy", "preference_auc"),
+            *("preference_brier_loss", "preference_log_loss", "spearman_correlation"),
+        ],
+        "metrics._row_scorers": [
+            *("score_best_of_n", "score_length_correlation", "score_outcomes"),
+            *("score_sections", "score_shorter_preferred"),
+        ],
+    }.items()
+    for name in names
+}
 
 # Public estimators and splitters of these modules. Not here: trees, neighbours and support vectors,
 # whose compiled code reads memory at indices that come from the file.
@@ -80,8 +98,10 @@ _SKLEARN_FAMILIES = (
 _SKLEARN_PARTS = (
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.metrics._scorer._Scorer",
+    "sklearn.model_selection._split._CVIterableWrapper",
 )
 _SKLEARN_CALLERS = {"sklearn.preprocessing._function_transformer.FunctionTransformer"}
 
