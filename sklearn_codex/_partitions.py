@@ -15,7 +15,6 @@ from operator import add
 from typing import Any
 
 import numpy as np
-from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 # Results of this many tasks are combined by one: few enough to be held, enough for a flat tree.
@@ -52,17 +51,6 @@ def stand_in(X: Any, *, subject: str) -> np.ndarray:
             "How many rows there are need not be known."
         )
     return np.zeros((1, *X.shape[1:]))
-
-
-def check_output_of_partitions(transformer: Any) -> None:
-    """Raise where a transformer that gives dask arrays was asked for data frames."""
-    asked = _get_output_config("transform", transformer)["dense"]
-    if asked != "default":
-        raise ValueError(
-            f"{type(transformer).__name__} turns a dask collection into a dask array of sparse "
-            f"blocks, which cannot be the data frame that set_output(transform={asked!r}) asks "
-            "for. Use set_output(transform='default')."
-        )
 
 
 def split(X: Any, *, subject: str) -> list:
@@ -320,24 +308,18 @@ def on_dask(other: Callable) -> Callable:
     return decorate
 
 
-def lazy_on_dask(
-    empty: Callable[[Any], Any] = _no_numbers, check: Callable[[Any], None] | None = None
-) -> Callable:
+def lazy_on_dask(empty: Callable[[Any], Any] = _no_numbers) -> Callable:
     """Make a method of rows return, for a dask collection, a dask array of its partitions' results.
 
     Parameters
     ----------
     empty : callable, default=one that returns an array of shape (0,) and float64
         Given the fitted estimator, returns what the method would for no rows.
-    check : callable, default=None
-        Given the fitted estimator, raises where there is no such result.
     """
 
     def decorate(method):
         def lazy(self, X):
             check_is_fitted(self)
-            if check is not None:
-                check(self)
             return map_partitions(
                 partial(method, self), X, empty=empty(self), subject=type(self).__name__
             )

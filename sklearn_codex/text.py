@@ -16,7 +16,6 @@ from sklearn_codex._checks.matrices import as_csr, check_numbers, validate_numbe
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._partitions import (
-    check_output_of_partitions,
     holds_text,
     lazy_on_dask,
     on_dask,
@@ -48,12 +47,11 @@ def _empty_counts(counter):
 
 
 def _fit_and_transform_lazily(counter, X, y=None):
-    check_output_of_partitions(counter)
     return counter.fit(X).transform(X)
 
 
 @link_estimators
-class TokenCounter(TransformerMixin, BaseEstimator):
+class TokenCounter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     r"""Convert documents to a document-term matrix of token counts.
 
     Documents are a 1-D sequence of `str`, or a 2-D matrix of counts, which passes through as
@@ -422,7 +420,7 @@ class TokenCounter(TransformerMixin, BaseEstimator):
                 )
         return as_csr(X)
 
-    @lazy_on_dask(_empty_counts, check=check_output_of_partitions)
+    @lazy_on_dask(_empty_counts)
     def transform(self, X) -> sp.csr_array:
         """Count the tokens of each document.
 
@@ -437,7 +435,8 @@ class TokenCounter(TransformerMixin, BaseEstimator):
         -------
         counts : csr_array of shape (n_documents, n_columns)
             Float64 counts, indices sorted, without duplicates or stored zeros. May share memory
-            with X where X is such a matrix already.
+            with X where X is such a matrix already. No data frame, whatever ``transform_output``
+            of ``sklearn.set_config`` says: those are dense.
         """
         check_is_fitted(self)
         texts = check_texts(X, subject=type(self).__name__)

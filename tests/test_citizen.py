@@ -1,13 +1,18 @@
 """scikit-learn's settings and tools around every public estimator, found by discovery."""
 
+from functools import partial
 from inspect import signature
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import issparse
 from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -15,20 +20,24 @@ from sklearn.model_selection import (
     cross_val_score,
     cross_validate,
 )
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 from test_common import CANDIDATES, DEFAULT, OF_PAIRS, PAIRS, TEXTS, VOTES, name_of
 
 from sklearn_codex import (
     AnnotatorRewardModel,
+    ModelRatings,
     PlackettLuceModel,
     PreferenceRewardModel,
     PreferenceRewardModelCV,
     TiePreferenceModel,
+    TokenCounter,
     load_model,
     save_model,
 )
+from sklearn_codex._reward.preset_differences import preset_differences
 from sklearn_codex.datasets import make_preferences
+from sklearn_codex.features import ResponseFeatures
 from sklearn_codex.metrics import (
     get_preference_scorer,
     preference_accuracy,
@@ -199,3 +208,63 @@ def test_a_cross_validation_keeps_the_groups_of_one_inside_it():
         X, y, groups = data.X[train], data.y[train], data.groups[train]
         assert_allclose(fitted.scores_, clone(model).fit(X, y, groups=groups).scores_)
         assert not np.allclose(fitted.scores_, clone(model).fit(X, y).scores_)
+
+
+METHODS = ("decision_function", "predict", "predict_proba", "reward", "score", "transform")
+
+
+def answers(model, X):
+    """What a model says of text."""
+    for method in METHODS:
+        if hasattr(model, method):
+            of_documents = method == "reward" or hasattr(model, "perplexity")
+            args = (TEXTS,) if of_documents and method != "score" else (X,)
+            args += (Y,) if method == "score" else ()
+            yield _dense(getattr(model, method)(*args))
+
+
+@pytest.mark.filterwarnings("ignore:(Plackett|Candidate).* rows without groups")
+@pytest.mark.parametrize("estimator_class", [*DEFAULT, ResponseFeatures], ids=name_of)
+def test_text_is_read_alike_whatever_output_is_set(estimator_class):
+    X, params = text_of(estimator_class), signature(estimator_class).parameters
+    short = {"random_state": 0, "max_iter": 20, "tol": 0.1, "n_estimators": 2}
+    make = partial(estimator_class, **{name: short[name] for name in short.keys() & params})
+    plain = make().fit(X, Y)
+    expected = list(answers(plain, X))
+    for output in ("pandas", "polars"):
+        with sklearn.config_context(transform_output=output):
+            for model in (plain, make().fit(X, Y)):
+                for answer, default in zip(answers(model, X), expected, strict=True):
+                    assert_array_equal(answer, default)
+
+
+def _dense(answer):
+    return answer.toarray() if issparse(answer) else np.asarray(answer)
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+def test_presets_topics_and_dense_vectorizers_are_read_whatever_output_is_set(output):
+    pairs = [("say", a, b) for a, b in PAIRS]
+    dense = make_pipeline(TfidfVectorizer(), TruncatedSVD(2, random_state=0))
+    topical = ModelRatings(topics=2, topic_vectorizer=dense)
+    votes = np.array([[*vote, text] for vote, text in zip(VOTES, TEXTS, strict=True)])
+    fits = [
+        lambda: PreferenceRewardModel(vectorizer="preference").fit(pairs * 2, [*Y, *Y]).coef_,
+        lambda: PreferenceRewardModel(vectorizer=dense).fit(pairs, Y).coef_,
+        lambda: topical.fit(votes, Y).topic_ratings(TEXTS),
+        lambda: preset_differences(np.array(pairs)[:, :2], [0, 1], [2, 3])[0].toarray(),
+    ]
+    expected = [fit() for fit in fits]
+    with sklearn.config_context(transform_output=output):
+        for fit, answer in zip(fits, expected, strict=True):
+            assert_array_equal(fit(), answer)
+
+
+@pytest.mark.parametrize("kind", [np.array, pd.array, pd.Series, tuple, iter])
+@pytest.mark.parametrize("n_texts", [3, 15_000], ids=["few", "many"])
+def test_a_tokenizer_may_return_an_array(kind, n_texts):
+    texts = ["the cat", "a the dog", "a"] * (n_texts // 3)
+    listed = TokenCounter(str.split).fit_transform(texts)
+    counter = TokenCounter(lambda text: kind(text.split()))
+    assert (counter.fit_transform(texts) != listed).nnz == 0
+    assert (counter.transform(texts) != listed).nnz == 0

@@ -10,8 +10,12 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import numpy as np
 from narwhals.exceptions import DuplicateError
+from sklearn import config_context
 
 _OTHERS = (np.ndarray, list, tuple)  # told at once
+# For what reads what transformers make: transform_output is about what a user reads.
+as_arrays = config_context(transform_output="default")
+
 _FLOATS_AND_TIMES = (float, np.floating, np.datetime64, np.timedelta64)
 
 

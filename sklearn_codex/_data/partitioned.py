@@ -17,7 +17,7 @@ from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.documents import read_documents
 from sklearn_codex._data.pairs import PAIR_COLUMNS, _expected, check_text_pairs, read_features
 from sklearn_codex._data.responses import stack_prompts
-from sklearn_codex._data.vectorizers import column_names, wants_prompt
+from sklearn_codex._data.vectorizers import apply_vectorizer, column_names, wants_prompt
 from sklearn_codex._partitions import (
     holds_text,
     make_bag,
@@ -72,7 +72,11 @@ def _learn_columns(estimator, vectorizer, texts, one=("a",)):
         )
     estimator.vectorizer_ = vectorizer
     names = column_names(vectorizer)
-    n_columns = vectorizer.transform(one).shape[1] if names is None else len(names)
+    n_columns = (
+        apply_vectorizer(vectorizer, one, subject=type(estimator).__name__).shape[1]
+        if names is None
+        else len(names)
+    )
     estimator.n_features_in_ = n_columns
     vars(estimator).pop("feature_names_in_", None)
 

@@ -13,6 +13,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from sklearn_codex._checks.frames import as_arrays
 from sklearn_codex.text import TokenCounter
 
 
@@ -59,6 +60,7 @@ def wants_prompt(vectorizer: Any) -> bool:
     return False
 
 
+@as_arrays
 def fit_vectorizer(vectorizer: Any, texts: Any, *, subject: str) -> tuple[Any, Any]:
     """Fit a clone of a vectorizer; return it, and what it makes of the texts (n, V).
 
@@ -82,6 +84,7 @@ def fit_vectorizer(vectorizer: Any, texts: Any, *, subject: str) -> tuple[Any, A
     return vectorizer, _check_one_each(features, vectorizer, texts, subject)
 
 
+@as_arrays
 def apply_vectorizer(vectorizer: Any, texts: Any, *, subject: str) -> Any:
     """Return what a fitted vectorizer makes of texts (n, V), as :func:`fit_vectorizer`."""
     return _check_one_each(vectorizer.transform(texts), vectorizer, texts, subject)

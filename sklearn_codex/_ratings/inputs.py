@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.frames import (
+    as_arrays,
     column_names,
     column_values,
     holds_numbers,
@@ -283,6 +284,7 @@ def _numbers(columns, names, n_rows, subject):
     return matrix
 
 
+@as_arrays
 def _read_topics(estimator, columns, names, n_rows, subject, *, reset):
     """Return the features of prompts (n, q)."""
     if estimator.topic_vectorizer is None or not names:

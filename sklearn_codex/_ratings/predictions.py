@@ -7,6 +7,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.frames import as_arrays
 from sklearn_codex._checks.matrices import check_numbers
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._ratings.inputs import read_comparisons, to_dense
@@ -128,6 +129,7 @@ class VotePredictions:
         weight = check_sample_weight(sample_weight, margin, ensure_non_negative=True)
         return float(np.average(points, weights=weight))
 
+    @as_arrays
     def topic_ratings(self, topics):
         """Return the rating of each model for prompts.
 

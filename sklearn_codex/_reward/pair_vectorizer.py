@@ -12,7 +12,7 @@ from sklearn_codex._fits import whole_fit
 
 
 @link_estimators
-class PairVectorizer(TransformerMixin, BaseEstimator):
+class PairVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Turns preference pairs of text into differences of features, phi(A) - phi(B).
 
     Reward models read text themselves, and in cross-validation or a search they read it again for
@@ -46,6 +46,9 @@ class PairVectorizer(TransformerMixin, BaseEstimator):
     tokens that ``min_count`` keeps, it learns here from all responses, though never from labels. To
     have that learned from the training folds alone, leave the text to the reward model, or put this
     transformer into a ``Pipeline``.
+
+    Differences are arrays, whatever ``transform_output`` of ``sklearn.set_config`` says, since most
+    are sparse. Their names are ``get_feature_names_out()``.
 
     Differences know no prompts: split by ``groups``, since no warning of shared prompts can be
     given.

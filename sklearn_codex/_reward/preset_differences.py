@@ -4,12 +4,14 @@ import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
+from sklearn_codex._checks.frames import as_arrays
 from sklearn_codex._fast_counts import count_ngrams
 from sklearn_codex.features import preference_features
 
 CHUNK_PAIRS = 512
 
 
+@as_arrays
 def preset_differences(responses, a, b, advance=lambda share: None):
     """Return what the preset has of A less what it has of B, and of that the form.
 

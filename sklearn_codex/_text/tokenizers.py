@@ -97,7 +97,8 @@ def split_texts(
     done = 0
     for text in texts:
         found = tokenizer(text.lower() if lowercase else text)
-        tokens += found if type(found) is list else _check_iterable(found, text, subject)
+        # Not +=, which an array of tokens takes for a sum.
+        tokens.extend(found if type(found) is list else _check_iterable(found, text, subject))
         ends.append(len(tokens))
         if len(tokens) >= _BATCH_SIZE or len(ends) >= _BATCH_SIZE:
             yield _check_tokens(tokens, ends, texts[done : done + len(ends)], subject), ends

@@ -11,6 +11,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfTransformer
 from sklearn.preprocessing import normalize
 
 from sklearn_codex import TokenCounter
+from sklearn_codex._checks.frames import as_arrays
 from sklearn_codex.exceptions import RareTokensWarning
 
 MIN_PROMPTS = 40
@@ -79,6 +80,7 @@ def _may_tell(word):
     return word[0] != "<" and any(map(str.isalpha, word)) and word not in ENGLISH_STOP_WORDS
 
 
+@as_arrays
 def _cluster(counts, seed):
     """Return the cluster of each prompt, by the directions in which prompts differ most."""
     n_topics = int(np.clip(counts.shape[0] // PROMPTS_A_TOPIC, 2, MOST_TOPICS))
