@@ -51,7 +51,7 @@ def _fit_and_transform_lazily(counter, X, y=None):
 
 
 @link_estimators
-class TokenCounter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class TokenCounter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     r"""Convert documents to a document-term matrix of token counts.
 
     Documents are a 1-D sequence of `str`, or a 2-D matrix of counts, which passes through as

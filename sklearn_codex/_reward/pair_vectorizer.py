@@ -12,7 +12,7 @@ from sklearn_codex._fits import whole_fit
 
 
 @link_estimators
-class PairVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class PairVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Turns preference pairs of text into differences of features, phi(A) - phi(B).
 
     Reward models read text themselves, and in cross-validation or a search they read it again for
