@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.sparse import issparse
+from scipy.sparse import csc_array, csr_array, csr_matrix, issparse
 from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import TruncatedSVD
@@ -32,6 +32,7 @@ from sklearn_codex import (
     PreferenceRewardModelCV,
     TiePreferenceModel,
     TokenCounter,
+    UnigramLM,
     load_model,
     save_model,
 )
@@ -268,3 +269,86 @@ def test_a_tokenizer_may_return_an_array(kind, n_texts):
     counter = TokenCounter(lambda text: kind(text.split()))
     assert (counter.fit_transform(texts) != listed).nnz == 0
     assert (counter.transform(texts) != listed).nnz == 0
+
+
+OF_REWARDS = [e for e in CLASSIFIERS if e.__name__.startswith(OF_PAIRS)]
+LINEAR = [e for e in OF_REWARDS if hasattr(e, "intercept_")]
+
+
+@pytest.mark.parametrize("estimator_class", CLASSIFIERS, ids=name_of)
+def test_log_probabilities_are_those_of_probabilities(estimator_class):
+    X = np.random.RandomState(0).randn(40, 3)
+    model = estimator_class().fit(X, X[:, 0] - X[:, 1] + 0.3 > 0)
+    assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+    assert np.isfinite(model.predict_log_proba(1e3 * X)).all()
+
+
+def test_log_probabilities_of_annotators_who_flip():
+    X = np.random.RandomState(0).randn(60, 2)
+    model = AnnotatorRewardModel(flip_rate=0.1).fit(X, X[:, 0] > 0)
+    assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+    assert_allclose(model.predict_log_proba(1e6 * X).min(), np.log(0.1))
+
+
+@pytest.mark.filterwarnings("ignore:Plackett.* rows without groups")
+@pytest.mark.parametrize("estimator_class", [*OF_REWARDS, PlackettLuceModel], ids=name_of)
+def test_every_linear_reward_names_its_top_features(estimator_class):
+    X = pd.DataFrame(np.random.RandomState(0).randn(40, 3), columns=["one", "two", "three"])
+    model = estimator_class().fit(X, (X["one"] - 2 * X["two"] > 0).astype(int))
+    top = model.top_features(1)
+    one, two, _ = model.reward(
+        pd.DataFrame(np.eye(3), columns=X.columns)
+    )  # the weights, by the reward of single features
+    assert top.in_favor == [("one", pytest.approx(one))]
+    assert top.against == [("two", pytest.approx(two))]
+
+
+@pytest.mark.parametrize("estimator_class", LINEAR, ids=name_of)
+def test_margins_are_those_of_coef_and_intercept(estimator_class):
+    X = np.random.RandomState(0).randn(60, 3)
+    model = estimator_class()
+    with pytest.raises(AttributeError, match="is not fitted"):
+        model.intercept_  # noqa: B018
+    inner = model
+    if "estimator" in model.get_params(deep=False):
+        inner = PreferenceRewardModel()
+        model.set_params(estimator=inner)
+    if "position_bias" in inner.get_params():
+        inner.set_params(position_bias=True)
+    model.fit(X, X[:, 0] - X[:, 1] + 0.5 * X[:, 2] ** 2 > 0.2)
+    assert model.intercept_.shape == (1,)
+    assert (model.intercept_[0] != 0) == ("position_bias" in inner.get_params())
+    coef = getattr(model, "model_", model).coef_[0]
+    assert_allclose(model.decision_function(X), X @ coef + model.intercept_[0])
+
+
+def test_pyarrow_tables_and_arrays_are_read_as_frames_and_arrays():
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"response_a": [a for a, _ in PAIRS], "response_b": [b for _, b in PAIRS]})
+    expected = cross_val_score(PreferenceRewardModel(), np.array(PAIRS), Y, cv=2)
+    for y in (Y, pa.array(Y), pa.chunked_array([Y[:2], Y[2:]])):
+        assert_array_equal(cross_val_score(PreferenceRewardModel(), table, y, cv=2), expected)
+    model, weight = PreferenceRewardModel(), [1.0, 2.0, 3.0, 4.0]
+    told = clone(model).fit(table, pa.array(Y), sample_weight=pa.array(weight))
+    assert_array_equal(told.coef_, model.fit(PAIRS, Y, sample_weight=weight).coef_)
+    texts = UnigramLM().fit(pa.chunked_array([TEXTS[:2], TEXTS[2:]]))
+    assert_array_equal(texts.token_log_prob_, UnigramLM().fit(TEXTS).token_log_prob_)
+
+
+@pytest.mark.filterwarnings("ignore:(Plackett|Candidate).* rows without groups")
+@pytest.mark.parametrize("make", [csr_array, csr_matrix, csc_array], ids=name_of)
+@pytest.mark.parametrize("estimator_class", DEFAULT, ids=name_of)
+def test_sparse_input_that_cannot_be_written_to_is_read(estimator_class, make):
+    X = make(np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    X.data[0] = 0.0  # is stored
+    seeded = {"random_state": 0} if "random_state" in signature(estimator_class).parameters else {}
+    written = estimator_class(**seeded).fit(X.copy(), Y)
+    before = X.toarray()
+    for values in (X.data, X.indices, X.indptr):
+        values.flags.writeable = False
+    model = estimator_class(**seeded).fit(X, Y)
+    assert_array_equal(getattr(model, "coef_", 0.0), getattr(written, "coef_", 0.0))
+    for method in ("predict", "score", "transform"):
+        if hasattr(model, method):
+            getattr(model, method)(*((X, Y) if method == "score" else (X,)))
+    assert_array_equal(X.toarray(), before)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_codex._categorical import BoolArray, FloatArray, IntArray
-from sklearn_codex._checks.matrices import is_sparse
+from sklearn_codex._checks.matrices import as_csr, is_sparse
 from sklearn_codex._ratings.inputs import Comparisons
 from sklearn_codex._solve.precision import HeldRows
 
@@ -187,8 +187,7 @@ def ends_of(rows: Comparisons) -> tuple[IntArray, IntArray] | None:
     """Return the two models of each row, (n,) each; None where rows are other differences."""
     if rows.a is not None and rows.b is not None:
         return rows.a, rows.b
-    matrix = sparse.csr_array(rows.differences)
-    matrix.eliminate_zeros()
+    matrix = as_csr(rows.differences)
     if not (np.diff(matrix.indptr) == 2).all():
         return None
     values = matrix.data.reshape(-1, 2)

@@ -341,3 +341,21 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         """
         clean = super().predict_proba(X)
         return self.flip_rate_ + (1 - 2 * self.flip_rate_) * clean
+
+    def predict_log_proba(self, X):
+        """Return the log-probability of each label, from an annotator of temperature 1.
+
+        Parameters
+        ----------
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_pairs, 2)
+            Natural logarithms of ``predict_proba``, exact where that rounds to 0.
+        """
+        clean = super().predict_log_proba(X)
+        with np.errstate(divide="ignore"):  # without flips
+            flipped = np.log(self.flip_rate_)
+        return np.logaddexp(flipped, np.log1p(-2 * self.flip_rate_) + clean)

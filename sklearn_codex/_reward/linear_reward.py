@@ -5,22 +5,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import log_expit
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Bunch, check_consistent_length
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks.numbers import COUNT, check_number, check_sample_weight
+from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import NuisanceDesign, length_columns, length_scale
 from sklearn_codex._data.pairs import TextPairs, read_pairs
-from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.lengths import check_source, keep_source, lengths_of
-from sklearn_codex._reward.pair_classifier import PairClassifierMixin, no_columns
+from sklearn_codex._reward.pair_classifier import PairClassifierMixin
 from sklearn_codex._reward.presets import choose_vectorizer, is_preset
 from sklearn_codex._reward.targets import (
     PreferenceLabels,
@@ -268,49 +266,3 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
             )
         free = np.arange(len(precision)) >= self.n_features_in_
         return WeightCovariance(MatrixPrecision(settle_free(precision / self._fitted_C, free)))
-
-    @lazy_on_dask(no_columns)
-    def predict_log_proba(self, X):
-        """Return the log-probability of each class, exact where ``predict_proba`` rounds to 0.
-
-        Parameters
-        ----------
-        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
-            Pairs, as in ``fit``.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_pairs, 2)
-            Natural logarithms, in the order of ``classes_``.
-        """
-        margin = self.decision_function(X)
-        return np.column_stack([log_expit(-margin), log_expit(margin)])
-
-    def top_features(self, n=10):
-        """Return the features that speak most for and most against a response.
-
-        Parameters
-        ----------
-        n : int, default=10
-            At most this many of each.
-
-        Returns
-        -------
-        features : Bunch
-            ``in_favor`` and ``against``: lists of (name, weight), the strongest first; features of
-            weight 0 are left out. Columns without names are called x0, x1, and so on.
-        """
-        check_is_fitted(self)
-        n = check_number(n, "n", subject=f"{type(self).__name__}.top_features", interval=COUNT)
-        weights, names = self.coef_[0], token_names(self)
-        order = np.argsort(weights, kind="stable")
-
-        def describe_columns(columns):
-            return [
-                (f"x{j}" if names is None else str(names[j]), float(weights[j])) for j in columns
-            ]
-
-        return Bunch(
-            in_favor=describe_columns(j for j in order[::-1][:n] if weights[j] > 0),
-            against=describe_columns(j for j in order[:n] if weights[j] < 0),
-        )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, log_expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
@@ -17,6 +17,7 @@ from sklearn_codex._partitions import lazy_on_dask, on_dask
 from sklearn_codex._reward.leakage import warn_of_scored_rows
 from sklearn_codex._reward.partitioned_pairs import score_partitions
 from sklearn_codex._reward.targets import credit
+from sklearn_codex._reward.top_features import TopFeaturesMixin
 
 
 def no_columns(_):
@@ -33,7 +34,7 @@ def _say_nothing(_model, _X):
 
 
 @link_estimators
-class PairClassifierMixin(ClassifierMixin):
+class PairClassifierMixin(TopFeaturesMixin, ClassifierMixin):
     """Answers of a model whose margins are linear in the features of pairs. Nothing more.
 
     A model says in ``_design(X)`` and ``_weights()`` what is multiplied: pairs without nuisances
@@ -44,6 +45,17 @@ class PairClassifierMixin(ClassifierMixin):
     classes_: np.ndarray
     coef_: FloatArray
     _deviation: Callable
+
+    @property
+    def intercept_(self) -> FloatArray:
+        """What a margin has beside ``coef_`` and length (1,), for tools that explain linear models.
+
+        The log-odds of A where both responses are equal: 0 unless there is a position bias.
+        """
+        model = getattr(self, "model_", self)
+        if not hasattr(model, "coef_"):
+            raise AttributeError(f"This {type(self).__name__} is not fitted: it has no intercept_.")
+        return np.array([float(getattr(model, "position_bias_", 0.0))])
 
     def _design(self, X) -> Any:
         """Return the operator (n_pairs, V + k) of pairs, with the columns of nuisances if any."""
@@ -98,6 +110,23 @@ class PairClassifierMixin(ClassifierMixin):
         """
         margin = self.decision_function(X)
         return np.column_stack([expit(-margin), expit(margin)])
+
+    @lazy_on_dask(no_columns)
+    def predict_log_proba(self, X):
+        """Return the log-probability of each class, exact where ``predict_proba`` rounds to 0.
+
+        Parameters
+        ----------
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_pairs, 2)
+            Natural logarithms, in the order of ``classes_``.
+        """
+        margin = self.decision_function(X)
+        return np.column_stack([log_expit(-margin), log_expit(margin)])
 
     @lazy_on_dask(_no_classes)
     def predict(self, X):

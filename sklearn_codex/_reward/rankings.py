@@ -24,6 +24,7 @@ from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.leakage import TrainingPairs, warn_of_scored_rows
 from sklearn_codex._reward.plackett_luce import PlackettLuceLoss, arrange_rankings
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectorizer
+from sklearn_codex._reward.top_features import TopFeaturesMixin
 from sklearn_codex._solve.newton import minimise, warn_unless_converged
 
 
@@ -143,7 +144,7 @@ def _as_pairs(texts, codes):
 
 
 @link_estimators
-class PlackettLuceModel(BaseEstimator):
+class PlackettLuceModel(TopFeaturesMixin, BaseEstimator):
     r"""Reward model of rankings of several responses, and of choices of the best.
 
     Parameters

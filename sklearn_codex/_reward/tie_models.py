@@ -25,6 +25,7 @@ from sklearn_codex._reward.targets import (
     warn_of_one_and_two,
 )
 from sklearn_codex._reward.tie_losses import TIE, TIE_LOSSES, A, B
+from sklearn_codex._reward.top_features import TopFeaturesMixin
 from sklearn_codex._solve.newton import (
     minimise,
     normal_quantile,
@@ -72,7 +73,7 @@ def check_two_outcomes(outcome, weight, *, subject):
 
 
 @link_estimators
-class TiePreferenceModel(ClassifierMixin, BaseEstimator):
+class TiePreferenceModel(TopFeaturesMixin, ClassifierMixin, BaseEstimator):
     r"""Reward model of pairs that may be ties, which predicts the probability of a tie.
 
     Parameters
