@@ -23,7 +23,9 @@ SECONDS_BETWEEN_LINES = 5.0
 SAME = 0.05
 
 
-class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class CachedEmbedder(  # type: ignore[call-arg]
+    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Turns texts into vectors by a given model, in batches, each distinct text once.
 
     The model is used as it is, neither fitted nor copied: ``clone`` shares it. With ``memory`` its
