@@ -366,6 +366,13 @@ OF_TOKENS = {
     "n_points": lambda rng: 5,
     "max_rate": lambda rng: 0.1,
 }
+
+
+def lengths_of(texts):
+    """Return a vector of two numbers for each text, as an embedder does."""
+    return np.array([[len(text), text.count(" ")] for text in texts], dtype=float)
+
+
 DRAWN = {"name", "unit", "score_name", "policy_name", "kl_scale", "line_kw", "hist_kw", "bar_kw"}
 # Where an argument of that name is another thing.
 OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
@@ -380,6 +387,7 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
         "factors": lambda rng: [1.5], "n_repeats": lambda rng: 2, "n_test": lambda rng: 40,
         "ceiling": lambda rng: 0.9, "informative": lambda rng: False,
     },
+    "CachedEmbedder": {"embedder": lambda rng: lengths_of, "X": lambda rng: list(TEXTS)},
     "side_slices": {
         "first": lambda rng: list("xxyyz"), "second": lambda rng: list("xyzxz"),
         "name": lambda rng: "side",

@@ -414,8 +414,8 @@ def test_kinds_with_opposite_tastes_are_not_given_up():
     assert audit["verdicts"]["predictable"]["verdict"] != "yes"
     assert audit["decision"] == {"verdict": OPEN, "reason": "within kinds"}
     assert "where style is" in give_reason(audit)
-    (task,) = [task for task in list_tasks(audit) if "by itself" in task.action]
-    assert (task.action, task.n_rows) == ("Audit each style by itself", 360)
+    (task,) = [task for task in list_tasks(audit) if task.action.endswith("alone")]
+    assert (task.action, task.n_rows) == ("Audit the pairs of each style alone", 360)
     assert short_answers(audit)["slices"].word == "differ"
     page = render(audit)
     assert "style: formal" in page

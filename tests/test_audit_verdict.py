@@ -359,3 +359,42 @@ def test_dropping_rows_that_change_no_prediction_has_no_interval(sound):
     assert all(found["effect"][name] is None for name in ("low", "high", "p_value"))
     (task,) = list_tasks(sound | {"to_do": [found | {"where": ["line 1"]}]})
     assert (task.effect, task.numbers) == ("no prediction changes", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "action"),
+    [
+        (too_small, "Label more, 50 pairs of 10 prompts at least"),
+        (says("predictable", "too few"), "Label more pairs, of new prompts"),
+        (says("predictable", "not shown"), None),
+        (no_preference, None),
+    ],
+    ids=["too few", "nothing shown", "nothing predictable", "no preference"],
+)
+def test_data_that_are_too_few_say_what_to_label(change, action, sound):
+    tasks = [task.action for task in list_tasks(changed(sound, change))]
+    assert [name for name in tasks if name.startswith("Label more")] == ([action] if action else [])
+
+
+def test_a_policy_is_not_told_where_halves_do_not_agree(sound):
+    def disagree(audit):
+        audit["policy"]["gold"]["cautious_gold"] = -0.1
+
+    answers = short_answers(changed(sound, disagree))
+    assert (answers["learned"].word, answers["learned"].tone) == ("not told", "open")
+    few = short_answers(changed(sound, says("words predict", "too few")))
+    assert few["learned"].word == "too few"
+    nothing = short_answers(changed(sound, says("words predict", "not shown")))
+    assert nothing["learned"].word == "nothing"
+
+
+def test_where_nothing_can_be_tested_no_test_is_counted(sound):
+    answers = short_answers(changed(sound, lambda audit: audit["verdicts"].clear()))
+    assert (answers["tests"].word, answers["tests"].line) == (
+        "none",
+        "nothing here could be tested",
+    )
+
+
+def test_checks_do_not_say_again_how_right_a_model_is(sound):
+    assert not any("linear reward model is right" in found["text"] for found in sound["health"])

@@ -51,5 +51,7 @@ def test_authors_of_both_are_needed():
     X, y, authors = draw(1.0, 1.0, n=60)
     with pytest.raises(ValueError, match=r"authors of shape \(60, 2\).*got \(60, 1\)"):
         author_share(PreferenceRewardModel(), X, y, authors[:, :1])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        author_share(PreferenceRewardModel(), X[:5], y, authors)
     with pytest.raises(ValueError, match="at least 2 of them, got 1"):
         author_share(PreferenceRewardModel(), X, y, authors, groups=np.zeros(60))

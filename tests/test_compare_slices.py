@@ -223,6 +223,38 @@ def test_sides_are_in_the_slices_of_both_values():
     }
 
 
+def test_values_of_sides_that_are_called_alike_are_told():
+    with pytest.raises(ValueError, match=r"got 1 and '1', which are different values .*'m=1'"):
+        side_slices([1, 2], ["1", "x"], name="m")
+    with pytest.raises(ValueError, match=r"first\[1\] is a dict"):
+        side_slices([None, {"b": 2}], ["b", "c"])
+    assert list(side_slices([1.0, 2], [1, True])) == ["side=1.0", "side=2.0", "same side"]
+
+
+def test_a_pair_of_great_weight_does_not_stand_for_others():
+    # By itself it decides the mean of its slice, however many pairs are beside it.
+    rng = np.random.default_rng(0)
+    y, margin = rng.integers(2, size=300).astype(float), rng.normal(size=300)
+    kind, weight = np.array(["a", "b", "c"] * 100), np.ones(300)
+    weight[0] = 1e6
+    result = compare_slices(y, margin, {"k": kind}, sample_weight=weight)
+    assert result.too_small["slice"] == ["k=a"]
+    assert not any(result.tests.differs)
+    # 10 groups of weights 1 to 10 count as 55^2 / 385 = 7.86, as do so many pairs each.
+    groups = np.repeat(np.arange(10), 10)
+    y, margin = np.tile([1.0, 0.0], 50), np.ones(100)
+    for options, few in (({"min_groups": 8}, True), ({"min_groups": 7}, False)):
+        weight = groups + 1.0
+        found = compare_slices(
+            y, margin, {"all of it": y >= 0}, groups=groups, sample_weight=weight, **options
+        )
+        rows = np.repeat(np.arange(100), groups + 1)
+        same = compare_slices(
+            y[rows], margin[rows], {"all of it": y[rows] >= 0}, groups=groups[rows], **options
+        )
+        assert bool(found.too_small["slice"]) == bool(same.too_small["slice"]) == few
+
+
 def test_compare_slices_errors():
     with pytest.raises(ValueError, match="length_difference should have one value a pair"):
         compare_slices([1, 0], [1.0, 2.0], {}, length_difference=[1])

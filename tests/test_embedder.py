@@ -116,7 +116,7 @@ def test_a_frozen_embedder_of_other_numbers_is_told_when_it_reads():
 
 
 def test_an_unfitted_frozen_vectorizer_is_refused():
-    with pytest.raises(NotFittedError, match="TfidfVectorizer"):
+    with pytest.raises(NotFittedError, match=r"vectorizer is not fitted"):
         PreferenceRewardModel(vectorizer=FrozenEstimator(TfidfVectorizer())).fit(PAIRS, Y)
 
 

@@ -106,6 +106,7 @@ def call_until(n_calls, method, *args):
     return last
 
 
+@pytest.mark.filterwarnings("ignore:PlackettLuceModel got 4 rows without groups")
 @pytest.mark.parametrize(("estimator_class", "method"), CASES)
 def test_an_interrupt_anywhere_leaves_the_estimator_as_it_was(estimator_class, method):
     estimator = small(estimator_class)

@@ -105,6 +105,30 @@ def test_groups_are_what_by_says_else_annotators_else_prompts(arena, capsys, tmp
     assert (found["groups"], found["n_groups"]) == ("row", 240)
 
 
+@pytest.mark.parametrize(
+    ("said", "groups", "n_groups", "note"),
+    [
+        (lambda who, prompt: ("ann", prompt), "prompt", 30, "of one annotator, so"),
+        (lambda who, prompt: (who, "p"), "annotator", 20, None),
+        (lambda who, prompt: ("ann", "p"), "vote", 240, "of one annotator and one prompt, so"),
+    ],
+)
+def test_one_annotator_or_one_prompt_is_rated_by_what_there_is_more_of(
+    capsys, tmp_path, said, groups, n_groups, note
+):
+    rows = [(a, b, y, *said(who, prompt)) for a, b, y, who, prompt in VOTES]
+    header = ("model_a", "model_b", "label", "annotator", "prompt")
+    path = write_csv(tmp_path / "v.csv", header, rows)
+    found, shown = rate(capsys, path, out=tmp_path / "r.json")
+    assert (found["groups"], found["n_groups"]) == (groups, n_groups)
+    assert (note is None and "All votes are" not in shown.err) or note in shown.err
+    ways = [name for name, i in (("annotator", 3), ("prompt", 4)) if len({r[i] for r in rows}) == 1]
+    for by in (*ways, "annotator,prompt"):
+        assert main(["rate", str(path), "--by", by]) == 1
+        one = by if by in ways else ways[0]
+        assert f"--by {one} needs several groups, since" in capsys.readouterr().err
+
+
 def test_lists_of_votes_are_a_vote_each(capsys, tmp_path):
     cells = {}
     for a, b, y, who, _ in VOTES:

@@ -10,6 +10,7 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from reward_pairs import with_length
 from scipy.special import expit
+from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -28,6 +29,7 @@ from sklearn.model_selection import (
 )
 
 from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV, preference_path
+from sklearn_codex._reward.bradley_terry import pair_losses
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exceptions import LeakageWarning
 from sklearn_codex.features import ResponseFeatures
@@ -125,6 +127,89 @@ def test_choice_is_that_of_a_grid_search_by_group(scoring):
     final = PreferenceRewardModel(C=model.C_).fit(data.X, data.y)
     assert_allclose(model.coef_, final.coef_, atol=1e-8)
     assert model.score(data.X, data.y) == final.score(data.X, data.y)
+
+
+@pytest.mark.parametrize("prior_scale", [None, 0.01, 0.1, 0.3, 3.0])
+def test_C_is_the_greatest_by_score_and_prior(prior_scale):
+    data = make_data(60)
+    rng = np.random.RandomState(1)
+    y, weight = rng.permutation(data.y), rng.exponential(size=60)  # there is nothing to learn
+    Cs = np.logspace(-3, 3, 13)
+    model = PreferenceRewardModelCV(Cs=Cs, prior_scale=prior_scale, position_bias=True)
+    model.fit(data.X, y, weight, data.groups)
+    folds = [test for _, test in GroupKFold(5).split(data.X, groups=data.groups)]
+    total = sum(
+        weight[test].sum() * score for test, score in zip(folds, model.scores_, strict=True)
+    )
+    mean_square = np.average((data.X**2).sum(axis=1), weights=weight)
+    by_hand = total
+    if prior_scale is not None:
+        by_hand = total + norm.logpdf(np.log10(Cs), np.log10(4 / mean_square), prior_scale)
+    assert Cs[by_hand.argmax()] == model.C_
+    if prior_scale == 0.01:
+        assert abs(np.log10(model.C_ * mean_square / 4)) <= 0.25
+        assert by_hand.argmax() != total.argmax()
+
+
+def test_the_prior_knows_no_units_and_the_scales_of_blocks():
+    data = make_data(60)
+    Cs = np.logspace(-3, 3, 13)
+    model = PreferenceRewardModelCV(Cs=Cs, prior_scale=0.1).fit(data.X, data.y, None, data.groups)
+    other = PreferenceRewardModelCV(Cs=Cs / 100, prior_scale=0.1)
+    other.fit(10 * data.X, data.y, None, data.groups)
+    assert_allclose(other.C_, model.C_ / 100)
+    assert_allclose(10 * other.coef_, model.coef_, rtol=1e-6, atol=1e-8)
+    pairs, y = make_form_pairs(use_form=True, n=60)
+
+    def columns(weight):
+        return ColumnTransformer(
+            [("words", CountVectorizer(binary=True), 1), ("form", ResponseFeatures(), [0, 1])],
+            transformer_weights={"form": weight},
+        )
+
+    scaled = PreferenceRewardModelCV(vectorizer=columns(1.0), block_scales={"form": [0.1]})
+    by_hand = PreferenceRewardModelCV(vectorizer=columns(0.1))
+    assert scaled.fit(pairs, y).C_ == by_hand.fit(pairs, y).C_
+
+
+def test_on_few_pairs_the_choice_is_hardly_worse_than_one_C_and_no_worse_than_a_coin():
+    # The truth is known, so the loss of each fit is exact but for the pairs it is taken over.
+    Cs = np.logspace(-4, 2, 10)
+    losses = {"prior": [], "score": [], "fixed": []}
+    for seed in range(20):
+        rng = np.random.RandomState(seed)
+        X = rng.standard_normal((100, 60)) * 2 / np.sqrt(60)
+        X_test = rng.standard_normal((2000, 60)) * 2 / np.sqrt(60)
+        truth = rng.standard_normal(60) * 0.8
+        y = (rng.uniform(size=100) < expit(X @ truth)).astype(int)
+        groups = np.arange(100) // 4
+        models = {
+            "prior": PreferenceRewardModelCV(Cs=Cs).fit(X, y, groups=groups),
+            "score": PreferenceRewardModelCV(Cs=Cs, prior_scale=None).fit(X, y, groups=groups),
+            "fixed": PreferenceRewardModel(C=1.0).fit(X, y),
+        }
+        p = expit(X_test @ truth)
+        for name, model in models.items():
+            losses[name].append(pair_losses(model.decision_function(X_test), p).mean())
+    mean = {name: np.mean(values) for name, values in losses.items()}
+    assert mean["prior"] < mean["fixed"] + 0.003
+    assert mean["prior"] < np.log(2)
+    assert mean["score"] > mean["prior"]
+
+
+def test_on_many_pairs_the_prior_fades():
+    data = make_data(2000)
+    by_score = PreferenceRewardModelCV(prior_scale=None).fit(data.X / 30, data.y, None, data.groups)
+    model = PreferenceRewardModelCV().fit(data.X / 30, data.y, None, data.groups)
+    assert model.C_ == by_score.C_
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_brier_score"])
+def test_other_scores_have_no_prior(scoring):
+    data = make_data(60)
+    model = PreferenceRewardModelCV(scoring=scoring, prior_scale=0.01)
+    model.fit(data.X, data.y, None, data.groups)
+    assert model.Cs_[model.scores_.mean(axis=0).argmax()] == model.C_
 
 
 def test_a_path_ends_after_as_many_worse_values_as_its_patience():
@@ -247,7 +332,7 @@ def test_scoring_by_a_callable_gets_a_fitted_model():
     pairs, y = make_leaking_pairs(12)
     scorer = get_preference_scorer("neg_preference_log_loss")
     model = PreferenceRewardModelCV(Cs=CS, scoring=scorer).fit(pairs, y)
-    named = PreferenceRewardModelCV(Cs=CS).fit(pairs, y)
+    named = PreferenceRewardModelCV(Cs=CS, prior_scale=None).fit(pairs, y)
     assert_allclose(model.scores_, named.scores_, atol=1e-9)
     assert model.C_ == named.C_
 

@@ -22,7 +22,6 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn_codex import PreferenceRewardModel
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.metrics import preference_log_loss
-from sklearn_codex.text import TokenCounter
 
 KINDS = ["text", "frame", "differences"]
 
@@ -54,7 +53,7 @@ def split(data):
 def test_calibration_mends_a_model_that_is_too_sure(data, method):
     train, test = split(data)
     X, y = rows(data.X, train), data.y[train]
-    sure = PreferenceRewardModel(C=100.0, vectorizer=TokenCounter())
+    sure = PreferenceRewardModel(C=100.0)
     folds = list(GroupKFold(4).split(X, y, data.groups[train]))
     calibrated = CalibratedClassifierCV(sure, method=method, cv=folds).fit(X, y)
     proba = calibrated.predict_proba(rows(data.X, test))

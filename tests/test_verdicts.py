@@ -11,6 +11,7 @@ from scipy.stats import binom, binomtest, norm
 from sklearn_codex._verdicts import (
     CROSS_FITTED,
     LEVEL,
+    digits_to_tell,
     judge_columns,
     judge_mean,
     judge_share,
@@ -318,3 +319,11 @@ def test_no_column_of_many_is_told_from_chance_too_often():
     totals[:, 3] += 1.0
     found = judge_columns(totals, rng=rng)
     assert np.flatnonzero(found.p_value < LEVEL).tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "digits"),
+    [(0.41, 0.52, 2), (0.41, 0.49, 2), (0.41, 0.498, 3), (0.50004, 0.6, 5), (0.4, 0.49999999, 5)],
+)
+def test_digits_tell_on_which_side_of_the_null_an_interval_is(low, high, digits):
+    assert digits_to_tell(low, high, 0.5, 2) == digits

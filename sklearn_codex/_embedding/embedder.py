@@ -1,8 +1,6 @@
 """A transformer of texts into vectors, by any model, that embeds each text once."""
 
-import sys
 import time
-from contextlib import suppress
 from numbers import Integral
 from os import PathLike
 
@@ -14,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn_codex._checks.matrices import check_numbers, is_sparse
 from sklearn_codex._embedding.store import FLOATS, VectorStore
 from sklearn_codex._fits import whole_fit
+from sklearn_codex._output._standard_error import tell
 from sklearn_codex._plain import plain
 from sklearn_codex._text.inputs import check_texts
 
@@ -23,7 +22,7 @@ SECONDS_BETWEEN_LINES = 5.0
 SAME = 0.05
 
 
-class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Turns texts into vectors by a given model, in batches, each distinct text once.
 
     The model is used as it is, neither fitted nor copied: ``clone`` shares it. With ``memory`` its
@@ -241,9 +240,7 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 
     def _tell(self, n_made, n_texts, subject):
         name = "" if self.name is None else f" by {plain(self.name)}"
-        with suppress(OSError, ValueError):  # no standard error, or none that is open
-            sys.stderr.write(f"{subject}: embedded {n_made:,} of {n_texts:,} new texts{name}\n")
-            sys.stderr.flush()
+        tell(f"{subject}: embedded {n_made:,} of {n_texts:,} new texts{name}")
 
     def _embed(self, texts, subject):
         """Return what the embedder makes of a batch (n, d), once it is what it should be."""

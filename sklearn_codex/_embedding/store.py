@@ -63,7 +63,9 @@ class VectorStore:
         keys = list(by_digest)
         with self._open() as connection:
             form = self._form(connection)
-            for start in range(0, len(keys) if form else 0, KEYS_AT_ONCE):
+            if form is None:
+                return found
+            for start in range(0, len(keys), KEYS_AT_ONCE):
                 some = keys[start : start + KEYS_AT_ONCE]
                 marks = ",".join("?" * len(some))
                 query = f"SELECT text, vector FROM vectors WHERE text IN ({marks})"

@@ -192,7 +192,9 @@ def _infer(labels: LabelColumn) -> Reading:
     error = ambiguous(readings, labels)
     if error is not None:
         sided = np.flatnonzero(np.isin(words.probability, (0, 1)))
-        raise mixed(labels, int(is_number.argmax()), int(sided[0])) if len(sided) else error
+        if len(sided) and not np.isin(numbers[is_number], (0, 1)).all():
+            raise mixed(labels, int(is_number.argmax()), int(sided[0]))
+        raise error
     return readings[0]
 
 

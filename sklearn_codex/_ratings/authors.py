@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
-from sklearn.utils import Bunch, _safe_indexing
+from sklearn.utils import Bunch, _safe_indexing, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from sklearn_codex._categorical import root_mean_square
@@ -85,6 +85,7 @@ def author_share(estimator, X, y, authors, *, groups=None, cv=5):
     """
     target = check_soft_labels(y, name="y")
     n = len(target)
+    check_consistent_length(X, target)
     _, who = author_columns(authors, n, subject="author_share")
     codes = np.arange(n) if groups is None else encode_groups(groups, n)
     n_groups = len(np.unique(codes))

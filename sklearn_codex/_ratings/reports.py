@@ -117,7 +117,7 @@ class RatingReports:
     def _read_anchor(self, anchor):
         """Return the position of the model of an anchor, and its rating."""
         is_pair = isinstance(anchor, (tuple, list)) and len(anchor) == 2
-        if not is_pair or not isinstance(anchor[1], Real) or not np.isfinite(anchor[1]):
+        if not is_pair or not isinstance(anchor[1], Real) or not np.isfinite(float(anchor[1])):
             raise ValueError(
                 "anchor must be a model and its rating, a finite number, such as ('gpt-4', 1000), "
                 f"got {anchor!r:.80}."
@@ -238,7 +238,7 @@ class RatingReports:
         """
         check_is_fitted(self)
         level = self.confidence_level if confidence_level is None else confidence_level
-        if not isinstance(level, Real) or not 0 < level < 1:
+        if not isinstance(level, Real) or not 0 < float(level) < 1:
             raise ValueError(
                 f"confidence_level must be between 0 and 1, such as 0.95, got {level!r:.40}."
             )

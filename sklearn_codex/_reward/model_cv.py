@@ -6,9 +6,7 @@ from operator import itemgetter
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit
 from sklearn.compose import ColumnTransformer
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, KFold, ParameterGrid, StratifiedKFold, check_cv
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils import Bunch, _safe_indexing
@@ -18,10 +16,11 @@ from sklearn_codex._checks.groups import check_groups, encode_groups
 from sklearn_codex._checks.matrices import as_csr
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights, pair_losses
+from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.leakage import TrainingPairs, shared_prompts, warn_of_leakage
 from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._reward.strength import SCORES, log_prior_of_C
 from sklearn_codex._stage import Stage
 
 # 1e-4 suits raw counts, 100 tf-idf.
@@ -137,35 +136,6 @@ def preference_path(
     )
 
 
-def _neg_log_loss(target, margin, weight):
-    return -np.average(pair_losses(margin, target), weights=weight)
-
-
-def _accuracy(target, margin, weight):
-    return np.average(0.5 + (target - 0.5) * np.sign(margin), weights=weight)
-
-
-def _neg_brier_score(target, margin, weight):
-    proba = expit(margin)
-    return -np.average(target * (1 - proba) ** 2 + (1 - target) * proba**2, weights=weight)
-
-
-def _roc_auc(target, margin, weight):
-    """Return the area with each pair as a positive and a negative that share its weight."""
-    classes = np.repeat([1, 0], len(target))
-    weights = np.concatenate([weight * target, weight * (1 - target)])
-    kept = weights > 0
-    return roc_auc_score(classes[kept], np.tile(margin, 2)[kept], sample_weight=weights[kept])
-
-
-SCORES = {
-    "neg_log_loss": _neg_log_loss,
-    "accuracy": _accuracy,
-    "neg_brier_score": _neg_brier_score,
-    "roc_auc": _roc_auc,
-}
-
-
 class PreferenceRewardModelCV(RewardModelBase):
     r"""Bradley-Terry reward model whose penalty is chosen by cross-validation by prompt.
 
@@ -184,9 +154,14 @@ class PreferenceRewardModelCV(RewardModelBase):
         What is to be greatest on the held-out pairs: "neg_log_loss", "accuracy", "neg_brier_score"
         or "roc_auc", where soft labels and ties count as in :mod:`sklearn_codex.metrics`; or a
         callable ``scorer(model, X, y)``, for which pairs are vectorized again.
+    prior_scale : float or None, default=0.5
+        How far C may be from where its prior is greatest: one standard deviation of its decimal
+        logarithm. It decides on few pairs, where held-out scores of all C are much the same, and
+        fades as there are more; see Notes. Only for "neg_log_loss". None chooses by the score
+        alone.
     patience : int or None, default=None
-        The path over ascending C ends after this many values in a row that score no higher, in the
-        mean of all folds, than the best before, once that is not the first: weak penalties take
+        The path over ascending C ends after this many values in a row that are no better, by what
+        chooses C, than the best before, once that is not the first: weak penalties take
         longest to fit and seldom come back, unless scales of columns differ by orders of magnitude.
         Only for "neg_log_loss" and "neg_brier_score": where C is small, the order of margins does
         not depend on it, and other scores are flat before they rise. None tries all values.
@@ -209,7 +184,7 @@ class PreferenceRewardModelCV(RewardModelBase):
     Attributes
     ----------
     C_ : float
-        The best of ``Cs_``; of equals the smallest.
+        The best of ``Cs_``, by the score and the prior; of equals the smallest.
     Cs_ : ndarray of shape (n_Cs,)
         Values of C, ascending.
     scores_ : ndarray of shape (n_folds, n_Cs)
@@ -247,8 +222,19 @@ class PreferenceRewardModelCV(RewardModelBase):
 
     Notes
     -----
-    The score of a C is the mean over folds, weighted by the weight of their held-out pairs. A
-    factor d for a block divides the penalty of its weights by :math:`d^2`, which is the same as
+    The score of a C is the mean over folds, weighted by the weight of their held-out pairs. Of n
+    pairs with the mean held-out log-likelihood :math:`\bar\ell(C)`, the chosen C is where
+
+    .. math::
+        n \bar\ell(C) - \frac{1}{2 s^2} \log_{10}^2 (C / C_0), \qquad C_0 = 4 / \overline{\|d\|^2},
+
+    is greatest, with s the ``prior_scale`` and :math:`\overline{\|d\|^2}` the mean squared norm of
+    the differences of features. Before any label is seen weights are Gaussian of variance C, so
+    margins have the variance 4 at :math:`C_0`, whatever the units of the features; for the preset
+    :math:`C_0` is near 1. On 100 to 200 pairs, C by the score alone may be any from 1 to 100, and
+    predicts worse than C = 1 on some data; ``benchmarks/choose_c.py`` compares them.
+
+    A factor d for a block divides the penalty of its weights by :math:`d^2`, which is the same as
     multiplying its columns by d.
 
     A splitter around this model is given ``groups``, and by default does not hand them on; ``fit``
@@ -272,6 +258,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(SCORES)), callable],
+        "prior_scale": [Interval(Real, 0, None, closed="neither"), None],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "block_scales": [dict, StrOptions({"auto"}), None],
     }
@@ -289,6 +276,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         *,
         cv=None,
         scoring="neg_log_loss",
+        prior_scale=0.5,
         patience=None,
         vectorizer=None,
         block_scales="auto",
@@ -300,6 +288,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         self.Cs = Cs
         self.cv = cv
         self.scoring = scoring
+        self.prior_scale = prior_scale
         self.patience = patience
         self.vectorizer = vectorizer
         self.block_scales = block_scales
@@ -405,6 +394,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         found = []
         for scales in self._scales_to_try():
             penalty = problem.penalty / self._column_scales(scales, len(problem.penalty)) ** 2
+            prior = self._log_prior(problem, penalty)
             # Paths of all folds go side by side, so that they can end together.
             paths = [self._score_path(X, y, problem, fold, penalty) for fold in folds]
             scores = np.full((len(folds), len(self.Cs_)), np.nan)
@@ -412,7 +402,7 @@ class PreferenceRewardModelCV(RewardModelBase):
             for position, column in enumerate(zip(*paths, strict=True)):
                 scores[:, position] = column
                 if not np.isnan(column).any():
-                    mean[position] = np.average(column, weights=fold_weight)
+                    mean[position] = np.average(column, weights=fold_weight) + prior[position]
                 if 0 < mean.argmax() <= position - patience:
                     break
             found.append((mean.max(), int(mean.argmax()), scores, scales, penalty))
@@ -428,6 +418,16 @@ class PreferenceRewardModelCV(RewardModelBase):
         self.scores_ = np.full((len(splits), len(self.Cs_)), np.nan)
         self.scores_[[problem.weight[test].any() for _, test in splits]] = scores
         return penalty
+
+    def _log_prior(self, problem, penalty):
+        """Return what each C loses by its prior, in nats a pair (n_Cs,); 0 where there is none."""
+        if self.prior_scale is None or self.scoring != "neg_log_loss":
+            return np.zeros(len(self.Cs_))
+        n = self.n_features_in_
+        squares = problem.design.column_squares(problem.weight)[:n]
+        n_pairs = problem.weight.sum()
+        size = squares @ (1 / penalty[:n]) / n_pairs
+        return log_prior_of_C(self.Cs_, size, self.prior_scale) / n_pairs
 
     def _score_path(self, X, y, problem, fold, penalty):
         """Yield the score of each C, ascending, on the held-out pairs of a fold."""

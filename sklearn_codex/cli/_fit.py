@@ -1,6 +1,7 @@
 """``sklearn-codex fit``: a model file from records."""
 
 import argparse
+from functools import partial
 
 from sklearn_codex._output import is_terminal, written_together
 from sklearn_codex._output._paths import same_file
@@ -14,9 +15,21 @@ from sklearn_codex.cli._options import (
     write_out,
 )
 from sklearn_codex.report._json import json_text
-from sklearn_codex.report._terminal import show
+from sklearn_codex.report._terminal import show, tell
 
 _KINDS = ("corpus", "demonstrations", "preferences")
+_C = 0.01
+# Of words and of the policy: what nothing is left to do for beside vectors.
+_OF_WORDS = {
+    "records": None,
+    "corpus": None,
+    "demonstrations": None,
+    "tokenizer": "script-word",
+    "min_count": 2,
+    "smoothing": 0.1,
+    "prior_strength": 1000.0,
+    "kl_coef": 1.0,
+}
 
 
 def add_parser(commands) -> None:
@@ -38,7 +51,8 @@ def add_parser(commands) -> None:
             "      --preferences prefs.jsonl.gz --out model.skops --figures figures.json\n"
             "  sklearn-codex fit votes.csv --label vote --convention 1=a,2=b,0=tie \\\n"
             "      --out model.skops\n"
-            "  cat records.jsonl | sklearn-codex fit - --out model.skops --kl-coef 0.5"
+            "  cat records.jsonl | sklearn-codex fit - --out model.skops --kl-coef 0.5\n"
+            "  sklearn-codex fit --preferences prefs.jsonl --embeddings prefs.npy --out r.skops"
         ),
     )
     parser.add_argument(
@@ -51,6 +65,12 @@ def add_parser(commands) -> None:
     parser.add_argument("--corpus", metavar="FILE", help="texts, a line each, or records")
     parser.add_argument("--demonstrations", metavar="FILE", help="records with completion")
     parser.add_argument("--preferences", metavar="FILE", help="pairs, as for audit")
+    parser.add_argument(
+        "--embeddings",
+        metavar="FILE.npy",
+        help="vectors of the responses of --preferences, floats of shape (pairs, 2, d), to learn a "
+        "reward of instead of words; C is chosen by prompt",
+    )
     parser.add_argument("--out", required=True, metavar="MODEL", help="model file, *.skops")
     parser.add_argument(
         "--figures", default=STANDARD, metavar="FILE", help="file of the figures (default: -)"
@@ -65,41 +85,66 @@ def _add_parameters(parser) -> None:
     parser.add_argument(
         "--tokenizer",
         choices=("script-word", "script", "word", "whitespace", "code"),
-        default="script-word",
+        default=_OF_WORDS["tokenizer"],
         help="how text is counted (default: %(default)s)",
     )
-    for name, default, what in (
-        ("--min-count", 2, "occurrences a token needs to be in the vocabulary"),
-        ("--smoothing", 0.1, "additive smoothing of the pretrained model"),
-        ("--prior-strength", 1000.0, "tokens the pretrained model weighs against demonstrations"),
-        ("--C", 0.01, "inverse strength of the penalty of the reward"),
-        ("--kl-coef", 1.0, "weight of the KL to the reference, per nat of a document"),
-        ("--test-size", 0.25, "share of the prompts held out for the figures, 0 for none"),
+    for name, what in (
+        ("min_count", "occurrences a token needs to be in the vocabulary"),
+        ("smoothing", "additive smoothing of the pretrained model"),
+        ("prior_strength", "tokens the pretrained model weighs against demonstrations"),
+        ("kl_coef", "weight of the KL to the reference, per nat of a document"),
+        ("test_size", "share of the prompts held out for the figures, 0 for none"),
     ):
+        default = _OF_WORDS.get(name, 0.25)
         parser.add_argument(
-            name,
+            f"--{name.replace('_', '-')}",
             type=type(default),
             default=default,
             metavar="N",
             help=f"{what} (default: %(default)s)",
         )
+    parser.add_argument(
+        "--C",
+        type=float,
+        metavar="N",
+        help=f"inverse strength of the penalty of the reward (default: {_C}, or chosen with "
+        "--embeddings)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex import save_model
-    from sklearn_codex.cli._models import fit_pipeline
     from sklearn_codex.cli._preferences import Inputs
 
     if arguments.out == STANDARD or is_terminal(arguments.out):
         raise ValueError("A model file cannot go to standard output. Name it with --out.")
     outputs = [("--out", arguments.out), ("--figures", arguments.figures)]
     inputs = [("RECORDS", arguments.records)]
-    inputs += [(f"--{name}", getattr(arguments, name)) for name in _KINDS]
+    inputs += [(f"--{name}", getattr(arguments, name)) for name in (*_KINDS, "embeddings")]
     check_new(arguments, outputs, inputs)
     _check_twice(arguments.records, inputs[1:])
-    read = Inputs(arguments)
-    _read(arguments, read)
+    if arguments.embeddings is not None:
+        model, figures, tell_read = _fit_vectors(arguments)
+    else:
+        read = Inputs(arguments)
+        _read(arguments, read)
+        model, figures = _fit_words(arguments, read)
+        tell_read = read.tell
+    with written_together():
+        save_model(model, arguments.out, overwrite=arguments.force)
+        if arguments.figures != STANDARD:
+            write_out(arguments, json_text(figures, indent=2) + "\n", "figures")
+    tell_read()
+    if arguments.figures == STANDARD:  # when the model is safe
+        show(json_text(figures, indent=2) + "\n")
+    return 0
+
+
+def _fit_words(arguments, read):
+    """Return the loop that records allow, and its figures."""
+    from sklearn_codex.cli._models import fit_pipeline
+
     pipeline, figures = fit_pipeline(
         read.records,
         read.keys,
@@ -107,20 +152,46 @@ def run(arguments: argparse.Namespace) -> int:
         min_count=arguments.min_count,
         smoothing=arguments.smoothing,
         prior_strength=arguments.prior_strength,
-        C=arguments.C,
+        C=_C if arguments.C is None else arguments.C,
         kl_coef=arguments.kl_coef,
         test_size=arguments.test_size,
         seed=arguments.seed,
     )
-    figures["read_as"] = read.read_as
-    with written_together():
-        save_model(pipeline, arguments.out, overwrite=arguments.force)
-        if arguments.figures != STANDARD:
-            write_out(arguments, json_text(figures, indent=2) + "\n", "figures")
-    read.tell()
-    if arguments.figures == STANDARD:  # when the model is safe
-        show(json_text(figures, indent=2) + "\n")
-    return 0
+    return pipeline, figures | {"read_as": read.read_as}
+
+
+def _fit_vectors(arguments):
+    """Return the reward of vectors, its figures, and what says what the pairs were read as."""
+    from sklearn_codex._layouts.given import given_of
+    from sklearn_codex.cli._embeddings import fit_reward_of_vectors, read_embeddings
+    from sklearn_codex.cli._inputs import place_of_argument
+    from sklearn_codex.cli._preferences import describe_pairs, read_pairs, say_pairs
+
+    idle = [name for name, value in _OF_WORDS.items() if getattr(arguments, name) != value]
+    if idle or arguments.preferences is None:
+        option = "RECORDS" if idle[:1] == ["records"] else "--" + "".join(idle[:1])
+        problem = (
+            f"{option.replace('_', '-')} is of words. Leave it out" if idle else "none is given"
+        )
+        raise ValueError(
+            "--embeddings FILE.npy has the vectors of the pairs of --preferences FILE, and "
+            f"{problem}: fit --preferences FILE --embeddings FILE.npy --out MODEL."
+        )
+    pairs = read_pairs(arguments.preferences, given_of(arguments))
+    place = place_of_argument(arguments.preferences)
+    model, figures = fit_reward_of_vectors(
+        read_embeddings(arguments.embeddings, pairs, place),
+        pairs,
+        C=arguments.C,
+        test_size=arguments.test_size,
+        seed=arguments.seed,
+    )
+    read_as = {place: {"n_preferences": pairs.n, **describe_pairs(pairs)}}
+    return (
+        model,
+        figures | {"read_as": read_as},
+        partial(tell, say_pairs(arguments.preferences, pairs)),
+    )
 
 
 def _check_twice(records, others) -> None:

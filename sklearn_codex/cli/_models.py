@@ -183,13 +183,17 @@ def score_model(model, records):
 def _judge(model, records, rows):
     a, b = ([column[row] for row in rows] for column in (records.text, records.other))
     label, weight = records.label[rows], records.weight[rows]
-    margin = model.reward(a) - model.reward(b)
+    return figures_of_margins(label, model.reward(a) - model.reward(b), weight)
+
+
+def figures_of_margins(label, margin, weight):
+    """Return the figures of margins of pairs, each (n_pairs,)."""
     # In both orders, so that no side is favoured.
     y = np.concatenate([label, 1 - label])
     score = np.concatenate([margin, -margin])
     probability = expit(margin)
     return {
-        "n_pairs": len(rows),
+        "n_pairs": len(label),
         "n_ties": int((label == 0.5).sum()),
         "accuracy": preference_accuracy(label, margin, sample_weight=weight),
         "log_loss": preference_log_loss(label, probability, sample_weight=weight),

@@ -110,7 +110,11 @@ def read_votes(arguments) -> ModelVotes:
         )
     style = _read_style(arguments.style, pairs, place)[index]
     topics, topic_names = _read_topics(arguments.topics, pairs, place)
-    groups, units = _read_groups(arguments, pairs, index, voters, place)
+    if arguments.by is None:
+        groups, units = _find_groups(pairs, index, voters, kept, notes)
+    else:
+        groups, units = _read_groups(arguments, pairs, index, voters, place)
+        _check_several(groups[kept], units, place)
     weight = pairs.sample_weight[index]
     of_votes: dict[str, Any] = {
         "models": models,
@@ -125,17 +129,46 @@ def read_votes(arguments) -> ModelVotes:
     return ModelVotes(**of_kept, units=units, topic_names=topic_names, pairs=pairs, notes=notes)
 
 
+def _find_groups(pairs: Bunch, index, voters, kept, notes: list[str]):
+    """Return what stands together (n,) where no one says it, and what a group is.
+
+    The first of annotators, prompts and votes of which there are several.
+    """
+    ways = [(pairs.groups[index], "prompt" if pairs.roles["prompt"] else "row")]
+    if voters is not None:
+        ways.insert(0, (voters, "annotator"))
+    one = []
+    for groups, unit in ways:
+        if len(set(groups[kept].tolist())) > 1:
+            break
+        one.append(f"one {unit}")
+    else:
+        groups, unit = np.arange(len(index)), "vote"
+    if one:
+        notes.append(
+            f"All votes are of {' and '.join(one)}, so that nothing tells how others differ: "
+            f"intervals are by {unit}, and hold for no other."
+        )
+    return groups, [unit]
+
+
 def _read_groups(arguments, pairs: Bunch, index, voters, place: str):
-    """Return what stands together, (n,) or of two ways (n, 2), and what a group is of each."""
-    if arguments.by is None:
-        if voters is not None:
-            return voters, ["annotator"]
-        return pairs.groups[index], ["prompt" if pairs.roles["prompt"] else "row"]
+    """Return what ``--by`` says stands together, (n,) or two ways (n, 2), and what a group is."""
     ways = _ways_of(arguments.by)
     if len(ways) == 1:
         return pairs.groups[index], ways
     groups = [_way(name, arguments, pairs, index, voters, place) for name in ways]
     return np.column_stack(groups), ways
+
+
+def _check_several(groups, units: list[str], place: str) -> None:
+    """Raise where all votes are in one group of a way."""
+    for way, unit in zip(groups.reshape(len(groups), -1).T, units, strict=True):
+        if len(set(way.tolist())) < 2:
+            raise ValueError(
+                f"--by {plain(unit)} needs several groups, since intervals ask how they differ, "
+                f"but {place} has one for all votes. Name another column, or leave --by out."
+            )
 
 
 def _ways_of(by: str) -> list[str]:

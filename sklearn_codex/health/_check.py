@@ -192,8 +192,8 @@ def check_preferences(
     >>> report = check_preferences(data.X, data.y, random_state=0)
     >>> report.contradictions.row
     array([3, 7])
-    >>> [finding.text[:60] for finding in report.findings if finding.status == "look"]
-    ['2 pairs have opposite labels on 1 comparison that occurs more']
+    >>> [finding.text[:44] for finding in report.findings if finding.status == "look"]
+    ['2 pairs have opposite labels on 1 comparison']
     """
     return run_checks(
         X, y, groups, split=split, oriented=oriented, model=model, random_state=random_state

@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._checks.groups import check_hashable
 from sklearn_codex._checks.probabilities import as_array, check_soft_labels
 from sklearn_codex._tables import Table
 from sklearn_codex._verdicts import CROSS_FITTED, GIVEN, LEVEL, judge_mean
@@ -89,7 +90,7 @@ class Measure(NamedTuple):
         """Return the test of a slice against the rest, None where one of the two is too small."""
         inside, outside = part.inside & self.counts, part.outside & self.counts
         for rows in (inside, outside):
-            if rows.sum() < min_pairs or count_equal(groups[rows]) < min_groups:
+            if rows.sum() < min_pairs or count_equal(groups[rows], weight[rows]) < min_groups:
                 return None
         rows = inside | outside
         reach = self.bounds[1] - self.bounds[0]
@@ -103,10 +104,13 @@ class Measure(NamedTuple):
         )
 
 
-def count_equal(groups):
-    """Return as how many groups of one size the groups of some pairs count; without a pair, 0."""
-    sizes = np.unique(groups, return_counts=True)[1].astype(float)
-    return float(sizes.sum() ** 2 / np.sum(sizes**2)) if sizes.size else 0.0
+def count_equal(groups, weight):
+    """Return as how many groups of one weight the groups of some pairs count; without a pair, 0."""
+    if not np.any(weight > 0):
+        return 0.0
+    code = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    sizes = np.bincount(code, weight / np.max(weight))
+    return float(sizes.sum() ** 2 / np.sum(sizes**2))
 
 
 def measures_of(y, margin, length_difference, counted, *, inflation):
@@ -176,7 +180,7 @@ def judge_slices(slices, measures, groups, weight, *, level, min_pairs, min_grou
             "n_pairs": int(inside.sum()),
             "n_groups": len(np.unique(groups[inside])),
         }
-        if size["n_pairs"] < min_pairs or count_equal(groups[inside]) < min_groups:
+        if size["n_pairs"] < min_pairs or count_equal(groups[inside], weight[inside]) < min_groups:
             too_small.append(size)
             continue
         row = {**size, "tests": {}}
@@ -235,14 +239,28 @@ def side_slices(first, second, *, name="side"):
         if values.ndim != 1:
             raise ValueError(f"{side} should have shape (n_pairs,), got {values.shape}.")
     check_length(sides[1], len(sides[0]), "second")
-    a, b = (values.tolist() for values in sides)
-    levels = {value for value in (*a, *b) if not is_missing(value)}
-    slices = {
-        f"{name}={level}": np.array([level in pair for pair in zip(a, b, strict=True)])
-        for level in sorted(levels, key=lambda level: (isinstance(level, str), str(level)))
-    }
-    same = [one == other and not is_missing(one) for one, other in zip(a, b, strict=True)]
-    return slices | {f"same {name}": np.array(same)}
+    levels = _side_levels(sides, name)
+    codes = [np.array([levels.get(v, -1) for v in values.tolist()], np.intp) for values in sides]
+    a, b = codes
+    slices = {f"{name}={level}": (a == code) | (b == code) for level, code in levels.items()}
+    return slices | {f"same {name}": (a == b) & (a >= 0)}
+
+
+def _side_levels(sides, name):
+    """Return the code of each value of two sides (n_pairs,) but those missing, sorted."""
+    for values, side in zip(sides, ("first", "second"), strict=True):
+        check_hashable(values.tolist(), side)
+    values = {value for side in sides for value in side.tolist() if not is_missing(value)}
+    levels = sorted(values, key=lambda level: (isinstance(level, str), str(level)))
+    texts: dict[str, object] = {}
+    for level in levels:
+        other = texts.setdefault(str(level), level)
+        if other is not level:
+            raise ValueError(
+                f"side_slices got {other!r:.60} and {level!r:.60}, which are different values that "
+                f"would both be called '{name}={level}'. Write them alike, or by names that differ."
+            )
+    return {level: code for code, level in enumerate(levels)}
 
 
 @validate_params(
@@ -302,8 +320,8 @@ def compare_slices(
     min_pairs : int, default=20
         Slices with fewer have no figures, and measures that fewer pairs have no test.
     min_groups : int, default=10
-        The same of groups. Groups of n pairs count as :math:`(\sum n)^2 / \sum n^2` groups of one
-        size, since a slice that is nearly one prompt tells of this prompt.
+        The same of groups. Groups whose pairs weigh n count as :math:`(\sum n)^2 / \sum n^2` groups
+        of one weight, since a slice that is nearly one prompt tells of this prompt.
     pos_label : label, default=None
         The class of ``y_true`` that means A is preferred. None: ``y_true`` holds probabilities.
 

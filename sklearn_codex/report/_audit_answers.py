@@ -170,7 +170,7 @@ def _slices(audit):
         return Answer("slices", "not asked", PLAIN, "no kind of pair has pairs enough", ("slices",))
     if slices["tastes"] and (kinds := slices["tastes"]["kinds"]):
         n = len(kinds)
-        line = f"within {count(n, 'kind')} of pair some words are preferred, or not"
+        line = f"some words are preferred, or not, in {count(n, 'kind')} of pair"
         return Answer("slices", "differ", WARN, line, ("slices", "within kinds"))
     n, of = slices["n_differing"], slices["n_slices"]
     word, tone = ("differ", WARN) if n else ("not shown", PLAIN)

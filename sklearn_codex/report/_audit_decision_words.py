@@ -1,6 +1,7 @@
 """The verdict on the data, its reason and what to do, in words."""
 
 from sklearn_codex._plain import plain
+from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS
 from sklearn_codex.report._audit_decision import FIX, OPEN, STOP, TRAIN, effect_of, heaviest
 from sklearn_codex.report._audit_places import name_places
 from sklearn_codex.report._audit_units import Units
@@ -195,7 +196,7 @@ def _first_tasks(audit):
         kinds = audit["slices"]["tastes"]["kinds"]
         column = kinds[0]["column"]
         yield Task(
-            f"Audit each {plain(column)} by itself",
+            f"Audit the pairs of each {plain(column)} alone",
             sum(kind["n_pairs"] for kind in kinds if kind["column"] == column),
             "",
             " ".join(
@@ -204,6 +205,9 @@ def _first_tasks(audit):
                 if kind["column"] == column
             ),
         )
+    more = _more_needed(audit)
+    if more:
+        yield Task(more, 0, "", "")
     if audit["verdicts"].get("more labels", {}).get("verdict") == "rising":
         yield Task(
             "Label more: the last doubling still helped",
@@ -211,6 +215,17 @@ def _first_tasks(audit):
             "",
             "The most telling pairs are in pairs_to_label.csv.",
         )
+
+
+def _more_needed(audit):
+    """Return what to label where the data are too few, "" where they are not."""
+    units, reason = Units.of(audit), audit["decision"]["reason"]
+    if reason == "too few":
+        of_units = f" of {MIN_GROUPS} {units.many}" if units.are_known else ""
+        return f"Label more, {MIN_PAIRS} pairs{of_units} at least"
+    if reason == "nothing shown":
+        return f"Label more pairs, of new {units.many}" if units.are_known else "Label more pairs"
+    return ""
 
 
 _ACTIONS = {

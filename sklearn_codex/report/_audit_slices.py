@@ -122,7 +122,10 @@ def _compare_sides(data, margin, cut):
     for level in sorted(levels, key=lambda level: -levels[level])[:MOST_SIDES]:
         a, b = (values == level for values in cut.values)
         rows = data.decided & (a != b)
-        if rows.sum() < MIN_PAIRS or count_equal(data.groups[rows]) < MIN_GROUPS:
+        if (
+            rows.sum() < MIN_PAIRS
+            or count_equal(data.groups[rows], data.sample_weight[rows]) < MIN_GROUPS
+        ):
             continue
         side = np.where(a, 1.0, -1.0)
         lean, prefers = np.sign(data.y - 0.5) * side, np.sign(margin) * side

@@ -1,0 +1,58 @@
+"""What a strength of the penalty is chosen by: scores of held-out pairs, and its prior."""
+
+import numpy as np
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._reward.bradley_terry import pair_losses
+
+MARGIN_VARIANCE = 4.0
+"""Of the margins of pairs, before any label is seen, where the prior of C is greatest."""
+
+
+def log_prior_of_C(Cs: FloatArray, size: float, scale: float) -> FloatArray:
+    """Return the log-density of each C (n_Cs,), in nats, less its greatest; 0 if size is 0.
+
+    Parameters
+    ----------
+    Cs : ndarray of shape (n_Cs,)
+        Values of C, which is the variance of weights before any label is seen.
+    size : float
+        Mean squared norm of the differences of features, each column by its own penalty.
+    scale : float
+        Standard deviation of the decimal logarithm of C.
+    """
+    if not size > 0:
+        return np.zeros(len(Cs))
+    decades = np.log10(Cs) + np.log10(size / MARGIN_VARIANCE)
+    return -0.5 * (decades / scale) ** 2
+
+
+def _neg_log_loss(target, margin, weight):
+    return -np.average(pair_losses(margin, target), weights=weight)
+
+
+def _accuracy(target, margin, weight):
+    return np.average(0.5 + (target - 0.5) * np.sign(margin), weights=weight)
+
+
+def _neg_brier_score(target, margin, weight):
+    proba = expit(margin)
+    return -np.average(target * (1 - proba) ** 2 + (1 - target) * proba**2, weights=weight)
+
+
+def _roc_auc(target, margin, weight):
+    """Return the area with each pair as a positive and a negative that share its weight."""
+    classes = np.repeat([1, 0], len(target))
+    weights = np.concatenate([weight * target, weight * (1 - target)])
+    kept = weights > 0
+    return roc_auc_score(classes[kept], np.tile(margin, 2)[kept], sample_weight=weights[kept])
+
+
+SCORES = {
+    "neg_log_loss": _neg_log_loss,
+    "accuracy": _accuracy,
+    "neg_brier_score": _neg_brier_score,
+    "roc_auc": _roc_auc,
+}

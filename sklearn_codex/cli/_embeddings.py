@@ -1,0 +1,118 @@
+"""Vectors of the responses of a file of pairs, and the reward that ``fit`` learns from them."""
+
+import numpy as np
+from sklearn.model_selection import GroupShuffleSplit
+
+from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV, ResponseIds
+from sklearn_codex._plain import plain
+from sklearn_codex.cli._models import figures_of_margins
+
+
+def read_embeddings(path: str, pairs, place: str):
+    """Return the vectors (n_pairs, 2, d) of the responses of pairs as they were read, by their ids.
+
+    Parameters
+    ----------
+    path : str
+        An .npy file of an array (n_pairs, 2, d), or (2 n_pairs, d): both responses of the first
+        row, then of the next; chosen before rejected, whichever is A once read.
+    pairs : Bunch
+        The pairs as they were read.
+    place : str
+        What errors call the file of the pairs.
+
+    Raises
+    ------
+    ValueError
+        If the file is no array of floats, or not of as many pairs as there are.
+    """
+    name = f"--embeddings {plain(path)}"
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) or error.errno is not None:
+            raise
+        raise ValueError(_no_array(name)) from error
+    except (ValueError, EOFError) as error:
+        raise ValueError(_no_array(name)) from error
+    if not isinstance(vectors, np.ndarray):
+        vectors.close()
+        raise ValueError(f"{name} holds several arrays. Save the one of the vectors by numpy.save.")
+    n = pairs.n
+    if pairs.n_rows != n:
+        raise ValueError(
+            f"{place} has {n} pairs in {pairs.n_rows} rows, so {name} does not tell which vectors "
+            f"belong to which. Make a file of a pair a row, sklearn-codex convert {place} --to "
+            "pairs, and vectors of its responses."
+        )
+    if vectors.dtype.kind != "f" or vectors.ndim not in (2, 3) or 0 in vectors.shape:
+        raise ValueError(
+            f"{name} holds {vectors.dtype} of shape {vectors.shape}, not vectors: floats of shape "
+            f"({n}, 2, d) or ({2 * n}, d) for the {n} pairs of {place}."
+        )
+    if vectors.shape[:-1] not in ((n, 2), (2 * n,)):
+        raise ValueError(
+            f"{name} holds vectors of shape {vectors.shape}, but {place} was read as {n} pairs, so "
+            f"({n}, 2, d) or ({2 * n}, d) is needed: the vectors of both responses of each pair, "
+            "chosen before rejected."
+        )
+    ids = np.arange(2 * n).reshape(n, 2)
+    # The reader has exchanged every second pair of chosen and rejected.
+    ids = np.where((pairs.oriented & (pairs.y < 0.5))[:, np.newaxis], ids[:, ::-1], ids)
+    return ResponseIds(ids, vectors.reshape(2 * n, -1))
+
+
+def _no_array(name):
+    return f"{name} is no file of numpy.save, or holds objects, which are not read. Save floats."
+
+
+def fit_reward_of_vectors(vectors, pairs, *, C, test_size, seed):
+    """Fit a reward on pairs of vectors; return it, and its figures on held-out prompts.
+
+    Parameters
+    ----------
+    vectors : ResponseIds of shape (n_pairs, 2, d)
+    pairs : Bunch
+        Their labels, weights and groups.
+    C : float or None
+        Inverse strength of the penalty; None chooses it by prompt.
+    test_size : float
+        Share of the groups held out for the figures; 0 fits and judges on all pairs.
+    seed : int
+        Draws the groups.
+
+    Returns
+    -------
+    model : PreferenceRewardModel or PreferenceRewardModelCV
+    figures : dict
+    """
+    if not 0 <= test_size < 1:
+        raise ValueError(
+            f"--test-size is a share of the prompts, from 0 to below 1, got {test_size:g}."
+        )
+    if test_size and len(np.unique(pairs.groups)) < 2:
+        raise ValueError(
+            f"--test-size {test_size:g} holds out prompts, and the {pairs.n} pairs have one prompt "
+            "or group only. Add others, or pass --test-size 0 to judge the fit on its own records."
+        )
+    train = test = np.arange(pairs.n)
+    if test_size:
+        splitter = GroupShuffleSplit(1, test_size=test_size, random_state=seed)
+        train, test = next(splitter.split(train, groups=pairs.groups))
+    y, weight = np.asarray(pairs.y, dtype=np.float64), np.asarray(pairs.sample_weight)
+    if C is None:
+        model = PreferenceRewardModelCV()
+        model.fit(vectors[train], y[train], weight[train], pairs.groups[train])
+    else:
+        model = PreferenceRewardModel(C=C).fit(vectors[train], y[train], weight[train])
+    figures = {
+        "n_train": len(train),
+        "n_test": len(test) if test_size else 0,
+        "held_out": bool(test_size),
+        "n_features": model.n_features_in_,
+        "C": model.C_ if C is None else C,
+        "preferences": figures_of_margins(
+            y[test], model.decision_function(vectors[test]), weight[test]
+        ),
+    }
+    return model, figures
