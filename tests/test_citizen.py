@@ -3,6 +3,7 @@
 from functools import partial
 from inspect import signature
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -352,3 +353,21 @@ def test_sparse_input_that_cannot_be_written_to_is_read(estimator_class, make):
         if hasattr(model, method):
             getattr(model, method)(*((X, Y) if method == "score" else (X,)))
     assert_array_equal(X.toarray(), before)
+
+
+@pytest.mark.filterwarnings("ignore:(Plackett|Candidate).* rows without groups")
+@pytest.mark.parametrize("estimator_class", DEFAULT, ids=name_of)
+def test_sparse_input_that_joblib_maps_from_a_file_is_read(estimator_class, tmp_path):
+    X = csr_array(np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    joblib.dump(X, tmp_path / "X")
+    mapped = joblib.load(tmp_path / "X", mmap_mode="r")
+    assert isinstance(mapped.data, np.memmap)
+    seeded = {"random_state": 0} if "random_state" in signature(estimator_class).parameters else {}
+    model, expected = (estimator_class(**seeded).fit(given, Y) for given in (mapped, X))
+    for method in ("predict", "score", "transform"):
+        if hasattr(model, method):
+            one, other = (
+                _dense(getattr(fitted, method)(*((given, Y) if method == "score" else (given,))))
+                for fitted, given in ((model, mapped), (expected, X))
+            )
+            assert_array_equal(one, other)
