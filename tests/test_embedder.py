@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.utils.estimator_checks import check_estimator
 
 from sklearn_codex import (
     BootstrapRewardEnsemble,
@@ -318,8 +319,10 @@ def test_parameters_and_texts_are_checked():
         CachedEmbedder(3).fit_transform(["a"])
     with pytest.raises(TypeError, match=r"needs the embedder itself.*got embedder='minilm'"):
         CachedEmbedder("minilm").transform(["a"])
-    with pytest.raises(TypeError, match="CachedEmbedder expected a sequence of str, got numbers"):
-        CachedEmbedder(embed).transform([[1.0, 2.0]])
+    with pytest.raises(TypeError, match="CachedEmbedder"):
+        CachedEmbedder(embed).transform([["a", "b"]])
+    with pytest.raises(ValueError, match="NaN"):
+        CachedEmbedder(embed).transform([[1.0, np.nan]])
 
 
 def test_a_clone_shares_the_embedder_and_nothing_is_fitted_in_it():
@@ -372,3 +375,15 @@ def test_the_union_takes_any_transformer_of_texts_and_names_what_it_can():
     assert_allclose(named.coef_, model.coef_, rtol=1e-6, atol=1e-9)
     with pytest.raises(ValueError, match="embedding_weight"):
         preference_features(Embedder(), embedding_weight=-1)
+
+
+def test_vectors_pass_as_they_are_so_that_no_check_of_the_contract_is_skipped():
+    results = check_estimator(CachedEmbedder(embed), on_skip=None, on_fail=None)
+    others = {r["check_name"]: r["status"] for r in results if r["status"] != "passed"}
+    assert others == {"check_array_api_input": "skipped"}  # needs SCIPY_ARRAY_API
+    assert len(results) > 40
+    vectors = embed(RESPONSES)
+    embedder = CachedEmbedder(embed).fit(vectors)
+    assert_array_equal(embedder.transform(RESPONSES), embedder.transform(vectors))
+    with pytest.raises(ValueError, match=r"vectors of 5 numbers, and its embedder makes 12 of a"):
+        CachedEmbedder(embed).fit(vectors[:, :5]).transform(RESPONSES)

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_feature_names_in, validate_data
 
 from sklearn_codex._checks.matrices import check_numbers, is_sparse
 from sklearn_codex._embedding.store import FLOATS, VectorStore
@@ -20,6 +21,7 @@ SECONDS_BETWEEN_LINES = 5.0
 # Vectors of one model differ by less between machines, batches and precisions; those of two models
 # by about their length.
 SAME = 0.05
+_NARROW_LAST = tuple(np.dtype(name) for name in reversed(FLOATS))
 
 
 class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -118,8 +120,8 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 
         Parameters
         ----------
-        X : sequence of str (n_texts,)
-            Texts.
+        X : sequence of str (n_texts,), or array-like of shape (n_texts, d)
+            Texts, or vectors.
         y : None
             Ignored, present for the scikit-learn API.
 
@@ -136,8 +138,8 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 
         Parameters
         ----------
-        X : sequence of str (n_texts,)
-            Texts.
+        X : sequence of str (n_texts,), or array-like of shape (n_texts, d)
+            Texts, or vectors.
         y : None
             Ignored, present for the scikit-learn API.
 
@@ -145,17 +147,24 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         -------
         vectors : ndarray of shape (n_texts, d)
         """
-        vectors = self.transform(X)
+        self._validate_params()
+        texts = check_texts(X, subject=type(self).__name__)
+        if texts is None:
+            vectors = validate_data(self, X, dtype=list(_NARROW_LAST))
+        else:
+            for columns in ("n_features_in_", "feature_names_in_"):
+                self.__dict__.pop(columns, None)
+            vectors = self._transform_texts(texts)
         self.n_features_out_ = vectors.shape[1]
         return vectors
 
     def transform(self, X):
-        """Return the vectors of texts.
+        """Return the vectors of texts; vectors, which are what it makes, as they are.
 
         Parameters
         ----------
-        X : sequence of str (n_texts,)
-            Texts.
+        X : sequence of str (n_texts,), or array-like of shape (n_texts, d)
+            Texts, or vectors.
 
         Returns
         -------
@@ -165,22 +174,25 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         Raises
         ------
         TypeError
-            If X is not text, or the embedder returns no dense numbers.
+            If X is neither text nor numbers, or the embedder returns no dense numbers.
         ValueError
             If the embedder returns another number of vectors than of texts, vectors that are not
             finite, or others than those that ``memory`` has of the same ``name``; or if ``memory``
             is given without ``name``.
         """
         self._validate_params()
+        texts = check_texts(X, subject=type(self).__name__)
+        if texts is None:
+            return validate_data(self, X, reset=False, dtype=list(_NARROW_LAST))
+        return self._transform_texts(texts)
+
+    def _transform_texts(self, texts):
         subject = type(self).__name__
         if isinstance(self.embedder, str):  # which has an ``encode``
             raise TypeError(
                 f"{subject} needs the embedder itself, which takes texts and returns vectors, got "
                 f"embedder={self.embedder!r:.60}. Load the model and pass it."
             )
-        texts = check_texts(X, subject=subject)
-        if texts is None:
-            raise TypeError(f"{subject} expected a sequence of str, got numbers.")
         position: dict[str, int] = {}
         rows = [position.setdefault(text, len(position)) for text in texts]
         store = self._open_store(subject)
@@ -194,6 +206,12 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
             raise ValueError(
                 f"{subject} got vectors of {sorted({len(vector) for vector in vectors})} numbers "
                 "from its embedder. All texts need as many."
+            )
+        if getattr(self, "n_features_in_", len(vectors[0])) != len(vectors[0]):
+            raise ValueError(
+                f"{subject} was fitted on vectors of {self.n_features_in_} numbers, and its "
+                f"embedder makes {len(vectors[0])} of a text. Fit it on text, or on vectors of its "
+                "own."
             )
         return np.stack(vectors)[rows]
 
@@ -258,7 +276,7 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
             subject=subject,
             name="the vectors of its embedder",
             estimator=None,
-            dtype=[np.dtype(name) for name in reversed(FLOATS)],
+            dtype=list(_NARROW_LAST),
         )
         if len(vectors) != len(texts):
             raise ValueError(
@@ -273,19 +291,19 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 
         Parameters
         ----------
-        input_features : None
-            Ignored.
+        input_features : array-like of str, default=None
+            Names of the columns of vectors given as a data frame, which are checked.
 
         Returns
         -------
         names : ndarray of str objects of shape (d,)
         """
+        if hasattr(self, "feature_names_in_"):
+            return _check_feature_names_in(self, input_features)
         names = [f"embedding{column}" for column in range(self.n_features_out_)]
         return np.asarray(names, dtype=object)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
         tags.requires_fit = False
         return tags
