@@ -113,7 +113,7 @@ class Output:
                 raise OSError(errno.EINVAL, "it is a disk, and would lose what it holds")
             elif self.is_regular and not self.overwrite:
                 self._refuse()
-            elif not os.access(self.target, os.W_OK) and self._own_descriptor is None:
+            elif self._own_descriptor is None and not _may_write(self.target):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             if self.is_regular and not os.access(home, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -228,6 +228,12 @@ class _NamedRaw(io.FileIO):
     def truncate(self, size=None):
         with self._named_errors():
             return super().truncate(size)
+
+
+def _may_write(path: str) -> bool:
+    """Return whether a file may be written, or is gone, as while another process replaces it."""
+    # It may come back between two looks.
+    return any(os.access(path, os.W_OK) or not os.path.lexists(path) for _ in range(3))
 
 
 def _check_name(target: str, home: str) -> None:
