@@ -156,8 +156,9 @@ def test_what_is_given_is_read_and_not_written(model, form):
         array.flags.writeable = False
     X = {"differences": arrays[0], "array": arrays[1], "ids": ResponseIds(IDS, arrays[2])}[form]
     fitted = make(model).fit(X, Y, sample_weight=WEIGHT)
-    fitted.predict_proba(X)
-    fitted.reward(arrays[2])
+    other = make(model).fit(FORMS["ids"], Y, sample_weight=WEIGHT)
+    assert_allclose(fitted.predict_proba(X), other.predict_proba(FORMS["ids"]), atol=1e-8)
+    assert_allclose(fitted.reward(arrays[2]), other.reward(EMBEDDINGS), atol=1e-8)
 
 
 def test_the_optimum_is_that_of_logistic_regression():
