@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-RecordKind = Literal["corpus", "demonstration", "preference"]
-Model = Literal["policy", "reward"]
+RecordKind = Literal["corpus", "demonstration", "preference", "candidates"]
+Model = Literal["policy", "reward", "choice"]
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,21 @@ class Stage:
     reads : tuple of str
         Kinds of record the stage is fitted on, in order of preference: the first kind that the
         data hold is used.
-    provides : {"policy", "reward"}
-        What the fitted stage is to those below it: the policy so far or the reward so far.
+    provides : {"policy", "reward", "choice"}
+        What the fitted stage is to those below it: the policy so far, a language model; the reward
+        so far; or a policy that chooses among candidates.
     fills : mapping of str to str, default={}
         Constructor parameters that the pipeline sets to the frozen policy or reward from above,
         where they were left at None.
     soft_labels : bool, default=False
         Whether ``fit`` takes probabilities as labels of preferences. To a stage that does not, a
         pair of probability p is given as two, of either class and with the weights p and 1 - p.
+    learns_reward : bool, default=False
+        Whether ``fit`` takes scores of candidates for a reward that does not come from above.
     """
 
     reads: tuple[RecordKind, ...]
     provides: Model
     fills: Mapping[str, Model] = field(default_factory=dict)
     soft_labels: bool = False
+    learns_reward: bool = False

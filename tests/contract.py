@@ -15,6 +15,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+# The first that a stage has is what it learned.
+_LEARNED = ("token_log_prob_", "coef_", "expected_reward_")
 DOCUMENT_METHODS = ("predict", "score_samples", "perplexity", "reward")
 
 
@@ -53,7 +55,7 @@ def is_fitted(estimator):
 def learned_state(estimator):
     """All learned numbers: an array for each stage that is not left out."""
     return {
-        name: np.array(getattr(stage, "token_log_prob_", getattr(stage, "coef_", None)))
+        name: np.array(next(getattr(stage, own) for own in _LEARNED if hasattr(stage, own)))
         for name, stage in estimator.steps_
         if stage != "passthrough"
     }

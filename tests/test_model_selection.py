@@ -12,6 +12,7 @@ from sklearn_codex.model_selection import RecordKFold, record_train_test_split
 MAKE = {
     "d": lambda prompt: {"prompt": prompt, "completion": "c"},
     "p": lambda prompt: {"prompt": prompt, "chosen": "c", "rejected": "d"},
+    "c": lambda prompt: {"prompt": prompt, "responses": ["c", "d"]},
 }
 
 
@@ -88,6 +89,63 @@ def test_train_test_split_keeps_kinds_and_prompts(prompts, test_size, seed):
     train, test = record_train_test_split(records, test_size=test_size, random_state=seed)
     sides = [[record["id"] for record in side] for side in (train, test)]
     assert_sides_are_apart(records, *sides)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    prompts=st.lists(st.sampled_from(["dpc", "d", "pp", "c", "dpcc"]), max_size=14),
+    n_splits=st.integers(2, 4),
+    seed=st.integers(0, 9),
+)
+def test_three_kinds_that_share_all_prompts_or_none_are_in_every_fold(prompts, n_splits, seed):
+    records = make_records(prompts)
+    splitter = RecordKFold(n_splits, shuffle=True, random_state=seed)
+    n_prompts = [sum(kind in kinds for kinds in prompts) for kind in "dpc"]
+    if any(0 < n < n_splits for n in n_prompts):
+        with pytest.raises(ValueError, match="different prompts"):
+            next(splitter.split(records))
+        return
+    numbers = []
+    for train, test in splitter.split(records):
+        assert_sides_are_apart(records, train, test)
+        kind, prompt = read(records).kind, np.array(read(records).prompt, dtype=object)
+        numbers.append([len(set(prompt[test][kind[test] == k])) for k in set(kind) - {"corpus"}])
+    assert not np.ptp(np.array(numbers), axis=0).max(initial=0) > 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    prompts=st.lists(st.text("dpc", min_size=1, max_size=4), min_size=1, max_size=12),
+    seed=st.integers(0, 9),
+)
+def test_three_kinds_are_on_each_side_or_it_is_an_error(prompts, seed):
+    records = [{**record, "id": i} for i, record in enumerate(make_records(prompts))]
+    few = any(sum(kind in kinds for kinds in prompts) == 1 for kind in "dpc")
+    splits, said = [], []
+    for split in (
+        lambda: RecordKFold(2, shuffle=True, random_state=seed).split(records),
+        lambda: [record_train_test_split(records, test_size=0.3, random_state=seed)],
+    ):
+        try:
+            splits += [[[records[i]["id"] for i in side] if isinstance(side, np.ndarray)
+                        else [record["id"] for record in side] for side in sides]
+                       for sides in split()]  # fmt: skip
+        except ValueError as error:
+            said.append(str(error))
+    words = "different prompts" if few else "share their prompts with records"
+    assert all(words in message for message in said)
+    assert len(said) == 2 or not few
+    for train, test in splits:
+        assert_sides_are_apart(records, train, test)
+
+
+def test_kinds_that_share_prompts_so_that_a_side_lacks_one_are_refused():
+    records = make_records(["dp", "pc", "dc"])
+    with pytest.raises(ValueError, match="preference records share their prompts with records of"):
+        next(RecordKFold(2).split(records))
+    with pytest.raises(ValueError, match=r"record_train_test_split .* share their prompts"):
+        record_train_test_split(records, random_state=0)
+    assert len(list(RecordKFold(2).split(records + make_records(["dpc"] * 3, 0)[2:]))) == 2
 
 
 def test_shares_follow_test_size():

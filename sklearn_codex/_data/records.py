@@ -2,7 +2,6 @@
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -25,6 +24,16 @@ from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.prefixes import cut_prefix
 from sklearn_codex._conversations.split import is_plain, split_pair
 from sklearn_codex._conversations.template import write_prompt, write_response
+from sklearn_codex._data.candidate_records import (
+    LOG_PROBS,
+    RESPONSES,
+    SCORES,
+    CandidateArrays,
+    Candidates,
+    as_float,
+    read_candidates,
+    stack_candidates,
+)
 from sklearn_codex._stage import RecordKind
 
 KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
@@ -34,22 +43,27 @@ FORMS: Mapping[tuple[str, ...], RecordKind] = {
     ("completion",): "demonstration",
     ("chosen", "rejected"): "preference",
     ("response_a", "response_b", "label"): "preference",
+    (RESPONSES,): "candidates",
 }
 """The columns that make a record, and the kind they make it."""
 
 TEXT_COLUMNS = tuple(name for form in FORMS for name in form if name != "label")
 WEIGHT = "sample_weight"
-COLUMNS = ("prompt", *TEXT_COLUMNS, "label", WEIGHT)
+COLUMNS = ("prompt", *TEXT_COLUMNS, "label", SCORES, LOG_PROBS, WEIGHT)
 
 COLUMNS_OF_KIND: Mapping[RecordKind, str] = {
     "corpus": "text",
     "demonstration": "completion (and prompt, optional)",
     "preference": "chosen, rejected or response_a, response_b, label (and prompt, optional)",
+    "candidates": "responses (and prompt, scores, logprobs, optional)",
 }
 
 
 class Record(NamedTuple):
-    """One record with its text flattened; ``other`` and ``label`` belong to a preference."""
+    """One record with its text flattened; ``other`` and ``label`` belong to a preference.
+
+    Of candidates ``text`` is the first.
+    """
 
     kind: RecordKind
     prompt: str | None
@@ -57,6 +71,7 @@ class Record(NamedTuple):
     other: str | None = None
     label: float = -1.0
     weight: float = 1.0
+    candidates: Candidates | None = None
 
 
 @dataclass(frozen=True)
@@ -66,18 +81,20 @@ class Records:
     Parameters
     ----------
     kind : ndarray of str of shape (n_records,)
-        "corpus", "demonstration" or "preference".
+        "corpus", "demonstration", "preference" or "candidates".
     prompt : list of str or None of length n_records
         The prompt, where the record has one that is not blank.
     text : list of str of length n_records
         The document: the text of a corpus record, the completion of a demonstration, response A of
-        a preference.
+        a preference, the first candidate.
     other : list of str or None of length n_records
         Response B of a preference.
     label : ndarray of float of shape (n_records,)
         Probability that A is preferred: 1, 0, 0.5 for a tie, or between; -1 for other kinds.
     weight : ndarray of float of shape (n_records,)
         What each record weighs, 1 where it does not say.
+    candidates : list of Candidates or None of length n_records
+        The responses of candidates.
     """
 
     kind: NDArray[np.str_]
@@ -86,6 +103,7 @@ class Records:
     other: list[str | None]
     label: FloatArray
     weight: FloatArray
+    candidates: list[Candidates | None]
 
     def __len__(self) -> int:
         return len(self.text)
@@ -103,7 +121,18 @@ class Records:
         """Return one document a record: its text, completion or likelier preferred response.
 
         Of a tie it is response A: a record has one document, and neither response is the better.
+
+        Raises
+        ------
+        ValueError
+            If there are candidates, which are several documents.
         """
+        several = self.rows("candidates")
+        if several.size:
+            raise ValueError(
+                f"Record {several[0]} holds candidates, and no single document. Pass its "
+                f"{RESPONSES} as texts, or leave it out."
+            )
         return [
             other if 0 <= label < 0.5 and other is not None else text
             for text, other, label in zip(self.text, self.other, self.label, strict=True)
@@ -111,7 +140,20 @@ class Records:
 
     def describe(self) -> str:
         """Return how many records there are of each kind, in words."""
-        return ", ".join(f"{len(self.rows(kind))} {kind}" for kind in KINDS)
+        numbers = {kind: len(self.rows(kind)) for kind in KINDS}
+        return ", ".join(f"{n} {kind}" for kind, n in numbers.items() if n or kind != "candidates")
+
+    def all_texts(self) -> list[str]:
+        """Return all documents there are: those of ``text``, then ``other``, then candidates."""
+        others = [other for other in self.other if other is not None]
+        rest = [own.responses[1:] for own in self.candidates if own is not None]
+        return [*self.text, *others, *chain.from_iterable(rest)]
+
+    def candidate_arrays(self, *, subject: str) -> CandidateArrays:
+        """Return the candidates as rows; of all records that have any, one at least."""
+        rows = self.rows("candidates")
+        own = [found for found in self.candidates if found is not None]
+        return stack_candidates([self.prompt[row] for row in rows], own, rows, subject=subject)
 
 
 def check_records(X: Any, *, subject: str) -> Records:
@@ -175,6 +217,7 @@ def check_records(X: Any, *, subject: str) -> Records:
         other=[record.other for record in checked],
         label=np.array([record.label for record in checked], dtype=np.float64),
         weight=np.array([record.weight for record in checked], dtype=np.float64),
+        candidates=[record.candidates for record in checked],
     )
 
 
@@ -200,7 +243,7 @@ def _read_plain_rows(rows: Sequence[Mapping]) -> Records | None:
     """
     columns = [tuple(row) for row in rows]
     forms = {names: _form_of_columns(names) for names in set(columns)}
-    if any(form is None or "label" in form for form in forms.values()):
+    if any(form is None or {"label", RESPONSES} & {*form} for form in forms.values()):
         return None
     prompt = [
         row["prompt"] if "prompt" in names else "" for row, names in zip(rows, columns, strict=True)
@@ -224,7 +267,8 @@ def _read_plain_rows(rows: Sequence[Mapping]) -> Records | None:
         text[row], other[row] = pair[::-1] if turn % 2 == 1 else pair
     label[preferences[0::2]], label[preferences[1::2]] = 1, 0
     shown = [value if value.strip() else None for value in prompt]
-    return Records(kind, shown, text, other, label, np.ones(len(rows)))
+    n_rows = len(rows)
+    return Records(kind, shown, text, other, label, np.ones(n_rows), [None] * n_rows)
 
 
 def is_records(X: Any) -> bool:
@@ -270,6 +314,10 @@ def read_record(present, form, where, *, swap) -> Record:
     weight = _check_weight(present[WEIGHT], where) if WEIGHT in present else 1.0
     if kind == "corpus":
         return Record(kind, None, flatten(present["text"], "text", where), weight=weight)
+    if kind == "candidates":
+        prompt, candidates = read_candidates(present, where)
+        text = candidates.responses[0]
+        return Record(kind, _or_none(prompt), text, weight=weight, candidates=candidates)
     first, second = form[0], form[min(1, len(form) - 1)]
     split = split_pair(
         present.get("prompt"),
@@ -321,7 +369,7 @@ def flatten(value, column, where) -> str:
 
 def _check_label(label, where) -> float:
     """Return a label as the probability that A is preferred."""
-    value = _as_float(label)
+    value = as_float(label)
     if 0 <= value <= 1:
         return value
     raise ValueError(
@@ -332,17 +380,9 @@ def _check_label(label, where) -> float:
 
 def _check_weight(weight, where) -> float:
     """Return what a record weighs."""
-    value = _as_float(weight)
+    value = as_float(weight)
     if 0 <= value < np.inf:
         return value
     raise ValueError(
         f"{where} should have a number of at least 0 as {WEIGHT}, got {reprlib.repr(weight)}."
     )
-
-
-def _as_float(value) -> float:
-    """Return a number as it is, NaN for anything else."""
-    if isinstance(value, (Real, np.bool_)):
-        with suppress(OverflowError):  # no float is as large as an int can be
-            return float(value)
-    return np.nan

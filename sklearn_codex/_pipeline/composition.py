@@ -72,8 +72,8 @@ class StageComposition(_BaseComposition):
             if not hasattr(stage, "rlhf_stage") or not hasattr(stage, "fit"):
                 raise TypeError(
                     f"{which} is not a stage: it has no rlhf_stage or no fit. Use UnigramLM, "
-                    "SFTRefiner, PreferenceRewardModel, PPOPolicyOptimizer or 'passthrough', or "
-                    "declare rlhf_stage on its class as they do."
+                    "SFTRefiner, PreferenceRewardModel, PPOPolicyOptimizer, CandidatePolicy or "
+                    "'passthrough', or declare rlhf_stage on its class as they do."
                 )
             if not is_learning(stage):
                 check_fitted_model(stage, parameter=name, subject=subject)
@@ -84,11 +84,11 @@ class StageComposition(_BaseComposition):
                     "None."
                 )
 
-    def _last_stage(self, model):
-        """Return name and stage, fitted where they are, of the last that provides a model."""
+    def _last_stage(self, *models):
+        """Return name and stage, fitted where they are, of the last that provides one of models."""
         steps: Any = getattr(self, "steps_", self.steps)
         for name, step in reversed(steps):
-            if not is_passthrough(step) and step.rlhf_stage.provides == model:
+            if not is_passthrough(step) and step.rlhf_stage.provides in models:
                 return name, step
         return None, None
 

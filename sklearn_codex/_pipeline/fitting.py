@@ -15,6 +15,7 @@ from sklearn_codex._data.documents import check_counted, count_texts
 from sklearn_codex._data.fitted_models import freeze
 from sklearn_codex._data.records import COLUMNS_OF_KIND
 from sklearn_codex._data.vectorizers import fit_vectorizer
+from sklearn_codex._pipeline.choices import rows_of_candidates
 from sklearn_codex._pipeline.code_hash import hash_code
 from sklearn_codex._pipeline.composition import is_learning, is_passthrough
 from sklearn_codex._pipeline.stored_stage import call_cached
@@ -25,26 +26,35 @@ TEXTS_AT_ONCE = 64
 SUBJECT = "RLHFPipeline"
 
 
-def check_rewards_above(pipeline):
-    """Raise where a stage needs a reward and there is none above it.
+def check_rewards_above(pipeline, records):
+    """Raise where a stage needs a reward, there is none above it, and records do not score.
 
     A stage can do without a policy from above, by its own default. Without a reward it would look
-    for logged ones, which records do not hold.
+    for logged ones, which only records of candidates hold.
     """
     has_reward = False
     for name, stage in pipeline.steps:
         if is_passthrough(stage):
             continue
-        if is_learning(stage):
-            given = stage.get_params(deep=False)
-            for parameter, model in stage.rlhf_stage.fills.items():
-                if model == "reward" and given.get(parameter) is None and not has_reward:
-                    raise ValueError(
-                        f"{type(pipeline).__name__} step {name!r} ({type(stage).__name__}) needs a "
-                        "reward, and no stage above it provides one. Put a PreferenceRewardModel "
-                        f"above it, or set {name}__{parameter}."
-                    )
+        if is_learning(stage) and not has_reward:
+            _check_reward_of(name, stage, type(pipeline).__name__, records)
         has_reward = has_reward or stage.rlhf_stage.provides == "reward"
+
+
+def _check_reward_of(name, stage, subject, records):
+    """Raise where a stage with no reward above it needs one."""
+    given = stage.get_params(deep=False)
+    for parameter, model in stage.rlhf_stage.fills.items():
+        if model != "reward" or given.get(parameter) is not None:
+            continue
+        learns = stage.rlhf_stage.learns_reward
+        if learns and records.candidate_arrays(subject=subject).y is not None:
+            continue
+        raise ValueError(
+            f"{subject} step {name!r} ({type(stage).__name__}) needs a reward, and no stage above "
+            f"it provides one. Put a PreferenceRewardModel above it, or set {name}__{parameter}"
+            f"{', or give all candidates scores to learn from' if learns else ''}."
+        )
 
 
 def choose_kinds(pipeline, records):
@@ -219,15 +229,21 @@ class PipelineFit:
         # otherwise once it has been loaded from the cache, and the stages below would miss.
         self._caches = caches(self._memory)
         vectorizer = TokenCounter() if pipeline.vectorizer is None else pipeline.vectorizer
-        texts = records.text + [other for other in records.other if other is not None]
+        texts = records.all_texts()
         digest = hash_texts(texts) if self._caches else None
         self.vectorizer_key = self._key(type(vectorizer), vectorizer.get_params(), digest)
         (self.vectorizer, counts), _ = self._call(
             _fit_vectorizer, self.vectorizer_key, vectorizer=vectorizer, texts=texts
         )
         self._counts = counts[: len(records)]  # (n_records, V)
-        self._other_counts = counts[len(records) :]  # (n_preferences, V)
-        columns = (records.kind, records.label, records.weight)
+        n_pairs = len(records.rows("preference"))
+        self._other_counts = counts[len(records) :][:n_pairs]  # (n_preferences, V)
+        candidates = [
+            (prompt, tuple(own))
+            for prompt, own in zip(records.prompt, records.candidates, strict=True)
+            if own is not None
+        ]
+        columns = (records.kind, records.label, records.weight, candidates)
         self._data_key = self._key(self.vectorizer_key, *columns)
         self._models, self._keys = {}, {}
 
@@ -271,9 +287,7 @@ class PipelineFit:
             above = [self._keys.get(model) for model in stage.rlhf_stage.fills.values()]
             key = self._key(type(stage), stage.get_params(), kind, params, self._data_key, above)
             stage = self._fill(clone(stage))
-            X, y = self._data(kind, rows)
-            if y is not None and y.dtype.kind == "f" and not stage.rlhf_stage.soft_labels:
-                X, y, params = _expand(stage, X, y, params)
+            X, y, params = self._data(stage, kind, rows, params)
             shared = self._shared()
             fitted, was_fitted = self._call(
                 _fit_stage,
@@ -312,13 +326,19 @@ class PipelineFit:
             filled["vectorizer"] = freeze(self.vectorizer)
         return stage.set_params(**filled)
 
-    def _data(self, kind, rows):
-        """Return the counts (n_of_kind, V) and labels that a stage reads; pairs as differences."""
-        if kind != "preference":
-            counts, texts = self._counts[rows], [self.records.text[row] for row in rows]
-            check_no_empty(counts, texts, subject=type(self.pipeline).__name__, name=kind)
-            return counts, None
-        return as_csr(self._counts[rows] - self._other_counts), self.records.labels(rows)
+    def _data(self, stage, kind, rows, params):
+        """Return what a stage reads: counts (n_of_kind, V), differences of pairs, candidates."""
+        subject = type(self.pipeline).__name__
+        if kind == "candidates":
+            return rows_of_candidates(self.records, params, subject=subject)
+        if kind == "preference":
+            X, y = as_csr(self._counts[rows] - self._other_counts), self.records.labels(rows)
+            if y.dtype.kind == "f" and not stage.rlhf_stage.soft_labels:
+                return _expand(stage, X, y, params)
+            return X, y, params
+        counts, texts = self._counts[rows], [self.records.text[row] for row in rows]
+        check_no_empty(counts, texts, subject=subject, name=kind)
+        return counts, None, params
 
     def _add_weights(self, stage, rows, params):
         """Return the parameters of a fit with the weights that the records have."""

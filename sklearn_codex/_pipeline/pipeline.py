@@ -13,6 +13,7 @@ from sklearn_codex._data.documents import count_texts
 from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records, is_records
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
+from sklearn_codex._pipeline.choices import best_responses, value_of_choices
 from sklearn_codex._pipeline.composition import StageComposition, is_passthrough
 from sklearn_codex._pipeline.fitting import (
     PipelineFit,
@@ -27,16 +28,20 @@ from sklearn_codex.text import check_texts
 __all__ = ["RLHFPipeline", "make_rlhf_pipeline"]
 
 
-def _provides(model, method):
-    """Check, for ``available_if``, that the last stage providing a model has a method."""
+def _provides(model, method, *others):
+    """Check, for ``available_if``, that the last stage providing a model, or others, has a method.
+
+    ``others`` are models of which a stage has a method of its own name for what is asked.
+    """
 
     def check(self):
-        _, stage = self._last_stage(model)
+        _, stage = self._last_stage(model, *others)
         if stage is None:
             raise AttributeError(
                 f"{type(self).__name__} has no {method}: none of its stages provides a {model}."
             )
-        getattr(stage, method)
+        if stage.rlhf_stage.provides == model:
+            getattr(stage, method)
         return True
 
     return check
@@ -62,12 +67,13 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     ----------
     steps : list of (str, stage) tuples
         Names and stages, in order: `UnigramLM`, `SFTRefiner`, `PreferenceRewardModel`,
-        `PPOPolicyOptimizer`, or any estimator whose class has such an attribute `rlhf_stage`. They
-        are cloned, never fitted themselves. `"passthrough"` or None leaves a stage out; a fitted
-        model in :class:`~sklearn.frozen.FrozenEstimator` is a stage that is not fitted again.
+        `PPOPolicyOptimizer`, `CandidatePolicy`, or any estimator whose class has such an attribute
+        `rlhf_stage`. They are cloned, never fitted themselves. `"passthrough"` or None leaves a
+        stage out; a fitted model in :class:`~sklearn.frozen.FrozenEstimator` is a stage that is not
+        fitted again.
     vectorizer : transformer, default=None
         Turns text into counts, once, over the vocabulary that all stages share; None means
-        ``TokenCounter()``. It is fitted on the corpus texts, the completions and both responses of
+        ``TokenCounter()``. It is fitted on the corpus texts, the completions and all responses of
         all training records, whichever stages there are. Prompts are not counted.
     memory : str or object with the joblib.Memory interface, default=None
         Caches the counts and each fitted stage, so that a search over the parameters of a stage
@@ -103,9 +109,13 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     **Records** are a list of dicts or a DataFrame (pandas, polars, pyarrow). What a row has decides
     its kind: a corpus text has `text`; a demonstration has `completion`, and perhaps `prompt`; a
     preference has `chosen` and `rejected`, or `response_a`, `response_b` and `label` (1 where A is
-    preferred, 0 where B is, 0.5 for a tie, or the probability that A is), and perhaps `prompt`. Any
-    may have `sample_weight`, what it weighs in the fit of its stage; a pair of soft label p weighs
-    p for A and 1 - p for B. None and NaN mean that a row has no such column.
+    preferred, 0 where B is, 0.5 for a tie, or the probability that A is), and perhaps `prompt`;
+    candidates have `responses`, a list, and perhaps `prompt`, and beside the list `scores`, how
+    good each is, and `logprobs`, how probable each is under the reference of `CandidatePolicy`. The
+    candidates of one record belong together. Scores are what `CandidatePolicy` learns from where no
+    reward comes from above, and what ``score`` holds it against. Any record may have
+    `sample_weight`, what it weighs in the fit of its stage; a pair of soft label p weighs p for A
+    and 1 - p for B. None and NaN mean that a row has no such column.
 
     **The objective** of the loop is
 
@@ -185,9 +195,9 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
             or a stage needs a reward and has none above. Nothing has been fitted then.
         """
         self._check_names_and_stages()
-        check_rewards_above(self)
         records = check_records(X, subject=type(self).__name__)
         kinds = choose_kinds(self, records)
+        check_rewards_above(self, records)
         fit_params = route_fit_params(self, params)
         root = self._init_callback_context(max_subtasks=len(self.steps))
         root.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -208,20 +218,27 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
             return None
         return f"(step {position + 1} of {len(self.steps)}) Processing {self.steps[position][0]}"
 
-    @available_if(_provides("policy", "predict"))
+    @available_if(_provides("policy", "predict", "choice"))
     def predict(self, X):
         """Return the most probable next token of the last policy after each document.
+
+        Where the last policy chooses among candidates, return the best response of each record.
 
         Parameters
         ----------
         X : sequence of str, array-like of shape (n_documents, V), or records
             Documents, as text, as counts by ``vectorizer_``, or in records: then the document of a
-            record is its text, its completion, or its preferred response (A of a tie).
+            record is its text, its completion, or its preferred response (A of a tie). Records of
+            candidates, and nothing else, where the last policy chooses among them.
 
         Returns
         -------
         tokens : ndarray of shape (n_documents,)
+            Tokens, or texts of responses, as an object array of str.
         """
+        chooser = self._choice()
+        if chooser is not None:
+            return best_responses(chooser, X, subject=type(self).__name__)
         return self._check_policy().predict(self._check_documents(X))
 
     @available_if(_provides("policy", "score_samples"))
@@ -326,7 +343,12 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         """
         policy = self._check_policy(stage)
         sft_loss = self._sft_loss(X, policy.token_log_prob_)
-        judges = [step for _, step in self.steps_ if hasattr(step, "evaluate")]
+        policies = [step for _, step in self.steps_ if not is_passthrough(step)]
+        judges = [
+            step
+            for step in policies
+            if step.rlhf_stage.provides == "policy" and hasattr(step, "evaluate")
+        ]
         if not judges:
             return Bunch(
                 sft_loss=sft_loss, rlhf_loss=0.0, omega=0.0,
@@ -346,9 +368,13 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
             total=float(total),
         )
 
-    @available_if(_provides("policy", "score_samples"))
+    @available_if(_provides("policy", "score_samples", "choice"))
     def score(self, X, y=None):
         """Return minus the objective, ``-objective(X).total``; greater is better.
+
+        Where the last policy chooses among candidates, return the expectation, under it, of their
+        `scores` in X, a mean over records; without `scores` what it maximised, reward less price of
+        KL, which does not compare between different ``kl_coef``.
 
         Parameters
         ----------
@@ -361,7 +387,16 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         -------
         score : float
         """
+        chooser = self._choice()
+        if chooser is not None:
+            return value_of_choices(chooser, X, subject=type(self).__name__)
         return -self.objective(X).total
+
+    def _choice(self):
+        """Return the last fitted policy if it chooses among candidates, else None."""
+        check_is_fitted(self)
+        stage = self._last_stage("policy", "choice")[1]
+        return stage if stage.rlhf_stage.provides == "choice" else None
 
     def _sft_loss(self, X, log_prob):
         """Return the cross-entropy per token of the demonstrations in X, else of its corpus."""

@@ -4,6 +4,7 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin
 from sklearn.linear_model import Ridge
 from sklearn.utils import Bunch, ClassifierTags
 from sklearn.utils._param_validation import HasMethods, Interval
@@ -32,12 +33,13 @@ from sklearn_codex._policy.candidate_rows import (
     rewards_of,
 )
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS
+from sklearn_codex._stage import Stage
 
 _ROUTED = {"groups": True, "reference_log_prob": True}
 
 
 @link_estimators
-class CandidatePolicy(CandidateChoicesMixin, BaseEstimator):
+class CandidatePolicy(CallbackSupportMixin, CandidateChoicesMixin, BaseEstimator):
     r"""The best policy over the candidate responses of prompts, exact.
 
     Rows are candidates, one a row; ``groups``, or the prompts of rows of text, say which of them
@@ -165,6 +167,13 @@ class CandidatePolicy(CandidateChoicesMixin, BaseEstimator):
         "vectorizer": VECTORIZER_CONSTRAINTS,
     }
 
+    rlhf_stage = Stage(
+        reads=("candidates",),
+        provides="choice",
+        fills={"reward_model": "reward"},
+        learns_reward=True,
+    )
+
     # Without groups rows of numbers have no meaning, so they are always asked for.
     __metadata_request__fit = _ROUTED
     __metadata_request__score = _ROUTED
@@ -228,6 +237,8 @@ class CandidatePolicy(CandidateChoicesMixin, BaseEstimator):
             self.__dict__.pop(name, None)
         self.vectorizer_ = None
         rows = read_candidates(self, X, groups, reference_log_prob, reset=True)
+        context = self._init_callback_context()
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         self._has_groups = self.reward_model is not None or rows.told
         self.reward_model_, self.classes_ = self.reward_model, np.array([False, True])
         if self.reward_model is None:
@@ -243,6 +254,7 @@ class CandidatePolicy(CandidateChoicesMixin, BaseEstimator):
         self.kl_, self.entropy_ = objective.kl(best), objective.entropy(best)
         self.rule_prices_ = {rule.name: rule.price for rule in rules}
         self.rule_rates_ = rule_rates(objective, best, rules)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def _learn_reward(self, rows, y):

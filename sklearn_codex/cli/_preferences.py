@@ -34,6 +34,8 @@ Row = Mapping[str, Any]
 Placed = tuple[str, Row]
 
 _TEXT, _COMPLETION = ("text",), ("completion",)
+# Lists of responses are rankings here, or for rerank.
+_FORMS = [form for form, kind in FORMS.items() if kind != "candidates"]
 _NO_RECORD = "has a header and no record. Name a file with one at least."
 _KINDS = "A text has the column text, a demonstration completion (and prompt)."
 
@@ -151,7 +153,7 @@ def _form_of(
     if named & {fold(name) for name in row}:
         return None
     present = _present(row)
-    whole = [form for form in FORMS if all(name in present for name in form)]
+    whole = [form for form in _FORMS if all(name in present for name in form)]
     if len(whole) > 1:
         check_form(present, row, where)  # says that it is of several kinds
     if not whole or whole[0] not in (_TEXT, _COMPLETION) or "label" in present:

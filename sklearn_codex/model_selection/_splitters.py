@@ -1,24 +1,38 @@
 """Splitters that know records: every kind on each side, a prompt on one side only."""
 
 import warnings
+from itertools import combinations
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._data.records import KINDS, Records, check_records
+from sklearn_codex._stage import RecordKind
 
 __all__ = ["RecordKFold", "record_train_test_split"]
+
+Kinds = tuple[RecordKind, ...]
+
+# The kinds that a group can hold: those of which records have prompts, and texts.
+_PROMPTED: Kinds = ("demonstration", "preference", "candidates")
+_SORTS: list[Kinds] = [
+    *(kinds for n in (3, 2, 1) for kinds in combinations(_PROMPTED, n)),
+    ("corpus",),
+]
 
 
 class RecordKFold(BaseCrossValidator):
     """K-fold for records: every kind in every fold, a prompt in one fold only.
 
-    Plain ``KFold`` can leave a fold without preferences, and puts the demonstration and the
-    preferences of one prompt on both sides, so that a held-out score is too good.
+    Plain ``KFold`` can leave a fold without preferences, and puts the demonstration, the
+    preferences and the candidates of one prompt on both sides, so that a held-out score is too
+    good.
 
     Parameters
     ----------
@@ -39,11 +53,11 @@ class RecordKFold(BaseCrossValidator):
     -----
     The rows of one prompt are a group, whatever their kinds; prompts that differ by blanks only are
     one prompt; a corpus text and a record without a prompt are groups of their own. Groups are
-    dealt in rounds of `n_splits`, one to each fold, larger groups to smaller folds. The rounds of
-    groups that hold demonstrations and preferences come first; those with demonstrations alone and
-    those with preferences alone both fill up the last round of these, so that the groups of either
-    kind are complete rounds but for the last one. Hence a kind is in every fold as soon as it has
-    `n_splits` groups, and its numbers of groups in two folds differ by at most one.
+    dealt one after the other, those of most kinds first, larger ones before smaller, each to the
+    fold that has the fewest groups of its kinds, of these to the one with the fewest records. Hence
+    a kind is in every fold as soon as it has `n_splits` groups, and its numbers of groups in two
+    folds differ by at most one. Where demonstrations, preferences and candidates share prompts two
+    by two there may be no such folds; if one is without a kind, that is an error.
 
     Examples
     --------
@@ -93,7 +107,8 @@ class RecordKFold(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If a kind of record that X holds has fewer prompts than there are folds.
+            If a kind of record that X holds has fewer prompts than there are folds, or shares them
+            with others so that it is not in every fold.
         """
         if groups is not None:
             warnings.warn(
@@ -124,15 +139,10 @@ class RecordKFold(BaseCrossValidator):
         group = _group_by_prompt(records)
         _check_groups(records, group, int(self.n_splits), f"RecordKFold(n_splits={self.n_splits})")
         size = np.bincount(group)
-        both, demonstration, preference, corpus = _sort_groups(records, group)
         rng = check_random_state(self.random_state) if self.shuffle else None
-        fold = np.empty(len(size), dtype=np.intp)
-        load = np.zeros(self.n_splits)
-        begun = _deal(both, size, fold, load, begun=(), rng=rng)
-        _deal(demonstration, size, fold, load, begun=begun, rng=rng)
-        _deal(preference, size, fold, load, begun=begun, rng=rng)
-        _deal(corpus, size, fold, load, begun=(), rng=rng)
-        return fold[group]
+        fold = _deal(_sort_groups(records, group), size, int(self.n_splits), rng)[group]
+        _check_sides(records, fold, int(self.n_splits), f"RecordKFold(n_splits={self.n_splits})")
+        return fold
 
 
 @validate_params(
@@ -164,7 +174,8 @@ def record_train_test_split(X, *, test_size=0.25, random_state=None):
     Raises
     ------
     ValueError
-        If a kind of record that X holds has a single prompt.
+        If a kind of record that X holds has a single prompt, or shares its prompts with others so
+        that it is not on both sides.
 
     Examples
     --------
@@ -178,32 +189,38 @@ def record_train_test_split(X, *, test_size=0.25, random_state=None):
     group = _group_by_prompt(records)
     _check_groups(records, group, 2, "record_train_test_split")
     rng = check_random_state(random_state)
-    sorts = [rng.permutation(groups) for groups in _sort_groups(records, group)]
-    both, demonstration, preference, corpus = (len(groups) for groups in sorts)
-    n_both = _share(test_size, both, 0, alone=not (demonstration and preference))
-    n_test = (
-        n_both,
-        _share(test_size, demonstration, both, n_both),
-        _share(test_size, preference, both, n_both),
-        _share(test_size, corpus),
-    )
-    drawn = np.concatenate([groups[:n] for groups, n in zip(sorts, n_test, strict=True)])
-    is_test = np.isin(group, drawn)
+    sorts = [(kinds, rng.permutation(groups)) for kinds, groups in _sort_groups(records, group)]
+    drawn = [groups[:n] for (_, groups), n in zip(sorts, _share(sorts, test_size), strict=True)]
+    is_test = np.isin(group, np.concatenate(drawn))
+    _check_sides(records, is_test, 2, "record_train_test_split")
     train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
     return _safe_indexing(X, train), _safe_indexing(X, test)
 
 
-def _share(test_size, n_groups, n_both=0, n_both_test=0, *, alone=True):
-    """Return how many of some groups go to the test side.
+def _share(sorts: list[tuple[Kinds, IntArray]], test_size: float) -> list[int]:
+    """Return how many groups of each sort go to the test side.
 
-    With the `n_both` groups of two kinds, of which `n_both_test` go there, they are all groups of
-    one kind; `alone` says that neither side may be left without one of them.
+    Neither side shall be without a kind, and what the last sort of a kind gets makes its share
+    right. A sort of several kinds leaves to later ones what these can still do.
     """
-    total = n_groups + n_both
-    wanted = round(test_size * total)
-    if alone and total:
-        wanted = min(max(wanted, 1), total - 1)
-    return min(max(wanted - n_both_test, 0), n_groups)
+    total = dict.fromkeys(KINDS, 0)
+    for kinds, groups in sorts:
+        for kind in kinds:
+            total[kind] += len(groups)
+    rest, taken, shares = dict(total), dict.fromkeys(KINDS, 0), []
+    for kinds, groups in sorts:
+        for kind in kinds:
+            rest[kind] -= len(groups)
+        n = round(test_size * len(groups))
+        if len(kinds) == 1:
+            wanted = round(test_size * total[kinds[0]])
+            n = min(max(wanted, 1), total[kinds[0]] - 1) - taken[kinds[0]]
+        n = min(n, *(total[kind] - 1 - taken[kind] for kind in kinds))
+        n = max(n, *(1 - taken[kind] - rest[kind] for kind in kinds))
+        shares.append(min(max(n, 0), len(groups)))
+        for kind in kinds:
+            taken[kind] += shares[-1]
+    return shares
 
 
 def _group_by_prompt(records: Records) -> IntArray:
@@ -232,52 +249,59 @@ def _check_groups(records: Records, group: IntArray, n_sides: int, subject: str)
             )
 
 
-def _sort_groups(records: Records, group: IntArray) -> tuple[IntArray, ...]:
-    """Return the groups that hold demonstrations and preferences, either alone, or corpus."""
-    demonstration = np.unique(group[records.rows("demonstration")])
-    preference = np.unique(group[records.rows("preference")])
-    return (
-        np.intersect1d(demonstration, preference),
-        np.setdiff1d(demonstration, preference),
-        np.setdiff1d(preference, demonstration),
-        np.unique(group[records.rows("corpus")]),
-    )
+def _check_sides(records: Records, side: NDArray[Any], n_sides: int, subject: str) -> None:
+    """Raise where a side is without a kind, though each has groups enough."""
+    for kind in KINDS:
+        rows = records.rows(kind)
+        if rows.size and len(np.unique(side[rows])) < n_sides:
+            raise ValueError(
+                f"{subject} keeps every kind of record on each side, but {kind} records share "
+                "their prompts with records of other kinds so that one side has none. Use fewer "
+                f"folds or another random_state, or add {kind} records of other prompts."
+            )
 
 
-def _deal(groups, size, fold, load, *, begun, rng):
-    """Deal groups to folds in rounds, one to each fold, and return the folds of the last round.
+def _sort_groups(records: Records, group: IntArray) -> list[tuple[Kinds, IntArray]]:
+    """Return the groups by the kinds that they hold, those of most kinds first, corpus last."""
+    holds = np.array([np.isin(np.arange(group.max() + 1), group[records.rows(k)]) for k in KINDS])
+    sorts = []
+    for kinds in _SORTS:
+        groups = np.flatnonzero((holds == np.isin(KINDS, kinds)[:, np.newaxis]).all(axis=0))
+        if groups.size:
+            sorts.append((kinds, groups))
+    return sorts
+
+
+def _deal(
+    sorts: list[tuple[Kinds, IntArray]],
+    size: IntArray,
+    n_folds: int,
+    rng: np.random.RandomState | None,
+) -> IntArray:
+    """Return the fold (n_groups,) of each group.
 
     Parameters
     ----------
-    groups : ndarray of int
-        Groups to deal.
-    size : ndarray of int of shape (n_all_groups,)
+    sorts : list of (kinds, groups)
+        Groups by the kinds that they hold, in the order in which they are dealt.
+    size : ndarray of int of shape (n_groups,)
         Records in each group.
-    fold : ndarray of int of shape (n_all_groups,)
-        Fold of each group; written here.
-    load : ndarray of shape (n_folds,)
-        Records in each fold; written here.
-    begun : collection of int
-        Folds that have had their group of the first round.
+    n_folds : int
+        How many folds.
     rng : RandomState or None
         Order of groups of equal size; None keeps the order they have.
-
-    Returns
-    -------
-    begun : set of int
-        Folds that have had their group of the last round.
     """
-    if rng is not None:
-        groups = rng.permutation(groups)
-    groups = groups[np.argsort(-size[groups], kind="stable")]
-    begun = set(begun)
-    while len(groups):
-        if len(begun) == len(load):
-            begun = set()
-        waiting = np.array([index for index in range(len(load)) if index not in begun])
-        waiting = waiting[np.argsort(load[waiting], kind="stable")][: len(groups)]
-        dealt, groups = groups[: len(waiting)], groups[len(waiting) :]
-        fold[dealt] = waiting
-        load[waiting] += size[dealt]
-        begun.update(waiting.tolist())
-    return begun
+    fold = np.empty(len(size), dtype=np.intp)
+    load = np.zeros(n_folds)
+    has = {kind: np.zeros(n_folds, dtype=np.intp) for kind in KINDS}
+    for kinds, groups in sorts:
+        if rng is not None:
+            groups = rng.permutation(groups)
+        for own in groups[np.argsort(-size[groups], kind="stable")].tolist():
+            held = np.sum([has[kind] for kind in kinds], axis=0)
+            chosen = np.lexsort((load, held))[0]
+            fold[own] = chosen
+            load[chosen] += size[own]
+            for kind in kinds:
+                has[kind][chosen] += 1
+    return fold
