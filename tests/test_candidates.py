@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn_codex import (
     CandidatePolicy,
     DPOPolicyOptimizer,
+    ExactPolicyOptimizer,
     PlackettLuceModel,
     PPOPolicyOptimizer,
     PreferenceRewardModel,
@@ -29,7 +30,7 @@ from sklearn_codex import (
     make_rlhf_pipeline,
     save_model,
 )
-from sklearn_codex.exact import CandidateObjective
+from sklearn_codex.exact import AdditiveObjective, CandidateObjective, EosObjective
 from sklearn_codex.rules import BannedTokens, Pattern
 
 # Three prompts, of two, three and two candidates.
@@ -158,24 +159,7 @@ def test_objectives_say_what_does_not_fit(changed, words):
 # Trained from samples
 
 
-class OnRows:
-    """Makes an optimiser of documents one of candidates, log-linear where there are features."""
-
-    rows: CandidateObjective
-
-    def _build_objective(self):
-        return self.rows.having(token_reward=np.zeros(len(self.rows.prompts)), kl_coef=self.kl_coef)
-
-
-class CandidatePPO(OnRows, PPOPolicyOptimizer):
-    pass
-
-
-class CandidateRLOO(OnRows, RLOOPolicyOptimizer):
-    pass
-
-
-@pytest.mark.parametrize("optimizer", [CandidatePPO, CandidateRLOO])
+@pytest.mark.parametrize("optimizer", [PPOPolicyOptimizer, RLOOPolicyOptimizer])
 @pytest.mark.parametrize("has_features", [True, False], ids=["log-linear", "tabular"])
 def test_sampled_optimisers_reach_the_optimum(optimizer, has_features):
     X, groups, rng = random_rows(3, n_prompts=8)
@@ -185,16 +169,7 @@ def test_sampled_optimisers_reach_the_optimum(optimizer, has_features):
     rows = CandidateObjective(
         reference, X @ weights, groups, kl_coef=0.5, features=X if has_features else None
     )
-    policy = UnigramLM(smoothing=0).fit(np.exp(reference)[np.newaxis])
-    model = optimizer(
-        FrozenEstimator(policy),
-        linear_reward(X @ weights),
-        kl_coef=0.5,
-        response_length=1,
-        random_state=0,
-    )
-    model.rows = rows
-    model.fit(np.ones((1, n_rows)))
+    model = optimizer(random_state=0).fit_objective(rows)
     assert rows.gap(model.token_log_prob_) <= 1e-3 * rows.gap(rows.start)
     if has_features:
         # It has the form, not the optimum alone: log-ratios are linear within prompts.
@@ -205,6 +180,77 @@ def test_sampled_optimisers_reach_the_optimum(optimizer, has_features):
         theta, rest = np.linalg.lstsq(center, ratio, rcond=None)[:2]
         assert rest[0] <= 1e-16 * n_rows
         assert_allclose(theta, weights / 0.5, atol=0.15)
+
+
+def rows_of_a_policy(**settings):
+    X, groups, _ = random_rows(11, n_prompts=8)
+    return CandidatePolicy(Stated(), kl_coef=0.4, **settings).fit(X, groups=groups), X, groups
+
+
+@pytest.mark.parametrize("log_linear", [True, False])
+def test_a_policy_states_what_optimisers_are_held_against(log_linear):
+    policy, X, groups = rows_of_a_policy()
+    objective = policy.objective(X, groups=groups, log_linear=log_linear)
+    assert (objective.features is not None) == log_linear
+    best = np.log(policy.predict_choice(X, groups=groups)) - np.log(8)
+    assert_allclose(objective.optimum(), best)
+    learned = RLOOPolicyOptimizer(random_state=0).fit_objective(objective)
+    assert_allclose(learned.optimality_gap_, objective.gap(learned.token_log_prob_))
+    assert learned.optimality_gap_ <= 1e-3 * objective.gap(objective.start)
+    assert_allclose(learned.objective_, objective.value(learned.token_log_prob_))
+    assert_allclose(learned.kl_, objective.kl(learned.token_log_prob_))
+    assert_allclose(learned.evaluate().objective, learned.objective_)
+    if log_linear:
+        # And reaches prompts that it never saw: by the weights that its log-ratios have.
+        ratio = learned.token_log_prob_ - learned.reference_log_prob_
+        one_hot = np.eye(8)[groups]
+        theta = np.linalg.lstsq(np.hstack([X, one_hot]), ratio, rcond=None)[0][:3]
+        new, new_groups, _ = random_rows(12)
+        there = policy.objective(new, groups=new_groups)
+        chosen = per_prompt(log_softmax, new @ theta, new_groups) - np.log(12)
+        assert there.gap(chosen) <= 0.02 * there.gap(there.start)
+
+
+@pytest.mark.parametrize("penalty", [[0.0, 1.5, 0.5], [0.0, np.inf, 2.0]])
+def test_optimisers_take_weights_and_penalties_from_the_objective(penalty):
+    objective = random_candidates(0, penalty=np.resize(penalty, 7))
+    exact = ExactPolicyOptimizer().fit_objective(objective)
+    assert_allclose(np.exp(exact.token_log_prob_), np.exp(objective.optimum()))
+    assert (exact.kl_coef_, exact.reward_scale_) == (objective.kl_coef, 1.0)
+    assert_allclose(exact.expected_reward_, objective.expected_reward(objective.optimum()))
+    assert np.isfinite(objective.value(objective.start))
+    learned = PPOPolicyOptimizer(random_state=0).fit_objective(objective)
+    assert objective.gap(learned.token_log_prob_) <= 1e-3 * objective.gap(objective.start)
+    # Another fit forgets the objective.
+    texts = ["a b", "b c", "a"]
+    fresh = ExactPolicyOptimizer().fit(texts, [1.0, 0.0, 2.0])
+    again = exact.fit(texts, [1.0, 0.0, 2.0])
+    assert_array_equal(again.token_log_prob_, fresh.token_log_prob_)
+
+
+def test_fit_objective_takes_any_family():
+    for objective in (
+        AdditiveObjective(np.log([0.5, 0.3, 0.2]), np.array([0.0, 1.0, 2.0]), 4, entropy_coef=0.2),
+        EosObjective(np.log([0.5, 0.3, 0.2]), np.array([0.0, -1.0, -0.2]), eos=1),
+    ):
+        model = ExactPolicyOptimizer().fit_objective(objective)
+        assert_allclose(model.token_log_prob_, objective.optimum(), atol=1e-9)
+
+
+def test_fit_objective_says_what_is_stated_twice_or_is_no_objective():
+    policy, X, groups = rows_of_a_policy()
+    objective = policy.objective(X, groups=groups)
+    with pytest.raises(
+        ValueError, match=r"got kl_coef=0.5, but in fit_objective .*having\(kl_coef"
+    ):
+        PPOPolicyOptimizer(kl_coef=0.5).fit_objective(objective)
+    with pytest.raises(TypeError, match=r"fit_objective needs an objective.* got a ndarray"):
+        PPOPolicyOptimizer().fit_objective(X)
+    of_text = CandidatePolicy(lambda texts: [len(text) for text in texts]).fit(ROWS)
+    with pytest.raises(ValueError, match=r"log_linear=True, but rows of text.*of numbers"):
+        of_text.objective(ROWS, log_linear=True)
+    learned = CandidatePolicy().fit(ROWS, np.arange(7.0))
+    assert learned.objective(ROWS, log_linear=True).features.shape == (7, learned.n_features_in_)
 
 
 # The estimator
@@ -588,6 +634,25 @@ def test_direct_preference_optimisation_finds_the_same_candidates():
     theta = direct.coef_[0] / 0.6
     assert_allclose(policy.policy_coef_[0] - policy.policy_coef_.mean(), theta - theta.mean(),
                     atol=1e-7)  # fmt: skip
+
+
+def test_direct_preference_optimisation_on_feature_differences_is_the_policy_of_its_reward():
+    # Of any features: a last one makes their sums equal, so that log-ratios of the columns, which
+    # are normalised over these, can be any weights.
+    rng = np.random.RandomState(1)
+    features = rng.standard_normal((90, 4))
+    phi = np.column_stack([features, 6.0 - features.sum(axis=1)])
+    X, y = phi[:40] - phi[40:80], rng.randint(2, size=40)
+    direct = DPOPolicyOptimizer(kl_coef=0.3, C=3.0, tol=1e-12, response_length=6).fit(X, y)
+    reward = PreferenceRewardModel(C=3.0, tol=1e-12).fit(X, y)
+    groups = np.arange(90) // 5
+    policy = CandidatePolicy(FrozenEstimator(reward), kl_coef=0.3).fit(phi, groups=groups)
+    theta = direct.token_log_prob_ - direct.reference_log_prob_
+    chosen = per_prompt(log_softmax, phi @ theta, groups)
+    assert_allclose(policy.predict_choice(phi, groups=groups), np.exp(chosen), atol=1e-8)
+    objective = policy.objective(phi, groups=groups)
+    assert objective.gap(chosen - np.log(18)) <= 1e-12
+    assert objective.gap(objective.start) > 0.01
 
 
 def test_a_search_finds_kl_coef_by_gold_rewards_of_other_prompts():

@@ -339,6 +339,45 @@ class CandidatePolicy(CallbackSupportMixin, CandidateChoicesMixin, BaseEstimator
             read_candidates(self, X, None if apart else groups, None, reset=False, apart=apart)
         )
 
+    def objective(self, X, groups=None, reference_log_prob=None, *, log_linear=False):
+        """Return what the policy maximises on candidates, for optimisers to be held against.
+
+        Parameters
+        ----------
+        X : rows (prompt, response), sequence of str, or array-like of shape (n_rows, n_features)
+            Candidates, as in ``fit``; their prompts may be new.
+        groups : array-like of shape (n_rows,), default=None
+            The prompt of each row, as in ``fit``.
+        reference_log_prob : array-like of shape (n_rows,), default=None
+            Log-probabilities under the reference, as in ``fit``.
+        log_linear : bool, default=False
+            Whether optimisers shall move in the policies that are log-linear in the features of
+            rows alone, which reach new prompts, and not in all that choose among these candidates.
+
+        Returns
+        -------
+        objective : CandidateObjective
+            With ``features`` where ``log_linear``. ``PPOPolicyOptimizer`` and other optimisers
+            take it in ``fit_objective``.
+
+        Raises
+        ------
+        ValueError
+            If ``log_linear``, and rows have no features: of text, those of a reward model.
+        """
+        rows, objective = self._read(X, groups, reference_log_prob)
+        if not log_linear:
+            return objective
+        if rows.features is None and self.vectorizer_ is None:
+            raise ValueError(
+                f"{type(self).__name__}.objective got log_linear=True, but rows of text have no "
+                "features of their own here: the reward model reads them. Pass rows of numbers, "
+                "such as vectorizer.transform(responses), with groups."
+            )
+        features = features_of(self, rows, reset=False)
+        is_sparse = hasattr(features, "toarray")
+        return objective.having(features=features.toarray() if is_sparse else features)
+
     def evaluate(self, X, groups=None, reference_log_prob=None):
         """Return the objective of the policy and its parts, means over prompts.
 

@@ -8,11 +8,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._policy.optimizer import PolicyOptimizerMixin
 from sklearn_codex._policy.sampled_optimizer import PROBLEM_CONSTRAINTS
+from sklearn_codex._policy.stated_objective import ObjectiveFitMixin
 
 
-class ExactPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
+class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimator):
     r"""The best policy for a reward that adds over tokens, in closed form.
 
     The same problem as :class:`PPOPolicyOptimizer`, solved and not searched: no rollouts, no

@@ -158,12 +158,13 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         """Return the fitted attributes of a policy, by name, from documents drawn from it."""
         result = problem.evaluate(log_prob, rollouts, assessed)
         gap, gap_se = problem.certificate(log_prob, assessed)
+        given = self._problem_parameters()["reward_coef"]
         weight = problem.objective.reward_coef
         return {
             "token_log_prob_": log_prob,
             "token_reward_": problem.reward.token_reward,
             "reward_mean_": problem.reward_mean,
-            "reward_scale_": self.reward_coef / weight if weight else 1.0,
+            "reward_scale_": given / weight if weight else 1.0,
             "kl_coef_": problem.objective.kl_coef,
             "optimal_log_prob_": problem.objective.optimum() if problem.is_additive else None,
             "optimality_gap_": gap,

@@ -19,8 +19,9 @@ from sklearn_codex._policy.certificate import gain_over, tilt_gap
 from sklearn_codex._policy.critic import LinearCritic
 from sklearn_codex._policy.local_gap import left_to_gain
 from sklearn_codex._policy.noise_schedule import NoiseSchedule
-from sklearn_codex._policy.optimizer import N_EVALUATION, PolicyOptimizerMixin, _frequencies
+from sklearn_codex._policy.optimizer import N_EVALUATION, _frequencies
 from sklearn_codex._policy.rewards import DocumentReward
+from sklearn_codex._policy.stated_objective import ObjectiveFitMixin
 from sklearn_codex._policy.training import Evaluation, Trainer
 from sklearn_codex._policy.updates import AdamUpdate, DualUpdate, LogitUpdate, PolicyUpdate
 from sklearn_codex.exact import LengthExplosionWarning
@@ -50,7 +51,7 @@ PROBLEM_CONSTRAINTS: dict = {
 }
 
 
-class SampledPolicyOptimizer(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
+class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimator):
     """Base of the optimisers that draw documents from the policy they improve."""
 
     _parameter_constraints: dict = {

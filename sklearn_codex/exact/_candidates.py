@@ -186,7 +186,7 @@ class CandidateObjective(Objective):
     @property
     def start(self) -> FloatArray:
         """The reference policy (n_rows,), given that no banned candidate is chosen."""
-        return self._of_prompts(self.reference_log_prob)
+        return self._of_prompts(np.where(self.possible, self.reference_log_prob, -np.inf))
 
     @cached_property
     def _weighed(self) -> FloatArray:
