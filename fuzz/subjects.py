@@ -579,7 +579,7 @@ def _init_of(rng, name, text):
     """Return good values of constructor parameters that need models of the same columns."""
     language = lambda rng: fitted("LM", text)  # noqa: E731
     reward = lambda rng: fitted("reward", text)  # noqa: E731
-    own: dict[str, Any] = {"base": language, "policy": language, "reward_model": reward}
+    own: dict[str, Any] = {"policy": language, "reward_model": reward}
     own["rules"] = None if text else rule
     if not text:
         own["control_length"] = None  # numbers have no length

@@ -155,7 +155,7 @@ CASES = {
         lambda: RewardUncertainty().fit(X, Y).coef_interval("x"), r"in \(0, 1\), got 'x'",
     ),
     "a level of 2": (
-        lambda: AnnotatorRewardModel(flip_rate="estimate").fit(X, Y).flip_rate_interval(2),
+        lambda: AnnotatorRewardModel(flip_rate="auto").fit(X, Y).flip_rate_interval(2),
         "needs confidence_level from 0 to 1, got 2",
     ),
     "many values of C": (lambda: preference_path(X, Y, Cs=10**30), "at most 10000 values"),

@@ -74,7 +74,8 @@ def test_classifiers_score_accuracy(estimator_class):
 def test_a_search_over_models_of_pairs_compares_like_with_like(ties):
     data = make_preferences(300, n_features=5, n_prompts=60, random_state=0)
     y = np.where(ties & (np.arange(300) % 4 == 0), 0.5, data.y)
-    models = [PreferenceRewardModel(), TiePreferenceModel(), TiePreferenceModel("rao-kupper")]
+    other = TiePreferenceModel(tie_model="rao-kupper")
+    models = [PreferenceRewardModel(), TiePreferenceModel(), other]
     models += [] if ties else [AnnotatorRewardModel()]
     search = GridSearchCV(Pipeline([("model", models[0])]), {"model": models}, refit=False)
     results = search.fit(data.X, y).cv_results_
@@ -319,7 +320,7 @@ def test_margins_are_those_of_coef_and_intercept(estimator_class):
     model.fit(X, X[:, 0] - X[:, 1] + 0.5 * X[:, 2] ** 2 > 0.2)
     assert model.intercept_.shape == (1,)
     assert (model.intercept_[0] != 0) == ("position_bias" in inner.get_params())
-    coef = getattr(model, "model_", model).coef_[0]
+    coef = getattr(model, "estimator_", model).coef_[0]
     assert_allclose(model.decision_function(X), X @ coef + model.intercept_[0])
 
 

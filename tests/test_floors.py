@@ -25,6 +25,7 @@ FLOORS = [
         "_output",
         "_partitions",
         "_plain",
+        "_renames",
         "_stage",
         "_tables",
         "exceptions",

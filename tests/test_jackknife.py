@@ -244,7 +244,7 @@ def test_intervals_of_an_ensemble_are_of_groups_and_refits():
     std = np.sqrt(12 / 11) * model.coef_.std(axis=0, ddof=1)
     assert_allclose(table.std, std)
     half = stats.t.ppf(0.95, 1 / (1 / 11 + 1 / 19)) * std
-    assert_allclose(table.low, model.model_.coef_[0] - half)
+    assert_allclose(table.low, model.estimator_.coef_[0] - half)
     margins = model.margin_interval(X[:5])
     assert_allclose(margins.std, model.predict_margin(X[:5], return_std=True)[1])
     with pytest.raises(ValueError, match="BootstrapRewardEnsemble has no bias terms"):

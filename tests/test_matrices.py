@@ -218,7 +218,7 @@ DOORS = {
     "UnigramLM": lambda X: UnigramLM().fit(X).score_samples(X),
     "UnigramLM.partial_fit": lambda X: UnigramLM().partial_fit(X).token_log_prob_,
     "UnigramLM.predict": lambda X: LM.predict_log_proba(X),
-    "SFTRefiner": lambda X: SFTRefiner(base=LM).fit(X).token_log_prob_,
+    "SFTRefiner": lambda X: SFTRefiner(policy=LM).fit(X).token_log_prob_,
     "PreferenceRewardModel": lambda X: PreferenceRewardModel().fit(X, LABELS).coef_,
     "partial_fit": lambda X: PreferenceRewardModel().partial_fit(X, LABELS).coef_,
     "predict_proba": lambda X: REWARD.predict_proba(X),

@@ -124,14 +124,14 @@ def test_stage_reads_first_kind_that_there_is():
 
 
 def test_models_come_down_frozen_unless_given(fitted):
-    base = fitted["sft"].base
+    base = fitted["sft"].policy
     assert isinstance(base, FrozenEstimator)
     assert base.estimator is fitted["pretrain"]
     assert fitted["policy"].policy.estimator is fitted["sft"]
     assert fitted["policy"].reward_model.estimator is fitted["reward"]
     own = FrozenEstimator(fitted["sft"])
-    loop = make_loop(vectorizer=FrozenEstimator(fitted.vectorizer_)).set_params(sft__base=own)
-    assert loop.fit(RECORDS)["sft"].base is own
+    loop = make_loop(vectorizer=FrozenEstimator(fitted.vectorizer_)).set_params(sft__policy=own)
+    assert loop.fit(RECORDS)["sft"].policy is own
 
 
 def test_stages_repeat():

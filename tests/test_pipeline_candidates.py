@@ -273,7 +273,7 @@ def test_a_language_model_above_or_below_keeps_its_own_methods():
     first = make_rlhf_pipeline(PreferenceRewardModel(), CandidatePolicy(), *stages[:2])
     first.fit([*RECORDS, *MIXED])
     assert first.predict(["good"]).shape == (1,)
-    assert first[-1].base.estimator is first[-2]
+    assert first[-1].policy.estimator is first[-2]
     for name in ("sample", "perplexity", "score_samples", "objective"):
         assert not hasattr(make_loop(), name)
 

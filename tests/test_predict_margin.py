@@ -158,7 +158,7 @@ def test_members_of_an_ensemble_have_the_curvature_of_their_samples(n_features, 
                 m.predict_margin(data.X[:20], return_std=True) for m in (member, alone)
             )
             assert_allclose(got, expected, rtol=1e-6)
-            whole = refits.model_.predict_margin(data.X[:20], return_std=True)[1]
+            whole = refits.estimator_.predict_margin(data.X[:20], return_std=True)[1]
             assert np.abs(got[1] / whole - 1).max() > 0.01
         # And so they go on from where their own sample left them.
         for each in (member, alone):

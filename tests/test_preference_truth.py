@@ -98,7 +98,8 @@ def assert_covers(hits):
 def test_tie_parameter(tie_model, truth):
     rng, hits = np.random.RandomState(0), []
     for _ in range(1000):
-        model = TiePreferenceModel(tie_model, C=NO_PENALTY).fit(*draw_ties(rng, 500, tie_model))
+        model = TiePreferenceModel(NO_PENALTY, tie_model=tie_model)
+        model.fit(*draw_ties(rng, 500, tie_model))
         low, high = model.tie_parameter_interval()
         hits.append(low <= truth <= high)
     assert_covers(hits)

@@ -115,7 +115,7 @@ def test_ratings_are_those_of_choix_and_of_logistic_regression(seed):
 def test_models_of_ties_are_those_of_the_reward_model(ties):
     X, y = draw_votes(300, 3, ties=0.3)
     model = ModelRatings(ties, alpha=0.5).fit(X, y)
-    same = TiePreferenceModel(ties, C=2.0).fit(indicators(X, NAMES), y)
+    same = TiePreferenceModel(tie_model=ties, C=2.0).fit(indicators(X, NAMES), y)
     assert_allclose(model.ratings_, same.coef_[0], atol=1e-6)
     assert model.tie_parameter_ == pytest.approx(same.tie_parameter_)
     assert_allclose(

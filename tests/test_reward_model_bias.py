@@ -151,12 +151,14 @@ def test_position_bias_of_soft_labels_meets_their_mean(y):
         PreferenceRewardModel(position_bias=True, tol=1e-10).fit(X, y),
         PreferenceRewardModel(position_bias=True, tol=1e-10).partial_fit(X, y),
         PreferenceRewardModelCV(Cs=2, cv=2, position_bias=True, tol=1e-10).fit(X, y),
-        RewardUncertainty(PreferenceRewardModel(position_bias=True, tol=1e-10)).fit(X, y).model_,
+        RewardUncertainty(PreferenceRewardModel(position_bias=True, tol=1e-10))
+        .fit(X, y)
+        .estimator_,
         BootstrapRewardEnsemble(
             PreferenceRewardModel(position_bias=True, tol=1e-10), n_estimators=2, random_state=0
         )
         .fit(X, y)
-        .model_,
+        .estimator_,
     ]
     for model in fits:
         assert_allclose(model.predict_proba(X)[:, 1].mean(), y.mean(), atol=1e-8)

@@ -200,13 +200,13 @@ def test_strength_is_found_by_a_search_on_raw_text(text_base):
     with np.errstate(invalid="ignore"), pytest.warns(UserWarning, match="non-finite"):
         search.fit(DEMONSTRATIONS)
     assert search.best_params_["prior_strength"] in (1, 10)
-    assert search.best_estimator_.base is text_base
+    assert search.best_estimator_.policy is text_base
 
 
 def test_cross_validation_with_an_unfrozen_base_says_what_to_do():
     model = SFTRefiner(UnigramLM().fit(CORPUS))
     assert model.fit(DEMONSTRATIONS).n_tokens_ == 15
-    with pytest.raises(NotFittedError, match=r"pass base=FrozenEstimator\(fitted\)"):
+    with pytest.raises(NotFittedError, match=r"pass policy=FrozenEstimator\(fitted\)"):
         cross_val_score(model, DEMONSTRATIONS, cv=3, error_score="raise")
 
 

@@ -24,7 +24,7 @@ COEF = np.linspace(-1, 1, 5)
 log_likelihood = get_preference_scorer("neg_outcome_log_loss")
 
 
-@parametrize_with_checks([TiePreferenceModel(tie_model) for tie_model in MODELS])
+@parametrize_with_checks([TiePreferenceModel(tie_model=tie_model) for tie_model in MODELS])
 def test_contract_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -55,7 +55,7 @@ def make_loss(loss_class, rng, n_pairs=60):
 @pytest.mark.parametrize("tie_model", MODELS)
 def test_probabilities_are_those_of_the_paper(tie_model):
     X, y = draw_pairs(tie_model, 2.0, 400, np.random.RandomState(0))
-    model = TiePreferenceModel(tie_model).fit(X, y)
+    model = TiePreferenceModel(tie_model=tie_model).fit(X, y)
     expected = probabilities(tie_model, X @ model.coef_[0], model.tie_parameter_)
     assert_allclose(model.predict_proba(X), expected, rtol=1e-9)
     assert_allclose(model.predict_proba(X).sum(axis=1), 1.0)
@@ -112,7 +112,10 @@ def test_without_ties_it_is_the_bradley_terry_model(tie_model):
     rng = np.random.RandomState(0)
     X = rng.randn(200, 5)
     y = (rng.uniform(size=200) < expit(X @ COEF)).astype(int)
-    model, plain = TiePreferenceModel(tie_model, C=0.5).fit(X, y), PreferenceRewardModel(C=0.5)
+    model, plain = (
+        TiePreferenceModel(tie_model=tie_model, C=0.5).fit(X, y),
+        PreferenceRewardModel(C=0.5),
+    )
     assert_allclose(model.coef_, plain.fit(X, y).coef_)
     assert_allclose(model.predict_proba(X), plain.predict_proba(X))
     assert model.classes_.tolist() == [0, 1]
@@ -131,7 +134,9 @@ def test_davidson_margins_do_not_change_when_ties_are_dropped():
 @pytest.mark.parametrize("tie_model", MODELS)
 def test_exchanging_responses_exchanges_probabilities(tie_model):
     X, y = draw_pairs(tie_model, 1.5, 200, np.random.RandomState(0))
-    model, mirrored = (TiePreferenceModel(tie_model).fit(*data) for data in ((X, y), (-X, 1 - y)))
+    model, mirrored = (
+        TiePreferenceModel(tie_model=tie_model).fit(*data) for data in ((X, y), (-X, 1 - y))
+    )
     assert_allclose(model.coef_, mirrored.coef_, rtol=1e-6)
     assert_allclose(model.predict_proba(-X), model.predict_proba(X)[:, ::-1], rtol=1e-9)
 
@@ -140,7 +145,9 @@ def test_exchanging_responses_exchanges_probabilities(tie_model):
 def test_names_are_the_labels_they_stand_for(tie_model):
     X, y = draw_pairs(tie_model, 1.5, 200, np.random.RandomState(0))
     names = np.array(["b", "tie", "a"])[(2 * y).astype(int)]
-    numbers, named = (TiePreferenceModel(tie_model).fit(X, labels) for labels in (y, names))
+    numbers, named = (
+        TiePreferenceModel(tie_model=tie_model).fit(X, labels) for labels in (y, names)
+    )
     assert named.classes_.tolist() == ["a", "b", "tie"]
     assert_allclose(named.predict_proba(X), numbers.predict_proba(X)[:, [2, 0, 1]])
     assert_array_equal(convert_labels(named.predict(X)), numbers.predict(X))
@@ -148,8 +155,10 @@ def test_names_are_the_labels_they_stand_for(tie_model):
         named.score(X, names) == numbers.score(X, y) == preference_accuracy(y, X @ named.coef_[0])
     )
     assert log_likelihood(named, X, names) == log_likelihood(numbers, X, y)
-    two = TiePreferenceModel(tie_model).fit(X[y != 0.5], names[y != 0.5])
-    assert_allclose(two.coef_, TiePreferenceModel(tie_model).fit(X[y != 0.5], y[y != 0.5]).coef_)
+    two = TiePreferenceModel(tie_model=tie_model).fit(X[y != 0.5], names[y != 0.5])
+    assert_allclose(
+        two.coef_, TiePreferenceModel(tie_model=tie_model).fit(X[y != 0.5], y[y != 0.5]).coef_
+    )
 
 
 def test_chosen_pairs_and_ties_need_no_other_class():
@@ -184,8 +193,10 @@ def test_unknown_label_in_score_is_an_error():
 def test_weight_of_two_is_the_pair_twice_and_of_zero_no_pair():
     X, y = draw_pairs("rao-kupper", 2.0, 80, np.random.RandomState(0))
     weight = np.random.RandomState(1).randint(3, size=80)
-    weighted = TiePreferenceModel("rao-kupper").fit(X, y, sample_weight=weight)
-    repeated = TiePreferenceModel("rao-kupper").fit(np.repeat(X, weight, 0), np.repeat(y, weight))
+    weighted = TiePreferenceModel(tie_model="rao-kupper").fit(X, y, sample_weight=weight)
+    repeated = TiePreferenceModel(tie_model="rao-kupper").fit(
+        np.repeat(X, weight, 0), np.repeat(y, weight)
+    )
     assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-6)
     assert weighted.tie_parameter_ == pytest.approx(repeated.tie_parameter_)
     assert weighted.log_tie_parameter_std_ == pytest.approx(repeated.log_tie_parameter_std_)

@@ -131,7 +131,7 @@ def test_methods_agree_where_some_weights_have_no_penalty(pairs, kind, bias):
     )
     for model in (dense, dual):
         assert model.method_ in EXACT
-        assert_allclose(model.predict_margin(X), model.model_.decision_function(X))
+        assert_allclose(model.predict_margin(X), model.estimator_.decision_function(X))
     assert_allclose(
         dual.predict_margin(X, return_std=True)[1],
         dense.predict_margin(X, return_std=True)[1],
@@ -189,8 +189,8 @@ def test_auto_takes_the_exact_method_that_is_cheap_and_warns_without_one(pairs, 
 def test_frozen_model_is_used_and_any_other_is_cloned(pairs):
     X, y, _, _ = pairs
     fitted = PreferenceRewardModel(C=3.0).fit(X, y)
-    assert RewardUncertainty(FrozenEstimator(fitted)).fit(X, y).model_ is fitted
-    refitted = RewardUncertainty(fitted).fit(X, y).model_
+    assert RewardUncertainty(FrozenEstimator(fitted)).fit(X, y).estimator_ is fitted
+    refitted = RewardUncertainty(fitted).fit(X, y).estimator_
     assert refitted is not fitted
     assert_array_equal(refitted.coef_, fitted.coef_)
     with pytest.raises(NotFittedError, match="unfitted PreferenceRewardModel"):
@@ -255,7 +255,7 @@ def test_soft_labels_count_as_their_weighted_rows(pairs):
         sample_weight=np.concatenate([soft, 1 - soft]),
     )
     assert_allclose(model.covariance_, rows.covariance_, rtol=1e-6)
-    assert model.score(X, soft) == pytest.approx(model.model_.score(X, soft))
+    assert model.score(X, soft) == pytest.approx(model.estimator_.score(X, soft))
 
 
 def coverage(kind, n_repeats, seed, n_groups=250):
@@ -291,7 +291,7 @@ def test_reward_of_text_is_that_of_the_model_with_a_standard_error(texts):
     model = RewardUncertainty().fit(texts.X, texts.y, groups=texts.groups)
     documents = ["t00 t01", "t02", ""]
     reward, std = model.reward(documents, return_std=True)
-    assert_allclose(reward, model.model_.reward(documents))
+    assert_allclose(reward, model.estimator_.reward(documents))
     assert_array_equal(std > 0, [True, True, False])
     pair, pair_std = model.predict_margin([("t00 t01", "")], return_std=True)
     assert_allclose((pair, pair_std), (reward[:1], std[:1]))

@@ -595,7 +595,7 @@ def test_the_reference_of_rewards(make_model):
     assert_allclose(model.reward(some, reference=other), reward)
     # The same as the margin of a pair of the response and the mean of the reference.
     pairs = np.stack([some, np.broadcast_to(other.mean(axis=0), some.shape)], axis=1)
-    if not model.model_.position_bias:
+    if not model.estimator_.position_bias:
         expected = model.predict_margin(pairs, return_std=True)
         assert_allclose((reward, std), expected, rtol=1e-9)
     centered, of_mean = model.reward(some, return_std=True, reference="mean")

@@ -8,6 +8,7 @@ from sklearn.utils.validation import NotFittedError, check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.vectorizers import first_difference, token_names, unwrap
+from sklearn_codex._renames import take_renamed
 
 
 def freeze(estimator: Any) -> FrozenEstimator:
@@ -68,7 +69,7 @@ class IncomingModel:
     def __init__(self, estimator: Any, parameter: str):
         self.estimator, self.parameter = estimator, parameter
         self.vectorizer = estimator.vectorizer
-        self.model = getattr(estimator, parameter)
+        self.model = take_renamed(estimator, parameter)
         if self.model is None:
             return
         subject = type(estimator).__name__

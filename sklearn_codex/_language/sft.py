@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOptions
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
 from sklearn_codex._data.corpora import read_corpus
@@ -16,6 +16,7 @@ from sklearn_codex._language.categorical import (
     add_counts,
     forget_counts,
 )
+from sklearn_codex._renames import DEPRECATED, rename_state
 from sklearn_codex._stage import Stage
 
 
@@ -32,15 +33,20 @@ class SFTRefiner(
 
     Parameters
     ----------
-    base : fitted language model, default=None
-        The model to refine; pass it as ``FrozenEstimator(model)``, so that ``clone`` and
-        cross-validation keep its fit. None means the uniform distribution.
+    policy : fitted language model, default=None
+        The base model, which is refined; pass it as ``FrozenEstimator(model)``, so that ``clone``
+        and cross-validation keep its fit. None means the uniform distribution.
     prior_strength : float, default=1000.0
         Weight of the base model, in tokens: demonstrations of as many tokens weigh as much as the
         base. With the number of pretraining tokens, this is "add the demonstration counts to the
         pretraining counts"; 0 forgets the base.
     vectorizer : transformer, default=None
         Turns text into counts; None means the base's, or ``TokenCounter()`` without a base.
+    base : fitted language model
+        The old name of ``policy``.
+
+        .. deprecated:: 0.1
+           Use ``policy``.
 
     Attributes
     ----------
@@ -97,19 +103,23 @@ class SFTRefiner(
     """
 
     _parameter_constraints: dict = {
-        "base": [HasMethods(["predict_log_proba"]), None],
+        "policy": [HasMethods(["predict_log_proba"]), None],
+        "base": [HasMethods(["predict_log_proba"]), None, Hidden(StrOptions({DEPRECATED}))],
         "prior_strength": [Interval(Real, 0, None, closed="left")],
         "vectorizer": [HasMethods(["fit", "transform"]), None],
     }
 
-    rlhf_stage = Stage(reads=("demonstration",), provides="policy", fills={"base": "policy"})
+    rlhf_stage = Stage(reads=("demonstration",), provides="policy", fills={"policy": "policy"})
+
+    _renamed_parameters = {"base": "policy"}
 
     token_log_prob_: FloatArray
 
-    def __init__(self, base=None, *, prior_strength=1000.0, vectorizer=None):
-        self.base = base
+    def __init__(self, policy=None, *, prior_strength=1000.0, vectorizer=None, base=DEPRECATED):
+        self.policy = policy
         self.prior_strength = prior_strength
         self.vectorizer = vectorizer
+        self.base = base
 
     @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -133,7 +143,7 @@ class SFTRefiner(
         Raises
         ------
         NotFittedError
-            If ``base`` is not fitted.
+            If ``policy`` is not fitted.
         ValueError
             If the columns are not the base's.
         """
@@ -173,7 +183,7 @@ class SFTRefiner(
         """Return the demonstrations; the first ones define the columns, which are the base's."""
         if hasattr(self, "token_count_"):
             return read_corpus(self, X, sample_weight, reset=False)
-        base = IncomingModel(self, "base")
+        base = IncomingModel(self, "policy")
         corpus = read_corpus(self, X, sample_weight, reset=True, vectorizer=base.vectorizer)
         log_prob = base.log_prob()
         if log_prob is None:
@@ -193,6 +203,11 @@ class SFTRefiner(
                 "with none. Set prior_strength above 0 or leave out empty demonstrations."
             )
         self.token_log_prob_ = normalize_log(posterior)
+
+    def __setstate__(self, state):
+        if "policy" not in state:  # as files of the first versions have it
+            state = rename_state(state, self._renamed_parameters) | {"base": DEPRECATED}
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -164,7 +164,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("_names", "_stream_types"), _TOKENS.or_none()),
     "_stream_totals": Check("whole numbers", lambda v, n: is_array(v, "iu") and v.ndim == 1),
     "vectorizer_": _MODEL.or_none(),
-    "model_": _MODEL,
+    "estimator_": _MODEL,
     "reward_model_": Check(
         "a model or a function", lambda v, n: callable(v) or v is None or _is_model(v)
     ),
@@ -206,8 +206,8 @@ _NEEDED = (
     (("training_state_",), ("PPOPolicyOptimizer", "RLOOPolicyOptimizer")),
     (("coef_",), _WEIGHTED),
     (("position_bias_", "length_coef_", "length_scale_"), _REWARD_MODELS),
-    (("model_", "method_", "_covariance"), ("RewardUncertainty",)),
-    (("model_", "_all_weights", "_precisions"), ("BootstrapRewardEnsemble",)),
+    (("estimator_", "method_", "_covariance"), ("RewardUncertainty",)),
+    (("estimator_", "_all_weights", "_precisions"), ("BootstrapRewardEnsemble",)),
     (("_meaning", "_log_tie_parameter"), ("TiePreferenceModel",)),
     (("annotators_", "temperatures_"), ("AnnotatorRewardModel",)),
     (

@@ -19,6 +19,7 @@ from sklearn_codex._pipeline.choices import rows_of_candidates
 from sklearn_codex._pipeline.code_hash import hash_code
 from sklearn_codex._pipeline.composition import is_learning, is_passthrough
 from sklearn_codex._pipeline.stored_stage import call_cached
+from sklearn_codex._renames import current_parameters
 from sklearn_codex.labels import expand_soft_labels
 from sklearn_codex.text import TokenCounter
 
@@ -316,7 +317,7 @@ class PipelineFit:
 
     def _fill(self, stage):
         """Set the parameters left at None that the models from above and the vectorizer fill."""
-        given = stage.get_params(deep=False)
+        given = current_parameters(stage)
         filled = {
             parameter: self._models[model]
             for parameter, model in stage.rlhf_stage.fills.items()

@@ -60,7 +60,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
 
     Unlike in a :class:`~sklearn.pipeline.Pipeline`, what comes down from stage to stage is not a
     transformed X but models: the policy so far and the reward so far. Each stage reads the records
-    of its kind, and gets the models from above, frozen, for those of its parameters `base`,
+    of its kind, and gets the models from above, frozen, for those of its parameters
     `policy` and `reward_model` that were left at None. So stages may repeat.
 
     Parameters

@@ -1,5 +1,6 @@
 """The reward model of pairs labelled by several annotators, who are not equally reliable."""
 
+import warnings
 from dataclasses import replace
 from numbers import Integral, Real
 
@@ -7,7 +8,7 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.groups import check_groups, encode_groups
@@ -38,6 +39,8 @@ FLIP_PRIOR = (float(logit(2 * 0.05)), 1.5)
 # Fisher scoring gets here quickly, part of the gradient at the start; the rest of the way it may be
 # slow where labels are against great margins.
 NEAR = 0.02
+# What "auto" was called before.
+_OLD_FLIP_RATE = Hidden(StrOptions({"estimate"}))
 MAX_NEWTON_STEPS = 50
 
 
@@ -61,8 +64,8 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         Turns a text into its features phi; any scikit-learn transformer of texts. None means
         ``TokenCounter()``, "preference" :func:`~sklearn_codex.features.preference_features`, as in
         :class:`PreferenceRewardModel`.
-    flip_rate : float in [0, 0.5) or "estimate", default="estimate"
-        Part of labels that are the wrong way round, whatever the margin.
+    flip_rate : float in [0, 0.5) or "auto", default="auto"
+        Part of labels that are the wrong way round, whatever the margin; "auto" learns it.
     temperature_scale : float, default=0.5
         Standard deviation, in the prior, of the logarithms of temperatures: the smaller, the more
         alike annotators are thought to be.
@@ -143,7 +146,7 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "C": [Interval(Real, 0, None, closed="neither")],
         "vectorizer": VECTORIZER_CONSTRAINTS,
-        "flip_rate": [Interval(Real, 0, 0.5, closed="left"), StrOptions({"estimate"})],
+        "flip_rate": [Interval(Real, 0, 0.5, closed="left"), StrOptions({"auto"}), _OLD_FLIP_RATE],
         "temperature_scale": [Interval(Real, 1e-100, None, closed="left")],  # squared
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -157,7 +160,7 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         C=1.0,
         *,
         vectorizer=None,
-        flip_rate="estimate",
+        flip_rate="auto",
         temperature_scale=0.5,
         tol=1e-6,
         max_iter=200,
@@ -227,7 +230,7 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
             weight,
             C=self.C,
             prior=AnnotatorPrior(self.temperature_scale, *FLIP_PRIOR),
-            flip_rate=None if self.flip_rate == "estimate" else float(self.flip_rate),
+            flip_rate=self._given_flip_rate(),
         )
         state = self._minimise(loss)
         self.n_iter_ = state.iteration
@@ -235,6 +238,17 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         self._take_parameters(loss, state.point.weights)
         self._training_pairs = TrainingPairs(pairs)
         return self
+
+    def _given_flip_rate(self):
+        """Return the flip rate that was given, None where it is learned."""
+        if self.flip_rate == "estimate":
+            warnings.warn(
+                "AnnotatorRewardModel(flip_rate='estimate') is called flip_rate='auto' now, as all "
+                "that is learned or chosen. Pass 'auto'.",
+                FutureWarning,
+                stacklevel=5,
+            )
+        return None if isinstance(self.flip_rate, str) else float(self.flip_rate)
 
     def _minimise(self, loss):
         """Return the minimum: by Fisher scoring, which is safe, and near it by Newton's steps."""

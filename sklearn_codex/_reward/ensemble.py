@@ -76,7 +76,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
 
     Attributes
     ----------
-    model_ : PreferenceRewardModel
+    estimator_ : PreferenceRewardModel
         The model fitted on all pairs, whose features the ensemble shares.
     coef_ : ndarray of shape (n_estimators, V)
         Weights of each refit.
@@ -179,9 +179,11 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
             If the ``max_iter`` of the model were not enough for some sample.
         """
         subject = type(self).__name__
-        self.model_ = fit_reward_model(self.estimator, X, y, sample_weight, groups, subject=subject)
+        self.estimator_ = fit_reward_model(
+            self.estimator, X, y, sample_weight, groups, subject=subject
+        )
         self._take_columns()
-        problem = self.model_._read(X, y, sample_weight, reset=False)
+        problem = self.estimator_._read(X, y, sample_weight, reset=False)
         codes = group_codes(groups, len(problem.weight))
         self.n_groups_ = len(np.unique(codes[problem.weight > 0]))
         check_several_groups(self.n_groups_, subject=subject)
@@ -189,7 +191,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         if not converged:
             warnings.warn(
                 f"{subject}: a fit on a bootstrap sample did not converge in "
-                f"max_iter={self.model_.max_iter} steps. Increase max_iter of the estimator.",
+                f"max_iter={self.estimator_.max_iter} steps. Increase max_iter of the estimator.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -199,7 +201,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
 
     def _refit_samples(self, problem, codes):
         """Return the weights (n_estimators, V + k) of the refits, precisions, and if converged."""
-        model = self.model_
+        model = self.estimator_
         random_state = check_random_state(self.random_state)
         samples = [
             _draw_weights(problem, codes, random_state, both_classes=model.position_bias)
@@ -248,7 +250,7 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
 
     def _make_member(self, weights, precision):
         """Return the model on all pairs with the weights and the curvature of a refit."""
-        model = copy(self.model_)
+        model = copy(self.estimator_)
         vars(model).update(model._attributes_of(weights))
         for name in ("history_", "loss_", "n_iter_"):  # of the other fit
             vars(model).pop(name, None)

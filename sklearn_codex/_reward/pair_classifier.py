@@ -52,7 +52,7 @@ class PairClassifierMixin(TopFeaturesMixin, ClassifierMixin):
 
         The log-odds of A where both responses are equal: 0 unless there is a position bias.
         """
-        model = getattr(self, "model_", self)
+        model = getattr(self, "estimator_", self)
         if not hasattr(model, "coef_"):
             raise AttributeError(f"This {type(self).__name__} is not fitted: it has no intercept_.")
         return np.array([float(getattr(model, "position_bias_", 0.0))])

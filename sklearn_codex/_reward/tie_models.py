@@ -1,6 +1,8 @@
 """Reward models of pairs of which some are ties, with the probability of a tie."""
 
+import warnings
 from collections.abc import Mapping
+from functools import wraps
 from numbers import Integral, Real
 from typing import Any
 
@@ -72,16 +74,34 @@ def check_two_outcomes(outcome, weight, *, subject):
         )
 
 
+def _takes_tie_model_first(init):
+    """Let the tie model be given by its position, as it was before C came first as elsewhere."""
+
+    @wraps(init)
+    def init_or_warn(self, *args, **kwargs):
+        if args and isinstance(args[0], str):
+            warnings.warn(
+                "TiePreferenceModel takes C first, as its siblings do, and the tie model by name. "
+                f"Pass tie_model={args[0]!r}.",
+                FutureWarning,
+                stacklevel=2,
+            )
+            kwargs, args = {"tie_model": args[0], **kwargs}, args[1:]
+        init(self, *args, **kwargs)
+
+    return init_or_warn
+
+
 @link_estimators
 class TiePreferenceModel(TopFeaturesMixin, ClassifierMixin, BaseEstimator):
     r"""Reward model of pairs that may be ties, which predicts the probability of a tie.
 
     Parameters
     ----------
-    tie_model : {"davidson", "rao-kupper"}, default="davidson"
-        Ties as a third outcome between the two [1]_, or as a difference too small to be seen [2]_.
     C : float, default=1.0
         Inverse strength of the L2 penalty of the weights. The tie parameter has none.
+    tie_model : {"davidson", "rao-kupper"}, default="davidson"
+        Ties as a third outcome between the two [1]_, or as a difference too small to be seen [2]_.
     vectorizer : transformer, "preference" or None, default=None
         Turns a text into its features phi; any scikit-learn transformer of texts. None means
         ``TokenCounter()``, "preference" :func:`~sklearn_codex.features.preference_features`, as in
@@ -157,16 +177,17 @@ class TiePreferenceModel(TopFeaturesMixin, ClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "tie_model": [StrOptions({"davidson", "rao-kupper"})],
         "C": [Interval(Real, 0, None, closed="neither")],
+        "tie_model": [StrOptions({"davidson", "rao-kupper"})],
         "vectorizer": VECTORIZER_CONSTRAINTS,
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, tie_model="davidson", *, C=1.0, vectorizer=None, tol=1e-8, max_iter=100):
-        self.tie_model = tie_model
+    @_takes_tie_model_first
+    def __init__(self, C=1.0, *, tie_model="davidson", vectorizer=None, tol=1e-8, max_iter=100):
         self.C = C
+        self.tie_model = tie_model
         self.vectorizer = vectorizer
         self.tol = tol
         self.max_iter = max_iter
@@ -287,6 +308,23 @@ class TiePreferenceModel(TopFeaturesMixin, ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return read_pairs(self, X, reset=False).design.matvec(self.coef_[0])
+
+    def decision_function(self, X):
+        """Return the confidence in each class, the greatest for the one that is predicted.
+
+        Parameters
+        ----------
+        X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
+            Pairs, as in ``fit``.
+
+        Returns
+        -------
+        confidence : ndarray of shape (n_pairs, 3) or (n_pairs,)
+            Of three classes their log-probabilities, in the order of ``classes_``; of two the
+            log-odds of the second, which without ties is the margin of :meth:`predict_margin`.
+        """
+        log_proba = self.predict_log_proba(X)
+        return log_proba if log_proba.shape[1] > 2 else log_proba[:, 1] - log_proba[:, 0]
 
     def _log_prob(self, X):
         """Return log P of B, tie and A (n_pairs, 3)."""

@@ -32,7 +32,7 @@ class TopFeaturesMixin:
         check_is_fitted(self)
         n = check_number(n, "n", subject=f"{type(self).__name__}.top_features", interval=COUNT)
         # Of an ensemble, the model on all pairs, whose reward it has.
-        weights, names = getattr(self, "model_", self).coef_[0], token_names(self)
+        weights, names = getattr(self, "estimator_", self).coef_[0], token_names(self)
         order = np.argsort(weights, kind="stable")
 
         def describe_columns(columns):

@@ -16,6 +16,7 @@ from sklearn_codex._data.designs import NuisanceDesign, mean_row
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._renames import rename_state, renamed_attribute
 from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex._reward.pair_classifier import PairClassifierMixin
@@ -71,7 +72,7 @@ def group_codes(groups, n_pairs):
 
 
 class UncertainRewardMixin(PairClassifierMixin):
-    """Predictions of the fitted reward model in ``model_``, with what is not known of them.
+    """Predictions of the fitted reward model in ``estimator_``, with what is not known of them.
 
     Derived classes say, in ``_deviation(rows)``, the standard errors (m,) of linear functions of
     all weights, rows (m, V + k), and in ``_half_width(rows, confidence_level)`` the same and
@@ -79,24 +80,29 @@ class UncertainRewardMixin(PairClassifierMixin):
     (V + k,). Rows are a design, or a csr_array.
     """
 
-    model_: Any
+    estimator_: Any
     n_features_in_: int
     _deviation: Callable
     _half_width: Callable
+
+    model_ = renamed_attribute("model_", "estimator_")
+
+    def __setstate__(self, state):
+        super().__setstate__(rename_state(state, {"model_": "estimator_"}))
 
     def _take_columns(self):
         """Say of columns and classes what the model says."""
         for name in ("classes_", "n_features_in_", "feature_names_in_", "vectorizer_"):
             self.__dict__.pop(name, None)
-            if hasattr(self.model_, name):
-                setattr(self, name, getattr(self.model_, name))
-        self._training_pairs = getattr(self.model_, "_training_pairs", None)
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+        self._training_pairs = getattr(self.estimator_, "_training_pairs", None)
 
     def _design(self, X):
-        return self.model_._design(X)
+        return self.estimator_._design(X)
 
     def _weights(self):
-        return self.model_._weights()
+        return self.estimator_._weights()
 
     def predict_margin(self, X, return_std=False):
         """Return the margin of each pair, and its standard error.
@@ -143,7 +149,7 @@ class UncertainRewardMixin(PairClassifierMixin):
             is in ``predict_margin``.
         """
         check_is_fitted(self)
-        read = read_responses(self.model_, X)
+        read = read_responses(self.estimator_, X)
         return self._reward_less(read, self._center_of(reference, read), return_std)
 
     def _center_of(self, reference, read=None):
@@ -157,15 +163,15 @@ class UncertainRewardMixin(PairClassifierMixin):
                     "Pass 'origin', responses, or, to reward, 'mean'; a response in a list."
                 )
             return mean_row(read.design)
-        return mean_row(read_responses(self.model_, reference).design)
+        return mean_row(read_responses(self.estimator_, reference).design)
 
     def _reward_less(self, read, center, return_std):
         """Return rewards less that of a center (V,), with standard errors if asked for."""
-        weights = self.model_.coef_[0]
+        weights = self.estimator_.coef_[0]
         reward = read.reward(weights) - (0.0 if center is None else center @ weights)
         if not return_std:
             return reward
-        n_biases = len(self.model_._weights()) - len(weights)
+        n_biases = len(self.estimator_._weights()) - len(weights)
         rows: Any = read.design
         if n_biases:
             rows = NuisanceDesign(read.design, np.zeros((rows.shape[0], n_biases)))
@@ -189,7 +195,7 @@ class UncertainRewardMixin(PairClassifierMixin):
         """
         check_is_fitted(self)
         design = self._design(X)
-        margin = design.matvec(self.model_._weights())
+        margin = design.matvec(self.estimator_._weights())
         std, half = self._checked_half_width(design, confidence_level)
         return Table(margin=margin, std=std, low=margin - half, high=margin + half)
 
@@ -207,7 +213,7 @@ class UncertainRewardMixin(PairClassifierMixin):
             Columns ``feature``, ``coef``, ``std``, ``low`` and ``high``, one row a feature.
         """
         check_is_fitted(self)
-        names = token_names(self.model_)
+        names = token_names(self.estimator_)
         if names is None:
             names = [f"x{j}" for j in range(self.n_features_in_)]
         return self._interval_of_weights(names, slice(0, self.n_features_in_), confidence_level)
@@ -233,7 +239,7 @@ class UncertainRewardMixin(PairClassifierMixin):
             If the model has neither.
         """
         check_is_fitted(self)
-        model = self.model_
+        model = self.estimator_
         names = ["position"] if model.position_bias else []
         names += ["length", "tanh length"] if model.control_length else []
         if not names:

@@ -85,7 +85,7 @@ class RewardLowerBound:
         reward : ndarray of shape (n_documents,) or (n, k)
             In nats of log-odds.
         """
-        read = read_responses(self.model.model_, X)
+        read = read_responses(self.model.estimator_, X)
         mean, std = self.model._reward_less(read, self._center, True)
         return mean - self.k * std
 
@@ -111,7 +111,7 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
 
     Attributes
     ----------
-    model_ : PreferenceRewardModel
+    estimator_ : PreferenceRewardModel
         The fitted model.
     coef_ : ndarray of shape (1, V)
         Its weights.
@@ -256,10 +256,12 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
             If ``method="auto"`` and standard errors are no more than a bound.
         """
         subject = type(self).__name__
-        self.model_ = fit_reward_model(self.estimator, X, y, sample_weight, groups, subject=subject)
+        self.estimator_ = fit_reward_model(
+            self.estimator, X, y, sample_weight, groups, subject=subject
+        )
         self._take_columns()
-        self.coef_ = self.model_.coef_
-        problem = self.model_._read(X, y, sample_weight, reset=False)
+        self.coef_ = self.estimator_.coef_
+        problem = self.estimator_._read(X, y, sample_weight, reset=False)
         codes = group_codes(groups, len(problem.weight))
         self.n_groups_ = len(np.unique(codes[problem.weight > 0]))
         if self.kind == "sandwich" and self.n_groups_ < 2:
@@ -294,7 +296,7 @@ class RewardUncertainty(UncertainRewardMixin, BaseEstimator):
 
     def _estimate_covariance(self, problem, codes):
         """Return the covariance of all weights of a training problem, those of nuisances too."""
-        model = self.model_
+        model = self.estimator_
         kept = np.flatnonzero(problem.weight > 0)
         order, sizes = sort_by_group(codes[kept])
         kept = kept[order]

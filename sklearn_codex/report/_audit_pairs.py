@@ -31,7 +31,7 @@ def pairs_to_label(data, reward):
     D = sparse.csr_array(data.counts[first] - data.counts[second])
     # The sandwich tells how far weights may be off; what a label would tell is asked of the
     # posterior, which also doubts tokens that few pairs differ in.
-    posterior = RewardUncertainty(FrozenEstimator(reward.model_), kind="laplace")
+    posterior = RewardUncertainty(FrozenEstimator(reward.estimator_), kind="laplace")
     fit_differences(posterior, data, data.words)
     chosen = most_informative_pairs(posterior, D, n=N_TO_LABEL)
     margin, std = posterior.predict_margin(D[chosen], return_std=True)
@@ -46,7 +46,7 @@ def pairs_to_label(data, reward):
         "are_new": are_new,
         "has_prompts": has_prompts,
         "rows": rows,
-        "tried": _try_out(data, reward.model_),
+        "tried": _try_out(data, reward.estimator_),
     }
 
 
