@@ -13,11 +13,11 @@ import time
 import numpy as np
 from verdicts import WORDS, write
 
-from sklearn_codex import PreferenceRewardModel, read_preferences
+from sklearn_codex import read_preferences
 from sklearn_codex._layouts.given import Given
 from sklearn_codex._verdicts import judge_share
 from sklearn_codex.report._audit_columns import find_cuts
-from sklearn_codex.report._audit_data import TOL, AuditData, cross_fit
+from sklearn_codex.report._audit_data import AuditData, cross_fit
 from sklearn_codex.report._audit_slices import audit_slices
 
 SIZES = ((60, 5), (200, 5))  # prompts, pairs of each
@@ -62,8 +62,7 @@ def differences(rows):
     """Return what is said to differ: pairs of a cut and a measure."""
     pairs = read_preferences(rows)
     data = AuditData(pairs, pairs.groups, 0)
-    model = PreferenceRewardModel(C=0.01, tol=TOL)
-    margin = cross_fit(data, data.words, make=lambda: model)
+    margin = cross_fit(data, data.words, C=0.01)
     figures = audit_slices(data, margin, find_cuts(pairs, Given()))
     return {
         (cut["name"], name)

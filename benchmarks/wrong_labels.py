@@ -23,8 +23,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
-
 from sklearn_codex._reward.preset_differences import preset_differences
+
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exceptions import RareTokensWarning
 from sklearn_codex.health import check_preferences

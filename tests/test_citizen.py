@@ -37,7 +37,7 @@ from sklearn_codex import (
     load_model,
     save_model,
 )
-from sklearn_codex._reward.preset_differences import preset_differences
+from sklearn_codex._reward.preset_design import preset_design
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.features import ResponseFeatures
 from sklearn_codex.metrics import (
@@ -255,7 +255,7 @@ def test_presets_topics_and_dense_vectorizers_are_read_whatever_output_is_set(ou
         lambda: PreferenceRewardModel(vectorizer="preference").fit(pairs * 2, [*Y, *Y]).coef_,
         lambda: PreferenceRewardModel(vectorizer=dense).fit(pairs, Y).coef_,
         lambda: topical.fit(votes, Y).topic_ratings(TEXTS),
-        lambda: preset_differences(np.array(pairs)[:, :2], [0, 1], [2, 3])[0].toarray(),
+        lambda: preset_design(np.array(pairs)[:, :2], [0, 1], [2, 3]).design.differences.toarray(),
     ]
     expected = [fit() for fit in fits]
     with sklearn.config_context(transform_output=output):

@@ -12,7 +12,7 @@ from sklearn_codex.datasets import make_preferences
 from sklearn_codex.health import check_preferences
 from sklearn_codex.health._data import check_data
 from sklearn_codex.health._noise import _inflation, estimate_noise
-from sklearn_codex.health._wrong_labels import _cross_fit, _default_features, cross_fit
+from sklearn_codex.health._wrong_labels import _cross_fit, _default_designs, cross_fit
 
 
 def simulate(n_pairs=400, n_prompts=80, **params):
@@ -50,14 +50,14 @@ def test_labels_are_judged_by_the_default_model_that_predicts_them_better():
             data.y = np.where(np.arange(400) % 5, longer, np.logical_not(longer)).astype(float)
         pairs = check_data(data.X, data.y, None, subject="check_preferences")
         units = np.unique(data.X[:, 0].astype(str), return_inverse=True)[1]
-        features, C = _default_features(pairs, None)
+        designs, C = _default_designs(pairs, None)
         model = PreferenceRewardModel(C=C, tol=1e-3)
         seed = np.random.RandomState(0).randint(2**31 - 1)
-        margins = [_cross_fit(pairs, units, one, model, seed, float) for one in features]
+        margins = [_cross_fit(pairs, units, one.differences, model, seed, float) for one in designs]
         losses = [np.mean(np.logaddexp(0, -(2 * data.y - 1) * margin)) for margin in margins]
         found[kind] = int(np.argmin(losses))
         best = cross_fit(pairs, units, None, 0)
-        np.testing.assert_array_equal(best, margins[found[kind]])
+        np.testing.assert_allclose(best, margins[found[kind]], rtol=1e-6, atol=1e-8)
     assert found == {"words": 1, "length": 0}
 
 

@@ -134,7 +134,7 @@ def test_intervals_hold_the_noise_of_the_folds_and_draws_lessen_it():
     shares, single = [], []
     for seed in range(8):
         data = data_of("words", of_folds=seed)
-        draws = cross_fit_draws(data, data.words, make=predict.maker("words", 0.01))
+        draws = cross_fit_draws(data, data.words, C=0.01)
         found = predict.accuracy(data, draws)
         credit = predict.credits(data.y, draws)
         without = judge_share(

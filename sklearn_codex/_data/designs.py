@@ -12,7 +12,13 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray, root_mean_square
-from sklearn_codex._data.rows import as_rows, blocks_of, column_squares, weighted_gram
+from sklearn_codex._data.rows import (
+    SparseColumns,
+    as_rows,
+    blocks_of,
+    column_squares,
+    weighted_gram,
+)
 
 # Differences are formed this many pairs at a time where they have to be formed at all.
 CHUNK_PAIRS = 4096
@@ -38,6 +44,16 @@ def mean_row(design: Any) -> FloatArray:
     """Return the mean of the rows of a design (V,)."""
     n_rows = design.shape[0]
     return design.rmatvec(np.full(n_rows, 1.0 / n_rows))
+
+
+def as_columns(design: Any) -> Any:
+    """Return a design whose sparse features are held by columns, which many products are worth."""
+    if design.is_dense:
+        return design
+    rows = SparseColumns(sparse.csc_array(design.rows.matrix))
+    if isinstance(design, DifferenceDesign):
+        return DifferenceDesign(rows)
+    return PairDesign(rows, design.a, design.b)
 
 
 class DenseGram:
@@ -172,6 +188,8 @@ class PairDesign:
 
     def column_squares(self, pair_weights):
         """Return sum over i of h_i D_ij^2 (V,)."""
+        if isinstance(self.rows, SparseColumns):
+            return self._squares_of_columns(self.rows, pair_weights)
         if self._products is None:
             self._products = self._multiply_responses()
         if self._products is False:
@@ -180,12 +198,37 @@ class PairDesign:
                 total += column_squares(self[chunk], pair_weights[chunk])
             return total
         # (x - y)^2 = x^2 + y^2 - 2 x y, of which only the last depends on the pair.
+        products, squares = self._products
+        total = squares.T @ self._uses(pair_weights) - 2 * (products.T @ pair_weights)
+        return np.maximum(total, 0.0)
+
+    def _uses(self, pair_weights):
+        """Return the weight of the pairs that each response stands in (n_responses,)."""
         n_responses = self.rows.shape[0]
         uses = np.bincount(self.a, pair_weights, n_responses)
-        uses += np.bincount(self.b, pair_weights, n_responses)
-        products, squares = self._products
-        total = squares.T @ uses - 2 * (products.T @ pair_weights)
+        return uses + np.bincount(self.b, pair_weights, n_responses)
+
+    def _squares_of_columns(self, rows, pair_weights):
+        """Return sum over i of h_i D_ij^2 (V,) of features held by their columns."""
+        if self._products is None:
+            self._products = self._multiply_columns(rows)
+        total = rows.column_squares(self._uses(pair_weights))
+        if self._products is False:
+            for here, products in rows.multiply_rows(self.a, self.b):
+                total[here] -= 2 * (products.T @ pair_weights)
+        else:
+            total -= 2 * (self._products[0].T @ pair_weights)
         return np.maximum(total, 0.0)
+
+    def _multiply_columns(self, rows):
+        """Return phi(A) phi(B) of all pairs (n_pairs, V), by columns; False: not kept."""
+        parts, n_entries = [], 0
+        for _, products in rows.multiply_rows(self.a, self.b):
+            parts.append(sparse.csc_array(products))
+            n_entries += parts[-1].nnz
+            if n_entries > MAX_PRODUCTS:
+                return False
+        return sparse.csc_array(sparse.hstack(parts, format="csc")), None
 
     def _multiply_responses(self):
         """Return phi(A) phi(B) of all pairs (n_pairs, V), and phi^2; False: not kept."""

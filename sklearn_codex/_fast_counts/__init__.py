@@ -25,10 +25,10 @@ What is kept of a chunk are its distinct tokens and a few bytes for each count, 
 with the matrix and the vocabulary, not with the text. Chunks, hashes and slots decide nothing that
 can be seen in the result.
 
-Runs of characters (`_ngrams`) are counted in another way, as integers.
+Runs of characters and of words (`_ngrams`) are counted in another way, as integers.
 """
 
 from sklearn_codex._fast_counts._counting import FastCounts, sort_strings
-from sklearn_codex._fast_counts._ngrams import count_ngrams
+from sklearn_codex._fast_counts._ngrams import count_ngrams, count_word_ngrams
 
-__all__ = ["FastCounts", "count_ngrams", "sort_strings"]
+__all__ = ["FastCounts", "count_ngrams", "count_word_ngrams", "sort_strings"]

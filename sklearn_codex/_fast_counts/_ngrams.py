@@ -1,20 +1,22 @@
-"""Runs of characters in texts, counted as numbers rather than as strings.
+"""Runs of characters, or of words, in texts, counted as numbers rather than as strings.
 
-A run of up to n characters becomes one integer to the base of the size of the alphabet, a digit a
-character. Sorted, these are in the order of the strings, so that columns are those of scikit-learn.
+A run of up to n of them becomes one integer to the base of the size of the alphabet, or of the
+vocabulary, a digit each. Sorted, these are in the order of the strings, so that columns are those
+of scikit-learn.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy import sparse
 
-__all__ = ["count_ngrams"]
+__all__ = ["count_ngrams", "count_word_ngrams"]
 
 # As scikit-learn does before it takes characters.
 _BLANKS = re.compile(r"\s\s+")
-_CHUNK_CHARACTERS = 200_000
+_CHUNK_SIZE = 200_000  # characters or words
 _N_CODE_POINTS = 0x110000
 _MOST = 2**63 - 1
 
@@ -48,9 +50,63 @@ def count_ngrams(
         Sorted, in the smallest type that holds them; None where the alphabet is too large for a run
         to be one integer.
     """
-    chunks = _Chunks(texts, low, high)
+    texts = [_BLANKS.sub(" ", text.lower()) for text in texts]
+    lengths = [len(text) for text in texts]
+    seen = np.zeros(_N_CODE_POINTS, dtype=bool)
+    for start, stop in _borders(lengths):
+        seen[_code_points(texts[start:stop])] = True
+    digit = np.cumsum(seen)  # of the alphabet, from 1; 0 is the end of a shorter run
+
+    def read(start, stop):
+        return digit[_code_points(texts[start:stop])]
+
+    return _count_runs(_Chunks(read, lengths, int(digit[-1]) + 1, low, high), min_df, advance)
+
+
+def count_word_ngrams(
+    texts: Sequence[str],
+    split: Callable[[str], list[str]],
+    low: int,
+    high: int,
+    min_df: int,
+    advance: Callable[[float], object] = lambda share: None,
+):
+    """Return how often each text has each run of ``low`` to ``high`` words.
+
+    The counts are those of ``CountVectorizer(tokenizer=split, ngram_range=(low, high),
+    min_df=min_df)``, as long as no word holds a character that is sorted before a blank beside
+    others, computed in a third of the time and without its names.
+
+    Parameters
+    ----------
+    texts, low, high, min_df, advance
+        As for :func:`count_ngrams`.
+    split : callable
+        Returns the words of a text in lower case.
+
+    Returns
+    -------
+    counts : csr_array of int of shape (n_texts, n_runs) or None
+        As of :func:`count_ngrams`.
+    """
+    code: defaultdict[str, int] = defaultdict()
+    code.default_factory = code.__len__
+    codes = [np.array([code[word] for word in split(text.lower())], np.int32) for text in texts]
+    rank = np.empty(len(code), dtype=np.int64)
+    rank[[code[word] for word in sorted(code)]] = np.arange(1, len(code) + 1)
+
+    def read(start, stop):
+        return rank[np.concatenate(codes[start:stop])]
+
+    lengths = [len(of_text) for of_text in codes]
+    return _count_runs(_Chunks(read, lengths, len(code) + 1, low, high), min_df, advance)
+
+
+def _count_runs(chunks, min_df, advance):
+    """Return the counts (n_texts, n_runs), None where a run is not one integer."""
     if not chunks.are_exact:
         return None
+    n_texts = len(chunks.lengths)
     runs, n_texts_with = _count_texts(chunks)
     kept = n_texts_with >= min_df
     runs, n_entries = runs[kept], int(n_texts_with[kept].sum())
@@ -58,7 +114,7 @@ def count_ngrams(
     counts = np.empty(n_entries, dtype=np.uint16)
     ends = [0]
     for of_texts, numbers in chunks:
-        advance(0.4 + 0.6 * (len(ends) - 1) / len(texts))
+        advance(0.4 + 0.6 * (len(ends) - 1) / n_texts)
         if numbers.size and numbers.max() > np.iinfo(counts.dtype).max:
             counts = counts.astype(np.int32)
         found = np.concatenate(of_texts)
@@ -69,40 +125,47 @@ def count_ngrams(
         columns[start : start + n_known[-1]] = column[is_known]
         counts[start : start + n_known[-1]] = numbers[is_known]
         ends += (start + n_known[np.cumsum([len(part) for part in of_texts])]).tolist()
-    return sparse.csr_array((counts, columns, np.array(ends)), shape=(len(texts), len(runs)))
+    return sparse.csr_array((counts, columns, np.array(ends)), shape=(n_texts, len(runs)))
+
+
+def _borders(lengths) -> Iterator[tuple[int, int]]:
+    """Yield where chunks of texts of these lengths begin and end."""
+    start = n = 0
+    for i, length in enumerate(lengths):
+        n += length
+        if n >= _CHUNK_SIZE:
+            yield start, i + 1
+            start, n = i + 1, 0
+    if start < len(lengths):
+        yield start, len(lengths)
 
 
 class _Chunks:
-    """Some texts at a time: the runs of each, sorted, and how often it has each of them."""
+    """Some texts at a time: the runs of each, sorted, and how often it has each of them.
 
-    def __init__(self, texts, low, high):
-        self._texts = [_BLANKS.sub(" ", text.lower()) for text in texts]
-        self._low, self._high = low, high
-        seen = np.zeros(_N_CODE_POINTS, dtype=bool)
-        for start, stop in self._borders():
-            seen[_code_points(self._texts[start:stop])] = True
-        self._digit = np.cumsum(seen)  # of the alphabet, from 1; 0 is the end of a shorter run
-        self._base = int(self._digit[-1]) + 1
-        self.are_exact = self._base**high <= _MOST
+    Parameters
+    ----------
+    read : callable
+        Returns the digits, from 1, of texts ``start`` to ``stop``.
+    lengths : list of int
+        How many each text has.
+    base : int
+        Above all digits.
+    low, high : int
+        The shortest and the longest runs.
+    """
 
-    def _borders(self) -> Iterator[tuple[int, int]]:
-        start = n = 0
-        for i, text in enumerate(self._texts):
-            n += len(text)
-            if n >= _CHUNK_CHARACTERS:
-                yield start, i + 1
-                start, n = i + 1, 0
-        if start < len(self._texts):
-            yield start, len(self._texts)
+    def __init__(self, read, lengths, base, low, high):
+        self._read, self._base, self._low, self._high = read, base, low, high
+        self.lengths = lengths
+        self.are_exact = base**high <= _MOST
 
     def __iter__(self):
-        for start, stop in self._borders():
-            texts = self._texts[start:stop]
-            yield _sort_each(self._runs(_code_points(texts)), [len(text) for text in texts])
+        for start, stop in _borders(self.lengths):
+            yield _sort_each(self._runs(self._read(start, stop)), self.lengths[start:stop])
 
-    def _runs(self, code_points):
+    def _runs(self, digits):
         """Return (size, integers of the runs of that size from each place), across borders too."""
-        digits = self._digit[code_points]
         value, runs = digits, []
         for size in range(2, self._high + 1):
             value = value[:-1] * self._base + digits[size - 1 :]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import logsumexp
 
 from sklearn_codex._categorical import FloatArray, IntArray, root_mean_square
 
@@ -231,8 +230,15 @@ def trust_region_scale(
         # Squares of vast steps are no floats, but their root is.
         scale = float(np.sqrt(2.0 * target_kl / length) / root_mean_square(centred, prob))
 
+    # Tokens the policy never draws may have moves beyond all others.
+    drawn = prob > 0
+    if not drawn.all():
+        centred, prob = centred[drawn], prob[drawn]
+
     def excess(share):
-        return length * float(logsumexp(share * centred, b=prob)) - _FACTOR_IN_TRUTH * target_kl
+        moved = share * centred
+        top = moved.max()
+        return length * (top + np.log(prob @ np.exp(moved - top))) - _FACTOR_IN_TRUTH * target_kl
 
     if scale == 0.0 or excess(scale) <= 0.0:
         return scale

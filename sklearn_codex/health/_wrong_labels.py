@@ -13,8 +13,9 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch, check_random_state
 
 from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._reward.model import PreferenceRewardModel
-from sklearn_codex._reward.preset_differences import preset_differences
+from sklearn_codex._data.designs import PairDesign, as_columns
+from sklearn_codex._reward.held_out import as_design, margins_without
+from sklearn_codex._reward.preset_design import preset_design
 from sklearn_codex._tables import Table
 from sklearn_codex._verdicts import CROSS_FITTED, WRONG_LABEL_LEVEL, Judgement, judge_share
 from sklearn_codex.exceptions import RareTokensWarning
@@ -33,6 +34,7 @@ C_OF_TEXT = 1.0
 """Of the preset, and of words by tf-idf."""
 C_OF_COUNTS = 0.03
 """On log counts near the best on human and on simulated labels."""
+TOL = 1e-3
 
 
 def check_wrong_labels(
@@ -140,11 +142,10 @@ def cross_fit(
     if model is not None:
         return _cross_fit(data, units, data.to_array(), model, seed, advance)
     made = []
-    features, C = _default_features(data, preset)
-    for n, pairs in enumerate(features):
-        here = partial(_advance_of, advance, n, len(features))
-        default = PreferenceRewardModel(C=C, tol=1e-3)
-        made.append(_cross_fit(data, units, pairs, default, seed, here))
+    designs, C = _default_designs(data, preset)
+    for n, design in enumerate(designs):
+        here = partial(_advance_of, advance, n, len(designs))
+        made.append(_cross_fit_default(data, units, design, C, seed, here))
     return min(made, key=lambda margins: _log_loss(margins, data))
 
 
@@ -158,7 +159,25 @@ def _log_loss(margins, data) -> float:
     return float(np.mean(np.logaddexp(0, -given)))
 
 
+def _cross_fit_default(data, units, design, C, seed, advance) -> FloatArray:
+    """Return the margins (n_pairs,) by linear models of the other folds of groups."""
+    target = (data.y > 0.5).astype(np.float64)
+    margins = np.zeros(len(data))
+    for train, test in _folds(target, units, seed, advance):
+        rows = train[data.decided[train]]
+        margins[test] = margins_without(design, target, rows, test, C=C, tol=TOL)
+    return margins
+
+
+def _folds(target, units, seed, advance):
+    folds = GroupKFold(N_FOLDS, shuffle=True, random_state=seed)
+    for n_done, fold in enumerate(folds.split(target, target, units)):
+        advance((n_done + 1) / (N_FOLDS + 1))  # the features take about as long as a fold
+        yield fold
+
+
 def _cross_fit(data, units, pairs, model, seed, advance) -> FloatArray:
+    """Return the margins (n_pairs,) by clones of a model of the other folds of groups."""
     a_wins = data.y > 0.5
     # Without both classes there is no classifier; another order of A and B is no other preference.
     turned = np.zeros(len(data), dtype=bool)
@@ -167,9 +186,7 @@ def _cross_fit(data, units, pairs, model, seed, advance) -> FloatArray:
         pairs = orient_pairs(pairs, ~turned).X  # exchanges the pairs that are turned
     target = (a_wins ^ turned).astype(int)
     margins = np.zeros(len(data))
-    folds = GroupKFold(N_FOLDS, shuffle=True, random_state=seed)
-    for n_done, (train, test) in enumerate(folds.split(pairs, target, units)):
-        advance((n_done + 1) / (N_FOLDS + 1))  # the features take about as long as a fold
+    for train, test in _folds(target, units, seed, advance):
         train = train[data.decided[train]]
         fitted = clone(model).fit(pairs[train], target[train])
         margins[test] = _margins(fitted, pairs[test])
@@ -183,8 +200,8 @@ def _has_features(data: PreferenceData) -> bool:
     return bool((~data.identical).any())
 
 
-def _default_features(data: PreferenceData, preset: Callable | None):
-    """Return feature differences (n_pairs, V) on scales for which one penalty is fair, and it.
+def _default_designs(data: PreferenceData, preset: Callable | None):
+    """Return designs of pairs on scales for which one penalty is fair, and it.
 
     Of text they are the preset, and words by tf-idf, which have less to be misled by.
     """
@@ -192,16 +209,16 @@ def _default_features(data: PreferenceData, preset: Callable | None):
         with suppress(ValueError):  # no text has three characters or a word
             made = [_preset(data) if preset is None else preset()]
             with suppress(ValueError):
-                made.append(_differences(data, TfidfTransformer().fit_transform(_count(data))))
+                made.append(_design(data, TfidfTransformer().fit_transform(_count(data))))
             return made, C_OF_TEXT
     if data.is_text:
-        return [_differences(data, _count(data).log1p())], C_OF_COUNTS
+        return [_design(data, _count(data).log1p())], C_OF_COUNTS
     differences = sparse.csr_array(data.differences)
     n_used = np.bincount(differences.indices, minlength=differences.shape[1])
     squares = np.bincount(differences.indices, differences.data**2, differences.shape[1])
     scale = np.sqrt(squares / np.maximum(n_used, 1))
     scaled = differences.multiply(1 / np.where(scale > 0, scale, 1))
-    return [sparse.csr_array(scaled)], C_OF_COUNTS
+    return [as_design(sparse.csr_array(scaled))], C_OF_COUNTS
 
 
 def _count(data: PreferenceData):
@@ -210,12 +227,12 @@ def _count(data: PreferenceData):
         return TokenCounter("script-word").fit_transform(data.responses)
 
 
-def _differences(data: PreferenceData, features):
-    return sparse.csr_array(features[data.a] - features[data.b])
+def _design(data: PreferenceData, features):
+    return as_columns(PairDesign(sparse.csr_array(features), data.a, data.b))
 
 
 def _preset(data: PreferenceData):
-    """Return the preset's differences (n_pairs, V), each response to a prompt read once."""
+    """Return the preset's design of the pairs, each response to a prompt read once."""
     prompts = [""] * len(data) if data.prompts is None else data.prompts
     index: dict[tuple[str, str], int] = {}
     a, b = (
@@ -227,7 +244,7 @@ def _preset(data: PreferenceData):
         )
         for sides in (data.a, data.b)
     )
-    return preset_differences(np.array(list(index), dtype=object), a, b)[0]
+    return preset_design(np.array(list(index), dtype=object), a, b).design
 
 
 def _margins(model, pairs) -> FloatArray:

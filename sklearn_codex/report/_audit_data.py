@@ -8,8 +8,9 @@ from scipy import sparse
 from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch, check_random_state
 
-from sklearn_codex import PreferenceRewardModel, TokenCounter
-from sklearn_codex._reward.preset_differences import preset_differences
+from sklearn_codex import TokenCounter
+from sklearn_codex._reward.held_out import as_design, margins_without
+from sklearn_codex._reward.preset_design import preset_design
 from sklearn_codex.exceptions import RareTokensWarning
 from sklearn_codex.report._audit_progress import within
 
@@ -139,11 +140,11 @@ class AuditData:
 
     @cached_property
     def preset(self):
-        """Differences of the preset of features (n_pairs, n_columns)."""
-        D, self._form, self._form_names = preset_differences(
+        """Design of the preset of features (n_pairs, n_columns)."""
+        design, self._form, self._form_names = preset_design(
             self.responses, self.a, self.b, self.advance
         )
-        return D
+        return design
 
     def with_preset_of(self, other):
         """Take the preset of the same pairs from where it was made, if it was."""
@@ -240,17 +241,17 @@ def fit_differences(model, data, D, rows=None, **params):
     return model.fit(*turned, sample_weight=weights_of(data, rows), **params)
 
 
-def cross_fit(data, D, *, make=None, folds=None, choose=None, advance=lambda share: None):
+def cross_fit(data, D, *, C=1.0, folds=None, choose=None, advance=lambda share: None):
     """Return margins (n_pairs,) of models that never saw the group, NaN outside the folds.
 
     Parameters
     ----------
     data : AuditData
         The pairs.
-    D : ndarray or sparse array of shape (n_pairs, n_columns)
+    D : PairDesign, ndarray or sparse array of shape (n_pairs, n_columns)
         Their feature differences.
-    make : callable, default=None
-        Gives an unfitted model; None is ``PreferenceRewardModel(tol=1e-3)``.
+    C : float, default=1.0
+        That of ``PreferenceRewardModel``.
     folds : list of (train, test), default=None
         None is ``data.folds``.
     choose : callable, default=None
@@ -259,22 +260,22 @@ def cross_fit(data, D, *, make=None, folds=None, choose=None, advance=lambda sha
         Called with the share of the folds that are done.
     """
     margins = np.full(len(data.y), np.nan)
-    folds = data.folds if folds is None else folds
+    folds, design = data.folds if folds is None else folds, as_design(D)
+    options = {"C": C, "tol": TOL, "weight": weights_of(data)}
     for n_done, (train, test) in enumerate(folds):
         advance(n_done / len(folds))
         rows = train if choose is None else choose(train)
-        model = PreferenceRewardModel(tol=TOL) if make is None else make()
-        margins[test] = fit_differences(model, data, D, rows).decision_function(D[test])
+        margins[test] = margins_without(design, data.y, rows, test, **options)
     return margins
 
 
-def cross_fit_draws(data, D, *, make=None, advance=lambda share: None):
+def cross_fit_draws(data, D, *, C=1.0, advance=lambda share: None):
     """Return margins (n_draws, n_pairs) as of ``cross_fit``, one row for each draw of the folds."""
-    draws = data.draws_of_folds
+    draws, design = data.draws_of_folds, as_design(D)
     return np.array(
         [
             cross_fit(
-                data, D, make=make, folds=folds,
+                data, design, C=C, folds=folds,
                 advance=within(advance, n_done / len(draws), (n_done + 1) / len(draws)),
             )
             for n_done, folds in enumerate(draws)

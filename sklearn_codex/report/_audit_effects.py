@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
+from sklearn_codex._reward.held_out import as_design
 from sklearn_codex._verdicts import CROSS_FITTED, LEVEL, Judgement, judge_mean
 from sklearn_codex.report._audit_data import cross_fit, weights_of
-from sklearn_codex.report._audit_predict import credits, maker
+from sklearn_codex.report._audit_predict import credits, penalty_of
 from sklearn_codex.report._audit_progress import within
 from sklearn_codex.report._audit_sample import draw_rows
 
@@ -129,8 +130,10 @@ class _Refits:
     def __init__(self, data, prediction, level):
         self._data, self._level = data, level
         best = prediction["best"]
-        self._make = maker(best, prediction["C_of_words"])
-        self._D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
+        self._C = penalty_of(best, prediction["C_of_words"])
+        self._D = as_design(
+            {"length only": data.length, "words": data.words, "preset": data.preset}[best]
+        )
         self._folds = _bounded_folds(data)
         self._judged = np.zeros(len(data.y), dtype=bool)
         self._judged[np.concatenate([test for _, test in self._folds])] = True
@@ -140,7 +143,7 @@ class _Refits:
         return cross_fit(
             self._data,
             self._D,
-            make=self._make,
+            C=self._C,
             folds=self._folds if folds is None else folds,
             choose=choose,
             advance=advance,

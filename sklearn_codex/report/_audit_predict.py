@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.utils import check_random_state
 
-from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV
+from sklearn_codex import PreferenceRewardModelCV
 from sklearn_codex._verdicts import (
     CROSS_FITTED,
     judge_mean,
@@ -167,7 +167,7 @@ def predict(data, step):
     step("length only")
     draws["length only"] = cross_fit_draws(data, data.length)
     step("words")
-    draws["words"] = cross_fit_draws(data, data.words, make=maker("words", C))
+    draws["words"] = cross_fit_draws(data, data.words, C=C)
     step("features")
     data.advance = step.advance
     _ = data.preset
@@ -263,7 +263,7 @@ def _shift(margin, slope, weight):
     return float(np.average(changes, weights=weight))
 
 
-def learn(data, margin_of_all, D, make, advance=lambda share: None, ceiling=None):
+def learn(data, margin_of_all, D, C, advance=lambda share: None, ceiling=None):
     """Return accuracy by the number of prompts learned from, None for a data set too small.
 
     ``ceiling`` is the accuracy that annotators allow, None where that is unknown.
@@ -275,7 +275,7 @@ def learn(data, margin_of_all, D, make, advance=lambda share: None, ceiling=None
     rows = np.isin(np.arange(len(data.y)), np.concatenate([test for _, test in folds]))
     sizes = np.array(SHARES_LEARNED) * data.n_groups * (1 - 1 / len(data.folds))
     draws = [
-        _learn_once(data, D, make, folds, n, within(advance, n / N_LEARNED, (n + 1) / N_LEARNED))
+        _learn_once(data, D, C, folds, n, within(advance, n / N_LEARNED, (n + 1) / N_LEARNED))
         for n in range(N_LEARNED)
     ]
     whole = np.nan_to_num(np.atleast_2d(margin_of_all)[0])
@@ -303,7 +303,7 @@ def learn(data, margin_of_all, D, make, advance=lambda share: None, ceiling=None
     }
 
 
-def _learn_once(data, D, make, folds, n_draw, advance):
+def _learn_once(data, D, C, folds, n_draw, advance):
     """Return margins (4, n_pairs) of parts that are drawn: three sizes, and the other half."""
     parts = [
         _Share(data, share, n_draw, is_rest=is_rest)
@@ -312,7 +312,7 @@ def _learn_once(data, D, make, folds, n_draw, advance):
     margins = []
     for n_done, choose in enumerate(parts):
         here = within(advance, n_done / len(parts), (n_done + 1) / len(parts))
-        margin = cross_fit(data, D, make=make, folds=folds, choose=choose, advance=here)
+        margin = cross_fit(data, D, C=C, folds=folds, choose=choose, advance=here)
         margins.append(np.nan_to_num(margin))
     return np.array(margins)
 
@@ -367,6 +367,6 @@ class _Share:
         return train[np.isin(self._groups[train], kept)]
 
 
-def maker(name, C):
-    """Return what gives unfitted models of a kind."""
-    return lambda: PreferenceRewardModel(C=C if name == "words" else 1.0, tol=TOL)
+def penalty_of(name, C):
+    """Return the C of a kind of model, where that of words is given."""
+    return C if name == "words" else 1.0

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._checks.numbers import check_number
+from sklearn_codex._reward.held_out import as_design
 from sklearn_codex._verdicts import Judgement
 from sklearn_codex.health._check import run_checks
 from sklearn_codex.report import _audit_policy as policy
@@ -189,8 +190,9 @@ def _learn(data, whole, reference, step, cuts, ceiling):
     prediction, draws = predict.predict(data, step)
     best, C = prediction["best"], prediction["C_of_words"]
     step("learning curve")
-    D = {"length only": data.length, "words": data.words, "preset": data.preset}[best]
-    curve = predict.learn(data, draws[best], D, predict.maker(best, C), step.advance, ceiling)
+    D = as_design({"length only": data.length, "words": data.words, "preset": data.preset}[best])
+    penalty = predict.penalty_of(best, C)
+    curve = predict.learn(data, draws[best], D, penalty, step.advance, ceiling)
     step("reward net of length")
     length = audit_length(data, draws, best, C, whole)
     step("what is preferred")

@@ -6,7 +6,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
 from sklearn_codex._fast_counts import _ngrams, count_ngrams
-from sklearn_codex._reward.preset_differences import preset_differences
+from sklearn_codex._reward.preset_design import preset_design
 from sklearn_codex.features import preference_features
 
 LETTERS = list("ab c\n\tÄßİ漢字\U0001f600\ud800.  ")
@@ -20,7 +20,7 @@ def draw_texts(rng, n, longest=12):
 @pytest.mark.parametrize("min_df", [1, 2])
 def test_runs_of_characters_are_counted_as_scikit_learn_does(low, high, min_df, monkeypatch):
     rng = np.random.RandomState(0)
-    monkeypatch.setattr(_ngrams, "_CHUNK_CHARACTERS", 20)
+    monkeypatch.setattr(_ngrams, "_CHUNK_SIZE", 20)
     n_empty = 0
     for _ in range(40):
         texts = draw_texts(rng, rng.randint(1, 12), 30)
@@ -71,8 +71,8 @@ def test_differences_are_those_of_the_preset(kind):
     columns = features.output_indices_["form"]
     names = features.get_feature_names_out()[columns]
     heard = []
-    D, form, form_names = preset_differences(responses, a, b, heard.append)
-    assert abs(D - (Z[a] - Z[b])).max() < 1e-12
+    design, form, form_names = preset_design(responses, a, b, heard.append)
+    assert abs(design.differences - (Z[a] - Z[b])).max() < 1e-12
     wanted = (Z[a] - Z[b])[:, columns].toarray() / features.transformer_weights["form"]
     np.testing.assert_allclose(form, wanted, atol=1e-12)
     assert [name.split("__")[-1] for name in names] == form_names.tolist()
