@@ -1,5 +1,8 @@
 """Results that print as a table, and tables as data frames."""
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 from sklearn.utils import Bunch
 
@@ -38,3 +41,16 @@ def as_columns(rows):
     """Return rows (list of dict) as a dict of lists; what a row lacks is None."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
+
+
+def as_plain(value):
+    """Return a value without arrays and without numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {str(name): as_plain(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return as_plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [as_plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

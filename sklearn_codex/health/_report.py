@@ -1,8 +1,6 @@
 """What the checks found, as tables and as text."""
 
-import math
 import textwrap
-from collections.abc import Mapping
 from html import escape
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +10,7 @@ from sklearn.utils import Bunch
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._checks.frames import as_frame
 from sklearn_codex._plain import show_controls
-from sklearn_codex._tables import Table, as_columns
+from sklearn_codex._tables import Table, as_columns, as_plain
 from sklearn_codex.health._words import SECTIONS, count
 
 Status = Literal["look", "note", "ok", "skipped"]
@@ -134,7 +132,8 @@ class PreferenceReport(Bunch):
 
     def to_dict(self):
         """Return findings, tables and sizes as numbers, text and lists, which JSON can hold."""
-        return {name: _plain(value) for name, value in self.items()}
+        findings = [_plain_finding(finding) for finding in self.findings]
+        return as_plain({**self, "findings": findings})
 
     def _title(self):
         n_look = sum(finding.status == "look" for finding in self.findings)
@@ -162,21 +161,6 @@ def _plain_finding(finding: Finding) -> dict[str, Any]:
         "n_rows": int(finding.rows.size),
         "rows": finding.rows.tolist(),
     }
-
-
-def _plain(value):
-    """Return a value of a report without arrays and without numbers that JSON does not have."""
-    if isinstance(value, Finding):
-        return _plain_finding(value)
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _write(finding: Finding) -> list[str]:

@@ -1,4 +1,4 @@
-"""Pictures: training, frontiers, over-optimisation, rewards and what they are worth.
+"""Pictures: training, frontiers, over-optimisation, rewards, what they are worth and prefer.
 
 Displays in scikit-learn's form: a class method computes what is to be seen, ``__init__`` keeps it
 as arrays, ``plot`` draws it, on Axes of your own where they are given. Colours are safe for
@@ -6,6 +6,8 @@ colour-blind readers, and no figure tells lines apart by colour alone. Drawing n
 ``pip install 'sklearn-codex[plot]'``; importing this module does not.
 """
 
+from sklearn_codex.inspection._explain import explain_reward
+from sklearn_codex.inspection._explanation import RewardExplanation
 from sklearn_codex.inspection._frontier import FrontierDisplay
 from sklearn_codex.inspection._learning_curve import PromptLearningCurveDisplay
 from sklearn_codex.inspection._length import LengthBiasDisplay
@@ -21,6 +23,8 @@ __all__ = [
     "PromptLearningCurveDisplay",
     "RewardCalibrationDisplay",
     "RewardDistributionDisplay",
+    "RewardExplanation",
     "TokenShiftDisplay",
     "TrainingCurveDisplay",
+    "explain_reward",
 ]

@@ -467,7 +467,7 @@ def paired_cluster_bootstrap(
     codes, n_groups = check_groups(codes, len(codes))
     check_several_groups(n_groups, subject="paired_cluster_bootstrap")
     result = GroupedMean(difference, weight, codes)
-    low, high, p_value = _interval_and_p_value(
+    low, high, p_value = interval_and_p_value(
         result, confidence_level, result.subset_means(n_resamples, random_state)
     )
     return Bunch(
@@ -481,7 +481,7 @@ def paired_cluster_bootstrap(
     )
 
 
-def _interval_and_p_value(result, confidence_level, means):
+def interval_and_p_value(result, confidence_level, means):
     """Return low, high and p-value of a mean, from the means (n_subsets,) of subsets of groups."""
     low, high = result.interval(confidence_level)
     p_value = result.p_value()
