@@ -221,7 +221,7 @@ class Trie:
             off from, then whether the document ends in it.
         """
         parts = [
-            self._count_events(walk, starts)
+            self.count_events(walk, starts)
             for walk, starts in self.walk_in_chunks(ids, starts, contexts)
         ]
         if len(parts) == 1:
@@ -243,7 +243,8 @@ class Trie:
             if row >= n_documents:
                 return
 
-    def _count_events(self, walk, starts):
+    def count_events(self, walk: Walk, starts: Ints) -> sparse.csr_array:
+        """Return the :meth:`events` of documents that were followed."""
         rows = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
         ended = np.flatnonzero(walk.ends > 0)
         columns, owners = [walk.arcs], [rows]
