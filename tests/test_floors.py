@@ -36,6 +36,7 @@ FLOORS = [
         "_conversations",
         "_files",
         "_labels",
+        "_ngrams",
         "_persistence",
         "_rollouts",
         "_solve",

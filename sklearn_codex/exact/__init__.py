@@ -25,6 +25,7 @@ from sklearn_codex.exact._eos_length import (
     smallest_safe_kl_coef,
 )
 from sklearn_codex.exact._frontier import kl_coef_for_kl, kl_reward_frontier
+from sklearn_codex.exact._ngram import NGramObjective, arc_reward
 
 __all__ = [
     "AdditiveObjective",
@@ -33,6 +34,8 @@ __all__ = [
     "EosObjective",
     "LengthExplosionError",
     "LengthExplosionWarning",
+    "NGramObjective",
+    "arc_reward",
     "ban_tokens",
     "best_of_n",
     "best_of_n_frontier",

@@ -50,8 +50,10 @@ _VALUES: dict[str, dict[str, Any]] = {
 _FREQUENCY_TOLERANCE = 1e-6
 
 
-def keep_checked(objective: Any) -> None:
+def keep_checked(objective: Any, check_reference: Callable[..., Any] = check_log_prob) -> None:
     """Check the parameters of a frozen objective by their names; keep them as floats and ints.
+
+    The reference, which all others have the shape of, by a function of it and of who asks.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def keep_checked(objective: Any) -> None:
         If a shape or a value does not fit.
     """
     subject, given = type(objective).__name__, {field.name for field in fields(objective)}
-    checked = {"reference_log_prob": check_log_prob(objective.reference_log_prob, subject=subject)}
+    checked = {"reference_log_prob": check_reference(objective.reference_log_prob, subject=subject)}
     shape = checked["reference_log_prob"].shape
     for name, (interval, remedy) in _INTERVALS.items():
         if name in given:
@@ -76,8 +78,11 @@ def keep_checked(objective: Any) -> None:
         object.__setattr__(objective, name, value)
 
 
-def check_demonstrations(objective: Any, possible: Any) -> None:
-    """Check that demonstrations are there where they weigh, and use possible tokens (V,) only."""
+def check_demonstrations(objective: Any, possible: Any, tokens: slice = slice(None)) -> None:
+    """Check that demonstrations are there where they weigh, and use possible tokens (V,) only.
+
+    Those of a slice are shares of all tokens.
+    """
     subject, frequencies = type(objective).__name__, objective.frequencies
     if not objective.sft_coef > 0:
         return
@@ -87,7 +92,7 @@ def check_demonstrations(objective: Any, possible: Any) -> None:
             "demonstrations, got frequencies=None."
         )
     in_nats(objective.sft_coef, 1.0, objective.kl_coef, subject=f"{subject} (sft_coef)")
-    total = float(frequencies.sum())
+    total = float(frequencies[tokens].sum())
     if not abs(total - 1.0) <= _FREQUENCY_TOLERANCE:
         raise ValueError(
             f"{subject} needs frequencies that sum to 1, got {total:.6g}. Divide counts by their "

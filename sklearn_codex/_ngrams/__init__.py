@@ -1,0 +1,1 @@
+"""N-grams: which there are, what a document uses of them, and back-off models on them."""

@@ -1,0 +1,101 @@
+"""From the n-grams of a table to the arrays of a trie, one length after the other."""
+
+from typing import Any
+
+import numpy as np
+
+from sklearn_codex._ngrams.table import Ints
+
+__all__ = ["Builder", "find_keys"]
+
+
+class Builder:
+    """Adds the n-grams of one length after those of another."""
+
+    def __init__(self, n_tokens: int, eos: int):
+        self.n_tokens, self.eos = n_tokens, eos
+        tokens = np.arange(n_tokens, dtype=np.int32)
+        self.keys = np.arange(n_tokens, dtype=np.int64)  # of the last level
+        self.offset = 0  # arcs before the last level
+        self.start = -1
+        self.n_contexts, self.n_arcs = 1, n_tokens
+        self.suffix, self.arc_of_context = [np.array([-1])], [np.array([-1])]
+        self.indptr = [np.array([0, n_tokens])]
+        self.arc_token, self.lower = [tokens], [np.full(n_tokens, -1)]
+        self.context_of_arc = np.zeros(0, np.int64)
+
+    def add_level(self, keys: Ints) -> None:
+        """Add n-grams by the keys of a :class:`Level`."""
+        prefix, token = np.divmod(keys, self.n_tokens)
+        is_new = np.diff(prefix, prepend=-1) > 0
+        first = np.flatnonzero(is_new)
+        prefixes = prefix[first]  # of the contexts, in order
+        n_before = self.n_contexts
+        contexts = n_before + np.arange(len(prefixes))
+        arc_context = n_before - 1 + np.cumsum(is_new)
+        is_root = n_before == 1
+        suffix, arc_of_context = self._place_contexts(prefixes, is_root)
+        if is_root:
+            lower = token
+        else:
+            lower = find_keys(self.keys, suffix[arc_context - n_before] * self.n_tokens + token)
+            if np.any(lower < 0):
+                raise ValueError("An n-gram without its first token is not in the table.")
+            lower = lower + self.offset
+        known = np.full(self.n_arcs, -1, np.int64)
+        known[: len(self.context_of_arc)] = self.context_of_arc
+        named = arc_of_context >= 0
+        known[arc_of_context[named]] = contexts[named]
+        self.context_of_arc = known
+        self.offset = self.n_arcs
+        self.keys = arc_context * self.n_tokens + token
+        self.suffix.append(suffix)
+        self.arc_of_context.append(arc_of_context)
+        self.indptr.append(self.n_arcs + np.append(first[1:], len(keys))[: len(first)])
+        self.arc_token.append(token)
+        self.lower.append(lower)
+        self.n_contexts += len(prefixes)
+        self.n_arcs += len(keys)
+
+    def _place_contexts(self, prefixes, is_root):
+        """Return the suffix and the arc of contexts whose prefixes are on the last level."""
+        if not is_root:
+            arcs = self.offset + prefixes
+            lower = np.concatenate(self.lower)[arcs]
+            return self.context_of_arc[lower], arcs
+        is_start = prefixes == self.n_tokens
+        if is_start.any():
+            self.start = self.n_contexts + len(prefixes) - 1
+        return np.zeros(len(prefixes), np.int64), np.where(is_start, -1, prefixes)
+
+    def finish(self) -> dict[str, Any]:
+        """Return the fields of the trie that follow from the n-grams."""
+        sizes = [len(contexts) for contexts in self.suffix]
+        context_length = np.repeat(np.arange(len(sizes)), sizes).astype(np.int8)
+        lower, arc_token = np.concatenate(self.lower), np.concatenate(self.arc_token)
+        following = np.full(self.n_arcs, -1, np.int64)
+        following[: len(self.context_of_arc)] = self.context_of_arc
+        start = 0
+        for size in map(len, self.arc_token):
+            level = slice(start, start + size)
+            shorter = following[lower[level]] if start else 0
+            following[level] = np.where(following[level] < 0, shorter, following[level])
+            start += size
+        following[arc_token == self.eos] = -1
+        arrays = {
+            "indptr": np.concatenate(self.indptr),
+            "arc_token": arc_token,
+            "lower": lower,
+            "next": following,
+            "suffix": np.concatenate(self.suffix),
+            "arc_of_context": np.concatenate(self.arc_of_context),
+        }
+        fields = {name: values.astype(np.int32) for name, values in arrays.items()}
+        return {**fields, "start": self.start, "context_length": context_length}
+
+
+def find_keys(keys: Ints, wanted: Ints) -> Ints:
+    """Return where each wanted key is among ascending ones; -1 where it is not."""
+    at = np.searchsorted(keys, wanted)
+    at[at == len(keys)] = 0
+    return np.where(keys[at] == wanted, at, -1) if len(keys) else np.full(len(wanted), -1)

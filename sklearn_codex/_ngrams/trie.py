@@ -1,0 +1,385 @@
+"""A trie of contexts, and which of its arcs a document uses.
+
+A *context* is what a token is predicted from, up to ``order - 1`` tokens before it, and an *arc* a
+token that is known to follow a context. Both are closed under suffixes: without its first token a
+context is one, too, and has the same arcs and more. They are closed under prefixes as well. The
+*root* is the empty context, and every token is an arc of it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._ngrams.builder import Builder, find_keys
+from sklearn_codex._ngrams.table import Ints, NGramTable, count_ngrams
+
+__all__ = ["Trie", "Walk", "build_trie"]
+
+_CHUNK = 1 << 19  # Tokens of documents to be looked up at a time.
+
+
+class Walk(NamedTuple):
+    """What documents use of a trie, token by token.
+
+    Attributes
+    ----------
+    arcs : ndarray of int (n,)
+        The arc that predicts each token: the one of the longest context that has it.
+    contexts : ndarray of int (n,)
+        The longest context before each token.
+    ends : ndarray of int (n_documents,)
+        The longest context at the end of each document, before its end-of-sequence token.
+    """
+
+    arcs: Ints
+    contexts: Ints
+    ends: Ints
+
+
+@dataclass(frozen=True)
+class Trie:
+    """Contexts 0 to C - 1, by length, and arcs 0 to A - 1, by context and token.
+
+    Attributes
+    ----------
+    n_tokens : int
+        V; arc t is token t after the root.
+    order : int
+        Tokens of the longest n-gram there may be, a context and the token after it.
+    eos : int
+        The end-of-sequence token, after which nothing is predicted; -1 where there is none.
+    start : int
+        The context at the start of a document, one of length 1; -1 where there is none.
+    indptr : ndarray of int (C + 1,)
+        The arcs of context c are those from ``indptr[c]`` to ``indptr[c + 1] - 1``.
+    arc_token : ndarray of int (A,)
+    lower : ndarray of int (A,)
+        The arc of the same token after the next shorter context; -1 for those of the root.
+    next : ndarray of int (A,)
+        The longest context that holds after the arc; -1 after the end of the document.
+    suffix : ndarray of int (C,)
+        Each context without its first token; -1 for the root.
+    context_length : ndarray of int (C,)
+    arc_of_context : ndarray of int (C,)
+        The arc that a context, as an n-gram, is; -1 for the root and the start.
+    """
+
+    n_tokens: int
+    order: int
+    eos: int
+    start: int
+    indptr: Ints
+    arc_token: Ints
+    lower: Ints
+    next: Ints
+    suffix: Ints
+    context_length: Ints
+    arc_of_context: Ints
+
+    @classmethod
+    def of_root(cls, n_tokens: int, *, eos: int = -1) -> "Trie":
+        """Return the trie of order 1, whose arcs are the tokens."""
+        return cls.of_table(NGramTable(n_tokens, ()), eos=eos)
+
+    @classmethod
+    def of_table(cls, table: NGramTable, *, eos: int = -1) -> "Trie":
+        """Return the trie of the n-grams of a table, which holds the parts of each."""
+        builder = Builder(table.n_tokens, eos)
+        for level in table.levels:
+            builder.add_level(level.keys)
+        order = len(table.levels) + 1
+        return cls(n_tokens=table.n_tokens, order=order, eos=eos, **builder.finish())
+
+    @property
+    def n_contexts(self) -> int:
+        """C, the number of contexts."""
+        return len(self.suffix)
+
+    @property
+    def n_arcs(self) -> int:
+        """A, the number of arcs."""
+        return len(self.arc_token)
+
+    @property
+    def n_events(self) -> int:
+        """E = A + 2 (C - 1), the number of columns of :meth:`events`."""
+        return self.n_arcs + 2 * (self.n_contexts - 1)
+
+    @property
+    def first_context(self) -> int:
+        """The context of a document's first token."""
+        return max(self.start, 0)
+
+    @cached_property
+    def arc_context(self) -> Ints:
+        """The context (A,) of each arc."""
+        return np.repeat(np.arange(self.n_contexts, dtype=np.int32), np.diff(self.indptr))
+
+    @cached_property
+    def context_of_arc(self) -> Ints:
+        """The context (A + 1,) that an arc is as an n-gram; -1 where it is none, and at last."""
+        contexts = np.full(self.n_arcs + 1, -1, np.int32)
+        named = np.flatnonzero(self.arc_of_context >= 0)
+        contexts[self.arc_of_context[named]] = named
+        return contexts
+
+    @cached_property
+    def level_indptr(self) -> Ints:
+        """Where the arcs of each length start (order + 1,), and where the last end."""
+        lengths = np.arange(self.order + 1)
+        return self.indptr[np.searchsorted(self.context_length, lengths)]
+
+    @cached_property
+    def _keys(self):
+        return self.arc_context.astype(np.int64) * self.n_tokens + self.arc_token
+
+    def __getstate__(self):
+        names = self.__dataclass_fields__
+        return {name: value for name, value in vars(self).items() if name in names}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+
+    def find(self, contexts: Ints, tokens: Ints) -> Ints:
+        """Return the arcs (n,) of tokens (n,) after contexts (n,); -1 where there is none."""
+        return find_keys(self._keys, contexts.astype(np.int64) * self.n_tokens + tokens)
+
+    def shorten(self, contexts: Ints, length: int) -> Ints:
+        """Return the suffixes (n,) of a length of contexts (n,); -1 where one is shorter."""
+        contexts = np.array(contexts)
+        while True:
+            long = np.flatnonzero(self.context_length[contexts] > length)
+            if not len(long):
+                break
+            contexts[long] = self.suffix[contexts[long]]
+        contexts[self.context_length[contexts] < length] = -1
+        return contexts
+
+    def walk(self, ids: Ints, starts: Ints, contexts: Ints | None = None) -> Walk:
+        """Follow documents from arc to arc.
+
+        Parameters
+        ----------
+        ids : ndarray of int (n,)
+            The tokens of all documents, one document after the other. The end-of-sequence token
+            is the last one of a document, if it is there.
+        starts : ndarray of int (n_documents + 1,)
+            Where the tokens of each document start, and where those of the last end.
+        contexts : ndarray of int (n_documents,) or None, default=None
+            The context at the start of each; None for documents that start there.
+        """
+        n_documents = len(starts) - 1
+        if contexts is None:
+            contexts = np.full(n_documents, self.first_context, np.int32)
+        has_tokens = np.diff(starts) > 0
+        first = starts[:-1][has_tokens]
+        arcs = np.array(ids, np.int32)
+        longest = np.zeros(len(ids), np.int32)
+        before = arcs  # The arc of so many tokens that ends before each token, below.
+        for length in range(1, self.order):
+            context = np.empty(len(ids), np.int32)
+            context[1:] = self.context_of_arc[before[:-1]]
+            context[first] = self.shorten(contexts[has_tokens], length)
+            at = np.flatnonzero(context >= 0)
+            longest[at] = context[at]
+            found = self._find_on_level(length, context[at], ids[at])
+            before = np.full(len(ids), -1, np.int32)
+            before[at] = found
+            arcs[at] = np.where(found >= 0, found, arcs[at])
+        return Walk(arcs, longest, self._ends(ids, starts, contexts, arcs, longest))
+
+    def _find_on_level(self, length, contexts, tokens):
+        """Do what `find` does where all contexts are of one length."""
+        start, stop = self.level_indptr[length], self.level_indptr[length + 1]
+        found = find_keys(
+            self._keys[start:stop], contexts.astype(np.int64) * self.n_tokens + tokens
+        )
+        return np.where(found >= 0, found + start, -1)
+
+    def _ends(self, ids, starts, contexts, arcs, longest):
+        ends = np.array(contexts, np.int32)
+        has_tokens = np.diff(starts) > 0
+        last = starts[1:][has_tokens] - 1
+        ends[has_tokens] = np.where(ids[last] == self.eos, longest[last], self.next[arcs[last]])
+        return ends
+
+    def events(self, ids: Ints, starts: Ints, contexts: Ints | None = None) -> sparse.csr_array:
+        """Count what documents use, so that their likelihoods are linear in the counts.
+
+        Parameters are those of :meth:`walk`.
+
+        Returns
+        -------
+        events : csr_array of float64 (n_documents, E)
+            Canonical. Columns are the A arcs, then for contexts 1 to C - 1 how often each is backed
+            off from, then whether the document ends in it.
+        """
+        parts = [
+            self.count_events(walk, starts)
+            for walk, starts in self.walk_in_chunks(ids, starts, contexts)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return sparse.csr_array(sparse.vstack(parts, format="csr"))
+
+    def walk_in_chunks(
+        self, ids: Ints, starts: Ints, contexts: Ints | None = None
+    ) -> Iterator[tuple[Walk, Ints]]:
+        """Do :meth:`walk` for some documents at a time; yield also their own ``starts``."""
+        n_documents, row = len(starts) - 1, 0
+        while True:
+            end = int(np.searchsorted(starts, starts[row] + _CHUNK, side="right")) - 1
+            end = min(max(end, row + 1), n_documents)
+            own = starts[row : end + 1] - starts[row]
+            some = None if contexts is None else contexts[row:end]
+            yield self.walk(ids[starts[row] : starts[end]], own, some), own
+            row = end
+            if row >= n_documents:
+                return
+
+    def count_events(self, walk: Walk, starts: Ints) -> sparse.csr_array:
+        """Return the :meth:`events` of documents that were followed."""
+        rows = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
+        ended = np.flatnonzero(walk.ends > 0)
+        columns, owners = [walk.arcs], [rows]
+        for at, passed in self.backed_off(walk):
+            columns.append(passed + (self.n_arcs - 1))
+            owners.append(rows[at])
+        columns.append(walk.ends[ended] + (self.n_arcs + self.n_contexts - 2))
+        owners.append(ended.astype(np.int32))
+        where = (np.concatenate(owners), np.concatenate(columns))
+        shape = (len(starts) - 1, self.n_events)
+        events = sparse.coo_array((np.ones(len(where[0])), where), shape=shape)
+        return sparse.csr_array(events.tocsr())
+
+    def backed_off(self, walk: Walk) -> Iterator[tuple[Ints, Ints]]:
+        """Yield tokens (k,), as positions, and contexts (k,) they were predicted by backing off.
+
+        A token is yielded once for each context that is passed.
+        """
+        at = np.flatnonzero(walk.contexts != self.arc_context[walk.arcs])
+        context, goal = walk.contexts[at], self.arc_context[walk.arcs[at]]
+        while len(at):
+            yield at, context
+            context = self.suffix[context]
+            on = np.flatnonzero(context != goal)
+            at, context, goal = at[on], context[on], goal[on]
+
+    def raw_counts(self, events: FloatArray) -> FloatArray:
+        """Return how often each n-gram occurs (A,), as itself or in a longer one.
+
+        Parameters
+        ----------
+        events : ndarray of shape (E,)
+            A sum of rows of :meth:`events`.
+        """
+        counts = np.array(events[: self.n_arcs], np.float64)
+        for start, stop in reversed(self.levels()[1:]):
+            # Arcs of one level all lie on the level below, which has its own sum by then.
+            counts += np.bincount(self.lower[start:stop], counts[start:stop], minlength=self.n_arcs)
+        return counts
+
+    def sum_by_context(self, values: FloatArray) -> FloatArray:
+        """Return the sum (C,) of a value (A,) over the arcs of each context."""
+        return np.add.reduceat(values, self.indptr[:-1])
+
+    def levels(self) -> list[tuple[int, int]]:
+        """Return for each length from 1 where its arcs start, and where they end."""
+        edges = self.level_indptr.tolist()
+        return list(pairwise(edges))
+
+    @cached_property
+    def cumulative(self) -> sparse.csr_array:
+        """The map (E, A) from events to counts of n-grams: one counts for all its suffixes."""
+        owners: list[Ints] = [np.arange(self.n_arcs)]
+        columns: list[Ints] = [np.arange(self.n_arcs)]
+        while len(owners[-1]):
+            shorter = self.lower[columns[-1]]
+            has_shorter = shorter >= 0
+            owners.append(owners[-1][has_shorter])
+            columns.append(shorter[has_shorter])
+        where = (np.concatenate(owners), np.concatenate(columns))
+        shape = (self.n_events, self.n_arcs)
+        ones = np.ones(len(where[0]))
+        return sparse.csr_array(sparse.coo_array((ones, where), shape=shape).tocsr())
+
+    def truncate(self, order: int) -> "Trie":
+        """Return the trie of the n-grams of at most ``order`` tokens."""
+        n_contexts = int(np.searchsorted(self.context_length, order))
+        n_arcs = int(self.indptr[n_contexts])
+        following = self.next[:n_arcs]
+        while True:
+            long = np.flatnonzero(following >= n_contexts)
+            if not len(long):
+                break
+            following = np.array(following)
+            following[long] = self.suffix[following[long]]
+        return Trie(
+            self.n_tokens,
+            order,
+            self.eos,
+            self.start if self.start < n_contexts else -1,
+            self.indptr[: n_contexts + 1],
+            self.arc_token[:n_arcs],
+            self.lower[:n_arcs],
+            following,
+            self.suffix[:n_contexts],
+            self.context_length[:n_contexts],
+            self.arc_of_context[:n_contexts],
+        )
+
+    def projection(self, lower: "Trie") -> sparse.csr_array:
+        """Return the map (E, E') from events to those of the same documents in a truncated trie."""
+        arcs = np.arange(self.n_arcs)
+        while (long := np.flatnonzero(arcs >= lower.n_arcs)).size:
+            arcs[long] = self.lower[arcs[long]]
+        contexts = np.arange(1, self.n_contexts)
+        kept = contexts[contexts < lower.n_contexts]
+        ends = contexts.copy()
+        while (long := np.flatnonzero(ends >= lower.n_contexts)).size:
+            ends[long] = self.suffix[ends[long]]
+        ended = np.flatnonzero(ends > 0)
+        n_back, n_lower = self.n_contexts - 1, lower.n_contexts - 1
+        rows = [np.arange(self.n_arcs), self.n_arcs + kept - 1, self.n_arcs + n_back + ended]
+        columns = [arcs, lower.n_arcs + kept - 1, lower.n_arcs + n_lower + ends[ended] - 1]
+        where = (np.concatenate(rows), np.concatenate(columns))
+        shape = (self.n_events, lower.n_events)
+        ones = np.ones(len(where[0]))
+        return sparse.csr_array(sparse.coo_array((ones, where), shape=shape).tocsr())
+
+    def ngrams(self, arcs: Ints) -> Ints:
+        """Return the tokens (n, order) of arcs as n-grams, behind -1 where they are shorter.
+
+        What begins with the start of a document has -2 for it.
+        """
+        tokens = np.full((len(arcs), self.order), -1, np.int32)
+        at, arcs = np.arange(len(arcs)), np.asarray(arcs)
+        for column in reversed(range(self.order)):
+            tokens[at, column] = self.arc_token[arcs]
+            contexts = self.arc_context[arcs]
+            if column and self.start >= 0:
+                tokens[at[contexts == self.start], column - 1] = -2
+            arcs = self.arc_of_context[contexts]
+            at, arcs = at[arcs >= 0], arcs[arcs >= 0]
+        return tokens
+
+
+def build_trie(
+    ids: Ints,
+    starts: Ints,
+    n_tokens: int,
+    *,
+    order: int,
+    eos: int = -1,
+    min_count: int = 1,
+    max_ngrams: int | None = None,
+) -> Trie:
+    """Return the trie of the n-grams of documents; parameters are as elsewhere here."""
+    table = count_ngrams(ids, starts, n_tokens, order)
+    return Trie.of_table(table.prune(min_count=min_count, max_ngrams=max_ngrams), eos=eos)

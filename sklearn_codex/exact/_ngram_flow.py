@@ -1,0 +1,318 @@
+"""What documents of a policy over contexts use: visits, arcs, back-offs, and divergences."""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from sklearn_codex._categorical import FloatArray, exp_rest
+from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._ngrams.trie import Trie
+from sklearn_codex.exact._ngram_kernel import LOG_STEEP, ContextKernel, ContextOperator
+from sklearn_codex.exact._ngram_solve import ContextEquation
+
+# A share of documents, or of a row, that is rounding.
+_ROUNDING = 1e-12
+# How far from 1 a row of a policy may sum, by its logarithm.
+_ROW_TOLERANCE = 1e-3
+
+
+class PolicyFlow:
+    r"""How often documents of a policy are in each context, and what they use of it.
+
+    With :math:`\alpha` what a context multiplies by when it backs off, the flow F through a context
+    is the visits to it and :math:`\alpha F` of the longer ones that back off to it, and arc a is
+    used :math:`\pi_a (F(h) - \sum_{b: lower(b) = a} \alpha F)` times, since what backs off from an
+    arc's own context does not use its token. Visits d follow from arcs: a linear equation, the
+    transpose of that of values.
+
+    Parameters
+    ----------
+    trie : Trie
+    log_prob : ndarray of shape (E,)
+        The policy.
+    initial : ndarray of shape (C,)
+        How often documents start in each context.
+    max_length : int or None
+        Tokens at which documents are cut.
+
+    Attributes
+    ----------
+    visits : ndarray of shape (C,)
+        Expected tokens of a document before which each context is the longest one.
+    cut : ndarray of shape (C,)
+        How often documents are cut in each.
+    is_endless : bool
+        Whether some never end, so that visits are without bound; they are those before that then.
+
+    Raises
+    ------
+    ValueError
+        If a row does not sum to one, or the equation is not solved to a relative residual of
+        1e-10, as happens where documents have far more than a million tokens.
+    """
+
+    def __init__(
+        self, trie: Trie, log_prob: FloatArray, initial: FloatArray, max_length: int | None
+    ):
+        self.trie, self.log_prob = trie, log_prob
+        self.kernel = kernel = ContextKernel(trie, log_prob)
+        self._initial = initial
+        self.row_log_sums = kernel.log_sums()
+        self._check_rows()
+        self.cut, self.is_endless = np.zeros(trie.n_contexts), False
+        if max_length is None:
+            self._follow_to_the_end()
+        else:
+            self.visits = np.zeros(trie.n_contexts)
+            for visits in self.positions(max_length):
+                self.visits += visits
+
+    def _check_rows(self):
+        kernel, sums = self.kernel, self.row_log_sums
+        wrong = ~(np.abs(sums) <= _ROW_TOLERANCE)
+        wrong &= kernel.can_reach(self._initial > 0) if wrong.any() else wrong
+        if wrong.any():
+            context = int(np.flatnonzero(wrong)[0])
+            raise ValueError(
+                "A policy over n-grams needs probabilities of the next token that sum to 1 after "
+                f"each context, got {np.exp(sums[context]):.6g} after context {context}. Divide "
+                "them by their sum, as NGramObjective.moved does."
+            )
+
+    @cached_property
+    def operator(self) -> ContextOperator:
+        """The steps of the policy from context to context."""
+        zeros = np.zeros(self.trie.n_contexts)
+        return self.kernel.operator(zeros, zeros)
+
+    def _follow_to_the_end(self):
+        """Solve for the visits; contexts that no document ends from take all that comes there."""
+        alive = self.kernel.can_end()
+        columns = np.where(alive, 0.0, -np.inf)
+        operator = self.kernel.operator(np.zeros(len(alive)), columns)
+        visits = ContextEquation(operator).solve_transposed(np.where(alive, self._initial, 0.0))
+        if visits is None or visits.min() < -1e-6 * np.abs(visits).max():
+            raise ValueError(
+                "The expected n-grams of a document were not found to a relative residual of "
+                "1e-10: documents of this policy hardly ever end. Set max_length."
+            )
+        self.visits = np.maximum(visits, 0.0)
+        if not alive.all():
+            lost = self._initial[~alive].sum()
+            following = self.trie.next
+            lost += self.arcs[(following >= 0) & ~alive[following]].sum()
+            self.is_endless = bool(lost > _ROUNDING)
+
+    def positions(self, max_length: int) -> Iterator[FloatArray]:
+        """Yield the share (C,) of documents in each context before token 1, 2, ... of them.
+
+        Leaves the shares that are cut after the last.
+        """
+        visits = self._initial
+        for _ in range(max_length):
+            yield visits
+            visits = np.maximum(self.operator.transposed_dot(visits), 0.0)
+            if not visits.any():
+                break
+        self.cut = visits
+
+    # What is used
+
+    def flow_of(self, visits: FloatArray) -> FloatArray:
+        """Return the flow F (C,) through contexts with these visits (C,)."""
+        return self.operator.drop(visits)
+
+    @cached_property
+    def flow(self) -> FloatArray:
+        """The flow F (C,)."""
+        return self.flow_of(self.visits)
+
+    def usage_of(self, flow: FloatArray) -> FloatArray:
+        """Return for each arc (A,) how often its token could be drawn in its context."""
+        kernel, trie = self.kernel, self.trie
+        used = flow[trie.arc_context]
+        passed = self._backoff * flow
+        n_root = trie.n_tokens
+        longer = slice(n_root, None)
+        used -= np.bincount(
+            kernel.lower[longer], passed[trie.arc_context[longer]], trie.n_arcs
+        )
+        return np.maximum(used, 0.0)
+
+    @cached_property
+    def _backoff(self):
+        """What contexts multiply by (C,), 0 where they are written out."""
+        return np.where(self.kernel.is_written, 0.0, np.exp(self.kernel.backoff_log_weight))
+
+    @cached_property
+    def usage(self) -> FloatArray:
+        """Where arcs (A,) could be used, of the contexts that are not written out."""
+        return self.usage_of(self.flow)
+
+    @cached_property
+    def _entries(self):
+        """How often each written entry is used."""
+        kernel = self.kernel
+        log_prob = kernel.entry_log_weight + kernel.arc_log_weight[kernel.entry_arc]
+        return np.exp(log_prob) * self.flow[kernel.entry_row]
+
+    @cached_property
+    def arcs(self) -> FloatArray:
+        """Expected uses (A,) of each arc."""
+        arcs = np.exp(self.kernel.arc_log_weight) * self.usage
+        return arcs + np.bincount(self.kernel.entry_arc, self._entries, len(arcs))
+
+    @cached_property
+    def rest(self) -> FloatArray:
+        """The probability (C,) in the shorter context of what is no arc of the longer one."""
+        prob = np.exp(self.kernel.arc_log_weight)
+        lower = self.trie.sum_by_context(prob[self.kernel.lower])
+        rest = np.exp(self.row_log_sums)[self.trie.suffix] - lower
+        rest[0] = 0.0
+        return np.where(rest < _ROUNDING / 100, 0.0, rest)
+
+    @cached_property
+    def backoffs(self) -> FloatArray:
+        """Expected times (C,) that each context is backed off from."""
+        return self._backoff * self.rest * self.flow + self.kernel.passed(self._entries)
+
+    @cached_property
+    def ends(self) -> FloatArray:
+        """The share (C,) of documents that end, or are cut, in each context."""
+        trie = self.trie
+        if trie.eos < 0:
+            return self.cut
+        weights = np.append(0.0, self.kernel.backoff_log_weight[1:])
+        model = BackoffModel(trie, self.kernel.arc_log_weight, weights)
+        contexts = np.flatnonzero(self.visits)
+        ends = self.cut.copy()
+        ends[contexts] += self.visits[contexts] * np.exp(model.log_prob_of(contexts, trie.eos))
+        return ends
+
+    @property
+    def length(self) -> float:
+        """Expected tokens of a document."""
+        return float("inf") if self.is_endless else float(self.visits.sum())
+
+    def expected(self, values: FloatArray) -> float:
+        """Return the expected sum over a document of values (E,) of its events."""
+        n_arcs, n_contexts = self.trie.n_arcs, self.trie.n_contexts
+        total = _dot(self.arcs, values[:n_arcs])
+        of_backoffs, of_ends = np.split(values[n_arcs:], [n_contexts - 1])
+        if of_backoffs.any():
+            total += _dot(self.backoffs[1:], of_backoffs)
+        if of_ends.any():
+            total += _dot(self.ends[1:], of_ends)
+        if self.is_endless and values.any():
+            return float(np.sign(total) * np.inf) if total else 0.0
+        return total
+
+    @cached_property
+    def events(self) -> FloatArray:
+        """Expected events (E,) of a document."""
+        return np.concatenate([self.arcs, self.backoffs[1:], self.ends[1:]])
+
+    # Divergences
+
+    def kl(self, other: FloatArray, log_sums: FloatArray | None = None) -> float:
+        """Return KL(policy || other) of a document, in nats, without cancellation where it is small.
+
+        Parameters
+        ----------
+        other : ndarray of shape (E,)
+            Log-probabilities.
+        log_sums : ndarray of shape (C,) or None, default=None
+            Logarithms of the sums of its rows; None where they are 0.
+        """
+        kernel, trie = self.kernel, self.trie
+        log_q, log_backoff = split_events(trie, other)
+        steep = (log_backoff > LOG_STEEP) & ~kernel.is_written & (self.flow > 0)
+        if steep.any():
+            return self._written_out(np.flatnonzero(steep)).kl(other, log_sums)
+        terms = divergence_terms(kernel.arc_log_weight, log_q)
+        total = _dot(self.usage, terms)
+        total += self._kl_of_backing_off(log_q, log_backoff, log_sums)
+        if len(kernel.written):
+            along = kernel.along(log_backoff)
+            own = kernel.entry_log_weight + kernel.arc_log_weight[kernel.entry_arc]
+            entries = divergence_terms(own, along + log_q[kernel.entry_arc])
+            total += _dot(self.flow[kernel.entry_row], entries)
+        if log_sums is not None:
+            total += _dot(self.visits, -np.expm1(log_sums))
+        if self.is_endless and total > _ROUNDING:
+            return float("inf")
+        return max(total, 0.0)
+
+    def _written_out(self, contexts):
+        """Return the same with more contexts written out."""
+        flow = object.__new__(PolicyFlow)
+        for name in ("trie", "log_prob", "row_log_sums", "visits", "cut", "is_endless", "_initial"):
+            setattr(flow, name, getattr(self, name))
+        flow.kernel = ContextKernel(self.trie, self.log_prob)
+        flow.kernel.write_out(np.concatenate([self.kernel.written, contexts]))
+        return flow
+
+    def _kl_of_backing_off(self, log_q, log_backoff, log_sums):
+        r"""Return what back-off weights add.
+
+        With rests m of both and weights a of both, :math:`m_p (a_p \log(a_p / a_q) - a_p + a_q) +
+        (a_p - a_q) (m_p - m_q)`, each of them of second order.
+        """
+        kernel, trie = self.kernel, self.trie
+        own = kernel.backoff_log_weight
+        flow = np.where(kernel.is_written, 0.0, self.flow)
+        flow[0] = 0.0
+        terms = self.rest * _finite_or_zero(divergence_terms(own, log_backoff), self.rest)
+        own_low, other_low = kernel.arc_log_weight[kernel.lower], log_q[kernel.lower]
+        more = -trie.sum_by_context(_difference(own_low, other_low))
+        if log_sums is not None:
+            more -= np.expm1(log_sums)[trie.suffix]
+        terms += _difference(own, log_backoff) * more
+        return _dot(flow, terms)
+
+
+def split_events(trie: Trie, events: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the logarithms of arcs (A,) and of backing off (C,), -inf for the root."""
+    n_arcs = trie.n_arcs
+    return events[:n_arcs], np.append(-np.inf, events[n_arcs : n_arcs + trie.n_contexts - 1])
+
+
+def divergence_terms(log_p: FloatArray, log_q: FloatArray) -> FloatArray:
+    """Return p log(p / q) - p + q (n,), to a small relative error; none is negative."""
+    prob = np.exp(log_p)
+    terms = np.exp(log_q)
+    with np.errstate(invalid="ignore"):
+        difference = log_q - log_p
+    both = (prob > 0) & (difference > -np.inf)
+    near = both & (difference <= 1.0)
+    terms[near] = prob[near] * exp_rest(difference[near])
+    above = both & (difference > 1.0)
+    terms[above] -= prob[above] * (1.0 + difference[above])
+    terms[(prob > 0) & np.isneginf(log_q)] = np.inf
+    return terms
+
+
+def _difference(log_p, log_q):
+    """Return p - q, exact to the last digits of both."""
+    high, low = np.maximum(log_p, log_q), np.minimum(log_p, log_q)
+    with np.errstate(invalid="ignore"):
+        gap = np.where(np.isneginf(low), -np.inf, low - high)
+    return np.sign(_minus(log_p, log_q)) * np.exp(high) * -np.expm1(gap)
+
+
+def _minus(log_p, log_q):
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(log_p - log_q, nan=0.0, posinf=1.0, neginf=-1.0)
+
+
+def _finite_or_zero(terms, weight):
+    return np.where(weight > 0, terms, 0.0)
+
+
+def _dot(weight, values):
+    """Return the sum of weights times values, where weight 0 makes 0 also of infinite values."""
+    used = weight != 0
+    if used.all():
+        return float(weight @ values)
+    return float(weight[used] @ values[used])

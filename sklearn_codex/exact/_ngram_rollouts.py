@@ -1,0 +1,127 @@
+"""Documents drawn from a policy over n-grams, with what they use of it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._checks.numbers import check_tokens_at_once
+from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._ngrams.table import Ints
+from sklearn_codex._ngrams.trie import Trie, Walk
+from sklearn_codex._rollouts import Rollouts
+
+_REMEDY = "Set a smaller max_length, or draw fewer documents (n_rollouts, n_samples)."
+
+
+@dataclass(frozen=True)
+class NGramRollouts(Rollouts):
+    """A batch of documents drawn from one policy over n-grams.
+
+    Tokens, counts and texts are those of the vocabulary; values of events add up, too.
+
+    Parameters
+    ----------
+    trie : Trie
+        What the policy is made of.
+    arcs : ndarray of int of shape (n_tokens,)
+        The arc that each token was drawn by.
+    contexts : ndarray of int of shape (n_tokens,)
+        The longest context before each token.
+    """
+
+    trie: Any = None
+    arcs: Any = None
+    contexts: Any = None
+
+    @cached_property
+    def after(self) -> Ints:
+        """The longest context (n_tokens,) after each token, -1 after the end of a document."""
+        return np.asarray(self.trie.next[self.arcs])
+
+    @cached_property
+    def walk(self) -> Walk:
+        """What documents use of the trie, token by token."""
+        last = self.starts + self.lengths - 1
+        ends = np.where(self.after[last] < 0, self.contexts[last], self.after[last])
+        return Walk(self.arcs, self.contexts, ends)
+
+    @cached_property
+    def events(self) -> sparse.csr_array:
+        """Event counts (n_documents, E), canonical CSR."""
+        trie: Trie = self.trie
+        return trie.count_events(self.walk, np.append(self.starts, len(self.tokens)))
+
+    @cached_property
+    def occurrences(self) -> FloatArray:
+        """How often (E,) each event occurs in the batch."""
+        return np.asarray(self.events.sum(axis=0), dtype=np.float64).ravel()
+
+    @cached_property
+    def drawn(self) -> tuple[IntArray, FloatArray]:
+        """Events (n_drawn,) that occur in the batch, and how often a document has each."""
+        events = np.flatnonzero(self.occurrences)
+        return events, self.occurrences[events] / len(self)
+
+    def of_tokens(self, values: FloatArray) -> FloatArray:
+        """Return the sum (n_tokens,) of values (E,) of the events of each token, ends apart."""
+        trie: Trie = self.trie
+        total = values[self.arcs]
+        backoffs = values[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1]
+        if backoffs.any():
+            for at, passed in trie.backed_off(self.walk):
+                total[at] += backoffs[passed - 1]
+        return total
+
+    def sum_over_tokens(self, values: FloatArray) -> FloatArray:
+        """Return the sum (n_documents,) over each document of values (E,) of its events."""
+        total = np.add.reduceat(self.of_tokens(values), self.starts)
+        of_ends = np.append(0.0, values[self.trie.n_arcs + self.trie.n_contexts - 1 :])
+        return total + of_ends[self.walk.ends] if of_ends.any() else total
+
+
+def sample_ngrams(
+    model: BackoffModel,
+    contexts: Ints,
+    rng: np.random.RandomState,
+    *,
+    max_length: int,
+    names: np.ndarray | None = None,
+) -> NGramRollouts:
+    """Draw documents of a policy, one from each context (n_documents,).
+
+    Parameters
+    ----------
+    model : BackoffModel
+        The policy.
+    contexts : ndarray of int (n_documents,)
+        The context at the start of each.
+    rng : RandomState
+        Source of all draws.
+    max_length : int
+        Tokens at which a document is cut.
+    names : ndarray of str of shape (V,), default=None
+        Names of the tokens.
+
+    Raises
+    ------
+    ValueError
+        If all of them being cut is certain, and would hold more than 2**27 tokens.
+    """
+    trie = model.trie
+    check_tokens_at_once(len(contexts), 1 if trie.eos >= 0 else max_length, remedy=_REMEDY)
+    drawn = model.sample(contexts, rng, max_length=max_length)
+    eos = None if trie.eos < 0 else trie.eos
+    return NGramRollouts(
+        drawn.tokens.astype(np.intp),
+        drawn.lengths.astype(np.intp),
+        trie.n_tokens,
+        names,
+        eos,
+        trie,
+        drawn.arcs,
+        drawn.contexts,
+    )

@@ -1,0 +1,243 @@
+"""How policies over n-grams move: along gradients, to the best of a step, and position by position."""
+
+import copy
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import check_tokens_at_once
+from sklearn_codex.exact._ngram_flow import PolicyFlow
+from sklearn_codex.exact._ngram_kernel import ContextKernel
+from sklearn_codex.exact._ngram_terms import NGramTerms, mean_of_next
+
+# Steps of the ascent of policies that are one for all positions; a gain that ends it, as a share.
+_MOST_STEPS, _NO_GAIN = 300, 1e-13
+
+
+def best_events(
+    kernel: ContextKernel, log_after: FloatArray, other: FloatArray
+) -> FloatArray:
+    """Return the policy (E,) that draws tokens by their weight and that of what follows.
+
+    Parameters
+    ----------
+    kernel : ContextKernel
+        Weights of tokens.
+    log_after : ndarray of shape (A,)
+        Logarithms of the weight of what follows each arc.
+    other : ndarray of shape (E,)
+        A policy, taken in contexts that no document gets on from.
+    """
+    trie = kernel.trie
+    sums = kernel.log_sums(log_after)
+    lost = np.isneginf(sums)
+    at = np.where(lost, 0.0, sums)
+    events = np.zeros(trie.n_events)
+    with np.errstate(invalid="ignore"):
+        events[: trie.n_arcs] = kernel.arc_log_weight + log_after - at[trie.arc_context]
+    inner = kernel.backoff_log_weight + sums[trie.suffix] - at
+    events[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1] = inner[1:]
+    if lost.any():
+        of_lost = np.concatenate([lost[trie.arc_context], lost[1:], np.zeros(len(lost) - 1, bool)])
+        events[of_lost] = other[of_lost]
+    return events
+
+
+def gradient_at(
+    flow: PolicyFlow,
+    visits: FloatArray,
+    scores: FloatArray,
+    values: FloatArray,
+    following: FloatArray,
+) -> FloatArray:
+    """Return what visits to contexts add to the derivative (A,) of J by the tilt of each arc.
+
+    Parameters
+    ----------
+    flow : PolicyFlow
+        The policy.
+    visits : ndarray of shape (C,)
+    scores : ndarray of shape (E,)
+        Shaped rewards of events.
+    values : ndarray of shape (C,)
+        Shaped rewards to come from each context.
+    following : ndarray of shape (A,)
+        Those after each arc.
+    """
+    kernel, trie = flow.kernel, flow.trie
+    of_arcs = scores[: trie.n_arcs] + following
+    of_backoff = np.append(0.0, scores[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1])
+    backoff = np.where(kernel.is_written, 0.0, np.exp(kernel.backoff_log_weight))
+    through = flow.flow_of(visits)
+    # What documents in a flow have gained on their way down, less what they were worth.
+    gained = -visits * values
+    for low, high, _, _ in reversed(kernel.levels[1:]):
+        passed = backoff[low:high] * (gained[low:high] + through[low:high] * of_backoff[low:high])
+        gained[:low] += np.bincount(trie.suffix[low:high], passed, low)
+    longer = slice(trie.n_tokens, None)
+    owner = trie.arc_context
+    lost = backoff * (gained + through * of_backoff)
+    sums = gained[owner] - np.bincount(kernel.lower[longer], lost[owner[longer]], trie.n_arcs)
+    lost = backoff * through
+    used = through[owner] - np.bincount(kernel.lower[longer], lost[owner[longer]], trie.n_arcs)
+    prob = np.exp(kernel.arc_log_weight)
+    gradient = prob * sums + np.where(prob > 0, prob * of_arcs * used, 0.0)
+    if len(kernel.written):
+        arcs, rows = kernel.entry_arc, kernel.entry_row
+        share = np.exp(kernel.entry_log_weight + kernel.arc_log_weight[arcs])
+        worth = gained[rows] + through[rows] * (of_arcs[arcs] + kernel.along(of_backoff))
+        gradient += np.bincount(arcs, share * worth, trie.n_arcs)
+    return gradient
+
+
+def gradient(objective: NGramTerms, log_prob: FloatArray) -> FloatArray:
+    """Return the derivative (A,) of J without demonstrations by the tilt of each arc."""
+    flow, scores = objective.flow(log_prob), objective.token_scores(log_prob)
+    if objective.max_length is None:
+        values = objective.values_of(log_prob, scores)
+        return gradient_at(flow, flow.visits, scores, values, flow.kernel.after(values))
+    to_come = values_by_position(objective, flow, scores)
+    total = np.zeros(objective.trie.n_arcs)
+    for position, visits in enumerate(flow.positions(objective.max_length)):
+        left = objective.max_length - position
+        following = flow.kernel.after(to_come[left - 1])
+        total += gradient_at(flow, visits, scores, to_come[left], following)
+    return total
+
+
+def values_by_position(
+    objective: NGramTerms, flow: PolicyFlow, scores: FloatArray
+) -> FloatArray:
+    """Return the shaped reward to come (max_length + 1, C) with 0, 1, ... tokens left."""
+    assert objective.max_length is not None
+    n_contexts = objective.trie.n_contexts
+    check_tokens_at_once(objective.max_length, n_contexts, remedy="Set a smaller max_length.")
+    values = np.empty((objective.max_length + 1, n_contexts))
+    values[0] = -objective.missing_eos_penalty
+    step, operator = mean_of_next(flow, scores), flow.operator
+    for left in range(1, objective.max_length + 1):
+        values[left] = step + operator.dot(values[left - 1])
+    return values
+
+
+def moved(kernel: ContextKernel, change: FloatArray, other: FloatArray) -> FloatArray:
+    """Return the policy (E,) of a kernel with arcs tilted by changes (A,) of their logits."""
+    return best_events(kernel, change, other)
+
+
+def stationary_optimum(objective: NGramTerms, starts: list[FloatArray]) -> FloatArray:
+    """Return the best policy (E,) found that is one for all positions of documents that are cut.
+
+    By natural-gradient steps on the tilts of arcs from the best of some starts, as long as they
+    gain: a local maximum.
+    """
+    policy = max(starts, key=objective.value)
+    value, rate = objective.value(policy), 1.0
+    for _ in range(_MOST_STEPS):
+        slope = gradient(objective, policy)
+        used = objective.flow(policy).arcs
+        at = used > 0
+        step = np.zeros_like(slope)
+        step[at] = slope[at] / (objective.temperature * used[at])
+        expected = float(slope @ step)
+        size = max(abs(value), objective.temperature)
+        if expected <= _NO_GAIN * size:
+            break
+        kernel = objective.flow(policy).kernel
+        while rate > 1e-6:
+            trial = moved(kernel, rate * step, policy)
+            found = objective.value(trial)
+            if found > value:
+                break
+            rate *= 0.5
+        else:
+            break
+        gained, policy, value = found - value, trial, found
+        rate = min(1.0, 1.5 * rate)
+        if gained <= _NO_GAIN * size:
+            break
+    return policy
+
+
+# Position by position
+
+def log_worth(objective: NGramTerms) -> FloatArray:
+    """Return log z (max_length + 1, C) with 0, 1, ... tokens left."""
+    max_length, kernel = objective.max_length, objective.kernel
+    assert max_length is not None
+    check_tokens_at_once(max_length, len(kernel.is_written), remedy="Set a smaller max_length.")
+    worth = np.empty((max_length + 1, len(kernel.is_written)))
+    worth[0] = -objective.missing_eos_penalty / objective.temperature
+    for left in range(1, max_length + 1):
+        worth[left] = kernel.log_sums(kernel.after(worth[left - 1]))
+    return worth
+
+
+def time_dependent_optimum(objective: NGramTerms) -> Bunch:
+    """Return the best policy of all where documents are cut, see ``NGramObjective``."""
+    max_length = objective.max_length
+    if max_length is None:
+        raise ValueError(
+            "time_dependent_optimum needs max_length, got None: without it the best policy is the "
+            "same at all positions. Use optimum(), or set max_length."
+        )
+    _check_no_demonstrations(objective)
+    check_tokens_at_once(
+        max_length,
+        objective.trie.n_events,
+        remedy="Set a smaller max_length; time_dependent_value needs no policy written out.",
+    )
+    worth = log_worth(objective)
+    kernel, start = objective.kernel, objective.start
+    log_prob = np.empty((max_length, objective.trie.n_events))
+    assert objective.initial is not None
+    visits, length = objective.initial, 0.0
+    for position in range(max_length):
+        left = max_length - position
+        log_prob[position] = best_events(kernel, kernel.after(worth[left - 1]), start)
+        length += float(visits.sum())
+        here = ContextKernel(objective.trie, log_prob[position])
+        here.log_sums()
+        zeros = np.zeros(len(visits))
+        visits = np.maximum(here.operator(zeros, zeros).transposed_dot(visits), 0.0)
+    return Bunch(
+        log_prob=log_prob,
+        value=objective.temperature * weighted(objective.initial, worth[-1]),
+        expected_length=length,
+    )
+
+
+def gap_by_position(objective: NGramTerms, flow: PolicyFlow) -> float:
+    """Return what the best policy of all is better by, which may look at the position."""
+    assert objective.max_length is not None
+    worth = log_worth(objective)
+    kernel, start, total = objective.kernel, objective.start, 0.0
+    for position, visits in enumerate(flow.positions(objective.max_length)):
+        left = objective.max_length - position
+        best = best_events(kernel, kernel.after(worth[left - 1]), start)
+        total += at_visits(flow, visits).kl(best)
+    return objective.temperature * total
+
+
+def at_visits(flow: PolicyFlow, visits: FloatArray) -> PolicyFlow:
+    """Return a flow as if documents were one token long, after contexts visited so often (C,)."""
+    here = copy.copy(flow)
+    for name in ("flow", "usage", "arcs", "backoffs", "ends", "events", "_entries"):
+        vars(here).pop(name, None)
+    here.visits = visits
+    return here
+
+
+def weighted(initial: FloatArray, values: FloatArray) -> float:
+    """Return the mean of values (C,) where documents start."""
+    begins = initial > 0
+    return float(initial[begins] @ values[begins])
+
+
+def _check_no_demonstrations(objective):
+    if objective.sft_coef > 0:
+        raise ValueError(
+            "time_dependent_optimum knows no demonstrations, whose cross-entropy is that of one "
+            f"policy for all positions, got sft_coef={objective.sft_coef}. Set sft_coef=0."
+        )

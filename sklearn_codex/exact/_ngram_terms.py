@@ -1,0 +1,450 @@
+"""What is known of policies over n-grams before the best one is searched: numbers of any of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property, wraps
+from inspect import signature
+from numbers import Integral
+from typing import Any, Self, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import (
+    COUNT,
+    LOG_TOLERANCE,
+    as_floats,
+    check_number,
+    check_values,
+)
+from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._ngrams.trie import Trie
+from sklearn_codex.exact._ngram_flow import PolicyFlow
+from sklearn_codex.exact._ngram_kernel import ContextKernel
+from sklearn_codex.exact._ngram_solve import ContextEquation
+from sklearn_codex.exact._objective import Objective
+from sklearn_codex.exact._settings import (
+    check_demonstrations,
+    in_nats,
+    keep_checked,
+    reward_spread,
+)
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+_MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")
+# Logarithms of sums of rows of a reference that are rounding.
+_MASS_ROUNDING = 1e-8
+# Policies whose flows are kept.
+_KEPT = 3
+_SHARES_TOLERANCE = 1e-6
+_ROUNDING = 1e-12
+
+
+def takes_events(method: Method) -> Method:
+    """Check what a method of an objective is given: a policy, and other values of events (E,)."""
+    names = [*signature(method).parameters][2:]
+
+    @wraps(method)
+    def checked(self, log_prob, *args, **kwargs):
+        subject, shape = type(self).__name__, self.reference_log_prob.shape
+        policy = check_events(log_prob, "log_prob", subject=subject, trie=self.trie)
+        given = dict(zip(names, args, strict=False)) | kwargs
+        for name in given.keys() & set(names):
+            given[name] = check_values(given[name], name, subject=subject, shape=shape)
+        return method(self, policy, *args[len(names) :], **given)
+
+    return cast(Method, checked)
+
+
+def check_events(values: Any, name: str, *, subject: str, trie: Trie) -> FloatArray:
+    """Return the log-probabilities (E,) of events as floats; those of ends are 0."""
+    array = as_floats(values, name, subject=subject)
+    if array.shape != (trie.n_events,) or np.isnan(array).any():
+        wrong = "nan" if array.shape == (trie.n_events,) else f"shape {array.shape}"
+        raise ValueError(
+            f"{subject} needs {name}, logarithms of the events of its trie of shape "
+            f"({trie.n_events},) = A + 2 (C - 1) without nan, got {wrong}. Use event_log_prob of "
+            "a back-off model."
+        )
+    arcs = array[: trie.n_arcs]
+    if (arcs > LOG_TOLERANCE).any():
+        raise ValueError(
+            f"{subject} needs {name}, natural logarithms of probabilities of arcs, which are at "
+            f"most 0, got {arcs.max():.6g}. Only what backing off multiplies by may be above 0."
+        )
+    if not np.isfinite(arcs).any() or (array == np.inf).any():
+        raise ValueError(
+            f"{subject} needs {name} with an arc that can be used and none at inf, got "
+            f"{'inf' if (array == np.inf).any() else '-inf for each of them'}."
+        )
+    of_ends = array[trie.n_arcs + trie.n_contexts - 1 :]
+    if of_ends.any():
+        raise ValueError(
+            f"{subject} needs {name} of 0 for the context that a document ends in, which has no "
+            f"probability of its own, got {of_ends[of_ends != 0][0]:.6g}."
+        )
+    return array
+
+
+@dataclass(frozen=True)
+class NGramTerms(Objective):
+    """Parameters, weights and value of an ``NGramObjective``, see there."""
+
+    reference_log_prob: FloatArray
+    token_reward: FloatArray
+    trie: Trie
+    kl_coef: float = 1.0
+    reward_coef: float = 1.0
+    penalty: FloatArray | None = None
+    sft_coef: float = 0.0
+    frequencies: FloatArray | None = None
+    max_length: int | None = None
+    missing_eos_penalty: float = 0.0
+    entropy_coef: float = 0.0
+    initial: FloatArray | None = None
+
+    def __post_init__(self):
+        subject, trie = type(self).__name__, self.trie
+        if not isinstance(trie, Trie):
+            raise TypeError(
+                f"{subject} needs the trie of a back-off model, got a {type(trie).__name__}. Use "
+                f"{subject}.of_model."
+            )
+        keep_checked(
+            self,
+            lambda values, subject: check_events(
+                values, "reference_log_prob", subject=subject, trie=trie
+            ),
+        )
+        self._check_ends_are_free(subject)
+        self._check_length(subject)
+        self._check_initial(subject)
+        if not self.temperature < np.inf:
+            raise ValueError(
+                f"{subject} needs a finite kl_coef + entropy_coef, got {self.kl_coef} + "
+                f"{self.entropy_coef}. Scale all coefficients down."
+            )
+        self._reference_mass  # raises where a row sums to more than 1
+        self._check_can_begin(subject)
+        check_demonstrations(self, self.possible, slice(trie.n_arcs))
+        object.__setattr__(self, "_flows", [])
+
+    def _check_ends_are_free(self, subject):
+        trie = self.trie
+        for name in ("token_reward", "penalty"):
+            values = getattr(self, name)
+            if values is not None and values[trie.n_arcs + trie.n_contexts - 1 :].any():
+                raise ValueError(
+                    f"{subject} needs {name} of 0 for the context that a document ends in: no "
+                    "back-off model has the best policy for any other. Use arc_reward."
+                )
+
+    def _check_length(self, subject):
+        if self.max_length is not None:
+            max_length = check_number(
+                self.max_length,
+                "max_length",
+                subject=subject,
+                interval=_MAX_LENGTH,
+                remedy="None means that documents are never cut.",
+            )
+            object.__setattr__(self, "max_length", max_length)
+        elif self.missing_eos_penalty != 0:
+            raise ValueError(
+                f"{subject} needs max_length for a missing_eos_penalty, got missing_eos_penalty="
+                f"{self.missing_eos_penalty} with max_length=None: no document is ever cut. Set "
+                "max_length, or leave the penalty at 0."
+            )
+        elif self.trie.eos < 0:
+            raise ValueError(
+                f"{subject} without max_length needs a trie with an end-of-sequence token, got "
+                "none: documents would never end. Set max_length."
+            )
+
+    def _check_initial(self, subject):
+        n_contexts = self.trie.n_contexts
+        initial: Any = self.initial
+        if initial is None:
+            initial = np.zeros(n_contexts)
+            initial[self.trie.first_context] = 1.0
+        shares = check_values(initial, "initial", subject=subject, shape=(n_contexts,), low=0.0)
+        if abs(shares.sum() - 1.0) > _SHARES_TOLERANCE:
+            raise ValueError(
+                f"{subject} needs initial, how often documents start in each context, that sums "
+                f"to 1, got {shares.sum():.6g}. Divide counts by their sum."
+            )
+        object.__setattr__(self, "initial", shares)
+
+    def _check_can_begin(self, subject):
+        """Check that documents of possible arcs come to an end."""
+        assert self.initial is not None
+        if self.max_length is not None:
+            stuck = (self.initial > 0) & np.isneginf(self.kernel.log_sums())
+            what, remedy = "go on", "Ban fewer, or smooth the reference."
+        else:
+            stuck = (self.initial > 0) & ~self.kernel.can_end()
+            what, remedy = "end", "Ban fewer, smooth the reference, or set max_length."
+        if stuck.any():
+            raise ValueError(
+                f"{subject} needs a reference whose documents can {what} from where they start, "
+                f"but from context {int(np.flatnonzero(stuck)[0])} none can with what is possible "
+                f"at a finite penalty. {remedy}"
+            )
+
+    def having(self, **values: Any) -> Self:
+        """Return the same objective with other values of some fields."""
+        changed = super().having(**values)
+        if not values.keys() & {"trie", "initial", "max_length"}:
+            # What a policy does has nothing to do with what it is wanted for.
+            object.__setattr__(changed, "_flows", self._flows)
+        return changed
+
+    def __getstate__(self):
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __setstate__(self, state):
+        vars(self).update(state, _flows=[])
+
+    @property
+    def temperature(self) -> float:
+        """What a nat of the policy's own log-probability costs, b + h."""
+        return self.kl_coef + self.entropy_coef
+
+    @property
+    def _n_weights(self) -> int:
+        """Events that have a probability: all but the ends."""
+        return self.trie.n_arcs + self.trie.n_contexts - 1
+
+    @cached_property
+    def possible(self) -> NDArray[np.bool_]:
+        """Which events (E,) a policy of finite value can have."""
+        possible = np.isfinite(self.reference_log_prob)
+        return possible if self.penalty is None else possible & np.isfinite(self.penalty)
+
+    @cached_property
+    def exponent(self) -> FloatArray:
+        """Unnormalised log-weights x (E,) of the tilted reference."""
+        possible = self.possible
+        share = self.kl_coef / self.temperature
+        exponent = np.full_like(self.reference_log_prob, -np.inf)
+        exponent[possible] = share * self.reference_log_prob[possible] + in_nats(
+            self.token_reward[possible],
+            self.reward_coef,
+            self.temperature,
+            subject=type(self).__name__,
+        )
+        if self.penalty is not None:
+            exponent[possible] -= share * self.penalty[possible]
+        return exponent
+
+    @cached_property
+    def kernel(self) -> ContextKernel:
+        """The weights of tokens whose documents the best policy draws."""
+        return ContextKernel(self.trie, self.exponent)
+
+    @cached_property
+    def _reference_mass(self) -> FloatArray | None:
+        """Logarithms (C,) of the sums of the reference's rows, None where they are all 0."""
+        sums = ContextKernel(self.trie, self.reference_log_prob).log_sums()
+        if (sums > LOG_TOLERANCE).any():
+            context = int(np.argmax(sums))
+            raise ValueError(
+                f"{type(self).__name__} needs probabilities of the next token that sum to 1 after "
+                f"each context, got {np.exp(sums[context]):.6g} after context {context}."
+            )
+        sums[np.abs(sums) <= _MASS_ROUNDING] = 0.0
+        return sums if sums.any() else None
+
+    # What documents of a policy do
+
+    def flow(self, log_prob: FloatArray) -> PolicyFlow:
+        """Return what documents of a policy (E,) do; that of the last few policies is kept."""
+        flows: list[PolicyFlow] = vars(self)["_flows"]
+        for flow in flows:
+            if flow.log_prob is log_prob or np.array_equal(flow.log_prob, log_prob):
+                return flow
+        assert self.initial is not None
+        flow = PolicyFlow(self.trie, log_prob.copy(), self.initial, self.max_length)
+        flows.insert(0, flow)
+        del flows[_KEPT:]
+        return flow
+
+    def policy_model(self, log_prob: FloatArray) -> BackoffModel:
+        """Return a policy (E,) as a back-off model."""
+        n_arcs = self.trie.n_arcs
+        return BackoffModel(
+            self.trie, log_prob[:n_arcs], np.append(0.0, log_prob[n_arcs : self._n_weights])
+        )
+
+    @takes_events
+    def occurrences(self, log_prob: FloatArray) -> FloatArray:
+        """Return the expected events (E,) of a document."""
+        return self.flow(log_prob).events.copy()
+
+    @takes_events
+    def expected_length(self, log_prob: FloatArray) -> float:
+        """Return the expected tokens of a document, ``eos`` included."""
+        return self.flow(log_prob).length
+
+    @takes_events
+    def expected_reward(self, log_prob: FloatArray) -> float:
+        """Return E[R], the unweighted expected reward of a document."""
+        return self.flow(log_prob).expected(self.token_reward)
+
+    @takes_events
+    def expected_penalty(self, log_prob: FloatArray) -> float:
+        """Return the expected rule penalty of a document, in nats."""
+        return 0.0 if self.penalty is None else self.flow(log_prob).expected(self.penalty)
+
+    @takes_events
+    def expected_sum(self, log_prob: FloatArray, values: FloatArray) -> float:
+        """Return the expected sum over a document of values (E,) of its events."""
+        return self.flow(log_prob).expected(values)
+
+    @takes_events
+    def kl(self, log_prob: FloatArray) -> float:
+        """Return KL(policy || reference) of a document, in nats."""
+        return self.flow(log_prob).kl(self.reference_log_prob, self._reference_mass)
+
+    @takes_events
+    def entropy(self, log_prob: FloatArray) -> float:
+        """Return the entropy of a document, in nats."""
+        return -self.flow(log_prob).expected(log_prob)
+
+    @takes_events
+    def sft_loss(self, log_prob: FloatArray) -> float:
+        """Return CE(demonstrations, policy) in nats per token; 0 without demonstrations."""
+        if self.frequencies is None:
+            return 0.0
+        shown = self.frequencies != 0
+        return -float(self.frequencies[shown] @ log_prob[shown])
+
+    @takes_events
+    def missing_eos_rate(self, log_prob: FloatArray) -> float:
+        """Return the share of documents that are cut before they end; 0 without maximal length."""
+        return 0.0 if self.max_length is None else float(self.flow(log_prob).cut.sum())
+
+    @takes_events
+    def value(self, log_prob: FloatArray) -> float:
+        """Return the objective J of a policy (E,); ``-inf`` where documents may never end."""
+        if self.flow(log_prob).is_endless:
+            return -np.inf
+        value = self.reward_coef * self.expected_reward(log_prob)
+        value -= self.kl_coef * (self.kl(log_prob) + self.expected_penalty(log_prob))
+        value -= self.missing_eos_penalty * self.missing_eos_rate(log_prob)
+        if self.sft_coef > 0:
+            value -= self.sft_coef * self.sft_loss(log_prob)
+        if self.entropy_coef > 0:
+            value += self.entropy_coef * self.entropy(log_prob)
+        return value
+
+    @takes_events
+    def rate_of_any(self, log_prob: FloatArray, marked: np.ndarray) -> float:
+        """Return the share of documents that use any of the marked events (E,), also where tiny.
+
+        Arcs that end a document count as none of them, as they do for tokens.
+
+        Raises
+        ------
+        ValueError
+            If anything but arcs is marked.
+        """
+        trie, is_marked = self.trie, marked > 0
+        if is_marked[trie.n_arcs :].any():
+            raise ValueError(
+                f"{type(self).__name__}.rate_of_any takes marks of arcs, the first {trie.n_arcs} "
+                "events, got one of backing off or ending."
+            )
+        arcs = is_marked[: trie.n_arcs] & (trie.next >= 0)
+        kernel = ContextKernel(trie, log_prob)
+        kernel.log_sums()
+        hits = np.exp(kernel.log_sums(np.where(arcs, 0.0, -np.inf)))
+        others = log_prob.copy()
+        others[: trie.n_arcs][arcs] = -np.inf
+        spared = ContextKernel(trie, others)
+        spared.write_out(kernel.written)
+        alive = np.where(kernel.can_end() | (self.max_length is not None), 0.0, -np.inf)
+        operator = spared.operator(np.zeros(trie.n_contexts), alive)
+        assert self.initial is not None
+        if self.max_length is None:
+            rates = ContextEquation(operator).solve(hits)
+            if rates is None:
+                raise ValueError(
+                    f"{type(self).__name__}.rate_of_any: documents of this policy hardly ever end."
+                )
+        else:
+            rates = np.zeros(trie.n_contexts)
+            for _ in range(self.max_length):
+                before, rates = rates, hits + operator.dot(rates)
+                if np.array_equal(before, rates):
+                    break
+        return float(np.clip(self.initial @ rates, 0.0, 1.0))
+
+    @takes_events
+    def values(self, log_prob: FloatArray) -> FloatArray:
+        r"""Return the expected shaped reward (C,) that is still to come from each context.
+
+        Without a maximal length: it is what an exact critic knows. At the optimum it is
+        :math:`\tau \log z`.
+        """
+        return self.values_of(log_prob, self.token_scores(log_prob))
+
+    def values_of(self, log_prob: FloatArray, values: FloatArray) -> FloatArray:
+        """Return the expected sum (C,) of values (E,) of events that are to come, never cut."""
+        flow = self.flow(log_prob)
+        kernel, trie = flow.kernel, self.trie
+        step = mean_of_next(flow, values)
+        alive = np.where(kernel.can_end(), 0.0, -np.inf)
+        operator = kernel.operator(np.zeros(trie.n_contexts), alive)
+        found = ContextEquation(operator).solve(step)
+        if found is None:
+            raise ValueError(
+                f"{type(self).__name__}: values to come were not found to a relative residual of "
+                "1e-10: documents of this policy hardly ever end."
+            )
+        return found
+
+    # Settings of searches
+
+    def _smallest_kl_coef(self) -> float:
+        """Return the ``kl_coef`` above which there is an optimum."""
+        return 0.0
+
+    def kl_coef_grid(self, n_points: int = 50) -> FloatArray:
+        """Return falling ``kl_coef`` (n_points,) that cover the frontier, from near the reference.
+
+        They go from 100 to 0.01 times the standard deviation of a token's weighted reward under
+        the reference, and no further down than there is an optimum.
+        """
+        n_points = check_number(n_points, "n_points", subject=type(self).__name__, interval=COUNT)
+        scale = self._reward_scale()
+        lowest = max(0.01 * scale, 1.01 * self._smallest_kl_coef())
+        return np.geomspace(max(100.0 * scale, 10.0 * lowest), lowest, n_points)
+
+    def _reward_scale(self) -> float:
+        """Return the standard deviation of the weighted reward of a token of the reference."""
+        with np.errstate(divide="ignore"):
+            log_used = np.log(self.flow(self.start).arcs)
+        return reward_spread(log_used, self.reward_coef * self.token_reward[: self.trie.n_arcs])
+
+
+def mean_of_next(flow: PolicyFlow, values: FloatArray) -> FloatArray:
+    """Return the expected sum (C,) of values (E,) of the events of the next token."""
+    kernel, trie = flow.kernel, flow.trie
+    prob = np.exp(kernel.arc_log_weight)
+    own = np.where(prob > 0, prob * values[: trie.n_arcs], 0.0)
+    of_backoff = np.append(0.0, values[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1])
+    total = trie.sum_by_context(own)
+    lower = trie.sum_by_context(own[kernel.lower])
+    backoff = np.where(kernel.is_written, 0.0, np.exp(kernel.backoff_log_weight))
+    rest = np.where(flow.rest > 0, flow.rest * of_backoff, 0.0)
+    entries = np.exp(kernel.entry_log_weight + kernel.arc_log_weight[kernel.entry_arc])
+    worth = values[kernel.entry_arc] + kernel.along(of_backoff)
+    total += np.bincount(kernel.entry_row, entries * worth, len(total))
+    for low, high, _, _ in kernel.levels[1:]:
+        left = total[trie.suffix[low:high]] - lower[low:high] + rest[low:high]
+        total[low:high] += backoff[low:high] * left
+    return total
