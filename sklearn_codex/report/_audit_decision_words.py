@@ -185,7 +185,7 @@ def _first_tasks(audit):
         yield Task("Say which pairs belong together", n, "", warning)
     if leaks is not None and leaks["n_leaking"]:
         yield Task(
-            "Drop from the held-out side what the other side has",
+            "Drop held-out pairs that leak",
             leaks["n_leaking"],
             "an accuracy on this split is no memory then",
             "All are in split_leaks.csv."

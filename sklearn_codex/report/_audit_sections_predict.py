@@ -5,6 +5,7 @@ from sklearn_codex.report._audit_verdicts import YES
 from sklearn_codex.report._audit_words import (
     NAMES,
     TOO_FEW,
+    between,
     change,
     interval,
     percent,
@@ -88,7 +89,9 @@ def _models_meaning(prediction, verdicts):
             "them, a stronger model or a second look has to show that there is something to learn."
         )
     verdict = verdicts["beyond length"]["verdict"]
-    name, gain = NAMES[prediction["beyond_length"]], prediction["gain_over_length"]
+    name, of = NAMES[prediction["beyond_length"]], prediction["models"]
+    parts = (of[model]["accuracy"] for model in (prediction["beyond_length"], "length only"))
+    gain = between(prediction["gain_over_length"], *parts)
     if verdict == "more":
         return (
             f"The model of {name} beats length by {change(gain)}: there is more in the labels than "

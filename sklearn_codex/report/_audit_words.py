@@ -61,6 +61,11 @@ def change(figure):
     return f"{points(figure['value'])} points ({points(figure['low'])} to {points(figure['high'])})"
 
 
+def between(figure, to, of, digits=3):
+    """Return a difference of two figures as what a reader subtracts, who sees so many digits."""
+    return figure | {"value": round(to["value"], digits) - round(of["value"], digits)}
+
+
 def turned(figure):
     """Return a difference, with its interval, the other way round."""
     return {"value": -figure["value"], "low": -figure["high"], "high": -figure["low"]}
