@@ -310,9 +310,7 @@ def test_controls_in_names_of_models_are_marks_in_a_table(capsys, tmp_path):
 
 @pytest.mark.parametrize("ties", ["davidson", "rao-kupper"])
 def test_ties_only_are_told_with_what_to_do(capsys, tmp_path, ties):
-    path = write_csv(
-        tmp_path / "v.csv", ("model_a", "model_b", "winner"), [("m", "n", "tie")] * 6
-    )
+    path = write_csv(tmp_path / "v.csv", ("model_a", "model_b", "winner"), [("m", "n", "tie")] * 6)
     assert main(["rate", path, "--ties", ties]) == 1
     said = capsys.readouterr().err
     assert "got ties only" in said

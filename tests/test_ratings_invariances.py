@@ -81,7 +81,8 @@ def test_tables_of_all_libraries_are_one(votes):
     frame["length"] = np.random.default_rng(2).normal(size=N)
     model = fitted("half", False, frame, y, groups)
     assert_same_ratings(
-        model, fitted("half", False, pl.from_pandas(frame), pl.Series(y.tolist()), pl.Series(groups))
+        model,
+        fitted("half", False, pl.from_pandas(frame), pl.Series(y.tolist()), pl.Series(groups)),
     )
     assert_same_ratings(
         model,
