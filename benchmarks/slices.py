@@ -95,8 +95,9 @@ def main():
             n_true = sum(bool(one & planted) for one in found)
             seen = f"  planted {100 * n_true / n_sets:5.1f}%" if planted else ""
             print(
-                f"{kind:20}{size[0]:4} x {size[1]}  false: any kind {100 * n_false / n_sets:5.1f}%, "
-                f"models {100 * n_authors / n_sets:5.1f}%{seen}",
+                f"{kind:20}{size[0]:4} x {size[1]}  false: "
+                f"any kind {100 * n_false / n_sets:5.1f}%, models "
+                f"{100 * n_authors / n_sets:5.1f}%{seen}",
                 flush=True,
             )
     print(f"{time.perf_counter() - start:.0f} s")

@@ -97,7 +97,10 @@ def simulate(kind, n_prompts, each, seed, length=0.0):
     }[kind]()
     y = (rng.uniform(size=n) < expit(log_odds)).astype(float)
     written = [" ".join(WORDS[words]) for words in texts]
-    X = [[f"{WORDS[p]} number {p}", written[i], written[n + i]] for i, p in enumerate(prompt)]
+    X = [
+        [f"{WORDS[p % len(WORDS)]} number {p}", written[i], written[n + i]]
+        for i, p in enumerate(prompt)
+    ]
     return np.array(X, dtype=object), y
 
 

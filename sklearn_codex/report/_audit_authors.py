@@ -34,10 +34,10 @@ def compare_authors(data, authors):
     Returns
     -------
     figures : dict or None
-        The ``name`` of what an author is, ``columns``, ``n_authors``, ``n_pairs`` of two authors, ``n_tests`` and of these
-        ``n_differing``; the ``better`` and the ``worse`` of the surest difference, its ``p_value``
-        that holds for all together, and the ``level``. None where the pairs are too few, or the
-        authors too many.
+        The ``name`` of what an author is, ``columns``, ``n_authors``, ``n_pairs`` of two authors,
+        ``n_tests`` and of these ``n_differing``; the ``better`` and the ``worse`` of the surest
+        difference, its ``p_value`` that holds for all together, and the ``level``. None where the
+        pairs are too few, or the authors too many.
     """
     if authors is None:
         return None

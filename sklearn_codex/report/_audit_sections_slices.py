@@ -228,9 +228,9 @@ def _authors(slices):
             f"{' and '.join(map(plain, authors['columns']))}: {n:,} of the "
             f"{authors['n_tests']:,} pairs of {many} {differ} by more than chance, all tested "
             f"together at the level of {percent(authors['level'])}; the surest is that "
-            f"{plain(authors['better'])} is preferred to {plain(authors['worse'])}. Their ratings, "
-            "with intervals and ranks: sklearn-codex rate, or ModelRatings. How much of a reward is "
-            "who wrote it: author_share."
+            f"{plain(authors['better'])} is preferred to {plain(authors['worse'])}. Their "
+            "ratings, with intervals and ranks: sklearn-codex rate, or ModelRatings. How much of a "
+            "reward is who wrote it: author_share."
         )
     ]
 

@@ -41,8 +41,9 @@ def audit_slices(data, margin, cuts, authors=None):
         ``level`` of the false discovery rate, ``min_pairs`` and ``min_groups`` of a slice,
         ``n_slices``, ``n_tests``, ``n_differing`` slices, the smallest ``adjusted`` p-value (None
         without a test), ``authors`` (see ``compare_authors``), ``tastes`` (None, or see
-        ``audit_tastes``), and ``cuts``: ``name``, ``kind``, ``columns``, ``rows`` (see ``judge_slices``), ``n_too_small`` and ``sides``, None
-        or what is known of which side is the better one (see ``_compare_sides``).
+        ``audit_tastes``), and ``cuts``: ``name``, ``kind``, ``columns``, ``rows`` (see
+        ``judge_slices``), ``n_too_small`` and ``sides``, None or what is known of which side is the
+        better one (see ``_compare_sides``).
     """
     cuts = [cut.take(data.row_numbers) for cut in cuts]
     topics = find_topics([prompt for prompt, _, _ in data.X], data.seed)
