@@ -167,7 +167,8 @@ def _curve(curve, best, verdict, units):
         return Note(f"Too few {units.many} for a learning curve: 40 are needed.")
     meaning = _CURVE[verdict]
     if verdict != "not asked":
-        brought = f"brought {change(curve['last_doubling'])}: {meaning}"
+        *_, half, whole = curve["points"]
+        brought = f"brought {change(between(curve['last_doubling'], whole, half))}: {meaning}"
         if curve["last_doubling"]["value"] == curve["last_doubling"]["detectable"] == 0:
             brought = "turned no prediction round: half of them teach this model the same."
         meaning = f"The last doubling of {units.many} {brought}"
