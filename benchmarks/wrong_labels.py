@@ -1,7 +1,7 @@
 """Labels that are planted the wrong way round, and labels that are not.
 
     python benchmarks/wrong_labels.py [seeds] [sets]
-    python benchmarks/wrong_labels.py innocent [data sets a kind]
+    python benchmarks/wrong_labels.py innocent [data sets a kind] [prompts x pairs, ...]
 
 The first plants flips in labels and looks for them by the margins of three models of other prompts:
 length alone, tf-idf with LogisticRegression, and what check_preferences takes ("checks"), the
@@ -32,7 +32,8 @@ from sklearn_codex.health._check import run_checks
 
 DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 RATES = (0.0, 0.02, 0.05, 0.1)
-SETS = ("pandalm", "simulated", "words and length")
+SETS = ("pandalm", "simulated", "words and length", "more simulated")
+SIZES = ((60, 5), (160, 5))  # prompts, pairs of each, where no label is wrong
 WORDS = np.array([f"{'abcdefghij'[i % 10] * (1 + i % 7)}{i}" for i in range(200)])
 KINDS = ("bradley-terry", "sharp", "saturating", "saturating margin", "length", "length sign",
          "heteroscedastic", "some careless", "some guess", "hard prompts")  # fmt: skip
@@ -40,9 +41,15 @@ KINDS = ("bradley-terry", "sharp", "saturating", "saturating margin", "length", 
 
 def load(name, seed):
     """Return pairs of text and hard labels of a set, None where it is missing."""
-    if name == "simulated":
+    if name in ("simulated", "more simulated"):
+        n_prompts = 160 if name == "simulated" else 480
         data = make_preferences(
-            800, n_prompts=160, temperature=0.3, n_features=100, text=True, random_state=seed
+            5 * n_prompts,
+            n_prompts=n_prompts,
+            temperature=0.3,
+            n_features=100,
+            text=True,
+            random_state=seed,
         )
         return data.X, data.y
     if name == "words and length":
@@ -90,7 +97,10 @@ def simulate(kind, n_prompts, each, seed, length=0.0):
     }[kind]()
     y = (rng.uniform(size=n) < expit(log_odds)).astype(float)
     written = [" ".join(WORDS[words]) for words in texts]
-    X = [[f"{WORDS[p]} number {p}", written[i], written[n + i]] for i, p in enumerate(prompt)]
+    X = [
+        [f"{WORDS[p % len(WORDS)]} number {p}", written[i], written[n + i]]
+        for i, p in enumerate(prompt)
+    ]
     return np.array(X, dtype=object), y
 
 
@@ -170,9 +180,8 @@ def measure_planted(n_seeds, names):
                       f"area {mean[3]:.3f}", flush=True)  # fmt: skip
 
 
-def measure_innocent(n_sets):
+def measure_innocent(n_sets, sizes):
     """Print in how many data sets without a wrong label some are claimed."""
-    sizes = ((60, 5), (160, 5))
     print(f"{n_sets} data sets a kind and size, none with a wrong label: share with some claimed")
     for kind in KINDS:
         claimed, judged = [], []
@@ -195,7 +204,8 @@ def main():
     warnings.simplefilter("ignore", RareTokensWarning)
     start = time.perf_counter()
     if sys.argv[1:2] == ["innocent"]:
-        measure_innocent(int(sys.argv[2]) if len(sys.argv) > 2 else 20)
+        given = [tuple(map(int, name.split("x"))) for name in sys.argv[3:]]
+        measure_innocent(int(sys.argv[2]) if len(sys.argv) > 2 else 20, given or SIZES)
     else:
         measure_planted(int(sys.argv[1]) if len(sys.argv) > 1 else 5, sys.argv[2:] or SETS)
     print(f"{time.perf_counter() - start:.0f} s")

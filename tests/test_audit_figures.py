@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from sklearn_codex._verdicts import CROSS_FITTED, judge_mean, judge_slope
 from sklearn_codex.report import _audit_policy, _audit_predict, _audit_verdicts
+from sklearn_codex.report._audit_words import between, change
 
 
 def test_area_has_the_interval_of_resampled_prompts_root_two_times_as_wide(monkeypatch):
@@ -47,6 +48,15 @@ def test_error_of_a_calibration_by_chance():
     assert found["error"] == pytest.approx(0.05)
     deviation = np.sqrt(0.75 * 0.25 / 200)
     assert found["error_by_chance"] == pytest.approx(deviation * np.sqrt(2 / np.pi))
+
+
+def test_a_difference_is_what_a_reader_of_both_figures_subtracts():
+    # 0.6034 and 0.6878 show as 0.603 and 0.688, which are 8.5 points apart, not 8.4.
+    parts = {"value": 0.6034}, {"value": 0.6878}
+    price = {"value": -0.0844, "low": -0.154, "high": -0.015}
+    assert change(price) == "-8.4 points (-15.4 to -1.5)"
+    assert change(between(price, *parts)) == "-8.5 points (-15.4 to -1.5)"
+    assert (price["value"], parts[0]["value"]) == (-0.0844, 0.6034)  # what was measured stays
 
 
 def test_variance_of_draws_by_hand():

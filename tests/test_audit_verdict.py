@@ -221,6 +221,20 @@ def test_the_terminal_shows_no_more_than_25_lines_whatever_there_is(sound):
     check_lines(short_lines(audit, audit_sections(sound), decision))
 
 
+def test_no_action_of_its_own_is_cut_in_the_terminal(sound):
+    kinds = ("repeats", "contradictions", "identical", "empty", "truncated", "wrong labels")
+    audit = changed(sound, both(leaks(50), without_prompts, to_do(*(item(k, 9) for k in kinds))))
+    audit["verdicts"]["more labels"] = {"verdict": "rising"}
+    tasks = list_tasks(audit)
+    assert len(tasks) == len(kinds) + 3
+    tasks += list_tasks(changed(sound, too_small))
+    tasks += list_tasks(changed(sound, says("predictable", "too few")))
+    assert len(tasks) == len(kinds) + 5
+    for task in tasks:
+        lines = short_lines(audit, [], Decision("Train on it", "good", "", [task]))
+        assert lines[-1][1].startswith(f"{task.action} ") or lines[-1][1] == task.action
+
+
 def test_answers_have_a_word_and_a_colour(sound):
     answers = short_answers(sound)
     assert {name: (answer.word, answer.tone) for name, answer in answers.items()} == {
@@ -364,7 +378,7 @@ def test_dropping_rows_that_change_no_prediction_has_no_interval(sound):
 @pytest.mark.parametrize(
     ("change", "action"),
     [
-        (too_small, "Label more, 50 pairs of 10 prompts at least"),
+        (too_small, "Label more: 50 pairs, 10 prompts at least"),
         (says("predictable", "too few"), "Label more pairs, of new prompts"),
         (says("predictable", "not shown"), None),
         (no_preference, None),

@@ -350,7 +350,9 @@ def test_one_figure_answers_one_question(audit):
     """What stands in two places is the same number there."""
     models, length = audit["prediction"]["models"], audit["length"]
     best = models[audit["prediction"]["best"]]["accuracy"]
-    last = audit["learning_curve"]["points"][-1]
+    *_, half, last = audit["learning_curve"]["points"]
+    brought = audit["learning_curve"]["last_doubling"]["value"]
+    assert brought == pytest.approx(last["value"] - half["value"])
     assert last["value"] == best["value"] == pytest.approx(length["accuracy"])
     assert length["accuracy_interval"] == [best["low"], best["high"]]
     (found,) = (f["text"] for f in audit["health"] if f["text"].startswith("The longer response"))

@@ -125,8 +125,9 @@ MEASURED = Bunch(
             "unlikely labels",
             {"n_labels": 500, "flip_rate": 0.04, "low": 0.0, "high": 0.09, "p_value": 0.02}
             | {"level": 0.01},
-            "No label is shown to be wrong (p = 0.02, tested at the level of 0.01), and up to 45 "
-            "of 500 labels could be, as far as this model sees. The labels it finds least likely:",
+            "No label is shown to be wrong: honest doubt explains the unlikely ones as well (p = "
+            "0.02, tested at the level of 0.01). In all, about 20 of 500 labels are estimated to "
+            "be wrong (95%: 0 to 45). The least likely ones, a ranking and no proof:",
         ),
     ],
 )

@@ -296,6 +296,28 @@ def test_a_table_for_a_spreadsheet(arena, capsys, tmp_path):
     assert "--force" in capsys.readouterr().err
 
 
+def test_controls_in_names_of_models_are_marks_in_a_table(capsys, tmp_path):
+    rows = [("\x1b[31mred", "b", "a"), ("\x1b[31mred", "b", "b")] * 5
+    path = write_csv(tmp_path / "v.csv", ("model_a", "model_b", "winner"), rows)
+    assert main(["rate", path, "--out", str(tmp_path / "r.csv")]) == 0
+    written = (tmp_path / "r.csv").read_text(encoding="utf-8")
+    assert "\x1b" not in written + capsys.readouterr().out
+    assert "␛[31mred" in written
+    assert main(["rate", path, "--out", str(tmp_path / "r.json")]) == 0
+    names = [row["model"] for row in json.loads((tmp_path / "r.json").read_text())["ratings"]]
+    assert sorted(names) == ["\x1b[31mred", "b"]
+
+
+@pytest.mark.parametrize("ties", ["davidson", "rao-kupper"])
+def test_ties_only_are_told_with_what_to_do(capsys, tmp_path, ties):
+    path = write_csv(tmp_path / "v.csv", ("model_a", "model_b", "winner"), [("m", "n", "tie")] * 6)
+    assert main(["rate", path, "--ties", ties]) == 1
+    said = capsys.readouterr().err
+    assert "got ties only" in said
+    assert "collect votes that do, or choose ties='half'" in said
+    assert "balance_positions" not in said
+
+
 def test_a_model_against_itself_is_left_out_and_told(capsys, tmp_path):
     rows = [(a, b, y) for a, b, y, *_ in VOTES] + [("ant", "ant", 1)]
     path = write_csv(tmp_path / "v.csv", ("model_a", "model_b", "label"), rows)

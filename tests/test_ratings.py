@@ -318,7 +318,7 @@ def test_held_out_log_loss_by_group_and_score():
         (np.array([[0, 1], [1, 2], [2, 0]]), [1, 0, 1], {}, "numbers of two models"),
         (pd.DataFrame({"a": ["x"], "b": ["y"]}), [1], {}, "Rename the columns"),
         ([("a", "b")] * 2, [1, 0.3], {"ties": "davidson"}, "continuous"),
-        ([("a", "b")] * 2, [0.5, 0.5], {"ties": "davidson"}, "a tie"),
+        ([("a", "b")] * 2, [0.5, 0.5], {"ties": "davidson"}, "got ties only"),
         ([("a", "b")] * 2, [1, 0], {"topics": "task"}, "needs the column 'task' of topics"),
         (np.eye(3), [1, 0, 1], {"topics": 2}, "topics needs names"),
     ],

@@ -1,5 +1,6 @@
 """How much of a reward is who wrote the response."""
 
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -51,8 +52,9 @@ def author_share(estimator, X, y, authors, *, groups=None, cv=5):
     Returns
     -------
     result : Bunch
-        ``share``, NaN where the reward predicts nothing, and ``share_std``, its standard error by
-        group for models as they are, NaN where the reward predicts nothing without one;
+        ``share``, NaN with a warning where the reward predicts nothing, and ``share_std``, its
+        standard error by group for models as they are, NaN where the reward predicts nothing
+        without one;
         ``gain_reward``, ``gain_authors``, ``gain_both``: by how many nats a pair each predicts
         held-out labels better than a coin.
 
@@ -107,6 +109,14 @@ def author_share(estimator, X, y, authors, *, groups=None, cv=5):
     share = _share(total)
     moves = np.array([[_share(total - part) - share] for part in sums])
     reward, author, both = (float(value) for value in total / n)
+    if not reward > 0:
+        warnings.warn(
+            f"author_share has no share, NaN: on held-out groups the reward predicts labels no "
+            f"better than a coin (by {reward:.3g} nats a pair), so there is nothing to share. Pass "
+            "a better estimator, or more pairs.",
+            UserWarning,
+            stacklevel=3,
+        )
     return Bunch(
         share=share,
         share_std=float(np.sqrt(jackknife_variance(moves)[0])),

@@ -178,10 +178,12 @@ def check_several(
         outcome = np.rint(2 * outcomes.target).astype(np.intp)
         if symmetric and (outcome[weight > 0] != TIE).any():
             return
-        if ties == BOTH_BAD and (outcome[weight > 0] == TIE).all():
+        if (outcome[weight > 0] == TIE).all():
+            found = "ties and both bad" if ties == BOTH_BAD else "ties"
             raise ValueError(
-                f"{subject} needs votes that prefer one of two models in y, got ties and both bad "
-                "only. Nothing tells which model is better."
+                f"{subject} needs votes that prefer one of two models in y, got {found} only. "
+                "Nothing tells which model is better: collect votes that do, or choose "
+                "ties='half', by which all are equal."
             )
         check_two_outcomes(outcome, weight, subject=subject)
     elif not symmetric:

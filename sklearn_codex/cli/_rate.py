@@ -287,12 +287,13 @@ def _rows_of(table) -> list[dict]:
 
 def _written(arguments, votes, model, table) -> str:
     """Return what ``--out`` holds."""
+    from sklearn_codex._plain import show_controls
     from sklearn_codex.report._csv import as_csv
     from sklearn_codex.report._json import json_text
 
     rows = _rows_of(table)
     if arguments.out.endswith(".csv"):
-        return as_csv(rows)
+        return as_csv([row | {"model": show_controls(row["model"])} for row in rows])
     figures = {
         "ratings": rows,
         "scale": arguments.scale,

@@ -355,14 +355,12 @@ def _say_rate(n_labels, flip_rate, low, high):
 
 def _unlikely_labels(n_labels, flip_rate, low, high, p_value, level):
     at = f"p = {p_value:.2g}, tested at the level of {level:g}"
+    said = _say_rate(n_labels, flip_rate, low, high)
     if p_value < level:
-        found = f"{_say_rate(n_labels, flip_rate, low, high)}, none of them more likely than not"
+        found = f"{said}, none of them more likely than not"
         return f"{found} ({at})", "The labels the model finds least likely:"
-    found = (
-        f"No label is shown to be wrong ({at}), and up to {high * n_labels:.0f} of "
-        f"{count(n_labels, 'label')} could be, as far as this model sees"
-    )
-    return found, "The labels it finds least likely:"
+    found = f"No label is shown to be wrong: honest doubt explains the unlikely ones as well ({at})"
+    return found, f"{said}. The least likely ones, a ranking and no proof:"
 
 
 def _labels_not_judged(p_value, level):

@@ -21,7 +21,7 @@ from sklearn_codex._verdicts import CROSS_FITTED, WRONG_LABEL_LEVEL, Judgement, 
 from sklearn_codex.exceptions import RareTokensWarning
 from sklearn_codex.health._data import PreferenceData
 from sklearn_codex.health._noise import Noise, estimate_noise
-from sklearn_codex.health._report import Finding, Status, find
+from sklearn_codex.health._report import Finding, find
 from sklearn_codex.labels import orient_pairs
 from sklearn_codex.text import TokenCounter
 
@@ -290,5 +290,5 @@ def _judge_labels(found, noise: Noise) -> Finding:
         n_right = float(np.sum(1 - found.p_wrong[found.flagged]))
         counts = {"n": rows.size, "n_right": n_right}
         return find("wrong labels", "look", rows, "wrong_labels", **counts, **estimate)
-    status: Status = "ok" if noise.p_value >= WRONG_LABEL_LEVEL else "note"
-    return find("unlikely labels", status, found.row, "wrong_labels", **estimate)
+    # No tick: that none is shown does not mean that there is none.
+    return find("unlikely labels", "note", found.row, "wrong_labels", **estimate)

@@ -173,10 +173,14 @@ def _slices(audit):
         line = f"some words are preferred, or not, in {count(n, 'kind')} of pair"
         return Answer("slices", "differ", WARN, line, ("slices", "within kinds"))
     n, of = slices["n_differing"], slices["n_slices"]
+    rests_on = ("slices", "authors")
     word, tone = ("differ", WARN) if n else ("not shown", PLAIN)
     differ = "differs" if 1 in (n, of) else "differ"
     line = f"{n:,} of {count(of, 'kind')} of pair {differ} from the others"
-    return Answer("slices", word, tone, line, ("slices",))
+    authors = slices["authors"]
+    if authors is not None and authors["n_differing"]:
+        line = f"{n:,} of {count(of, 'kind')} of pair {differ}; rate tells {authors['name']}s apart"
+    return Answer("slices", word, tone, line, rests_on)
 
 
 _ANSWERS = {

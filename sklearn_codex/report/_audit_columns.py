@@ -124,7 +124,7 @@ def find_cuts(pairs, given, named=None):
     ValueError
         If a column is named that is not there, has one value only, or holds lists.
     """
-    of_side, alone = _sides(pairs)
+    of_side, alone = find_sides(pairs)
     if named is not None:
         return _named_cuts(pairs, given, list(named), of_side, alone)
     scores = {name for found in pairs.scores for name in (found.better, found.worse)}
@@ -181,7 +181,7 @@ def _is_called(cut, name):
     return fold(name) in {fold(one) for one in (cut.name, *cut.columns)}
 
 
-def _sides(pairs):
+def find_sides(pairs):
     """Return the cuts of pairs of columns by name, and those of the other columns.
 
     Who gave the label is one of these, whatever the column is called.

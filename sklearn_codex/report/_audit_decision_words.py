@@ -185,7 +185,7 @@ def _first_tasks(audit):
         yield Task("Say which pairs belong together", n, "", warning)
     if leaks is not None and leaks["n_leaking"]:
         yield Task(
-            "Drop from the held-out side what the other side has",
+            "Drop held-out pairs that leak",
             leaks["n_leaking"],
             "an accuracy on this split is no memory then",
             "All are in split_leaks.csv."
@@ -210,7 +210,7 @@ def _first_tasks(audit):
         yield Task(more, 0, "", "")
     if audit["verdicts"].get("more labels", {}).get("verdict") == "rising":
         yield Task(
-            "Label more: the last doubling still helped",
+            "Label more: the last doubling helped",
             0,
             "",
             "The most telling pairs are in pairs_to_label.csv.",
@@ -221,8 +221,8 @@ def _more_needed(audit):
     """Return what to label where the data are too few, "" where they are not."""
     units, reason = Units.of(audit), audit["decision"]["reason"]
     if reason == "too few":
-        of_units = f" of {MIN_GROUPS} {units.many}" if units.are_known else ""
-        return f"Label more, {MIN_PAIRS} pairs{of_units} at least"
+        of_units = f", {MIN_GROUPS} {units.many}" if units.are_known else ""
+        return f"Label more: {MIN_PAIRS} pairs{of_units} at least"
     if reason == "nothing shown":
         return f"Label more pairs, of new {units.many}" if units.are_known else "Label more pairs"
     return ""

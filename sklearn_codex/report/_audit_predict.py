@@ -282,10 +282,12 @@ def learn(data, margin_of_all, D, C, advance=lambda share: None, ceiling=None):
     margins = np.array([[*draw[:3], whole] for draw in draws])
     correct = np.array([[credits(data.y, margin) for margin in draw] for draw in draws])
     extra = [_variance_of_draws(data, two - one, folds) for *_, two, one in correct]
+    of_half = correct[:, 2:].mean(axis=(0, 1))  # one half and the other
+    of_parts = [*correct[:, :2].mean(axis=0), of_half]
     # Of the whole the folds are those of the headline; what they draw is in the inflation.
     points = [
-        {**_accuracy_of(data, correct[:, i].mean(axis=0), rows), "n_groups": round(size)}
-        for i, size in enumerate(sizes[:3])
+        {**_accuracy_of(data, credit, rows), "n_groups": round(size)}
+        for credit, size in zip(of_parts, sizes[:3], strict=True)
     ]
     points.append({**accuracy(data, margin_of_all, rows), "n_groups": round(sizes[3])})
     return {
@@ -295,7 +297,7 @@ def learn(data, margin_of_all, D, C, advance=lambda share: None, ceiling=None):
         "last_doubling": gain(
             data,
             credits(data.y, margin_of_all),
-            correct[:, 2:].mean(axis=(0, 1)),
+            of_half,
             rows & data.decided,
             extra_variance=float(np.mean(extra)),
         ),

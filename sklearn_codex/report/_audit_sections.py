@@ -143,7 +143,7 @@ def _to_do(audit, units):
     elif not labels["rows"]:
         blocks.append(Note("The model contradicts no label, so it has none to show."))
     else:
-        blocks.append(_labels(labels, units))
+        blocks.append(_labels(labels, audit["verdicts"]["wrong labels"], units))
     if pairs is None or not pairs["rows"]:
         blocks.append(Note("Too few data to say which pair would teach more than another."))
     else:
@@ -165,7 +165,7 @@ def _to_do_answer(labels, pairs):
     )
 
 
-def _labels(labels, units):
+def _labels(labels, rate, units):
     items = [
         (
             f"{place(row)}: {_preferred(row)}, the model gives that {_chance(row)}",
@@ -176,9 +176,23 @@ def _labels(labels, units):
     meaning = (
         f"These are the labels a model that never saw the {units.one} finds least likely; an "
         "hour of reading them tells whether it is the label or the model that errs. "
-        f"{_listed(labels)} in labels_to_check.csv."
+        f"{_listed(labels)} in labels_to_check.csv.{_say_rate(labels, rate)}"
     )
     return Examples(items, meaning, "Labels to check", "labels_to_check.csv")
+
+
+def _say_rate(labels, rate):
+    """Say what a list is where none of its labels is more likely wrong than right: a ranking."""
+    if labels["n_flagged"]:
+        return ""
+    unknown = "none is more likely wrong than right"
+    if rate["p_value"] >= rate["level"]:
+        unknown = "honest doubt explains the unlikely ones as well, so that none is shown to be"
+    value, low, high = (f"{rate[name] * rate['n_pairs']:,.0f}" for name in ("value", "low", "high"))
+    return (
+        f" It is a ranking: about {value} of all {rate['n_pairs']:,} labels are estimated to be "
+        f"wrong (95%: {low} to {high}), but {unknown}."
+    )
 
 
 def _listed(labels):

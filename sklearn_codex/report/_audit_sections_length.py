@@ -2,7 +2,7 @@
 
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import YES
-from sklearn_codex.report._audit_words import change, interval, percent, within
+from sklearn_codex.report._audit_words import between, change, interval, percent, within
 from sklearn_codex.report._blocks import Note, Section, TableBlock
 
 
@@ -125,7 +125,8 @@ def _net_of_length(audit):
         left = (
             "what is left of the reward still predicts. The price of training it net of length "
             f"(control_length=True) is an accuracy of {net['value']:.3f} instead of "
-            f"{words['accuracy']['value']:.3f}, {change(net['change'])}: worth it where length is "
+            f"{words['accuracy']['value']:.3f}, "
+            f"{change(between(net['change'], net, words['accuracy']))}: worth it where length is "
             "not what is to be rewarded."
         )
     elif verdict == "not asked":

@@ -106,7 +106,7 @@ def _gold(gold, units):
             gold["gold_high"],
         ),
     ]
-    steps = range(0, len(gold["kl"]), max(1, len(gold["kl"]) // 8))
+    steps = _steps(len(gold["kl"]))
     table = TableBlock(
         ("KL, nats", "proxy gains", "gold gains"),
         [tuple(f"{gold[name][i]:.2f}" for name in ("kl", "proxy", "gold")) for i in steps],
@@ -163,12 +163,17 @@ def _confirmed(share):
     return "nearly all" if share > SHOWN_SHARE else f"{100 * share:.0f} %"
 
 
+def _steps(n):
+    """Return the places of some nine of n points, the last among them."""
+    return [*range(0, n - 1, max(1, n // 8)), n - 1]
+
+
 def _frontier(frontier):
     kl, gain, coefs = frontier["kl"], frontier["gain"], frontier["kl_coef"]
     # Weak weights may leave no trace in a KL near 0, which has no place on a logarithmic axis.
     first = next(i for i, value in enumerate(kl) if value > 0)
     kl, gain, coefs = kl[first:], gain[first:], coefs[first:]
-    steps = range(0, len(kl), max(1, len(kl) // 8))
+    steps = _steps(len(kl))
     half = next((i for i, value in enumerate(gain) if value >= 0.5 * gain[-1]), len(gain) - 1)
     return Chart(
         "The KL-reward frontier",

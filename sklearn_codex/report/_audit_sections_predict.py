@@ -9,6 +9,7 @@ from sklearn_codex.report._audit_words import (
     interval,
     percent,
     percent_of_few,
+    shown_gains,
     turned,
     within,
 )
@@ -23,10 +24,12 @@ def predictable_section(audit):
         return Section(question, TOO_FEW, [Note(audit["too_small"]), _ceiling(audit)])
     verdicts, prediction = audit["verdicts"], audit["prediction"]
     best = prediction["best"]
+    gains = shown_gains(audit)
+    more = verdicts["more labels"]["verdict"]
     blocks = [
-        _models_table(prediction, verdicts, units),
+        _models_table(prediction, verdicts, gains["beyond length"], units),
         _ceiling(audit),
-        _curve(audit["learning_curve"], best, verdicts["more labels"]["verdict"], units),
+        _curve(audit["learning_curve"], best, more, gains.get("more labels"), units),
         _calibration(prediction["calibration"], verdicts["calibrated"]["verdict"]),
     ]
     answer = _answer(prediction, verdicts["predictable"]["verdict"], units)
@@ -53,7 +56,7 @@ def _answer(prediction, verdict, units):
     )
 
 
-def _models_table(prediction, verdicts, units):
+def _models_table(prediction, verdicts, gain, units):
     rows = [
         (
             NAMES[name],
@@ -64,7 +67,7 @@ def _models_table(prediction, verdicts, units):
         for name, figures in prediction["models"].items()
     ]
     header = ("model, 95% intervals", "accuracy", "log-loss, nats (coin .693)", "AUC")
-    meaning = _models_meaning(prediction, verdicts)
+    meaning = _models_meaning(prediction, verdicts, gain)
     if verdicts["predictable"]["verdict"] in YES:
         meaning = units.qualify(meaning)
     return TableBlock(header, rows, f"{meaning} {_measure(prediction)}")
@@ -81,14 +84,14 @@ def _measure(prediction):
     )
 
 
-def _models_meaning(prediction, verdicts):
+def _models_meaning(prediction, verdicts, gain):
     if verdicts["predictable"]["verdict"] not in YES:
         return (
             "No model here can be told from a coin: before money is spent on these labels, more of "
             "them, a stronger model or a second look has to show that there is something to learn."
         )
     verdict = verdicts["beyond length"]["verdict"]
-    name, gain = NAMES[prediction["beyond_length"]], prediction["gain_over_length"]
+    name = NAMES[prediction["beyond_length"]]
     if verdict == "more":
         return (
             f"The model of {name} beats length by {change(gain)}: there is more in the labels than "
@@ -159,12 +162,12 @@ _CURVE = {
 }
 
 
-def _curve(curve, best, verdict, units):
+def _curve(curve, best, verdict, gain, units):
     if curve is None:
         return Note(f"Too few {units.many} for a learning curve: 40 are needed.")
     meaning = _CURVE[verdict]
     if verdict != "not asked":
-        brought = f"brought {change(curve['last_doubling'])}: {meaning}"
+        brought = f"brought {change(gain)}: {meaning}"
         if curve["last_doubling"]["value"] == curve["last_doubling"]["detectable"] == 0:
             brought = "turned no prediction round: half of them teach this model the same."
         meaning = f"The last doubling of {units.many} {brought}"

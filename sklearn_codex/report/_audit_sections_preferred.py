@@ -126,7 +126,7 @@ def _weights(figures, title, what, meaning):
         ],
         f"{sure:,} of {among:,} {_has(sure)} an interval without 0, as about "
         f"{number(0.05 * among, 2)} would by chance; tested all together, {beyond} beyond chance "
-        f"(filled dots). {meaning if certain else CHANCE}",
+        f"(filled dots on the page). {meaning if certain else CHANCE}",
         table,
     )
 

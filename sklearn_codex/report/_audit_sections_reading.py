@@ -20,7 +20,7 @@ def reading_blocks(audit):
     reading, prompts = audit["read"], audit["prompts"]
     blocks: list = [] if prompts["warning"] is None else [Box(prompts["warning"])]
     notes = [(f"Note{'s' * (len(reading['notes']) > 1)}:", reading["notes"])]
-    items = [*_columns(reading), *notes, ("Weights:", _weights(reading))]
+    items = [*_columns(reading, _columns_of_kinds(audit)), *notes, ("Weights:", _weights(reading))]
     items.append(("Places:", [_places(reading)]))
     facts = Facts([(name, list(map(plain, lines))) for name, lines in items if lines])
     return [*blocks, Note(f"Read as: {_sizes(reading)}."), facts]
@@ -31,8 +31,24 @@ def _sizes(reading):
     return f"{plain(reading['layout'])}; {rows}, {pairs}"
 
 
-def _columns(reading):
-    columns = reading["columns"] | {name: reading[name] for name in ("looked_at", "unused")}
+def _columns_of_kinds(audit):
+    """Return the columns by which pairs are compared, or who wrote their responses."""
+    slices = audit["slices"]
+    if slices is None:
+        return []
+    return [
+        name
+        for found in (*slices["cuts"], slices["authors"])
+        if found is not None
+        for name in found["columns"]
+    ]
+
+
+def _columns(reading, of_kinds):
+    """Return the columns by what they are for, those by which pairs are compared looked at."""
+    unused = [name for name in reading["unused"] if name not in of_kinds]
+    looked_at = [*reading["looked_at"], *(n for n in reading["unused"] if n in of_kinds)]
+    columns = reading["columns"] | {"looked_at": looked_at, "unused": unused}
     return [
         (f"{name}:", [listed(columns[role])]) for role, name in ROLES.items() if columns.get(role)
     ]

@@ -20,7 +20,10 @@ def slices_section(audit):
         return Section(
             QUESTION,
             "There is nothing to tell kinds by.",
-            [Note(f"No column has few values, and there are too few {units.many} for topics.")],
+            [
+                Note(f"No column has few values, and there are too few {units.many} for topics."),
+                *_authors(slices),
+            ],
         )
     blocks: list = []
     for cut in cuts:
@@ -28,6 +31,7 @@ def slices_section(audit):
             blocks.append(_table(cut, units))
         if cut["sides"]:
             blocks.append(_sides(cut))
+    blocks += _authors(slices)
     small = _small(slices, units)
     if small:
         blocks.append(Note(small))
@@ -209,6 +213,26 @@ def _sides(cut):
         "them."
     )
     return TableBlock(header, rows, meaning, f"Which side has it: {plain(cut['name'])}")
+
+
+def _authors(slices):
+    """Say that the authors of responses differ, and what rates them, where that is sure."""
+    authors = slices["authors"]
+    if authors is None or not authors["n_differing"]:
+        return []
+    many, n = f"{authors['name']}s", authors["n_differing"]
+    differ = "differs" if n == 1 else "differ"
+    return [
+        Note(
+            f"{count(authors['n_authors'], authors['name'])}, in "
+            f"{' and '.join(map(plain, authors['columns']))}: {n:,} of the "
+            f"{authors['n_tests']:,} pairs of {many} {differ} by more than chance, all tested "
+            f"together at the level of {percent(authors['level'])}; the surest is that "
+            f"{plain(authors['better'])} is preferred to {plain(authors['worse'])}. Their "
+            "ratings, with intervals and ranks: sklearn-codex rate, or ModelRatings. How much of a "
+            "reward is who wrote it: author_share."
+        )
+    ]
 
 
 def _small(slices, units):

@@ -1,16 +1,17 @@
 """The tests behind the sentences, in words."""
 
 from sklearn_codex.report._audit_units import Units
-from sklearn_codex.report._audit_words import interval
+from sklearn_codex.report._audit_words import interval, shown_gains
 from sklearn_codex.report._blocks import Note, Section, TableBlock
 
 
 def tests_section(audit):
     """Return the section on how sure the sentences above are."""
     units = Units.of(audit)
+    gains = shown_gains(audit)
     rows = [
-        _cells(verdict)
-        for verdict in audit["verdicts"].values()
+        _cells(verdict | ({"value": gains[name]["value"]} if name in gains else {}))
+        for name, verdict in audit["verdicts"].items()
         if verdict["verdict"] != "not asked" and "p_value" in verdict
     ]
     question = "How sure are these answers?"

@@ -11,6 +11,7 @@ from sklearn_codex.metrics._compare_slices import (
     judge_slices,
     measures_of,
 )
+from sklearn_codex.report._audit_authors import compare_authors
 from sklearn_codex.report._audit_columns import SAME, Cut, show_value
 from sklearn_codex.report._audit_data import weights_of
 from sklearn_codex.report._audit_predict import accuracy
@@ -20,7 +21,7 @@ MOST_SIDES = 12
 """Values of a side with a row of their own in the table of who is better."""
 
 
-def audit_slices(data, margin, cuts):
+def audit_slices(data, margin, cuts, authors=None):
     """Return the figures of each slice of the pairs, tested all together.
 
     Parameters
@@ -31,15 +32,18 @@ def audit_slices(data, margin, cuts):
         Cross-fitted log-odds of the best model.
     cuts : list of Cut
         Of all pairs of the file.
+    authors : Cut, default=None
+        Of them that of who wrote the responses, if it is known.
 
     Returns
     -------
     figures : dict
         ``level`` of the false discovery rate, ``min_pairs`` and ``min_groups`` of a slice,
         ``n_slices``, ``n_tests``, ``n_differing`` slices, the smallest ``adjusted`` p-value (None
-        without a test), ``tastes`` (None, or see ``audit_tastes``), and ``cuts``: ``name``,
-        ``kind``, ``columns``, ``rows`` (see ``judge_slices``), ``n_too_small`` and ``sides``, None
-        or what is known of which side is the better one (see ``_compare_sides``).
+        without a test), ``authors`` (see ``compare_authors``), ``tastes`` (None, or see
+        ``audit_tastes``), and ``cuts``: ``name``, ``kind``, ``columns``, ``rows`` (see
+        ``judge_slices``), ``n_too_small`` and ``sides``, None or what is known of which side is the
+        better one (see ``_compare_sides``).
     """
     cuts = [cut.take(data.row_numbers) for cut in cuts]
     topics = find_topics([prompt for prompt, _, _ in data.X], data.seed)
@@ -72,6 +76,7 @@ def audit_slices(data, margin, cuts):
         "n_slices": len(rows),
         "n_tests": len(tests),
         "n_differing": sum(any(t["differs"] for t in row["tests"].values()) for row in rows),
+        "authors": compare_authors(data, authors),
         "tastes": None,
         "adjusted": min((test["adjusted"] for test in tests), default=None),
         "cuts": [

@@ -17,7 +17,7 @@ from sklearn_codex.report._escape import shorten
 from sklearn_codex.report._html import STATUS
 
 N_EXAMPLES = 3
-MAX_CELL = 60
+MAX_CELL = 90
 
 
 def print_sections(console, sections, top=()):

@@ -4,6 +4,7 @@ Each question is asked at the level of 5 %. One that takes a yes to an earlier o
 without it, so that what is said of a model is said only where labels are predicted at all.
 """
 
+from sklearn_codex._plain import plain
 from sklearn_codex._verdicts import LEVEL, WRONG_LABEL_LEVEL, Judgement
 from sklearn_codex.report._audit_units import PROMPTS
 
@@ -57,6 +58,7 @@ def reach_verdicts(audit, report, units):
         "form": _weights(audit["form"], "form"),
         "tokens": _weights(audit["tokens"], "tokens"),
         "slices": _slices(audit["slices"]),
+        "authors": _authors(audit["slices"]["authors"]),
         "within kinds": _tastes(audit["slices"]["tastes"]),
     }
     asked = {
@@ -201,6 +203,18 @@ def _slices(slices):
         "figure": f"the surest of {slices['n_tests']:,} differences of a kind of pair",
         "p_value": slices["adjusted"],
         "level": slices["level"],
+    }
+
+
+def _authors(authors):
+    if authors is None:
+        return {"verdict": NOT_ASKED}
+    two = " and ".join(map(plain, authors["columns"]))
+    return {
+        "verdict": "differ" if authors["n_differing"] else "none shown",
+        "figure": f"the surest of {authors['n_tests']:,} differences of two of {two}",
+        "p_value": authors["p_value"],
+        "level": authors["level"],
     }
 
 

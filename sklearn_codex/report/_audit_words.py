@@ -61,6 +61,28 @@ def change(figure):
     return f"{points(figure['value'])} points ({points(figure['low'])} to {points(figure['high'])})"
 
 
+def between(figure, to, of, digits=3):
+    """Return a difference of two figures as what a reader subtracts, who sees so many digits."""
+    return figure | {"value": round(to["value"], digits) - round(of["value"], digits)}
+
+
+def shown_gains(audit):
+    """Return gains in accuracy by the name of their verdict, each as ``between`` its two figures.
+
+    So a gain is one figure wherever it stands, and that of the table above it.
+    """
+    prediction, curve = audit["prediction"], audit["learning_curve"]
+    if prediction is None:
+        return {}
+    of = {name: figures["accuracy"] for name, figures in prediction["models"].items()}
+    ends = of[prediction["beyond_length"]], of["length only"]
+    gains = {"beyond length": between(prediction["gain_over_length"], *ends)}
+    if curve is not None:
+        *_, half, whole = curve["points"]
+        gains["more labels"] = between(curve["last_doubling"], whole, half)
+    return gains
+
+
 def turned(figure):
     """Return a difference, with its interval, the other way round."""
     return {"value": -figure["value"], "low": -figure["high"], "high": -figure["low"]}

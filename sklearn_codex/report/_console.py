@@ -78,8 +78,9 @@ class Console:
         self._print(table)
 
     def note(self, text):
-        """Explain a table in a sentence."""
-        self._say(text, style="dim")
+        """Explain a table in a sentence, if there is one to say."""
+        if text:
+            self._say(text, style="dim")
 
     def lead(self, text):
         """Say something in full."""

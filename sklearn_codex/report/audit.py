@@ -12,6 +12,7 @@ from sklearn_codex.health._check import run_checks
 from sklearn_codex.report import _audit_policy as policy
 from sklearn_codex.report import _audit_predict as predict
 from sklearn_codex.report import _audit_preferred as preferred
+from sklearn_codex.report._audit_authors import find_authors
 from sklearn_codex.report._audit_ceiling import greatest_of, human_ceiling
 from sklearn_codex.report._audit_columns import find_cuts
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
@@ -159,7 +160,8 @@ def compute_audit(
     if audit["too_small"] is None:
         audit["labels_to_check"] = _labels_to_check(data, report)
         sample, sampled = draw_sample(data, max_pairs)
-        audit |= _learn(sample, data, reference, step, cuts, greatest_of(ceiling))
+        authors = find_authors(pairs)
+        audit |= _learn(sample, data, reference, step, cuts, authors, greatest_of(ceiling))
         audit["sampled"] = add_effect(sampled, audit["prediction"])
         step("what to drop")
         audit["to_do"] = try_dropping(sample, items, audit["prediction"], step.advance)
@@ -184,7 +186,7 @@ def _check_max_pairs(max_pairs):
     )
 
 
-def _learn(data, whole, reference, step, cuts, ceiling):
+def _learn(data, whole, reference, step, cuts, authors, ceiling):
     """Return the figures that need models, of a sample of the whole data or all of them."""
     step("choose the penalty")
     prediction, draws = predict.predict(data, step)
@@ -199,7 +201,7 @@ def _learn(data, whole, reference, step, cuts, ceiling):
     reward = preferred.fit_reward(data, data.words, C)
     tokens, form = preferred.describe_tokens(data, reward), preferred.describe_form(data)
     step("slices")
-    slices = audit_slices(data, draws[best][0], cuts)
+    slices = audit_slices(data, draws[best][0], cuts, authors)
     if not Judgement(**prediction["models"][best]["accuracy"]).is_above:
         slices["tastes"] = audit_tastes(data, cuts)
     step("halves of the data")

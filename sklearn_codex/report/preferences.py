@@ -148,8 +148,11 @@ def audit_preferences(
         pairs, to be searched for what stands on both sides. None means the column ``split``, if
         there is one.
     slices : list of str, default=None
-        Columns whose values cut the pairs into kinds that are compared; None means those of few
-        values.
+        Columns whose values cut the pairs into kinds that are compared, such as ``["hardness",
+        "model"]``; one of two columns of the two sides, such as model_a and model_b, and what they
+        have in common, "model", stand for both. None means those of 2 to 20 values. A named column
+        of more than 20 numbers is cut into quarters. Topics of prompts are compared in any case.
+        What must not be torn apart by a split is `groups`, ``--by`` of the command.
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
     max_pairs : int or None, default=20000
@@ -162,7 +165,9 @@ def audit_preferences(
     **columns : str or list of str
         What columns hold, as for :func:`~sklearn_codex.datasets.read_preferences`: `prompt`,
         `chosen`, `rejected`, `response_a`, `response_b`, `label`, `response`, `weight`,
-        `annotator`, `groups` and `convention`. Of what was read already, only `groups`.
+        `annotator`, `groups` and `convention`. `groups` names the column of what belongs together,
+        such as the task that several prompts ask for, and takes the place of the prompts, similar
+        ones joined, in all folds and intervals. Of what was read already, only `groups`.
 
     Returns
     -------
