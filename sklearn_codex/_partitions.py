@@ -62,7 +62,8 @@ def split(X: Any, *, subject: str) -> list:
         If X is another collection of dask.
     """
     if _is_array(X):
-        whole = X.rechunk({1: -1}) if X.ndim == 2 and X.numblocks[1] > 1 else X
+        axes = range(1, X.ndim)
+        whole = X.rechunk(dict.fromkeys(axes, -1)) if any(X.numblocks[i] > 1 for i in axes) else X
         return whole.to_delayed().ravel().tolist()
     if hasattr(type(X), "pluck"):
         return X.to_delayed()
@@ -308,20 +309,27 @@ def on_dask(other: Callable) -> Callable:
     return decorate
 
 
-def lazy_on_dask(empty: Callable[[Any], Any] = _no_numbers) -> Callable:
+def lazy_on_dask(
+    empty: Callable[[Any], Any] = _no_numbers, *, of_each_vector: bool = False
+) -> Callable:
     """Make a method of rows return, for a dask collection, a dask array of its partitions' results.
 
     Parameters
     ----------
     empty : callable, default=one that returns an array of shape (0,) and float64
         Given the fitted estimator, returns what the method would for no rows.
+    of_each_vector : bool, default=False
+        Whether rows of k vectors, a dask array (n_rows, k, V), have k numbers each.
     """
 
     def decorate(method):
         def lazy(self, X):
             check_is_fitted(self)
+            no_rows = empty(self)
+            if of_each_vector and getattr(X, "ndim", 0) == 3:
+                no_rows = np.empty((0, X.shape[1]))
             return map_partitions(
-                partial(method, self), X, empty=empty(self), subject=type(self).__name__
+                partial(method, self), X, empty=no_rows, subject=type(self).__name__
             )
 
         return on_dask(lazy)(method)

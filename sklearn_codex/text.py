@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_codex._checks.frames import column_names, is_frame
 from sklearn_codex._checks.matrices import as_csr, check_numbers, validate_numbers
@@ -24,6 +24,7 @@ from sklearn_codex._partitions import (
     split,
     stand_in,
 )
+from sklearn_codex._text.decoding import DecodingMixin
 from sklearn_codex._text.inputs import check_texts
 from sklearn_codex._text.tokenizers import BUILT_IN, count_tokens
 from sklearn_codex._text.vocabulary import (
@@ -34,7 +35,6 @@ from sklearn_codex._text.vocabulary import (
     join_totals,
     name_columns,
     pack_tokens,
-    repeat_names,
     unpack_tokens,
     warn_of_rare_tokens,
 )
@@ -51,7 +51,7 @@ def _fit_and_transform_lazily(counter, X, y=None):
 
 
 @link_estimators
-class TokenCounter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     r"""Convert documents to a document-term matrix of token counts.
 
     Documents are a 1-D sequence of `str`, or a 2-D matrix of counts, which passes through as
@@ -449,68 +449,6 @@ class TokenCounter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 f"{self.n_features_in_} columns."
             )
         return self._assign_columns(self._count_types(texts))
-
-    def inverse_transform(self, X) -> list[list[str]] | sp.csr_array:
-        """Turn counts back into tokens, whose order in the text is lost.
-
-        Parameters
-        ----------
-        X : array-like or sparse of shape (n_documents, n_columns)
-            Counts: non-negative integers, of any dtype.
-
-        Returns
-        -------
-        tokens : list of list of str
-            For each document its tokens in the order of the columns, each as often as counted.
-            `eos_token` is left out, since `transform` adds it. If fitted on counts: those of X,
-            as from `transform`.
-        """
-        check_is_fitted(self)
-        counts = self._check_counts(X, reset=False)
-        if self._names is None:
-            return counts
-        subject = f"{type(self).__name__}.inverse_transform"
-        return repeat_names(counts, self._names, without=self.eos_index_, subject=subject)
-
-    def decode(self, X) -> list[str]:
-        """Turn counts back into text: the tokens of `inverse_transform`, joined by a space.
-
-        Parameters
-        ----------
-        X : array-like or sparse of shape (n_documents, n_columns)
-            Counts: non-negative integers, of any dtype.
-
-        Returns
-        -------
-        texts : list of str
-            One per document. With a built-in tokenizer, tokens joined by a space split into the
-            same tokens again, so `transform(decode(counts))` equals `counts` from `transform`.
-        """
-        documents = self.inverse_transform(X)
-        if not isinstance(documents, list):
-            raise ValueError(
-                f"{type(self).__name__} was fitted on counts of {self.n_features_in_} columns and "
-                "has no vocabulary to decode with. Fit it on text."
-            )
-        return [" ".join(tokens) for tokens in documents]
-
-    def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """Name the columns.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Names for the columns of a count matrix; ignored if fitted on text.
-
-        Returns
-        -------
-        names : ndarray of str objects of shape (n_columns,)
-            The tokens; if fitted on counts, the names of the DataFrame's columns or `x0`, `x1`...
-        """
-        check_is_fitted(self)
-        if self._names is None:
-            return _check_feature_names_in(self, input_features)
-        return self._names.copy()
 
     def __getstate__(self):
         # One string instead of a list and a dict of all tokens: model files stay small.

@@ -1,5 +1,8 @@
 """A policy over the candidates of prompts: its optimum, its frontier, and what it reads."""
 
+import re
+from inspect import getmembers, isfunction, signature
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -723,3 +726,16 @@ def test_read_only_and_memory_mapped_rows(tmp_path):
     frozen = sparse.csr_array(X)
     frozen.data.flags.writeable = False
     assert_allclose(CandidatePolicy().fit(frozen, y, groups=groups).coef_, policy.coef_)
+
+
+def test_every_parameter_of_a_method_is_in_its_docstring():
+    methods = {
+        name: method
+        for name, method in getmembers(CandidatePolicy, isfunction)
+        if "reference_log_prob" in signature(method).parameters and not name.startswith("_")
+    }
+    assert {"predict", "sample", "frontier", "objective", "off_policy_value"} <= set(methods)
+    for name, method in methods.items():
+        for parameter in [*signature(method).parameters][1:]:
+            in_doc = re.search(rf"^ *{parameter} : ", method.__doc__, re.MULTILINE)
+            assert in_doc, f"{name}: {parameter}"

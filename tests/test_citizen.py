@@ -1,5 +1,6 @@
 """scikit-learn's settings and tools around every public estimator, found by discovery."""
 
+import warnings
 from functools import partial
 from inspect import signature
 
@@ -31,6 +32,7 @@ from sklearn_codex import (
     PlackettLuceModel,
     PreferenceRewardModel,
     PreferenceRewardModelCV,
+    ResponseIds,
     TiePreferenceModel,
     TokenCounter,
     UnigramLM,
@@ -39,6 +41,7 @@ from sklearn_codex import (
 )
 from sklearn_codex._reward.preset_design import preset_design
 from sklearn_codex.datasets import make_preferences
+from sklearn_codex.exceptions import LeakageWarning
 from sklearn_codex.features import ResponseFeatures
 from sklearn_codex.metrics import (
     get_preference_scorer,
@@ -274,7 +277,7 @@ def test_a_tokenizer_may_return_an_array(kind, n_texts):
 
 
 OF_REWARDS = [e for e in CLASSIFIERS if e.__name__.startswith(OF_PAIRS)]
-LINEAR = [e for e in OF_REWARDS if hasattr(e, "intercept_")]
+LINEAR = [e for e in OF_REWARDS if hasattr(e, "intercept_") and is_classifier(e())]
 
 
 @pytest.mark.parametrize("estimator_class", CLASSIFIERS, ids=name_of)
@@ -322,6 +325,15 @@ def test_margins_are_those_of_coef_and_intercept(estimator_class):
     assert (model.intercept_[0] != 0) == ("position_bias" in inner.get_params())
     coef = getattr(model, "estimator_", model).coef_[0]
     assert_allclose(model.decision_function(X), X @ coef + model.intercept_[0])
+
+
+def test_the_reward_of_rankings_is_that_of_coef_and_intercept():
+    X = np.random.RandomState(0).randn(60, 3)
+    model = PlackettLuceModel()
+    with pytest.raises(AttributeError, match="is not fitted"):
+        model.intercept_  # noqa: B018
+    model.fit(X, X[:, 0] ** 3, groups=np.arange(60) // 3)
+    assert_allclose(model.reward(X), X @ model.coef_[0] + model.intercept_[0])
 
 
 def test_pyarrow_tables_and_arrays_are_read_as_frames_and_arrays():
@@ -372,3 +384,33 @@ def test_sparse_input_that_joblib_maps_from_a_file_is_read(estimator_class, tmp_
                 for fitted, given in ((model, mapped), (expected, X))
             )
             assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("form", ["array", "ids"])
+def test_a_search_over_vectors_says_when_it_has_lost_their_prompts(form):
+    # Each prompt has three responses, of which each is in two pairs.
+    rng = np.random.RandomState(0)
+    table = rng.standard_normal((60, 4))
+    ids = np.array([(3 * p + i, 3 * p + j) for i, j in ((0, 1), (1, 2), (2, 0)) for p in range(20)])
+    X = ResponseIds(ids, table) if form == "ids" else table[ids]
+    groups, y = np.tile(np.arange(20), 3), rng.randint(2, size=60)
+    model = PreferenceRewardModelCV([0.1, 1.0], cv=3)
+    with pytest.warns(LeakageWarning, match="same prompts, or responses, on both sides.*by prompt"):
+        model.fit(X, y)
+    with pytest.warns(LeakageWarning, match="same prompts, or responses"):
+        cross_validate(model, X, y, groups=groups, cv=GroupKFold(2))
+    frame = pd.DataFrame({"prompt": [f"p {g}" for g in groups]})
+    frame["response_a"], frame["response_b"] = list(table[ids[:, 0]]), list(table[ids[:, 1]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LeakageWarning)
+        expected = clone(model).fit(X, y, groups=groups)
+        # Which need no routing, as a frame has its prompts with it.
+        kept = cross_validate(
+            model, frame, y, groups=groups, cv=GroupKFold(2), return_estimator=True
+        )
+        assert_allclose(clone(model).fit(frame, y).scores_, expected.scores_)
+        model.fit(table[ids][:20], y[:20])  # no response twice
+    splits = GroupKFold(2).split(ids, y, groups)
+    for fitted, (train, _) in zip(kept["estimator"], splits, strict=True):
+        alone = clone(model).fit(table[ids[train]], y[train], groups=groups[train])
+        assert_allclose(fitted.scores_, alone.scores_)

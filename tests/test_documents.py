@@ -283,72 +283,72 @@ def test_vectorizer_of_negative_numbers_is_refused_by_name():
 
 
 BASED = {
-    "base": lambda base, **params: SFTRefiner(base, **params),
-    "policy": lambda policy, **params: make_policy(policy, **params),
+    "SFTRefiner": lambda base, **params: SFTRefiner(base, **params),
+    "PPOPolicyOptimizer": lambda policy, **params: make_policy(policy, **params),
 }
 
 
-@pytest.mark.parametrize("parameter", BASED)
+@pytest.mark.parametrize("name", BASED)
 class TestBase:
     """What holds for an incoming model, whichever estimator takes it."""
 
-    def test_its_vocabulary_is_used(self, parameter):
-        model = BASED[parameter](make_base(TEXTS)).fit(["cat bird"], [1.0])
+    def test_its_vocabulary_is_used(self, name):
+        model = BASED[name](make_base(TEXTS)).fit(["cat bird"], [1.0])
         assert "bird" not in model.vectorizer_.get_feature_names_out()
         assert model.n_features_in_ == 8
 
-    def test_counts_get_its_words(self, parameter, counts):
-        model = BASED[parameter](make_base(TEXTS)).fit(counts, LOGGED)
+    def test_counts_get_its_words(self, name, counts):
+        model = BASED[name](make_base(TEXTS)).fit(counts, LOGGED)
         assert_same_answers(answers(model, TEXTS), answers(model, counts))
 
-    def test_an_unfrozen_fitted_one_is_taken_as_it_is(self, parameter):
+    def test_an_unfrozen_fitted_one_is_taken_as_it_is(self, name):
         base = UnigramLM().fit(TEXTS)
-        plain = BASED[parameter](base).fit(TEXTS, LOGGED)
-        frozen = BASED[parameter](FrozenEstimator(base)).fit(TEXTS, LOGGED)
+        plain = BASED[name](base).fit(TEXTS, LOGGED)
+        frozen = BASED[name](FrozenEstimator(base)).fit(TEXTS, LOGGED)
         assert_array_equal(plain.token_log_prob_, frozen.token_log_prob_)
 
-    def test_it_is_left_as_it_was(self, parameter):
+    def test_it_is_left_as_it_was(self, name):
         base = UnigramLM().fit(TEXTS)
         before = copy.deepcopy(vars(base))
-        BASED[parameter](FrozenEstimator(base)).fit(["cat cat"], [1.0]).token_log_prob_[:] = 0
+        BASED[name](FrozenEstimator(base)).fit(["cat cat"], [1.0]).token_log_prob_[:] = 0
         assert vars(base).keys() == before.keys()
         assert_array_equal(base.token_log_prob_, before["token_log_prob_"])
         assert_array_equal(base.token_count_, before["token_count_"])
 
     @pytest.mark.parametrize("wrap", [lambda model: model, FrozenEstimator])
-    def test_unfitted_one_says_how_to_freeze(self, parameter, wrap):
+    def test_unfitted_one_says_how_to_freeze(self, name, wrap):
         with pytest.raises(
-            NotFittedError, match=rf"fitted {parameter}, .* pass {parameter}=FrozenEstimator\("
+            NotFittedError, match=r"fitted policy, .* pass policy=FrozenEstimator\("
         ):
-            BASED[parameter](wrap(UnigramLM())).fit(TEXTS, LOGGED)
+            BASED[name](wrap(UnigramLM())).fit(TEXTS, LOGGED)
 
-    def test_another_kind_of_model_is_refused(self, parameter):
+    def test_another_kind_of_model_is_refused(self, name):
         other = MultinomialNB().fit([[1, 0], [0, 1]], [0, 1])
-        with pytest.raises(TypeError, match=f"language model as {parameter}.*got MultinomialNB"):
-            BASED[parameter](FrozenEstimator(other)).fit([[1, 2]], [1.0])
+        with pytest.raises(TypeError, match=r"language model as policy.*got MultinomialNB"):
+            BASED[name](FrozenEstimator(other)).fit([[1, 2]], [1.0])
 
-    def test_text_needs_words(self, parameter, counts):
-        with pytest.raises(ValueError, match=rf"its {parameter} was fitted on counts .* 8 columns"):
-            BASED[parameter](make_base(counts)).fit(TEXTS, LOGGED)
+    def test_text_needs_words(self, name, counts):
+        with pytest.raises(ValueError, match=r"its policy was fitted on counts .* 8 columns"):
+            BASED[name](make_base(counts)).fit(TEXTS, LOGGED)
         frozen = FrozenEstimator(TokenCounter().fit(TEXTS))
-        model = BASED[parameter](make_base(counts), vectorizer=frozen).fit(TEXTS, LOGGED)
+        model = BASED[name](make_base(counts), vectorizer=frozen).fit(TEXTS, LOGGED)
         assert model.predict(TEXTS)[0] in frozen.get_feature_names_out()
 
-    def test_other_numbers_of_columns_are_refused(self, parameter, counts):
-        message = rf"documents of 7 columns, but its {parameter} \(UnigramLM\) has 8"
+    def test_other_numbers_of_columns_are_refused(self, name, counts):
+        message = r"documents of 7 columns, but its policy \(UnigramLM\) has 8"
         with pytest.raises(ValueError, match=message):
-            BASED[parameter](make_base(counts)).fit(counts[:, :7], LOGGED)
+            BASED[name](make_base(counts)).fit(counts[:, :7], LOGGED)
 
-    def test_another_vocabulary_of_the_same_size_is_refused(self, parameter):
+    def test_another_vocabulary_of_the_same_size_is_refused(self, name):
         other = FrozenEstimator(TokenCounter().fit(["q r s t u v w"]))
-        message = rf"named otherwise than those of its {parameter}: .* column 1, 'q' and 'a'"
+        message = r"named otherwise than those of its policy: .* column 1, 'q' and 'a'"
         with pytest.raises(ValueError, match=message):
-            BASED[parameter](make_base(TEXTS), vectorizer=other).fit(["q r"], [1.0])
+            BASED[name](make_base(TEXTS), vectorizer=other).fit(["q r"], [1.0])
 
-    def test_frames_with_other_columns_are_refused(self, parameter):
+    def test_frames_with_other_columns_are_refused(self, name):
         base = make_base(pd.DataFrame([[1, 2]], columns=["a", "b"]))
         with pytest.raises(ValueError, match="column 0, 'b' and 'a'"):
-            BASED[parameter](base).fit(pd.DataFrame([[1, 2]], columns=["b", "a"]), [1.0])
+            BASED[name](base).fit(pd.DataFrame([[1, 2]], columns=["b", "a"]), [1.0])
 
 
 def test_freeze_and_unwrap_are_inverse():

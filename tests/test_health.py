@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 
+from sklearn_codex import ResponseIds
 from sklearn_codex.datasets import make_preferences, read_preferences
 from sklearn_codex.health import check_preferences
 from sklearn_codex.health._prompts import SIMILARITY, find_similar
@@ -469,3 +470,31 @@ def test_published_preferences(name):
     if name == "pandalm":
         assert report.empty.row.size == 54
         assert report.ties.row.size == 105
+
+
+@pytest.mark.parametrize("form", ["array", "ids", "narrow"])
+def test_pairs_of_vectors_are_their_differences(form):
+    rng = np.random.RandomState(0)
+    vectors = rng.standard_normal((120, 2, 3)).astype(np.float16 if form == "narrow" else float)
+    vectors[5] = vectors[4, ::-1]  # a pair twice, with A and B exchanged,
+    vectors[7, 0] = vectors[7, 1]  # and one of a response with itself
+    y = (vectors[:, 0, 0] > vectors[:, 1, 0]).astype(int)
+    y[5] = y[4]
+    X = ResponseIds(np.arange(240).reshape(120, 2), vectors.reshape(240, 3))
+    report = check_preferences(X if form == "ids" else vectors, y, random_state=0)
+    wide = vectors.astype(float)
+    expected = check_preferences(wide[:, 0] - wide[:, 1], y, random_state=0)
+    assert str(report) == str(expected)
+    assert report.contradictions.row.tolist() == [4, 5]
+    assert report.identical.row.tolist() == [7]
+    with pytest.raises(ValueError, match=r"pairs of vectors of shape \(n_pairs, 2, n_features\)"):
+        check_preferences(vectors[:, [0, 1, 1]], y)
+
+
+def test_vectors_in_a_frame_have_their_prompts():
+    vectors = np.random.RandomState(0).standard_normal((60, 2, 3))
+    prompts = np.repeat([f"p {i}" for i in range(20)], 3)
+    y = np.resize([0, 1], 60)
+    frame = pd.DataFrame({"prompt": prompts})
+    frame["response_a"], frame["response_b"] = list(vectors[:, 0]), list(vectors[:, 1])
+    assert str(check_preferences(frame, y)) == str(check_preferences(vectors, y, prompts))

@@ -420,7 +420,7 @@ ERRORS = {
     "a vectorizer to fit": (UnigramLM(vectorizer=TfidfVectorizer()), (TEXT_BAG,), ValueError,
         "UnigramLM cannot fit the vectorizer TfidfVectorizer on a dask collection"),
     "a base of counts": (SFTRefiner(FrozenEstimator(UnigramLM().fit(COUNTS))), (TEXT_BAG,),
-        ValueError, "its base was fitted on counts"),
+        ValueError, "its policy was fitted on counts"),
     "a delayed object": (UnigramLM(), (dask.delayed(TEXTS),), TypeError,
         "takes dask bags and arrays, got a dask Delayed"),
     "the preset": (PreferenceRewardModel(vectorizer="preference"), (BAG, LABELS), ValueError,
@@ -503,3 +503,35 @@ def test_labels_of_a_partition_without_rows_are_refused():
     labels = db.from_sequence([1, 0, 1], npartitions=3)
     with pytest.raises(ValueError, match="A partition of X has 0 rows and 1 labels"):
         PreferenceRewardModel().fit(rows, labels)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("options", [{}, {"position_bias": True}])
+def test_pairs_of_vectors(options, kind):
+    vectors = np.random.RandomState(4).standard_normal((60, 2, 3)).astype(kind)
+    y = np.random.RandomState(5).randint(2, size=60)
+    # Blocks of columns, and of sides, are put together again.
+    lazy = da.from_array(vectors, chunks=(25, 1, 2))
+    expected = PreferenceRewardModel(tol=1e-10, **options).fit(vectors, y)
+    fitted = PreferenceRewardModel(tol=1e-10, **options).fit(lazy, y)
+    assert_allclose(fitted.coef_, expected.coef_, rtol=1e-6)
+    for method in ("decision_function", "predict", "predict_proba", "reward"):
+        answer = getattr(fitted, method)(lazy)
+        assert answer.shape == getattr(fitted, method)(vectors).shape
+        assert_allclose(answer.compute(), getattr(fitted, method)(vectors), rtol=1e-6)
+    assert fitted.score(lazy, da.from_array(y, chunks=(25,))) == fitted.score(vectors, y)
+    with pytest.raises(ValueError, match=r"pairs of vectors of shape \(n_pairs, 2, n_features\)"):
+        PreferenceRewardModel().fit(lazy[:, [0, 1, 1]], y)
+
+
+def test_lengths_of_pairs_of_counts():
+    counts = np.random.RandomState(6).poisson(1.0, (40, 2, V))
+    y = np.random.RandomState(7).randint(2, size=40)
+    words = FrozenEstimator(TokenCounter().fit(TEXTS))
+    make = partial(PreferenceRewardModel, control_length=True, vectorizer=words, tol=1e-10)
+    expected, fitted = (
+        make().fit(counts, y),
+        make().fit(da.from_array(counts, chunks=(15, 2, -1)), y),
+    )
+    assert_allclose(fitted.length_coef_, expected.length_coef_, rtol=1e-6)
+    assert fitted.length_scale_ == pytest.approx(expected.length_scale_)

@@ -20,7 +20,7 @@ from sklearn_codex import (
     make_rlhf_pipeline,
     save_model,
 )
-from sklearn_codex._persistence.fitted import CHECKS
+from sklearn_codex._persistence.attributes import CHECKS
 
 
 class Unfit(BaseEstimator):

@@ -15,7 +15,7 @@ from sklearn.utils import get_tags
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.documents import read_documents
-from sklearn_codex._data.pairs import PAIR_COLUMNS, _expected, check_text_pairs, read_features
+from sklearn_codex._data.pairs import PAIR_COLUMNS, _expected, check_text_pairs, read_pairs
 from sklearn_codex._data.responses import stack_prompts
 from sklearn_codex._data.vectorizers import apply_vectorizer, column_names, wants_prompt
 from sklearn_codex._partitions import (
@@ -42,13 +42,13 @@ def define_columns_of_documents(estimator: Any, X: Any, *, vectorizer: Any = Non
 
 
 def define_columns_of_pairs(estimator: Any, X: Any, *, vectorizer: Any = None) -> None:
-    """Set the columns for pairs of a dask bag, or for a dask array of differences.
+    """Set the columns for pairs of a dask bag, or for a dask array of vectors or differences.
 
     They are those that :func:`read_pairs` sets for the same pairs in memory.
     """
     subject = type(estimator).__name__
     if not holds_text(X):
-        read_features(estimator, stand_in(X, subject=subject), reset=True, vectorizer=vectorizer)
+        read_pairs(estimator, stand_in(X, subject=subject), reset=True, vectorizer=vectorizer)
         return
     _check_counts_add_up(vectorizer, subject)
     responses = make_bag(partial(_responses_of, subject), X, subject=subject)

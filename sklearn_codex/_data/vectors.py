@@ -272,6 +272,21 @@ def prompted_vectors(X: Any) -> tuple[list[str], list[str], list[str]] | None:
     return prompts, first, second
 
 
+def name_vectors(X: Any, *, subject: str) -> tuple[list[str], list[str]] | None:
+    """Return names of both vectors of each pair, equal vectors alike; None where there are none."""
+    if not holds_vectors(X):
+        return None
+    given = check_pairs_of(as_response_ids(X, subject=subject), subject=subject)
+    used, place = np.unique(given.ids, return_inverse=True)
+    table = given.features
+    if is_sparse(table):
+        names = [f"row {row}".rjust(64) for row in used.tolist()]
+    else:
+        names = [_hash(table[row]) for row in used.tolist()]
+    first, second = ([names[i] for i in side] for side in place.reshape(given.ids.shape).T.tolist())
+    return first, second
+
+
 def _hash(vector: Any) -> str:
     return blake2b(np.asarray(vector, dtype=np.float64).tobytes(), digest_size=32).hexdigest()
 

@@ -1,12 +1,30 @@
 """What any policy over candidates can be asked of them: how probable each is, and draws."""
 
 from collections.abc import Callable
+from inspect import cleandoc
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from sklearn_codex._categorical import FloatArray, IntArray, normalize_log_within
 from sklearn_codex._checks.numbers import COUNT, check_number
+
+_ROWS = """\
+X : rows (prompt, response), sequence of str, or array-like of shape (n_rows, n_features)
+    Candidates, as in ``fit``; their prompts may be new."""
+_OF_ROWS = """\
+groups : array-like of shape (n_rows,), default=None
+    The prompt of each row, as in ``fit``.
+reference_log_prob : array-like of shape (n_rows,), default=None
+    Log-probabilities under the reference, as in ``fit``."""
+
+
+def takes_candidates(method: Callable) -> Callable:
+    """Say in the docstring, in the places of {rows} and {of_rows}, which candidates are taken."""
+    if method.__doc__ is not None:  # as it is where docstrings are stripped
+        doc = cleandoc(method.__doc__)
+        method.__doc__ = doc.replace("{rows}", _ROWS).replace("{of_rows}", _OF_ROWS)
+    return method
 
 
 class CandidateChoicesMixin:
@@ -18,17 +36,14 @@ class CandidateChoicesMixin:
 
     _read: Callable
 
+    @takes_candidates
     def predict_choice(self, X, groups=None, reference_log_prob=None):
         """Return the probability of each candidate among those of its prompt.
 
         Parameters
         ----------
-        X : rows (prompt, response), sequence of str, or array-like of shape (n_rows, n_features)
-            Candidates, as in ``fit``; their prompts may be new.
-        groups : array-like of shape (n_rows,), default=None
-            The prompt of each row, as in ``fit``.
-        reference_log_prob : array-like of shape (n_rows,), default=None
-            Log-probabilities under the reference, as in ``fit``.
+        {rows}
+        {of_rows}
 
         Returns
         -------
@@ -38,17 +53,14 @@ class CandidateChoicesMixin:
         rows, objective = self._read(X, groups, reference_log_prob)
         return np.exp(normalize_log_within(objective.optimum(), rows.prompts))
 
+    @takes_candidates
     def predict_proba(self, X, groups=None, reference_log_prob=None):
         """Return the probabilities that a candidate is not chosen, and that it is.
 
         Parameters
         ----------
-        X : rows (prompt, response), sequence of str, or array-like of shape (n_rows, n_features)
-            Candidates, as in ``fit``; their prompts may be new.
-        groups : array-like of shape (n_rows,), default=None
-            The prompt of each row, as in ``fit``.
-        reference_log_prob : array-like of shape (n_rows,), default=None
-            Log-probabilities under the reference, as in ``fit``.
+        {rows}
+        {of_rows}
 
         Returns
         -------
@@ -57,17 +69,14 @@ class CandidateChoicesMixin:
         """
         return np.exp(self.predict_log_proba(X, groups, reference_log_prob))
 
+    @takes_candidates
     def predict_log_proba(self, X, groups=None, reference_log_prob=None):
         """Return the logarithms of :meth:`predict_proba`, also where that rounds to 0.
 
         Parameters
         ----------
-        X : rows (prompt, response), sequence of str, or array-like of shape (n_rows, n_features)
-            Candidates, as in ``fit``; their prompts may be new.
-        groups : array-like of shape (n_rows,), default=None
-            The prompt of each row, as in ``fit``.
-        reference_log_prob : array-like of shape (n_rows,), default=None
-            Log-probabilities under the reference, as in ``fit``.
+        {rows}
+        {of_rows}
 
         Returns
         -------
@@ -77,17 +86,14 @@ class CandidateChoicesMixin:
         rows, objective = self._read(X, groups, reference_log_prob)
         return np.column_stack(log_odds_within(objective.optimum(), rows.prompts))
 
+    @takes_candidates
     def rank(self, X, groups=None, reference_log_prob=None):
         """Return the place of each candidate among those of its prompt, by their probability.
 
         Parameters
         ----------
-        X : rows (prompt, response), sequence of str, or array-like of shape (n_rows, n_features)
-            Candidates, as in ``fit``; their prompts may be new.
-        groups : array-like of shape (n_rows,), default=None
-            The prompt of each row, as in ``fit``.
-        reference_log_prob : array-like of shape (n_rows,), default=None
-            Log-probabilities under the reference, as in ``fit``.
+        {rows}
+        {of_rows}
 
         Returns
         -------
@@ -97,17 +103,14 @@ class CandidateChoicesMixin:
         rows, objective = self._read(X, groups, reference_log_prob)
         return rank_within(objective.optimum(), rows.prompts)
 
+    @takes_candidates
     def predict(self, X, groups=None, reference_log_prob=None):
         """Tell the best candidate of each prompt, that of the greatest probability.
 
         Parameters
         ----------
-        X : rows (prompt, response), sequence of str, or array-like of shape (n_rows, n_features)
-            Candidates, as in ``fit``; their prompts may be new.
-        groups : array-like of shape (n_rows,), default=None
-            The prompt of each row, as in ``fit``.
-        reference_log_prob : array-like of shape (n_rows,), default=None
-            Log-probabilities under the reference, as in ``fit``.
+        {rows}
+        {of_rows}
 
         Returns
         -------
@@ -120,17 +123,14 @@ class CandidateChoicesMixin:
         is_best[best[np.unique(rows.prompts[best], return_index=True)[1]]] = True
         return is_best
 
+    @takes_candidates
     def sample(self, X, groups=None, reference_log_prob=None, *, n_samples=1, random_state=None):
         """Draw candidates of each prompt from the policy.
 
         Parameters
         ----------
-        X : rows (prompt, response), sequence of str, or array-like of shape (n_rows, n_features)
-            Candidates, as in ``fit``; their prompts may be new.
-        groups : array-like of shape (n_rows,), default=None
-            The prompt of each row, as in ``fit``.
-        reference_log_prob : array-like of shape (n_rows,), default=None
-            Log-probabilities under the reference, as in ``fit``.
+        {rows}
+        {of_rows}
         n_samples : int, default=1
             Draws for each prompt, independent of each other.
         random_state : int, RandomState instance or None, default=None

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_codex._data.pairs import TextPairs
+from sklearn_codex._data.vectors import name_vectors
 from sklearn_codex.exceptions import LeakageWarning
 
 # Without prompts, a response that stands on both sides is the sign of a shared prompt, unless it is
@@ -142,6 +143,12 @@ def shared_prompts(pairs: TextPairs) -> NDArray[np.intp]:
     prompts = pairs.prompts or [""] * len(pairs.responses_a)
     keys = [prompt if prompt.strip() else row for row, prompt in enumerate(prompts)]
     return np.array([position.setdefault(key, len(position)) for key in keys], dtype=np.intp)
+
+
+def vectors_as_pairs(X: Any, *, subject: str) -> TextPairs | None:
+    """Return pairs of vectors by names of these, as one that recurs tells pairs of one prompt."""
+    named = name_vectors(X, subject=subject)
+    return None if named is None else TextPairs(None, *named)
 
 
 class HashedPairs:

@@ -17,7 +17,12 @@ from sklearn_codex._checks.matrices import as_csr
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
-from sklearn_codex._reward.leakage import TrainingPairs, shared_prompts, warn_of_leakage
+from sklearn_codex._reward.leakage import (
+    TrainingPairs,
+    shared_prompts,
+    vectors_as_pairs,
+    warn_of_leakage,
+)
 from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex._reward.strength import SCORES, log_prior_of_C
@@ -239,7 +244,8 @@ class PreferenceRewardModelCV(RewardModelBase):
 
     A splitter around this model is given ``groups``, and by default does not hand them on; ``fit``
     then splits pairs of numbers one by one, and chooses a C that is too large where prompts recur.
-    Text pairs with their prompts need nothing. For others
+    It warns where responses recur, too; of differences nothing is known. Pairs of text, or of
+    vectors in a data frame, with their prompts need nothing. For others
     ``sklearn.set_config(enable_metadata_routing=True)`` and
     ``cross_val_score(model, X, y, params={"groups": prompts}, cv=GroupKFold())``.
 
@@ -326,7 +332,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         -----
         LeakageWarning
             If pairs of one prompt stand on both sides of a split; for pairs without prompts, if
-            more than a quarter of the responses of at least 40 characters do.
+            more than a quarter of the responses of at least 40 characters, or of the vectors, do.
         ConvergenceWarning
             If ``max_iter`` steps were not enough for the final fit.
         """
@@ -358,7 +364,10 @@ class PreferenceRewardModelCV(RewardModelBase):
         if not (given or isinstance(splitter, GroupsConsumerMixin)):
             groups = None
         splits = list(splitter.split(np.zeros((len(problem.weight), 1)), y, groups))
-        if problem.pairs is not None and _leaks(problem.pairs, splits):
+        pairs = problem.pairs
+        if pairs is None and not given:
+            pairs = vectors_as_pairs(X, subject=type(self).__name__)
+        if pairs is not None and _leaks(pairs, splits):
             warn_of_leakage(
                 f"{type(self).__name__} chooses C on splits with the same prompts, or responses, "
                 "on both sides, so it will choose one that is too large.",

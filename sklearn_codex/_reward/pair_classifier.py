@@ -181,7 +181,7 @@ class PairClassifierMixin(TopFeaturesMixin, ClassifierMixin):
         weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
         return float(np.average(points, weights=weight))
 
-    @lazy_on_dask()
+    @lazy_on_dask(of_each_vector=True)
     def reward(self, X):
         """Return the reward of single responses.
 

@@ -192,7 +192,8 @@ def _length_difference_of_rows(of_text, rows):
     pairs = check_text_pairs(rows, subject="control_length") if of_text else None
     if pairs is not None:
         return pairs.length_difference()
-    return np.asarray(rows.sum(axis=1)).ravel()
+    differences = rows[:, 0] - rows[:, 1] if rows.ndim == 3 else rows
+    return np.asarray(differences.sum(axis=1)).ravel()
 
 
 def _read_partition(reader, classes, rows, y, sample_weight):

@@ -6,14 +6,22 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import COUNT, check_number
 from sklearn_codex._data.vectorizers import token_names
 
 
 class TopFeaturesMixin:
-    """Names the features of a model whose reward has the weights ``coef_`` (1, V). Nothing more."""
+    """Tells what the weights ``coef_`` (1, V) of the reward of a model say. Nothing more."""
 
     coef_: Any
+
+    @property
+    def intercept_(self) -> FloatArray:
+        """What a margin has beside ``coef_`` (1,), 0, for tools that explain linear models."""
+        if not hasattr(self, "coef_"):
+            raise AttributeError(f"This {type(self).__name__} is not fitted: it has no intercept_.")
+        return np.zeros(1)
 
     def top_features(self, n=10):
         """Return the features that speak most for and most against a response.

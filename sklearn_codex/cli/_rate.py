@@ -29,6 +29,21 @@ def add_parser(commands) -> None:
             "  sklearn-codex rate crowd.jsonl --votes votes --annotator workers --by prompt,workers"
         ),
     )
+    _add_votes(parser)
+    _add_ratings(parser)
+    parser.add_argument("--out", metavar="FILE", help="file of the ratings, *.csv or *.json")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    add_seed(parser)
+    add_columns(
+        parser,
+        without=_NO_RESPONSES,
+        by="column of what depends on each other, or two by a comma, such as prompt,annotator "
+        "(default: the annotator, else the prompt)",
+    )
+
+
+def _add_votes(parser) -> None:
+    """Add what says where the votes are."""
     parser.add_argument(
         "votes_file", metavar="FILE", help="votes, as preferences for audit; - is standard input"
     )
@@ -39,6 +54,10 @@ def add_parser(commands) -> None:
         metavar="COLUMN",
         help="column of lists of votes, with those of --annotator in the same order",
     )
+
+
+def _add_ratings(parser) -> None:
+    """Add what says how votes become ratings."""
     parser.add_argument(
         "--ties",
         choices=("half", "davidson", "rao-kupper", "both-bad"),
@@ -72,15 +91,6 @@ def add_parser(commands) -> None:
         default=0.95,
         metavar="N",
         help="confidence level of intervals and ranks (default: %(default)s)",
-    )
-    parser.add_argument("--out", metavar="FILE", help="file of the ratings, *.csv or *.json")
-    parser.add_argument("--force", action="store_true", help="replace an existing file")
-    add_seed(parser)
-    add_columns(
-        parser,
-        without=_NO_RESPONSES,
-        by="column of what depends on each other, or two by a comma, such as prompt,annotator "
-        "(default: the annotator, else the prompt)",
     )
 
 

@@ -35,6 +35,14 @@ def add_parser(commands) -> None:
         help="rows of a prompt and a list of responses, or of a prompt and one response; - is "
         "standard input",
     )
+    _add_weight(parser)
+    parser.add_argument("--out", default=STANDARD, metavar="FILE", help="file (default: -)")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    _add_columns(parser)
+
+
+def _add_weight(parser) -> None:
+    """Add what says how far the policy goes from the reference."""
     weight = parser.add_mutually_exclusive_group()
     weight.add_argument(
         "--kl-coef", type=float, metavar="N", help="weight of the KL to the reference, per nat"
@@ -42,8 +50,10 @@ def add_parser(commands) -> None:
     weight.add_argument(
         "--target-kl", type=float, metavar="NATS", help="mean KL to the reference that is wanted"
     )
-    parser.add_argument("--out", default=STANDARD, metavar="FILE", help="file (default: -)")
-    parser.add_argument("--force", action="store_true", help="replace an existing file")
+
+
+def _add_columns(parser) -> None:
+    """Add what says which columns have the candidates."""
     group = parser.add_argument_group(
         "columns of candidates",
         "Found by their names where they are not named here; case does not matter.",

@@ -38,10 +38,10 @@ def check_preferences(
 
     Parameters
     ----------
-    X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
+    X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
         Pairs: rows `(response_a, response_b)` or `(prompt, response_a, response_b)`, a data frame
-        with these columns, or feature differences phi(A) - phi(B), dense or sparse. What needs
-        text is not checked on differences.
+        with these columns, of text or of vectors, or feature differences phi(A) - phi(B), dense or
+        sparse. What needs text is not checked on numbers.
     y : array-like of shape (n_pairs,)
         Probability that A is preferred: 1, 0, 0.5 for a tie, or a soft label between.
     groups : array-like of shape (n_pairs,), default=None

@@ -12,7 +12,14 @@ from sklearn_codex._categorical import BoolArray, FloatArray, IntArray
 from sklearn_codex._checks.groups import check_groups
 from sklearn_codex._checks.matrices import as_csr, check_numbers
 from sklearn_codex._checks.probabilities import check_soft_labels
+from sklearn_codex._data.lengths import pairs_alone
 from sklearn_codex._data.pairs import check_text_pairs
+from sklearn_codex._data.vectors import (
+    as_response_ids,
+    check_pairs_of,
+    holds_vectors,
+    prompted_vectors,
+)
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,10 @@ def check_data(X, y, groups, *, subject: str) -> PreferenceData:
     """Validate pairs, labels and groups; see ``check_preferences`` for their forms."""
     pairs = check_text_pairs(X, subject=subject)
     if pairs is None:
+        X = pairs_alone(X)
+        if holds_vectors(X):
+            X, prompts = _differences_of_vectors(X, subject)
+            groups = prompts if groups is None else groups
         return _check_differences(X, y, groups, subject)
     n_pairs = len(pairs.responses_a)
     y = _check_labels(y, n_pairs)
@@ -128,6 +139,16 @@ def check_data(X, y, groups, *, subject: str) -> PreferenceData:
         a=a,
         b=b,
     )
+
+
+def _differences_of_vectors(X, subject):
+    """Return differences (n_pairs, V) of pairs of vectors, and their prompts, None without."""
+    known = prompted_vectors(X)
+    vectors = check_pairs_of(as_response_ids(X, subject=subject), subject=subject)
+    first, second = vectors.ids.T
+    # In floats as wide as those of a fit, so that no difference is rounded away.
+    features = check_numbers(vectors.features, subject=subject)
+    return features[first] - features[second], None if known is None else known[0]
 
 
 def _check_differences(X, y, groups, subject) -> PreferenceData:

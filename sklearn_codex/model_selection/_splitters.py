@@ -213,8 +213,7 @@ def _share(sorts: list[tuple[Kinds, IntArray]], test_size: float) -> list[int]:
             rest[kind] -= len(groups)
         n = round(test_size * len(groups))
         if len(kinds) == 1:
-            wanted = round(test_size * total[kinds[0]])
-            n = min(max(wanted, 1), total[kinds[0]] - 1) - taken[kinds[0]]
+            n = round(test_size * total[kinds[0]]) - taken[kinds[0]]
         n = min(n, *(total[kind] - 1 - taken[kind] for kind in kinds))
         n = max(n, *(1 - taken[kind] - rest[kind] for kind in kinds))
         shares.append(min(max(n, 0), len(groups)))

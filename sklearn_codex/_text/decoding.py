@@ -1,0 +1,85 @@
+"""Counts back to tokens and text, and the names of columns."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from sklearn_codex._text.vocabulary import repeat_names
+
+
+class DecodingMixin:
+    """Turns counts back into what was counted, by the tokens of columns. Nothing more.
+
+    A counter has the tokens in ``_names``, None where it was fitted on counts, and reads counts by
+    ``_check_counts(X, reset=False)``.
+    """
+
+    _names: Any
+    _check_counts: Callable
+    eos_index_: int | None
+    n_features_in_: int
+
+    def inverse_transform(self, X) -> list[list[str]] | sp.csr_array:
+        """Turn counts back into tokens, whose order in the text is lost.
+
+        Parameters
+        ----------
+        X : array-like or sparse of shape (n_documents, n_columns)
+            Counts: non-negative integers, of any dtype.
+
+        Returns
+        -------
+        tokens : list of list of str
+            For each document its tokens in the order of the columns, each as often as counted.
+            `eos_token` is left out, since `transform` adds it. If fitted on counts: those of X,
+            as from `transform`.
+        """
+        check_is_fitted(self)
+        counts = self._check_counts(X, reset=False)
+        if self._names is None:
+            return counts
+        subject = f"{type(self).__name__}.inverse_transform"
+        return repeat_names(counts, self._names, without=self.eos_index_, subject=subject)
+
+    def decode(self, X) -> list[str]:
+        """Turn counts back into text: the tokens of `inverse_transform`, joined by a space.
+
+        Parameters
+        ----------
+        X : array-like or sparse of shape (n_documents, n_columns)
+            Counts: non-negative integers, of any dtype.
+
+        Returns
+        -------
+        texts : list of str
+            One per document. With a built-in tokenizer, tokens joined by a space split into the
+            same tokens again, so `transform(decode(counts))` equals `counts` from `transform`.
+        """
+        documents = self.inverse_transform(X)
+        if not isinstance(documents, list):
+            raise ValueError(
+                f"{type(self).__name__} was fitted on counts of {self.n_features_in_} columns and "
+                "has no vocabulary to decode with. Fit it on text."
+            )
+        return [" ".join(tokens) for tokens in documents]
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """Name the columns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names for the columns of a count matrix; ignored if fitted on text.
+
+        Returns
+        -------
+        names : ndarray of str objects of shape (n_columns,)
+            The tokens; if fitted on counts, the names of the DataFrame's columns or `x0`, `x1`...
+        """
+        check_is_fitted(self)
+        if self._names is None:
+            return _check_feature_names_in(self, input_features)
+        return self._names.copy()
