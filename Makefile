@@ -59,15 +59,15 @@ demo: $(VENV)/.installed
 	$(BIN)/sklearn-codex demo $(ARGS)
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-min: $(MIN_VENV)/.installed
-	$(MIN_BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(MIN_BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # Examples of docstrings visit every public name; the files are for what they leave out: data frames,
 # Dask, model files and the command line.
 test-min-fast: $(MIN_VENV)/.installed
-	$(MIN_BIN)/python -m pytest -n auto $(ARGS) sklearn_codex tests/test_token_columns.py \
+	$(MIN_BIN)/python -m pytest -n auto --dist worksteal $(ARGS) sklearn_codex tests/test_token_columns.py \
 		tests/test_documents.py tests/test_partitions.py tests/test_persistence.py tests/test_cli.py
 
 test-pythons:

@@ -23,8 +23,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
-from sklearn_codex._reward.preset_differences import preset_differences
 
+from sklearn_codex._reward.preset_design import preset_design
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exceptions import RareTokensWarning
 from sklearn_codex.health import check_preferences
@@ -132,7 +132,7 @@ def read(name, seed):
         np.array([rows.setdefault((row[0], row[side]), len(rows)) for row in data[0]])
         for side in (1, 2)
     )
-    return *data, preset_differences(np.array(list(rows), dtype=object), a, b)[0]
+    return *data, preset_design(np.array(list(rows), dtype=object), a, b).design
 
 
 def plant(name, rate, seed):

@@ -7,6 +7,7 @@ with its prompt does not, so :class:`ResponseFeatures` looks at both.
 import re
 import string
 from collections.abc import Callable
+from functools import cached_property
 from numbers import Real
 
 import numpy as np
@@ -42,7 +43,7 @@ _INLINE_CODE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
 _FORMULA = re.compile(r"\$[^$\n]+\$|\\\(|\\\[")
 _LINK = re.compile(r"https?://|www\.")
 _QUOTE = re.compile(r"[\"“”«»「」『』]")
-_DIGIT, _UPPER, _SPACE = re.compile(r"\d"), re.compile(r"[A-Z]"), re.compile(r"\s")
+_DIGIT, _UPPER = re.compile(r"\d"), re.compile(r"[A-Z]")
 _REFUSAL = re.compile(
     "\\b(?:sorry|apologi[sz]e|can ?not|can['\u2019]t|unable to|not able to|as an ai)\\b",
     re.IGNORECASE,
@@ -70,15 +71,26 @@ class _Text:
         self.text = text
         self.stripped = text.strip()
         self.words = find_words(text.lower())
+        self.word_lengths = list(map(len, self.words))
         self.types = frozenset(self.words)
         self.trigrams = list(zip(self.words, self.words[1:], self.words[2:], strict=False))
         self.lines = [line for line in text.split("\n") if line.strip()]
         self.n_characters = len(text)
         self.marks = text if text.isascii() else text.translate(_TO_ASCII)
 
-    def count(self, pattern: re.Pattern) -> float:
-        """Return log(1 + matches)."""
-        return float(np.log1p(len(pattern.findall(self.text))))
+    @cached_property
+    def trigram_types(self) -> frozenset:
+        """Its different trigrams."""
+        return frozenset(self.trigrams)
+
+    @cached_property
+    def n_sentences(self) -> int:
+        """Where sentences end."""
+        return len(_SENTENCE_END.findall(self.text))
+
+    def count(self, pattern: re.Pattern, mark: str = "") -> float:
+        """Return log(1 + matches) of a pattern that needs a mark."""
+        return float(np.log1p(len(pattern.findall(self.text)))) if mark in self.text else 0.0
 
     def character_share(self, n: float) -> float:
         """Return the root of a share of characters; small shares differ more than great ones."""
@@ -86,7 +98,7 @@ class _Text:
 
     def word_share(self, kept: frozenset) -> float:
         """Return the share of words that are in a set."""
-        return sum(word in kept for word in self.words) / max(len(self.words), 1)
+        return sum(map(kept.__contains__, self.words)) / max(len(self.words), 1)
 
 
 def _share_new(items: list) -> float:
@@ -104,11 +116,9 @@ _RESPONSE_COLUMNS: dict[str, Callable[[_Text], float]] = {
     "log_characters": lambda t: np.log1p(t.n_characters),
     "log_words": lambda t: np.log1p(len(t.words)),
     "empty": lambda t: float(not t.words),
-    "sentences": lambda t: t.count(_SENTENCE_END),
-    "words_per_sentence": lambda t: np.log(
-        (len(t.words) + 1) / (len(_SENTENCE_END.findall(t.text)) + 1)
-    ),
-    "word_length": lambda t: np.log((sum(map(len, t.words)) + 1) / (len(t.words) + 1)),
+    "sentences": lambda t: np.log1p(t.n_sentences),
+    "words_per_sentence": lambda t: np.log((len(t.words) + 1) / (t.n_sentences + 1)),
+    "word_length": lambda t: np.log((sum(t.word_lengths) + 1) / (len(t.words) + 1)),
     "lines": lambda t: np.log1p(len(t.lines)),
     "paragraphs": lambda t: np.log1p(len(_PARAGRAPH_BREAK.findall(t.stripped))),
     "bullets": lambda t: t.count(_BULLET),
@@ -116,9 +126,9 @@ _RESPONSE_COLUMNS: dict[str, Callable[[_Text], float]] = {
     "headings": lambda t: t.count(_HEADING),
     "bold": lambda t: t.count(_BOLD),
     "code_fences": lambda t: np.log1p(t.text.count("```")),
-    "inline_code": lambda t: t.count(_INLINE_CODE),
+    "inline_code": lambda t: t.count(_INLINE_CODE, "`"),
     "indented_lines": lambda t: sum(line[0] in " \t" for line in t.lines) / max(len(t.lines), 1),
-    "table_rows": lambda t: t.count(_TABLE_ROW),
+    "table_rows": lambda t: t.count(_TABLE_ROW, "|"),
     "links": lambda t: t.count(_LINK),
     "formulas": lambda t: t.count(_FORMULA),
     "questions": lambda t: np.log1p(t.marks.count("?")),
@@ -132,19 +142,19 @@ _RESPONSE_COLUMNS: dict[str, Callable[[_Text], float]] = {
     "lexical_diversity": lambda t: (
         np.log1p(len(t.types)) / np.log1p(len(t.words)) if t.words else 1.0
     ),
-    "new_trigrams": lambda t: _share_new(t.trigrams),
+    "new_trigrams": lambda t: len(t.trigram_types) / len(t.trigrams) if t.trigrams else 1.0,
     "new_lines": lambda t: _share_new(t.lines),
     "digit_share": lambda t: t.character_share(len(_DIGIT.findall(t.text))),
     "punctuation_share": lambda t: t.character_share(
         t.n_characters - len(t.text.translate(_DELETE_PUNCTUATION))
     ),
     "capital_share": lambda t: t.character_share(len(_UPPER.findall(t.text))),
-    "space_share": lambda t: t.character_share(len(_SPACE.findall(t.text))),
+    "space_share": lambda t: t.character_share(t.n_characters - sum(map(len, t.text.split()))),
     "not_ascii_share": lambda t: t.character_share(_n_not_ascii(t.text)),
     "stop_word_share": lambda t: t.word_share(_STOP_WORDS),
     "first_person_share": lambda t: t.word_share(_FIRST_PERSON),
     "second_person_share": lambda t: t.word_share(_SECOND_PERSON),
-    "long_word_share": lambda t: sum(len(w) > 6 for w in t.words) / max(len(t.words), 1),
+    "long_word_share": lambda t: sum(map((6).__lt__, t.word_lengths)) / max(len(t.words), 1),
     "refusals": lambda t: t.count(_REFUSAL),
     "ends_closed": lambda t: float(t.stripped.endswith(_CLOSING)),
     "starts_with_capital": lambda t: float(t.stripped[:1].isupper()),
@@ -153,9 +163,9 @@ _RESPONSE_COLUMNS: dict[str, Callable[[_Text], float]] = {
 
 def _trigram_copies(prompt: _Text, response: _Text) -> tuple[float, float]:
     """Return the shares of the response's trigrams that the prompt has, and the reverse."""
-    known = set(prompt.trigrams)
-    copied = sum(trigram in known for trigram in response.trigrams)
-    found = len(known & set(response.trigrams))
+    known = prompt.trigram_types
+    copied = sum(map(known.__contains__, response.trigrams))
+    found = len(known & response.trigram_types)
     return copied / max(len(response.trigrams), 1), found / max(len(known), 1)
 
 

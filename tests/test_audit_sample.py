@@ -9,11 +9,15 @@ import pytest
 from sklearn.utils import Bunch
 
 from sklearn_codex.cli import main
+from sklearn_codex.datasets import read_preferences
 from sklearn_codex.report import _audit_pairs
+from sklearn_codex.report._audit_data import AuditData
 from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._audit_pairs import uncompared_pairs
+from sklearn_codex.report._audit_predict import predict
+from sklearn_codex.report._audit_progress import as_steps
 from sklearn_codex.report._audit_run import finite, render
-from sklearn_codex.report._audit_sample import draw_rows
+from sklearn_codex.report._audit_sample import draw_rows, draw_sample
 from sklearn_codex.report._audit_sections import audit_sections
 from sklearn_codex.report.audit import compute_audit
 
@@ -57,8 +61,11 @@ def of_sample():
 
 def test_nothing_is_drawn_up_to_the_limit(of_all):
     assert len(ROWS) < MAX_PAIRS
+    assert finite(compute_audit(ROWS, split="part", max_pairs=len(ROWS))) == of_all
+    pairs = read_preferences(ROWS)
+    data = AuditData(pairs, pairs.groups, 0)
     for max_pairs in (len(ROWS), 0, MAX_PAIRS):
-        assert finite(compute_audit(ROWS, split="part", max_pairs=max_pairs)) == of_all
+        assert draw_sample(data, max_pairs) == (data, None)
     assert of_all["sampled"] is None
     assert "drawn by prompt" not in render(of_all)
     assert compute_audit(ROWS, max_pairs=len(ROWS) - 1)["sampled"] is not None
@@ -103,9 +110,11 @@ def test_the_same_seed_draws_the_same_and_another_one_other_pairs(of_sample):
 def test_accuracy_of_a_sample_is_that_of_all_within_its_interval(of_all):
     wanted = of_all["prediction"]["models"]["words"]["accuracy"]["value"]
     found = []
+    pairs = read_preferences(ROWS)
     for seed in range(6):
-        audit = compute_audit(ROWS, max_pairs=450, seed=seed)
-        test = audit["prediction"]["models"]["words"]["accuracy"]
+        sample, _ = draw_sample(AuditData(pairs, pairs.groups, seed), 450)
+        prediction, _ = predict(sample, as_steps(None))
+        test = prediction["models"]["words"]["accuracy"]
         found.append((test["value"], test["low"] <= wanted <= test["high"]))
     assert all(holds for _, holds in found)
     assert np.mean([value for value, _ in found]) == pytest.approx(wanted, abs=0.03)

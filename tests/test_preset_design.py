@@ -5,8 +5,9 @@ import pytest
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
-from sklearn_codex._fast_counts import _ngrams, count_ngrams
+from sklearn_codex._fast_counts import _ngrams, count_ngrams, count_word_ngrams
 from sklearn_codex._reward.preset_design import preset_design
+from sklearn_codex._text.scripts import split_words
 from sklearn_codex.features import preference_features
 
 LETTERS = list("ab c\n\tÄßİ漢字\U0001f600\ud800.  ")
@@ -18,9 +19,39 @@ def draw_texts(rng, n, longest=12):
 
 @pytest.mark.parametrize(("low", "high"), [(3, 5), (1, 2), (2, 2), (1, 1)])
 @pytest.mark.parametrize("min_df", [1, 2])
-def test_runs_of_characters_are_counted_as_scikit_learn_does(low, high, min_df, monkeypatch):
+def test_runs_of_words_are_counted_as_scikit_learn_does(low, high, min_df, monkeypatch):
     rng = np.random.RandomState(0)
     monkeypatch.setattr(_ngrams, "_CHUNK_SIZE", 20)
+    monkeypatch.setattr(_ngrams, "_MOST_KEPT", 30)
+    words = ["a", "A", "ab", "a_", "\x01", "!", "漢字", "Äb", "สวัสดี", "\U0001f600", " ", "\n", ""]
+    peer = CountVectorizer(
+        tokenizer=split_words, token_pattern=None, ngram_range=(low, high), min_df=min_df
+    )
+    n_empty = 0
+    for _ in range(40):
+        texts = [" ".join(rng.choice(words, rng.randint(30))) for _ in range(rng.randint(1, 12))]
+        counts = count_word_ngrams(texts, split_words, low, high, min_df)
+        try:
+            wanted = peer.fit_transform(texts)
+        except ValueError:  # no run of so many texts
+            assert counts.shape == (len(texts), 0)
+            n_empty += 1
+            continue
+        assert counts.shape == wanted.shape
+        assert (counts.astype(np.int64) != wanted).nnz == 0
+        assert counts.has_sorted_indices
+    assert n_empty < 20
+
+
+@pytest.mark.parametrize(("low", "high"), [(3, 5), (1, 2), (2, 2), (1, 1)])
+@pytest.mark.parametrize("min_df", [1, 2])
+@pytest.mark.parametrize("most_kept", [0, 40, 2**24])
+def test_runs_of_characters_are_counted_as_scikit_learn_does(
+    low, high, min_df, most_kept, monkeypatch
+):
+    rng = np.random.RandomState(0)
+    monkeypatch.setattr(_ngrams, "_CHUNK_SIZE", 20)
+    monkeypatch.setattr(_ngrams, "_MOST_KEPT", most_kept)
     n_empty = 0
     for _ in range(40):
         texts = draw_texts(rng, rng.randint(1, 12), 30)

@@ -61,6 +61,18 @@ def test_conjugate_gradients_solve_and_return_what_was_computed_on_the_way():
     assert_allclose(solve(matrix, right), solution, rtol=1e-7)
 
 
+@pytest.mark.parametrize("most", [0, 64])
+def test_small_curvatures_are_solved_whole_and_others_by_conjugate_gradients(most, monkeypatch):
+    monkeypatch.setattr("sklearn_codex._solve.newton.MAX_WHOLE", most)
+    rng = np.random.default_rng(3)
+    matrix = draw_matrix(rng)
+    for shape in ((12,), (12, 1), (12, 3)):
+        right = rng.standard_normal(shape)
+        solution = solve(matrix, right, tol=1e-12)
+        assert solution.shape == shape
+        assert_allclose(solution, np.linalg.solve(matrix.full(), right), rtol=1e-7)
+
+
 @pytest.mark.parametrize("max_steps", [1, 3])
 def test_conjugate_gradients_end_after_some_steps_at_the_best_of_their_space(max_steps):
     rng = np.random.default_rng(1)

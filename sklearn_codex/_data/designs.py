@@ -199,7 +199,7 @@ class PairDesign:
             return total
         # (x - y)^2 = x^2 + y^2 - 2 x y, of which only the last depends on the pair.
         products, squares = self._products
-        total = squares.T @ self._uses(pair_weights) - 2 * (products.T @ pair_weights)
+        total = squares @ self._uses(pair_weights) - 2 * (products @ pair_weights)
         return np.maximum(total, 0.0)
 
     def _uses(self, pair_weights):
@@ -217,21 +217,21 @@ class PairDesign:
             for here, products in rows.multiply_rows(self.a, self.b):
                 total[here] -= 2 * (products.T @ pair_weights)
         else:
-            total -= 2 * (self._products[0].T @ pair_weights)
+            total -= 2 * (self._products[0] @ pair_weights)
         return np.maximum(total, 0.0)
 
     def _multiply_columns(self, rows):
-        """Return phi(A) phi(B) of all pairs (n_pairs, V), by columns; False: not kept."""
+        """Return phi(A) phi(B) of all pairs (V, n_pairs), by columns; False: not kept."""
         parts, n_entries = [], 0
         for _, products in rows.multiply_rows(self.a, self.b):
             parts.append(sparse.csc_array(products))
             n_entries += parts[-1].nnz
             if n_entries > MAX_PRODUCTS:
                 return False
-        return sparse.csc_array(sparse.hstack(parts, format="csc")), None
+        return sparse.csc_array(sparse.hstack(parts, format="csc")).T, None
 
     def _multiply_responses(self):
-        """Return phi(A) phi(B) of all pairs (n_pairs, V), and phi^2; False: not kept."""
+        """Return phi(A) phi(B) of all pairs (V, n_pairs), and phi^2; False: not kept."""
         if self.is_dense:
             return False
         parts, n_entries = [], 0
@@ -240,7 +240,7 @@ class PairDesign:
             n_entries += parts[-1].nnz
             if n_entries > MAX_PRODUCTS:
                 return False
-        return sparse.csr_array(sparse.vstack(parts)), self.features.power(2)
+        return sparse.csr_array(sparse.vstack(parts)).T, self.features.power(2).T
 
     def gram(self, pair_weights):
         """Return D' diag(h) D (V, V), dense."""

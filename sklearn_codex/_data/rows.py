@@ -5,6 +5,7 @@ whole, and rows that are taken of them are no copy.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -119,16 +120,31 @@ class SparseRows:
         """Return some columns (n, k), dense."""
         return self.matrix[:, columns].toarray()
 
+    @cached_property
+    def _transposed(self):
+        """The matrix R' (V, n), which costs more to make than many a product."""
+        return self.matrix.T
+
+    @cached_property
+    def _squares(self):
+        """The matrix of R_ij^2 (V, n), kept of a small one."""
+        return self.matrix.power(2).T
+
     def times(self, weights):
         """Return R w (n,), or R W (n, k)."""
         return self.matrix @ weights
 
     def transposed_times(self, values):
         """Return R' v (V,)."""
-        return self.matrix.T @ values
+        return self._transposed @ values
 
     def column_squares(self, weights):
         """Return sum over i of h_i R_ij^2 (V,)."""
+        if self.n_entries <= BLOCK_ENTRIES:
+            return self._squares @ weights
+        return self._column_squares(weights)
+
+    def _column_squares(self, weights):
         return column_squares(self.matrix, weights)
 
     def gram(self, weights):
@@ -156,8 +172,7 @@ class SparseColumns(SparseRows):
         """Return some rows as rows of their own."""
         return SparseColumns(self.matrix[rows])
 
-    def column_squares(self, weights):
-        """Return sum over i of h_i R_ij^2 (V,)."""
+    def _column_squares(self, weights):
         total = np.empty(self.shape[1])
         for here, part in self._blocks():
             part.data = part.data**2

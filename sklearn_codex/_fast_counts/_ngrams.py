@@ -19,6 +19,8 @@ _BLANKS = re.compile(r"\s\s+")
 _CHUNK_SIZE = 200_000  # characters or words
 _N_CODE_POINTS = 0x110000
 _MOST = 2**63 - 1
+_MOST_KEPT = 2**24
+"""Runs of texts, 12 bytes each, that are kept for the second pass; more are sorted again."""
 
 
 def count_ngrams(
@@ -159,10 +161,19 @@ class _Chunks:
         self._read, self._base, self._low, self._high = read, base, low, high
         self.lengths = lengths
         self.are_exact = base**high <= _MOST
+        self._kept: list[tuple] = []
+        self._n_kept = 0
 
     def __iter__(self):
-        for start, stop in _borders(self.lengths):
-            yield _sort_each(self._runs(self._read(start, stop)), self.lengths[start:stop])
+        for n_chunk, (start, stop) in enumerate(_borders(self.lengths)):
+            if n_chunk < len(self._kept):
+                yield self._kept[n_chunk]
+                continue
+            made = _sort_each(self._runs(self._read(start, stop)), self.lengths[start:stop])
+            if n_chunk == len(self._kept) and self._n_kept + len(made[1]) <= _MOST_KEPT:
+                self._kept.append(made)
+                self._n_kept += len(made[1])
+            yield made
 
     def _runs(self, digits):
         """Return (size, integers of the runs of that size from each place), across borders too."""
@@ -191,7 +202,7 @@ def _sort_each(runs, lengths):
         found.append(of_text[borders[:-1]])
         numbers.append(borders[1:] - borders[:-1])
         start += length
-    return found, np.concatenate(numbers)
+    return found, np.concatenate(numbers).astype(np.int32)
 
 
 def _count_texts(chunks):

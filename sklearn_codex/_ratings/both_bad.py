@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, normalize_rows
 from sklearn_codex._ratings.labels import BAD
 from sklearn_codex._solve.newton import Point, SmoothLoss
 
@@ -97,7 +96,7 @@ class BothBadLoss(SmoothLoss):
         utility = np.column_stack(
             [-margin / 2, np.broadcast_to(tie, margin.shape), margin / 2, badness]
         )
-        return utility - logsumexp(utility, axis=1, keepdims=True)
+        return normalize_rows(utility)
 
     def at(self, weights, margins=None):
         """Return f at (w, t, u), where ``margins`` are the predictors (3, n)."""

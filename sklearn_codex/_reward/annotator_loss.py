@@ -5,6 +5,7 @@ which the mean is taken off, and z with the flip rate e = sigmoid(z) / 2, left o
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,9 @@ class AnnotatorHessian:
     labels: _Labels
     rate: float
 
+    @cached_property
     def _second_derivatives(self):
-        """Return weighted second derivatives by eta, by eta and z, and by z, (n_pairs,) each."""
+        """Weighted second derivatives by eta, by eta and z, and by z, (n_pairs,) each."""
         at, weight = self.labels, self.loss.weight
         by_eta = at.bend * at.slope - at.score * np.tanh(at.precision * at.margin / 2)
         by_both = at.bend * at.by_flip - 2 * self.rate * at.score
@@ -81,7 +83,7 @@ class AnnotatorHessian:
     def product(self, direction):
         """Return H d and, computed on the way, D d (n_pairs,)."""
         loss, at = self.loss, self.labels
-        by_eta, by_both, by_flip = self._second_derivatives()
+        by_eta, by_both, by_flip = self._second_derivatives
         weights, log_precision, flip = loss.split(direction)
         log_factor = (log_precision - log_precision.mean())[loss.annotator]
         image = loss.design.matvec(weights)
@@ -185,8 +187,9 @@ class AnnotatorLoss(SmoothLoss):
 
     def split(self, params):
         """Return w (V,), l (K,) and z (1,), or (0,) where the flip rate is given."""
-        n_features = self.design.shape[1]
-        return np.split(params, [n_features, n_features + self.n_annotators])
+        first = self.design.shape[1]
+        last = first + self.n_annotators
+        return params[:first], params[first:last], params[last:]
 
     def rate(self, z):
         """Return the flip rate e."""

@@ -284,17 +284,13 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         self.flip_rate_ = loss.rate(z)
         _, curvature = loss.derivatives(loss.at(params))
         n_features, n = len(weights), loss.n_annotators
-        contrasts = np.zeros((n, len(params)))
-        contrasts[:, n_features : n_features + n] = np.eye(n) - 1 / n
-        variances = [
-            contrast @ solve(curvature, contrast) if n > 1 else 0.0 for contrast in contrasts
-        ]
-        self.log_temperature_std_ = np.sqrt(np.maximum(variances, 0.0))
-        self.flip_logit_std_ = 0.0
-        if len(z):
-            unit = np.zeros(len(params))
-            unit[-1] = 1.0
-            self.flip_logit_std_ = float(np.sqrt(solve(curvature, unit)[-1]))
+        # What each log-temperature is apart from their mean, and the flip rate where it is learned.
+        asked = np.zeros((len(params), n + len(z)))
+        asked[n_features : n_features + n, :n] = np.eye(n) - 1 / n
+        asked[len(params) - len(z) :, n:] = np.eye(len(z))
+        errors = np.sqrt(np.maximum(np.sum(asked * solve(curvature, asked), axis=0), 0.0))
+        self.log_temperature_std_ = errors[:n] if n > 1 else np.zeros(n)
+        self.flip_logit_std_ = float(errors[n:].sum())
 
     def temperature_interval(self, confidence_level=0.95):
         """Return an interval of the temperature of each annotator.

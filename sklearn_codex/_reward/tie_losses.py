@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, log_expit, logsumexp
+from scipy.special import expit, log_expit
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, normalize_rows
 from sklearn_codex._solve.newton import Point, SmoothLoss
 
 B, TIE, A = 0, 1, 2
@@ -155,7 +155,7 @@ class DavidsonLoss(TieLoss):
     def log_prob(margin, t):
         """Return log P of B, tie and A (n_pairs, 3)."""
         utility = np.column_stack([-margin / 2, np.full_like(margin, t), margin / 2])
-        return utility - logsumexp(utility, axis=1, keepdims=True)
+        return normalize_rows(utility)
 
     def first_derivatives(self, margin, t):
         """Return derivatives of -log P by m and by t, (n_pairs,) each."""

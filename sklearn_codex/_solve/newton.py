@@ -27,6 +27,8 @@ from sklearn_codex._solve.conjugate_gradients import (
 # Sums of many floats are uncertain by a few units in the last place, so a step that promises less
 # than this part of the loss cannot be told from no step.
 ROUNDING = 16 * np.finfo(np.float64).eps
+# Up to so many parameters a matrix is as quick as a few solutions by conjugate gradients.
+MAX_WHOLE = 64
 LEVEL = Interval(Real, 0, 1, closed="neither")
 
 
@@ -210,9 +212,23 @@ def gradient_norm(loss: SmoothLoss, weights: FloatArray) -> float:
 
 
 def solve(curvature: Curvature, right: FloatArray, *, tol: float = 1e-10) -> FloatArray:
-    """Return H^-1 b by conjugate gradients, preconditioned with the diagonal of H."""
-    preconditioner = Preconditioner(_positive(curvature.diagonal()))
-    return conjugate_gradients(curvature.product, preconditioner, right, tol=tol)[0]
+    """Return H^-1 B (n_params, k) for B (n_params, k), or H^-1 b for b (n_params,).
+
+    That is by H itself where it is small, else by conjugate gradients, preconditioned with the
+    diagonal of H.
+    """
+    diagonal = _positive(curvature.diagonal())
+    if len(diagonal) <= MAX_WHOLE:
+        whole = np.column_stack([curvature.product(unit)[0] for unit in np.eye(len(diagonal))])
+        scale = 1 / np.sqrt(diagonal)
+        scaled = np.linalg.solve(scale * whole * scale[:, np.newaxis], (scale * right.T).T)
+        return (scale * scaled.T).T
+    preconditioner = Preconditioner(diagonal)
+    columns = [
+        conjugate_gradients(curvature.product, preconditioner, column, tol=tol)[0]
+        for column in np.atleast_2d(right.T)
+    ]
+    return np.reshape(columns, right.T.shape).T
 
 
 def normal_quantile(confidence_level: float) -> float:
@@ -225,12 +241,9 @@ def normal_quantile(confidence_level: float) -> float:
 
 def standard_errors(curvature: Curvature, positions, *, scale: float = 1.0) -> FloatArray:
     """Return the standard errors of some parameters: the roots of scale times diag(H^-1) there."""
-    n_params = len(curvature.diagonal())
-    variances = []
-    for position in positions:
-        unit = np.zeros(n_params)
-        unit[position] = 1.0
-        variances.append(solve(curvature, unit)[position])
+    units = np.zeros((len(curvature.diagonal()), len(positions)))
+    units[positions, np.arange(len(positions))] = 1.0
+    variances = np.sum(units * solve(curvature, units), axis=0)
     return np.sqrt(scale * np.maximum(variances, 0.0))
 
 
