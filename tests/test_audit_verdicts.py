@@ -321,6 +321,30 @@ def test_sentences_for_form_name_what_is_certain_only(audit):
     assert "tested all together, 1 is beyond chance" in text
 
 
+def test_words_are_named_beside_form_where_they_are_certain(audit):
+    row = {"weight": 1.0, "low": 0.5, "high": 1.5, "n_pairs": 30, "p_value": 0.01}
+    certain, unsure = {**row, "name": "\x1b,", "is_certain": True}, {**row, "is_certain": False}
+    tokens = {"for": [certain, unsure | {"name": "b"}], "against": [], "n_certain": 1}
+    changed = audit | {"tokens": audit["tokens"] | tokens}
+    text = sentences(changed, 3, form="none shown", tokens="some")
+    assert "Of their form, nothing beyond chance is shown" in text
+    assert "Of their words, more of “␛,”." in text
+    text = sentences(changed, 3, form="none shown", tokens="none shown")
+    assert "Of their words, nothing beyond chance." in text
+
+
+@pytest.mark.parametrize(("gain", "said"), [(0.0049, "no price is shown"), (-0.02, "The price of")])
+def test_what_a_reward_net_of_length_costs_is_called_a_price_where_it_costs(audit, gain, said):
+    words = audit["prediction"]["models"]["words"]["accuracy"]
+    ends = {"value": gain, "low": gain - 0.03, "high": gain + 0.03}
+    net = words | {"value": words["value"] + gain, "change": ends}
+    changed = audit | {"length": audit["length"] | {"words_net_of_length": net}}
+    text = sentences(changed, 2, net_of_length="yes")
+    assert said in text
+    shown = round(net["value"], 3) - round(words["value"], 3)
+    assert f"{net['value']:.3f} instead of {words['value']:.3f}, {100 * shown:+.1f} points" in text
+
+
 def test_length_that_tells_every_label_leaves_nothing(audit):
     length = audit["length"] | {"words_net_of_length": None}
     assert "Length tells every label" in sentences(audit | {"length": length}, 2)

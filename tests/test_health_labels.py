@@ -96,6 +96,20 @@ def test_honest_doubt_is_not_accused(kind):
     assert n_accused <= 1
 
 
+def test_doubt_at_its_border_is_told_from_flips_as_seldom_as_said():
+    """One in eight of all pairs is honestly judged otherwise, and margins are not exact."""
+    rng = np.random.RandomState(0)
+    p_values = []
+    for _ in range(15):
+        true = rng.normal(size=2400)
+        margins = true + 0.3 * rng.normal(size=2400)
+        y = (rng.uniform(size=2400) < expit(2 * np.sign(true))).astype(float)
+        p_values.append(estimate_noise(margins, y, np.arange(2400)).p_value)
+    assert np.sum(np.array(p_values) < WRONG_LABEL_LEVEL) <= 1
+    # At the border the estimate is beyond it, where nothing is claimed, in half of the cases.
+    assert np.sum(np.array(p_values) == 0.5) >= 3
+
+
 def test_labels_are_not_judged_by_margins_that_do_not_fit_them():
     rng = np.random.RandomState(0)
     margins = rng.normal(size=1500)

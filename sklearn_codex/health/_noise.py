@@ -2,10 +2,12 @@ r"""How many labels are the wrong way round, from margins that were predicted wi
 
 With z the margins over their standard deviation, P(A) = e + (1 - 2 e) sigmoid(g(z)): a preference
 that grows with the margin, given the wrong way round with probability e. What g is nobody knows,
-and a curve that rises slowly passes for flips, so two kinds that need none are tried before one is
+and a curve that rises slowly passes for flips, so kinds that need none are tried before one is
 claimed: heavy tails, g = s asinh(t z / s) with s of 1 or more, whose limit for large s is the
-logistic law of Bradley and Terry; and preferences that are never sure, g = b tanh(t z / b) with b
-of 2 or less: of the clearest pairs one in eight or more is honestly judged otherwise.
+logistic law of Bradley and Terry; and preferences that are never sure, of whose clearest pairs one
+in eight or more is honestly judged otherwise: g = b tanh(t z / b) with b of 2 or less, and, since
+they may rise in another way, what would be flips of heavy tails but for a rate e of sigmoid(-2) or
+more.
 """
 
 from collections.abc import Callable
@@ -42,8 +44,8 @@ class Noise(NamedTuple):
         Interval of e of coverage 1 - LEVEL, by the profile likelihood; ``low`` is 0 where e = 0 is
         not rejected at WRONG_LABEL_LEVEL, and ``high`` at most ``MAX_FLIP_RATE``.
     p_value : float
-        Of no flips, by the likelihood ratio against the better of the two kinds of preference
-        without them, half a chi-square of one degree of freedom at this boundary, after division by
+        Of no flips, by the likelihood ratio against the best of the kinds of preference without
+        them, half a chi-square of one degree of freedom at this boundary, after division by
         the variance inflation of groups that err together.
     probability : ndarray of shape (n_pairs,)
         sigmoid(g(z)), P(A preferred) before any flip.
@@ -69,9 +71,11 @@ def estimate_noise(margins: FloatArray, y: FloatArray, groups: IntArray) -> Nois
     plain = min(_fit(_heavy, z, y, 0.0), _fit(_saturating, z, y, 0.0), key=lambda fit: fit.loss)
     flips = _fit(_heavy, z, y, None, (plain.slope, plain.shape))
     inflation = _inflation(plain.log_odds, y, 1.0, groups)
-    ratio = 2 * max(plain.loss - flips.loss, 0.0) / inflation
+    doubt = _fit_doubt(z, y, flips)
+    honest = min(plain.loss, doubt.loss)
+    ratio = 2 * max(honest - flips.loss, 0.0) / inflation
     p_value = float(chi2.sf(ratio, 1) / 2) if flips.rate > 0 else 0.5
-    best = flips if ratio > 0 else plain
+    best = flips if flips.loss < plain.loss else plain
     reach = float(chi2.isf(LEVEL, 1)) * inflation / 2
 
     def excess(rate: float) -> float:
@@ -94,6 +98,12 @@ def estimate_noise(margins: FloatArray, y: FloatArray, groups: IntArray) -> Nois
         p_wrong=np.divide(wrong, total, out=np.zeros_like(wrong), where=total > 0),
         misfit=_misfit(best, z, y, groups),
     )
+
+
+def _fit_doubt(z, y, flips: "_Fit") -> "_Fit":
+    """Return the best curve of preferences of which the clearest are in honest doubt."""
+    least = float(expit(-HONEST_DOUBT))
+    return flips if flips.rate >= least else _fit(_heavy, z, y, least, (flips.slope, flips.shape))
 
 
 class _Fit(NamedTuple):

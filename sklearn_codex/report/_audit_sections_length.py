@@ -122,13 +122,7 @@ def _net_of_length(audit):
         return Note("Length tells every label, so nothing is left of a reward net of length.")
     verdict = audit["verdicts"]["net of length"]["verdict"]
     if verdict in YES:
-        left = (
-            "what is left of the reward still predicts. The price of training it net of length "
-            f"(control_length=True) is an accuracy of {net['value']:.3f} instead of "
-            f"{words['accuracy']['value']:.3f}, "
-            f"{change(between(net['change'], net, words['accuracy']))}: worth it where length is "
-            "not what is to be rewarded."
-        )
+        left = f"what is left of the reward still predicts. {_price(net, words['accuracy'])}"
     elif verdict == "not asked":
         left = "with length or without, it is not what is to be trained on."
     else:
@@ -137,4 +131,19 @@ def _net_of_length(audit):
         ("reward of word counts", "accuracy"),
         [("with length", interval(words["accuracy"])), ("net of length", interval(net))],
         f"Net of length the reward is right on {percent(net['value'])}: {left}",
+    )
+
+
+def _price(net, words):
+    """Say what it costs to train net of length."""
+    paid = between(net["change"], net, words)
+    figures = f"{net['value']:.3f} instead of {words['value']:.3f}, {change(paid)}"
+    if paid["value"] >= 0:
+        return (
+            f"Trained net of length (control_length=True), its accuracy is {figures}: no price is "
+            "shown."
+        )
+    return (
+        "The price of training it net of length (control_length=True) is an accuracy of "
+        f"{figures}: worth it where length is not what is to be rewarded."
     )

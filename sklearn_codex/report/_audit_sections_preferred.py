@@ -1,5 +1,6 @@
 """What is preferred, in words."""
 
+from sklearn_codex._plain import plain
 from sklearn_codex.report._audit_answers import ONE_LENGTH
 from sklearn_codex.report._audit_shown import place
 from sklearn_codex.report._audit_units import Units
@@ -9,6 +10,7 @@ from sklearn_codex.report._blocks import Examples, Interval, Intervals, Note, Se
 from sklearn_codex.report._numbers import number
 
 CHANCE = "The list may be chance throughout: take nothing from it before there are more labels."
+N_NAMED = 3
 FORM = {
     "log_characters": "length in characters",
     "log_words": "length in words",
@@ -37,7 +39,7 @@ def preferred_section(audit):
         return Section(question, TOO_FEW, [Note(audit["too_small"])])
     form, tokens = audit["form"], audit["tokens"]
     is_predictable = audit["verdicts"]["predictable"]["verdict"] in YES
-    answer = _preferred_answer(form, audit["verdicts"]["form"]["verdict"])
+    answer = _preferred_answer(form, tokens, audit["verdicts"])
     return Section(
         question,
         answer,
@@ -61,19 +63,33 @@ def preferred_section(audit):
     )
 
 
-def _preferred_answer(form, verdict):
-    if verdict != "some":
-        return (
-            f"Of their form, nothing beyond chance is shown: {form['n_sure']} of "
-            f"{form['n_candidates']} properties {_has(form['n_sure'])} an interval without 0, none "
-            "when all are tested together."
+def _preferred_answer(form, tokens, verdicts):
+    of_form = of_words = ""
+    if verdicts["form"]["verdict"] == "some":
+        of_form = _certain(form, _readable, "in favour: ", "against: ")
+    if verdicts["tokens"]["verdict"] == "some":
+        of_words = _certain(tokens, _quoted, "more of ", "less of ")
+    if not of_form:
+        of_form = (
+            f"nothing beyond chance is shown: {form['n_sure']} of {form['n_candidates']} "
+            f"properties {_has(form['n_sure'])} an interval without 0, none when all are tested "
+            "together"
         )
-    parts = []
-    for label, side in (("in favour", "for"), ("against", "against")):
-        names = [_readable(row["name"]) for row in form[side] if row["is_certain"]]
-        if names:
-            parts.append(f"{label}: {', '.join(names[:3])}")
-    return f"Of their form, {'; '.join(parts)}."
+    return f"Of their form, {of_form}. Of their words, {of_words or 'nothing beyond chance'}."
+
+
+def _certain(figures, show, *labels):
+    """Name the first weights that are beyond chance, in favour and against."""
+    sides = zip(labels, ("for", "against"), strict=True)
+    names = {
+        label: [show(row["name"]) for row in figures[side] if row["is_certain"]]
+        for label, side in sides
+    }
+    return "; ".join(f"{label}{', '.join(n[:N_NAMED])}" for label, n in names.items() if n)
+
+
+def _quoted(token):
+    return f"“{plain(RARE.get(token, token))}”"
 
 
 def _stands_for_length(verdicts):
