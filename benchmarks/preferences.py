@@ -61,7 +61,8 @@ RECIPES = {
 
 def load(name):
     """Return the pairs (n, 3), labels and prompts of a file; None, saying so, where it is not."""
-    path = DATA / f"{name}.jsonl.gz" if name in FILES else Path(name)
+    path = DATA / f"{name}.jsonl.gz"
+    path = path if path.exists() else Path(name)
     if not path.exists():
         print(f"{name}: there is no {path.name} in {path.parent}, skipped")
         return None

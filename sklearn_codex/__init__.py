@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from sklearn_codex._reward.annotators import AnnotatorRewardModel
     from sklearn_codex._reward.ensemble import BootstrapRewardEnsemble, most_informative_pairs
     from sklearn_codex._reward.model import PreferenceRewardModel
-    from sklearn_codex._reward.model_cv import PreferenceRewardModelCV, preference_path
+    from sklearn_codex._reward.model_cv import PreferenceRewardModelCV
     from sklearn_codex._reward.pair_vectorizer import PairVectorizer
+    from sklearn_codex._reward.penalty_path import preference_path
     from sklearn_codex._reward.rankings import PlackettLuceModel, stack_rankings
     from sklearn_codex._reward.tie_models import TiePreferenceModel
     from sklearn_codex._reward.uncertainty import RewardUncertainty
@@ -111,7 +112,7 @@ _HOMES = {
     "load_model": "_persistence.files",
     "make_rlhf_pipeline": "_pipeline.pipeline",
     "most_informative_pairs": "_reward.ensemble",
-    "preference_path": "_reward.model_cv",
+    "preference_path": "_reward.penalty_path",
     "read_preferences": "datasets",
     "save_model": "_persistence.files",
     "stack_rankings": "_reward.rankings",

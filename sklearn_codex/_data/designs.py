@@ -1,9 +1,9 @@
 """Linear operators from weights to the margins of pairs, which never form more than they need.
 
-Each has ``shape``, ``matvec``, ``rmatvec`` and ``column_squares``, what a Bradley-Terry loss asks
-for, ``n_entries``, ``dense_columns`` and ``mean_gram``, by which it solves faster, ``gram`` and
-``take``, and rows by their positions. Beside them the columns of what moves a preference and is no
-property of a response.
+Each has ``shape``, ``matvec``, ``rmatvec``, ``bend`` and ``column_squares``, what a Bradley-Terry
+loss asks for, ``n_entries``, ``dense_columns`` and ``mean_gram``, by which it solves faster,
+``gram`` and ``take``, and rows by their positions. Beside them the columns of what moves a
+preference and is no property of a response.
 """
 
 from typing import Any, Literal
@@ -110,6 +110,10 @@ class DifferenceDesign:
         """Return D' r (V,)."""
         return self.rows.transposed_times(residuals)
 
+    def bend(self, by_margin, weights):
+        """Return D' diag(h) D w (V,) and D w (n_pairs,)."""
+        return self.rows.bend(by_margin, weights)
+
     def dense_columns(self, columns):
         """Return some columns of D (n_pairs, k), dense."""
         return self.rows.columns(columns)
@@ -159,6 +163,7 @@ class PairDesign:
         self.is_dense = self.rows.is_dense
         self.held = held or DenseGram()
         self._products: tuple[Any, Any] | Literal[False] | None = None
+        self._is_in_order: bool | None = None
 
     @property
     def features(self):
@@ -180,6 +185,20 @@ class PairDesign:
         won = np.bincount(self.a, residuals, n_responses)
         lost = np.bincount(self.b, residuals, n_responses)
         return self.rows.transposed_times(won - lost)
+
+    def bend(self, by_margin, weights):
+        """Return D' diag(h) D w (V,) and D w (n_pairs,); rows in order are widened once."""
+        if not (self.is_dense and self._in_order()):
+            moved = self.matvec(weights)
+            return self.rmatvec(by_margin * moved), moved
+        bent, moved = np.zeros(self.shape[1]), np.empty(self.shape[0])
+        for here in blocks_of(self.shape[0], 2 * self.shape[1]):
+            block = self.rows[slice(2 * here.start, 2 * here.stop)]
+            rewards = (block @ weights).reshape(-1, 2)
+            moved[here] = rewards[:, 0] - rewards[:, 1]
+            push = by_margin[here] * moved[here]
+            bent += block.T @ np.stack([push, -push], axis=1).ravel()
+        return bent, moved
 
     def dense_columns(self, columns):
         """Return some columns of D (n_pairs, k), dense."""
@@ -270,14 +289,22 @@ class PairDesign:
     def to_solve(self):
         """Return the design by which many products are quickest.
 
-        Of responses that all stand in one pair, one after the other, float64 and in memory, that is
-        of their differences, which take half of their room and half of the time; else itself.
+        Of responses of float64 in memory that are at least two for each pair, that is of their
+        differences, which take at most half of their room and half of the time; else itself.
         """
-        ends = np.stack([self.a, self.b], axis=1).ravel()
-        if not (self.rows.is_plain() and np.array_equal(ends, np.arange(self.rows.shape[0]))):
+        if not (self.rows.is_plain() and 2 * len(self.a) <= self.rows.shape[0]):
             return self
-        features = self.features
-        return DifferenceDesign(features[::2] - features[1::2], self.held)
+        if self._in_order():
+            features = self.features
+            return DifferenceDesign(features[::2] - features[1::2], self.held)
+        return DifferenceDesign(self.differences, self.held)
+
+    def _in_order(self):
+        """Return whether the rows are those of A and B of the first pair, then of the second..."""
+        if self._is_in_order is None:
+            ends = np.stack([self.a, self.b], axis=1).ravel()
+            self._is_in_order = np.array_equal(ends, np.arange(self.rows.shape[0]))
+        return self._is_in_order
 
     @property
     def differences(self):
@@ -325,6 +352,11 @@ class NuisanceDesign:
     def rmatvec(self, residuals):
         """Return D' r (V + k,)."""
         return np.concatenate([self.design.rmatvec(residuals), self.columns.T @ residuals])
+
+    def bend(self, by_margin, weights):
+        """Return D' diag(h) D w (V + k,) and D w (n_pairs,)."""
+        moved = self.matvec(weights)
+        return self.rmatvec(by_margin * moved), moved
 
     @property
     def n_entries(self):

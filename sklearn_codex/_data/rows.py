@@ -138,6 +138,11 @@ class SparseRows:
         """Return R' v (V,)."""
         return self._transposed @ values
 
+    def bend(self, by_row, weights):
+        """Return R' diag(h) R w (V,) and R w (n,)."""
+        moved = self.matrix @ weights
+        return self.matrix.T @ (by_row * moved), moved
+
     def column_squares(self, weights):
         """Return sum over i of h_i R_ij^2 (V,)."""
         if self.n_entries <= BLOCK_ENTRIES:
@@ -280,6 +285,19 @@ class DenseRows:
         for here, block in self._blocks():
             result += block.T @ values[here]
         return result
+
+    def bend(self, by_row, weights):
+        """Return R' diag(h) R w (V,) and R w (n,), reading, and widening, each row once."""
+        whole = self._of_whole()
+        if whole is not None:
+            by_whole = np.bincount(self._chosen, by_row, len(self._array))
+            bent, moved = whole.bend(by_whole, weights)
+            return bent, moved[self._chosen]
+        bent, moved = np.zeros(self.shape[1]), np.empty(self.shape[0])
+        for here, block in self._blocks():
+            moved[here] = block @ weights
+            bent += block.T @ (by_row[here] * moved[here])
+        return bent, moved
 
     def column_squares(self, weights):
         """Return sum over i of h_i R_ij^2 (V,)."""

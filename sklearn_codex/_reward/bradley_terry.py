@@ -68,16 +68,22 @@ class PairCurvature:
 
     def product(self, direction: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return H d (V,) and, computed on the way, D d (n_pairs,)."""
-        loss = self.loss
-        moved = loss.design.matvec(direction)
-        return loss.design.rmatvec(self.by_margin * moved) + loss.pull(direction), moved
+        bent, moved = self.loss.design.bend(self.by_margin, direction)
+        return bent + self.loss.pull(direction), moved
 
     def diagonal(self) -> FloatArray:
-        """Return the diagonal of the Hessian (V,), about where the loss is rough."""
+        """Return the diagonal of the Hessian (V,), about where a product with all columns is dear.
+
+        There it is that of pairs with the mean curvature of all, and where the loss is rough, of a
+        sample of them.
+        """
         loss, penalty = self.loss, self.loss.penalty
-        if loss.rough and loss.uses_gram():
+        penalty = penalty if penalty.ndim == 1 else np.diag(penalty)
+        if not loss.uses_gram():
+            return self.add_to(penalty)
+        if loss.rough:
             return penalty + self.total() * np.diag(loss.design.mean_gram())
-        return self.add_to(penalty if penalty.ndim == 1 else np.diag(penalty))
+        return penalty + self.total() * loss.mean_squares()
 
     def total(self) -> float:
         """Return the sum of second derivatives, above 0."""
@@ -118,7 +124,8 @@ class BradleyTerryLoss(SmoothLoss):
         Where the penalty is 0: the weights before a batch of a stream. None means 0.
     rough : bool, default=False
         Whether the diagonal of the Hessian, which decides when a fit is near enough, may be that of
-        a sample of a dense design. The steps do not depend on it.
+        a sample of a dense design. The steps do not depend on it. Of many dense columns it is
+        that of the mean curvature of pairs in any case.
 
     Notes
     -----
@@ -158,6 +165,14 @@ class BradleyTerryLoss(SmoothLoss):
         self._block: tuple[IntArray, Any] | None = None
         self._by_gram: tuple[float, Preconditioner] | None = None
         self._at_zero: tuple[FloatArray, FloatArray] | None = None
+        self._mean_squares: FloatArray | None = None
+
+    def mean_squares(self) -> FloatArray:
+        """Return the mean square of each column of the design (V,), by the weights of pairs."""
+        if self._mean_squares is None:
+            total = max(float(np.sum(self.weight)), TINY)
+            self._mean_squares = self.design.column_squares(self.weight / total)
+        return self._mean_squares
 
     def with_C(self, C: float) -> "BradleyTerryLoss":
         """Return the loss of another C, which shares what does not depend on it."""
@@ -192,7 +207,8 @@ class BradleyTerryLoss(SmoothLoss):
     def at(self, weights: FloatArray, margins: FloatArray | None = None) -> Point:
         """Return f at w."""
         if margins is None:
-            margins = self.design.matvec(weights)
+            is_zero = not np.any(weights)
+            margins = np.zeros(len(self.target)) if is_zero else self.design.matvec(weights)
         away = weights if self.mean is None else weights - self.mean
         pull = self.pull(away)
         value = dot(self.pair_weight, pair_losses(margins, self.target)) + 0.5 * dot(away, pull)

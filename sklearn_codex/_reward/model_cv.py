@@ -1,4 +1,4 @@
-"""The strength of the penalty: the path of a reward model over C, and its cross-validation."""
+"""The strength of the penalty of a reward model, chosen by cross-validation."""
 
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -9,8 +9,8 @@ from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GroupKFold, KFold, ParameterGrid, StratifiedKFold, check_cv
 from sklearn.model_selection._split import GroupsConsumerMixin
-from sklearn.utils import Bunch, _safe_indexing
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+from sklearn.utils import _safe_indexing
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_codex._checks.groups import check_groups, encode_groups
 from sklearn_codex._checks.matrices import as_csr
@@ -25,120 +25,19 @@ from sklearn_codex._reward.leakage import (
 )
 from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.model import PreferenceRewardModel
-from sklearn_codex._reward.strength import SCORES, log_prior_of_C
+from sklearn_codex._reward.penalty_path import check_Cs
+from sklearn_codex._reward.strength import (
+    SCORES,
+    average_C,
+    log_prior_of_C,
+    log_prior_of_factors,
+)
 from sklearn_codex._stage import Stage
 
-# 1e-4 suits raw counts, 100 tf-idf.
-GRID = (-4, 2)
 # Enough to tell one C from another; the final fit goes to the tolerance asked for.
 FOLD_TOL = 1e-3
 N_FOLDS = 5
-MOST_CS = 10_000
 PRESET_SCALES = {"form": (0.2, 1.0)}
-
-
-def _check_Cs(Cs):
-    """Return the values of C, ascending."""
-    if isinstance(Cs, Integral):
-        if int(Cs) > MOST_CS:
-            raise ValueError(f"Cs should be at most {MOST_CS} values, got {Cs}.")
-        return np.logspace(*GRID, Cs)
-    try:
-        values = np.unique(np.asarray(Cs, dtype=np.float64))
-    except (TypeError, ValueError):
-        values = np.empty(0)
-    if len(values) == 0 or not (np.isfinite(values) & (values > 0)).all():
-        raise ValueError(f"Cs should be a number of values or positive numbers, got {Cs!r:.60}.")
-    return values
-
-
-@validate_params(
-    {
-        "X": "no_validation",
-        "y": "no_validation",
-        "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
-        "sample_weight": ["array-like", None],
-        "vectorizer": [HasMethods(["fit", "transform"]), StrOptions({"preference"}), None],
-        "position_bias": ["boolean"],
-        "control_length": ["boolean"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-    },
-    prefer_skip_nested_validation=True,
-)
-def preference_path(
-    X,
-    y,
-    *,
-    Cs=10,
-    sample_weight=None,
-    vectorizer=None,
-    position_bias=False,
-    control_length=False,
-    tol=1e-8,
-    max_iter=100,
-):
-    """Fit a reward model for every value of C, in one pass over the text.
-
-    Parameters
-    ----------
-    X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, V) or (n_pairs, V)
-        Pairs, as in :meth:`PreferenceRewardModel.fit`.
-    y : array-like of shape (n_pairs,)
-        Labels, as there.
-    Cs : int or array-like of float, default=10
-        Values of C; a number of them means as many from 1e-4 to 100, evenly in their logarithm.
-    sample_weight : array-like of shape (n_pairs,), default=None
-        Weights of pairs.
-    vectorizer, position_bias, control_length, tol, max_iter
-        As in :class:`PreferenceRewardModel`.
-
-    Returns
-    -------
-    path : Bunch
-        ``Cs`` (n_Cs,), ascending; ``coefs`` (n_Cs, V); ``position_bias`` (n_Cs,); ``length_coef``
-        (n_Cs, 2); ``loss`` (n_Cs,), mean log-loss in nats; ``n_iter`` (n_Cs,); ``converged``
-        (n_Cs,), whether within ``max_iter`` steps; ``vectorizer``, the fitted one, None for
-        differences.
-
-    Notes
-    -----
-    Each fit starts from the one at the C below, and ends at the same optimum as one from zero.
-
-    Examples
-    --------
-    >>> from sklearn_codex import preference_path
-    >>> from sklearn_codex.datasets import make_preferences
-    >>> data = make_preferences(200, n_features=8, random_state=0)
-    >>> path = preference_path(data.X, data.y, Cs=[0.01, 1.0])
-    >>> path.coefs.shape, bool(path.loss[0] > path.loss[1])
-    ((2, 8), True)
-    """
-    model = PreferenceRewardModel(
-        vectorizer=vectorizer, position_bias=position_bias, control_length=control_length
-    )
-    problem = model._read(X, y, sample_weight)
-    model._require_both_preferred(problem)
-    Cs = _check_Cs(Cs)
-    start, parts, ends = None, [], []
-    every = problem.make_loss(1.0)
-    for C in Cs:
-        loss = every.with_C(C)
-        state = fit_weights(loss, start, tol=tol, max_iter=max_iter)
-        start = state.point.weights
-        parts.append(model._attributes_of(start))
-        ends.append((loss.describe(state.point)["loss"], state.iteration, state.converged))
-    losses, n_iter, converged = map(np.array, zip(*ends, strict=True))
-    return Bunch(
-        Cs=Cs,
-        coefs=np.vstack([part["coef_"] for part in parts]),
-        position_bias=np.array([part["position_bias_"] for part in parts]),
-        length_coef=np.vstack([part["length_coef_"] for part in parts]),
-        loss=losses,
-        n_iter=n_iter,
-        converged=converged,
-        vectorizer=model.vectorizer_,
-    )
 
 
 class PreferenceRewardModelCV(RewardModelBase):
@@ -159,11 +58,11 @@ class PreferenceRewardModelCV(RewardModelBase):
         What is to be greatest on the held-out pairs: "neg_log_loss", "accuracy", "neg_brier_score"
         or "roc_auc", where soft labels and ties count as in :mod:`sklearn_codex.metrics`; or a
         callable ``scorer(model, X, y)``, for which pairs are vectorized again.
-    prior_scale : float or None, default=0.5
+    prior_scale : float or None, default=0.4
         How far C may be from where its prior is greatest: one standard deviation of its decimal
-        logarithm. It decides on few pairs, where held-out scores of all C are much the same, and
-        fades as there are more; see Notes. Only for "neg_log_loss". None chooses by the score
-        alone.
+        logarithm, and of that of a factor of a block from 1. It decides on few pairs, where
+        held-out scores of all C are much the same, and fades as there are more; see Notes. Only for
+        "neg_log_loss". None chooses by the score alone.
     patience : int or None, default=None
         The path over ascending C ends after this many values in a row that are no better, by what
         chooses C, than the best before, once that is not the first: weak penalties take
@@ -189,7 +88,8 @@ class PreferenceRewardModelCV(RewardModelBase):
     Attributes
     ----------
     C_ : float
-        The best of ``Cs_``, by the score and the prior; of equals the smallest.
+        By the score and the prior a mean of ``Cs_``; without a prior the best of them, of equals
+        the smallest.
     Cs_ : ndarray of shape (n_Cs,)
         Values of C, ascending.
     scores_ : ndarray of shape (n_folds, n_Cs)
@@ -227,17 +127,22 @@ class PreferenceRewardModelCV(RewardModelBase):
 
     Notes
     -----
-    The score of a C is the mean over folds, weighted by the weight of their held-out pairs. Of n
-    pairs with the mean held-out log-likelihood :math:`\bar\ell(C)`, the chosen C is where
+    The score of a C is the mean over folds, weighted by the weight of their held-out pairs. With
+    the mean held-out log-likelihood :math:`\bar\ell(C)` of n pairs, every C of ``Cs_`` weighs
 
     .. math::
-        n \bar\ell(C) - \frac{1}{2 s^2} \log_{10}^2 (C / C_0), \qquad C_0 = 4 / \overline{\|d\|^2},
+        v(C) = \exp\left(n \bar\ell(C) - \frac{1}{2 s^2} \log_{10}^2 \frac{C}{C_0}
+               - \frac{1}{2 s^2} \sum_b \log_{10}^2 f_b\right),
+        \qquad C_0 = 4 / \overline{\|d\|^2},
 
-    is greatest, with s the ``prior_scale`` and :math:`\overline{\|d\|^2}` the mean squared norm of
-    the differences of features. Before any label is seen weights are Gaussian of variance C, so
-    margins have the variance 4 at :math:`C_0`, whatever the units of the features; for the preset
-    :math:`C_0` is near 1. On 100 to 200 pairs, C by the score alone may be any from 1 to 100, and
-    predicts worse than C = 1 on some data; ``benchmarks/choose_c.py`` compares them.
+    with s the ``prior_scale``, :math:`\overline{\|d\|^2}` the mean squared norm of the differences
+    of features, and :math:`f_b` the factors of blocks, if any. The factors chosen are those whose
+    v(C) have the greatest sum, and the logarithm of ``C_`` is the mean of that of C, weighted by
+    v(C): on few pairs that predicts better than the best C. Before any label is seen coefficients
+    are Gaussian of variance C, so margins have the variance 4 at :math:`C_0`, whatever the units
+    of the features; for the preset :math:`C_0` is near 1. On 100 to 200 pairs, C by the score alone
+    may be any from 1 to 100, and predicts worse than C = 1 on some data;
+    ``benchmarks/choose_c.py`` compares them.
 
     A factor d for a block divides the penalty of its weights by :math:`d^2`, which is the same as
     multiplying its columns by d.
@@ -282,7 +187,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         *,
         cv=None,
         scoring="neg_log_loss",
-        prior_scale=0.5,
+        prior_scale=0.4,
         patience=None,
         vectorizer=None,
         block_scales="auto",
@@ -341,7 +246,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         self.classes_ = problem.labels.classes
         if groups is not None:
             groups = check_groups(groups, len(problem.weight))
-        self.Cs_ = _check_Cs(self.Cs)
+        self.Cs_ = check_Cs(self.Cs)
         splits = self._split(X, y, problem, groups)
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -400,10 +305,11 @@ class PreferenceRewardModelCV(RewardModelBase):
         fold_weight = [problem.weight[test].sum() for _, test, *_ in folds]
         rises_first = self.scoring in ("neg_log_loss", "neg_brier_score")
         patience = self.patience if rises_first and self.patience is not None else np.inf
+        n_pairs = problem.weight.sum()
         found = []
         for scales in self._scales_to_try():
             penalty = problem.penalty / self._column_scales(scales, len(problem.penalty)) ** 2
-            prior = self._log_prior(problem, penalty)
+            prior = self._log_prior(problem, penalty, scales)
             # Paths of all folds go side by side, so that they can end together.
             paths = [self._score_path(X, y, problem, fold, penalty) for fold in folds]
             scores = np.full((len(folds), len(self.Cs_)), np.nan)
@@ -411,32 +317,40 @@ class PreferenceRewardModelCV(RewardModelBase):
             for position, column in enumerate(zip(*paths, strict=True)):
                 scores[:, position] = column
                 if not np.isnan(column).any():
-                    mean[position] = np.average(column, weights=fold_weight) + prior[position]
+                    mean[position] = np.average(column, weights=fold_weight)
+                    mean[position] += 0.0 if prior is None else prior[position] / n_pairs
                 if 0 < mean.argmax() <= position - patience:
                     break
-            found.append((mean.max(), int(mean.argmax()), scores, scales, penalty))
+            if prior is None:
+                chosen = mean.max(), self.Cs_[mean.argmax()]
+            else:
+                chosen = average_C(n_pairs * mean, self.Cs_)
+            found.append((*chosen, scores, scales, penalty))
         # The first of the best.
-        highest, position, scores, self.block_scales_, penalty = max(found, key=itemgetter(0))
+        highest, C, scores, self.block_scales_, penalty = max(found, key=itemgetter(0))
         if highest == -np.inf:
             raise ValueError(
                 f"{type(self).__name__} has no score to choose C by: with every C the score "
                 f"{self.scoring!r} is NaN on some fold, as 'roc_auc' is where all held-out pairs "
                 "have one class. Take fewer folds, or another score."
             )
-        self.C_ = float(self.Cs_[position])
+        self.C_ = float(C)
         self.scores_ = np.full((len(splits), len(self.Cs_)), np.nan)
         self.scores_[[problem.weight[test].any() for _, test in splits]] = scores
         return penalty
 
-    def _log_prior(self, problem, penalty):
-        """Return what each C loses by its prior, in nats a pair (n_Cs,); 0 where there is none."""
+    def _log_prior(self, problem, penalty, scales):
+        """Return the log-density of each C with these factors (n_Cs,), None where there is none."""
         if self.prior_scale is None or self.scoring != "neg_log_loss":
-            return np.zeros(len(self.Cs_))
+            return None
         n = self.n_features_in_
         squares = problem.design.column_squares(problem.weight)[:n]
-        n_pairs = problem.weight.sum()
-        size = squares @ (1 / penalty[:n]) / n_pairs
-        return log_prior_of_C(self.Cs_, size, self.prior_scale) / n_pairs
+        size = squares @ (1 / penalty[:n]) / problem.weight.sum()
+        if not size > 0:
+            return None
+        factors = np.array(list((scales or {}).values()))
+        of_factors = log_prior_of_factors(factors, self.prior_scale)
+        return log_prior_of_C(self.Cs_, size, self.prior_scale) + of_factors
 
     def _score_path(self, X, y, problem, fold, penalty):
         """Yield the score of each C, ascending, on the held-out pairs of a fold."""

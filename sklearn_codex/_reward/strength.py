@@ -29,6 +29,29 @@ def log_prior_of_C(Cs: FloatArray, size: float, scale: float) -> FloatArray:
     return -0.5 * (decades / scale) ** 2
 
 
+def log_prior_of_factors(factors: FloatArray, scale: float) -> float:
+    """Return the log-density of factors of blocks (n_blocks,), in nats, less its greatest, at 1."""
+    return float(-0.5 * np.sum((np.log10(factors) / scale) ** 2))
+
+
+def average_C(log_density: FloatArray, Cs: FloatArray) -> tuple[float, float]:
+    """Return the logarithm of the sum of densities, and the C whose logarithm is their mean.
+
+    Parameters
+    ----------
+    log_density : ndarray of shape (n_Cs,)
+        In nats; -inf of what was not tried. If nothing was, the sum is -inf.
+    Cs : ndarray of shape (n_Cs,)
+        Values of C.
+    """
+    highest = log_density.max()
+    if highest == -np.inf:
+        return -np.inf, Cs[0]
+    weight = np.exp(log_density - highest)
+    total = weight.sum()
+    return highest + float(np.log(total)), float(np.exp(weight @ np.log(Cs) / total))
+
+
 def _neg_log_loss(target, margin, weight):
     return -np.average(pair_losses(margin, target), weights=weight)
 

@@ -48,6 +48,10 @@ class MarginOperator(Protocol):
         """Return D' r (V,)."""
         ...
 
+    def bend(self, by_margin: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return D' diag(h) D w (V,) and, computed on the way, D w (n_pairs,)."""
+        ...
+
     def column_squares(self, pair_weights: FloatArray) -> FloatArray:
         """Return sum over i of h_i D_ij^2 (V,), the diagonal of D' diag(h) D."""
         ...
