@@ -250,13 +250,20 @@ class NGramObjective(NGramTerms):
         return EosObjective(reference, reward, trie.eos, **given)
 
     @cached_property
-    def _log_worth(self) -> FloatArray:
-        """Logarithm z (C,) of the weight of the documents that begin in each context."""
+    def _log_worth_if_any(self) -> FloatArray | None:
         assert self.initial is not None
         try:
             return log_desirability(self.kernel, self.kernel.can_reach(self.initial > 0))
         except LengthExplosionError:
-            raise LengthExplosionError(self.explain_explosion(type(self).__name__)) from None
+            return None
+
+    @property
+    def _log_worth(self) -> FloatArray:
+        """Logarithm z (C,) of the weight of the documents that begin in each context."""
+        worth = self._log_worth_if_any
+        if worth is None:
+            raise LengthExplosionError(self.explain_explosion(type(self).__name__))
+        return worth
 
     @cached_property
     def _tilted(self) -> FloatArray:
@@ -392,17 +399,10 @@ class NGramObjective(NGramTerms):
         reached = self.kernel.can_reach(self.initial > 0)
         return reached & self.kernel.can_end()
 
-    @cached_property
+    @property
     def length_explodes(self) -> bool:
         """Whether, without a maximal length, no document would be long enough."""
-        if self.trie.eos < 0:
-            return False
-        assert self.initial is not None
-        try:
-            log_desirability(self.kernel, self.kernel.can_reach(self.initial > 0))
-        except LengthExplosionError:
-            return True
-        return False
+        return self.trie.eos >= 0 and self._log_worth_if_any is None
 
     def spectral_radius(self) -> float:
         """Return by what a long document gains in weight with one token more; below 1 if safe."""
@@ -434,7 +434,7 @@ class NGramObjective(NGramTerms):
             low, high = high, 2.0 * high
             if high > _WIDEST:
                 return 0.0
-        return scale / float(brentq(log_radius, low, high, xtol=1e-300, rtol=8 * _EPS))
+        return scale / float(brentq(log_radius, low, high, xtol=1e-300, rtol=1e-13))
 
     def _smallest_kl_coef(self):
         return self.smallest_safe_kl_coef() if self.max_length is None else 0.0

@@ -1,7 +1,14 @@
 """Linear equations with one unknown a context, and the weights of all that can follow one."""
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, bicgstab, eigs, gmres, splu
+from scipy.sparse.linalg import (
+    ArpackNoConvergence,
+    LinearOperator,
+    bicgstab,
+    eigs,
+    gmres,
+    splu,
+)
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex.exact._eos_length import LengthExplosionError
@@ -18,7 +25,7 @@ _CHANGE, _MOST_STEPS = 1e-12, 200
 _MODERATE = 200.0
 # Steps towards the vector of a spectral radius before it is one of floats; contexts up to which
 # all eigenvalues are computed.
-_POWER_STEPS, _FEW_EIGENVALUES = 200, 300
+_POWER_STEPS, _FEW_EIGENVALUES, _MOST_PRODUCTS = 200, 300, 2000
 # The logarithm of a spectral radius that is rounding.
 _ZERO = 1e-11
 
@@ -65,7 +72,9 @@ class ContextEquation:
 
     def _iterate(self, product, right, tol):
         """Solve in rounds, each for what the last one left."""
-        operator = LinearOperator((self._n, self._n), matvec=lambda y: y - product(y))
+        operator = LinearOperator(
+            (self._n, self._n), matvec=lambda y: y - product(y), dtype=np.float64
+        )
         size = float(np.linalg.norm(right))
         solution, left = np.zeros(self._n), right
         best = size
@@ -243,9 +252,7 @@ def _greatest_eigenvalue(kernel, log_vector, top):
         best = int(np.argmax(values.real))
         value, vector = values[best], vectors[:, best]
     else:
-        product = LinearOperator((n, n), matvec=operator.dot, dtype=np.float64)
-        (value,), vectors = eigs(product, k=1, which="LR", v0=inside.astype(float), tol=1e-13)
-        vector = vectors[:, 0]
+        value, vector = _by_arnoldi(operator, inside.astype(float))
     radius = float(value.real)
     if radius <= 0:
         return -np.inf, log_vector
@@ -253,3 +260,19 @@ def _greatest_eigenvalue(kernel, log_vector, top):
     with np.errstate(divide="ignore"):
         moved = log_vector + np.log(np.maximum(size, 1e-300 * size.max()))
     return top + float(np.log(radius)), np.where(inside, moved - moved[inside].max(), -np.inf)
+
+
+def _by_arnoldi(operator, start):
+    """Return the eigenvalue of greatest real part and its vector, of an operator of many rows."""
+    product = LinearOperator((len(start), len(start)), matvec=operator.dot, dtype=np.float64)
+    try:
+        values, vectors = eigs(product, k=1, which="LR", v0=start, tol=1e-11, ncv=20, maxiter=60)
+        return values[0], vectors[:, 0]
+    except ArpackNoConvergence:
+        # Steps go on to its vector, at worst slowly.
+        for _ in range(_MOST_PRODUCTS):
+            moved = operator.dot(start) + start
+            start, before = moved / np.linalg.norm(moved), start
+            if np.abs(start - before).max() <= 1e-13:
+                break
+        return float(np.linalg.norm(operator.dot(start))), start
