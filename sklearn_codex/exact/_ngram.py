@@ -251,11 +251,32 @@ class NGramObjective(NGramTerms):
 
     @cached_property
     def _log_worth_if_any(self) -> FloatArray | None:
-        assert self.initial is not None
         try:
-            return log_desirability(self.kernel, self.kernel.can_reach(self.initial > 0))
+            return self._desirability(self.kernel)
         except LengthExplosionError:
             return None
+
+    def _desirability(self, kernel):
+        """Return the log-weights (C,) of all documents of a kernel, by contexts they begin in."""
+        assert self.initial is not None
+        return log_desirability(
+            kernel, kernel.can_reach(self.initial > 0), lambda: self._worth_of_reference(kernel)
+        )
+
+    def _worth_of_reference(self, kernel):
+        """Return what the reference, given that documents end, has of a kernel (C,), in nats."""
+        trie = self.trie
+        weights = np.concatenate(
+            [kernel.arc_log_weight, kernel.backoff_log_weight[1:], np.zeros(trie.n_contexts - 1)]
+        )
+        possible = ContextKernel(trie, np.where(weights > -np.inf, self.reference_log_prob, -np.inf))
+        everywhere = np.ones(trie.n_contexts, bool)
+        worth = log_desirability(possible, everywhere, lambda: np.zeros(trie.n_contexts))
+        policy = best_events(possible, possible.after(worth), self.start)
+        used = np.isfinite(policy) & np.isfinite(weights)
+        scores = np.zeros_like(policy)
+        scores[used] = weights[used] - policy[used]
+        return self.values_of(policy, scores)
 
     @property
     def _log_worth(self) -> FloatArray:
@@ -535,7 +556,7 @@ class NGramObjective(NGramTerms):
         flow = operator.drop(weight)
         longer = slice(self.trie.n_tokens, None)
         owner = self.trie.arc_context
-        passed = np.where(kernel.is_written, 0.0, np.exp(kernel.backoff_log_weight)) * flow
+        passed = kernel.backoff() * flow
         used = flow[owner] - np.bincount(
             kernel.lower[longer], passed[owner[longer]], self.trie.n_arcs
         )
@@ -666,10 +687,8 @@ class NGramObjective(NGramTerms):
         """Check that documents without cost stay finite: no budget restrains them."""
         free = self.exponent.copy()
         free[extra.max(axis=0) > 0] = -np.inf
-        kernel = ContextKernel(self.trie, free)
-        assert self.initial is not None
         try:
-            log_desirability(kernel, kernel.can_reach(self.initial > 0))
+            self._desirability(ContextKernel(self.trie, free))
         except LengthExplosionError:
             raise LengthExplosionError(
                 "constrained_optimum: n-grams without cost alone make length explode, so no budget "

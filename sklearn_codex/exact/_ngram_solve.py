@@ -1,5 +1,7 @@
 """Linear equations with one unknown a context, and the weights of all that can follow one."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.sparse.linalg import (
     ArpackNoConvergence,
@@ -96,7 +98,9 @@ class ContextEquation:
         return solution if best <= max(10 * tol, 1e-10) * size else None
 
 
-def log_desirability(kernel: ContextKernel, needed: np.ndarray) -> FloatArray:
+def log_desirability(
+    kernel: ContextKernel, needed: np.ndarray, fallback: Callable[[], FloatArray]
+) -> FloatArray:
     r"""Return the logarithm z (C,) of the weight of all documents that begin in each context.
 
     Parameters
@@ -105,6 +109,9 @@ def log_desirability(kernel: ContextKernel, needed: np.ndarray) -> FloatArray:
         Weights of tokens.
     needed : ndarray of bool of shape (C,)
         Contexts that documents get to.
+    fallback : callable
+        Returns the logarithms (C,) to start from where the equation is beyond floats, those of some
+        policy whose documents end.
 
     Returns
     -------
@@ -121,16 +128,16 @@ def log_desirability(kernel: ContextKernel, needed: np.ndarray) -> FloatArray:
     The solution of a linear equation that is positive everywhere is the one; its digits come from
     Newton's method in the logarithms, :math:`\delta = (\log Z - \log z) + P \delta` with the policy
     P that the last step is best for: policy iteration, which overflows nowhere and rises to the
-    solution from any start.
+    solution from any policy that ends.
     """
     alive = kernel.can_end()
     try:
-        return _solve_alive(_among(kernel, alive), alive)
+        return _solve_alive(_among(kernel, alive), alive, fallback)
     except LengthExplosionError:
         if not (alive & ~needed).any():
             raise
     alive &= needed
-    return _solve_alive(_among(kernel, alive), alive)
+    return _solve_alive(_among(kernel, alive), alive, fallback)
 
 
 def _among(kernel, alive):
@@ -146,7 +153,7 @@ def _among(kernel, alive):
     )
 
 
-def _solve_alive(kernel, alive):
+def _solve_alive(kernel, alive, fallback):
     log_z = np.where(alive, 0.0, -np.inf)
     if not alive.any():
         return log_z
@@ -154,10 +161,11 @@ def _solve_alive(kernel, alive):
     start = _linear_start(kernel, sums, alive)
     if start is None and log_spectral_radius(kernel, alive)[0] >= -_ZERO:
         raise LengthExplosionError("The length of documents explodes.")
-    log_z[alive] = 0.0 if start is None else start[alive]
+    log_z[alive] = (fallback() if start is None else start)[alive]
     length = 1.0
     for k in range(_MOST_STEPS):
-        sums = kernel.log_sums(kernel.after(log_z))
+        parts = kernel.log_sum_parts(kernel.after(log_z))
+        sums = np.add(*parts)
         residual = np.where(alive, sums - np.where(alive, log_z, 0.0), 0.0)
         size = max(1.0, float(np.abs(log_z[alive]).max()))
         largest = float(np.abs(residual).max())
@@ -165,9 +173,9 @@ def _solve_alive(kernel, alive):
             break
         if largest <= 4e-16 * size or length * largest <= _CHANGE * size:
             return np.where(alive, sums, -np.inf)
-        equation = ContextEquation(kernel.operator(sums, log_z))
+        equation = ContextEquation(kernel.operator(log_z, parts))
         change = equation.solve(residual, tol=1e-7)
-        if change is None or (k > 1 and change.min() < -1e-6 * size):
+        if change is None or (k > 0 and change.min() < -1e-6 * size):
             break
         length = max(1.0, float(np.abs(change).max()) / largest)
         before = log_z
@@ -182,7 +190,7 @@ def _linear_start(kernel, sums, alive):
     if not np.abs(sums[alive]).max() <= _MODERATE:
         return None
     log_z = np.where(alive, 0.0, -np.inf)
-    operator = kernel.operator(log_z, log_z)
+    operator = kernel.operator(log_z, (log_z, np.zeros(len(log_z))))
     solution = ContextEquation(operator).solve(operator.ends, tol=_ROUND_TOL)
     if solution is None or not (solution[alive] > 0).all():
         return None
@@ -243,7 +251,9 @@ def _greatest_eigenvalue(kernel, log_vector, top):
 
     From a vector, in which unit all weights are e^top at most.
     """
-    operator = kernel.operator(log_vector + top, log_vector)
+    operator = kernel.operator(
+        log_vector, (log_vector, np.full(len(log_vector), top))
+    )
     inside = np.isfinite(log_vector)
     n = len(log_vector)
     if n <= _FEW_EIGENVALUES:
