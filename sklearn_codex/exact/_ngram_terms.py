@@ -24,7 +24,7 @@ from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_solve import ContextEquation
-from sklearn_codex.exact._objective import Objective
+from sklearn_codex.exact._objective import PricedObjective
 from sklearn_codex.exact._settings import (
     check_demonstrations,
     in_nats,
@@ -90,7 +90,7 @@ def check_events(values: Any, name: str, *, subject: str, trie: Trie) -> FloatAr
 
 
 @dataclass(frozen=True)
-class NGramTerms(Objective):
+class NGramTerms(PricedObjective):
     """Parameters, weights and value of an ``NGramObjective``, see there."""
 
     reference_log_prob: FloatArray
