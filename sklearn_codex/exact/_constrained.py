@@ -10,27 +10,27 @@ from sklearn_codex._checks.numbers import as_floats, check_log_prob
 from sklearn_codex._checks.probabilities import as_array
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._chance import chance_budget
-from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
 from sklearn_codex.exact._multipliers import priced, solve_dual
-from sklearn_codex.exact._unigram import UnigramObjective
+from sklearn_codex.exact._objective import PricedObjective
 
 _EPS = np.finfo(np.float64).eps
 _LARGEST_COST = 1e100
 
 
 def constrained_optimum(
-    objective: AdditiveObjective | EosObjective, costs: ArrayLike, budgets: ArrayLike
+    objective: PricedObjective, costs: ArrayLike, budgets: ArrayLike
 ) -> Bunch:
     r"""Return the policy that maximises an objective within budgets of expected cost.
 
     Parameters
     ----------
-    objective : AdditiveObjective or EosObjective
-        What is maximised. An ``EosObjective`` takes one constraint with costs >= 0, and neither
+    objective : AdditiveObjective, EosObjective or NGramObjective
+        What is maximised. The latter two take one constraint with costs >= 0, and neither
         ``max_length`` nor ``sft_coef``; a cost of 1 for every token bounds the expected length.
     costs : array-like of shape (V,) or (n_constraints, V)
-        Cost of each token; the cost of a document is the sum over its tokens.
+        Cost of each token, of an ``NGramObjective`` of each event; the cost of a document is the
+        sum over them.
     budgets : float or array-like of shape (n_constraints,)
         Largest expected cost of a document, d.
 
@@ -72,10 +72,10 @@ def constrained_optimum(
     >>> np.exp(result.log_prob).round(3), result.multipliers.round(3)
     (array([0.285, 0.465, 0.25 ]), array([1.215]))
     """
-    if not isinstance(objective, UnigramObjective):
+    if not isinstance(objective, PricedObjective):
         raise TypeError(
-            "constrained_optimum needs an AdditiveObjective or an EosObjective, got "
-            f"{type(objective).__name__}."
+            "constrained_optimum needs an AdditiveObjective, an EosObjective or an NGramObjective, "
+            f"got {type(objective).__name__}."
         )
     cost = np.atleast_2d(
         as_floats(costs, "costs", subject="constrained_optimum")
@@ -127,7 +127,7 @@ def chance_constrained_optimum(
     >>> np.exp(result.log_prob).round(4), round(result.probability, 6)
     (array([0.3702, 0.6038, 0.026 ]), 0.1)
     """
-    if not isinstance(objective, UnigramObjective) or objective.length is None:
+    if not isinstance(objective, PricedObjective) or objective.length is None:
         raise TypeError(
             "chance_constrained_optimum needs an AdditiveObjective, whose documents have a fixed "
             f"length, got {type(objective).__name__}. See constrained_optimum."
@@ -229,7 +229,7 @@ def _ban_at_floor(objective, cost, budget):
 
     Returns
     -------
-    problem : AdditiveObjective or EosObjective
+    problem : PricedObjective
         The objective over the tokens that are left.
     free : ndarray of bool of shape (n_constraints,)
         Budgets above their floors.

@@ -1,7 +1,5 @@
 """The KL-reward frontier: the best expected reward at each KL divergence from the reference."""
 
-from dataclasses import replace
-
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp
@@ -71,12 +69,7 @@ def kl_reward_frontier(
     kl_coefs = np.sort(check_values(kl_coefs, "kl_coefs", subject="kl_reward_frontier"))[::-1]
     if not kl_coefs.size:
         raise ValueError("kl_reward_frontier needs kl_coefs, at least one, got none.")
-    kl, reward = np.empty_like(kl_coefs), np.empty_like(kl_coefs)
-    for i, kl_coef in enumerate(kl_coefs):
-        problem = replace(problem, kl_coef=float(kl_coef))
-        best = problem.optimum()
-        kl[i], reward[i] = problem.kl(best), problem.expected_reward(best)
-    return Bunch(kl_coef=kl_coefs, kl=kl, expected_reward=reward)
+    return problem.frontier(kl_coefs)
 
 
 def kl_coef_for_kl(

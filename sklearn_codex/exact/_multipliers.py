@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex.exact._eos_length import LengthExplosionError
 from sklearn_codex.exact._settings import in_nats
-from sklearn_codex.exact._unigram import UnigramObjective
+from sklearn_codex.exact._objective import PricedObjective
 
 _EPS = np.finfo(np.float64).eps
 _LARGEST_PRICE = 1e300
@@ -18,19 +18,19 @@ _MISSED = 1e-6
 
 
 def priced(
-    problem: UnigramObjective, cost: FloatArray, multipliers: FloatArray
-) -> UnigramObjective:
+    problem: PricedObjective, cost: FloatArray, multipliers: FloatArray
+) -> PricedObjective:
     """Return the problem with costs (n_constraints, V), at given prices, taken from the reward."""
     token_reward = problem.reward_coef * problem.token_reward - multipliers @ cost
     return problem.having(token_reward=token_reward, reward_coef=1.0)
 
 
-def solve_dual(problem: UnigramObjective, cost: FloatArray, budget: FloatArray) -> FloatArray:
+def solve_dual(problem: PricedObjective, cost: FloatArray, budget: FloatArray) -> FloatArray:
     """Return the multipliers (n_constraints,) of budgets above their floors.
 
     Parameters
     ----------
-    problem : AdditiveObjective or EosObjective
+    problem : AdditiveObjective, EosObjective or NGramObjective
         What is maximised.
     cost : ndarray of shape (n_constraints, V)
         Cost of each token.

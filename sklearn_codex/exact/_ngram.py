@@ -250,13 +250,41 @@ class NGramObjective(NGramTerms):
         return EosObjective(reference, reward, trie.eos, **given)
 
     @cached_property
+    def _log_worth_if_any(self) -> FloatArray | None:
+        try:
+            return self._desirability(self.kernel)
+        except LengthExplosionError:
+            return None
+
+    def _desirability(self, kernel):
+        """Return the log-weights (C,) of all documents of a kernel, by contexts they begin in."""
+        assert self.initial is not None
+        return log_desirability(
+            kernel, kernel.can_reach(self.initial > 0), lambda: self._worth_of_reference(kernel)
+        )
+
+    def _worth_of_reference(self, kernel):
+        """Return what the reference, given that documents end, has of a kernel (C,), in nats."""
+        trie = self.trie
+        weights = np.concatenate(
+            [kernel.arc_log_weight, kernel.backoff_log_weight[1:], np.zeros(trie.n_contexts - 1)]
+        )
+        possible = ContextKernel(trie, np.where(weights > -np.inf, self.reference_log_prob, -np.inf))
+        everywhere = np.ones(trie.n_contexts, bool)
+        worth = log_desirability(possible, everywhere, lambda: np.zeros(trie.n_contexts))
+        policy = best_events(possible, possible.after(worth), self.start)
+        used = np.isfinite(policy) & np.isfinite(weights)
+        scores = np.zeros_like(policy)
+        scores[used] = weights[used] - policy[used]
+        return self.values_of(policy, scores)
+
+    @property
     def _log_worth(self) -> FloatArray:
         """Logarithm z (C,) of the weight of the documents that begin in each context."""
-        assert self.initial is not None
-        try:
-            return log_desirability(self.kernel, self.kernel.can_reach(self.initial > 0))
-        except LengthExplosionError:
-            raise LengthExplosionError(self.explain_explosion(type(self).__name__)) from None
+        worth = self._log_worth_if_any
+        if worth is None:
+            raise LengthExplosionError(self.explain_explosion(type(self).__name__))
+        return worth
 
     @cached_property
     def _tilted(self) -> FloatArray:
@@ -392,17 +420,10 @@ class NGramObjective(NGramTerms):
         reached = self.kernel.can_reach(self.initial > 0)
         return reached & self.kernel.can_end()
 
-    @cached_property
+    @property
     def length_explodes(self) -> bool:
         """Whether, without a maximal length, no document would be long enough."""
-        if self.trie.eos < 0:
-            return False
-        assert self.initial is not None
-        try:
-            log_desirability(self.kernel, self.kernel.can_reach(self.initial > 0))
-        except LengthExplosionError:
-            return True
-        return False
+        return self.trie.eos >= 0 and self._log_worth_if_any is None
 
     def spectral_radius(self) -> float:
         """Return by what a long document gains in weight with one token more; below 1 if safe."""
@@ -434,7 +455,7 @@ class NGramObjective(NGramTerms):
             low, high = high, 2.0 * high
             if high > _WIDEST:
                 return 0.0
-        return scale / float(brentq(log_radius, low, high, xtol=1e-300, rtol=8 * _EPS))
+        return scale / float(brentq(log_radius, low, high, xtol=1e-300, rtol=1e-13))
 
     def _smallest_kl_coef(self):
         return self.smallest_safe_kl_coef() if self.max_length is None else 0.0
@@ -535,7 +556,7 @@ class NGramObjective(NGramTerms):
         flow = operator.drop(weight)
         longer = slice(self.trie.n_tokens, None)
         owner = self.trie.arc_context
-        passed = np.where(kernel.is_written, 0.0, np.exp(kernel.backoff_log_weight)) * flow
+        passed = kernel.backoff() * flow
         used = flow[owner] - np.bincount(
             kernel.lower[longer], passed[owner[longer]], self.trie.n_arcs
         )
@@ -666,10 +687,8 @@ class NGramObjective(NGramTerms):
         """Check that documents without cost stay finite: no budget restrains them."""
         free = self.exponent.copy()
         free[extra.max(axis=0) > 0] = -np.inf
-        kernel = ContextKernel(self.trie, free)
-        assert self.initial is not None
         try:
-            log_desirability(kernel, kernel.can_reach(self.initial > 0))
+            self._desirability(ContextKernel(self.trie, free))
         except LengthExplosionError:
             raise LengthExplosionError(
                 "constrained_optimum: n-grams without cost alone make length explode, so no budget "

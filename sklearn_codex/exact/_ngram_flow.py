@@ -83,14 +83,13 @@ class PolicyFlow:
     @cached_property
     def operator(self) -> ContextOperator:
         """The steps of the policy from context to context."""
-        zeros = np.zeros(self.trie.n_contexts)
-        return self.kernel.operator(zeros, zeros)
+        return self.kernel.operator(np.zeros(self.trie.n_contexts))
 
     def _follow_to_the_end(self):
         """Solve for the visits; contexts that no document ends from take all that comes there."""
         alive = self.kernel.can_end()
         columns = np.where(alive, 0.0, -np.inf)
-        operator = self.kernel.operator(np.zeros(len(alive)), columns)
+        operator = self.kernel.operator(columns)
         visits = ContextEquation(operator).solve_transposed(np.where(alive, self._initial, 0.0))
         if visits is None or visits.min() < -1e-6 * np.abs(visits).max():
             raise ValueError(
@@ -132,18 +131,13 @@ class PolicyFlow:
         """Return for each arc (A,) how often its token could be drawn in its context."""
         kernel, trie = self.kernel, self.trie
         used = flow[trie.arc_context]
-        passed = self._backoff * flow
+        passed = kernel.backoff() * flow
         n_root = trie.n_tokens
         longer = slice(n_root, None)
         used -= np.bincount(
             kernel.lower[longer], passed[trie.arc_context[longer]], trie.n_arcs
         )
         return np.maximum(used, 0.0)
-
-    @cached_property
-    def _backoff(self):
-        """What contexts multiply by (C,), 0 where they are written out."""
-        return np.where(self.kernel.is_written, 0.0, np.exp(self.kernel.backoff_log_weight))
 
     @cached_property
     def usage(self) -> FloatArray:
@@ -175,7 +169,7 @@ class PolicyFlow:
     @cached_property
     def backoffs(self) -> FloatArray:
         """Expected times (C,) that each context is backed off from."""
-        return self._backoff * self.rest * self.flow + self.kernel.passed(self._entries)
+        return self.kernel.backoff() * self.rest * self.flow + self.kernel.passed(self._entries)
 
     @cached_property
     def ends(self) -> FloatArray:
@@ -260,16 +254,17 @@ class PolicyFlow:
         (a_p - a_q) (m_p - m_q)`, each of them of second order.
         """
         kernel, trie = self.kernel, self.trie
-        own = kernel.backoff_log_weight
-        flow = np.where(kernel.is_written, 0.0, self.flow)
-        flow[0] = 0.0
-        terms = self.rest * _finite_or_zero(divergence_terms(own, log_backoff), self.rest)
         own_low, other_low = kernel.arc_log_weight[kernel.lower], log_q[kernel.lower]
         more = -trie.sum_by_context(_difference(own_low, other_low))
         if log_sums is not None:
             more -= np.expm1(log_sums)[trie.suffix]
-        terms += _difference(own, log_backoff) * more
-        return _dot(flow, terms)
+        at = np.flatnonzero((self.flow > 0) & ~kernel.is_written)
+        at = at[at > 0]  # the root never backs off
+        own, other, rest = kernel.backoff_log_weight[at], log_backoff[at], self.rest[at]
+        terms = _difference(own, other) * more[at]
+        left = rest > 0
+        terms[left] += rest[left] * divergence_terms(own[left], other[left])
+        return float(self.flow[at] @ terms)
 
 
 def split_events(trie: Trie, events: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -304,10 +299,6 @@ def _difference(log_p, log_q):
 def _minus(log_p, log_q):
     with np.errstate(invalid="ignore"):
         return np.nan_to_num(log_p - log_q, nan=0.0, posinf=1.0, neginf=-1.0)
-
-
-def _finite_or_zero(terms, weight):
-    return np.where(weight > 0, terms, 0.0)
 
 
 def _dot(weight, values):

@@ -74,6 +74,10 @@ class ContextKernel:
         """Return the value (A,) of what follows each arc, of values (C,) and one of the end."""
         return np.append(values, end)[self.trie.next]
 
+    def backoff(self) -> FloatArray:
+        """Return what contexts multiply by (C,), 0 for the root and where they are written out."""
+        return np.exp(np.where(self.is_written, -np.inf, self.backoff_log_weight))
+
     # Sums over tokens
 
     def log_sums(self, log_values: FloatArray | None = None) -> FloatArray:
@@ -81,19 +85,31 @@ class ContextKernel:
 
         Contexts whose sum would lose digits are written out from then on.
         """
+        return np.add(*self.log_sum_parts(log_values))
+
+    def log_sum_parts(self, log_values: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+        """Return :meth:`log_sums` as two terms (C,), the greatest weight and the rest.
+
+        Where weights are vast, their sum would lose the digits of the rest.
+        """
         weights = self.arc_log_weight if log_values is None else self.arc_log_weight + log_values
         while True:
-            sums = self._log_sums(weights)
-            down = self.backoff_log_weight + sums[self.trie.suffix]
-            with np.errstate(invalid="ignore"):
-                steep = np.flatnonzero(down - sums > LOG_STEEP)
+            top, rest = self._log_sum_parts(weights)
+            steep = np.flatnonzero(self.log_backoff_share(top, rest) > LOG_STEEP)
             steep = steep[~self.is_written[steep]]
             if not len(steep):
-                return sums
+                return top, rest
             self.write_out(steep)
 
-    def _log_sums(self, weights):
-        sums = np.empty(self.trie.n_contexts)
+    def log_backoff_share(self, top: FloatArray, rest: FloatArray) -> FloatArray:
+        """Return the back-off weights (C,) of the policy that has these sums."""
+        suffix = self.trie.suffix
+        down = self.backoff_log_weight + top[suffix] - top + rest[suffix]
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isneginf(down), -np.inf, down - rest)
+
+    def _log_sum_parts(self, weights):
+        tops, rests = np.empty(self.trie.n_contexts), np.empty(self.trie.n_contexts)
         written = self._log_sums_written(weights)
         context, indptr = self.trie.arc_context, self.trie.indptr
         backoff = self.backoff_log_weight
@@ -103,21 +119,24 @@ class ContextKernel:
             own = weights[arcs]
             top = np.maximum.reduceat(own, first)
             if low:
-                down = backoff[low:high] + sums[self.trie.suffix[low:high]]
-                top = np.maximum(top, down)
+                suffix = self.trie.suffix[low:high]
+                down = backoff[low:high] + tops[suffix]
+                top = np.maximum(top, down + rests[suffix])
             top = np.where(np.isneginf(top), 0.0, top)
             terms = np.exp(own - top[of_arc])
             if low:
                 passed = backoff[low:high] - top
-                terms -= np.exp(weights[self.lower[arcs]] + passed[of_arc])
+                # At most 1, but for contexts that are about to be written out.
+                terms -= np.exp(np.minimum(weights[self.lower[arcs]] + passed[of_arc], 0.0))
             total = np.add.reduceat(terms, first)
             if low:
-                total += np.exp(down - top)
-            sums[low:high] = top + safe_log(np.maximum(total, 0.0))
+                total += np.exp(down - top + rests[suffix])
+            tops[low:high], rests[low:high] = top, safe_log(np.maximum(total, 0.0))
             if len(self.written):
                 inside = slice(*np.searchsorted(self.written, [low, high]))
-                sums[self.written[inside]] = written[inside]
-        return sums
+                tops[self.written[inside]] = written[0][inside]
+                rests[self.written[inside]] = written[1][inside]
+        return tops, rests
 
     # Contexts that are written out: all their tokens are entries, by the arc that is used
 
@@ -180,9 +199,9 @@ class ContextKernel:
         return total
 
     def _log_sums_written(self, weights):
-        """Return log Z of the contexts that are written out."""
+        """Return log Z of the contexts that are written out, as two terms."""
         if not len(self.written):
-            return np.zeros(0)
+            return np.zeros(0), np.zeros(0)
         model = BackoffModel(self.trie, self.arc_log_weight, self.backoff_log_weight)
         own, sizes = model.arcs_of(self.written)
         place = np.searchsorted(self.written, self.entry_row)
@@ -191,7 +210,7 @@ class ContextKernel:
         top = np.full(len(self.written), -np.inf)
         np.maximum.at(top, of_row, terms)
         top = np.where(np.isneginf(top), 0.0, top)
-        return top + safe_log(np.bincount(of_row, np.exp(terms - top[of_row]), len(top)))
+        return top, safe_log(np.bincount(of_row, np.exp(terms - top[of_row]), len(top)))
 
     # What can be
 
@@ -239,13 +258,16 @@ class ContextKernel:
 
     # The operator
 
-    def operator(self, row_log: FloatArray, column_log: FloatArray) -> "ContextOperator":
+    def operator(
+        self, column_log: FloatArray, row_log: tuple[FloatArray, FloatArray] | None = None
+    ) -> "ContextOperator":
         r"""Return the operator :math:`K y(h) = e^{-row(h)} \sum_w q(w|h) e^{column(n)} y(n)`.
 
-        n is the context that follows; ends are no part of it. With the sums of
-        ``log_sums(after(column))`` as rows, a row of it sums to at most 1.
+        n is the context that follows; ends are no part of it. Rows are the sum of two terms, None
+        for 0. With those of ``log_sum_parts(after(column))``, a row of K sums to at most 1.
         """
-        return ContextOperator(self, row_log, column_log)
+        zeros = np.zeros(self.trie.n_contexts)
+        return ContextOperator(self, column_log, row_log or (zeros, zeros))
 
 
 class ContextOperator:
@@ -257,17 +279,23 @@ class ContextOperator:
         What a step from each context to the end weighs.
     """
 
-    def __init__(self, kernel: ContextKernel, row_log: FloatArray, column_log: FloatArray):
+    def __init__(
+        self,
+        kernel: ContextKernel,
+        column_log: FloatArray,
+        row_log: tuple[FloatArray, FloatArray],
+    ):
         self.kernel, trie = kernel, kernel.trie
-        row_log = np.where(np.isfinite(row_log), row_log, 0.0)
+        top, rest = (np.where(np.isfinite(part), part, 0.0) for part in row_log)
         values = kernel.arc_log_weight + kernel.after(column_log)
         backoff = np.where(kernel.is_written, -np.inf, kernel.backoff_log_weight)
         of_arc = trie.arc_context
-        own = np.exp(values - row_log[of_arc])
-        lower = -np.exp(values[kernel.lower] + (backoff - row_log)[of_arc])
-        self.down = np.exp(backoff + row_log[trie.suffix] - row_log)
+        own = np.exp(values - top[of_arc] - rest[of_arc])
+        lower = -np.exp(values[kernel.lower] + (backoff - top)[of_arc] - rest[of_arc])
+        self.down = np.exp(backoff + top[trie.suffix] - top + rest[trie.suffix] - rest)
+        of_entry = kernel.entry_row
         entries = np.exp(
-            values[kernel.entry_arc] + kernel.entry_log_weight - row_log[kernel.entry_row]
+            values[kernel.entry_arc] + kernel.entry_log_weight - top[of_entry] - rest[of_entry]
         )
         self.ends = self.lift(self._of_ends(own, lower, entries))
         self.matrix = self._assemble(own, lower, entries)

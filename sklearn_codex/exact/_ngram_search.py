@@ -30,16 +30,17 @@ def best_events(
         A policy, taken in contexts that no document gets on from.
     """
     trie = kernel.trie
-    sums = kernel.log_sums(log_after)
-    lost = np.isneginf(sums)
-    at = np.where(lost, 0.0, sums)
+    top, rest = kernel.log_sum_parts(log_after)
+    lost = np.isneginf(top + rest)
+    owner = trie.arc_context
     events = np.zeros(trie.n_events)
     with np.errstate(invalid="ignore"):
-        events[: trie.n_arcs] = kernel.arc_log_weight + log_after - at[trie.arc_context]
-    inner = kernel.backoff_log_weight + sums[trie.suffix] - at
-    events[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1] = inner[1:]
+        weights = kernel.arc_log_weight + log_after
+        events[: trie.n_arcs] = weights - top[owner] - rest[owner]
+    of_backoff = slice(trie.n_arcs, trie.n_arcs + trie.n_contexts - 1)
+    events[of_backoff] = kernel.log_backoff_share(top, rest)[1:]
     if lost.any():
-        of_lost = np.concatenate([lost[trie.arc_context], lost[1:], np.zeros(len(lost) - 1, bool)])
+        of_lost = np.concatenate([lost[owner], lost[1:], np.zeros(len(lost) - 1, bool)])
         events[of_lost] = other[of_lost]
     return events
 
@@ -68,7 +69,7 @@ def gradient_at(
     kernel, trie = flow.kernel, flow.trie
     of_arcs = scores[: trie.n_arcs] + following
     of_backoff = np.append(0.0, scores[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1])
-    backoff = np.where(kernel.is_written, 0.0, np.exp(kernel.backoff_log_weight))
+    backoff = kernel.backoff()
     through = flow.flow_of(visits)
     # What documents in a flow have gained on their way down, less what they were worth.
     gained = -visits * values
@@ -199,8 +200,8 @@ def time_dependent_optimum(objective: NGramTerms) -> Bunch:
         length += float(visits.sum())
         here = ContextKernel(objective.trie, log_prob[position])
         here.log_sums()
-        zeros = np.zeros(len(visits))
-        visits = np.maximum(here.operator(zeros, zeros).transposed_dot(visits), 0.0)
+        operator = here.operator(np.zeros(len(visits)))
+        visits = np.maximum(operator.transposed_dot(visits), 0.0)
     return Bunch(
         log_prob=log_prob,
         value=objective.temperature * weighted(objective.initial, worth[-1]),

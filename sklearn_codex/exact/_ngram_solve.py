@@ -1,7 +1,16 @@
 """Linear equations with one unknown a context, and the weights of all that can follow one."""
 
+from collections.abc import Callable
+
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, bicgstab, eigs, gmres, splu
+from scipy.sparse.linalg import (
+    ArpackNoConvergence,
+    LinearOperator,
+    bicgstab,
+    eigs,
+    gmres,
+    splu,
+)
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex.exact._eos_length import LengthExplosionError
@@ -18,7 +27,7 @@ _CHANGE, _MOST_STEPS = 1e-12, 200
 _MODERATE = 200.0
 # Steps towards the vector of a spectral radius before it is one of floats; contexts up to which
 # all eigenvalues are computed.
-_POWER_STEPS, _FEW_EIGENVALUES = 200, 300
+_POWER_STEPS, _FEW_EIGENVALUES, _MOST_PRODUCTS = 200, 300, 2000
 # The logarithm of a spectral radius that is rounding.
 _ZERO = 1e-11
 
@@ -65,7 +74,9 @@ class ContextEquation:
 
     def _iterate(self, product, right, tol):
         """Solve in rounds, each for what the last one left."""
-        operator = LinearOperator((self._n, self._n), matvec=lambda y: y - product(y))
+        operator = LinearOperator(
+            (self._n, self._n), matvec=lambda y: y - product(y), dtype=np.float64
+        )
         size = float(np.linalg.norm(right))
         solution, left = np.zeros(self._n), right
         best = size
@@ -87,7 +98,9 @@ class ContextEquation:
         return solution if best <= max(10 * tol, 1e-10) * size else None
 
 
-def log_desirability(kernel: ContextKernel, needed: np.ndarray) -> FloatArray:
+def log_desirability(
+    kernel: ContextKernel, needed: np.ndarray, fallback: Callable[[], FloatArray]
+) -> FloatArray:
     r"""Return the logarithm z (C,) of the weight of all documents that begin in each context.
 
     Parameters
@@ -96,6 +109,9 @@ def log_desirability(kernel: ContextKernel, needed: np.ndarray) -> FloatArray:
         Weights of tokens.
     needed : ndarray of bool of shape (C,)
         Contexts that documents get to.
+    fallback : callable
+        Returns the logarithms (C,) to start from where the equation is beyond floats, those of some
+        policy whose documents end.
 
     Returns
     -------
@@ -112,16 +128,16 @@ def log_desirability(kernel: ContextKernel, needed: np.ndarray) -> FloatArray:
     The solution of a linear equation that is positive everywhere is the one; its digits come from
     Newton's method in the logarithms, :math:`\delta = (\log Z - \log z) + P \delta` with the policy
     P that the last step is best for: policy iteration, which overflows nowhere and rises to the
-    solution from any start.
+    solution from any policy that ends.
     """
     alive = kernel.can_end()
     try:
-        return _solve_alive(_among(kernel, alive), alive)
+        return _solve_alive(_among(kernel, alive), alive, fallback)
     except LengthExplosionError:
         if not (alive & ~needed).any():
             raise
     alive &= needed
-    return _solve_alive(_among(kernel, alive), alive)
+    return _solve_alive(_among(kernel, alive), alive, fallback)
 
 
 def _among(kernel, alive):
@@ -137,7 +153,7 @@ def _among(kernel, alive):
     )
 
 
-def _solve_alive(kernel, alive):
+def _solve_alive(kernel, alive, fallback):
     log_z = np.where(alive, 0.0, -np.inf)
     if not alive.any():
         return log_z
@@ -145,10 +161,11 @@ def _solve_alive(kernel, alive):
     start = _linear_start(kernel, sums, alive)
     if start is None and log_spectral_radius(kernel, alive)[0] >= -_ZERO:
         raise LengthExplosionError("The length of documents explodes.")
-    log_z[alive] = 0.0 if start is None else start[alive]
+    log_z[alive] = (fallback() if start is None else start)[alive]
     length = 1.0
     for k in range(_MOST_STEPS):
-        sums = kernel.log_sums(kernel.after(log_z))
+        parts = kernel.log_sum_parts(kernel.after(log_z))
+        sums = np.add(*parts)
         residual = np.where(alive, sums - np.where(alive, log_z, 0.0), 0.0)
         size = max(1.0, float(np.abs(log_z[alive]).max()))
         largest = float(np.abs(residual).max())
@@ -156,9 +173,9 @@ def _solve_alive(kernel, alive):
             break
         if largest <= 4e-16 * size or length * largest <= _CHANGE * size:
             return np.where(alive, sums, -np.inf)
-        equation = ContextEquation(kernel.operator(sums, log_z))
+        equation = ContextEquation(kernel.operator(log_z, parts))
         change = equation.solve(residual, tol=1e-7)
-        if change is None or (k > 1 and change.min() < -1e-6 * size):
+        if change is None or (k > 0 and change.min() < -1e-6 * size):
             break
         length = max(1.0, float(np.abs(change).max()) / largest)
         before = log_z
@@ -173,7 +190,7 @@ def _linear_start(kernel, sums, alive):
     if not np.abs(sums[alive]).max() <= _MODERATE:
         return None
     log_z = np.where(alive, 0.0, -np.inf)
-    operator = kernel.operator(log_z, log_z)
+    operator = kernel.operator(log_z, (log_z, np.zeros(len(log_z))))
     solution = ContextEquation(operator).solve(operator.ends, tol=_ROUND_TOL)
     if solution is None or not (solution[alive] > 0).all():
         return None
@@ -234,7 +251,9 @@ def _greatest_eigenvalue(kernel, log_vector, top):
 
     From a vector, in which unit all weights are e^top at most.
     """
-    operator = kernel.operator(log_vector + top, log_vector)
+    operator = kernel.operator(
+        log_vector, (log_vector, np.full(len(log_vector), top))
+    )
     inside = np.isfinite(log_vector)
     n = len(log_vector)
     if n <= _FEW_EIGENVALUES:
@@ -243,9 +262,7 @@ def _greatest_eigenvalue(kernel, log_vector, top):
         best = int(np.argmax(values.real))
         value, vector = values[best], vectors[:, best]
     else:
-        product = LinearOperator((n, n), matvec=operator.dot, dtype=np.float64)
-        (value,), vectors = eigs(product, k=1, which="LR", v0=inside.astype(float), tol=1e-13)
-        vector = vectors[:, 0]
+        value, vector = _by_arnoldi(operator, inside.astype(float))
     radius = float(value.real)
     if radius <= 0:
         return -np.inf, log_vector
@@ -253,3 +270,19 @@ def _greatest_eigenvalue(kernel, log_vector, top):
     with np.errstate(divide="ignore"):
         moved = log_vector + np.log(np.maximum(size, 1e-300 * size.max()))
     return top + float(np.log(radius)), np.where(inside, moved - moved[inside].max(), -np.inf)
+
+
+def _by_arnoldi(operator, start):
+    """Return the eigenvalue of greatest real part and its vector, of an operator of many rows."""
+    product = LinearOperator((len(start), len(start)), matvec=operator.dot, dtype=np.float64)
+    try:
+        values, vectors = eigs(product, k=1, which="LR", v0=start, tol=1e-11, ncv=20, maxiter=60)
+        return values[0], vectors[:, 0]
+    except ArpackNoConvergence:
+        # Steps go on to its vector, at worst slowly.
+        for _ in range(_MOST_PRODUCTS):
+            moved = operator.dot(start) + start
+            start, before = moved / np.linalg.norm(moved), start
+            if np.abs(start - before).max() <= 1e-13:
+                break
+        return float(np.linalg.norm(operator.dot(start))), start

@@ -24,7 +24,7 @@ from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_solve import ContextEquation
-from sklearn_codex.exact._objective import Objective
+from sklearn_codex.exact._objective import PricedObjective
 from sklearn_codex.exact._settings import (
     check_demonstrations,
     in_nats,
@@ -90,7 +90,7 @@ def check_events(values: Any, name: str, *, subject: str, trie: Trie) -> FloatAr
 
 
 @dataclass(frozen=True)
-class NGramTerms(Objective):
+class NGramTerms(PricedObjective):
     """Parameters, weights and value of an ``NGramObjective``, see there."""
 
     reference_log_prob: FloatArray
@@ -367,7 +367,7 @@ class NGramTerms(Objective):
         spared = ContextKernel(trie, others)
         spared.write_out(kernel.written)
         alive = np.where(kernel.can_end() | (self.max_length is not None), 0.0, -np.inf)
-        operator = spared.operator(np.zeros(trie.n_contexts), alive)
+        operator = spared.operator(alive)
         assert self.initial is not None
         if self.max_length is None:
             rates = ContextEquation(operator).solve(hits)
@@ -398,7 +398,7 @@ class NGramTerms(Objective):
         kernel, trie = flow.kernel, self.trie
         step = mean_of_next(flow, values)
         alive = np.where(kernel.can_end(), 0.0, -np.inf)
-        operator = kernel.operator(np.zeros(trie.n_contexts), alive)
+        operator = kernel.operator(alive)
         found = ContextEquation(operator).solve(step)
         if found is None:
             raise ValueError(
@@ -439,7 +439,7 @@ def mean_of_next(flow: PolicyFlow, values: FloatArray) -> FloatArray:
     of_backoff = np.append(0.0, values[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1])
     total = trie.sum_by_context(own)
     lower = trie.sum_by_context(own[kernel.lower])
-    backoff = np.where(kernel.is_written, 0.0, np.exp(kernel.backoff_log_weight))
+    backoff = kernel.backoff()
     rest = np.where(flow.rest > 0, flow.rest * of_backoff, 0.0)
     entries = np.exp(kernel.entry_log_weight + kernel.arc_log_weight[kernel.entry_arc])
     worth = values[kernel.entry_arc] + kernel.along(of_backoff)

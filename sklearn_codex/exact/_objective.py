@@ -5,8 +5,11 @@ from dataclasses import replace
 from typing import Any, Self, cast
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._rollouts import Rollouts
 
 
@@ -138,6 +141,32 @@ class Objective(ABC):
     def kl_coef_grid(self, n_points: int = 50) -> FloatArray:
         """Return falling ``kl_coef`` (n_points,) whose optima go from the reference to far off."""
 
+    def frontier(self, kl_coefs: ArrayLike | None = None) -> Bunch:
+        """Return the best expected reward at each KL, one optimum for each ``kl_coef``.
+
+        Parameters
+        ----------
+        kl_coefs : array-like of shape (n_points,), default=None
+            Weights of the KL; None means :meth:`kl_coef_grid`.
+
+        Returns
+        -------
+        frontier : Bunch
+            ``kl_coef``, ``kl`` (nats per document) and ``expected_reward`` (per document), arrays
+            of shape (n_points,), by falling ``kl_coef``.
+        """
+        subject = type(self).__name__
+        given = self.kl_coef_grid() if kl_coefs is None else kl_coefs
+        grid = np.sort(check_values(given, "kl_coefs", subject=subject))[::-1]
+        if not grid.size:
+            raise ValueError(f"{subject} needs kl_coefs, at least one, got none.")
+        kl, reward = np.empty_like(grid), np.empty_like(grid)
+        for i, kl_coef in enumerate(grid):
+            problem = self.having(kl_coef=float(kl_coef))
+            best = problem.optimum()
+            kl[i], reward[i] = problem.kl(best), problem.expected_reward(best)
+        return Bunch(kl_coef=grid, kl=kl, expected_reward=reward)
+
     # The value of a policy, and its parts, for a document
 
     @abstractmethod
@@ -257,3 +286,33 @@ class Objective(ABC):
         value : float
             Mean shaped reward of the documents.
         """
+
+
+class PricedObjective(Objective):
+    """An objective whose best policy within a budget of expected cost is the best at some price."""
+
+    possible: NDArray[np.bool_]
+
+    @abstractmethod
+    def cost_floor(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the least expected costs of a document, and what each token costs beyond them.
+
+        Parameters
+        ----------
+        cost : ndarray of shape (n_constraints, V)
+            Costs of each token.
+
+        Returns
+        -------
+        floor : ndarray of shape (n_constraints,)
+            The least that any policy can expect to pay.
+        extra : ndarray of shape (n_constraints, V)
+            Costs, not negative for possible tokens, of which a document expects to pay what it pays
+            beyond the floor.
+        """
+
+    def check_costs(self, cost: FloatArray) -> None:
+        """Raise ValueError where the dual of these costs (n_constraints, V) is not exact."""
+
+    def check_free(self, extra: FloatArray) -> None:
+        """Raise LengthExplosionError where length explodes at any price of these costs."""

@@ -17,11 +17,11 @@ from sklearn_codex._categorical import (
     reference_kl,
 )
 from sklearn_codex._checks.numbers import COUNT, check_number
-from sklearn_codex.exact._objective import Objective
+from sklearn_codex.exact._objective import PricedObjective
 from sklearn_codex.exact._settings import reward_spread, takes_policy
 
 
-class UnigramObjective(Objective):
+class UnigramObjective(PricedObjective):
     """An objective over policies that draw each token independently of all others."""
 
     @cached_property
@@ -121,32 +121,6 @@ class UnigramObjective(Objective):
     def sft_loss(self, log_prob: FloatArray) -> float:
         """Return CE(demonstrations, policy) in nats per token; 0 without demonstrations."""
         return 0.0 if self.frequencies is None else cross_entropy(self.frequencies, log_prob)
-
-    # Constraints on the expected costs of a document
-
-    @abstractmethod
-    def cost_floor(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the least expected costs of a document, and what each token costs beyond them.
-
-        Parameters
-        ----------
-        cost : ndarray of shape (n_constraints, V)
-            Costs of each token.
-
-        Returns
-        -------
-        floor : ndarray of shape (n_constraints,)
-            The least that any policy can expect to pay.
-        extra : ndarray of shape (n_constraints, V)
-            Costs, not negative for possible tokens, of which a document expects to pay what it pays
-            beyond the floor.
-        """
-
-    def check_costs(self, cost: FloatArray) -> None:
-        """Raise ValueError where the dual of these costs (n_constraints, V) is not exact."""
-
-    def check_free(self, extra: FloatArray) -> None:
-        """Raise LengthExplosionError where length explodes at any price of these costs."""
 
 
 def covariance_of_tokens(prob: FloatArray, values: FloatArray, others: FloatArray) -> float:
