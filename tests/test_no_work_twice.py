@@ -140,7 +140,7 @@ def test_stages_of_a_cache_refer_to_the_models_above_them(tmp_path):
     loops = [make_loop(str(tmp_path)).fit(RECORDS) for _ in range(2)]
     FITTED.clear()
     for loop in [*loops, make_loop().fit(RECORDS)]:
-        assert loop["sft"].base.estimator is loop["pretrain"]
+        assert loop["sft"].policy.estimator is loop["pretrain"]
         assert loop["policy"].policy.estimator is loop["sft"]
         assert loop["policy"].reward_model.estimator is loop["reward"]
         for stage in loop:

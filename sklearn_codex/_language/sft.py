@@ -42,7 +42,7 @@ class SFTRefiner(
         pretraining counts"; 0 forgets the base.
     vectorizer : transformer, default=None
         Turns text into counts; None means the base's, or ``TokenCounter()`` without a base.
-    base : fitted language model
+    base : fitted language model, default="deprecated"
         The old name of ``policy``.
 
         .. deprecated:: 0.1
