@@ -99,6 +99,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/group_cv.py
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/preferences.py
+	$(BIN)/python benchmarks/health_time.py
 	$(BIN)/python benchmarks/policy.py
 	$(BIN)/python benchmarks/out_of_core.py
 	$(BIN)/python benchmarks/parallel_counts.py

@@ -63,6 +63,7 @@ def accuracy(y, margin):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--files", nargs="+", default=FILES, metavar="FILE")
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     print_header("file", "method", "accuracy", "seconds", "check_preferences is")
@@ -72,8 +73,8 @@ def main():
             continue
         X, y, groups = data
         methods = {CHECKS: lambda X=X, y=y: check_preferences(X, y, random_state=0)} | {
-            peer: lambda X=X, y=y, groups=groups, make=make: cross_fit(X, y, groups, make)
-            for peer, make in PEERS.items()
+            peer: lambda X=X, y=y, groups=groups, make=PEERS[peer]: cross_fit(X, y, groups, make)
+            for peer in arguments.peers
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -56,10 +56,13 @@ def test_features_by_columns_are_the_same_design(most, monkeypatch):
     monkeypatch.setattr("sklearn_codex._data.rows.BLOCK_ENTRIES", 50)
     features, a, b, _, weight = draw(1)
     by_rows = PairDesign(features, a, b)
+    by_differences = DifferenceDesign(by_rows.differences)
     rng = np.random.RandomState(0)
     w, rows = rng.normal(size=features.shape[1]), rng.permutation(90)[:30]
-    for plain in (by_rows, DifferenceDesign(by_rows.differences)):
+    for plain, is_used in ((by_rows, False), (by_rows, True), (by_differences, False)):
         columns = as_columns(plain)
+        if is_used:  # so that parts take over what it has multiplied
+            columns.column_squares(weight)
         assert columns.shape == plain.shape
         for one, other in ((plain, columns), (plain.take(rows), columns.take(rows))):
             h = weight[: one.shape[0]]

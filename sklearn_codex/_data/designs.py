@@ -284,7 +284,10 @@ class PairDesign:
         ends = np.concatenate([self.a[rows], self.b[rows]])
         kept, positions = np.unique(ends, return_inverse=True)
         a, b = np.split(positions, 2)
-        return PairDesign(self.rows.take(kept), a, b, self.held)
+        part = PairDesign(self.rows.take(kept), a, b, self.held)
+        if isinstance(self.rows, SparseColumns) and self._products:
+            part._products = self._products[0][:, rows], None  # quicker than to multiply again
+        return part
 
     def to_solve(self):
         """Return the design by which many products are quickest.

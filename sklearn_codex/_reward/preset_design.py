@@ -78,13 +78,12 @@ def preset_design(responses, a, b, advance=lambda share: None):
 def _count_text(parts, texts, advance):
     """Return the counts of words and of characters; ValueError where there are none."""
     words, characters = parts["words"], parts["characters"]
-    counts = {"words": count_word_ngrams(texts, words.tokenizer, *words.ngram_range, words.min_df)}
+    low, high = words.ngram_range
+    counts = {"words": count_word_ngrams(texts, words.tokenizer, low, high, words.min_df)}
     advance(0.2)
+    low, high = characters.ngram_range
     counts["characters"] = count_ngrams(
-        texts,
-        *characters.ngram_range,
-        characters.min_df,
-        lambda share: advance(0.2 + 0.3 * share),
+        texts, low, high, characters.min_df, lambda share: advance(0.2 + 0.3 * share)
     )
     for name, part in parts.items():
         if name in counts and counts[name] is None:  # of many scripts at once
