@@ -1,7 +1,7 @@
 """What a reward of vectors prefers, in words."""
 
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -72,8 +72,8 @@ class _Pairs(NamedTuple):
 
     texts: TextPairs
     vectors: FloatArray
-    target: FloatArray | None
-    margin: FloatArray | None
+    target: Any
+    margin: Any
     groups: IntArray
 
 
@@ -340,8 +340,9 @@ def _differences(estimator, X, given, shown, embedder):
         features = make(vectorizer, responses, subject=SUBJECT)
     if is_sparse(features):
         raise ValueError(
-            f"{SUBJECT} looks for directions of dense vectors, but {type(unwrap(vectorizer)).__name__} "
-            f"makes a sparse matrix of shape {features.shape}, whose columns have names: see "
+            f"{SUBJECT} looks for directions of dense vectors, but "
+            f"{type(unwrap(vectorizer)).__name__} makes a sparse matrix of shape {features.shape}, "
+            "whose columns have names: see "
             "coef_interval of RewardUncertainty for these, or pass embedder=."
         )
     features = check_numbers(

@@ -62,6 +62,15 @@ def _not_shown(audit):
     return f"{said} If these are no one task, name a column of what belongs together (--by)."
 
 
+def _embeddings_alone(audit):
+    figure = audit["embeddings"]["models"]["embeddings"]["accuracy"]
+    return (
+        f"No model of words is told from a coin on {Units.of(audit).never_seen} (the best, of "
+        f"{_best(audit)}), but a reward of the embeddings is: {within(figure)}. What else is asked "
+        "here, of length and of labels, is asked of words."
+    )
+
+
 def _within_kinds(audit):
     said = _kinds_of(audit["slices"]["tastes"]["kinds"])
     return (
@@ -135,6 +144,7 @@ def _scores(audit):
 _REASONS = {
     "no preference": lambda audit: audit["too_small"],
     "too few": lambda audit: audit["too_small"],
+    "embeddings alone": _embeddings_alone,
     "within kinds": _within_kinds,
     "nothing predictable": _nothing,
     "nothing shown": _not_shown,

@@ -11,6 +11,7 @@ SMALLEST_LARGE = 50  # pairs
 ON_ALL = ("sizes", "health", "leakage", "human_ceiling", "labels_to_check", "length.longer_wins")
 ON_SAMPLE = (
     "prediction",
+    "embeddings",
     "learning_curve",
     "length",
     "tokens",
