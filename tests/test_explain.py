@@ -509,6 +509,9 @@ ERRORS = {
     "few prompts": (
         (None, VECTORS[:30], Y[:30]), {"texts": TEXTS[:30]}, "at least 20 prompts.* got 10",
     ),
+    "a missing group": (
+        (None, VECTORS, Y), {"texts": TEXTS, "groups": [None, *GROUPS[1:]]}, "groups should name",
+    ),
     "other texts": ((None, VECTORS, Y), {"texts": TEXTS[1:]}, "got 479 for 480 pairs"),
     "other labels": ((None, VECTORS, Y[1:]), {"texts": TEXTS}, "each of 480 pairs in y, got 479"),
     "sparse": (
