@@ -517,6 +517,10 @@ ERRORS = {
     "sparse": (
         (None, sparse.csr_array(VECTORS[:, 0]), Y), {"texts": TEXTS}, "dense vectors, got a sparse",
     ),
+    "sparse ids": (
+        (None, ResponseIds([[0, 1]] * 480, sparse.csr_array(np.eye(2))), Y), {"texts": TEXTS},
+        "dense vectors, got a sparse",
+    ),
     "counts": ((None, TEXTS, Y), {"embedder": TokenCounter()}, "TokenCounter makes a sparse"),
     "NaN": ((None, np.full_like(VECTORS, np.nan), Y), {"texts": TEXTS}, "NaN"),
     "equal rewards": ((Fixed(np.zeros(480)), VECTORS), {"texts": TEXTS}, "same for both responses"),
@@ -557,6 +561,7 @@ def test_other_transformers_embed_too():
 
 
 def test_lengths_beside_the_pairs_are_no_hindrance(explanation):
-    known = PairsWithLength(VECTORS, length=np.ones(len(Y)))
-    made = explain_reward(None, known, Y, texts=TEXTS, **OPTIONS)
-    assert_allclose(made.directions.effect, explanation.directions.effect)
+    for pairs in (VECTORS, VECTORS[:, 0] - VECTORS[:, 1]):
+        known = PairsWithLength(pairs, length=np.ones(len(Y)))
+        made = explain_reward(None, known, Y, texts=TEXTS, **OPTIONS)
+        assert_allclose(made.directions.effect, explanation.directions.effect)

@@ -2,16 +2,17 @@
 What does a reward of embeddings prefer, in words?
 ==================================================
 
-A weight of an embedding means nothing by itself: a reward of 384 numbers is a black box, even where it
-is linear. :func:`~sklearn_codex.inspection.explain_reward` finds directions along which few pairs of
-responses differ much, tests which of them are preferred, and shows each by words and pairs.
+A weight of an embedding means nothing by itself: a reward of 384 numbers is a black box, even where
+it is linear. :func:`~sklearn_codex.inspection.explain_reward` finds directions along which few
+pairs of responses differ much, tests which of them are preferred, and shows each by words and
+pairs.
 """
 
 # %%
 # Answers with habits, so that the truth is known
 # -----------------------------------------------
-# An answer has some of six habits. Annotators dislike flattery and hedges and like an example; the
-# others do not matter to them.
+# An answer has some of six habits. Annotators dislike flattery and hedges and like an example;
+# the others do not matter to them.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,7 +32,14 @@ habits = {
     "In short, that is all there is to it.": 0.0,
     "Experts have written whole books about this.": 0.0,
 }
-steps = ["Rinse it.", "Let it dry.", "Turn it round.", "Wait an hour.", "Use warm water.", "Oil it."]
+steps = [
+    "Rinse it.",
+    "Let it dry.",
+    "Turn it round.",
+    "Wait an hour.",
+    "Use warm water.",
+    "Oil it.",
+]
 rng = np.random.RandomState(0)
 
 
@@ -52,8 +60,8 @@ for i in range(1500):
 # %%
 # A reward of vectors
 # -------------------
-# What embeds the answers does not matter: here latent semantic analysis, fitted on them, in the place
-# of a sentence-transformer. Each distinct text is embedded once.
+# What embeds the answers does not matter: here latent semantic analysis, fitted on them, in the
+# place of a sentence-transformer. Each distinct text is embedded once.
 
 texts = sorted({text for _, *answers in pairs for text in answers})
 analysis = make_pipeline(TfidfVectorizer(), TruncatedSVD(16, random_state=0)).fit(texts)
@@ -63,14 +71,15 @@ print(reward.coef_.round(1))  # says nothing
 # %%
 # What is preferred
 # -----------------
-# Half of the prompts give the directions, without a look at a label; the other half tests them. A word
-# with a question mark may be there by chance.
+# Half of the prompts give the directions, without a look at a label; the other half tests them.
+# A word with a question mark may be there by chance.
 
 explanation = explain_reward(reward, pairs, labels, n_directions=12, random_state=0)
 print(explanation)
 
 # %%
-# The three habits that annotators do not care about are found too, and nothing is claimed of them.
+# The three habits that annotators do not care about are found too, and nothing is claimed of
+# them.
 
 fig, ax = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
 explanation.plot(ax, name="What annotators prefer, on prompts not learned from")
@@ -86,9 +95,9 @@ for row in range(2):
     print("less:", explanation.pairs.less[row], "\n")
 
 # %%
-# A language model may name the concepts: ``name=`` is called with the words and the pairs of each
-# direction. And :func:`~sklearn_codex.inspection.explain_reward` without labels tells what the *reward*
-# prefers, which is not always what its labels do.
+# A language model may name the concepts: ``name=`` is called with the words and the pairs of
+# each direction. And :func:`~sklearn_codex.inspection.explain_reward` without labels tells what
+# the *reward* prefers, which is not always what its labels do.
 
 own = explain_reward(
     reward,
