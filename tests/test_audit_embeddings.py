@@ -79,7 +79,7 @@ def test_embeddings_predict_where_words_fail(found):
         assert verdicts[question]["verdict"] == verdict
         assert verdicts[question]["low"] > verdicts[question]["null"]
     assert found.verdict == "cannot be decided"
-    assert "but a reward of the embeddings is: " in found.reason
+    assert "A reward of the embeddings is: " in found.reason
     answer = found.answers[1]
     assert answer.word == "by vectors"
     assert answer.answer.startswith("Not by words, but by embeddings: a reward of these is right")

@@ -65,9 +65,8 @@ def _not_shown(audit):
 def _embeddings_alone(audit):
     figure = audit["embeddings"]["models"]["embeddings"]["accuracy"]
     return (
-        f"No model of words is told from a coin on {Units.of(audit).never_seen} (the best, of "
-        f"{_best(audit)}), but a reward of the embeddings is: {within(figure)}. What else is asked "
-        "here, of length and of labels, is asked of words."
+        f"No model of words is told from a coin on {Units.of(audit).never_seen}: {_best(audit)}. A "
+        f"reward of the embeddings is: {within(figure)}. All else here is asked of words."
     )
 
 

@@ -13,7 +13,7 @@ def embeddings_blocks(audit, units):
     header = (
         f"embeddings of {found['n_features']:,} numbers, 95% intervals",
         "accuracy",
-        "gain over words, letters and form, points",
+        "gain over words, letters and form",
         "log-loss, nats (coin .693)",
         "AUC",
     )
