@@ -81,6 +81,17 @@ def tastes(audit):
     audit["verdicts"]["within kinds"]["verdict"] = "some"
 
 
+def vectors(verdict):
+    figures = {"accuracy": {"value": 0.7, "low": 0.6, "high": 0.8}}
+    found = {"models": {"embeddings": figures}}
+
+    def change(audit):
+        audit.update(embeddings=found)
+        audit["verdicts"]["embeddings predict"] = {"verdict": verdict}
+
+    return change
+
+
 def without_prompts(audit):
     audit["prompts"].update(kept_together="pair", n_pairs_without=240, warning="No prompt.")
     audit["verdicts"]["predictable"]["verdict"] = "of pairs only"
@@ -103,6 +114,8 @@ ONE_SIDED = says("longer wins", "longer")
 BRANCHES = [
     ("no preference", STOP, no_preference, too_small, "too few"),
     ("too few", OPEN, too_small, lambda audit: None, "nothing against it"),
+    ("embeddings alone", OPEN, both(says("predictable", "not shown"), vectors("yes")),
+     both(says("predictable", "not shown"), vectors("not shown")), "nothing predictable"),
     ("within kinds", OPEN, both(says("predictable", "not shown"), tastes),
      both(says("predictable", "yes"), tastes), "nothing against it"),
     ("nothing predictable", STOP, says("predictable", "not shown"), says("predictable", "yes"),

@@ -200,7 +200,11 @@ def test_directions_do_not_depend_on_which_response_is_a(explanation):
 
 
 def embedder_of(texts, vectors):
-    of = {t: v for row, pair in zip(texts, vectors, strict=True) for t, v in zip(row[1:], pair)}
+    of = {
+        t: v
+        for row, pair in zip(texts, vectors, strict=True)
+        for t, v in zip(row[1:], pair, strict=True)
+    }
     return CachedEmbedder(lambda batch: np.array([of[text] for text in batch]))
 
 
@@ -443,7 +447,7 @@ def test_a_callable_names_the_concepts():
     assert all(isinstance(word, str) for side in words.values() for word in side)
     assert max(map(len, words.values())) <= 2
     assert {"prompt", "more", "less"} <= set(pair)
-    with pytest.raises(TypeError, match="name to return a str.* got 3 for direction 0"):
+    with pytest.raises(TypeError, match=r"name to return a str.* got 3 for direction 0"):
         explain_reward(None, VECTORS, Y, texts=TEXTS, name=lambda words, pairs: 3, **OPTIONS)
 
 
@@ -454,11 +458,11 @@ def test_it_is_told_in_text_frames_and_json(explanation):
     assert "maybe?" in said  # which may be chance there
     frame = explanation.to_frame()
     assert frame.is_sure.sum() == 2
-    assert list(explanation.to_frame("shares").part)[0] == "form"
+    assert explanation.shares.part[0] == "form"
     figures = json.loads(json.dumps(explanation.to_dict(), allow_nan=False))
     assert figures["directions"]["name"] == explanation.directions.name
     assert np.shape(figures["components"]) == (5, 12)
-    with pytest.raises(ValueError, match="no table 'word'. There are directions, words, pairs"):
+    with pytest.raises(ValueError, match=r"no table 'word'\. There are directions, words, pairs"):
         explanation.to_frame("word")
 
 
@@ -505,10 +509,17 @@ ERRORS = {
     "few prompts": (
         (None, VECTORS[:30], Y[:30]), {"texts": TEXTS[:30]}, "at least 20 prompts.* got 10",
     ),
+    "a missing group": (
+        (None, VECTORS, Y), {"texts": TEXTS, "groups": [None, *GROUPS[1:]]}, "groups should name",
+    ),
     "other texts": ((None, VECTORS, Y), {"texts": TEXTS[1:]}, "got 479 for 480 pairs"),
     "other labels": ((None, VECTORS, Y[1:]), {"texts": TEXTS}, "each of 480 pairs in y, got 479"),
     "sparse": (
         (None, sparse.csr_array(VECTORS[:, 0]), Y), {"texts": TEXTS}, "dense vectors, got a sparse",
+    ),
+    "sparse ids": (
+        (None, ResponseIds([[0, 1]] * 480, sparse.csr_array(np.eye(2))), Y), {"texts": TEXTS},
+        "dense vectors, got a sparse",
     ),
     "counts": ((None, TEXTS, Y), {"embedder": TokenCounter()}, "TokenCounter makes a sparse"),
     "NaN": ((None, np.full_like(VECTORS, np.nan), Y), {"texts": TEXTS}, "NaN"),
@@ -550,6 +561,7 @@ def test_other_transformers_embed_too():
 
 
 def test_lengths_beside_the_pairs_are_no_hindrance(explanation):
-    known = PairsWithLength(VECTORS, length=np.ones(len(Y)))
-    made = explain_reward(None, known, Y, texts=TEXTS, **OPTIONS)
-    assert_allclose(made.directions.effect, explanation.directions.effect)
+    for pairs in (VECTORS, VECTORS[:, 0] - VECTORS[:, 1]):
+        known = PairsWithLength(pairs, length=np.ones(len(Y)))
+        made = explain_reward(None, known, Y, texts=TEXTS, **OPTIONS)
+        assert_allclose(made.directions.effect, explanation.directions.effect)

@@ -35,6 +35,7 @@ def add_parser(commands) -> None:
             "      --convention 1=a,2=b,0=tie\n"
             "  sklearn-codex audit train.jsonl --split test.jsonl   what stands in both\n"
             "  sklearn-codex audit prefs.jsonl --slices source,model_a   which kinds differ\n"
+            "  sklearn-codex audit prefs.jsonl --embeddings prefs.npy   do vectors predict more\n"
             "  sklearn-codex audit prefs.jsonl --reference sft.jsonl --out report1\n"
             "  cat prefs.jsonl | sklearn-codex audit - --json > audit.json"
         ),
@@ -73,6 +74,12 @@ def _add_options(parser) -> None:
         "--reference",
         metavar="TEXTS",
         help="texts the policy writes before RLHF: lines or records (default: the responses)",
+    )
+    parser.add_argument(
+        "--embeddings",
+        metavar="FILE.npy",
+        help="vectors of the responses, floats of shape (pairs, 2, d) or (2 pairs, d), chosen "
+        "before rejected: do they predict where words fail, alone and beside them?",
     )
     parser.add_argument(
         "--max-pairs",
@@ -167,6 +174,7 @@ def run(arguments: argparse.Namespace) -> int:
         "PREFS": prefs,
         "--split": arguments.split,
         "--reference": arguments.reference,
+        "--embeddings": arguments.embeddings,
     }
     reference = None if arguments.reference is None else read_texts(arguments.reference)
     with readable(prefs) as path:
@@ -177,6 +185,7 @@ def run(arguments: argparse.Namespace) -> int:
             split=arguments.split,
             slices=_names_of(arguments.slices),
             reference=reference,
+            embeddings=arguments.embeddings,
             max_pairs=arguments.max_pairs,
             inputs={name: path for name, path in inputs.items() if path not in (None, STANDARD)},
             out=out,

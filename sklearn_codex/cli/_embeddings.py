@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 
-from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV, ResponseIds
+from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV
+from sklearn_codex._data.vector_files import load_vectors, vectors_beside
 from sklearn_codex._plain import plain
 from sklearn_codex.cli._models import figures_of_margins
 
@@ -27,43 +28,7 @@ def read_embeddings(path: str, pairs, place: str):
         If the file is no array of floats, or not of as many pairs as there are.
     """
     name = f"--embeddings {plain(path)}"
-    try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        if isinstance(error, FileNotFoundError) or error.errno is not None:
-            raise
-        raise ValueError(_no_array(name)) from error
-    except (ValueError, EOFError) as error:
-        raise ValueError(_no_array(name)) from error
-    if not isinstance(vectors, np.ndarray):
-        vectors.close()
-        raise ValueError(f"{name} holds several arrays. Save the one of the vectors by numpy.save.")
-    n = pairs.n
-    if pairs.n_rows != n:
-        raise ValueError(
-            f"{place} has {n} pairs in {pairs.n_rows} rows, so {name} does not tell which vectors "
-            f"belong to which. Make a file of a pair a row, sklearn-codex convert {place} --to "
-            "pairs, and vectors of its responses."
-        )
-    if vectors.dtype.kind != "f" or vectors.ndim not in (2, 3) or 0 in vectors.shape:
-        raise ValueError(
-            f"{name} holds {vectors.dtype} of shape {vectors.shape}, not vectors: floats of shape "
-            f"({n}, 2, d) or ({2 * n}, d) for the {n} pairs of {place}."
-        )
-    if vectors.shape[:-1] not in ((n, 2), (2 * n,)):
-        raise ValueError(
-            f"{name} holds vectors of shape {vectors.shape}, but {place} was read as {n} pairs, so "
-            f"({n}, 2, d) or ({2 * n}, d) is needed: the vectors of both responses of each pair, "
-            "chosen before rejected."
-        )
-    ids = np.arange(2 * n).reshape(n, 2)
-    # The reader has exchanged every second pair of chosen and rejected.
-    ids = np.where((pairs.oriented & (pairs.y < 0.5))[:, np.newaxis], ids[:, ::-1], ids)
-    return ResponseIds(ids, vectors.reshape(2 * n, -1))
-
-
-def _no_array(name):
-    return f"{name} is no file of numpy.save, or holds objects, which are not read. Save floats."
+    return vectors_beside(load_vectors(path, name), pairs, name=name, place=place)
 
 
 def fit_reward_of_vectors(vectors, pairs, *, C, test_size, seed):

@@ -1,7 +1,7 @@
 """What a reward of vectors prefers, in words."""
 
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -14,6 +14,7 @@ from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex._checks.matrices import check_numbers, is_sparse
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.designs import PairDesign, length_columns, length_scale
+from sklearn_codex._data.lengths import pairs_alone
 from sklearn_codex._data.pairs import TextPairs, check_text_pairs
 from sklearn_codex._data.rows import FLOATS
 from sklearn_codex._data.vectorizers import (
@@ -24,7 +25,7 @@ from sklearn_codex._data.vectorizers import (
 )
 from sklearn_codex._data.vectors import as_response_ids, check_pairs_of, holds_vectors
 from sklearn_codex._reward.model_cv import PreferenceRewardModelCV
-from sklearn_codex._reward.preset_differences import preset_differences
+from sklearn_codex._reward.preset_design import preset_design
 from sklearn_codex._verdicts import LEVEL
 from sklearn_codex.inspection._directions import (
     choose_words,
@@ -72,8 +73,8 @@ class _Pairs(NamedTuple):
 
     texts: TextPairs
     vectors: FloatArray
-    target: FloatArray | None
-    margin: FloatArray | None
+    target: Any
+    margin: Any
     groups: IntArray
 
 
@@ -323,26 +324,26 @@ def _check_groups(texts, groups, n):
 def _differences(estimator, X, given, shown, embedder):
     """Return the differences of dense vectors (n_pairs, d)."""
     if embedder is None and given is None:
-        return _differences_of_numbers(X)
+        return _differences_of_numbers(pairs_alone(X))
     vectorizer = embedder
     if embedder is None:
         vectorizer = getattr(unwrap(estimator), "vectorizer_", None)
-        if vectorizer is None:
-            raise ValueError(
-                f"{SUBJECT} looks for directions of vectors, and X is text. Pass embedder=, which "
-                "makes vectors of it, or the vectors as X with texts=."
-            )
+    if vectorizer is None:
+        raise ValueError(
+            f"{SUBJECT} looks for directions of vectors, and X is text. Pass embedder=, which "
+            "makes vectors of it, or the vectors as X with texts=."
+        )
     responses, a, b = (given or shown).unique_responses(with_prompts=wants_prompt(vectorizer))
-    make = apply_vectorizer
-    if embedder is not None:
-        vectorizer, features = fit_vectorizer(embedder, responses, subject=SUBJECT)
+    if embedder is None:
+        features = apply_vectorizer(vectorizer, responses, subject=SUBJECT)
     else:
-        features = make(vectorizer, responses, subject=SUBJECT)
+        _, features = fit_vectorizer(embedder, responses, subject=SUBJECT)
     if is_sparse(features):
         raise ValueError(
-            f"{SUBJECT} looks for directions of dense vectors, but {type(unwrap(vectorizer)).__name__} "
-            f"makes a sparse matrix of shape {features.shape}, whose columns have names: see "
-            "coef_interval of RewardUncertainty for these, or pass embedder=."
+            f"{SUBJECT} looks for directions of dense vectors, but "
+            f"{type(unwrap(vectorizer)).__name__} makes a sparse matrix of shape {features.shape}, "
+            "whose columns have names: see coef_interval of RewardUncertainty for these, or pass "
+            "embedder=."
         )
     features = check_numbers(
         features, subject=SUBJECT, name="the vectors", estimator=None, dtype=FLOATS
@@ -353,13 +354,14 @@ def _differences(estimator, X, given, shown, embedder):
 def _differences_of_numbers(X):
     if holds_vectors(X):
         pairs = check_pairs_of(as_response_ids(X, subject=SUBJECT), subject=SUBJECT)
-        X = None if is_sparse(pairs.features) else PairDesign(pairs.features, *pairs.ids.T)
-        if X is not None:
-            return X.differences
-    if X is None or is_sparse(X):
+        if not is_sparse(pairs.features):
+            return PairDesign(pairs.features, *pairs.ids.T).differences
+        X = pairs.features
+    if is_sparse(X):
         raise ValueError(
-            f"{SUBJECT} looks for directions of dense vectors, got a sparse matrix. Columns of "
-            "such have names: see coef_interval of RewardUncertainty, or pass embedder=."
+            f"{SUBJECT} looks for directions of dense vectors, got a sparse matrix of shape "
+            f"{X.shape}. Its columns have names: see coef_interval of RewardUncertainty, or pass "
+            "embedder=."
         )
     return check_numbers(X, subject=SUBJECT, dtype=FLOATS)
 
@@ -466,7 +468,8 @@ def _explain_margins(pairs, scores, train, test, rng):
     margin, groups = pairs.margin, pairs.groups
     chosen = _some_pairs(groups, train, rng)
     responses, a, b = pairs.texts.unique_responses(with_prompts=True)
-    both, form, _ = preset_differences(responses, a, b)
+    design, form, _ = preset_design(responses, a, b)
+    both = design[np.arange(len(groups))]
     along = np.empty((len(groups), scores.learned.shape[1]))
     # In the order of a mask, which is that of rows.
     along[np.sort(train)], along[np.sort(test)] = scores

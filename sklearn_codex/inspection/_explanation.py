@@ -1,4 +1,4 @@
-"""What is preferred in words: the result of ``explain_reward``, to read, to draw, to compute with."""
+"""What is preferred, in words: the result of ``explain_reward``, to read and to draw."""
 
 from html import escape
 from typing import Any
@@ -69,17 +69,21 @@ class RewardExplanation:
         Once drawn.
     """
 
-    directions: Table
-    words: Table
-    pairs: Table
-    shares: Table
+    def __init__(
+        self, *, directions, words, pairs, shares, components, level, unit, n_prompts
+    ):  # fmt: skip
+        self.directions = directions
+        self.words = words
+        self.pairs = pairs
+        self.shares = shares
+        self.components = components
+        self.level = level
+        self.unit = unit
+        self.n_prompts = n_prompts
 
     @classmethod
-    def of(cls, judged, described, shares, *, components, level, unit, n_prompts):
+    def of(cls, judged, described, shares, *, level, **options):
         """Return the explanation of what was found, as lists of dict by direction."""
-        made = cls.__new__(cls)
-        made.components, made.level, made.unit = components, level, unit
-        made.n_prompts = n_prompts
         order = np.argsort([found["p_value"] for found in judged], kind="stable").tolist()
         rows = [
             {
@@ -99,9 +103,9 @@ class RewardExplanation:
         pairs = [
             {"direction": place, **pair} for place in order for pair in described[place]["pairs"]
         ]
-        for name, table in zip(TABLES, (rows, words, pairs, shares), strict=True):
-            setattr(made, name, _table(table, TABLES[name]))
-        return made
+        tables = zip(TABLES, (rows, words, pairs, shares), strict=True)
+        made = {name: _table(table, TABLES[name]) for name, table in tables}
+        return cls(**made, level=level, **options)
 
     def to_frame(self, name="directions"):
         """Return a table as a data frame.
@@ -222,7 +226,8 @@ class RewardExplanation:
 
     def _words_of(self, direction):
         """Return the words of both sides, those that may be chance with a question mark."""
-        table, found = self.words, {"more": [], "less": []}
+        table = self.words
+        found: dict[str, list[str]] = {"more": [], "less": []}
         for place, number in enumerate(table.direction):
             if number == direction:
                 mark = "" if table.is_sure[place] else "?"

@@ -57,6 +57,7 @@ def _clean(audit):
     return Answer("clean", word, tone, f"{line} found something to look at", ("position",))
 
 
+OF_VECTORS = ("embeddings predict", "embeddings beyond words", "embeddings beside words")
 NO_MODEL = "no model is fitted to these pairs"  # the reason of the verdict says why
 _PREDICTED = {
     "yes": ("yes", GOOD),
@@ -69,13 +70,21 @@ _PREDICTED = {
 
 def _predictable(audit):
     word, tone = _PREDICTED[_verdict(audit, "predictable")]
-    rests_on = ("predictable", "words predict", "more labels", "calibrated")
+    rests_on: tuple[str, ...] = ("predictable", "words predict", "more labels", "calibrated")
     if audit["prediction"] is None:
         return Answer("predictable", word, tone, NO_MODEL, rests_on)
     prediction = audit["prediction"]
     models = prediction["models"]
-    line = f"right on {within(models[prediction['best']]['accuracy'])}"
-    if prediction["best"] != "length only":
+    figure = models[prediction["best"]]["accuracy"]
+    line = f"right on {within(figure)}"
+    if audit["embeddings"] is not None:
+        rests_on += OF_VECTORS
+        vectors = audit["embeddings"]["models"]["embeddings"]["accuracy"]
+        line += f", embeddings {percent(vectors['value'])}"
+        if _verdict(audit, "predictable") not in YES and _verdict(audit, OF_VECTORS[0]) in YES:
+            word, tone = "by vectors", WARN
+            line = f"embeddings right on {within(vectors)}, words {percent(figure['value'])}"
+    elif prediction["best"] != "length only":
         line += f", length alone {percent(models['length only']['accuracy']['value'])}"
     return Answer("predictable", word, tone, line, rests_on)
 

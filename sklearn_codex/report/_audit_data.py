@@ -34,7 +34,8 @@ class AuditData:
     Parameters
     ----------
     data : Bunch
-        As from :func:`sklearn_codex.datasets.read_preferences`.
+        As from :func:`sklearn_codex.datasets.read_preferences`, perhaps with ``vectors`` (n_pairs,
+        2, d) by their ids.
     groups : ndarray of shape (n_pairs,)
         What must not be torn apart by a split.
     seed : int
@@ -54,6 +55,7 @@ class AuditData:
         self.decided = (self.y != 0.5) & (self.sample_weight > 0)
         self.seed = seed
         self.advance = lambda share: None
+        self.vectors = data.get("vectors")
         rows: dict[tuple[str, str], int] = {}
         self.a, self.b = (
             np.array([rows.setdefault((row[0], row[side]), len(rows)) for row in data.X])
@@ -65,7 +67,10 @@ class AuditData:
     def take(self, rows):
         """Return some of the pairs, which know what all of them compare."""
         sample = AuditData(
-            Bunch(**{name: getattr(self, name)[rows] for name in PER_PAIR}),
+            Bunch(
+                **{name: getattr(self, name)[rows] for name in PER_PAIR},
+                vectors=None if self.vectors is None else self.vectors[rows],
+            ),
             self.groups[rows],
             self.seed,
             self.row_numbers[rows],

@@ -86,9 +86,16 @@ def effect_of(item):
     return "not tested" if item["effect"] is None else item["effect"]["verdict"]
 
 
+def _is_of_embeddings(audit):
+    """Whether embeddings predict what words do not."""
+    is_predictable = _verdict(audit, "predictable") in YES
+    return not is_predictable and _verdict(audit, "embeddings predict") in YES
+
+
 RULES = (
     Rule("no preference", STOP, lambda audit: not audit["sizes"]["n_telling"]),
     Rule("too few", OPEN, lambda audit: audit["too_small"] is not None),
+    Rule("embeddings alone", OPEN, _is_of_embeddings),
     Rule("within kinds", OPEN, _is_within_kinds),
     Rule("nothing predictable", STOP, lambda audit: _verdict(audit, "predictable") == "not shown"),
     Rule("nothing shown", OPEN, lambda audit: _verdict(audit, "predictable") not in YES),

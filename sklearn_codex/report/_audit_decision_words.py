@@ -62,6 +62,14 @@ def _not_shown(audit):
     return f"{said} If these are no one task, name a column of what belongs together (--by)."
 
 
+def _embeddings_alone(audit):
+    figure = audit["embeddings"]["models"]["embeddings"]["accuracy"]
+    return (
+        f"No model of words is told from a coin on {Units.of(audit).never_seen}: {_best(audit)}. A "
+        f"reward of the embeddings is: {within(figure)}. All else here is asked of words."
+    )
+
+
 def _within_kinds(audit):
     said = _kinds_of(audit["slices"]["tastes"]["kinds"])
     return (
@@ -135,6 +143,7 @@ def _scores(audit):
 _REASONS = {
     "no preference": lambda audit: audit["too_small"],
     "too few": lambda audit: audit["too_small"],
+    "embeddings alone": _embeddings_alone,
     "within kinds": _within_kinds,
     "nothing predictable": _nothing,
     "nothing shown": _not_shown,

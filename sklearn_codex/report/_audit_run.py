@@ -43,6 +43,7 @@ def run_audit(
     split=None,
     slices=None,
     reference=None,
+    embeddings=None,
     max_pairs=MAX_PAIRS,
     inputs=None,
     out=None,
@@ -73,6 +74,8 @@ def run_audit(
         values.
     reference : list of str, default=None
         Texts of the policy to be trained; None means the responses.
+    embeddings : path-like, default=None
+        An .npy file of the vectors of the responses.
     max_pairs : int or None, default=20000
         About as many pairs are drawn for models to learn from where there are more; 0 and None mean
         all.
@@ -125,6 +128,7 @@ def run_audit(
                 split=split,
                 slices=slices,
                 reference=reference,
+                embeddings=embeddings,
                 max_pairs=max_pairs,
                 seed=seed,
                 step=step,

@@ -58,7 +58,7 @@ def draw_sample(data, max_pairs):
                 "n_groups": sample.n_groups,
                 "of_groups": data.n_groups,
                 "n_groups_in_part": n_torn,
-                "on_sample": list(ON_SAMPLE),
+                "on_sample": [*ON_SAMPLE, *["embeddings"] * (data.vectors is not None)],
                 "on_all": list(ON_ALL),
             }
         wanted *= 2

@@ -1,5 +1,6 @@
 """Whether labels are predicted on prompts, groups or pairs never seen, in words."""
 
+from sklearn_codex.report._audit_sections_embeddings import answer_of_embeddings, embeddings_blocks
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import YES
 from sklearn_codex.report._audit_words import (
@@ -28,11 +29,13 @@ def predictable_section(audit):
     more = verdicts["more labels"]["verdict"]
     blocks = [
         _models_table(prediction, verdicts, gains["beyond length"], units),
+        *embeddings_blocks(audit, units),
         _ceiling(audit),
         _curve(audit["learning_curve"], best, more, gains.get("more labels"), units),
         _calibration(prediction["calibration"], verdicts["calibrated"]["verdict"]),
     ]
-    answer = _answer(prediction, verdicts["predictable"]["verdict"], units)
+    answer = answer_of_embeddings(audit, units)
+    answer = answer or _answer(prediction, verdicts["predictable"]["verdict"], units)
     return Section(question, units.qualify(answer), blocks)
 
 
@@ -86,6 +89,8 @@ def _measure(prediction):
 
 def _models_meaning(prediction, verdicts, gain):
     if verdicts["predictable"]["verdict"] not in YES:
+        if verdicts.get("embeddings predict", {}).get("verdict") in YES:
+            return "No model of words, letters and form can be told from a coin."
         return (
             "No model here can be told from a coin: before money is spent on these labels, more of "
             "them, a stronger model or a second look has to show that there is something to learn."

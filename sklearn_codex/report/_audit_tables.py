@@ -10,7 +10,7 @@ def tables_of(audit):
         "tests": [{"name": name, **test} for name, test in audit["verdicts"].items()],
         "health": audit["health"],
         "leakage": _rows(audit["leakage"]),
-        "models": _models(audit["prediction"]),
+        "models": [*_models(audit["prediction"]), *_models(audit["embeddings"])],
         "form": _weights(audit["form"]),
         "tokens": _weights(audit["tokens"]),
         "labels_to_check": _rows(audit["labels_to_check"]),

@@ -61,6 +61,8 @@ def reach_verdicts(audit, report, units):
         "authors": _authors(audit["slices"]["authors"]),
         "within kinds": _tastes(audit["slices"]["tastes"]),
     }
+    if audit["embeddings"] is not None:
+        verdicts |= _embeddings(audit["embeddings"], yes, is_predictable)
     asked = {
         "beyond length": _beyond(prediction),
         "treats length": _treats(length),
@@ -118,6 +120,23 @@ def _skill(figures, name, yes="yes"):
     test = figures["accuracy"]
     verdict = Judgement(**test).pick(yes, None, ENOUGH_SHARE)
     return _entry(verdict, f"accuracy of {name}", test)
+
+
+def _embeddings(found, yes, is_predictable):
+    """Tell whether embeddings predict, and whether they, or they and the preset, do it better."""
+    models, gains = found["models"], found["gains"]
+    skill = _skill(models["embeddings"], "embeddings", yes)
+    beside = _skill(models["embeddings and preset"], "embeddings beside the preset", yes)
+    verdicts = {"embeddings predict": skill}
+    for name, key, asked in (
+        ("embeddings beyond words", "embeddings", skill),
+        ("embeddings beside words", "embeddings and preset", beside),
+    ):
+        verdicts[name] = {"verdict": NOT_ASKED}
+        if is_predictable or asked["verdict"] in YES:
+            verdict = Judgement(**gains[key]).pick("better", "worse", ENOUGH_GAIN)
+            verdicts[name] = _entry(verdict, f"gain in accuracy of {key} over preset", gains[key])
+    return verdicts
 
 
 def _beyond(prediction):

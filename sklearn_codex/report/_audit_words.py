@@ -7,6 +7,8 @@ NAMES = {
     "length only": "length only",
     "words": "word counts",
     "preset": "words, letters and form",
+    "embeddings": "embeddings",
+    "embeddings and preset": "embeddings beside words, letters and form",
 }
 RARE = {"<unk>": "(rare words)"}
 TOO_FEW = "The data are too few to say."

@@ -1,11 +1,14 @@
 """The audit of preference data: everything that is computed, as plain figures."""
 
 from numbers import Integral
+from os import PathLike
 
 import numpy as np
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._checks.numbers import check_number
+from sklearn_codex._plain import plain
 from sklearn_codex._reward.held_out import as_design
 from sklearn_codex._verdicts import Judgement
 from sklearn_codex.health._check import run_checks
@@ -18,6 +21,7 @@ from sklearn_codex.report._audit_columns import find_cuts
 from sklearn_codex.report._audit_data import MIN_GROUPS, MIN_PAIRS, AuditData
 from sklearn_codex.report._audit_decision import decide
 from sklearn_codex.report._audit_effects import describe_item, find_droppable, try_dropping
+from sklearn_codex.report._audit_embeddings import compare_embeddings, read_vectors
 from sklearn_codex.report._audit_findings import describe_findings
 from sklearn_codex.report._audit_histograms import describe_lengths, describe_margins
 from sklearn_codex.report._audit_length import audit_length, judge_longer
@@ -42,6 +46,7 @@ __all__ = ["STEPS", "compute_audit"]
 
 OF_MODELS = (
     "prediction",
+    "embeddings",
     "learning_curve",
     "length",
     "tokens",
@@ -64,6 +69,7 @@ def compute_audit(
     split=None,
     slices=None,
     reference=None,
+    embeddings=None,
     max_pairs=MAX_PAIRS,
     seed=0,
     step=None,
@@ -90,6 +96,9 @@ def compute_audit(
         Topics of prompts are compared in any case.
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
+    embeddings : str, path-like, array of shape (n_pairs, 2, d) or (2 n_pairs, d), default=None
+        Vectors of the responses, or the .npy file of them, in the order of the pairs; chosen before
+        rejected, but response A before B of pairs that were read before. None asks nothing of them.
     max_pairs : int or None, default=20000
         Of more pairs than this, models learn from a sample of about so many, drawn by prompt; 0 and
         None mean all. Sizes, checks, leakage, labels to check and how often the longer response
@@ -109,7 +118,8 @@ def compute_audit(
         what, see ``describe_reading``), ``prompts`` (and what is kept together, see
         ``describe_prompts``), ``seed``, ``sizes``, ``health``, ``leakage`` (None without a split),
         ``too_small`` (None, or why nothing is said of data not seen), ``sampled`` (None, or of how
-        many pairs, and which figures are computed on them), ``prediction``, ``learning_curve``,
+        many pairs, and which figures are computed on them), ``prediction``,
+        ``embeddings`` (None without any, else as of ``compare_embeddings``), ``learning_curve``,
         ``human_ceiling``, ``length``, ``tokens``, ``form``, ``slices``, ``examples``, ``policy``,
         ``labels_to_check``, ``pairs_to_label``, ``lengths`` and ``margins`` (histograms); None
         where the data do not carry the answer. ``to_do`` has what could be dropped, with what that
@@ -123,6 +133,7 @@ def compute_audit(
     step("read")
     given = check_given(given, groups)
     pairs = read_pairs(path_or_frame, given, place)
+    pairs = _with_vectors(pairs, embeddings, given, place, isinstance(path_or_frame, Bunch))
     cuts = find_cuts(pairs, given, slices)
     step.know_size(pairs.n, min(pairs.n, max_pairs or pairs.n))
     step("health")
@@ -174,6 +185,18 @@ def compute_audit(
     return audit
 
 
+def _with_vectors(pairs, embeddings, given, place, as_read):
+    """Return pairs with the vectors of their responses, where there are some."""
+    if embeddings is None:
+        return pairs
+    name = "embeddings"
+    if given.command and isinstance(embeddings, (str, PathLike)):
+        name = f"--embeddings {plain(str(embeddings))}"
+    place = place or name_of(pairs)
+    vectors = read_vectors(embeddings, pairs, name=name, place=place, as_read=as_read)
+    return Bunch(**pairs, vectors=vectors)
+
+
 def _check_max_pairs(max_pairs):
     if max_pairs is None:
         return 0
@@ -190,6 +213,7 @@ def _learn(data, whole, reference, step, cuts, authors, ceiling):
     """Return the figures that need models, of a sample of the whole data or all of them."""
     step("choose the penalty")
     prediction, draws = predict.predict(data, step)
+    embeddings = compare_embeddings(data, draws["preset"], step.advance)
     best, C = prediction["best"], prediction["C_of_words"]
     step("learning curve")
     D = as_design({"length only": data.length, "words": data.words, "preset": data.preset}[best])
@@ -212,6 +236,7 @@ def _learn(data, whole, reference, step, cuts, authors, ceiling):
     step("pairs to label")
     return {
         "prediction": prediction,
+        "embeddings": embeddings,
         "learning_curve": curve,
         "length": length,
         "tokens": tokens,

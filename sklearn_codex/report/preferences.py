@@ -130,6 +130,7 @@ def audit_preferences(
     split=None,
     slices=None,
     reference=None,
+    embeddings=None,
     max_pairs=MAX_PAIRS,
     random_state=0,
     progress=True,
@@ -155,6 +156,10 @@ def audit_preferences(
         What must not be torn apart by a split is `groups`, ``--by`` of the command.
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
+    embeddings : array of shape (n_pairs, 2, d) or (2 n_pairs, d), ResponseIds or path, default=None
+        Vectors of the responses, or the .npy file of them, as floats, to be asked whether they
+        predict better than words do, alone and beside them. Both of the first row, then of the
+        next: chosen before rejected, but of what ``read_preferences`` returned response A before B.
     max_pairs : int or None, default=20000
         Of more pairs than this, models learn from a sample of about so many, drawn by prompt; 0 and
         None mean all.
@@ -219,6 +224,7 @@ def audit_preferences(
             split=split,
             slices=slices,
             reference=reference,
+            embeddings=embeddings,
             max_pairs=max_pairs,
             seed=seed,
             step=step,
