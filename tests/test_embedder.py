@@ -394,7 +394,9 @@ def test_products_are_those_of_the_coordinates_of_prompt_and_response():
     assert_allclose(np.linalg.norm(sparse_made, axis=1), np.any(sparse_made, axis=1))
     with pytest.raises(ValueError, match=r"product_weight=1\.0 but no embedder"):
         preference_features(product_weight=1.0)
-    with pytest.raises(TypeError, match="need rows"):
+    with pytest.raises(
+        TypeError, match=r"needs rows \(prompt, response\) of text, got values of shape \(3, 3\)"
+    ):
         PromptProducts(CachedEmbedder(embed)).fit(np.eye(3))
 
 

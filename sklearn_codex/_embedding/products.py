@@ -5,7 +5,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.preprocessing import normalize
 
 from sklearn_codex._checks.matrices import is_sparse
-from sklearn_codex._data.responses import check_prompted_responses
+from sklearn_codex._text.inputs import check_texts
 
 
 class PromptProducts(TransformerMixin, BaseEstimator):
@@ -45,9 +45,17 @@ class PromptProducts(TransformerMixin, BaseEstimator):
         return has_prompt[:, np.newaxis] * normalize(of_prompts * of_responses)
 
     def _texts(self, X):
-        columns = check_prompted_responses(X, subject=type(self).__name__)
-        if columns is None:
-            raise TypeError("Products of embeddings need rows (prompt, response) of text.")
+        """Return prompts and responses, lists of str."""
+        rows = np.asarray(X, dtype=object)
+        subject = type(self).__name__
+        columns = []
+        if rows.ndim == 2 and rows.shape[1] == 2:
+            columns = [check_texts(list(column), subject=subject) for column in rows.T]
+        if len(columns) != 2 or None in columns:
+            raise TypeError(
+                f"{subject} needs rows (prompt, response) of text, got values of shape "
+                f"{rows.shape}."
+            )
         return columns
 
     def get_feature_names_out(self, input_features=None):
