@@ -32,7 +32,7 @@ from sklearn_codex._stage import Stage
 # Enough to tell one C from another; the final fit goes to the tolerance asked for.
 FOLD_TOL = 1e-3
 N_FOLDS = 5
-PRESET_SCALES = {"form": (0.2, 1.0), "embedding": (0.2, 1.0)}
+PRESET_SCALES = {"form": (0.2, 1.0), "embedding": (0.2, 1.0), "products": (0.2, 1.0)}
 
 
 class PreferenceRewardModelCV(RewardModelBase):
@@ -70,8 +70,8 @@ class PreferenceRewardModelCV(RewardModelBase):
     block_scales : dict, "auto" or None, default="auto"
         Factors by which to scale blocks of columns of a ``ColumnTransformer``, a list for each
         name, all combinations of which are tried with all C. "auto" is ``{"form": [0.2, 1]}`` for
-        the vectorizer "preference", with ``"embedding": [0.2, 1]`` too for one of
-        ``preference_features(embedder)``, and None for any other.
+        the vectorizer "preference", with the same for "embedding" and "products", where there are
+        any, for one of ``preference_features(embedder)``, and None for any other.
     position_bias : bool, default=False
         As in :class:`PreferenceRewardModel`.
     control_length : bool, default=False
@@ -375,7 +375,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         blocks = self.block_scales
         known = getattr(unwrap(self.vectorizer_), "output_indices_", {})
         if isinstance(blocks, str):
-            is_union = {"words", "characters", *PRESET_SCALES} <= set(known)
+            is_union = {"words", "characters", "form", "embedding"} <= set(known)
             blocks = {}
             if is_union or (self._has_preset() and self.vectorizer_ is not None):
                 blocks = {name: PRESET_SCALES[name] for name in PRESET_SCALES if name in known}
