@@ -23,6 +23,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import NOT_NEGATIVE, check_number
 from sklearn_codex._data.responses import check_prompted_responses
 from sklearn_codex._embedding.embedder import CachedEmbedder
+from sklearn_codex._embedding.products import PromptProducts
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._text.scripts import find_words, split_words
 
@@ -396,7 +397,13 @@ class ResponseFeatures(TransformerMixin, BaseEstimator):
 
 
 def preference_features(
-    embedder=None, *, word_weight=1.0, character_weight=1.0, form_weight=0.15, embedding_weight=1.0
+    embedder=None,
+    *,
+    word_weight=1.0,
+    character_weight=1.0,
+    form_weight=0.15,
+    embedding_weight=1.0,
+    product_weight=0.0,
 ):
     """Return the preset of features of responses: words, character n-grams and ResponseFeatures.
 
@@ -414,12 +421,17 @@ def preference_features(
         Standard deviation of the columns of :class:`ResponseFeatures`.
     embedding_weight : float, default=1.0
         Norm of the embedding in every row.
+    product_weight : float, default=0.0
+        Norm, in every row that has a prompt, of a block ``products``: of each coordinate of the
+        embedding, that of the prompt times that of the response. It tells responses to the point
+        from others. Prompts are embedded too; give ``memory`` to a :class:`CachedEmbedder`, so that
+        both blocks share what is embedded. 0 leaves the block out.
 
     Returns
     -------
     vectorizer : ColumnTransformer
         Reads rows ``(prompt, response)``. Its parts are called ``words``, ``characters``,
-        ``form`` and, with an embedder, ``embedding``, so
+        ``form`` and, with an embedder, ``embedding`` and ``products``, so
         ``set_params(words__min_df=5, transformer_weights=...)`` adapts it.
 
     Raises
@@ -452,8 +464,14 @@ def preference_features(
             ("character_weight", character_weight),
             ("form_weight", form_weight),
             ("embedding_weight", embedding_weight),
+            ("product_weight", product_weight),
         )
     }
+    if embedder is None and product_weight:
+        raise ValueError(
+            f"preference_features got product_weight={product_weight!r} but no embedder. Pass one, "
+            "or leave product_weight at 0."
+        )
     words = TfidfVectorizer(
         tokenizer=split_words, token_pattern=None, ngram_range=(1, 2), sublinear_tf=True, min_df=2
     )
@@ -465,6 +483,8 @@ def preference_features(
     ]
     if embedder is not None:
         blocks.append(("embedding", make_pipeline(embedder, Normalizer()), 1, "embedding_weight"))
+    if product_weight:
+        blocks.append(("products", PromptProducts(embedder), [0, 1], "product_weight"))
     return ColumnTransformer(
         [block[:3] for block in blocks],
         transformer_weights={name: weights[weight] for name, *_, weight in blocks},

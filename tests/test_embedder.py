@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
@@ -25,6 +26,7 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
+from sklearn_codex._embedding.products import PromptProducts
 from sklearn_codex.features import CachedEmbedder, preference_features
 
 WORDS = ["sun", "moon", "star", "cloud", "rain", "wind", "snow", "leaf", "tree", "root", "stone"]
@@ -375,6 +377,61 @@ def test_the_union_takes_any_transformer_of_texts_and_names_what_it_can():
     assert_allclose(named.coef_, model.coef_, rtol=1e-6, atol=1e-9)
     with pytest.raises(ValueError, match="embedding_weight"):
         preference_features(Embedder(), embedding_weight=-1)
+
+
+def test_products_are_those_of_the_coordinates_of_prompt_and_response():
+    rows = np.array([(prompt, a) for prompt, a, _ in PAIRS] + [("", "alone")], dtype=object)
+    union = preference_features(CachedEmbedder(embed), product_weight=0.5)
+    made = union.fit_transform(rows).toarray()
+    known = preference_features(CachedEmbedder(embed)).fit_transform(rows).toarray()
+    width = known.shape[1]
+    assert_allclose(made[:, :width], known)
+    for row, (prompt, response) in zip(made[:, width:], rows, strict=True):
+        product = embed([prompt])[0] * embed([response])[0] * bool(prompt)
+        assert_allclose(row, 0.5 * product / max(np.linalg.norm(product), 1e-300), atol=1e-12)
+    assert union.get_feature_names_out()[-1] == "products__embedding11"
+    sparse_made = PromptProducts(HashingVectorizer(n_features=8)).fit_transform(rows)
+    assert_allclose(np.linalg.norm(sparse_made, axis=1), np.any(sparse_made, axis=1))
+    with pytest.raises(ValueError, match=r"product_weight=1\.0 but no embedder"):
+        preference_features(product_weight=1.0)
+    with pytest.raises(
+        TypeError, match=r"needs rows \(prompt, response\) of text, got values of shape \(3, 3\)"
+    ):
+        PromptProducts(CachedEmbedder(embed)).fit(np.eye(3))
+
+
+def test_a_response_to_the_point_is_told_by_products_alone():
+    # Which response is better depends on the prompt, so no reward of responses alone tells it.
+    def embed_colours(texts):
+        return np.array([[1.0 * ("red" in t), 1.0 * ("blue" in t), 0.3] for t in texts])
+
+    pairs = [("Say red.", "red", "blue"), ("Say blue.", "red", "blue")] * 20
+    y = np.array([1, 0] * 20)
+    columns = [("e", CachedEmbedder(embed_colours), 1)]
+    alone = PreferenceRewardModel(vectorizer=ColumnTransformer(columns)).fit(pairs, y)
+    assert_allclose(alone.predict_proba(pairs), 0.5)
+    columns.append(("products", PromptProducts(CachedEmbedder(embed_colours)), [0, 1]))
+    both = PreferenceRewardModel(vectorizer=ColumnTransformer(columns)).fit(pairs, y)
+    assert (both.predict(pairs) == y).all()
+    turned = [(prompt, b, a) for prompt, a, b in pairs]
+    assert_allclose(both.decision_function(turned), -both.decision_function(pairs))
+
+
+def test_how_much_of_the_embedding_is_kept_is_chosen_by_itself():
+    rng = np.random.RandomState(0)
+    texts = [" ".join(rng.choice(list("abcdefgh"), 6)) for _ in range(120)]
+    pairs = [(f"prompt {i % 15}", texts[i], texts[-1 - i]) for i in range(60)]
+    y = rng.randint(2, size=60)
+    options = {"Cs": [0.1, 1.0], "cv": 3, "tol": 1e-3}
+    model = PreferenceRewardModelCV(vectorizer=preference_features(Embedder()), **options)
+    model.fit(pairs, y)
+    assert sorted(model.block_scales_) == ["embedding", "form"]
+    tried = clone(model).set_params(block_scales={"form": [0.2, 1], "embedding": [0.2, 1]})
+    assert tried.fit(pairs, y).block_scales_ == model.block_scales_
+    assert_allclose(tried.coef_, model.coef_)
+    blocks = [("form", HashingVectorizer(n_features=4), 1)]  # another transformer with that name
+    other = PreferenceRewardModelCV(vectorizer=ColumnTransformer(blocks), **options).fit(pairs, y)
+    assert other.block_scales_ is None
 
 
 def test_vectors_pass_as_they_are_so_that_no_check_of_the_contract_is_skipped():

@@ -429,6 +429,44 @@ def test_a_cross_validated_path_of_dense_vectors_has_the_scores_of_separate_fits
 # Memory: what is held beside the data does not grow with their width.
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("chosen", [None, np.arange(0, 50, 3), np.arange(1, 50)])
+def test_a_bend_is_two_products(dtype, chosen):
+    rng = np.random.RandomState(0)
+    vectors = rng.standard_normal((100, 7)).astype(dtype)
+    shuffled = rng.permutation(100).reshape(-1, 2)
+    designs = [
+        PairDesign(vectors, np.arange(0, 100, 2), np.arange(1, 100, 2)),
+        PairDesign(vectors, *shuffled.T),
+        PairDesign(vectors, *rng.randint(100, size=(2, 50))),
+        PairDesign(sparse.csr_array(vectors.astype(np.float64)), *shuffled.T),
+        DifferenceDesign(vectors[:50]),
+        NuisanceDesign(DifferenceDesign(vectors[:50]), np.ones((50, 1))),
+    ]
+    for design in designs:
+        part = design if chosen is None else design.take(chosen)
+        whole = part[:]
+        rows = whole.toarray() if sparse.issparse(whole) else whole
+        curvature, weights = rng.uniform(size=len(rows)), rng.standard_normal(rows.shape[1])
+        bent, moved = part.bend(curvature, weights)
+        assert_allclose(moved, rows @ weights, rtol=1e-12, atol=1e-12)
+        assert_allclose(bent, rows.T @ (curvature * (rows @ weights)), rtol=1e-10, atol=1e-10)
+
+
+def test_ids_of_float64_are_solved_by_their_differences_where_these_take_half_the_room():
+    rng = np.random.RandomState(0)
+    table = rng.standard_normal((40, 3))
+    a, b = rng.permutation(40).reshape(-1, 2).T
+    solved = PairDesign(table, a, b).to_solve()
+    assert isinstance(solved, DifferenceDesign)
+    assert_array_equal(solved.differences, table[a] - table[b])
+    for design in (
+        PairDesign(table, np.append(a, 0), np.append(b, 1)),  # more than half
+        PairDesign(table.astype(np.float32), a, b),
+    ):
+        assert design.to_solve() is design
+
+
 def peak_of(run):
     tracemalloc.start()
     try:

@@ -37,7 +37,7 @@ from sklearn_codex._stage import Stage
 # Enough to tell one C from another; the final fit goes to the tolerance asked for.
 FOLD_TOL = 1e-3
 N_FOLDS = 5
-PRESET_SCALES = {"form": (0.2, 1.0)}
+PRESET_SCALES = {"form": (0.2, 1.0), "embedding": (0.2, 1.0), "products": (0.2, 1.0)}
 
 
 class PreferenceRewardModelCV(RewardModelBase):
@@ -75,7 +75,8 @@ class PreferenceRewardModelCV(RewardModelBase):
     block_scales : dict, "auto" or None, default="auto"
         Factors by which to scale blocks of columns of a ``ColumnTransformer``, a list for each
         name, all combinations of which are tried with all C. "auto" is ``{"form": [0.2, 1]}`` for
-        the vectorizer "preference" and None for any other.
+        the vectorizer "preference", with the same for "embedding" and "products", where there are
+        any, for one of ``preference_features(embedder)``, and None for any other.
     position_bias : bool, default=False
         As in :class:`PreferenceRewardModel`.
     control_length : bool, default=False
@@ -381,11 +382,14 @@ class PreferenceRewardModelCV(RewardModelBase):
     def _scales_to_try(self):
         """Return combinations of factors of blocks, the greatest first; [None] where none."""
         blocks = self.block_scales
+        known = getattr(unwrap(self.vectorizer_), "output_indices_", {})
         if isinstance(blocks, str):
-            blocks = PRESET_SCALES if self._has_preset() and self.vectorizer_ is not None else None
+            is_union = {"words", "characters", "form", "embedding"} <= set(known)
+            blocks = {}
+            if is_union or (self._has_preset() and self.vectorizer_ is not None):
+                blocks = {name: PRESET_SCALES[name] for name in PRESET_SCALES if name in known}
         if not blocks:
             return [None]
-        known = getattr(unwrap(self.vectorizer_), "output_indices_", {})
         if not isinstance(unwrap(self.vectorizer_), ColumnTransformer) or not set(blocks) <= set(
             known
         ):
