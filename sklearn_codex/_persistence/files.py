@@ -137,7 +137,8 @@ def load_model(path, *, trusted=(), max_size=MAX_SIZE):
         ) from None
     except Exception as error:  # of whatever kind a file of whatever content leads to
         raise ValueError(
-            f"load_model cannot read {str(path)!r}: {_reason(error)}. Is it a file of save_model?"
+            f"load_model cannot read {str(path)!r}: {_reason(error)}. Is it a file of save_model? "
+            "One of an earlier version may have to be fitted and saved again."
         ) from None
 
 

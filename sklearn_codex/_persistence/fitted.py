@@ -150,10 +150,7 @@ def _check_complete(model: BaseEstimator, name: str) -> None:
         needed.append("_length_of_text")
     lacking = [attribute for attribute in needed if attribute not in own]
     if lacking:
-        raise ValueError(
-            f"its {name} is fitted, but has no attribute {lacking[0]}, as where an earlier version "
-            "saved it; then fit it again"
-        )
+        raise ValueError(f"its {name} is fitted, but has no attribute {lacking[0]}")
 
 
 def _check_sklearn_parts(model: BaseEstimator, name: str) -> None:
