@@ -291,7 +291,10 @@ class Objective(ABC):
 class PricedObjective(Objective):
     """An objective whose best policy within a budget of expected cost is the best at some price."""
 
-    possible: NDArray[np.bool_]
+    @property
+    @abstractmethod
+    def possible(self) -> NDArray[np.bool_]:
+        """Which tokens (V,) a policy of finite value can produce."""
 
     @abstractmethod
     def cost_floor(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
