@@ -383,7 +383,7 @@ class NGramObjective(NGramLength):
         subject = type(self).__name__
         target = check_number(target_kl, "target_kl", subject=subject)
         scale = self._reward_scale()
-        lowest = max(1e-6 * scale, self._smallest_kl_coef() * (1.0 + 1e-9))
+        lowest = max(1e-6 * scale, self._smallest_kl_coef() * (1.0 + 1e-6))
 
         def excess(log_kl_coef):
             objective = self.having(kl_coef=float(np.exp(log_kl_coef)))
@@ -391,13 +391,13 @@ class NGramObjective(NGramLength):
 
         low, high = np.log(lowest), np.log(max(1e6 * scale, 10.0 * lowest))
         place = min(np.log(scale) if lowest < scale else low + 0.5, high)
-        least, most = excess(high), None
+        least, most = excess(high), -np.inf
         while least < 0 and (most := excess(place)) < 0 and place > low:
             place = max(low, place - 1.0)
         if least >= 0 or most < 0:
             raise ValueError(
                 f"{subject}.kl_coef_for_kl: target_kl should be above {max(least + target, 0):.6g}"
-                f" and below {(excess(low)) + target:.6g}, the nats of the optima that there are, "
+                f" and below {excess(low) + target:.6g}, the nats of the optima that there are, "
                 f"got {target:.6g}."
             )
         return float(np.exp(brentq(excess, place, high, xtol=1e-13, rtol=4 * _EPS)))

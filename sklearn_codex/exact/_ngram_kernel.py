@@ -156,15 +156,15 @@ class ContextKernel:
         rows: list[Ints] = [np.zeros(0, np.int64)]
         arcs: list[Ints] = [np.zeros(0, np.int64)]
         row: Ints = np.arange(len(contexts))
-        longer = contexts
+        longer: Ints = contexts
         model = BackoffModel(trie, self.arc_log_weight, self.backoff_log_weight)
         is_open = self.backoff_log_weight > -np.inf
         n_entries = 0
         while (on := np.flatnonzero(is_open[longer])).size:
             row, longer = row[on], longer[on]
-            shorter = trie.suffix[longer]
-            sizes = trie.indptr[shorter + 1] - trie.indptr[shorter]
-            n_entries += int(sizes.sum(dtype=np.int64))
+            shorter: Ints = trie.suffix[longer]
+            n_arcs = trie.indptr[shorter + 1] - trie.indptr[shorter]
+            n_entries += int(n_arcs.sum(dtype=np.int64))
             if n_entries > _MOST_WRITTEN:
                 raise ValueError(
                     f"{len(contexts)} contexts of n-grams give nearly all their weight to tokens "
