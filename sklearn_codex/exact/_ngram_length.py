@@ -14,6 +14,8 @@ from sklearn_codex.exact._ngram_training import NGramTraining
 
 # The spread of rewards, in units of kl_coef, up to which a smallest safe kl_coef is looked for.
 _WIDEST = 1e4
+# The logarithm of a spectral radius that is rounding.
+_NO_GROWTH = 1e-12
 
 
 class NGramLength(NGramTraining):
@@ -89,7 +91,7 @@ class NGramLength(NGramTraining):
             nonlocal vector
             changed = self.having(kl_coef=scale / inverse, max_length=None, missing_eos_penalty=0.0)
             found, vector = log_spectral_radius(changed.kernel, among, vector)
-            return found
+            return 0.0 if abs(found) < _NO_GROWTH else found
 
         low, high = 1e-9, 1.0
         if not log_radius(low) < 0:
