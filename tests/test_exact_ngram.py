@@ -253,6 +253,28 @@ def test_documents_drawn_are_those_expected(seed):
     assert np.cov(sums, other_sums)[0, 1] == pytest.approx(covariance, abs=0.05 * spread)
 
 
+@pytest.mark.parametrize("max_length", [None, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_advantages_of_documents_are_the_gradient(seed, max_length):
+    """Each event drawn, less those expected after its context, times the advantage."""
+    problem = safe_problem(seed).having(
+        max_length=max_length, missing_eos_penalty=1.0 if max_length else 0.0
+    )
+    policy, rng = random_policy(problem, seed), np.random.RandomState(seed)
+    scores, sampled = problem.token_scores(policy), []
+    for _ in range(40):
+        rollouts = problem.sample(policy, 1000, rng)
+        advantages = problem.token_advantages(policy, rollouts, scores, 0.0)
+        of_contexts = np.bincount(rollouts.contexts, advantages, problem.trie.n_contexts)
+        drawn = rollouts.sum_of_events(advantages)
+        sampled.append((drawn - problem.events_after(policy, of_contexts)) / 1000)
+    gradient = problem.gradient(policy)
+    error = np.std(sampled, axis=0) / np.sqrt(len(sampled)) + 1e-3 * np.abs(gradient).max()
+    assert np.abs((np.mean(sampled, axis=0) - gradient) / error).max() < 5.0
+    values = random_values(problem.trie, seed)
+    np.testing.assert_allclose(values @ drawn, advantages @ rollouts.of_tokens(values))
+
+
 def test_documents_are_cut_at_the_smaller_of_two_lengths():
     problem = random_problem(0, max_length=4)
     rollouts = problem.sample(problem.start, 200, np.random.RandomState(0), max_length=9)

@@ -287,10 +287,10 @@ class NGramTerms(PricedObjective):
             self.trie, log_prob[:n_arcs], np.append(0.0, log_prob[n_arcs : self._n_weights])
         )
 
-    @takes_events
-    def occurrences(self, log_prob: FloatArray) -> FloatArray:
-        """Return the expected events (E,) of a document."""
-        return self.flow(log_prob).events.copy()
+    def occurrences(self, log_prob: FloatArray, n_documents: float = 1.0) -> FloatArray:
+        """Return the expected events (E,) of so many documents."""
+        policy = check_events(log_prob, "log_prob", subject=type(self).__name__, trie=self.trie)
+        return n_documents * self.flow(policy).events
 
     @takes_events
     def expected_length(self, log_prob: FloatArray) -> float:

@@ -42,9 +42,8 @@ class NGramTraining(NGramTerms):
         """
         return gradient(self, log_prob)
 
-    @takes_events
     def moved(self, log_prob: FloatArray, change: FloatArray) -> FloatArray:
-        r"""Return the policy (E,) with changes (E,) of the logits of events, those of ends apart.
+        r"""Return the policy (E,) with changes (E,) of the logits of events, some maybe ``-inf``.
 
         :math:`\pi'(w|h) \propto \pi(w|h)\, e^{d}`, d being the sum of the changes of the arc that w
         is drawn by after h and of the contexts that are backed off from on the way.
