@@ -20,7 +20,7 @@ from sklearn_codex._ngrams.trie import build_trie
 from sklearn_codex.exact import NGramObjective, arc_reward
 
 N_TOKENS = 620_000
-REWARD, PRICE = 0.3, 0.1  # spread of rewards, and what every token costs
+REWARD, PRICE = 0.1, 0.1  # spread of rewards, and what every token costs
 QUICK_FILES = 20
 TOKEN, BEGINS = re.compile(r"\w+|[^\w\s]"), re.compile(r"\n(?=def |class |@)")
 LONGEST = 400
