@@ -22,6 +22,7 @@ from sklearn_codex.exact import (
     _ngram_solve,
     arc_reward,
 )
+from sklearn_codex.exact._ngram_solve import ContextEquation
 
 
 def rows_sum(problem, log_prob):
@@ -230,6 +231,19 @@ def test_iterations_find_the_edge_of_an_explosion(large):
     longer = large.having(kl_coef=1.01 * safe)
     assert not longer.length_explodes
     assert longer.value(longer.optimum()) == pytest.approx(longer.optimal_value(), rel=1e-8)
+
+
+def test_iterations_that_find_nothing_do_not_say_that_length_explodes(large, monkeypatch):
+    problem, solve, calls = large.having(kl_coef=2.0 * large.kl_coef), ContextEquation.solve, []
+
+    def solve_once(self, right, **settings):
+        calls.append(1)
+        return solve(self, right, **settings) if len(calls) == 1 else None
+
+    monkeypatch.setattr(ContextEquation, "solve", solve_once)
+    with pytest.raises(ValueError, match="were not found to a relative residual"):
+        problem.optimum()
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("seed", range(4))

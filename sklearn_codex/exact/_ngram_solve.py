@@ -123,6 +123,8 @@ def log_desirability(
     ------
     LengthExplosionError
         If there is none, as longer documents weigh ever more in contexts that are needed.
+    ValueError
+        If there is one that the iterations do not find.
 
     Notes
     -----
@@ -181,6 +183,11 @@ def _solve_alive(kernel, alive, fallback):
         log_z = np.where(alive, log_z + change, -np.inf)
         if np.array_equal(before[alive], log_z[alive]):
             return log_z
+    if len(alive) > _FEW_CONTEXTS and log_spectral_radius(kernel, alive)[0] < -_ZERO:
+        raise ValueError(
+            "The weights of documents were not found to a relative residual of 1e-10: either "
+            "length all but explodes, or rewards are too vast for so many contexts. Raise kl_coef."
+        )
     raise LengthExplosionError("The length of documents explodes.")
 
 
