@@ -103,6 +103,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/policy.py
 	$(BIN)/python benchmarks/out_of_core.py
 	$(BIN)/python benchmarks/parallel_counts.py
+	$(BIN)/python benchmarks/ngram_optimum.py
 
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m fuzz $(ARGS)

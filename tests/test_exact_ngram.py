@@ -134,8 +134,8 @@ def test_gap_is_the_difference_of_values(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_gap_has_its_digits_near_the_optimum(seed):
     problem = safe_problem(seed)
-    rng, optimum = np.random.default_rng(seed), problem.optimum()
-    change = rng.normal(size=problem.trie.n_arcs)
+    optimum = problem.optimum()
+    change = random_values(problem.trie, seed)
     near, nearer = (problem.gap(problem.moved(optimum, size * change)) for size in (1e-4, 1e-6))
     assert nearer / near == pytest.approx(1e-4, rel=1e-2)
 
@@ -152,11 +152,13 @@ def test_gradient_by_finite_differences(seed, max_length):
     policy, step = random_policy(problem, seed), 1e-6
     gradient = problem.gradient(policy)
     size = max(1.0, np.abs(gradient).max())
-    for arc in np.random.default_rng(seed).choice(problem.trie.n_arcs, 8, replace=False):
-        change = np.zeros(problem.trie.n_arcs)
-        change[arc] = step
+    n_weights = problem.trie.n_arcs + problem.trie.n_contexts - 1
+    assert not gradient[n_weights:].any()
+    for event in np.random.default_rng(seed).choice(n_weights, 12, replace=False):
+        change = np.zeros(problem.trie.n_events)
+        change[event] = step
         ends = [problem.value(problem.moved(policy, sign * change)) for sign in (1.0, -1.0)]
-        assert gradient[arc] == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-6 * size)
+        assert gradient[event] == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-6 * size)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -177,31 +179,27 @@ def test_at_the_optimum_nothing_is_left_to_learn(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_moved_changes_the_logits_of_the_arcs_used(seed):
+def test_moved_changes_the_logits_of_the_events_used(seed):
     problem = random_problem(seed)
-    policy = random_policy(problem, seed)
-    change = np.random.default_rng(seed).normal(size=problem.trie.n_arcs)
-    of_arcs = np.concatenate([change, np.zeros(problem.trie.n_events - len(change))])
-    weights = np.exp(
-        dense_rows(problem.trie, policy)[0]
-        # What backing off multiplies by has no tilt, so that this is that of the longest arc.
-        + dense_rows(problem.trie, of_arcs)[0]
-    )
+    policy, change = random_policy(problem, seed), random_values(problem.trie, seed)
+    weights = np.exp(dense_rows(problem.trie, policy)[0] + dense_rows(problem.trie, change)[0])
     moved = rows_of(problem, problem.moved(policy, change))
     np.testing.assert_allclose(moved, weights / weights.sum(axis=1, keepdims=True), atol=1e-13)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_arcs_after_contexts_are_those_of_their_rows(seed):
+def test_events_after_contexts_are_those_of_their_rows(seed):
     problem = random_problem(seed)
     policy, trie = random_policy(problem, seed), problem.trie
     weight = np.random.default_rng(seed).normal(size=trie.n_contexts)
-    numbers = np.concatenate([np.arange(trie.n_arcs), np.zeros(trie.n_events - trie.n_arcs)])
-    arcs = dense_rows(trie, numbers)[0].astype(int)
-    expected = np.bincount(
-        arcs.ravel(), (weight[:, np.newaxis] * rows_of(problem, policy)).ravel(), trie.n_arcs
-    )
-    np.testing.assert_allclose(problem.arcs_after(policy, weight), expected, atol=1e-13)
+    expected = np.empty(trie.n_events)
+    for event in range(trie.n_events):
+        used = np.zeros(trie.n_events)
+        used[event] = 1.0
+        often = dense_rows(trie, used)[0]
+        expected[event] = weight @ (rows_of(problem, policy) * often).sum(axis=1)
+    expected[trie.n_arcs + trie.n_contexts - 1 :] = 0.0
+    np.testing.assert_allclose(problem.events_after(policy, weight), expected, atol=1e-13)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -209,10 +207,10 @@ def test_natural_steps_lead_to_the_optimum(seed):
     problem = safe_problem(seed, factor=2.0)
     policy = problem.start
     for _ in range(200):
-        used = np.maximum(problem.occurrences(policy)[: problem.trie.n_arcs], 1e-12)
+        used = np.maximum(problem.occurrences(policy), 1e-12)
         step = problem.gradient(policy) / (problem.temperature * used)
         policy = problem.moved(policy, 0.5 * step)
-    assert problem.gap(policy) < 1e-6 * problem.gap(problem.start)
+    assert problem.gap(policy) < 1e-5 * problem.gap(problem.start)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -221,9 +219,8 @@ def test_one_policy_for_all_positions_is_a_local_maximum(seed):
     policy = problem.optimum()
     assert problem.gap(policy) < 0.2 * problem.gap(problem.start)
     assert np.abs(problem.gradient(policy)).max() < 1e-4
-    rng = np.random.default_rng(seed)
-    for _ in range(20):
-        change = 0.05 * rng.normal(size=problem.trie.n_arcs)
+    for k in range(20):
+        change = 0.05 * random_values(problem.trie, seed + k)
         assert problem.value(problem.moved(policy, change)) < problem.value(policy) + 1e-9
 
 
@@ -243,9 +240,9 @@ def test_documents_drawn_are_those_expected(seed):
     values[-2:] = [1.0, -1.0]  # of ends
     np.testing.assert_allclose(rollouts.sum_over_tokens(values), events @ values, atol=1e-12)
     np.testing.assert_array_equal(rollouts.occurrences, events.sum(axis=0))
-    assert rollouts.texts[0] == " ".join("abcd"[t] for t in rollouts.tokens[: rollouts.starts[1]])[
-        :-2
-    ]
+    assert (
+        rollouts.texts[0] == " ".join("abcd"[t] for t in rollouts.tokens[: rollouts.starts[1]])[:-2]
+    )
     of_arcs, others = (random_values(problem.trie, k, of_backoffs=False) for k in (1, 2))
     sums, other_sums = events @ of_arcs, events @ others
     mean, deviation = problem.moments(policy, of_arcs)
@@ -256,12 +253,35 @@ def test_documents_drawn_are_those_expected(seed):
     assert np.cov(sums, other_sums)[0, 1] == pytest.approx(covariance, abs=0.05 * spread)
 
 
+@pytest.mark.parametrize("max_length", [None, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_advantages_of_documents_are_the_gradient(seed, max_length):
+    """Each event drawn, less those expected after its context, times the advantage."""
+    problem = safe_problem(seed).having(
+        max_length=max_length, missing_eos_penalty=1.0 if max_length else 0.0
+    )
+    policy, rng = random_policy(problem, seed), np.random.RandomState(seed)
+    scores, sampled = problem.token_scores(policy), []
+    for _ in range(40):
+        rollouts = problem.sample(policy, 1000, rng)
+        advantages = problem.token_advantages(policy, rollouts, scores, 0.0)
+        of_contexts = np.bincount(rollouts.contexts, advantages, problem.trie.n_contexts)
+        drawn = rollouts.sum_of_events(advantages)
+        sampled.append((drawn - problem.events_after(policy, of_contexts)) / 1000)
+    gradient = problem.gradient(policy)
+    error = np.std(sampled, axis=0) / np.sqrt(len(sampled)) + 1e-3 * np.abs(gradient).max()
+    assert np.abs((np.mean(sampled, axis=0) - gradient) / error).max() < 5.0
+    values = random_values(problem.trie, seed)
+    np.testing.assert_allclose(values @ drawn, advantages @ rollouts.of_tokens(values))
+
+
 def test_documents_are_cut_at_the_smaller_of_two_lengths():
     problem = random_problem(0, max_length=4)
     rollouts = problem.sample(problem.start, 200, np.random.RandomState(0), max_length=9)
     assert rollouts.lengths.max() == 4
     rollouts = problem.sample(problem.start, 200, np.random.RandomState(0), max_length=2)
-    assert rollouts.lengths.max() == 2 and not rollouts.ended.all()
+    assert rollouts.lengths.max() == 2
+    assert not rollouts.ended.all()
 
 
 def test_documents_start_where_prompts_end():
@@ -288,9 +308,7 @@ def test_documents_start_where_prompts_end():
 @pytest.mark.parametrize("max_length", [None, 3, 12])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_order_one_is_the_objective_of_independent_tokens(seed, max_length):
-    other = eos_problems.random_problem(
-        seed, max_length=max_length, demonstrations=seed % 3 == 0
-    )
+    other = eos_problems.random_problem(seed, max_length=max_length, demonstrations=seed % 3 == 0)
     names = ("kl_coef", "reward_coef", "penalty", "sft_coef", "frequencies", "max_length")
     settings = {name: getattr(other, name) for name in (*names, "missing_eos_penalty")}
     trie = Trie.of_root(4, eos=eos_problems.EOS)
@@ -379,11 +397,11 @@ def test_order_two_is_the_objective_of_bigrams(kind, seed):
         rows = np.exp(other.log_policy(tilt, position))[: len(contexts)]
         np.testing.assert_allclose(np.exp(model.next_log_prob(contexts)), rows, atol=1e-12)
     same = np.random.default_rng(seed).normal(size=n)
-    policy = problem.moved(problem.start, np.concatenate([np.zeros(n), *[same] * (n + 1)]))
+    policy = problem.moved(problem.start, arc_reward(problem.trie, same))
     for name in ("value", "gap", "kl", "expected_reward"):
         expected = getattr(other, name)(same)
         assert getattr(problem, name)(policy) == pytest.approx(expected, abs=1e-12)
-    gradient = problem.gradient(policy)[n:].reshape(n + 1, n).sum(axis=0)
+    gradient = problem.gradient(policy)[n : problem.trie.n_arcs].reshape(n + 1, n).sum(axis=0)
     expected = other.gradient(np.tile(same, (other.length, 1))).sum(axis=0)
     np.testing.assert_allclose(gradient, expected, atol=1e-12)
 
@@ -422,7 +440,7 @@ def test_bans_of_ngrams(seed):
     assert problem.rate_of_any(optimum, np.isinf(penalty)) == 0.0
     length = 5
     cut, documents = problem.having(max_length=length), Documents(trie, length)
-    policy = problem.moved(optimum, rng.normal(size=trie.n_arcs))
+    policy = problem.moved(optimum, random_values(trie, seed))
     assert cut.optimal_value() == pytest.approx(documents.best_value(cut), abs=1e-12)
     gap = documents.best_value(cut) - documents.value(cut, policy)
     assert cut.gap(policy) == pytest.approx(gap, abs=1e-11)
@@ -476,14 +494,18 @@ def test_budget_of_tokens_bounds_length():
     assert problem.expected_length(result.log_prob) == pytest.approx(0.5 * (1.0 + length), rel=1e-8)
     with pytest.raises(ValueError, match="the smallest feasible expected cost of a document is 1"):
         constrained_optimum(problem, cost, 0.9)
+    at_once = constrained_optimum(problem, cost, 1.0)
+    assert problem.expected_length(at_once.log_prob) == pytest.approx(1.0)
+    cost[problem.trie.start + problem.trie.n_arcs - 1] = 1.0
+    cost[np.flatnonzero(problem.trie.arc_context == problem.trie.start)] = 2.0
+    with pytest.raises(ValueError, match="cost no more than their end"):
+        constrained_optimum(problem, cost, 3.0)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_with_demonstrations_the_gap_is_a_bound(seed):
     problem = safe_problem(seed, penalty=None)
-    demonstrations = problem.sample(
-        random_policy(problem, seed), 30, np.random.RandomState(seed)
-    )
+    demonstrations = problem.sample(random_policy(problem, seed), 30, np.random.RandomState(seed))
     frequencies = demonstrations.occurrences / len(demonstrations.tokens)
     problem = problem.having(sft_coef=0.5, frequencies=frequencies)
     with pytest.raises(ValueError, match="no exact optimum with demonstrations"):
@@ -491,7 +513,7 @@ def test_with_demonstrations_the_gap_is_a_bound(seed):
     # Whatever is found is no further from the best than the bound says.
     policies = [problem.start, problem.having(sft_coef=0.0).optimum()]
     policies += [random_policy(problem, k) for k in range(20)]
-    policies.append(problem.moved(problem.start, 5.0 * frequencies[: problem.trie.n_arcs]))
+    policies.append(problem.moved(problem.start, 5.0 * frequencies))
     values = np.array([problem.value(policy) for policy in policies])
     for policy, value in zip(policies, values, strict=True):
         assert problem.gap(policy) >= values.max() - value - 1e-12
@@ -503,7 +525,8 @@ def test_with_demonstrations_the_gap_is_a_bound(seed):
 def test_frontier_and_kl_coef_of_a_kl():
     problem = safe_problem(5, penalty=None)
     frontier = problem.frontier()
-    assert np.all(np.diff(frontier.kl) > 0) and np.all(np.diff(frontier.expected_reward) > 0)
+    assert np.all(np.diff(frontier.kl) > 0)
+    assert np.all(np.diff(frontier.expected_reward) > 0)
     # Its slope is kl_coef, in units of the reward.
     fine = problem.frontier(np.geomspace(2.0, 1.9, 3))
     slope = (fine.expected_reward[2] - fine.expected_reward[0]) / (fine.kl[2] - fine.kl[0])

@@ -17,8 +17,14 @@ from sklearn_codex import (
     RLOOPolicyOptimizer,
     UnigramLM,
 )
+from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._policy.problem import build_problem, unigram_objective
-from sklearn_codex.exact import AdditiveObjective, CandidateObjective, EosObjective
+from sklearn_codex.exact import (
+    AdditiveObjective,
+    CandidateObjective,
+    EosObjective,
+    NGramObjective,
+)
 from sklearn_codex.rules import BannedTokens
 
 # Seven candidate responses of three prompts, which come up this often.
@@ -149,6 +155,7 @@ def objectives():
         "is cut": EosObjective(
             reference, reward, 2, max_length=6, missing_eos_penalty=0.7, **common
         ),
+        "n-grams": NGramObjective(reference, reward, Trie.of_root(7, eos=2), **common),
         "candidates": CandidateObjective(REFERENCE, REWARD, PROMPTS, **common),
     }
 

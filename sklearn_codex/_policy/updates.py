@@ -129,7 +129,7 @@ class _NaturalUpdate(PolicyUpdate):
         super().begin_batch(rollout_log_prob)
         self._prob = np.exp(rollout_log_prob)
         self._length = self.objective.expected_length(rollout_log_prob)
-        self._expected = self.batch_size * self._length * self._prob
+        self._expected = self.objective.occurrences(rollout_log_prob, self.batch_size)
         self._stiffness = self.objective.stiffness(rollout_log_prob)
 
     def _move(self, gradient, known=None):
@@ -205,7 +205,7 @@ class LogitUpdate(_NaturalUpdate):
         super().__init__(objective, **settings)
         logits = objective.start
         if objective.penalty is not None:
-            logits = normalize_log(logits - objective.penalty)
+            logits = objective.moved(logits, -objective.penalty)
         self.logits = logits
 
     def policy(self):
@@ -218,7 +218,7 @@ class LogitUpdate(_NaturalUpdate):
 
     def step(self, gradient):
         """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
-        self.logits = normalize_log(self.logits + self._move(gradient) / self._stiffness)
+        self.logits = self.objective.moved(self.logits, self._move(gradient) / self._stiffness)
 
 
 class AdamUpdate(PolicyUpdate):

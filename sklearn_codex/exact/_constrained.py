@@ -18,9 +18,7 @@ _EPS = np.finfo(np.float64).eps
 _LARGEST_COST = 1e100
 
 
-def constrained_optimum(
-    objective: PricedObjective, costs: ArrayLike, budgets: ArrayLike
-) -> Bunch:
+def constrained_optimum(objective: PricedObjective, costs: ArrayLike, budgets: ArrayLike) -> Bunch:
     r"""Return the policy that maximises an objective within budgets of expected cost.
 
     Parameters

@@ -8,8 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex.exact._eos_length import LengthExplosionError
-from sklearn_codex.exact._settings import in_nats
 from sklearn_codex.exact._objective import PricedObjective
+from sklearn_codex.exact._settings import in_nats
 
 _EPS = np.finfo(np.float64).eps
 _LARGEST_PRICE = 1e300
@@ -17,9 +17,7 @@ _LARGEST_PRICE = 1e300
 _MISSED = 1e-6
 
 
-def priced(
-    problem: PricedObjective, cost: FloatArray, multipliers: FloatArray
-) -> PricedObjective:
+def priced(problem: PricedObjective, cost: FloatArray, multipliers: FloatArray) -> PricedObjective:
     """Return the problem with costs (n_constraints, V), at given prices, taken from the reward."""
     token_reward = problem.reward_coef * problem.token_reward - multipliers @ cost
     return problem.having(token_reward=token_reward, reward_coef=1.0)

@@ -17,27 +17,18 @@ from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
 from sklearn_codex.exact._ngram_kernel import ContextKernel
-from sklearn_codex.exact._ngram_rollouts import NGramRollouts, sample_ngrams
+from sklearn_codex.exact._ngram_length import NGramLength
 from sklearn_codex.exact._ngram_search import (
     best_events,
     gap_by_position,
-    gradient,
     log_worth,
     stationary_optimum,
     time_dependent_optimum,
-    values_by_position,
     weighted,
 )
-from sklearn_codex.exact._ngram_solve import log_desirability, log_spectral_radius
-from sklearn_codex.exact._ngram_terms import NGramTerms, takes_events
+from sklearn_codex.exact._ngram_terms import takes_events
 
 _EPS = np.finfo(np.float64).eps
-# Documents that are never cut by design are cut here when they are drawn.
-_LONGEST_DRAWN = 100_000
-# The spread of rewards, in units of kl_coef, up to which a smallest safe kl_coef is looked for.
-_WIDEST = 1e4
-# Times a price at which only the cheapest documents are left.
-_DEAR = 1e7
 
 
 def arc_reward(trie: Trie, ngram_reward: ArrayLike) -> FloatArray:
@@ -72,7 +63,7 @@ def arc_reward(trie: Trie, ngram_reward: ArrayLike) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class NGramObjective(NGramTerms):
+class NGramObjective(NGramLength):
     r"""The objective of policy optimisation over back-off n-gram models, and its optimum.
 
     A document is drawn token by token, each given the longest context of the trie that the tokens
@@ -250,43 +241,6 @@ class NGramObjective(NGramTerms):
         return EosObjective(reference, reward, trie.eos, **given)
 
     @cached_property
-    def _log_worth_if_any(self) -> FloatArray | None:
-        try:
-            return self._desirability(self.kernel)
-        except LengthExplosionError:
-            return None
-
-    def _desirability(self, kernel):
-        """Return the log-weights (C,) of all documents of a kernel, by contexts they begin in."""
-        assert self.initial is not None
-        return log_desirability(
-            kernel, kernel.can_reach(self.initial > 0), lambda: self._worth_of_reference(kernel)
-        )
-
-    def _worth_of_reference(self, kernel):
-        """Return what the reference, given that documents end, has of a kernel (C,), in nats."""
-        trie = self.trie
-        weights = np.concatenate(
-            [kernel.arc_log_weight, kernel.backoff_log_weight[1:], np.zeros(trie.n_contexts - 1)]
-        )
-        possible = ContextKernel(trie, np.where(weights > -np.inf, self.reference_log_prob, -np.inf))
-        everywhere = np.ones(trie.n_contexts, bool)
-        worth = log_desirability(possible, everywhere, lambda: np.zeros(trie.n_contexts))
-        policy = best_events(possible, possible.after(worth), self.start)
-        used = np.isfinite(policy) & np.isfinite(weights)
-        scores = np.zeros_like(policy)
-        scores[used] = weights[used] - policy[used]
-        return self.values_of(policy, scores)
-
-    @property
-    def _log_worth(self) -> FloatArray:
-        """Logarithm z (C,) of the weight of the documents that begin in each context."""
-        worth = self._log_worth_if_any
-        if worth is None:
-            raise LengthExplosionError(self.explain_explosion(type(self).__name__))
-        return worth
-
-    @cached_property
     def _tilted(self) -> FloatArray:
         """The best policy (E,) of documents that are never cut, without demonstrations."""
         return best_events(self.kernel, self.kernel.after(self._log_worth), self.start)
@@ -402,6 +356,7 @@ class NGramObjective(NGramTerms):
         there and whether it backs off. What is backed off to may be certain given where from.
         """
         trie, frequencies = self.trie, self.frequencies
+        assert frequencies is not None
         arcs = frequencies[: trie.n_arcs]
         backed = np.append(0.0, frequencies[trie.n_arcs : self._n_weights])
         total = trie.sum_by_context(arcs) + backed
@@ -410,70 +365,6 @@ class NGramObjective(NGramTerms):
         at, down = (arcs > 0) & (of_arcs > 0), (backed > 0) & (total > 0)
         loss = -arcs[at] @ np.log(arcs[at] / of_arcs[at])
         return float(loss - backed[down] @ np.log(backed[down] / total[down]))
-
-    # Length
-
-    @cached_property
-    def _where_length_is_decided(self):
-        """Contexts (C,) that documents get to, and from which they can end."""
-        assert self.initial is not None
-        reached = self.kernel.can_reach(self.initial > 0)
-        return reached & self.kernel.can_end()
-
-    @property
-    def length_explodes(self) -> bool:
-        """Whether, without a maximal length, no document would be long enough."""
-        return self.trie.eos >= 0 and self._log_worth_if_any is None
-
-    def spectral_radius(self) -> float:
-        """Return by what a long document gains in weight with one token more; below 1 if safe."""
-        with np.errstate(over="ignore"):
-            return float(
-                np.exp(log_spectral_radius(self.kernel, self._where_length_is_decided)[0])
-            )
-
-    def smallest_safe_kl_coef(self) -> float:
-        r"""Return the ``kl_coef`` above which documents that end by themselves stay finite.
-
-        The logarithm of the spectral radius is convex in 1 / kl_coef, and below 0 where that is 0,
-        so it has one root at most. 0 where none is found up to 10,000 over the spread of rewards,
-        infinite where the reference itself does not end.
-        """
-        among, vector = self._where_length_is_decided, None
-        scale = self._reward_scale()
-
-        def log_radius(inverse):
-            nonlocal vector
-            changed = self.having(kl_coef=scale / inverse, max_length=None, missing_eos_penalty=0.0)
-            found, vector = log_spectral_radius(changed.kernel, among, vector)
-            return found
-
-        low, high = 1e-9, 1.0
-        if not log_radius(low) < 0:
-            return float("inf")
-        while log_radius(high) < 0:
-            low, high = high, 2.0 * high
-            if high > _WIDEST:
-                return 0.0
-        return scale / float(brentq(log_radius, low, high, xtol=1e-300, rtol=1e-13))
-
-    def _smallest_kl_coef(self):
-        return self.smallest_safe_kl_coef() if self.max_length is None else 0.0
-
-    def explain_explosion(self, subject: str) -> str:
-        """Return in words why no document is long enough where length explodes, and what helps."""
-        safe, radius = self.smallest_safe_kl_coef(), self.spectral_radius()
-        remedy = f"Set kl_coef above {safe:.6g}, the smallest safe value, or price length in it."
-        begins = f"{subject} has no optimum" if self.max_length is None else subject
-        ends = (
-            "so length explodes."
-            if self.max_length is None
-            else f"so only max_length={self.max_length} keeps documents finite."
-        )
-        return (
-            f"{begins} at kl_coef={self.kl_coef:g}: a token more gains a long document more than "
-            f"it costs (spectral radius {radius:.6g} >= 1), {ends} {remedy}"
-        )
 
     def kl_coef_for_kl(self, target_kl: float) -> float:
         """Return the ``kl_coef`` whose optimum is ``target_kl`` nats a document from the reference.
@@ -492,7 +383,7 @@ class NGramObjective(NGramTerms):
         subject = type(self).__name__
         target = check_number(target_kl, "target_kl", subject=subject)
         scale = self._reward_scale()
-        lowest = max(1e-6 * scale, self._smallest_kl_coef() * (1.0 + 1e-9))
+        lowest = max(1e-6 * scale, self._smallest_kl_coef() * (1.0 + 1e-6))
 
         def excess(log_kl_coef):
             objective = self.having(kl_coef=float(np.exp(log_kl_coef)))
@@ -500,169 +391,41 @@ class NGramObjective(NGramTerms):
 
         low, high = np.log(lowest), np.log(max(1e6 * scale, 10.0 * lowest))
         place = min(np.log(scale) if lowest < scale else low + 0.5, high)
-        least, most = excess(high), None
+        least, most = excess(high), -np.inf
         while least < 0 and (most := excess(place)) < 0 and place > low:
             place = max(low, place - 1.0)
         if least >= 0 or most < 0:
             raise ValueError(
                 f"{subject}.kl_coef_for_kl: target_kl should be above {max(least + target, 0):.6g}"
-                f" and below {(excess(low)) + target:.6g}, the nats of the optima that there are, "
+                f" and below {excess(low) + target:.6g}, the nats of the optima that there are, "
                 f"got {target:.6g}."
             )
         return float(np.exp(brentq(excess, place, high, xtol=1e-13, rtol=4 * _EPS)))
 
-    # Training
-
-    @takes_events
-    def stiffness(self, log_prob: FloatArray) -> FloatArray:
-        """Return what a unit of each logit (E,) costs an event: the temperature."""
-        return np.full_like(log_prob, self.temperature)
-
-    @takes_events
-    def token_scores(self, log_prob: FloatArray) -> FloatArray:
-        r"""Return the shaped reward :math:`\tau (x_e - \log \pi_e)` (E,) of each event.
-
-        Its sum over a document, less ``missing_eos_penalty`` where that was cut, has the policy
-        gradient of J without demonstrations, and J as its mean. At the optimum it is J* for every
-        document that is not cut.
-        """
-        support = np.isfinite(log_prob) & np.isfinite(self.exponent)
-        scores = np.zeros_like(log_prob)
-        scores[support] = self.temperature * (self.exponent[support] - log_prob[support])
-        return scores
-
-    @takes_events
-    def gradient(self, log_prob: FloatArray) -> FloatArray:
-        """Return the derivative (A,) of J, demonstrations apart, by the tilt of each arc.
-
-        A tilt of arc (h, w) by :math:`d` changes the logit of w in every context in which w is
-        drawn by that arc, see :meth:`moved`.
-        """
-        return gradient(self, log_prob)
-
-    def moved(self, log_prob: FloatArray, change: FloatArray) -> FloatArray:
-        r"""Return the policy (E,) whose next token w has the logit of its arc changed.
-
-        :math:`\pi'(w|h) \propto \pi(w|h)\, e^{d(a)}` with the arc a that w is drawn by after h:
-        changes (A,) of logits, or (E,) of which the rest is not used.
-        """
-        kernel = ContextKernel(self.trie, log_prob)
-        return best_events(kernel, change[: self.trie.n_arcs], log_prob)
-
-    def arcs_after(self, log_prob: FloatArray, weight: FloatArray) -> FloatArray:
-        """Return the arcs (A,) that a token drawn after contexts of some weights (C,) uses."""
-        kernel = self.flow(log_prob).kernel
-        operator = self.flow(log_prob).operator
-        flow = operator.drop(weight)
-        longer = slice(self.trie.n_tokens, None)
-        owner = self.trie.arc_context
-        passed = kernel.backoff() * flow
-        used = flow[owner] - np.bincount(
-            kernel.lower[longer], passed[owner[longer]], self.trie.n_arcs
-        )
-        entries = np.exp(kernel.entry_log_weight) * flow[kernel.entry_row]
-        used += np.bincount(kernel.entry_arc, entries, self.trie.n_arcs)
-        return np.exp(kernel.arc_log_weight) * used
-
-    def token_advantages(
-        self,
-        log_prob: FloatArray,
-        rollouts: Any,
-        scores: FloatArray,
-        value: float,
-    ) -> FloatArray:
-        """Return what each token drawn (n_tokens,) adds to what is expected, by exact values."""
-        own = rollouts.of_tokens(scores)
-        if self.max_length is None:
-            values = np.append(self.values_of(log_prob, scores), 0.0)
-            return own + values[rollouts.after] - values[rollouts.contexts]
-        to_come = values_by_position(self, self.flow(log_prob), scores)
-        to_come = np.column_stack([to_come, np.zeros(len(to_come))])  # of the end
-        position = np.arange(len(own)) - np.repeat(rollouts.starts, rollouts.lengths)
-        left = self.max_length - position
-        return own + to_come[left - 1, rollouts.after] - to_come[left, rollouts.contexts]
-
-    def sample(
-        self,
-        log_prob: FloatArray,
-        n_documents: int,
-        rng: np.random.RandomState,
-        *,
-        names: np.ndarray | None = None,
-        max_length: int | None = None,
-    ) -> NGramRollouts:
-        """Draw documents, cut at the smaller of the two maximal lengths."""
-        cuts = [cut for cut in (self.max_length, max_length) if cut is not None]
-        assert self.initial is not None
-        begins = np.flatnonzero(self.initial)
-        contexts = np.full(int(n_documents), begins[0])
-        if len(begins) > 1:
-            contexts = rng.choice(begins, int(n_documents), p=self.initial[begins])
-        return sample_ngrams(
-            self.policy_model(log_prob),
-            contexts,
-            rng,
-            max_length=min(cuts, default=_LONGEST_DRAWN),
-            names=names,
-        )
-
-    @takes_events
-    def covariance(self, log_prob: FloatArray, values: FloatArray, others: FloatArray) -> float:
-        """Return the covariance over documents of two sums, of values (E,) and of others (E,).
-
-        By the law of total variance, token by token; nan where documents are cut, or where values
-        are not of arcs alone.
-        """
-        n_arcs = self.trie.n_arcs
-        if self.max_length is not None or values[n_arcs:].any() or others[n_arcs:].any():
-            return float("nan")
-        flow = self.flow(log_prob)
-        assert self.initial is not None
-        first, second = (self.values_of(log_prob, given) for given in (values, others))
-        begin = [self.initial @ expected for expected in (first, second)]
-        after = [
-            given[:n_arcs] + flow.kernel.after(expected)
-            for given, expected in ((values, first), (others, second))
-        ]
-        total = float(flow.arcs @ (after[0] * after[1])) - float(flow.visits @ (first * second))
-        return total + float(self.initial @ ((first - begin[0]) * (second - begin[1])))
-
-    def moments(self, log_prob: FloatArray, values: FloatArray) -> tuple[float, float] | None:
-        """Return mean and standard deviation of the sum of values (E,) of a document's events.
-
-        None where documents are cut, or values are not of arcs alone.
-        """
-        variance = self.covariance(log_prob, values, values)
-        if np.isnan(variance):
-            return None
-        return self.expected_sum(log_prob, values), float(np.sqrt(max(variance, 0.0)))
-
     # Constraints on the expected costs of a document
 
     def cost_floor(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the cost (n_constraints,) of the cheapest documents, and costs (n, E)."""
-        return np.array([self._least_cost(row) for row in cost]), cost.copy()
+        """Return the cost (n_constraints,) of the cheapest end, and costs (n, E) but for that.
 
-    def _least_cost(self, cost):
-        largest = float(np.abs(cost).max())
-        if largest == 0:
-            return 0.0
-        reference = self.start.copy()
-        reference[~self.possible] = -np.inf
-        free = np.where(cost > 0, -np.inf, reference)
-        kernel = ContextKernel(self.trie, free)
+        Raises
+        ------
+        ValueError
+            If there are no documents whose only cost is that of their end.
+        """
+        ends = np.flatnonzero(self.kernel.ends)
+        possible = ends[self.possible[ends]]
+        floor, extra = cost[:, possible].min(axis=1), cost.copy()
+        extra[:, ends] = np.maximum(cost[:, ends] - floor[:, np.newaxis], 0.0)
         assert self.initial is not None
-        if kernel.can_end()[self.initial > 0].all():
-            return 0.0
-        dear = self.having(
-            reference_log_prob=reference,
-            token_reward=-cost / largest,
-            reward_coef=1.0,
-            penalty=None,
-            kl_coef=1.0 / _DEAR,
-            entropy_coef=0.0,
-        )
-        return self.flow(dear.optimum()).expected(cost)
+        for row, costly in enumerate(extra > 0):
+            free = ContextKernel(self.trie, np.where(costly, -np.inf, self.exponent))
+            if not free.can_end()[self.initial > 0].all():
+                raise ValueError(
+                    "constrained_optimum needs documents of an NGramObjective that cost no more "
+                    f"than their end, but all have n-grams of constraint {row}. Give it costs of "
+                    "fewer n-grams."
+                )
+        return floor, extra
 
     def check_costs(self, cost: FloatArray) -> None:
         """Check that the dual of costs (n_constraints, E) is exact."""

@@ -127,22 +127,11 @@ class PolicyFlow:
         """The flow F (C,)."""
         return self.flow_of(self.visits)
 
-    def usage_of(self, flow: FloatArray) -> FloatArray:
-        """Return for each arc (A,) how often its token could be drawn in its context."""
-        kernel, trie = self.kernel, self.trie
-        used = flow[trie.arc_context]
-        passed = kernel.backoff() * flow
-        n_root = trie.n_tokens
-        longer = slice(n_root, None)
-        used -= np.bincount(
-            kernel.lower[longer], passed[trie.arc_context[longer]], trie.n_arcs
-        )
-        return np.maximum(used, 0.0)
-
     @cached_property
     def usage(self) -> FloatArray:
-        """Where arcs (A,) could be used, of the contexts that are not written out."""
-        return self.usage_of(self.flow)
+        """How often arcs (A,) could be used, in the contexts that are not written out."""
+        passed = self.kernel.backoff() * self.flow
+        return np.maximum(self.kernel.not_passed(self.flow, passed), 0.0)
 
     @cached_property
     def _entries(self):
@@ -181,7 +170,9 @@ class PolicyFlow:
         model = BackoffModel(trie, self.kernel.arc_log_weight, weights)
         contexts = np.flatnonzero(self.visits)
         ends = self.cut.copy()
-        ends[contexts] += self.visits[contexts] * np.exp(model.log_prob_of(contexts, trie.eos))
+        ends[contexts] += self.visits[contexts] * np.exp(
+            model.log_prob_of(contexts, np.full(len(contexts), trie.eos))
+        )
         return ends
 
     @property
@@ -190,7 +181,10 @@ class PolicyFlow:
         return float("inf") if self.is_endless else float(self.visits.sum())
 
     def expected(self, values: FloatArray) -> float:
-        """Return the expected sum over a document of values (E,) of its events."""
+        """Return the expected sum over a document of values (E,) of its events.
+
+        Infinite where documents may never end, and nan where values of both signs meet there.
+        """
         n_arcs, n_contexts = self.trie.n_arcs, self.trie.n_contexts
         total = _dot(self.arcs, values[:n_arcs])
         of_backoffs, of_ends = np.split(values[n_arcs:], [n_contexts - 1])
@@ -199,7 +193,8 @@ class PolicyFlow:
         if of_ends.any():
             total += _dot(self.ends[1:], of_ends)
         if self.is_endless and values.any():
-            return float(np.sign(total) * np.inf) if total else 0.0
+            signs = {1.0} if values.min() >= 0 else {-1.0} if values.max() <= 0 else {np.nan}
+            return float(signs.pop() * np.inf)
         return total
 
     @cached_property
@@ -207,10 +202,18 @@ class PolicyFlow:
         """Expected events (E,) of a document."""
         return np.concatenate([self.arcs, self.backoffs[1:], self.ends[1:]])
 
+    def at_visits(self, visits: FloatArray) -> "PolicyFlow":
+        """Return the flow of documents of one token, after contexts visited so often (C,)."""
+        flow = object.__new__(PolicyFlow)
+        for name in ("trie", "log_prob", "kernel", "row_log_sums", "_initial"):
+            setattr(flow, name, getattr(self, name))
+        flow.visits, flow.cut, flow.is_endless = visits, np.zeros(len(visits)), False
+        return flow
+
     # Divergences
 
     def kl(self, other: FloatArray, log_sums: FloatArray | None = None) -> float:
-        """Return KL(policy || other) of a document, in nats, without cancellation where it is small.
+        """Return KL(policy || other) of a document in nats, without cancellation where tiny.
 
         Parameters
         ----------
@@ -220,6 +223,8 @@ class PolicyFlow:
             Logarithms of the sums of its rows; None where they are 0.
         """
         kernel, trie = self.kernel, self.trie
+        if self.is_endless:  # a difference in what goes on for ever has no end
+            return 0.0 if np.array_equal(self.log_prob, other) else float("inf")
         log_q, log_backoff = split_events(trie, other)
         steep = (log_backoff > LOG_STEEP) & ~kernel.is_written & (self.flow > 0)
         if steep.any():
@@ -234,15 +239,11 @@ class PolicyFlow:
             total += _dot(self.flow[kernel.entry_row], entries)
         if log_sums is not None:
             total += _dot(self.visits, -np.expm1(log_sums))
-        if self.is_endless and total > _ROUNDING:
-            return float("inf")
         return max(total, 0.0)
 
     def _written_out(self, contexts):
         """Return the same with more contexts written out."""
-        flow = object.__new__(PolicyFlow)
-        for name in ("trie", "log_prob", "row_log_sums", "visits", "cut", "is_endless", "_initial"):
-            setattr(flow, name, getattr(self, name))
+        flow = self.at_visits(self.visits)
         flow.kernel = ContextKernel(self.trie, self.log_prob)
         flow.kernel.write_out(np.concatenate([self.kernel.written, contexts]))
         return flow

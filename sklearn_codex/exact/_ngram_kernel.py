@@ -1,6 +1,7 @@
 """Weights of the next token over a trie of contexts: their sums, and the operator they make."""
 
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -44,7 +45,8 @@ class ContextKernel:
         self.backoff_log_weight = np.append(
             -np.inf, event_log_weight[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1]
         )
-        self.written, self.is_written = np.zeros(0, np.int64), np.zeros(trie.n_contexts, bool)
+        self.written: Ints = np.zeros(0, np.int64)
+        self.is_written = np.zeros(trie.n_contexts, bool)
         self.write_out(self.written)
 
     @cached_property
@@ -52,13 +54,8 @@ class ContextKernel:
         """Where the contexts of each length start and end, and their arcs."""
         trie = self.trie
         edges = np.searchsorted(trie.context_length, np.arange(trie.order + 1)).tolist()
-        found = []
-        for (start, stop), (low, high) in zip(
-            trie.levels(), zip(edges[:-1], edges[1:], strict=True), strict=True
-        ):
-            if high > low:
-                found.append((low, high, start, stop))
-        return found
+        both = zip(pairwise(edges), trie.levels(), strict=True)
+        return [(*contexts, *arcs) for contexts, arcs in both if contexts[1] > contexts[0]]
 
     @cached_property
     def ends(self) -> np.ndarray:
@@ -77,6 +74,16 @@ class ContextKernel:
     def backoff(self) -> FloatArray:
         """Return what contexts multiply by (C,), 0 for the root and where they are written out."""
         return np.exp(np.where(self.is_written, -np.inf, self.backoff_log_weight))
+
+    def not_passed(self, flow: FloatArray, passed: FloatArray) -> FloatArray:
+        """Return for each arc (A,) what of a flow (C,) through its context may use it.
+
+        That is all but what was passed on to it by longer contexts (C,) with an arc of the same
+        token.
+        """
+        longer, owner = slice(self.trie.n_tokens, None), self.trie.arc_context
+        of_longer = passed[owner[longer]]
+        return flow[owner] - np.bincount(self.lower[longer], of_longer, self.trie.n_arcs)
 
     # Sums over tokens
 
@@ -144,17 +151,20 @@ class ContextKernel:
         """Write out these contexts, too."""
         trie = self.trie
         self.is_written[more] = True
-        self.written = contexts = np.flatnonzero(self.is_written)
-        rows, arcs = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        row, longer = np.arange(len(contexts)), contexts
+        contexts: Ints = np.flatnonzero(self.is_written)
+        self.written = contexts
+        rows: list[Ints] = [np.zeros(0, np.int64)]
+        arcs: list[Ints] = [np.zeros(0, np.int64)]
+        row: Ints = np.arange(len(contexts))
+        longer: Ints = contexts
         model = BackoffModel(trie, self.arc_log_weight, self.backoff_log_weight)
         is_open = self.backoff_log_weight > -np.inf
         n_entries = 0
         while (on := np.flatnonzero(is_open[longer])).size:
             row, longer = row[on], longer[on]
-            shorter = trie.suffix[longer]
-            sizes = trie.indptr[shorter + 1] - trie.indptr[shorter]
-            n_entries += int(sizes.sum(dtype=np.int64))
+            shorter: Ints = trie.suffix[longer]
+            n_arcs = trie.indptr[shorter + 1] - trie.indptr[shorter]
+            n_entries += int(n_arcs.sum(dtype=np.int64))
             if n_entries > _MOST_WRITTEN:
                 raise ValueError(
                     f"{len(contexts)} contexts of n-grams give nearly all their weight to tokens "
@@ -178,7 +188,8 @@ class ContextKernel:
         """Return the sum of values (C,) of the contexts that each written entry backs off from."""
         total = np.zeros(len(self.entry_arc))
         goal = self.trie.arc_context[self.entry_arc]
-        at, context = np.arange(len(goal)), self.entry_row
+        at: Ints = np.arange(len(goal))
+        context: Ints = self.entry_row
         while len(at):
             total[at] += values[context]
             context = self.trie.suffix[context]
@@ -187,10 +198,11 @@ class ContextKernel:
         return total
 
     def passed(self, weights: FloatArray) -> FloatArray:
-        """Return the sum (C,) of weights of written entries over the contexts they back off from."""
+        """Return the sum (C,) of weights of written entries by what they back off from."""
         total = np.zeros(self.trie.n_contexts)
         goal = self.trie.arc_context[self.entry_arc]
-        at, context = np.arange(len(goal)), self.entry_row
+        at: Ints = np.arange(len(goal))
+        context: Ints = self.entry_row
         while len(at):
             total += np.bincount(context, weights[at], len(total))
             context = self.trie.suffix[context]
@@ -241,7 +253,7 @@ class ContextKernel:
             reached[following[following >= 0]] = True
         return reached
 
-    def _count(self, good: np.ndarray) -> tuple[Ints, Ints]:
+    def _count(self, good):
         """Return how many tokens (C,) after each context use an arc of a mask (A,).
 
         And how many of them (C,) it backs off for.

@@ -76,6 +76,17 @@ class NGramRollouts(Rollouts):
                 total[at] += backoffs[passed - 1]
         return total
 
+    def sum_of_events(self, weights: FloatArray) -> FloatArray:
+        """Return the sum (E,) of weights (n_tokens,) of tokens over their events, ends apart."""
+        trie: Trie = self.trie
+        total = np.zeros(trie.n_events)
+        total[: trie.n_arcs] = np.bincount(self.arcs, weights, trie.n_arcs)
+        backoffs = np.zeros(trie.n_contexts)
+        for at, passed in trie.backed_off(self.walk):
+            backoffs += np.bincount(passed, weights[at], trie.n_contexts)
+        total[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1] = backoffs[1:]
+        return total
+
     def sum_over_tokens(self, values: FloatArray) -> FloatArray:
         """Return the sum (n_documents,) over each document of values (E,) of its events."""
         total = np.add.reduceat(self.of_tokens(values), self.starts)

@@ -1,12 +1,11 @@
-"""How policies over n-grams move: along gradients, to the best of a step, and position by position."""
-
-import copy
+"""How policies over n-grams move: to the best, along gradients, position by position."""
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_tokens_at_once
+from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_terms import NGramTerms, mean_of_next
@@ -15,9 +14,7 @@ from sklearn_codex.exact._ngram_terms import NGramTerms, mean_of_next
 _MOST_STEPS, _NO_GAIN = 300, 1e-13
 
 
-def best_events(
-    kernel: ContextKernel, log_after: FloatArray, other: FloatArray
-) -> FloatArray:
+def best_events(kernel: ContextKernel, log_after: FloatArray, other: FloatArray) -> FloatArray:
     """Return the policy (E,) that draws tokens by their weight and that of what follows.
 
     Parameters
@@ -45,6 +42,12 @@ def best_events(
     return events
 
 
+def moved(trie: Trie, log_prob: FloatArray, change: FloatArray) -> FloatArray:
+    """Return a policy (E,) whose events are tilted by changes (E,) of their logits."""
+    kernel = ContextKernel(trie, log_prob + change)
+    return best_events(kernel, np.zeros(trie.n_arcs), log_prob)
+
+
 def gradient_at(
     flow: PolicyFlow,
     visits: FloatArray,
@@ -52,7 +55,7 @@ def gradient_at(
     values: FloatArray,
     following: FloatArray,
 ) -> FloatArray:
-    """Return what visits to contexts add to the derivative (A,) of J by the tilt of each arc.
+    """Return what visits to contexts add to the derivative (E,) of J by the tilt of each event.
 
     Parameters
     ----------
@@ -67,39 +70,42 @@ def gradient_at(
         Those after each arc.
     """
     kernel, trie = flow.kernel, flow.trie
-    of_arcs = scores[: trie.n_arcs] + following
-    of_backoff = np.append(0.0, scores[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1])
-    backoff = kernel.backoff()
+    n_arcs, backoff = trie.n_arcs, kernel.backoff()
+    worth = scores.copy()
+    worth[:n_arcs] += following
+    of_backoff = np.append(0.0, worth[n_arcs : n_arcs + trie.n_contexts - 1])
     through = flow.flow_of(visits)
     # What documents in a flow have gained on their way down, less what they were worth.
     gained = -visits * values
     for low, high, _, _ in reversed(kernel.levels[1:]):
         passed = backoff[low:high] * (gained[low:high] + through[low:high] * of_backoff[low:high])
         gained[:low] += np.bincount(trie.suffix[low:high], passed, low)
-    longer = slice(trie.n_tokens, None)
-    owner = trie.arc_context
-    lost = backoff * (gained + through * of_backoff)
-    sums = gained[owner] - np.bincount(kernel.lower[longer], lost[owner[longer]], trie.n_arcs)
-    lost = backoff * through
-    used = through[owner] - np.bincount(kernel.lower[longer], lost[owner[longer]], trie.n_arcs)
+    gained_after = gained + through * of_backoff
     prob = np.exp(kernel.arc_log_weight)
-    gradient = prob * sums + np.where(prob > 0, prob * of_arcs * used, 0.0)
+    own = np.where(prob > 0, prob * worth[:n_arcs], 0.0)
+    arcs = prob * kernel.not_passed(gained, backoff * gained_after)
+    arcs += own * kernel.not_passed(through, backoff * through)
+    # Of what backs off: its share, and the worth of what it comes to.
+    left = mean_of_next(flow, worth)[trie.suffix] - trie.sum_by_context(own[kernel.lower])
+    backed = backoff * (gained_after * flow.rest + through * left)
+    backed[0] = 0.0
     if len(kernel.written):
-        arcs, rows = kernel.entry_arc, kernel.entry_row
-        share = np.exp(kernel.entry_log_weight + kernel.arc_log_weight[arcs])
-        worth = gained[rows] + through[rows] * (of_arcs[arcs] + kernel.along(of_backoff))
-        gradient += np.bincount(arcs, share * worth, trie.n_arcs)
-    return gradient
+        entries, rows = kernel.entry_arc, kernel.entry_row
+        share = np.exp(kernel.entry_log_weight + kernel.arc_log_weight[entries])
+        share *= gained[rows] + through[rows] * (worth[entries] + kernel.along(of_backoff))
+        arcs += np.bincount(entries, share, n_arcs)
+        backed += kernel.passed(share)
+    return np.concatenate([arcs, backed[1:], np.zeros(trie.n_contexts - 1)])
 
 
 def gradient(objective: NGramTerms, log_prob: FloatArray) -> FloatArray:
-    """Return the derivative (A,) of J without demonstrations by the tilt of each arc."""
+    """Return the derivative (E,) of J without demonstrations by the tilt of each event."""
     flow, scores = objective.flow(log_prob), objective.token_scores(log_prob)
     if objective.max_length is None:
         values = objective.values_of(log_prob, scores)
         return gradient_at(flow, flow.visits, scores, values, flow.kernel.after(values))
     to_come = values_by_position(objective, flow, scores)
-    total = np.zeros(objective.trie.n_arcs)
+    total = np.zeros(objective.trie.n_events)
     for position, visits in enumerate(flow.positions(objective.max_length)):
         left = objective.max_length - position
         following = flow.kernel.after(to_come[left - 1])
@@ -107,9 +113,7 @@ def gradient(objective: NGramTerms, log_prob: FloatArray) -> FloatArray:
     return total
 
 
-def values_by_position(
-    objective: NGramTerms, flow: PolicyFlow, scores: FloatArray
-) -> FloatArray:
+def values_by_position(objective: NGramTerms, flow: PolicyFlow, scores: FloatArray) -> FloatArray:
     """Return the shaped reward to come (max_length + 1, C) with 0, 1, ... tokens left."""
     assert objective.max_length is not None
     n_contexts = objective.trie.n_contexts
@@ -122,22 +126,17 @@ def values_by_position(
     return values
 
 
-def moved(kernel: ContextKernel, change: FloatArray, other: FloatArray) -> FloatArray:
-    """Return the policy (E,) of a kernel with arcs tilted by changes (A,) of their logits."""
-    return best_events(kernel, change, other)
-
-
 def stationary_optimum(objective: NGramTerms, starts: list[FloatArray]) -> FloatArray:
     """Return the best policy (E,) found that is one for all positions of documents that are cut.
 
-    By natural-gradient steps on the tilts of arcs from the best of some starts, as long as they
+    By natural-gradient steps on the tilts of events from the best of some starts, as long as they
     gain: a local maximum.
     """
     policy = max(starts, key=objective.value)
     value, rate = objective.value(policy), 1.0
     for _ in range(_MOST_STEPS):
         slope = gradient(objective, policy)
-        used = objective.flow(policy).arcs
+        used = objective.flow(policy).events
         at = used > 0
         step = np.zeros_like(slope)
         step[at] = slope[at] / (objective.temperature * used[at])
@@ -145,9 +144,8 @@ def stationary_optimum(objective: NGramTerms, starts: list[FloatArray]) -> Float
         size = max(abs(value), objective.temperature)
         if expected <= _NO_GAIN * size:
             break
-        kernel = objective.flow(policy).kernel
         while rate > 1e-6:
-            trial = moved(kernel, rate * step, policy)
+            trial = moved(objective.trie, policy, rate * step)
             found = objective.value(trial)
             if found > value:
                 break
@@ -162,6 +160,7 @@ def stationary_optimum(objective: NGramTerms, starts: list[FloatArray]) -> Float
 
 
 # Position by position
+
 
 def log_worth(objective: NGramTerms) -> FloatArray:
     """Return log z (max_length + 1, C) with 0, 1, ... tokens left."""
@@ -217,17 +216,8 @@ def gap_by_position(objective: NGramTerms, flow: PolicyFlow) -> float:
     for position, visits in enumerate(flow.positions(objective.max_length)):
         left = objective.max_length - position
         best = best_events(kernel, kernel.after(worth[left - 1]), start)
-        total += at_visits(flow, visits).kl(best)
+        total += flow.at_visits(visits).kl(best)
     return objective.temperature * total
-
-
-def at_visits(flow: PolicyFlow, visits: FloatArray) -> PolicyFlow:
-    """Return a flow as if documents were one token long, after contexts visited so often (C,)."""
-    here = copy.copy(flow)
-    for name in ("flow", "usage", "arcs", "backoffs", "ends", "events", "_entries"):
-        vars(here).pop(name, None)
-    here.visits = visits
-    return here
 
 
 def weighted(initial: FloatArray, values: FloatArray) -> float:

@@ -1,6 +1,7 @@
 """Linear equations with one unknown a context, and the weights of all that can follow one."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import (
@@ -42,7 +43,7 @@ class ContextEquation:
     def __init__(self, operator: ContextOperator):
         self._operator = operator
         self._n = len(operator.down)
-        self._factors = None
+        self._factors: Any = None
         if self._n <= _FEW_CONTEXTS:
             try:
                 self._factors = splu(operator.written_whole())
@@ -122,6 +123,8 @@ def log_desirability(
     ------
     LengthExplosionError
         If there is none, as longer documents weigh ever more in contexts that are needed.
+    ValueError
+        If there is one that the iterations do not find.
 
     Notes
     -----
@@ -148,9 +151,7 @@ def _among(kernel, alive):
     good = np.append(alive, True)[trie.next] & alive[trie.arc_context]
     weights = np.where(good, kernel.arc_log_weight, -np.inf)
     ends = np.zeros(trie.n_contexts - 1)
-    return ContextKernel(
-        trie, np.concatenate([weights, kernel.backoff_log_weight[1:], ends])
-    )
+    return ContextKernel(trie, np.concatenate([weights, kernel.backoff_log_weight[1:], ends]))
 
 
 def _solve_alive(kernel, alive, fallback):
@@ -182,6 +183,11 @@ def _solve_alive(kernel, alive, fallback):
         log_z = np.where(alive, log_z + change, -np.inf)
         if np.array_equal(before[alive], log_z[alive]):
             return log_z
+    if len(alive) > _FEW_CONTEXTS and log_spectral_radius(kernel, alive)[0] < -_ZERO:
+        raise ValueError(
+            "The weights of documents were not found to a relative residual of 1e-10: either "
+            "length all but explodes, or rewards are too vast for so many contexts. Raise kl_coef."
+        )
     raise LengthExplosionError("The length of documents explodes.")
 
 
@@ -251,9 +257,7 @@ def _greatest_eigenvalue(kernel, log_vector, top):
 
     From a vector, in which unit all weights are e^top at most.
     """
-    operator = kernel.operator(
-        log_vector, (log_vector, np.full(len(log_vector), top))
-    )
+    operator = kernel.operator(log_vector, (log_vector, np.full(len(log_vector), top)))
     inside = np.isfinite(log_vector)
     n = len(log_vector)
     if n <= _FEW_EIGENVALUES:

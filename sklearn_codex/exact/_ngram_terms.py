@@ -1,4 +1,4 @@
-"""What is known of policies over n-grams before the best one is searched: numbers of any of them."""
+"""What is known of policies over n-grams before the best one is searched."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -44,7 +44,10 @@ _ROUNDING = 1e-12
 
 
 def takes_events(method: Method) -> Method:
-    """Check what a method of an objective is given: a policy, and other values of events (E,)."""
+    """Check what a method of an objective is given: a policy, and other values of events (E,).
+
+    Weights are those of contexts (C,).
+    """
     names = [*signature(method).parameters][2:]
 
     @wraps(method)
@@ -53,7 +56,8 @@ def takes_events(method: Method) -> Method:
         policy = check_events(log_prob, "log_prob", subject=subject, trie=self.trie)
         given = dict(zip(names, args, strict=False)) | kwargs
         for name in given.keys() & set(names):
-            given[name] = check_values(given[name], name, subject=subject, shape=shape)
+            expected = (self.trie.n_contexts,) if name == "weight" else shape
+            given[name] = check_values(given[name], name, subject=subject, shape=expected)
         return method(self, policy, *args[len(names) :], **given)
 
     return cast(Method, checked)
@@ -127,7 +131,7 @@ class NGramTerms(PricedObjective):
                 f"{subject} needs a finite kl_coef + entropy_coef, got {self.kl_coef} + "
                 f"{self.entropy_coef}. Scale all coefficients down."
             )
-        self._reference_mass  # raises where a row sums to more than 1
+        self._check_rows(subject)
         self._check_can_begin(subject)
         check_demonstrations(self, self.possible, slice(trie.n_arcs))
         object.__setattr__(self, "_flows", [])
@@ -178,6 +182,16 @@ class NGramTerms(PricedObjective):
             )
         object.__setattr__(self, "initial", shares)
 
+    def _check_rows(self, subject):
+        sums = self._reference_mass
+        if sums is not None and (sums > LOG_TOLERANCE).any():
+            context = int(np.argmax(sums))
+            raise ValueError(
+                f"{subject} needs probabilities of the next token that sum to 1 after each "
+                f"context, got {np.exp(sums[context]):.6g} after context {context}. Divide them "
+                "by their sum."
+            )
+
     def _check_can_begin(self, subject):
         """Check that documents of possible arcs come to an end."""
         assert self.initial is not None
@@ -199,7 +213,7 @@ class NGramTerms(PricedObjective):
         changed = super().having(**values)
         if not values.keys() & {"trie", "initial", "max_length"}:
             # What a policy does has nothing to do with what it is wanted for.
-            object.__setattr__(changed, "_flows", self._flows)
+            object.__setattr__(changed, "_flows", vars(self)["_flows"])
         return changed
 
     def __getstate__(self):
@@ -249,12 +263,6 @@ class NGramTerms(PricedObjective):
     def _reference_mass(self) -> FloatArray | None:
         """Logarithms (C,) of the sums of the reference's rows, None where they are all 0."""
         sums = ContextKernel(self.trie, self.reference_log_prob).log_sums()
-        if (sums > LOG_TOLERANCE).any():
-            context = int(np.argmax(sums))
-            raise ValueError(
-                f"{type(self).__name__} needs probabilities of the next token that sum to 1 after "
-                f"each context, got {np.exp(sums[context]):.6g} after context {context}."
-            )
         sums[np.abs(sums) <= _MASS_ROUNDING] = 0.0
         return sums if sums.any() else None
 
@@ -279,10 +287,10 @@ class NGramTerms(PricedObjective):
             self.trie, log_prob[:n_arcs], np.append(0.0, log_prob[n_arcs : self._n_weights])
         )
 
-    @takes_events
-    def occurrences(self, log_prob: FloatArray) -> FloatArray:
-        """Return the expected events (E,) of a document."""
-        return self.flow(log_prob).events.copy()
+    def occurrences(self, log_prob: FloatArray, n_documents: float = 1.0) -> FloatArray:
+        """Return the expected events (E,) of so many documents."""
+        policy = check_events(log_prob, "log_prob", subject=type(self).__name__, trie=self.trie)
+        return n_documents * self.flow(policy).events
 
     @takes_events
     def expected_length(self, log_prob: FloatArray) -> float:
@@ -395,7 +403,7 @@ class NGramTerms(PricedObjective):
     def values_of(self, log_prob: FloatArray, values: FloatArray) -> FloatArray:
         """Return the expected sum (C,) of values (E,) of events that are to come, never cut."""
         flow = self.flow(log_prob)
-        kernel, trie = flow.kernel, self.trie
+        kernel = flow.kernel
         step = mean_of_next(flow, values)
         alive = np.where(kernel.can_end(), 0.0, -np.inf)
         operator = kernel.operator(alive)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, normalize_log
 from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._rollouts import Rollouts
 
@@ -136,6 +136,14 @@ class Objective(ABC):
             What a squared difference of each token counts, above 0.
         """
         return move
+
+    def moved(self, log_prob: FloatArray, change: FloatArray) -> FloatArray:
+        """Return the policy (V,) with a change (V,) of each logit; it may be ``-inf``."""
+        return normalize_log(log_prob + change)
+
+    def occurrences(self, log_prob: FloatArray, n_documents: float = 1.0) -> FloatArray:
+        """Return the expected occurrences (V,) of each token in so many documents of a policy."""
+        return n_documents * self.expected_length(log_prob) * np.exp(log_prob)
 
     @abstractmethod
     def kl_coef_grid(self, n_points: int = 50) -> FloatArray:
@@ -291,7 +299,10 @@ class Objective(ABC):
 class PricedObjective(Objective):
     """An objective whose best policy within a budget of expected cost is the best at some price."""
 
-    possible: NDArray[np.bool_]
+    @property
+    @abstractmethod
+    def possible(self) -> NDArray[np.bool_]:
+        """Which tokens (V,) a policy of finite value can produce."""
 
     @abstractmethod
     def cost_floor(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
