@@ -120,7 +120,7 @@ def test_events_of_documents(order, eos, min_count):
 
 def test_pruning_keeps_prefixes_and_suffixes():
     ids, starts = joined(random_documents(0, n_tokens=6, n_documents=60))
-    full = count_ngrams(ids, starts, 6, 4)
+    full, _ = count_ngrams(ids, starts, 6, 4)
     for kept in (full.prune(min_count=3), full.prune(max_ngrams=40)):
         trie = Trie.of_table(kept, eos=5)
         arcs = {tokens_of(trie, arc) for arc in range(trie.n_arcs)}
@@ -135,9 +135,22 @@ def test_pruning_keeps_prefixes_and_suffixes():
 
 def test_tables_of_parts_join_to_that_of_all():
     documents = random_documents(3, n_documents=40)
-    whole = count_ngrams(*joined(documents), 4, 3)
-    parts = [count_ngrams(*joined(documents[i::3]), 4, 3) for i in range(3)]
+    whole, _ = count_ngrams(*joined(documents), 4, 3)
+    parts = [count_ngrams(*joined(documents[i::3]), 4, 3)[0] for i in range(3)]
     for level, expected in zip(join_tables(parts).levels, whole.levels, strict=True):
+        np.testing.assert_array_equal(level.keys, expected.keys)
+        np.testing.assert_array_equal(level.counts, expected.counts)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 7, 1 << 16])
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_counting_knows_the_longest_ngram_at_each_token(order, chunk_size):
+    ids, starts = joined(random_documents(order))
+    table, arcs = count_ngrams(ids, starts, 4, order, chunk_size=chunk_size)
+    trie = Trie.of_table(table, eos=3)
+    np.testing.assert_array_equal(arcs, trie.walk(ids, starts).arcs)
+    whole, _ = count_ngrams(ids, starts, 4, order)
+    for level, expected in zip(table.levels, whole.levels, strict=True):
         np.testing.assert_array_equal(level.keys, expected.keys)
         np.testing.assert_array_equal(level.counts, expected.counts)
 
@@ -146,8 +159,8 @@ def test_tokens_of_tables_may_become_one():
     documents = random_documents(4, n_documents=40)
     column = np.array([2, 0, 2, 1])
     renamed = [[int(column[t]) for t in document] for document in documents]
-    whole = count_ngrams(*joined(renamed), 3, 3)
-    table = count_ngrams(*joined(documents), 4, 3)
+    whole, _ = count_ngrams(*joined(renamed), 3, 3)
+    table, _ = count_ngrams(*joined(documents), 4, 3)
     for level, expected in zip(
         join_tables([table], columns=[column], n_tokens=3).levels, whole.levels, strict=True
     ):

@@ -30,5 +30,6 @@ Runs of characters (`_ngrams`) are counted in another way, as integers.
 
 from sklearn_codex._fast_counts._counting import FastCounts, sort_strings
 from sklearn_codex._fast_counts._ngrams import count_ngrams
+from sklearn_codex._fast_counts._types import Slots
 
-__all__ = ["FastCounts", "count_ngrams", "sort_strings"]
+__all__ = ["FastCounts", "Slots", "count_ngrams", "sort_strings"]

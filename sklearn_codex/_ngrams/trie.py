@@ -17,7 +17,7 @@ from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._ngrams.builder import Builder, find_keys
-from sklearn_codex._ngrams.table import Ints, NGramTable, count_ngrams
+from sklearn_codex._ngrams.table import Ints, NGramTable, count_ngrams, part_documents
 
 __all__ = ["Trie", "Walk", "build_trie"]
 
@@ -232,16 +232,10 @@ class Trie:
         self, ids: Ints, starts: Ints, contexts: Ints | None = None
     ) -> Iterator[tuple[Walk, Ints]]:
         """Do :meth:`walk` for some documents at a time; yield also their own ``starts``."""
-        n_documents, row = len(starts) - 1, 0
-        while True:
-            end = int(np.searchsorted(starts, starts[row] + _CHUNK, side="right")) - 1
-            end = min(max(end, row + 1), n_documents)
-            own = starts[row : end + 1] - starts[row]
-            some = None if contexts is None else contexts[row:end]
-            yield self.walk(ids[starts[row] : starts[end]], own, some), own
-            row = end
-            if row >= n_documents:
-                return
+        for first, end in part_documents(starts, _CHUNK):
+            own = starts[first : end + 1] - starts[first]
+            some = None if contexts is None else contexts[first:end]
+            yield self.walk(ids[starts[first] : starts[end]], own, some), own
 
     def _count_events(self, walk, starts):
         rows = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
@@ -380,5 +374,5 @@ def build_trie(
     max_ngrams: int | None = None,
 ) -> Trie:
     """Return the trie of the n-grams of documents; parameters are as elsewhere here."""
-    table = count_ngrams(ids, starts, n_tokens, order)
+    table, _ = count_ngrams(ids, starts, n_tokens, order)
     return Trie.of_table(table.prune(min_count=min_count, max_ngrams=max_ngrams), eos=eos)
