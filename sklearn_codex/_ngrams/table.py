@@ -60,8 +60,8 @@ class NGramTable:
             levels.append(Level(keys, level.counts[mask]))
         return NGramTable(self.n_tokens, tuple(levels))
 
-    def prune(self, *, min_count: int = 1, max_ngrams: int | None = None) -> "NGramTable":
-        """Return the n-grams of two tokens or more that occur often.
+    def frequent(self, *, min_count: int = 1, max_ngrams: int | None = None) -> list[np.ndarray]:
+        """Return which n-grams of two tokens or more occur often, by a mask for each level.
 
         What is part of an n-gram occurs as often as it or more, so the parts of all are kept.
 
@@ -75,14 +75,17 @@ class NGramTable:
         """
         kept = [level.counts >= min_count for level in self.levels]
         sizes = [len(level.counts) for level in self.levels]
-        if max_ngrams is not None and sum(sizes) > max_ngrams:
-            counts = np.concatenate([level.counts for level in self.levels])
-            first = np.argsort(-counts, kind="stable")[:max_ngrams]
-            mask = np.zeros(len(counts), bool)
-            mask[first] = True
-            parts = np.split(mask, np.cumsum(sizes)[:-1])
-            kept = [frequent & part for frequent, part in zip(kept, parts, strict=True)]
-        return self if all(mask.all() for mask in kept) else self.select(kept)
+        if max_ngrams is None or sum(sizes) <= max_ngrams:
+            return kept
+        counts = np.concatenate([level.counts for level in self.levels])
+        most = np.zeros(len(counts), bool)
+        most[np.argsort(-counts, kind="stable")[:max_ngrams]] = True
+        parts = np.split(most, np.cumsum(sizes)[:-1])
+        return [frequent & part for frequent, part in zip(kept, parts, strict=True)]
+
+    def prune(self, *, min_count: int = 1, max_ngrams: int | None = None) -> "NGramTable":
+        """Return the n-grams that occur often, as :meth:`frequent` says."""
+        return self.select(self.frequent(min_count=min_count, max_ngrams=max_ngrams))
 
 
 class _Part(NamedTuple):

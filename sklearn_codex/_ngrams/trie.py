@@ -220,13 +220,21 @@ class Trie:
             Canonical. Columns are the A arcs, then for contexts 1 to C - 1 how often each is backed
             off from, then whether the document ends in it.
         """
-        parts = [
+        return _stack(
             self._count_events(walk, starts)
             for walk, starts in self.walk_in_chunks(ids, starts, contexts)
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        return sparse.csr_array(sparse.vstack(parts, format="csr"))
+        )
+
+    def events_of_arcs(self, ids: Ints, starts: Ints, arcs: Ints) -> sparse.csr_array:
+        """Do :meth:`events` where the arcs (n,) are known, as of documents the trie is made of."""
+        parts = []
+        for first, end in part_documents(starts, _CHUNK):
+            place, own = slice(starts[first], starts[end]), starts[first : end + 1] - starts[first]
+            start = np.full(end - first, self.first_context, np.int32)
+            contexts = self.arc_context[arcs[place]]
+            ends = self._ends(ids[place], own, start, arcs[place], contexts)
+            parts.append(self._count_events(Walk(arcs[place], contexts, ends), own))
+        return _stack(parts)
 
     def walk_in_chunks(
         self, ids: Ints, starts: Ints, contexts: Ints | None = None
@@ -246,10 +254,7 @@ class Trie:
             owners.append(rows[at])
         columns.append(walk.ends[ended] + (self.n_arcs + self.n_contexts - 2))
         owners.append(ended.astype(np.int32))
-        where = (np.concatenate(owners), np.concatenate(columns))
-        shape = (len(starts) - 1, self.n_events)
-        events = sparse.coo_array((np.ones(len(where[0])), where), shape=shape)
-        return sparse.csr_array(events.tocsr())
+        return _ones(owners, columns, (len(starts) - 1, self.n_events))
 
     def backed_off(self, walk: Walk) -> Iterator[tuple[Ints, Ints]]:
         """Yield tokens (k,), as positions, and contexts (k,) they were predicted by backing off.
@@ -297,10 +302,7 @@ class Trie:
             has_shorter = shorter >= 0
             owners.append(owners[-1][has_shorter])
             columns.append(shorter[has_shorter])
-        where = (np.concatenate(owners), np.concatenate(columns))
-        shape = (self.n_events, self.n_arcs)
-        ones = np.ones(len(where[0]))
-        return sparse.csr_array(sparse.coo_array((ones, where), shape=shape).tocsr())
+        return _ones(owners, columns, (self.n_events, self.n_arcs))
 
     def truncate(self, order: int) -> "Trie":
         """Return the trie of the n-grams of at most ``order`` tokens."""
@@ -327,24 +329,78 @@ class Trie:
             self.arc_of_context[:n_contexts],
         )
 
-    def projection(self, lower: "Trie") -> sparse.csr_array:
-        """Return the map (E, E') from events to those of the same documents in a truncated trie."""
+    def projection(self, smaller: "Trie", numbers: Ints | None = None) -> sparse.csr_array:
+        """Return the map (E, E') from events to those of the same documents in a smaller trie.
+
+        Parameters
+        ----------
+        smaller : Trie
+            Of some n-grams of this one.
+        numbers : ndarray of int (A,) or None, default=None
+            The arcs of the smaller trie that those of this one are, -1 for none; None if it is
+            truncated.
+        """
+        if numbers is None:
+            numbers = np.where(np.arange(self.n_arcs) < smaller.n_arcs, np.arange(self.n_arcs), -1)
+        known = self._known_contexts(smaller, numbers)
         arcs = np.arange(self.n_arcs)
-        while (long := np.flatnonzero(arcs >= lower.n_arcs)).size:
-            arcs[long] = self.lower[arcs[long]]
+        while (lost := np.flatnonzero(numbers[arcs] < 0)).size:
+            arcs[lost] = self.lower[arcs[lost]]
+        used = Walk(numbers[arcs], known[self.arc_context], np.empty(0, int))
+        rows, columns = [np.arange(self.n_arcs)], [used.arcs]
+        for at, passed in smaller.backed_off(used):
+            rows.append(at)
+            columns.append(passed + (smaller.n_arcs - 1))
         contexts = np.arange(1, self.n_contexts)
-        kept = contexts[contexts < lower.n_contexts]
-        ends = contexts.copy()
-        while (long := np.flatnonzero(ends >= lower.n_contexts)).size:
-            ends[long] = self.suffix[ends[long]]
-        ended = np.flatnonzero(ends > 0)
-        n_back, n_lower = self.n_contexts - 1, lower.n_contexts - 1
-        rows = [np.arange(self.n_arcs), self.n_arcs + kept - 1, self.n_arcs + n_back + ended]
-        columns = [arcs, lower.n_arcs + kept - 1, lower.n_arcs + n_lower + ends[ended] - 1]
-        where = (np.concatenate(rows), np.concatenate(columns))
-        shape = (self.n_events, lower.n_events)
-        ones = np.ones(len(where[0]))
-        return sparse.csr_array(sparse.coo_array((ones, where), shape=shape).tocsr())
+        n_back, n_back_smaller = self.n_contexts - 1, smaller.n_contexts - 1
+        same = contexts[smaller.context_length[known[1:]] == self.context_length[1:]]
+        rows.append(self.n_arcs - 1 + same)
+        columns.append(smaller.n_arcs - 1 + known[same])
+        ended = contexts[known[1:] > 0]
+        rows.append(self.n_arcs + n_back - 1 + ended)
+        columns.append(smaller.n_arcs + n_back_smaller - 1 + known[ended])
+        return _ones(rows, columns, (self.n_events, smaller.n_events))
+
+    def _known_contexts(self, smaller, numbers):
+        """Return the longest suffix (C,) of each context that a smaller trie has."""
+        known = np.zeros(self.n_contexts, np.int64)
+        if self.start >= 0:
+            known[self.start] = smaller.first_context
+        for context_length in range(1, self.order):
+            own = np.flatnonzero(self.context_length == context_length)
+            own = own[own != self.start]
+            arcs = numbers[self.arc_of_context[own]]
+            same = smaller.context_of_arc[arcs]  # that of arc -1, the last, is -1
+            known[own] = np.where(same >= 0, same, known[self.suffix[own]])
+        return known
+
+    def spell(self, names: np.ndarray) -> tuple[list[str], list[str]]:
+        """Return all arcs and all contexts as text, tokens joined by a space.
+
+        Parameters
+        ----------
+        names : ndarray of str objects (V,)
+            The tokens.
+        """
+        arcs: list[str] = []
+        contexts = [""]
+        tokens = names[self.arc_token].tolist()
+        for length, (start, stop) in enumerate(self.levels()):
+            if length:
+                own = np.flatnonzero(self.context_length == length)
+                contexts += [
+                    "<s>" if arc < 0 else arcs[arc] for arc in self.arc_of_context[own].tolist()
+                ]
+            owners = self.arc_context[start:stop].tolist()
+            of_level = zip(owners, tokens[start:stop], strict=True)
+            arcs += [f"{contexts[owner]} {token}" if owner else token for owner, token in of_level]
+        return arcs, contexts
+
+    @cached_property
+    def token_map(self) -> sparse.csr_array:
+        """The map (E, V) from events to counts of tokens."""
+        shape = (self.n_events, self.n_tokens)
+        return _ones([np.arange(self.n_arcs)], [self.arc_token], shape)
 
     def ngrams(self, arcs: Ints) -> Ints:
         """Return the tokens (n, order) of arcs as n-grams, behind -1 where they are shorter.
@@ -376,3 +432,17 @@ def build_trie(
     """Return the trie of the n-grams of documents; parameters are as elsewhere here."""
     table, _ = count_ngrams(ids, starts, n_tokens, order)
     return Trie.of_table(table.prune(min_count=min_count, max_ngrams=max_ngrams), eos=eos)
+
+
+def _ones(rows, columns, shape):
+    """Return the matrix that counts pairs of rows and columns, given in parts."""
+    where = (np.concatenate(rows), np.concatenate(columns))
+    counts = sparse.coo_array((np.ones(len(where[0])), where), shape=shape).tocsr()
+    dtype = sparse.get_index_dtype(maxval=max(counts.nnz, *shape))
+    counts.indices, counts.indptr = counts.indices.astype(dtype), counts.indptr.astype(dtype)
+    return sparse.csr_array(counts)
+
+
+def _stack(parts):
+    parts = list(parts)
+    return parts[0] if len(parts) == 1 else sparse.csr_array(sparse.vstack(parts, format="csr"))
