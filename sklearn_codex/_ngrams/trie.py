@@ -17,7 +17,7 @@ from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._ngrams.builder import Builder, find_keys
-from sklearn_codex._ngrams.table import Ints, NGramTable, count_ngrams, part_documents
+from sklearn_codex._ngrams.table import Ints, Level, NGramTable, count_ngrams, part_documents
 
 __all__ = ["Trie", "Walk", "build_trie"]
 
@@ -90,11 +90,34 @@ class Trie:
     @classmethod
     def of_table(cls, table: NGramTable, *, eos: int = -1) -> "Trie":
         """Return the trie of the n-grams of a table, which holds the parts of each."""
-        builder = Builder(table.n_tokens, eos)
+        builder = Builder(table.n_tokens, int(eos))
         for level in table.levels:
             builder.add_level(level.keys)
         order = len(table.levels) + 1
-        return cls(n_tokens=table.n_tokens, order=order, eos=eos, **builder.finish())
+        return cls(n_tokens=table.n_tokens, order=order, eos=int(eos), **builder.finish())
+
+    def is_sound(self) -> bool:
+        """Return whether the arrays are those that :meth:`of_table` makes of their n-grams.
+
+        What comes from a file may be anything: other errors than False are of numpy's indices.
+        """
+        if not 0 < self.n_tokens <= len(self.arc_token) or self.arc_token.min() < 0:
+            return False
+        levels, n_below = [], 0
+        for length, (start, stop) in enumerate(self.levels()):
+            if length:
+                prefix = self.arc_of_context[self.arc_context[start:stop]].astype(np.int64)
+                prefix = np.where(prefix < 0, self.n_tokens, prefix - n_below)
+                keys = prefix * self.n_tokens + self.arc_token[start:stop]
+                if len(keys) and (keys[0] < 0 or np.diff(keys).min(initial=1) < 1):
+                    return False
+                levels.append(Level(keys, np.ones(len(keys), int)))
+                n_below = start
+        again = Trie.of_table(NGramTable(self.n_tokens, tuple(levels)), eos=self.eos)
+        return all(
+            np.array_equal(getattr(again, name), getattr(self, name))
+            for name in self.__dataclass_fields__
+        )
 
     @property
     def n_contexts(self) -> int:

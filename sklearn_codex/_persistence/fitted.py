@@ -15,6 +15,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
+from sklearn_codex._persistence.fitted_ngrams import check_ngram_model, check_ngrams
 from sklearn_codex._persistence.fitted_ratings import RATING_STATE, check_ratings
 from sklearn_codex._persistence.values import is_array, is_finite, is_number, is_whole
 
@@ -87,6 +88,10 @@ _STEPS = Check(
 )
 
 
+def _instance(name: str) -> Check:
+    return Check(f"a {name}", lambda v, n: type(v).__name__ == name)
+
+
 def _is_model(value) -> bool:
     return isinstance(value, BaseEstimator)
 
@@ -105,7 +110,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("token_log_prob_", "reference_log_prob_", "base_log_prob_"), _LOG_PROB),
     "optimal_log_prob_": _LOG_PROB.or_none(),
     "token_reward_": _PER_COLUMN.or_none(),
-    "token_count_": _COUNTS,
+    **dict.fromkeys(("token_count_", "event_count_"), _COUNTS),
     "frequencies_": _COUNTS.or_none(),
     **dict.fromkeys(("coef_", "policy_coef_"), _WEIGHTS),
     "_all_weights": Check("a matrix of finite numbers", lambda v, n: is_finite(v) and v.ndim == 2),
@@ -162,6 +167,13 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("vocabulary_", "_uncertainty"), _DICT.or_none()),
     **dict.fromkeys(("unk_index_", "eos_index_"), _WHOLE.or_none()),
     **dict.fromkeys(("_names", "_stream_types"), _TOKENS.or_none()),
+    "_stream_ngrams": _LIST,
+    "trie_": _instance("Trie").or_none(),
+    "_read_trie": _instance("Trie"),
+    **dict.fromkeys(("_backoff", "_base"), _instance("BackoffModel").or_none()),
+    "discounts_": _FINITE.or_none(),
+    "is_fallback_": _ARRAY.or_none(),
+    "order_": _WHOLE,
     "_stream_totals": Check("whole numbers", lambda v, n: is_array(v, "iu") and v.ndim == 1),
     "vectorizer_": _MODEL.or_none(),
     "model_": _MODEL,
@@ -193,10 +205,13 @@ _WEIGHTED = (
     *("RewardUncertainty", "TiePreferenceModel"),
 )
 _SAMPLERS = ("BestOfNSampler", "ExactPolicyOptimizer", "PPOPolicyOptimizer", "RLOOPolicyOptimizer")
+_COUNTERS = ("TokenCounter", "NGramCounter")
 _LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", "DPOPolicyOptimizer", *_SAMPLERS)
 # Fitted attributes that methods read without asking for them, and the classes that have them.
 _NEEDED = (
-    (("_names", "n_features_in_", "unk_index_", "eos_index_"), ("TokenCounter",)),
+    (("_names", "n_features_in_", "unk_index_", "eos_index_"), _COUNTERS),
+    (("trie_", "order_"), ("NGramCounter",)),
+    (("document_length_", "vectorizer_", "n_features_in_", "_backoff", "_read_trie"), ("NGramLM",)),
     (("center_", "scale_"), ("ResponseFeatures",)),
     (("steps_", "vectorizer_"), ("RLHFPipeline",)),
     (("n_features_in_", "vectorizer_"), ("PairVectorizer", *_LANGUAGE_MODELS, *_WEIGHTED)),
@@ -371,7 +386,7 @@ def _check_vectorizer(model, name, n_columns) -> None:
         vectorizer = vectorizer.estimator
     columns = getattr(vectorizer, "n_features_in_", None)
     if (
-        type(vectorizer).__name__ == "TokenCounter"
+        type(vectorizer).__name__ in _COUNTERS
         and n_columns is not None
         and columns != n_columns
     ):
@@ -381,7 +396,8 @@ def _check_vectorizer(model, name, n_columns) -> None:
 
 
 def _check_token_counter(counter) -> None:
-    n_columns = getattr(counter, "n_features_in_", None)
+    trie = getattr(counter, "trie_", None)
+    n_columns = trie.n_tokens if trie is not None else getattr(counter, "n_features_in_", None)
     names = getattr(counter, "_names", None)
     types, totals = getattr(counter, "_stream_types", ()), getattr(counter, "_stream_totals", ())
     if len(types) != len(totals):
@@ -445,6 +461,11 @@ def _check_group_moves(groups) -> None:
         raise ValueError("the groups of a covariance in it do not fit together")
 
 
+def _check_ngram_counter(counter) -> None:
+    check_ngrams(counter)
+    _check_token_counter(counter)
+
+
 def _check_outcomes(model) -> None:
     """Check which class means which outcome: 0, a tie, 1, and both bad where that is one."""
     meaning, classes = getattr(model, "_meaning", None), getattr(model, "classes_", None)
@@ -499,6 +520,9 @@ def _nothing(value) -> None:
 
 _PARTS: dict[str, Callable[[Any], None]] = {
     "TokenCounter": _check_token_counter,
+    "NGramCounter": _check_ngram_counter,
+    "NGramLM": check_ngram_model,
+    "SFTRefiner": check_ngram_model,
     "TrainingPairs": _check_training_pairs,
     "GroupMoves": _check_group_moves,
     "HeldRows": _check_held_rows,
