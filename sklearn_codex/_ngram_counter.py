@@ -1,5 +1,6 @@
 """Text to counts of n-grams: what a document uses of a trie of contexts."""
 
+import reprlib
 from collections.abc import Iterable
 from numbers import Integral
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._ngrams.table import Level, NGramTable, count_ngrams, join_tables
 from sklearn_codex._ngrams.trie import Trie
+from sklearn_codex._text.inputs import check_texts
 from sklearn_codex._text.vocabulary import TypeTotals, find_types, join_totals
 from sklearn_codex.text import TokenCounter
 
@@ -253,6 +255,42 @@ class NGramCounter(TokenCounter):
         events = sp.csr_array(events @ trie.projection(self.trie_, numbers))
         events.sort_indices()
         return events
+
+    def transform_after(self, prompts, X) -> sp.csr_array:
+        """Count documents that go on from prompts, which themselves are not counted.
+
+        Parameters
+        ----------
+        prompts : sequence of str (n_documents,)
+            What comes before each document; its first tokens are counted in the context of the
+            last ones of the prompt.
+        X : sequence of str (n_documents,)
+            Documents.
+
+        Returns
+        -------
+        counts : csr_array of shape (n_documents, n_columns)
+            As `transform` returns them.
+
+        Raises
+        ------
+        ValueError
+            If it was fitted on counts, or there is not a prompt for each document.
+        """
+        check_is_fitted(self)
+        subject = type(self).__name__
+        before, texts = (check_texts(given, subject=subject) for given in (prompts, X))
+        if before is None or texts is None or len(before) != len(texts) or self.trie_ is None:
+            raise ValueError(
+                f"{subject}.transform_after needs a fit on text, and as many prompts as texts, got "
+                f"{reprlib.repr(prompts)} and {reprlib.repr(X)}. Pass lists of str, equally long."
+            )
+        *_, ends = self.trie_.walk(*self._ids_of(before))
+        return self.trie_.events(*self._ids_of(texts), ends)
+
+    def _ids_of(self, texts):
+        counted = self._count_types(texts)
+        return self._line_up(counted, self._columns_of_types(counted))
 
     def _token_counts(self, counts):
         return sp.csr_array(counts @ self.trie_.token_map)

@@ -27,6 +27,7 @@ from sklearn_codex._data.vectorizers import (
     keep_vectorizer_of_numbers,
     trie_of,
 )
+from sklearn_codex._partitions import is_collection
 from sklearn_codex._text.inputs import check_texts
 
 
@@ -93,6 +94,25 @@ def read_prompts(estimator: Any, X: Any) -> sparse.csr_array:
     if texts is None or estimator.vectorizer_ is None:
         return read_documents(estimator, X, reset=False)
     return count_texts(estimator.vectorizer_, texts, subject=subject)
+
+
+def check_prompts(estimator: Any, X: Any, prompts: Any) -> list[str]:
+    """Return prompts (n_documents,) as text, one for each document that is text, too."""
+    subject = type(estimator).__name__
+    texts = None if is_collection(X) else check_texts(X, subject=subject)
+    if texts is None:
+        raise ValueError(
+            f"{subject} got prompts, which come before documents that are text in memory, but X "
+            "is counts or a dask collection. Count with NGramCounter.transform_after(prompts, "
+            "texts), and leave prompts=None."
+        )
+    prompts = check_texts(prompts, subject=f"prompts of {subject}")
+    if prompts is None or len(prompts) != len(texts):
+        raise ValueError(
+            f"{subject} needs a prompt, a str, for each of {len(texts)} documents, got "
+            f'{"no text" if prompts is None else len(prompts)}. Use "" where there is none.'
+        )
+    return prompts
 
 
 def check_order(estimator: Any) -> None:

@@ -11,9 +11,13 @@ from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._data.vectorizers import trie_of
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
-from sklearn_codex._language.model import LanguageModelMixin, add_counts, forget_counts
+from sklearn_codex._language.model import (
+    BackoffAttributesMixin,
+    LanguageModelMixin,
+    add_counts,
+    forget_counts,
+)
 from sklearn_codex._ngram_counter import NGramCounter
-from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.smoothing import dirichlet, kneser_ney, witten_bell
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._stage import Stage
@@ -21,6 +25,7 @@ from sklearn_codex._stage import Stage
 
 class NGramLM(
     CallbackSupportMixin,
+    BackoffAttributesMixin,
     LanguageModelMixin,
     DensityMixin,
     BaseEstimator,
@@ -143,7 +148,6 @@ class NGramLM(
     _reads_ngrams = True
 
     event_count_: FloatArray
-    _backoff: BackoffModel
 
     def __init__(self, order=3, *, smoothing="kneser-ney", prior_strength=4.0, vectorizer=None):
         self.order = order
@@ -249,16 +253,6 @@ class NGramLM(
                 "NGramLM without smoothing needs at least one token, got documents with none. Set "
                 "smoothing or prior_strength above 0, or leave out empty documents."
             )
-
-    @property
-    def arc_log_prob_(self):
-        """Log-probabilities (n_ngrams,) of the last tokens of n-grams."""
-        return self._backoff.arc_log_prob
-
-    @property
-    def backoff_log_weight_(self):
-        """Logarithms (n_contexts,) of what contexts give to shorter ones."""
-        return self._backoff.backoff_log_weight
 
     @property
     def token_log_prob_(self):

@@ -385,11 +385,7 @@ def _check_vectorizer(model, name, n_columns) -> None:
     while isinstance(vectorizer, FrozenEstimator):
         vectorizer = vectorizer.estimator
     columns = getattr(vectorizer, "n_features_in_", None)
-    if (
-        type(vectorizer).__name__ in _COUNTERS
-        and n_columns is not None
-        and columns != n_columns
-    ):
+    if type(vectorizer).__name__ in _COUNTERS and n_columns is not None and columns != n_columns:
         raise ValueError(
             f"its {name} has n_features_in_={n_columns} for a vectorizer of {columns} columns"
         )
