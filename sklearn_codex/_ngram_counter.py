@@ -179,6 +179,16 @@ class NGramCounter(TokenCounter):
         self.min_ngram_count = min_ngram_count
         self.max_ngrams = max_ngrams
 
+    def know(self, names, trie):
+        """Have the columns of a trie, of tokens (V,) that special ones may be among."""
+        self._names = np.array(names, dtype=object)
+        special = (self.unk_token, self.eos_token)
+        self.unk_index_, self.eos_index_ = (
+            None if token is None else names.index(token) for token in special
+        )
+        self._keep_trie(trie)
+        return self
+
     def _check_no_text_options(self):
         super()._check_no_text_options()
         if self.min_ngram_count != 1 or self.max_ngrams is not None:

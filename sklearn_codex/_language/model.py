@@ -15,7 +15,6 @@ from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._language.distributions import Distribution
-from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._rollouts import sample_counts
 
@@ -219,22 +218,6 @@ class LanguageModelMixin:
     def _eos_column(self):
         """Return the column of the end-of-sequence token, or None."""
         return getattr(unwrap(self.vectorizer_), "eos_index_", None)
-
-
-class BackoffAttributesMixin:
-    """Attributes of a model of n-grams; other models do not have them."""
-
-    _backoff: BackoffModel
-
-    @property
-    def arc_log_prob_(self):
-        """Log-probabilities (n_ngrams,) of the last tokens of n-grams."""
-        return self._backoff.arc_log_prob
-
-    @property
-    def backoff_log_weight_(self):
-        """Logarithms (n_contexts,) of what contexts give to shorter ones."""
-        return self._backoff.backoff_log_weight
 
 
 def forget_counts(model: Any) -> None:

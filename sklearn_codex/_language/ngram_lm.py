@@ -10,13 +10,9 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._data.vectorizers import trie_of
 from sklearn_codex._fits import whole_fit
+from sklearn_codex._language.backoff import BackoffFileMixin, read_model
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
-from sklearn_codex._language.model import (
-    BackoffAttributesMixin,
-    LanguageModelMixin,
-    add_counts,
-    forget_counts,
-)
+from sklearn_codex._language.model import LanguageModelMixin, add_counts, forget_counts
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngrams.smoothing import dirichlet, kneser_ney, witten_bell
 from sklearn_codex._ngrams.trie import Trie
@@ -25,7 +21,7 @@ from sklearn_codex._stage import Stage
 
 class NGramLM(
     CallbackSupportMixin,
-    BackoffAttributesMixin,
+    BackoffFileMixin,
     LanguageModelMixin,
     DensityMixin,
     BaseEstimator,
@@ -155,6 +151,45 @@ class NGramLM(
         self.prior_strength = prior_strength
         self.vectorizer = vectorizer
 
+    @classmethod
+    def from_arpa(cls, path, *, tokenizer="whitespace", lowercase=False):
+        """Read a model from an ARPA file, as KenLM and SRILM write them.
+
+        Probabilities are scaled in each context to sum to one, which rounding in the file keeps
+        them from. Such a model has no counts to go on with by ``partial_fit``; refine it by
+        :class:`SFTRefiner`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, as it is or packed, by gzip or otherwise.
+        tokenizer : str or callable, default="whitespace"
+            How texts are split, as of :class:`NGramCounter`; files do not say.
+        lowercase : bool, default=False
+            Whether texts are to be in lower case.
+
+        Returns
+        -------
+        model : NGramLM
+            Fitted. Its ``vectorizer`` knows the tokens of the file, with ``<unk>`` and ``</s>`` as
+            ``unk_token`` and ``eos_token`` where these are listed; ``document_length_`` is 1.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be opened.
+        ValueError
+            If it is no ARPA file, or damaged.
+        """
+        vectorizer, backoff = read_model(path, tokenizer=tokenizer, lowercase=lowercase)
+        model = cls(backoff.trie.order, vectorizer=vectorizer)
+        model.vectorizer_, model._backoff = vectorizer, backoff
+        model._read_trie, model.order_ = backoff.trie, backoff.trie.order
+        model.n_features_in_ = backoff.trie.n_events
+        model.discounts_ = model.is_fallback_ = None
+        model.document_length_ = 1
+        return model
+
     @whole_fit(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
         """Estimate the probabilities.
@@ -202,6 +237,11 @@ class NGramLM(
 
     def _update(self, X, sample_weight, *, task_name):
         first = not hasattr(self, "event_count_")
+        if first and task_name == "partial_fit" and hasattr(self, "_backoff"):
+            raise ValueError(
+                "NGramLM.partial_fit adds to the counts of documents, and a model that was read "
+                "from an ARPA file has none. Refine it by SFTRefiner(FrozenEstimator(model))."
+            )
         corpus = read_corpus(
             self,
             X,

@@ -13,13 +13,9 @@ from sklearn_codex._data.documents import check_prompts
 from sklearn_codex._data.fitted_models import IncomingModel, unwrap
 from sklearn_codex._data.vectorizers import trie_of
 from sklearn_codex._fits import whole_fit
+from sklearn_codex._language.backoff import BackoffFileMixin
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
-from sklearn_codex._language.model import (
-    BackoffAttributesMixin,
-    LanguageModelMixin,
-    add_counts,
-    forget_counts,
-)
+from sklearn_codex._language.model import LanguageModelMixin, add_counts, forget_counts
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.smoothing import refine
 from sklearn_codex._stage import Stage
@@ -27,7 +23,7 @@ from sklearn_codex._stage import Stage
 
 class SFTRefiner(
     CallbackSupportMixin,
-    BackoffAttributesMixin,
+    BackoffFileMixin,
     LanguageModelMixin,
     DensityMixin,
     BaseEstimator,

@@ -169,7 +169,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("_names", "_stream_types"), _TOKENS.or_none()),
     "_stream_ngrams": _LIST,
     "trie_": _instance("Trie").or_none(),
-    "_read_trie": _instance("Trie"),
+    "_read_trie": _instance("Trie").or_none(),
     **dict.fromkeys(("_backoff", "_base"), _instance("BackoffModel").or_none()),
     "discounts_": _FINITE.or_none(),
     "is_fallback_": _ARRAY.or_none(),
