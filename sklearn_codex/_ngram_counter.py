@@ -303,7 +303,9 @@ class NGramCounter(TokenCounter):
         return self._line_up(counted, self._columns_of_types(counted))
 
     def _token_counts(self, counts):
-        return sp.csr_array(counts @ self.trie_.token_map)
+        tokens = sp.csr_array(counts @ self.trie_.token_map)
+        tokens.sort_indices()
+        return tokens
 
     def decode(self, X) -> list[str]:
         """Turn counts back into text, of order 1; counts of n-grams do not say what comes first.
