@@ -179,7 +179,7 @@ class NGramCounter(TokenCounter):
         self.min_ngram_count = min_ngram_count
         self.max_ngrams = max_ngrams
 
-    def know(self, names, trie):
+    def _know(self, names, trie):
         """Have the columns of a trie, of tokens (V,) that special ones may be among."""
         self._names = np.array(names, dtype=object)
         special = (self.unk_token, self.eos_token)

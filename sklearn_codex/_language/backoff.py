@@ -48,6 +48,10 @@ class BackoffFileMixin:
         overwrite : bool, default=False
             Whether to replace a file that is there.
 
+        Returns
+        -------
+        self : language model
+
         Raises
         ------
         FileExistsError
@@ -74,6 +78,7 @@ class BackoffFileMixin:
             text.detach()
             if packed is not None:
                 packed.close()
+        return self
 
 
 def _arpa_names(model, n_tokens, subject):
@@ -107,4 +112,4 @@ def read_model(path: Any, *, tokenizer: Any, lowercase: bool) -> tuple[Any, Back
         eos_token=END if END in names else None,
         vocabulary=names,
     )
-    return FrozenEstimator(counter.know(names, model.trie)), model
+    return FrozenEstimator(counter._know(names, model.trie)), model

@@ -13,7 +13,7 @@ import numpy as np
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._ngrams.backoff import BackoffModel
-from sklearn_codex._ngrams.builder import find_keys
+from sklearn_codex._ngrams.lookup import find_keys
 from sklearn_codex._ngrams.table import Ints, Level, NGramTable
 from sklearn_codex._ngrams.trie import Trie
 

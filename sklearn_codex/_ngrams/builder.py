@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_codex._ngrams.lookup import find_keys
 from sklearn_codex._ngrams.table import Ints
 
-__all__ = ["Builder", "find_keys"]
+__all__ = ["Builder"]
 
 
 class Builder:
@@ -92,10 +93,3 @@ class Builder:
         }
         fields = {name: values.astype(np.int32) for name, values in arrays.items()}
         return {**fields, "start": self.start, "context_length": context_length}
-
-
-def find_keys(keys: Ints, wanted: Ints) -> Ints:
-    """Return where each wanted key is among ascending ones; -1 where it is not."""
-    at = np.searchsorted(keys, wanted)
-    at[at == len(keys)] = 0
-    return np.where(keys[at] == wanted, at, -1) if len(keys) else np.full(len(wanted), -1)

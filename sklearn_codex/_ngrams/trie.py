@@ -16,12 +16,14 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._ngrams.builder import Builder, find_keys
+from sklearn_codex._ngrams.builder import Builder
+from sklearn_codex._ngrams.lookup import KeyTable, find_keys
 from sklearn_codex._ngrams.table import Ints, Level, NGramTable, count_ngrams, part_documents
 
 __all__ = ["Trie", "Walk", "build_trie"]
 
-_CHUNK = 1 << 19  # Tokens of documents to be looked up at a time.
+_CHUNK = 1 << 16  # Tokens of documents to be looked up at a time, in the cache of a core.
+_SEARCHES = 4
 
 
 class Walk(NamedTuple):
@@ -162,6 +164,10 @@ class Trie:
     def _keys(self):
         return self.arc_context.astype(np.int64) * self.n_tokens + self.arc_token
 
+    @cached_property
+    def _table(self):
+        return KeyTable(self._keys)
+
     def __getstate__(self):
         names = self.__dataclass_fields__
         return {name: value for name, value in vars(self).items() if name in names}
@@ -171,7 +177,11 @@ class Trie:
 
     def find(self, contexts: Ints, tokens: Ints) -> Ints:
         """Return the arcs (n,) of tokens (n,) after contexts (n,); -1 where there is none."""
-        return find_keys(self._keys, contexts.astype(np.int64) * self.n_tokens + tokens)
+        wanted = contexts.astype(np.int64) * self.n_tokens + tokens
+        # To make the table takes about as long as to search for so many.
+        if "_table" in vars(self) or len(wanted) > self.n_arcs // _SEARCHES:
+            return self._table.find(wanted)
+        return find_keys(self._keys, wanted)
 
     def shorten(self, contexts: Ints, length: int) -> Ints:
         """Return the suffixes (n,) of a length of contexts (n,); -1 where one is shorter."""
@@ -211,19 +221,11 @@ class Trie:
             context[first] = self.shorten(contexts[has_tokens], length)
             at = np.flatnonzero(context >= 0)
             longest[at] = context[at]
-            found = self._find_on_level(length, context[at], ids[at])
+            found = self.find(context[at], ids[at])
             before = np.full(len(ids), -1, np.int32)
             before[at] = found
             arcs[at] = np.where(found >= 0, found, arcs[at])
         return Walk(arcs, longest, self._ends(ids, starts, contexts, arcs, longest))
-
-    def _find_on_level(self, length, contexts, tokens):
-        """Do what `find` does where all contexts are of one length."""
-        start, stop = self.level_indptr[length], self.level_indptr[length + 1]
-        found = find_keys(
-            self._keys[start:stop], contexts.astype(np.int64) * self.n_tokens + tokens
-        )
-        return np.where(found >= 0, found + start, -1)
 
     def _ends(self, ids, starts, contexts, arcs, longest):
         ends = np.array(contexts, np.int32)
