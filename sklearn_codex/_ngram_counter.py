@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Iterable
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -151,6 +151,7 @@ class NGramCounter(TokenCounter):
     _join_totals = staticmethod(join_ngram_totals)  # type: ignore[assignment]
 
     _stream_ngrams: list
+    trie_: Any
 
     def __init__(
         self,

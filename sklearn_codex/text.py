@@ -4,6 +4,7 @@ import reprlib
 from collections.abc import Mapping
 from functools import cached_property
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -170,7 +171,7 @@ class TokenCounter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     _in_order = False  # whether it counts more than tokens
     _join_totals = staticmethod(join_totals)
 
-    _names: np.ndarray | None
+    _names: Any
     _stream_types: np.ndarray
     _stream_totals: np.ndarray
 

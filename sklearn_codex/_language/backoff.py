@@ -1,4 +1,4 @@
-"""What language models of n-grams share beside what all language models do: ARPA files."""
+"""What language models of n-grams share beside what all language models do."""
 
 import gzip
 import io
@@ -12,19 +12,19 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._files.lines import place_of, read_lines
+from sklearn_codex._language.model import LanguageModelMixin
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngrams.arpa import END, START, UNKNOWN, read_arpa, write_arpa
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._output import new_file
 
-__all__ = ["BackoffFileMixin", "read_model"]
+__all__ = ["BackoffLanguageModelMixin", "read_model"]
 
 
-class BackoffFileMixin:
-    """Attributes of a model of n-grams, which other models do not have, and its ARPA files."""
+class BackoffLanguageModelMixin(LanguageModelMixin):
+    """Methods of a model that may be one of n-grams: prompts, and ARPA files."""
 
     _backoff: BackoffModel
-    vectorizer_: Any
 
     @property
     def arc_log_prob_(self):
@@ -35,6 +35,38 @@ class BackoffFileMixin:
     def backoff_log_weight_(self):
         """Logarithms (n_contexts,) of what contexts give to shorter ones."""
         return self._backoff.backoff_log_weight
+
+    def sample(self, n_samples=1, random_state=None, *, max_length=10_000, prompts=None):
+        """Draw documents from the model.
+
+        Where the vocabulary has an end-of-sequence token, a document ends at its first one and its
+        length is a result; else each document has ``document_length_`` tokens.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many documents; with prompts, how many for each.
+        random_state : int, RandomState instance or None, default=None
+            Source of all draws.
+        max_length : int, default=10_000
+            Tokens at which a document is cut where the model has an end-of-sequence token.
+        prompts : sequence of str or array-like of shape (n_prompts, n_columns), default=None
+            What documents go on from, without being part of them; their last tokens count, as many
+            as the model looks back. They make no difference to a model of single tokens.
+
+        Returns
+        -------
+        documents : list of str or csr_array of shape (n_samples, V)
+            Text (tokens joined by a space, without the end-of-sequence token) where words are
+            known, else counts. With prompts there are n_prompts * n_samples, those of the first
+            prompt first.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or there would be more than 2**27 tokens of text.
+        """
+        return self._sample(n_samples, random_state, max_length, prompts)
 
     def to_arpa(self, path, *, overwrite=False):
         """Write the model as an ARPA file, which KenLM, SRILM and others read.

@@ -145,7 +145,8 @@ class BackoffDistribution:
         else:
             contexts = self.contexts_after(prompts)
         drawn = self.model.sample(contexts, rng, max_length=length)
-        return Rollouts(drawn.tokens, drawn.lengths, self.n_tokens, names, eos)
+        tokens, lengths = drawn.tokens.astype(np.intp), drawn.lengths.astype(np.intp)
+        return Rollouts(tokens, lengths, self.n_tokens, names, eos)
 
 
 Distribution = CategoricalDistribution | BackoffDistribution

@@ -38,9 +38,12 @@ class LanguageModelMixin:
     ``fit`` of the class sets what is declared here.
     """
 
-    _distribution: Distribution
     document_length_: int
     vectorizer_: Any
+
+    @property
+    def _distribution(self) -> Distribution:
+        raise NotImplementedError
 
     @lazy_on_dask(_no_tokens)
     def predict(self, X):
@@ -158,7 +161,7 @@ class LanguageModelMixin:
             )
         return -cross_entropy(total / n_tokens, self._distribution.event_log_prob)
 
-    def sample(self, n_samples=1, random_state=None, *, max_length=10_000, prompts=None):
+    def sample(self, n_samples=1, random_state=None, *, max_length=10_000):
         """Draw documents from the model.
 
         Where the vocabulary has an end-of-sequence token, a document ends at its first one and its
@@ -167,27 +170,27 @@ class LanguageModelMixin:
         Parameters
         ----------
         n_samples : int, default=1
-            How many documents; with prompts, how many for each.
+            How many documents.
         random_state : int, RandomState instance or None, default=None
             Source of all draws.
         max_length : int, default=10_000
             Tokens at which a document is cut where the model has an end-of-sequence token.
-        prompts : sequence of str or array-like of shape (n_prompts, n_columns), default=None
-            What documents go on from, without being part of them; their last tokens count, as many
-            as the model looks back. They make no difference to a unigram model.
 
         Returns
         -------
         documents : list of str or csr_array of shape (n_samples, V)
             Text (tokens joined by a space, without the end-of-sequence token) where words are
-            known, else counts. With prompts there are n_prompts * n_samples, those of the first
-            prompt first.
+            known, else counts.
 
         Raises
         ------
         ValueError
             If a parameter is out of its range, or there would be more than 2**27 tokens of text.
         """
+        return self._sample(n_samples, random_state, max_length)
+
+    def _sample(self, n_samples, random_state, max_length, prompts=None):
+        """Draw documents, so many for each prompt if there are prompts."""
         check_is_fitted(self)
         for name, value in (("n_samples", n_samples), ("max_length", max_length)):
             if not isinstance(value, Integral) or value < 1:

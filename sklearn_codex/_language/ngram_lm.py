@@ -10,9 +10,9 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._data.vectorizers import trie_of
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._language.backoff import BackoffFileMixin, read_model
+from sklearn_codex._language.backoff import BackoffLanguageModelMixin, read_model
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
-from sklearn_codex._language.model import LanguageModelMixin, add_counts, forget_counts
+from sklearn_codex._language.model import add_counts, forget_counts
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngrams.smoothing import dirichlet, kneser_ney, witten_bell
 from sklearn_codex._ngrams.trie import Trie
@@ -21,8 +21,7 @@ from sklearn_codex._stage import Stage
 
 class NGramLM(
     CallbackSupportMixin,
-    BackoffFileMixin,
-    LanguageModelMixin,
+    BackoffLanguageModelMixin,
     DensityMixin,
     BaseEstimator,
 ):

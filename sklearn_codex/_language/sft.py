@@ -1,6 +1,7 @@
 """Supervised fine-tuning: demonstrations update a language model as a Dirichlet prior."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
@@ -13,9 +14,9 @@ from sklearn_codex._data.documents import check_prompts
 from sklearn_codex._data.fitted_models import IncomingModel, unwrap
 from sklearn_codex._data.vectorizers import trie_of
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._language.backoff import BackoffFileMixin
+from sklearn_codex._language.backoff import BackoffLanguageModelMixin
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
-from sklearn_codex._language.model import LanguageModelMixin, add_counts, forget_counts
+from sklearn_codex._language.model import add_counts, forget_counts
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.smoothing import refine
 from sklearn_codex._stage import Stage
@@ -23,8 +24,7 @@ from sklearn_codex._stage import Stage
 
 class SFTRefiner(
     CallbackSupportMixin,
-    BackoffFileMixin,
-    LanguageModelMixin,
+    BackoffLanguageModelMixin,
     DensityMixin,
     BaseEstimator,
 ):
@@ -133,6 +133,8 @@ class SFTRefiner(
     _reads_ngrams = True
 
     token_log_prob_: FloatArray
+    _base: Any
+    _read_trie: Any
 
     def __init__(self, base=None, *, prior_strength=1000.0, vectorizer=None):
         self.base = base
@@ -222,14 +224,14 @@ class SFTRefiner(
         if self._read_trie is None:
             return corpus
         counts = unwrap(self.vectorizer_).transform_after(prompts, X)
-        return CorpusInMemory(counts, corpus.weight)
+        return CorpusInMemory(counts, corpus.weight)  # type: ignore[union-attr]
 
     def _set_base(self, base):
         """Keep the base model in the columns of the demonstrations."""
         base.check_columns()
         trie = trie_of(self.vectorizer_)
         for name in ("token_log_prob_", "base_log_prob_", "_backoff"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         self._base = self._read_trie = None
         if trie is not None and trie.order > 1:
             self._read_trie = trie

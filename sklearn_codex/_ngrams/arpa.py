@@ -7,7 +7,7 @@ any token that is not listed.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -181,7 +181,7 @@ class _Reader:
     def _rows(self, length, order):
         """Yield the fields of n-grams: a logarithm, the tokens, a logarithm or 0."""
         while (line := self.next_line()) is not None and not line.startswith("\\"):
-            fields = line.split()
+            fields: list[Any] = line.split()
             if not length + 1 <= len(fields) <= length + 1 + (length < order):
                 raise self.error(f"expected a number, {length} tokens and a number, got {line!r}.")
             try:
@@ -202,12 +202,12 @@ class _Reader:
 
     def _section(self, rows, index, length):
         try:
-            tokens = [index[token] for row in rows for token in row[1 : length + 1]]
+            numbers = [index[token] for row in rows for token in row[1 : length + 1]]
         except KeyError as error:
             raise self.error(f"the {length}-grams have the token {error}, no 1-gram.") from None
-        tokens = np.array(tokens, np.int64).reshape(-1, length)
-        numbers = np.array([(row[0], row[-1]) for row in rows]).reshape(-1, 2)
-        section = _Section(tokens, *map(_natural, numbers.T))
+        tokens = np.array(numbers, np.int64).reshape(-1, length)
+        log10 = np.array([(row[0], row[-1]) for row in rows]).reshape(-1, 2)
+        section = _Section(tokens, *map(_natural, log10.T))
         # The start is never predicted, and nothing comes before it.
         is_ngram = ~(tokens[:, 1:] == index[START]).any(axis=1)
         return _Section(*(values[is_ngram] for values in section))
@@ -238,7 +238,7 @@ def _complete(sections, n_tokens, place):
 
 def _by_levels(sections, n_tokens):
     """Return levels of n-grams, and by arc their numbers (A,)."""
-    levels = []
+    levels: list[Level] = []
     log_prob, log_weight = [sections[0].log_prob], [sections[0].log_weight]
     for section in sections[1:]:
         prefix = section.tokens[:, 0]

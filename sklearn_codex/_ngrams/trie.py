@@ -372,7 +372,8 @@ class Trie:
         while (lost := np.flatnonzero(numbers[arcs] < 0)).size:
             arcs[lost] = self.lower[arcs[lost]]
         used = Walk(numbers[arcs], known[self.arc_context], np.empty(0, int))
-        rows, columns = [np.arange(self.n_arcs)], [used.arcs]
+        rows: list[Ints] = [np.arange(self.n_arcs)]
+        columns: list[Ints] = [used.arcs]
         for at, passed in smaller.backed_off(used):
             rows.append(at)
             columns.append(passed + (smaller.n_arcs - 1))

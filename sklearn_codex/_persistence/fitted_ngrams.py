@@ -71,11 +71,11 @@ def _check_trie(trie):
 
 
 def _check_backoff(model, read):
-    trie = getattr(model, "trie", None)
+    trie: Any = getattr(model, "trie", None)
     if trie is not read:
         _check_trie(trie)
-    arcs = getattr(model, "arc_log_prob", None)
-    weights = getattr(model, "backoff_log_weight", None)
+    arcs: Any = getattr(model, "arc_log_prob", None)
+    weights: Any = getattr(model, "backoff_log_weight", None)
     is_right = (
         is_array(arcs, "f")
         and is_array(weights, "f")
