@@ -265,6 +265,8 @@ class Trie:
         self, ids: Ints, starts: Ints, contexts: Ints | None = None
     ) -> Iterator[tuple[Walk, Ints]]:
         """Do :meth:`walk` for some documents at a time; yield also their own ``starts``."""
+        if len(ids) * (self.order - 1) > self.n_arcs // _SEARCHES:
+            _ = self._table  # which the parts, each by itself, are too few for
         for first, end in part_documents(starts, _CHUNK):
             own = starts[first : end + 1] - starts[first]
             some = None if contexts is None else contexts[first:end]
