@@ -221,7 +221,7 @@ class NGramCounter(TokenCounter):
 
     def _keep_stream(self, totals):
         self._stream_types, self._stream_totals, table = totals
-        self._stream_ngrams = [tuple(level) for level in table.levels]
+        self._stream_ngrams = [(level.keys, level.counts) for level in table.levels]
 
     def _learn(self, counted, *, n_documents):
         kept = super()._learn(counted, n_documents=n_documents)

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import chisquare
 
 from sklearn_codex._ngrams.smoothing import additive, dirichlet, kneser_ney, refine, witten_bell
-from sklearn_codex._ngrams.table import count_ngrams, join_tables
+from sklearn_codex._ngrams.table import Level, NGramTable, count_ngrams, join_tables
 from sklearn_codex._ngrams.trie import Trie, build_trie
 
 START = "start"
@@ -140,6 +140,16 @@ def test_tables_of_parts_join_to_that_of_all():
     for level, expected in zip(join_tables(parts).levels, whole.levels, strict=True):
         np.testing.assert_array_equal(level.keys, expected.keys)
         np.testing.assert_array_equal(level.counts, expected.counts)
+    # What shorter n-grams are is known from counting, or found.
+    tries = [Trie.of_table(table) for table in (join_tables(parts), without_lower(whole))]
+    np.testing.assert_array_equal(tries[0].lower, tries[1].lower)
+    np.testing.assert_array_equal(tries[0].next, tries[1].next)
+
+
+def without_lower(table):
+    return NGramTable(
+        table.n_tokens, tuple(Level(level.keys, level.counts) for level in table.levels)
+    )
 
 
 @pytest.mark.parametrize("chunk_size", [1, 7, 1 << 16])

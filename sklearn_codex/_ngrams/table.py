@@ -26,10 +26,14 @@ class Level(NamedTuple):
         Ascending: ``prefix * V + token``, the prefix being the index of the n-gram without its last
         token on the level below. Of two tokens it is the first, or V at the start of a document.
     counts : ndarray of int64 (n_ngrams,)
+    lower : ndarray of int (n_ngrams,) or None, default=None
+        Index of each without its first token on the level below, where it is known already. None
+        also on the first level, where it is the last token.
     """
 
     keys: Ints
     counts: Ints
+    lower: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,13 @@ class NGramTable:
         renumbered = None
         for level, mask in zip(self.levels, kept, strict=True):
             keys = level.keys[mask]
+            lower = None if level.lower is None else level.lower[mask]
             if renumbered is not None:
                 prefix, token = np.divmod(keys, self.n_tokens)
                 keys = renumbered[prefix] * self.n_tokens + token
+                lower = None if lower is None else renumbered[lower]
             renumbered = np.cumsum(mask) - 1
-            levels.append(Level(keys, level.counts[mask]))
+            levels.append(Level(keys, level.counts[mask], lower))
         return NGramTable(self.n_tokens, tuple(levels))
 
     def frequent(self, *, min_count: int = 1, max_ngrams: int | None = None) -> list[np.ndarray]:
@@ -94,6 +100,7 @@ class _Part(NamedTuple):
     prefix: Ints
     token: Ints
     counts: Ints
+    lower: Ints | None
 
 
 def count_ngrams(
@@ -160,12 +167,18 @@ def _count_chunk(ids, starts, n_tokens, order, slots):
     prefix[1:] = ids[:-1]
     prefix[first] = n_tokens
     longest = np.empty(len(ids), np.int32)
+    ending = None  # The n-grams of the level below that end at each token.
     at, offset = np.arange(len(ids)), 0
     parts = []
     for _ in range(order - 1):
         kept, numbers = slots.group_equal(prefix[at] * n_tokens + ids[at])
         counts = np.bincount(numbers, minlength=len(kept))
-        parts.append(_Part(prefix[at[kept]], ids[at[kept]], counts))
+        where = at[kept]
+        lower = None if ending is None else ending[where]
+        parts.append(_Part(prefix[where], ids[where], counts, lower))
+        if ending is None:
+            ending = np.empty(len(ids), np.int32)
+        ending[at] = numbers
         longest[at] = numbers + offset
         # The n-gram that ends at a token is the prefix of what ends at the next one.
         prefix[:] = -1
@@ -194,7 +207,10 @@ def join_tables(
         V of the joined one, None if that of the tables.
     """
     parts = [
-        [_Part(*np.divmod(level.keys, table.n_tokens), level.counts) for level in table.levels]
+        [
+            _Part(*np.divmod(level.keys, table.n_tokens), level.counts, level.lower)
+            for level in table.levels
+        ]
         for table in tables
     ]
     n_tokens = tables[0].n_tokens if n_tokens is None else n_tokens
@@ -207,7 +223,8 @@ def _join(chunks, n_tokens, columns=None):
     # Of the level below, the numbers in what is joined; a token is its own, V the start.
     below = None if columns is None else [np.append(column, n_tokens) for column in columns]
     n_below = n_tokens + 1
-    levels, numbers = [], []
+    levels: list[Level] = []
+    numbers = []
     for parts in zip(*chunks, strict=True):
         prefix, token = [part.prefix for part in parts], [part.token for part in parts]
         if below is not None:
@@ -216,11 +233,23 @@ def _join(chunks, n_tokens, columns=None):
             token = [column[of] for column, of in zip(columns, token, strict=True)]
         keys, ranks = _rank(np.concatenate(prefix), np.concatenate(token), n_below, n_tokens)
         counts = np.bincount(ranks, np.concatenate([part.counts for part in parts]), len(keys))
-        levels.append(Level(keys, counts.astype(np.int64)))
-        below = np.split(ranks, np.cumsum([len(part.token) for part in parts])[:-1])
+        of_parts = np.split(ranks, np.cumsum([len(part.token) for part in parts])[:-1])
+        lower = _join_lower(parts, below, of_parts, len(keys)) if levels else None
+        levels.append(Level(keys, counts.astype(np.int64), lower))
+        below = of_parts
         numbers.append(below)
         n_below = len(keys)
     return tuple(levels), numbers
+
+
+def _join_lower(parts, below, numbers, n_keys):
+    """Return `lower` of a level from those of its parts, if all know them."""
+    if any(part.lower is None for part in parts):
+        return None
+    lower = np.empty(n_keys, np.int32)
+    for part, of_below, of_part in zip(parts, below, numbers, strict=True):
+        lower[of_part] = of_below[part.lower]
+    return lower
 
 
 def _rank(prefix, token, n_prefixes, n_tokens):
