@@ -72,6 +72,8 @@ def _language_models():
     yield "n-gram model", NGramLM(3).fit(TEXTS)
     yield "n-gram model of lower order", NGramLM(2, vectorizer=NGramCounter(3)).fit(TEXTS)
     yield "n-gram model of counts", NGramLM(smoothing=0.5).fit(np.array([[1, 2, 0], [0, 1, 1]]))
+    ngrams = NGramLM(2, vectorizer=NGramCounter(3)).fit(TEXTS)
+    yield "sft of n-grams", SFTRefiner(FrozenEstimator(ngrams)).fit(TEXTS)
     yield "sft", SFTRefiner(FrozenEstimator(base)).fit(TEXTS)
 
 

@@ -12,7 +12,14 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_codex import NGramCounter, NGramLM, PPOPolicyOptimizer, SFTRefiner, UnigramLM
+from sklearn_codex import (
+    NGramCounter,
+    NGramLM,
+    PPOPolicyOptimizer,
+    RLHFPipeline,
+    SFTRefiner,
+    UnigramLM,
+)
 
 TEXTS = ["the cat sat", "the dog sat on the cat", "a dog sat", "on the mat the dog sat"]
 NEW = ["the big dog sat", "mat", "cat the on a"]
@@ -363,12 +370,7 @@ def test_refining_in_parts_by_weights_and_by_counts():
     assert_same_model(whole, clone(refiner).fit(counts))
     weighted = clone(refiner).fit(NEW, sample_weight=[2, 0, 1])
     assert_same_model(weighted, clone(refiner).fit([NEW[0], NEW[0], NEW[2]]))
-    assert_array_equal(whole.token_count_, _count_tokens(base, NEW))
-
-
-def _count_tokens(base, texts):
-    counter = base.estimator.vectorizer_
-    return (counter.transform(texts) @ counter.trie_.token_map).sum(axis=0)
+    assert_array_equal(whole.event_count_, counts.sum(axis=0))
 
 
 def test_refining_of_order_one_is_that_of_unigrams():
@@ -403,6 +405,20 @@ def test_prompts_come_with_texts():
         refiner.fit(base.vectorizer_.transform(NEW), prompts=["a"] * 3)
     with pytest.raises(ValueError, match="for each of 3 documents, got 2"):
         refiner.fit(NEW, prompts=["a"] * 2)
+
+
+def test_pipeline_of_language_models():
+    records = [*({"text": text} for text in TEXTS), *({"completion": text} for text in NEW)]
+    steps = [("pretrain", NGramLM()), ("sft", SFTRefiner(prior_strength=5))]
+    pipeline = RLHFPipeline(steps, vectorizer=EOS).fit(records)
+    base, refined = (step for _, step in pipeline.steps_)
+    assert_allclose(pipeline.score(records), refined.score(pipeline.vectorizer_.transform(NEW)))
+    assert_allclose(
+        pipeline.objective(records, stage="pretrain").total,
+        -base.score(pipeline.vectorizer_.transform(NEW)),
+    )
+    assert pipeline.sample(2, random_state=0) == refined.sample(2, random_state=0)
+    assert pipeline.predict(["the cat sat on"]).tolist() == ["the"]
 
 
 def test_policies_of_single_tokens_refuse_it():

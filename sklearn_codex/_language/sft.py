@@ -59,7 +59,8 @@ class SFTRefiner(
     event_count_ : ndarray of shape (n_features_in_,)
         Weighted sum of the demonstrations' counts, of models of n-grams.
     token_count_ : ndarray of shape (V,)
-        Weighted number of occurrences of each token in the demonstrations.
+        Weighted number of occurrences of each token in the demonstrations. Only of models of single
+        tokens.
     n_tokens_ : float
         Their sum.
     n_documents_ : float
@@ -205,7 +206,6 @@ class SFTRefiner(
             self._set_probabilities()
         else:
             add_counts(self, corpus, name="event_count_", n_arcs=self._read_trie.n_arcs)
-            self.token_count_ = self.event_count_ @ self._read_trie.token_map
             self._set_backoff()
         context.call_on_fit_task_end(estimator=self, X=X)
         return self

@@ -317,6 +317,9 @@ def _check_complete(model: BaseEstimator, name: str) -> None:
     needed = [attribute for names, kinds in _NEEDED for attribute in names if name in kinds]
     if getattr(model, "control_length", False):
         needed.append("_length_of_text")
+    if name == "SFTRefiner" and vars(model).get("_read_trie") is not None:
+        needed = [attribute for attribute in needed if attribute != "token_log_prob_"]
+        needed += ["_backoff", "event_count_"]
     lacking = [attribute for attribute in needed if attribute not in own]
     if lacking:
         raise ValueError(f"its {name} is fitted, but has no attribute {lacking[0]}")
