@@ -253,6 +253,17 @@ def test_discounts_follow_counts_of_counts():
     assert found.is_fallback.all()
 
 
+@pytest.mark.parametrize("order", [2, 3])
+def test_discounts_are_known_without_the_ngrams_that_occur_once(order):
+    ids, starts = joined(random_documents(17, n_tokens=40, n_documents=150, longest=20))
+    found = []
+    for min_count in (1, 2):
+        trie = build_trie(ids, starts, 40, order=order, eos=39, min_count=min_count)
+        found.append(kneser_ney(trie, trie.events(ids, starts).sum(axis=0))[1])
+    assert not found[0].is_fallback[1:].any()
+    np.testing.assert_allclose(found[1].values, found[0].values, rtol=1e-12)
+
+
 ESTIMATES = {
     "kneser-ney": lambda trie, events: kneser_ney(trie, events)[0],
     "witten-bell": witten_bell,
