@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from sklearn_codex._ngrams.lookup import KeyTable, find_keys
 from sklearn_codex._ngrams.smoothing import additive, dirichlet, kneser_ney, refine, witten_bell
 from sklearn_codex._ngrams.table import Level, NGramTable, count_ngrams, join_tables
 from sklearn_codex._ngrams.trie import Trie, build_trie
@@ -51,6 +52,27 @@ def contexts_by_name(trie):
         arc = trie.arc_of_context[context]
         names[context] = (START,) if arc < 0 else tokens_of(trie, arc)
     return names
+
+
+@pytest.mark.parametrize("n_keys", [1, 7, 5_000])
+def test_a_table_finds_what_searching_finds(n_keys):
+    rng = np.random.RandomState(n_keys)
+    keys = np.unique(rng.randint(0, 4 * n_keys, n_keys)).astype(np.int64)
+    wanted = rng.randint(0, 4 * n_keys, 3 * n_keys).astype(np.int64)
+    expected = find_keys(keys, wanted)
+    assert (expected >= 0).any() or n_keys == 1
+    np.testing.assert_array_equal(KeyTable(keys).find(wanted), expected)
+    np.testing.assert_array_equal(KeyTable(keys).find(keys), np.arange(len(keys)))
+
+
+def test_a_table_of_many_arcs_gives_the_same_walk(monkeypatch):
+    ids, starts = joined(random_documents(0, n_tokens=9, n_documents=60))
+    others = joined(random_documents(1, n_tokens=9))
+    expected = build_trie(ids, starts, 9, order=3, eos=8).events(*others)
+    monkeypatch.setattr("sklearn_codex._ngrams.trie._FEW_ARCS", 0)
+    trie = build_trie(ids, starts, 9, order=3, eos=8)
+    assert (trie.events(*others) != expected).nnz == 0
+    assert "_table" in vars(trie)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 5])

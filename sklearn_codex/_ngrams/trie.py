@@ -24,6 +24,7 @@ __all__ = ["Trie", "Walk", "build_trie"]
 
 _CHUNK = 1 << 16  # Tokens of documents to be looked up at a time, in the cache of a core.
 _SEARCHES = 4
+_FEW_ARCS = 1 << 12
 
 
 class Walk(NamedTuple):
@@ -175,13 +176,18 @@ class Trie:
     def __setstate__(self, state):
         vars(self).update(state)
 
+    def __deepcopy__(self, memo):
+        return self  # Nothing in it changes.
+
     def find(self, contexts: Ints, tokens: Ints) -> Ints:
         """Return the arcs (n,) of tokens (n,) after contexts (n,); -1 where there is none."""
         wanted = contexts.astype(np.int64) * self.n_tokens + tokens
-        # To make the table takes about as long as to search for so many.
-        if "_table" in vars(self) or len(wanted) > self.n_arcs // _SEARCHES:
-            return self._table.find(wanted)
-        return find_keys(self._keys, wanted)
+        is_worth_it = "_table" in vars(self) or self._is_worth_a_table(len(wanted))
+        return self._table.find(wanted) if is_worth_it else find_keys(self._keys, wanted)
+
+    def _is_worth_a_table(self, n_wanted):
+        # To make one takes about as long as to search for so many; in few arcs searching is fast.
+        return self.n_arcs > _FEW_ARCS and n_wanted > self.n_arcs // _SEARCHES
 
     def shorten(self, contexts: Ints, length: int) -> Ints:
         """Return the suffixes (n,) of a length of contexts (n,); -1 where one is shorter."""
@@ -279,7 +285,7 @@ class Trie:
         self, ids: Ints, starts: Ints, contexts: Ints | None = None
     ) -> Iterator[tuple[Walk, Ints]]:
         """Do :meth:`walk` for some documents at a time; yield also their own ``starts``."""
-        if len(ids) * (self.order - 1) > self.n_arcs // _SEARCHES:
+        if self._is_worth_a_table(len(ids) * (self.order - 1)):
             _ = self._table  # which the parts, each by itself, are too few for
         for first, end in part_documents(starts, _CHUNK):
             own = starts[first : end + 1] - starts[first]

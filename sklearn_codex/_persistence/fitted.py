@@ -215,7 +215,8 @@ _NEEDED = (
     (("center_", "scale_"), ("ResponseFeatures",)),
     (("steps_", "vectorizer_"), ("RLHFPipeline",)),
     (("n_features_in_", "vectorizer_"), ("PairVectorizer", *_LANGUAGE_MODELS, *_WEIGHTED)),
-    (("document_length_", "token_log_prob_"), _LANGUAGE_MODELS),
+    (("document_length_",), _LANGUAGE_MODELS),
+    (("token_log_prob_",), ("UnigramLM", "DPOPolicyOptimizer", *_SAMPLERS)),
     (("reference_log_prob_",), ("DPOPolicyOptimizer", *_SAMPLERS)),
     (("_seed",), _SAMPLERS),
     (("training_state_",), ("PPOPolicyOptimizer", "RLOOPolicyOptimizer")),
@@ -317,9 +318,9 @@ def _check_complete(model: BaseEstimator, name: str) -> None:
     needed = [attribute for names, kinds in _NEEDED for attribute in names if name in kinds]
     if getattr(model, "control_length", False):
         needed.append("_length_of_text")
-    if name == "SFTRefiner" and vars(model).get("_read_trie") is not None:
-        needed = [attribute for attribute in needed if attribute != "token_log_prob_"]
-        needed += ["_backoff", "event_count_"]
+    if name == "SFTRefiner":
+        is_of_ngrams = vars(model).get("_read_trie") is not None
+        needed += ["_backoff", "event_count_"] if is_of_ngrams else ["token_log_prob_"]
     lacking = [attribute for attribute in needed if attribute not in own]
     if lacking:
         raise ValueError(f"its {name} is fitted, but has no attribute {lacking[0]}")
