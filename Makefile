@@ -94,6 +94,7 @@ docs: $(VENV)/.installed-docs
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/text_counts.py
 	$(BIN)/python benchmarks/unigram_fit.py
+	$(BIN)/python benchmarks/ngrams.py
 	$(BIN)/python benchmarks/reward_fit.py
 	$(BIN)/python benchmarks/embeddings.py
 	$(BIN)/python benchmarks/group_cv.py

@@ -73,6 +73,7 @@ OF_POLICIES = {
 }
 OF_DOCUMENTS = {"predict", "predict_log_proba", "reward", "score_samples", "perplexity"}
 SKIPPED_METHODS = {
+    "to_arpa",
     "token_violations",
     "get_params",
     "set_params",

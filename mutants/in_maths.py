@@ -157,6 +157,45 @@ FAULTS = [
         ),
     ),
     *_in(
+        "_ngrams/backoff.py",
+        (
+            "a token may be drawn that was backed off from",
+            "self.trie.find(left[drawn[was_left]], tokens) >= 0",
+            "np.zeros(len(tokens), bool)",
+            "test_ngrams.py::test_draws_have_the_frequencies_of_the_model",
+        ),
+    ),
+    *_in(
+        "_ngrams/smoothing.py",
+        (
+            "one discount for counts of 2 and more",
+            "np.arange(4), [0.0, *off]",
+            "np.arange(4), [0.0, *off[:2], off[1]]",
+            "test_ngrams.py::test_kneser_ney_by_dicts",
+        ),
+        (
+            "shorter n-grams count as often as they occur",
+            "np.minimum(raw[longer], 1.0), trie.n_arcs)\n    counts",
+            "raw[longer], trie.n_arcs)\n    counts",
+            "test_ngrams.py::test_kneser_ney_by_dicts",
+        ),
+        (
+            "types count half in Witten-Bell",
+            "other + types",
+            "other + types / 2",
+            "test_ngram_lm.py::test_formulas_of_the_notes",
+        ),
+    ),
+    *_in(
+        "_ngrams/trie.py",
+        (
+            "of a truncated trie a long context goes on",
+            "following[long] = self.suffix[following[long]]",
+            "following[long] = 0",
+            "test_ngrams.py::test_projection_is_the_count_of_a_lower_order",
+        ),
+    ),
+    *_in(
         "_rollouts.py",
         (
             "a document that ends with its last token is cut",

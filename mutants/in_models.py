@@ -4,11 +4,11 @@ from mutants.plant import faults_in as _in
 
 FAULTS = [
     *_in(
-        "_language/categorical.py",
+        "_language/model.py",
         (
             "likelihood of a document, not of a token",
-            "cross_entropy(token_count / n_tokens, self",
-            "cross_entropy(token_count, self",
+            "cross_entropy(total / n_tokens, self",
+            "cross_entropy(total, self",
             "test_unigram_lm.py::test_likelihood_is_that_of_the_sequence_of_tokens",
         ),
     ),
@@ -19,6 +19,12 @@ FAULTS = [
             "safe_log(self.prior_strength) + self.base_log_prob_",
             "self.base_log_prob_",
             "test_sft.py::test_is_the_documented_formula",
+        ),
+        (
+            "completions begin as documents do",
+            "transform_after(prompts, X)",
+            "transform(X)",
+            "test_ngram_lm.py::test_refining_uses_the_prompt_as_context",
         ),
     ),
     *_in(

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from sklearn_codex._data.lengths import PairsWithLength
     from sklearn_codex._data.pairs import balance_positions
     from sklearn_codex._data.vectors import ResponseIds
+    from sklearn_codex._language.ngram_lm import NGramLM
     from sklearn_codex._language.sft import SFTRefiner
     from sklearn_codex._language.unigram_lm import UnigramLM
+    from sklearn_codex._ngram_counter import NGramCounter
     from sklearn_codex._persistence.files import load_model, save_model
     from sklearn_codex._persistence.trust import trusted_types
     from sklearn_codex._pipeline.pipeline import RLHFPipeline, make_rlhf_pipeline
@@ -49,6 +51,8 @@ __all__ = [
     "DPOPolicyOptimizer",
     "ExactPolicyOptimizer",
     "ModelRatings",
+    "NGramCounter",
+    "NGramLM",
     "PPOPolicyOptimizer",
     "PairVectorizer",
     "PairsWithLength",
@@ -90,6 +94,8 @@ _HOMES = {
     "DPOPolicyOptimizer": "_policy.dpo",
     "ExactPolicyOptimizer": "_policy.exact_optimizer",
     "ModelRatings": "_ratings.model",
+    "NGramCounter": "_ngram_counter",
+    "NGramLM": "_language.ngram_lm",
     "PPOPolicyOptimizer": "_policy.ppo_optimizer",
     "PairVectorizer": "_reward.pair_vectorizer",
     "PairsWithLength": "_data.lengths",

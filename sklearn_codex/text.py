@@ -4,6 +4,7 @@ import reprlib
 from collections.abc import Mapping
 from functools import cached_property
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -167,7 +168,10 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
         "vocabulary": [Mapping, "array-like", None],
     }
 
-    _names: np.ndarray | None
+    _in_order = False  # whether it counts more than tokens
+    _join_totals = staticmethod(join_totals)
+
+    _names: Any
     _stream_types: np.ndarray
     _stream_totals: np.ndarray
 
@@ -249,10 +253,16 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
             )
         totals = self._total_types(texts)
         if not is_first:
-            totals = join_totals([TypeTotals(self._stream_types, self._stream_totals), totals])
+            totals = self._join_totals([self._stream(), totals])
         self._learn(totals, n_documents=len(texts))
-        self._stream_types, self._stream_totals = totals
+        self._keep_stream(totals)
         return self
+
+    def _stream(self):
+        return TypeTotals(self._stream_types, self._stream_totals)
+
+    def _keep_stream(self, totals):
+        self._stream_types, self._stream_totals = totals
 
     @whole_fit(prefer_skip_nested_validation=True)
     @on_dask(_fit_and_transform_lazily)
@@ -276,8 +286,8 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
     def _fit(self, X):
         special = (self.unk_token, self.eos_token)
         check_special_tokens(*special, lowercase=self.lowercase, subject=type(self).__name__)
-        for name in ("_stream_types", "_stream_totals"):
-            self.__dict__.pop(name, None)
+        for name in [name for name in vars(self) if name.startswith("_stream")]:
+            del self.__dict__[name]
         return self._fit_rows(X)
 
     def _fit_partitions(self, X):
@@ -290,7 +300,8 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
             reader = reader_of(self._know_no_names(), "n_features_in_", "_names")
             totals = reduce_partitions(reader._check_block, parts, combine=any)
         else:
-            totals = reduce_partitions(reader_of(self)._total_types, parts, combine=join_totals)
+            reader = reader_of(self)
+            totals = reduce_partitions(reader._total_types, parts, combine=self._join_totals)
         if totals is None:
             raise ValueError(f"{subject} got 0 documents in X. Pass at least one document.")
         if holds_text(X):
@@ -306,7 +317,8 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
             self._know_no_names()
             return counts
         counted = self._count_types(texts)
-        return self._assign_columns(counted, self._learn(counted, n_documents=len(texts)))
+        kept = self._learn(counted, n_documents=len(texts))
+        return self._count_learned(counted, self._columns_of_types(counted, kept))
 
     def _check_block(self, X) -> bool:
         """Validate the counts of a partition, as ``transform`` will again when it is asked for."""
@@ -322,7 +334,9 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
                 f"{subject} expected a dask bag to hold str, got {reprlib.repr(X[0])}. Pass "
                 "counts as a dask array of shape (n_documents, n_columns)."
             )
-        counted = self._count_types(texts)
+        return self._totals_of(self._count_types(texts))
+
+    def _totals_of(self, counted):
         return TypeTotals(counted.types, counted.totals)
 
     def _know_no_names(self):
@@ -388,19 +402,28 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
             self.tokenizer,
             literals=self._special_literals(),
             lowercase=self.lowercase,
+            in_order=self._in_order,
             subject=type(self).__name__,
         )
 
-    def _assign_columns(self, counted, kept=None) -> sp.csr_array:
-        """Bring counts by type to the columns (n, V), a learned vocabulary being the types kept."""
+    def _columns_of_types(self, counted, kept=None) -> np.ndarray:
+        """Return the columns (n_types,), -1 for none; a learned vocabulary is the types kept."""
         rest = -1 if self.unk_index_ is None else self.unk_index_
         if kept is None:
             columns = np.array([self.vocabulary_.get(name, rest) for name in counted.types], int)
             columns[find_types(counted.types, self._special_literals())] = rest
         else:
             columns = np.full(len(counted.types), rest)
-            columns[kept] = np.arange(self.n_features_in_ - len(kept), self.n_features_in_)
+            columns[kept] = np.arange(len(self._names) - len(kept), len(self._names))
+        return columns
+
+    def _count_columns(self, counted, columns) -> sp.csr_array:
+        """Bring counts by type to the columns (n, V)."""
         return counted.assign(columns, self.n_features_in_, end_column=self.eos_index_)
+
+    def _count_learned(self, counted, columns):
+        """Do `_count_columns` for the texts that the columns were learned from."""
+        return self._count_columns(counted, columns)
 
     def _check_counts(self, X, *, reset: bool) -> sp.csr_array:
         """Validate a count matrix; the result is canonical and may share the memory of X."""
@@ -411,7 +434,8 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
             given = column_names(X) if is_frame(X) else []
             X = check_numbers(X, subject=type(self).__name__, ensure_non_negative=True)
             validate_data(self, X, reset=False, skip_check_array=True)
-            names = self._names.tolist() if any(isinstance(name, str) for name in given) else given
+            is_named = any(isinstance(name, str) for name in given)
+            names = self.get_feature_names_out().tolist() if is_named else given
             if given != names:
                 raise ValueError(
                     f"{type(self).__name__} needs the columns of a DataFrame of counts in the "
@@ -448,7 +472,8 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
                 f"{reprlib.repr(texts[0])}. Fit it on text, or pass counts of "
                 f"{self.n_features_in_} columns."
             )
-        return self._assign_columns(self._count_types(texts))
+        counted = self._count_types(texts)
+        return self._count_columns(counted, self._columns_of_types(counted))
 
     def __getstate__(self):
         # One string instead of a list and a dict of all tokens: model files stay small.

@@ -20,6 +20,8 @@ from sklearn_codex import (
     DPOPolicyOptimizer,
     ExactPolicyOptimizer,
     ModelRatings,
+    NGramCounter,
+    NGramLM,
     PairVectorizer,
     PlackettLuceModel,
     PPOPolicyOptimizer,
@@ -64,6 +66,14 @@ def _language_models():
     yield "counter of counts", TokenCounter().fit(np.eye(3, dtype=int))
     yield "unigram", base
     yield "unigram of counts", UnigramLM().fit(np.array([[1, 2, 0], [0, 1, 1]]))
+    yield "n-grams", NGramCounter(2, eos_token="<eos>", min_ngram_count=2).fit(TEXTS)
+    yield "stream of n-grams", NGramCounter().partial_fit(TEXTS).partial_fit(["a b"])
+    yield "n-grams of counts", NGramCounter().fit(np.eye(3, dtype=int))
+    yield "n-gram model", NGramLM(3).fit(TEXTS)
+    yield "n-gram model of lower order", NGramLM(2, vectorizer=NGramCounter(3)).fit(TEXTS)
+    yield "n-gram model of counts", NGramLM(smoothing=0.5).fit(np.array([[1, 2, 0], [0, 1, 1]]))
+    ngrams = NGramLM(2, vectorizer=NGramCounter(3)).fit(TEXTS)
+    yield "sft of n-grams", SFTRefiner(FrozenEstimator(ngrams)).fit(TEXTS)
     yield "sft", SFTRefiner(FrozenEstimator(base)).fit(TEXTS)
 
 

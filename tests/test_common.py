@@ -114,7 +114,11 @@ def fitted_examples(estimator_class):
         text = VOTES
     if estimator_class.__name__ == "CandidatePolicy":
         text = CANDIDATES
-    return [estimator_class().fit(X, y) for X in (text, frame)]
+    fitted = [estimator_class().fit(X, y) for X in (text, frame)]
+    if estimator_class.__name__ == "SFTRefiner":
+        ngrams = sklearn_codex.NGramCounter(2)
+        fitted.append(estimator_class(vectorizer=ngrams).fit(text))
+    return fitted
 
 
 @pytest.mark.parametrize("estimator_class", PUBLIC, ids=name_of)

@@ -294,6 +294,57 @@ def test_fitted_models_without_what_their_methods_read_are_refused(name):
             check_fitted(broken)
 
 
+@pytest.mark.parametrize(
+    ("name", "attribute"),
+    [
+        ("sft", "token_log_prob_"),
+        ("sft of n-grams", "_backoff"),
+        ("sft of n-grams", "event_count_"),
+    ],
+)
+def test_refined_models_need_what_their_base_is_of(name, attribute):
+    broken = copy.copy(saved_models()[name])
+    vars(broken).pop(attribute)
+    with pytest.raises(ValueError, match=f"its SFTRefiner is fitted, but has no .* {attribute}$"):
+        check_fitted(broken)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda trie: {"lower": trie.lower[::-1]},
+        lambda trie: {"next": trie.next + 1},
+        lambda trie: {"indptr": trie.indptr[:-1]},
+        lambda trie: {"arc_token": trie.arc_token * 10},
+        lambda trie: {"suffix": trie.suffix - 10**6},
+        lambda trie: {"n_tokens": 10**9},
+        lambda trie: {"start": 0},
+        lambda trie: {"order": 2},
+        lambda trie: {"arc_of_context": None},
+    ],
+)
+def test_tries_that_do_not_fit_together_are_refused(change):
+    counter = copy.copy(saved_models()["stream of n-grams"])
+    counter.trie_ = copy.copy(counter.trie_)
+    vars(counter.trie_).update(change(counter.trie_))
+    with pytest.raises(ValueError, match="trie in it do not fit together"):
+        check_fitted(counter)
+
+
+def test_back_off_models_that_are_no_distributions_are_refused():
+    model = copy.copy(saved_models()["n-gram model"])
+    inner = model._backoff
+    for arcs, weights in (
+        (inner.arc_log_prob + 0.1, inner.backoff_log_weight),
+        (inner.arc_log_prob[:-1], inner.backoff_log_weight),
+        (inner.arc_log_prob * np.nan, inner.backoff_log_weight),
+        (inner.arc_log_prob, inner.backoff_log_weight - 1),
+    ):
+        model._backoff = type(inner)(inner.trie, arcs, weights)
+        with pytest.raises(ValueError, match="probabilities of a back-off model in it are none"):
+            check_fitted(model)
+
+
 @pytest.mark.parametrize("column", [-1, 3, 10**30, 1e308, None, "x", True, 0])
 def test_vocabularies_that_do_not_number_columns_are_refused(column):
     vectorizer = TfidfVectorizer().fit(["aa bb cc"])

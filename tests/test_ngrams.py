@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from sklearn_codex._ngrams.lookup import KeyTable, find_keys
 from sklearn_codex._ngrams.smoothing import additive, dirichlet, kneser_ney, refine, witten_bell
-from sklearn_codex._ngrams.table import count_ngrams, join_tables
+from sklearn_codex._ngrams.table import Level, NGramTable, count_ngrams, join_tables
 from sklearn_codex._ngrams.trie import Trie, build_trie
 
 START = "start"
@@ -51,6 +52,27 @@ def contexts_by_name(trie):
         arc = trie.arc_of_context[context]
         names[context] = (START,) if arc < 0 else tokens_of(trie, arc)
     return names
+
+
+@pytest.mark.parametrize("n_keys", [1, 7, 5_000])
+def test_a_table_finds_what_searching_finds(n_keys):
+    rng = np.random.RandomState(n_keys)
+    keys = np.unique(rng.randint(0, 4 * n_keys, n_keys)).astype(np.int64)
+    wanted = rng.randint(0, 4 * n_keys, 3 * n_keys).astype(np.int64)
+    expected = find_keys(keys, wanted)
+    assert (expected >= 0).any() or n_keys == 1
+    np.testing.assert_array_equal(KeyTable(keys).find(wanted), expected)
+    np.testing.assert_array_equal(KeyTable(keys).find(keys), np.arange(len(keys)))
+
+
+def test_a_table_of_many_arcs_gives_the_same_walk(monkeypatch):
+    ids, starts = joined(random_documents(0, n_tokens=9, n_documents=60))
+    others = joined(random_documents(1, n_tokens=9))
+    expected = build_trie(ids, starts, 9, order=3, eos=8).events(*others)
+    monkeypatch.setattr("sklearn_codex._ngrams.trie._FEW_ARCS", 0)
+    trie = build_trie(ids, starts, 9, order=3, eos=8)
+    assert (trie.events(*others) != expected).nnz == 0
+    assert "_table" in vars(trie)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
@@ -120,7 +142,7 @@ def test_events_of_documents(order, eos, min_count):
 
 def test_pruning_keeps_prefixes_and_suffixes():
     ids, starts = joined(random_documents(0, n_tokens=6, n_documents=60))
-    full = count_ngrams(ids, starts, 6, 4)
+    full, _ = count_ngrams(ids, starts, 6, 4)
     for kept in (full.prune(min_count=3), full.prune(max_ngrams=40)):
         trie = Trie.of_table(kept, eos=5)
         arcs = {tokens_of(trie, arc) for arc in range(trie.n_arcs)}
@@ -135,9 +157,32 @@ def test_pruning_keeps_prefixes_and_suffixes():
 
 def test_tables_of_parts_join_to_that_of_all():
     documents = random_documents(3, n_documents=40)
-    whole = count_ngrams(*joined(documents), 4, 3)
-    parts = [count_ngrams(*joined(documents[i::3]), 4, 3) for i in range(3)]
+    whole, _ = count_ngrams(*joined(documents), 4, 3)
+    parts = [count_ngrams(*joined(documents[i::3]), 4, 3)[0] for i in range(3)]
     for level, expected in zip(join_tables(parts).levels, whole.levels, strict=True):
+        np.testing.assert_array_equal(level.keys, expected.keys)
+        np.testing.assert_array_equal(level.counts, expected.counts)
+    # What shorter n-grams are is known from counting, or found.
+    tries = [Trie.of_table(table) for table in (join_tables(parts), without_lower(whole))]
+    np.testing.assert_array_equal(tries[0].lower, tries[1].lower)
+    np.testing.assert_array_equal(tries[0].next, tries[1].next)
+
+
+def without_lower(table):
+    return NGramTable(
+        table.n_tokens, tuple(Level(level.keys, level.counts) for level in table.levels)
+    )
+
+
+@pytest.mark.parametrize("chunk_size", [1, 7, 1 << 16])
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_counting_knows_the_longest_ngram_at_each_token(order, chunk_size):
+    ids, starts = joined(random_documents(order))
+    table, arcs = count_ngrams(ids, starts, 4, order, chunk_size=chunk_size)
+    trie = Trie.of_table(table, eos=3)
+    np.testing.assert_array_equal(arcs, trie.walk(ids, starts).arcs)
+    whole, _ = count_ngrams(ids, starts, 4, order)
+    for level, expected in zip(table.levels, whole.levels, strict=True):
         np.testing.assert_array_equal(level.keys, expected.keys)
         np.testing.assert_array_equal(level.counts, expected.counts)
 
@@ -146,8 +191,8 @@ def test_tokens_of_tables_may_become_one():
     documents = random_documents(4, n_documents=40)
     column = np.array([2, 0, 2, 1])
     renamed = [[int(column[t]) for t in document] for document in documents]
-    whole = count_ngrams(*joined(renamed), 3, 3)
-    table = count_ngrams(*joined(documents), 4, 3)
+    whole, _ = count_ngrams(*joined(renamed), 3, 3)
+    table, _ = count_ngrams(*joined(documents), 4, 3)
     for level, expected in zip(
         join_tables([table], columns=[column], n_tokens=3).levels, whole.levels, strict=True
     ):
@@ -228,6 +273,17 @@ def test_discounts_follow_counts_of_counts():
     _, found = kneser_ney(trie, np.full(10, 2.0))
     np.testing.assert_array_equal(found.values, [[0.5, 1.0, 1.5]])
     assert found.is_fallback.all()
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_discounts_are_known_without_the_ngrams_that_occur_once(order):
+    ids, starts = joined(random_documents(17, n_tokens=40, n_documents=150, longest=20))
+    found = []
+    for min_count in (1, 2):
+        trie = build_trie(ids, starts, 40, order=order, eos=39, min_count=min_count)
+        found.append(kneser_ney(trie, trie.events(ids, starts).sum(axis=0))[1])
+    assert not found[0].is_fallback[1:].any()
+    np.testing.assert_allclose(found[1].values, found[0].values, rtol=1e-12)
 
 
 ESTIMATES = {

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from partition_tasks import with_size
+from sklearn.base import clone
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 
@@ -17,6 +18,8 @@ import sklearn_codex
 from sklearn_codex import (
     AnnotatorRewardModel,
     BootstrapRewardEnsemble,
+    NGramCounter,
+    NGramLM,
     PPOPolicyOptimizer,
     PreferenceRewardModel,
     PreferenceRewardModelCV,
@@ -140,6 +143,28 @@ def test_a_corpus_adds_up_wherever_it_is(kind):
     assert (weight, model.n_features_in_) == (5, 3)
     assert (token_names(model) is None) == ("counts" in kind)
     assert_array_equal(read_corpus(model, X, reset=False).sum()[0], [0, 2, 4])
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"eos_token": "<eos>", "min_count": 9, "min_ngram_count": 3}, {"max_ngrams": 5},
+])  # fmt: skip
+def test_models_of_ngrams_are_the_same_bits(options):
+    bag = db.from_sequence(TEXTS, npartitions=5)
+    counter = NGramCounter(3, **options)
+    local, lazy = clone(counter).fit(TEXTS), clone(counter).fit(bag)
+    names = local.get_feature_names_out()
+    assert_array_equal(lazy.get_feature_names_out(), names)
+    assert vars(lazy).keys() == vars(local).keys()
+    assert (lazy.transform(bag).compute() != local.transform(TEXTS)).nnz == 0
+    assert clone(counter).fit_transform(bag).compute().shape == (N, len(names))
+    model, remote = (NGramLM(vectorizer=counter).fit(X) for X in (TEXTS, bag))
+    assert_array_equal(remote.arc_log_prob_, model.arc_log_prob_)
+    assert remote.score(bag) == model.score(TEXTS)
+    assert_array_equal(remote.predict(bag).compute(), model.predict(TEXTS))
+    assert_array_equal(remote.predict_log_proba(bag).compute(), model.predict_log_proba(TEXTS))
+    base = FrozenEstimator(model)
+    refined = SFTRefiner(base).fit(bag)
+    assert_array_equal(refined.arc_log_prob_, SFTRefiner(base).fit(TEXTS).arc_log_prob_)
 
 
 def test_bags_with_empty_partitions():

@@ -26,7 +26,13 @@ Corpus = CorpusInMemory | PartitionedCorpus
 
 
 def read_corpus(
-    estimator: Any, X: Any, sample_weight: Any = None, *, reset: bool, vectorizer: Any = None
+    estimator: Any,
+    X: Any,
+    sample_weight: Any = None,
+    *,
+    reset: bool,
+    vectorizer: Any = None,
+    default: Any = None,
 ) -> Corpus:
     """Read documents as :func:`read_documents` does, in memory or in a dask collection.
 
@@ -37,14 +43,14 @@ def read_corpus(
     ----------
     sample_weight : array-like of shape (n_documents,), number or None, default=None
         Weights of documents; for those of a collection also a collection with its partitions.
-    estimator, X, reset, vectorizer
+    estimator, X, reset, vectorizer, default
         As in :func:`read_documents`.
     """
     if is_collection(X):
         if reset:
-            define_columns_of_documents(estimator, X, vectorizer=vectorizer)
+            define_columns_of_documents(estimator, X, vectorizer=vectorizer, default=default)
         return PartitionedCorpus(estimator, X, sample_weight)
-    counts = read_documents(estimator, X, reset=reset, vectorizer=vectorizer)
+    counts = read_documents(estimator, X, reset=reset, vectorizer=vectorizer, default=default)
     weight = check_sample_weight(
         sample_weight,
         counts,

@@ -25,12 +25,14 @@ from sklearn_codex._data.vectorizers import (
     first_difference,
     fit_vectorizer,
     keep_vectorizer_of_numbers,
+    trie_of,
 )
+from sklearn_codex._partitions import is_collection
 from sklearn_codex._text.inputs import check_texts
 
 
 def read_documents(
-    estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None
+    estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None, default: Any = None
 ) -> sparse.csr_array:
     """Return the counts (n, V) of documents given as text or as counts.
 
@@ -47,8 +49,10 @@ def read_documents(
     reset : bool
         Whether this call defines the columns (in ``fit``) or has to meet them.
     vectorizer : estimator, default=None
-        Counts the text when ``reset`` is true; None means a ``TokenCounter()``. One wrapped in
+        Counts the text when ``reset`` is true; None means the default. One wrapped in
         ``FrozenEstimator`` is used as it is, also to name the columns of counts.
+    default : estimator, default=None
+        What counts text where there is no vectorizer; None means a ``TokenCounter()``.
 
     Returns
     -------
@@ -59,7 +63,9 @@ def read_documents(
     if texts is None:
         return _read_counts(estimator, X, reset=reset, vectorizer=vectorizer)
     if reset:
+        vectorizer = default if vectorizer is None else vectorizer
         estimator.vectorizer_, counts = fit_vectorizer(vectorizer, texts, subject=subject)
+        check_order(estimator)
         counts = check_counted(counts, subject=subject)
         estimator.n_features_in_ = counts.shape[1]
         vars(estimator).pop("feature_names_in_", None)
@@ -73,6 +79,52 @@ def read_documents(
         counts = count_texts(estimator.vectorizer_, texts, subject=subject)
     _check_counted_texts(counts, texts, estimator)
     return counts
+
+
+def read_prompts(estimator: Any, X: Any) -> sparse.csr_array:
+    """Return the counts (n, V) of prompts, which unlike documents may be empty.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    X : sequence of str or array-like of shape (n_prompts, V)
+    """
+    subject = type(estimator).__name__
+    texts = check_texts(X, subject=subject)
+    if texts is None or estimator.vectorizer_ is None:
+        return read_documents(estimator, X, reset=False)
+    return count_texts(estimator.vectorizer_, texts, subject=subject)
+
+
+def check_prompts(estimator: Any, X: Any, prompts: Any) -> list[str]:
+    """Return prompts (n_documents,) as text, one for each document that is text, too."""
+    subject = type(estimator).__name__
+    texts = None if is_collection(X) else check_texts(X, subject=subject)
+    if texts is None:
+        raise ValueError(
+            f"{subject} got prompts, which come before documents that are text in memory, but X "
+            "is counts or a dask collection. Count with NGramCounter.transform_after(prompts, "
+            "texts), and leave prompts=None."
+        )
+    prompts = check_texts(prompts, subject=f"prompts of {subject}")
+    if prompts is None or len(prompts) != len(texts):
+        raise ValueError(
+            f"{subject} needs a prompt, a str, for each of {len(texts)} documents, got "
+            f'{"no text" if prompts is None else len(prompts)}. Use "" where there is none.'
+        )
+    return prompts
+
+
+def check_order(estimator: Any) -> None:
+    """Raise where the columns of an estimator are n-grams, and it takes each for a token."""
+    trie = trie_of(estimator.vectorizer_)
+    if trie is None or trie.order == 1 or getattr(estimator, "_reads_ngrams", False):
+        return
+    raise ValueError(
+        f"{type(estimator).__name__} is a model of single tokens, got a vectorizer "
+        f"({type(unwrap(estimator.vectorizer_)).__name__}) that counts n-grams of {trie.order} "
+        "tokens. Pass a TokenCounter, or an NGramCounter of order=1, or use NGramLM."
+    )
 
 
 def count_texts(vectorizer: Any, texts: Any, *, subject: str) -> sparse.csr_array:
@@ -97,7 +149,9 @@ def _check_counted_texts(counts, texts, estimator):
             f"({type(unwrap(estimator.vectorizer_)).__name__}). Use one whose counts are finite "
             "and not negative, such as TokenCounter."
         )
-    empty = np.flatnonzero(counts.sum(axis=1) == 0)
+    trie = trie_of(estimator.vectorizer_)
+    tokens = counts if trie is None else counts[:, : trie.n_arcs]
+    empty = np.flatnonzero(tokens.sum(axis=1) == 0)
     if empty.size:
         raise ValueError(
             f"{subject} got {empty.size} document(s) without a token, the first at position "
@@ -119,6 +173,7 @@ def _read_counts(estimator, X, *, reset, vectorizer):
     counts = validate_numbers(estimator, X, reset=reset, **checks)
     if reset:
         keep_vectorizer_of_numbers(estimator, vectorizer)
+        check_order(estimator)
         if estimator.vectorizer_ is not None and given is not None:
             _check_names_of_counts(estimator, given)
     return as_csr(counts)

@@ -51,6 +51,15 @@ class IncomingModel:
 
     Documents are read by its ``vectorizer``; then its probabilities are theirs.
 
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameter it is.
+    parameter : str
+        Its name.
+    of_ngrams : bool, default=False
+        Whether it may be a model of n-grams.
+
     Attributes
     ----------
     model : fitted language model or None
@@ -66,7 +75,7 @@ class IncomingModel:
         If it is no language model.
     """
 
-    def __init__(self, estimator: Any, parameter: str):
+    def __init__(self, estimator: Any, parameter: str, *, of_ngrams: bool = False):
         self.estimator, self.parameter = estimator, parameter
         self.vectorizer = estimator.vectorizer
         self.model = take_renamed(estimator, parameter)
@@ -74,14 +83,19 @@ class IncomingModel:
             return
         subject = type(estimator).__name__
         self.model = check_fitted_model(self.model, parameter=parameter, subject=subject)
-        if not hasattr(self.model, "token_log_prob_"):
+        if not hasattr(self.model, "token_log_prob_") and not (of_ngrams and self.backoff):
             raise TypeError(
                 f"{subject} needs a language model as {parameter}, one with token_log_prob_, got "
-                f"{type(self.model).__name__}. Pass a fitted UnigramLM, SFTRefiner or "
-                "PPOPolicyOptimizer."
+                f"{type(self.model).__name__}{_of_order(self.backoff)}. Pass a fitted UnigramLM, "
+                "SFTRefiner or PPOPolicyOptimizer."
             )
         if self.vectorizer is None and self.model.vectorizer_ is not None:
             self.vectorizer = freeze(self.model.vectorizer_)
+
+    @property
+    def backoff(self) -> Any:
+        """The back-off model of a model of n-grams; None of others."""
+        return getattr(self.model, "_backoff", None)
 
     def log_prob(self) -> FloatArray | None:
         """Return the probabilities (V,) of the model, once the documents have been read.
@@ -91,9 +105,14 @@ class IncomingModel:
         ValueError
             If the columns of the documents are not the model's.
         """
+        self.check_columns()
+        return None if self.model is None else np.array(self.model.token_log_prob_)
+
+    def check_columns(self) -> None:
+        """Raise where the columns of the documents, which have been read, are not the model's."""
         model, estimator, parameter = self.model, self.estimator, self.parameter
         if model is None:
-            return None
+            return
         subject, n_columns = type(estimator).__name__, estimator.n_features_in_
         if self.vectorizer is None and estimator.vectorizer_ is not None:
             raise ValueError(
@@ -101,13 +120,14 @@ class IncomingModel:
                 f"no words. Pass counts of {model.n_features_in_} columns, or fit the {parameter} "
                 "on text, or give vectorizer=FrozenEstimator(fitted TokenCounter)."
             )
-        log_prob = np.array(model.token_log_prob_)
-        if n_columns != len(log_prob):
+        if n_columns != model.n_features_in_:
             raise ValueError(
                 f"{subject} got documents of {n_columns} columns, but its {parameter} "
-                f"({type(model).__name__}) has {len(log_prob)}. Count them with the vectorizer of "
-                f"the {parameter}."
+                f"({type(model).__name__}) has {model.n_features_in_}. Count them with the "
+                f"vectorizer of the {parameter}."
             )
+        if unwrap(estimator.vectorizer_) is unwrap(model.vectorizer_) is not None:
+            return  # so are the names, of which there may be millions
         names, base_names = token_names(estimator), token_names(model)
         if names is not None and base_names is not None and not np.array_equal(names, base_names):
             raise ValueError(
@@ -115,4 +135,7 @@ class IncomingModel:
                 f"{parameter}: the first difference is {first_difference(names, base_names)}. "
                 f"Count them with the vectorizer of the {parameter}."
             )
-        return log_prob
+
+
+def _of_order(backoff):
+    return f" of order {backoff.trie.order}" if backoff else ""

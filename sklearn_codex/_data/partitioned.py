@@ -14,7 +14,7 @@ from sklearn.utils import get_tags
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.documents import read_documents
+from sklearn_codex._data.documents import check_order, read_documents
 from sklearn_codex._data.pairs import PAIR_COLUMNS, _expected, check_text_pairs, read_pairs
 from sklearn_codex._data.responses import stack_prompts
 from sklearn_codex._data.vectorizers import apply_vectorizer, column_names, wants_prompt
@@ -29,13 +29,16 @@ from sklearn_codex._partitions import (
 from sklearn_codex.text import TokenCounter
 
 
-def define_columns_of_documents(estimator: Any, X: Any, *, vectorizer: Any = None) -> None:
+def define_columns_of_documents(
+    estimator: Any, X: Any, *, vectorizer: Any = None, default: Any = None
+) -> None:
     """Set the columns for documents of a dask bag of texts or array of counts.
 
     They are those that :func:`read_documents` sets for the same documents in memory.
     """
     if holds_text(X):
-        _learn_columns(estimator, vectorizer, X)
+        _learn_columns(estimator, default if vectorizer is None else vectorizer, X)
+        check_order(estimator)
     else:
         one = stand_in(X, subject=type(estimator).__name__)
         read_documents(estimator, one, reset=True, vectorizer=vectorizer)

@@ -103,6 +103,11 @@ def _check_one_each(features, vectorizer, texts, subject):
     return features
 
 
+def trie_of(vectorizer: Any) -> Any:
+    """Return the trie whose events a fitted vectorizer counts; None where it counts no n-grams."""
+    return getattr(unwrap(vectorizer), "trie_", None)
+
+
 def column_names(vectorizer: Any) -> Any:
     """Return the names (V,) of a fitted vectorizer's columns; None where it has none, as a hash."""
     try:

@@ -28,7 +28,10 @@ can be seen in the result.
 Runs of characters and of words (`_ngrams`) are counted in another way, as integers.
 """
 
-from sklearn_codex._fast_counts._counting import FastCounts, sort_strings
+from sklearn_codex._fast_counts._counting import FastCounts, end_lines, sort_strings
 from sklearn_codex._fast_counts._ngrams import count_ngrams, count_word_ngrams
+from sklearn_codex._fast_counts._types import Slots
 
-__all__ = ["FastCounts", "count_ngrams", "count_word_ngrams", "sort_strings"]
+__all__ = [
+    "FastCounts", "Slots", "count_ngrams", "count_word_ngrams", "end_lines", "sort_strings",
+]  # fmt: skip

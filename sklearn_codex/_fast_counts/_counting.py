@@ -23,7 +23,7 @@ from sklearn_codex._fast_counts._types import (
     gather_short,
 )
 
-__all__ = ["FastCounts", "sort_strings"]
+__all__ = ["FastCounts", "end_lines", "sort_strings"]
 
 CHUNK_SIZE = 1 << 20  # Characters; what is computed from them stays in the cache of a core.
 N_WAITING = 1 << 19  # Types of chunks that may wait to be told from those of other chunks.
@@ -60,6 +60,8 @@ class FastCounts:
     chunks : iterable of Tokens
     owners : ndarray of int64 (n_texts,) or None, default=None
         The document each text of the chunks was cut from, ascending; None if none was cut.
+    in_order : bool, default=False
+        Whether to keep the tokens in their order, for `line_up`.
 
     Attributes
     ----------
@@ -76,6 +78,7 @@ class FastCounts:
         *,
         literals: Iterable[str] = (),
         lowercase: bool = False,
+        in_order: bool = False,
         chunk_size: int = CHUNK_SIZE,
     ) -> Self:
         """Count the tokens of texts by a built-in rule.
@@ -89,6 +92,8 @@ class FastCounts:
         literals : iterable of str, default=()
             The special tokens `split` knows.
         lowercase : bool, default=False
+        in_order : bool, default=False
+            As of the class.
         chunk_size : int, default=CHUNK_SIZE
             Characters to work on at a time. The result does not depend on it.
         """
@@ -100,11 +105,16 @@ class FastCounts:
         return cls(
             (Tokens(chunk.data, *find_tokens(chunk, rule, split, literals)) for chunk in chunks),
             owners,
+            in_order=in_order,
         )
 
     @classmethod
     def of_tokens(
-        cls, batches: Iterable[tuple[list[str], list[int]]], *, chunk_size: int = CHUNK_SIZE
+        cls,
+        batches: Iterable[tuple[list[str], list[int]]],
+        *,
+        in_order: bool = False,
+        chunk_size: int = CHUNK_SIZE,
     ) -> Self:
         """Count the tokens of documents.
 
@@ -113,14 +123,22 @@ class FastCounts:
         batches : iterable of (tokens, ends)
             The tokens of consecutive documents, and for each document how many of them are those
             of it and of the ones before. A token may be any str, empty or with newlines.
+        in_order : bool, default=False
+            As of the class.
         chunk_size : int, default=CHUNK_SIZE
             Bytes to work on at a time. The result does not depend on it.
         """
-        return cls(_join_batches(batches, chunk_size))
+        return cls(_join_batches(batches, chunk_size), in_order=in_order)
 
-    def __init__(self, chunks: Iterable[Tokens], owners: np.ndarray | None = None):
+    def __init__(
+        self,
+        chunks: Iterable[Tokens],
+        owners: np.ndarray | None = None,
+        *,
+        in_order: bool = False,
+    ):
         self._owners = owners
-        self._blocks, is_counted, tables = _count_chunks(chunks)
+        self._blocks, is_counted, tables = _count_chunks(chunks, in_order)
         ends = np.cumsum([len(table.types.keys) for table in tables])
         self._ids = [  # Numbers in the corpus of the types of each block.
             np.concatenate([np.arange(N_ONE_BYTE), short, ends[0] + middle, ends[1] + long])
@@ -160,11 +178,7 @@ class FastCounts:
         counts : csr_array of float64 (n_documents, n_columns)
             Canonical.
         """
-        column_of = np.zeros(self._n_ids, np.int64)
-        column_of[self._order] = columns
-        blocks, ids = self._blocks, self._ids
-        del self._blocks, self._ids
-        columns_of_blocks = [column_of[of_block] for of_block in ids]
+        blocks, columns_of_blocks = self._take_blocks(columns)
         owners = self._owners
         if owners is None:
             owners = np.arange(sum(len(block.starts) - 1 for block in blocks))
@@ -181,6 +195,81 @@ class FastCounts:
         counts = sp.csr_array(adder @ counts)
         counts.sort_indices()
         return counts
+
+    def line_up(
+        self, columns: np.ndarray, *, end_column: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Write the columns of tokens in their order. Possible once, as `assign`.
+
+        Parameters
+        ----------
+        columns : ndarray of int (n_types,)
+            Column of each type, -1 to leave it out.
+        end_column : int or None, default=None
+            A column to stand at the end of each document.
+
+        Returns
+        -------
+        ids : ndarray of int32 (n,)
+            The tokens of all documents, one document after the other.
+        starts : ndarray of int64 (n_documents + 1,)
+            Where those of each document start, and where those of the last end.
+        """
+        blocks, columns_of_blocks = self._take_blocks(columns.astype(np.int32))
+        lines = [
+            of_types.take(block.types)
+            for block, of_types in zip(blocks, columns_of_blocks, strict=True)
+        ]
+        lengths = np.concatenate([np.diff(block.starts) for block in blocks])
+        ids = np.concatenate(lines)
+        return end_lines(ids, self._join_cut(lengths), end_column)
+
+    def _join_cut(self, lengths):
+        """Return the tokens (n_documents,) of documents from those of their texts (n_texts,)."""
+        if self._owners is None:
+            return lengths
+        return np.bincount(self._owners, lengths).astype(np.int64)
+
+    def _take_blocks(self, columns):
+        """Return the blocks, which are given up, and for each the columns of its types."""
+        column_of = np.zeros(self._n_ids, columns.dtype)
+        column_of[self._order] = columns
+        blocks, ids = self._blocks, self._ids
+        del self._blocks, self._ids
+        return blocks, [column_of[of_block] for of_block in ids]
+
+
+def end_lines(
+    ids: np.ndarray, lengths: np.ndarray, end_column: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out tokens of column -1, and write one at the end of each document.
+
+    Parameters
+    ----------
+    ids : ndarray of int (n,)
+        Tokens of all documents, one document after the other.
+    lengths : ndarray of int (n_documents,)
+        How many each document has.
+    end_column : int or None
+
+    Returns
+    -------
+    ids, starts
+        As `FastCounts.line_up` returns them.
+    """
+    starts = np.append(0, np.cumsum(lengths, dtype=np.int64))
+    is_kept = ids >= 0
+    if not is_kept.all():
+        starts = np.append(0, np.cumsum(is_kept))[starts]
+        ids = ids[is_kept]
+    if end_column is None:
+        return ids, starts
+    starts += np.arange(len(starts))
+    ended = np.full(starts[-1], end_column, ids.dtype)
+    is_token = np.ones(len(ended), bool)
+    is_token[starts[1:] - 1] = False
+    ended[is_token] = ids
+    return ended, starts
 
 
 class _HashTable:
@@ -327,7 +416,7 @@ def _join_shifted(parts, sizes, start=0):
     return np.concatenate([part + offset for part, offset in zip(parts, offsets, strict=False)])
 
 
-def _count_chunks(chunks) -> tuple[list[Block], np.ndarray, list[_HashTable]]:
+def _count_chunks(chunks, in_order) -> tuple[list[Block], np.ndarray, list[_HashTable]]:
     """Count the tokens of all chunks.
 
     Returns
@@ -344,6 +433,7 @@ def _count_chunks(chunks) -> tuple[list[Block], np.ndarray, list[_HashTable]]:
     tables = [_HashTable(types, slots) for types in first_types()]
     for tokens in chunks:
         block, kinds = _count_chunk(tokens, slots)
+        block = (block if in_order else count_rows(block)).compress()
         blocks.append(block)
         is_known = np.append(is_counted, np.ones(block.n_types - N_ONE_BYTE, bool))
         if not is_known.take(block.types).all():
@@ -357,7 +447,7 @@ def _count_chunks(chunks) -> tuple[list[Block], np.ndarray, list[_HashTable]]:
 
 
 def _count_chunk(tokens, slots) -> tuple[Block, list[TokensOfAKind]]:
-    """Count the tokens of a chunk; types of one byte come first, then the other kinds."""
+    """Give the types of a chunk numbers, those of one byte first, then the other kinds."""
     data, first, lengths, starts = tokens
     kinds, numbered = [], []
     n_types = N_ONE_BYTE
@@ -370,4 +460,4 @@ def _count_chunk(tokens, slots) -> tuple[Block, list[TokensOfAKind]]:
     ids = np.frombuffer(data, np.uint8).take(first).astype(np.min_scalar_type(n_types))
     for where, numbers in numbered:
         ids[where] = numbers
-    return count_rows(Block(n_types, starts, ids, None)).compress(), kinds
+    return Block(n_types, starts, ids, None), kinds

@@ -68,6 +68,10 @@ class Slots:
         last[pending] = pending[::-1][index[inverse]][::-1]
         return last
 
+    def group_equal(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Do :func:`distinct` for keys of int64 (n,)."""
+        return _number(self.last_equal(keys.view(np.uint64)))
+
 
 class ShortTokens(NamedTuple):
     """Tokens of at most 7 bytes.
@@ -329,7 +333,11 @@ def distinct(tokens: TokensOfAKind, slots: Slots) -> tuple[np.ndarray, np.ndarra
     types : ndarray of int32 (n,)
         For each token the index in `kept` of its like.
     """
-    last = tokens.last_equal(slots)
+    return _number(tokens.last_equal(slots))
+
+
+def _number(last):
+    """Return the positions that are their own last ones, and for all the index in them."""
     kept = find_few(last == np.arange(len(last), dtype=np.int32))
     numbers = np.empty(len(last), np.int32)
     numbers[kept] = np.arange(len(kept), dtype=np.int32)

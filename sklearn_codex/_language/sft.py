@@ -1,6 +1,7 @@
 """Supervised fine-tuning: demonstrations update a language model as a Dirichlet prior."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
@@ -8,25 +9,27 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOptions
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
-from sklearn_codex._data.corpora import read_corpus
-from sklearn_codex._data.fitted_models import IncomingModel
+from sklearn_codex._data.corpora import CorpusInMemory, read_corpus
+from sklearn_codex._data.documents import check_prompts
+from sklearn_codex._data.fitted_models import IncomingModel, unwrap
+from sklearn_codex._data.vectorizers import trie_of
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._language.categorical import (
-    CategoricalLanguageModelMixin,
-    add_counts,
-    forget_counts,
-)
+from sklearn_codex._language.backoff import BackoffLanguageModelMixin
+from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
+from sklearn_codex._language.model import add_counts, forget_counts
+from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._ngrams.smoothing import refine
 from sklearn_codex._renames import DEPRECATED, rename_state
 from sklearn_codex._stage import Stage
 
 
 class SFTRefiner(
     CallbackSupportMixin,
-    CategoricalLanguageModelMixin,
+    BackoffLanguageModelMixin,
     DensityMixin,
     BaseEstimator,
 ):
-    r"""Supervised fine-tuning of a unigram language model on demonstrations.
+    r"""Supervised fine-tuning of a language model on demonstrations.
 
     The refined model M1 of the RLHF loop: the base model M0 enters as a Dirichlet prior, worth
     ``prior_strength`` tokens, and the demonstrations (completions only) update it.
@@ -38,8 +41,9 @@ class SFTRefiner(
         and cross-validation keep its fit. None means the uniform distribution.
     prior_strength : float, default=1000.0
         Weight of the base model, in tokens: demonstrations of as many tokens weigh as much as the
-        base. With the number of pretraining tokens, this is "add the demonstration counts to the
-        pretraining counts"; 0 forgets the base.
+        base, in each context by itself where the base is a model of n-grams. With the number of
+        pretraining tokens, this is "add the demonstration counts to the pretraining counts"; 0
+        forgets the base.
     vectorizer : transformer, default=None
         Turns text into counts; None means the base's, or ``TokenCounter()`` without a base.
     base : fitted language model, default="deprecated"
@@ -51,11 +55,18 @@ class SFTRefiner(
     Attributes
     ----------
     token_log_prob_ : ndarray of shape (V,)
-        Natural logarithm of each token's probability.
+        Natural logarithm of each token's probability. Only of models of single tokens.
     base_log_prob_ : ndarray of shape (V,)
         The same of the base model.
+    arc_log_prob_ : ndarray of shape (n_ngrams,)
+        Of models of n-grams, as that of :class:`NGramLM`.
+    backoff_log_weight_ : ndarray of shape (n_contexts,)
+        The same.
+    event_count_ : ndarray of shape (n_features_in_,)
+        Weighted sum of the demonstrations' counts, of models of n-grams.
     token_count_ : ndarray of shape (V,)
-        Weighted number of occurrences of each token in the demonstrations.
+        Weighted number of occurrences of each token in the demonstrations. Only of models of single
+        tokens.
     n_tokens_ : float
         Their sum.
     n_documents_ : float
@@ -65,13 +76,14 @@ class SFTRefiner(
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the model was fitted on unnamed counts.
     n_features_in_ : int
-        V, the number of tokens in the vocabulary.
-    feature_names_in_ : ndarray of shape (V,)
+        Number of columns; V, the number of tokens in the vocabulary, of models of single tokens.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of columns, where counts came as a data frame with string column names.
 
     See Also
     --------
     UnigramLM : The pretrained model.
+    NGramLM : One that sees the order of tokens.
     PPOPolicyOptimizer : The next stage of the loop.
 
     Notes
@@ -84,6 +96,22 @@ class SFTRefiner(
     is, up to a constant and a factor, :math:`CE(f, p) + (\kappa / N) KL(p_0 \| p)`: maximum
     likelihood with a forward-KL penalty towards the base, and the posterior mean under a
     Dirichlet(:math:`\kappa p_0`) prior [1]_.
+
+    A model of n-grams is refined in each context h, shorter contexts first. The base takes
+    :math:`s_0(h, w)` from what it saw in h and :math:`\gamma_0(h)` from the shorter context h', and
+    so does the refined model, with n(h, w) occurrences of w among n(h) tokens after h, b(h) of
+    which the base knows no n-gram for:
+
+    .. math::
+
+        s_1(h, w) = \frac{n(h, w) + \kappa s_0(h, w)}{n(h) + \kappa}, \qquad
+        \gamma_1(h) = \frac{b(h) + \kappa \gamma_0(h)}{n(h) + \kappa}, \qquad
+        p_1(w | h) = s_1(h, w) + \gamma_1(h) \, p_1(w | h').
+
+    It is the posterior mean under a Dirichlet prior around the base in which the shorter context is
+    refined already. Contexts in which a base that was read from a file does not interpolate, so
+    that some :math:`s_0` would be negative, are refined as the first formula says, with all tokens
+    the base knows no n-gram for as one.
 
     References
     ----------
@@ -112,8 +140,11 @@ class SFTRefiner(
     rlhf_stage = Stage(reads=("demonstration",), provides="policy", fills={"policy": "policy"})
 
     _renamed_parameters = {"base": "policy"}
+    _reads_ngrams = True
 
     token_log_prob_: FloatArray
+    _base: Any
+    _read_trie: Any
 
     def __init__(self, policy=None, *, prior_strength=1000.0, vectorizer=None, base=DEPRECATED):
         self.policy = policy
@@ -122,7 +153,7 @@ class SFTRefiner(
         self.base = base
 
     @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None, prompts=None):
         """Refine the base model on demonstrations.
 
         Parameters
@@ -135,6 +166,10 @@ class SFTRefiner(
         sample_weight : array-like of shape (n_documents,), default=None
             Weights of demonstrations: a weight of 2 is the demonstration twice. For dask documents
             also a dask bag or array with the same partitions.
+        prompts : sequence of str (n_documents,), default=None
+            What each completion follows, where completions are text: a model of n-grams predicts
+            their first tokens from the last ones of the prompts, not from the start of a document.
+            The prompts themselves are not learned. They make no difference to a unigram model.
 
         Returns
         -------
@@ -145,13 +180,13 @@ class SFTRefiner(
         NotFittedError
             If ``policy`` is not fitted.
         ValueError
-            If the columns are not the base's.
+            If the columns are not the base's, or prompts come with other than as many texts.
         """
         forget_counts(self)
-        return self._update(X, sample_weight, task_name="fit")
+        return self._update(X, sample_weight, prompts, task_name="fit")
 
     @whole_fit(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X, y=None, sample_weight=None, prompts=None):
         """Add demonstrations to those seen so far; a sequence of calls equals one ``fit`` on all.
 
         Parameters
@@ -163,33 +198,58 @@ class SFTRefiner(
             Ignored, present for the scikit-learn API.
         sample_weight : array-like of shape (n_documents,), default=None
             Weights of demonstrations.
+        prompts : sequence of str (n_documents,), default=None
+            As in ``fit``.
 
         Returns
         -------
         self : SFTRefiner
         """
-        return self._update(X, sample_weight, task_name="partial_fit")
+        return self._update(X, sample_weight, prompts, task_name="partial_fit")
 
-    def _update(self, X, sample_weight, *, task_name):
-        corpus = self._read(X, sample_weight)
+    def _update(self, X, sample_weight, prompts, *, task_name):
+        corpus = self._read(X, sample_weight, prompts)
         context = self._init_callback_context(task_name=task_name)
         context.call_on_fit_task_begin(estimator=self, X=X)
-        add_counts(self, corpus)
-        self._set_probabilities()
+        if self._read_trie is None:
+            add_counts(self, corpus)
+            self._set_probabilities()
+        else:
+            add_counts(self, corpus, name="event_count_", n_arcs=self._read_trie.n_arcs)
+            self._set_backoff()
         context.call_on_fit_task_end(estimator=self, X=X)
         return self
 
-    def _read(self, X, sample_weight):
+    def _read(self, X, sample_weight, prompts):
         """Return the demonstrations; the first ones define the columns, which are the base's."""
-        if hasattr(self, "token_count_"):
-            return read_corpus(self, X, sample_weight, reset=False)
-        base = IncomingModel(self, "policy")
-        corpus = read_corpus(self, X, sample_weight, reset=True, vectorizer=base.vectorizer)
-        log_prob = base.log_prob()
-        if log_prob is None:
-            log_prob = np.full(self.n_features_in_, -np.log(self.n_features_in_))
-        self.base_log_prob_ = log_prob
-        return corpus
+        if hasattr(self, "n_documents_"):
+            corpus = read_corpus(self, X, sample_weight, reset=False)
+        else:
+            base = IncomingModel(self, "policy", of_ngrams=True)
+            corpus = read_corpus(self, X, sample_weight, reset=True, vectorizer=base.vectorizer)
+            self._set_base(base)
+        if prompts is None:
+            return corpus
+        prompts = check_prompts(self, X, prompts)
+        if self._read_trie is None:
+            return corpus
+        counts = unwrap(self.vectorizer_).transform_after(prompts, X)
+        return CorpusInMemory(counts, corpus.weight)  # type: ignore[union-attr]
+
+    def _set_base(self, base):
+        """Keep the base model in the columns of the demonstrations."""
+        base.check_columns()
+        trie = trie_of(self.vectorizer_)
+        for name in ("token_log_prob_", "base_log_prob_", "_backoff"):
+            self.__dict__.pop(name, None)
+        self._base = self._read_trie = None
+        if trie is not None and trie.order > 1:
+            self._read_trie = trie
+            self._base = BackoffModel.uniform(trie) if base.model is None else base.backoff
+            return
+        n_columns = self.n_features_in_
+        uniform = np.full(n_columns, -np.log(n_columns))
+        self.base_log_prob_ = uniform if base.model is None else base.log_prob()
 
     def _set_probabilities(self):
         """Derive the probabilities from the sufficient statistic and the prior."""
@@ -197,12 +257,31 @@ class SFTRefiner(
         posterior = np.logaddexp(
             safe_log(self.token_count_), safe_log(self.prior_strength) + self.base_log_prob_
         )
-        if np.all(np.isneginf(posterior)):
+        self._check_some(not np.all(np.isneginf(posterior)))
+        self.token_log_prob_ = normalize_log(posterior)
+
+    def _set_backoff(self):
+        """Derive the probabilities of n-grams from the sufficient statistic and the prior."""
+        self._check_some(self.n_tokens_ > 0 or self.prior_strength > 0)
+        trie, counts = self._base.trie, self.event_count_
+        if trie.order < self._read_trie.order:
+            counts = counts @ self._read_trie.projection(trie)
+        self._backoff = refine(self._base, counts, self.prior_strength)
+
+    def _check_some(self, is_some):
+        if not is_some:
             raise ValueError(
                 "SFTRefiner with prior_strength=0 needs at least one token, got demonstrations "
                 "with none. Set prior_strength above 0 or leave out empty demonstrations."
             )
-        self.token_log_prob_ = normalize_log(posterior)
+
+    @property
+    def _distribution(self):
+        # Files of older versions hold no trie.
+        trie = getattr(self, "_read_trie", None)
+        if trie is None:
+            return CategoricalDistribution(self.token_log_prob_)
+        return BackoffDistribution(self._backoff, trie)
 
     def __setstate__(self, state):
         if "policy" not in state:  # as files of the first versions have it

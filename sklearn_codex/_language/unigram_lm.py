@@ -9,11 +9,8 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
 from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._language.categorical import (
-    CategoricalLanguageModelMixin,
-    add_counts,
-    forget_counts,
-)
+from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
+from sklearn_codex._language.model import add_counts, forget_counts
 from sklearn_codex._stage import Stage
 
 

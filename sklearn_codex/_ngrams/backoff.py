@@ -59,6 +59,11 @@ class BackoffModel:
     arc_log_prob: FloatArray
     backoff_log_weight: FloatArray
 
+    @classmethod
+    def uniform(cls, trie: Trie) -> "BackoffModel":
+        """Return the model that gives all tokens the same probability in every context."""
+        return cls(trie, np.full(trie.n_arcs, -np.log(trie.n_tokens)), np.zeros(trie.n_contexts))
+
     @property
     def event_log_prob(self) -> FloatArray:
         """What each event (E,) adds to the log-likelihood of a document."""

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_codex._ngrams.table import Ints
+from sklearn_codex._ngrams.lookup import find_keys
+from sklearn_codex._ngrams.table import Level
 
-__all__ = ["Builder", "find_keys"]
+__all__ = ["Builder"]
 
 
 class Builder:
@@ -24,8 +25,9 @@ class Builder:
         self.arc_token, self.lower = [tokens], [np.full(n_tokens, -1)]
         self.context_of_arc = np.zeros(0, np.int64)
 
-    def add_level(self, keys: Ints) -> None:
-        """Add n-grams by the keys of a :class:`Level`."""
+    def add_level(self, level: Level) -> None:
+        """Add the n-grams of a level."""
+        keys = level.keys
         prefix, token = np.divmod(keys, self.n_tokens)
         is_new = np.diff(prefix, prepend=-1) > 0
         first = np.flatnonzero(is_new)
@@ -37,6 +39,8 @@ class Builder:
         suffix, arc_of_context = self._place_contexts(prefixes, is_root)
         if is_root:
             lower = token
+        elif level.lower is not None:
+            lower = level.lower + self.offset
         else:
             lower = find_keys(self.keys, suffix[arc_context - n_before] * self.n_tokens + token)
             if np.any(lower < 0):
@@ -61,8 +65,7 @@ class Builder:
         """Return the suffix and the arc of contexts whose prefixes are on the last level."""
         if not is_root:
             arcs = self.offset + prefixes
-            lower = np.concatenate(self.lower)[arcs]
-            return self.context_of_arc[lower], arcs
+            return self.context_of_arc[self.lower[-1][prefixes]], arcs
         is_start = prefixes == self.n_tokens
         if is_start.any():
             self.start = self.n_contexts + len(prefixes) - 1
@@ -92,10 +95,3 @@ class Builder:
         }
         fields = {name: values.astype(np.int32) for name, values in arrays.items()}
         return {**fields, "start": self.start, "context_length": context_length}
-
-
-def find_keys(keys: Ints, wanted: Ints) -> Ints:
-    """Return where each wanted key is among ascending ones; -1 where it is not."""
-    at = np.searchsorted(keys, wanted)
-    at[at == len(keys)] = 0
-    return np.where(keys[at] == wanted, at, -1) if len(keys) else np.full(len(wanted), -1)

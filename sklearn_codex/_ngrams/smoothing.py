@@ -94,14 +94,15 @@ def kneser_ney(
     follows = np.bincount(trie.lower[longer], np.minimum(raw[longer], 1.0), trie.n_arcs)
     counts = events[: trie.n_arcs] + follows
     if discounts is None:
-        found = _find_discounts(trie, counts, count_unknown(trie, raw))
+        found = _find_discounts(trie, counts, count_unknown(trie, events, raw))
     else:
         found = Discounts(np.asarray(discounts, np.float64), np.zeros(trie.order, bool))
     taken = np.empty(trie.n_arcs)
     for (start, stop), off in zip(trie.levels(), found.values, strict=True):
         taken[start:stop] = np.interp(counts[start:stop], np.arange(4), [0.0, *off])
     rest = trie.sum_by_context(taken) + backed_off(trie, events)
-    return _of_counts(trie, safe_log(counts - taken), rest), found
+    # A fraction less all of itself is rounding, of either sign.
+    return _of_counts(trie, safe_log(np.maximum(counts - taken, 0.0)), rest), found
 
 
 def _find_discounts(trie, counts, unknown):
@@ -121,12 +122,17 @@ def _find_discounts(trie, counts, unknown):
     return Discounts(values, is_fallback)
 
 
-def count_unknown(trie: Trie, raw: FloatArray) -> FloatArray:
-    """Return by length (order,) how many n-grams of documents the trie does not hold.
+def count_unknown(trie: Trie, events: FloatArray, raw: FloatArray) -> FloatArray:
+    """Return by length (order,) how often n-grams occur that the trie does not hold.
+
+    At the start of a document n-grams are short; of those of four tokens and more that the trie
+    does not hold some are taken for long ones.
 
     Parameters
     ----------
     trie : Trie
+    events : ndarray of shape (E,)
+        Summed events.
     raw : ndarray of shape (A,)
         As from :meth:`Trie.raw_counts`.
     """
@@ -135,16 +141,15 @@ def count_unknown(trie: Trie, raw: FloatArray) -> FloatArray:
         return unknown
     begins = np.zeros(trie.n_contexts, bool)
     begins[trie.start] = True
-    n_positions = known_short = 0.0
+    n_passed = trie.sum_by_context(raw) + backed_off(trie, events)
+    n_short = 0.0
     for length, (start, stop) in enumerate(trie.levels()):
-        own = trie.context_length == length
+        own = np.flatnonzero(trie.context_length == length)
         if length > 1:
             begins[own] = begins[trie.arc_context[trie.arc_of_context[own]]]
-        total = raw[start:stop].sum()
-        n_positions = n_positions or total
-        missing = n_positions - total - known_short
-        unknown[length] = missing if missing > _ROUNDING * n_positions else 0.0
-        known_short += raw[start:stop][begins[trie.arc_context[start:stop]]].sum()
+        missing = n_passed[0] - raw[start:stop].sum() - n_short
+        unknown[length] = missing if missing > _ROUNDING * n_passed[0] else 0.0
+        n_short += n_passed[own[begins[own]]].sum()
     return unknown
 
 

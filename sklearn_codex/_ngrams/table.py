@@ -1,15 +1,20 @@
 """How often each n-gram occurs, a statistic that adds up over the parts of a corpus."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-__all__ = ["Ints", "Level", "NGramTable", "count_ngrams", "join_tables"]
+from sklearn_codex._fast_counts import Slots
+
+__all__ = ["Ints", "Level", "NGramTable", "count_ngrams", "join_tables", "part_documents"]
 
 Ints: TypeAlias = NDArray[np.integer[Any]]
+
+CHUNK_SIZE = 1 << 16  # Tokens; what is computed from them stays in the cache of a core.
 
 
 class Level(NamedTuple):
@@ -21,10 +26,14 @@ class Level(NamedTuple):
         Ascending: ``prefix * V + token``, the prefix being the index of the n-gram without its last
         token on the level below. Of two tokens it is the first, or V at the start of a document.
     counts : ndarray of int64 (n_ngrams,)
+    lower : ndarray of int (n_ngrams,) or None, default=None
+        Index of each without its first token on the level below, where it is known already. None
+        also on the first level, where it is the last token.
     """
 
     keys: Ints
     counts: Ints
+    lower: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -48,15 +57,17 @@ class NGramTable:
         renumbered = None
         for level, mask in zip(self.levels, kept, strict=True):
             keys = level.keys[mask]
+            lower = None if level.lower is None else level.lower[mask]
             if renumbered is not None:
                 prefix, token = np.divmod(keys, self.n_tokens)
                 keys = renumbered[prefix] * self.n_tokens + token
+                lower = None if lower is None else renumbered[lower]
             renumbered = np.cumsum(mask) - 1
-            levels.append(Level(keys, level.counts[mask]))
+            levels.append(Level(keys, level.counts[mask], lower))
         return NGramTable(self.n_tokens, tuple(levels))
 
-    def prune(self, *, min_count: int = 1, max_ngrams: int | None = None) -> "NGramTable":
-        """Return the n-grams of two tokens or more that occur often.
+    def frequent(self, *, min_count: int = 1, max_ngrams: int | None = None) -> list[np.ndarray]:
+        """Return which n-grams of two tokens or more occur often, by a mask for each level.
 
         What is part of an n-gram occurs as often as it or more, so the parts of all are kept.
 
@@ -70,17 +81,31 @@ class NGramTable:
         """
         kept = [level.counts >= min_count for level in self.levels]
         sizes = [len(level.counts) for level in self.levels]
-        if max_ngrams is not None and sum(sizes) > max_ngrams:
-            counts = np.concatenate([level.counts for level in self.levels])
-            first = np.argsort(-counts, kind="stable")[:max_ngrams]
-            mask = np.zeros(len(counts), bool)
-            mask[first] = True
-            parts = np.split(mask, np.cumsum(sizes)[:-1])
-            kept = [frequent & part for frequent, part in zip(kept, parts, strict=True)]
-        return self if all(mask.all() for mask in kept) else self.select(kept)
+        if max_ngrams is None or sum(sizes) <= max_ngrams:
+            return kept
+        counts = np.concatenate([level.counts for level in self.levels])
+        most = np.zeros(len(counts), bool)
+        most[np.argsort(-counts, kind="stable")[:max_ngrams]] = True
+        parts = np.split(most, np.cumsum(sizes)[:-1])
+        return [frequent & part for frequent, part in zip(kept, parts, strict=True)]
+
+    def prune(self, *, min_count: int = 1, max_ngrams: int | None = None) -> "NGramTable":
+        """Return the n-grams that occur often, as :meth:`frequent` says."""
+        return self.select(self.frequent(min_count=min_count, max_ngrams=max_ngrams))
 
 
-def count_ngrams(ids: Ints, starts: Ints, n_tokens: int, order: int) -> NGramTable:
+class _Part(NamedTuple):
+    """The n-grams of one length in a part of a corpus: in any order, numbered within the part."""
+
+    prefix: Ints
+    token: Ints
+    counts: Ints
+    lower: Ints | None
+
+
+def count_ngrams(
+    ids: Ints, starts: Ints, n_tokens: int, order: int, *, chunk_size: int = CHUNK_SIZE
+) -> tuple[NGramTable, Ints]:
     """Count the n-grams of documents.
 
     Parameters
@@ -94,57 +119,157 @@ def count_ngrams(ids: Ints, starts: Ints, n_tokens: int, order: int) -> NGramTab
     order : int
         Tokens of the longest n-grams. One of k tokens at the start of a document has k - 1 and
         the start itself.
+    chunk_size : int, default=CHUNK_SIZE
+        Tokens to work on at a time, documents being whole. The result does not depend on it.
+
+    Returns
+    -------
+    table : NGramTable
+    arcs : ndarray of int32 (n,)
+        The longest n-gram that ends at each token, as an arc of the trie of the table.
     """
-    levels = []
+    arcs = np.array(ids, np.int32)
+    if order == 1:
+        return NGramTable(n_tokens, ()), arcs
+    slots = Slots()
+    chunks, places = [], []
+    for first, end in part_documents(starts, chunk_size):
+        place = slice(starts[first], starts[end])
+        own = starts[first : end + 1] - starts[first]
+        parts, arcs[place] = _count_chunk(ids[place], own, n_tokens, order, slots)
+        chunks.append(parts)
+        places.append(place)
+    levels, numbers = _join(chunks, n_tokens)
+    offsets = n_tokens + np.cumsum([0, *(len(level.keys) for level in levels)])
+    for chunk, place in enumerate(places):
+        arc_of = [of_level[chunk] + off for of_level, off in zip(numbers, offsets, strict=False)]
+        arcs[place] = np.concatenate(arc_of)[arcs[place]]
+    return NGramTable(n_tokens, levels), arcs
+
+
+def part_documents(starts: Ints, size: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last document, exclusive, of parts of about so many tokens."""
+    first, n_documents = 0, len(starts) - 1
+    while first < n_documents:
+        end = int(np.searchsorted(starts, starts[first] + size, side="right")) - 1
+        end = min(max(end, first + 1), n_documents)
+        yield first, end
+        first = end
+
+
+def _count_chunk(ids, starts, n_tokens, order, slots):
+    """Return the parts (order - 1) of a chunk, and the longest n-gram at each token (n,).
+
+    The latter are numbered through the parts.
+    """
     first = starts[:-1][np.diff(starts) > 0]
     prefix = np.empty(len(ids), np.int64)
     prefix[1:] = ids[:-1]
     prefix[first] = n_tokens
+    longest = np.empty(len(ids), np.int32)
+    ending = None  # The n-grams of the level below that end at each token.
+    at, offset = np.arange(len(ids)), 0
+    parts = []
     for _ in range(order - 1):
-        at = np.flatnonzero(prefix >= 0)
-        keys = prefix[at] * n_tokens + ids[at]
-        keys, numbers, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        levels.append(Level(keys, counts))
+        kept, numbers = slots.group_equal(prefix[at] * n_tokens + ids[at])
+        counts = np.bincount(numbers, minlength=len(kept))
+        where = at[kept]
+        lower = None if ending is None else ending[where]
+        parts.append(_Part(prefix[where], ids[where], counts, lower))
+        if ending is None:
+            ending = np.empty(len(ids), np.int32)
+        ending[at] = numbers
+        longest[at] = numbers + offset
         # The n-gram that ends at a token is the prefix of what ends at the next one.
-        at += 1
         prefix[:] = -1
-        if len(at) and at[-1] == len(ids):
-            at, numbers = at[:-1], numbers[:-1]
-        prefix[at] = numbers
+        goes_on = at < len(ids) - 1
+        prefix[at[goes_on] + 1] = numbers[goes_on]
         prefix[first] = -1
-    return NGramTable(n_tokens, tuple(levels))
+        at = np.flatnonzero(prefix >= 0)
+        offset += len(kept)
+    return parts, longest
 
 
 def join_tables(
-    tables: Iterable[NGramTable],
+    tables: Sequence[NGramTable],
     *,
-    columns: Iterable[Ints] | None = None,
+    columns: Sequence[Ints] | None = None,
     n_tokens: int | None = None,
 ) -> NGramTable:
     """Return the table of a corpus from those of its parts, all of one order.
 
     Parameters
     ----------
-    tables : iterable of NGramTable
-    columns : iterable of ndarray of int (V,) or None, default=None
+    tables : sequence of NGramTable
+    columns : sequence of ndarray of int (V,) or None, default=None
         For each table what its tokens are in the joined one. Tokens may become the same one.
     n_tokens : int or None, default=None
         V of the joined one, None if that of the tables.
     """
-    tables = list(tables)
+    parts = [
+        [
+            _Part(*np.divmod(level.keys, table.n_tokens), level.counts, level.lower)
+            for level in table.levels
+        ]
+        for table in tables
+    ]
     n_tokens = tables[0].n_tokens if n_tokens is None else n_tokens
-    columns = [np.arange(t.n_tokens) for t in tables] if columns is None else list(columns)
-    # Of the level below, the number in the joined table; a token is its own, V the start.
-    numbers = [np.append(column, n_tokens) for column in columns]
-    levels = []
-    for depth in range(len(tables[0].levels)):
-        parts = []
-        for table, column, prefixes in zip(tables, columns, numbers, strict=True):
-            prefix, token = np.divmod(table.levels[depth].keys, table.n_tokens)
-            parts.append(prefixes[prefix] * n_tokens + column[token])
-        keys, inverse = np.unique(np.concatenate(parts), return_inverse=True)
-        every = np.concatenate([table.levels[depth].counts for table in tables])
-        counts = np.bincount(inverse, every, len(keys)).astype(np.int64)
-        levels.append(Level(keys, counts))
-        numbers = np.split(inverse, np.cumsum([len(part) for part in parts])[:-1])
-    return NGramTable(n_tokens, tuple(levels))
+    levels, _ = _join(parts, n_tokens, columns)
+    return NGramTable(n_tokens, levels)
+
+
+def _join(chunks, n_tokens, columns=None):
+    """Return the levels of chunks, and by level and chunk the number of each n-gram of a part."""
+    # Of the level below, the numbers in what is joined; a token is its own, V the start.
+    below = None if columns is None else [np.append(column, n_tokens) for column in columns]
+    n_below = n_tokens + 1
+    levels: list[Level] = []
+    numbers = []
+    for parts in zip(*chunks, strict=True):
+        prefix, token = [part.prefix for part in parts], [part.token for part in parts]
+        if below is not None:
+            prefix = [number[of] for number, of in zip(below, prefix, strict=True)]
+        if columns is not None:
+            token = [column[of] for column, of in zip(columns, token, strict=True)]
+        keys, ranks = _rank(np.concatenate(prefix), np.concatenate(token), n_below, n_tokens)
+        counts = np.bincount(ranks, np.concatenate([part.counts for part in parts]), len(keys))
+        of_parts = np.split(ranks, np.cumsum([len(part.token) for part in parts])[:-1])
+        lower = _join_lower(parts, below, of_parts, len(keys)) if levels else None
+        levels.append(Level(keys, counts.astype(np.int64), lower))
+        below = of_parts
+        numbers.append(below)
+        n_below = len(keys)
+    return tuple(levels), numbers
+
+
+def _join_lower(parts, below, numbers, n_keys):
+    """Return `lower` of a level from those of its parts, if all know them."""
+    if any(part.lower is None for part in parts):
+        return None
+    lower = np.empty(n_keys, np.int32)
+    for part, of_below, of_part in zip(parts, below, numbers, strict=True):
+        lower[of_part] = of_below[part.lower]
+    return lower
+
+
+def _rank(prefix, token, n_prefixes, n_tokens):
+    """Return the distinct keys of pairs (n,), ascending, and for each pair the index of its key."""
+    order = _argsort(token, n_tokens)
+    order = order[_argsort(prefix[order], n_prefixes)]
+    keys = prefix[order].astype(np.int64) * n_tokens + token[order]
+    is_new = np.diff(keys, prepend=-1) > 0
+    ranks = np.empty(len(keys), np.int32)
+    ranks[order] = np.cumsum(is_new) - 1
+    return keys[is_new], ranks
+
+
+def _argsort(values, n_values):
+    """Return the stable order of integers from 0 to n_values - 1."""
+    if len(values) < n_values:
+        return np.argsort(values, kind="stable")
+    # To turn rows of one entry each to columns is to sort by counting.
+    indptr = np.arange(len(values) + 1)
+    entries = sparse.csr_array(
+        (np.ones(len(values), np.int8), values, indptr), shape=(len(values), n_values)
+    )
+    return entries.tocsc().indices

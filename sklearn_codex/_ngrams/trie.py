@@ -16,12 +16,15 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._ngrams.builder import Builder, find_keys
-from sklearn_codex._ngrams.table import Ints, NGramTable, count_ngrams
+from sklearn_codex._ngrams.builder import Builder
+from sklearn_codex._ngrams.lookup import KeyTable, find_keys
+from sklearn_codex._ngrams.table import Ints, Level, NGramTable, count_ngrams, part_documents
 
 __all__ = ["Trie", "Walk", "build_trie"]
 
-_CHUNK = 1 << 19  # Tokens of documents to be looked up at a time.
+_CHUNK = 1 << 16  # Tokens of documents to be looked up at a time, in the cache of a core.
+_SEARCHES = 4
+_FEW_ARCS = 1 << 12
 
 
 class Walk(NamedTuple):
@@ -90,11 +93,34 @@ class Trie:
     @classmethod
     def of_table(cls, table: NGramTable, *, eos: int = -1) -> "Trie":
         """Return the trie of the n-grams of a table, which holds the parts of each."""
-        builder = Builder(table.n_tokens, eos)
+        builder = Builder(table.n_tokens, int(eos))
         for level in table.levels:
-            builder.add_level(level.keys)
+            builder.add_level(level)
         order = len(table.levels) + 1
-        return cls(n_tokens=table.n_tokens, order=order, eos=eos, **builder.finish())
+        return cls(n_tokens=table.n_tokens, order=order, eos=int(eos), **builder.finish())
+
+    def is_sound(self) -> bool:
+        """Return whether the arrays are those that :meth:`of_table` makes of their n-grams.
+
+        What comes from a file may be anything: other errors than False are of numpy's indices.
+        """
+        if not 0 < self.n_tokens <= len(self.arc_token) or self.arc_token.min() < 0:
+            return False
+        levels, n_below = [], 0
+        for length, (start, stop) in enumerate(self.levels()):
+            if length:
+                prefix = self.arc_of_context[self.arc_context[start:stop]].astype(np.int64)
+                prefix = np.where(prefix < 0, self.n_tokens, prefix - n_below)
+                keys = prefix * self.n_tokens + self.arc_token[start:stop]
+                if len(keys) and (keys[0] < 0 or np.diff(keys).min(initial=1) < 1):
+                    return False
+                levels.append(Level(keys, np.ones(len(keys), int)))
+                n_below = start
+        again = Trie.of_table(NGramTable(self.n_tokens, tuple(levels)), eos=self.eos)
+        return all(
+            np.array_equal(getattr(again, name), getattr(self, name))
+            for name in self.__dataclass_fields__
+        )
 
     @property
     def n_contexts(self) -> int:
@@ -139,6 +165,10 @@ class Trie:
     def _keys(self):
         return self.arc_context.astype(np.int64) * self.n_tokens + self.arc_token
 
+    @cached_property
+    def _table(self):
+        return KeyTable(self._keys)
+
     def __getstate__(self):
         names = self.__dataclass_fields__
         return {name: value for name, value in vars(self).items() if name in names}
@@ -146,9 +176,18 @@ class Trie:
     def __setstate__(self, state):
         vars(self).update(state)
 
+    def __deepcopy__(self, memo):
+        return self  # Nothing in it changes.
+
     def find(self, contexts: Ints, tokens: Ints) -> Ints:
         """Return the arcs (n,) of tokens (n,) after contexts (n,); -1 where there is none."""
-        return find_keys(self._keys, contexts.astype(np.int64) * self.n_tokens + tokens)
+        wanted = contexts.astype(np.int64) * self.n_tokens + tokens
+        is_worth_it = "_table" in vars(self) or self._is_worth_a_table(len(wanted))
+        return self._table.find(wanted) if is_worth_it else find_keys(self._keys, wanted)
+
+    def _is_worth_a_table(self, n_wanted):
+        # To make one takes about as long as to search for so many; in few arcs searching is fast.
+        return self.n_arcs > _FEW_ARCS and n_wanted > self.n_arcs // _SEARCHES
 
     def shorten(self, contexts: Ints, length: int) -> Ints:
         """Return the suffixes (n,) of a length of contexts (n,); -1 where one is shorter."""
@@ -188,19 +227,11 @@ class Trie:
             context[first] = self.shorten(contexts[has_tokens], length)
             at = np.flatnonzero(context >= 0)
             longest[at] = context[at]
-            found = self._find_on_level(length, context[at], ids[at])
+            found = self.find(context[at], ids[at])
             before = np.full(len(ids), -1, np.int32)
             before[at] = found
             arcs[at] = np.where(found >= 0, found, arcs[at])
         return Walk(arcs, longest, self._ends(ids, starts, contexts, arcs, longest))
-
-    def _find_on_level(self, length, contexts, tokens):
-        """Do what `find` does where all contexts are of one length."""
-        start, stop = self.level_indptr[length], self.level_indptr[length + 1]
-        found = find_keys(
-            self._keys[start:stop], contexts.astype(np.int64) * self.n_tokens + tokens
-        )
-        return np.where(found >= 0, found + start, -1)
 
     def _ends(self, ids, starts, contexts, arcs, longest):
         ends = np.array(contexts, np.int32)
@@ -220,28 +251,46 @@ class Trie:
             Canonical. Columns are the A arcs, then for contexts 1 to C - 1 how often each is backed
             off from, then whether the document ends in it.
         """
-        parts = [
+        return _stack(
             self.count_events(walk, starts)
             for walk, starts in self.walk_in_chunks(ids, starts, contexts)
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        return sparse.csr_array(sparse.vstack(parts, format="csr"))
+        )
+
+    def events_of_arcs(self, ids: Ints, starts: Ints, arcs: Ints) -> sparse.csr_array:
+        """Do :meth:`events` where the arcs (n,) are known, as of documents the trie is made of.
+
+        These back off nowhere.
+        """
+        first = np.full(len(starts) - 1, self.first_context, np.int32)
+        ends = self._ends(ids, starts, first, arcs, self.arc_context[arcs])
+        # Of each document the arcs, then the context that it ends in, unless that is the root.
+        has_end = ends > 0
+        row_ends = starts[1:] + np.cumsum(has_end)
+        columns = np.empty(row_ends[-1], np.int32)
+        is_arc = np.ones(len(columns), bool)
+        is_arc[row_ends[has_end] - 1] = False
+        columns[is_arc] = arcs
+        columns[~is_arc] = ends[has_end] + (self.n_arcs + self.n_contexts - 2)
+        dtype = sparse.get_index_dtype(maxval=max(len(columns), self.n_events))
+        by_row = sparse.csr_array(
+            (np.ones(len(columns)), columns.astype(dtype), np.append(0, row_ends).astype(dtype)),
+            shape=(len(starts) - 1, self.n_events),
+        )
+        # To columns and back to rows sorts each row without comparing.
+        by_column = by_row.tocsc()
+        by_column.sum_duplicates()
+        return sparse.csr_array(by_column.tocsr())
 
     def walk_in_chunks(
         self, ids: Ints, starts: Ints, contexts: Ints | None = None
     ) -> Iterator[tuple[Walk, Ints]]:
         """Do :meth:`walk` for some documents at a time; yield also their own ``starts``."""
-        n_documents, row = len(starts) - 1, 0
-        while True:
-            end = int(np.searchsorted(starts, starts[row] + _CHUNK, side="right")) - 1
-            end = min(max(end, row + 1), n_documents)
-            own = starts[row : end + 1] - starts[row]
-            some = None if contexts is None else contexts[row:end]
-            yield self.walk(ids[starts[row] : starts[end]], own, some), own
-            row = end
-            if row >= n_documents:
-                return
+        if self._is_worth_a_table(len(ids) * (self.order - 1)):
+            _ = self._table  # which the parts, each by itself, are too few for
+        for first, end in part_documents(starts, _CHUNK):
+            own = starts[first : end + 1] - starts[first]
+            some = None if contexts is None else contexts[first:end]
+            yield self.walk(ids[starts[first] : starts[end]], own, some), own
 
     def count_events(self, walk: Walk, starts: Ints) -> sparse.csr_array:
         """Return the :meth:`events` of documents that were followed."""
@@ -253,10 +302,7 @@ class Trie:
             owners.append(rows[at])
         columns.append(walk.ends[ended] + (self.n_arcs + self.n_contexts - 2))
         owners.append(ended.astype(np.int32))
-        where = (np.concatenate(owners), np.concatenate(columns))
-        shape = (len(starts) - 1, self.n_events)
-        events = sparse.coo_array((np.ones(len(where[0])), where), shape=shape)
-        return sparse.csr_array(events.tocsr())
+        return _ones(owners, columns, (len(starts) - 1, self.n_events))
 
     def backed_off(self, walk: Walk) -> Iterator[tuple[Ints, Ints]]:
         """Yield tokens (k,), as positions, and contexts (k,) they were predicted by backing off.
@@ -304,10 +350,7 @@ class Trie:
             has_shorter = shorter >= 0
             owners.append(owners[-1][has_shorter])
             columns.append(shorter[has_shorter])
-        where = (np.concatenate(owners), np.concatenate(columns))
-        shape = (self.n_events, self.n_arcs)
-        ones = np.ones(len(where[0]))
-        return sparse.csr_array(sparse.coo_array((ones, where), shape=shape).tocsr())
+        return _ones(owners, columns, (self.n_events, self.n_arcs))
 
     def truncate(self, order: int) -> "Trie":
         """Return the trie of the n-grams of at most ``order`` tokens."""
@@ -334,24 +377,79 @@ class Trie:
             self.arc_of_context[:n_contexts],
         )
 
-    def projection(self, lower: "Trie") -> sparse.csr_array:
-        """Return the map (E, E') from events to those of the same documents in a truncated trie."""
+    def projection(self, smaller: "Trie", numbers: Ints | None = None) -> sparse.csr_array:
+        """Return the map (E, E') from events to those of the same documents in a smaller trie.
+
+        Parameters
+        ----------
+        smaller : Trie
+            Of some n-grams of this one.
+        numbers : ndarray of int (A,) or None, default=None
+            The arcs of the smaller trie that those of this one are, -1 for none; None if it is
+            truncated.
+        """
+        if numbers is None:
+            numbers = np.where(np.arange(self.n_arcs) < smaller.n_arcs, np.arange(self.n_arcs), -1)
+        known = self._known_contexts(smaller, numbers)
         arcs = np.arange(self.n_arcs)
-        while (long := np.flatnonzero(arcs >= lower.n_arcs)).size:
-            arcs[long] = self.lower[arcs[long]]
+        while (lost := np.flatnonzero(numbers[arcs] < 0)).size:
+            arcs[lost] = self.lower[arcs[lost]]
+        used = Walk(numbers[arcs], known[self.arc_context], np.empty(0, int))
+        rows: list[Ints] = [np.arange(self.n_arcs)]
+        columns: list[Ints] = [used.arcs]
+        for at, passed in smaller.backed_off(used):
+            rows.append(at)
+            columns.append(passed + (smaller.n_arcs - 1))
         contexts = np.arange(1, self.n_contexts)
-        kept = contexts[contexts < lower.n_contexts]
-        ends = contexts.copy()
-        while (long := np.flatnonzero(ends >= lower.n_contexts)).size:
-            ends[long] = self.suffix[ends[long]]
-        ended = np.flatnonzero(ends > 0)
-        n_back, n_lower = self.n_contexts - 1, lower.n_contexts - 1
-        rows = [np.arange(self.n_arcs), self.n_arcs + kept - 1, self.n_arcs + n_back + ended]
-        columns = [arcs, lower.n_arcs + kept - 1, lower.n_arcs + n_lower + ends[ended] - 1]
-        where = (np.concatenate(rows), np.concatenate(columns))
-        shape = (self.n_events, lower.n_events)
-        ones = np.ones(len(where[0]))
-        return sparse.csr_array(sparse.coo_array((ones, where), shape=shape).tocsr())
+        n_back, n_back_smaller = self.n_contexts - 1, smaller.n_contexts - 1
+        same = contexts[smaller.context_length[known[1:]] == self.context_length[1:]]
+        rows.append(self.n_arcs - 1 + same)
+        columns.append(smaller.n_arcs - 1 + known[same])
+        ended = contexts[known[1:] > 0]
+        rows.append(self.n_arcs + n_back - 1 + ended)
+        columns.append(smaller.n_arcs + n_back_smaller - 1 + known[ended])
+        return _ones(rows, columns, (self.n_events, smaller.n_events))
+
+    def _known_contexts(self, smaller, numbers):
+        """Return the longest suffix (C,) of each context that a smaller trie has."""
+        known = np.zeros(self.n_contexts, np.int64)
+        if self.start >= 0:
+            known[self.start] = smaller.first_context
+        for context_length in range(1, self.order):
+            own = np.flatnonzero(self.context_length == context_length)
+            own = own[own != self.start]
+            arcs = numbers[self.arc_of_context[own]]
+            same = smaller.context_of_arc[arcs]  # that of arc -1, the last, is -1
+            known[own] = np.where(same >= 0, same, known[self.suffix[own]])
+        return known
+
+    def spell(self, names: np.ndarray) -> tuple[list[str], list[str]]:
+        """Return all arcs and all contexts as text, tokens joined by a space.
+
+        Parameters
+        ----------
+        names : ndarray of str objects (V,)
+            The tokens.
+        """
+        arcs: list[str] = []
+        contexts = [""]
+        tokens = names[self.arc_token].tolist()
+        for length, (start, stop) in enumerate(self.levels()):
+            if length:
+                own = np.flatnonzero(self.context_length == length)
+                contexts += [
+                    "<s>" if arc < 0 else arcs[arc] for arc in self.arc_of_context[own].tolist()
+                ]
+            owners = self.arc_context[start:stop].tolist()
+            of_level = zip(owners, tokens[start:stop], strict=True)
+            arcs += [f"{contexts[owner]} {token}" if owner else token for owner, token in of_level]
+        return arcs, contexts
+
+    @cached_property
+    def token_map(self) -> sparse.csr_array:
+        """The map (E, V) from events to counts of tokens."""
+        shape = (self.n_events, self.n_tokens)
+        return _ones([np.arange(self.n_arcs)], [self.arc_token], shape)
 
     def ngrams(self, arcs: Ints) -> Ints:
         """Return the tokens (n, order) of arcs as n-grams, behind -1 where they are shorter.
@@ -381,5 +479,19 @@ def build_trie(
     max_ngrams: int | None = None,
 ) -> Trie:
     """Return the trie of the n-grams of documents; parameters are as elsewhere here."""
-    table = count_ngrams(ids, starts, n_tokens, order)
+    table, _ = count_ngrams(ids, starts, n_tokens, order)
     return Trie.of_table(table.prune(min_count=min_count, max_ngrams=max_ngrams), eos=eos)
+
+
+def _ones(rows, columns, shape):
+    """Return the matrix that counts pairs of rows and columns, given in parts."""
+    where = (np.concatenate(rows), np.concatenate(columns))
+    counts = sparse.coo_array((np.ones(len(where[0])), where), shape=shape).tocsr()
+    dtype = sparse.get_index_dtype(maxval=max(counts.nnz, *shape))
+    counts.indices, counts.indptr = counts.indices.astype(dtype), counts.indptr.astype(dtype)
+    return sparse.csr_array(counts)
+
+
+def _stack(parts):
+    parts = list(parts)
+    return parts[0] if len(parts) == 1 else sparse.csr_array(sparse.vstack(parts, format="csr"))

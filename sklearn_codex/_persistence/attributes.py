@@ -77,6 +77,10 @@ _STEPS = Check(
 )
 
 
+def _instance(name: str) -> Check:
+    return Check(f"a {name}", lambda v, n: type(v).__name__ == name)
+
+
 def is_model(value) -> bool:
     """Tell an estimator."""
     return isinstance(value, BaseEstimator)
@@ -97,7 +101,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("token_log_prob_", "reference_log_prob_", "base_log_prob_"), _LOG_PROB),
     "optimal_log_prob_": _LOG_PROB.or_none(),
     "token_reward_": PER_COLUMN.or_none(),
-    "token_count_": _COUNTS,
+    **dict.fromkeys(("token_count_", "event_count_"), _COUNTS),
     "frequencies_": _COUNTS.or_none(),
     **dict.fromkeys(("coef_", "policy_coef_"), WEIGHTS),
     "_all_weights": Check("a matrix of finite numbers", lambda v, n: is_finite(v) and v.ndim == 2),
@@ -154,6 +158,12 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("vocabulary_", "_uncertainty"), _DICT.or_none()),
     **dict.fromkeys(("unk_index_", "eos_index_"), _WHOLE.or_none()),
     **dict.fromkeys(("_names", "_stream_types"), _TOKENS.or_none()),
+    "_stream_ngrams": _LIST,
+    **dict.fromkeys(("trie_", "_read_trie"), _instance("Trie").or_none()),
+    **dict.fromkeys(("_backoff", "_base"), _instance("BackoffModel").or_none()),
+    "discounts_": _FINITE.or_none(),
+    "is_fallback_": _ARRAY.or_none(),
+    "order_": _WHOLE,
     "_stream_totals": Check("whole numbers", lambda v, n: is_array(v, "iu") and v.ndim == 1),
     "vectorizer_": _MODEL.or_none(),
     "estimator_": _MODEL,

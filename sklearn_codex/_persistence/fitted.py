@@ -25,6 +25,7 @@ from sklearn_codex._persistence.attributes import (
     is_square,
     is_step,
 )
+from sklearn_codex._persistence.fitted_ngrams import check_ngram_model, check_ngrams
 from sklearn_codex._persistence.fitted_ratings import RATING_STATE, check_ratings
 from sklearn_codex._persistence.values import is_array, is_finite, is_whole
 
@@ -39,14 +40,18 @@ _WEIGHTED = (
     *("RewardUncertainty", "TiePreferenceModel"),
 )
 _SAMPLERS = ("BestOfNSampler", "ExactPolicyOptimizer", "PPOPolicyOptimizer", "RLOOPolicyOptimizer")
+_COUNTERS = ("TokenCounter", "NGramCounter")
 _LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", "DPOPolicyOptimizer", *_SAMPLERS)
 # Fitted attributes that methods read without asking for them, and the classes that have them.
 _NEEDED = (
-    (("_names", "n_features_in_", "unk_index_", "eos_index_"), ("TokenCounter",)),
+    (("_names", "n_features_in_", "unk_index_", "eos_index_"), _COUNTERS),
+    (("trie_", "order_"), ("NGramCounter",)),
+    (("document_length_", "vectorizer_", "n_features_in_", "_backoff", "_read_trie"), ("NGramLM",)),
     (("center_", "scale_"), ("ResponseFeatures",)),
     (("steps_", "vectorizer_"), ("RLHFPipeline",)),
     (("n_features_in_", "vectorizer_"), ("PairVectorizer", *_LANGUAGE_MODELS, *_WEIGHTED)),
-    (("document_length_", "token_log_prob_"), _LANGUAGE_MODELS),
+    (("document_length_",), _LANGUAGE_MODELS),
+    (("token_log_prob_",), ("UnigramLM", "DPOPolicyOptimizer", *_SAMPLERS)),
     (("reference_log_prob_",), ("DPOPolicyOptimizer", *_SAMPLERS)),
     (("_seed",), _SAMPLERS),
     (("training_state_",), ("PPOPolicyOptimizer", "RLOOPolicyOptimizer")),
@@ -148,6 +153,9 @@ def _check_complete(model: BaseEstimator, name: str) -> None:
     needed = [attribute for names, kinds in _NEEDED for attribute in names if name in kinds]
     if getattr(model, "control_length", False):
         needed.append("_length_of_text")
+    if name == "SFTRefiner":
+        is_of_ngrams = vars(model).get("_read_trie") is not None
+        needed += ["_backoff", "event_count_"] if is_of_ngrams else ["token_log_prob_"]
     lacking = [attribute for attribute in needed if attribute not in own]
     if lacking:
         raise ValueError(f"its {name} is fitted, but has no attribute {lacking[0]}")
@@ -216,18 +224,15 @@ def _check_vectorizer(model, name, n_columns) -> None:
     while isinstance(vectorizer, FrozenEstimator):
         vectorizer = vectorizer.estimator
     columns = getattr(vectorizer, "n_features_in_", None)
-    if (
-        type(vectorizer).__name__ == "TokenCounter"
-        and n_columns is not None
-        and columns != n_columns
-    ):
+    if type(vectorizer).__name__ in _COUNTERS and n_columns is not None and columns != n_columns:
         raise ValueError(
             f"its {name} has n_features_in_={n_columns} for a vectorizer of {columns} columns"
         )
 
 
 def _check_token_counter(counter) -> None:
-    n_columns = getattr(counter, "n_features_in_", None)
+    trie = getattr(counter, "trie_", None)
+    n_columns = trie.n_tokens if trie is not None else getattr(counter, "n_features_in_", None)
     names = getattr(counter, "_names", None)
     types, totals = getattr(counter, "_stream_types", ()), getattr(counter, "_stream_totals", ())
     if len(types) != len(totals):
@@ -291,6 +296,11 @@ def _check_group_moves(groups) -> None:
         raise ValueError("the groups of a covariance in it do not fit together")
 
 
+def _check_ngram_counter(counter) -> None:
+    check_ngrams(counter)
+    _check_token_counter(counter)
+
+
 def _check_outcomes(model) -> None:
     """Check which class means which outcome: 0, a tie, 1, and both bad where that is one."""
     meaning, classes = getattr(model, "_meaning", None), getattr(model, "classes_", None)
@@ -345,6 +355,9 @@ def _nothing(value) -> None:
 
 _PARTS: dict[str, Callable[[Any], None]] = {
     "TokenCounter": _check_token_counter,
+    "NGramCounter": _check_ngram_counter,
+    "NGramLM": check_ngram_model,
+    "SFTRefiner": check_ngram_model,
     "TrainingPairs": _check_training_pairs,
     "GroupMoves": _check_group_moves,
     "HeldRows": _check_held_rows,

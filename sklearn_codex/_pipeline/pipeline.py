@@ -342,7 +342,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
             If X holds neither demonstrations nor corpus texts, or `stage` has no policy.
         """
         policy = self._check_policy(stage)
-        sft_loss = self._sft_loss(X, policy.token_log_prob_)
+        sft_loss = self._sft_loss(X, policy._distribution)
         policies = [step for _, step in self.steps_ if not is_passthrough(step)]
         judges = [
             step
@@ -398,7 +398,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         stage = self._last_stage("policy", "choice")[1]
         return stage if stage.rlhf_stage.provides == "choice" else None
 
-    def _sft_loss(self, X, log_prob):
+    def _sft_loss(self, X, distribution):
         """Return the cross-entropy per token of the demonstrations in X, else of its corpus."""
         records = check_records(X, subject=type(self).__name__)
         for kind in ("demonstration", "corpus"):
@@ -415,8 +415,9 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         texts = [records.text[row] for row in rows]
         counts = count_again(self, texts)
         check_no_empty(counts, texts, subject=type(self).__name__)
-        token_count = counts.sum(axis=0)  # (V,)
-        return cross_entropy(token_count / token_count.sum(), log_prob)
+        total = counts.sum(axis=0)  # (n_columns,)
+        n_tokens = distribution.count_tokens(total)
+        return cross_entropy(total / n_tokens, distribution.event_log_prob)
 
     def _check_documents(self, X, *, allow_empty=False):
         """Return documents, given as text, counts or records, as counts by ``vectorizer_``."""

@@ -42,7 +42,12 @@ class DecodingMixin:
         if self._names is None:
             return counts
         subject = f"{type(self).__name__}.inverse_transform"
+        counts = self._token_counts(counts)
         return repeat_names(counts, self._names, without=self.eos_index_, subject=subject)
+
+    def _token_counts(self, counts):
+        """Return the counts of tokens (n, V) from those of all columns."""
+        return counts
 
     def decode(self, X) -> list[str]:
         """Turn counts back into text: the tokens of `inverse_transform`, joined by a space.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_codex._fast_counts import FastCounts, sort_strings
+from sklearn_codex._fast_counts import FastCounts, end_lines, sort_strings
 from sklearn_codex._text.scripts import build_script_splitter, has_unspaced
 
 __all__ = ["BUILT_IN", "FAST", "DictCounts", "build_splitter", "count_tokens", "split_texts"]
@@ -136,6 +136,7 @@ def count_tokens(
     *,
     literals: Iterable[str] = (),
     lowercase: bool = False,
+    in_order: bool = False,
     subject: str = "TokenCounter",
 ) -> "FastCounts | DictCounts":
     """Count the tokens of each text, in the faster of two ways.
@@ -148,13 +149,15 @@ def count_tokens(
     literals : iterable of str, default=()
         The special tokens, which built-in tokenizers keep whole.
     lowercase : bool, default=False
+    in_order : bool, default=False
+        Whether to keep the tokens in their order.
     subject : str, default="TokenCounter"
         Whose tokenizer it is, for messages.
 
     Returns
     -------
     counts : FastCounts or DictCounts
-        With the same attributes and method `assign`.
+        With the same attributes and methods `assign`, and `line_up` for tokens in order.
     """
     rule = tokenizer if isinstance(tokenizer, str) else "callable"
     split = build_splitter(rule, literals) if isinstance(tokenizer, str) else tokenizer
@@ -163,9 +166,11 @@ def count_tokens(
         split = build_splitter(rule, literals) if rule != "callable" else split
     is_large = any(size >= _MIN_FAST_SIZE[rule] for size in accumulate(map(len, texts)))
     if is_large and rule != "callable":
-        return FastCounts.of_texts(texts, rule, split, literals=literals, lowercase=lowercase)
+        return FastCounts.of_texts(
+            texts, rule, split, literals=literals, lowercase=lowercase, in_order=in_order
+        )
     batches = split_texts(texts, split, lowercase=lowercase, subject=subject)
-    return FastCounts.of_tokens(batches) if is_large else DictCounts(batches)
+    return (FastCounts.of_tokens if is_large else DictCounts)(batches, in_order=in_order)
 
 
 def _without_scripts(texts, rule, split, *, lowercase):
@@ -184,8 +189,8 @@ def _without_scripts(texts, rule, split, *, lowercase):
     ], "whitespace"
 
 
-def _count_types(batches):
-    """Count tokens: the types as they first occur, counts (n_documents, n_types)."""
+def _number_types(batches):
+    """Return types as they first occur, those of all tokens, and where documents start."""
     type_index: defaultdict[str, int] = defaultdict()
     type_index.default_factory = type_index.__len__
     indices, indptr = array("q"), array("q", [0])
@@ -195,14 +200,7 @@ def _count_types(batches):
         found = np.array(list(map(type_index.__getitem__, tokens)), np.int64)
         indices.frombytes(found.tobytes())
         indptr.frombytes((np.array(ends, np.int64) + n_before).tobytes())
-    # Solvers that take 32-bit indices only refuse any other, however small the matrix.
-    index_dtype = sp.get_index_dtype(maxval=len(indices))
-    counts = sp.csr_array(
-        (np.ones(len(indices)), np.asarray(indices, index_dtype), np.asarray(indptr, index_dtype)),
-        shape=(len(indptr) - 1, len(type_index)),
-    )
-    counts.sum_duplicates()
-    return list(type_index), counts
+    return list(type_index), np.asarray(indices, np.int64), np.asarray(indptr, np.int64)
 
 
 class DictCounts:
@@ -212,6 +210,8 @@ class DictCounts:
     ----------
     batches : iterable of (tokens, ends)
         As from :func:`split_texts`.
+    in_order : bool, default=False
+        Whether to keep the tokens in their order, for `line_up`.
 
     Attributes
     ----------
@@ -221,8 +221,16 @@ class DictCounts:
         How often each occurs.
     """
 
-    def __init__(self, batches: Iterable[tuple[list[str], list[int]]]):
-        types, self._counts = _count_types(batches)
+    def __init__(self, batches: Iterable[tuple[list[str], list[int]]], *, in_order: bool = False):
+        types, ids, starts = _number_types(batches)
+        self._line = (ids, starts) if in_order else None
+        # Solvers that take 32-bit indices only refuse any other, however small the matrix.
+        dtype = sp.get_index_dtype(maxval=len(ids))
+        self._counts = sp.csr_array(
+            (np.ones(len(ids)), ids.astype(dtype), starts.astype(dtype)),
+            shape=(len(starts) - 1, len(types)),
+        )
+        self._counts.sum_duplicates()
         self._order = sort_strings(types)  # (n_types,)
         self.types = np.array([types[index] for index in self._order.tolist()], dtype=object)
         self.totals = self._counts.sum(axis=0)[self._order].astype(np.int64)
@@ -259,3 +267,14 @@ class DictCounts:
         rows = np.arange(n + 1, dtype=dtype)
         ends = sp.csr_array((np.ones(n), np.full(n, end_column, dtype), rows), shape=counts.shape)
         return counts + ends
+
+    def line_up(
+        self, columns: np.ndarray, *, end_column: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Write the columns of tokens in their order, as `FastCounts.line_up`."""
+        if self._line is None:
+            raise ValueError("These tokens were counted, not kept in order.")
+        ids, starts = self._line
+        index = np.empty(len(columns), np.int32)
+        index[self._order] = columns
+        return end_lines(index[ids], np.diff(starts), end_column)

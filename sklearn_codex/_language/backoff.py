@@ -1,0 +1,147 @@
+"""What language models of n-grams share beside what all language models do."""
+
+import gzip
+import io
+from os import fspath
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_codex._data.fitted_models import unwrap
+from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._files.lines import place_of, read_lines
+from sklearn_codex._language.model import LanguageModelMixin
+from sklearn_codex._ngram_counter import NGramCounter
+from sklearn_codex._ngrams.arpa import END, START, UNKNOWN, read_arpa, write_arpa
+from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._output import new_file
+
+__all__ = ["BackoffLanguageModelMixin", "read_model"]
+
+
+class BackoffLanguageModelMixin(LanguageModelMixin):
+    """Methods of a model that may be one of n-grams: prompts, and ARPA files."""
+
+    _backoff: BackoffModel
+
+    @property
+    def arc_log_prob_(self):
+        """Log-probabilities (n_ngrams,) of the last tokens of n-grams."""
+        return self._backoff.arc_log_prob
+
+    @property
+    def backoff_log_weight_(self):
+        """Logarithms (n_contexts,) of what contexts give to shorter ones."""
+        return self._backoff.backoff_log_weight
+
+    def sample(self, n_samples=1, random_state=None, *, max_length=10_000, prompts=None):
+        """Draw documents from the model.
+
+        Where the vocabulary has an end-of-sequence token, a document ends at its first one and its
+        length is a result; else each document has ``document_length_`` tokens.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many documents; with prompts, how many for each.
+        random_state : int, RandomState instance or None, default=None
+            Source of all draws.
+        max_length : int, default=10_000
+            Tokens at which a document is cut where the model has an end-of-sequence token.
+        prompts : sequence of str or array-like of shape (n_prompts, n_columns), default=None
+            What documents go on from, without being part of them; their last tokens count, as many
+            as the model looks back. They make no difference to a model of single tokens.
+
+        Returns
+        -------
+        documents : list of str or csr_array of shape (n_samples, V)
+            Text (tokens joined by a space, without the end-of-sequence token) where words are
+            known, else counts. With prompts there are n_prompts * n_samples, those of the first
+            prompt first.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or there would be more than 2**27 tokens of text.
+        """
+        return self._sample(n_samples, random_state, max_length, prompts)
+
+    def to_arpa(self, path, *, overwrite=False):
+        """Write the model as an ARPA file, which KenLM, SRILM and others read.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to; packed by gzip if the name ends with ``.gz``. Logarithms have ten digits.
+            The vectorizer's ``unk_token`` is written as ``<unk>``, its ``eos_token`` as ``</s>``;
+            how it splits a text is not written.
+        overwrite : bool, default=False
+            Whether to replace a file that is there.
+
+        Returns
+        -------
+        self : language model
+
+        Raises
+        ------
+        FileExistsError
+            If the file is there, and not to be replaced.
+        ValueError
+            If it is no model of n-grams, its tokens are not known, or one of them cannot stand in
+            such a file.
+        """
+        check_is_fitted(self)
+        subject = f"{type(self).__name__}.to_arpa"
+        if not hasattr(self, "_backoff") or token_names(self) is None:
+            raise ValueError(
+                f"{subject} writes models of n-grams whose tokens are known, and this one is of "
+                "counts without names, or of single tokens. Fit it on text, by an NGramCounter."
+            )
+        names = _arpa_names(self, self._backoff.trie.n_tokens, subject)
+        with new_file(path, overwrite=overwrite, subject=subject) as file:
+            is_packed = fspath(path).endswith(".gz")
+            # Without a time, equal models give equal files.
+            packed = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if is_packed else None
+            text = io.TextIOWrapper(packed or file, encoding="utf-8", newline="\n")
+            text.writelines(write_arpa(self._backoff, names))
+            text.flush()
+            text.detach()
+            if packed is not None:
+                packed.close()
+        return self
+
+
+def _arpa_names(model, n_tokens, subject):
+    """Return the names (V,) of tokens in an ARPA file."""
+    names = np.array(token_names(model)[:n_tokens], dtype=object)
+    counter = unwrap(model.vectorizer_)
+    for special, written in (("unk_index_", UNKNOWN), ("eos_index_", END)):
+        column = getattr(counter, special, None)
+        if column is not None:
+            names[column] = written
+    listed = names.tolist()
+    wrong = [name for name in listed if name == START or name.split() != [name]]
+    if wrong or len(set(listed)) < len(listed):
+        what = repr(wrong[0]) if wrong else f"a token of its own called {UNKNOWN} or {END}"
+        raise ValueError(
+            f"{subject} cannot write {what}: an ARPA file has tokens between blanks, and {START}, "
+            f"{UNKNOWN} and {END} mean what they do. Use another tokenizer or vocabulary."
+        )
+    return names
+
+
+def read_model(path: Any, *, tokenizer: Any, lowercase: bool) -> tuple[Any, BackoffModel]:
+    """Return the frozen vectorizer and the model that an ARPA file makes."""
+    place = place_of(path, "NGramLM.from_arpa")
+    names, model = read_arpa(read_lines(path, place), place)
+    counter = NGramCounter(
+        model.trie.order,
+        tokenizer=tokenizer,
+        lowercase=lowercase,
+        unk_token=UNKNOWN if UNKNOWN in names else None,
+        eos_token=END if END in names else None,
+        vocabulary=names,
+    )
+    return FrozenEstimator(counter._know(names, model.trie)), model
