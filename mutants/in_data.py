@@ -7,14 +7,14 @@ FAULTS = [
         "_data/designs.py",
         (
             "products of responses count once in squares of differences",
-            "uses - 2 * (products.T",
-            "uses - (products.T",
+            "self._uses(pair_weights) - 2 * (products @",
+            "self._uses(pair_weights) - (products @",
             "test_pairs.py::test_operator_on_unique_responses_is_the_difference_matrix",
         ),
         (
             "weights dropped from the squares of differences",
-            "uses += np.bincount(self.b, pair_weights, n_responses)",
-            "uses += np.bincount(self.b, minlength=n_responses)",
+            "return uses + np.bincount(self.b, pair_weights, n_responses)",
+            "return uses + np.bincount(self.b, minlength=n_responses)",
             "test_pairs.py::test_operator_on_unique_responses_is_the_difference_matrix",
         ),
         (

@@ -49,7 +49,9 @@ def _prompts(X):
 def _margins(estimator, X):
     for method in ("decision_function", "predict_margin"):
         if hasattr(estimator, method):
-            return getattr(estimator, method)(X)
+            margin = np.asarray(getattr(estimator, method)(X))
+            if margin.ndim == 1:  # of two classes, not the confidence in each of three
+                return margin
     return estimator.predict_proba(X)[:, 1] - 0.5
 
 

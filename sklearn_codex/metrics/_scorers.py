@@ -40,7 +40,10 @@ def _ask(method_caller, estimator, method, X, **kwargs):
 
 def _margin(method_caller, estimator, method, X, **kwargs):
     if method == "decision_function":
-        return _ask(method_caller, estimator, method, X, **kwargs)
+        margin = _ask(method_caller, estimator, method, X, **kwargs)
+        if np.ndim(margin) == 1:  # of two classes, not the confidence in each of three
+            return margin
+        method = "predict_proba"
     return _probability(method_caller, estimator, method, X, **kwargs) - 0.5
 
 
