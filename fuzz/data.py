@@ -9,6 +9,8 @@ import scipy.sparse as sp
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import (
+    NGramCounter,
+    NGramLM,
     PairsWithLength,
     PPOPolicyOptimizer,
     PreferenceRewardModel,
@@ -166,6 +168,12 @@ def objective(rng):
     if rng.rand() < 0.5:
         return AdditiveObjective(LOG_P, np.array([1.0, 0, 0, -1]), length=3)
     return EosObjective(LOG_P, np.array([-1.0, 0, 0, 0]), eos=3, max_length=5)
+
+
+@cache
+def ngram_model():
+    """Return a model of bigrams of documents that end."""
+    return NGramLM(vectorizer=NGramCounter(2, eos_token="<eos>")).fit(TEXTS)
 
 
 def bigrams(rng):

@@ -39,7 +39,12 @@ from sklearn_codex import (
     UnigramLM,
     make_rlhf_pipeline,
 )
-from sklearn_codex.exact import AdditiveObjective, CandidateObjective, EosObjective
+from sklearn_codex.exact import (
+    AdditiveObjective,
+    CandidateObjective,
+    EosObjective,
+    NGramObjective,
+)
 from sklearn_codex.rules import Rule
 
 MODULES = (
@@ -58,6 +63,7 @@ LEFT_OUT = {
         "read_preferences",
     ),
     *("load_model", "save_model", "Finding", "PreferenceReport", "KLController", "Rule"),
+    "RewardExplanation",
     *("LengthExplosionError", "LengthExplosionWarning", "get_preference_scorer", "check_rules"),
 }
 OF_PAIRS = {
@@ -90,6 +96,7 @@ OF_OPTIMISERS = {
     "check_costs",
     "check_free",
     "project",
+    *("events_after", "flow", "moved", "policy_model"),
 }
 
 
@@ -186,7 +193,7 @@ def _init_of(rng, name, text):
 
 def _methods(cls):
     skipped = SKIPPED_METHODS
-    if issubclass(cls, (AdditiveObjective, CandidateObjective, EosObjective)):
+    if issubclass(cls, (AdditiveObjective, CandidateObjective, EosObjective, NGramObjective)):
         skipped = skipped | OF_OPTIMISERS
     return sorted(
         name

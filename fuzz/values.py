@@ -27,6 +27,7 @@ from fuzz.data import (
     groups,
     labels,
     log_prob,
+    ngram_model,
     numbers,
     objective,
     pairs,
@@ -165,6 +166,19 @@ def lengths_of(texts):
     return np.array([[len(text), text.count(" ")] for text in texts], dtype=float)
 
 
+def _of_events(rng, value):
+    """Return a value of the arcs of bigrams (E,), 0 for other events."""
+    trie = ngram_model().trie_
+    return np.where(np.arange(trie.n_events) < trie.n_arcs, value, 0.0)
+
+
+def _explained(rng):
+    """Return the prompts and responses (40, 3) of as many prompts."""
+    words = np.array(["oak", "elm", "fir", "ash", "yew"])
+    texts = [" ".join(words[rng.randint(5, size=4)]) for _ in range(80)]
+    return np.array([[f"ask {i}", texts[i], texts[40 + i]] for i in range(40)], dtype=object)
+
+
 DRAWN = {"name", "unit", "score_name", "policy_name", "kl_scale", "line_kw", "hist_kw", "bar_kw"}
 # Where an argument of that name is another thing.
 OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
@@ -202,6 +216,28 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     },
     "AdditiveObjective": OF_TOKENS,
     "EosObjective": OF_TOKENS,
+    "NGramObjective": {
+        "reference_log_prob": lambda rng: ngram_model().backoff_model_.event_log_prob,
+        "token_reward": lambda rng: _of_events(rng, -0.2), "trie": lambda rng: ngram_model().trie_,
+        "penalty": lambda rng: _of_events(rng, 0.5),
+        "frequencies": lambda rng: _of_events(rng, 0.1),
+        "initial": None, "kl_coef": lambda rng: 2.0, "model": lambda rng: ngram_model(),
+        "log_prob": lambda rng: ngram_model().backoff_model_.event_log_prob,
+        **dict.fromkeys(("values", "others", "change"), lambda rng: _of_events(rng, 0.3)),
+        "marked": lambda rng: _of_events(rng, 1.0) > 0, "n_points": lambda rng: 5,
+        "max_rate": lambda rng: 0.1, "target_kl": lambda rng: 0.01, "kl_coefs": lambda rng: [2.0],
+        "weight": lambda rng: np.ones(ngram_model().trie_.n_contexts),
+    },
+    "arc_reward": {
+        "model": lambda rng: ngram_model(),
+        "ngram_reward": lambda rng: ({"a b": 1.0}, [0.5, 0.2])[rng.randint(2)],
+    },
+    "explain_reward": {
+        "estimator": lambda rng: None, "X": lambda rng: rng.normal(size=(40, 2, 3)),
+        "embedder": None,
+        "y": lambda rng: np.arange(40) % 2, "texts": _explained, "groups": None,
+        "n_directions": lambda rng: 2, "name": None,
+    },
     "CandidateObjective": OF_TOKENS | {
         "prompts": lambda rng: np.array([0, 0, 1, 1]), "features": lambda rng: np.eye(V),
         "prompt_prob": lambda rng: np.array([0.5, 0.5]), "target_kl": lambda rng: 0.01,

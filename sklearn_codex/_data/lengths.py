@@ -1,5 +1,6 @@
 """Lengths of responses that are given beside their pairs, since numbers do not tell them."""
 
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,11 @@ class PairsWithLength:
         values = np.asarray(length)
         values = values[:, np.newaxis] if values.ndim == 1 else values
         values = check_numbers(values, subject=subject, name="length")
+        if not (hasattr(pairs, "__len__") or np.ndim(pairs)):
+            raise TypeError(
+                f"{subject} needs pairs as a model takes them, rows of texts, vectors or "
+                f"differences, got {reprlib.repr(pairs)}."
+            )
         n_pairs = np.shape(pairs)[0] if hasattr(pairs, "shape") else len(pairs)
         if values.shape[1] > 2 or len(values) != n_pairs:
             raise ValueError(

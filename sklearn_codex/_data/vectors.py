@@ -150,7 +150,13 @@ def len_of(matrix: Any) -> int:
 
 
 def _check_ids(ids, n_rows, subject):
-    ids = np.asarray(ids)
+    try:
+        ids = np.asarray(ids)
+    except ValueError:
+        raise ValueError(
+            f"{subject} needs as many ids in each row, got rows of different lengths: "
+            f"{reprlib.repr(ids)}."
+        ) from None
     if ids.dtype.kind not in "iu":
         raise TypeError(
             f"{subject} needs ids of integers, rows of features from 0, got {ids.dtype}: "

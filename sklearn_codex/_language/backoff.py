@@ -27,6 +27,16 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
     _backoff: BackoffModel
 
     @property
+    def backoff_model_(self):
+        """The model as arrays: probabilities after any context, and drawing from them."""
+        return self._backoff
+
+    @property
+    def trie_(self):
+        """The n-grams of the model and their contexts."""
+        return self._backoff.trie
+
+    @property
     def arc_log_prob_(self):
         """Log-probabilities (n_ngrams,) of the last tokens of n-grams."""
         return self._backoff.arc_log_prob

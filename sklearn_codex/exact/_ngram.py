@@ -1,5 +1,6 @@
 """The optimum over policies that see the tokens before: back-off models of any order."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,6 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_number, check_values
-from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
@@ -31,24 +31,53 @@ from sklearn_codex.exact._ngram_terms import takes_events
 _EPS = np.finfo(np.float64).eps
 
 
-def arc_reward(trie: Trie, ngram_reward: ArrayLike) -> FloatArray:
-    """Return the reward of each event (E,) of a trie from that of each n-gram.
+def trie_of_model(model: Any, *, subject: str) -> Trie:
+    """Return the trie of a fitted model of n-grams, or of a back-off model; or the trie itself."""
+    for name in ("trie_", "trie"):
+        if isinstance(found := getattr(model, name, model), Trie):
+            return found
+    raise TypeError(
+        f"{subject} needs a fitted model of n-grams, such as NGramLM, got a {type(model).__name__}."
+    )
+
+
+def arc_reward(model: Any, ngram_reward: ArrayLike | Mapping[str, float]) -> FloatArray:
+    """Return the reward of each event (E,) of an n-gram model from that of each n-gram.
 
     An n-gram that ends at a token counts, and so do those that it ends with: a trigram for its
     bigram and its token.
 
     Parameters
     ----------
-    trie : Trie
+    model : NGramLM or SFTRefiner, fitted, or Trie
         Its arcs, as n-grams, are those that have a reward.
-    ngram_reward : array-like of shape (A,), or (k,) of the first k arcs
-        Reward of each; what is left out, as all but V tokens may be, is 0.
+    ngram_reward : array-like of shape (A,), or (k,) of the first k arcs, or mapping of str to float
+        Reward of each; what is left out, as all but V tokens may be, is 0. A mapping has n-grams as
+        the model's vectorizer names them, tokens joined by a blank.
+
+    Returns
+    -------
+    reward : ndarray of shape (E,)
+        ``token_reward`` of :class:`NGramObjective`.
 
     Raises
     ------
     ValueError
-        If there are more rewards than arcs, or one is not finite.
+        If there are more rewards than arcs, one is not finite, or an n-gram is not known.
+
+    Examples
+    --------
+    >>> from sklearn_codex import NGramLM
+    >>> from sklearn_codex.exact import arc_reward
+    >>> model = NGramLM(order=2).fit(["a b a", "b b"])
+    >>> reward = arc_reward(model, {"b": 1.0, "a b": 0.5})
+    >>> names = model.vectorizer_.get_feature_names_out()
+    >>> {name: float(r) for name, r in zip(names, reward, strict=True) if r}
+    {'b': 1.0, 'a b': 1.5, 'b b': 1.0, '<s> b': 1.0}
     """
+    trie: Trie = trie_of_model(model, subject="arc_reward")
+    if isinstance(ngram_reward, Mapping):
+        ngram_reward = _by_names(model, trie, ngram_reward)
     reward = check_values(ngram_reward, "ngram_reward", subject="arc_reward")
     if len(reward) > trie.n_arcs:
         raise ValueError(
@@ -60,6 +89,27 @@ def arc_reward(trie: Trie, ngram_reward: ArrayLike) -> FloatArray:
     for start, stop in trie.levels()[1:]:
         total[start:stop] += total[trie.lower[start:stop]]
     return total
+
+
+def _by_names(model, trie, rewards):
+    """Return the reward (A,) of each arc from those of n-grams by their names."""
+    if getattr(model, "vectorizer_", None) is None:
+        raise ValueError(
+            "arc_reward got n-grams by name, but the model was fitted on counts without names. "
+            "Pass rewards in the order of its columns, or fit it on text."
+        )
+    names = model.vectorizer_.get_feature_names_out()[: trie.n_arcs].tolist()
+    arcs = {name: arc for arc, name in enumerate(names)}
+    unknown = [name for name in rewards if name not in arcs]
+    if unknown:
+        raise ValueError(
+            f"arc_reward got {unknown[0]!r}, which is no n-gram of the model, of {trie.order} "
+            "tokens at most. Take n-grams of model.vectorizer_.get_feature_names_out()."
+        )
+    reward = np.zeros(trie.n_arcs)
+    for name, value in rewards.items():
+        reward[arcs[name]] = check_number(value, f"reward of {name!r}", subject="arc_reward")
+    return reward
 
 
 @dataclass(frozen=True)
@@ -156,19 +206,18 @@ class NGramObjective(NGramLength):
     Two tokens and ``eos``, where a reward for "b" after "a" teaches the policy to write "a" first:
 
     >>> import numpy as np
-    >>> from sklearn_codex._ngrams.smoothing import dirichlet
-    >>> from sklearn_codex._ngrams.trie import build_trie
+    >>> from sklearn_codex import NGramCounter, NGramLM
     >>> from sklearn_codex.exact import NGramObjective, arc_reward
-    >>> ids, starts = np.array([0, 1, 2, 1, 0, 2, 1, 2]), np.array([0, 3, 6, 8])
-    >>> trie = build_trie(ids, starts, 3, order=2, eos=2)
-    >>> model = dirichlet(trie, trie.events(ids, starts).sum(axis=0), 2.0)
-    >>> reward = np.zeros(trie.n_arcs)
-    >>> reward[trie.find(trie.next[[0]], np.array([1]))] = 1.0  # of "a b"
-    >>> problem = NGramObjective.of_model(model, arc_reward(trie, reward))
+    >>> counter = NGramCounter(order=2, unk_token=None, eos_token="</s>")
+    >>> model = NGramLM(smoothing="dirichlet", prior_strength=2.0, vectorizer=counter)
+    >>> model = model.fit(["a b", "b a", "b"])
+    >>> problem = NGramObjective.of_model(model, arc_reward(model, {"a b": 1.0}))
     >>> best = problem.policy_model(problem.optimum())
-    >>> first = np.array([trie.first_context])
-    >>> np.exp(model.next_log_prob(first)).round(3), np.exp(best.next_log_prob(first)).round(3)
-    (array([[0.307, 0.547, 0.147]]), array([[0.445, 0.475, 0.079]]))
+    >>> first = np.array([problem.trie.first_context])
+    >>> for policy in (model.backoff_model_, best):  # </s>, a, b at the start of a document
+    ...     np.exp(policy.next_log_prob(first)).round(3)
+    array([[0.147, 0.307, 0.547]])
+    array([[0.079, 0.445, 0.475]])
     >>> round(problem.gap(problem.start), 4) == round(
     ...     problem.value(problem.optimum()) - problem.value(problem.start), 4
     ... )
@@ -177,20 +226,27 @@ class NGramObjective(NGramLength):
 
     @classmethod
     def of_model(
-        cls, model: BackoffModel, token_reward: ArrayLike | None = None, **settings: Any
+        cls, model: Any, token_reward: ArrayLike | None = None, **settings: Any
     ) -> "NGramObjective":
         """Return the objective whose reference is a back-off model.
 
         Parameters
         ----------
-        model : BackoffModel
+        model : NGramLM or SFTRefiner, fitted, or BackoffModel
         token_reward : array-like of shape (E,), default=None
-            Reward of each event; None means 0.
+            Reward of each event, see :func:`arc_reward`; None means 0.
         **settings
             Other parameters.
+
+        Raises
+        ------
+        TypeError
+            If it is no model of n-grams.
         """
-        reward: Any = np.zeros(model.trie.n_events) if token_reward is None else token_reward
-        return cls(model.event_log_prob, reward, model.trie, **settings)
+        trie = trie_of_model(model, subject="NGramObjective.of_model")
+        backoff = getattr(model, "backoff_model_", model)
+        reward: Any = np.zeros(trie.n_events) if token_reward is None else token_reward
+        return cls(backoff.event_log_prob, reward, trie, **settings)
 
     @property
     def is_noisy(self) -> bool:
