@@ -18,6 +18,7 @@ from sklearn_codex import (
     PPOPolicyOptimizer,
     RLHFPipeline,
     SFTRefiner,
+    TokenCounter,
     UnigramLM,
 )
 
@@ -431,3 +432,16 @@ def test_gzip_of_equal_models_is_equal(tmp_path):
         NGramLM().fit(TEXTS).to_arpa(tmp_path / f"{name}.gz")
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
     assert gzip.decompress((tmp_path / "a.gz").read_bytes()).startswith(b"\\data\\\n")
+
+
+def test_an_order_that_the_vectorizer_cannot_count_is_told():
+    texts = ["a b", "b a"]
+    with pytest.warns(UserWarning, match=r"order=3\) is a model of order 1, as its vectorizer"):
+        model = NGramLM(vectorizer=TokenCounter()).fit(texts)
+    assert model.order_ == 1
+    frozen = FrozenEstimator(TokenCounter().fit(texts))
+    with pytest.warns(UserWarning, match=r"Pass NGramCounter\(2\) instead"):
+        NGramLM(2, vectorizer=frozen).fit(frozen.transform(texts))
+    NGramLM(1, vectorizer=TokenCounter()).fit(texts)
+    NGramLM(3, vectorizer=NGramCounter(2)).fit(texts)  # as a search over orders does
+    NGramLM(3).fit([[1, 2], [0, 1]])

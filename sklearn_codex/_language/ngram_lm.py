@@ -1,5 +1,6 @@
 """Pretraining with word order: a back-off n-gram language model from documents."""
 
+import warnings
 from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator, DensityMixin
@@ -8,7 +9,8 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.corpora import read_corpus
-from sklearn_codex._data.vectorizers import trie_of
+from sklearn_codex._data.fitted_models import unwrap
+from sklearn_codex._data.vectorizers import token_names, trie_of
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin, read_model
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
@@ -43,8 +45,8 @@ class NGramLM(
     prior_strength : float, default=4.0
         With "dirichlet" the weight of the shorter context, in tokens.
     vectorizer : transformer, default=None
-        Turns text into counts; None means ``NGramCounter(order)``. One of lower order, or of
-        single tokens, makes the model one of that order; counts of a higher order are reduced to
+        Turns text into counts; None means ``NGramCounter(order)``. One of lower order makes the
+        model one of that order, and so does one of single tokens, with a warning; counts of a higher order are reduced to
         those of ``order``. Wrapped in ``FrozenEstimator`` it is used as it is.
 
     Attributes
@@ -262,6 +264,14 @@ class NGramLM(
         trie = trie_of(self.vectorizer_)
         if trie is not None:
             return trie
+        if self.order > 1 and token_names(self) is not None and self.vectorizer_ is not None:
+            warnings.warn(
+                f"NGramLM(order={self.order}) is a model of order 1, as its vectorizer, "
+                f"{type(unwrap(self.vectorizer_)).__name__}, counts single tokens. Pass "
+                f"NGramCounter({self.order}) instead, to a pipeline too, or set order=1.",
+                UserWarning,
+                stacklevel=6,
+            )
         eos = self._eos_column()
         return Trie.of_root(self.n_features_in_, eos=-1 if eos is None else eos)
 
