@@ -72,7 +72,8 @@ class PreferenceRewardModelCV(RewardModelBase):
         not depend on it, and other scores are flat before they rise. None tries all values.
     vectorizer : transformer, "preference" or None, default=None
         As in :class:`PreferenceRewardModel`. It is fitted on the responses of all folds, without
-        their labels.
+        their labels. ``preference_features(embedder, product_weight=1.0)`` takes all that is there:
+        words, form, embeddings, and what response and prompt have in common.
     block_scales : dict, "auto" or None, default="auto"
         Factors by which to scale blocks of columns of a ``ColumnTransformer``, a list for each
         name. The greatest are tried first, with all C, then those of one block at a time, as long
