@@ -44,21 +44,24 @@ def _first_prompts(prompts, rng):
     return names[order[np.cumsum(counts[order]) <= MOST_PAIRS]]
 
 
-def turn(differences, form):
-    """Return differences in fewer columns, those of form last, and a transformer that knows them.
+def turn(rows):
+    """Return a sparse block (n, V) in as few dense columns as its rows differ in, at most n.
 
     A penalty that is the same for all columns of a block knows only the products of its rows.
     """
-    others = np.ones(differences.shape[1], dtype=bool)
-    others[form] = False
-    rest = differences[:, others]
-    values, vectors = np.linalg.eigh((rest @ rest.T).toarray())
+    values, vectors = np.linalg.eigh((rows @ rows.T).toarray())
     kept = values > 1e-12 * values[-1]
-    turned = vectors[:, kept] * np.sqrt(values[kept])
-    n = turned.shape[1]
-    turned = np.hstack([turned, differences[:, form].toarray()])
-    blocks = [("rest", "passthrough", slice(n)), ("form", "passthrough", slice(n, None))]
-    return turned, FrozenEstimator(ColumnTransformer(blocks).fit(turned))
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def join(parts):
+    """Return blocks by name side by side, and a transformer that knows them."""
+    ends = np.cumsum([0, *(part.shape[1] for part in parts.values())])
+    columns = [
+        (name, "passthrough", slice(*ends[place : place + 2])) for place, name in enumerate(parts)
+    ]
+    joined = np.hstack(list(parts.values()))
+    return joined, FrozenEstimator(ColumnTransformer(columns).fit(joined))
 
 
 def judge(data, differences, vectorizer, size, n_draws):
@@ -104,7 +107,10 @@ def main():
         reader = PairVectorizer(preference_features())
         differences = reader.fit_transform(data[0])
         form = reader.vectorizer_.output_indices_["form"]
-        differences, vectorizer = turn(sparse.csr_array(differences), form)
+        others = np.delete(np.arange(differences.shape[1]), form)
+        differences = sparse.csr_array(differences)
+        parts = {"rest": turn(differences[:, others]), "form": differences[:, form].toarray()}
+        differences, vectorizer = join(parts)
         for size in SIZES:
             found = judge(data, differences, vectorizer, size, arguments.draws)
             fixed = found["C = 1"]

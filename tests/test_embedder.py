@@ -425,8 +425,9 @@ def test_how_much_of_the_embedding_is_kept_is_chosen_by_itself():
     options = {"Cs": [0.1, 1.0], "cv": 3, "tol": 1e-3}
     model = PreferenceRewardModelCV(vectorizer=preference_features(Embedder()), **options)
     model.fit(pairs, y)
-    assert sorted(model.block_scales_) == ["embedding", "form"]
-    tried = clone(model).set_params(block_scales={"form": [0.2, 1], "embedding": [0.2, 1]})
+    names = ["form", "embedding", "words", "characters"]
+    assert list(model.block_scales_) == names
+    tried = clone(model).set_params(block_scales={name: [0.2, 1] for name in names})
     assert tried.fit(pairs, y).block_scales_ == model.block_scales_
     assert_allclose(tried.coef_, model.coef_)
     blocks = [("form", HashingVectorizer(n_features=4), 1)]  # another transformer with that name

@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import log_loss
 from sklearn.model_selection import (
@@ -31,6 +32,7 @@ from sklearn.model_selection import (
 from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV, preference_path
 from sklearn_codex._data.pairs import read_pairs
 from sklearn_codex._reward.bradley_terry import pair_losses
+from sklearn_codex._reward.strength import climb
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exceptions import LeakageWarning
 from sklearn_codex.features import ResponseFeatures
@@ -428,6 +430,49 @@ def test_scales_of_blocks_are_chosen():
     columns = vectorizer().set_params(transformer_weights={"form": 0.3})
     by_hand = PreferenceRewardModel(C=model.C_, vectorizer=columns).fit(pairs, y)
     assert_allclose(model.decision_function(pairs), by_hand.decision_function(pairs), atol=1e-6)
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_a_union_is_hardly_worse_than_the_part_that_decides(which):
+    # The truth is known, so that losses are exact but for the pairs they are taken over.
+    names, width = ["words", "form", "embedding", "products"], 40
+    here = slice(which * width, (which + 1) * width)
+    blocks = [(name, "passthrough", slice(40 * i, 40 * i + 40)) for i, name in enumerate(names)]
+    losses = {"chosen": [], "fixed": [], "part": []}
+    for seed in range(4):
+        rng = np.random.RandomState(seed)
+        X = rng.standard_normal((2300, 4 * width)) * np.sqrt(2 / width)
+        margin = X[:, here] @ rng.standard_normal(width)
+        p = expit(2 * margin / margin.std())
+        y = (rng.uniform(size=2300) < p).astype(int)
+        vectorizer = FrozenEstimator(ColumnTransformer(blocks).fit(X))
+        for name in losses:
+            part = X[:, here] if name == "part" else X
+            model = PreferenceRewardModelCV(Cs=np.logspace(-2, 2, 5), cv=3, tol=1e-5)
+            if name != "part":
+                model.vectorizer = vectorizer
+            if name == "chosen":
+                model.block_scales = {block: [0.2, 1.0] for block in names}
+            model.fit(part[:300], y[:300], groups=np.arange(300) // 3)
+            losses[name].append(pair_losses(model.decision_function(part[300:]), p[300:]).mean())
+    mean = {name: np.mean(values) for name, values in losses.items()}
+    assert mean["part"] - 0.01 < mean["chosen"] < mean["part"] + 0.03
+    assert mean["fixed"] > mean["part"] + 0.07
+
+
+def test_scales_are_changed_one_at_a_time_as_long_as_any_is_better():
+    heights = {(1, 1): 0, (2, 1): 1, (1, 2): -1, (2, 2): 2, (1, 3): 5, (2, 3): 1}
+    seen = []
+
+    def value_of(point):
+        seen.append((point["a"], point["b"]))
+        return heights[seen[-1]], sum(seen[-1])
+
+    assert climb(value_of, {"a": (1, 2), "b": (1, 2)}) == (2, 4)
+    assert len(seen) == len(set(seen)) == 4
+    assert climb(value_of, {"a": (1, 2), "b": (1, 3)}) == (1, 3)  # the 5 is two steps away
+    assert climb(lambda point: (7.0, point), {}) == (7.0, {})
+    assert climb(lambda point: (-np.inf, point), {"a": (1, 2)}) == (-np.inf, {"a": 1})
 
 
 def test_preset_tries_two_scales_and_says_which():

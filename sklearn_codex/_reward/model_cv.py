@@ -1,13 +1,11 @@
 """The strength of the penalty of a reward model, chosen by cross-validation."""
 
-from collections.abc import Mapping
 from numbers import Integral, Real
-from operator import itemgetter
 
 import numpy as np
 from scipy import sparse
 from sklearn.compose import ColumnTransformer
-from sklearn.model_selection import GroupKFold, KFold, ParameterGrid, StratifiedKFold, check_cv
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, check_cv
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -15,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn_codex._checks.groups import check_groups, encode_groups
 from sklearn_codex._checks.matrices import as_csr
 from sklearn_codex._data.fitted_models import unwrap
+from sklearn_codex._data.turned import turn
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.leakage import (
@@ -29,6 +28,7 @@ from sklearn_codex._reward.penalty_path import check_Cs
 from sklearn_codex._reward.strength import (
     SCORES,
     average_C,
+    climb,
     log_prior_of_C,
     log_prior_of_factors,
 )
@@ -37,7 +37,8 @@ from sklearn_codex._stage import Stage
 # Enough to tell one C from another; the final fit goes to the tolerance asked for.
 FOLD_TOL = 1e-3
 N_FOLDS = 5
-PRESET_SCALES = {"form": (0.2, 1.0), "embedding": (0.2, 1.0), "products": (0.2, 1.0)}
+SCALES = (0.2, 1.0)
+UNION_BLOCKS = ("form", "embedding", "products", "words", "characters")
 
 
 class PreferenceRewardModelCV(RewardModelBase):
@@ -71,12 +72,14 @@ class PreferenceRewardModelCV(RewardModelBase):
         not depend on it, and other scores are flat before they rise. None tries all values.
     vectorizer : transformer, "preference" or None, default=None
         As in :class:`PreferenceRewardModel`. It is fitted on the responses of all folds, without
-        their labels.
+        their labels. ``preference_features(embedder, product_weight=1.0)`` takes all that is there:
+        words, form, embeddings, and what response and prompt have in common.
     block_scales : dict, "auto" or None, default="auto"
         Factors by which to scale blocks of columns of a ``ColumnTransformer``, a list for each
-        name, all combinations of which are tried with all C. "auto" is ``{"form": [0.2, 1]}`` for
-        the vectorizer "preference", with the same for "embedding" and "products", where there are
-        any, for one of ``preference_features(embedder)``, and None for any other.
+        name. The greatest are tried first, with all C, then those of one block at a time, as long
+        as any is better. "auto" is ``{"form": [0.2, 1]}`` for the vectorizer "preference"; the
+        same for every block of one of ``preference_features(embedder)``, so that whatever does
+        not help counts little; and None for any other.
     position_bias : bool, default=False
         As in :class:`PreferenceRewardModel`.
     control_length : bool, default=False
@@ -298,47 +301,63 @@ class PreferenceRewardModelCV(RewardModelBase):
 
     def _search(self, X, y, problem, splits):
         """Set what was chosen and the scores; return the penalty factors (V + k,)."""
+        choices = self._scales_to_try()
+        design, source = self._design_of_folds(problem, choices)
+        has_weight = [problem.weight[test].any() for _, test in splits]
         folds = [
-            (train, test, problem.design.take(train), problem.design.take(test))
-            for train, test in splits
-            if problem.weight[test].any()
+            (train, test, design.take(train), design.take(test))
+            for (train, test), counts in zip(splits, has_weight, strict=True)
+            if counts
         ]
-        fold_weight = [problem.weight[test].sum() for _, test, *_ in folds]
-        rises_first = self.scoring in ("neg_log_loss", "neg_brier_score")
-        patience = self.patience if rises_first and self.patience is not None else np.inf
-        n_pairs = problem.weight.sum()
-        found = []
-        for scales in self._scales_to_try():
+
+        def try_scales(scales):
             penalty = problem.penalty / self._column_scales(scales, len(problem.penalty)) ** 2
-            prior = self._log_prior(problem, penalty, scales)
             # Paths of all folds go side by side, so that they can end together.
-            paths = [self._score_path(X, y, problem, fold, penalty) for fold in folds]
-            scores = np.full((len(folds), len(self.Cs_)), np.nan)
-            mean = np.full(len(self.Cs_), -np.inf)
-            for position, column in enumerate(zip(*paths, strict=True)):
-                scores[:, position] = column
-                if not np.isnan(column).any():
-                    mean[position] = np.average(column, weights=fold_weight)
-                    mean[position] += 0.0 if prior is None else prior[position] / n_pairs
-                if 0 < mean.argmax() <= position - patience:
-                    break
-            if prior is None:
-                chosen = mean.max(), self.Cs_[mean.argmax()]
-            else:
-                chosen = average_C(n_pairs * mean, self.Cs_)
-            found.append((*chosen, scores, scales, penalty))
-        # The first of the best.
-        highest, C, scores, self.block_scales_, penalty = max(found, key=itemgetter(0))
+            paths = [self._score_path(X, y, problem, fold, penalty[source]) for fold in folds]
+            prior = self._log_prior(problem, penalty, scales)
+            return *self._choose_C(problem, folds, paths, prior), scales, penalty
+
+        highest, C, scores, scales, penalty = climb(try_scales, choices)
         if highest == -np.inf:
             raise ValueError(
                 f"{type(self).__name__} has no score to choose C by: with every C the score "
                 f"{self.scoring!r} is NaN on some fold, as 'roc_auc' is where all held-out pairs "
                 "have one class. Take fewer folds, or another score."
             )
-        self.C_ = float(C)
+        self.C_, self.block_scales_ = float(C), scales or None
         self.scores_ = np.full((len(splits), len(self.Cs_)), np.nan)
-        self.scores_[[problem.weight[test].any() for _, test in splits]] = scores
+        self.scores_[has_weight] = scores
         return penalty
+
+    def _choose_C(self, problem, folds, paths, prior):
+        """Return how good the best is, the C, and the scores (n_folds, n_Cs), of paths of folds."""
+        rises_first = self.scoring in ("neg_log_loss", "neg_brier_score")
+        patience = self.patience if rises_first and self.patience is not None else np.inf
+        fold_weight = [problem.weight[test].sum() for _, test, *_ in folds]
+        n_pairs = problem.weight.sum()
+        scores = np.full((len(folds), len(self.Cs_)), np.nan)
+        mean = np.full(len(self.Cs_), -np.inf)
+        for position, column in enumerate(zip(*paths, strict=True)):
+            scores[:, position] = column
+            if not np.isnan(column).any():
+                mean[position] = np.average(column, weights=fold_weight)
+                mean[position] += 0.0 if prior is None else prior[position] / n_pairs
+            if 0 < mean.argmax() <= position - patience:
+                break
+        if prior is None:
+            return mean.max(), self.Cs_[mean.argmax()], scores
+        return *average_C(n_pairs * mean, self.Cs_), scores
+
+    def _design_of_folds(self, problem, choices):
+        """Return the design by which folds are quickest, and whose penalties its columns have."""
+        # To turn it takes about as long as one path; callables ask for the weights of features.
+        if not any(len(values) > 1 for values in choices.values()) or callable(self.scoring):
+            return problem.design, np.arange(len(problem.penalty))
+        known = unwrap(self.vectorizer_).output_indices_
+        every = np.arange(self.n_features_in_)
+        blocks = [every[known[name]] for name in choices]
+        others = np.setdiff1d(every, np.concatenate(blocks))
+        return turn(problem.design, [block for block in (others, *blocks) if len(block)])
 
     def _log_prior(self, problem, penalty, scales):
         """Return the log-density of each C with these factors (n_Cs,), None where there is none."""
@@ -349,7 +368,7 @@ class PreferenceRewardModelCV(RewardModelBase):
         size = squares @ (1 / penalty[:n]) / problem.weight.sum()
         if not size > 0:
             return None
-        factors = np.array(list((scales or {}).values()))
+        factors = np.array(list(scales.values()))
         of_factors = log_prior_of_factors(factors, self.prior_scale)
         return log_prior_of_C(self.Cs_, size, self.prior_scale) + of_factors
 
@@ -380,16 +399,17 @@ class PreferenceRewardModelCV(RewardModelBase):
         return score(problem.labels.target[test], design.matvec(weights), problem.weight[test])
 
     def _scales_to_try(self):
-        """Return combinations of factors of blocks, the greatest first; [None] where none."""
+        """Return the factors to try of each block by its name, the greatest first."""
         blocks = self.block_scales
         known = getattr(unwrap(self.vectorizer_), "output_indices_", {})
         if isinstance(blocks, str):
-            is_union = {"words", "characters", "form", "embedding"} <= set(known)
             blocks = {}
-            if is_union or (self._has_preset() and self.vectorizer_ is not None):
-                blocks = {name: PRESET_SCALES[name] for name in PRESET_SCALES if name in known}
+            if {"words", "characters", "form", "embedding"} <= set(known):
+                blocks = {name: SCALES for name in UNION_BLOCKS if name in known}
+            elif self._has_preset() and self.vectorizer_ is not None:
+                blocks = {"form": SCALES}
         if not blocks:
-            return [None]
+            return {}
         if not isinstance(unwrap(self.vectorizer_), ColumnTransformer) or not set(blocks) <= set(
             known
         ):
@@ -398,17 +418,13 @@ class PreferenceRewardModelCV(RewardModelBase):
                 f"has the blocks {sorted(set(known) - {'remainder'})}. Blocks are those of a "
                 "ColumnTransformer."
             )
-        return sorted(
-            ParameterGrid({name: _check_scales(name, blocks[name]) for name in blocks}),
-            key=lambda scales: [-scales[name] for name in sorted(scales)],
-        )
+        return {name: _check_scales(name, scales) for name, scales in blocks.items()}
 
     def _column_scales(self, scales, n_weights):
         """Return the factor of each column (V + k,)."""
         factors = np.ones(n_weights)
-        if isinstance(scales, Mapping):
-            for name, scale in scales.items():
-                factors[unwrap(self.vectorizer_).output_indices_[name]] = scale
+        for name, scale in (scales or {}).items():
+            factors[unwrap(self.vectorizer_).output_indices_[name]] = scale
         return factors
 
 
@@ -416,7 +432,7 @@ def _check_scales(name, scales):
     values = np.asarray(scales, dtype=np.float64).ravel()
     if len(values) == 0 or not (np.isfinite(values) & (values > 0)).all():
         raise ValueError(f"block_scales[{name!r}] should be positive numbers, got {scales!r}.")
-    return values.tolist()
+    return sorted(values.tolist(), reverse=True)
 
 
 def _leaks(pairs, splits):

@@ -1,5 +1,7 @@
 """What a strength of the penalty is chosen by: scores of held-out pairs, and its prior."""
 
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
@@ -50,6 +52,35 @@ def average_C(log_density: FloatArray, Cs: FloatArray) -> tuple[float, float]:
     weight = np.exp(log_density - highest)
     total = weight.sum()
     return highest + float(np.log(total)), float(np.exp(weight @ np.log(Cs) / total))
+
+
+def climb(
+    value_of: Callable[[dict[str, float]], tuple], choices: Mapping[str, Sequence[float]]
+) -> tuple:
+    """Return the value of the best point that is found by changing one coordinate at a time.
+
+    Parameters
+    ----------
+    value_of : callable
+        Takes a point, a number for each name, and returns a tuple whose first is to be greatest.
+    choices : dict of sequences of float
+        What each may be. It starts with the first of each, and stays where others are no better.
+    """
+    known: dict[tuple, tuple] = {}
+
+    def height(point):
+        key = tuple(point.values())
+        if key not in known:
+            known[key] = value_of(point)
+        return known[key][0]
+
+    best, before = {name: values[0] for name, values in choices.items()}, None
+    while best != before:
+        before = best
+        for name, values in choices.items():
+            best = max([best, *({**best, name: value} for value in values)], key=height)
+    height(best)  # where there is nothing to choose
+    return known[tuple(best.values())]
 
 
 def _neg_log_loss(target, margin, weight):
