@@ -64,6 +64,16 @@ def read_back(name, pairs, place):
     return normalize(data.X, data.y, data.groups)
 
 
+# PaddleNLP's cells are lists, as columns would be, of which a file of one object may consist.
+@pytest.mark.parametrize("name", [name for name in DOORS if name != "PaddleNLP"])
+def test_a_line_alone_in_a_file_is_a_record(name):
+    """Its lists of messages hold no records, in whatever notation they are."""
+    pair = [PAIRS[0]]
+    assert read_back(name, pair, ("json lines", "none")) == read_back(
+        name, pair, ("json list", "none")
+    )
+
+
 @pytest.mark.parametrize("name", DOORS)
 def test_every_layout_in_every_container_says_the_same(name):
     """Each layout in each container and in each compression, not in all of both at once."""

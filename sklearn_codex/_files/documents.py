@@ -20,7 +20,7 @@ _OF_ROWS = (
 """Names of which objects in a list under any key have one where they are the rows."""
 SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 _OF_VIEWER = {"row_idx", "row", "truncated_cells"}
-_OF_MESSAGE = (("role", "content"), ("from", "value"))
+_OF_MESSAGE = (("role", "content"), ("role", "parts"), ("from", "value"))
 
 
 def rows_of_document(value: Row, place: str, where: str) -> Iterator[tuple[str, Row]]:
