@@ -46,8 +46,9 @@ class NGramLM(
         With "dirichlet" the weight of the shorter context, in tokens.
     vectorizer : transformer, default=None
         Turns text into counts; None means ``NGramCounter(order)``. One of lower order makes the
-        model one of that order, and so does one of single tokens, with a warning; counts of a higher order are reduced to
-        those of ``order``. Wrapped in ``FrozenEstimator`` it is used as it is.
+        model one of that order, and so does one of single tokens, with a warning; counts of a
+        higher order are reduced to those of ``order``. Wrapped in ``FrozenEstimator`` it is used as
+        it is.
 
     Attributes
     ----------

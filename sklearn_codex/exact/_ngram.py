@@ -77,8 +77,9 @@ def arc_reward(model: Any, ngram_reward: ArrayLike | Mapping[str, float]) -> Flo
     """
     trie: Trie = trie_of_model(model, subject="arc_reward")
     if isinstance(ngram_reward, Mapping):
-        ngram_reward = _by_names(model, trie, ngram_reward)
-    reward = check_values(ngram_reward, "ngram_reward", subject="arc_reward")
+        reward = _by_names(model, trie, ngram_reward)
+    else:
+        reward = check_values(ngram_reward, "ngram_reward", subject="arc_reward")
     if len(reward) > trie.n_arcs:
         raise ValueError(
             f"arc_reward needs at most one reward for each of {trie.n_arcs} arcs, got "
