@@ -109,7 +109,8 @@ def no_preference(audit):
     audit["sizes"]["n_telling"] = 0
 
 
-ONE_SIDED = says("longer wins", "longer")
+ONE_SIDED = both(says("longer wins", "longer"), says("net of length", "not shown"))
+LONGER = says("longer wins", "longer")
 # The reason, the verdict, what makes it hold, and what is just short of that.
 BRANCHES = [
     ("no preference", STOP, no_preference, too_small, "too few"),
@@ -129,8 +130,19 @@ BRANCHES = [
     ("leakage", FIX, leaks(2), leaks(1), "nothing against it"),
     ("only length", STOP, both(ONE_SIDED, says("beyond length", "not shown")),
      both(ONE_SIDED, says("beyond length", "more")), "nothing against it"),
+    # Something besides length predicts, if not more often than length alone.
+    ("only length", STOP, both(ONE_SIDED, says("beyond length", "less")),
+     both(LONGER, says("beyond length", "less"), says("net of length", "yes")),
+     "nothing against it"),
+    ("only length", STOP,
+     both(ONE_SIDED, says("beyond length", "not shown"), says("treats length", "padding")),
+     both(LONGER, says("beyond length", "not shown"), says("net of length", "yes"),
+          says("treats length", "padding")), "padding"),
     ("length or more", OPEN, both(ONE_SIDED, says("beyond length", "too few")),
      both(says("longer wins", "not shown"), says("beyond length", "too few")),
+     "nothing against it"),
+    ("length or more", OPEN, both(ONE_SIDED, says("beyond length", "too few")),
+     both(LONGER, says("beyond length", "too few"), says("net of length", "yes")),
      "nothing against it"),
     ("padding", FIX, says("treats length", "padding"), says("treats length", "both"),
      "nothing against it"),
@@ -283,9 +295,26 @@ def test_answers_have_a_word_and_a_colour(sound):
 )
 def test_the_word_on_length(wins, beyond, treats, word, sound):
     change = both(
-        says("longer wins", wins), says("beyond length", beyond), says("treats length", treats)
-    )
+        says("longer wins", wins), says("beyond length", beyond), says("treats length", treats),
+        says("net of length", "not shown"),
+    )  # fmt: skip
     assert short_answers(changed(sound, change))["length"].word == word
+
+
+def test_no_page_says_only_length_where_words_predict_net_of_it(sound):
+    """Neither the verdict nor a section contradicts the test of the reward net of length."""
+    change = both(LONGER, says("beyond length", "not shown"), says("net of length", "yes"))
+    audit = changed(sound, change)
+    assert short_answers(audit)["length"].word == "partly"
+    sections = [
+        " ".join([one.answer, *(getattr(block, "meaning", "") for block in one.blocks)])
+        for one in audit_sections(audit)
+    ]
+    said = " ".join([give_reason(audit), *sections])
+    assert "only length" not in said.lower()
+    assert "More than length is not shown" not in said
+    assert "words predict net of length too" in sections[2]
+    assert "what is left of the reward still predicts" in sections[2]
 
 
 class Kept:

@@ -240,6 +240,8 @@ def sentences(audit, position, **verdicts):
     return "\n".join(parts)
 
 
+NO_NET = {"net_of_length": "not shown"}
+BY_LENGTH = {"longer_wins": "longer", **NO_NET}
 UNLEARNED = {
     "predictable": "not shown",
     "words_predict": "not shown",
@@ -259,9 +261,11 @@ UNLEARNED = {
         (1, UNLEARNED, "No model here can be told from a coin", "can pay"),
         (1, UNLEARNED | {"predictable": "too few"}, "The data are too few to say: the best", "Yes"),
         (1, {"beyond_length": "more"}, "there is more in the labels than length", "not shown"),
-        (1, {"beyond_length": "less"}, "Length alone does better than", "can pay"),
-        (1, {"beyond_length": "not shown"}, "More than length is not shown", "can pay"),
-        (1, {"beyond_length": "too few"}, "cannot be told from so few", "can pay"),
+        (1, {**NO_NET, "beyond_length": "less"}, "Length alone does better than", "can pay"),
+        (1, {**NO_NET, "beyond_length": "not shown"}, "More than length is not shown", "can pay"),
+        (1, {**NO_NET, "beyond_length": "too few"}, "cannot be told from so few", "can pay"),
+        (1, {"beyond_length": "not shown"}, "Still there is more in the", "More than"),
+        (1, {"beyond_length": "less"}, "alone does better than", "do not learn"),
         (1, {"more_labels": "rising"}, "more labels would help", "cannot be told"),
         (1, {"more_labels": "flat"}, "a better model helps more", "would help"),
         (1, {"more_labels": "unclear"}, "whether more labels help cannot be told", "would help"),
@@ -274,8 +278,10 @@ UNLEARNED = {
         (1, UNLEARNED, "probabilities are not to be read at all", "must be recalibrated"),
         (2, {"longer_wins": "longer"}, "but length is part of it: the longer", "shorter r"),
         (2, {"longer_wins": "shorter"}, "is part of it: the shorter", "the longer response w"),
-        (2, {"longer_wins": "longer", "beyond_length": "not shown"}, "It may be: ", "Not o"),
-        (2, {"longer_wins": "longer", "beyond_length": "less"}, "It may be: the longer", "Not o"),
+        (2, BY_LENGTH | {"beyond_length": "not shown"}, "It may be: ", "Not o"),
+        (2, BY_LENGTH | {"beyond_length": "less"}, "It may be: the longer", "Not o"),
+        (2, {"longer_wins": "longer", "beyond_length": "too few"}, "Not only, but", "It may be"),
+        (2, {"treats_length": "padding", "beyond_length": "less"}, "predict net of", "say more"),
         (2, UNLEARNED | {"longer_wins": "longer"}, "no model can be told from a coin", "Not only"),
         (2, {"longer_wins": "not shown"}, "No, there is more", "part of it"),
         (2, UNLEARNED | {"longer_wins": "not shown"}, "for one length is ruled out", "part of it"),
@@ -284,7 +290,7 @@ UNLEARNED = {
         (2, {"treats_length": "padding"}, "so it would reward padding", "sees more"),
         (2, {"treats_length": "padding"}, "the best model follows length: it is right on", "Not o"),
         (2, {"treats_length": "brevity", "beyond_length": "more"}, "though words say more", "No, "),
-        (2, {"treats_length": "brevity", "beyond_length": "less"}, "Largely: ", "though words"),
+        (2, NO_NET | {"treats_length": "brevity", "beyond_length": "less"}, "Largely", "though"),
         (2, {"treats_length": "brevity"}, "so it would reward brevity", "sees more"),
         (2, {"treats_length": "not shown"}, "or follows length, is not shown", "would reward"),
         (2, {"treats_length": "one kind"}, "one kind of pair only", "would reward"),

@@ -108,6 +108,8 @@ def _length_word(audit):
     wins = _verdict(audit, "longer wins")
     if treats in ("padding", "brevity"):
         return "largely", BAD
+    if wins in ONE_LENGTH and _verdict(audit, "net of length") in YES:
+        return "partly", WARN
     if wins in ONE_LENGTH:
         return _ONE_LENGTH.get(beyond, ("maybe", BAD))
     if wins == "too few":

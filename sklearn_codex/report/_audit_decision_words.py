@@ -154,8 +154,8 @@ _REASONS = {
     "against scores": _scores,
     "leakage": _leakage,
     "only length": lambda audit: (
-        f"It may be only length: {_one_length(audit)}, and no model is shown to do better than "
-        "length alone."
+        f"It may be only length: {_one_length(audit)}, and nothing else is shown to predict: no "
+        "model does better than length alone, and none net of length is told from a coin."
     ),
     "length or more": lambda audit: (
         f"Too few data to tell more than length: {_one_length(audit)}, and whether words say more "

@@ -97,6 +97,17 @@ def _models_meaning(prediction, verdicts, gain):
         )
     verdict = verdicts["beyond length"]["verdict"]
     name = NAMES[prediction["beyond_length"]]
+    if verdict != "more" and verdicts["net of length"]["verdict"] in YES:
+        seen = (
+            f"Length alone does better than {name}, by {change(turned(gain))}"
+            if verdict == "less"
+            else f"That the model of {name} is right more often than length alone is not shown: it "
+            f"differs from it by {change(gain)}"
+        )
+        return (
+            f"{seen}. Still there is more in the labels than length, as words predict net of "
+            "length too (below)."
+        )
     if verdict == "more":
         return (
             f"The model of {name} beats length by {change(gain)}: there is more in the labels than "

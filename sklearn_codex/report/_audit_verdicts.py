@@ -75,6 +75,17 @@ def reach_verdicts(audit, report, units):
     )
 
 
+def shows_more_than_length(verdicts):
+    """Tell whether a test shows that something besides length predicts.
+
+    It is a gain in accuracy over length, or a reward net of length that is told from a coin. Where
+    length decides most pairs the second shows with fewer of them.
+    """
+    names = ("beyond length", "net of length")
+    beyond, net = (verdicts.get(name, {}).get("verdict") for name in names)
+    return beyond == "more" or net in YES
+
+
 def _entry(verdict, figure, test):
     return {"verdict": verdict, "figure": figure, **test}
 
