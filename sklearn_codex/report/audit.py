@@ -97,8 +97,9 @@ def compute_audit(
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
     embeddings : str, path-like, array of shape (n_pairs, 2, d) or (2 n_pairs, d), default=None
-        Vectors of the responses, or the .npy file of them, in the order of the pairs; chosen before
-        rejected, but response A before B of pairs that were read before. None asks nothing of them.
+        Vectors of the responses, or the .npy file of them, in the order of the pairs and in that in
+        which the file has the two responses: chosen before rejected, or A before B. Of pairs that
+        were read before it is always A before B. None asks nothing of them.
     max_pairs : int or None, default=20000
         Of more pairs than this, models learn from a sample of about so many, drawn by prompt; 0 and
         None mean all. Sizes, checks, leakage, labels to check and how often the longer response
