@@ -301,6 +301,33 @@ def test_the_word_on_length(wins, beyond, treats, word, sound):
     assert short_answers(changed(sound, change))["length"].word == word
 
 
+def test_labels_that_are_not_judged_are_ranked_and_the_verdict_says_so(monkeypatch):
+    """Labels whose errors a model's margins do not explain are listed, and none is claimed."""
+    from sklearn_codex.health import _noise
+
+    monkeypatch.setattr(_noise, "_misfit", lambda *args: 0.003)
+    audit = finite(compute_audit(oriented(n_prompts=40, noise=0.1)))
+    labels = audit["labels_to_check"]
+    assert (labels["is_judged"], labels["n_flagged"]) == (False, 0)
+    assert len(labels["rows"]) == min(labels["n_unlikely"], 100) > 5
+    assert {row["p_wrong"] for row in labels["rows"]} == {None}
+    # The labels a model contradicts most come first.
+    assert all(row["probability"] < 0.5 for row in labels["rows"])
+    chances = [row["probability"] for row in labels["rows"]]
+    assert chances == sorted(chances)
+    assert audit["verdicts"]["wrong labels"] == {"verdict": "not asked"}
+    assert audit["decision"] == {"verdict": TRAIN, "reason": "nothing against it"}
+    assert give_reason(audit).endswith("could not be judged: read the least likely ones.")
+    answer = short_answers(audit)["labels"]
+    assert (answer.word, answer.line[:24]) == ("unjudged", "a ranking, none judged; ")
+    (text,) = [one["text"] for one in audit["health"] if "are not judged" in one["text"]]
+    assert text.endswith("Read those it finds least likely, a ranking and no proof:")
+    assert "better model" not in text
+    section = audit_sections(audit)[6]
+    assert section.answer.startswith("Single labels are not judged; a ranking of the least likely")
+    assert "cannot tell how many labels are wrong" in section.blocks[0].meaning
+
+
 def test_no_page_says_only_length_where_words_predict_net_of_it(sound):
     """Neither the verdict nor a section contradicts the test of the reward net of length."""
     change = both(LONGER, says("beyond length", "not shown"), says("net of length", "yes"))

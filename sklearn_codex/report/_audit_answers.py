@@ -159,6 +159,9 @@ def _labels(audit):
     n = labels["n_flagged"]
     if n:
         return Answer("labels", "check", WARN, f"{n:,} are more likely wrong than right", rests_on)
+    if not labels["is_judged"]:
+        line = f"a ranking, none judged; {to_label}"
+        return Answer("labels", "unjudged", OPEN, line, rests_on)
     return Answer("labels", "not shown", PLAIN, f"none shown wrong; {to_label}", rests_on)
 
 

@@ -122,6 +122,13 @@ def _wrong(audit):
     return f"{count(n, 'label')} of {of:,} {are} more likely wrong than right."
 
 
+def _unjudged(labels):
+    """Say what was not checked where the model that judges labels only ranks them."""
+    if labels is None or labels["is_judged"]:
+        return ""
+    return " Single labels could not be judged: read the least likely ones."
+
+
 def _harm(audit):
     item = next(item for item in audit["to_do"] if effect_of(item) == "raises")
     return f"{_what(item)}: without them accuracy on {Units.of(audit).never_seen} {_effect(item)}."
@@ -168,7 +175,7 @@ _REASONS = {
     "many rows": _many,
     "nothing against it": lambda audit: (
         f"Labels are predicted on {Units.of(audit).never_seen}, {_best(audit)}, and no check found "
-        "a reason to wait."
+        f"a reason to wait.{_unjudged(audit['labels_to_check'])}"
     ),
 }
 REASONS = tuple(_REASONS)

@@ -286,16 +286,19 @@ def _too_small(data, units):
 
 
 def _labels_to_check(data, report):
-    """Return the labels that a cross-fitted model finds least likely, None without such a model."""
+    """Return the labels that a cross-fitted model finds least likely, None without such a model.
+
+    A model whose errors do not follow its margins ranks them, but judges none.
+    """
     table = report.wrong_labels
     found = report.predictability
-    if table is None or not (found.is_predictable and found.is_calibrated):
+    if table is None or not found.is_predictable:
         return None
     rows = [
         {
             **data.pair(row),
             "probability": data.named_probability(row, probability),
-            "p_wrong": float(p_wrong),
+            "p_wrong": float(p_wrong) if found.is_calibrated else None,
             "flagged": bool(flagged),
         }
         for row, probability, p_wrong, flagged in zip(
@@ -308,5 +311,6 @@ def _labels_to_check(data, report):
         "n_flagged": n_flagged,
         "n_unlikely": len(rows),
         "n_judged": len(table.row),
+        "is_judged": found.is_calibrated,
         "rows": rows[: max(n_flagged, N_LISTED)],
     }
