@@ -145,12 +145,40 @@ def test_calibrated_predictions_are_rarely_sent_to_recalibration(n):
         return calibrated(pairs(labels_by(rng, margin / 2.5)), margin)
 
     found = count(simulate, 200)
-    assert_rare(found, "too sure", "too careful")
+    assert_rare(found, "too sure", "too careful", "uneven")
     if n == 1000:
         assert found["close"] > 100
     wrong = count(simulate_wrong, 50)
     assert wrong["too sure"] > 45
     assert "close" not in wrong
+
+
+@pytest.mark.parametrize("inflation", [GIVEN, 2.0])
+def test_gaps_of_bins_are_told_by_prompt_as_seldom_as_said(inflation):
+    """Calibrated probabilities, of prompts that err together: all labels of one go one way."""
+    rng = np.random.RandomState(0)
+    n_told = 0
+    for _ in range(200):
+        margin = np.repeat(rng.normal(scale=1.5, size=120), N_EACH)
+        y = np.repeat(labels_by(rng, margin[::N_EACH]), N_EACH)
+        figures = predict.calibrate(pairs(y), margin, inflation=inflation)
+        n_told += figures["error_p_value"] < 0.05
+    assert n_told <= binom.ppf(1 - 1e-4, 200, 0.05)
+
+
+def test_gaps_that_a_slope_does_not_see_are_not_called_close():
+    """Predicted .79 where .96 is observed, and as much too sure elsewhere: the slope is 1."""
+    rng = np.random.RandomState(0)
+    found = []
+    for _ in range(20):
+        margin = rng.choice([-1, 1], 1800) * rng.choice([0.4, 1.3, 2.5], 1800)
+        true = np.select([abs(margin) < 1, abs(margin) < 2], [0.5, 0.95], 0.87)
+        y = np.where(rng.uniform(size=1800) < true, margin > 0, margin < 0).astype(float)
+        figures = predict.calibrate(pairs(y), margin)
+        found.append(rules._calibrated(figures)["verdict"])
+        assert figures["error_p_value"] < 0.01
+    assert "close" not in found
+    assert "uneven" in found
 
 
 @pytest.mark.slow
@@ -273,6 +301,8 @@ UNLEARNED = {
         (1, {"calibrated": "close"}, "can be read as they are, to within 5", "must be"),
         (1, {"calibrated": "too sure"}, "is too sure, and its probabilities must be", "careful"),
         (1, {"calibrated": "too careful"}, "is too careful, and its probabilities must", "sure"),
+        (1, {"calibrated": "uneven"}, "in a way that one slope does not mend", "as they are"),
+        (1, {"calibrated": "close"}, "by no more than chance makes", "must be recalibrated"),
         (1, {"calibrated": "unclear"}, "do not tell whether", "must be recalibrated"),
         (1, {"calibrated": "too sure"}, ", level 0.05)", "do not tell"),
         (1, UNLEARNED, "probabilities are not to be read at all", "must be recalibrated"),

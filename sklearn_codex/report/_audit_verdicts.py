@@ -207,12 +207,20 @@ def _calibrated(calibration):
         return {"verdict": NOT_ASKED}
     test = Judgement(**calibration["slope"])
     verdict = "unclear"
-    if calibration["farthest"] <= CLOSE:
+    is_uneven = calibration["error_p_value"] < LEVEL
+    if calibration["farthest"] <= CLOSE and not is_uneven:
         verdict = "close"
     elif test.is_below:
         verdict = "too sure"
     elif test.is_above:
         verdict = "too careful"
+    elif is_uneven:  # which one slope does not show
+        return {
+            "verdict": "uneven",
+            "figure": "mean gap of predicted and observed preference",
+            "p_value": calibration["error_p_value"],
+            "level": LEVEL,
+        }
     return _entry(verdict, "slope of the calibration, in log-odds", calibration["slope"])
 
 
