@@ -212,6 +212,27 @@ def test_vectors_that_are_not_of_the_pairs_are_refused(tmp_path, capsys, name):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("oriented", [True, False])
+def test_the_order_of_the_two_is_named_as_the_file_has_it(oriented):
+    rows, vectors, _ = make_rows(oriented=oriented)
+    both_ways = rows[: N // 2] + make_rows(oriented=not oriented)[0][N // 2 :]
+    chosen, a_first = "chosen before rejected", "A before B"
+    order = chosen if oriented else a_first
+    cases = [(rows, order), (both_ways, f"the file has the two: {chosen}, or {a_first}")]
+    for made, said in cases:
+        with pytest.raises(ValueError, match=f"both responses of each pair,.* {said}\\.$"):
+            audit_preferences(made, embeddings=vectors[1:])
+    with pytest.raises(ValueError, match=f"each pair, response {a_first}\\.$"):
+        audit_preferences(read_preferences(rows), embeddings=vectors[1:])
+
+
+@pytest.mark.parametrize("command", ["audit", "fit"])
+def test_help_names_both_orders(command, capsys):
+    assert main([command, "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "has the two responses: chosen before rejected, or A before B" in said
+
+
 def test_a_row_of_several_pairs_tells_no_vectors(tmp_path, capsys):
     rows = [{"prompt": f"q{i}", "chosen": "a b", "rejected": ["c d", "e f"]} for i in range(N)]
     assert main(write(tmp_path, rows, np.ones((2 * N, 2, 3)))) != 0

@@ -43,7 +43,7 @@ def test_error_of_a_calibration_by_chance():
     # 200 pairs in which the model prefers one by odds of 3, and is right in 160.
     margin, y = np.tile([np.log(3.0), -np.log(3.0)], 100), np.tile([1.0, 0.0], 100)
     y[:40] = 1 - y[:40]
-    found = _audit_predict.calibrate(SimpleNamespace(y=y, groups=np.arange(200)), margin)
+    found = _audit_predict.calibrate(SimpleNamespace(y=y, groups=np.arange(200), seed=0), margin)
     assert_allclose((found["predicted"], found["observed"]), [[0.75], [0.8]])
     assert found["error"] == pytest.approx(0.05)
     deviation = np.sqrt(0.75 * 0.25 / 200)
@@ -114,18 +114,22 @@ def test_the_weaker_of_two_kinds_of_pairs_is_the_evidence(longer, shorter, verdi
 
 
 @pytest.mark.parametrize(
-    ("scale", "farthest", "verdict"),
+    ("scale", "farthest", "of_gaps", "verdict"),
     [
-        (3.0, 0.2, "too sure"),
-        (1 / 3, 0.2, "too careful"),
-        (1.0, 0.2, "unclear"),
-        (3.0, 0.05, "close"),
+        (3.0, 0.2, 0.5, "too sure"),
+        (1 / 3, 0.2, 0.01, "too careful"),
+        (1.0, 0.2, 0.5, "unclear"),
+        (3.0, 0.05, 0.5, "close"),
+        (1.0, 0.2, 0.01, "uneven"),
+        (1.0, 0.05, 0.01, "uneven"),
+        (3.0, 0.05, 0.01, "too sure"),
     ],
 )
-def test_a_model_is_too_sure_where_its_slope_is_below_one(scale, farthest, verdict):
+def test_a_model_is_too_sure_where_its_slope_is_below_one(scale, farthest, of_gaps, verdict):
     rng = np.random.RandomState(0)
     margin = rng.normal(scale=2, size=2000)
     y = (rng.uniform(size=2000) < 1 / (1 + np.exp(-margin))).astype(float)
     slope = judge_slope(scale * margin, y, np.arange(2000))._asdict()
-    found = _audit_verdicts._calibrated({"slope": slope, "farthest": farthest})
+    calibration = {"slope": slope, "farthest": farthest, "error_p_value": of_gaps}
+    found = _audit_verdicts._calibrated(calibration)
     assert found["verdict"] == verdict

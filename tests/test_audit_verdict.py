@@ -109,7 +109,8 @@ def no_preference(audit):
     audit["sizes"]["n_telling"] = 0
 
 
-ONE_SIDED = says("longer wins", "longer")
+ONE_SIDED = both(says("longer wins", "longer"), says("net of length", "not shown"))
+LONGER = says("longer wins", "longer")
 # The reason, the verdict, what makes it hold, and what is just short of that.
 BRANCHES = [
     ("no preference", STOP, no_preference, too_small, "too few"),
@@ -129,8 +130,19 @@ BRANCHES = [
     ("leakage", FIX, leaks(2), leaks(1), "nothing against it"),
     ("only length", STOP, both(ONE_SIDED, says("beyond length", "not shown")),
      both(ONE_SIDED, says("beyond length", "more")), "nothing against it"),
+    # Something besides length predicts, if not more often than length alone.
+    ("only length", STOP, both(ONE_SIDED, says("beyond length", "less")),
+     both(LONGER, says("beyond length", "less"), says("net of length", "yes")),
+     "nothing against it"),
+    ("only length", STOP,
+     both(ONE_SIDED, says("beyond length", "not shown"), says("treats length", "padding")),
+     both(LONGER, says("beyond length", "not shown"), says("net of length", "yes"),
+          says("treats length", "padding")), "padding"),
     ("length or more", OPEN, both(ONE_SIDED, says("beyond length", "too few")),
      both(says("longer wins", "not shown"), says("beyond length", "too few")),
+     "nothing against it"),
+    ("length or more", OPEN, both(ONE_SIDED, says("beyond length", "too few")),
+     both(LONGER, says("beyond length", "too few"), says("net of length", "yes")),
      "nothing against it"),
     ("padding", FIX, says("treats length", "padding"), says("treats length", "both"),
      "nothing against it"),
@@ -283,9 +295,53 @@ def test_answers_have_a_word_and_a_colour(sound):
 )
 def test_the_word_on_length(wins, beyond, treats, word, sound):
     change = both(
-        says("longer wins", wins), says("beyond length", beyond), says("treats length", treats)
-    )
+        says("longer wins", wins), says("beyond length", beyond), says("treats length", treats),
+        says("net of length", "not shown"),
+    )  # fmt: skip
     assert short_answers(changed(sound, change))["length"].word == word
+
+
+def test_labels_that_are_not_judged_are_ranked_and_the_verdict_says_so(monkeypatch):
+    """Labels whose errors a model's margins do not explain are listed, and none is claimed."""
+    from sklearn_codex.health import _noise
+
+    monkeypatch.setattr(_noise, "_misfit", lambda *args: 0.003)
+    audit = finite(compute_audit(oriented(n_prompts=40, noise=0.1)))
+    labels = audit["labels_to_check"]
+    assert (labels["is_judged"], labels["n_flagged"]) == (False, 0)
+    assert len(labels["rows"]) == min(labels["n_unlikely"], 100) > 5
+    assert {row["p_wrong"] for row in labels["rows"]} == {None}
+    # The labels a model contradicts most come first.
+    assert all(row["probability"] < 0.5 for row in labels["rows"])
+    chances = [row["probability"] for row in labels["rows"]]
+    assert chances == sorted(chances)
+    assert audit["verdicts"]["wrong labels"] == {"verdict": "not asked"}
+    assert audit["decision"] == {"verdict": TRAIN, "reason": "nothing against it"}
+    assert give_reason(audit).endswith("could not be judged: read the least likely ones.")
+    answer = short_answers(audit)["labels"]
+    assert (answer.word, answer.line[:24]) == ("unjudged", "a ranking, none judged; ")
+    (text,) = [one["text"] for one in audit["health"] if "are not judged" in one["text"]]
+    assert text.endswith("Read those it finds least likely, a ranking and no proof:")
+    assert "better model" not in text
+    section = audit_sections(audit)[6]
+    assert section.answer.startswith("Single labels are not judged; a ranking of the least likely")
+    assert "cannot tell how many labels are wrong" in section.blocks[0].meaning
+
+
+def test_no_page_says_only_length_where_words_predict_net_of_it(sound):
+    """Neither the verdict nor a section contradicts the test of the reward net of length."""
+    change = both(LONGER, says("beyond length", "not shown"), says("net of length", "yes"))
+    audit = changed(sound, change)
+    assert short_answers(audit)["length"].word == "partly"
+    sections = [
+        " ".join([one.answer, *(getattr(block, "meaning", "") for block in one.blocks)])
+        for one in audit_sections(audit)
+    ]
+    said = " ".join([give_reason(audit), *sections])
+    assert "only length" not in said.lower()
+    assert "More than length is not shown" not in said
+    assert "words predict net of length too" in sections[2]
+    assert "what is left of the reward still predicts" in sections[2]
 
 
 class Kept:

@@ -145,12 +145,40 @@ def test_calibrated_predictions_are_rarely_sent_to_recalibration(n):
         return calibrated(pairs(labels_by(rng, margin / 2.5)), margin)
 
     found = count(simulate, 200)
-    assert_rare(found, "too sure", "too careful")
+    assert_rare(found, "too sure", "too careful", "uneven")
     if n == 1000:
         assert found["close"] > 100
     wrong = count(simulate_wrong, 50)
     assert wrong["too sure"] > 45
     assert "close" not in wrong
+
+
+@pytest.mark.parametrize("inflation", [GIVEN, 2.0])
+def test_gaps_of_bins_are_told_by_prompt_as_seldom_as_said(inflation):
+    """Calibrated probabilities, of prompts that err together: all labels of one go one way."""
+    rng = np.random.RandomState(0)
+    n_told = 0
+    for _ in range(200):
+        margin = np.repeat(rng.normal(scale=1.5, size=120), N_EACH)
+        y = np.repeat(labels_by(rng, margin[::N_EACH]), N_EACH)
+        figures = predict.calibrate(pairs(y), margin, inflation=inflation)
+        n_told += figures["error_p_value"] < 0.05
+    assert n_told <= binom.ppf(1 - 1e-4, 200, 0.05)
+
+
+def test_gaps_that_a_slope_does_not_see_are_not_called_close():
+    """Predicted .79 where .96 is observed, and as much too sure elsewhere: the slope is 1."""
+    rng = np.random.RandomState(0)
+    found = []
+    for _ in range(20):
+        margin = rng.choice([-1, 1], 1800) * rng.choice([0.4, 1.3, 2.5], 1800)
+        true = np.select([abs(margin) < 1, abs(margin) < 2], [0.5, 0.95], 0.87)
+        y = np.where(rng.uniform(size=1800) < true, margin > 0, margin < 0).astype(float)
+        figures = predict.calibrate(pairs(y), margin)
+        found.append(rules._calibrated(figures)["verdict"])
+        assert figures["error_p_value"] < 0.01
+    assert "close" not in found
+    assert "uneven" in found
 
 
 @pytest.mark.slow
@@ -240,6 +268,8 @@ def sentences(audit, position, **verdicts):
     return "\n".join(parts)
 
 
+NO_NET = {"net_of_length": "not shown"}
+BY_LENGTH = {"longer_wins": "longer", **NO_NET}
 UNLEARNED = {
     "predictable": "not shown",
     "words_predict": "not shown",
@@ -259,9 +289,11 @@ UNLEARNED = {
         (1, UNLEARNED, "No model here can be told from a coin", "can pay"),
         (1, UNLEARNED | {"predictable": "too few"}, "The data are too few to say: the best", "Yes"),
         (1, {"beyond_length": "more"}, "there is more in the labels than length", "not shown"),
-        (1, {"beyond_length": "less"}, "Length alone does better than", "can pay"),
-        (1, {"beyond_length": "not shown"}, "More than length is not shown", "can pay"),
-        (1, {"beyond_length": "too few"}, "cannot be told from so few", "can pay"),
+        (1, {**NO_NET, "beyond_length": "less"}, "Length alone does better than", "can pay"),
+        (1, {**NO_NET, "beyond_length": "not shown"}, "More than length is not shown", "can pay"),
+        (1, {**NO_NET, "beyond_length": "too few"}, "cannot be told from so few", "can pay"),
+        (1, {"beyond_length": "not shown"}, "Still there is more in the", "More than"),
+        (1, {"beyond_length": "less"}, "alone does better than", "do not learn"),
         (1, {"more_labels": "rising"}, "more labels would help", "cannot be told"),
         (1, {"more_labels": "flat"}, "a better model helps more", "would help"),
         (1, {"more_labels": "unclear"}, "whether more labels help cannot be told", "would help"),
@@ -269,13 +301,17 @@ UNLEARNED = {
         (1, {"calibrated": "close"}, "can be read as they are, to within 5", "must be"),
         (1, {"calibrated": "too sure"}, "is too sure, and its probabilities must be", "careful"),
         (1, {"calibrated": "too careful"}, "is too careful, and its probabilities must", "sure"),
+        (1, {"calibrated": "uneven"}, "in a way that one slope does not mend", "as they are"),
+        (1, {"calibrated": "close"}, "by no more than chance makes", "must be recalibrated"),
         (1, {"calibrated": "unclear"}, "do not tell whether", "must be recalibrated"),
         (1, {"calibrated": "too sure"}, ", level 0.05)", "do not tell"),
         (1, UNLEARNED, "probabilities are not to be read at all", "must be recalibrated"),
         (2, {"longer_wins": "longer"}, "but length is part of it: the longer", "shorter r"),
         (2, {"longer_wins": "shorter"}, "is part of it: the shorter", "the longer response w"),
-        (2, {"longer_wins": "longer", "beyond_length": "not shown"}, "It may be: ", "Not o"),
-        (2, {"longer_wins": "longer", "beyond_length": "less"}, "It may be: the longer", "Not o"),
+        (2, BY_LENGTH | {"beyond_length": "not shown"}, "It may be: ", "Not o"),
+        (2, BY_LENGTH | {"beyond_length": "less"}, "It may be: the longer", "Not o"),
+        (2, {"longer_wins": "longer", "beyond_length": "too few"}, "Not only, but", "It may be"),
+        (2, {"treats_length": "padding", "beyond_length": "less"}, "predict net of", "say more"),
         (2, UNLEARNED | {"longer_wins": "longer"}, "no model can be told from a coin", "Not only"),
         (2, {"longer_wins": "not shown"}, "No, there is more", "part of it"),
         (2, UNLEARNED | {"longer_wins": "not shown"}, "for one length is ruled out", "part of it"),
@@ -284,7 +320,7 @@ UNLEARNED = {
         (2, {"treats_length": "padding"}, "so it would reward padding", "sees more"),
         (2, {"treats_length": "padding"}, "the best model follows length: it is right on", "Not o"),
         (2, {"treats_length": "brevity", "beyond_length": "more"}, "though words say more", "No, "),
-        (2, {"treats_length": "brevity", "beyond_length": "less"}, "Largely: ", "though words"),
+        (2, NO_NET | {"treats_length": "brevity", "beyond_length": "less"}, "Largely", "though"),
         (2, {"treats_length": "brevity"}, "so it would reward brevity", "sees more"),
         (2, {"treats_length": "not shown"}, "or follows length, is not shown", "would reward"),
         (2, {"treats_length": "one kind"}, "one kind of pair only", "would reward"),

@@ -126,8 +126,31 @@ MEASURED = Bunch(
             {"n_labels": 500, "flip_rate": 0.04, "low": 0.0, "high": 0.09, "p_value": 0.02}
             | {"level": 0.01},
             "No label is shown to be wrong: honest doubt explains the unlikely ones as well (p = "
-            "0.02, tested at the level of 0.01). In all, about 20 of 500 labels are estimated to "
-            "be wrong (95%: 0 to 45). The least likely ones, a ranking and no proof:",
+            "0.02, tested at the level of 0.01). At most 45 of 500 labels are wrong (95%). The "
+            "least likely ones, a ranking and no proof:",
+        ),
+        (
+            "unlikely labels",
+            {"n_labels": 600, "flip_rate": 0.21, "low": 0.0, "high": 0.3, "p_value": 0.5}
+            | {"level": 0.01},
+            "No label is shown to be wrong: honest doubt explains the unlikely ones as well (p = "
+            "0.5, tested at the level of 0.01). How many are wrong is not told: 180 of 600 labels, "
+            "or more, may be (95%). The least likely ones, a ranking and no proof:",
+        ),
+        (
+            "unlikely labels",
+            {"n_labels": 500, "flip_rate": 0.04, "low": 0.01, "high": 0.09, "p_value": 0.002}
+            | {"level": 0.01},
+            "In all, about 20 of 500 labels are estimated to be wrong (95%: 5 to 45), none of them "
+            "more likely than not (p = 0.002, tested at the level of 0.01). The labels the model "
+            "finds least likely:",
+        ),
+        (
+            "labels not judged",
+            {"p_value": 0.0028, "level": 0.01},
+            "Single labels are not judged: the errors of the model do not follow its margins (p = "
+            "0.0028, tested at the level of 0.01). Pass a better model=, or read those it finds "
+            "least likely, a ranking and no proof:",
         ),
     ],
 )

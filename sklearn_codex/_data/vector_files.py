@@ -7,6 +7,8 @@ import numpy as np
 from sklearn_codex._data.vectors import ResponseIds, as_response_ids, check_pairs_of
 from sklearn_codex._plain import plain
 
+CHOSEN_FIRST, A_FIRST = "chosen before rejected", "A before B"
+
 
 def load_vectors(path: str | PathLike, name: str):
     """Return the array of an .npy file, which stays on disk.
@@ -47,14 +49,15 @@ def vectors_beside(vectors, pairs, *, name: str, place: str, as_read: bool = Fal
     Parameters
     ----------
     vectors : array of shape (n_pairs, 2, d) or (2 n_pairs, d), or ResponseIds
-        Of both responses of the first row, then of the next.
+        Of both responses of the first row, then of the next, in the order in which the file has the
+        two: chosen before rejected, or A before B.
     pairs : Bunch
         The pairs as they were read.
     name, place : str
         What errors call the vectors, and where the pairs are from.
     as_read : bool, default=False
-        Whether the two of a pair are in the order of what was read, response A before B; else they
-        are in that of the file, chosen before rejected, whichever is A once read.
+        Whether the two of a pair are in the order of what was read, A before B also where they were
+        chosen and rejected; else they are in that of the file, whichever is A once read.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def vectors_beside(vectors, pairs, *, name: str, place: str, as_read: bool = Fal
             f"belong to which. Make a file of a pair a row, sklearn-codex convert {plain(place)} "
             "--to pairs, and vectors of its responses."
         )
-    order = "response A before B" if as_read else "chosen before rejected"
+    order = "response A before B" if as_read else _order_of(pairs)
     if isinstance(vectors, ResponseIds):
         vectors = check_pairs_of(vectors, subject=name)
         _check_number(vectors.shape, ((n, 2),), n, name, place, order)
@@ -82,6 +85,14 @@ def vectors_beside(vectors, pairs, *, name: str, place: str, as_read: bool = Fal
     # The reader has exchanged every second pair of chosen and rejected.
     turned = (np.asarray(pairs.oriented) & (np.asarray(pairs.y) < 0.5))[:, np.newaxis]
     return found.with_ids(np.where(turned, found.ids[:, ::-1], found.ids))
+
+
+def _order_of(pairs):
+    """Say in which order the file has the two responses of a pair."""
+    is_oriented = np.asarray(pairs.oriented)
+    if not is_oriented.size or 0 < is_oriented.sum() < is_oriented.size:
+        return f"in the order in which the file has the two: {CHOSEN_FIRST}, or {A_FIRST}"
+    return CHOSEN_FIRST if is_oriented.all() else A_FIRST
 
 
 def _check_floats(vectors, n, name, place):

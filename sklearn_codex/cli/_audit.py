@@ -78,8 +78,9 @@ def _add_options(parser) -> None:
     parser.add_argument(
         "--embeddings",
         metavar="FILE.npy",
-        help="vectors of the responses, floats of shape (pairs, 2, d) or (2 pairs, d), chosen "
-        "before rejected: do they predict where words fail, alone and beside them?",
+        help="vectors of the responses, floats of shape (pairs, 2, d) or (2 pairs, d), in the "
+        "order in which the file has the two responses: chosen before rejected, or A before B. "
+        "Do they predict where words fail, alone and beside them?",
     )
     parser.add_argument(
         "--max-pairs",

@@ -16,7 +16,8 @@ def read_embeddings(path: str, pairs, place: str):
     ----------
     path : str
         An .npy file of an array (n_pairs, 2, d), or (2 n_pairs, d): both responses of the first
-        row, then of the next; chosen before rejected, whichever is A once read.
+        row, then of the next, in the order in which the file has the two responses: chosen before
+        rejected, or A before B.
     pairs : Bunch
         The pairs as they were read.
     place : str

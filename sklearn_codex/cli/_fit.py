@@ -68,8 +68,9 @@ def add_parser(commands) -> None:
     parser.add_argument(
         "--embeddings",
         metavar="FILE.npy",
-        help="vectors of the responses of --preferences, floats of shape (pairs, 2, d), to learn a "
-        "reward of instead of words; C is chosen by prompt",
+        help="vectors of the responses of --preferences, floats of shape (pairs, 2, d) or "
+        "(2 pairs, d), in the order in which the file has the two responses: chosen before "
+        "rejected, or A before B; to learn a reward of instead of words, C chosen by prompt",
     )
     parser.add_argument("--out", required=True, metavar="MODEL", help="model file, *.skops")
     parser.add_argument(

@@ -120,7 +120,8 @@ def check_preferences(
             of a rate of 0.
         wrong_labels : table
             All pairs that are no tie, the least likely label first: `row`, `label`, `probability`
-            (that A is preferred, cross-fitted), `p_wrong`, `flagged`.
+            (that A is preferred, cross-fitted), `p_wrong`, `flagged`. A ranking only where
+            not `is_calibrated`.
 
     See Also
     --------

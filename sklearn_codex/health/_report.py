@@ -58,7 +58,7 @@ class Finding(NamedTuple):
     @property
     def leads_to_rows(self) -> bool:
         """Whether the text ends with a colon, and the rows belong behind it."""
-        return self.kind == "unlikely labels"
+        return self.kind in ("unlikely labels", "labels not judged")
 
 
 def find(kind: str, status: Status, rows: IntArray = NO_ROWS, table: str = "", **facts) -> Finding:

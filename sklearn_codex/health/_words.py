@@ -7,6 +7,7 @@ Python, whole sentences or "".
 from collections.abc import Callable
 
 from sklearn_codex._verdicts import digits_to_tell
+from sklearn_codex.health._noise import MAX_FLIP_RATE
 
 SMALL = 0.1
 """A share below this is shown in percent with a digit after the point."""
@@ -355,19 +356,29 @@ def _say_rate(n_labels, flip_rate, low, high):
 
 def _unlikely_labels(n_labels, flip_rate, low, high, p_value, level):
     at = f"p = {p_value:.2g}, tested at the level of {level:g}"
-    said = _say_rate(n_labels, flip_rate, low, high)
     if p_value < level:
-        found = f"{said}, none of them more likely than not"
+        found = f"{_say_rate(n_labels, flip_rate, low, high)}, none of them more likely than not"
         return f"{found} ({at})", "The labels the model finds least likely:"
     found = f"No label is shown to be wrong: honest doubt explains the unlikely ones as well ({at})"
-    return found, f"{said}. The least likely ones, a ranking and no proof:"
+    return (
+        found,
+        f"{say_most_wrong(n_labels, high)}. The least likely ones, a ranking and no proof:",
+    )
+
+
+def say_most_wrong(n_labels, high):
+    """Say how many labels can be wrong where no number of them is told from none."""
+    most = f"{high * n_labels:,.0f} of {count(n_labels, 'label')}"
+    if high >= MAX_FLIP_RATE:  # where the interval was cut
+        return f"How many are wrong is not told: {most}, or more, may be (95%)"
+    return f"At most {most} are wrong (95%)"
 
 
 def _labels_not_judged(p_value, level):
     return (
         f"Single labels are not judged: the errors of the model do not follow its margins (p = "
         f"{p_value:.2g}, tested at the level of {level:g})",
-        "Pass a better model=.",
+        "Pass a better model=, or read those it finds least likely, a ranking and no proof:",
     )
 
 

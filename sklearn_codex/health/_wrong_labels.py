@@ -91,7 +91,8 @@ def check_wrong_labels(
         findings.append(_judge_labels(found, noise))
     elif skill.is_above:
         level = WRONG_LABEL_LEVEL
-        findings.append(find("labels not judged", "skipped", p_value=noise.misfit, level=level))
+        facts = {"p_value": noise.misfit, "level": level}
+        findings.append(find("labels not judged", "skipped", found.row, "wrong_labels", **facts))
     return findings, {"wrong_labels": found, "predictability": predictability}
 
 

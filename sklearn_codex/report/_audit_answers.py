@@ -108,6 +108,8 @@ def _length_word(audit):
     wins = _verdict(audit, "longer wins")
     if treats in ("padding", "brevity"):
         return "largely", BAD
+    if wins in ONE_LENGTH and _verdict(audit, "net of length") in YES:
+        return "partly", WARN
     if wins in ONE_LENGTH:
         return _ONE_LENGTH.get(beyond, ("maybe", BAD))
     if wins == "too few":
@@ -157,6 +159,9 @@ def _labels(audit):
     n = labels["n_flagged"]
     if n:
         return Answer("labels", "check", WARN, f"{n:,} are more likely wrong than right", rests_on)
+    if not labels["is_judged"]:
+        line = f"a ranking, none judged; {to_label}"
+        return Answer("labels", "unjudged", OPEN, line, rests_on)
     return Answer("labels", "not shown", PLAIN, f"none shown wrong; {to_label}", rests_on)
 
 

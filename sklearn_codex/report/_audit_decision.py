@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from sklearn_codex.report._audit_units import Units
-from sklearn_codex.report._audit_verdicts import YES
+from sklearn_codex.report._audit_verdicts import YES, shows_more_than_length
 
 TRAIN, FIX, STOP, OPEN = "train", "fix these first", "do not train on this", "cannot be decided"
 MANY_LEAKS = 0.01
@@ -33,8 +33,11 @@ def _verdict(audit, question):
     return audit["verdicts"].get(question, {"verdict": "not asked"})["verdict"]
 
 
-def _is_one_sided(audit):
-    return _verdict(audit, "longer wins") in ONE_LENGTH
+def _is_one_length(audit):
+    """Whether one length wins, and no test shows that something else predicts."""
+    return _verdict(audit, "longer wins") in ONE_LENGTH and not shows_more_than_length(
+        audit["verdicts"]
+    )
 
 
 def _is_against_scores(audit):
@@ -105,13 +108,9 @@ RULES = (
     Rule(
         "only length",
         STOP,
-        lambda audit: _is_one_sided(audit) and _verdict(audit, "beyond length") in NO_MORE,
+        lambda audit: _is_one_length(audit) and _verdict(audit, "beyond length") in NO_MORE,
     ),
-    Rule(
-        "length or more",
-        OPEN,
-        lambda audit: _is_one_sided(audit) and _verdict(audit, "beyond length") != "more",
-    ),
+    Rule("length or more", OPEN, _is_one_length),
     Rule("padding", FIX, lambda audit: _verdict(audit, "treats length") == "padding"),
     Rule("brevity", FIX, lambda audit: _verdict(audit, "treats length") == "brevity"),
     Rule("wrong labels", FIX, _has_wrong_labels),

@@ -122,6 +122,13 @@ def _wrong(audit):
     return f"{count(n, 'label')} of {of:,} {are} more likely wrong than right."
 
 
+def _unjudged(labels):
+    """Say what was not checked where the model that judges labels only ranks them."""
+    if labels is None or labels["is_judged"]:
+        return ""
+    return " Single labels could not be judged: read the least likely ones."
+
+
 def _harm(audit):
     item = next(item for item in audit["to_do"] if effect_of(item) == "raises")
     return f"{_what(item)}: without them accuracy on {Units.of(audit).never_seen} {_effect(item)}."
@@ -154,8 +161,8 @@ _REASONS = {
     "against scores": _scores,
     "leakage": _leakage,
     "only length": lambda audit: (
-        f"It may be only length: {_one_length(audit)}, and no model is shown to do better than "
-        "length alone."
+        f"It may be only length: {_one_length(audit)}, and nothing else is shown to predict: no "
+        "model does better than length alone, and none net of length is told from a coin."
     ),
     "length or more": lambda audit: (
         f"Too few data to tell more than length: {_one_length(audit)}, and whether words say more "
@@ -168,7 +175,7 @@ _REASONS = {
     "many rows": _many,
     "nothing against it": lambda audit: (
         f"Labels are predicted on {Units.of(audit).never_seen}, {_best(audit)}, and no check found "
-        "a reason to wait."
+        f"a reason to wait.{_unjudged(audit['labels_to_check'])}"
     ),
 }
 REASONS = tuple(_REASONS)

@@ -127,6 +127,8 @@ def _say(finding, units):
             "Single labels are not judged: the linear reward model that would judge them cannot "
             "be told from a coin."
         )
+    if finding.kind == "labels not judged":
+        return f"{finding.found}. Read those it finds least likely, a ranking and no proof:"
     if finding.kind == "spelling" and finding.facts["n"]:
         joined = _JOINED if are_joined else _APART
         return f"{finding.found}. A split by prompt puts the two on different sides: {joined}."

@@ -25,6 +25,7 @@ from sklearn_codex.report._audit_progress import within
 
 N_RESAMPLES_AUC = 1000
 N_BINS = 10
+N_DRAWS_GAPS = 1999
 MIN_PAIRS_CALIBRATION = 200
 MIN_GROUPS_CURVE = 40
 CS_OF_COUNTS = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -228,6 +229,8 @@ def calibrate(data, margin, inflation=CROSS_FITTED):
     total = np.bincount(bins, weight)
     chance = np.sqrt(np.bincount(bins, weight**2 * prob * (1 - prob))) / total
     residual = weight * (label - prob - gap[bins])
+    variance = np.bincount(bins, weight**2 * prob * (1 - prob), len(total))
+    rng = check_random_state(data.seed)
     return {
         "predicted": table.predicted.tolist(),
         "observed": table.observed.tolist(),
@@ -236,6 +239,9 @@ def calibrate(data, margin, inflation=CROSS_FITTED):
         "error": float(table.weight @ np.abs(gap)),
         # The mean absolute value of a normal variable: the gaps of independent pairs if calibrated.
         "error_by_chance": float(table.weight @ chance * np.sqrt(2 / np.pi)),
+        "error_p_value": _judge_gaps(
+            weight * (label - prob), bins, groups, variance, inflation, rng
+        ),
         "slope": slope._asdict(),
         "farthest": max(_shift(margin, end, weight) for end in (slope.low, slope.high)),
     }
@@ -254,6 +260,26 @@ def _standard_errors(residual, bins, groups, table, total):
         together = np.sqrt(n_groups / max(n_groups - 1, 1) * (sums @ sums)) / total[position]
         errors.append(max(independent, float(together)))
     return errors
+
+
+def _judge_gaps(residual, bins, groups, variance, inflation, rng):
+    """Return the p-value of the mean gap of bins, where probabilities are calibrated.
+
+    A multiplier bootstrap: the residuals of each prompt, which err together, are multiplied by one
+    normal number, so that the sums of bins are normal with the covariance of those by prompt, and
+    no less than the ``variance`` of independent labels of these probabilities.
+    """
+    n_bins = len(variance)
+    codes = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    n_cells = n_bins * (codes.max() + 1)
+    sums = np.bincount(codes * n_bins + bins, residual, n_cells).reshape(-1, n_bins)
+    covariance = sums.T @ sums
+    covariance += np.diag(np.maximum(0.0, variance - np.diag(covariance)))
+    values, vectors = np.linalg.eigh(inflation * covariance)
+    root = np.sqrt(np.maximum(values, 0.0))[:, np.newaxis] * vectors.T
+    chance = np.abs(rng.normal(size=(N_DRAWS_GAPS, n_bins)) @ root).sum(axis=1)
+    n_as_large = int(np.sum(chance >= np.abs(sums.sum(axis=0)).sum()))
+    return (1 + n_as_large) / (1 + N_DRAWS_GAPS)
 
 
 def _shift(margin, slope, weight):

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 
+from sklearn_codex.health._words import say_most_wrong
 from sklearn_codex.report._audit_answers import short_answers
 from sklearn_codex.report._audit_places import name_places
 from sklearn_codex.report._audit_sections_histograms import lengths_block, margins_block
@@ -160,6 +161,11 @@ def _to_do_answer(labels, pairs):
         return f"{which} more likely wrong than right, by a small model: read them first."
     if labels is None:
         return "No label can be judged by these models; the most telling pairs are below."
+    if not labels["is_judged"]:
+        return (
+            "Single labels are not judged; a ranking of the least likely ones and the most telling "
+            "pairs are below."
+        )
     return (
         "No label is shown to be wrong; the least likely ones and the most telling pairs are below."
     )
@@ -185,13 +191,21 @@ def _say_rate(labels, rate):
     """Say what a list is where none of its labels is more likely wrong than right: a ranking."""
     if labels["n_flagged"]:
         return ""
-    unknown = "none is more likely wrong than right"
+    if not labels["is_judged"]:
+        return (
+            " It is a ranking and no proof: the errors of the model do not follow its margins, so "
+            "that it cannot tell how many labels are wrong."
+        )
     if rate["p_value"] >= rate["level"]:
-        unknown = "honest doubt explains the unlikely ones as well, so that none is shown to be"
+        most = say_most_wrong(rate["n_pairs"], rate["high"])
+        return (
+            " It is a ranking: honest doubt explains the unlikely ones as well, so that none is "
+            f"shown to be wrong. {most}."
+        )
     value, low, high = (f"{rate[name] * rate['n_pairs']:,.0f}" for name in ("value", "low", "high"))
     return (
         f" It is a ranking: about {value} of all {rate['n_pairs']:,} labels are estimated to be "
-        f"wrong (95%: {low} to {high}), but {unknown}."
+        f"wrong (95%: {low} to {high}), but none is more likely wrong than right."
     )
 
 

@@ -50,12 +50,12 @@ def _answer(verdicts, length, units):
     which = verdicts["longer wins"]["verdict"]
     seen = f"{_wins(which, test)} of the pairs"
     beyond = verdicts["beyond length"]["verdict"]
+    if beyond not in ("more", "not asked") and verdicts["net of length"]["verdict"] in YES:
+        beyond = "net"
     if verdicts["treats length"]["verdict"] in ("padding", "brevity"):
         return _follows_length(length, seen, beyond)
     if which in ("longer", "shorter"):
-        return _ANSWERS[beyond if beyond in ("more", "not asked") else "not shown"].format(
-            seen=seen, units=units
-        )
+        return _ANSWERS.get(beyond, _ANSWERS["not shown"]).format(seen=seen, units=units)
     if which == "too few":
         return f"The data are too few to say: {seen}, and a coin 50 %."
     if beyond == "more":
@@ -72,7 +72,7 @@ def _answer(verdicts, length, units):
 def _follows_length(length, seen, beyond):
     """Answer where the best model is right in one kind of pair and wrong in the other."""
     longer, shorter = (percent(length[f"where_{which}"]["value"]) for which in _KINDS)
-    more = ", though words say more than length alone" if beyond == "more" else ""
+    more = _MORE.get(beyond, "")
     return (
         f"Largely: {seen}, and the best model follows length: it is right on {longer} where the "
         f"longer is better and on {shorter} where the shorter is{more}."
@@ -80,8 +80,14 @@ def _follows_length(length, seen, beyond):
 
 
 _KINDS = ("longer", "shorter")
+_MORE = {
+    "more": ", though words say more than length alone",
+    "net": ", though words predict net of length too",
+}
 _ANSWERS = {
     "more": "Not only, but length is part of it: {seen}, and words say more than length alone.",
+    "net": "Not only, but length is part of it: {seen}, and words predict net of length too. That "
+    "both together are right more often than length alone is not shown.",
     "not shown": "It may be: {seen}, and no model here is shown to do better than length alone.",
     "not asked": "Length is part of it: {seen}. On {units.never_seen} no model can be told from a "
     "coin.",

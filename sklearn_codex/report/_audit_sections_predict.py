@@ -1,5 +1,6 @@
 """Whether labels are predicted on prompts, groups or pairs never seen, in words."""
 
+from sklearn_codex._verdicts import LEVEL
 from sklearn_codex.report._audit_sections_embeddings import answer_of_embeddings, embeddings_blocks
 from sklearn_codex.report._audit_units import Units
 from sklearn_codex.report._audit_verdicts import YES
@@ -97,6 +98,17 @@ def _models_meaning(prediction, verdicts, gain):
         )
     verdict = verdicts["beyond length"]["verdict"]
     name = NAMES[prediction["beyond_length"]]
+    if verdict != "more" and verdicts["net of length"]["verdict"] in YES:
+        seen = (
+            f"Length alone does better than {name}, by {change(turned(gain))}"
+            if verdict == "less"
+            else f"That the model of {name} is right more often than length alone is not shown: it "
+            f"differs from it by {change(gain)}"
+        )
+        return (
+            f"{seen}. Still there is more in the labels than length, as words predict net of "
+            "length too (below)."
+        )
     if verdict == "more":
         return (
             f"The model of {name} beats length by {change(gain)}: there is more in the labels than "
@@ -230,7 +242,12 @@ def _price(step):
 
 _CALIBRATED = {
     "not asked": "Nothing is shown to be predicted, so probabilities are not to be read at all.",
-    "close": "the probabilities of this model can be read as they are, to within 5 points",
+    "close": "none that fits moves probabilities by more than 5 points on average, and the bins "
+    "differ by no more than chance makes them, so that the probabilities of this model can be read "
+    "as they are, to within 5 points",
+    "uneven": "no slope is told from 1, but the bins differ by more than chance makes them, so the "
+    "probabilities of this model are off in a way that one slope does not mend, and must be "
+    "recalibrated, bin by bin or by an isotonic curve, before a threshold is put on them",
     "too sure": "this model is too sure, and its probabilities must be recalibrated before a "
     "threshold is put on them",
     "too careful": "this model is too careful, and its probabilities must be recalibrated before a "
@@ -283,13 +300,17 @@ def _calibration_meaning(figures, verdict):
         best = f"have no bound, as no pair is against the model, and {least}"
     return (
         f"Predicted and observed preference differ by {100 * figures['error']:.1f} points on "
-        f"average, {100 * figures['error_by_chance']:.1f} where calibration is perfect. The "
-        f"log-odds that fit best {best} ({_tested(slope)}): "
+        f"average, {100 * figures['error_by_chance']:.1f} where calibration is perfect "
+        f"(p {_p_value(figures['error_p_value'])}, level {LEVEL:g}). "
+        f"The log-odds that fit best {best} ({_tested(slope)}): "
         f"{_CALIBRATED[verdict]}."
     )
 
 
 def _tested(test):
     """Return the p-value and the level of a test of calibration."""
-    p_value = "< .001" if test["p_value"] < 0.001 else f"= {test['p_value']:.3f}"
-    return f"1 where calibrated; p {p_value}, level {test['level']:g}"
+    return f"1 where calibrated; p {_p_value(test['p_value'])}, level {test['level']:g}"
+
+
+def _p_value(p_value):
+    return "< .001" if p_value < 0.001 else f"= {p_value:.3f}"

@@ -75,6 +75,17 @@ def reach_verdicts(audit, report, units):
     )
 
 
+def shows_more_than_length(verdicts):
+    """Tell whether a test shows that something besides length predicts.
+
+    It is a gain in accuracy over length, or a reward net of length that is told from a coin. Where
+    length decides most pairs the second shows with fewer of them.
+    """
+    names = ("beyond length", "net of length")
+    beyond, net = (verdicts.get(name, {}).get("verdict") for name in names)
+    return beyond == "more" or net in YES
+
+
 def _entry(verdict, figure, test):
     return {"verdict": verdict, "figure": figure, **test}
 
@@ -196,12 +207,20 @@ def _calibrated(calibration):
         return {"verdict": NOT_ASKED}
     test = Judgement(**calibration["slope"])
     verdict = "unclear"
-    if calibration["farthest"] <= CLOSE:
+    is_uneven = calibration["error_p_value"] < LEVEL
+    if calibration["farthest"] <= CLOSE and not is_uneven:
         verdict = "close"
     elif test.is_below:
         verdict = "too sure"
     elif test.is_above:
         verdict = "too careful"
+    elif is_uneven:  # which one slope does not show
+        return {
+            "verdict": "uneven",
+            "figure": "mean gap of predicted and observed preference",
+            "p_value": calibration["error_p_value"],
+            "level": LEVEL,
+        }
     return _entry(verdict, "slope of the calibration, in log-odds", calibration["slope"])
 
 

@@ -97,8 +97,9 @@ def compute_audit(
     reference : list of str, default=None
         Texts that the policy to be trained writes; None means the responses.
     embeddings : str, path-like, array of shape (n_pairs, 2, d) or (2 n_pairs, d), default=None
-        Vectors of the responses, or the .npy file of them, in the order of the pairs; chosen before
-        rejected, but response A before B of pairs that were read before. None asks nothing of them.
+        Vectors of the responses, or the .npy file of them, in the order of the pairs and in that in
+        which the file has the two responses: chosen before rejected, or A before B. Of pairs that
+        were read before it is always A before B. None asks nothing of them.
     max_pairs : int or None, default=20000
         Of more pairs than this, models learn from a sample of about so many, drawn by prompt; 0 and
         None mean all. Sizes, checks, leakage, labels to check and how often the longer response
@@ -285,16 +286,19 @@ def _too_small(data, units):
 
 
 def _labels_to_check(data, report):
-    """Return the labels that a cross-fitted model finds least likely, None without such a model."""
+    """Return the labels that a cross-fitted model finds least likely, None without such a model.
+
+    A model whose errors do not follow its margins ranks them, but judges none.
+    """
     table = report.wrong_labels
     found = report.predictability
-    if table is None or not (found.is_predictable and found.is_calibrated):
+    if table is None or not found.is_predictable:
         return None
     rows = [
         {
             **data.pair(row),
             "probability": data.named_probability(row, probability),
-            "p_wrong": float(p_wrong),
+            "p_wrong": float(p_wrong) if found.is_calibrated else None,
             "flagged": bool(flagged),
         }
         for row, probability, p_wrong, flagged in zip(
@@ -307,5 +311,6 @@ def _labels_to_check(data, report):
         "n_flagged": n_flagged,
         "n_unlikely": len(rows),
         "n_judged": len(table.row),
+        "is_judged": found.is_calibrated,
         "rows": rows[: max(n_flagged, N_LISTED)],
     }

@@ -159,7 +159,8 @@ def audit_preferences(
     embeddings : array of shape (n_pairs, 2, d) or (2 n_pairs, d), ResponseIds or path, default=None
         Vectors of the responses, or the .npy file of them, as floats, to be asked whether they
         predict better than words do, alone and beside them. Both of the first row, then of the
-        next: chosen before rejected, but of what ``read_preferences`` returned response A before B.
+        next, in the order in which the file has the two responses: chosen before rejected, or A
+        before B. Of what ``read_preferences`` returned it is always A before B.
     max_pairs : int or None, default=20000
         Of more pairs than this, models learn from a sample of about so many, drawn by prompt; 0 and
         None mean all.
