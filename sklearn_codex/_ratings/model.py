@@ -26,6 +26,7 @@ from sklearn_codex._ratings.vote_models import (
     fit_outcomes,
 )
 from sklearn_codex._ratings.votes import Votes, ends_of, make_design
+from sklearn_codex._reward.targets import warn_of_order
 from sklearn_codex._solve.newton import warn_unless_converged
 
 # Penalty that makes ratings finite which have no finite estimate, where alpha is 0; the ratings of
@@ -358,6 +359,8 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             ensure_non_negative=True,
             allow_all_zero_weights=False,
         )
+        if known is None and rows.a is not None:
+            warn_of_order(np.array(sorted(outcomes.meaning)), subject=subject)
         if known is None and given is None:
             symmetric = rows.a is not None and not self.position_bias
             check_several(outcomes, weight, self.ties, symmetric=symmetric, subject=subject)
