@@ -452,7 +452,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         weights = weights.copy()
         self._log_tie, self._log_bad = outcomes
         if self._is_of_names:
-            mean = weights[:n_models][core].mean()
+            mean = weights[:n_models][core if core.any() else ~core].mean()
             weights[:n_models] -= mean
             self._log_bad = None if self._log_bad is None else self._log_bad - mean
         self._weights = weights
@@ -485,7 +485,8 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         core = ~self.separated_
         contrasts = np.eye(len(self.models_), len(penalty))
         if self._is_of_names:
-            contrasts[:, : len(core)] -= core / core.sum()
+            middle = core if core.any() else ~core
+            contrasts[:, : len(core)] -= middle / middle.sum()
         return RatingUncertainty(moments, penalty, contrasts, self.ratings_, core, self._seed)
 
     def __getstate__(self):
