@@ -274,8 +274,9 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         shape = getattr(vectors, "shape", None)
         if shape is not None and len(shape) != 2:
             raise ValueError(
-                f"{subject} gave its embedder {len(texts)} texts and got an array of shape "
-                f"{tuple(shape)}. It has to return one vector for each text, ({len(texts)}, d)."
+                f"Expected 2D array of vectors from the embedder of {subject}, got shape "
+                f"{tuple(shape)} of {len(texts)} texts. It has to return one vector for each text, "
+                f"({len(texts)}, d)."
             )
         vectors = check_numbers(
             vectors,
