@@ -110,6 +110,8 @@ def test_order_of_two_words():
     assert read_order("no", "yes") is read_order("0", "1") is Order.PLAIN
     assert read_order("chosen", "rejected") is Order.REVERSED
     assert read_order("response_1", "response_2") is Order.NAMES
+    assert read_order("A much better", "A wins") is Order.NAMES
+    assert read_order("0", "a") is read_order("0", "2") is Order.UNKNOWN
     assert read_order("ham", "spam") is read_order("one", "two") is Order.UNKNOWN
     assert guess_meanings("1", "2") == guess_meanings("model_0", "model_1") == (1.0, 0.0)
     assert guess_meanings("a < b", "b < a") == (0.0, 1.0)

@@ -33,9 +33,12 @@ def read_order(lesser: str, greater: str) -> Order:
         return Order.UNKNOWN
     if read_sides(lesser.strip(), greater.strip()).style != "other":
         return Order.NAMES
-    verdicts = [read_words(label, _USUAL) for label in (lesser, greater)]
-    named = None not in verdicts and verdicts[0] != verdicts[1]
-    return Order.NAMES if named else Order.UNKNOWN
+    one, other = (read_words(label, _USUAL) for label in (lesser, greater))
+    if one is None or other is None:
+        return Order.UNKNOWN
+    sided = None not in (one.probability, other.probability)
+    meanings = _meanings(one, other)
+    return Order.NAMES if sided or meanings[0] != meanings[1] else Order.UNKNOWN
 
 
 def guess_meanings(lesser: str, greater: str) -> tuple[float, float]:
@@ -46,6 +49,11 @@ def guess_meanings(lesser: str, greater: str) -> tuple[float, float]:
     if one is None or other is None:  # as player_a and player_b, told apart by their markers
         turned = read_sides(lesser.strip(), greater.strip()).turned
         return (0.0, 1.0) if turned else (1.0, 0.0)
+    return _meanings(one, other)
+
+
+def _meanings(one: Verdict, other: Verdict) -> tuple[float, float]:
+    """Return what two verdicts say, numbers counting from 1 where one of them is 2."""
     numbers = [verdict.number for verdict in (one, other) if verdict.number is not None]
     start = 1 if 2 in numbers else min(numbers, default=0)
     return _probability(one, start), _probability(other, start)
