@@ -60,6 +60,25 @@ def take_renamed(estimator: Any, name: str) -> Any:
     return value
 
 
+def refuse_old_nested(estimator: Any, parameters: Mapping[str, Any]) -> None:
+    """Raise where ``base__x`` is set of what is under the new name, so that there is no base.
+
+    Raises
+    ------
+    ValueError
+        If a parameter under its old name, which nobody gave, is to have parameters set.
+    """
+    for old, new in type(estimator)._renamed_parameters.items():
+        if _is_given(parameters.get(old, getattr(estimator, old))):
+            continue
+        for name in parameters:
+            if name.startswith(f"{old}__"):
+                raise ValueError(
+                    f"The parameter {old} of {type(estimator).__name__} is called {new} now, and "
+                    f"was not given, so {name} cannot be set. Set {new}{name[len(old) :]}."
+                )
+
+
 def renamed_attribute(old: str, new: str) -> Any:
     """Return the property that gives an attribute under its old name, with a FutureWarning."""
 

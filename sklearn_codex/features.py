@@ -436,6 +436,8 @@ def preference_features(
 
     Raises
     ------
+    TypeError
+        If the embedder is no transformer, such as a function without :class:`CachedEmbedder`.
     ValueError
         If a weight is negative, NaN or infinite.
 
@@ -467,6 +469,12 @@ def preference_features(
             ("product_weight", product_weight),
         )
     }
+    if embedder is not None and not hasattr(embedder, "transform"):
+        raise TypeError(
+            "preference_features needs a transformer of texts as embedder, got "
+            f"{type(embedder).__name__} {embedder!r:.60}. Wrap a function or a model with encode: "
+            "sklearn_codex.features.CachedEmbedder(embedder)."
+        )
     if embedder is None and product_weight:
         raise ValueError(
             f"preference_features got product_weight={product_weight!r} but no embedder. Pass one, "

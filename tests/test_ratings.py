@@ -262,6 +262,28 @@ def test_a_model_that_wins_all_is_infinite_or_said_to_be_made_finite():
     assert model.separated_.tolist() == [False] * 5 + [True]
 
 
+@pytest.mark.parametrize("ties", ["half", "davidson"])
+def test_of_models_that_all_won_or_lost_all_none_is_sure(ties):
+    X, y = [("a", "b")] * 5, [1] * 5
+    with pytest.warns(SeparationWarning, match="'a' has lost nothing.*'b' has won nothing"):
+        model = ModelRatings(ties, alpha=0.5, random_state=0).fit(X, y)
+    assert model.separated_.all()
+    assert model.ratings_.sum() == pytest.approx(0, abs=1e-9)
+    assert model.ratings_[0] > 0
+    table = model.table()
+    assert (table["std"] == np.inf).all()
+    assert (table["low"] == -np.inf).all()
+    assert (table["high"] == np.inf).all()
+    assert_array_equal(model.rating_interval(), [[-np.inf, np.inf]] * 2)
+    assert_array_equal(model.rank_sets_, [[1, 2]] * 2)
+    with pytest.warns(SeparationWarning, match="they are infinite"):
+        model = ModelRatings(ties, alpha=0).fit(X, y)
+    assert_array_equal(model.ratings_, [np.inf, -np.inf])
+    with pytest.warns(SeparationWarning, match="of 'b' nothing tells by how much"):
+        model = ModelRatings(ties, random_state=0).fit([("a", "b"), ("b", "c")], [1, 1])
+    assert (model.rating_std_ == np.inf).all()
+
+
 def test_unknown_models_are_errors_or_average():
     X, y = draw_votes(100, 12)
     model = ModelRatings().fit(X, y)

@@ -20,7 +20,9 @@ from sklearn_codex._checks.frames import is_frame, repeated_names
 _REMEDY = "Build it anew, as scipy.sparse.coo_array((values, (rows, columns)), shape=shape)."
 
 
-def check_numbers(X: Any, *, subject: str, name: str = "X", **checks: Any) -> Any:
+def check_numbers(
+    X: Any, *, subject: str, name: str = "X", texts: Any = None, per_item: int = 1, **checks: Any
+) -> Any:
     """Return the matrix X as float64: dense, or a csr_array if it is sparse.
 
     Parameters
@@ -30,6 +32,10 @@ def check_numbers(X: Any, *, subject: str, name: str = "X", **checks: Any) -> An
         Who asks; error messages name it.
     name : str, default="X"
         What the matrix is called.
+    texts : sequence of str (n_rows,), default=None
+        What rows were made of, by which errors call them.
+    per_item : int, default=1
+        Rows that an item of X is, by which errors count them: 2 of pairs of vectors.
     **checks : dict
         Further arguments of :func:`sklearn.utils.check_array`.
 
@@ -40,7 +46,10 @@ def check_numbers(X: Any, *, subject: str, name: str = "X", **checks: Any) -> An
     """
     X = check_sparse(X, subject=subject, name=name) if sp.issparse(X) else check_frame(X, subject)
     checks = {"accept_sparse": "csr", "dtype": np.float64, "estimator": subject, **checks}
-    return check_array(X, input_name=name, **checks)
+    try:
+        return check_array(X, input_name=name, **checks)
+    except ValueError as error:
+        raise _with_place(error, X, texts, per_item) from None
 
 
 def validate_numbers(estimator: Any, X: Any, *, reset: bool, **checks: Any) -> Any:
@@ -59,7 +68,40 @@ def validate_numbers(estimator: Any, X: Any, *, reset: bool, **checks: Any) -> A
     subject = type(estimator).__name__
     X = check_sparse(X, subject=subject) if sp.issparse(X) else check_frame(X, subject)
     checks = {"accept_sparse": "csr", "dtype": np.float64, **checks}
-    return validate_data(estimator, X, reset=reset, **checks)
+    try:
+        return validate_data(estimator, X, reset=reset, **checks)
+    except ValueError as error:
+        raise _with_place(error, X, None, 1) from None
+
+
+def _with_place(error: ValueError, X: Any, texts: Any, per_item: int) -> ValueError:
+    """Return an error that says where a number is not finite, other errors as they are."""
+    said = str(error).splitlines()[0]
+    if "contains NaN" not in said and "contains infinity" not in said:
+        return error
+    try:
+        rows, n_rows = _rows_not_finite(X)
+    except (TypeError, ValueError):
+        return error
+    if not len(rows):  # too large for a narrower float
+        return error
+    row = int(rows[0])
+    first = f"row {row}" if per_item == 1 else f"X[{row // per_item}, {row % per_item}]"
+    if texts is not None:
+        first = f"that of {texts[row]!r:.60}"
+    return ValueError(
+        f"{said.rstrip('.')}: {len(rows)} of {n_rows} rows have numbers that are not finite, the "
+        f"first {first}. Leave them out, or fill them in."
+    )
+
+
+def _rows_not_finite(X: Any) -> tuple[np.ndarray, int]:
+    """Return the rows of X with a number that is not finite, and how many rows there are."""
+    if is_sparse(X):
+        entries = X.tocoo()
+        return np.unique(entries.row[~np.isfinite(entries.data)]), entries.shape[0]
+    values = np.asarray(X, dtype=np.float64)
+    return np.flatnonzero(~np.isfinite(values).all(axis=1)), len(values)
 
 
 def is_sparse(X: Any) -> TypeGuard[sp.csr_array]:

@@ -5,6 +5,7 @@ weights, which is never densified and never widened as a whole.
 """
 
 import reprlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
@@ -298,6 +299,8 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
         return ReadPairs(PairDesign(features, a, b), pairs, length, pairs)
     if not holds_vectors(X):
         differences = read_features(estimator, X, reset=reset, vectorizer=vectorizer)
+        if reset:
+            _warn_of_ids(X, differences, subject)
         return ReadPairs(DifferenceDesign(differences), None, length)
     given = as_response_ids(X, subject=subject)
     a, b = check_pairs_of(given, subject=subject).ids.T
@@ -306,6 +309,24 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
     if len_of(given.features) > 4 * len(a):  # most rows of the table are in no pair
         design = design.take(slice(None))
     return ReadPairs(design, None, length, _known_vectors(X))
+
+
+def _warn_of_ids(X, differences, subject):
+    """Warn where two columns of differences look like the ids of two responses."""
+    if differences.shape[1] != 2 or sparse.issparse(X):
+        return
+    values = np.asarray(X)
+    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() < 2:
+        return
+    n_distinct = len(np.unique(values))
+    if n_distinct > len(values) and (values[:, 0] != values[:, 1]).all():
+        warnings.warn(
+            f"{subject} takes X of shape {values.shape}, whole numbers and none of them negative, "
+            "as differences of 2 features. If they are the ids of two responses, pass "
+            "sklearn_codex.ResponseIds(X, features), with the features of each response.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def _meet_columns(estimator, features, *, reset, vectorizer=None):
@@ -408,6 +429,7 @@ def vectorize(estimator: Any, texts: Any, *, reset: bool, vectorizer: Any = None
         features,
         subject=subject,
         name=f"X to {subject}, once vectorized,",
+        texts=texts,
         estimator=None,
         dtype=FLOATS,
     )

@@ -235,7 +235,8 @@ def as_response_ids(
             f"{subject} got vectors of shape {vectors.shape} in X. Pass at least one, (n_pairs, 2, "
             "n_features)."
         )
-    table = check_numbers(vectors.reshape(n * k, n_features), subject=subject, dtype=FLOATS)
+    rows = vectors.reshape(n * k, n_features)
+    table = check_numbers(rows, subject=subject, per_item=k, dtype=FLOATS)
     return ResponseIds._of(np.arange(n * k).reshape(n, k), table)
 
 

@@ -271,10 +271,18 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
                 f"{subject} keeps dense vectors, but its embedder returned a sparse matrix of "
                 f"shape {vectors.shape}. Give such a transformer as vectorizer itself."
             )
+        shape = getattr(vectors, "shape", None)
+        if shape is not None and len(shape) != 2:
+            raise ValueError(
+                f"Expected 2D array of vectors from the embedder of {subject}, got shape "
+                f"{tuple(shape)} of {len(texts)} texts. It has to return one vector for each text, "
+                f"({len(texts)}, d)."
+            )
         vectors = check_numbers(
             vectors,
             subject=subject,
             name="the vectors of its embedder",
+            texts=texts,
             estimator=None,
             dtype=list(_NARROW_LAST),
         )

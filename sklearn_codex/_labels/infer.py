@@ -14,11 +14,11 @@ _OF_INDEX = {
 }  # fmt: skip
 _OF_SHARES = {"probability", "prob", "proba", "soft"}
 _OF_STRENGTH = {"strength", "overall", "degree", "margin"}
-_WINS = {
+WINS = {
     "better", "best", "preferred", "prefers", "prefer", "wins", "win", "won", "winner", "chosen",
     "probability", "prob", "proba", "p", "superior",
 }  # fmt: skip
-_LOSES = {
+LOSES = {
     "worse", "worst", "loses", "lose", "lost", "loser", "losing", "rejected", "dispreferred",
     "inferior",
 }  # fmt: skip
@@ -44,9 +44,9 @@ def side_in_name(column: str, sides: Sides) -> float | None:
     ]
     if len(named) == 2 and named[0] != named[1] and _OVER.intersection(tokens):
         named = named[:1]
-    elif len(named) != 1 or not (_WINS | _LOSES).intersection(tokens):
+    elif len(named) != 1 or not (WINS | LOSES).intersection(tokens):
         return None
-    negative = [token for token in tokens if token in _LOSES]
+    negative = [token for token in tokens if token in LOSES]
     if len(negative) > 1:
         return None
     return 1 - named[0] if negative else named[0]
@@ -56,7 +56,7 @@ def names_worse(column: str, sides: Sides) -> bool:
     """Return whether a column such as loser or worse_id says which response is the worse one."""
     tokens = tokens_of(column)
     beside = NOUNS | _OF_INDEX | sides.shared | {"is", "the", "label", "name", "number", "of"}
-    return not _LOSES.isdisjoint(tokens) and set(tokens) <= _LOSES | beside
+    return not LOSES.isdisjoint(tokens) and set(tokens) <= LOSES | beside
 
 
 def _names_of(sides: Sides) -> tuple[set[str], set[str]]:

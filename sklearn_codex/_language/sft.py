@@ -19,7 +19,7 @@ from sklearn_codex._language.distributions import BackoffDistribution, Categoric
 from sklearn_codex._language.model import add_counts, forget_counts
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.smoothing import refine
-from sklearn_codex._renames import DEPRECATED, rename_state
+from sklearn_codex._renames import DEPRECATED, refuse_old_nested, rename_state
 from sklearn_codex._stage import Stage
 
 
@@ -274,6 +274,21 @@ class SFTRefiner(
                 "SFTRefiner with prior_strength=0 needs at least one token, got demonstrations "
                 "with none. Set prior_strength above 0 or leave out empty demonstrations."
             )
+
+    def set_params(self, **params):
+        """Set parameters; see :meth:`sklearn.base.BaseEstimator.set_params`.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters, those of the policy as ``policy__<parameter>``.
+
+        Returns
+        -------
+        self : SFTRefiner
+        """
+        refuse_old_nested(self, params)
+        return super().set_params(**params)
 
     @property
     def _distribution(self):

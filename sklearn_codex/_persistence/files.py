@@ -33,6 +33,10 @@ def _import_skops_io():
     return skops.io
 
 
+# What an optimiser holds of an objective that is stated.
+_STATED = f"{_PACKAGE}._policy.stated_objective."
+
+
 def save_model(model, path, *, overwrite=False, trusted=()):
     """Write a fitted model to a file that :func:`load_model` reads without running code.
 
@@ -59,8 +63,8 @@ def save_model(model, path, *, overwrite=False, trusted=()):
     OSError
         If the file cannot be written. What was there before is still there.
     ValueError
-        If the model holds what no model file keeps, such as a lambda, or what ``load_model`` would
-        not trust. Nothing is written then.
+        If the model holds what no model file keeps, such as a lambda or the objective of
+        ``fit_objective``, or what ``load_model`` would not trust. Nothing is written then.
 
     Notes
     -----
@@ -164,6 +168,12 @@ def _pack(skops_io, model, lists) -> bytes:
     try:
         _unpack(skops_io, packed.getvalue(), lists, max_size=2**63)
     except ForeignTypesError as error:
+        if any(name.startswith(_STATED) for name in error.names):
+            raise ValueError(
+                f"save_model does not write this {subject}, which fit_objective optimised: no "
+                "model file keeps an objective that is stated. Save its token_log_prob_, as with "
+                "numpy.save, and state the objective again; one that fit made of documents is kept."
+            ) from None
         raise ValueError(
             f"save_model does not write this {subject}, as load_model would not trust "
             f"{_join(error.names)} in it. Leave that out (of a search, save best_estimator_), or "

@@ -20,6 +20,12 @@ from sklearn_codex._policy.rewards import check_rewards, reward_method
 from sklearn_codex._reward.presets import choose_vectorizer
 
 _SAME = 1e-8
+# Searches and cross-validation give groups to the splitter alone unless they are told to.
+_ROUTING = (
+    "In a search or a cross-validation call sklearn.set_config(enable_metadata_routing=True), "
+    "estimator.set_fit_request(groups=True).set_score_request(groups=True), and pass groups to the "
+    "fit of a search, or as params={'groups': groups}."
+)
 
 
 @dataclass(frozen=True)
@@ -165,14 +171,13 @@ def _check_without_groups(estimator, n_rows, *, reset):
         raise ValueError(
             f"{subject} got {n_rows} rows without groups: they could be candidates of one prompt "
             "or of several. Pass groups=, the prompt of each row, equal ones for a single prompt; "
-            "or rows (prompt, response) of text."
+            f"or rows (prompt, response) of text. {_ROUTING}"
         )
     if reset:
         warnings.warn(
             f"{subject} got {n_rows} rows without groups: it takes y as rewards on one scale, and "
             "each row as the only candidate of a prompt of its own, which is chosen for certain. "
-            "Pass groups=, the prompt of each row; in a cross-validation, "
-            'params={"groups": groups} with sklearn.set_config(enable_metadata_routing=True).',
+            f"Pass groups=, the prompt of each row. {_ROUTING}",
             UserWarning,
             stacklevel=6,
         )
@@ -185,6 +190,13 @@ def _check_reference(reference_log_prob, prompts, subject):
         # What is never chosen is at -inf, which the check of numbers refuses.
         given = np.where(np.isneginf(given), 0.0, given)
     values = check_values(given, "reference_log_prob", subject=subject, shape=(len(prompts),))
+    if ((values > 0) & (values <= 1)).all():
+        warnings.warn(
+            f"{subject} got numbers from 0 to 1 only as reference_log_prob, which seem to be "
+            "probabilities. Pass their logarithms, numpy.log(p), which are not above 0.",
+            UserWarning,
+            stacklevel=6,
+        )
     never = np.isneginf(np.asarray(reference_log_prob, dtype=np.float64))
     values[never] = -np.inf
     left = np.bincount(prompts, ~never)

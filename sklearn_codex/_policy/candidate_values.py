@@ -201,13 +201,20 @@ class CandidateValuesMixin(CandidateChoicesMixin):
         Raises
         ------
         ValueError
-            If propensities do not add up to 1, or a choice has several outcomes.
+            If propensities do not add up to 1, a choice has several outcomes, or "dr" has no
+            ``predicted``.
 
         Warns
         -----
         OverlapWarning
             If there is no value, which is NaN then; also where ``never_logged`` is above 0.001.
         """
+        if isinstance(method, str) and method == "dr" and predicted is None:
+            raise ValueError(
+                f"{type(self).__name__}.off_policy_value with method='dr' needs predicted, the "
+                "predicted outcome of each candidate; what it is under the policy follows. Pass "
+                "it, or method='snips'."
+            )
         rows, objective = self._read(X, groups, reference_log_prob)
         choice = normalize_log_within(objective.optimum(), rows.prompts)
         log = read_log(y, logged_prob, predicted, clusters, rows.prompts, type(self).__name__)

@@ -25,7 +25,7 @@ from sklearn_codex._policy.dpo_loss import (
     fit_implicit_reward,
     sigmoid_loss,
 )
-from sklearn_codex._reward.targets import check_both_preferred, check_labels
+from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
 from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._stage import Stage
 
@@ -262,6 +262,8 @@ class DPOPolicyOptimizer(
         if not labels.soft:
             check_both_preferred(labels, weight, subject=subject)
         self.classes_ = labels.classes
+        if self.vectorizer_ is not None:
+            warn_of_order(labels.classes, subject=subject)
         smoothed = labels.target + self.label_smoothing * (1 - 2 * labels.target)
         loss = ImplicitRewardLoss(
             design,

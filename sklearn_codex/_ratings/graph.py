@@ -26,7 +26,8 @@ class Connections(NamedTuple):
     infinite : ndarray of shape (n_models,)
         0 for models of the core, the greatest set in which each has beaten, or been level with,
         each other in a chain; ``inf`` for one that is never beaten by it, ``-inf`` for one that
-        never beats it, NaN where nothing tells.
+        never beats it, NaN where nothing tells. A single model is no such set: if none has two,
+        ``inf`` for one that has lost nothing, ``-inf`` for one that has won nothing.
     """
 
     component: IntArray
@@ -87,6 +88,9 @@ def find_connections(
     n_components, component = connected_components(wins, connection="weak")
     _, strong = connected_components(wins, connection="strong")
     core = np.flatnonzero(strong == np.argmax(np.bincount(strong)))
+    if (core < n_named).sum() <= 1 < n_named:
+        infinite = _place_without_core(winners, losers, n_models)[:n_named]
+        return Connections(component[:n_named].astype(np.intp), int(n_components), infinite)
     below = np.zeros(n_models, dtype=bool)
     above = np.zeros(n_models, dtype=bool)
     below[breadth_first_order(wins, core[0], return_predecessors=False)] = True
@@ -96,6 +100,16 @@ def find_connections(
     infinite[below] = -np.inf
     infinite[core] = 0.0
     return Connections(component[:n_named].astype(np.intp), int(n_components), infinite[:n_named])
+
+
+def _place_without_core(winners, losers, n_models) -> FloatArray:
+    """Return where models stand (n_models,) of which no two have won against each other."""
+    has_won = np.bincount(winners, minlength=n_models) > 0
+    has_lost = np.bincount(losers, minlength=n_models) > 0
+    infinite = np.full(n_models, np.nan)
+    infinite[has_won & ~has_lost] = np.inf
+    infinite[has_lost & ~has_won] = -np.inf
+    return infinite
 
 
 def list_names(names, most: int = 5) -> str:
@@ -149,7 +163,10 @@ def _tell_separated(found, names, alpha, subject):
             words.append(f"{list_names(those)} {have} {what} the others")
     those = names[np.isnan(found.infinite)]
     if len(those):
-        words.append(f"of {list_names(those)} nothing tells whether they are better or worse")
+        what = "whether they are better or worse"
+        if not (found.infinite == 0).any():
+            what = "by how much they are better or worse"
+        words.append(f"of {list_names(those)} nothing tells {what}")
     made = "infinite" if alpha == 0 else f"finite by alpha={alpha:g} only"
     warnings.warn(
         f"{subject} found that {'; '.join(words)}. Votes give no finite estimate of such ratings: "

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._categorical import BoolArray, FloatArray
+from sklearn_codex._labels.sides import read_sides
+from sklearn_codex._labels.words import read_words, says_both_bad
 from sklearn_codex._reward.targets import (
     PreferenceLabels,
     check_both_preferred,
@@ -21,18 +23,7 @@ from sklearn_codex._reward.tie_models import HALVES, check_outcomes, check_two_o
 
 HALF, BOTH_BAD = "half", "both-bad"
 BAD = 3
-# Votes in words.
-WORDS = {
-    "a": "a",
-    "model_a": "a",
-    "b": "b",
-    "model_b": "b",
-    "tie": "tie",
-    "tie (bothbad)": "both_bad",
-    "bothbad": "both_bad",
-    "both_bad": "both_bad",
-    "both bad": "both_bad",
-}
+_SIDES = read_sides("model_a", "model_b")
 KIND_OF_WORD = {"a": A, "b": B, "tie": TIE, "both_bad": BAD}
 # "Both bad" is a tie where it is no outcome.
 KIND_WITHOUT_BAD = {**KIND_OF_WORD, "both_bad": TIE}
@@ -63,15 +54,24 @@ class Outcomes:
     meaning: Mapping[Any, int]
 
 
+def read_vote(label: Any) -> str | None:
+    """Return a vote in words as one of ``KIND_OF_WORD``, None where it is something else."""
+    verdict = read_words(label, _SIDES) if isinstance(label, str) else None
+    if verdict is None or verdict.probability is None:
+        return None
+    if verdict.probability == 0.5:
+        return "both_bad" if says_both_bad(label) else "tie"
+    return "a" if verdict.probability else "b"
+
+
 def _in_words(y):
     """Return votes in words as those of ``KIND_OF_WORD``, None where they are something else."""
     if y.dtype.kind not in "OUT":
         return None
-    words = [
-        WORDS.get(label.strip().casefold()) if isinstance(label, str) else None
-        for label in y.tolist()
-    ]
-    return None if None in words else np.array(words, dtype=object)
+    votes = {label: read_vote(label) for label in dict.fromkeys(y.tolist())}
+    if None in votes.values():
+        return None
+    return np.array([votes[label] for label in y.tolist()], dtype=object)
 
 
 def read_outcomes(
@@ -108,6 +108,8 @@ def read_outcomes(
             f"since no number says the last, got {y.tolist()[0]!r:.40}. Write them so, or choose "
             "other ties."
         )
+    if known is None and given is None:
+        _refuse_one_label(y, subject)
     if ties == HALF:
         return _read_half(y, subject, known, given)
     outcome, meaning = check_outcomes(y, subject=subject)
@@ -119,6 +121,19 @@ def read_outcomes(
         meaning = _joined(known or {}, meaning, y, subject)
         outcome = np.array([meaning[label] for label in y.tolist()])
     return _without_bad(outcome / 2, meaning)
+
+
+def _refuse_one_label(y, subject):
+    """Raise where all votes are one label that does not say by itself which side it is for."""
+    labels = list(dict.fromkeys(y.tolist()))
+    if len(labels) != 1 or isinstance(labels[0], bool):
+        return
+    if isinstance(labels[0], str) or not 0 <= labels[0] <= 1:
+        raise ValueError(
+            f"{subject} got one label in y, {labels[0]!r:.60}, which does not say which of two "
+            "models was preferred. Write votes as 1 (A), 0 (B) and 0.5 (tie), or as 'a', 'b' and "
+            "'tie'; sklearn_codex.labels.convert_labels does so."
+        )
 
 
 def _targets(words):

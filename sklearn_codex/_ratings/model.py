@@ -26,6 +26,7 @@ from sklearn_codex._ratings.vote_models import (
     fit_outcomes,
 )
 from sklearn_codex._ratings.votes import Votes, ends_of, make_design
+from sklearn_codex._reward.targets import warn_of_order
 from sklearn_codex._solve.newton import warn_unless_converged
 
 # Penalty that makes ratings finite which have no finite estimate, where alpha is 0; the ratings of
@@ -358,6 +359,8 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
             ensure_non_negative=True,
             allow_all_zero_weights=False,
         )
+        if known is None and rows.a is not None:
+            warn_of_order(np.array(sorted(outcomes.meaning)), subject=subject)
         if known is None and given is None:
             symmetric = rows.a is not None and not self.position_bias
             check_several(outcomes, weight, self.ties, symmetric=symmetric, subject=subject)
@@ -449,7 +452,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         weights = weights.copy()
         self._log_tie, self._log_bad = outcomes
         if self._is_of_names:
-            mean = weights[:n_models][core].mean()
+            mean = weights[:n_models][core if core.any() else ~core].mean()
             weights[:n_models] -= mean
             self._log_bad = None if self._log_bad is None else self._log_bad - mean
         self._weights = weights
@@ -482,7 +485,8 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         core = ~self.separated_
         contrasts = np.eye(len(self.models_), len(penalty))
         if self._is_of_names:
-            contrasts[:, : len(core)] -= core / core.sum()
+            middle = core if core.any() else ~core
+            contrasts[:, : len(core)] -= middle / middle.sum()
         return RatingUncertainty(moments, penalty, contrasts, self.ratings_, core, self._seed)
 
     def __getstate__(self):

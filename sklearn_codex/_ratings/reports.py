@@ -13,6 +13,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.frames import as_frame
 from sklearn_codex._few_groups import critical_value
 from sklearn_codex._plain import did_you_mean
+from sklearn_codex._ratings.graph import list_names
 from sklearn_codex._tables import Table
 
 # What ratings are shown in: how many units a nat is, and what the mean of models is.
@@ -130,8 +131,8 @@ class RatingReports:
         if model not in names:
             raise ValueError(
                 f"{type(self).__name__} knows no model {model!r}."
-                f"{did_you_mean(str(model), map(str, names))} It was fitted on {len(names)}, see "
-                "models_."
+                f"{did_you_mean(str(model), map(str, names))} It was fitted on "
+                f"{list_names(names, 10)}."
             )
         return names.index(model)
 

@@ -23,7 +23,7 @@ from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS, choose_vectori
 from sklearn_codex._reward.targets import (
     check_both_preferred,
     check_labels,
-    warn_of_one_and_two,
+    warn_of_order,
 )
 from sklearn_codex._solve.newton import (
     gradient_norm,
@@ -221,7 +221,7 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
             check_both_preferred(labels, weight, subject=subject)
         self.classes_ = labels.classes
         if pairs is not None:
-            warn_of_one_and_two(self.classes_, subject=subject)
+            warn_of_order(self.classes_, subject=subject)
         self.annotators_, codes = _encode_annotators(annotators, len(labels.target))
         loss = AnnotatorLoss(
             design,

@@ -24,7 +24,7 @@ from sklearn_codex._reward.targets import (
     PreferenceLabels,
     check_both_preferred,
     check_labels,
-    warn_of_one_and_two,
+    warn_of_order,
 )
 from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._solve.newton import FitState
@@ -101,7 +101,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         labels = check_labels(y, subject=subject)
         check_consistent_length(read.design, labels.target)
         if reset and read.text is not None:
-            warn_of_one_and_two(labels.classes, subject=subject)
+            warn_of_order(labels.classes, subject=subject)
         weight = check_sample_weight(
             sample_weight,
             labels.target,

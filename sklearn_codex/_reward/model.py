@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._fits import whole_fit
@@ -12,6 +12,7 @@ from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, initial_precis
 from sklearn_codex._reward.leakage import TrainingPairs
 from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.partitioned_pairs import read_problem
+from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS
 from sklearn_codex._reward.targets import check_stream_classes
 from sklearn_codex._stage import Stage
 
@@ -181,7 +182,7 @@ class PreferenceRewardModel(RewardModelBase):
 
     _parameter_constraints: dict = {
         "C": [Interval(Real, 0, None, closed="neither")],
-        "vectorizer": [HasMethods(["fit", "transform"]), StrOptions({"preference"}), None],
+        "vectorizer": VECTORIZER_CONSTRAINTS,
         "position_bias": ["boolean"],
         "control_length": ["boolean"],
         "author_C": [Interval(Real, 0, None, closed="neither")],

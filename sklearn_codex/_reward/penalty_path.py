@@ -4,10 +4,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_codex._reward.bradley_terry import fit_weights
 from sklearn_codex._reward.model import PreferenceRewardModel
+from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS
 
 # 1e-4 suits raw counts, 100 tf-idf.
 GRID = (-4, 2)
@@ -35,7 +36,7 @@ def check_Cs(Cs):
         "y": "no_validation",
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "sample_weight": ["array-like", None],
-        "vectorizer": [HasMethods(["fit", "transform"]), StrOptions({"preference"}), None],
+        "vectorizer": VECTORIZER_CONSTRAINTS,
         "position_bias": ["boolean"],
         "control_length": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="left")],

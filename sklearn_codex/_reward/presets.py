@@ -4,7 +4,21 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 
 from sklearn_codex.features import preference_features
 
-VECTORIZER_CONSTRAINTS = [HasMethods(["fit", "transform"]), StrOptions({"preference"}), None]
+
+class _Transformer(HasMethods):
+    """A transformer of texts; an error says how a function becomes one."""
+
+    def __init__(self):
+        super().__init__(["fit", "transform"])
+
+    def __str__(self):
+        return (
+            f"{super().__str__()} (a function or model that embeds texts as "
+            "sklearn_codex.features.CachedEmbedder(function))"
+        )
+
+
+VECTORIZER_CONSTRAINTS = [_Transformer(), StrOptions({"preference"}), None]
 """What a parameter ``vectorizer`` may be."""
 
 

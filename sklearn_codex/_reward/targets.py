@@ -12,16 +12,7 @@ from sklearn.utils.validation import _check_y
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.frames import is_frame, is_missing
 from sklearn_codex._checks.probabilities import as_array
-
-# Labels that say which response is the better one, A first. Of each two the greater one means B, so
-# that as classes they would be learned the wrong way round.
-RESPONSE_NAMES = (
-    ("a", "b"),
-    ("model_a", "model_b"),
-    ("response_a", "response_b"),
-    ("first", "second"),
-    ("left", "right"),
-)
+from sklearn_codex._labels.order import Order, guess_meanings, read_order
 
 
 @dataclass(frozen=True)
@@ -53,7 +44,8 @@ def check_labels(y: Any, *, subject: str) -> PreferenceLabels:
     ------
     ValueError
         If y is None, is missing a label, has numbers outside [0, 1] that are not whole, more than
-        two classes, or two that are names of responses, such as "a" and "b".
+        two classes, or two words that say which response is better other than by their order,
+        such as "a" and "b", or "chosen" and "rejected".
     """
     y = check_no_label_missing(y, subject=subject)
     if is_soft(y):
@@ -123,31 +115,48 @@ def _describe_unusable(y, subject):
 
 
 def refuse_names_of_responses(classes, subject):
-    """Raise where two classes name the better response, of which the greater one would mean A."""
-    if len(classes) < 2:
+    """Raise where two classes of text say which response is better, other than by their order."""
+    labels = classes.tolist()
+    if len(labels) != 2 or not all(isinstance(label, str) for label in labels):
         return
-    folded = tuple(
-        label.strip().casefold() if isinstance(label, str) else label for label in classes.tolist()
+    order = read_order(*labels)
+    if order in (Order.PLAIN, Order.UNKNOWN):
+        return
+    lesser, greater = guess_meanings(*labels)
+    says = {1.0: "A is preferred", 0.0: "B is preferred", 0.5: "there is a tie"}
+    seem = "name the better response" if order is Order.NAMES else "say how A did"
+    raise ValueError(
+        f"{subject} got the labels {labels}, which seem to {seem}: {labels[0]!r} that "
+        f"{says[lesser]}, {labels[1]!r} that {says[greater]}. As classes, the greater one, "
+        f"{labels[1]!r}, would mean that A is preferred, and {labels[0]!r} that B is. Pass "
+        f"probabilities: y = sklearn_codex.labels.convert_labels(y, {{{labels[0]!r}: {lesser:g}, "
+        f"{labels[1]!r}: {greater:g}}}), also for score."
     )
-    if folded in RESPONSE_NAMES:
-        raise ValueError(
-            f"{subject} got the labels {classes.tolist()}, which seem to name the better response, "
-            "while of two classes the greater one means that A is preferred, which would be the "
-            "wrong way round. Pass probabilities: y = sklearn_codex.labels.convert_labels(y, "
-            f"{{{classes.tolist()[0]!r}: 1, {classes.tolist()[1]!r}: 0}}), also for score."
-        )
 
 
-def warn_of_one_and_two(classes: np.ndarray, *, subject: str) -> None:
-    """Warn where classes of text pairs are 1 and 2, which may name responses as well."""
-    if classes.tolist() == [1, 2]:
-        warnings.warn(
-            f"{subject} takes label 2, the greater one, to mean that A is preferred, and 1 that B "
-            "is. Where 1 and 2 are the better response, pass y = "
-            'sklearn_codex.labels.convert_labels(y, "one_two").',
-            UserWarning,
-            stacklevel=3,
+def warn_of_order(classes: np.ndarray, *, subject: str) -> None:
+    """Warn where classes of pairs are 1 and 2, or words unknown, which may name responses too."""
+    labels = classes.tolist()
+    if labels == [1, 2]:
+        remedy = (
+            "Where 1 and 2 are the better response, pass y = "
+            'sklearn_codex.labels.convert_labels(y, "one_two").'
         )
+    elif len(labels) == 2 and all(isinstance(label, str) for label in labels):
+        if read_order(*labels) is not Order.UNKNOWN:
+            return
+        remedy = (
+            "Say so yourself: pass y = sklearn_codex.labels.convert_labels(y, "
+            f"{{{labels[1]!r}: 1, {labels[0]!r}: 0}}), or 0 and 1 the other way round."
+        )
+    else:
+        return
+    warnings.warn(
+        f"{subject} takes label {labels[1]!r}, the greater one, to mean that A is preferred, and "
+        f"{labels[0]!r} that B is. {remedy}",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def is_soft(y: np.ndarray) -> bool:

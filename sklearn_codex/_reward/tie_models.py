@@ -24,7 +24,7 @@ from sklearn_codex._reward.targets import (
     check_no_label_missing,
     points_of,
     refuse_names_of_responses,
-    warn_of_one_and_two,
+    warn_of_order,
 )
 from sklearn_codex._reward.tie_losses import TIE, TIE_LOSSES, A, B
 from sklearn_codex._reward.top_features import TopFeaturesMixin
@@ -238,7 +238,7 @@ class TiePreferenceModel(TopFeaturesMixin, ClassifierMixin, BaseEstimator):
         )
         self.classes_ = np.array(sorted(self._meaning))
         if pairs is not None:
-            warn_of_one_and_two(self.classes_, subject=subject)
+            warn_of_order(self.classes_, subject=subject)
         check_two_outcomes(outcome, weight, subject=subject)
         if (weight[outcome == TIE] > 0).any():
             state = self._fit_with_ties(design, outcome, weight)

@@ -9,6 +9,7 @@ from sklearn_codex.report._terminal import show
 
 _FIGURES = (
     "n_tokens_",
+    "C_",
     "loss_",
     "kl_coef_",
     "kl_",
@@ -46,7 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
         show(json_text(facts, indent=2) + "\n")
         return 0
     console = Console()
-    console.title(facts["type"], f"{facts['vocabulary'] or 0:,} tokens of vocabulary")
+    size, unit = facts["vocabulary"], "tokens of vocabulary"
+    if "features" in facts:
+        size, unit = facts["features"], "features"
+    console.title(facts["type"], f"{size or 0:,} {unit}")
     rows = [
         (name, stage["type"], key, value)
         for name, stage in facts["stages"].items()
@@ -68,7 +72,7 @@ def _show(value) -> str:
 
 
 def _describe(model) -> dict:
-    from sklearn_codex.cli._models import stages_of
+    from sklearn_codex.cli._models import reads_vectors, stages_of
 
     stages = {name: _describe_stage(stage) for name, stage in stages_of(model).items()}
     sizes = [
@@ -76,7 +80,10 @@ def _describe(model) -> dict:
         for stage in stages_of(model).values()
         if hasattr(stage, "token_log_prob_") or hasattr(stage, "coef_")
     ]
-    return {"type": type(model).__name__, "vocabulary": max(sizes, default=None), "stages": stages}
+    facts = {"type": type(model).__name__, "vocabulary": max(sizes, default=None)}
+    if reads_vectors(model):
+        facts |= {"vocabulary": None, "features": model.n_features_in_}
+    return {**facts, "stages": stages}
 
 
 def _describe_stage(stage) -> dict:

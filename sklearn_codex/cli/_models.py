@@ -206,6 +206,12 @@ def stages_of(model):
     return dict(model.steps_) if hasattr(model, "steps_") else {"model": model}
 
 
+def reads_vectors(model) -> bool:
+    """Return whether a model is a reward of vectors, as of fit --embeddings, not of text."""
+    is_reward = hasattr(model, "coef_") and hasattr(model, "n_features_in_")
+    return is_reward and getattr(model, "vectorizer_", model) is None
+
+
 def last_policy(model):
     """Return the last stage that is a language model, None without one."""
     found = [stage for stage in stages_of(model).values() if hasattr(stage, "token_log_prob_")]

@@ -145,6 +145,20 @@ def open_model(path: str):
     return model
 
 
+def open_reader(path: str):
+    """Return the model of a file, which has to read text."""
+    from sklearn_codex.cli._models import reads_vectors
+
+    model = open_model(path)
+    if reads_vectors(model):
+        raise ValueError(
+            f"{path} was fitted on vectors, such as those of fit --embeddings, and reads no text. "
+            "Fit a model on the text, or give it the vectors of responses in Python: "
+            "sklearn_codex.load_model(path).reward(vectors)."
+        )
+    return model
+
+
 def check_new(arguments: argparse.Namespace, outputs: Named, inputs: Named = ()) -> None:
     """Raise at once where an output cannot be written later, or is another output or an input.
 

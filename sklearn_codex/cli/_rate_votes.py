@@ -322,9 +322,9 @@ def _named(voters):
 
 def _read_vote(vote, place, where) -> tuple[float, bool]:
     """Return a vote of a list: the probability that A is preferred, and whether both are bad."""
-    from sklearn_codex._ratings.labels import KIND_WITHOUT_BAD, WORDS
+    from sklearn_codex._ratings.labels import KIND_WITHOUT_BAD, read_vote
 
-    word = WORDS.get(vote.strip().casefold()) if isinstance(vote, str) else None
+    word = read_vote(vote)
     if word is not None:
         return KIND_WITHOUT_BAD[word] / 2, word == "both_bad"
     if isinstance(vote, (int, float)) and 0 <= vote <= 1:

@@ -7,7 +7,7 @@ from sklearn_codex.cli._options import (
     add_columns,
     check_new,
     new_command,
-    open_model,
+    open_reader,
     write_out,
 )
 from sklearn_codex.report._json import json_text
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     inputs = [("MODEL", arguments.model), ("TEXTS", arguments.texts)]
     check_new(arguments, [("--out", arguments.out)], inputs)
-    model = open_model(arguments.model)
+    model = open_reader(arguments.model)
     if not hasattr(model, "reward"):
         raise ValueError(
             f"{arguments.model} has no reward model. Fit records that have preferences."

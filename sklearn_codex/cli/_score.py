@@ -7,7 +7,7 @@ from sklearn_codex.cli._options import (
     add_columns,
     check_new,
     new_command,
-    open_model,
+    open_reader,
     write_out,
 )
 from sklearn_codex.report._json import json_text
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         ("--preferences", arguments.preferences),
     ]
     check_new(arguments, [("--out", arguments.out)], inputs)
-    model = open_model(arguments.model)
+    model = open_reader(arguments.model)
     read = Inputs(arguments)
     if arguments.records is not None:
         read.add_records(arguments.records)
