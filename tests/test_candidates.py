@@ -709,6 +709,26 @@ def test_a_callable_is_given_prompts_where_it_wants_them():
     assert_array_equal(policy.predict(rows), [True, False, False, True])
 
 
+def test_a_ban_is_one_whatever_the_type_of_its_column():
+    X, groups = np.array([[0.0], [1.0], [2.0], [0.0]]), [0, 0, 1, 1]
+    reference = np.array([-1.0, -np.inf, -2.0, -1.0])
+    policy = CandidatePolicy(Stated()).fit(X, groups=groups, reference_log_prob=reference)
+    expected = policy.predict_choice(X, groups=groups, reference_log_prob=reference)
+    assert expected[1] == 0
+    for given in (
+        pd.Series(reference, dtype=object),
+        reference.astype(np.float32),
+        reference.tolist(),
+        pd.Series(reference, dtype="Float64"),
+    ):
+        found = policy.predict_choice(X, groups=groups, reference_log_prob=given)
+        assert_allclose(found, expected)
+    for wrong in (None, np.nan, np.inf):
+        given = pd.Series([-1.0, wrong, -np.inf, 0.0], dtype=object)
+        with pytest.raises(ValueError, match="finite reference_log_prob, got"):
+            policy.predict_choice(X, groups=groups, reference_log_prob=given)
+
+
 def test_a_conservative_reward_is_that_of_the_tilt_also_with_a_reference():
     model = RewardUncertainty(PreferenceRewardModel()).fit(
         [("ask", "good words please", "bad words"), ("say", "fine good", "bad never")] * 3,

@@ -60,7 +60,8 @@ class CandidatePolicy(CallbackSupportMixin, CandidateValuesMixin, BaseEstimator)
     conservative : float, default=0.0
         Standard deviations k by which a reward is lowered that ``reward_model`` is not sure of,
         from its ``return_std``. Of a model with ``reward(X)`` it is that of the reward compared to
-        the mean of the candidates of the prompt.
+        the mean of the candidates of the prompt. No stage of a pipeline has it: there too pass
+        ``reward_model=FrozenEstimator(fitted RewardUncertainty)``.
     rules : None, Rule, callable, or list of these or of (name, rule) tuples, default=None
         Rules on the responses, as text: a violation costs its ``penalty`` in nats, is never chosen
         with ``hard=True``, and at most so often as ``max_rate`` says, at a price found in ``fit``.
