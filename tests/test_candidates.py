@@ -108,6 +108,107 @@ def test_the_value_by_hand():
     assert_allclose(objective.entropy(policy), 0.4 * half + 0.3 * np.log(3) + 0.3 * np.log(2))
 
 
+OTHER_SHARES = np.array([0.7, 0.1, 0.2])
+
+
+def j_by_prompt(rows, policy, reference_within):
+    """The documented J and KL, one prompt after the other."""
+    value = kl = 0.0
+    for code, share in enumerate(rows.prompt_prob):
+        own = code == CODES
+        within, prob = log_softmax(policy[own]), softmax(policy[own])
+        used = prob > 0
+        distance = prob[used] @ (within - reference_within[own])[used]
+        value += share * (rows.reward_coef * prob @ rows.token_reward[own])
+        kl += share * distance
+    return value - rows.kl_coef * kl, kl
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_prompts_may_come_up_as_often_as_they_will(seed):
+    usual = random_candidates(seed)
+    reference = per_prompt(log_softmax, usual.reference_log_prob)
+    rows = random_candidates(seed, prompt_prob=OTHER_SHARES)
+    policy = per_prompt(log_softmax, np.random.default_rng(seed + 100).standard_normal(7))
+    policy = policy + np.log(OTHER_SHARES)[CODES]
+    assert_allclose(rows.kl(rows.start), 0, atol=1e-14)
+    assert_allclose((rows.value(policy), rows.kl(policy)), j_by_prompt(rows, policy, reference))
+    assert_allclose(rows.gap(policy), rows.value(rows.optimum()) - rows.value(policy))
+    at = rows.having(kl_coef=rows.kl_coef_for_kl(0.05))
+    assert_allclose(j_by_prompt(at, at.optimum(), reference)[1], 0.05)
+    again = usual.having(prompt_prob=OTHER_SHARES)
+    assert_allclose((again.value(policy), again.kl(policy)), (rows.value(policy), rows.kl(policy)))
+
+
+def test_the_best_value_of_two_equal_prompts_by_hand():
+    rows = CandidateObjective(
+        np.log([0.25] * 4), np.array([1.0, 0, 0, 1]), np.array([0, 0, 1, 1]),
+        prompt_prob=np.array([0.9, 0.1]),
+    )  # fmt: skip
+    assert_allclose(rows.value(rows.optimum()), np.log((np.e + 1) / 2))
+
+
+def test_banned_rows_keep_their_share_where_prompts_come_up_otherwise():
+    usual = random_candidates(1)
+    reference = per_prompt(log_softmax, usual.reference_log_prob)
+    banned = usual.reference_log_prob.copy()
+    banned[[1, 3]] = -np.inf
+    # Banned in the reference, which says how often prompts come up, and then asked of others.
+    rows = usual.having(reference_log_prob=banned).having(prompt_prob=OTHER_SHARES)
+    best = rows.optimum()
+    assert_allclose((rows.value(best), rows.kl(best)), j_by_prompt(rows, best, reference))
+    penalty = np.where(np.isneginf(banned), np.inf, 0.0)
+    by_penalty = usual.having(prompt_prob=OTHER_SHARES, penalty=penalty)
+    assert_allclose(by_penalty.optimum(), best)
+    assert_allclose(by_penalty.kl(best), rows.kl(best))
+    with pytest.raises(ValueError, match=r"prompt_prob that are those of the reference .*=inf"):
+        CandidateObjective(banned, usual.token_reward, CODES, prompt_prob=[0.9, 0.05, 0.05])
+
+
+@pytest.mark.parametrize("optimizer", ["natural", "adam"])
+def test_optimisers_leave_prompts_as_often_as_they_are(optimizer):
+    rows = random_candidates(2, prompt_prob=OTHER_SHARES)
+    model = PPOPolicyOptimizer(optimizer=optimizer, random_state=0).fit_objective(rows)
+    found = np.bincount(CODES, np.exp(model.token_log_prob_))
+    assert_allclose(found, OTHER_SHARES, rtol=1e-9)
+    assert model.optimality_gap_ < 0.05 * rows.gap(rows.start)
+
+
+@pytest.mark.parametrize(
+    "log_prob",
+    [np.zeros(7), np.full(7, -np.inf), np.full(7, -np.log(7)), np.full(7, np.log(0.9 / 7))],
+)
+@pytest.mark.parametrize(
+    "method",
+    ["kl", "value", "gap", "entropy", "expected_reward", "expected_penalty", "token_scores",
+     "stiffness", "moments", "covariance", "expected_sum", "rate_of_any"],
+)  # fmt: skip
+def test_a_policy_has_the_prompts_that_there_are(method, log_prob):
+    rows = random_candidates(3, prompt_prob=OTHER_SHARES)
+    more = {"moments": 1, "covariance": 2, "expected_sum": 1, "rate_of_any": 1}.get(method, 0)
+    given = [np.ones(7)] * more
+    getattr(rows, method)(rows.optimum(), *given)
+    with pytest.raises(ValueError, match=r"sum to prompt_prob over the rows.*objective\.moved"):
+        getattr(rows, method)(log_prob, *given)
+
+
+def test_features_of_rows_are_numbers_of_two_dimensions():
+    X = np.random.default_rng(0).standard_normal((7, 2))
+    dense = random_candidates(0, features=X)
+    move, weight = np.arange(7.0), np.exp(dense.start)
+    for features in (X.tolist(), sparse.csr_array(X), sparse.csr_matrix(X), pd.DataFrame(X)):
+        rows = random_candidates(0, features=features)
+        assert_allclose(rows.project(move, weight), dense.project(move, weight))
+    for features, words in (
+        (X[:, 0], r"shape \(n_rows, n_features\), got shape \(7,\).*reshape"),
+        (X[:4], "features of each of 7 rows, got 4"),
+        (np.where(X > 0, np.nan, X), "finite features, got nan"),
+        ([["a"]] * 7, "features, an array of numbers"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            random_candidates(0, features=features)
+
+
 @pytest.mark.parametrize("kl_coef", [1e-300, 1e-8, 1e8, 1e300])
 def test_extreme_weights_give_a_policy(kl_coef):
     objective = random_candidates(0, kl_coef=kl_coef, reward_coef=1.0)
@@ -606,6 +707,44 @@ def test_a_callable_is_given_prompts_where_it_wants_them():
     rows = [("a", "a b"), ("a", "b"), ("b", "a"), ("b", "b a")]
     policy = CandidatePolicy(Asked()).fit(rows)
     assert_array_equal(policy.predict(rows), [True, False, False, True])
+
+
+def test_a_ban_is_one_whatever_the_type_of_its_column():
+    X, groups = np.array([[0.0], [1.0], [2.0], [0.0]]), [0, 0, 1, 1]
+    reference = np.array([-1.0, -np.inf, -2.0, -1.0])
+    policy = CandidatePolicy(Stated()).fit(X, groups=groups, reference_log_prob=reference)
+    expected = policy.predict_choice(X, groups=groups, reference_log_prob=reference)
+    assert expected[1] == 0
+    for given in (
+        pd.Series(reference, dtype=object),
+        reference.astype(np.float32),
+        reference.tolist(),
+        pd.Series(reference, dtype="Float64"),
+    ):
+        found = policy.predict_choice(X, groups=groups, reference_log_prob=given)
+        assert_allclose(found, expected)
+    for wrong in (None, np.nan, np.inf):
+        given = pd.Series([-1.0, wrong, -np.inf, 0.0], dtype=object)
+        with pytest.raises(ValueError, match="finite reference_log_prob, got"):
+            policy.predict_choice(X, groups=groups, reference_log_prob=given)
+
+
+def test_a_conservative_reward_is_that_of_the_tilt_also_with_a_reference():
+    model = RewardUncertainty(PreferenceRewardModel()).fit(
+        [("ask", "good words please", "bad words"), ("say", "fine good", "bad never")] * 3,
+        [1, 1, 0, 1, 1, 1],
+    )
+    texts, groups = ["good please", "bad", "fine words", "never", "words"], [0, 0, 0, 1, 1]
+    policy = CandidatePolicy(FrozenEstimator(model), conservative=3.0, kl_coef=0.7)
+    reference = np.array([-1.0, -9.0, -0.5, -1.0, -2.0])
+    policy.fit(texts, groups=groups, reference_log_prob=reference)
+    log_prob = policy.predict_log_proba(texts, groups=groups, reference_log_prob=reference)[:, 1]
+    tilt = 0.7 * (log_prob - reference)
+    reward = policy.reward(texts, groups=groups, reference_log_prob=reference)
+    assert_allclose(np.diff(reward[:3]), np.diff(tilt[:3]))
+    assert_allclose(np.diff(reward[3:]), np.diff(tilt[3:]))
+    uniform = policy.reward(texts, groups=groups)
+    assert np.abs(np.diff(uniform[:3]) - np.diff(tilt[:3])).max() > 1e-3
 
 
 @pytest.mark.parametrize("text", [True, False])

@@ -139,6 +139,10 @@ def test_doubly_robust_estimates_vary_less():
         ({"policy_prob": np.array([0.5, -0.1, 0.5, 0.5])}, r"policy_prob\[1\] is -0.1"),
         ({"outcomes": np.array([0.5, np.nan, 0.5, 0.5])}, "1 are NaN"),
         ({"outcomes": np.array([0.5, np.inf, 0.5, 0.5])}, "1 are infinite"),
+        (
+            dict.fromkeys(["outcomes", "policy_prob", "logged_prob"], np.empty(0)),
+            "off_policy_value needs outcomes .*got none",
+        ),
         ({"method": "dr"}, "needs predicted and predicted_value"),
         ({"predicted": np.ones(4)}, "got predicted, which method='snips' does not use"),
     ],

@@ -20,6 +20,7 @@ from sklearn_codex import (
     CandidatePolicy,
     PPOPolicyOptimizer,
     PreferenceRewardModel,
+    RewardUncertainty,
     RLHFPipeline,
     SFTRefiner,
     TokenCounter,
@@ -435,3 +436,20 @@ def test_splits_keep_candidates_with_their_prompts():
         assert {record["prompt"] for record in side if "responses" in record} == {
             record["prompt"] for record in side if "chosen" in record
         }
+
+
+def test_a_conservative_policy_of_a_pipeline_has_its_own_reward_model():
+    records = make_candidates()
+    with pytest.raises(ValueError, match="in an RLHFPipeline to the CandidatePolicy itself"):
+        make_rlhf_pipeline(PreferenceRewardModel(), CandidatePolicy(conservative=1.0)).fit(records)
+    pairs = [(r["prompt"], r["chosen"], r["rejected"]) for r in records if "chosen" in r]
+    flipped = [(p, b, a) for p, a, b in pairs]
+    sure = RewardUncertainty(PreferenceRewardModel()).fit(
+        pairs[::2] + flipped[1::2], [1] * len(pairs[::2]) + [0] * len(flipped[1::2])
+    )
+    alone = CandidatePolicy(FrozenEstimator(sure), conservative=1.0)
+    candidates = read_candidates([r for r in records if "responses" in r])
+    expected = clone(alone).fit(candidates.X, groups=candidates.groups).expected_reward_
+    for stages in ([alone], [PreferenceRewardModel(), alone]):
+        fitted = make_rlhf_pipeline(*map(clone, stages)).fit(records)
+        assert_allclose(fitted[-1].expected_reward_, expected)

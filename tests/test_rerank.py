@@ -14,6 +14,7 @@ from sklearn_codex import (
     CandidatePolicy,
     PreferenceRewardModel,
     RewardUncertainty,
+    TiePreferenceModel,
     TokenCounter,
     UnigramLM,
     save_model,
@@ -22,6 +23,7 @@ from sklearn_codex._layouts.candidates import read_candidates
 from sklearn_codex._layouts.given import Given
 from sklearn_codex.cli import main
 from sklearn_codex.datasets import read_candidates as read_arrays
+from sklearn_codex.rules import BannedTokens
 
 PAIRS = [
     ("ask", "good words please", "bad words"),
@@ -128,6 +130,74 @@ def test_a_policy_is_a_model_for_it(models, tmp_path, capsys):
     assert "has its own kl_coef, 0.3. Leave out --kl-coef." in capsys.readouterr().err
 
 
+RULES = {
+    "hard": [BannedTokens(["please"], hard=True)],
+    "penalty": [BannedTokens(["please"], penalty=9.0)],
+    "max_rate": [BannedTokens(["please"], max_rate=0.1)],
+    "mixed": [BannedTokens(["please"], penalty=0.3), BannedTokens(["words"], hard=True, name="w")],
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("logprobs", [None, [-3.0, -1.0, -5.0], [-1.0, -np.inf, -1.0]])
+@pytest.mark.parametrize("conservative", [0.0, 2.0])
+@pytest.mark.parametrize("rules", RULES)
+def test_a_saved_policy_orders_as_it_ranks(models, tmp_path, capsys, rules, conservative, logprobs):
+    sure, n = models[0]["sure"], len(LISTS)
+    reference = None if logprobs is None else logprobs * n
+    policy = CandidatePolicy(
+        FrozenEstimator(sure), kl_coef=0.5, rules=RULES[rules], conservative=conservative
+    ).fit(FLAT, reference_log_prob=reference)
+    saved = str(tmp_path / "policy.skops")
+    save_model(policy, saved)
+    given = LISTS if logprobs is None else [{**row, "lp": logprobs} for row in LISTS]
+    words = [saved, write(tmp_path / "c.jsonl", given)]
+    rows, _ = ranked(words if logprobs is None else [*words, "--logprobs", "lp"], capsys)
+    rank = policy.rank(FLAT, reference_log_prob=reference).reshape(n, 3)
+    chosen = policy.predict(FLAT, reference_log_prob=reference).reshape(n, 3)
+    log_prob = policy.predict_log_proba(FLAT, reference_log_prob=reference)[:, 1].reshape(n, 3)
+    reward = policy.reward(FLAT, reference_log_prob=reference).reshape(n, 3)
+    for i, (row, own) in enumerate(zip(rows, LISTS, strict=True)):
+        order = row["order"]
+        assert (np.diff(rank[i][order]) >= 0).all()
+        assert chosen[i][order[0]]
+        assert_allclose(row["scores"], reward[i][order])
+        assert_allclose(row["probability"], np.exp(log_prob[i])[order], atol=1e-12)
+        pairs = [(own["prompt"], row["responses"][0], text) for text in row["responses"]]
+        std = sure.predict_margin(pairs, return_std=True)[1]
+        behind = policy.kl_coef_ * (log_prob[i][order[0]] - log_prob[i][order])
+        assert row["tied"] == (behind <= 1.96 * std + 1e-12).tolist()
+        if rules == "hard" and i == 0:
+            assert (row["responses"][-1], row["tied"][-1]) == ("good please", False)
+
+
+def test_a_log_probability_of_minus_infinity_is_a_ban(models, tmp_path, capsys):
+    path = write(tmp_path / "c.jsonl", [{**LISTS[0], "lp": [-1.0, float("-inf"), -1.0]}])
+    assert "-Infinity" in (tmp_path / "c.jsonl").read_text()
+    rows, _ = ranked([models[1]["model"], path, "--logprobs", "lp"], capsys)
+    assert (rows[0]["responses"][-1], rows[0]["probability"][-1]) == ("good please", 0.0)
+    table = tmp_path / "c.csv"
+    lines = ["prompt,response,lp", "p,bad,-1", "p,good please,-inf", "p,words,-1"]
+    table.write_text("\n".join(lines), encoding="utf-8")
+    of_table, _ = ranked([models[1]["model"], str(table), "--logprobs", "lp"], capsys)
+    assert of_table[0]["responses"] == rows[0]["responses"]
+    assert_allclose(of_table[0]["probability"], rows[0]["probability"])
+
+
+@pytest.mark.parametrize("in_policy", [False, True])
+def test_a_model_of_ties_goes_without_errors(tmp_path, capsys, in_policy):
+    model = TiePreferenceModel().fit(PAIRS * 4, [1, 0.5, 1, 0] * 3)
+    if in_policy:
+        model = CandidatePolicy(FrozenEstimator(model)).fit(FLAT)
+    saved = str(tmp_path / "ties.skops")
+    save_model(model, saved)
+    rows, said = ranked([saved, write(tmp_path / "c.jsonl", LISTS)], capsys)
+    reward = model.reward(LISTS[0]["responses"])
+    assert rows[0]["order"] == np.argsort(-reward, kind="stable").tolist()
+    assert [row["tied"] for row in rows] == [None, None]
+    assert "the model does not know how sure it is" in said
+
+
 def test_ties_are_not_marked_where_nobody_knows_the_error(models, tmp_path, capsys):
     rows, said = ranked([models[1]["wide"], write(tmp_path / "c.jsonl", LISTS)], capsys)
     assert [row["tied"] for row in rows] == [None, None]
@@ -178,6 +248,9 @@ def test_lists_need_no_prompt_and_are_of_any_length():
     found = read([{"answers": ["a"]}, {"answers": ["b", "c", "d"]}])
     assert found.prompts == [""] * 4
     assert found.groups == [0, 1, 1, 1]
+    # Nor where a column of prompts is named, and has nothing in a row.
+    found = read([{"q": "p", "answers": ["a"]}, {"q": None, "answers": ["b"]}], prompt="q")
+    assert found.prompts == ["p", ""]
 
 
 def test_rows_of_one_response():
@@ -215,6 +288,36 @@ def test_rows_of_one_response():
         ),
         ([{"prompt": "p", "y": "a"}], {"response": "z"}, r"nothing in the column 'z'"),
         ([{"prompt": "p", "response": "a"}], {"groups": "by"}, "nothing in the column 'by'"),
+        (
+            [{"prompt": "p", "responses": ["a", "b"]}],
+            {"prompt": "promt"},
+            r"nothing in the column 'promt' of the prompt.*[Dd]id you mean.*\['prompt', 'resp",
+        ),
+        (
+            [{"prompt": "p", "response": "a", "k": 1}],
+            {"prompt": "q", "groups": "k"},
+            r"nothing in the column 'q' of the prompt.*\['prompt', 'response', 'k'\]",
+        ),
+        (
+            [{"prompt": ["a", "b"], "q": "p"}],
+            {"prompt": "prompt", "response": "prompt"},
+            "both of the prompt and of the responses",
+        ),
+        (
+            [{"prompt": "p", "responses": ["a", "b"], "logprobs": [-1.0, -2.0]}],
+            {"numbers": {"logprobs": "logprob"}},
+            r"no column 'logprob'.*[Dd]id you mean.*\['prompt', 'responses', 'logprobs'\]",
+        ),
+        (
+            [{"prompt": "p", "responses": ["a"], "lp": [float("inf")]}],
+            {"numbers": {"logprobs": "lp"}},
+            "lp = inf, which is no number",
+        ),
+        (
+            [{"prompt": "p", "responses": ["a"], "score": [float("-inf")]}],
+            {"numbers": {"scores": "score"}},
+            "score = -inf, which is no number",
+        ),
         (
             [{"prompt": "p", "response": "a", "k": 1}, {"prompt": "q", "response": "a", "k": 1}],
             {"groups": "k"},

@@ -1,6 +1,8 @@
 """Files of candidates: a prompt with a list of responses, or with one response a row."""
 
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sklearn_codex._checks.frames import is_missing
@@ -145,14 +147,31 @@ class _Reader:
         self.responses += texts
         self.groups += [code] * len(texts)
         for role, column in self._find_numbers(columns, row).items():
-            found_numbers = self._read_numbers(column, row, columns, len(texts), where)
+            found_numbers = self._read_numbers(role, column, row, len(texts), where)
             self.numbers.setdefault(role, []).extend(found_numbers)
 
     def _find(self, columns: Columns, row: Row, where: str) -> _Columns:
         """Return the columns of a row."""
         response = self._named(columns, row, where) or self._guess(columns, row, where)
+        self._check_prompt(row, response[0], where)
         rest = {name: kept for name, kept in columns.items() if kept != response[0]}
         return _Columns(*response, find_prompt(rest, self.given, where, row))
+
+    def _check_prompt(self, row: Row, response: str, where: str) -> None:
+        """Raise where the caller names a column of the prompt that there is not."""
+        prompt = self.given.prompt
+        if prompt is None:
+            return
+        if fold(prompt) == fold(response):
+            raise ValueError(
+                f"{where} has {response}, which is said to be the column both of the prompt and of "
+                "the responses. Name another for one of them."
+            )
+        if fold(prompt) not in fold_all(row):
+            raise ValueError(
+                f"{where} has nothing in the column {prompt!r} of the prompt."
+                f"{did_you_mean(prompt, map(str, row))} It has {list(row)}."
+            )
 
     def _named(self, columns: Columns, row: Row, where: str) -> tuple[str, bool] | None:
         """Return the column that the caller names, and whether it has a list."""
@@ -240,22 +259,36 @@ class _Reader:
                         self._columns.setdefault(role, columns[name])
         return self._columns
 
-    def _read_numbers(
-        self, column: str, row: Row, columns: Columns, n: int, where: str
-    ) -> list[float]:
+    def _read_numbers(self, role: str, column: str, row: Row, n: int, where: str) -> list[float]:
         """Return the numbers of the responses of a row."""
-        name = columns.get(fold(column), column)
-        values = decode(row.get(name))
+        name = fold_all(row).get(fold(column))
+        if name is None:
+            raise ValueError(
+                f"{where} has no column {column!r} of {role}."
+                f"{did_you_mean(column, map(str, row))} It has {list(row)}."
+            )
+        values = decode(row[name])
         values = values if isinstance(values, list) else [values]
         if len(values) != n:
             raise ValueError(
                 f"{where} has {n} responses and {len(values)} values in {name}. Write as many of "
                 "the one as of the other."
             )
-        numbers = [as_number(value, name, where) for value in values]
+        is_banned = [role == "logprobs" and _is_minus_infinity(value) for value in values]
+        numbers = [
+            -math.inf if banned else as_number(value, name, where)
+            for value, banned in zip(values, is_banned, strict=True)
+        ]
         if None in numbers:
             raise ValueError(f"{where} has no number in {name} for each response. Fill it in.")
         return [number for number in numbers if number is not None]
+
+
+def _is_minus_infinity(value: Any) -> bool:
+    """Whether a log-probability says that a response is never chosen."""
+    with suppress(TypeError, ValueError):
+        return float(value) == -math.inf
+    return False
 
 
 def _is_list(value: Any) -> bool:

@@ -13,7 +13,7 @@ from sklearn_codex._policy.candidate_rows import CandidateRows
 from sklearn_codex._policy.priced_rule import PricedRule
 from sklearn_codex._policy.problem import price_rules, with_penalty
 from sklearn_codex.exact import CandidateObjective, best_of_n, best_of_n_kl_bound
-from sklearn_codex.exact._candidates import find_kl_coef
+from sklearn_codex.exact._kl_target import find_kl_coef
 from sklearn_codex.rules import check_rules
 
 # Times a kl_coef, which is as good as infinite then, or as 0 where prices are still floats.

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray, IntArray, normalize_log_within
 from sklearn_codex._checks.groups import encode_groups
-from sklearn_codex._checks.numbers import check_values
+from sklearn_codex._checks.numbers import as_floats, check_values
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.pairs import read_features, read_responses, vectorize
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
@@ -185,11 +185,12 @@ def _check_without_groups(estimator, n_rows, *, reset):
 
 def _check_reference(reference_log_prob, prompts, subject):
     """Return log-probabilities (n_rows,) of which none is NaN and each prompt has one."""
-    given = np.asarray(reference_log_prob)
-    if given.dtype.kind == "f":
-        # What is never chosen is at -inf, which the check of numbers refuses.
-        given = np.where(np.isneginf(given), 0.0, given)
-    values = check_values(given, "reference_log_prob", subject=subject, shape=(len(prompts),))
+    given = as_floats(reference_log_prob, "reference_log_prob", subject=subject)
+    # What is never chosen is at -inf, which the check of numbers refuses.
+    never = np.isneginf(given)
+    values = check_values(
+        np.where(never, 0.0, given), "reference_log_prob", subject=subject, shape=(len(prompts),)
+    )
     if ((values > 0) & (values <= 1)).all():
         warnings.warn(
             f"{subject} got numbers from 0 to 1 only as reference_log_prob, which seem to be "
@@ -197,7 +198,6 @@ def _check_reference(reference_log_prob, prompts, subject):
             UserWarning,
             stacklevel=6,
         )
-    never = np.isneginf(np.asarray(reference_log_prob, dtype=np.float64))
     values[never] = -np.inf
     left = np.bincount(prompts, ~never)
     if not left.all():
@@ -253,7 +253,8 @@ def rewards_of(model: Any, rows: CandidateRows, conservative: float, *, subject:
             raise ValueError(
                 f"{subject} with conservative={conservative:g} needs a reward_model that knows "
                 f"how sure it is, with return_std, such as RewardUncertainty, got a "
-                f"{type(model).__name__}. Set conservative=0, or pass such a model."
+                f"{type(model).__name__}. Set conservative=0, or pass reward_model=FrozenEstimator("
+                "fitted RewardUncertainty), in an RLHFPipeline to the CandidatePolicy itself."
             )
         if method == "reward":
             has_text = rows.texts is not None

@@ -60,7 +60,8 @@ class CandidatePolicy(CallbackSupportMixin, CandidateValuesMixin, BaseEstimator)
     conservative : float, default=0.0
         Standard deviations k by which a reward is lowered that ``reward_model`` is not sure of,
         from its ``return_std``. Of a model with ``reward(X)`` it is that of the reward compared to
-        the mean of the candidates of the prompt.
+        the mean of the candidates of the prompt. No stage of a pipeline has it: there too pass
+        ``reward_model=FrozenEstimator(fitted RewardUncertainty)``.
     rules : None, Rule, callable, or list of these or of (name, rule) tuples, default=None
         Rules on the responses, as text: a violation costs its ``penalty`` in nats, is never chosen
         with ``hard=True``, and at most so often as ``max_rate`` says, at a price found in ``fit``.
@@ -314,7 +315,7 @@ class CandidatePolicy(CallbackSupportMixin, CandidateValuesMixin, BaseEstimator)
         reward = self._reward(rows)
         return rows, candidate_objective(rows, reward, rules, self.kl_coef_, subject=subject)
 
-    def reward(self, X, groups=None):
+    def reward(self, X, groups=None, reference_log_prob=None):
         """Return the reward of each row, by which the policy tilts the reference.
 
         Parameters
@@ -323,16 +324,22 @@ class CandidatePolicy(CallbackSupportMixin, CandidateValuesMixin, BaseEstimator)
             Candidates, as in ``fit``; their prompts may be new.
         groups : array-like of shape (n_rows,), default=None
             The prompt of each row, as in ``fit``; it matters with ``conservative`` only.
+        reference_log_prob : array-like of shape (n_rows,), default=None
+            Log-probabilities under the reference, as in ``fit``; they matter with ``conservative``
+            only, which compares a candidate to the mean of its prompt under the reference.
 
         Returns
         -------
         reward : ndarray of shape (n_rows,)
-            Without rules. Only differences within a prompt have a meaning.
+            Without rules, which :meth:`rank` and :meth:`predict_choice` keep. Only differences
+            within a prompt have a meaning.
         """
         check_is_fitted(self)
         apart = self.conservative == 0
+        if apart:
+            groups = reference_log_prob = None
         return self._reward(
-            read_candidates(self, X, None if apart else groups, None, reset=False, apart=apart)
+            read_candidates(self, X, groups, reference_log_prob, reset=False, apart=apart)
         )
 
     def __sklearn_tags__(self):

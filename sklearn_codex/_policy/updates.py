@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_codex._categorical import FloatArray, normalize_log
+from sklearn_codex._categorical import FloatArray
 from sklearn_codex._policy.ppo import trust_region_scale
 from sklearn_codex.exact._objective import Objective
 
@@ -280,7 +280,7 @@ class AdamUpdate(PolicyUpdate):
 
     def policy(self):
         """Return the log-probabilities (V,) of the current policy."""
-        return normalize_log(self.logits)
+        return self.objective.moved(self.logits, np.zeros_like(self.logits))
 
     def move_to(self, log_prob):
         """Take another policy (V,)."""

@@ -1,6 +1,7 @@
 """What ``rerank`` does: candidates read, rewarded, and marked where as good as the best."""
 
 import argparse
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy.special import softmax
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import CandidatePolicy
+from sklearn_codex._categorical import normalize_log_within
 from sklearn_codex._files.rows import read_rows
 from sklearn_codex._layouts.candidates import Candidates, read_candidates
 from sklearn_codex._layouts.given import given_of
@@ -41,14 +43,18 @@ def rank_candidates(
     rows[:, 0], rows[:, 1] = read.prompts, read.responses
     groups, is_policy = np.array(read.groups), isinstance(model, CandidatePolicy)
     policy = _policy(model, rows, groups, read, arguments)
-    reward = policy.reward(rows, groups=groups)
     said = (arguments.kl_coef, arguments.target_kl, arguments.logprobs)
-    choice = None
-    if is_policy or any(value is not None for value in said):
-        choice = policy.predict_choice(
-            rows, groups=groups, reference_log_prob=read.numbers.get("logprobs")
-        )
-    of_prompt = [_best_first(own, reward) for own in _split(groups)]
+    by_policy = is_policy or any(value is not None for value in said)
+    objective = policy.objective(
+        rows, groups=groups, reference_log_prob=read.numbers.get("logprobs")
+    )
+    reward, best, choice = objective.token_reward, objective.optimum(), None
+    # What candidates are ordered by, in units of the reward, so that its errors are theirs.
+    merit = reward
+    if by_policy:
+        merit = policy.kl_coef_ * best
+        choice = np.exp(normalize_log_within(best, groups))
+    of_prompt = [_best_first(own, merit) for own in _split(groups)]
     error = _errors_of(model, rows, of_prompt)
     found = []
     for own in of_prompt:
@@ -61,17 +67,14 @@ def rank_candidates(
             row["probability"] = choice[own].tolist()
         row["tied"] = None
         if error is not None:
-            row["tied"] = (reward[own[0]] - reward[own] <= _ERRORS * error[own]).tolist()
+            row["tied"] = (merit[own[0]] - merit[own] <= _ERRORS * error[own]).tolist()
         row["order"] = (np.searchsorted(np.sort(own), own) if read.is_list else own).tolist()
         found.append(row)
     lines = [_say_read(arguments, read, len(found)), _say_ties(found)]
-    if choice is not None:
-        parts = policy.evaluate(
-            rows, groups=groups, reference_log_prob=read.numbers.get("logprobs")
-        )
+    if by_policy:
         lines.append(
-            f"sklearn-codex: kl_coef {policy.kl_coef_:.4g}: the policy is {parts.kl:.4g} nats from "
-            "the reference, a mean over prompts."
+            f"sklearn-codex: kl_coef {policy.kl_coef_:.4g}: the policy is {objective.kl(best):.4g} "
+            "nats from the reference, a mean over prompts."
         )
     return found, lines
 
@@ -107,8 +110,8 @@ def _split(groups):
     return np.split(order, np.cumsum(np.bincount(groups))[:-1])
 
 
-def _best_first(own, reward):
-    return own[np.argsort(-reward[own], kind="stable")]
+def _best_first(own, merit):
+    return own[np.argsort(-merit[own], kind="stable")]
 
 
 def _errors_of(model, rows, of_prompt):
@@ -118,7 +121,8 @@ def _errors_of(model, rows, of_prompt):
     if not hasattr(stage, "predict_margin"):
         stages = stages_of(model).values() if hasattr(model, "steps_") else ()
         stage = next((s for s in reversed([*stages]) if hasattr(s, "predict_margin")), None)
-    if stage is None:
+    # One of ties has margins, and no error of them.
+    if stage is None or "return_std" not in signature(stage.predict_margin).parameters:
         return None
     best = np.empty(len(rows), dtype=np.intp)
     for own in of_prompt:

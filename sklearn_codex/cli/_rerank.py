@@ -18,8 +18,9 @@ def add_parser(commands) -> None:
             "Write JSON lines, one a prompt, with its responses from the best to the worst by a "
             "reward model, their rewards (scores), the probability of each to be preferred to all "
             "others (p_best), and whether it is within the error of the model of the best (tied). "
-            "With --kl-coef or --target-kl also the probability of each under the best policy that "
-            "is so near the reference."
+            "With --kl-coef, --target-kl or --logprobs also the probability of each under the best "
+            "policy that is so near the reference, and this order, as with a saved policy, which "
+            "keeps its rules."
         ),
         examples=(
             "  sklearn-codex rerank reward.skops candidates.jsonl\n"

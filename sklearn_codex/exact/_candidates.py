@@ -1,13 +1,11 @@
 """Policies over the candidate responses of prompts, and the best of them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from sklearn_codex._categorical import (
     FloatArray,
@@ -21,16 +19,52 @@ from sklearn_codex._categorical import (
     root_mean_square,
     safe_log,
 )
-from sklearn_codex._checks.numbers import COUNT, check_number, check_values
+from sklearn_codex._checks.numbers import COUNT, as_floats, check_number, check_values
 from sklearn_codex._rollouts import Rollouts, sample_rollouts
+from sklearn_codex.exact._kl_target import find_kl_coef
 from sklearn_codex.exact._objective import Objective
-from sklearn_codex.exact._settings import in_nats, keep_checked, reward_spread, takes_policy
+from sklearn_codex.exact._settings import (
+    Method,
+    in_nats,
+    keep_checked,
+    reward_spread,
+    takes_policy,
+)
 from sklearn_codex.exact._unigram import covariance_of_tokens
 
-_EPS, _TINY = np.finfo(np.float64).eps, np.finfo(np.float64).tiny
+_TINY = np.finfo(np.float64).tiny
 _SHARES_TOLERANCE = 1e-6
-# Between guesses of the logarithm of kl_coef.
-_STEP = 2.0
+# By what part probabilities of prompts that are equal differ.
+_SHARES_ROUNDING = 1e-8
+
+
+def takes_choice(method: Method) -> Method:
+    """Check what a method is given, also that prompts are as probable as the objective says."""
+
+    @wraps(method)
+    def checked(self, log_prob, *args, **kwargs):
+        self._check_shares(log_prob)
+        return method(self, log_prob, *args, **kwargs)
+
+    return takes_policy(cast(Method, checked))
+
+
+def _check_features(features: Any, n_rows: int) -> FloatArray | None:
+    """Return features of rows as an array of finite floats (n_rows, n_features)."""
+    if features is None:
+        return None
+    dense = features.toarray() if hasattr(features, "toarray") else features
+    array = as_floats(dense, "features", subject="CandidateObjective")
+    if array.ndim != 2:
+        raise ValueError(
+            "CandidateObjective needs features of shape (n_rows, n_features), got shape "
+            f"{array.shape}. A single feature is a column: values.reshape(-1, 1)."
+        )
+    if len(array) != n_rows:
+        raise ValueError(
+            f"CandidateObjective needs features of each of {n_rows} rows, got {len(array)}."
+        )
+    return check_values(array, "features", subject="CandidateObjective", shape=array.shape)
 
 
 @dataclass(frozen=True)
@@ -46,7 +80,7 @@ class CandidateObjective(Objective):
     reference_log_prob : ndarray of shape (n_rows,)
         Log-probabilities of prompt and response under the reference; a row at ``-inf`` can never be
         chosen. Where rows were banned, the others need not sum to one: the KL is from the whole
-        reference.
+        reference. It is kept with its prompts as often as ``prompt_prob`` says.
     token_reward : ndarray of shape (n_rows,)
         Reward of each row.
     prompts : ndarray of int of shape (n_rows,)
@@ -58,8 +92,9 @@ class CandidateObjective(Objective):
     penalty : ndarray of shape (n_rows,), default=None
         Rule penalty c >= 0 of each row, in nats of KL; None means 0, ``inf`` is a ban.
     prompt_prob : ndarray of shape (n_prompts,), default=None
-        How often each prompt comes up; None means what the reference says.
-    features : ndarray of shape (n_rows, n_features), default=None
+        How often each prompt comes up; None means what the reference says. Where probability is
+        missing, as of banned rows, the reference has to have its prompts as often.
+    features : array-like or sparse of shape (n_rows, n_features), default=None
         Features of rows. With them optimisers move in the log-linear policies alone,
         :math:`\pi(y|x) \propto ref(y|x)\, e^{\theta \cdot \phi(x, y)}`. The optimum is one of them
         where the reward is linear in the features.
@@ -129,13 +164,9 @@ class CandidateObjective(Objective):
                 f"rows from 0, got shape {prompts.shape} of dtype {prompts.dtype}. Use "
                 "np.unique(names, return_inverse=True)[1]."
             )
-        if self.features is not None and len(self.features) != n_rows:
-            raise ValueError(
-                f"CandidateObjective needs features of each of {n_rows} rows, got "
-                f"{len(self.features)}."
-            )
-        object.__setattr__(self, "prompts", prompts.astype(np.intp))
         n_prompts = int(prompts.max()) + 1
+        object.__setattr__(self, "prompts", prompts.astype(np.intp))
+        object.__setattr__(self, "features", _check_features(self.features, n_rows))
         left = np.bincount(prompts, self.possible, n_prompts)
         if not left.all():
             raise ValueError(
@@ -143,11 +174,9 @@ class CandidateObjective(Objective):
                 f"produce at a finite penalty, but prompt {int(np.argmin(left))} has none. Ban "
                 "fewer, or leave the prompt out."
             )
-        given: Any = self.prompt_prob
-        if given is None:
-            log_mass(self.reference_log_prob)  # raises where they sum to more than 1
-            given = np.bincount(prompts, np.exp(self.reference_log_prob), n_prompts)
-            given = given / given.sum()
+        mass = log_mass(self.reference_log_prob)  # raises where they sum to more than 1
+        own = np.bincount(prompts, np.exp(self.reference_log_prob), n_prompts).astype(np.float64)
+        given: Any = own / own.sum() if self.prompt_prob is None else self.prompt_prob
         shares = check_values(
             given, "prompt_prob", subject="CandidateObjective", shape=(n_prompts,), low=_TINY
         )
@@ -156,6 +185,59 @@ class CandidateObjective(Objective):
                 f"CandidateObjective needs prompt_prob that sum to 1, got {shares.sum():.6g}."
             )
         object.__setattr__(self, "prompt_prob", shares)
+        object.__setattr__(self, "reference_log_prob", self._of_shares(own, mass))
+
+    def _of_shares(self, own: FloatArray, mass: float) -> FloatArray:
+        """Return the reference (n_rows,) with its prompts, that have ``own``, as often as said."""
+        shares: Any = self.prompt_prob
+        far = np.abs(own / shares - 1.0)
+        if mass >= 0:
+            is_said = (far <= _SHARES_ROUNDING).all()
+            return self.reference_log_prob if is_said else self._of_prompts(self.reference_log_prob)
+        # What is missing was banned, of prompts that come up as often as said.
+        if (own <= shares * (1.0 + _SHARES_TOLERANCE)).all():
+            return self.reference_log_prob
+        prompt = int(np.argmax(own / shares))
+        raise ValueError(
+            "CandidateObjective needs prompt_prob that are those of the reference where its "
+            f"probabilities do not sum to 1, as of banned rows: they sum to {own.sum():.6g}, and "
+            f"those of prompt {prompt} to {own[prompt]:.6g}, of which prompt_prob is "
+            f"{shares[prompt]:.6g}. Ban rows by penalty=inf instead, or weigh the rows of each "
+            "prompt by its prompt_prob."
+        )
+
+    def having(self, **values: Any) -> Self:
+        """Return the same objective with other values of some fields.
+
+        Other ``prompt_prob`` leave the reference of each prompt as it is, banned rows included.
+        """
+        shares = values.get("prompt_prob")
+        if shares is not None and "reference_log_prob" not in values:
+            own: Any = self.prompt_prob
+            shares = check_values(
+                shares, "prompt_prob", subject="CandidateObjective", shape=own.shape, low=_TINY
+            )
+            moved = (safe_log(shares / shares.sum()) - safe_log(own))[self.prompts]
+            values["reference_log_prob"] = self.reference_log_prob + moved
+        return super().having(**values)
+
+    def moved(self, log_prob: FloatArray, change: FloatArray) -> FloatArray:
+        """Return the policy (n_rows,) with a change (n_rows,) of each logit within its prompt."""
+        return self._of_prompts(log_prob + change)
+
+    def _check_shares(self, log_prob: Any) -> None:
+        """Raise where a policy (n_rows,) has other probabilities of prompts than there are."""
+        shares: Any = self.prompt_prob
+        found = np.bincount(self.prompts, np.exp(log_prob), len(shares))
+        far = np.abs(found - shares)
+        if not far.max() <= _SHARES_TOLERANCE:
+            prompt = int(np.argmax(far))
+            raise ValueError(
+                "CandidateObjective needs log_prob, a policy over prompts and responses whose "
+                "probabilities sum to prompt_prob over the rows of each prompt, got "
+                f"{found[prompt]:.6g} for prompt {prompt}, which comes up with {shares[prompt]:.6g}"
+                ". Normalise it: objective.moved(log_prob, 0)."
+            )
 
     @cached_property
     def possible(self) -> NDArray[np.bool_]:
@@ -225,7 +307,7 @@ class CandidateObjective(Objective):
         """Return the log-probabilities (n_rows,) of the one policy that maximises the objective."""
         return self._optimum.copy()
 
-    @takes_policy
+    @takes_choice
     def stiffness(self, log_prob: FloatArray) -> FloatArray:
         """Return what a unit of each logit (n_rows,) costs a row, which is ``kl_coef``."""
         return np.full_like(log_prob, self.kl_coef)
@@ -298,23 +380,23 @@ class CandidateObjective(Objective):
             token_reward=np.zeros_like(self.token_reward), penalty=np.where(beaten, np.inf, penalty)
         )
 
-    @takes_policy
+    @takes_choice
     def value(self, log_prob: FloatArray) -> float:
         """Return the objective J of a policy, given by its log-probabilities (n_rows,)."""
         cost = self.kl(log_prob) + self.expected_penalty(log_prob)
         return self.reward_coef * self.expected_reward(log_prob) - self.kl_coef * cost
 
-    @takes_policy
+    @takes_choice
     def gap(self, log_prob: FloatArray) -> float:
         """Return J* - J(policy) >= 0, how far a policy is from the best, without cancellation."""
         return self.kl_coef * close_kl(log_prob, self._optimum)
 
-    @takes_policy
+    @takes_choice
     def kl(self, log_prob: FloatArray) -> float:
         """Return KL(policy || reference), a mean over prompts, in nats."""
         return reference_kl(log_prob, self.reference_log_prob, self._log_mass)
 
-    @takes_policy
+    @takes_choice
     def entropy(self, log_prob: FloatArray) -> float:
         """Return the entropy of the response given its prompt, a mean over prompts, in nats."""
         assert self.prompt_prob is not None
@@ -328,33 +410,33 @@ class CandidateObjective(Objective):
         """Return 1: a document is a row."""
         return 1.0
 
-    @takes_policy
+    @takes_choice
     def expected_reward(self, log_prob: FloatArray) -> float:
         """Return E[r], unweighted, a mean over prompts."""
         return expectation(log_prob, self.token_reward)
 
-    @takes_policy
+    @takes_choice
     def expected_penalty(self, log_prob: FloatArray) -> float:
         """Return the expected rule penalty, in nats."""
         return 0.0 if self.penalty is None else expectation(log_prob, self.penalty)
 
-    @takes_policy
+    @takes_choice
     def expected_sum(self, log_prob: FloatArray, values: FloatArray) -> float:
         """Return the expected value (n_rows,) of a row."""
         return expectation(log_prob, values)
 
-    @takes_policy
+    @takes_choice
     def rate_of_any(self, log_prob: FloatArray, marked: np.ndarray) -> float:
         """Return the probability of the marked rows, a mask (n_rows,)."""
         return float(np.exp(log_prob[marked > 0]).sum())
 
-    @takes_policy
+    @takes_choice
     def moments(self, log_prob: FloatArray, values: FloatArray) -> tuple[float, float]:
         """Return mean and standard deviation of the value (n_rows,) of a row."""
         mean = expectation(log_prob, values)
         return mean, root_mean_square(values - mean, np.exp(log_prob))
 
-    @takes_policy
+    @takes_choice
     def covariance(self, log_prob: FloatArray, values: FloatArray, others: FloatArray) -> float:
         """Return the covariance of two values (n_rows,) of a row."""
         return covariance_of_tokens(np.exp(log_prob), values, others)
@@ -371,7 +453,7 @@ class CandidateObjective(Objective):
         """Draw rows: prompts, with a response each, as documents of one token."""
         return sample_rollouts(log_prob, n_documents, rng, length=1, names=names)
 
-    @takes_policy
+    @takes_choice
     def token_scores(self, log_prob: FloatArray) -> FloatArray:
         """Return the shaped reward (n_rows,) of each row: its score less that of its prompt, and J.
 
@@ -390,47 +472,3 @@ class CandidateObjective(Objective):
     ) -> FloatArray:
         """Return the score of each row drawn (n_documents,)."""
         return scores[rollouts.tokens]
-
-
-def find_kl_coef(
-    kl_at: Callable[[float], float], target_kl: float, limits: tuple[float, float], guess: float
-) -> float:
-    """Return the ``kl_coef`` whose optimum has a KL, by a root in its logarithm.
-
-    Parameters
-    ----------
-    kl_at : callable
-        Returns the KL of the optimum at a ``kl_coef``.
-    target_kl : float
-        Nats that are wanted.
-    limits : tuple of two floats
-        The KL where ``kl_coef`` is infinite, and where it is 0.
-    guess : float
-        Where to begin.
-
-    Raises
-    ------
-    ValueError
-        If the target is not between the limits.
-    """
-    target = check_number(target_kl, "target_kl", subject="CandidateObjective")
-    floor, most = limits
-    if not floor < target < most:
-        raise ValueError(
-            f"target_kl should be above {floor:.6g}, the nats that penalties and bans cost alone, "
-            f"and below {most:.6g}, the nats at which only the candidates of greatest reward are "
-            f"left, got {target:.6g}."
-        )
-    low = high = float(np.log(guess))
-    while kl_at(float(np.exp(high))) > target:
-        high += _STEP
-    while kl_at(float(np.exp(low))) < target:
-        low -= _STEP
-    root = brentq(
-        lambda log_kl_coef: kl_at(float(np.exp(log_kl_coef))) - target,
-        low,
-        high,
-        xtol=1e-14,
-        rtol=4 * _EPS,
-    )
-    return float(np.exp(root))

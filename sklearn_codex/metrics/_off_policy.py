@@ -86,7 +86,8 @@ def off_policy_value(
     Raises
     ------
     ValueError
-        If there are no propensities, one is not above 0 and at most 1, or "dr" has no predictions.
+        If there are no outcomes or no propensities, a propensity is not above 0 and at most 1, or
+        "dr" has no predictions.
 
     Warns
     -----
@@ -140,6 +141,11 @@ def off_policy_value(
     (0.7, 122)
     """
     outcome = _check_finite(outcomes, None, "outcomes")
+    if not len(outcome):
+        raise ValueError(
+            "off_policy_value needs outcomes of logged responses, at least one, got none. Pass "
+            "those whose outcome is known, with the propensities of each."
+        )
     policy_prob = _check_policy(policy_prob, len(outcome))
     logged_prob = _check_logged(logged_prob, len(outcome))
     correction, baseline = _predictions(method, predicted, predicted_value, len(outcome))
