@@ -258,11 +258,11 @@ def known_pairs(X: Any, *, subject: str) -> TextPairs | None:
     That is their text, and for vectors in a data frame with prompts the prompts and hashes.
     """
     pairs = check_text_pairs(X, subject=subject)
-    return _known_vectors(pairs_alone(X)) if pairs is None else pairs
+    return _known_vectors(pairs_alone(X), subject) if pairs is None else pairs
 
 
-def _known_vectors(X):
-    columns = prompted_vectors(X)
+def _known_vectors(X, subject):
+    columns = prompted_vectors(X, subject=subject)
     return None if columns is None else TextPairs(*columns)
 
 
@@ -305,7 +305,7 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
     design = PairDesign(given.features, a, b)
     if len_of(given.features) > 4 * len(a):  # most rows of the table are in no pair
         design = design.take(slice(None))
-    return ReadPairs(design, None, length, _known_vectors(X))
+    return ReadPairs(design, None, length, _known_vectors(X, subject))
 
 
 def _meet_columns(estimator, features, *, reset, vectorizer=None):

@@ -5,14 +5,20 @@ which it was.
 """
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from hashlib import blake2b
-from numbers import Number
+from numbers import Number, Real
 from typing import Any
 
 import numpy as np
 
-from sklearn_codex._checks.frames import column_names, column_values, first_values, is_frame
+from sklearn_codex._checks.frames import (
+    column_names,
+    column_values,
+    first_values,
+    is_frame,
+    is_missing,
+)
 from sklearn_codex._checks.matrices import as_csr, check_numbers, is_sparse
 from sklearn_codex._data.lengths import pairs_alone
 from sklearn_codex._data.rows import FLOATS
@@ -266,16 +272,34 @@ def _as_numbers(cell, place, subject):
     return values
 
 
-def prompted_vectors(X: Any) -> tuple[list[str], list[str], list[str]] | None:
-    """Return prompts, and hashes of both vectors, of pairs in a data frame that has prompts."""
+def prompted_vectors(X: Any, *, subject: str) -> tuple[list[str], list[str], list[str]] | None:
+    """Return prompts, and hashes of both vectors, of pairs in a data frame that has prompts.
+
+    Prompts are texts, or ids of prompts, such as numbers, as text.
+    """
     prompt, *sides = PAIR_COLUMNS
     if not is_frame(X) or prompt not in map(str, column_names(X)) or not holds_vectors(X):
         return None
-    prompts = column_values(X, prompt)
-    if not all(isinstance(value, str) for value in prompts):
-        return None
+    prompts = [
+        _name_prompt(value, place, subject) for place, value in enumerate(column_values(X, prompt))
+    ]
     first, second = ([_hash(cell) for cell in column_values(X, name)] for name in sides)
     return prompts, first, second
+
+
+def _name_prompt(value, place, subject):
+    """Return a prompt, or the id of one as text, equal ids as equal texts; a missing one raises."""
+    if isinstance(value, str):
+        return value
+    if is_missing(value) or not isinstance(value, Hashable):
+        raise TypeError(
+            f"{subject} expected every prompt of X to be a str, or an id that tells prompts apart, "
+            f"but that of pair {place} is {reprlib.repr(value)}, of type {type(value).__name__}. "
+            "Drop pairs with a missing prompt, or leave the column out to have none."
+        )
+    if isinstance(value, Real) and float(value).is_integer():
+        return str(int(value))  # 3 and 3.0 are one prompt
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def name_vectors(X: Any, *, subject: str) -> tuple[list[str], list[str]] | None:
