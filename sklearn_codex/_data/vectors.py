@@ -19,7 +19,7 @@ from sklearn_codex._checks.frames import (
     is_frame,
     is_missing,
 )
-from sklearn_codex._checks.matrices import as_csr, check_numbers, is_sparse
+from sklearn_codex._checks.matrices import as_csr, check_numbers, is_sparse, refuse_masked
 from sklearn_codex._data.lengths import pairs_alone
 from sklearn_codex._data.rows import FLOATS
 
@@ -183,10 +183,11 @@ def _check_ids(ids, n_rows, subject):
 
 
 def _is_vector(value: Any) -> bool:
-    """Return whether a cell is a vector of numbers: an array, or a list or tuple of numbers."""
-    if isinstance(value, np.ndarray):
+    """Return whether a cell is a vector, an array, list or tuple of numbers, some maybe missing."""
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         return value.ndim == 1 and value.dtype.kind in "biuf"
-    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], Number)
+    is_list = isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1
+    return is_list and any(isinstance(number, Number) for number in value)
 
 
 def _first(values: Any) -> Any:
@@ -198,12 +199,12 @@ def _first(values: Any) -> Any:
 
 
 def _vector_columns(X: Any, columns: tuple[str, str, str]) -> list | None:
-    """Return the two columns of a data frame if the first cell of each is a vector."""
+    """Return the two columns of a data frame if the first cell of one is a vector."""
     names = [str(name) for name in column_names(X)]
     if any(names.count(name) != 1 for name in columns[1:]):
         return None
     first = first_values(X, columns[1:])
-    if not first or not all(map(_is_vector, first)):
+    if not any(map(_is_vector, first)):
         return None
     return [column_values(X, name) for name in columns[1:]]
 
@@ -221,7 +222,8 @@ def holds_vectors(X: Any, columns: tuple[str, str, str] = PAIR_COLUMNS) -> bool:
         return _vector_columns(X, columns) is not None
     if getattr(getattr(X, "dtype", None), "kind", "O") in "biufc":
         return getattr(X, "ndim", 0) == 3
-    return _is_vector(_first(_first(X)))
+    row = _first(X)
+    return isinstance(row, (list, tuple, np.ndarray)) and any(map(_is_vector, row))
 
 
 def as_response_ids(
@@ -231,6 +233,7 @@ def as_response_ids(
     X = pairs_alone(X)
     if isinstance(X, ResponseIds):
         return X
+    refuse_masked(X, subject)
     if is_frame(X):
         X = list(zip(*(_vector_columns(X, columns) or []), strict=True))
     vectors = X if hasattr(X, "dtype") and X.dtype.kind != "O" else _stack(X, subject)
@@ -247,7 +250,7 @@ def as_response_ids(
 
 def _stack(X, subject):
     """Return rows of vectors (n, k, d) as an array, or say which vector has another length."""
-    size, n_features = len(X[0]), len(X[0][0])
+    size, n_features = len(X[0]), next(len(cell) for cell in X[0] if _is_vector(cell))
     vectors = []
     for place, row in enumerate(X):
         is_row = isinstance(row, (list, tuple, np.ndarray)) and len(row) == size
@@ -264,6 +267,8 @@ def _stack(X, subject):
 def _as_numbers(cell, place, subject):
     """Return a vector as an array of numbers, or say where it is none."""
     values = np.asarray(cell)
+    if values.dtype.kind == "O" and all(isinstance(value, Real) for value in values.flat):
+        values = values.astype(np.float64)
     if values.dtype.kind not in "biuf" or values.ndim != 1:
         raise ValueError(
             f"{subject} expected vectors of numbers in X[{place}], got {reprlib.repr(cell)}. Drop "
