@@ -15,7 +15,6 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,6 +23,7 @@ from sklearn_codex._checks.numbers import NOT_NEGATIVE, check_number
 from sklearn_codex._data.responses import check_prompted_responses
 from sklearn_codex._embedding.embedder import CachedEmbedder
 from sklearn_codex._embedding.products import PromptProducts
+from sklearn_codex._embedding.unit_rows import UnitRows
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._text.scripts import find_words, split_words
 
@@ -490,7 +490,7 @@ def preference_features(
         ("form", ResponseFeatures(), [0, 1], "form_weight"),
     ]
     if embedder is not None:
-        blocks.append(("embedding", make_pipeline(embedder, Normalizer()), 1, "embedding_weight"))
+        blocks.append(("embedding", make_pipeline(embedder, UnitRows()), 1, "embedding_weight"))
     if product_weight:
         blocks.append(("products", PromptProducts(embedder), [0, 1], "product_weight"))
     return ColumnTransformer(

@@ -220,3 +220,19 @@ def test_classes_and_accuracy_are_those_of_all_models_of_pairs():
     for model in (*models, BootstrapRewardEnsemble):
         assert AnnotatorRewardModel.score is model.score
         assert AnnotatorRewardModel.predict is model.predict
+
+
+def test_an_annotator_whose_rows_weigh_nothing_is_left_out():
+    X, y, annotators = draw_labels(np.random.RandomState(3), 400)
+    weight = np.where(annotators == 2, 0.0, 1.0)
+    weight[:5] = 0.0
+    rows = weight > 0
+    model = AnnotatorRewardModel().fit(X, y, sample_weight=weight, annotators=annotators)
+    part = AnnotatorRewardModel().fit(X[rows], y[rows], annotators=annotators[rows])
+    assert_array_equal(model.annotators_, [0, 1, 3, 4])
+    for name in ("coef_", "temperatures_", "log_temperature_std_", "flip_rate_"):
+        assert_allclose(getattr(model, name), getattr(part, name), rtol=1e-6)
+    texts = np.array([[f"a {i % 7}", f"b {i % 5}"] for i in range(400)], dtype=object)
+    model = AnnotatorRewardModel().fit(texts, y, sample_weight=weight, annotators=annotators)
+    part = AnnotatorRewardModel().fit(texts[rows], y[rows], annotators=annotators[rows])
+    assert_allclose(model.coef_, part.coef_, atol=1e-6)

@@ -368,3 +368,14 @@ def test_each_verdict_has_its_sentence(found, keys):
     said = " ".join(str(block) for block in audit_sections(audit)[1].blocks)
     for part in SAID[keys]:
         assert part in said
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-160, 1e160, 1e300])
+@pytest.mark.filterwarnings("error")
+def test_the_size_of_vectors_changes_nothing(size):
+    _, vectors, _ = make_rows()
+    ids = np.arange(2 * N).reshape(N, 2)
+    expected = differences_of_vectors(ResponseIds(ids, vectors.reshape(2 * N, -1)))
+    made = differences_of_vectors(ResponseIds(ids, size * vectors.reshape(2 * N, -1)))
+    for found, known in zip(made, expected, strict=True):
+        assert_allclose(found, known, rtol=1e-9, atol=1e-12)

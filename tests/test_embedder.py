@@ -445,3 +445,62 @@ def test_vectors_pass_as_they_are_so_that_no_check_of_the_contract_is_skipped():
     assert_array_equal(embedder.transform(RESPONSES), embedder.transform(vectors))
     with pytest.raises(ValueError, match=r"vectors of 5 numbers, and its embedder makes 12 of a"):
         CachedEmbedder(embed).fit(vectors[:, :5]).transform(RESPONSES)
+
+
+def test_a_vector_of_zeros_does_not_tell_that_the_embedder_is_the_same(tmp_path):
+    texts = ["", "red", "a longer text"]
+    CachedEmbedder(lambda t: embed(t) * 1e200, memory=tmp_path, name="m").transform(texts)
+
+    def other(texts):
+        return embed(texts)[:, ::-1] * 1e200
+
+    assert not embed([""]).any()
+    with pytest.raises(ValueError, match=r"another vector of 'red' than"):
+        CachedEmbedder(other, memory=tmp_path, name="m").transform(texts)
+    with pytest.raises(ValueError, match=r"another vector of '' than"):
+        CachedEmbedder(lambda t: embed(t) + 1, memory=tmp_path, name="m").transform([""])
+
+
+ODD_VECTORS = {
+    "1-D": (lambda n: np.ones(n), r"shape \(2,\)"),
+    "3-D": (lambda n: np.ones((n, 1, 2)), r"shape \(2, 1, 2\)"),
+    "None": (lambda n: None, "no numbers, None, of type NoneType"),
+    "text": (lambda n: ["x"] * n, r"no numbers, \['x', 'x'\], of type list"),
+    "number": (lambda n: 1.0, "no numbers, 1.0"),
+    "ragged": (lambda n: [[1.0], [1.0, 2.0]], "no numbers, "),
+}
+
+
+@pytest.mark.parametrize(("make", "said"), ODD_VECTORS.values(), ids=ODD_VECTORS)
+def test_what_an_embedder_has_to_return_is_said_with_its_name(make, said):
+    def my_model(texts):
+        return make(len(texts))
+
+    match = rf"its embedder, my_model, 2 texts and got.*{said}.*a row for each text"
+    with pytest.raises(ValueError if "shape" in said else TypeError, match=match):
+        CachedEmbedder(my_model).transform(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        *((np.float16, size) for size in (1e-3, 1.0, 1e3)),
+        *((np.float32, size) for size in (1e-30, 1.0, 1e30)),
+        *((np.float64, size) for size in (1e-200, 1.0, 1e200)),
+    ],
+)
+def test_the_norms_of_embeddings_and_products_are_1_whatever_their_size(kind, size):
+    union = preference_features(
+        CachedEmbedder(lambda texts: (embed(texts) * size).astype(kind)), product_weight=1.0
+    )
+    rows = np.array([(prompt, a) for prompt, a, _ in PAIRS], dtype=object)
+    made = union.fit_transform(rows).toarray()
+    for block in ("embedding", "products"):
+        vectors = made[:, union.output_indices_[block]]
+        assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=1e-5)
+    model = PreferenceRewardModel(vectorizer=union).fit(PAIRS, Y)
+    plain = PreferenceRewardModel(vectorizer=preference_features(CachedEmbedder(embed))).fit(
+        PAIRS, Y
+    )
+    assert model.coef_.shape[1] == plain.coef_.shape[1] + 12
+    assert np.isfinite(model.coef_).all()

@@ -11,7 +11,13 @@ from scipy.special import expit
 from scipy.stats import binom
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_codex import PairsWithLength, PreferenceRewardModel, ResponseIds, TokenCounter
+from sklearn_codex import (
+    PairsWithLength,
+    PreferenceRewardModel,
+    ResponseIds,
+    TiePreferenceModel,
+    TokenCounter,
+)
 from sklearn_codex._verdicts import LEVEL
 from sklearn_codex.features import CachedEmbedder, ResponseFeatures
 from sklearn_codex.inspection import RewardExplanation, explain_reward
@@ -565,3 +571,22 @@ def test_lengths_beside_the_pairs_are_no_hindrance(explanation):
         known = PairsWithLength(pairs, length=np.ones(len(Y)))
         made = explain_reward(None, known, Y, texts=TEXTS, **OPTIONS)
         assert_allclose(made.directions.effect, explanation.directions.effect)
+
+
+@pytest.mark.parametrize("sides", [("", ""), ("aa", "bb"), ("a  ", "b"), ("...", "!!!")], ids=str)
+def test_texts_that_have_no_words_are_refused(sides):
+    texts = [(row[0], *sides) for row in TEXTS]
+    with pytest.raises(ValueError, match=r"explain_reward tells .* by words .* of the 480 pairs"):
+        explain_reward(None, VECTORS, Y, texts=texts, **OPTIONS)
+
+
+def test_a_model_of_ties_is_explained_by_its_margins():
+    tied = np.where(np.random.RandomState(0).uniform(size=len(Y)) < 0.2, 0.5, Y)
+    model = TiePreferenceModel().fit(VECTORS, tied)
+    assert model.decision_function(VECTORS).shape[1] == 3
+    by_ties = explain_reward(model, VECTORS, tied, texts=TEXTS, **OPTIONS)
+    assert {"less sorry", "more indeed"} <= set(sure_names(by_ties))
+    # Labels without ties are of its first and last class, none of which is the second.
+    decided = explain_reward(model, VECTORS, Y, texts=TEXTS, **OPTIONS)
+    plain = explain_reward(None, VECTORS, Y, texts=TEXTS, **OPTIONS)
+    assert_allclose(decided.directions.effect, plain.directions.effect, rtol=1e-9)

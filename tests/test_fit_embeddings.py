@@ -139,3 +139,13 @@ def test_pairs_are_needed_beside_vectors(files, capsys):
     assert (
         "vectors of the pairs of --preferences FILE, and none is given" in capsys.readouterr().err
     )
+
+
+def test_vectors_that_tell_no_response_from_the_other_are_refused(files, capsys):
+    equal = np.repeat(VECTORS[:, :1], 2, axis=1)
+    for vectors in (np.ones_like(VECTORS), equal):
+        np.save(files / "v.npy", vectors)
+        assert_fails(files, capsys, "same vector for both responses of each of the 80 pairs")
+    equal[-1, 0] += 1
+    np.save(files / "v.npy", equal)
+    assert fit(files, "--C", "1", "--test-size", "0") == 0

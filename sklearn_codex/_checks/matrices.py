@@ -47,7 +47,8 @@ def check_numbers(
     X = check_sparse(X, subject=subject, name=name) if sp.issparse(X) else check_frame(X, subject)
     checks = {"accept_sparse": "csr", "dtype": np.float64, "estimator": subject, **checks}
     try:
-        return check_array(X, input_name=name, **checks)
+        with np.errstate(invalid="ignore"):  # of a sum of great numbers, by which it finds NaN
+            return check_array(X, input_name=name, **checks)
     except ValueError as error:
         raise _with_place(error, X, texts, per_item) from None
 
@@ -111,6 +112,7 @@ def is_sparse(X: Any) -> TypeGuard[sp.csr_array]:
 
 def check_frame(X: Any, subject: str) -> Any:
     """Return X, or raise where it is a query, or a data frame with two columns of one name."""
+    refuse_masked(X, subject)
     repeated = repeated_names(X) if is_frame(X, subject) else []
     if repeated:
         raise ValueError(
@@ -118,6 +120,16 @@ def check_frame(X: Any, subject: str) -> Any:
             f"called {repeated[0]!r}. Rename or drop all but one, or pass X.to_numpy()."
         )
     return X
+
+
+def refuse_masked(X: Any, subject: str, *, name: str = "X") -> None:
+    """Raise where a masked array has entries that do not count, which nothing here leaves out."""
+    if isinstance(X, np.ma.MaskedArray) and np.ma.getmaskarray(X).any():
+        raise ValueError(
+            f"{subject} got a masked array as {name} with {np.ma.count_masked(X)} masked values, "
+            "which would count as any other. Drop their rows, or fill them with "
+            f"{name}.filled(value)."
+        )
 
 
 def as_csr(X: Any) -> sp.csr_array:

@@ -311,12 +311,25 @@ class PairDesign:
 
     @property
     def differences(self):
-        """D, formed (n_pairs, V): sparse where the features are, else at least float32."""
+        """D, formed (n_pairs, V): sparse where the features are, else at least float32.
+
+        Where float32 cannot hold a difference of two, it is float64.
+        """
         if not self.is_dense:
             return self[:]
         formed = np.empty(self.shape, dtype=np.result_type(self.rows.dtype, np.float32))
         for chunk in self._chunks():
-            formed[chunk] = self[chunk]
+            with np.errstate(over="ignore"):
+                block = self[chunk]
+            largest = np.max(np.abs(block), initial=0.0)
+            if largest > np.finfo(formed.dtype).max:
+                if not np.isfinite(largest):
+                    raise ValueError(
+                        f"Differences of vectors are beyond the range of floats in pairs "
+                        f"{chunk.start} to {chunk.stop - 1}. Divide the vectors by the greatest."
+                    )
+                formed = formed.astype(np.float64)
+            formed[chunk] = block
         return formed
 
 

@@ -16,8 +16,20 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from sklearn_codex._checks.frames import column_names, column_values, holds_numbers, is_frame
-from sklearn_codex._checks.matrices import as_csr, check_numbers, is_sparse, validate_numbers
+from sklearn_codex._checks.frames import (
+    column_names,
+    column_values,
+    first_values,
+    holds_numbers,
+    is_frame,
+)
+from sklearn_codex._checks.matrices import (
+    as_csr,
+    check_numbers,
+    is_sparse,
+    refuse_masked,
+    validate_numbers,
+)
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.lengths import PairsWithLength, pairs_alone
@@ -113,6 +125,7 @@ def check_text_pairs(
         If X has no pair, too few or too many columns, or rows of different length.
     """
     X = pairs_alone(X)
+    refuse_masked(X, subject)
     if sparse.issparse(X) or holds_vectors(X, columns):
         return None
     if is_collection(X):
@@ -203,7 +216,7 @@ def _check_frame(X, subject, columns):
                     f"columns {name!r}. Rename or drop all but one."
                 )
         return _from_columns([column_values(X, name) for name in present], present, subject)
-    if holds_numbers(X) or not any(map(_is_text, as_objects(X).flat)):
+    if holds_numbers(X) or not (_holds_lists(X) or any(map(_is_text, as_objects(X).flat))):
         return None
     if {"chosen", "rejected"} <= set(names):
         remedy = (
@@ -212,6 +225,13 @@ def _check_frame(X, subject, columns):
     else:
         remedy = f"Rename the columns of the two responses to {first!r} and {second!r}."
     raise ValueError(_expected(subject, columns) + f"got a data frame of {names}. {remedy}")
+
+
+def _holds_lists(X):
+    """Return whether a cell in the first row of a data frame is a list, such as a vector."""
+    names = column_names(X)
+    first = first_values(X, names) if len(set(names)) == len(names) else []
+    return any(isinstance(value, (list, tuple, np.ndarray)) for value in first)
 
 
 def _from_columns(values, names, subject):
@@ -259,11 +279,11 @@ def known_pairs(X: Any, *, subject: str) -> TextPairs | None:
     That is their text, and for vectors in a data frame with prompts the prompts and hashes.
     """
     pairs = check_text_pairs(X, subject=subject)
-    return _known_vectors(pairs_alone(X)) if pairs is None else pairs
+    return _known_vectors(pairs_alone(X), subject) if pairs is None else pairs
 
 
-def _known_vectors(X):
-    columns = prompted_vectors(X)
+def _known_vectors(X, subject):
+    columns = prompted_vectors(X, subject=subject)
     return None if columns is None else TextPairs(*columns)
 
 
@@ -308,7 +328,7 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
     design = PairDesign(given.features, a, b)
     if len_of(given.features) > 4 * len(a):  # most rows of the table are in no pair
         design = design.take(slice(None))
-    return ReadPairs(design, None, length, _known_vectors(X))
+    return ReadPairs(design, None, length, _known_vectors(X, subject))
 
 
 def _warn_of_ids(X, differences, subject):

@@ -60,6 +60,10 @@ def wants_prompt(vectorizer: Any) -> bool:
     return False
 
 
+# What scikit-learn says of texts without terms that are common enough, or of no terms at all.
+_NO_TERMS = ("After pruning, no terms remain", "empty vocabulary")
+
+
 @as_arrays
 def fit_vectorizer(vectorizer: Any, texts: Any, *, subject: str) -> tuple[Any, Any]:
     """Fit a clone of a vectorizer; return it, and what it makes of the texts (n, V).
@@ -77,10 +81,20 @@ def fit_vectorizer(vectorizer: Any, texts: Any, *, subject: str) -> tuple[Any, A
     vectorizer = clone(TokenCounter() if vectorizer is None else vectorizer)
     if isinstance(vectorizer, FrozenEstimator):
         return vectorizer, apply_vectorizer(vectorizer, texts, subject=subject)
-    if hasattr(vectorizer, "fit_transform"):
-        features = vectorizer.fit_transform(texts, None)
-    else:
-        features = vectorizer.fit(texts, None).transform(texts)
+    try:
+        if hasattr(vectorizer, "fit_transform"):
+            features = vectorizer.fit_transform(texts, None)
+        else:
+            features = vectorizer.fit(texts, None).transform(texts)
+    except ValueError as error:
+        if not str(error).startswith(_NO_TERMS):
+            raise
+        raise ValueError(
+            f"{subject} gave {len(texts)} distinct texts to its vectorizer, "
+            f"{type(vectorizer).__name__}, which found no term in as many of them as it asks for: "
+            f"{error} Pass more pairs, or texts with words, or have terms of one text count, as "
+            "preference_features().set_params(words__min_df=1, characters__min_df=1)."
+        ) from None
     return vectorizer, _check_one_each(features, vectorizer, texts, subject)
 
 

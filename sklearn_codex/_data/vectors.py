@@ -5,15 +5,21 @@ which it was.
 """
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from hashlib import blake2b
-from numbers import Number
+from numbers import Number, Real
 from typing import Any
 
 import numpy as np
 
-from sklearn_codex._checks.frames import column_names, column_values, first_values, is_frame
-from sklearn_codex._checks.matrices import as_csr, check_numbers, is_sparse
+from sklearn_codex._checks.frames import (
+    column_names,
+    column_values,
+    first_values,
+    is_frame,
+    is_missing,
+)
+from sklearn_codex._checks.matrices import as_csr, check_numbers, is_sparse, refuse_masked
 from sklearn_codex._data.lengths import pairs_alone
 from sklearn_codex._data.rows import FLOATS
 
@@ -177,10 +183,11 @@ def _check_ids(ids, n_rows, subject):
 
 
 def _is_vector(value: Any) -> bool:
-    """Return whether a cell is a vector of numbers: an array, or a list or tuple of numbers."""
-    if isinstance(value, np.ndarray):
+    """Return whether a cell is a vector, an array, list or tuple of numbers, some maybe missing."""
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         return value.ndim == 1 and value.dtype.kind in "biuf"
-    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], Number)
+    is_list = isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1
+    return is_list and any(isinstance(number, Number) for number in value)
 
 
 def _first(values: Any) -> Any:
@@ -192,12 +199,12 @@ def _first(values: Any) -> Any:
 
 
 def _vector_columns(X: Any, columns: tuple[str, str, str]) -> list | None:
-    """Return the two columns of a data frame if the first cell of each is a vector."""
+    """Return the two columns of a data frame if the first cell of one is a vector."""
     names = [str(name) for name in column_names(X)]
     if any(names.count(name) != 1 for name in columns[1:]):
         return None
     first = first_values(X, columns[1:])
-    if not first or not all(map(_is_vector, first)):
+    if not any(map(_is_vector, first)):
         return None
     return [column_values(X, name) for name in columns[1:]]
 
@@ -215,7 +222,8 @@ def holds_vectors(X: Any, columns: tuple[str, str, str] = PAIR_COLUMNS) -> bool:
         return _vector_columns(X, columns) is not None
     if getattr(getattr(X, "dtype", None), "kind", "O") in "biufc":
         return getattr(X, "ndim", 0) == 3
-    return _is_vector(_first(_first(X)))
+    row = _first(X)
+    return isinstance(row, (list, tuple, np.ndarray)) and any(map(_is_vector, row))
 
 
 def as_response_ids(
@@ -225,6 +233,7 @@ def as_response_ids(
     X = pairs_alone(X)
     if isinstance(X, ResponseIds):
         return X
+    refuse_masked(X, subject)
     if is_frame(X):
         X = list(zip(*(_vector_columns(X, columns) or []), strict=True))
     vectors = X if hasattr(X, "dtype") and X.dtype.kind != "O" else _stack(X, subject)
@@ -242,7 +251,7 @@ def as_response_ids(
 
 def _stack(X, subject):
     """Return rows of vectors (n, k, d) as an array, or say which vector has another length."""
-    size, n_features = len(X[0]), len(X[0][0])
+    size, n_features = len(X[0]), next(len(cell) for cell in X[0] if _is_vector(cell))
     vectors = []
     for place, row in enumerate(X):
         is_row = isinstance(row, (list, tuple, np.ndarray)) and len(row) == size
@@ -259,6 +268,8 @@ def _stack(X, subject):
 def _as_numbers(cell, place, subject):
     """Return a vector as an array of numbers, or say where it is none."""
     values = np.asarray(cell)
+    if values.dtype.kind == "O" and all(isinstance(value, Real) for value in values.flat):
+        values = values.astype(np.float64)
     if values.dtype.kind not in "biuf" or values.ndim != 1:
         raise ValueError(
             f"{subject} expected vectors of numbers in X[{place}], got {reprlib.repr(cell)}. Drop "
@@ -267,16 +278,34 @@ def _as_numbers(cell, place, subject):
     return values
 
 
-def prompted_vectors(X: Any) -> tuple[list[str], list[str], list[str]] | None:
-    """Return prompts, and hashes of both vectors, of pairs in a data frame that has prompts."""
+def prompted_vectors(X: Any, *, subject: str) -> tuple[list[str], list[str], list[str]] | None:
+    """Return prompts, and hashes of both vectors, of pairs in a data frame that has prompts.
+
+    Prompts are texts, or ids of prompts, such as numbers, as text.
+    """
     prompt, *sides = PAIR_COLUMNS
     if not is_frame(X) or prompt not in map(str, column_names(X)) or not holds_vectors(X):
         return None
-    prompts = column_values(X, prompt)
-    if not all(isinstance(value, str) for value in prompts):
-        return None
+    prompts = [
+        _name_prompt(value, place, subject) for place, value in enumerate(column_values(X, prompt))
+    ]
     first, second = ([_hash(cell) for cell in column_values(X, name)] for name in sides)
     return prompts, first, second
+
+
+def _name_prompt(value, place, subject):
+    """Return a prompt, or the id of one as text, equal ids as equal texts; a missing one raises."""
+    if isinstance(value, str):
+        return value
+    if is_missing(value) or not isinstance(value, Hashable):
+        raise TypeError(
+            f"{subject} expected every prompt of X to be a str, or an id that tells prompts apart, "
+            f"but that of pair {place} is {reprlib.repr(value)}, of type {type(value).__name__}. "
+            "Drop pairs with a missing prompt, or leave the column out to have none."
+        )
+    if isinstance(value, Real) and float(value).is_integer():
+        return str(int(value))  # 3 and 3.0 are one prompt
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def name_vectors(X: Any, *, subject: str) -> tuple[list[str], list[str]] | None:

@@ -1,5 +1,6 @@
 """A transformer of texts into vectors, by any model, that embeds each text once."""
 
+import reprlib
 import time
 from numbers import Integral
 from os import PathLike
@@ -10,6 +11,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, validate_data
 
+from sklearn_codex._checks.frames import is_frame
 from sklearn_codex._checks.matrices import check_numbers, is_sparse
 from sklearn_codex._embedding.store import FLOATS, VectorStore
 from sklearn_codex._fits import whole_fit
@@ -22,6 +24,33 @@ SECONDS_BETWEEN_LINES = 5.0
 # by about their length.
 SAME = 0.05
 _NARROW_LAST = tuple(np.dtype(name) for name in reversed(FLOATS))
+
+
+def _name_of(embedder):
+    """Return what an embedder is called: the name of a function, else that of its class."""
+    return getattr(embedder, "__name__", None) or type(embedder).__name__
+
+
+def _shape_of_numbers(values):
+    """Return the shape of an array of numbers, or of what makes one; None of anything else."""
+    if is_frame(values):
+        return tuple(values.shape)
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O":
+            array = array.astype(np.float64)
+    except (TypeError, ValueError):
+        return None
+    return array.shape if array.dtype.kind in "biufc" and array.ndim else None
+
+
+def _agree(made, kept):
+    """Return whether two vectors may be those that one model made of one text."""
+    if len(made) != len(kept):
+        return False
+    made, kept = np.float64(made), np.float64(kept)
+    largest = np.abs(kept).max() or 1.0  # so that no square is beyond floats
+    return np.linalg.norm((made - kept) / largest) <= SAME * np.linalg.norm(kept / largest)
 
 
 class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -59,8 +88,9 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
     Notes
     -----
     Whether ``embedder`` is the model that ``name`` says is checked in each call that finds a text
-    in ``memory``: the shortest of them is embedded again, and the two vectors have to agree within
-    5 % of their length. Files hold digests of texts and numbers; nothing in them is executed.
+    in ``memory``: the shortest of them, of those whose vectors are not 0, is embedded again, and
+    the two vectors have to agree within 5 % of their length. Files hold digests of texts and
+    numbers; nothing in them is executed.
 
     Examples
     --------
@@ -228,10 +258,10 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 
     def _check_same(self, known, subject):
         """Raise where the embedder does not make the vector that is known of a text."""
-        text = min(known, key=lambda text: (len(text), text))
-        kept, made = known[text], self._embed([text], subject)[0]
-        size = len(made) == len(kept)
-        if not size or np.linalg.norm(made - kept) > SAME * np.linalg.norm(kept):
+        # A vector of 0, as of '', is the same of many models.
+        telling = [text for text, vector in known.items() if vector.any()] or known
+        text = min(telling, key=lambda text: (len(text), text))
+        if not _agree(self._embed([text], subject)[0], known[text]):
             raise ValueError(
                 f"{subject} has in {str(self.memory)!r} another vector of {text!r:.60} than the "
                 f"one that its embedder makes now, so it is not the one that was called "
@@ -271,12 +301,13 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
                 f"{subject} keeps dense vectors, but its embedder returned a sparse matrix of "
                 f"shape {vectors.shape}. Give such a transformer as vectorizer itself."
             )
-        shape = getattr(vectors, "shape", None)
-        if shape is not None and len(shape) != 2:
-            raise ValueError(
-                f"Expected 2D array of vectors from the embedder of {subject}, got shape "
-                f"{tuple(shape)} of {len(texts)} texts. It has to return one vector for each text, "
-                f"({len(texts)}, d)."
+        shape = _shape_of_numbers(vectors)
+        if shape is None or len(shape) != 2:
+            raise (TypeError if shape is None else ValueError)(
+                f"{subject} gave its embedder, {_name_of(self.embedder)}, {len(texts)} texts and "
+                f"got {'no numbers' if shape is None else f'an array of shape {shape}'}, "
+                f"{reprlib.repr(vectors)}, of type {type(vectors).__name__}. Expected 2D array "
+                f"of floats, a row for each text: shape ({len(texts)}, d)."
             )
         vectors = check_numbers(
             vectors,

@@ -2,9 +2,9 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.preprocessing import normalize
 
 from sklearn_codex._checks.matrices import is_sparse
+from sklearn_codex._embedding.unit_rows import unit_rows
 from sklearn_codex._text.inputs import check_texts
 
 
@@ -42,7 +42,9 @@ class PromptProducts(TransformerMixin, BaseEstimator):
             vectors[[position[text] for text in texts]] for texts in (prompts, responses)
         )
         has_prompt = np.array([bool(prompt.strip()) for prompt in prompts])
-        return has_prompt[:, np.newaxis] * normalize(of_prompts * of_responses)
+        # Each of norm 1 before: the product of two great, or small, ones is beyond floats.
+        products = unit_rows(unit_rows(of_prompts) * unit_rows(of_responses))
+        return has_prompt[:, np.newaxis] * products
 
     def _texts(self, X):
         """Return prompts and responses, lists of str."""

@@ -57,6 +57,7 @@ OWN_TYPES = {
     "TrainingPairs": "_reward.leakage",
     "Trie": "_ngrams.trie",
     "UnigramLM": "_language.unigram_lm",
+    "UnitRows": "_embedding.unit_rows",
     "WeightCovariance": "_solve.precision",
     "_MarginScorer": "metrics._scorers",
     "_ProbabilityScorer": "metrics._scorers",

@@ -44,12 +44,12 @@ _OLD_FLIP_RATE = Hidden(StrOptions({"estimate"}))
 MAX_NEWTON_STEPS = 50
 
 
-def _encode_annotators(annotators, n_pairs):
-    """Return the names of annotators, and who labelled each pair (n_pairs,)."""
+def _encode_annotators(annotators, n_pairs, rows):
+    """Return the names of the annotators of some rows, and who labelled each of these (n_rows,)."""
     if annotators is None:
-        return np.array([0]), np.zeros(n_pairs, dtype=np.intp)
-    names = check_groups(annotators, n_pairs, name="annotators")
-    codes = encode_groups(names, n_pairs, name="annotators")
+        return np.array([0]), np.zeros(len(rows), dtype=np.intp)
+    names = check_groups(annotators, n_pairs, name="annotators")[rows]
+    codes = encode_groups(names, len(rows), name="annotators")
     return names[np.unique(codes, return_index=True)[1]], codes
 
 
@@ -186,7 +186,7 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         y : array-like of shape (n_pairs,)
             Two classes; the greater one means that A is preferred. Or probabilities that it is.
         sample_weight : array-like of shape (n_pairs,), default=None
-            Weights of rows: a weight of 2 is the row twice.
+            Weights of rows: a weight of 2 is the row twice, and one of 0 is no row.
         annotators : array-like of shape (n_pairs,), default=None
             Who labelled each row. None: one annotator, and nothing of temperatures is learned.
 
@@ -222,12 +222,14 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         self.classes_ = labels.classes
         if pairs is not None:
             warn_of_order(self.classes_, subject=subject)
-        self.annotators_, codes = _encode_annotators(annotators, len(labels.target))
+        # An annotator of rows that weigh nothing would have a part in the mean of temperatures.
+        rows = np.flatnonzero(weight > 0)
+        self.annotators_, codes = _encode_annotators(annotators, len(weight), rows)
         loss = AnnotatorLoss(
-            design,
-            labels.target,
+            design if len(rows) == len(weight) else design.take(rows),
+            labels.target[rows],
             codes,
-            weight,
+            weight[rows],
             C=self.C,
             prior=AnnotatorPrior(self.temperature_scale, *FLIP_PRIOR),
             flip_rate=self._given_flip_rate(),

@@ -277,8 +277,15 @@ class BootstrapRewardEnsemble(UncertainRewardMixin, BaseEstimator):
         reward : ConservativeReward
             As of :mod:`sklearn_codex.overoptimization`: the ``reward_model`` of a
             :class:`~sklearn_codex.PPOPolicyOptimizer`, for one.
+
+        Raises
+        ------
+        ValueError
+            If k is not a finite number >= 0, ``by`` is unknown, or there is one refit only.
         """
-        return ConservativeReward(self.estimators_, k, by=by)
+        reward = ConservativeReward(self.estimators_, k, by=by)
+        reward._check()
+        return reward
 
     def _margin_covariance(self, X):
         """Return the variance (n_pairs,) of margins, and a function i -> covariances with it."""

@@ -1,5 +1,6 @@
 """The strength of the penalty of a reward model, chosen by cross-validation."""
 
+import reprlib
 from numbers import Integral, Real
 
 import numpy as np
@@ -272,7 +273,9 @@ class PreferenceRewardModelCV(RewardModelBase):
         splitter = self._splitter(problem.labels, groups)
         if not (given or isinstance(splitter, GroupsConsumerMixin)):
             groups = None
-        splits = list(splitter.split(np.zeros((len(problem.weight), 1)), y, groups))
+        n_pairs = len(problem.weight)
+        splits = list(splitter.split(np.zeros((n_pairs, 1)), y, groups))
+        splits = _check_splits(splits, n_pairs, subject=type(self).__name__)
         pairs = problem.pairs
         if pairs is None and not given:
             pairs = vectors_as_pairs(X, subject=type(self).__name__)
@@ -291,6 +294,12 @@ class PreferenceRewardModelCV(RewardModelBase):
         most = N_FOLDS if self.cv is None else self.cv
         if groups is not None:
             n_groups = len(np.unique(groups))
+            if n_groups < 2:
+                raise ValueError(
+                    f"{type(self).__name__} chooses C on groups that are held out, got one group "
+                    f"for all {len(groups)} pairs. Pass pairs of at least two prompts, leave "
+                    "groups out to split pair by pair, or fit PreferenceRewardModel with a C."
+                )
             return GroupKFold(max(2, min(most, n_groups)))
         if labels.soft:
             return KFold(max(2, min(most, len(labels.target))))
@@ -433,6 +442,40 @@ def _check_scales(name, scales):
     if len(values) == 0 or not (np.isfinite(values) & (values > 0)).all():
         raise ValueError(f"block_scales[{name!r}] should be positive numbers, got {scales!r}.")
     return sorted(values.tolist(), reverse=True)
+
+
+def _check_splits(splits, n_pairs, *, subject):
+    """Return splits as rows (train, test), each of them some of the pairs."""
+    if not splits:
+        raise ValueError(
+            f"{subject} chooses C on held-out pairs, and cv has no split. Pass at least one "
+            "(train, test), or a number of folds."
+        )
+    return [
+        tuple(
+            _check_side(side, n_pairs, f"the {name} side of split {place} of cv", subject)
+            for name, side in zip(("train", "test"), split, strict=True)
+        )
+        for place, split in enumerate(splits)
+    ]
+
+
+def _check_side(rows, n_pairs, name, subject):
+    """Return the rows of one side of a split, given as rows or as a mask."""
+    rows = np.asarray(rows)
+    if rows.dtype == bool and rows.shape == (n_pairs,):
+        rows = np.flatnonzero(rows)
+    if rows.ndim != 1 or not len(rows):
+        raise ValueError(
+            f"{subject} needs pairs on both sides of each split, but {name} has shape "
+            f"{rows.shape}. Leave the split out."
+        )
+    if rows.dtype.kind not in "iu" or rows.min() < -n_pairs or rows.max() >= n_pairs:
+        raise ValueError(
+            f"{subject} needs rows of its {n_pairs} pairs, integers from 0 to {n_pairs - 1}, but "
+            f"{name} has {reprlib.repr(rows.tolist())}. Make cv of these pairs."
+        )
+    return rows
 
 
 def _leaks(pairs, splits):

@@ -11,6 +11,7 @@ from sklearn.utils.validation import _check_y
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.frames import is_frame, is_missing
+from sklearn_codex._checks.matrices import refuse_masked
 from sklearn_codex._checks.probabilities import as_array
 from sklearn_codex._labels.order import Order, guess_meanings, read_order
 
@@ -70,6 +71,7 @@ def check_no_label_missing(y: Any, *, subject: str) -> np.ndarray:
     """Return y as an array (n_pairs,), or say which label is None or NaN."""
     if y is None:
         raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
+    refuse_masked(y, subject, name="y")
     values = as_array(y, name="y")
     if values.dtype.kind == "O":
         labels = values.ravel().tolist()

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 
 from sklearn_codex import PreferenceRewardModel, PreferenceRewardModelCV
+from sklearn_codex._data.rows import DenseRows, blocks_of
 from sklearn_codex._data.vector_files import load_vectors, vectors_beside
 from sklearn_codex._plain import plain
 from sklearn_codex.cli._models import figures_of_margins
@@ -51,6 +52,11 @@ def fit_reward_of_vectors(vectors, pairs, *, C, test_size, seed):
     -------
     model : PreferenceRewardModel or PreferenceRewardModelCV
     figures : dict
+
+    Raises
+    ------
+    ValueError
+        If there are no prompts to hold out, or both vectors of every pair are equal.
     """
     if not 0 <= test_size < 1:
         raise ValueError(
@@ -65,6 +71,7 @@ def fit_reward_of_vectors(vectors, pairs, *, C, test_size, seed):
     if test_size:
         splitter = GroupShuffleSplit(1, test_size=test_size, random_state=seed)
         train, test = next(splitter.split(train, groups=pairs.groups))
+    _check_differ(vectors)
     y, weight = np.asarray(pairs.y, dtype=np.float64), np.asarray(pairs.sample_weight)
     if C is None:
         model = PreferenceRewardModelCV()
@@ -82,3 +89,16 @@ def fit_reward_of_vectors(vectors, pairs, *, C, test_size, seed):
         ),
     }
     return model, figures
+
+
+def _check_differ(vectors):
+    """Raise where both vectors of every pair are equal: of these no reward can be learned."""
+    a, b = vectors.ids.T
+    features = DenseRows(np.asarray(vectors.features))
+    parts = blocks_of(len(a), vectors.shape[-1])  # read until the first that differs
+    if not any(np.any(features[a[here]] != features[b[here]]) for here in parts):
+        raise ValueError(
+            f"--embeddings has the same vector for both responses of each of the {len(a)} pairs, "
+            "so no reward can be learned. Save the vectors of the responses, not of the prompts, "
+            "both of the first pair, then of the next."
+        )

@@ -143,7 +143,7 @@ def check_data(X, y, groups, *, subject: str) -> PreferenceData:
 
 def _differences_of_vectors(X, subject):
     """Return differences (n_pairs, V) of pairs of vectors, and their prompts, None without."""
-    known = prompted_vectors(X)
+    known = prompted_vectors(X, subject=subject)
     vectors = check_pairs_of(as_response_ids(X, subject=subject), subject=subject)
     first, second = vectors.ids.T
     # In floats as wide as those of a fit, so that no difference is rounded away.

@@ -43,7 +43,7 @@ from sklearn_codex.inspection._explained_share import (
     predict_margins,
 )
 from sklearn_codex.inspection._explanation import RewardExplanation
-from sklearn_codex.inspection._pairs_data import preference_target
+from sklearn_codex.inspection._pairs_data import preference_target, refuse_wordless
 from sklearn_codex.metrics._slice_tests import adjust_for_many
 from sklearn_codex.text import TokenCounter
 
@@ -121,9 +121,9 @@ def explain_reward(
     Parameters
     ----------
     estimator : fitted reward model or None
-        With ``decision_function``, the margin of a pair, or ``reward_margin``, which is taken where
-        it is there. None: a Bradley-Terry reward of the vectors is fitted to the pairs of the half
-        that learns.
+        With ``reward_margin``, ``predict_margin`` or ``decision_function``, the margin of a pair;
+        the first that is there is taken. None: a Bradley-Terry reward of the vectors is fitted to
+        the pairs of the half that learns.
     X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, d) or (n_pairs, d), or \
             ResponseIds of shape (n_pairs, 2, d)
         Pairs, as the estimator takes them: texts, vectors, or differences of vectors.
@@ -166,8 +166,8 @@ def explain_reward(
     Raises
     ------
     ValueError
-        If there are fewer than 20 prompts, no texts, no labels and no estimator, or no dense
-        vectors.
+        If there are fewer than 20 prompts, no texts, or none with a word, no labels and no
+        estimator, or no dense vectors.
     TypeError
         If ``name`` does not return a str.
 
@@ -277,6 +277,7 @@ def _read(estimator, X, y, texts, embedder, groups) -> _Pairs:
             f"{SUBJECT} shows words, and vectors have none. Pass texts=, the rows (prompt, "
             "response_a, response_b) of the pairs."
         )
+    refuse_wordless(shown, SUBJECT)
     margin = None if estimator is None else _margin_of(estimator, X)
     vectors = _differences(estimator, X, given, shown, embedder)
     n = len(shown.responses_a)
@@ -300,8 +301,11 @@ def _check_target(estimator, y, n):
 
 
 def _margin_of(estimator, X):
-    margin = getattr(unwrap(estimator), "reward_margin", estimator.decision_function)
-    return np.asarray(margin(X), dtype=np.float64)
+    # The decision function of a model of ties has a column for each of three outcomes.
+    names = ("reward_margin", "predict_margin", "decision_function")
+    model = unwrap(estimator)
+    name = next(name for name in names if hasattr(model, name))
+    return np.asarray(getattr(model, name)(X), dtype=np.float64)
 
 
 def _check_groups(texts, groups, n):

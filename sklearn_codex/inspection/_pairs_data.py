@@ -27,7 +27,7 @@ def preference_target(estimator, y, subject):
             f"{subject} got the labels {unknown} in y, which are not among the classes "
             f"{np.asarray(classes).tolist()} of the {type(estimator).__name__}."
         )
-    return (given == classes[1]).astype(np.float64)
+    return (given == classes[-1]).astype(np.float64)
 
 
 def text_pairs(X, subject):
@@ -53,3 +53,15 @@ def response_rewards(estimator, X, subject):
     if pairs.prompts is not None and wants_prompt(getattr(unwrap(estimator), "vectorizer_", None)):
         sides = [stack_prompts(pairs.prompts, responses) for responses in sides]
     return [np.asarray(estimator.reward(responses), dtype=np.float64) for responses in sides]
+
+
+def refuse_wordless(texts, subject):
+    """Raise where no response has a word, and a run of three characters, to be told by."""
+    for text in {*texts.responses_a, *texts.responses_b}:
+        if len(" ".join(text.split())) >= 3 and any(map(str.isalnum, text)):
+            return
+    raise ValueError(
+        f"{subject} tells what is preferred by words and runs of three characters, and none of the "
+        f"responses of the {len(texts.responses_a)} pairs has both: the first is "
+        f"{texts.responses_a[0]!r:.60}. Pass the responses themselves as texts."
+    )

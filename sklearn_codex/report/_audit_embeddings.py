@@ -14,6 +14,7 @@ from sklearn_codex import PreferenceRewardModelCV
 from sklearn_codex._checks.matrices import is_sparse
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._data.vector_files import load_vectors, vectors_beside
+from sklearn_codex._embedding.unit_rows import unit_rows
 from sklearn_codex.report._audit_data import TOL, cross_fit_draws, fit_differences
 from sklearn_codex.report._audit_predict import gain_of_draws, judge, penalty_of
 from sklearn_codex.report._audit_progress import within
@@ -84,11 +85,17 @@ def differences_of_vectors(vectors):
     features = vectors.features
     features = features.toarray() if is_sparse(features) else features
     features = np.asarray(features, dtype=np.float64)
-    alone = PairDesign(features, a, b).differences
+    # The greatest numbers are divided out before any square, which may be beyond floats.
+    alone = divide_out(PairDesign(divide_out(features), a, b).differences)
     size = np.sqrt(np.mean(np.sum(alone**2, axis=1)))
-    norm = np.linalg.norm(features, axis=1, keepdims=True)
-    unit = features / np.where(norm > 0, norm, 1.0)
-    return alone / (size if size > 0 else 1.0), PairDesign(unit, a, b).differences
+    unit = PairDesign(unit_rows(features), a, b).differences
+    return alone / (size if size > 0 else 1.0), unit
+
+
+def divide_out(values):
+    """Return values over the greatest magnitude of them, zeros as they are."""
+    largest = np.max(np.abs(values), initial=0.0)
+    return values / (largest if largest > 0 else 1.0)
 
 
 def cross_fit_chosen(data, D, advance=lambda share: None):
