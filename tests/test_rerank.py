@@ -287,7 +287,7 @@ def test_rows_of_one_response():
             "line 2 has one response in response, where the rows before have a list",
         ),
         ([{"prompt": "p", "y": "a"}], {"response": "z"}, r"nothing in the column 'z'"),
-        ([{"prompt": "p", "response": "a"}], {"groups": "by"}, "nothing in the column 'by'"),
+        ([{"prompt": "p", "response": "a"}], {"groups": "by"}, r"'by', .*\['prompt', 'response'\]"),
         (
             [{"prompt": "p", "responses": ["a", "b"]}],
             {"prompt": "promt"},

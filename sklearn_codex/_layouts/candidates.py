@@ -219,6 +219,7 @@ class _Reader:
                 raise ValueError(
                     f"{where} has nothing in the column {self.given.groups!r}, which says what "
                     "belongs together. Every row needs it."
+                    f"{did_you_mean(self.given.groups, map(str, row))} It has {list(row)}."
                 )
             key = repr(row[column])
         elif self.is_list:
