@@ -85,7 +85,7 @@ def renamed_attribute(old: str, new: str) -> Any:
     def read(self):
         return getattr(self, new)
 
-    read.__name__, read.__doc__ = old, f"{new}, under its old name."
+    read.__name__, read.__doc__ = old, f"The attribute ``{new}``, under its old name."
     return deprecated(f"The attribute {old} is called {new} now.")(property(read))
 
 

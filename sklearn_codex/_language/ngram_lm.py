@@ -62,13 +62,13 @@ class NGramLM(
         token is not known after a context; 0 for the empty one, which is the first.
     token_log_prob_ : ndarray of shape (V,)
         The distribution of tokens, of a model of order 1; other models do not have it.
-    discounts_ : ndarray of shape (order_, 3) or None
+    discounts_ : ndarray of shape (order, 3) or None
         What was taken off counts of 1, of 2, and of 3 or more, by the length of n-grams. None
         without "kneser-ney".
-    is_fallback_ : ndarray of bool of shape (order_,) or None
+    is_fallback_ : ndarray of bool of shape (order,) or None
         Whether there are too few n-grams of a length to estimate discounts, so that they are 0.5,
         1 and 1.5.
-    event_count_ : ndarray of shape (n_features_in_,)
+    event_count_ : ndarray of shape (n_columns,)
         Weighted sum of the documents' counts, the sufficient statistic.
     n_tokens_ : float
         Weighted number of tokens.
@@ -81,7 +81,7 @@ class NGramLM(
         The fitted vectorizer, None where the model was fitted on unnamed counts.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_columns,)
         Names of columns, where counts came as a data frame with string column names.
 
     See Also

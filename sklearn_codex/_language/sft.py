@@ -62,7 +62,7 @@ class SFTRefiner(
         Of models of n-grams, as that of :class:`NGramLM`.
     backoff_log_weight_ : ndarray of shape (n_contexts,)
         The same.
-    event_count_ : ndarray of shape (n_features_in_,)
+    event_count_ : ndarray of shape (n_columns,)
         Weighted sum of the demonstrations' counts, of models of n-grams.
     token_count_ : ndarray of shape (V,)
         Weighted number of occurrences of each token in the demonstrations. Only of models of single
@@ -77,7 +77,7 @@ class SFTRefiner(
         The fitted vectorizer, None where the model was fitted on unnamed counts.
     n_features_in_ : int
         Number of columns; V, the number of tokens in the vocabulary, of models of single tokens.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_columns,)
         Names of columns, where counts came as a data frame with string column names.
 
     See Also

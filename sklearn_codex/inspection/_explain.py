@@ -124,8 +124,7 @@ def explain_reward(
         With ``reward_margin``, ``predict_margin`` or ``decision_function``, the margin of a pair;
         the first that is there is taken. None: a Bradley-Terry reward of the vectors is fitted to
         the pairs of the half that learns.
-    X : array-like of str (n_pairs, 2 or 3), or of numbers (n_pairs, 2, d) or (n_pairs, d), or \
-            ResponseIds of shape (n_pairs, 2, d)
+    X : array-like of shape (n_pairs, 2 or 3), (n_pairs, 2, d) or (n_pairs, d), or ResponseIds
         Pairs, as the estimator takes them: texts, vectors, or differences of vectors.
     y : array-like of shape (n_pairs,), default=None
         Labels of the classes of the estimator; without one, and where they are numbers in [0, 1],
