@@ -94,9 +94,8 @@ def test_ratings_refuse_one_label_that_names_no_side(y, ties):
         ModelRatings(ties=ties).fit([("x", "y"), ("y", "x")], y)
 
 
-@pytest.mark.parametrize("labels", [(2, 1), ("same lab", "other lab"), ("two", "one")], ids=str)
-def test_unknown_classes_of_named_pairs_are_asked_about(labels):
-    y = list(labels) * 3
+def test_one_and_two_of_named_pairs_are_asked_about():
+    y = [2, 1] * 3
     for model in [*REWARDS, ModelRatings]:
         X = [("x", "y"), ("y", "x"), ("y", "x")] * 2 if model is ModelRatings else PAIRS
         with pytest.warns(UserWarning, match=r"the greater one, to mean that A is pref.*convert_l"):
@@ -104,6 +103,12 @@ def test_unknown_classes_of_named_pairs_are_asked_about(labels):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of differences nobody doubts: any classifier takes them
         PreferenceRewardModel().fit(np.array([[1.0], [-1.0]] * 3), y)
+
+
+@pytest.mark.parametrize("labels", [("same lab", "other lab"), ("two", "one"), ("Y", "X")], ids=str)
+def test_words_that_name_nothing_are_classes(labels):
+    for model in REWARDS:
+        assert learns_the_right_way(model(), list(labels) * 3)
 
 
 def test_order_of_two_words():

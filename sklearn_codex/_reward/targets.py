@@ -137,28 +137,15 @@ def refuse_names_of_responses(classes, subject):
 
 
 def warn_of_order(classes: np.ndarray, *, subject: str) -> None:
-    """Warn where classes of pairs are 1 and 2, or words unknown, which may name responses too."""
-    labels = classes.tolist()
-    if labels == [1, 2]:
-        remedy = (
-            "Where 1 and 2 are the better response, pass y = "
-            'sklearn_codex.labels.convert_labels(y, "one_two").'
+    """Warn where classes of pairs are 1 and 2, which may name responses as well."""
+    if classes.tolist() == [1, 2]:
+        warnings.warn(
+            f"{subject} takes label 2, the greater one, to mean that A is preferred, and 1 that B "
+            "is. Where 1 and 2 are the better response, pass y = "
+            'sklearn_codex.labels.convert_labels(y, "one_two").',
+            UserWarning,
+            stacklevel=3,
         )
-    elif len(labels) == 2 and all(isinstance(label, str) for label in labels):
-        if read_order(*labels) is not Order.UNKNOWN:
-            return
-        remedy = (
-            "Say so yourself: pass y = sklearn_codex.labels.convert_labels(y, "
-            f"{{{labels[1]!r}: 1, {labels[0]!r}: 0}}), or 0 and 1 the other way round."
-        )
-    else:
-        return
-    warnings.warn(
-        f"{subject} takes label {labels[1]!r}, the greater one, to mean that A is preferred, and "
-        f"{labels[0]!r} that B is. {remedy}",
-        UserWarning,
-        stacklevel=3,
-    )
 
 
 def is_soft(y: np.ndarray) -> bool:
