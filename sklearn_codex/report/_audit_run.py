@@ -194,9 +194,14 @@ def _progress(shown):
     shown = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
         task = bar.add_task("read", total=1.0)
-        estimate.changed = lambda: bar.update(
-            task, description=f"{estimate.name:22}", completed=estimate.share
-        )
+
+        def show():
+            description = f"{estimate.name:22}"
+            # A step that is over before the next frame is drawn is seen all the same.
+            is_new = description != bar.tasks[task].description
+            bar.update(task, description=description, completed=estimate.share, refresh=is_new)
+
+        estimate.changed = show
         yield estimate
 
 
