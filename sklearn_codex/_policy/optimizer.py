@@ -57,6 +57,11 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
 
     token_log_prob_: FloatArray
 
+    @property
+    def _policy_log_prob(self) -> FloatArray:
+        """The optimised policy in the columns of its family, as objectives take it."""
+        return self.token_log_prob_
+
     def _prepare(self, X, y, *, seed=None):
         """Resolve seed, reference, lengths, demonstrations and reward; return the counts of X."""
         subject, parameters = type(self).__name__, self._problem_parameters()
@@ -210,7 +215,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         n_samples = check_number(
             n_samples, "n_samples", subject=f"{type(self).__name__}.evaluate", interval=COUNT
         )
-        log_prob = self.token_log_prob_ if log_prob is None else self._check_log_prob(log_prob)
+        log_prob = self._policy_log_prob if log_prob is None else self._check_log_prob(log_prob)
         problem = self._build_problem(warn=False).with_kl_coef(self.kl_coef_)
         if self.rule_prices_:
             # Those of training are of tokens where these are of documents.
@@ -266,8 +271,8 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         value = self.objective_
         if self.frequencies_ is not None and self.sft_coef > 0:
             shown = _frequencies(counts, f"{type(self).__name__} with sft_coef > 0")
-            fitted = cross_entropy(self.frequencies_, self.token_log_prob_)
-            value += self.sft_coef * (fitted - cross_entropy(shown, self.token_log_prob_))
+            fitted = cross_entropy(self.frequencies_, self._policy_log_prob)
+            value += self.sft_coef * (fitted - cross_entropy(shown, self._policy_log_prob))
         return float(value)
 
     def off_policy_value(self, X, y):
@@ -299,7 +304,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         counts = read_documents(self, X, reset=False)
         y = _check_rewards(y, counts, type(self).__name__)
         with np.errstate(invalid="ignore"):
-            log_ratio = self.token_log_prob_ - self.reference_log_prob_
+            log_ratio = self._policy_log_prob - self.reference_log_prob_
         log_weight = counts @ np.where(np.isnan(log_ratio), 0.0, log_ratio)
         if np.isneginf(log_weight.max()):
             raise ValueError(

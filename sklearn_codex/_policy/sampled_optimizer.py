@@ -241,7 +241,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
         """Warn where a reward that does not add over tokens made documents as long as it could."""
         if self.max_length is not None:
             return
-        rate = objective.missing_eos_rate(self.token_log_prob_)
+        rate = objective.missing_eos_rate(self._policy_log_prob)
         if self.token_reward_ is None and rate > _CUT_RATE:
             warnings.warn(
                 f"{type(self).__name__}: {rate:.0%} of the documents of the optimised policy are "

@@ -268,6 +268,10 @@ class NGramTerms(PricedObjective):
 
     # What documents of a policy do
 
+    def of_tokens(self, values: FloatArray) -> FloatArray:
+        """Return the values (E,) of events by those of tokens (n_tokens,): of arcs their last."""
+        return np.asarray(self.trie.token_map @ values)
+
     def flow(self, log_prob: FloatArray) -> PolicyFlow:
         """Return what documents of a policy (E,) do; that of the last few policies is kept."""
         flows: list[PolicyFlow] = vars(self)["_flows"]

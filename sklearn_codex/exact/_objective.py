@@ -112,6 +112,10 @@ class Objective(ABC):
 
     # Policies
 
+    def of_tokens(self, values: FloatArray) -> FloatArray:
+        """Return what documents are made of (V,) by the values of the tokens they are read as."""
+        return values
+
     @property
     @abstractmethod
     def start(self) -> FloatArray:
