@@ -105,9 +105,10 @@ FALSE = {
     | SOUND
     | {"the gain": ("all real",), "wrong labels": ("some",)},
     # A refusal, chosen wherever it stands, in three of ten pairs; the others are coins. As it is
-    # short, length alone is right on .64, where no model can be on more than .65.
+    # short, length alone is right on .64, where no model can be on more than .65, and a learned
+    # reward is right to be said to reward brevity in the others.
     "refusal": NO_ORDER
-    | {"on the whole": (FIX,), "the gain": ("all real",), "wrong labels": ("some",)},
+    | {"reason": WRONG_REASONS, "the gain": ("all real",), "wrong labels": ("some",)},
 }
 TRUE = {
     "length": {"longer wins": ("longer",), "predictable": ("yes",), "treats length": ("padding",)},
