@@ -394,14 +394,12 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     def _check_documents(self, X, *, allow_empty=False):
         """Return documents, given as text, counts or records, as counts by ``vectorizer_``."""
         subject = type(self).__name__
-        if is_records(X):
-            records = check_records(X, subject=subject)
-            texts, prompts = records.documents(), records.prompt
-        else:
-            texts = check_texts(X, subject=subject)
-            prompts = [None] * len(texts or [])
+        records = check_records(X, subject=subject) if is_records(X) else None
+        documents = X if records is None else records.documents()
+        texts = check_texts(documents, subject=subject)
         if texts is None:
             return X
+        prompts = [None] * len(texts) if records is None else records.prompt
         counts = count_documents(self.vectorizer_, texts, prompts, subject=subject)
         if not allow_empty:
             check_no_empty(self.vectorizer_, counts, texts, subject=subject)
