@@ -9,9 +9,11 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._files.lines import place_of, read_lines
+from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
 from sklearn_codex._language.model import LanguageModelMixin
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngrams.arpa import END, START, UNKNOWN, read_arpa, write_arpa
@@ -24,7 +26,23 @@ __all__ = ["BackoffLanguageModelMixin", "read_model"]
 class BackoffLanguageModelMixin(LanguageModelMixin):
     """Methods of a model that may be one of n-grams: prompts, and ARPA files."""
 
+    token_log_prob_: FloatArray  # of models of single tokens only, the others have the rest
     _backoff: BackoffModel
+    # Files of older versions hold neither. Where documents start is what a policy was fitted for.
+    _read_trie: Any = None
+    _initial: Any = None
+
+    @property
+    def _distribution(self):
+        if self._read_trie is None:
+            return CategoricalDistribution(self.token_log_prob_)
+        return BackoffDistribution(self._backoff, self._read_trie, self._initial)
+
+    def _eos_column(self):
+        trie = self._read_trie
+        if self.vectorizer_ is not None or trie is None:
+            return super()._eos_column()
+        return None if trie.eos < 0 else trie.eos
 
     @property
     def backoff_model_(self):

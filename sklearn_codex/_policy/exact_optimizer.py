@@ -177,7 +177,7 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
         self.random_state = random_state
 
     @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, prompts=None):
         """Compute the best policy.
 
         Parameters
@@ -188,6 +188,10 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
             responses.
         y : array-like of shape (n_documents,), default=None
             Logged rewards of the documents; used, and needed, where ``reward_model`` is None.
+        prompts : sequence of str or array-like of shape (n_prompts, n_columns), default=None
+            What documents of a policy of n-grams start after, each as often as it is there; None
+            means nothing. Where documents are text and there are as many, each is counted after
+            its own. They make no difference to a policy of single tokens.
 
         Returns
         -------
@@ -206,7 +210,13 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
         LengthExplosionWarning
             If documents end by themselves and no policy is best, as none is long enough.
         """
-        self._prepare(X, y)
+        self._prepare(X, y, prompts=prompts)
+        if self._read_trie is not None and self.sft_coef > 0:
+            raise ValueError(
+                f"{type(self).__name__} knows no best policy of n-grams with demonstrations, got "
+                f"sft_coef={self.sft_coef:g}. Refine the policy by them (SFTRefiner) and set "
+                "sft_coef=0, or use PPOPolicyOptimizer."
+            )
         problem = self._build_problem()
         if not problem.is_additive:
             raise ValueError(self._explain_what_does_not_add(problem))

@@ -67,7 +67,8 @@ class DocumentReward:
             with warnings.catch_warnings():
                 # A model fitted on a data frame; _takes_counts compared the names.
                 warnings.filterwarnings("ignore", "X does not have valid feature names")
-                parts = [function(matrix) for matrix in _matrices(rollouts.counts, model)]
+                counts = _documents_of(rollouts, model)
+                parts = [function(matrix) for matrix in _matrices(counts, model)]
             rewards = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return check_rewards(rewards, len(rollouts), model, self.subject)
 
@@ -80,8 +81,14 @@ class DocumentReward:
 
     def _find_token_reward(self, probe: Rollouts):
         """Take the rewards of one-token documents as weights, if they explain the probe."""
+        if _documents_of(probe, unwrap(self.source)) is not probe.counts:
+            weights = np.ravel(unwrap(self.source).coef_)
+            offset = float(np.ravel(getattr(unwrap(self.source), "intercept_", 0.0))[0])
+            if same_values(self(probe), probe.sum_over_tokens(weights) + offset, weights, probe):
+                self.token_reward, self.offset = weights, offset
+            return
         n_columns, eos = probe.n_columns, probe.eos
-        probes = [probe]
+        probes = [Rollouts(probe.tokens, probe.lengths, n_columns, probe.names, eos)]
         if not self._on_counts:
             probes += _documents_of_features(unwrap(self.source), probe)
         first = 1 if eos == 0 and n_columns > 1 else 0
@@ -97,7 +104,16 @@ class DocumentReward:
         actual = np.concatenate([self(p) for p in probes])
         scale = 1.0 + float(np.abs(actual).max())
         if np.allclose(predicted, actual, rtol=0.0, atol=1e-8 * scale):
+            trie = getattr(probe, "trie", None)
+            weights = weights if trie is None else np.asarray(trie.token_map @ weights)
             self.token_reward, self.offset = weights, offset
+
+
+def _documents_of(rollouts, model):
+    """Return the counts of documents in the columns of a model: tokens, or events of a policy."""
+    trie = getattr(rollouts, "trie", None)
+    of_events = trie is not None and getattr(model, "n_features_in_", None) == trie.n_events
+    return rollouts.events if of_events and trie.order > 1 else rollouts.counts
 
 
 def same_values(
@@ -160,7 +176,7 @@ def _takes_counts(model, probe, *, subject):
     else:
         names = column_names(vectorizer)
         agree = probe.names is None or np.array_equal(names, probe.names)
-    if n_columns == probe.n_columns and agree:
+    if (n_columns == probe.n_columns and agree) or _documents_of(probe, model) is not probe.counts:
         return True
     if n_columns is not None and vectorizer is None:
         differ = "named otherwise" if n_columns == probe.n_columns else f"{n_columns} in number"

@@ -11,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_codex._categorical import normalize_log
-from sklearn_codex._data.documents import read_documents
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
@@ -109,8 +108,8 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             probe = problem.sample(problem.start, 64, rng)
             gold = DocumentReward(self.gold_reward, probe, subject=type(self).__name__)
         if X_val is not None:
-            counts = read_documents(self, X_val, reset=False)
-            frequencies = _frequencies(counts, f"{type(self).__name__} with X_val")
+            documents = self._read_after(X_val, None)
+            frequencies = _frequencies(documents, f"{type(self).__name__} with X_val", self._family)
         return Trainer(
             problem,
             _make_update(problem.objective, settings),

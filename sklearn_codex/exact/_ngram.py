@@ -254,6 +254,12 @@ class NGramObjective(NGramLength):
         """Whether documents are cut: else the optimum is the tilted reference."""
         return self.max_length is not None
 
+    @property
+    def has_exact_optimum(self) -> bool:
+        """Whether there are neither demonstrations nor a maximal length, or the order is 1."""
+        is_plain = self.max_length is None and self.sft_coef == 0
+        return is_plain or self._of_one_context is not None
+
     @cached_property
     def start(self) -> FloatArray:
         """The reference policy (E,), rows that lost tokens by a ban normalised again."""

@@ -286,10 +286,7 @@ class NGramTerms(PricedObjective):
 
     def policy_model(self, log_prob: FloatArray) -> BackoffModel:
         """Return a policy (E,) as a back-off model."""
-        n_arcs = self.trie.n_arcs
-        return BackoffModel(
-            self.trie, log_prob[:n_arcs], np.append(0.0, log_prob[n_arcs : self._n_weights])
-        )
+        return BackoffModel.of_events(self.trie, log_prob)
 
     def occurrences(self, log_prob: FloatArray, n_documents: float = 1.0) -> FloatArray:
         """Return the expected events (E,) of so many documents."""

@@ -103,6 +103,11 @@ class Objective(ABC):
         return True
 
     @property
+    def has_exact_optimum(self) -> bool:
+        """Whether :meth:`optimum` is the best policy of the family, and not only near it."""
+        return True
+
+    @property
     def has_every_optimum(self) -> bool:
         """Whether there is one best policy for every token reward.
 
