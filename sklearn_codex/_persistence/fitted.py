@@ -40,12 +40,13 @@ _WEIGHTED = (
     *("RewardUncertainty", "TiePreferenceModel"),
 )
 _SAMPLERS = ("BestOfNSampler", "ExactPolicyOptimizer", "PPOPolicyOptimizer", "RLOOPolicyOptimizer")
-_COUNTERS = ("TokenCounter", "NGramCounter")
+_NGRAM_COUNTERS = ("NGramCounter", "NGramFeatures")
+_COUNTERS = ("TokenCounter", *_NGRAM_COUNTERS)
 _LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", "DPOPolicyOptimizer", *_SAMPLERS)
 # Fitted attributes that methods read without asking for them, and the classes that have them.
 _NEEDED = (
     (("_names", "n_features_in_", "unk_index_", "eos_index_"), _COUNTERS),
-    (("trie_", "order_"), ("NGramCounter",)),
+    (("trie_", "order_"), _NGRAM_COUNTERS),
     (("document_length_", "vectorizer_", "n_features_in_", "_backoff", "_read_trie"), ("NGramLM",)),
     (("center_", "scale_"), ("ResponseFeatures",)),
     (("steps_", "vectorizer_"), ("RLHFPipeline",)),
@@ -355,7 +356,7 @@ def _nothing(value) -> None:
 
 _PARTS: dict[str, Callable[[Any], None]] = {
     "TokenCounter": _check_token_counter,
-    "NGramCounter": _check_ngram_counter,
+    **dict.fromkeys(_NGRAM_COUNTERS, _check_ngram_counter),
     "NGramLM": check_ngram_model,
     "SFTRefiner": check_ngram_model,
     "TrainingPairs": _check_training_pairs,

@@ -18,7 +18,9 @@ def check_ngrams(counter: Any) -> None:
     name, trie = type(counter).__name__, getattr(counter, "trie_", None)
     if trie is not None:
         _check_trie(trie)
-        if counter.n_features_in_ != trie.n_events or counter.order_ != trie.order:
+        counts_events = getattr(counter, "_counts_events", True)
+        n_columns = trie.n_events if counts_events else trie.n_arcs
+        if counter.n_features_in_ != n_columns or counter.order_ != trie.order:
             raise ValueError(f"its {name} has not the columns of its trie")
     if not all(_are_ngrams(getattr(counter, "_stream_types", ()), *_levels(counter))):
         raise ValueError(f"the n-grams of a stream of its {name} are none")
