@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._files.lines import place_of, read_lines
@@ -26,7 +25,6 @@ __all__ = ["BackoffLanguageModelMixin", "read_model"]
 class BackoffLanguageModelMixin(LanguageModelMixin):
     """Methods of a model that may be one of n-grams: prompts, and ARPA files."""
 
-    token_log_prob_: FloatArray  # of models of single tokens only, the others have the rest
     _backoff: BackoffModel
     # Files of older versions hold neither. Where documents start is what a policy was fitted for.
     _read_trie: Any = None
@@ -35,7 +33,7 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
     @property
     def _distribution(self):
         if self._read_trie is None:
-            return CategoricalDistribution(self.token_log_prob_)
+            return CategoricalDistribution(self.token_log_prob_)  # type: ignore[attr-defined]
         return BackoffDistribution(self._backoff, self._read_trie, self._initial)
 
     def _eos_column(self):

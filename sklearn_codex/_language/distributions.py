@@ -119,11 +119,6 @@ class BackoffDistribution:
             contexts[long] = self.trie.suffix[contexts[long]]
         return contexts
 
-    def starts_after(self, prompts: sparse.csr_array) -> FloatArray:
-        """Return the share (C,) of prompts (n, E) that end in each context of the model."""
-        contexts = self.contexts_after(prompts)
-        return np.bincount(contexts, minlength=self.model.trie.n_contexts) / len(contexts)
-
     def next_log_prob(self, documents: sparse.csr_array) -> FloatArray:
         """Return the log-probabilities (n, V) of the token after each document."""
         return self.model.next_log_prob(self.contexts_after(documents))

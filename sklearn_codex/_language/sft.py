@@ -141,6 +141,7 @@ class SFTRefiner(
     _renamed_parameters = {"base": "policy"}
     _reads_ngrams = True
 
+    token_log_prob_: FloatArray
     _base: Any
 
     def __init__(self, policy=None, *, prior_strength=1000.0, vectorizer=None, base=DEPRECATED):

@@ -9,12 +9,15 @@ from sklearn.linear_model import Ridge
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import FloatArray, safe_log
+from sklearn_codex._categorical import FloatArray, IntArray, normalize_log, safe_log
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import first_difference, token_names
+from sklearn_codex._language.distributions import BackoffDistribution
 from sklearn_codex._ngrams.backoff import BackoffModel, is_part_of
+from sklearn_codex._ngrams.smoothing import refine
 from sklearn_codex._ngrams.trie import Trie
-from sklearn_codex._policy.problem import unigram_objective
+from sklearn_codex._policy.problem import PolicyProblem, unigram_objective
+from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import NGramObjective
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_terms import check_events
@@ -56,6 +59,26 @@ class TokenFamily:
     def log_uses(self, objective: Objective, log_prob: FloatArray) -> FloatArray:
         """Return the logarithm of how often (V,) a token of a policy is each one."""
         return log_prob
+
+    def begins(self, objective: Objective) -> tuple[IntArray, FloatArray]:
+        """Return where documents start: contexts (k,), of which there is one, and shares (k,)."""
+        return np.zeros(1, np.intp), np.ones(1)
+
+    def contexts_after(self, prompts: sparse.csr_array) -> IntArray:
+        """Return the contexts (n,) after prompts (n, V)."""
+        return np.zeros(prompts.shape[0], np.intp)
+
+    def sample(self, problem: PolicyProblem, contexts: IntArray, rng: Any, **cut: Any) -> Rollouts:
+        """Draw a document of the reference after each context (n,)."""
+        return problem.sample(problem.start, len(contexts), rng, **cut)
+
+    def count(self, rollouts: Rollouts, weight: FloatArray) -> FloatArray:
+        """Return the sum (V,) of weights (n_tokens,) of tokens drawn."""
+        return np.bincount(rollouts.tokens, weight, rollouts.n_columns).astype(np.float64)
+
+    def refined(self, log_prob: FloatArray, counts: FloatArray, strength: float) -> FloatArray:
+        """Return the posterior mean (V,) after counts (V,) of a policy worth some tokens."""
+        return normalize_log(np.logaddexp(safe_log(counts), safe_log(strength) + log_prob))
 
     def policy(self, given: Any, estimator: Any) -> FloatArray:
         """Return a policy (V,) given as an array or as a fitted language model."""
@@ -168,6 +191,31 @@ class NGramFamily:
     def log_uses(self, objective: Objective, log_prob: FloatArray) -> FloatArray:
         """Return the logarithm of the expected tokens (A,) of a document drawn by each n-gram."""
         return safe_log(objective.occurrences(log_prob)[: self.trie.n_arcs])
+
+    def begins(self, objective: Any) -> tuple[IntArray, FloatArray]:
+        """Return where documents start: contexts (k,), and shares (k,)."""
+        contexts: IntArray = np.flatnonzero(objective.initial).astype(np.intp)
+        return contexts, objective.initial[contexts]
+
+    def contexts_after(self, prompts: sparse.csr_array) -> IntArray:
+        """Return the contexts (n,) of policies after prompts (n, n_columns)."""
+        model = BackoffModel.uniform(self.trie)
+        return BackoffDistribution(model, self.read_trie).contexts_after(prompts).astype(np.intp)
+
+    def sample(self, problem: PolicyProblem, contexts: IntArray, rng: Any, **cut: Any) -> Rollouts:
+        """Draw a document of the reference after each context (n,)."""
+        objective: Any = problem.objective
+        return objective.sample(
+            problem.start, len(contexts), rng, names=problem.names, contexts=contexts, **cut
+        )
+
+    def count(self, rollouts: Any, weight: FloatArray) -> FloatArray:
+        """Return the sum (E,) of weights (n_tokens,) of tokens drawn over their events."""
+        return rollouts.sum_of_events(weight)
+
+    def refined(self, log_prob: FloatArray, counts: FloatArray, strength: float) -> FloatArray:
+        """Return the posterior mean (E,) after counts (E,) of a policy worth some tokens."""
+        return refine(BackoffModel.of_events(self.trie, log_prob), counts, strength).event_log_prob
 
     def policy(self, given: Any, estimator: Any) -> FloatArray:
         """Return a policy (E,) given as an array or as a model of n-grams, or of single tokens."""

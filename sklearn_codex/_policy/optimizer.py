@@ -1,11 +1,10 @@
 """What every policy optimizer shares: its inputs, the problem it solves and the figures of it."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.base import DensityMixin
-from sklearn.utils import Bunch, check_array, check_consistent_length, check_random_state
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import (
@@ -14,7 +13,6 @@ from sklearn_codex._categorical import (
     normalize_log,
     root_mean_square,
 )
-from sklearn_codex._checks.matrices import check_frame
 from sklearn_codex._checks.numbers import COUNT, check_number
 from sklearn_codex._data.documents import (
     check_prompts,
@@ -25,13 +23,17 @@ from sklearn_codex._data.documents import (
 from sklearn_codex._data.fitted_models import IncomingModel, freeze
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin
-from sklearn_codex._language.distributions import BackoffDistribution
 from sklearn_codex._language.ngram_lm import NGramLM
 from sklearn_codex._language.unigram_lm import UnigramLM
 from sklearn_codex._policy.family import Family, NGramFamily, TokenFamily
+from sklearn_codex._policy.inputs import (
+    check_length_parameters,
+    check_rewards,
+    find_frequencies,
+    warn_of_explosion,
+)
 from sklearn_codex._policy.problem import build_problem
 from sklearn_codex._stage import Stage
-from sklearn_codex.exact import LengthExplosionWarning
 
 N_EVALUATION = 4096
 _LONGEST_SAMPLED = 10_000
@@ -64,6 +66,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
     )
 
     _reads_ngrams = True
+    token_log_prob_: FloatArray
     _trie: Any = None
 
     @property
@@ -99,17 +102,17 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         family, eos = self._family, self._eos_column()
         mean_length = max(1, round(family.count_tokens(documents) / documents.shape[0]))
         self.document_length_ = self._mean_document_length = mean_length
-        _check_length_parameters(parameters, eos, self._read_trie is not None, subject)
+        check_length_parameters(parameters, eos, self._read_trie is not None, subject)
         self.response_length_ = None
         if eos is None:
             self.response_length_ = self.response_length or self.document_length_
             self.document_length_ = self.response_length_
         self.frequencies_ = None
         if parameters["sft_coef"] > 0:
-            self.frequencies_ = _frequencies(documents, f"{subject} with sft_coef > 0", family)
+            self.frequencies_ = find_frequencies(documents, f"{subject} with sft_coef > 0", family)
         self.reward_model_ = self.reward_model
         if self.reward_model is None:
-            rewards = _check_rewards(y, documents, subject)
+            rewards = check_rewards(y, documents, subject)
             self.reward_model_ = freeze(family.learn_reward(documents, rewards))
         return documents
 
@@ -129,7 +132,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         policy.check_columns()
         self._read_trie, self._trie, self._initial = policy.read_trie, None, None
         for name in ("token_log_prob_", "_backoff"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         before = None if prompts is None else read_prompts(self, prompts)
         if self._read_trie is None:
             reference = policy.log_prob()
@@ -145,7 +148,8 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
             model = NGramLM(order, vectorizer=freeze(self.vectorizer_)).fit(counts)._backoff
         self._trie, self.reference_log_prob_ = model.trie, model.event_log_prob
         if before is not None:
-            self._initial = BackoffDistribution(model, self._read_trie).starts_after(before)
+            contexts = self._family.contexts_after(before)
+            self._initial = np.bincount(contexts, minlength=model.trie.n_contexts) / len(contexts)
         return self._family.documents(counts)
 
     def _read_after(self, X, prompts):
@@ -195,7 +199,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
             return problem.with_max_length(cut)
         if objective.length_explodes:
             if warn:
-                _warn_of_explosion(objective, cut, subject)
+                warn_of_explosion(objective, cut, subject)
             return problem.with_max_length(cut)
         return problem
 
@@ -323,7 +327,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         value = self.objective_
         if self.frequencies_ is not None and self.sft_coef > 0:
             subject = f"{type(self).__name__} with sft_coef > 0"
-            shown = _frequencies(documents, subject, self._family)
+            shown = find_frequencies(documents, subject, self._family)
             fitted = cross_entropy(self.frequencies_, self._policy_log_prob)
             value += self.sft_coef * (fitted - cross_entropy(shown, self._policy_log_prob))
         return float(value)
@@ -358,7 +362,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         """
         check_is_fitted(self)
         documents = self._read_after(X, prompts)
-        y = _check_rewards(y, documents, type(self).__name__)
+        y = check_rewards(y, documents, type(self).__name__)
         with np.errstate(invalid="ignore"):
             log_ratio = self._policy_log_prob - self.reference_log_prob_
         log_weight = documents @ np.where(np.isnan(log_ratio), 0.0, log_ratio)
@@ -468,59 +472,3 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         tags.input_tags.positive_only = True
         tags.target_tags.required = self.reward_model is None
         return tags
-
-
-def _check_length_parameters(parameters, eos, of_ngrams, subject):
-    """Check that the parameters of length are those of the kind of documents there are."""
-    if eos is None:
-        if parameters["max_length"] is not None or parameters["missing_eos_penalty"]:
-            raise ValueError(
-                f"{subject} got max_length={parameters['max_length']} and missing_eos_penalty="
-                f"{parameters['missing_eos_penalty']}, but the vocabulary has no end-of-sequence "
-                "token, so all documents have response_length tokens. Count with "
-                "TokenCounter(eos_token='<eos>'), or leave them out."
-            )
-    elif parameters["response_length"] is not None:
-        raise ValueError(
-            f"{subject} got response_length={parameters['response_length']}, but the vocabulary "
-            "has an end-of-sequence token, so documents end by themselves. Set max_length to cut "
-            "them, or leave response_length at None."
-        )
-    elif parameters["entropy_coef"] and not of_ngrams:
-        raise ValueError(
-            f"{subject} got entropy_coef={parameters['entropy_coef']}, which is defined for "
-            "documents of fixed length only. Leave it at 0, or count without eos_token."
-        )
-
-
-def _warn_of_explosion(objective, cut, subject):
-    """Warn that no policy is best, naming the smallest safe kl_coef and where documents are cut."""
-    warnings.warn(
-        f"{objective.explain_explosion(subject)} Documents are cut at {cut} tokens instead; set "
-        "max_length to choose.",
-        LengthExplosionWarning,
-        stacklevel=7,
-    )
-
-
-def _frequencies(documents, subject, family):
-    """Return what a token of documents (n, V) uses (V,): of n-grams, its events (E,)."""
-    total = family.count_tokens(documents)
-    if not total > 0:
-        raise ValueError(
-            f"{subject} needs demonstrations of at least one token, got {documents.shape[0]} "
-            "document(s) with none."
-        )
-    return documents.sum(axis=0) / total
-
-
-def _check_rewards(y, counts, subject):
-    """Return logged rewards (n_documents,) as floats."""
-    y = check_array(check_frame(y, subject), ensure_2d=False, dtype=np.float64, input_name="y")
-    if y.ndim != 1:
-        raise ValueError(
-            f"{subject}: y should be a 1d array of one logged reward per document, got an array of "
-            f"shape {y.shape} instead."
-        )
-    check_consistent_length(counts, y)
-    return y

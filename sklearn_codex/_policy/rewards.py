@@ -109,11 +109,13 @@ class DocumentReward:
             self.token_reward, self.offset = weights, offset
 
 
-def _documents_of(rollouts, model):
+def _documents_of(rollouts: Any, model: Any) -> Any:
     """Return the counts of documents in the columns of a model: tokens, or events of a policy."""
-    trie = getattr(rollouts, "trie", None)
-    of_events = trie is not None and getattr(model, "n_features_in_", None) == trie.n_events
-    return rollouts.events if of_events and trie.order > 1 else rollouts.counts
+    trie: Any = getattr(rollouts, "trie", None)
+    n_columns = getattr(model, "n_features_in_", None)
+    if trie is None or trie.order == 1 or n_columns != trie.n_events:
+        return rollouts.counts
+    return rollouts.events
 
 
 def same_values(

@@ -16,9 +16,10 @@ from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.certificate import gain_over, tilt_gap
 from sklearn_codex._policy.critic import LinearCritic
+from sklearn_codex._policy.inputs import find_frequencies
 from sklearn_codex._policy.local_gap import left_to_gain
 from sklearn_codex._policy.noise_schedule import NoiseSchedule
-from sklearn_codex._policy.optimizer import N_EVALUATION, _frequencies
+from sklearn_codex._policy.optimizer import N_EVALUATION
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.stated_objective import ObjectiveFitMixin
 from sklearn_codex._policy.training import Evaluation, Trainer
@@ -109,7 +110,9 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             gold = DocumentReward(self.gold_reward, probe, subject=type(self).__name__)
         if X_val is not None:
             documents = self._read_after(X_val, None)
-            frequencies = _frequencies(documents, f"{type(self).__name__} with X_val", self._family)
+            frequencies = find_frequencies(
+                documents, f"{type(self).__name__} with X_val", self._family
+            )
         return Trainer(
             problem,
             _make_update(problem.objective, settings),

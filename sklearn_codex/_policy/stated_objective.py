@@ -131,7 +131,7 @@ class ObjectiveFitMixin(PolicyOptimizerMixin):
         self._read_trie = self._trie = getattr(X, "trie", None)
         self._initial = getattr(X, "initial", None)
         for name in ("token_log_prob_", "_backoff"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         self.response_length_ = X.length
         if self._trie is not None and self._eos_column() is None:
             self.response_length_ = X.max_length

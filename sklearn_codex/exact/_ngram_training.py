@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._ngrams.table import Ints
 from sklearn_codex.exact._ngram_rollouts import NGramRollouts, sample_ngrams
 from sklearn_codex.exact._ngram_search import gradient, moved, values_by_position
 from sklearn_codex.exact._ngram_terms import NGramTerms, takes_events
@@ -92,14 +93,19 @@ class NGramTraining(NGramTerms):
         *,
         names: np.ndarray | None = None,
         max_length: int | None = None,
+        contexts: Ints | None = None,
     ) -> NGramRollouts:
-        """Draw documents, cut at the smaller of the two maximal lengths."""
+        """Draw documents, cut at the smaller of the two maximal lengths.
+
+        Each starts in its own of some contexts (n_documents,); None means as ``initial`` says.
+        """
         cuts = [cut for cut in (self.max_length, max_length) if cut is not None]
         assert self.initial is not None
         begins = np.flatnonzero(self.initial)
-        contexts = np.full(int(n_documents), begins[0])
-        if len(begins) > 1:
+        if contexts is None and len(begins) > 1:
             contexts = rng.choice(begins, int(n_documents), p=self.initial[begins])
+        elif contexts is None:
+            contexts = np.full(int(n_documents), begins[0])
         return sample_ngrams(
             self.policy_model(log_prob),
             contexts,
