@@ -302,6 +302,15 @@ class NGramCounter(TokenCounter):
         *_, ends = self.trie_.walk(*self._ids_of(before))
         return self.trie_.events(*self._ids_of(texts), ends)
 
+    def columns_of_tokens(self, tokens) -> np.ndarray:
+        """Return the columns (n,) that texts (n,) are as single tokens; -1 for any that is none."""
+        counted = self._count_types(list(tokens))
+        ids, starts = counted.line_up(self._columns_of_types(counted))
+        is_one = np.diff(starts) == 1
+        columns = np.full(len(is_one), -1)
+        columns[is_one] = ids[starts[:-1][is_one]]
+        return columns
+
     def _ids_of(self, texts):
         counted = self._count_types(texts)
         return self._line_up(counted, self._columns_of_types(counted))

@@ -94,6 +94,15 @@ class Rollouts:
         tokens = np.flatnonzero(self.occurrences)
         return tokens, self.occurrences[tokens] / len(self)
 
+    def before(self, width: int) -> IntArray:
+        """Return the tokens (n_documents, width) before each document that are known.
+
+        Behind -1 where there are fewer; -2 is the start of a document.
+        """
+        tokens = np.full((len(self), width), -1)
+        tokens[:, width - 1 :] = -2
+        return tokens
+
     def sum_over_tokens(self, values: FloatArray) -> FloatArray:
         """Return the sum (n_documents,) over each document of a value (V,) of its tokens."""
         return np.add.reduceat(values[self.tokens], self.starts)

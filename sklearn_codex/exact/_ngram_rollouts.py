@@ -87,8 +87,25 @@ class NGramRollouts(Rollouts):
         total[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1] = backoffs[1:]
         return total
 
+    def before(self, width: int) -> IntArray:
+        """Return the tokens (n_documents, width) before each that its first token is drawn after.
+
+        Behind -1 where there are fewer; -2 is the start of a document.
+        """
+        trie: Trie = self.trie
+        if trie.start < 0:
+            return super().before(width)
+        contexts = self.contexts[self.starts]
+        arcs = trie.arc_of_context[contexts]
+        tokens = np.full((len(self), max(width, trie.order)), -1)
+        tokens[arcs >= 0, tokens.shape[1] - trie.order :] = trie.ngrams(arcs[arcs >= 0])
+        tokens[contexts == trie.start, -1] = -2
+        return tokens[:, tokens.shape[1] - width :]
+
     def sum_over_tokens(self, values: FloatArray) -> FloatArray:
-        """Return the sum (n_documents,) over each document of values (E,) of its events."""
+        """Return the sum (n_documents,) of values (E,) of events, or of those (V,) of tokens."""
+        if len(values) == self.n_columns:
+            return super().sum_over_tokens(values)
         total = np.add.reduceat(self.of_tokens(values), self.starts)
         of_ends = np.append(0.0, values[self.trie.n_arcs + self.trie.n_contexts - 1 :])
         return total + of_ends[self.walk.ends] if of_ends.any() else total

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch
 
-from sklearn_codex._categorical import FloatArray, normalize_log
+from sklearn_codex._categorical import FloatArray, IntArray, normalize_log
 from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._rollouts import Rollouts
 
@@ -120,6 +120,32 @@ class Objective(ABC):
     def of_tokens(self, values: FloatArray) -> FloatArray:
         """Return what documents are made of (V,) by the values of the tokens they are read as."""
         return values
+
+    def knows(self, ngrams: IntArray) -> NDArray[np.bool_]:
+        """Return which n-grams (n,) documents are seen to have by what they are made of.
+
+        Parameters
+        ----------
+        ngrams : ndarray of int of shape (n, k)
+            Their tokens, behind -1 where they are shorter, -2 being the start of a document.
+        """
+        return np.all(ngrams[:, :-1] == -1, axis=1)
+
+    def of_ngrams(self, ngrams: IntArray, amounts: FloatArray) -> FloatArray:
+        """Return what documents are made of (V,) by amounts (n,) of n-grams that it ends with.
+
+        Parameters
+        ----------
+        ngrams : ndarray of int of shape (n, k)
+            As of :meth:`knows`, all of them known.
+        amounts : ndarray of shape (n,)
+            Amounts of these.
+        """
+        return np.bincount(ngrams[:, -1], amounts, len(self.reference_log_prob))
+
+    def can_avoid(self, marked: NDArray[np.bool_]) -> bool:
+        """Return whether the reference draws documents without any marked token, a mask (V,)."""
+        return not np.all(marked[np.isfinite(self.reference_log_prob)])
 
     @property
     @abstractmethod
