@@ -44,7 +44,7 @@ def weigh_losses(pipeline, policy, sft_loss):
             alpha=1.0, beta=0.0, gamma=0.0, total=sft_loss,
         )  # fmt: skip
     judge = judges[-1]
-    value = judge.evaluate(_log_prob_of(policy))
+    value = judge.evaluate(policy)
     losses = (sft_loss, -float(value["expected_reward"]), _regularisation(judge, value))
     reward_coef = float(judge.reward_coef) / getattr(judge, "reward_scale_", 1.0)
     weights = (float(getattr(judge, "sft_coef", 0.0)), reward_coef, float(judge.kl_coef_))
@@ -55,14 +55,6 @@ def weigh_losses(pipeline, policy, sft_loss):
         **dict(zip(("alpha", "beta", "gamma"), weights, strict=True)),
         total=float(total),
     )
-
-
-def _log_prob_of(policy):
-    """Return the vector of a policy, (V,) or (E,) of n-grams."""
-    if hasattr(policy, "_policy_log_prob"):
-        return policy._policy_log_prob
-    backoff = getattr(policy, "_backoff", None)
-    return policy.token_log_prob_ if backoff is None else backoff.event_log_prob
 
 
 def _regularisation(judge, value):

@@ -63,6 +63,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         reads=("demonstration", "corpus"),
         provides="policy",
         fills={"policy": "policy", "reward_model": "reward"},
+        starts_after_prompts=True,
     )
 
     _reads_ngrams = True
