@@ -269,8 +269,8 @@ def _rewards(estimator, n_samples, rng, caller):
     """Return the rewards (n_samples,) of documents drawn from the reference."""
     if estimator.response_length_ is None or _is_of_ngrams(estimator):
         raise ValueError(
-            f"{caller} draws best_of_n for documents of fixed length and policies of single tokens "
-            "only. Fit a BestOfNSampler of the same problem and pass it as one of policies."
+            f"{caller} draws best_of_n for documents of fixed length only, and single tokens. Fit "
+            "a BestOfNSampler of the same problem and pass it as one of policies."
         )
     rollouts = sample_rollouts(
         estimator.reference_log_prob_, n_samples, rng, length=estimator.response_length_
