@@ -36,6 +36,7 @@ from sklearn_codex import (
     make_rlhf_pipeline,
     stack_rankings,
 )
+from sklearn_codex.exact import NGramObjective
 from sklearn_codex.features import ResponseFeatures
 from sklearn_codex.kl_control import AdaptiveKLController, FixedKLController
 from sklearn_codex.overoptimization import ConservativeReward
@@ -74,7 +75,22 @@ def _language_models():
     yield "n-gram model of counts", NGramLM(smoothing=0.5).fit(np.array([[1, 2, 0], [0, 1, 1]]))
     ngrams = NGramLM(2, vectorizer=NGramCounter(3)).fit(TEXTS)
     yield "sft of n-grams", SFTRefiner(FrozenEstimator(ngrams)).fit(TEXTS)
+    yield from _policies_of_ngrams(ngrams)
     yield "sft", SFTRefiner(FrozenEstimator(base)).fit(TEXTS)
+
+
+def _policies_of_ngrams(lower):
+    model = FrozenEstimator(NGramLM(vectorizer=NGramCounter(eos_token="<eos>")).fit(TEXTS))
+    rewards = [1.0, -1.0, 0.5]
+    exact = ExactPolicyOptimizer(model, kl_coef=2.0).fit(TEXTS, rewards, prompts=["the", "a"])
+    yield "exact n-grams", exact
+    yield "best of n-grams", BestOfNSampler(model, n=2, n_rollouts=8).fit(TEXTS, rewards)
+    yield (
+        "exact n-grams of lower order",
+        ExactPolicyOptimizer(FrozenEstimator(lower)).fit(TEXTS, rewards),
+    )
+    objective = NGramObjective.of_model(model, kl_coef=2.0).having(token_reward=exact.token_reward_)
+    yield "stated n-grams", ExactPolicyOptimizer().fit_objective(objective)
 
 
 def _reward_models():

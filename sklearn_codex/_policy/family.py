@@ -247,6 +247,14 @@ class NGramFamily:
 Family = TokenFamily | NGramFamily
 
 
+def family_of(model: Any) -> tuple[Family, FloatArray]:
+    """Return the family that a fitted language model is of, and the model as a policy of it."""
+    trie = getattr(model, "_read_trie", None)
+    if trie is None or trie.order == 1:
+        return TokenFamily(), model.token_log_prob_
+    return NGramFamily(model._backoff.trie, trie), model._backoff.event_log_prob
+
+
 def _model_of(model: Any, estimator: Any) -> BackoffModel:
     """Return a fitted language model, over the tokens of an estimator, as a back-off model."""
     if isinstance(model, BackoffModel):
