@@ -466,7 +466,7 @@ class NGramFeatures(NGramCounter):
         features : NGramFeatures
         """
         features = cls()
-        vars(features).update(vars(counter))
+        features.__dict__.update(counter.__dict__)
         if getattr(counter, "trie_", None) is not None:
             features._keep_trie(counter.trie_)
         return features

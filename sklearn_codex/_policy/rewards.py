@@ -137,16 +137,18 @@ class DocumentReward:
             rows = sparse.eye_array(other.n_events, format="csr")
             of_events = linear(self._score_counts, rows)
             own = own_weights(of_events.weights, other)
-            if own is None or longer_than_tokens(own, other):
-                rest = of_events.offset
-                return self._find_by_ngrams(Linear(own, rest), counter, probe, objective)
+            if own is None:
+                return None
+            if longer_than_tokens(own, other):
+                weighted = Linear(own, of_events.offset)
+                return self._find_by_ngrams(weighted, counter, probe, objective)
         plain = Rollouts(probe.tokens, probe.lengths, probe.n_columns, probe.names, probe.eos)
         found = self._find_by_single_tokens(plain)
         return None if found is None else Linear(trie.token_map @ found.weights, found.offset)
 
     def _find_by_ngrams(self, own, counter, probe, objective):
         """Return the rewards of events by weights of n-grams of the text, None for none."""
-        if own.weights is None or probe.names is None:
+        if probe.names is None:
             return None
         begins = np.unique(probe.contexts[probe.starts])
         is_cut = not probe.ended.all()

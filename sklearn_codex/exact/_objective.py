@@ -141,7 +141,9 @@ class Objective(ABC):
         amounts : ndarray of shape (n,)
             Amounts of these.
         """
-        return np.bincount(ngrams[:, -1], amounts, len(self.reference_log_prob))
+        total = np.zeros(len(self.reference_log_prob))
+        np.add.at(total, ngrams[:, -1], amounts)
+        return total
 
     def can_avoid(self, marked: NDArray[np.bool_]) -> bool:
         """Return whether the reference draws documents without any marked token, a mask (V,)."""
