@@ -51,6 +51,9 @@ class DocumentReward:
     def __init__(self, source: Any, probe: Rollouts, *, subject: str):
         self.subject = subject
         self.source = source
+        if hasattr(source, "stated_reward"):
+            self.token_reward = source.stated_reward
+            return
         self._method, self._on_counts = _interface(source, probe, subject=subject)
         if hasattr(unwrap(source), "coef_"):
             self._find_token_reward(probe)
