@@ -186,12 +186,6 @@ FAULTS = [
     *_in(
         "_policy/ppo.py",
         (
-            "the trust region is twice as wide",
-            "kl = 0.5 * length * float(",
-            "kl = 0.25 * length * float(",
-            "test_ppo.py::test_trust_region_holds_the_exact_kl_of_small_steps",
-        ),
-        (
             "a fall is not clipped",
             "(ratio >= clipping.low) & (ratio <= clipping.ceiling)",
             "(ratio <= clipping.ceiling)",

@@ -15,7 +15,7 @@ from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.certificate import gain_over, tilt_gap
-from sklearn_codex._policy.critic import LinearCritic
+from sklearn_codex._policy.critic import ContextCritic, LinearCritic
 from sklearn_codex._policy.inputs import find_frequencies
 from sklearn_codex._policy.local_gap import left_to_gain
 from sklearn_codex._policy.noise_schedule import NoiseSchedule
@@ -120,7 +120,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             controller,
             Evaluation(gold, frequencies),
             self._seed,
-            LinearCritic(len(problem.start)) if settings.has_critic else None,
+            _make_critic(problem.objective, settings),
         )
 
     def _train(self, trainer, state, context, X, y):
@@ -281,6 +281,15 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
                 )
 
 
+def _make_critic(objective, settings):
+    """Return what forecasts rewards, None where whole documents are credited with theirs."""
+    if not settings.has_critic:
+        return None
+    if objective.sees_contexts:
+        return ContextCritic(objective.trie, settings.gae_lambda)
+    return LinearCritic(len(objective.start))
+
+
 def _make_update(objective, settings) -> PolicyUpdate:
     """Return the rule by which a policy moves."""
     rate = settings.learning_rate
@@ -309,9 +318,9 @@ def _has_converged(trainer, noise, audit):
     problem, settings = trainer.problem, trainer.settings
     shrinks = settings.schedule == "adaptive"
     if problem.is_additive:
-        if shrinks and problem.objective.is_noisy and not trainer.adapts:
-            noise.converged()
-        return settings.tol > 0 and not trainer.adapts and _is_close_to_optimum(trainer)
+        rests = shrinks and problem.objective.is_noisy and not trainer.adapts
+        rests = rests and noise.converged() and problem.objective.gap_is_bound
+        return settings.tol > 0 and not trainer.adapts and (rests or _is_close_to_optimum(trainer))
     if not shrinks or trainer.moves_kl_coef:
         return False
     converged = noise.converged()

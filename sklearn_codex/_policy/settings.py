@@ -48,7 +48,9 @@ class Settings:
     leave_one_out : bool
         Whether the baseline of a document is the mean of the others.
     has_critic : bool
-        Whether a critic credits whole documents to their tokens.
+        Whether a critic credits whole documents to their tokens, or knows values of contexts.
+    gae_lambda : float
+        Decay of the credit for what is to come, with values of contexts.
     optimizer : {"natural", "adam"}
         The kind of step.
     learning_rate : float
@@ -72,6 +74,7 @@ class Settings:
     whitened: bool = False
     leave_one_out: bool = False
     has_critic: bool = False
+    gae_lambda: float = 1.0
     optimizer: str = "natural"
     learning_rate: float = 0.5
     schedule: str = "constant"
@@ -112,6 +115,10 @@ def resolve_settings(
     rests = credit == "token" and objective.scores_are_advantages and is_natural
     critic = parameters["critic"] and credit == "sequence" and is_natural
     critic = critic and objective.has_every_optimum
+    if objective.sees_contexts:
+        # Without values of contexts a token is credited with all of its document.
+        critic = parameters["critic"]
+        credit = credit if critic else "sequence"
     schedule = "adaptive" if is_natural else "linear"
 
     def given(name, auto):
@@ -129,6 +136,7 @@ def resolve_settings(
         whitened=given("whiten_advantages", not is_natural),
         leave_one_out=parameters.get("leave_one_out", False),
         has_critic=critic,
+        gae_lambda=float(parameters.get("gae_lambda", 1.0)),
         optimizer=parameters["optimizer"],
         learning_rate=given("learning_rate", _RATE[credit] if is_natural else _RATE_OF_ADAM),
         schedule="constant" if parameters["lr_schedule"] == "constant" else schedule,

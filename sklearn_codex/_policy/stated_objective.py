@@ -35,6 +35,11 @@ class StatedReward:
         return len(self.token_reward)
 
     @property
+    def stated_reward(self) -> FloatArray:
+        """Reward of each column of the policy's family, which nobody has to find out."""
+        return self.token_reward
+
+    @property
     def coef_(self) -> FloatArray:
         """Weights (V,) of the reward."""
         return self.token_reward

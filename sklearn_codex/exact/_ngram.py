@@ -260,6 +260,11 @@ class NGramObjective(NGramLength):
         is_plain = self.max_length is None and self.sft_coef == 0
         return is_plain or self._of_one_context is not None
 
+    @property
+    def gap_is_bound(self) -> bool:
+        """Whether :meth:`gap` is only an upper bound: the best policy may look at the position."""
+        return (self.max_length is not None or self.sft_coef > 0) and self._of_one_context is None
+
     @cached_property
     def start(self) -> FloatArray:
         """The reference policy (E,), rows that lost tokens by a ban normalised again."""

@@ -60,11 +60,22 @@ class NGramRollouts(Rollouts):
         """How often (E,) each event occurs in the batch."""
         return np.asarray(self.events.sum(axis=0), dtype=np.float64).ravel()
 
+    # Draws: the ratio of two policies for a token depends on its context
+
+    knows_places = True
+
     @cached_property
-    def drawn(self) -> tuple[IntArray, FloatArray]:
-        """Events (n_drawn,) that occur in the batch, and how often a document has each."""
-        events = np.flatnonzero(self.occurrences)
-        return events, self.occurrences[events] / len(self)
+    def drawn(self) -> tuple[Any, FloatArray]:
+        """All tokens, and how often a document has each."""
+        return slice(None), np.full(len(self.tokens), 1.0 / len(self))
+
+    def of_draws(self, values: FloatArray) -> FloatArray:
+        """Return :meth:`of_tokens`."""
+        return self.of_tokens(values)
+
+    def collect(self, weights: FloatArray) -> FloatArray:
+        """Return the weights (n_tokens,) themselves."""
+        return weights
 
     def of_tokens(self, values: FloatArray) -> FloatArray:
         """Return the sum (n_tokens,) of values (E,) of the events of each token, ends apart."""
