@@ -260,7 +260,7 @@ class _Setting:
         length = None if eos is not None else (response_length or model.document_length_)
         family, log_prob = family_of(model)
         objective = family.objective(log_prob, length=length, eos=eos, max_length=max_length)
-        if not objective.has_exact_optimum:
+        if objective.gap_is_bound:
             raise ValueError(
                 f"{_SUBJECT} knows the frontier of a model of n-grams where documents end by "
                 f"themselves, got {type(model).__name__} with eos column {eos} and max_length="

@@ -72,7 +72,7 @@ def _check_policy(model, name, trie):
     if trie is None or not _are_equal(trie, getattr(model._backoff, "trie", None)):
         raise ValueError(f"its {name} has not the n-grams of its policy")
     for attribute in ("reference_log_prob_", "optimal_log_prob_", "token_reward_", "frequencies_"):
-        value = getattr(model, attribute, None)
+        value: Any = getattr(model, attribute, None)
         if attribute == "reference_log_prob_" or value is not None:
             if not is_array(value, "f") or value.shape != (trie.n_events,):
                 raise ValueError(
@@ -104,7 +104,7 @@ def check_objective(objective: Any) -> None:
 def _are_equal(trie, other):
     names = type(trie).__dataclass_fields__
     return other is trie or all(
-        np.array_equal(getattr(trie, name), getattr(other, name, None)) for name in names
+        np.array_equal(getattr(trie, name), getattr(other, name, np.nan)) for name in names
     )
 
 

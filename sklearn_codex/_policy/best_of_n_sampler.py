@@ -37,11 +37,14 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
     ----------
     policy : fitted language model, default=None
         The incoming policy, which is also the reference of the KL; pass it as
-        ``FrozenEstimator(model)``. None means a ``UnigramLM`` fitted on X.
+        ``FrozenEstimator(model)``. An ``NGramLM``, or what was refined or optimised from one, makes
+        policies of its n-grams. None means a ``UnigramLM`` fitted on X, an ``NGramLM`` where
+        ``vectorizer`` counts n-grams.
     reward_model : fitted estimator or callable, default=None
         Scores documents: a ``PreferenceRewardModel``, any fitted regressor, or a callable
         ``documents -> (n_documents,)``. None means that ``fit`` gets logged rewards as ``y``; a
-        ridge regression of them on the counts is then the reward.
+        ridge regression of them on the counts is then the reward, where policies are of n-grams on
+        counts of these, each counting for those that it ends with.
     n : int, default=16
         Documents of which the best is kept.
     kl_coef : float, default=1.0
@@ -78,16 +81,24 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         is equal to it where no two documents that can be drawn have the same reward and none has
         much probability. With ties it is below.
     token_log_prob_ : ndarray of shape (V,)
-        Natural logarithm of each token's probability under the refit policy.
-    reference_log_prob_ : ndarray of shape (V,)
-        The same of the reference policy.
-    optimal_log_prob_ : ndarray of shape (V,) or None
-        The same of the exact optimum, where reward and rules add over tokens.
-    token_reward_ : ndarray of shape (V,) or None
-        Reward of each token, where the reward adds over tokens.
+        Natural logarithm of each token's probability under the refit policy. Only of policies of
+        single tokens.
+    arc_log_prob_ : ndarray of shape (n_ngrams,)
+        Of policies of n-grams, as that of :class:`NGramLM`.
+    backoff_log_weight_ : ndarray of shape (n_contexts,)
+        The same.
+    reference_log_prob_ : ndarray of shape (V,), or (E,) of n-grams
+        The same of the reference policy; of n-grams those of events, as in
+        :class:`~sklearn_codex.exact.NGramObjective`.
+    optimal_log_prob_ : ndarray of shape (V,), or (E,) of n-grams, or None
+        The same of the exact optimum, where reward and rules add over tokens. None of n-grams where
+        documents are cut.
+    token_reward_ : ndarray of shape (V,), or (E,) of n-grams, or None
+        Reward of each token, or event, where the reward adds over tokens.
     optimality_gap_ : float
         J* - J, how far the policy is from the best one: exact where everything adds over tokens,
-        else an estimate of an upper bound from fresh documents.
+        of n-grams an upper bound where documents are cut, else an estimate of an upper bound from
+        fresh documents.
     optimality_gap_se_ : float
         Standard error of that estimate, 0 where exact.
     objective_ : float
@@ -126,7 +137,7 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the policy knows only columns.
     n_features_in_ : int
-        V, the number of tokens in the vocabulary.
+        Number of columns; V, the number of tokens in the vocabulary, of policies of single tokens.
     feature_names_in_ : ndarray of shape (V,)
         Names of columns, where counts came as a data frame with string column names.
 

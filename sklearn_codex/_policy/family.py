@@ -267,10 +267,11 @@ def _model_of(model: Any, estimator: Any) -> BackoffModel:
     if names is not None and own is not None:
         names = names[: found.trie.n_tokens]
         if len(names) != len(own) or not np.array_equal(names, own):
-            where = "" if len(names) != len(own) else f": {first_difference(names, own)}"
+            differ = f"{len(names)} where its own are {len(own)}"
+            if len(names) == len(own):
+                differ = f"the first difference is {first_difference(names, own)}"
             raise ValueError(
                 f"{type(estimator).__name__} got a {type(model).__name__} of other tokens to "
-                f"evaluate, {len(names)} where its own are {len(own)}{where}. Fit it with the same "
-                "vectorizer, in FrozenEstimator."
+                f"evaluate: {differ}. Fit it with the same vectorizer, in FrozenEstimator."
             )
     return found

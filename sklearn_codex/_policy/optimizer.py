@@ -232,7 +232,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         given = self._problem_parameters()["reward_coef"]
         objective = problem.objective
         weight = objective.reward_coef
-        knows_optimum = problem.is_additive and objective.has_exact_optimum
+        knows_optimum = problem.is_additive and not objective.gap_is_bound
         return {
             **self._family.fitted(log_prob),
             "token_reward_": problem.reward.token_reward,

@@ -255,10 +255,9 @@ class NGramObjective(NGramLength):
         return self.max_length is not None
 
     @property
-    def has_exact_optimum(self) -> bool:
-        """Whether there are neither demonstrations nor a maximal length, or the order is 1."""
-        is_plain = self.max_length is None and self.sft_coef == 0
-        return is_plain or self._of_one_context is not None
+    def gap_is_bound(self) -> bool:
+        """Whether :meth:`gap` is only an upper bound: the best policy may look at the position."""
+        return (self.max_length is not None or self.sft_coef > 0) and self._of_one_context is None
 
     @property
     def gap_is_bound(self) -> bool:

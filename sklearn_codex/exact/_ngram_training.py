@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._ngrams.table import Ints
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_rollouts import NGramRollouts, sample_ngrams
@@ -193,7 +193,7 @@ class NGramTraining(NGramTerms):
         *,
         names: np.ndarray | None = None,
         max_length: int | None = None,
-        contexts: Ints | None = None,
+        contexts: IntArray | None = None,
     ) -> NGramRollouts:
         """Draw documents, cut at the smaller of the two maximal lengths.
 

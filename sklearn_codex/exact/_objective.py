@@ -104,9 +104,9 @@ class Objective(ABC):
         return True
 
     @property
-    def has_exact_optimum(self) -> bool:
-        """Whether :meth:`optimum` is the best policy of the family, and not only near it."""
-        return True
+    def gap_is_bound(self) -> bool:
+        """Whether :meth:`gap` may stay above 0 at the best policy of the family."""
+        return False
 
     @property
     def gap_is_bound(self) -> bool:
