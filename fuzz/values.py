@@ -252,6 +252,7 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     "chance_constrained_optimum": {
         "objective": lambda rng: AdditiveObjective(LOG_P, np.array([1.0, 0, 0, 0]), length=3),
     },
+    "BannedNGrams": {"penalty": lambda rng: 1.0, "names": lambda rng: None},
     "BannedTokens": {"penalty": lambda rng: 1.0, "names": lambda rng: None},
     "TokenBudget": {"penalty": lambda rng: 1.0, "names": lambda rng: None},
     "Pattern": {"penalty": lambda rng: 1.0, "names": lambda rng: None},
