@@ -80,12 +80,15 @@ OF_POLICIES = {
 OF_DOCUMENTS = {"predict", "predict_log_proba", "reward", "score_samples", "perplexity"}
 SKIPPED_METHODS = {
     "to_arpa",
+    "ngram_violations",
     "token_violations",
     "get_params",
     "set_params",
     "get_metadata_routing",
     "set_output",
 }
+# What rules are made with to read texts.
+ON_TEXT = {"BannedNGrams": ("ngrams", ["a b", "<s> b"]), "Pattern": ("pattern", "a b")}
 # What optimisers ask objectives about what they made themselves.
 OF_OPTIMISERS = {
     "having",
@@ -301,12 +304,8 @@ def _object_subject(cls):
             if "rollouts" in parameters:
                 method, parameters = "__call__", inspect.signature(cls.__call__).parameters
                 own["documents"] = lambda rng: list(TEXTS)
-                own["tokens"] = lambda rng: ["a", "b"]
-                arguments["init.tokens"] = ["a", "b"]
-                if name in ("BannedNGrams", "Pattern"):
-                    arguments.pop("init.tokens")
-                if name == "BannedNGrams":
-                    arguments["init.ngrams"] = ["a b", "<s> b"]
+                parameter, value = ON_TEXT.get(name, ("tokens", ["a", "b"]))
+                arguments[f"init.{parameter}"] = value
                 called = [method]
             given = good_arguments(rng, parameters, own=own)
             arguments |= {f"{method}.{key}": value for key, value in given.items()}
