@@ -29,6 +29,7 @@ from sklearn_codex import (
     load_model,
     save_model,
 )
+from sklearn_codex._policy.ngram_rewards import Linear, translate
 from sklearn_codex._policy.problem import build_problem
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex.exact import NGramObjective
@@ -377,7 +378,12 @@ def test_all_spellings_of_an_ngram_have_to_be_known():
     model = with_weights({"a <unk>": 1.0}, ["a b", "a c b"], order=2, **options)
     counter = NGramCounter(2, eos_token=END, **OPTIONS)
     some = NGramLM(2, vectorizer=counter).fit(["a b", "c b"])
-    assert not problem_of(some, model).adds_reward
+    problem = problem_of(some, model)
+    assert not problem.adds_reward
+    weights = Linear(model.coef_[0], 0.0)
+    # Whatever the few documents tried happen to have.
+    known = {"goes_on": False, "is_cut": False}
+    assert translate(weights, model.vectorizer_, draw(problem), **known) is None
     everything = NGramLM(2, vectorizer=counter).fit(["a b", "a c", "c b"])
     problem = problem_of(everything, model)
     rollouts = draw(problem)

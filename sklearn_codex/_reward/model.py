@@ -37,10 +37,11 @@ class PreferenceRewardModel(RewardModelBase):
         ``TokenCounter()``; "preference" is :func:`~sklearn_codex.features.preference_features`,
         words, character n-grams and the form of a response. A
         :class:`~sklearn_codex.NGramCounter` means the :class:`~sklearn_codex.NGramFeatures` of its
-        n-grams, which take its counts too. It is fitted on the distinct responses; one wrapped in ``FrozenEstimator`` is used as it is, and names the
-        columns of feature differences. One that has an attribute ``wants_prompt = True``, and any
-        ``ColumnTransformer``, is given rows ``(prompt, response)``, an array of objects with 2
-        columns, the prompt being '' where there is none.
+        n-grams, which take its counts too. It is fitted on the distinct responses; one wrapped in
+        ``FrozenEstimator`` is used as it is, and names the columns of feature differences. One that
+        has an attribute ``wants_prompt = True``, and any ``ColumnTransformer``, is given rows
+        ``(prompt, response)``, an array of objects with 2 columns, the prompt being '' where there
+        is none.
     position_bias : bool, default=False
         Whether the margin has an intercept, the log-odds that A is preferred for its place alone.
         A diagnostic: it seldom predicts better.
