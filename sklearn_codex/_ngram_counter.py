@@ -302,7 +302,7 @@ class NGramCounter(TokenCounter):
         *_, ends = self.trie_.walk(*self._ids_of(before))
         return self.trie_.events(*self._ids_of(texts), ends)
 
-    def columns_of_tokens(self, tokens) -> np.ndarray:
+    def _columns_of_tokens(self, tokens) -> np.ndarray:
         """Return the columns (n,) that texts (n,) are as single tokens; -1 for any that is none."""
         counted = self._count_types(list(tokens))
         ids, starts = counted.line_up(self._columns_of_types(counted))

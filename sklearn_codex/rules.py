@@ -253,7 +253,7 @@ class BannedNGrams(Rule):
         known = None if names is None else {name: column for column, name in enumerate(names)}
         rows = []
         for ngram in ngrams:
-            has_start = ngram[0] == "<s>" and not (known and "<s>" in known)
+            has_start = ngram[:1] == ["<s>"] and not (known and "<s>" in known)
             tokens = ngram[1:] if has_start else ngram
             if not tokens:
                 raise ValueError(
@@ -274,7 +274,7 @@ class BannedNGrams(Rule):
 def _split(ngram):
     """Return the tokens of an n-gram."""
     if isinstance(ngram, str):
-        return ngram.split() or [""]
+        return ngram.split()
     return _as_list([ngram] if isinstance(ngram, Integral) else ngram, "tokens", "BannedNGrams")
 
 

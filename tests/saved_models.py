@@ -21,6 +21,7 @@ from sklearn_codex import (
     ExactPolicyOptimizer,
     ModelRatings,
     NGramCounter,
+    NGramFeatures,
     NGramLM,
     PairVectorizer,
     PlackettLuceModel,
@@ -40,7 +41,7 @@ from sklearn_codex.exact import NGramObjective
 from sklearn_codex.features import ResponseFeatures
 from sklearn_codex.kl_control import AdaptiveKLController, FixedKLController
 from sklearn_codex.overoptimization import ConservativeReward
-from sklearn_codex.rules import BannedTokens, Pattern, TokenBudget
+from sklearn_codex.rules import BannedNGrams, BannedTokens, Pattern, TokenBudget
 
 TEXTS = ["the cat sat", "the dog sat on the cat", "a bird\u00e9 flew"]
 WORDS = ["the", "cat", "sat", "dog", "on", "mat", "a", "bird", "flew", "home"]
@@ -70,6 +71,7 @@ def _language_models():
     yield "n-grams", NGramCounter(2, eos_token="<eos>", min_ngram_count=2).fit(TEXTS)
     yield "stream of n-grams", NGramCounter().partial_fit(TEXTS).partial_fit(["a b"])
     yield "n-grams of counts", NGramCounter().fit(np.eye(3, dtype=int))
+    yield "n-gram features", NGramFeatures(2, eos_token="<eos>").fit(TEXTS)
     yield "n-gram model", NGramLM(3).fit(TEXTS)
     yield "n-gram model of lower order", NGramLM(2, vectorizer=NGramCounter(3)).fit(TEXTS)
     yield "n-gram model of counts", NGramLM(smoothing=0.5).fit(np.array([[1, 2, 0], [0, 1, 1]]))
@@ -108,6 +110,8 @@ def _reward_models():
         PreferenceRewardModel(vectorizer="preference").fit(PAIRS * 2, [*LABELS] * 2),
     )
     yield "reward, tf-idf", tfidf
+    ngrams = NGramCounter(2)
+    yield "reward, n-grams", PreferenceRewardModel(vectorizer=ngrams).fit(PAIRS, LABELS)
     yield (
         "reward, stream",
         PreferenceRewardModel(vectorizer=FrozenEstimator(reward.vectorizer_)).partial_fit(
@@ -161,6 +165,7 @@ def _policies():
     short = {"max_iter": 3, "tol": 0, "random_state": 0}
     yield "ppo, logged", PPOPolicyOptimizer(base, **short).fit(TEXTS, [1.0, 0.0, 2.0])
     rules = [BannedTokens(["dog"]), TokenBudget(["cat"], budget=1), Pattern("mat", max_rate=0.2)]
+    rules.append(BannedNGrams(["cat sat", "<s> dog"]))
     yield "ppo, rules", PPOPolicyOptimizer(base, reward, rules=rules, **short).fit(TEXTS)
     hard = [BannedTokens(["dog"], hard=True)]
     yield "ppo, ban", PPOPolicyOptimizer(base, reward, rules=hard, **short).fit(TEXTS)

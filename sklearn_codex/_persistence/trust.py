@@ -20,6 +20,7 @@ OWN_TYPES = {
     "AdaptiveKLController": "kl_control",
     "AnnotatorRewardModel": "_reward.annotators",
     "BackoffModel": "_ngrams.backoff",
+    "BannedNGrams": "rules",
     "BannedTokens": "rules",
     "BestOfNSampler": "_policy.best_of_n_sampler",
     "BootstrapRewardEnsemble": "_reward.ensemble",

@@ -113,7 +113,7 @@ def translate(
     trie, other = probe.trie, counter.trie_
     weights, offset = own
     weighted = np.flatnonzero(weights[other.n_tokens :]) + other.n_tokens
-    columns = counter.columns_of_tokens(probe.names)
+    columns = counter._columns_of_tokens(probe.names)
     if trie.eos >= 0:
         columns[trie.eos] = other.eos if other.eos >= 0 else _NOWHERE
     rows = other.ngrams(weighted)

@@ -197,7 +197,7 @@ def prepare_chance_constraints(objective, rules, reward, subject):
                 if not objective.can_avoid(marked > 0):
                     raise ValueError(
                         f"{subject}: no policy keeps rule {priced.name!r} (max_rate="
-                        f"{priced.rule.max_rate}), since every token the reference policy can "
+                        f"{priced.rule.max_rate}), since all that the reference policy can "
                         "produce violates it. Take out some of its tokens."
                     )
             priced = replace(priced, token_violations=marked if adds else None, price=0.0)

@@ -358,7 +358,7 @@ def build_problem(
     subject : str
         The estimator that asks, for messages.
     """
-    probe = objective.sample(objective.reference_log_prob, _N_PROBES, rng, names=names)
+    probe = objective.sample(objective.start, _N_PROBES, rng, names=names)
     n_tokens = probe.n_columns
     checked = [
         price_rule(name, rule, objective, names, n_tokens, subject)

@@ -23,8 +23,9 @@ class PairVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
     Parameters
     ----------
     vectorizer : transformer, default=None
-        Turns a response into its features phi; None means ``TokenCounter()``. It is fitted on the
-        distinct responses. One in :class:`~sklearn.frozen.FrozenEstimator` is used as it is.
+        Turns a response into its features phi; None means ``TokenCounter()``, and a
+        :class:`NGramCounter` means :class:`NGramFeatures` of it. It is fitted on the distinct
+        responses. One in :class:`~sklearn.frozen.FrozenEstimator` is used as it is.
 
     Attributes
     ----------

@@ -283,25 +283,11 @@ class NGramTerms(PricedObjective):
         return np.asarray(self.trie.cumulative @ of_arcs)
 
     def can_avoid(self, marked: NDArray[np.bool_]) -> bool:
-        """Return whether the reference draws documents without any marked event, a mask (E,).
-
-        Arcs that end a document count as in :meth:`rate_of_any`.
-        """
-        left = self.reference_log_prob.copy()
-        left[: self.trie.n_arcs][self._counted(marked)] = -np.inf
-        kernel = ContextKernel(self.trie, left)
+        """Return whether the reference draws documents without any marked event, a mask (E,)."""
+        kernel = ContextKernel(self.trie, np.where(marked, -np.inf, self.reference_log_prob))
         assert self.initial is not None
         goes_on = kernel.can_end() if self.max_length is None else kernel.log_sums() > -np.inf
         return bool(goes_on[self.initial > 0].any())
-
-    def _counted(self, marked):
-        """Return which arcs (A,) a mark (E,) of events counts in documents."""
-        trie = self.trie
-        arcs = np.array(marked[: trie.n_arcs] > 0)
-        if trie.eos >= 0 and arcs[trie.eos]:
-            # Then the end of a document counts as nothing, as of token policies.
-            arcs &= trie.next >= 0
-        return arcs
 
     def flow(self, log_prob: FloatArray) -> PolicyFlow:
         """Return what documents of a policy (E,) do; that of the last few policies is kept."""
@@ -393,13 +379,15 @@ class NGramTerms(PricedObjective):
         ValueError
             If anything but arcs is marked.
         """
-        trie, is_marked = self.trie, marked > 0
+        trie, is_marked = self.trie, np.array(marked > 0)
         if is_marked[trie.n_arcs :].any():
             raise ValueError(
                 f"{type(self).__name__}.rate_of_any takes marks of arcs, the first {trie.n_arcs} "
                 "events, got one of backing off or ending."
             )
-        arcs = self._counted(is_marked)
+        arcs = is_marked[: trie.n_arcs]
+        if trie.eos >= 0 and arcs[trie.eos]:
+            arcs &= trie.next >= 0
         kernel = ContextKernel(trie, log_prob)
         kernel.log_sums()
         hits = np.exp(kernel.log_sums(np.where(arcs, 0.0, -np.inf)))
