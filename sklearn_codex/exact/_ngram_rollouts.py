@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.table import Ints
@@ -97,6 +97,25 @@ class NGramRollouts(Rollouts):
             backoffs += np.bincount(passed, weights[at], trie.n_contexts)
         total[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1] = backoffs[1:]
         return total
+
+    @property
+    def features(self) -> tuple[IntArray, IntArray]:
+        """Arcs of all n-grams, document by document, and how many each has.
+
+        A token counts for the n-gram of its arc and for those that this ends with.
+        """
+        trie: Trie = self.trie
+        arcs: Ints = np.asarray(self.arcs)
+        owners: Ints = np.repeat(np.arange(len(self)), self.lengths)
+        columns, of_columns = [], []
+        while len(arcs):
+            columns.append(arcs)
+            of_columns.append(owners)
+            shorter = trie.lower[arcs]
+            arcs, owners = shorter[shorter >= 0], owners[shorter >= 0]
+        owner = np.concatenate(of_columns)
+        order = np.argsort(owner, kind="stable")
+        return np.concatenate(columns)[order].astype(np.intp), np.bincount(owner)
 
     def sum_over_tokens(self, values: FloatArray) -> FloatArray:
         """Return the sum (n_documents,) over each document of values (E,) of its events."""

@@ -123,6 +123,15 @@ class Objective(ABC):
         return values
 
     @property
+    def n_features(self) -> int:
+        """What a linear forecast of rewards counts, see :attr:`Rollouts.features`."""
+        return len(self.reference_log_prob)
+
+    def of_features(self, values: FloatArray) -> FloatArray:
+        """Return what a linear forecast gives the columns of a policy (V,)."""
+        return values
+
+    @property
     @abstractmethod
     def start(self) -> FloatArray:
         """The reference policy (V,), given that nothing that is banned is produced."""
