@@ -117,6 +117,14 @@ class Rollouts:
         """Return the sum (n_draws,) of weights (n_tokens,) over the tokens of each draw."""
         return np.bincount(self.tokens, weights, self.n_columns).astype(np.float64)
 
+    @property
+    def features(self) -> tuple[IntArray, IntArray]:
+        """Columns of what a linear forecast counts, document by document, and how many each has.
+
+        A column is there as often as it counts: that of each token.
+        """
+        return self.tokens, self.lengths
+
     def sum_over_tokens(self, values: FloatArray) -> FloatArray:
         """Return the sum (n_documents,) over each document of a value (V,) of its tokens."""
         return np.add.reduceat(values[self.tokens], self.starts)

@@ -32,12 +32,12 @@ class LinearCritic:
     Parameters
     ----------
     n_columns : int
-        V, the size of the vocabulary.
+        V, the size of the vocabulary; of policies that see contexts, the n-grams.
 
     Attributes
     ----------
     token_value : ndarray of shape (V,)
-        What each token adds to the reward of a document, up to a constant.
+        What each token, or n-gram, adds to the reward of a document, up to a constant.
 
     Notes
     -----
@@ -72,10 +72,11 @@ class LinearCritic:
 
     def learn(self, rollouts: Rollouts, reward: FloatArray) -> None:
         """Learn from documents and their rewards (n_documents,)."""
+        columns, sizes = rollouts.features
         self._batches.append(
             {
-                "tokens": rollouts.tokens.astype(np.int32),
-                "lengths": rollouts.lengths.astype(np.int32),
+                "tokens": columns.astype(np.int32),
+                "lengths": sizes.astype(np.int32),
                 "reward": reward,
             }
         )
@@ -221,9 +222,6 @@ class ContextCritic:
         variance = float(weight @ (values - weight @ values) ** 2)
         explained = 1.0 - error / variance if variance > 0 else float(error == 0)
         return {"critic/error": float(np.sqrt(error)), "critic/explained_variance": explained}
-
-    def forget(self) -> None:
-        """Keep what was learned."""
 
     def state(self) -> dict[str, Any]:
         """Return what changes while it learns."""

@@ -120,7 +120,8 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             controller,
             Evaluation(gold, frequencies),
             self._seed,
-            _make_critic(problem.objective, settings),
+            LinearCritic(problem.objective.n_features) if settings.has_critic else None,
+            _make_values(problem.objective, settings.gae_lambda),
         )
 
     def _train(self, trainer, state, context, X, y):
@@ -281,13 +282,11 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
                 )
 
 
-def _make_critic(objective, settings):
-    """Return what forecasts rewards, None where whole documents are credited with theirs."""
-    if not settings.has_critic:
+def _make_values(objective, gae_lambda):
+    """Return what learns values of contexts, None where there are none or nobody asks for them."""
+    if gae_lambda is None:
         return None
-    if objective.sees_contexts:
-        return ContextCritic(objective.trie, settings.gae_lambda)
-    return LinearCritic(len(objective.start))
+    return ContextCritic(objective.trie, gae_lambda)
 
 
 def _make_update(objective, settings) -> PolicyUpdate:

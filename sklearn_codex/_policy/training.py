@@ -92,7 +92,8 @@ class Trainer:
     controller: KLController
     evaluation: Evaluation
     seed: int
-    critic: LinearCritic | ContextCritic | None = None
+    critic: LinearCritic | None = None
+    values: ContextCritic | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     n_sequences: int = 0
     n_batches: int = 0
@@ -159,6 +160,8 @@ class Trainer:
             self._set_batch_size(state["n_rollouts"])
         if self.critic is not None and state["critic"] is not None:
             self.critic.restore(state["critic"])
+        if self.values is not None and state.get("values") is not None:
+            self.values.restore(state["values"])
         self._roll_out(self.update.policy())
         self.recorded_log_prob = self.log_prob
 
@@ -185,12 +188,13 @@ class Trainer:
             "prices": {priced.name: priced.price for priced in self.problem.rules},
             "update": self.update.state(),
             "critic": None if self.critic is None else self.critic.state(),
+            "values": None if self.values is None else self.values.state(),
         }
 
     def iterate(self) -> None:
         """Update the policy on the current rollouts, adapt, then draw and record new ones."""
         statistics = self._update_on_batch()
-        if isinstance(self.critic, LinearCritic):
+        if self.critic is not None:
             self._teach(self.critic)
         self._adapt()
         self._roll_out(self.update.policy())
@@ -303,8 +307,8 @@ class Trainer:
 
     def _advantages(self, known=None):
         """Return the advantage (n_tokens,) of each token drawn, beyond a known one (V,)."""
-        if isinstance(self.critic, ContextCritic):
-            advantages = self.critic.advantages(self.rollouts, self._rewards())
+        if self.values is not None:
+            advantages = self._advantages_in_contexts(self.values)
         elif self.settings.credit == "token":
             advantages = self.problem.objective.token_advantages(
                 self.log_prob,
@@ -323,22 +327,31 @@ class Trainer:
         # Not centred before: whitening tells rounding from reward by the size of the reward.
         return whiten(advantages) if self.settings.whitened else center(advantages)
 
-    def _rewards(self):
-        """Return what each token drawn (n_tokens,) is rewarded with when it is drawn."""
-        problem, assessed, rollouts = self.problem, self.assessed, self.rollouts
-        objective, score = problem.objective, assessed.token_score
+    def _advantages_in_contexts(self, values):
+        """Return the advantages (n_tokens,) by values of contexts.
+
+        A token has its own score, where that is known or forecast; what documents are worth beyond
+        that is credited to all their tokens.
+        """
+        rollouts, score, objective = self.rollouts, self.assessed.token_score, self.problem.objective
         if self.settings.credit == "sequence":
             score = score - objective.reward_coef * objective.token_reward
+        beyond = self.assessed.shaped - rollouts.sum_over_tokens(score)
+        if self.critic is not None:
+            forecast = objective.of_features(self.critic.token_value)
+            of_documents = rollouts.sum_over_tokens(forecast)
+            trust = self.critic.trust(of_documents, beyond)
+            score, beyond = score + trust * forecast, beyond - trust * of_documents
         rewards = rollouts.of_draws(score)
-        # What is known of whole documents only is paid at their end.
-        rewards[rollouts.starts + rollouts.lengths - 1] += (
-            assessed.shaped - rollouts.sum_over_tokens(score)
-        )
-        return rewards
+        if self.settings.credit == "token":
+            rewards[rollouts.starts + rollouts.lengths - 1] += beyond
+            return values.advantages(rollouts, rewards)
+        advantages = values.advantages(rollouts, rewards)
+        return advantages + np.repeat(center(beyond), rollouts.lengths)
 
     def _known_advantages(self):
         """Return the advantage (V,) of each token that the critic is trusted to know, or None."""
-        if not isinstance(self.critic, LinearCritic) or not isinstance(self.update, DualUpdate):
+        if self.critic is None or not isinstance(self.update, DualUpdate):
             return None
         difference = self.critic.token_value - self.update.learned_reward
         forecast = self.rollouts.sum_over_tokens(difference)
@@ -442,10 +455,10 @@ class Trainer:
         for priced in problem.rules:
             record[f"rules/{priced.name}/rate"] = exact.rule_rates[priced.name]
             record[f"rules/{priced.name}/price"] = prices[priced.name]
-        if isinstance(self.critic, ContextCritic) and problem.is_additive:
+        if self.values is not None and problem.is_additive:
             exact_values = problem.objective.context_values(log_prob)
             if exact_values is not None:
-                record |= self.critic.quality(*exact_values)
+                record |= self.values.quality(*exact_values)
         if self.evaluation.gold is not None:
             record["gold/score"] = self._expected(self.evaluation.gold)
         if self.evaluation.frequencies is not None:

@@ -259,11 +259,6 @@ class NGramObjective(NGramLength):
         """Whether :meth:`gap` is only an upper bound: the best policy may look at the position."""
         return (self.max_length is not None or self.sft_coef > 0) and self._of_one_context is None
 
-    @property
-    def gap_is_bound(self) -> bool:
-        """Whether :meth:`gap` is only an upper bound: the best policy may look at the position."""
-        return (self.max_length is not None or self.sft_coef > 0) and self._of_one_context is None
-
     @cached_property
     def start(self) -> FloatArray:
         """The reference policy (E,), rows that lost tokens by a ban normalised again."""

@@ -113,6 +113,25 @@ class NGramRollouts(Rollouts):
         tokens[contexts == trie.start, -1] = -2
         return tokens[:, tokens.shape[1] - width :]
 
+    @property
+    def features(self) -> tuple[IntArray, IntArray]:
+        """Arcs of all n-grams, document by document, and how many each has.
+
+        A token counts for the n-gram of its arc and for those that this ends with.
+        """
+        trie: Trie = self.trie
+        arcs: Ints = np.asarray(self.arcs)
+        owners: Ints = np.repeat(np.arange(len(self)), self.lengths)
+        columns, of_columns = [], []
+        while len(arcs):
+            columns.append(arcs)
+            of_columns.append(owners)
+            shorter = trie.lower[arcs]
+            arcs, owners = shorter[shorter >= 0], owners[shorter >= 0]
+        owner = np.concatenate(of_columns)
+        order = np.argsort(owner, kind="stable")
+        return np.concatenate(columns)[order].astype(np.intp), np.bincount(owner)
+
     def sum_over_tokens(self, values: FloatArray) -> FloatArray:
         """Return the sum (n_documents,) of values (E,) of events, or of those (V,) of tokens."""
         if len(values) == self.n_columns:

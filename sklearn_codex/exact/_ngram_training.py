@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._ngrams.table import Ints
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_rollouts import NGramRollouts, sample_ngrams
 from sklearn_codex.exact._ngram_search import gradient, moved, values_by_position
@@ -61,6 +60,15 @@ class NGramTraining(NGramTerms):
     def sees_contexts(self) -> bool:
         """Whether what a policy draws depends on the tokens before, as it does."""
         return True
+
+    @property
+    def n_features(self) -> int:
+        """The n-grams that a linear forecast of rewards counts, A."""
+        return self.trie.n_arcs
+
+    def of_features(self, values: FloatArray) -> FloatArray:
+        """Return what events (E,) are given by values of n-grams (A,), of all that end in one."""
+        return np.asarray(self.trie.cumulative @ values)
 
     @cached_property
     def n_parameters(self) -> int:
@@ -146,7 +154,7 @@ class NGramTraining(NGramTerms):
         return largest_share(lambda share: flow.kl(self.moved(log_prob, share * step)), target_kl)
 
     def context_values(self, log_prob: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-        """Return :meth:`values` (C,) and visits (C,) of a document; None where documents are cut."""
+        """Return :meth:`values` (C,) and visits (C,); None where documents are cut."""
         if self.max_length is not None:
             return None
         return self.values(log_prob), self.flow(log_prob).visits

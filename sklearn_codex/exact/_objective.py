@@ -109,11 +109,6 @@ class Objective(ABC):
         return False
 
     @property
-    def gap_is_bound(self) -> bool:
-        """Whether :meth:`gap` may stay above 0 at the best policy of the family."""
-        return False
-
-    @property
     def has_every_optimum(self) -> bool:
         """Whether there is one best policy for every token reward.
 
@@ -154,6 +149,15 @@ class Objective(ABC):
     def can_avoid(self, marked: NDArray[np.bool_]) -> bool:
         """Return whether the reference draws documents without any marked token, a mask (V,)."""
         return not np.all(marked[np.isfinite(self.reference_log_prob)])
+
+    @property
+    def n_features(self) -> int:
+        """What a linear forecast of rewards counts, see :attr:`Rollouts.features`."""
+        return len(self.reference_log_prob)
+
+    def of_features(self, values: FloatArray) -> FloatArray:
+        """Return what a linear forecast gives the columns of a policy (V,)."""
+        return values
 
     @property
     @abstractmethod
