@@ -20,7 +20,7 @@ from sklearn_codex import (
     make_rlhf_pipeline,
 )
 from sklearn_codex.exact import AdditiveObjective, EosObjective
-from sklearn_codex.rules import BannedTokens, Pattern, TokenBudget
+from sklearn_codex.rules import BannedNGrams, BannedTokens, Pattern, TokenBudget
 from sklearn_codex.sequential import BigramReference
 
 N, V = 8, 4
@@ -155,6 +155,7 @@ def rule(rng):
     """Return a list of rules for policies of counts."""
     one = (
         BannedTokens([0]),
+        BannedNGrams([[0, 1], [2]]),
         TokenBudget([1], budget=1),
         Pattern("a"),
         BannedTokens([2], hard=True),

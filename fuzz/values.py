@@ -98,6 +98,7 @@ VALUES: dict[str, Callable[[np.random.RandomState], Any]] = {
     "eos": lambda rng: 3,
     "banned": lambda rng: [1],
     "tokens": lambda rng: [0, 1],
+    "ngrams": lambda rng: [[0, 1], [2]],
     "max_probability": lambda rng: 0.2,
     "costs": lambda rng: np.array([[1.0, 0, 0, 0]]),
     "budgets": lambda rng: np.array([0.5]),
@@ -252,6 +253,7 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     "chance_constrained_optimum": {
         "objective": lambda rng: AdditiveObjective(LOG_P, np.array([1.0, 0, 0, 0]), length=3),
     },
+    "BannedNGrams": {"penalty": lambda rng: 1.0, "names": lambda rng: None},
     "BannedTokens": {"penalty": lambda rng: 1.0, "names": lambda rng: None},
     "TokenBudget": {"penalty": lambda rng: 1.0, "names": lambda rng: None},
     "Pattern": {"penalty": lambda rng: 1.0, "names": lambda rng: None},

@@ -328,6 +328,21 @@ FAULTS = [
         ),
     ),
     *_in(
+        "exact/_ngram_terms.py",
+        (
+            "a banned n-gram is not banned in longer ones",
+            "np.asarray(self.trie.cumulative @ of_arcs)",
+            "np.append(of_arcs, np.zeros(self.trie.n_events - self.trie.n_arcs))",
+            "test_ngram_rules.py::test_price_of_each_arc_by_hand",
+        ),
+        (
+            "how documents end is marked in vain",
+            "if trie.eos >= 0 and arcs[trie.eos]:",
+            "if trie.eos >= 0:",
+            "test_exact_ngram.py::test_numbers_of_a_policy_are_those_of_all_its_documents",
+        ),
+    ),
+    *_in(
         "exact/_additive.py",
         (
             "the whole penalty beside an entropy bonus",
@@ -445,6 +460,12 @@ FAULTS = [
             "np.maximum(rollouts.sum_over_tokens(counted) - self.budget, 0.0)",
             "np.maximum(rollouts.sum_over_tokens(counted), 0.0)",
             "test_rules.py::test_examples",
+        ),
+        (
+            "an n-gram that begins in the prompt does not count",
+            "rollouts.before(width).ravel()",
+            "Rollouts.before(rollouts, width).ravel()",
+            "test_ngram_rules.py::test_ngrams_that_begin_in_the_prompt_count",
         ),
         (
             "a column one past the end is a token",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -88,11 +89,41 @@ class Rollouts:
         """How often (V,) each token occurs in the batch."""
         return np.bincount(self.tokens, minlength=self.n_columns).astype(np.float64)
 
+    # Draws: what a policy gives one probability to, here a kind of token, (n_draws,) = (V,)
+
+    knows_places = False
+    """Whether a draw is a token in its place, and not a kind of token."""
+
     @cached_property
-    def drawn(self) -> tuple[IntArray, FloatArray]:
-        """Tokens (n_drawn,) that occur in the batch, and how often a document has each."""
+    def drawn(self) -> tuple[Any, FloatArray]:
+        """Draws (n_drawn,) that occur in the batch, and how often a document has each."""
         tokens = np.flatnonzero(self.occurrences)
         return tokens, self.occurrences[tokens] / len(self)
+
+    def before(self, width: int) -> IntArray:
+        """Return the tokens (n_documents, width) before each document that are known.
+
+        Behind -1 where there are fewer; -2 is the start of a document.
+        """
+        tokens = np.full((len(self), width), -1)
+        tokens[:, width - 1 :] = -2
+        return tokens
+
+    def of_draws(self, values: FloatArray) -> FloatArray:
+        """Return the values (n_draws,) of draws by those of a policy's columns."""
+        return values
+
+    def collect(self, weights: FloatArray) -> FloatArray:
+        """Return the sum (n_draws,) of weights (n_tokens,) over the tokens of each draw."""
+        return np.bincount(self.tokens, weights, self.n_columns).astype(np.float64)
+
+    @property
+    def features(self) -> tuple[IntArray, IntArray]:
+        """Columns of what a linear forecast counts, document by document, and how many each has.
+
+        A column is there as often as it counts: that of each token.
+        """
+        return self.tokens, self.lengths
 
     def sum_over_tokens(self, values: FloatArray) -> FloatArray:
         """Return the sum (n_documents,) over each document of a value (V,) of its tokens."""

@@ -30,6 +30,9 @@ class Stage:
         pair of probability p is given as two, of either class and with the weights p and 1 - p.
     learns_reward : bool, default=False
         Whether ``fit`` takes scores of candidates for a reward that does not come from above.
+    starts_after_prompts : bool, default=False
+        Whether ``fit`` takes ``prompts``, after which the documents of its policy start. It is
+        given those of the records it reads, where counts know the order of tokens.
     """
 
     reads: tuple[RecordKind, ...]
@@ -37,3 +40,4 @@ class Stage:
     fills: Mapping[str, Model] = field(default_factory=dict)
     soft_labels: bool = False
     learns_reward: bool = False
+    starts_after_prompts: bool = False

@@ -18,8 +18,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._data.fitted_models import check_fitted_model, unwrap
 from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._policy.family import family_of
 from sklearn_codex._policy.gold_scorer import GoldRewardScorer
-from sklearn_codex._policy.problem import PolicyProblem, build_problem, unigram_objective
+from sklearn_codex._policy.problem import PolicyProblem, build_problem
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._reward.conservative import ConservativeReward
 from sklearn_codex.exact._objective import Objective
@@ -117,7 +118,8 @@ def overoptimization_curve(
     Raises
     ------
     ValueError
-        If a proxy does not add over tokens, or a parameter is out of its range.
+        If a proxy does not add over tokens, a parameter is out of its range, or documents of a
+        model of n-grams do not end by themselves.
 
     See Also
     --------
@@ -256,11 +258,16 @@ class _Setting:
                 f"and max_length={max_length} with eos column {eos}. Leave the other at None."
             )
         length = None if eos is not None else (response_length or model.document_length_)
-        objective = unigram_objective(
-            model.token_log_prob_, length=length, eos=eos, max_length=max_length
-        )
+        family, log_prob = family_of(model)
+        objective = family.objective(log_prob, length=length, eos=eos, max_length=max_length)
+        if objective.gap_is_bound:
+            raise ValueError(
+                f"{_SUBJECT} knows the frontier of a model of n-grams where documents end by "
+                f"themselves, got {type(model).__name__} with eos column {eos} and max_length="
+                f"{max_length}. Count with eos_token, and leave max_length at None."
+            )
         seed = int(check_random_state(random_state).randint(2**31))
-        return cls(objective, token_names(model), n_samples, seed)
+        return cls(objective, family.names(token_names(model)), n_samples, seed)
 
     def problem(self, proxy) -> PolicyProblem:
         """Return the problem of optimising a proxy, at any ``kl_coef``."""

@@ -19,14 +19,15 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.text import check_texts
 
-__all__ = ["BannedTokens", "Pattern", "Rule", "TokenBudget", "check_rules"]
+__all__ = ["BannedNGrams", "BannedTokens", "Pattern", "Rule", "TokenBudget", "check_rules"]
 
 
 class Rule(BaseEstimator):
     """Base of all rules: a name, a price, and a count of violations per document.
 
     A new rule defines ``__init__`` and :meth:`violations`; it may define :meth:`token_violations`
-    where its violations add over tokens. With ``max_rate`` the rule is a chance constraint: at most
+    where its violations add over tokens, or :meth:`ngram_violations` where they add over n-grams.
+    With ``max_rate`` the rule is a chance constraint: at most
     this share of documents may violate it, and its price is found, not given. With ``hard`` no
     document may.
     """
@@ -49,6 +50,16 @@ class Rule(BaseEstimator):
 
     def token_violations(self, names: np.ndarray | None, n_columns: int) -> FloatArray | None:
         """Return the violations (V,) of each token, or None where they do not add over tokens."""
+        return None
+
+    def ngram_violations(
+        self, names: np.ndarray | None, n_columns: int
+    ) -> tuple[np.ndarray, FloatArray] | None:
+        """Return n-grams (n, k) and the violations (n,) that each occurrence of one is, or None.
+
+        N-grams are their tokens, behind -1 where they are shorter; -2 is the start of a document.
+        None where violations do not add over n-grams, or :meth:`token_violations` says all.
+        """
         return None
 
     def __call__(self, documents: Sequence[str]) -> FloatArray:
@@ -74,16 +85,21 @@ class Rule(BaseEstimator):
         return counts
 
 
-def _columns_of(tokens, names, n_columns, *, subject):
-    """Return the columns of tokens given by name, or by column where names are unknown."""
-    if isinstance(tokens, str | bytes):
-        raise TypeError(f"{subject} needs a list of tokens, got {tokens!r}. Pass [{tokens!r}].")
+def _as_list(items, what, subject):
+    """Return a sequence of tokens or n-grams as a list."""
+    if isinstance(items, str | bytes):
+        raise TypeError(f"{subject} needs a list of {what}, got {items!r}. Pass [{items!r}].")
     try:
-        tokens = list(tokens)
+        return list(items)
     except (TypeError, AttributeError):
         raise TypeError(
-            f"{subject} needs a list of tokens, got a {type(tokens).__name__}: {tokens!r:.60}."
+            f"{subject} needs a list of {what}, got a {type(items).__name__}: {items!r:.60}."
         ) from None
+
+
+def _columns_of(tokens, names, n_columns, *, subject):
+    """Return the columns of tokens given by name, or by column where names are unknown."""
+    tokens = _as_list(tokens, "tokens", subject)
     if names is not None:
         if not all(isinstance(token, str) for token in tokens):
             raise TypeError(
@@ -144,6 +160,122 @@ class BannedTokens(Rule):
     def violations(self, rollouts):
         """Return the occurrences (n_documents,) of banned tokens."""
         return rollouts.sum_over_tokens(self.token_violations(rollouts.names, rollouts.n_columns))
+
+
+class BannedNGrams(Rule):
+    """Each occurrence of a banned n-gram, of tokens one after the other, is a violation.
+
+    Parameters
+    ----------
+    ngrams : sequence of str, or of sequences of str or of int
+        The banned n-grams: tokens joined by a blank, as ``"os . system"``, or a list of them; of
+        columns for policies fitted on counts. ``<s>`` in front, where it is no token, is the start
+        of a document. N-grams with a token outside the vocabulary cannot occur and are ignored.
+    penalty : float, default=5.0
+        Price of one occurrence, in nats. Occurrences may overlap.
+    hard : bool, default=False
+        Whether the policy never produces them, at the least possible KL. It has to be one over
+        n-grams that knows each of them.
+    max_rate : float, default=None
+        Largest share of documents that may have any of the n-grams, a chance constraint; the price
+        is then found (where reward and rules add over what the policy is made of) or learned
+        during training, and ``penalty`` is not used.
+    name : str, default="banned_ngrams"
+        What the rule is called in ``history_``.
+
+    See Also
+    --------
+    BannedTokens : The same of single tokens.
+    Pattern : Any pattern of text.
+
+    Notes
+    -----
+    Violations add over the n-grams of a policy that knows all those banned, and the optimum with
+    them is exact: each n-gram of the policy that ends with a banned one has its price. The policy
+    may be able to write other n-grams too, by backing off to shorter ones: violations then are
+    counted in whole documents, and nothing can be said for certain.
+
+    In a document that goes on from a prompt, an n-gram counts that began in it, as far as the
+    policy looks back.
+
+    Examples
+    --------
+    >>> from sklearn_codex.rules import BannedNGrams
+    >>> BannedNGrams(["os . system", "<s> eval"])(["eval ( os . system )", "os . path . system"])
+    array([2., 0.])
+    """
+
+    def __init__(self, ngrams, *, penalty=5.0, hard=False, max_rate=None, name="banned_ngrams"):
+        self.ngrams = ngrams
+        self.penalty = penalty
+        self.hard = hard
+        self.max_rate = max_rate
+        self.name = name
+
+    def token_violations(self, names, n_columns):
+        """Return 1 for banned tokens and 0 for others (V,); None where n-grams are longer."""
+        rows = self._rows(names, n_columns)
+        if np.any(rows[:, :-1] != -1):
+            return None
+        violations = np.zeros(n_columns)
+        violations[rows[:, -1]] = 1.0
+        return violations
+
+    def ngram_violations(self, names, n_columns):
+        """Return the banned n-grams (n, k) that can occur, and 1 (n,) for each."""
+        rows = self._rows(names, n_columns)
+        return rows, np.ones(len(rows))
+
+    def violations(self, rollouts):
+        """Return the occurrences (n_documents,) of banned n-grams."""
+        rows = self._rows(rollouts.names, rollouts.n_columns)
+        width = rows.shape[1] - 1
+        # As many tokens in front of each document as an n-gram has before its last.
+        places = np.arange(len(rollouts.tokens))
+        owners = np.repeat(np.arange(len(rollouts)), rollouts.lengths)
+        places += width * (owners + 1)
+        tokens = np.insert(
+            rollouts.tokens,
+            np.repeat(rollouts.starts, width),
+            rollouts.before(width).ravel() if width else [],
+        )
+        total = np.zeros(len(rollouts))
+        for row in rows:
+            at, ngram = np.arange(len(places)), row[row != -1]
+            for back, token in enumerate(ngram[::-1]):
+                at = at[tokens[places[at] - back] == token]
+            total += np.bincount(owners[at], minlength=len(rollouts))
+        return total
+
+    def _rows(self, names, n_columns):
+        """Return the n-grams (n, k) that can occur, behind -1 where they are shorter."""
+        ngrams = [_split(ngram) for ngram in _as_list(self.ngrams, "n-grams", "BannedNGrams")]
+        known = None if names is None else {name: column for column, name in enumerate(names)}
+        rows = []
+        for ngram in ngrams:
+            has_start = ngram[:1] == ["<s>"] and not (known and "<s>" in known)
+            tokens = ngram[1:] if has_start else ngram
+            if not tokens:
+                raise ValueError(
+                    f"BannedNGrams has the n-gram {ngram!r}, which has no token. Leave it out."
+                )
+            if known is None or not all(isinstance(token, str) for token in tokens):
+                columns = list(_columns_of(tokens, names, n_columns, subject="BannedNGrams"))
+            else:
+                columns = [known[token] for token in tokens if token in known]
+            if len(columns) == len(tokens):
+                rows.append([-2] * has_start + columns)
+        rows = [list(row) for row in dict.fromkeys(map(tuple, rows))]
+        width = max(map(len, rows), default=1)
+        padded = [[-1] * (width - len(row)) + row for row in rows]
+        return np.array(padded, dtype=np.intp).reshape(len(rows), width)
+
+
+def _split(ngram):
+    """Return the tokens of an n-gram."""
+    if isinstance(ngram, str):
+        return ngram.split()
+    return _as_list([ngram] if isinstance(ngram, Integral) else ngram, "tokens", "BannedNGrams")
 
 
 class TokenBudget(Rule):
@@ -273,6 +405,24 @@ def token_violations(
     if amounts is None:
         return None
     return _check_amounts(amounts, f"Rule {name!r} (token_violations)", (n_columns,), "tokens")
+
+
+def ngram_violations(
+    rule: Rule, name: str, names: np.ndarray | None, n_columns: int
+) -> tuple[np.ndarray, FloatArray] | None:
+    """Return n-grams (n, k) and the violations (n,) that each is, checked; see :class:`Rule`.
+
+    Raises
+    ------
+    ValueError
+        If the violations are not one finite number >= 0 for each n-gram.
+    """
+    found = rule.ngram_violations(names, n_columns)
+    if found is None:
+        return None
+    rows = np.asarray(found[0])
+    subject = f"Rule {name!r} (ngram_violations)"
+    return rows, _check_amounts(found[1], subject, (len(rows),), "n-grams")
 
 
 def _check_amounts(amounts, subject, shape, unit):

@@ -16,7 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 # The first that a stage has is what it learned.
-_LEARNED = ("token_log_prob_", "coef_", "expected_reward_")
+_LEARNED = ("token_log_prob_", "arc_log_prob_", "coef_", "expected_reward_")
 DOCUMENT_METHODS = ("predict", "score_samples", "perplexity", "reward")
 
 

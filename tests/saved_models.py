@@ -21,6 +21,7 @@ from sklearn_codex import (
     ExactPolicyOptimizer,
     ModelRatings,
     NGramCounter,
+    NGramFeatures,
     NGramLM,
     PairVectorizer,
     PlackettLuceModel,
@@ -36,10 +37,11 @@ from sklearn_codex import (
     make_rlhf_pipeline,
     stack_rankings,
 )
+from sklearn_codex.exact import NGramObjective
 from sklearn_codex.features import ResponseFeatures
 from sklearn_codex.kl_control import AdaptiveKLController, FixedKLController
 from sklearn_codex.overoptimization import ConservativeReward
-from sklearn_codex.rules import BannedTokens, Pattern, TokenBudget
+from sklearn_codex.rules import BannedNGrams, BannedTokens, Pattern, TokenBudget
 
 TEXTS = ["the cat sat", "the dog sat on the cat", "a bird\u00e9 flew"]
 WORDS = ["the", "cat", "sat", "dog", "on", "mat", "a", "bird", "flew", "home"]
@@ -69,12 +71,28 @@ def _language_models():
     yield "n-grams", NGramCounter(2, eos_token="<eos>", min_ngram_count=2).fit(TEXTS)
     yield "stream of n-grams", NGramCounter().partial_fit(TEXTS).partial_fit(["a b"])
     yield "n-grams of counts", NGramCounter().fit(np.eye(3, dtype=int))
+    yield "n-gram features", NGramFeatures(2, eos_token="<eos>").fit(TEXTS)
     yield "n-gram model", NGramLM(3).fit(TEXTS)
     yield "n-gram model of lower order", NGramLM(2, vectorizer=NGramCounter(3)).fit(TEXTS)
     yield "n-gram model of counts", NGramLM(smoothing=0.5).fit(np.array([[1, 2, 0], [0, 1, 1]]))
     ngrams = NGramLM(2, vectorizer=NGramCounter(3)).fit(TEXTS)
     yield "sft of n-grams", SFTRefiner(FrozenEstimator(ngrams)).fit(TEXTS)
+    yield from _policies_of_ngrams(ngrams)
     yield "sft", SFTRefiner(FrozenEstimator(base)).fit(TEXTS)
+
+
+def _policies_of_ngrams(lower):
+    model = FrozenEstimator(NGramLM(vectorizer=NGramCounter(eos_token="<eos>")).fit(TEXTS))
+    rewards = [1.0, -1.0, 0.5]
+    exact = ExactPolicyOptimizer(model, kl_coef=2.0).fit(TEXTS, rewards, prompts=["the", "a"])
+    yield "exact n-grams", exact
+    yield "best of n-grams", BestOfNSampler(model, n=2, n_rollouts=8).fit(TEXTS, rewards)
+    yield (
+        "exact n-grams of lower order",
+        ExactPolicyOptimizer(FrozenEstimator(lower)).fit(TEXTS, rewards),
+    )
+    objective = NGramObjective.of_model(model, kl_coef=2.0).having(token_reward=exact.token_reward_)
+    yield "stated n-grams", ExactPolicyOptimizer().fit_objective(objective)
 
 
 def _reward_models():
@@ -92,6 +110,8 @@ def _reward_models():
         PreferenceRewardModel(vectorizer="preference").fit(PAIRS * 2, [*LABELS] * 2),
     )
     yield "reward, tf-idf", tfidf
+    ngrams = NGramCounter(2)
+    yield "reward, n-grams", PreferenceRewardModel(vectorizer=ngrams).fit(PAIRS, LABELS)
     yield (
         "reward, stream",
         PreferenceRewardModel(vectorizer=FrozenEstimator(reward.vectorizer_)).partial_fit(
@@ -145,6 +165,7 @@ def _policies():
     short = {"max_iter": 3, "tol": 0, "random_state": 0}
     yield "ppo, logged", PPOPolicyOptimizer(base, **short).fit(TEXTS, [1.0, 0.0, 2.0])
     rules = [BannedTokens(["dog"]), TokenBudget(["cat"], budget=1), Pattern("mat", max_rate=0.2)]
+    rules.append(BannedNGrams(["cat sat", "<s> dog"]))
     yield "ppo, rules", PPOPolicyOptimizer(base, reward, rules=rules, **short).fit(TEXTS)
     hard = [BannedTokens(["dog"], hard=True)]
     yield "ppo, ban", PPOPolicyOptimizer(base, reward, rules=hard, **short).fit(TEXTS)

@@ -34,6 +34,8 @@ OF_PAIRS = (
     "RewardUncertainty",
     "TiePreferenceModel",
 )
+# Of single tokens or of n-grams, as their vectorizers count.
+OF_ANY_ORDER = {"BestOfNSampler", "ExactPolicyOptimizer", "SFTRefiner"}
 # Of prompts with their candidates, and the warnings of rows that belong to no prompt.
 CANDIDATES = [("say", text) for text in TEXTS[:2]] + [("tell", text) for text in TEXTS[2:]]
 pytestmark = pytest.mark.filterwarnings("ignore:(Candidate|Plackett).* rows without groups")
@@ -115,9 +117,9 @@ def fitted_examples(estimator_class):
     if estimator_class.__name__ == "CandidatePolicy":
         text = CANDIDATES
     fitted = [estimator_class().fit(X, y) for X in (text, frame)]
-    if estimator_class.__name__ == "SFTRefiner":
+    if estimator_class.__name__ in OF_ANY_ORDER:
         ngrams = sklearn_codex.NGramCounter(2)
-        fitted.append(estimator_class(vectorizer=ngrams).fit(text))
+        fitted.append(estimator_class(vectorizer=ngrams).fit(text, y))
     return fitted
 
 

@@ -13,9 +13,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_codex import (
+    DPOPolicyOptimizer,
     NGramCounter,
     NGramLM,
-    PPOPolicyOptimizer,
     RLHFPipeline,
     SFTRefiner,
     TokenCounter,
@@ -423,8 +423,8 @@ def test_pipeline_of_language_models():
 
 
 def test_policies_of_single_tokens_refuse_it():
-    with pytest.raises(TypeError, match="NGramLM of order 3"):
-        PPOPolicyOptimizer(FrozenEstimator(NGramLM().fit(TEXTS)), len).fit(TEXTS)
+    with pytest.raises(TypeError, match=r"NGramLM of order 3\. It learns a distribution of single"):
+        DPOPolicyOptimizer(FrozenEstimator(NGramLM().fit(TEXTS))).fit([("a", "b")], [1])
 
 
 def test_gzip_of_equal_models_is_equal(tmp_path):

@@ -11,7 +11,12 @@ from sklearn_codex._policy.noise_schedule import NoiseSchedule
 
 def a_run(*, grows=False):
     """Batches of 128 documents of 3 tokens, at a KL of 2, and a step of 0.5."""
-    objective = SimpleNamespace(kl_coef=2.0, expected_length=lambda log_prob: 3.0)
+    objective = SimpleNamespace(
+        kl_coef=2.0,
+        n_parameters=2,
+        expected_length=lambda log_prob: 3.0,
+        occurrences=lambda log_prob, n: 3.0 * n * np.exp(log_prob),
+    )
     return SimpleNamespace(
         settings=SimpleNamespace(n_rollouts=128, tol=1e-3, learning_rate=0.8, grows=grows),
         log_prob=np.log([0.75, 0.25]),

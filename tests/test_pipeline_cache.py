@@ -16,7 +16,7 @@ from sklearn_codex import (
     UnigramLM,
     make_rlhf_pipeline,
 )
-from sklearn_codex._pipeline.fitting import hash_texts
+from sklearn_codex._pipeline.counting import hash_texts
 
 RECORDS = [{"text": f"a b {'c' * (i % 3 + 1)}"} for i in range(8)]
 RECORDS += [{"chosen": "a b", "rejected": f"c {'cc' * (i % 2)}"} for i in range(6)]

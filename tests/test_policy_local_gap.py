@@ -48,9 +48,8 @@ def enumerated(reward, kl_coef=KL_COEF):
 
 
 def test_scaled_gradient_by_hand():
-    problem = SimpleNamespace(
-        temperature=2.0, objective=SimpleNamespace(expected_length=lambda log_prob: 1.0)
-    )
+    objective = unigram_objective(np.log([0.5, 0.5]), length=1, kl_coef=2.0)
+    problem = SimpleNamespace(temperature=2.0, objective=objective)
     rollouts = Rollouts(np.array([0, 0, 1]), np.array([1, 1, 1]), 2)
     shaped = np.array([1.0, 2.0, 6.0])
     # Centred and over n - 1 they are -1, -0.5 and 1.5; the unit is sqrt(2 * 2 * 1 * 0.5).

@@ -14,9 +14,9 @@ from sklearn_codex._policy.ppo import (
     center,
     clipped_surrogate,
     probability_ratio,
-    trust_region_scale,
     whiten,
 )
+from sklearn_codex.exact._trust_region import trust_region_scale
 
 SEEDS = st.integers(0, 2**32 - 1)
 CLIP_RANGES = st.one_of(st.floats(0.01, 1.5), st.tuples(st.floats(0.01, 0.9), st.floats(0.01, 1.5)))

@@ -20,6 +20,14 @@ def read(X):
     return check_records(X, subject="Reader")
 
 
+def test_each_text_has_the_prompt_of_its_record():
+    records = read([*ROWS, {"prompt": "r", "responses": ["1", "2", "3"]}, {"responses": ["4"]}])
+    assert dict(zip(records.all_texts(), records.all_prompts(), strict=True)) == {
+        "a corpus text": None, "c": "p", "d": None, "good": "p", "bad": "p", "better": "q",
+        "worse": "q", "x": "q", "y": "q", "1": "r", "2": "r", "3": "r", "4": None,
+    }  # fmt: skip
+
+
 def test_row_decides_kind():
     records = read(ROWS)
     assert len(records) == 6

@@ -89,7 +89,7 @@ def read_prompts(estimator: Any, X: Any) -> sparse.csr_array:
     estimator : fitted estimator
     X : sequence of str or array-like of shape (n_prompts, V)
     """
-    subject = type(estimator).__name__
+    subject = f"prompts of {type(estimator).__name__}"
     texts = check_texts(X, subject=subject)
     if texts is None or estimator.vectorizer_ is None:
         return read_documents(estimator, X, reset=False)
@@ -113,6 +113,14 @@ def check_prompts(estimator: Any, X: Any, prompts: Any) -> list[str]:
             f'{"no text" if prompts is None else len(prompts)}. Use "" where there is none.'
         )
     return prompts
+
+
+def count_after(estimator: Any, prompts: Any, X: Any, counts: Any) -> sparse.csr_array:
+    """Return documents (n, E) of n-grams counted after as many prompts, where both are text."""
+    given = [check_texts(part, subject=type(estimator).__name__) for part in (prompts, X)]
+    if any(texts is None for texts in given):
+        return counts
+    return unwrap(estimator.vectorizer_).transform_after(*given)
 
 
 def check_order(estimator: Any) -> None:

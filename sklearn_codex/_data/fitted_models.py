@@ -7,7 +7,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import NotFittedError, check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._data.vectorizers import first_difference, token_names, unwrap
+from sklearn_codex._data.vectorizers import first_difference, token_names, trie_of, unwrap
+from sklearn_codex._ngrams.backoff import is_part_of
 from sklearn_codex._renames import take_renamed
 
 
@@ -86,8 +87,7 @@ class IncomingModel:
         if not hasattr(self.model, "token_log_prob_") and not (of_ngrams and self.backoff):
             raise TypeError(
                 f"{subject} needs a language model as {parameter}, one with token_log_prob_, got "
-                f"{type(self.model).__name__}{_of_order(self.backoff)}. Pass a fitted UnigramLM, "
-                "SFTRefiner or PPOPolicyOptimizer."
+                f"{type(self.model).__name__}{_of_order(self.backoff)}. {_remedy(self.backoff)}"
             )
         if self.vectorizer is None and self.model.vectorizer_ is not None:
             self.vectorizer = freeze(self.model.vectorizer_)
@@ -106,7 +106,19 @@ class IncomingModel:
             If the columns of the documents are not the model's.
         """
         self.check_columns()
-        return None if self.model is None else np.array(self.model.token_log_prob_)
+        if self.model is None:
+            return None
+        if not hasattr(self.model, "token_log_prob_"):
+            return np.array(self.backoff.root_log_prob)
+        return np.array(self.model.token_log_prob_)
+
+    @property
+    def read_trie(self) -> Any:
+        """The trie whose events documents, which have been read, are counted in; None of tokens."""
+        if self.estimator.vectorizer_ is None:
+            return _ngrams_of(self.model)
+        trie = trie_of(self.estimator.vectorizer_)
+        return None if trie is None or trie.order == 1 else trie
 
     def check_columns(self) -> None:
         """Raise where the columns of the documents, which have been read, are not the model's."""
@@ -126,6 +138,14 @@ class IncomingModel:
                 f"({type(model).__name__}) has {model.n_features_in_}. Count them with the "
                 f"vectorizer of the {parameter}."
             )
+        own, read = _ngrams_of(model), self.read_trie
+        if (own is None) != (read is None):
+            kinds = ("single tokens", "n-grams") if own is None else ("n-grams", "single tokens")
+            raise ValueError(
+                f"{subject} got documents counted in {kinds[1]}, but its {parameter} "
+                f"({type(model).__name__}) is of {kinds[0]}. Count them with the vectorizer of "
+                f"the {parameter}."
+            )
         if unwrap(estimator.vectorizer_) is unwrap(model.vectorizer_) is not None:
             return  # so are the names, of which there may be millions
         names, base_names = token_names(estimator), token_names(model)
@@ -135,7 +155,28 @@ class IncomingModel:
                 f"{parameter}: the first difference is {first_difference(names, base_names)}. "
                 f"Count them with the vectorizer of the {parameter}."
             )
+        if read is not None and not is_part_of(self.backoff.trie, read):
+            raise ValueError(
+                f"{subject} got documents counted in other n-grams than those of its {parameter} "
+                f"({type(model).__name__}). Count them with the vectorizer of the {parameter}."
+            )
+
+
+def _ngrams_of(model):
+    """Return the trie whose events a model reads, None where it reads tokens."""
+    trie = getattr(model, "_read_trie", None)
+    return None if trie is None or trie.order == 1 else trie
 
 
 def _of_order(backoff):
     return f" of order {backoff.trie.order}" if backoff else ""
+
+
+def _remedy(backoff):
+    if backoff is None:
+        return "Pass a fitted UnigramLM, SFTRefiner or PPOPolicyOptimizer."
+    return (
+        "It learns a distribution of single tokens, and n-grams have one after each context. Pass "
+        "a fitted UnigramLM, or fit a PreferenceRewardModel on the pairs and optimise the model of "
+        "n-grams for it with PPOPolicyOptimizer or ExactPolicyOptimizer."
+    )

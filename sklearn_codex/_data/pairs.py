@@ -37,6 +37,7 @@ from sklearn_codex._data.responses import check_prompted_responses, stack_prompt
 from sklearn_codex._data.rows import FLOATS
 from sklearn_codex._data.vectorizers import (
     apply_vectorizer,
+    count_ngrams,
     fit_vectorizer,
     keep_vectorizer_of_numbers,
     wants_prompt,
@@ -324,9 +325,9 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
         return ReadPairs(DifferenceDesign(differences), None, length)
     given = as_response_ids(X, subject=subject)
     a, b = check_pairs_of(given, subject=subject).ids.T
-    _meet_columns(estimator, given.features, reset=reset, vectorizer=vectorizer)
-    design = PairDesign(given.features, a, b)
-    if len_of(given.features) > 4 * len(a):  # most rows of the table are in no pair
+    features = _meet_columns(estimator, given.features, reset=reset, vectorizer=vectorizer)
+    design = PairDesign(features, a, b)
+    if len_of(features) > 4 * len(a):  # most rows of the table are in no pair
         design = design.take(slice(None))
     return ReadPairs(design, None, length, _known_vectors(X, subject))
 
@@ -350,10 +351,12 @@ def _warn_of_ids(X, differences, subject):
 
 
 def _meet_columns(estimator, features, *, reset, vectorizer=None):
-    """Set, or check, the columns by a table of features (m, V) that was validated."""
+    """Set, or check, the columns by a table of features (m, V) that was validated; return it."""
+    features = count_ngrams(vectorizer if reset else estimator.vectorizer_, features)
     validate_data(estimator, features, reset=reset, skip_check_array=True)
     if reset:
         keep_vectorizer_of_numbers(estimator, vectorizer)
+    return features
 
 
 @dataclass(frozen=True)
@@ -413,8 +416,8 @@ def read_vectors(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None)
         features = read_features(estimator, X, reset=reset, vectorizer=vectorizer)
         return ReadResponses(DifferenceDesign(features), features.shape[:1])
     given = as_response_ids(X, subject=type(estimator).__name__)
-    _meet_columns(estimator, given.features, reset=reset, vectorizer=vectorizer)
-    rows = DifferenceDesign(given.features).take(given.ids.ravel())
+    features = _meet_columns(estimator, given.features, reset=reset, vectorizer=vectorizer)
+    rows = DifferenceDesign(features).take(given.ids.ravel())
     return ReadResponses(rows, given.ids.shape)
 
 
@@ -423,6 +426,7 @@ def read_features(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None
 
     A frozen vectorizer is kept when ``reset`` is true. Narrow floats stay narrow.
     """
+    X = count_ngrams(vectorizer if reset else estimator.vectorizer_, X)
     features = validate_numbers(estimator, X, reset=reset, dtype=FLOATS)
     if reset:
         keep_vectorizer_of_numbers(estimator, vectorizer)

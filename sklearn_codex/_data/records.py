@@ -149,6 +149,14 @@ class Records:
         rest = [own.responses[1:] for own in self.candidates if own is not None]
         return [*self.text, *others, *chain.from_iterable(rest)]
 
+    def all_prompts(self) -> list[str | None]:
+        """Return the prompt of each of :meth:`all_texts`, None where it has none."""
+        pairs = zip(self.prompt, self.other, strict=True)
+        others = [prompt for prompt, other in pairs if other is not None]
+        own = zip(self.prompt, self.candidates, strict=True)
+        rest = [[prompt] * (len(found.responses) - 1) for prompt, found in own if found is not None]
+        return [*self.prompt, *others, *chain.from_iterable(rest)]
+
     def candidate_arrays(self, *, subject: str) -> CandidateArrays:
         """Return the candidates as rows; of all records that have any, one at least."""
         rows = self.rows("candidates")

@@ -13,7 +13,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.frames import as_arrays
+from sklearn_codex._ngram_counter import NGramCounter, NGramFeatures
 from sklearn_codex.text import TokenCounter
 
 
@@ -119,7 +121,38 @@ def _check_one_each(features, vectorizer, texts, subject):
 
 def trie_of(vectorizer: Any) -> Any:
     """Return the trie whose events a fitted vectorizer counts; None where it counts no n-grams."""
-    return getattr(unwrap(vectorizer), "trie_", None)
+    counter = unwrap(vectorizer)
+    return getattr(counter, "trie_", None) if getattr(counter, "_counts_events", True) else None
+
+
+def as_ngram_features(vectorizer: Any) -> Any:
+    """Return a vectorizer, one that counts events of n-grams as one that counts the n-grams.
+
+    A reward has no use for events: what is backed off from, and where a document ends, is a matter
+    of a language model, and a weight of the longest n-gram alone would not be shared with others.
+    """
+    counter = unwrap(vectorizer)
+    if not isinstance(counter, NGramCounter) or isinstance(counter, NGramFeatures):
+        return vectorizer
+    if getattr(counter, "order_", counter.order) == 1:
+        return vectorizer
+    features = NGramFeatures.of_counter(counter)
+    return FrozenEstimator(features) if isinstance(vectorizer, FrozenEstimator) else features
+
+
+def count_ngrams(vectorizer: Any, X: Any) -> Any:
+    """Return numbers X in the columns of a vectorizer, where they are events of its n-grams."""
+    counter = unwrap(vectorizer)
+    return counter.count_ngrams(X) if isinstance(counter, NGramFeatures) else X
+
+
+def token_columns(vectorizer: Any, n_columns: int) -> FloatArray:
+    """Return 1 for columns (n_columns,) that count tokens, each once, and 0 for other n-grams."""
+    counter = unwrap(vectorizer)
+    counts = np.ones(n_columns)
+    if isinstance(counter, NGramFeatures) and counter.trie_ is not None:
+        counts[counter.trie_.n_tokens :] = 0.0
+    return counts
 
 
 def column_names(vectorizer: Any) -> Any:

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._files.lines import place_of, read_lines
+from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
 from sklearn_codex._language.model import LanguageModelMixin
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngrams.arpa import END, START, UNKNOWN, read_arpa, write_arpa
@@ -25,6 +26,21 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
     """Methods of a model that may be one of n-grams: prompts, and ARPA files."""
 
     _backoff: BackoffModel
+    # Files of older versions hold neither. Where documents start is what a policy was fitted for.
+    _read_trie: Any = None
+    _initial: Any = None
+
+    @property
+    def _distribution(self):
+        if self._read_trie is None:
+            return CategoricalDistribution(self.token_log_prob_)  # type: ignore[attr-defined]
+        return BackoffDistribution(self._backoff, self._read_trie, self._initial)
+
+    def _eos_column(self):
+        trie = self._read_trie
+        if self.vectorizer_ is not None or trie is None:
+            return super()._eos_column()
+        return None if trie.eos < 0 else trie.eos
 
     @property
     def backoff_model_(self):

@@ -78,10 +78,13 @@ class BackoffDistribution:
     model : BackoffModel
     trie : Trie
         Whose events the columns of documents are: that of the model, or one of a higher order.
+    initial : ndarray of shape (C,) or None, default=None
+        How often documents start in each context of the model; None means at the start.
     """
 
     model: BackoffModel
     trie: Trie
+    initial: FloatArray | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -140,10 +143,12 @@ class BackoffDistribution:
     ) -> Rollouts:
         """Draw documents, each behind one of the prompts (n_documents, E) if there are some."""
         check_tokens_at_once(n_documents, 1 if eos is not None else length, remedy=_REMEDY)
-        if prompts is None:
-            contexts = np.full(n_documents, self.model.trie.first_context)
-        else:
+        if prompts is not None:
             contexts = self.contexts_after(prompts)
+        elif self.initial is not None:
+            contexts = rng.choice(len(self.initial), n_documents, p=self.initial)
+        else:
+            contexts = np.full(n_documents, self.model.trie.first_context)
         drawn = self.model.sample(contexts, rng, max_length=length)
         tokens, lengths = drawn.tokens.astype(np.intp), drawn.lengths.astype(np.intp)
         return Rollouts(tokens, lengths, self.n_tokens, names, eos)

@@ -14,7 +14,7 @@ from sklearn_codex._data.documents import read_documents, read_prompts
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._doc_links import link_estimators
-from sklearn_codex._language.distributions import Distribution
+from sklearn_codex._language.distributions import CategoricalDistribution, Distribution
 from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._rollouts import sample_counts
 
@@ -206,7 +206,8 @@ class LanguageModelMixin:
         eos, names = self._eos_column(), token_names(self)
         length, distribution = self.document_length_, self._distribution
         has_words = self.vectorizer_ is not None and names is not None
-        if not has_words and eos is None and int(n_samples) * int(length) > MOST_TOKENS:
+        is_simple = isinstance(distribution, CategoricalDistribution) and eos is None
+        if not has_words and is_simple and int(n_samples) * int(length) > MOST_TOKENS:
             return sample_counts(distribution.event_log_prob, n_samples, rng, length=length)
         rollouts = distribution.sample(
             n_samples,

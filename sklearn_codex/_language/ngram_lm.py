@@ -250,7 +250,7 @@ class NGramLM(
             sample_weight,
             reset=first,
             vectorizer=self.vectorizer,
-            default=NGramCounter(self.order),
+            default=self._default_counter(),
         )
         context = self._init_callback_context(task_name=task_name)
         context.call_on_fit_task_begin(estimator=self, X=X)
@@ -260,6 +260,10 @@ class NGramLM(
         self._estimate()
         context.call_on_fit_task_end(estimator=self, X=X)
         return self
+
+    def _default_counter(self):
+        """Return what counts text where there is no vectorizer, in a pipeline too."""
+        return NGramCounter(self.order)
 
     def _trie_of_columns(self):
         trie = trie_of(self.vectorizer_)

@@ -15,7 +15,6 @@ from sklearn_codex._data.fitted_models import IncomingModel, unwrap
 from sklearn_codex._data.vectorizers import trie_of
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin
-from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
 from sklearn_codex._language.model import add_counts, forget_counts
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.smoothing import refine
@@ -144,7 +143,6 @@ class SFTRefiner(
 
     token_log_prob_: FloatArray
     _base: Any
-    _read_trie: Any
 
     def __init__(self, policy=None, *, prior_strength=1000.0, vectorizer=None, base=DEPRECATED):
         self.policy = policy
@@ -289,14 +287,6 @@ class SFTRefiner(
         """
         refuse_old_nested(self, params)
         return super().set_params(**params)
-
-    @property
-    def _distribution(self):
-        # Files of older versions hold no trie.
-        trie = getattr(self, "_read_trie", None)
-        if trie is None:
-            return CategoricalDistribution(self.token_log_prob_)
-        return BackoffDistribution(self._backoff, trie)
 
     def __setstate__(self, state):
         if "policy" not in state:  # as files of the first versions have it

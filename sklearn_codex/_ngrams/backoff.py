@@ -10,7 +10,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._ngrams.table import Ints
 from sklearn_codex._ngrams.trie import Trie, Walk
 
-__all__ = ["BackoffModel", "Drawn"]
+__all__ = ["BackoffModel", "Drawn", "is_part_of"]
 
 # What is left of a shorter context that is rounding.
 _ROUNDING = 1e-13
@@ -63,6 +63,30 @@ class BackoffModel:
     def uniform(cls, trie: Trie) -> "BackoffModel":
         """Return the model that gives all tokens the same probability in every context."""
         return cls(trie, np.full(trie.n_arcs, -np.log(trie.n_tokens)), np.zeros(trie.n_contexts))
+
+    @classmethod
+    def of_tokens(cls, log_prob: FloatArray) -> "BackoffModel":
+        """Return the model of order 1 of a distribution (V,) of tokens."""
+        return cls(Trie.of_root(len(log_prob)), np.asarray(log_prob), np.zeros(1))
+
+    @classmethod
+    def of_events(cls, trie: Trie, log_prob: FloatArray) -> "BackoffModel":
+        """Return the model whose :attr:`event_log_prob` is given (E,)."""
+        backoffs = log_prob[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1]
+        return cls(trie, log_prob[: trie.n_arcs], np.append(0.0, backoffs))
+
+    def on(self, trie: Trie) -> "BackoffModel":
+        """Return the same distributions as a model of a trie with more and longer n-grams.
+
+        The n-grams up to the order of this one have to be those of its own trie.
+        """
+        if trie.order == self.trie.order:
+            return self
+        log_prob = np.append(self.arc_log_prob, np.zeros(trie.n_arcs - self.trie.n_arcs))
+        for start, stop in trie.levels()[self.trie.order :]:
+            log_prob[start:stop] = log_prob[trie.lower[start:stop]]
+        n_more = trie.n_contexts - self.trie.n_contexts
+        return BackoffModel(trie, log_prob, np.append(self.backoff_log_weight, np.zeros(n_more)))
 
     @property
     def event_log_prob(self) -> FloatArray:
@@ -245,6 +269,22 @@ class BackoffModel:
             missing = at[found[at] < 0]
             contexts[missing] = self.trie.suffix[contexts[missing]]
         return found
+
+
+def is_part_of(smaller: Trie, larger: Trie) -> bool:
+    """Return whether a trie holds the n-grams of a larger one up to some order, as it does.
+
+    A trie of order 1 may not know the end-of-sequence token.
+    """
+    if smaller.order == 1:
+        return smaller.n_tokens == larger.n_tokens
+    if smaller.order > larger.order:
+        return False
+    part = larger if smaller.order == larger.order else larger.truncate(smaller.order)
+    return all(
+        np.array_equal(getattr(part, name), getattr(smaller, name))
+        for name in Trie.__dataclass_fields__
+    )
 
 
 def _is_range(numbers):

@@ -159,7 +159,9 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("unk_index_", "eos_index_"), _WHOLE.or_none()),
     **dict.fromkeys(("_names", "_stream_types"), _TOKENS.or_none()),
     "_stream_ngrams": _LIST,
-    **dict.fromkeys(("trie_", "_read_trie"), _instance("Trie").or_none()),
+    **dict.fromkeys(("trie_", "_read_trie", "_trie"), _instance("Trie").or_none()),
+    "_initial": _FINITE.or_none(),
+    "_stated": _instance("NGramObjective"),
     **dict.fromkeys(("_backoff", "_base"), _instance("BackoffModel").or_none()),
     "discounts_": _FINITE.or_none(),
     "is_fallback_": _ARRAY.or_none(),
@@ -168,7 +170,8 @@ CHECKS: dict[str, Check] = {
     "vectorizer_": _MODEL.or_none(),
     "estimator_": _MODEL,
     "reward_model_": Check(
-        "a model or a function", lambda v, n: callable(v) or v is None or is_model(v)
+        "a model or a function",
+        lambda v, n: callable(v) or v is None or is_model(v) or type(v).__name__ == "StatedReward",
     ),
     "_training_pairs": Check(
         "hashes of pairs, or None", lambda v, n: v is None or hasattr(v, "pairs")

@@ -34,7 +34,7 @@ def _import_skops_io():
 
 
 # What an optimiser holds of an objective that is stated.
-_STATED = f"{_PACKAGE}._policy.stated_objective."
+_STATED = f"{_PACKAGE}.exact."
 
 
 def save_model(model, path, *, overwrite=False, trusted=()):
@@ -63,8 +63,9 @@ def save_model(model, path, *, overwrite=False, trusted=()):
     OSError
         If the file cannot be written. What was there before is still there.
     ValueError
-        If the model holds what no model file keeps, such as a lambda or the objective of
-        ``fit_objective``, or what ``load_model`` would not trust. Nothing is written then.
+        If the model holds what no model file keeps, such as a lambda or an objective of
+        ``fit_objective`` that is not over n-grams, or what ``load_model`` would not trust. Nothing
+        is written then.
 
     Notes
     -----
@@ -170,9 +171,10 @@ def _pack(skops_io, model, lists) -> bytes:
     except ForeignTypesError as error:
         if any(name.startswith(_STATED) for name in error.names):
             raise ValueError(
-                f"save_model does not write this {subject}, which fit_objective optimised: no "
-                "model file keeps an objective that is stated. Save its token_log_prob_, as with "
-                "numpy.save, and state the objective again; one that fit made of documents is kept."
+                f"save_model does not write this {subject}, which fit_objective optimised: of "
+                "objectives that are stated, model files keep those over n-grams only. Save its "
+                "token_log_prob_, as with numpy.save, and state the objective again; one that fit "
+                "made of documents is kept."
             ) from None
         raise ValueError(
             f"save_model does not write this {subject}, as load_model would not trust "

@@ -25,7 +25,11 @@ from sklearn_codex._persistence.attributes import (
     is_square,
     is_step,
 )
-from sklearn_codex._persistence.fitted_ngrams import check_ngram_model, check_ngrams
+from sklearn_codex._persistence.fitted_ngrams import (
+    check_ngram_model,
+    check_ngrams,
+    check_objective,
+)
 from sklearn_codex._persistence.fitted_ratings import RATING_STATE, check_ratings
 from sklearn_codex._persistence.values import is_array, is_finite, is_whole
 
@@ -40,18 +44,26 @@ _WEIGHTED = (
     *("RewardUncertainty", "TiePreferenceModel"),
 )
 _SAMPLERS = ("BestOfNSampler", "ExactPolicyOptimizer", "PPOPolicyOptimizer", "RLOOPolicyOptimizer")
-_COUNTERS = ("TokenCounter", "NGramCounter")
+_NGRAM_COUNTERS = ("NGramCounter", "NGramFeatures")
+_COUNTERS = ("TokenCounter", *_NGRAM_COUNTERS)
 _LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", "DPOPolicyOptimizer", *_SAMPLERS)
+# What models that may be of n-grams have where they are.
+_OF_ANY_ORDER = {
+    "SFTRefiner": ("_backoff", "event_count_"),
+    **dict.fromkeys(_SAMPLERS, ("_backoff", "_trie")),
+}
+# Of policies of n-grams these are in the columns of the policy, and checked with its n-grams.
+_OF_POLICIES = ("reference_log_prob_", "optimal_log_prob_", "token_reward_", "frequencies_")
 # Fitted attributes that methods read without asking for them, and the classes that have them.
 _NEEDED = (
     (("_names", "n_features_in_", "unk_index_", "eos_index_"), _COUNTERS),
-    (("trie_", "order_"), ("NGramCounter",)),
+    (("trie_", "order_"), _NGRAM_COUNTERS),
     (("document_length_", "vectorizer_", "n_features_in_", "_backoff", "_read_trie"), ("NGramLM",)),
     (("center_", "scale_"), ("ResponseFeatures",)),
     (("steps_", "vectorizer_"), ("RLHFPipeline",)),
     (("n_features_in_", "vectorizer_"), ("PairVectorizer", *_LANGUAGE_MODELS, *_WEIGHTED)),
     (("document_length_",), _LANGUAGE_MODELS),
-    (("token_log_prob_",), ("UnigramLM", "DPOPolicyOptimizer", *_SAMPLERS)),
+    (("token_log_prob_",), ("UnigramLM", "DPOPolicyOptimizer")),
     (("reference_log_prob_",), ("DPOPolicyOptimizer", *_SAMPLERS)),
     (("_seed",), _SAMPLERS),
     (("training_state_",), ("PPOPolicyOptimizer", "RLOOPolicyOptimizer")),
@@ -121,11 +133,14 @@ def _check_estimator(model: BaseEstimator) -> None:
     if type(model).__module__.partition(".")[0] != _PACKAGE:
         return
     n_columns = getattr(model, "n_features_in_", None)
+    of_ngrams = _OF_POLICIES if vars(model).get("_read_trie") is not None else ()
     for attribute, value in vars(model).items():
         if attribute in members and callable(getattr(type(model), attribute)):
             raise ValueError(f"its {name} has an attribute in the place of the method {attribute}")
         check = CHECKS.get(attribute)
-        if check is not None and not check.holds(value, n_columns):
+        if check is None or attribute in of_ngrams:
+            continue
+        if not check.holds(value, n_columns):
             raise ValueError(
                 f"the attribute {attribute} of its {name} has to be "
                 f"{check.words.format(n=n_columns)}"
@@ -153,9 +168,9 @@ def _check_complete(model: BaseEstimator, name: str) -> None:
     needed = [attribute for names, kinds in _NEEDED for attribute in names if name in kinds]
     if getattr(model, "control_length", False):
         needed.append("_length_of_text")
-    if name == "SFTRefiner":
+    if name in _OF_ANY_ORDER:
         is_of_ngrams = vars(model).get("_read_trie") is not None
-        needed += ["_backoff", "event_count_"] if is_of_ngrams else ["token_log_prob_"]
+        needed += _OF_ANY_ORDER[name] if is_of_ngrams else ("token_log_prob_",)
     lacking = [attribute for attribute in needed if attribute not in own]
     if lacking:
         raise ValueError(f"its {name} is fitted, but has no attribute {lacking[0]}")
@@ -327,6 +342,11 @@ def _check_candidate_policy(policy) -> None:
         raise ValueError("its CandidatePolicy has neither a reward model nor the coef_ of one")
 
 
+def _check_stated_reward(reward) -> None:
+    if not is_finite(getattr(reward, "token_reward", None)) or reward.token_reward.ndim != 1:
+        raise ValueError("the reward of an objective in it is no vector of finite numbers")
+
+
 def _check_lower_bound(reward) -> None:
     center = getattr(reward, "_center", None)
     if not is_model(getattr(reward, "model", None)) or not are_finite(center):
@@ -355,9 +375,12 @@ def _nothing(value) -> None:
 
 _PARTS: dict[str, Callable[[Any], None]] = {
     "TokenCounter": _check_token_counter,
-    "NGramCounter": _check_ngram_counter,
+    **dict.fromkeys(_NGRAM_COUNTERS, _check_ngram_counter),
     "NGramLM": check_ngram_model,
     "SFTRefiner": check_ngram_model,
+    **dict.fromkeys(_SAMPLERS, check_ngram_model),
+    "NGramObjective": check_objective,
+    "StatedReward": _check_stated_reward,
     "TrainingPairs": _check_training_pairs,
     "GroupMoves": _check_group_moves,
     "HeldRows": _check_held_rows,

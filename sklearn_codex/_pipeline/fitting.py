@@ -1,30 +1,30 @@
 """One fit of ``RLHFPipeline``: what is checked before it, and how models come down the stages."""
 
 import pickle
-import warnings
-from hashlib import sha256
 
 import joblib
-import numpy as np
 from sklearn.base import clone
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
-from sklearn.utils.validation import _check_method_params, check_memory, has_fit_parameter
+from sklearn.utils.validation import _check_method_params, has_fit_parameter
 
 from sklearn_codex._checks.matrices import as_csr
-from sklearn_codex._data.documents import check_counted, count_texts
 from sklearn_codex._data.fitted_models import freeze
 from sklearn_codex._data.records import COLUMNS_OF_KIND
-from sklearn_codex._data.vectorizers import fit_vectorizer
 from sklearn_codex._pipeline.choices import rows_of_candidates
 from sklearn_codex._pipeline.code_hash import hash_code
 from sklearn_codex._pipeline.composition import is_learning, is_passthrough
+from sklearn_codex._pipeline.counting import (
+    caches,
+    check_no_empty,
+    choose_vectorizer,
+    counts_in_context,
+    fit_and_count,
+    hash_documents,
+    open_memory,
+)
 from sklearn_codex._pipeline.stored_stage import call_cached
 from sklearn_codex._renames import current_parameters
 from sklearn_codex.labels import expand_soft_labels
-from sklearn_codex.text import TokenCounter
-
-TEXTS_AT_ONCE = 64
-SUBJECT = "RLHFPipeline"
 
 
 def check_rewards_above(pipeline, records):
@@ -75,81 +75,6 @@ def choose_kinds(pipeline, records):
                 "(sklearn_codex.model_selection), which keeps every kind in every fold."
             )
     return kinds
-
-
-def check_no_empty(counts, texts, *, subject, name="text"):
-    """Raise where a document (a row of ``counts``) has no token."""
-    empty = np.flatnonzero(counts.sum(axis=1) == 0)
-    if empty.size:
-        raise ValueError(
-            f"{subject} got {empty.size} {name}(s) without a token, such as "
-            f"{texts[empty[0]]!r:.60}. Leave out such records, or count with unk_token or "
-            "eos_token set, so that each has at least one token."
-        )
-
-
-def caches(memory):
-    """Tell a memory that keeps results from one that does nothing."""
-    return not (hasattr(memory, "location") and memory.location is None)
-
-
-def hash_texts(texts):
-    """Return a digest (str) of texts in order, many times faster than one of their pickles."""
-    digest = sha256()
-    # Not all at once: a single emoji would widen every character of one long str.
-    for start in range(0, len(texts), TEXTS_AT_ONCE):
-        some = "".join(texts[start : start + TEXTS_AT_ONCE])
-        digest.update(some.encode("utf-8", "surrogatepass"))
-    # Where each begins: "ab", "c" is not "a", "bc".
-    digest.update(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)).data)
-    return digest.hexdigest()
-
-
-def _fit_vectorizer(key, vectorizer, texts, work):
-    """Fit a vectorizer and count; ``key`` stands for all of it where results are cached."""
-    work.begin()
-    vectorizer, counts = fit_vectorizer(vectorizer, texts, subject=SUBJECT)
-    return work.end((vectorizer, check_counted(counts, subject=SUBJECT)))
-
-
-def _transform(key, vectorizer, texts, work):
-    """Count; ``key`` stands for all of it where results are cached."""
-    work.begin()
-    return work.end(count_texts(vectorizer, texts, subject=SUBJECT))
-
-
-def count_again(pipeline, texts):
-    """Return the counts (n, V) of texts by a fitted pipeline, from the cache where it has one.
-
-    The candidates of a search score the same rows, one after the other.
-    """
-    memory = open_memory(pipeline)
-    if not caches(memory) or pipeline._vectorizer_key is None:
-        return count_texts(pipeline.vectorizer_, texts, subject=SUBJECT)
-    key = joblib.hash((pipeline._vectorizer_key, hash_texts(texts)))
-    counts, _ = call_cached(
-        memory,
-        _transform,
-        {"key": key, "vectorizer": pipeline.vectorizer_, "texts": texts},
-        ignore=["vectorizer", "texts"],
-        shared={},
-        subject=type(pipeline).__name__,
-    )
-    return counts
-
-
-def open_memory(pipeline):
-    """Return the memory of a pipeline, one that does nothing where its folder cannot be made."""
-    try:
-        return check_memory(pipeline.memory)
-    except OSError as error:
-        warnings.warn(
-            f"{type(pipeline).__name__} cannot cache in memory={pipeline.memory!r}: "
-            f"{error.strerror or error}. It goes on without a cache.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return check_memory(None)
 
 
 def _fit_stage(key, stage, X, y, params, pipeline, context, work):
@@ -229,12 +154,14 @@ class PipelineFit:
         # A cache is keyed by what a model is made of, not by the model: the same model pickles
         # otherwise once it has been loaded from the cache, and the stages below would miss.
         self._caches = caches(self._memory)
-        vectorizer = TokenCounter() if pipeline.vectorizer is None else pipeline.vectorizer
-        texts = records.all_texts()
-        digest = hash_texts(texts) if self._caches else None
+        vectorizer = choose_vectorizer(pipeline)
+        texts, prompts = records.all_texts(), records.all_prompts()
+        digest = hash_documents(vectorizer, texts, prompts) if self._caches else None
         self.vectorizer_key = self._key(type(vectorizer), vectorizer.get_params(), digest)
         (self.vectorizer, counts), _ = self._call(
-            _fit_vectorizer, self.vectorizer_key, vectorizer=vectorizer, texts=texts
+            fit_and_count,
+            self.vectorizer_key,
+            **{"vectorizer": vectorizer, "texts": texts, "prompts": prompts},
         )
         self._counts = counts[: len(records)]  # (n_records, V)
         n_pairs = len(records.rows("preference"))
@@ -284,7 +211,7 @@ class PipelineFit:
         else:
             rows = self.records.rows(kind)
             params = _check_method_params(self.records, params, indices=rows)
-            params = self._add_weights(stage, rows, params)
+            params = self._add_prompts(stage, rows, self._add_weights(stage, rows, params))
             above = [self._keys.get(model) for model in stage.rlhf_stage.fills.values()]
             key = self._key(type(stage), stage.get_params(), kind, params, self._data_key, above)
             stage = self._fill(clone(stage))
@@ -338,7 +265,7 @@ class PipelineFit:
                 return _expand(stage, X, y, params)
             return X, y, params
         counts, texts = self._counts[rows], [self.records.text[row] for row in rows]
-        check_no_empty(counts, texts, subject=subject, name=kind)
+        check_no_empty(self.vectorizer, counts, texts, subject=subject, name=kind)
         return counts, None, params
 
     def _add_weights(self, stage, rows, params):
@@ -353,3 +280,15 @@ class PipelineFit:
             )
         _check_takes_weights(stage, "records with a sample_weight")
         return params | {"sample_weight": weight}
+
+    def _add_prompts(self, stage, rows, params):
+        """Return the parameters of a fit with the prompts that documents of a policy start after.
+
+        Demonstrations are counted after their prompts already.
+        """
+        if not stage.rlhf_stage.starts_after_prompts or "prompts" in params:
+            return params
+        prompts = [self.records.prompt[row] or "" for row in rows]
+        if not any(prompts) or not counts_in_context(self.vectorizer):
+            return params
+        return params | {"prompts": prompts}

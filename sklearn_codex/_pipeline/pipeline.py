@@ -1,28 +1,27 @@
 """The whole loop as one estimator: records in, models flow from stage to stage."""
 
+from inspect import signature
+
 from sklearn.callback import CallbackSupportMixin
 from sklearn.pipeline import _name_estimators
-from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, Hidden
 from sklearn.utils._user_interface import _print_elapsed_time
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import cross_entropy
-from sklearn_codex._data.documents import count_texts
-from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records, is_records
+from sklearn_codex._data.records import check_records, is_records
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._pipeline.choices import best_responses, value_of_choices
 from sklearn_codex._pipeline.composition import StageComposition, is_passthrough
+from sklearn_codex._pipeline.counting import check_no_empty, count_documents
 from sklearn_codex._pipeline.fitting import (
     PipelineFit,
-    check_no_empty,
     check_rewards_above,
     choose_kinds,
-    count_again,
     route_fit_params,
 )
+from sklearn_codex._pipeline.losses import find_sft_loss, weigh_losses
 from sklearn_codex.text import check_texts
 
 __all__ = ["RLHFPipeline", "make_rlhf_pipeline"]
@@ -47,13 +46,6 @@ def _provides(model, method, *others):
     return check
 
 
-def _regularisation(judge, value):
-    """Return Omega of a policy: all of the judge's objective but reward and demonstrations."""
-    besides = -getattr(judge, "entropy_coef", 0.0) * value["entropy"]
-    besides += getattr(judge, "missing_eos_penalty", 0.0) * value["missing_eos_rate"]
-    return float(value["kl"] + value["penalty"] + besides / judge.kl_coef_)
-
-
 @link_estimators
 class RLHFPipeline(CallbackSupportMixin, StageComposition):
     r"""Pretraining, fine-tuning, reward model and policy optimisation as one estimator of records.
@@ -72,9 +64,12 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         stage out; a fitted model in :class:`~sklearn.frozen.FrozenEstimator` is a stage that is not
         fitted again.
     vectorizer : transformer, default=None
-        Turns text into counts, once, over the vocabulary that all stages share; None means
+        Turns text into counts, once, over the vocabulary that all stages share; None means what
+        the first stage counts by that is particular, ``NGramCounter(order)`` of an `NGramLM`, else
         ``TokenCounter()``. It is fitted on the corpus texts, the completions and all responses of
-        all training records, whichever stages there are. Prompts are not counted.
+        all training records, whichever stages there are. Prompts are not counted, but where it
+        counts n-grams, the first tokens of a completion or a response are counted as what follows
+        its prompt.
     memory : str or object with the joblib.Memory interface, default=None
         Caches the counts and each fitted stage, so that a search over the parameters of a stage
         counts the text and fits the stages above it once a fold; the counts of the demonstrations
@@ -116,6 +111,11 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     reward comes from above, and what ``score`` holds it against. Any record may have
     `sample_weight`, what it weighs in the fit of its stage; a pair of soft label p weighs p for A
     and 1 - p for B. None and NaN mean that a row has no such column.
+
+    **Words in order.** With an `NGramLM` or an `NGramCounter` all policies are models of n-grams,
+    and prompts are what documents go on from: demonstrations are learned, responses compared and
+    records scored after their prompts, and documents of an optimised policy start after those of
+    the records that its stage reads. Models of single tokens look at no prompt.
 
     **The objective** of the loop is
 
@@ -272,21 +272,38 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         return self._check_policy().perplexity(self._check_documents(X))
 
     @available_if(_provides("policy", "sample"))
-    def sample(self, n_samples=1, random_state=None):
+    def sample(self, n_samples=1, random_state=None, *, prompts=None):
         """Draw documents from the last policy.
 
         Parameters
         ----------
         n_samples : int, default=1
-            How many documents.
+            How many documents; with prompts, how many for each.
         random_state : int, RandomState instance or None, default=None
             Source of all draws.
+        prompts : sequence of str, default=None
+            What documents go on from, without being part of them.
 
         Returns
         -------
         documents : list of str of length n_samples
+            With prompts there are n_prompts * n_samples, those of the first prompt first.
+
+        Raises
+        ------
+        ValueError
+            If there are prompts, and the policy is of a kind that cannot go on from one.
         """
-        return self._check_policy().sample(n_samples, random_state=random_state)
+        policy = self._check_policy()
+        if prompts is None:
+            return policy.sample(n_samples, random_state=random_state)
+        if "prompts" not in signature(policy.sample).parameters:
+            raise ValueError(
+                f"{type(self).__name__} got prompts to go on from, but the last policy is a model "
+                f"of single tokens ({type(policy).__name__}), which writes the same after each. "
+                "Leave them out, or pretrain an NGramLM."
+            )
+        return policy.sample(n_samples, random_state=random_state, prompts=prompts)
 
     @available_if(_provides("reward", "reward"))
     def reward(self, X):
@@ -342,31 +359,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
             If X holds neither demonstrations nor corpus texts, or `stage` has no policy.
         """
         policy = self._check_policy(stage)
-        sft_loss = self._sft_loss(X, policy._distribution)
-        policies = [step for _, step in self.steps_ if not is_passthrough(step)]
-        judges = [
-            step
-            for step in policies
-            if step.rlhf_stage.provides == "policy" and hasattr(step, "evaluate")
-        ]
-        if not judges:
-            return Bunch(
-                sft_loss=sft_loss, rlhf_loss=0.0, omega=0.0,
-                alpha=1.0, beta=0.0, gamma=0.0, total=sft_loss,
-            )  # fmt: skip
-        judge = judges[-1]
-        value = judge.evaluate(policy.token_log_prob_)
-        omega = _regularisation(judge, value)
-        losses = (sft_loss, -float(value["expected_reward"]), omega)
-        reward_coef = float(judge.reward_coef) / getattr(judge, "reward_scale_", 1.0)
-        weights = (float(getattr(judge, "sft_coef", 0.0)), reward_coef, float(judge.kl_coef_))
-        # A weight of zero leaves a part out, even one that is infinite.
-        total = sum(weight * loss for weight, loss in zip(weights, losses, strict=True) if weight)
-        return Bunch(
-            **dict(zip(("sft_loss", "rlhf_loss", "omega"), losses, strict=True)),
-            **dict(zip(("alpha", "beta", "gamma"), weights, strict=True)),
-            total=float(total),
-        )
+        return weigh_losses(self, policy, find_sft_loss(self, policy, X))
 
     @available_if(_provides("policy", "score_samples", "choice"))
     def score(self, X, y=None):
@@ -398,37 +391,18 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         stage = self._last_stage("policy", "choice")[1]
         return stage if stage.rlhf_stage.provides == "choice" else None
 
-    def _sft_loss(self, X, distribution):
-        """Return the cross-entropy per token of the demonstrations in X, else of its corpus."""
-        records = check_records(X, subject=type(self).__name__)
-        for kind in ("demonstration", "corpus"):
-            rows = records.rows(kind)
-            if len(rows):
-                break
-        else:
-            raise ValueError(
-                f"{type(self).__name__}.objective needs demonstration or corpus records to measure "
-                f"L_SFT, and X has none: {records.describe()}. Add records with the columns "
-                f"{COLUMNS_OF_KIND['demonstration']}, or {COLUMNS_OF_KIND['corpus']}. In "
-                "cross-validation use cv=RecordKFold() (sklearn_codex.model_selection)."
-            )
-        texts = [records.text[row] for row in rows]
-        counts = count_again(self, texts)
-        check_no_empty(counts, texts, subject=type(self).__name__)
-        total = counts.sum(axis=0)  # (n_columns,)
-        n_tokens = distribution.count_tokens(total)
-        return cross_entropy(total / n_tokens, distribution.event_log_prob)
-
     def _check_documents(self, X, *, allow_empty=False):
         """Return documents, given as text, counts or records, as counts by ``vectorizer_``."""
         subject = type(self).__name__
-        documents = check_records(X, subject=subject).documents() if is_records(X) else X
+        records = check_records(X, subject=subject) if is_records(X) else None
+        documents = X if records is None else records.documents()
         texts = check_texts(documents, subject=subject)
         if texts is None:
             return X
-        counts = count_texts(self.vectorizer_, texts, subject=subject)
+        prompts = [None] * len(texts) if records is None else records.prompt
+        counts = count_documents(self.vectorizer_, texts, prompts, subject=subject)
         if not allow_empty:
-            check_no_empty(counts, texts, subject=subject)
+            check_no_empty(self.vectorizer_, counts, texts, subject=subject)
         return counts
 
     def _check_policy(self, name=None):
@@ -466,7 +440,7 @@ def make_rlhf_pipeline(*stages, vectorizer=None, memory=None, verbose=False):
     *stages : stages
         Stages in order; of one type, they are numbered: "sftrefiner-1", "sftrefiner-2".
     vectorizer : transformer, default=None
-        Turns text into counts for all stages; None means ``TokenCounter()``.
+        Turns text into counts for all stages; None means as of :class:`RLHFPipeline`.
     memory : str or object with the joblib.Memory interface, default=None
         Caches fitted stages.
     verbose : bool, default=False

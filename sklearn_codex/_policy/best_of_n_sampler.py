@@ -9,8 +9,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import normalize_log, safe_log
 from sklearn_codex._checks.numbers import check_tokens_at_once
+from sklearn_codex._data.documents import read_prompts
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.optimizer import PolicyOptimizerMixin
 from sklearn_codex._policy.sampled_optimizer import PROBLEM_CONSTRAINTS
@@ -27,20 +27,24 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
     r"""Draws n documents from the reference and keeps the one of greatest reward.
 
     Best-of-n, or rejection sampling: the baseline that every policy optimiser should beat at equal
-    KL. ``sample`` gives true best-of-n documents. They are not those of any unigram policy; as a
-    language model (``token_log_prob_``, ``predict``, ``score_samples``, ``evaluate``) the estimator
-    is the unigram policy nearest to them, refit to the weighted winners. Figures of best-of-n
-    itself have names that begin with ``best_of_n_``; all others are of the refit policy.
+    KL. ``sample`` gives true best-of-n documents. They are not those of any unigram policy, nor of
+    one of n-grams; as a language model (``token_log_prob_``, ``predict``, ``score_samples``,
+    ``evaluate``) the estimator is the policy of the reference's family nearest to them, refit to
+    the weighted winners. Figures of best-of-n itself have names that begin with ``best_of_n_``; all
+    others are of the refit policy.
 
     Parameters
     ----------
     policy : fitted language model, default=None
         The incoming policy, which is also the reference of the KL; pass it as
-        ``FrozenEstimator(model)``. None means a ``UnigramLM`` fitted on X.
+        ``FrozenEstimator(model)``. An ``NGramLM``, or what was refined or optimised from one, makes
+        policies of its n-grams. None means a ``UnigramLM`` fitted on X, an ``NGramLM`` where
+        ``vectorizer`` counts n-grams.
     reward_model : fitted estimator or callable, default=None
         Scores documents: a ``PreferenceRewardModel``, any fitted regressor, or a callable
         ``documents -> (n_documents,)``. None means that ``fit`` gets logged rewards as ``y``; a
-        ridge regression of them on the counts is then the reward.
+        ridge regression of them on the counts is then the reward, where policies are of n-grams on
+        counts of these, each counting for those that it ends with.
     n : int, default=16
         Documents of which the best is kept.
     kl_coef : float, default=1.0
@@ -56,9 +60,10 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         documents end by themselves; None means never.
     n_rollouts : int or "auto", default="auto"
         Documents of the reference drawn in ``fit``, at least n; "auto" means 64 n, at least 4096.
+        Where they start in several contexts, as after prompts, at least 4 n in each.
     prior_strength : float, default=1.0
-        Weight of the reference in the refit, in tokens, so that what no winner used keeps a
-        probability. 0 is the maximum likelihood estimate.
+        Weight of the reference in the refit, in tokens, of n-grams in each context, so that what no
+        winner used keeps a probability. 0 is the maximum likelihood estimate.
     vectorizer : transformer, default=None
         Turns text into counts; None means the policy's, or ``TokenCounter()`` without a policy.
     random_state : int, RandomState instance or None, default=None
@@ -76,16 +81,24 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         is equal to it where no two documents that can be drawn have the same reward and none has
         much probability. With ties it is below.
     token_log_prob_ : ndarray of shape (V,)
-        Natural logarithm of each token's probability under the refit policy.
-    reference_log_prob_ : ndarray of shape (V,)
-        The same of the reference policy.
-    optimal_log_prob_ : ndarray of shape (V,) or None
-        The same of the exact optimum, where reward and rules add over tokens.
-    token_reward_ : ndarray of shape (V,) or None
-        Reward of each token, where the reward adds over tokens.
+        Natural logarithm of each token's probability under the refit policy. Only of policies of
+        single tokens.
+    arc_log_prob_ : ndarray of shape (n_ngrams,)
+        Of policies of n-grams, as that of :class:`NGramLM`.
+    backoff_log_weight_ : ndarray of shape (n_contexts,)
+        The same.
+    reference_log_prob_ : ndarray of shape (V,), or (E,) of n-grams
+        The same of the reference policy; of n-grams those of events, as in
+        :class:`~sklearn_codex.exact.NGramObjective`.
+    optimal_log_prob_ : ndarray of shape (V,), or (E,) of n-grams, or None
+        The same of the exact optimum, where reward and rules add over tokens. None of n-grams where
+        documents are cut.
+    token_reward_ : ndarray of shape (V,), or (E,) of n-grams, or None
+        Reward of each token, or event, where the reward adds over tokens.
     optimality_gap_ : float
         J* - J, how far the policy is from the best one: exact where everything adds over tokens,
-        else an estimate of an upper bound from fresh documents.
+        of n-grams an upper bound where documents are cut, else an estimate of an upper bound from
+        fresh documents.
     optimality_gap_se_ : float
         Standard error of that estimate, 0 where exact.
     objective_ : float
@@ -124,7 +137,7 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the policy knows only columns.
     n_features_in_ : int
-        V, the number of tokens in the vocabulary.
+        Number of columns; V, the number of tokens in the vocabulary, of policies of single tokens.
     feature_names_in_ : ndarray of shape (V,)
         Names of columns, where counts came as a data frame with string column names.
 
@@ -145,6 +158,9 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
     with :math:`\kappa` = ``prior_strength``: the maximiser of the winners' likelihood, that is of
     -KL(best of n || policy), up to the prior. Where the reward adds over tokens and documents have
     a fixed length it has, but for the prior, the expected reward of best-of-n at a smaller KL.
+
+    A model of n-grams is refit in each context by the formula of :class:`SFTRefiner`, winners being
+    the demonstrations. After prompts a document competes with those that start in the same context.
 
     References
     ----------
@@ -209,7 +225,7 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         self.random_state = random_state
 
     @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, prompts=None):
         """Measure best-of-n on documents of the reference, and refit the policy to the winners.
 
         Parameters
@@ -219,6 +235,10 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
             policy, and, with ``y``, the logged responses.
         y : array-like of shape (n_documents,), default=None
             Logged rewards of the documents; used, and needed, where ``reward_model`` is None.
+        prompts : sequence of str or array-like of shape (n_prompts, n_columns), default=None
+            What documents of a policy of n-grams start after, each as often as it is there; None
+            means nothing. Where documents are text and there are as many, each is counted after
+            its own. They make no difference to a policy of single tokens.
 
         Returns
         -------
@@ -240,53 +260,62 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
                 f"{type(self).__name__} needs n_rollouts >= n documents to know the best of n, got "
                 f"n_rollouts={n_rollouts} and n={self.n}. Raise it, or leave it at 'auto'."
             )
-        self._prepare(X, y)
+        self._prepare(X, y, prompts=prompts)
         problem = self._build_problem()
         context = self._init_callback_context()
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         rng = np.random.RandomState([self._seed, 2])
-        rollouts = problem.sample(problem.start, n_rollouts, rng)
+        family = self._family
+        begins, shares = family.begins(problem.objective)
+        sizes = np.full(1, n_rollouts)
+        if len(begins) > 1:
+            sizes = np.maximum(np.rint(n_rollouts * shares).astype(int), 4 * self.n)
+        rollouts = family.sample(problem, np.repeat(begins, sizes), rng)
         rewards = problem.assess(problem.start, rollouts).reward
-        self.best_of_n_reward_, self.best_of_n_reward_se_ = expected_max(rewards, self.n)
+        ends = np.cumsum(sizes)[:-1]
+        best = np.array([expected_max(own, self.n) for own in np.split(rewards, ends)])
+        self.best_of_n_reward_ = float(shares @ best[:, 0])
+        self.best_of_n_reward_se_ = float(np.linalg.norm(shares * best[:, 1]))
         self.kl_bound_ = best_of_n_kl_bound(self.n)
-        log_prob = self._refit(rollouts, rewards, problem.start)
-        self.n_sequences_ = n_rollouts + self._finish(problem, log_prob)[1]
+        log_prob = self._refit(rollouts, rewards, problem.start, ends, shares)
+        self.n_sequences_ = len(rewards) + self._finish(problem, log_prob)[1]
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _refit(self, rollouts, rewards, reference):
-        """Return the unigram policy (V,) of the winners, each weighted by its chance to win."""
-        weight = np.empty(len(rewards))
-        order = np.argsort(rewards, kind="stable")
-        weight[order] = _max_weights(len(rewards), self.n)
-        _, tie = np.unique(rewards, return_inverse=True)
-        weight = (np.bincount(tie, weight) / np.bincount(tie))[tie]
-        winners = np.bincount(
-            rollouts.tokens, np.repeat(weight, rollouts.lengths), minlength=len(reference)
-        )
-        counts = len(rewards) / self.n * winners
-        return normalize_log(
-            np.logaddexp(safe_log(counts), safe_log(self.prior_strength) + reference)
-        )
+    def _refit(self, rollouts, rewards, reference, ends=(), shares=(1.0,)):
+        """Return the policy of the winners, each weighted by its chance to win.
 
-    def sample(self, n_samples=1, random_state=None, *, max_length=10_000):
+        Documents from one of ``ends`` to the next start in one context, as often as ``shares`` say,
+        and compete with each other.
+        """
+        groups = zip(np.split(rewards, ends), shares, strict=True)
+        weight = np.concatenate([share * _chances(own, self.n) for own, share in groups])
+        winners = self._family.count(rollouts, np.repeat(weight, rollouts.lengths))
+        counts = len(rewards) / self.n * winners
+        return self._family.refined(reference, counts, self.prior_strength)
+
+    def sample(self, n_samples=1, random_state=None, *, max_length=10_000, prompts=None):
         """Draw documents, each the best of n from the reference.
 
         Parameters
         ----------
         n_samples : int, default=1
-            How many documents.
+            How many documents; with prompts, how many for each.
         random_state : int, RandomState instance or None, default=None
             Source of all draws.
         max_length : int, default=10_000
             Tokens at which a document is cut where the model has an end-of-sequence token, if the
             estimator's own ``max_length`` does not come first.
+        prompts : sequence of str or array-like of shape (n_prompts, n_columns), default=None
+            What documents go on from, without being part of them; None means that they start
+            where those of ``fit`` do. They make no difference to a policy of single tokens.
 
         Returns
         -------
         documents : list of str or csr_array of shape (n_samples, V)
             Text (tokens joined by a space, without the end-of-sequence token) where words are
-            known, else counts.
+            known, else counts. With prompts there are n_prompts * n_samples, those of the first
+            prompt first.
 
         Raises
         ------
@@ -298,27 +327,46 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} should be an integer of at least 1, got {value!r}.")
         n_samples, max_length = int(n_samples), int(max_length)
+        if prompts is not None:
+            prompts = read_prompts(self, prompts)
+            prompts = prompts[np.repeat(np.arange(prompts.shape[0]), n_samples)]
+            n_samples = prompts.shape[0]
         check_tokens_at_once(
             n_samples, self.document_length_, remedy="Draw fewer documents (n_samples)."
         )
         rng = check_random_state(random_state)
-        problem = self._build_problem(warn=False)
+        problem, family = self._build_problem(warn=False), self._family
+        if prompts is None:
+            contexts, shares = family.begins(problem.objective)
+            if len(contexts) > 1:
+                contexts = rng.choice(contexts, n_samples, p=shares)
+            contexts = np.resize(contexts, n_samples)
+        else:
+            contexts = family.contexts_after(prompts)
         at_once = max(1, _CHUNK_TOKENS // (self.n * self.document_length_))
         winners = []
         for start in range(0, n_samples, at_once):
-            n_groups = min(at_once, n_samples - start)
-            drafts = problem.sample(problem.start, n_groups * self.n, rng, max_length=max_length)
-            rewards = problem.assess(problem.start, drafts).reward.reshape(n_groups, self.n)
-            winners.append(_take(drafts, rewards.argmax(axis=1) + self.n * np.arange(n_groups)))
+            own = np.repeat(contexts[start : start + at_once], self.n)
+            drafts = family.sample(problem, own, rng, max_length=max_length)
+            rewards = problem.assess(problem.start, drafts).reward.reshape(-1, self.n)
+            winners.append(_take(drafts, rewards.argmax(axis=1) + self.n * np.arange(len(rewards))))
         best = Rollouts(
             np.concatenate([part.tokens for part in winners]),
             np.concatenate([part.lengths for part in winners]),
-            len(self.reference_log_prob_),
+            winners[0].n_columns,
             problem.names,
             winners[0].eos,
         )
         has_words = self.vectorizer_ is not None and best.names is not None
         return best.texts if has_words else best.counts
+
+
+def _chances(rewards, n):
+    """Return the chance (n_documents,) of each document to be the best of n of them."""
+    weight = np.empty(len(rewards))
+    weight[np.argsort(rewards, kind="stable")] = _max_weights(len(rewards), n)
+    _, tie = np.unique(rewards, return_inverse=True)
+    return (np.bincount(tie, weight) / np.bincount(tie))[tie]
 
 
 def _take(rollouts, rows):

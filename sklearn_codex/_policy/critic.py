@@ -1,11 +1,12 @@
-"""The critic of whole-document rewards: a linear forecast of them from token counts."""
+"""Critics: a forecast of whole-document rewards from token counts, and values of contexts."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex._solve.conjugate_gradients import Preconditioner, conjugate_gradients
 
@@ -16,6 +17,9 @@ _KEPT_BATCHES = 4
 _PRIOR = 0.1
 _MAX_ROUNDS = 10
 _ROUND_TOL = 1e-3
+# Rounds in which values of contexts and their targets follow each other, and the share of the
+# square of advantages that a round changes at which they end.
+_MAX_SWEEPS, _SWEEP_TOL = 8, 1e-4
 
 
 class LinearCritic:
@@ -28,12 +32,12 @@ class LinearCritic:
     Parameters
     ----------
     n_columns : int
-        V, the size of the vocabulary.
+        V, the size of the vocabulary; of policies that see contexts, the n-grams.
 
     Attributes
     ----------
     token_value : ndarray of shape (V,)
-        What each token adds to the reward of a document, up to a constant.
+        What each token, or n-gram, adds to the reward of a document, up to a constant.
 
     Notes
     -----
@@ -68,10 +72,11 @@ class LinearCritic:
 
     def learn(self, rollouts: Rollouts, reward: FloatArray) -> None:
         """Learn from documents and their rewards (n_documents,)."""
+        columns, sizes = rollouts.features
         self._batches.append(
             {
-                "tokens": rollouts.tokens.astype(np.int32),
-                "lengths": rollouts.lengths.astype(np.int32),
+                "tokens": columns.astype(np.int32),
+                "lengths": sizes.astype(np.int32),
                 "reward": reward,
             }
         )
@@ -123,3 +128,156 @@ def _go_on(counts, reward, value):
         product, Preconditioner(scale), residual, tol=_ROUND_TOL, max_steps=_MAX_ROUNDS
     )
     return value + change
+
+
+class ContextCritic:
+    r"""Values of contexts, learned from documents, and advantages of tokens by them.
+
+    Parameters
+    ----------
+    trie : Trie
+        The contexts.
+    gae_lambda : float
+        Decay of the credit for what is still to come, in [0, 1].
+
+    Attributes
+    ----------
+    values : ndarray of shape (C,)
+        Shaped reward that is expected to come after each context.
+
+    Notes
+    -----
+    With rewards :math:`r_t` and values V of the contexts :math:`h_t` before tokens, 0 after the end
+    of a document, generalised advantages [1]_ are
+
+    .. math::
+
+        A_t = \sum_k \lambda^k \delta_{t + k}, \quad
+        \delta_t = r_t + V(h_{t + 1}) - V(h_t).
+
+    The targets of values are :math:`A_t + V(h_t)`. From the values :math:`V_0` before the batch a
+    context moves by the mean of what its targets are above them, shrunk as by one more visit to the
+    change of the context without its first token, which learns from all longer ones; so a context
+    that is rarely seen follows those that are like it. Targets follow values, in some rounds.
+
+    Where the policy is the best one, what is to come from a context is certain, so that with the
+    right values every advantage is 0, whatever :math:`\lambda` is.
+
+    References
+    ----------
+    .. [1] Schulman, J. et al. (2016). "High-dimensional continuous control using generalized
+       advantage estimation." ICLR. arXiv:1506.02438.
+    .. [2] MacKay, D. J. C. and Peto, L. C. (1995). "A hierarchical Dirichlet language model."
+       Natural Language Engineering 1(3), 289-308 (shrinkage to the shorter context).
+    """
+
+    def __init__(self, trie: Any, gae_lambda: float):
+        self._trie, self._gae_lambda = trie, gae_lambda
+        self.values = np.zeros(trie.n_contexts)
+        self._has_learned = False
+
+    def advantages(self, rollouts: Any, rewards: FloatArray) -> FloatArray:
+        """Learn from documents and the rewards (n_tokens,) of tokens; return their advantages."""
+        before, contexts = self.values, rollouts.contexts
+        if not self._has_learned:
+            # What is to come takes as many rounds as documents have tokens, but for lambda 1.
+            self._learn(rollouts, before, self._estimate(rollouts, rewards, 1.0))
+            self._has_learned = True
+        for _ in range(_MAX_SWEEPS):
+            advantages = self._estimate(rollouts, rewards, self._gae_lambda)
+            last = self.values
+            self._learn(rollouts, before, advantages + last[contexts] - before[contexts])
+            change = (self.values - last)[contexts]
+            if self._gae_lambda == 1.0 or change @ change <= _SWEEP_TOL * (advantages @ advantages):
+                break
+        return self._estimate(rollouts, rewards, self._gae_lambda)
+
+    def _estimate(self, rollouts, rewards, gae_lambda):
+        """Return the advantages (n_tokens,) by the values there are."""
+        last = rollouts.starts + rollouts.lengths - 1
+        following = self.values[rollouts.after]
+        following[last] = 0.0
+        differences = rewards + following - self.values[rollouts.contexts]
+        return discounted_sums(differences, rollouts.starts, rollouts.lengths, gae_lambda)
+
+    def _learn(self, rollouts, before, above):
+        """Move from values before (C,) by what targets (n_tokens,) are above them."""
+        n_contexts = self._trie.n_contexts
+        visits = np.bincount(rollouts.contexts, minlength=n_contexts).astype(np.float64)
+        total = np.bincount(rollouts.contexts, above, n_contexts).astype(np.float64)
+        self.values = before + shrunk_means(self._trie, total, visits)
+
+    def quality(self, values: FloatArray, visits: FloatArray) -> dict[str, float]:
+        """Return how far its values are from exact ones (C,), by visits (C,) to contexts.
+
+        Returns
+        -------
+        quality : dict
+            ``critic/error``, the root of the mean square difference, in units of the objective,
+            and ``critic/explained_variance``, 1 less its share of the variance of exact values, at
+            most 1; 1 where there is neither.
+        """
+        weight = visits / visits.sum()
+        error = float(weight @ (self.values - values) ** 2)
+        variance = float(weight @ (values - weight @ values) ** 2)
+        explained = 1.0 - error / variance if variance > 0 else float(error == 0)
+        return {"critic/error": float(np.sqrt(error)), "critic/explained_variance": explained}
+
+    def state(self) -> dict[str, Any]:
+        """Return what changes while it learns."""
+        return {"values": self.values, "has_learned": self._has_learned}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state of :meth:`state`."""
+        self.values, self._has_learned = state["values"], state["has_learned"]
+
+
+def shrunk_means(trie: Any, total: FloatArray, visits: FloatArray) -> FloatArray:
+    r"""Return the means (C,) of contexts, each shrunk to that of the shorter one.
+
+    With totals G and visits N, which count for all shorter contexts, too, the mean of h is
+    :math:`(G + m(h')) / (N + 1)`, and that of the root :math:`G / (N + 1)`.
+
+    Parameters
+    ----------
+    trie : Trie
+        The contexts.
+    total, visits : ndarray of shape (C,)
+        Of the tokens before which each context is the longest one.
+    """
+    total, visits, suffix = total.copy(), visits.copy(), trie.suffix
+    edges = np.searchsorted(trie.context_length, np.arange(trie.order + 1))
+    for low, high in reversed(list(pairwise(edges[1:]))):
+        total[:low] += np.bincount(suffix[low:high], total[low:high], low)
+        visits[:low] += np.bincount(suffix[low:high], visits[low:high], low)
+    means = total / (visits + 1.0)
+    for low, high in pairwise(edges[1:]):
+        means[low:high] += means[suffix[low:high]] / (visits[low:high] + 1.0)
+    return means
+
+
+def discounted_sums(
+    values: FloatArray, starts: IntArray, lengths: IntArray, decay: float
+) -> FloatArray:
+    """Return the sums (n_tokens,) of values that follow in a document, decayed at each step.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_tokens,)
+        Of the tokens of all documents, one document after the other.
+    starts, lengths : ndarray of int of shape (n_documents,)
+        Where documents start, and their tokens.
+    decay : float
+        Factor of what follows, at each step.
+    """
+    sums = values.copy()
+    if decay == 0.0:
+        return sums
+    by_length = np.argsort(-lengths, kind="stable")
+    last, sizes = (starts + lengths - 1)[by_length], lengths[by_length]
+    # How many documents have more than 1, 2, ... tokens.
+    n_longer = np.searchsorted(-sizes, -np.arange(1, sizes[0]), side="left")
+    for back, n in enumerate(n_longer.tolist(), start=1):
+        at = last[:n] - back
+        sums[at] += decay * sums[at + 1]
+    return sums

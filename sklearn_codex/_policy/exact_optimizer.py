@@ -23,11 +23,14 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
     ----------
     policy : fitted language model, default=None
         The incoming policy, which is also the reference of the KL; pass it as
-        ``FrozenEstimator(model)``. None means a ``UnigramLM`` fitted on X.
+        ``FrozenEstimator(model)``. An ``NGramLM``, or what was refined or optimised from one, makes
+        policies of its n-grams. None means a ``UnigramLM`` fitted on X, an ``NGramLM`` where
+        ``vectorizer`` counts n-grams.
     reward_model : fitted estimator or callable, default=None
         Scores documents: a ``PreferenceRewardModel``, any fitted regressor, or a callable
         ``documents -> (n_documents,)``. None means that ``fit`` gets logged rewards as ``y``; a
-        ridge regression of them on the counts is then the reward.
+        ridge regression of them on the counts is then the reward, where policies are of n-grams on
+        counts of these, each counting for those that it ends with.
     kl_coef : float, default=1.0
         Weight of KL(policy || reference) and of the rule penalties, per nat of a document.
     reward_coef : float, default=1.0
@@ -59,15 +62,22 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
     Attributes
     ----------
     token_log_prob_ : ndarray of shape (V,)
-        Natural logarithm of each token's probability under the best policy.
-    reference_log_prob_ : ndarray of shape (V,)
-        The same of the reference policy.
-    optimal_log_prob_ : ndarray of shape (V,)
-        The same of the exact optimum: the same.
-    token_reward_ : ndarray of shape (V,)
-        Reward of each token.
+        Natural logarithm of each token's probability under the best policy. Only of policies of
+        single tokens.
+    arc_log_prob_ : ndarray of shape (n_ngrams,)
+        Of policies of n-grams, as that of :class:`NGramLM`.
+    backoff_log_weight_ : ndarray of shape (n_contexts,)
+        The same.
+    reference_log_prob_ : ndarray of shape (V,), or (E,) of n-grams
+        The same of the reference policy; of n-grams those of events, as in
+        :class:`~sklearn_codex.exact.NGramObjective`.
+    optimal_log_prob_ : ndarray of shape (V,), or (E,) of n-grams, or None
+        The same of the exact optimum: the same. None of n-grams where documents are cut.
+    token_reward_ : ndarray of shape (V,), or (E,) of n-grams
+        Reward of each token, or event.
     optimality_gap_ : float
-        J* - J, which is 0.
+        J* - J, which is 0. Of n-grams where documents are cut: no more than this is left to gain by
+        policies that look at the position, as the best that do not are only searched.
     optimality_gap_se_ : float
         0.
     objective_ : float
@@ -103,7 +113,7 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the policy knows only columns.
     n_features_in_ : int
-        V, the number of tokens in the vocabulary.
+        Number of columns; V, the number of tokens in the vocabulary, of policies of single tokens.
     feature_names_in_ : ndarray of shape (V,)
         Names of columns, where counts came as a data frame with string column names.
 
@@ -112,6 +122,7 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
     PPOPolicyOptimizer : Searches for the optimum, for any reward.
     sklearn_codex.exact.AdditiveObjective : The formulas, for documents of fixed length.
     sklearn_codex.exact.EosObjective : The formulas, for documents that end by themselves.
+    sklearn_codex.exact.NGramObjective : The formulas, for policies of n-grams.
 
     Notes
     -----
@@ -122,7 +133,8 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
     with the token rewards w, :math:`\rho` = ``reward_coef``, b = ``kl_coef`` and penalties c. With
     ``sft_coef`` or ``entropy_coef`` see :class:`~sklearn_codex.exact.AdditiveObjective`; where
     documents end by themselves :class:`~sklearn_codex.exact.EosObjective`, whose optimum is the
-    best policy that does not look at the position. Banned tokens have probability zero; the price
+    best policy that does not look at the position; and for policies of n-grams
+    :class:`~sklearn_codex.exact.NGramObjective`. Banned tokens have probability zero; the price
     of a chance constraint is the root at which the optimum just keeps it.
 
     References
@@ -141,6 +153,18 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
     0.0
     >>> policy.frontier([1.0, 0.5]).kl.round(2)
     array([0.23, 0.82])
+
+    A policy of n-grams, which learns from the same rewards what to say after what:
+
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> from sklearn_codex import NGramCounter, NGramLM
+    >>> counter = NGramCounter(2, eos_token="</s>")
+    >>> model = NGramLM(smoothing="dirichlet", vectorizer=counter).fit(texts)
+    >>> policy = ExactPolicyOptimizer(FrozenEstimator(model)).fit(texts, [1.0, -1.0, 1.0])
+    >>> policy.token_shift(1).risen[0][0]
+    'good good'
+    >>> policy.sample(2, random_state=0, prompts=["fine"])
+    ['fine fine good', 'good fine fine fine']
     """
 
     _parameter_constraints: dict = dict(PROBLEM_CONSTRAINTS)
@@ -177,7 +201,7 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
         self.random_state = random_state
 
     @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, prompts=None):
         """Compute the best policy.
 
         Parameters
@@ -188,6 +212,10 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
             responses.
         y : array-like of shape (n_documents,), default=None
             Logged rewards of the documents; used, and needed, where ``reward_model`` is None.
+        prompts : sequence of str or array-like of shape (n_prompts, n_columns), default=None
+            What documents of a policy of n-grams start after, each as often as it is there; None
+            means nothing. Where documents are text and there are as many, each is counted after
+            its own. They make no difference to a policy of single tokens.
 
         Returns
         -------
@@ -199,14 +227,21 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
             If ``policy`` or ``reward_model`` is not fitted.
         ValueError
             If the reward or a rule does not add over tokens, there is neither a reward model nor
-            logged rewards, or X does not fit the policy.
+            logged rewards, X does not fit the policy, or a policy of n-grams is to have
+            demonstrations.
 
         Warns
         -----
         LengthExplosionWarning
             If documents end by themselves and no policy is best, as none is long enough.
         """
-        self._prepare(X, y)
+        self._prepare(X, y, prompts=prompts)
+        if self._read_trie is not None and self.sft_coef > 0:
+            raise ValueError(
+                f"{type(self).__name__} knows no best policy of n-grams with demonstrations, got "
+                f"sft_coef={self.sft_coef:g}. Refine the policy by them (SFTRefiner) and set "
+                "sft_coef=0, or use PPOPolicyOptimizer."
+            )
         problem = self._build_problem()
         if not problem.is_additive:
             raise ValueError(self._explain_what_does_not_add(problem))

@@ -130,7 +130,7 @@ class GoldRewardScorer:
         rng = np.random.RandomState(check_random_state(self.random_state).randint(2**31))
         probe = problem.sample(problem.start, 64, rng)
         gold = DocumentReward(self.gold_reward, probe, subject=type(self).__name__)
-        log_prob = policy.token_log_prob_
+        log_prob = policy._policy_log_prob
         if gold.token_reward is None:
             return float(gold(problem.sample(log_prob, self.n_samples, rng)).mean())
         return gold.offset + problem.objective.expected_sum(log_prob, gold.token_reward)

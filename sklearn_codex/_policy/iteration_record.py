@@ -14,8 +14,8 @@ def sampled_figures(
     """Return the means over documents drawn from a policy, under TRL's names."""
     objective = problem.objective
     drawn, share = rollouts.drawn
-    log_prob = log_prob[drawn]
-    log_ratio = log_prob - objective.reference_log_prob[drawn]
+    log_prob = rollouts.of_draws(log_prob)[drawn]
+    log_ratio = log_prob - rollouts.of_draws(objective.reference_log_prob)[drawn]
     kl = float(share @ log_ratio)
     cost = sum(float(rule.cost(assessed.violations[rule.name]).mean()) for rule in problem.rules)
     non_score = -objective.kl_coef * (kl + cost)
@@ -61,12 +61,15 @@ class UpdateStatistics:
         return len(self._rows)
 
     def kl(self, old, new):
-        """Return the k3 estimate of KL(old || new) of a document, from the tokens of the batch."""
+        """Return the k3 estimate of KL(old || new) of a document, from the tokens of the batch.
+
+        Both are log-probabilities (n_draws,) of what was drawn.
+        """
         log_ratio = old[self._drawn] - new[self._drawn]
         return self._length * float(self._share @ approximate_kl(log_ratio, "k3"))
 
     def add(self, batch, ratio, clipping):
-        """Note one step on a minibatch, taken at these ratios (V,)."""
+        """Note one step on a minibatch, taken at these ratios (n_draws,)."""
         beyond = ratio[self._drawn] - 1.0
         mean = float(self._share @ beyond)
         variance = float(self._share @ (beyond - mean) ** 2)

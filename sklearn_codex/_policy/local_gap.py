@@ -23,7 +23,7 @@ def scaled_gradient(
     Parameters
     ----------
     problem : PolicyProblem
-        For the temperature and the expected length.
+        For the temperature and the expected occurrences of tokens.
     log_prob : ndarray of shape (V,)
         The policy.
     rollouts : Rollouts
@@ -43,20 +43,21 @@ def scaled_gradient(
     Where L is fixed, the expectation is :math:`\sqrt{L \pi_t / 2 \tau}\, a_t` with
     :math:`a_t = E[S \mid x_1 = t] - E[S]`, and its square sums to :math:`L / (2 \tau) \sum_t \pi_t
     a_t^2`: what a natural-gradient step to the mean-field solution gains, to second order [1]_.
+    Where the policy sees the tokens before, :math:`L \pi_t` is the expected number of each event,
+    and :math:`l_i \pi_t` is what is expected of them in the contexts of the document.
 
     References
     ----------
     .. [1] Kakade, S. (2001). "A natural policy gradient." NeurIPS 14.
     """
-    prob = np.exp(log_prob)
+    objective = problem.objective
     centred = (shaped - shaped.mean()) / (len(shaped) - 1)
-    of_token = np.repeat(centred, rollouts.lengths)
-    gradient = np.bincount(rollouts.tokens, of_token, len(prob)).astype(np.float64)
-    gradient -= float(centred @ rollouts.lengths) * prob
-    scale = np.sqrt(2.0 * problem.temperature * problem.objective.expected_length(log_prob))
-    drawn = prob > 0
-    scaled = np.zeros_like(prob)
-    scaled[drawn] = gradient[drawn] / (scale * np.sqrt(prob[drawn]))
+    weight = rollouts.collect(np.repeat(centred, rollouts.lengths))
+    gradient = objective.policy_gradient(log_prob, rollouts, weight)
+    occurrences = objective.occurrences(log_prob)
+    drawn = occurrences > 0
+    scaled = np.zeros_like(gradient)
+    scaled[drawn] = gradient[drawn] / np.sqrt(2.0 * problem.temperature * occurrences[drawn])
     return scaled
 
 
@@ -135,7 +136,7 @@ class Drift:
         self._sums, self._later = _Sums(), _Sums()
 
     def add(self, gradient: FloatArray, n_documents: int, place: FloatArray) -> None:
-        """Take in the scaled gradient (V,) of one batch, and the probabilities (V,) it had."""
+        """Take in the scaled gradient (V,) of one batch, and the place (V,) of its policy."""
         self._sums.add(gradient, n_documents, place)
         self._later.add(gradient, n_documents, place)
         if self._later.n >= _FEWEST_BATCHES and 3 * self._later.n >= 2 * self._sums.n:
@@ -159,7 +160,7 @@ class Drift:
         return self._sums.squares / float(self.n_documents) ** 2 if self.n else np.inf
 
     def mean_place(self) -> FloatArray:
-        """Return the mean of the probabilities (V,) batches had: what the gap is the gap of."""
+        """Return the mean of the places (V,) of policies: what the gap is the gap of."""
         return np.asarray(self._sums.places / self.n_documents)
 
     def state(self) -> dict[str, Any]:
@@ -201,7 +202,7 @@ def left_to_gain(
         rollouts = problem.sample(log_prob, n_documents, rng)
         shaped = problem.assess(log_prob, rollouts).shaped
         gradient = scaled_gradient(problem, log_prob, rollouts, shaped)
-        drift._sums.add(gradient, n_documents, np.exp(log_prob))
+        drift._sums.add(gradient, n_documents, problem.objective.place(log_prob))
         gap, error = drift.gap()
         if k + 1 >= _FEWEST_BATCHES and abs(gap - enough) >= 2.0 * error:
             break

@@ -31,7 +31,8 @@ class NoiseSchedule:
         self._tol = trainer.settings.tol
         self._first_rate = trainer.settings.learning_rate
         n_rollouts = trainer.settings.n_rollouts
-        self._window = max(20, -(-len(trainer.log_prob) // n_rollouts))
+        n_parameters = trainer.problem.objective.n_parameters
+        self._window = max(20, -(-n_parameters // n_rollouts))
         self._n_start = 0
         self._n_pooled = -(-_FEWEST_DOCUMENTS // n_rollouts)
 
@@ -116,7 +117,7 @@ class NoiseSchedule:
         trainer = self._trainer
         n, rate = trainer.settings.n_rollouts, trainer.update.learning_rate
         length = trainer.problem.objective.expected_length(trainer.log_prob)
-        expected = n * length * np.exp(trainer.log_prob)
+        expected = trainer.problem.objective.occurrences(trainer.log_prob, n)
         damping = trainer.update.damping(length)
         effective = float(np.minimum(1.0, expected / damping).sum())
         variance = self._unbiased(self._latest("shaped_reward_std") ** 2)

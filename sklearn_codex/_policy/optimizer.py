@@ -1,11 +1,10 @@
 """What every policy optimizer shares: its inputs, the problem it solves and the figures of it."""
 
-import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.base import DensityMixin
-from sklearn.linear_model import Ridge
-from sklearn.utils import Bunch, check_array, check_consistent_length, check_random_state
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import (
@@ -14,16 +13,27 @@ from sklearn_codex._categorical import (
     normalize_log,
     root_mean_square,
 )
-from sklearn_codex._checks.matrices import check_frame
 from sklearn_codex._checks.numbers import COUNT, check_number
-from sklearn_codex._data.documents import read_documents
+from sklearn_codex._data.documents import (
+    check_prompts,
+    count_after,
+    read_documents,
+    read_prompts,
+)
 from sklearn_codex._data.fitted_models import IncomingModel, freeze
 from sklearn_codex._data.vectorizers import token_names
-from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
+from sklearn_codex._language.backoff import BackoffLanguageModelMixin
+from sklearn_codex._language.ngram_lm import NGramLM
 from sklearn_codex._language.unigram_lm import UnigramLM
-from sklearn_codex._policy.problem import build_problem, unigram_objective
+from sklearn_codex._policy.family import Family, NGramFamily, TokenFamily
+from sklearn_codex._policy.inputs import (
+    check_length_parameters,
+    check_rewards,
+    find_frequencies,
+    warn_of_explosion,
+)
+from sklearn_codex._policy.problem import build_problem
 from sklearn_codex._stage import Stage
-from sklearn_codex.exact import LengthExplosionWarning
 
 N_EVALUATION = 4096
 _LONGEST_SAMPLED = 10_000
@@ -40,7 +50,7 @@ _LEFT_OUT = {
 }
 
 
-class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
+class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
     """A language model made from a reference policy and a reward.
 
     The class has the parameters ``policy``, ``reward_model``, ``kl_coef``, ``reward_coef``,
@@ -53,17 +63,30 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         reads=("demonstration", "corpus"),
         provides="policy",
         fills={"policy": "policy", "reward_model": "reward"},
+        starts_after_prompts=True,
     )
 
+    _reads_ngrams = True
     token_log_prob_: FloatArray
+    _trie: Any = None
+
+    @property
+    def _family(self) -> Family:
+        """What the policy is made of."""
+        if self._read_trie is None:
+            return TokenFamily()
+        return NGramFamily(self._trie, self._read_trie)
 
     @property
     def _policy_log_prob(self) -> FloatArray:
         """The optimised policy in the columns of its family, as objectives take it."""
-        return self.token_log_prob_
+        return self.token_log_prob_ if self._read_trie is None else self._backoff.event_log_prob
 
-    def _prepare(self, X, y, *, seed=None):
-        """Resolve seed, reference, lengths, demonstrations and reward; return the counts of X."""
+    def _prepare(self, X, y, *, prompts=None, seed=None):
+        """Resolve seed, reference, lengths, demonstrations and reward; return documents.
+
+        These are counts (n, V) or (n, E), in the columns of the policy.
+        """
         subject, parameters = type(self).__name__, self._problem_parameters()
         if seed is None:
             seed = int(check_random_state(self.random_state).randint(2**31))
@@ -74,28 +97,70 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
                 "reward_model it learns from logged rewards. Pass y, one reward per document, or "
                 "reward_model=FrozenEstimator(fitted reward model)."
             )
-        policy = IncomingModel(self, "policy")
+        policy = IncomingModel(self, "policy", of_ngrams=True)
         counts = read_documents(self, X, reset=True, vectorizer=policy.vectorizer)
-        reference = policy.log_prob()
-        if reference is None:
-            reference = UnigramLM().fit(counts).token_log_prob_
-        self.reference_log_prob_ = normalize_log(reference)
-        mean_length = max(1, round(float(counts.sum()) / counts.shape[0]))
+        documents = self._keep_reference(policy, X, counts, prompts)
+        family, eos = self._family, self._eos_column()
+        mean_length = max(1, round(family.count_tokens(documents) / documents.shape[0]))
         self.document_length_ = self._mean_document_length = mean_length
-        eos = self._eos_column()
-        _check_length_parameters(parameters, eos, subject)
+        check_length_parameters(parameters, eos, self._read_trie is not None, subject)
         self.response_length_ = None
         if eos is None:
             self.response_length_ = self.response_length or self.document_length_
             self.document_length_ = self.response_length_
         self.frequencies_ = None
         if parameters["sft_coef"] > 0:
-            self.frequencies_ = _frequencies(counts, f"{subject} with sft_coef > 0")
+            self.frequencies_ = find_frequencies(documents, f"{subject} with sft_coef > 0", family)
         self.reward_model_ = self.reward_model
         if self.reward_model is None:
-            rewards = _check_rewards(y, counts, subject)
-            self.reward_model_ = freeze(Ridge(tol=1e-10).fit(counts, rewards))
-        return counts
+            rewards = check_rewards(y, documents, subject)
+            self.reward_model_ = freeze(family.learn_reward(documents, rewards))
+        return documents
+
+    def _keep_reference(self, policy, X, counts, prompts):
+        """Keep the reference and what it is made of; return documents in the columns of policies.
+
+        Parameters
+        ----------
+        policy : IncomingModel
+        X : sequence of str or array-like of shape (n_documents, n_columns)
+            Documents as they were given.
+        counts : csr_array of shape (n_documents, n_columns)
+            The same.
+        prompts : sequence of str, array-like of shape (n_prompts, n_columns) or None
+            What documents of policies start after.
+        """
+        policy.check_columns()
+        self._read_trie, self._trie, self._initial = policy.read_trie, None, None
+        for name in ("token_log_prob_", "_backoff"):
+            self.__dict__.pop(name, None)
+        before = None if prompts is None else read_prompts(self, prompts)
+        if self._read_trie is None:
+            reference = policy.log_prob()
+            if reference is None:
+                reference = UnigramLM().fit(counts).token_log_prob_
+            self.reference_log_prob_ = normalize_log(reference)
+            return counts
+        if before is not None and before.shape[0] == counts.shape[0]:
+            counts = count_after(self, prompts, X, counts)
+        model = policy.backoff
+        if model is None:
+            order = self._read_trie.order
+            model = NGramLM(order, vectorizer=freeze(self.vectorizer_)).fit(counts)._backoff
+        self._trie, self.reference_log_prob_ = model.trie, model.event_log_prob
+        if before is not None:
+            contexts = self._family.contexts_after(before)
+            self._initial = np.bincount(contexts, minlength=model.trie.n_contexts) / len(contexts)
+        return self._family.documents(counts)
+
+    def _read_after(self, X, prompts):
+        """Return documents in the columns of the policy, each counted after its prompt."""
+        counts = read_documents(self, X, reset=False)
+        if prompts is not None:
+            prompts = check_prompts(self, X, prompts)
+            if self._read_trie is not None:
+                counts = count_after(self, prompts, X, counts)
+        return self._family.documents(counts)
 
     def _problem_parameters(self):
         """Return the parameters by name, those that this optimiser has not at what they mean."""
@@ -105,12 +170,13 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         """Return the objective, which says what policies there are, without reward and rules."""
         names = ("kl_coef", "reward_coef", "sft_coef", "entropy_coef", "missing_eos_penalty")
         parameters = self._problem_parameters()
-        return unigram_objective(
+        return self._family.objective(
             self.reference_log_prob_,
             length=self.response_length_,
             eos=self._eos_column(),
             max_length=self.max_length,
             frequencies=self.frequencies_,
+            initial=self._initial,
             **{name: parameters[name] for name in names},
         )
 
@@ -121,7 +187,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             self._build_objective(),
             self.reward_model_,
             np.random.RandomState([self._seed, 0]),
-            names=token_names(self),
+            names=self._family.names(token_names(self)),
             rules=parameters["rules"],
             normalize_reward=parameters["normalize_reward"],
             subject=subject,
@@ -134,7 +200,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             return problem.with_max_length(cut)
         if objective.length_explodes:
             if warn:
-                _warn_of_explosion(objective, cut, subject)
+                warn_of_explosion(objective, cut, subject)
             return problem.with_max_length(cut)
         return problem
 
@@ -164,21 +230,23 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         result = problem.evaluate(log_prob, rollouts, assessed)
         gap, gap_se = problem.certificate(log_prob, assessed)
         given = self._problem_parameters()["reward_coef"]
-        weight = problem.objective.reward_coef
+        objective = problem.objective
+        weight = objective.reward_coef
+        knows_optimum = problem.is_additive and not objective.gap_is_bound
         return {
-            "token_log_prob_": log_prob,
+            **self._family.fitted(log_prob),
             "token_reward_": problem.reward.token_reward,
             "reward_mean_": problem.reward_mean,
             "reward_scale_": given / weight if weight else 1.0,
-            "kl_coef_": problem.objective.kl_coef,
-            "optimal_log_prob_": problem.objective.optimum() if problem.is_additive else None,
+            "kl_coef_": objective.kl_coef,
+            "optimal_log_prob_": objective.optimum() if knows_optimum else None,
             "optimality_gap_": gap,
             "optimality_gap_se_": gap_se,
             "objective_": result.objective,
             "expected_reward_": result.expected_reward,
             "expected_length_": result.length,
             "document_length_": max(1, round(result.length)),
-            "max_length_": problem.objective.max_length,
+            "max_length_": objective.max_length if self.response_length_ is None else None,
             "kl_": result.kl,
             "entropy_": result.entropy,
             "penalty_": result.penalty,
@@ -191,8 +259,10 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
 
         Parameters
         ----------
-        log_prob : array-like of shape (V,), default=None
-            Log-probabilities of a policy; None means the optimised one.
+        log_prob : array-like of shape (V,) or (E,), or fitted language model, default=None
+            Log-probabilities of a policy; None means the optimised one. Where policies are of
+            n-grams, those of events, as ``backoff_model_.event_log_prob`` has them; a model may
+            be of the same n-grams, of the shorter ones of them, or of single tokens.
         n_samples : int, default=4096
             Documents drawn where the reward or a rule does not add over tokens; else all is exact.
         random_state : int, RandomState instance or None, default=0
@@ -208,14 +278,15 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         Raises
         ------
         ValueError
-            If ``log_prob`` is no policy over the vocabulary, or ``n_samples`` no integer of at
-            least 1.
+            If ``log_prob`` is no policy over the vocabulary, or over its n-grams, or
+            ``n_samples`` no integer of at least 1.
         """
         check_is_fitted(self)
         n_samples = check_number(
             n_samples, "n_samples", subject=f"{type(self).__name__}.evaluate", interval=COUNT
         )
-        log_prob = self._policy_log_prob if log_prob is None else self._check_log_prob(log_prob)
+        policy = self._policy_log_prob
+        log_prob = policy if log_prob is None else self._family.policy(log_prob, self)
         problem = self._build_problem(warn=False).with_kl_coef(self.kl_coef_)
         if self.rule_prices_:
             # Those of training are of tokens where these are of documents.
@@ -230,25 +301,8 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             assessed = problem.assess(log_prob, rollouts)
         return problem.evaluate(log_prob, rollouts, assessed)
 
-    def _check_log_prob(self, log_prob):
-        log_prob = check_array(
-            log_prob, ensure_2d=False, ensure_all_finite=False, input_name="log_prob"
-        )
-        if log_prob.shape != self.reference_log_prob_.shape:
-            raise ValueError(
-                f"log_prob should have the shape {self.reference_log_prob_.shape} of the policy, "
-                f"got {log_prob.shape}."
-            )
-        total = float(np.exp(log_prob).sum())
-        if not np.isclose(total, 1.0, rtol=0.0, atol=1e-6):
-            raise ValueError(
-                "log_prob should be natural logarithms of probabilities that sum to 1, got a sum "
-                f"of {total:.6g}."
-            )
-        return log_prob
-
     # Not the score of a language model, so not of weighted documents.
-    def score(self, X, y=None):  # type: ignore[override]
+    def score(self, X, y=None, *, prompts=None):  # type: ignore[override]
         """Return the objective, or the off-policy value of logged rewards; greater is better.
 
         Parameters
@@ -258,6 +312,9 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             ``sft_coef`` > 0. With ``y``, documents logged by the reference policy.
         y : array-like of shape (n_documents,), default=None
             Logged rewards.
+        prompts : sequence of str (n_documents,), default=None
+            What each document follows, where they are text. They make no difference to a policy
+            of single tokens.
 
         Returns
         -------
@@ -266,16 +323,17 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         """
         check_is_fitted(self)
         if y is not None:
-            return self.off_policy_value(X, y).value
-        counts = read_documents(self, X, reset=False)
+            return self.off_policy_value(X, y, prompts=prompts).value
+        documents = self._read_after(X, prompts)
         value = self.objective_
         if self.frequencies_ is not None and self.sft_coef > 0:
-            shown = _frequencies(counts, f"{type(self).__name__} with sft_coef > 0")
+            subject = f"{type(self).__name__} with sft_coef > 0"
+            shown = find_frequencies(documents, subject, self._family)
             fitted = cross_entropy(self.frequencies_, self._policy_log_prob)
             value += self.sft_coef * (fitted - cross_entropy(shown, self._policy_log_prob))
         return float(value)
 
-    def off_policy_value(self, X, y):
+    def off_policy_value(self, X, y, *, prompts=None):
         r"""Return the expected reward of the policy estimated from documents of the reference.
 
         Parameters
@@ -284,6 +342,9 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             Documents logged by the reference policy.
         y : array-like of shape (n_documents,)
             Their rewards.
+        prompts : sequence of str (n_documents,), default=None
+            What each document follows, where they are text. They make no difference to a policy
+            of single tokens.
 
         Returns
         -------
@@ -301,11 +362,11 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         .. [1] Owen, A. B. (2013). "Monte Carlo theory, methods and examples", chapter 9.
         """
         check_is_fitted(self)
-        counts = read_documents(self, X, reset=False)
-        y = _check_rewards(y, counts, type(self).__name__)
+        documents = self._read_after(X, prompts)
+        y = check_rewards(y, documents, type(self).__name__)
         with np.errstate(invalid="ignore"):
             log_ratio = self._policy_log_prob - self.reference_log_prob_
-        log_weight = counts @ np.where(np.isnan(log_ratio), 0.0, log_ratio)
+        log_weight = documents @ np.where(np.isnan(log_ratio), 0.0, log_ratio)
         if np.isneginf(log_weight.max()):
             raise ValueError(
                 f"{type(self).__name__}: the policy can produce none of the {len(y)} logged "
@@ -322,32 +383,36 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             effective_sample_size=float(1.0 / (weight @ weight)),
         )
 
-    def sample(self, n_samples=1, random_state=None, *, max_length=None):
+    def sample(self, n_samples=1, random_state=None, *, max_length=None, prompts=None):
         """Draw documents from the optimised policy.
 
         Parameters
         ----------
         n_samples : int, default=1
-            How many documents.
+            How many documents; with prompts, how many for each.
         random_state : int, RandomState instance or None, default=None
             Source of all draws.
         max_length : int, default=None
             Tokens at which a document is cut where the vocabulary has an end-of-sequence token;
             None means ``max_length_``, or 10,000 where documents are never cut.
+        prompts : sequence of str or array-like of shape (n_prompts, n_columns), default=None
+            What documents go on from, without being part of them; None means that they start
+            where those of ``fit`` do. They make no difference to a policy of single tokens.
 
         Returns
         -------
         documents : list of str or csr_array of shape (n_samples, V)
             Text (tokens joined by a space, without the end-of-sequence token) where words are
-            known, else counts.
+            known, else counts. With prompts there are n_prompts * n_samples, those of the first
+            prompt first.
         """
         check_is_fitted(self)
         if max_length is None:
             max_length = self.max_length_ or _LONGEST_SAMPLED
-        return super().sample(n_samples, random_state, max_length=max_length)
+        return super().sample(n_samples, random_state, max_length=max_length, prompts=prompts)
 
     def token_shift(self, n=10):
-        """Return the tokens whose probability rose and fell most.
+        """Return the tokens, or the n-grams, whose probability rose and fell most.
 
         Parameters
         ----------
@@ -358,13 +423,23 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         -------
         shift : Bunch
             ``risen`` and ``fallen``: lists of (token, log-ratio, change of probability), ordered by
-            the change of the probability, largest first.
+            the change of the probability, largest first. Of a policy of n-grams, of (n-gram,
+            log-ratio, change) of the tokens of a document that are expected to be drawn by each:
+            a token counts for the longest known n-gram that it ends, so that all changes add up
+            to that of the length.
         """
         check_is_fitted(self)
         n = check_number(n, "n", subject=f"{type(self).__name__}.token_shift", interval=COUNT)
-        change = np.exp(self.token_log_prob_) - np.exp(self.reference_log_prob_)
+        objective = self._build_objective()
+        if self.max_length_ is not None:
+            objective = objective.having(max_length=self.max_length_)
+        own, before = (
+            self._family.log_uses(objective, log_prob)
+            for log_prob in (self._policy_log_prob, self.reference_log_prob_)
+        )
+        change = np.exp(own) - np.exp(before)
         with np.errstate(invalid="ignore"):
-            log_ratio = self.token_log_prob_ - self.reference_log_prob_
+            log_ratio = own - before
         names = token_names(self)
         order = np.argsort(change, kind="stable")
 
@@ -398,59 +473,3 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         tags.input_tags.positive_only = True
         tags.target_tags.required = self.reward_model is None
         return tags
-
-
-def _check_length_parameters(parameters, eos, subject):
-    """Check that the parameters of length are those of the kind of documents there are."""
-    if eos is None:
-        if parameters["max_length"] is not None or parameters["missing_eos_penalty"]:
-            raise ValueError(
-                f"{subject} got max_length={parameters['max_length']} and missing_eos_penalty="
-                f"{parameters['missing_eos_penalty']}, but the vocabulary has no end-of-sequence "
-                "token, so all documents have response_length tokens. Count with "
-                "TokenCounter(eos_token='<eos>'), or leave them out."
-            )
-    elif parameters["response_length"] is not None:
-        raise ValueError(
-            f"{subject} got response_length={parameters['response_length']}, but the vocabulary "
-            "has an end-of-sequence token, so documents end by themselves. Set max_length to cut "
-            "them, or leave response_length at None."
-        )
-    elif parameters["entropy_coef"]:
-        raise ValueError(
-            f"{subject} got entropy_coef={parameters['entropy_coef']}, which is defined for "
-            "documents of fixed length only. Leave it at 0, or count without eos_token."
-        )
-
-
-def _warn_of_explosion(objective, cut, subject):
-    """Warn that no policy is best, naming the smallest safe kl_coef and where documents are cut."""
-    warnings.warn(
-        f"{objective.explain_explosion(subject)} Documents are cut at {cut} tokens instead; set "
-        "max_length to choose.",
-        LengthExplosionWarning,
-        stacklevel=7,
-    )
-
-
-def _frequencies(counts, subject):
-    """Return the token frequencies (V,) of documents (n, V)."""
-    total = counts.sum()
-    if not total > 0:
-        raise ValueError(
-            f"{subject} needs demonstrations of at least one token, got {counts.shape[0]} "
-            "document(s) with none."
-        )
-    return counts.sum(axis=0) / total
-
-
-def _check_rewards(y, counts, subject):
-    """Return logged rewards (n_documents,) as floats."""
-    y = check_array(check_frame(y, subject), ensure_2d=False, dtype=np.float64, input_name="y")
-    if y.ndim != 1:
-        raise ValueError(
-            f"{subject}: y should be a 1d array of one logged reward per document, got an array of "
-            f"shape {y.shape} instead."
-        )
-    check_consistent_length(counts, y)
-    return y

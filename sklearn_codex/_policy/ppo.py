@@ -6,17 +6,14 @@ collected by each token, and an epoch costs O(V), not O(number of tokens drawn).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 
-from sklearn_codex._categorical import FloatArray, IntArray, root_mean_square
+from sklearn_codex._categorical import FloatArray, IntArray
 
 # Nats of a document at which two policies are equal up to rounding.
 NEGLIGIBLE_KL = 1e-12
-# Times the trust region that a step may move a policy in truth: where a rare token rises fast, much
-# more than to second order.
-_FACTOR_IN_TRUTH = 8.0
 
 
 def probability_ratio(log_prob: FloatArray, old_log_prob: FloatArray) -> FloatArray:
@@ -166,6 +163,11 @@ class TokenAdvantages:
         loss = np.minimum(np.maximum(ratio, clipping.low), clipping.ceiling)
         return float(gain - self.negative @ loss)
 
+    def slopes(self, ratio: FloatArray, clipping: Clipping | None) -> FloatArray:
+        """Return the derivative (V,) of the summed surrogate by the logarithm of each ratio."""
+        rises, falls = _inside(ratio, clipping)
+        return ratio * (self.positive * rises - self.negative * falls)
+
     def surrogate_gradient(
         self, ratio: FloatArray, prob: FloatArray, clipping: Clipping | None
     ) -> FloatArray:
@@ -174,14 +176,52 @@ class TokenAdvantages:
         ``prob`` (V,) are the current probabilities, ``ratio`` (V,) their ratio to those the tokens
         were drawn from.
         """
-        rises, falls = _inside(ratio, clipping)
-        per_token = ratio * (self.positive * rises - self.negative * falls)
+        per_token = self.slopes(ratio, clipping)
         return per_token - prob * per_token.sum()
 
     def clip_fraction(self, ratio: FloatArray, clipping: Clipping | None) -> float:
         """Return the share of tokens whose ratio is outside the band on the side that clips."""
         rises, falls = _inside(ratio, clipping)
         return float((self.n_positive @ ~rises + self.n_negative @ ~falls) / self.n_tokens)
+
+
+@dataclass(frozen=True)
+class PlacedAdvantages:
+    """Advantages of tokens whose ratio depends on their place: what :class:`TokenAdvantages` is.
+
+    Parameters
+    ----------
+    chosen : slice or ndarray of bool of shape (n_tokens,)
+        The tokens of a minibatch.
+    advantages : ndarray of shape (n_tokens,)
+        Advantages of all tokens; those that are not chosen do not count.
+    """
+
+    chosen: Any
+    advantages: FloatArray
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that are chosen."""
+        return len(self.advantages[self.chosen])
+
+    def surrogate(self, ratio: FloatArray, clipping: Clipping | None) -> float:
+        """Return the clipped surrogate of ratios (n_tokens,), summed over the chosen tokens."""
+        chosen = self.chosen
+        clipping = clipping or _UNCLIPPED
+        return float(clipped_surrogate(ratio[chosen], self.advantages[chosen], clipping).sum())
+
+    def slopes(self, ratio: FloatArray, clipping: Clipping | None) -> FloatArray:
+        """Return its derivative (n_tokens,) by the logarithm of each ratio."""
+        chosen, slopes = self.chosen, np.zeros_like(ratio)
+        slopes[chosen] = surrogate_slope(ratio[chosen], self.advantages[chosen], clipping)
+        return slopes
+
+    def clip_fraction(self, ratio: FloatArray, clipping: Clipping | None) -> float:
+        """Return the share of chosen tokens that are outside the band on the side that clips."""
+        rises, falls = _inside(ratio[self.chosen], clipping)
+        advantages = self.advantages[self.chosen]
+        return float(np.mean(np.where(advantages > 0, ~rises, ~falls & (advantages < 0))))
 
 
 def _totals(tokens: IntArray, values: np.ndarray, n_columns: int) -> FloatArray:
@@ -208,39 +248,3 @@ def approximate_kl(log_ratio: FloatArray, estimator: str = "k3") -> FloatArray:
         with np.errstate(over="ignore"):
             return np.expm1(-log_ratio) + log_ratio
     raise ValueError(f"estimator should be 'k1', 'k2' or 'k3', got {estimator!r}.")
-
-
-def trust_region_scale(
-    step: FloatArray, prob: FloatArray, length: float, target_kl: float
-) -> float:
-    """Return the factor at most 1 that keeps a step of the logits inside a KL trust region.
-
-    To second order, moving the logits by ``step`` moves a document of ``length`` tokens by
-    length * Var_pi(step) / 2 nats, and in truth KL(pi || moved) = length * log E_pi[e^c] with the
-    centred step c, which is far more where a rare token is to take over. The scaled step moves it
-    by at most ``target_kl`` to second order, and by no more than 8 times that in truth.
-    """
-    centred = step - prob @ step
-    with np.errstate(over="ignore"):
-        kl = 0.5 * length * float(prob @ centred**2)
-    scale = 1.0
-    if target_kl < kl < np.inf:
-        scale = float(np.sqrt(target_kl / kl))
-    elif kl > target_kl:
-        # Squares of vast steps are no floats, but their root is.
-        scale = float(np.sqrt(2.0 * target_kl / length) / root_mean_square(centred, prob))
-
-    # Tokens the policy never draws may have moves beyond all others.
-    drawn = prob > 0
-    if not drawn.all():
-        centred, prob = centred[drawn], prob[drawn]
-
-    def excess(share):
-        moved = share * centred
-        top = moved.max()
-        return length * (top + np.log(prob @ np.exp(moved - top))) - _FACTOR_IN_TRUTH * target_kl
-
-    if scale == 0.0 or excess(scale) <= 0.0:
-        return scale
-    # It is convex and 0 at 0, where the centred step has no slope.
-    return float(brentq(excess, 0.0, scale, xtol=1e-6 * scale))

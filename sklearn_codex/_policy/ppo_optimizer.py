@@ -254,6 +254,7 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         "clip_range": [Interval(Real, 0, None, closed="neither"), tuple],
         "dual_clip": [Interval(Real, 1, None, closed="neither"), None],
         "critic": ["boolean"],
+        "gae_lambda": [Interval(Real, 0, 1, closed="both")],
         "whiten_advantages": ["boolean", StrOptions({"auto"})],
     }
 
@@ -285,6 +286,7 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         whiten_advantages="auto",
         credit="auto",
         critic=True,
+        gae_lambda=0.95,
         kl_controller=None,
         gold_reward=None,
         select_by=None,
@@ -317,6 +319,7 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         self.whiten_advantages = whiten_advantages
         self.credit = credit
         self.critic = critic
+        self.gae_lambda = gae_lambda
         self.kl_controller = kl_controller
         self.gold_reward = gold_reward
         self.select_by = select_by

@@ -7,8 +7,9 @@ from scipy.special import logsumexp
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._rollouts import Rollouts
-from sklearn_codex.exact import ban_tokens, chance_budget
-from sklearn_codex.rules import Rule, check_violations
+from sklearn_codex.exact import chance_budget
+from sklearn_codex.exact._objective import Objective
+from sklearn_codex.rules import Rule, check_violations, ngram_violations, token_violations
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,69 @@ class PricedRule:
         return float(self.price / max(1.0 - p, least) ** (length - 1))
 
 
-def apply_bans(reference, rules, frequencies, subject):
-    """Return the reference without hard-banned tokens, and the rules with these at no price.
+def price_rule(
+    name: str, rule: Rule, objective: Objective, names: np.ndarray | None, n_tokens: int, subject
+) -> PricedRule:
+    """Return a rule with its violations by what the policy is made of, where they add over it.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    rule : Rule
+        The rule.
+    objective : Objective
+        Of policies of a family, whose columns are what documents are made of.
+    names : ndarray of shape (V,) or None
+        Names of tokens.
+    n_tokens : int
+        V.
+    subject : str
+        The estimator that asks, for messages.
+
+    Raises
+    ------
+    ValueError
+        If no document may have an n-gram that the policy does not know as one.
+    """
+    amounts = token_violations(rule, name, names, n_tokens)
+    if amounts is not None:
+        return PricedRule(name, rule, objective.of_tokens(amounts), rule.penalty)
+    found = ngram_violations(rule, name, names, n_tokens)
+    if found is None:
+        return PricedRule(name, rule, None, rule.penalty)
+    ngrams, amounts = found
+    is_known = objective.knows(ngrams)
+    if is_known.all():
+        return PricedRule(name, rule, objective.of_ngrams(ngrams, amounts), rule.penalty)
+    if rule.hard:
+        unknown = ngrams[int(np.flatnonzero(~is_known)[0])]
+        raise ValueError(
+            f"{subject} got the hard rule {name!r} of the n-gram {_spell(unknown, names)}, which "
+            "the policy may write by backing off but does not know as one, so it cannot keep the "
+            f"rule for certain. Fit the policy (NGramLM) with order={np.sum(unknown != -1)} or "
+            "more on text that has it, or use max_rate, or hard=False and a penalty."
+        )
+    return PricedRule(name, rule, None, rule.penalty)
+
+
+def _spell(ngram, names):
+    """Return an n-gram (k,) as a user gave it."""
+    tokens = ["<s>" if token == -2 else token for token in ngram.tolist() if token != -1]
+    if names is None:
+        return tokens
+    return repr(" ".join(token if token == "<s>" else str(names[token]) for token in tokens))
+
+
+def apply_bans(objective, rules, subject):
+    """Return the objective without what hard rules ban, and the rules with these at no price.
 
     The reference is not normalised again: the KL is still measured from the whole of it, so that a
     ban costs -log P(allowed) nats a token.
     """
+    reference, frequencies = objective.reference_log_prob, objective.frequencies
     banned = np.zeros(len(reference), dtype=bool)
-    kept = []
+    kept, names = [], []
     for priced in rules:
         if priced.rule.hard:
             if priced.token_violations is None:
@@ -115,15 +171,20 @@ def apply_bans(reference, rules, frequencies, subject):
                     "bans. Leave such documents out, or set sft_coef=0."
                 )
             banned |= own
+            names.append(priced.name)
             priced = replace(priced, price=0.0)
         kept.append(priced)
-    if banned.any():
-        ban_tokens(reference, banned)  # raises where nothing would be left
-        reference = np.where(banned, -np.inf, reference)
-    return reference, kept
+    if not banned.any():
+        return objective, kept
+    if not objective.can_avoid(banned):
+        raise ValueError(
+            f"{subject}: no policy keeps the hard rules {names}, since all that the reference "
+            "policy can produce violates them. Ban fewer tokens, or smooth the reference."
+        )
+    return objective.having(reference_log_prob=np.where(banned, -np.inf, reference)), kept
 
 
-def prepare_chance_constraints(reference, rules, reward, subject):
+def prepare_chance_constraints(objective, rules, reward, subject):
     """Return the rules with chance constraints that count documents, learned where not all adds."""
     adds = reward.token_reward is not None
     adds = adds and all(priced.token_violations is not None for priced in rules)
@@ -133,10 +194,10 @@ def prepare_chance_constraints(reference, rules, reward, subject):
             marked = None
             if priced.token_violations is not None:
                 marked = (priced.token_violations > 0).astype(np.float64)
-                if np.all(marked[np.isfinite(reference)]):
+                if not objective.can_avoid(marked > 0):
                     raise ValueError(
                         f"{subject}: no policy keeps rule {priced.name!r} (max_rate="
-                        f"{priced.rule.max_rate}), since every token the reference policy can "
+                        f"{priced.rule.max_rate}), since all that the reference policy can "
                         "produce violates it. Take out some of its tokens."
                     )
             priced = replace(priced, token_violations=marked if adds else None, price=0.0)

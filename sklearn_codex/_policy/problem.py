@@ -8,10 +8,12 @@ from scipy.optimize import brentq
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray, root_mean_square
+from sklearn_codex._policy.ngram_rewards import documents_of, trie_of_rollouts
 from sklearn_codex._policy.priced_rule import (
     PricedRule,
     apply_bans,
     prepare_chance_constraints,
+    price_rule,
 )
 from sklearn_codex._policy.rewards import DocumentReward, same_values
 from sklearn_codex._rollouts import Rollouts
@@ -22,12 +24,13 @@ from sklearn_codex.exact import (
     constrained_optimum,
 )
 from sklearn_codex.exact._objective import Objective
-from sklearn_codex.rules import check_rules, token_violations
+from sklearn_codex.rules import check_rules
 
 AnyObjective = TypeVar("AnyObjective", bound=Objective)
 
 _N_PROBES = 64
 _N_MOMENTS = 4096
+_LARGEST_TILT = 30.0
 _HIGH_PRICE = 50.0
 _LARGEST_PRICE = 1e12
 _PRICE_ROUNDS = 100
@@ -355,23 +358,40 @@ def build_problem(
     subject : str
         The estimator that asks, for messages.
     """
-    reference = objective.reference_log_prob
-    n_columns = len(reference)
+    probe = objective.sample(objective.start, _N_PROBES, rng, names=names)
+    n_tokens = probe.n_columns
     checked = [
-        PricedRule(name, rule, token_violations(rule, name, names, n_columns), rule.penalty)
+        price_rule(name, rule, objective, names, n_tokens, subject)
         for name, rule in check_rules(rules, subject=subject)
     ]
-    probe = objective.sample(reference, _N_PROBES, rng, names=names)
-    reward = DocumentReward(reward_source, probe, subject=subject)
-    reference, checked = apply_bans(reference, checked, objective.frequencies, subject)
-    checked = prepare_chance_constraints(reference, checked, reward, subject)
-    objective = objective.having(reference_log_prob=reference)
+    reward = DocumentReward(reward_source, probe, subject=subject, objective=objective)
+    reward = _tried_further(reward, objective, probe, rng)
+    objective, checked = apply_bans(objective, checked, subject)
+    checked = prepare_chance_constraints(objective, checked, reward, subject)
     if reward.token_reward is not None:
         objective = objective.having(token_reward=reward.token_reward)
     problem = PolicyProblem(objective, reward, checked, names)
     if normalize_reward:
         problem = _normalize(problem, rng)
     return _price_chance_constraints(problem)
+
+
+def _tried_further(reward, objective, probe, rng):
+    """Return the reward, of n-grams only what explains documents of a better policy as well.
+
+    That has the rewards of the next token, at half of their weight.
+    """
+    if reward.token_reward is None or trie_of_rollouts(probe) is None:
+        return reward
+    share = 0.5 * objective.reward_coef / objective.temperature
+    tilt = np.clip(share * reward.token_reward, -_LARGEST_TILT, _LARGEST_TILT)
+    policy = objective.moved(objective.start, tilt)
+    longest = 2 * int(probe.lengths.max())
+    rollouts = objective.sample(policy, _N_PROBES, rng, names=probe.names, max_length=longest)
+    ended = rollouts.ended if objective.max_length is None else np.ones(len(rollouts), bool)
+    if not ended.any() or reward.explains(documents_of(rollouts, ended)):
+        return reward
+    return reward.as_tested(None)
 
 
 def _normalize(problem, rng):
@@ -455,12 +475,16 @@ def _with_rules(problem, rules):
 def _chance_price(objective, rules, place):
     """Return the price at which the best policy just keeps a chance constraint, 0 where it does."""
     priced = rules[place]
+    explodes = False
 
     def excess(price):
+        nonlocal explodes
         trial = [*rules[:place], replace(priced, price=price), *rules[place + 1 :]]
+        explodes = False
         try:
             log_prob = with_penalty(objective, trial).optimum()
         except LengthExplosionError:
+            explodes = True
             return 1.0
         rate = objective.rate_of_any(log_prob, priced.token_violations > 0)
         return rate - priced.rule.max_rate
@@ -472,6 +496,12 @@ def _chance_price(objective, rules, place):
     while excess(high) > 0:
         high *= 2.0
         if high > _LARGEST_PRICE:
+            if not explodes:
+                raise ValueError(
+                    f"No price keeps rule {priced.name!r} (max_rate={priced.rule.max_rate}): "
+                    "where some documents start, all that the reference policy can produce "
+                    "violates it. Take out some of its tokens, or allow more."
+                )
             # Where length explodes at any price, it has to be dealt with first.
             return 0.0
     return _just_above(brentq(excess, 0.0, high, xtol=1e-12))

@@ -1,6 +1,7 @@
 """What a reward model is to a policy: one number for each document the policy draws."""
 
 import warnings
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
@@ -12,6 +13,17 @@ from sklearn.pipeline import Pipeline
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.fitted_models import check_fitted_model, unwrap
 from sklearn_codex._data.vectorizers import column_names
+from sklearn_codex._policy.ngram_rewards import (
+    Linear,
+    adds,
+    are_same,
+    documents_of_ngrams,
+    linear,
+    longer_than_tokens,
+    own_weights,
+    translate,
+    trie_of_rollouts,
+)
 from sklearn_codex._rollouts import Rollouts
 
 # Numbers of a dense matrix that is given to a model at once, 64 MB.
@@ -27,49 +39,72 @@ class DocumentReward:
     ----------
     source : fitted estimator or callable
         A model with ``reward(documents)``, a regressor with ``predict(documents)``, or a callable
-        ``documents -> (n_documents,)``. A model fitted on the columns of the vocabulary is given
-        counts; everything else is given text where words are known, else counts.
+        ``documents -> (n_documents,)``. A model fitted on the columns of the vocabulary, or on
+        those of the policy's n-grams, is given counts; everything else is given text where words
+        are known, else counts.
     probe : Rollouts
         Documents of the reference policy, on which a linear model must prove that it is additive.
     subject : str
         The estimator that asks, for messages.
+    objective : Objective, default=None
+        What documents are drawn for; None has the probe tell how they begin and end.
 
     Attributes
     ----------
-    token_reward : ndarray of shape (V,) or None
-        Reward of each token where the reward of a document is their sum plus ``offset``.
+    token_reward : ndarray of shape (V,) or (E,), or None
+        Reward of each token, of policies over n-grams of each event, where the reward of a document
+        is their sum plus ``offset``.
     offset : float
         Reward of the empty document, where ``token_reward`` is known.
     is_tested : bool
         Whether ``token_reward`` was found by trying documents: others may contradict it.
+
+    Notes
+    -----
+    A document that goes on from a prompt is, to a model of the columns of the policy's n-grams,
+    what ``NGramCounter.transform_after`` counts: an n-gram that begins in the prompt has its
+    reward. To any other model it is its own text, from whose start n-grams begin; the reward of
+    n-grams then does not add over those of the policy.
     """
 
     token_reward: FloatArray | None = None
     offset: float = 0.0
     is_tested: bool = False
 
-    def __init__(self, source: Any, probe: Rollouts, *, subject: str):
+    def __init__(self, source: Any, probe: Rollouts, *, subject: str, objective: Any = None):
         self.subject = subject
         self.source = source
-        self._method, self._on_counts = _interface(source, probe, subject=subject)
+        if hasattr(source, "stated_reward"):
+            self.token_reward = source.stated_reward
+            return
+        self._method, self._columns = _interface(source, probe, subject=subject)
         if hasattr(unwrap(source), "coef_"):
-            self._find_token_reward(probe)
+            found = self._find_token_reward(probe, objective)
+            if found is not None:
+                self.token_reward, self.offset = found
 
     def __call__(self, rollouts: Rollouts) -> FloatArray:
         """Return the reward (n_documents,) of each document."""
         model = unwrap(self.source)
         function = model if self._method is None else getattr(model, self._method)
-        if not self._on_counts:
+        if self._columns is None:
             rewards = function(rollouts.texts)
         elif self._method is None:
             rewards = function(rollouts.counts)
         else:
-            with warnings.catch_warnings():
-                # A model fitted on a data frame; _takes_counts compared the names.
-                warnings.filterwarnings("ignore", "X does not have valid feature names")
-                parts = [function(matrix) for matrix in _matrices(rollouts.counts, model)]
-            rewards = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            return self._score_counts(_COUNTS[self._columns](rollouts))
         return check_rewards(rewards, len(rollouts), model, self.subject)
+
+    def _score_counts(self, counts):
+        """Return what the model says of a matrix of counts in its columns."""
+        model = unwrap(self.source)
+        function = getattr(model, self._method)
+        with warnings.catch_warnings():
+            # A model fitted on a data frame; _columns_taken compared the names.
+            warnings.filterwarnings("ignore", "X does not have valid feature names")
+            parts = [function(matrix) for matrix in _matrices(counts, model)]
+        rewards = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return check_rewards(rewards, counts.shape[0], model, self.subject)
 
     def as_tested(self, token_reward: FloatArray | None) -> "DocumentReward":
         """Return the reward with what documents tell of its token weights, None for none."""
@@ -78,11 +113,62 @@ class DocumentReward:
         reward.is_tested = token_reward is not None
         return reward
 
-    def _find_token_reward(self, probe: Rollouts):
-        """Take the rewards of one-token documents as weights, if they explain the probe."""
+    def explains(self, rollouts: Rollouts) -> bool:
+        """Return whether the rewards of documents are those of what they are made of."""
+        assert self.token_reward is not None
+        return self._agrees(Linear(self.token_reward, self.offset), [rollouts])
+
+    def _agrees(self, found, batches):
+        predicted = [batch.sum_over_tokens(found.weights) + found.offset for batch in batches]
+        actual = np.concatenate([self(batch) for batch in batches])
+        scale = 1.0 + float(np.abs(actual).max())
+        return np.allclose(np.concatenate(predicted), actual, rtol=0.0, atol=_SAME * scale)
+
+    def _find_token_reward(self, probe, objective):
+        """Return the rewards of what documents are made of, if they explain the probe."""
+        trie = trie_of_rollouts(probe)
+        if trie is None:
+            return self._find_by_single_tokens(probe)
+        if self._columns in ("events", "ngrams"):
+            rows = sparse.eye_array(trie.n_events, format="csr")
+            rows = rows if self._columns == "events" else trie.cumulative
+            found = linear(self._score_counts, rows)
+            return found if adds(found.weights, trie) and self._agrees(found, [probe]) else None
+        counter = unwrap(_vectorizer_of(unwrap(self.source)))
+        other = getattr(counter, "trie_", None)
+        if self._columns is None and self._method is not None and other is not None:
+            rows = sparse.eye_array(other.n_events, format="csr")
+            of_events = linear(self._score_counts, rows)
+            own = own_weights(of_events.weights, other)
+            if own is None:
+                return None
+            if longer_than_tokens(own, other):
+                weighted = Linear(own, of_events.offset)
+                return self._find_by_ngrams(weighted, counter, probe, objective)
+        plain = Rollouts(probe.tokens, probe.lengths, probe.n_columns, probe.names, probe.eos)
+        found = self._find_by_single_tokens(plain)
+        return None if found is None else Linear(trie.token_map @ found.weights, found.offset)
+
+    def _find_by_ngrams(self, own, counter, probe, objective):
+        """Return the rewards of events by weights of n-grams of the text, None for none."""
+        if probe.names is None:
+            return None
+        begins = np.unique(probe.contexts[probe.starts])
+        is_cut = not probe.ended.all()
+        if objective is not None:
+            begins, is_cut = np.flatnonzero(objective.initial), objective.max_length is not None
+        goes_on = bool((begins != probe.trie.first_context).any())
+        found = translate(own, counter, probe, goes_on=goes_on, is_cut=is_cut)
+        if found is None:
+            return None
+        batches = [probe, *documents_of_ngrams(found.weights, probe)]
+        return found if self._agrees(found, batches) else None
+
+    def _find_by_single_tokens(self, probe):
+        """Return the rewards of one-token documents as weights, if they explain the probe."""
         n_columns, eos = probe.n_columns, probe.eos
         probes = [probe]
-        if not self._on_counts:
+        if self._columns is None:
             probes += _documents_of_features(unwrap(self.source), probe)
         first = 1 if eos == 0 and n_columns > 1 else 0
         twice = Rollouts(np.full(2, first), np.array([2]), n_columns, probe.names, eos)
@@ -92,12 +178,8 @@ class DocumentReward:
         single = self(singles)
         # The reward of one token is offset + w; of the same token twice, offset + 2 w.
         offset = float(2 * single[first] - self(twice)[0])
-        weights = single - offset
-        predicted = offset + np.concatenate([p.sum_over_tokens(weights) for p in probes])
-        actual = np.concatenate([self(p) for p in probes])
-        scale = 1.0 + float(np.abs(actual).max())
-        if np.allclose(predicted, actual, rtol=0.0, atol=1e-8 * scale):
-            self.token_reward, self.offset = weights, offset
+        found = Linear(single - offset, offset)
+        return found if self._agrees(found, probes) else None
 
 
 def same_values(
@@ -143,17 +225,21 @@ def reward_method(source: Any, *, subject: str) -> str | None:
 
 
 def _interface(source, probe, *, subject):
-    """Return the method that scores documents (None: a call), and whether it takes counts."""
+    """Return the method that scores documents (None: a call), and what it takes; see _COUNTS."""
     method = reward_method(source, subject=subject)
     if method is None:
-        return None, probe.names is None
-    return method, _takes_counts(unwrap(source), probe, subject=subject)
+        return None, "tokens" if probe.names is None else None
+    return method, _columns_taken(unwrap(source), probe, subject=subject)
 
 
-def _takes_counts(model, probe, *, subject):
-    """Return whether the model's columns are the vocabulary's; if not, it has to take text."""
+def _columns_taken(model, probe, *, subject):
+    """Return which columns of the policy's the model has; None where it has to take text."""
     n_columns = getattr(model, "n_features_in_", None)
     vectorizer = _vectorizer_of(model)
+    if trie_of_rollouts(probe) is not None:
+        taken = _ngrams_taken(model, n_columns, unwrap(vectorizer), probe)
+        if taken is not None:
+            return taken
     if vectorizer is None:
         names = getattr(model, "feature_names_in_", None)
         agree = names is None or probe.names is None or np.array_equal(names, probe.names)
@@ -161,7 +247,7 @@ def _takes_counts(model, probe, *, subject):
         names = column_names(vectorizer)
         agree = probe.names is None or np.array_equal(names, probe.names)
     if n_columns == probe.n_columns and agree:
-        return True
+        return "tokens"
     if n_columns is not None and vectorizer is None:
         differ = "named otherwise" if n_columns == probe.n_columns else f"{n_columns} in number"
         raise ValueError(
@@ -169,7 +255,32 @@ def _takes_counts(model, probe, *, subject):
             f"({type(model).__name__}) was fitted on counts whose columns are {differ}. Fit it on "
             "counts from the policy's vectorizer, or on text in a Pipeline with its own."
         )
-    return False
+    return None
+
+
+def _ngrams_taken(model, n_columns, counter, probe):
+    """Return whether the columns are the policy's events or n-grams, None for neither."""
+    trie, names = probe.trie, None
+    if counter is not None:
+        other = getattr(counter, "trie_", None)
+        if other is None or not are_same(other, trie):
+            return None
+        names = counter.get_feature_names_out()[: trie.n_tokens]
+        return "events" if probe.names is None or np.array_equal(names, probe.names) else None
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None and probe.names is not None:
+        known = np.array(trie.spell(probe.names)[0], dtype=object)
+        if not np.array_equal(names[: trie.n_arcs], known):
+            return None
+    return {trie.n_events: "events", trie.n_arcs: "ngrams"}.get(n_columns)
+
+
+# Counts of documents in the columns of the policy that a model was fitted on.
+_COUNTS: dict[str, Callable] = {
+    "tokens": lambda rollouts: rollouts.counts,
+    "events": lambda rollouts: rollouts.events,
+    "ngrams": lambda rollouts: rollouts.events @ rollouts.trie.cumulative,
+}
 
 
 def _vectorizer_of(model):

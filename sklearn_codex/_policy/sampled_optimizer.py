@@ -11,15 +11,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_codex._categorical import normalize_log
-from sklearn_codex._data.documents import read_documents
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.certificate import gain_over, tilt_gap
-from sklearn_codex._policy.critic import LinearCritic
+from sklearn_codex._policy.critic import ContextCritic, LinearCritic
+from sklearn_codex._policy.inputs import find_frequencies
 from sklearn_codex._policy.local_gap import left_to_gain
 from sklearn_codex._policy.noise_schedule import NoiseSchedule
-from sklearn_codex._policy.optimizer import N_EVALUATION, _frequencies
+from sklearn_codex._policy.optimizer import N_EVALUATION
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.stated_objective import ObjectiveFitMixin
 from sklearn_codex._policy.training import Evaluation, Trainer
@@ -109,8 +109,10 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             probe = problem.sample(problem.start, 64, rng)
             gold = DocumentReward(self.gold_reward, probe, subject=type(self).__name__)
         if X_val is not None:
-            counts = read_documents(self, X_val, reset=False)
-            frequencies = _frequencies(counts, f"{type(self).__name__} with X_val")
+            documents = self._read_after(X_val, None)
+            frequencies = find_frequencies(
+                documents, f"{type(self).__name__} with X_val", self._family
+            )
         return Trainer(
             problem,
             _make_update(problem.objective, settings),
@@ -118,7 +120,8 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             controller,
             Evaluation(gold, frequencies),
             self._seed,
-            LinearCritic(len(problem.start)) if settings.has_critic else None,
+            LinearCritic(problem.objective.n_features) if settings.has_critic else None,
+            _make_values(problem.objective, settings.gae_lambda),
         )
 
     def _train(self, trainer, state, context, X, y):
@@ -279,6 +282,13 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
                 )
 
 
+def _make_values(objective, gae_lambda):
+    """Return what learns values of contexts, None where there are none or nobody asks for them."""
+    if gae_lambda is None:
+        return None
+    return ContextCritic(objective.trie, gae_lambda)
+
+
 def _make_update(objective, settings) -> PolicyUpdate:
     """Return the rule by which a policy moves."""
     rate = settings.learning_rate
@@ -307,9 +317,9 @@ def _has_converged(trainer, noise, audit):
     problem, settings = trainer.problem, trainer.settings
     shrinks = settings.schedule == "adaptive"
     if problem.is_additive:
-        if shrinks and problem.objective.is_noisy and not trainer.adapts:
-            noise.converged()
-        return settings.tol > 0 and not trainer.adapts and _is_close_to_optimum(trainer)
+        rests = shrinks and problem.objective.is_noisy and not trainer.adapts
+        rests = rests and noise.converged() and problem.objective.gap_is_bound
+        return settings.tol > 0 and not trainer.adapts and (rests or _is_close_to_optimum(trainer))
     if not shrinks or trainer.moves_kl_coef:
         return False
     converged = noise.converged()

@@ -17,6 +17,9 @@ _SMALLEST_BATCH_WITHOUT_NOISE = 4
 # has seen most tokens never sees the others again. A critic remembers earlier batches, and a token
 # that is credited with its own score makes good use of many.
 _TOKENS_PER_COLUMN = {"critic": 4, "sequence": 5, "token": 10}
+# Where policies see contexts, documents may get much shorter on the way; more tokens than these
+# take too long to draw.
+_SMALLEST_BATCH_OF_CONTEXTS, _MOST_TOKENS_OF_CONTEXTS = 1024, 65_536
 # Documents of a batch that violate a rule, where its price is learned from them, if that takes a
 # batch of no more documents and tokens than this.
 _VIOLATING, _MOST_FOR_RATES, _MOST_TOKENS_FOR_RATES = 8.0, 8192, 65_536
@@ -49,6 +52,8 @@ class Settings:
         Whether the baseline of a document is the mean of the others.
     has_critic : bool
         Whether a critic credits whole documents to their tokens.
+    gae_lambda : float or None
+        Decay of the credit for what is to come by values of contexts; None where there are none.
     optimizer : {"natural", "adam"}
         The kind of step.
     learning_rate : float
@@ -72,6 +77,7 @@ class Settings:
     whitened: bool = False
     leave_one_out: bool = False
     has_critic: bool = False
+    gae_lambda: float | None = None
     optimizer: str = "natural"
     learning_rate: float = 0.5
     schedule: str = "constant"
@@ -111,7 +117,13 @@ def resolve_settings(
     objective = problem.objective
     rests = credit == "token" and objective.scores_are_advantages and is_natural
     critic = parameters["critic"] and credit == "sequence" and is_natural
-    critic = critic and objective.has_every_optimum
+    critic = critic and (objective.has_every_optimum or objective.sees_contexts)
+    gae_lambda = None
+    if objective.sees_contexts and parameters["critic"]:
+        gae_lambda = float(parameters["gae_lambda"])
+    elif objective.sees_contexts:
+        # Without values of contexts a token is credited with all of its document.
+        credit = "sequence"
     schedule = "adaptive" if is_natural else "linear"
 
     def given(name, auto):
@@ -129,6 +141,7 @@ def resolve_settings(
         whitened=given("whiten_advantages", not is_natural),
         leave_one_out=parameters.get("leave_one_out", False),
         has_critic=critic,
+        gae_lambda=gae_lambda,
         optimizer=parameters["optimizer"],
         learning_rate=given("learning_rate", _RATE[credit] if is_natural else _RATE_OF_ADAM),
         schedule="constant" if parameters["lr_schedule"] == "constant" else schedule,
@@ -161,16 +174,17 @@ def _batch_size(parameters, problem, credit, critic, subject):
                 f"it needs n_rollouts >= n_minibatches, got {n_rollouts} and {n_minibatches}."
             )
         return n_rollouts
-    n_columns = len(problem.start)
+    n_columns = problem.objective.n_parameters
     length = problem.objective.expected_length(problem.start)
     adds = problem.is_additive and not problem.is_tested
-    if critic and adds and parameters["kl_controller"] is None:
+    sees_contexts = problem.objective.sees_contexts
+    if critic and adds and parameters["kl_controller"] is None and not sees_contexts:
         # It needs a few V documents in all, over the iterations that the trust region takes, and
         # sees no noise in them.
         fewest, kind = max(_SMALLEST_BATCH_WITHOUT_NOISE, -(-n_columns // 5)), "critic"
     else:
         # What a document tells of its tokens is one number with sequence credit.
-        fewest, kind = _SMALLEST_BATCH, credit
+        fewest, kind = _SMALLEST_BATCH_OF_CONTEXTS if sees_contexts else _SMALLEST_BATCH, credit
         if credit == "sequence":
             fewest = max(fewest, -(-n_columns // 4))
         rates = [rule.rule.max_rate for rule in problem.rules if rule.is_learned]
@@ -178,7 +192,10 @@ def _batch_size(parameters, problem, credit, critic, subject):
             # Enough that some violate a rule at its largest rate.
             most = min(_MOST_FOR_RATES, int(_MOST_TOKENS_FOR_RATES / length))
             fewest = max(fewest, min(int(_VIOLATING / min(rates)), most))
-    enough = int(np.ceil(_TOKENS_PER_COLUMN[kind] * n_columns / length))
+    enough = _TOKENS_PER_COLUMN[kind] * n_columns
+    if sees_contexts:
+        enough = min(enough, _MOST_TOKENS_OF_CONTEXTS)
+    enough = int(np.ceil(enough / length))
     return max(fewest, enough, n_minibatches)
 
 

@@ -35,6 +35,11 @@ class StatedReward:
         return len(self.token_reward)
 
     @property
+    def stated_reward(self) -> FloatArray:
+        """Reward of each column of the policy's family, which nobody has to find out."""
+        return self.token_reward
+
+    @property
     def coef_(self) -> FloatArray:
         """Weights (V,) of the reward."""
         return self.token_reward
@@ -118,18 +123,24 @@ class ObjectiveFitMixin(PolicyOptimizerMixin):
             )
         return self.fit(objective)
 
-    def _prepare(self, X, y, *, seed=None):
+    def _prepare(self, X, y, *, prompts=None, seed=None):
         """Resolve what a fit needs, of an objective where X is one."""
         self.__dict__.pop("_stated", None)
         if not hasattr(X, "token_scores"):
-            return super()._prepare(X, y, seed=seed)
+            return super()._prepare(X, y, prompts=prompts, seed=seed)
         if seed is None:
             seed = int(check_random_state(self.random_state).randint(2**31))
         self._seed, self._stated = seed, X
         self.vectorizer_, self.n_features_in_ = None, len(X.token_reward)
         self.reference_log_prob_ = X.reference_log_prob
+        self._read_trie = self._trie = getattr(X, "trie", None)
+        self._initial = getattr(X, "initial", None)
+        for name in ("token_log_prob_", "_backoff"):
+            self.__dict__.pop(name, None)
         self.response_length_ = X.length
-        self.document_length_ = self._mean_document_length = X.length or 1
+        if self._trie is not None and self._eos_column() is None:
+            self.response_length_ = X.max_length
+        self.document_length_ = self._mean_document_length = self.response_length_ or 1
         self.frequencies_ = X.frequencies if X.sft_coef else None
         self.reward_model_ = StatedReward(X.token_reward)
         return X

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_codex._categorical import FloatArray, cross_entropy, normalize_log
-from sklearn_codex._policy.critic import LinearCritic
+from sklearn_codex._categorical import FloatArray, cross_entropy
+from sklearn_codex._policy.critic import ContextCritic, LinearCritic
 from sklearn_codex._policy.iteration_record import (
     UpdateStatistics,
     neutral_statistics,
@@ -18,6 +18,7 @@ from sklearn_codex._policy.iteration_record import (
 from sklearn_codex._policy.local_gap import Drift, scaled_gradient
 from sklearn_codex._policy.ppo import (
     NEGLIGIBLE_KL,
+    PlacedAdvantages,
     TokenAdvantages,
     center,
     probability_ratio,
@@ -92,6 +93,7 @@ class Trainer:
     evaluation: Evaluation
     seed: int
     critic: LinearCritic | None = None
+    values: ContextCritic | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     n_sequences: int = 0
     n_batches: int = 0
@@ -158,6 +160,8 @@ class Trainer:
             self._set_batch_size(state["n_rollouts"])
         if self.critic is not None and state["critic"] is not None:
             self.critic.restore(state["critic"])
+        if self.values is not None and state.get("values") is not None:
+            self.values.restore(state["values"])
         self._roll_out(self.update.policy())
         self.recorded_log_prob = self.log_prob
 
@@ -184,6 +188,7 @@ class Trainer:
             "prices": {priced.name: priced.price for priced in self.problem.rules},
             "update": self.update.state(),
             "critic": None if self.critic is None else self.critic.state(),
+            "values": None if self.values is None else self.values.state(),
         }
 
     def iterate(self) -> None:
@@ -212,8 +217,7 @@ class Trainer:
     def settle(self) -> None:
         """Move the policy to the mean of where it hovered since its batches last agreed."""
         if self.drift.n > 1:
-            with np.errstate(divide="ignore"):
-                self.update.move_to(normalize_log(np.log(self.drift.mean_place())))
+            self.update.move_to(self.problem.objective.policy_at(self.drift.mean_place()))
             if self.problem.tracks_prices and isinstance(self.update, DualUpdate):
                 prices = self.problem.token_prices(self.update.learned_reward)
                 self._set_problem(self.problem.with_prices(prices))
@@ -303,7 +307,9 @@ class Trainer:
 
     def _advantages(self, known=None):
         """Return the advantage (n_tokens,) of each token drawn, beyond a known one (V,)."""
-        if self.settings.credit == "token":
+        if self.values is not None:
+            advantages = self._advantages_in_contexts(self.values)
+        elif self.settings.credit == "token":
             advantages = self.problem.objective.token_advantages(
                 self.log_prob,
                 self.rollouts,
@@ -320,6 +326,28 @@ class Trainer:
             advantages = np.repeat(shaped, self.rollouts.lengths)
         # Not centred before: whitening tells rounding from reward by the size of the reward.
         return whiten(advantages) if self.settings.whitened else center(advantages)
+
+    def _advantages_in_contexts(self, values):
+        """Return the advantages (n_tokens,) by values of contexts.
+
+        A token has its own score, where that is known or forecast; what documents are worth beyond
+        that is credited to all their tokens.
+        """
+        rollouts, score, objective = self.rollouts, self.assessed.token_score, self.problem.objective
+        if self.settings.credit == "sequence":
+            score = score - objective.reward_coef * objective.token_reward
+        beyond = self.assessed.shaped - rollouts.sum_over_tokens(score)
+        if self.critic is not None:
+            forecast = objective.of_features(self.critic.token_value)
+            of_documents = rollouts.sum_over_tokens(forecast)
+            trust = self.critic.trust(of_documents, beyond)
+            score, beyond = score + trust * forecast, beyond - trust * of_documents
+        rewards = rollouts.of_draws(score)
+        if self.settings.credit == "token":
+            rewards[rollouts.starts + rollouts.lengths - 1] += beyond
+            return values.advantages(rollouts, rewards)
+        advantages = values.advantages(rollouts, rewards)
+        return advantages + np.repeat(center(beyond), rollouts.lengths)
 
     def _known_advantages(self):
         """Return the advantage (V,) of each token that the critic is trusted to know, or None."""
@@ -355,6 +383,8 @@ class Trainer:
 
             return collect
         advantages = self._advantages(known)
+        if rollouts.knows_places:
+            return lambda chosen: PlacedAdvantages(chosen, advantages)
         return lambda chosen: TokenAdvantages.collect(
             rollouts.tokens[chosen], advantages[chosen], rollouts.n_columns
         )
@@ -373,19 +403,21 @@ class Trainer:
 
     def _update_on_batch(self):
         """Run the epochs of clipped-surrogate ascent; return the statistics of the update."""
-        settings, update, old = self.settings, self.update, self.log_prob
-        update.begin_batch(old)
+        settings, update, old, rollouts = self.settings, self.update, self.log_prob, self.rollouts
+        update.begin_batch(old, rollouts)
         known = self._known_advantages()
         collect = self._collector(known)
-        done = UpdateStatistics(self.rollouts)
+        done, drawn_old = UpdateStatistics(rollouts), rollouts.of_draws(old)
         for _ in range(settings.n_epochs):
             for batch in self._minibatches(collect):
                 current = update.policy() if done.n_steps else old
-                kl = done.kl(old, current) if done.n_steps else 0.0
+                drawn = rollouts.of_draws(current)
+                kl = done.kl(drawn_old, drawn) if done.n_steps else 0.0
                 if settings.target_kl is not None and kl > _EARLY_STOP_FACTOR * settings.target_kl:
                     return done.summary(kl, update.learning_rate)
-                ratio = probability_ratio(current, old)
-                gradient = batch.surrogate_gradient(ratio, np.exp(current), settings.clipping)
+                ratio = probability_ratio(drawn, drawn_old)
+                slopes = batch.slopes(ratio, settings.clipping)
+                gradient = self.problem.objective.policy_gradient(current, rollouts, slopes)
                 if known is not None and isinstance(update, DualUpdate):
                     expected = np.exp(old) * batch.n_tokens
                     done.add(batch.plus(known, expected), ratio, settings.clipping)
@@ -393,7 +425,7 @@ class Trainer:
                 else:
                     done.add(batch, ratio, settings.clipping)
                     update.step(gradient)
-        kl = done.kl(old, update.policy())
+        kl = done.kl(drawn_old, rollouts.of_draws(update.policy()))
         return done.summary(kl, update.learning_rate)
 
     def _record(self, statistics):
@@ -423,6 +455,10 @@ class Trainer:
         for priced in problem.rules:
             record[f"rules/{priced.name}/rate"] = exact.rule_rates[priced.name]
             record[f"rules/{priced.name}/price"] = prices[priced.name]
+        if self.values is not None and problem.is_additive:
+            exact_values = problem.objective.context_values(log_prob)
+            if exact_values is not None:
+                record |= self.values.quality(*exact_values)
         if self.evaluation.gold is not None:
             record["gold/score"] = self._expected(self.evaluation.gold)
         if self.evaluation.frequencies is not None:
@@ -430,7 +466,7 @@ class Trainer:
         self.history.append(record)
         if not problem.is_additive or problem.objective.is_noisy:
             gradient = scaled_gradient(problem, log_prob, self.rollouts, assessed.shaped)
-            self.drift.add(gradient, len(self.rollouts), np.exp(log_prob))
+            self.drift.add(gradient, len(self.rollouts), problem.objective.place(log_prob))
 
     def _expected(self, gold):
         """Return the expected gold reward of the policy, exact where it adds over tokens."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._policy.ppo import trust_region_scale
+from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact._objective import Objective
 
 
@@ -39,9 +39,12 @@ class PolicyUpdate(ABC):
     def step(self, gradient: FloatArray) -> None:
         """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
 
-    def begin_batch(self, rollout_log_prob: FloatArray) -> None:
-        """Get ready for the steps of a batch drawn from this policy (V,)."""
-        self._rollout_log_prob = rollout_log_prob
+    def begin_batch(self, log_prob: FloatArray, rollouts: Rollouts | None = None) -> None:
+        """Get ready for the steps of a batch of documents drawn from this policy (V,).
+
+        Policies that draw tokens independently move without knowing the documents.
+        """
+        self._rollout_log_prob, self._rollouts = log_prob, rollouts
 
     @abstractmethod
     def move_to(self, log_prob: FloatArray) -> None:
@@ -124,13 +127,12 @@ class _NaturalUpdate(PolicyUpdate):
         """Return the occurrences that damp the step of a token, in documents of this length."""
         return self._damping[0] + self._damping[1] * length
 
-    def begin_batch(self, rollout_log_prob):
+    def begin_batch(self, log_prob, rollouts=None):
         """Get ready for the steps of a batch: expected occurrences and stiffness of each token."""
-        super().begin_batch(rollout_log_prob)
-        self._prob = np.exp(rollout_log_prob)
-        self._length = self.objective.expected_length(rollout_log_prob)
-        self._expected = self.objective.occurrences(rollout_log_prob, self.batch_size)
-        self._stiffness = self.objective.stiffness(rollout_log_prob)
+        super().begin_batch(log_prob, rollouts)
+        self._length = self.objective.expected_length(log_prob)
+        self._expected = self.objective.occurrences(log_prob, self.batch_size)
+        self._stiffness = self.objective.stiffness(log_prob)
 
     def _move(self, gradient, known=None):
         """Return the step (V,) in units of reward, inside the trust region.
@@ -138,16 +140,19 @@ class _NaturalUpdate(PolicyUpdate):
         A known advantage (V,) has no noise to be damped: all of it is taken, while the learning
         rate is the first one.
         """
+        objective, log_prob = self.objective, self._rollout_log_prob
         rate = self.learning_rate / self._n_epochs
-        occurrences = self._expected + self.damping(self._length)
-        move = rate * gradient / occurrences
+        damping = self.damping(self._length)
+        move = objective.natural_step(
+            rate * gradient, log_prob, self._rollouts, occurrences=self._expected, damping=damping
+        )
         if known is not None:
             move += rate / (self._first_rate * self._n_minibatches) * known
-        move = self.objective.project(move, occurrences)
+        move = objective.project(move, self._expected + damping)
         if self._target_kl is not None:
             # All steps of a batch as far as this one: their sum is inside if each of these is.
             all_steps = self._n_epochs * self._n_minibatches * move / self._stiffness
-            move *= trust_region_scale(all_steps, self._prob, self._length, self._target_kl)
+            move *= objective.trust_region_scale(log_prob, all_steps, self._target_kl)
         return move
 
 
@@ -269,10 +274,10 @@ class AdamUpdate(PolicyUpdate):
         """Return one occurrence: Adam knows no damping."""
         return 1.0
 
-    def begin_batch(self, rollout_log_prob):
+    def begin_batch(self, log_prob, rollouts=None):
         """Get ready for the steps of a new batch: lower the learning rate."""
-        super().begin_batch(rollout_log_prob)
-        self._batch_tokens = self.batch_size * self.objective.expected_length(rollout_log_prob)
+        super().begin_batch(log_prob, rollouts)
+        self._batch_tokens = self.batch_size * self.objective.expected_length(log_prob)
         if self._n_batches is not None:
             share = max(0.0, 1.0 - self._batch / self._n_batches)
             self.learning_rate = self._first_rate * share

@@ -2,11 +2,10 @@
 
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.pairs import ReadPairs
+from sklearn_codex._data.vectorizers import token_columns
 from sklearn_codex.text import TokenCounter
 
 Source = Literal["text", "given lengths", "counts"]
@@ -46,7 +45,8 @@ def lengths_of(model: Any, read: ReadPairs) -> Lengths:
     if read.text is not None:
         return Lengths(read.text.length_difference(), "text")
     count_tokens_of(model)
-    return Lengths(read.design.matvec(np.ones(read.design.shape[1])), "counts")
+    tokens = token_columns(model.vectorizer_, read.design.shape[1])
+    return Lengths(read.design.matvec(tokens), "counts")
 
 
 def keep_source(model: Any, source: Source) -> None:

@@ -35,11 +35,13 @@ class PreferenceRewardModel(RewardModelBase):
     vectorizer : transformer, "preference" or None, default=None
         Turns a text into its features phi; any scikit-learn transformer of texts. None means
         ``TokenCounter()``; "preference" is :func:`~sklearn_codex.features.preference_features`,
-        words, character n-grams and the form of a response. It is fitted on the
-        distinct responses; one wrapped in ``FrozenEstimator`` is used as it is, and names the
-        columns of feature differences. One that has an attribute ``wants_prompt = True``, and any
-        ``ColumnTransformer``, is given rows ``(prompt, response)``, an array of objects with 2
-        columns, the prompt being '' where there is none.
+        words, character n-grams and the form of a response. A
+        :class:`~sklearn_codex.NGramCounter` means the :class:`~sklearn_codex.NGramFeatures` of its
+        n-grams, which take its counts too. It is fitted on the distinct responses; one wrapped in
+        ``FrozenEstimator`` is used as it is, and names the columns of feature differences. One that
+        has an attribute ``wants_prompt = True``, and any ``ColumnTransformer``, is given rows
+        ``(prompt, response)``, an array of objects with 2 columns, the prompt being '' where there
+        is none.
     position_bias : bool, default=False
         Whether the margin has an intercept, the log-odds that A is preferred for its place alone.
         A diagnostic: it seldom predicts better.

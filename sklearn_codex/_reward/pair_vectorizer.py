@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from sklearn_codex._data.pairs import read_pairs
+from sklearn_codex._data.vectorizers import as_ngram_features
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 
@@ -22,8 +23,9 @@ class PairVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
     Parameters
     ----------
     vectorizer : transformer, default=None
-        Turns a response into its features phi; None means ``TokenCounter()``. It is fitted on the
-        distinct responses. One in :class:`~sklearn.frozen.FrozenEstimator` is used as it is.
+        Turns a response into its features phi; None means ``TokenCounter()``, and a
+        :class:`NGramCounter` means :class:`NGramFeatures` of it. It is fitted on the distinct
+        responses. One in :class:`~sklearn.frozen.FrozenEstimator` is used as it is.
 
     Attributes
     ----------
@@ -121,7 +123,8 @@ class PairVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
             phi(A) - phi(B), sparse where the features are, and float32 where they are narrower
             than float64.
         """
-        return read_pairs(self, X, reset=True, vectorizer=self.vectorizer).design.differences
+        vectorizer = as_ngram_features(self.vectorizer)
+        return read_pairs(self, X, reset=True, vectorizer=vectorizer).design.differences
 
     def transform(self, X):
         """Return the differences of features of pairs.

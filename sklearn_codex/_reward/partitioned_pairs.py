@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._data.partitioned import define_columns_of_pairs
+from sklearn_codex._data.vectorizers import count_ngrams, token_columns
 from sklearn_codex._partitions import (
     holds_text,
     keep_partitions,
@@ -156,7 +157,8 @@ def _read_partitions(model, X, y, sample_weight):
         keep_source(model, "text" if holds_text(X) else "counts")
         if not holds_text(X):
             count_tokens_of(model)
-        lengths = partial(_length_difference_of_rows, model._length_of_text)
+        vectorizer = model.vectorizer_
+        lengths = partial(_length_difference_of_rows, model._length_of_text, vectorizer)
     survey = survey_partitions(pairs, lengths, subject=subject)
     if model.control_length:
         _, weight, squares = survey.sums
@@ -187,13 +189,14 @@ def read_problem(model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     return model._read(X, y, sample_weight)
 
 
-def _length_difference_of_rows(of_text, rows):
+def _length_difference_of_rows(of_text, vectorizer, rows):
     """Return by how much A is longer (n_pairs,) for the rows of a partition."""
     pairs = check_text_pairs(rows, subject="control_length") if of_text else None
     if pairs is not None:
         return pairs.length_difference()
     differences = rows[:, 0] - rows[:, 1] if rows.ndim == 3 else rows
-    return np.asarray(differences.sum(axis=1)).ravel()
+    counts = count_ngrams(vectorizer, differences)
+    return counts @ token_columns(vectorizer, counts.shape[1])
 
 
 def _read_partition(reader, classes, rows, y, sample_weight):

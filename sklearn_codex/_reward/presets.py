@@ -2,6 +2,7 @@
 
 from sklearn.utils._param_validation import HasMethods, StrOptions
 
+from sklearn_codex._data.vectorizers import as_ngram_features
 from sklearn_codex.features import preference_features
 
 
@@ -28,5 +29,8 @@ def is_preset(vectorizer) -> bool:
 
 
 def choose_vectorizer(vectorizer):
-    """Return the transformer that a parameter ``vectorizer`` means; None stays None."""
-    return preference_features() if is_preset(vectorizer) else vectorizer
+    """Return the transformer that a parameter ``vectorizer`` means; None stays None.
+
+    An ``NGramCounter`` means the features of its n-grams.
+    """
+    return preference_features() if is_preset(vectorizer) else as_ngram_features(vectorizer)

@@ -302,9 +302,9 @@ class PlackettLuceModel(TopFeaturesMixin, BaseEstimator):
         is_vectors = holds_vectors(X) or holds_column_of_vectors(X)
         subject = type(self).__name__
         columns = None if is_vectors else check_prompted_responses(X, subject=subject)
-        if columns is None:
-            return read_vectors(self, X, reset=reset, vectorizer=self.vectorizer), None
         vectorizer = choose_vectorizer(self.vectorizer) if reset else self.vectorizer_
+        if columns is None:
+            return read_vectors(self, X, reset=reset, vectorizer=vectorizer), None
         texts = stack_prompts(*columns) if wants_prompt(vectorizer) else columns[1]
         features = vectorize(self, texts, reset=reset, vectorizer=vectorizer)
         return ReadResponses(DifferenceDesign(features), features.shape[:1]), columns

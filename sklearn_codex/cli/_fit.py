@@ -24,9 +24,11 @@ _OF_WORDS = {
     "records": None,
     "corpus": None,
     "demonstrations": None,
+    "order": 1,
     "tokenizer": "script-word",
     "min_count": 2,
-    "smoothing": 0.1,
+    "min_ngram_count": 1,
+    "smoothing": None,
     "prior_strength": 1000.0,
     "kl_coef": 1.0,
 }
@@ -43,7 +45,9 @@ def add_parser(commands) -> None:
             "Fit the stages that the records allow: texts a pretrained model, demonstrations "
             "(completion, perhaps prompt) a refined one, preferences (in any layout that audit "
             "reads, ties and soft labels too) a reward model, and with a reward and texts the "
-            "exactly optimal policy. Figures of held-out prompts go to standard output as JSON."
+            "exactly optimal policy. Figures of held-out prompts go to standard output as JSON. "
+            "With --order 2 or more the models see the words before each word, and completions and "
+            "responses are what follows their prompts; of order 1, a text is a bag of words."
         ),
         examples=(
             "  sklearn-codex fit records.jsonl --out model.skops\n"
@@ -51,6 +55,7 @@ def add_parser(commands) -> None:
             "      --preferences prefs.jsonl.gz --out model.skops --figures figures.json\n"
             "  sklearn-codex fit votes.csv --label vote --convention 1=a,2=b,0=tie \\\n"
             "      --out model.skops\n"
+            "  sklearn-codex fit records.jsonl --order 3 --out model.skops\n"
             "  cat records.jsonl | sklearn-codex fit - --out model.skops --kl-coef 0.5\n"
             "  sklearn-codex fit --preferences prefs.jsonl --embeddings prefs.npy --out r.skops"
         ),
@@ -84,6 +89,21 @@ def add_parser(commands) -> None:
 
 def _add_parameters(parser) -> None:
     parser.add_argument(
+        "--order",
+        type=int,
+        default=_OF_WORDS["order"],
+        metavar="N",
+        help="words of the longest n-grams of the models: each word is predicted from up to N - 1 "
+        "before it (default: %(default)s, no order of words)",
+    )
+    parser.add_argument(
+        "--smoothing",
+        type=_smoothing,
+        metavar="N_OR_NAME",
+        help="smoothing of the pretrained model: a number is added to each count; with --order 2 "
+        "or more also kneser-ney, witten-bell or dirichlet (default: 0.1, or kneser-ney)",
+    )
+    parser.add_argument(
         "--tokenizer",
         choices=("script-word", "script", "word", "whitespace", "code"),
         default=_OF_WORDS["tokenizer"],
@@ -91,8 +111,11 @@ def _add_parameters(parser) -> None:
     )
     for name, what in (
         ("min_count", "occurrences a token needs to be in the vocabulary"),
-        ("smoothing", "additive smoothing of the pretrained model"),
-        ("prior_strength", "tokens the pretrained model weighs against demonstrations"),
+        ("min_ngram_count", "occurrences an n-gram needs to be known, with --order 2 or more"),
+        (
+            "prior_strength",
+            "tokens the pretrained model weighs against demonstrations, in each context",
+        ),
         ("kl_coef", "weight of the KL to the reference, per nat of a document"),
         ("test_size", "share of the prompts held out for the figures, 0 for none"),
     ):
@@ -111,6 +134,14 @@ def _add_parameters(parser) -> None:
         help=f"inverse strength of the penalty of the reward (default: {_C}, or chosen with "
         "--embeddings)",
     )
+
+
+def _smoothing(word: str) -> float | str:
+    """Return what smooths, a number or the name of a method, which the model checks."""
+    try:
+        return float(word)
+    except ValueError:
+        return word
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -149,8 +180,10 @@ def _fit_words(arguments, read):
     pipeline, figures = fit_pipeline(
         read.records,
         read.keys,
+        order=arguments.order,
         tokenizer=arguments.tokenizer,
         min_count=arguments.min_count,
+        min_ngram_count=arguments.min_ngram_count,
         smoothing=arguments.smoothing,
         prior_strength=arguments.prior_strength,
         C=_C if arguments.C is None else arguments.C,

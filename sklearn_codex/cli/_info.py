@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     size, unit = facts["vocabulary"], "tokens of vocabulary"
     if "features" in facts:
         size, unit = facts["features"], "features"
-    console.title(facts["type"], f"{size or 0:,} {unit}")
+    order = f", of order {facts['order']}" if facts["order"] else ""
+    console.title(facts["type"], f"{size or 0:,} {unit}{order}")
     rows = [
         (name, stage["type"], key, value)
         for name, stage in facts["stages"].items()
@@ -72,15 +73,20 @@ def _show(value) -> str:
 
 
 def _describe(model) -> dict:
-    from sklearn_codex.cli._models import reads_vectors, stages_of
+    from sklearn_codex.cli._models import last_policy, order_of, reads_vectors, stages_of
 
     stages = {name: _describe_stage(stage) for name, stage in stages_of(model).items()}
-    sizes = [
-        len(stage.token_log_prob_) if hasattr(stage, "token_log_prob_") else stage.coef_.shape[1]
-        for stage in stages_of(model).values()
-        if hasattr(stage, "token_log_prob_") or hasattr(stage, "coef_")
-    ]
-    facts = {"type": type(model).__name__, "vocabulary": max(sizes, default=None)}
+    policy = last_policy(model)
+    if policy is not None:
+        size: int | None = policy._distribution.n_tokens
+    else:
+        sizes = [s.coef_.shape[1] for s in stages_of(model).values() if hasattr(s, "coef_")]
+        size = max(sizes, default=None)
+    facts = {
+        "type": type(model).__name__,
+        "vocabulary": size,
+        "order": None if policy is None else order_of(policy),
+    }
     if reads_vectors(model):
         facts |= {"vocabulary": None, "features": model.n_features_in_}
     return {**facts, "stages": stages}
@@ -98,6 +104,9 @@ def _describe_stage(stage) -> dict:
         for name in _FIGURES
         if isinstance(getattr(stage, name, None), (int, float))
     }
+    backoff = getattr(stage, "_backoff", None)
+    if backoff is not None and backoff.trie.order > 1:
+        figures["n_ngrams"] = backoff.trie.n_arcs
     tokens: dict[str, list[str]] = {}
     if hasattr(stage, "top_features"):
         top = stage.top_features(8)

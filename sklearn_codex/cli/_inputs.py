@@ -1,6 +1,6 @@
 """What commands read: texts, from files or standard input; and what errors call a file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sklearn_codex._files.folders import open_parts
 from sklearn_codex._files.foreign import check_foreign
@@ -20,7 +20,9 @@ def place_of_argument(argument: str) -> str:
     return "standard input" if argument == STANDARD else plain(argument)
 
 
-def read_texts(argument: str, column: str | None = None) -> list[str]:
+def read_texts(
+    argument: str, column: str | None = None, *, columns: Sequence[str] = COLUMNS
+) -> list[str]:
     """Return the texts of a file: a column of its records, or its lines.
 
     Parameters
@@ -30,47 +32,51 @@ def read_texts(argument: str, column: str | None = None) -> list[str]:
         Arrow, or CSV whose header has the column, are records; anything else is one text a line,
         blank lines left out.
     column : str, default=None
-        Name of the column; None looks for "text", "completion", "response" and "output".
+        Name of the column; None looks for those of ``columns``.
+    columns : sequence of str, default=("text", "completion", "response", "output")
+        Names that a column of texts has by itself.
     """
     with readable(argument) as path:
-        return texts_of(path, place_of_argument(argument), column)
+        return texts_of(path, place_of_argument(argument), column, columns=columns)
 
 
-def texts_of(path: str, place: str, column: str | None = None) -> list[str]:
+def texts_of(
+    path: str, place: str, column: str | None = None, *, columns: Sequence[str] = COLUMNS
+) -> list[str]:
     """Return the texts of a file, as :func:`read_texts`."""
-    texts = [text for part in open_parts(path, place) for text in _texts_of(part, column)]
+    wanted = columns if column is None else (column,)
+    texts = [text for part in open_parts(path, place) for text in _texts_of(part, column, wanted)]
     if not texts:
         raise ValueError(f"{place} is empty: one text a line is needed.")
     return texts
 
 
-def _texts_of(part: Part, column: str | None) -> Iterator[str]:
+def _texts_of(part: Part, column: str | None, wanted: Sequence[str]) -> Iterator[str]:
     """Generate the texts of one file."""
     if kind_of(part.head, part.place) != TEXT or part.head.lstrip()[:1] == b"[":
         rows = read_part(part)
     else:
         first, lines = find_first(text_lines(decode_lines(part.stream, part.place), part.place))
-        if column is None and _is_text(first):
+        if column is None and _is_text(first, wanted):
             yield from (without_end(line) for line in lines if line.strip())
             return
         check_foreign(part.head, part.place)
         rows = parse_rows(lines, part.place)
     for where, row in rows:
-        yield _pick_text(row, column, where)
+        yield _pick_text(row, column, wanted, where)
 
 
-def _is_text(line: str) -> bool:
+def _is_text(line: str, columns: Sequence[str]) -> bool:
     """Whether a first line is a text, and does not begin records."""
-    return line.lstrip()[:1] not in ("{", "[") and not set(header_of(line)) & set(COLUMNS)
+    return line.lstrip()[:1] not in ("{", "[") and not set(header_of(line)) & set(columns)
 
 
-def _pick_text(row: dict, column: str | None, where: str) -> str:
-    wanted = COLUMNS if column is None else (column,)
+def _pick_text(row: dict, column: str | None, wanted: Sequence[str], where: str) -> str:
     name = next((name for name in wanted if name in row), None)
     if name is None and column is not None:
         name = fold_all(row).get(fold(column))
     if name is None or not isinstance(row.get(name), str):
-        known = f"one of {', '.join(COLUMNS)}" if column is None else f"--column {column}"
+        known = f"one of {', '.join(wanted)}" if column is None else f"--column {column}"
         meant = "" if column is None or name is not None else did_you_mean(column, map(str, row))
         remedy = (
             "Say which column has it: --column NAME" if column is None else "Name another column"

@@ -12,6 +12,8 @@ from scipy.special import expit
 
 from sklearn_codex import (
     ExactPolicyOptimizer,
+    NGramCounter,
+    NGramLM,
     PreferenceRewardModel,
     RLHFPipeline,
     SFTRefiner,
@@ -19,18 +21,23 @@ from sklearn_codex import (
     UnigramLM,
 )
 from sklearn_codex._data.records import check_records
+from sklearn_codex._pipeline.counting import count_documents, counts_in_context
 from sklearn_codex.exact import kl_reward_frontier
 from sklearn_codex.metrics import preference_accuracy, preference_auc, preference_log_loss
 from sklearn_codex.model_selection import record_train_test_split
+
+_END = "</s>"
 
 
 def fit_pipeline(
     records,
     keys=None,
     *,
+    order=1,
     tokenizer="script-word",
     min_count=2,
-    smoothing=0.1,
+    min_ngram_count=1,
+    smoothing=None,
     prior_strength=1000.0,
     C=0.01,
     kl_coef=1.0,
@@ -45,10 +52,14 @@ def fit_pipeline(
         Records of one or several kinds, as for :class:`RLHFPipeline`.
     keys : list of hashable, default=None
         What records that are held out together share beside their prompt, None where nothing.
-    tokenizer, min_count : object
-        As in :class:`TokenCounter`.
-    smoothing, prior_strength, C, kl_coef : float
-        Of the pretrained model, the refined one, the reward and the policy.
+    order : int, default=1
+        Tokens of the longest n-grams of the models.
+    tokenizer, min_count, min_ngram_count : object
+        As in :class:`NGramCounter`.
+    smoothing : float, str or None, default=None
+        Of the pretrained model; None means 0.1, or Kneser-Ney of order 2 and more.
+    prior_strength, C, kl_coef : float
+        Of the refined model, the reward and the policy.
     test_size : float, default=0.25
         Share of the prompts held out for the figures; 0 fits and judges on all records.
     seed : int, default=0
@@ -69,9 +80,10 @@ def fit_pipeline(
     train, test = records, records
     if held_out:
         train, test = _split(records, keys or [None] * len(records), test_size, seed)
+    vectorizer, pretrained = _of_order(order, tokenizer, min_count, min_ngram_count, smoothing)
     stages: list[tuple] = []
     if any("text" in row for row in records):
-        stages.append(("pretrain", UnigramLM(smoothing=smoothing)))
+        stages.append(("pretrain", pretrained))
     if any("completion" in row for row in records):
         stages.append(("sft", SFTRefiner(prior_strength=prior_strength)))
     has_policy = bool(stages)
@@ -85,11 +97,31 @@ def fit_pipeline(
             "No record has a text, a completion, chosen and rejected, or response_a, response_b "
             f"and label. The columns are {found}."
         )
-    pipeline = RLHFPipeline(stages, vectorizer=TokenCounter(tokenizer, min_count=min_count))
+    pipeline = RLHFPipeline(stages, vectorizer=vectorizer)
     _check_enough_pairs(train)
     pipeline.fit(train)
     figures = {"n_train": len(train), "n_test": len(test) if held_out else 0}
     return pipeline, figures | {"held_out": held_out} | score_model(pipeline, test)
+
+
+def _of_order(order, tokenizer, min_count, min_ngram_count, smoothing):
+    """Return the vectorizer and the pretrained model, unfitted, of models of an order."""
+    if order == 1:
+        if min_ngram_count != 1:
+            raise ValueError(
+                f"--min-ngram-count {min_ngram_count} is of n-grams, which --order 1 has none of. "
+                "Leave it out, or pass --order 2 or more."
+            )
+        model = UnigramLM(smoothing=0.1 if smoothing is None else smoothing)
+        return TokenCounter(tokenizer, min_count=min_count), model
+    vectorizer = NGramCounter(
+        order,
+        tokenizer=tokenizer,
+        min_count=min_count,
+        min_ngram_count=min_ngram_count,
+        eos_token=_END,
+    )
+    return vectorizer, NGramLM(order, smoothing="kneser-ney" if smoothing is None else smoothing)
 
 
 def _split(records, keys, test_size, seed):
@@ -163,9 +195,9 @@ def score_model(model, records):
     corpus, demonstrations, preferences = (
         read.rows(kind) for kind in ("corpus", "demonstration", "preference")
     )
-    texts = [read.text[row] for row in (demonstrations if len(demonstrations) else corpus)]
-    if texts and hasattr(model, "perplexity"):
-        figures["perplexity"] = float(model.perplexity(texts))
+    shown = demonstrations if len(demonstrations) else corpus
+    if len(shown) and hasattr(model, "perplexity"):
+        figures["perplexity"] = float(model.perplexity(_documents(model, read, read.text, shown)))
         if hasattr(model, "objective"):
             rows = np.sort(np.concatenate([corpus, demonstrations]))
             parts = model.objective([records[row] for row in rows])
@@ -180,8 +212,17 @@ def score_model(model, records):
     return figures
 
 
+def _documents(model, records, texts, rows):
+    """Return documents of records, as counts after their prompts where the model looks at these."""
+    documents, prompts = ([column[row] for row in rows] for column in (texts, records.prompt))
+    vectorizer = getattr(model, "vectorizer_", None)
+    if not counts_in_context(vectorizer):
+        return documents
+    return count_documents(vectorizer, documents, prompts, subject="score")
+
+
 def _judge(model, records, rows):
-    a, b = ([column[row] for row in rows] for column in (records.text, records.other))
+    a, b = (_documents(model, records, column, rows) for column in (records.text, records.other))
     label, weight = records.label[rows], records.weight[rows]
     return figures_of_margins(label, model.reward(a) - model.reward(b), weight)
 
@@ -214,8 +255,14 @@ def reads_vectors(model) -> bool:
 
 def last_policy(model):
     """Return the last stage that is a language model, None without one."""
-    found = [stage for stage in stages_of(model).values() if hasattr(stage, "token_log_prob_")]
+    found = [stage for stage in stages_of(model).values() if hasattr(stage, "_distribution")]
     return found[-1] if found else None
+
+
+def order_of(stage) -> int:
+    """Return the order of a language model: of one of single tokens it is 1."""
+    backoff = getattr(stage, "_backoff", None)
+    return 1 if backoff is None else backoff.trie.order
 
 
 def frontier_of(model, n_points=50):

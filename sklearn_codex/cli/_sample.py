@@ -21,21 +21,40 @@ def add_parser(commands) -> None:
         run,
         summary="draw documents from a model",
         description=(
-            "Draw documents from the last policy of a model, or from a stage. They are bags of "
-            "words: a unigram model knows no order. Standard output shows control characters as "
-            "marks; --json and --out FILE keep them."
+            "Draw documents from the last policy of a model, or from a stage. Those of a model of "
+            "order 1 are bags of words; others (fit --order) go on from prompts, N documents for "
+            "each prompt in turn. Standard output shows control characters as marks; --json and "
+            "--out FILE keep them."
         ),
         examples=(
             "  sklearn-codex sample model.skops -n 5\n"
-            "  sklearn-codex sample model.skops --stage sft --json > samples.jsonl"
+            "  sklearn-codex sample model.skops --stage sft --json > samples.jsonl\n"
+            '  sklearn-codex sample model.skops -n 1 --prompt "def size(self):"\n'
+            "  sklearn-codex sample model.skops --prompts held_out.jsonl --json"
         ),
     )
     parser.add_argument("model", metavar="MODEL", help="model file of fit or demo")
     parser.add_argument(
-        "-n", type=int, default=5, metavar="N", help="documents (default: %(default)s)"
+        "-n",
+        type=int,
+        default=5,
+        metavar="N",
+        help="documents, for each prompt if there are prompts (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="what documents go on from; repeat it for several",
+    )
+    parser.add_argument(
+        "--prompts",
+        metavar="FILE",
+        help="prompts, a line each, or records with prompt; - is standard input",
     )
     parser.add_argument("--stage", metavar="NAME", help="stage to draw from (default: the last)")
-    parser.add_argument("--json", action="store_true", help='JSON lines with a column "text"')
+    parser.add_argument("--json", action="store_true", help='JSON lines with "text", and "prompt"')
     parser.add_argument("--out", default=STANDARD, metavar="FILE", help="file (default: -)")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     add_seed(parser)
@@ -45,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from sklearn_codex.cli._models import last_policy, stages_of
 
-    check_new(arguments, [("--out", arguments.out)], [("MODEL", arguments.model)])
+    inputs = [("MODEL", arguments.model), ("--prompts", arguments.prompts)]
+    check_new(arguments, [("--out", arguments.out)], inputs)
     if arguments.n < 1:
         raise ValueError(f"-n is a number of documents, at least 1, got {arguments.n}.")
     model = open_model(arguments.model)
@@ -55,16 +75,35 @@ def run(arguments: argparse.Namespace) -> int:
     policy = last_policy(model) if arguments.stage is None else stages[arguments.stage]
     if not hasattr(policy, "sample"):
         raise ValueError("A reward model writes nothing: fit texts or demonstrations too.")
-    texts = _draw(model, policy, arguments.n, arguments.seed)
-    lines = [
-        json_text({"text": text}) if arguments.json else " ".join(text.split()) for text in texts
-    ]
+    prompts = _read_prompts(arguments, policy)
+    texts = _draw(model, policy, arguments, prompts)
+    rows = [{"text": text} for text in texts]
+    if prompts:
+        each = [prompt for prompt in prompts for _ in range(arguments.n)]
+        rows = [{"prompt": one, **row} for one, row in zip(each, rows, strict=True)]
+    lines = [json_text(row) if arguments.json else " ".join(row["text"].split()) for row in rows]
     write_out(arguments, "\n".join(lines) + "\n")
     return 0
 
 
-def _draw(model, policy, n, seed) -> list[str]:
-    documents = policy.sample(n, random_state=seed)
+def _read_prompts(arguments, policy) -> list[str]:
+    from sklearn_codex.cli._inputs import read_texts
+    from sklearn_codex.cli._models import order_of
+
+    prompts = list(arguments.prompt)
+    if arguments.prompts is not None:
+        prompts += read_texts(arguments.prompts, columns=("prompt", "text"))
+    if prompts and order_of(policy) == 1:
+        raise ValueError(
+            f"A {type(policy).__name__} of order 1 writes the same after every prompt. Leave out "
+            "--prompt and --prompts, or fit a model with --order 2 or more."
+        )
+    return prompts
+
+
+def _draw(model, policy, arguments, prompts) -> list[str]:
+    given = {"prompts": prompts} if prompts else {}
+    documents = policy.sample(arguments.n, random_state=arguments.seed, **given)
     if len(documents) and isinstance(documents[0], str):
         return list(documents)
     raise ValueError(

@@ -406,6 +406,7 @@ class CandidateObjective(Objective):
         """Return 0, as there are no demonstrations."""
         return 0.0
 
+    @takes_choice
     def expected_length(self, log_prob: FloatArray) -> float:
         """Return 1: a document is a row."""
         return 1.0

@@ -254,6 +254,11 @@ class NGramObjective(NGramLength):
         """Whether documents are cut: else the optimum is the tilted reference."""
         return self.max_length is not None
 
+    @property
+    def gap_is_bound(self) -> bool:
+        """Whether :meth:`gap` is only an upper bound: the best policy may look at the position."""
+        return (self.max_length is not None or self.sft_coef > 0) and self._of_one_context is None
+
     @cached_property
     def start(self) -> FloatArray:
         """The reference policy (E,), rows that lost tokens by a ban normalised again."""
@@ -316,7 +321,7 @@ class NGramObjective(NGramLength):
         if self.max_length is None:
             return self._tilted
         starts = [self.start, self._at_half_length()]
-        if not self.length_explodes:
+        if self.trie.eos >= 0 and not self.length_explodes:
             starts.append(self.having(max_length=None, missing_eos_penalty=0.0).optimum())
         return stationary_optimum(self, starts)
 

@@ -202,6 +202,20 @@ class PolicyFlow:
         """Expected events (E,) of a document."""
         return np.concatenate([self.arcs, self.backoffs[1:], self.ends[1:]])
 
+    @classmethod
+    def of_one_token(cls, trie: Trie, log_prob: FloatArray, visits: FloatArray) -> "PolicyFlow":
+        """Return the flow of documents of one token, after contexts visited so often (C,).
+
+        Nothing is solved for, and rows are not checked.
+        """
+        flow = object.__new__(cls)
+        flow.trie, flow.log_prob = trie, log_prob
+        flow.kernel = ContextKernel(trie, log_prob)
+        flow.row_log_sums = flow.kernel.log_sums()
+        flow._initial = flow.visits = visits
+        flow.cut, flow.is_endless = np.zeros(len(visits)), False
+        return flow
+
     def at_visits(self, visits: FloatArray) -> "PolicyFlow":
         """Return the flow of documents of one token, after contexts visited so often (C,)."""
         flow = object.__new__(PolicyFlow)

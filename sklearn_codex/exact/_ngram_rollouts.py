@@ -60,11 +60,22 @@ class NGramRollouts(Rollouts):
         """How often (E,) each event occurs in the batch."""
         return np.asarray(self.events.sum(axis=0), dtype=np.float64).ravel()
 
+    # Draws: the ratio of two policies for a token depends on its context
+
+    knows_places = True
+
     @cached_property
-    def drawn(self) -> tuple[IntArray, FloatArray]:
-        """Events (n_drawn,) that occur in the batch, and how often a document has each."""
-        events = np.flatnonzero(self.occurrences)
-        return events, self.occurrences[events] / len(self)
+    def drawn(self) -> tuple[Any, FloatArray]:
+        """All tokens, and how often a document has each."""
+        return slice(None), np.full(len(self.tokens), 1.0 / len(self))
+
+    def of_draws(self, values: FloatArray) -> FloatArray:
+        """Return :meth:`of_tokens`."""
+        return self.of_tokens(values)
+
+    def collect(self, weights: FloatArray) -> FloatArray:
+        """Return the weights (n_tokens,) themselves."""
+        return weights
 
     def of_tokens(self, values: FloatArray) -> FloatArray:
         """Return the sum (n_tokens,) of values (E,) of the events of each token, ends apart."""
@@ -87,8 +98,44 @@ class NGramRollouts(Rollouts):
         total[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1] = backoffs[1:]
         return total
 
+    def before(self, width: int) -> IntArray:
+        """Return the tokens (n_documents, width) before each that its first token is drawn after.
+
+        Behind -1 where there are fewer; -2 is the start of a document.
+        """
+        trie: Trie = self.trie
+        if trie.start < 0:
+            return super().before(width)
+        contexts = self.contexts[self.starts]
+        arcs = trie.arc_of_context[contexts]
+        tokens = np.full((len(self), max(width, trie.order)), -1)
+        tokens[arcs >= 0, tokens.shape[1] - trie.order :] = trie.ngrams(arcs[arcs >= 0])
+        tokens[contexts == trie.start, -1] = -2
+        return tokens[:, tokens.shape[1] - width :]
+
+    @property
+    def features(self) -> tuple[IntArray, IntArray]:
+        """Arcs of all n-grams, document by document, and how many each has.
+
+        A token counts for the n-gram of its arc and for those that this ends with.
+        """
+        trie: Trie = self.trie
+        arcs: Ints = np.asarray(self.arcs)
+        owners: Ints = np.repeat(np.arange(len(self)), self.lengths)
+        columns, of_columns = [], []
+        while len(arcs):
+            columns.append(arcs)
+            of_columns.append(owners)
+            shorter = trie.lower[arcs]
+            arcs, owners = shorter[shorter >= 0], owners[shorter >= 0]
+        owner = np.concatenate(of_columns)
+        order = np.argsort(owner, kind="stable")
+        return np.concatenate(columns)[order].astype(np.intp), np.bincount(owner)
+
     def sum_over_tokens(self, values: FloatArray) -> FloatArray:
-        """Return the sum (n_documents,) over each document of values (E,) of its events."""
+        """Return the sum (n_documents,) of values (E,) of events, or of those (V,) of tokens."""
+        if len(values) == self.n_columns:
+            return super().sum_over_tokens(values)
         total = np.add.reduceat(self.of_tokens(values), self.starts)
         of_ends = np.append(0.0, values[self.trie.n_arcs + self.trie.n_contexts - 1 :])
         return total + of_ends[self.walk.ends] if of_ends.any() else total

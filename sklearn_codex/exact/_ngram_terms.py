@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.numbers import (
     COUNT,
     LOG_TOLERANCE,
@@ -20,6 +20,7 @@ from sklearn_codex._checks.numbers import (
     check_values,
 )
 from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._ngrams.lookup import find_ngrams
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
@@ -272,6 +273,22 @@ class NGramTerms(PricedObjective):
         """Return the values (E,) of events by those of tokens (n_tokens,): of arcs their last."""
         return np.asarray(self.trie.token_map @ values)
 
+    def knows(self, ngrams: IntArray) -> NDArray[np.bool_]:
+        """Return which n-grams (n,) are arcs."""
+        return find_ngrams(self.trie, ngrams) >= 0
+
+    def of_ngrams(self, ngrams: IntArray, amounts: FloatArray) -> FloatArray:
+        """Return the amounts (E,) of events by those (n,) of n-grams: of arcs all they end with."""
+        of_arcs = np.bincount(find_ngrams(self.trie, ngrams), amounts, self.trie.n_arcs)
+        return np.asarray(self.trie.cumulative @ of_arcs)
+
+    def can_avoid(self, marked: NDArray[np.bool_]) -> bool:
+        """Return whether the reference draws documents without any marked event, a mask (E,)."""
+        kernel = ContextKernel(self.trie, np.where(marked, -np.inf, self.reference_log_prob))
+        assert self.initial is not None
+        goes_on = kernel.can_end() if self.max_length is None else kernel.log_sums() > -np.inf
+        return bool(goes_on[self.initial > 0].any())
+
     def flow(self, log_prob: FloatArray) -> PolicyFlow:
         """Return what documents of a policy (E,) do; that of the last few policies is kept."""
         flows: list[PolicyFlow] = vars(self)["_flows"]
@@ -286,10 +303,7 @@ class NGramTerms(PricedObjective):
 
     def policy_model(self, log_prob: FloatArray) -> BackoffModel:
         """Return a policy (E,) as a back-off model."""
-        n_arcs = self.trie.n_arcs
-        return BackoffModel(
-            self.trie, log_prob[:n_arcs], np.append(0.0, log_prob[n_arcs : self._n_weights])
-        )
+        return BackoffModel.of_events(self.trie, log_prob)
 
     def occurrences(self, log_prob: FloatArray, n_documents: float = 1.0) -> FloatArray:
         """Return the expected events (E,) of so many documents."""
@@ -357,20 +371,23 @@ class NGramTerms(PricedObjective):
     def rate_of_any(self, log_prob: FloatArray, marked: np.ndarray) -> float:
         """Return the share of documents that use any of the marked events (E,), also where tiny.
 
-        Arcs that end a document count as none of them, as they do for tokens.
+        Where the end-of-sequence token is marked, arcs that end a document count as none of them,
+        as they do for tokens; else they say how documents end, and count.
 
         Raises
         ------
         ValueError
             If anything but arcs is marked.
         """
-        trie, is_marked = self.trie, marked > 0
+        trie, is_marked = self.trie, np.array(marked > 0)
         if is_marked[trie.n_arcs :].any():
             raise ValueError(
                 f"{type(self).__name__}.rate_of_any takes marks of arcs, the first {trie.n_arcs} "
                 "events, got one of backing off or ending."
             )
-        arcs = is_marked[: trie.n_arcs] & (trie.next >= 0)
+        arcs = is_marked[: trie.n_arcs]
+        if trie.eos >= 0 and arcs[trie.eos]:
+            arcs &= trie.next >= 0
         kernel = ContextKernel(trie, log_prob)
         kernel.log_sums()
         hits = np.exp(kernel.log_sums(np.where(arcs, 0.0, -np.inf)))

@@ -1,13 +1,17 @@
 """What trains policies over n-grams: shaped rewards, gradients, moves, documents drawn."""
 
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_rollouts import NGramRollouts, sample_ngrams
 from sklearn_codex.exact._ngram_search import gradient, moved, values_by_position
 from sklearn_codex.exact._ngram_terms import NGramTerms, takes_events
+from sklearn_codex.exact._trust_region import largest_share
 
 # Documents that are never cut by design are cut here when they are drawn.
 _LONGEST_DRAWN = 100_000
@@ -50,6 +54,111 @@ class NGramTraining(NGramTerms):
         """
         return moved(self.trie, log_prob, change)
 
+    # How policies move
+
+    @property
+    def sees_contexts(self) -> bool:
+        """Whether what a policy draws depends on the tokens before, as it does."""
+        return True
+
+    @property
+    def n_features(self) -> int:
+        """The n-grams that a linear forecast of rewards counts, A."""
+        return self.trie.n_arcs
+
+    def of_features(self, values: FloatArray) -> FloatArray:
+        """Return what events (E,) are given by values of n-grams (A,), of all that end in one."""
+        return np.asarray(self.trie.cumulative @ values)
+
+    @cached_property
+    def n_parameters(self) -> int:
+        """The effective number of arcs that documents of the reference use.
+
+        It is the exponential of the entropy of their shares: most arcs of a large model hardly ever
+        matter.
+        """
+        arcs = self.flow(self.start).arcs
+        share = arcs[arcs > 0] / arcs.sum()
+        return max(1, round(float(np.exp(-share @ np.log(share)))))
+
+    def place(self, log_prob: FloatArray) -> FloatArray:
+        """Return the logits (E,) of a policy, of which means are taken."""
+        return log_prob
+
+    def policy_at(self, place: FloatArray) -> FloatArray:
+        """Return the policy (E,) that has these logits, each row divided by its sum."""
+        return moved(self.trie, place, np.zeros_like(place))
+
+    def policy_gradient(
+        self, log_prob: FloatArray, rollouts: Any, weight: FloatArray
+    ) -> FloatArray:
+        """Return the gradient (E,) by the tilts of events of a sum of log-probabilities of tokens.
+
+        The events of each token drawn, less those expected after its context, each with the weight
+        (n_tokens,) of the token.
+        """
+        of_contexts = np.bincount(rollouts.contexts, weight, self.trie.n_contexts).astype(
+            np.float64
+        )
+        return rollouts.sum_of_events(weight) - self.events_after(log_prob, of_contexts)
+
+    def natural_step(
+        self,
+        gradient: FloatArray,
+        log_prob: FloatArray,
+        rollouts: Any,
+        *,
+        occurrences: FloatArray,
+        damping: float,
+    ) -> FloatArray:
+        r"""Return the step (E,) that explains the advantages that a gradient is made of.
+
+        Arcs first, then back-offs, from short contexts to long ones, by what is left.
+
+        Notes
+        -----
+        A natural gradient is the regression of advantages on the events of tokens, each less what
+        is expected of it [1]_. Its equations are solved in stages here, none of which needs a
+        matrix. With the gradient G and the number N of tokens drawn by an arc or a longer one that
+        ends with it, the step of arc a is
+
+        .. math:: d_a = \frac{G_a + k\, d_{a'}}{N_a + k},
+
+        shrunk by the damping k to that of the shorter arc a' [2]_, which is 0 for those of the
+        root. Then each context takes :math:`R / (N + k)`, where N tokens backed off from it and
+        R is what the steps so far leave of its gradient.
+
+        References
+        ----------
+        .. [1] Kakade, S. (2001). "A natural policy gradient." NeurIPS 14.
+        .. [2] MacKay, D. J. C. and Peto, L. C. (1995). "A hierarchical Dirichlet language model."
+           Natural Language Engineering 1(3), 289-308.
+        """
+        trie, step = self.trie, np.zeros_like(gradient)
+        n_arcs, used = trie.n_arcs, rollouts.occurrences
+        total, drawn = (trie.raw_counts(values) for values in (gradient, used))
+        step[:n_arcs] = total / (drawn + damping)
+        for low, high in trie.levels()[1:]:
+            shorter = step[trie.lower[low:high]]
+            step[low:high] += damping * shorter / (drawn[low:high] + damping)
+        edges = np.searchsorted(trie.context_length, np.arange(1, trie.order + 1)).tolist()
+        for low, high in pairwise(edges):
+            explained = self.policy_gradient(log_prob, rollouts, rollouts.of_tokens(step))
+            at = slice(n_arcs + low - 1, n_arcs + high - 1)
+            step[at] = (gradient - explained)[at] / (used[at] + damping)
+        return step
+
+    def trust_region_scale(self, log_prob: FloatArray, step: FloatArray, target_kl: float) -> float:
+        """Return the factor at most 1 that keeps a step (E,) in a trust region, by the exact KL."""
+        flow = self.flow(log_prob)
+        return largest_share(lambda share: flow.kl(self.moved(log_prob, share * step)), target_kl)
+
+    def context_values(self, log_prob: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+        """Return :meth:`values` (C,) and visits (C,); None where documents are cut."""
+        if self.max_length is not None:
+            return None
+        return self.values(log_prob), self.flow(log_prob).visits
+
     @takes_events
     def events_after(self, log_prob: FloatArray, weight: FloatArray) -> FloatArray:
         """Return the expected events (E,) of one more token after contexts of weights (C,).
@@ -57,7 +166,7 @@ class NGramTraining(NGramTerms):
         Ends apart. The weights may be negative: a surrogate gradient is that of the events drawn,
         each with its advantage, less these with the sum of advantages in each context.
         """
-        here = self.flow(log_prob).at_visits(weight)
+        here = PolicyFlow.of_one_token(self.trie, log_prob, weight)
         kernel, flow = here.kernel, here.flow
         prob = np.exp(kernel.arc_log_weight)
         entries = np.exp(kernel.entry_log_weight) * prob[kernel.entry_arc] * flow[kernel.entry_row]
@@ -92,14 +201,19 @@ class NGramTraining(NGramTerms):
         *,
         names: np.ndarray | None = None,
         max_length: int | None = None,
+        contexts: IntArray | None = None,
     ) -> NGramRollouts:
-        """Draw documents, cut at the smaller of the two maximal lengths."""
+        """Draw documents, cut at the smaller of the two maximal lengths.
+
+        Each starts in its own of some contexts (n_documents,); None means as ``initial`` says.
+        """
         cuts = [cut for cut in (self.max_length, max_length) if cut is not None]
         assert self.initial is not None
         begins = np.flatnonzero(self.initial)
-        contexts = np.full(int(n_documents), begins[0])
-        if len(begins) > 1:
+        if contexts is None and len(begins) > 1:
             contexts = rng.choice(begins, int(n_documents), p=self.initial[begins])
+        elif contexts is None:
+            contexts = np.full(int(n_documents), begins[0])
         return sample_ngrams(
             self.policy_model(log_prob),
             contexts,

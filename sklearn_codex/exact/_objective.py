@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch
 
-from sklearn_codex._categorical import FloatArray, normalize_log
+from sklearn_codex._categorical import FloatArray, IntArray, normalize_log
 from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._rollouts import Rollouts
+from sklearn_codex.exact._trust_region import trust_region_scale
 
 
 class Objective(ABC):
@@ -103,6 +104,11 @@ class Objective(ABC):
         return True
 
     @property
+    def gap_is_bound(self) -> bool:
+        """Whether :meth:`gap` may stay above 0 at the best policy of the family."""
+        return False
+
+    @property
     def has_every_optimum(self) -> bool:
         """Whether there is one best policy for every token reward.
 
@@ -114,6 +120,43 @@ class Objective(ABC):
 
     def of_tokens(self, values: FloatArray) -> FloatArray:
         """Return what documents are made of (V,) by the values of the tokens they are read as."""
+        return values
+
+    def knows(self, ngrams: IntArray) -> NDArray[np.bool_]:
+        """Return which n-grams (n,) documents are seen to have by what they are made of.
+
+        Parameters
+        ----------
+        ngrams : ndarray of int of shape (n, k)
+            Their tokens, behind -1 where they are shorter, -2 being the start of a document.
+        """
+        return np.all(ngrams[:, :-1] == -1, axis=1)
+
+    def of_ngrams(self, ngrams: IntArray, amounts: FloatArray) -> FloatArray:
+        """Return what documents are made of (V,) by amounts (n,) of n-grams that it ends with.
+
+        Parameters
+        ----------
+        ngrams : ndarray of int of shape (n, k)
+            As of :meth:`knows`, all of them known.
+        amounts : ndarray of shape (n,)
+            Amounts of these.
+        """
+        total = np.zeros(len(self.reference_log_prob))
+        np.add.at(total, ngrams[:, -1], amounts)
+        return total
+
+    def can_avoid(self, marked: NDArray[np.bool_]) -> bool:
+        """Return whether the reference draws documents without any marked token, a mask (V,)."""
+        return not np.all(marked[np.isfinite(self.reference_log_prob)])
+
+    @property
+    def n_features(self) -> int:
+        """What a linear forecast of rewards counts, see :attr:`Rollouts.features`."""
+        return len(self.reference_log_prob)
+
+    def of_features(self, values: FloatArray) -> FloatArray:
+        """Return what a linear forecast gives the columns of a policy (V,)."""
         return values
 
     @property
@@ -148,6 +191,92 @@ class Objective(ABC):
     def occurrences(self, log_prob: FloatArray, n_documents: float = 1.0) -> FloatArray:
         """Return the expected occurrences (V,) of each token in so many documents of a policy."""
         return n_documents * self.expected_length(log_prob) * np.exp(log_prob)
+
+    # How training moves them
+
+    @property
+    def sees_contexts(self) -> bool:
+        """Whether what a policy draws depends on the tokens before."""
+        return False
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers of a policy that documents have much to do with."""
+        return len(self.reference_log_prob)
+
+    def place(self, log_prob: FloatArray) -> FloatArray:
+        """Return where a policy is, as numbers (V,) of which means are taken."""
+        return np.exp(log_prob)
+
+    def policy_at(self, place: FloatArray) -> FloatArray:
+        """Return the policy (V,) at a mean of places (V,)."""
+        with np.errstate(divide="ignore"):
+            return normalize_log(np.log(place))
+
+    def policy_gradient(
+        self, log_prob: FloatArray, rollouts: Rollouts, weight: FloatArray
+    ) -> FloatArray:
+        """Return the gradient (V,) by the logits of a sum of log-probabilities of what was drawn.
+
+        Parameters
+        ----------
+        log_prob : ndarray of shape (V,)
+            The policy.
+        rollouts : Rollouts
+            Documents, of any policy.
+        weight : ndarray of shape (n_draws,)
+            What each draw counts in the sum, see :meth:`Rollouts.collect`.
+        """
+        return weight - np.exp(log_prob) * weight.sum()
+
+    def natural_step(
+        self,
+        gradient: FloatArray,
+        log_prob: FloatArray,
+        rollouts: Rollouts | None,
+        *,
+        occurrences: FloatArray,
+        damping: float,
+    ) -> FloatArray:
+        """Return the step (V,) in units of reward that a gradient summed over documents asks for.
+
+        It is linear in the gradient.
+
+        Parameters
+        ----------
+        gradient : ndarray of shape (V,)
+            Gradient by the logits.
+        log_prob : ndarray of shape (V,)
+            The policy that the documents were drawn from.
+        rollouts : Rollouts or None
+            The documents; None will do where tokens are drawn independently.
+        occurrences : ndarray of shape (V,)
+            What is expected of them, :meth:`occurrences` of as many.
+        damping : float
+            Occurrences added to those of each token, so that rare ones move slowly.
+        """
+        return gradient / (occurrences + damping)
+
+    def context_values(self, log_prob: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+        """Return the shaped reward to come (C,) from contexts, and visits (C,) of a document.
+
+        None where policies see no contexts, or what is to come depends on more than these.
+        """
+        return None
+
+    def trust_region_scale(self, log_prob: FloatArray, step: FloatArray, target_kl: float) -> float:
+        """Return the factor at most 1 that keeps a step (V,) of the logits in a trust region.
+
+        Parameters
+        ----------
+        log_prob : ndarray of shape (V,)
+            The policy that is moved.
+        step : ndarray of shape (V,)
+            Change of each logit.
+        target_kl : float
+            Nats that a document's distribution may move.
+        """
+        return trust_region_scale(step, np.exp(log_prob), self.expected_length(log_prob), target_kl)
 
     @abstractmethod
     def kl_coef_grid(self, n_points: int = 50) -> FloatArray:

@@ -99,14 +99,15 @@ class FrontierDisplay:
         ----------
         estimator : fitted policy optimizer
             A ``PPOPolicyOptimizer``, ``ExactPolicyOptimizer`` or other whose reward adds over
-            tokens. With documents that end by themselves, an ``ExactPolicyOptimizer``.
+            tokens. With documents that end by themselves, or a policy of n-grams, an
+            ``ExactPolicyOptimizer``.
         policies : mapping of str to fitted language model, default=None
             Other policies over the same vocabulary, such as of DPO; the reward is that of
             ``estimator``, whose own policy is drawn in any case.
         best_of_n : list of int, default=None
             Draws of which the best is kept; the points are estimated from documents of the
             reference. Their KL is too small where n is not far below ``n_samples``. For documents
-            of fixed length.
+            of fixed length and single tokens.
         kl_coefs : array-like of shape (n_points,), default=None
             Weights of the KL; None means 200 that cover the frontier.
         n_samples : int, default=4096
@@ -150,7 +151,7 @@ class FrontierDisplay:
         models = {own_name: estimator, **(policies or {})}
         points = {}
         for label, model in models.items():
-            result = estimator.evaluate(model.token_log_prob_)
+            result = estimator.evaluate(_policy_of(model, estimator))
             points[label] = (result.kl, result.expected_reward)
         sampled = None
         if best_of_n is not None:
@@ -219,14 +220,16 @@ def _frontier(estimator, kl_coefs, caller):
             f"{caller} knows the frontier of a policy optimizer whose reward adds over tokens, "
             f"which this {kind} is not. Pass arrays: FrontierDisplay(kl=..., expected_reward=...)."
         )
-    if estimator.response_length_ is None and not hasattr(estimator, "frontier"):
+    is_simple = estimator.response_length_ is not None and not _is_of_ngrams(estimator)
+    if not is_simple and not hasattr(estimator, "frontier"):
+        what = "policy is of n-grams" if _is_of_ngrams(estimator) else "documents end by themselves"
         raise ValueError(
-            f"{caller} got a {kind} whose documents end by themselves. Pass an "
-            f"ExactPolicyOptimizer of the same problem, and this one as policies={{{kind!r}: ...}}."
+            f"{caller} got a {kind} whose {what}. Pass an ExactPolicyOptimizer of the same "
+            f"problem, and this one as policies={{{kind!r}: ...}}."
         )
 
     def at(kl_coefs):
-        if estimator.response_length_ is None:
+        if not is_simple:
             return estimator.frontier(kl_coefs)
         frontier = kl_reward_frontier(
             estimator.reference_log_prob_,
@@ -245,6 +248,15 @@ def _frontier(estimator, kl_coefs, caller):
     return at(kl_coefs)
 
 
+def _is_of_ngrams(estimator):
+    return hasattr(estimator, "backoff_model_")
+
+
+def _policy_of(model, estimator):
+    """Return a model as ``evaluate`` of an estimator takes it: checked where there are n-grams."""
+    return model if _is_of_ngrams(estimator) else getattr(model, "token_log_prob_", model)
+
+
 def _offset(estimator):
     """Return what the reward of a document has beside the sum of its tokens, as an intercept."""
     prob, reward = np.exp(estimator.token_log_prob_), estimator.token_reward_
@@ -255,8 +267,11 @@ def _offset(estimator):
 
 def _rewards(estimator, n_samples, rng, caller):
     """Return the rewards (n_samples,) of documents drawn from the reference."""
-    if estimator.response_length_ is None:
-        raise ValueError(f"{caller} draws best_of_n for documents of fixed length only.")
+    if estimator.response_length_ is None or _is_of_ngrams(estimator):
+        raise ValueError(
+            f"{caller} draws best_of_n for documents of fixed length only, and single tokens. Fit "
+            "a BestOfNSampler of the same problem and pass it as one of policies."
+        )
     rollouts = sample_rollouts(
         estimator.reference_log_prob_, n_samples, rng, length=estimator.response_length_
     )

@@ -53,6 +53,8 @@ class TokenShiftDisplay:
     >>> plt.close(display.figure_)
     """
 
+    _change_label = "Change of probability\n(percentage points)"
+
     def __init__(self, *, tokens, change, log_ratio, name=None):
         self.tokens = tokens
         self.change = change
@@ -66,7 +68,8 @@ class TokenShiftDisplay:
         Parameters
         ----------
         estimator : fitted policy optimizer
-            With ``token_log_prob_`` and ``reference_log_prob_``.
+            Of policies of n-grams, bars are of what :meth:`PPOPolicyOptimizer.token_shift` counts:
+            the tokens of a document that are expected to be drawn by each n-gram.
         n : int, default=10
             At most this many of each kind.
         ax : Axes, default=None
@@ -89,6 +92,18 @@ class TokenShiftDisplay:
                 f"{cls.__name__}.from_estimator needs a fitted policy optimizer, got a "
                 f"{type(estimator).__name__}. Of other models, use from_predictions."
             )
+        if hasattr(estimator, "backoff_model_"):
+            shift = estimator.token_shift(n)
+            rows = [*shift.risen, *reversed(shift.fallen)]
+            names, log_ratio, change = zip(*rows, strict=True) if rows else ((), (), ())
+            display = cls(
+                tokens=np.array(names),
+                change=np.array(change),
+                log_ratio=np.array(log_ratio),
+                name=name,
+            )
+            display._change_label = "Change of expected tokens\n(per 100 documents)"
+            return display.plot(ax, quantity=quantity, bar_kw=bar_kw)
         return cls.from_predictions(
             estimator.reference_log_prob_,
             estimator.token_log_prob_,
@@ -187,7 +202,7 @@ class TokenShiftDisplay:
         ax.set_ylim(n_tokens - 0.4, -0.6)
         ax.axvline(0, color=GREY, linewidth=0.8)
         labels = {
-            "change": "Change of probability\n(percentage points)",
+            "change": self._change_label,
             "log_ratio": "log(policy / reference)\n(nats)",
         }
         finish(ax, legend=False, xlabel=labels[quantity])

@@ -21,9 +21,9 @@ from sklearn_codex._policy.ppo import (
     clipped_surrogate,
     probability_ratio,
     surrogate_slope,
-    trust_region_scale,
 )
 from sklearn_codex._policy.settings import check_clipping
+from sklearn_codex.exact._trust_region import trust_region_scale
 from sklearn_codex.sequential._kernel import TiltedKernel
 from sklearn_codex.sequential._objective import BigramObjective
 
