@@ -43,7 +43,7 @@ FAULTS = [
         ),
     ),
     *_in(
-        "_ngram_counter.py",
+        "_ngram_features.py",
         (
             "n-grams are not counted in longer ones",
             "events @ trie.cumulative",
