@@ -62,7 +62,7 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
         """The optimised policy in the columns of its family, as objectives take it."""
         return self.token_log_prob_
 
-    def _prepare(self, X, y, *, seed=None):
+    def _prepare(self, X, y, *, prompts=None, seed=None):
         """Resolve seed, reference, lengths, demonstrations and reward; return the counts of X."""
         subject, parameters = type(self).__name__, self._problem_parameters()
         if seed is None:

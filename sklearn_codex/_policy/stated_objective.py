@@ -123,11 +123,11 @@ class ObjectiveFitMixin(PolicyOptimizerMixin):
             )
         return self.fit(objective)
 
-    def _prepare(self, X, y, *, seed=None):
+    def _prepare(self, X, y, *, prompts=None, seed=None):
         """Resolve what a fit needs, of an objective where X is one."""
         self.__dict__.pop("_stated", None)
         if not hasattr(X, "token_scores"):
-            return super()._prepare(X, y, seed=seed)
+            return super()._prepare(X, y, prompts=prompts, seed=seed)
         if seed is None:
             seed = int(check_random_state(self.random_state).randint(2**31))
         self._seed, self._stated = seed, X

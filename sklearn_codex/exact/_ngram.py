@@ -321,7 +321,7 @@ class NGramObjective(NGramLength):
         if self.max_length is None:
             return self._tilted
         starts = [self.start, self._at_half_length()]
-        if not self.length_explodes:
+        if self.trie.eos >= 0 and not self.length_explodes:
             starts.append(self.having(max_length=None, missing_eos_penalty=0.0).optimum())
         return stationary_optimum(self, starts)
 

@@ -189,8 +189,7 @@ class NGramTraining(NGramTerms):
             return own + values[rollouts.after] - values[rollouts.contexts]
         to_come = values_by_position(self, self.flow(log_prob), scores)
         to_come = np.column_stack([to_come, np.zeros(len(to_come))])  # of the end
-        position = np.arange(len(own)) - np.repeat(rollouts.starts, rollouts.lengths)
-        left = len(to_come) - 1 - position
+        left = len(to_come) - 1 - rollouts.positions
         return own + to_come[left - 1, rollouts.after] - to_come[left, rollouts.contexts]
 
     def sample(
