@@ -171,7 +171,9 @@ class PolicyOptimizerMixin(CategoricalLanguageModelMixin, DensityMixin):
             "reward_mean_": problem.reward_mean,
             "reward_scale_": given / weight if weight else 1.0,
             "kl_coef_": problem.objective.kl_coef,
-            "optimal_log_prob_": problem.objective.optimum() if problem.is_additive else None,
+            "optimal_log_prob_": problem.objective.optimum()
+            if problem.is_additive and problem.objective.has_optimum
+            else None,
             "optimality_gap_": gap,
             "optimality_gap_se_": gap_se,
             "objective_": result.objective,
