@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 
 import sklearn_codex
 from fuzz.data import (
@@ -25,6 +26,7 @@ from fuzz.data import (
     fitted_pipeline,
     groups,
     labels,
+    ngram_model,
     numbers,
     pairs,
     pairs_of_vectors,
@@ -183,6 +185,8 @@ def _init_of(rng, name, text):
     if not text:
         own["control_length"] = None  # numbers have no length
     own["vectorizer"] = (lambda rng: TokenCounter("word")) if text and rng.rand() < 0.5 else None
+    if name in OF_POLICIES and text == "eos" and rng.rand() < 0.5:
+        own["policy"], own["vectorizer"] = (lambda rng: FrozenEstimator(ngram_model())), None
     if name in OF_PAIRS and text and rng.rand() < 0.3:
         own["vectorizer"] = lambda rng: TfidfVectorizer(token_pattern=r"\S+")
     own["estimator"] = lambda rng: PreferenceRewardModel(position_bias=bool(rng.randint(2)))

@@ -39,16 +39,16 @@ FAULTS = [
             "a reward has the events of n-grams as features",
             "if not isinstance(counter, NGramCounter) or isinstance(counter, NGramFeatures):",
             "if True:",
-            "test_ngram_rewards.py::test_weights_are_those_of_a_regression_on_occurrences",
+            "test_ngram_features.py::test_weights_are_those_of_a_regression_on_occurrences",
         ),
     ),
     *_in(
-        "_ngram_counter.py",
+        "_ngram_features.py",
         (
             "n-grams are not counted in longer ones",
             "events @ trie.cumulative",
             "events[:, : trie.n_arcs]",
-            "test_ngram_rewards.py::test_features_are_the_occurrences_of_ngrams",
+            "test_ngram_features.py::test_features_are_the_occurrences_of_ngrams",
         ),
     ),
     *_in(

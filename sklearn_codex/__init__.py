@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from sklearn_codex._language.ngram_lm import NGramLM
     from sklearn_codex._language.sft import SFTRefiner
     from sklearn_codex._language.unigram_lm import UnigramLM
-    from sklearn_codex._ngram_counter import NGramCounter, NGramFeatures
+    from sklearn_codex._ngram_counter import NGramCounter
+    from sklearn_codex._ngram_features import NGramFeatures
     from sklearn_codex._persistence.files import load_model, save_model
     from sklearn_codex._persistence.trust import trusted_types
     from sklearn_codex._pipeline.pipeline import RLHFPipeline, make_rlhf_pipeline
@@ -96,7 +97,7 @@ _HOMES = {
     "ExactPolicyOptimizer": "_policy.exact_optimizer",
     "ModelRatings": "_ratings.model",
     "NGramCounter": "_ngram_counter",
-    "NGramFeatures": "_ngram_counter",
+    "NGramFeatures": "_ngram_features",
     "NGramLM": "_language.ngram_lm",
     "PPOPolicyOptimizer": "_policy.ppo_optimizer",
     "PairVectorizer": "_reward.pair_vectorizer",

@@ -49,6 +49,11 @@ class Rollouts:
         """Position (n_documents,) of each document's first token."""
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
 
+    @cached_property
+    def positions(self) -> IntArray:
+        """Tokens (n_tokens,) of its document before each token."""
+        return np.arange(len(self.tokens)) - np.repeat(self.starts, self.lengths)
+
     @property
     def ended(self) -> np.ndarray:
         """Whether (n_documents,) each document ends with the end-of-sequence token."""

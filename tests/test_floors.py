@@ -46,6 +46,7 @@ FLOORS = [
     },
     {"_embedding", "exact", "labels", "metrics", "text"},
     {"_layouts", "_ngram_counter", "rules"},
+    {"_ngram_features"},
     {"_data"},
     {"_language", "_pipeline", "datasets", "features"},
     {"_reward"},

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_codex import NGramCounter, NGramLM, UnigramLM
+from sklearn_codex import NGramCounter, NGramLM, PPOPolicyOptimizer, UnigramLM
 from sklearn_codex._policy.problem import build_problem
 from sklearn_codex._rollouts import sample_rollouts
 from sklearn_codex.exact import AdditiveObjective, NGramObjective, arc_reward
-from sklearn_codex.rules import BannedNGrams, BannedTokens, Pattern, TokenBudget
+from sklearn_codex.rules import BannedNGrams, BannedTokens, Pattern, Rule, TokenBudget
 
 END = "</s>"
 RNG = np.random.default_rng(3)
@@ -144,6 +144,53 @@ def test_price_adds_over_arcs(policy, rule):
     reward = rollouts.events @ objective.token_reward
     tilted = policy.score_samples(rollouts.events) + 0.5 / 0.7 * reward - rule.penalty * violations
     assert_allclose(rollouts.events @ best, tilted - objective.value(best) / 0.7, atol=1e-9)
+
+
+class Weighed(Rule):
+    """A rule of one's own: n-grams, and how much each violates."""
+
+    def __init__(self, amounts, penalty=0.5, name="weighed"):
+        self.amounts, self.penalty, self.name = amounts, penalty, name
+
+    def ngram_violations(self, names, n_columns):
+        column = {name: place for place, name in enumerate(names)}
+        rows = [[column[token] for token in ngram.split()] for ngram in self.amounts]
+        width = max(map(len, rows))
+        padded = [[-1] * (width - len(row)) + row for row in rows]
+        return np.array(padded), list(self.amounts.values())
+
+    def violations(self, rollouts):
+        amounts = self.amounts.items()
+        return sum(w * BannedNGrams([ngram]).violations(rollouts) for ngram, w in amounts)
+
+
+def test_rules_of_ones_own_say_what_ngrams_violate(policy):
+    rule = Weighed({"b": 0.25, "a b": 3.0, "c a": 1.5})
+    problem = problem_of(policy, [rule])
+    rollouts = draw(problem)
+    assert_allclose(
+        rollouts.sum_over_tokens(problem.objective.penalty), 0.5 * rule.violations(rollouts)
+    )
+    of_tokens = AdditiveObjective(np.log([0.5, 0.3, 0.2]), np.zeros(3), 4)
+    names = np.array(ENDLESS, dtype=object)
+    for amounts, penalty in (({"b": 0.25, "c": 3.0}, [0.0, 0.125, 1.5]), ({"a b": 1.0}, None)):
+        built = build_problem(
+            of_tokens,
+            ngram_reward,
+            np.random.RandomState(0),
+            names=names,
+            rules=[Weighed(amounts)],
+            normalize_reward=False,
+            subject="PPO",
+        )
+        if penalty is None:
+            assert built.rules[0].token_violations is None
+        else:
+            assert_allclose(built.objective.penalty, penalty)
+    with pytest.raises(
+        ValueError, match=r"'weighed' \(ngram_violations\) should return one finite penalty >= 0"
+    ):
+        problem_of(policy, [Weighed({"a b": -1.0})])
 
 
 def test_price_of_each_arc_by_hand():
@@ -368,8 +415,6 @@ def test_columns_that_are_none_are_told():
 
 
 def test_on_policies_of_tokens_they_are_priced_by_documents():
-    from sklearn_codex import PPOPolicyOptimizer
-
     base = UnigramLM().fit(["a b c"] * 3)
     rule = BannedNGrams(["a b"], penalty=3.0)
     model = PPOPolicyOptimizer(

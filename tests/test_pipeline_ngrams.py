@@ -10,13 +10,18 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_codex import (
+    BestOfNSampler,
+    ExactPolicyOptimizer,
     NGramCounter,
     NGramLM,
+    PPOPolicyOptimizer,
     PreferenceRewardModel,
     RLHFPipeline,
     SFTRefiner,
     TokenCounter,
     UnigramLM,
+    load_model,
+    save_model,
 )
 from sklearn_codex._stage import Stage
 from sklearn_codex.model_selection import RecordKFold
@@ -52,8 +57,10 @@ def make_models(order=3, **params):
     return RLHFPipeline(steps, **params)
 
 
-def make_loop():
-    return RLHFPipeline([*make_models().steps, ("reward", PreferenceRewardModel())])
+def make_loop(**params):
+    policy = PPOPolicyOptimizer(kl_coef=2.0, max_iter=3, tol=0, n_rollouts=64, random_state=0)
+    steps = [*make_models().steps, ("reward", PreferenceRewardModel()), ("policy", policy)]
+    return RLHFPipeline(steps, **params)
 
 
 class LookingPolicy(BaseEstimator):
@@ -281,3 +288,100 @@ def test_searches_over_the_order(grid, params, tmp_path):
             assert_allclose(score, np.mean(by_hand), rtol=1e-12)
         orders = {params_.get("pretrain__order", 3) for params_ in search.cv_results_["params"]}
         assert len(set(scores)) >= len(orders)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """The whole loop, whose documents end by themselves."""
+    return make_loop(vectorizer=NGramCounter(3, eos_token="</s>")).fit(RECORDS)
+
+
+def test_the_loop_at_order_n_with_nothing_else_changed():
+    steps = [
+        ("pretrain", NGramLM()),
+        ("sft", SFTRefiner()),
+        ("reward", PreferenceRewardModel()),
+        ("policy", PPOPolicyOptimizer(random_state=0)),
+    ]
+    loop = RLHFPipeline(steps).fit(RECORDS)
+    assert [loop[name].trie_.order for name in ("pretrain", "sft", "policy")] == [3, 3, 3]
+    good, bad = loop.reward(["good", "bad"])
+    assert good > bad
+    before, after = loop.objective(RECORDS, stage="sft"), loop.objective(RECORDS)
+    assert after.rlhf_loss < before.rlhf_loss
+    assert after.total < before.total
+    assert len(loop.sample(2, 0, prompts=["on the", "the"])) == 4
+
+
+def test_policy_equals_the_stage_by_hand(whole):
+    pairs = [(pair["chosen"], pair["rejected"]) for pair in PAIRS]
+    before = [pair.get("prompt", "") for pair in PAIRS]
+    counts = [
+        whole.vectorizer_.transform_after(before, [pair[side] for pair in pairs]) for side in (0, 1)
+    ]
+    sign = np.array([[1.0], [-1.0], [1.0]])
+    reward = PreferenceRewardModel(vectorizer=FrozenEstimator(whole.vectorizer_))
+    reward.fit((counts[0] - counts[1]).multiply(sign).tocsr(), [1, 0, 1])
+    assert_allclose(whole["reward"].coef_, reward.coef_, rtol=1e-6, atol=1e-9)
+    policy = clone(make_loop()["policy"]).set_params(
+        policy=FrozenEstimator(whole["sft"]), reward_model=FrozenEstimator(whole["reward"])
+    )
+    policy.fit(COMPLETIONS, prompts=BEFORE)
+    assert_allclose(whole["policy"].arc_log_prob_, policy.arc_log_prob_, rtol=1e-6)
+    # Where documents start makes a difference.
+    other = clone(policy).fit(COMPLETIONS)
+    assert not np.allclose(other.expected_length_, policy.expected_length_, rtol=1e-6)
+
+
+def test_rewards_are_of_responses_after_their_prompts(whole):
+    record = {"prompt": "the big", "completion": "dog sat"}
+    counts = whole.vectorizer_.transform_after(["the big"], ["dog sat"])
+    assert_allclose(whole.reward([record]), whole["reward"].reward(counts), rtol=1e-12)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "sft", "policy"])
+def test_objective_is_what_the_policy_stage_maximised(whole, stage):
+    policy, parts = whole["policy"], whole.objective(RECORDS, stage=stage)
+    expected = policy.evaluate(None if stage == "policy" else whole[stage])
+    assert_allclose(-parts.total, expected.objective, rtol=1e-9)
+    assert_allclose(parts.omega, expected.kl + expected.penalty, rtol=1e-9, atol=1e-12)
+    counts = whole.vectorizer_.transform_after(BEFORE, COMPLETIONS)
+    assert_allclose(np.exp(parts.sft_loss), whole[stage].perplexity(counts), rtol=1e-12)
+
+
+def test_a_model_file_holds_the_loop(whole, tmp_path):
+    save_model(whole, tmp_path / "loop.skops")
+    loaded = load_model(tmp_path / "loop.skops")
+    contract.assert_same_bits(loaded, whole)
+    assert loaded.score(RECORDS) == whole.score(RECORDS)
+    assert loaded.sample(2, 0, prompts=["the"]) == whole.sample(2, 0, prompts=["the"])
+
+
+def test_a_cache_of_the_whole_loop(tmp_path):
+    cached = [make_loop(memory=str(tmp_path)).fit(RECORDS) for _ in range(2)]
+    for loop in cached:
+        contract.assert_same_bits(loop, make_loop().fit(RECORDS))
+        assert loop.score(RECORDS) == make_loop().fit(RECORDS).score(RECORDS)
+    assert cached[1]["policy"].policy.estimator is cached[1]["sft"]
+
+
+@pytest.mark.parametrize("policy", [ExactPolicyOptimizer(kl_coef=3.0), BestOfNSampler(n=4)])
+def test_other_policies_take_the_place_of_ppo(policy):
+    loop = make_loop(vectorizer=NGramCounter(3, eos_token="</s>"))
+    loop.set_params(policy=policy.set_params(random_state=0)).fit(RECORDS)
+    assert loop["policy"].trie_.order == 3
+    assert np.isfinite(loop.score(RECORDS))
+    by_hand = clone(policy).set_params(
+        policy=FrozenEstimator(loop["sft"]), reward_model=FrozenEstimator(loop["reward"])
+    )
+    by_hand.fit(COMPLETIONS, prompts=BEFORE)
+    assert_allclose(loop["policy"].arc_log_prob_, by_hand.arc_log_prob_, rtol=1e-9)
+
+
+def test_orders_differ_between_counter_and_models():
+    loop = make_loop(vectorizer=NGramCounter(3, eos_token="</s>"))
+    loop.set_params(pretrain__order=2).fit(RECORDS)
+    assert [loop[name].trie_.order for name in ("pretrain", "sft", "policy")] == [2, 2, 2]
+    assert loop["reward"].n_features_in_ == loop.vectorizer_.trie_.n_arcs
+    parts = loop.objective(RECORDS, stage="sft")
+    assert_allclose(-parts.total, loop["policy"].evaluate(loop["sft"]).objective, rtol=1e-9)

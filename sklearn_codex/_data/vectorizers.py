@@ -15,7 +15,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.frames import as_arrays
-from sklearn_codex._ngram_counter import NGramCounter, NGramFeatures
+from sklearn_codex._ngram_counter import NGramCounter
+from sklearn_codex._ngram_features import NGramFeatures
 from sklearn_codex.text import TokenCounter
 
 

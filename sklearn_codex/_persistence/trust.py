@@ -37,7 +37,7 @@ OWN_TYPES = {
     "MatrixPrecision": "_solve.precision",
     "ModelRatings": "_ratings.model",
     "NGramCounter": "_ngram_counter",
-    "NGramFeatures": "_ngram_counter",
+    "NGramFeatures": "_ngram_features",
     "NGramLM": "_language.ngram_lm",
     "NGramObjective": "exact._ngram",
     "PPOPolicyOptimizer": "_policy.ppo_optimizer",

@@ -13,6 +13,8 @@ from sklearn_codex._solve.conjugate_gradients import Preconditioner, conjugate_g
 # Documents that are remembered, for each token of the vocabulary, and batches at least.
 _KEPT_PER_TOKEN = 4
 _KEPT_BATCHES = 4
+# Tokens, or n-grams, of documents from which these are forgotten.
+_MOST_KEPT = 2**23
 # Occurrences of a token that its last value is worth.
 _PRIOR = 0.1
 _MAX_ROUNDS = 10
@@ -20,6 +22,8 @@ _ROUND_TOL = 1e-3
 # Rounds in which values of contexts and their targets follow each other, and the share of the
 # square of advantages that a round changes at which they end.
 _MAX_SWEEPS, _SWEEP_TOL = 8, 1e-4
+# Documents that the last value of a position is worth.
+_POSITION_PRIOR = 100.0
 
 
 class LinearCritic:
@@ -80,11 +84,7 @@ class LinearCritic:
                 "reward": reward,
             }
         )
-        sizes = [len(batch["reward"]) for batch in self._batches]
-        while len(sizes) > _KEPT_BATCHES and sum(sizes[1:]) >= _KEPT_PER_TOKEN * len(
-            self.token_value
-        ):
-            del self._batches[0], sizes[0]
+        self._drop_old_batches()
         tokens, lengths, rewards = (
             np.concatenate([batch[name] for batch in self._batches])
             for name in ("tokens", "lengths", "reward")
@@ -95,6 +95,15 @@ class LinearCritic:
             (np.ones(len(tokens)), tokens, ends), shape=(len(lengths), len(self.token_value))
         )
         self.token_value = _go_on(counts, rewards, self.token_value)
+
+    def _drop_old_batches(self):
+        sizes = [len(batch["reward"]) for batch in self._batches]
+        entries = [len(batch["tokens"]) for batch in self._batches]
+        enough = _KEPT_PER_TOKEN * len(self.token_value)
+        while len(sizes) > _KEPT_BATCHES and (
+            sum(sizes[1:]) >= enough or sum(entries) > _MOST_KEPT
+        ):
+            del self._batches[0], sizes[0], entries[0]
 
     def forget(self) -> None:
         """Forget all documents, but not what they taught."""
@@ -139,11 +148,16 @@ class ContextCritic:
         The contexts.
     gae_lambda : float
         Decay of the credit for what is still to come, in [0, 1].
+    sees_positions : bool, default=False
+        Whether the value of a token's position is added to that of its context, as where documents
+        are cut.
 
     Attributes
     ----------
     values : ndarray of shape (C,)
         Shaped reward that is expected to come after each context.
+    position_values : ndarray of shape (longest + 1,)
+        What is added after 0, 1, ... tokens of a document.
 
     Notes
     -----
@@ -171,41 +185,53 @@ class ContextCritic:
        Natural Language Engineering 1(3), 289-308 (shrinkage to the shorter context).
     """
 
-    def __init__(self, trie: Any, gae_lambda: float):
+    def __init__(self, trie: Any, gae_lambda: float, *, sees_positions: bool = False):
         self._trie, self._gae_lambda = trie, gae_lambda
-        self.values = np.zeros(trie.n_contexts)
+        self._sees_positions = sees_positions
+        self.values, self.position_values = np.zeros(trie.n_contexts), np.zeros(0)
         self._has_learned = False
 
     def advantages(self, rollouts: Any, rewards: FloatArray) -> FloatArray:
         """Learn from documents and the rewards (n_tokens,) of tokens; return their advantages."""
-        before, contexts = self.values, rollouts.contexts
+        n_positions = 1 + int(rollouts.lengths.max())
+        missing = max(0, n_positions - len(self.position_values))
+        self.position_values = np.append(self.position_values, np.zeros(missing))
+        before = self.values, self.position_values
+        own = self._values_at(rollouts)
         if not self._has_learned:
             # What is to come takes as many rounds as documents have tokens, but for lambda 1.
             self._learn(rollouts, before, self._estimate(rollouts, rewards, 1.0))
             self._has_learned = True
         for _ in range(_MAX_SWEEPS):
+            last = self._values_at(rollouts)
             advantages = self._estimate(rollouts, rewards, self._gae_lambda)
-            last = self.values
-            self._learn(rollouts, before, advantages + last[contexts] - before[contexts])
-            change = (self.values - last)[contexts]
+            self._learn(rollouts, before, advantages + last - own)
+            change = self._values_at(rollouts) - last
             if self._gae_lambda == 1.0 or change @ change <= _SWEEP_TOL * (advantages @ advantages):
                 break
         return self._estimate(rollouts, rewards, self._gae_lambda)
 
+    def _values_at(self, rollouts):
+        """Return the value (n_tokens,) before each token."""
+        return self.values[rollouts.contexts] + self.position_values[rollouts.positions]
+
     def _estimate(self, rollouts, rewards, gae_lambda):
         """Return the advantages (n_tokens,) by the values there are."""
-        last = rollouts.starts + rollouts.lengths - 1
-        following = self.values[rollouts.after]
-        following[last] = 0.0
-        differences = rewards + following - self.values[rollouts.contexts]
+        following = self.values[rollouts.after] + self.position_values[rollouts.positions + 1]
+        following[rollouts.starts + rollouts.lengths - 1] = 0.0
+        differences = rewards + following - self._values_at(rollouts)
         return discounted_sums(differences, rollouts.starts, rollouts.lengths, gae_lambda)
 
     def _learn(self, rollouts, before, above):
-        """Move from values before (C,) by what targets (n_tokens,) are above them."""
-        n_contexts = self._trie.n_contexts
-        visits = np.bincount(rollouts.contexts, minlength=n_contexts).astype(np.float64)
-        total = np.bincount(rollouts.contexts, above, n_contexts).astype(np.float64)
-        self.values = before + shrunk_means(self._trie, total, visits)
+        """Move from values before by what targets (n_tokens,) are above them."""
+        values, position_values = before
+        if self._sees_positions:
+            total, seen = _sums(rollouts.positions, above, len(position_values))
+            change = total / (seen + _POSITION_PRIOR)
+            self.position_values = position_values + change
+            above = above - change[rollouts.positions]
+        total, visits = _sums(rollouts.contexts, above, len(values))
+        self.values = values + shrunk_means(self._trie, total, visits)
 
     def quality(self, values: FloatArray, visits: FloatArray) -> dict[str, float]:
         """Return how far its values are from exact ones (C,), by visits (C,) to contexts.
@@ -225,11 +251,22 @@ class ContextCritic:
 
     def state(self) -> dict[str, Any]:
         """Return what changes while it learns."""
-        return {"values": self.values, "has_learned": self._has_learned}
+        return {
+            "values": self.values,
+            "position_values": self.position_values,
+            "has_learned": self._has_learned,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state of :meth:`state`."""
-        self.values, self._has_learned = state["values"], state["has_learned"]
+        self.values, self.position_values = state["values"], state["position_values"]
+        self._has_learned = state["has_learned"]
+
+
+def _sums(places, values, n):
+    """Return sums (n,) of values (n_tokens,) by place, and how many they are."""
+    total = np.bincount(places, values, n).astype(np.float64)
+    return total, np.bincount(places, minlength=n).astype(np.float64)
 
 
 def shrunk_means(trie: Any, total: FloatArray, visits: FloatArray) -> FloatArray:

@@ -283,12 +283,21 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
         Raises
         ------
         ValueError
-            If ``kl_coefs`` are not positive and finite numbers of shape (n_points,).
+            If ``kl_coefs`` are not positive and finite numbers of shape (n_points,), or documents
+            of a policy of n-grams are cut: the best that are the same at all positions are no
+            frontier then.
         LengthExplosionError
             If documents end by themselves and have no optimum at one of ``kl_coefs``.
         """
         check_is_fitted(self)
         problem = self._build_problem(warn=False)
+        if problem.objective.gap_is_bound:
+            raise ValueError(
+                f"{type(self).__name__}.frontier knows the best policies of n-grams where "
+                f"documents are not cut, and these are at {problem.objective.longest} tokens. "
+                "Count with eos_token, leave max_length at None, and raise kl_coef where length "
+                "explodes."
+            )
         if kl_coefs is None:
             kl_coefs = problem.objective.kl_coef_grid()
         # What the offset and the mean of the reward add to every value of the objective.

@@ -54,10 +54,13 @@ def scaled_gradient(
     centred = (shaped - shaped.mean()) / (len(shaped) - 1)
     weight = rollouts.collect(np.repeat(centred, rollouts.lengths))
     gradient = objective.policy_gradient(log_prob, rollouts, weight)
-    occurrences = objective.occurrences(log_prob)
-    drawn = occurrences > 0
+    shown = objective.demonstrations_gradient(log_prob)
+    if shown is not None:
+        gradient += shown
+    curvature = objective.curvature(log_prob)
+    matters = curvature > 0
     scaled = np.zeros_like(gradient)
-    scaled[drawn] = gradient[drawn] / np.sqrt(2.0 * problem.temperature * occurrences[drawn])
+    scaled[matters] = gradient[matters] / np.sqrt(2.0 * curvature[matters])
     return scaled
 
 

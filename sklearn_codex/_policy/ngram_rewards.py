@@ -124,7 +124,7 @@ def translate(
     found = find_ngrams(other, np.where(spelled >= 0, columns[spelled], spelled))
     is_one = found >= 0
     n_spellings = np.bincount(columns[columns >= 0], minlength=other.n_tokens)
-    n_needed = np.where(rows >= 0, n_spellings[rows], 1).prod(axis=1)
+    n_needed = np.where(rows >= 0, n_spellings[rows], 1.0).prod(axis=1)  # beyond integers
     n_found = np.bincount(found[is_one], minlength=other.n_arcs)[weighted]
     if not np.array_equal(n_found, n_needed):
         return None

@@ -56,7 +56,10 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         Documents drawn an iteration; "auto" means at least 256, and enough for 10 V tokens with
         token credit. With sequence credit it is a quarter of the vocabulary, at least 256 and
         enough for 5 V tokens; where a critic learns a reward that is known to add over tokens,
-        which has no noise, a fifth of the vocabulary, at least 4 and enough for 4 V tokens.
+        which has no noise, a fifth of the vocabulary, at least 4 and enough for 4 V tokens. For
+        policies over n-grams, V is the effective number of n-grams that the reference uses (the
+        exponential of the entropy of their shares), and a batch has at least 1024 documents and
+        is enough for 10 V tokens, or 65,536.
     n_epochs : int, default=2
         Passes over each batch of rollouts.
     n_minibatches : int, default=2
@@ -71,7 +74,7 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         step, and the early stop of the epochs at 1.5 times it. None means no limit. "auto" means
         0.2 for each token of a document, at most 4, with token credit; an eighth of that, as whole
         documents tell less of each token, with sequence credit and where documents end by
-        themselves.
+        themselves. For policies over n-grams the KL of a step is exact.
     max_iter : int, default=500
         Iterations at most.
     tol : float or "auto", default="auto"
@@ -102,7 +105,12 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         Whether a linear forecast of rewards from token counts, learned from the documents drawn so
         far, takes over what it can of the credit for whole documents. It needs several times fewer
         documents and leaves the expected gradient as it is. It serves natural steps with sequence
-        credit on documents of fixed length.
+        credit on documents of fixed length. For policies over n-grams it forecasts rewards of
+        n-grams, and knows the value of each context; without it whole documents are credited.
+    gae_lambda : float, default=0.95
+        Decay, from 0 to 1, of generalised advantage estimation: 1 credits a token with all that
+        follows, 0 with its own reward and what the critic expects next. It matters for policies
+        over n-grams with a critic alone. TRL calls it ``lam``.
     kl_controller : KLController, default=None
         Changes ``kl_coef`` after each iteration, see :mod:`sklearn_codex.kl_control`; None keeps
         it. With one that moves, all ``max_iter`` iterations are run.
@@ -212,6 +220,10 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     close to being told the reward of each token drawn; to compare with other implementations of
     PPO, use ``credit="sequence"``.
 
+    *Policies over n-grams* have one value a context, learned by GAE [4]_ and shrunk to that of the
+    shorter context, and move by tilts of their arcs and back-offs. With the right values nothing is
+    left of the noise at the optimum, for any ``gae_lambda``, so here too a constant step converges.
+
     ``history_`` describes the policy after each iteration: ``objective/value`` is J,
     ``objective/kl_exact``, ``objective/entropy_exact`` and ``objective/expected_reward`` are exact
     (the last where it can be), ``objective/length`` the expected tokens;
@@ -219,7 +231,10 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     ``objective/scores``, ``objective/non_score_reward`` and ``objective/rlhf_reward`` are means
     over the documents drawn from it; ``policy/approxkl_avg`` (k3, nats a document),
     ``policy/clipfrac_avg``, ``val/ratio`` and ``loss/policy_avg`` describe the update that led to
-    it. Where asked for there are ``rules/<name>/rate`` and ``rules/<name>/price``, ``gold/score``
+    it. With values of contexts, of policies over n-grams, ``critic/error`` and
+    ``critic/explained_variance`` compare these with the exact ones, where they are known, by visits
+    to contexts: the root of the mean square difference, and 1 less its share of the variance. Where
+    asked for there are ``rules/<name>/rate`` and ``rules/<name>/price``, ``gold/score``
     (expected gold reward) and ``eval/score`` (log-likelihood per token of ``X_val``).
 
     References
@@ -228,6 +243,8 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     .. [2] Ziegler, D. M. et al. (2019). "Fine-tuning language models from human preferences."
        arXiv:1909.08593.
     .. [3] Kakade, S. (2001). "A natural policy gradient." NeurIPS 14.
+    .. [4] Schulman, J. et al. (2016). "High-dimensional continuous control using generalized
+       advantage estimation." ICLR. arXiv:1506.02438.
 
     Examples
     --------
@@ -329,7 +346,7 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
 
     # policy and reward_model are fitted models, whose parameters were validated by their fit
     @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, X_val=None):
+    def fit(self, X, y=None, *, X_val=None, prompts=None):
         """Optimise the policy.
 
         Parameters
@@ -342,6 +359,9 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
             Logged rewards of the documents; used, and needed, where ``reward_model`` is None.
         X_val : sequence of str or array-like of shape (n_val_documents, V), default=None
             Documents held out: ``eval/score`` in ``history_`` is their log-likelihood per token.
+        prompts : sequence of str, default=None
+            What documents of a policy over n-grams are written after, each prompt as often as any
+            other. A policy of independent tokens takes no notice of them.
 
         Returns
         -------
@@ -362,7 +382,7 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         LengthExplosionWarning
             If documents end by themselves and no policy is best, as none is long enough.
         """
-        state = self._begin(X, y)
+        state = self._begin(X, y, prompts)
         problem = self._build_problem()
         settings = resolve_settings(
             self.get_params(deep=False), problem, subject=type(self).__name__

@@ -260,13 +260,13 @@ def _columns_taken(model, probe, *, subject):
 
 def _ngrams_taken(model, n_columns, counter, probe):
     """Return whether the columns are the policy's events or n-grams, None for neither."""
-    trie, names = probe.trie, None
+    trie = probe.trie
     if counter is not None:
         other = getattr(counter, "trie_", None)
         if other is None or not are_same(other, trie):
             return None
-        names = counter.get_feature_names_out()[: trie.n_tokens]
-        return "events" if probe.names is None or np.array_equal(names, probe.names) else None
+        is_same = probe.names is None or np.array_equal(counter._names, probe.names)
+        return "events" if is_same else None
     names = getattr(model, "feature_names_in_", None)
     if names is not None and probe.names is not None:
         known = np.array(trie.spell(probe.names)[0], dtype=object)

@@ -255,7 +255,7 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
 
     # policy and reward_model are fitted models, whose parameters were validated by their fit
     @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, X_val=None):
+    def fit(self, X, y=None, *, X_val=None, prompts=None):
         """Optimise the policy.
 
         Parameters
@@ -268,6 +268,9 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
             Logged rewards of the documents; used, and needed, where ``reward_model`` is None.
         X_val : sequence of str or array-like of shape (n_val_documents, V), default=None
             Documents held out: ``eval/score`` in ``history_`` is their log-likelihood per token.
+        prompts : sequence of str, default=None
+            What documents of a policy over n-grams are written after, each prompt as often as any
+            other. A policy of independent tokens takes no notice of them.
 
         Returns
         -------
@@ -288,7 +291,7 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
         LengthExplosionWarning
             If documents end by themselves and no policy is best, as none is long enough.
         """
-        state = self._begin(X, y)
+        state = self._begin(X, y, prompts)
         problem = self._build_problem()
         settings = resolve_settings(
             self.get_params(deep=False) | _FIXED, problem, subject=type(self).__name__

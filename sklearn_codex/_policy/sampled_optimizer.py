@@ -70,15 +70,15 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
         "warm_start": ["boolean"],
     }
 
-    def _begin(self, X, y):
+    def _begin(self, X, y, prompts=None):
         """Prepare to optimise; return the state of training to go on from, None to begin."""
         state = getattr(self, "training_state_", None) if self.warm_start else None
         if state is None:
             self.training_state_: dict[str, Any] = {}
-            self._prepare(X, y)
+            self._prepare(X, y, prompts=prompts)
             return None
         before = self.n_features_in_, token_names(self)
-        self._prepare(X, y, seed=self._seed)
+        self._prepare(X, y, prompts=prompts, seed=self._seed)
         if before[0] != self.n_features_in_ or not np.array_equal(before[1], token_names(self)):
             raise ValueError(
                 f"{type(self).__name__} with warm_start=True goes on from a policy of {before[0]} "
@@ -286,7 +286,8 @@ def _make_values(objective, gae_lambda):
     """Return what learns values of contexts, None where there are none or nobody asks for them."""
     if gae_lambda is None:
         return None
-    return ContextCritic(objective.trie, gae_lambda)
+    is_cut = objective.max_length is not None
+    return ContextCritic(objective.trie, gae_lambda, sees_positions=is_cut)
 
 
 def _make_update(objective, settings) -> PolicyUpdate:

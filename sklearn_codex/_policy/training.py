@@ -333,7 +333,11 @@ class Trainer:
         A token has its own score, where that is known or forecast; what documents are worth beyond
         that is credited to all their tokens.
         """
-        rollouts, score, objective = self.rollouts, self.assessed.token_score, self.problem.objective
+        rollouts, score, objective = (
+            self.rollouts,
+            self.assessed.token_score,
+            self.problem.objective,
+        )
         if self.settings.credit == "sequence":
             score = score - objective.reward_coef * objective.token_reward
         beyond = self.assessed.shaped - rollouts.sum_over_tokens(score)
@@ -416,8 +420,7 @@ class Trainer:
                 if settings.target_kl is not None and kl > _EARLY_STOP_FACTOR * settings.target_kl:
                     return done.summary(kl, update.learning_rate)
                 ratio = probability_ratio(drawn, drawn_old)
-                slopes = batch.slopes(ratio, settings.clipping)
-                gradient = self.problem.objective.policy_gradient(current, rollouts, slopes)
+                gradient = self._gradient(batch, ratio, current)
                 if known is not None and isinstance(update, DualUpdate):
                     expected = np.exp(old) * batch.n_tokens
                     done.add(batch.plus(known, expected), ratio, settings.clipping)
@@ -427,6 +430,16 @@ class Trainer:
                     update.step(gradient)
         kl = done.kl(drawn_old, rollouts.of_draws(update.policy()))
         return done.summary(kl, update.learning_rate)
+
+    def _gradient(self, batch, ratio, log_prob):
+        """Return the gradient (V,) by the logits of what a minibatch, its share of J, gains."""
+        objective, settings = self.problem.objective, self.settings
+        slopes = batch.slopes(ratio, settings.clipping)
+        gradient = objective.policy_gradient(log_prob, self.rollouts, slopes)
+        shown = objective.demonstrations_gradient(log_prob)
+        if shown is not None:
+            gradient += len(self.rollouts) / settings.n_minibatches * shown
+        return gradient
 
     def _record(self, statistics):
         """Append what is known of the current policy to the history."""

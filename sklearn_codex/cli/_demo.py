@@ -8,6 +8,9 @@ from pathlib import Path
 from sklearn_codex.cli._options import add_seed, new_command
 from sklearn_codex.report._terminal import show
 
+_HIGHEST_ORDER = 9
+_OF = {False: "of words", True: "of words in order"}
+
 
 def add_parser(commands) -> None:
     """Add the command."""
@@ -19,11 +22,14 @@ def add_parser(commands) -> None:
         description=(
             "Pretrain on the standard library of this Python, refine on its documented functions, "
             "learn a reward from simulated preferences between real and flawed code, optimise the "
-            "policy with PPO, and hold every figure against the exact optimum."
+            "policy with PPO, and hold every figure against the exact optimum. The models see the "
+            "words before each word, and end with what they write behind functions that they have "
+            "not seen."
         ),
         examples=(
             "  sklearn-codex demo                      the whole loop\n"
             "  sklearn-codex demo --modules 20         a small slice, which is quicker\n"
+            "  sklearn-codex demo --order 1            bags of words, which are quicker still\n"
             "  sklearn-codex demo --seed 1 --out run1  another draw, in another folder"
         ),
     )
@@ -48,8 +54,24 @@ def add_parser(commands) -> None:
         metavar="N",
         help="modules of the standard library to read (default: %(default)s)",
     )
+    parser.add_argument(
+        "--order",
+        type=_order,
+        default=3,
+        metavar="N",
+        help="words of the longest n-grams of the models; 1 is no order of words (default: "
+        "%(default)s)",
+    )
     parser.add_argument("--no-progress", action="store_true", help="show no progress bars")
     parser.set_defaults(begin=_begin)
+
+
+def _order(word: str) -> int:
+    if not word.isdecimal() or not 1 <= int(word) <= _HIGHEST_ORDER:
+        raise argparse.ArgumentTypeError(
+            f"an order is an integer from 1 to {_HIGHEST_ORDER}, got {word!r}"
+        )
+    return int(word)
 
 
 def _begin(arguments: argparse.Namespace) -> None:
@@ -61,7 +83,7 @@ def _begin(arguments: argparse.Namespace) -> None:
     lines = [
         "The whole RLHF loop, on the code of this Python's standard library and simulated "
         "preferences:",
-        "  M0  pretrain a model of words on code and docstrings",
+        f"  M0  pretrain a model {_OF[arguments.order > 1]} on code and docstrings",
         "  M1  refine it on documented functions",
         "  R   learn a reward from pairs of a real and a flawed function",
         "  M2  optimise the policy with PPO, and hold it against the exact optimum",
@@ -80,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
         force=arguments.force,
         seed=arguments.seed,
         n_modules=arguments.modules,
+        order=arguments.order,
         progress=not arguments.no_progress,
     )
     return 0

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.utils import Bunch
 
-from sklearn_codex import (
-    PPOPolicyOptimizer,
-    PreferenceRewardModel,
-    RLHFPipeline,
-    SFTRefiner,
-    TokenCounter,
-    UnigramLM,
-    save_model,
-)
+from sklearn_codex import NGramLM, save_model
+from sklearn_codex._data.fitted_models import freeze
 from sklearn_codex.cli._demo_files import DEMO, FIGURES, HELD_OUT, MODEL, PICTURE, PREFERENCES
+from sklearn_codex.cli._demo_frontier import draw_frontier
+from sklearn_codex.cli._demo_models import LENGTH, fit_demo
+from sklearn_codex.cli._demo_samples import held_out_prompts, show_completions
 from sklearn_codex.cli._demo_verdict import judge_demo, verdict_of
+from sklearn_codex.cli._models import order_of
 from sklearn_codex.datasets import load_stdlib_code
 from sklearn_codex.inspection import FrontierDisplay
 from sklearn_codex.model_selection import record_train_test_split
@@ -34,14 +32,13 @@ from sklearn_codex.report._console import Console
 from sklearn_codex.report._json import json_text
 from sklearn_codex.report._numbers import number
 from sklearn_codex.report._terminal import show
-from sklearn_codex.rules import BannedTokens
 
 _STAGES = {"M0": "pretrain", "M1": "sft", "M2": "policy"}
 _N_SAMPLES = 3
 _N_SHIFTED = 8
 
 
-def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
+def run_demo(out, *, force=False, seed=0, n_modules=150, order=3, progress=True):
     """Run the whole loop on the Python standard library, show its figures and write the results.
 
     Parameters
@@ -55,6 +52,8 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
         Reproduces every figure, for one version of Python.
     n_modules : int, default=150
         Modules of the standard library to read.
+    order : int, default=3
+        Tokens of the longest n-grams of the models.
     progress : bool, default=True
         Whether to show progress bars, where standard output is a terminal.
 
@@ -77,45 +76,25 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, progress=True):
     train, test = map(
         _Side, record_train_test_split(data.records, test_size=0.25, random_state=seed)
     )
-    figures = {"seed": seed, "python_version": data.python_version}
+    figures = {"seed": seed, "order": order, "python_version": data.python_version}
     figures["data"] = _show_data(console, data, train, test)
-    pipeline = _build_pipeline(data, seed)
-    if progress and sys.stdout.isatty():  # in a file a bar is noise
-        pipeline.set_callbacks(ProgressBar())
-    pipeline.fit(train.records)
-    pipeline.set_callbacks()
+    bars = [ProgressBar()] if progress and sys.stdout.isatty() else []  # in a file a bar is noise
+    pipeline = fit_demo(data, train.records, order, seed, bars)
     figures["pretrain"] = _show_pretraining(console, pipeline, train, test)
     figures["sft"] = _show_refinement(console, pipeline, train, test)
     margins = _find_margins(pipeline, data, train, test)
     figures["reward"] = _show_reward(console, pipeline, margins)
     figures["policy"] = _show_policy(console, pipeline)
     figures["objective"] = _show_objective(console, pipeline, test)
-    _show_samples(console, pipeline, seed)
+    if order > 1:
+        figures["completions"] = _show_completions(console, pipeline, train, test, seed)
+    else:
+        _show_samples(console, pipeline, seed)
     has_picture = _write(out, pipeline, figures, data, test, replaced)
     prompts = [row["prompt"] for row in test.pairs]
     _show_verdict(console, judge_demo(figures, margins, prompts))
     _show_next(console, out, has_picture, time.perf_counter() - start)
     return figures
-
-
-def _build_pipeline(data, seed):
-    """Return the unfitted pipeline of the demo."""
-    return RLHFPipeline(
-        [
-            ("pretrain", UnigramLM(smoothing=0.1)),
-            ("sft", SFTRefiner(prior_strength=20_000)),
-            ("reward", PreferenceRewardModel(C=0.3)),
-            (
-                "policy",
-                PPOPolicyOptimizer(
-                    rules=[BannedTokens(list(data.unsafe_tokens), name="unsafe_code")],
-                    sft_coef=1.0,
-                    random_state=seed,
-                ),
-            ),
-        ],
-        vectorizer=TokenCounter("code", min_count=2),
-    )
 
 
 class _Side:
@@ -124,7 +103,8 @@ class _Side:
     def __init__(self, records):
         self.records = records
         self.texts = [row["text"] for row in records if "text" in row]
-        self.completions = [row["completion"] for row in records if "completion" in row]
+        self.demonstrations = [row for row in records if "completion" in row]
+        self.completions = [row["completion"] for row in self.demonstrations]
         self.pairs = [row for row in records if "chosen" in row]
 
 
@@ -142,34 +122,52 @@ def _show_data(console, data, train, test):
 
 
 def _show_pretraining(console, pipeline, train, test):
-    model = pipeline.named_steps_.pretrain
-    unknown = pipeline.vectorizer_.unk_index_
-    figures = {"vocabulary": len(model.token_log_prob_), "tokens": model.n_tokens_}
+    model, counter = pipeline.named_steps_.pretrain, pipeline.vectorizer_
+    figures = {"vocabulary": model._distribution.n_tokens, "tokens": model.n_tokens_}
+    order = order_of(model)
+    what = "UnigramLM"
+    if order > 1:
+        figures["ngrams"] = model.trie_.n_arcs
+        what = f"NGramLM of order {order}, {number(figures['ngrams'])} n-grams,"
     rows = []
     for name, label, side in (("train", "train", train), ("test", "held out", test)):
-        counts = pipeline.vectorizer_.transform(side.texts)
+        counts = counter.transform(side.texts)
+        tokens = counter._token_counts(counts)
         figures[f"perplexity_{name}"] = model.perplexity(counts)
-        figures[f"unknown_{name}"] = float(counts[:, [unknown]].sum() / counts.sum())
+        figures[f"unknown_{name}"] = float(tokens[:, [counter.unk_index_]].sum() / tokens.sum())
         share = f"{100 * figures[f'unknown_{name}']:.1f} %"
-        rows.append((label, number(counts.sum()), share, number(figures[f"perplexity_{name}"])))
+        rows.append((label, number(tokens.sum()), share, number(figures[f"perplexity_{name}"])))
     console.title(
         "M0  pretraining",
-        f"UnigramLM on code and docstrings, {number(figures['vocabulary'])} tokens of vocabulary",
+        f"{what} on code and docstrings, {number(figures['vocabulary'])} tokens of vocabulary",
     )
     console.table(["", "tokens", "unknown", "perplexity"], rows)
     console.note(
         "Tokens seen less than twice in training share <unk>, so more unknown tokens mean a lower "
         "perplexity."
     )
+    if order > 1:
+        figures["perplexity_by_order"] = _by_order(counter, order, train, counts)
+        shown = [f"{number(p)} at order {o}" for o, p in figures["perplexity_by_order"].items()]
+        console.lead(f"What order buys, perplexity held out: {', '.join(shown)}.")
     return figures
 
 
+def _by_order(counter, order, train, counts):
+    """Return the perplexity of documents (counts) under pretrained models of each order."""
+    known = counter.transform(train.texts)
+    return {
+        str(lower): NGramLM(lower, vectorizer=freeze(counter)).fit(known).perplexity(counts)
+        for lower in range(1, order + 1)
+    }
+
+
 def _show_refinement(console, pipeline, train, test):
-    before, after = pipeline.named_steps_.pretrain, pipeline.named_steps_.sft
+    before, after = pipeline[:1], pipeline[:2]
     figures = {
         side: {
-            "before": before.perplexity(documents.completions),
-            "after": after.perplexity(documents.completions),
+            "before": before.perplexity(documents.demonstrations),
+            "after": after.perplexity(documents.demonstrations),
         }
         for side, documents in (("train", train), ("test", test))
     }
@@ -208,8 +206,9 @@ def _show_reward(console, pipeline, margins):
         [(name, *(f"{value:.3f}" for value in row.values())) for name, row in figures.items()],
     )
     preferred = model.top_features(n=_N_SHIFTED)
+    unit = "tokens" if order_of(pipeline[0]) == 1 else "n-grams"
     console.table(
-        ["tokens preferred", "weight", "tokens not preferred", "weight"],
+        [f"{unit} preferred", "weight", f"{unit} not preferred", "weight"],
         [
             (up, f"{up_weight:+.2f}", down, f"{down_weight:+.2f}")
             for (up, up_weight), (down, down_weight) in zip(*_both_ways(preferred), strict=True)
@@ -225,16 +224,20 @@ def _both_ways(preferred):
 
 def _margins(pipeline, pairs):
     """Return r(chosen) - r(rejected) of each pair."""
-    chosen = pipeline.reward([row["chosen"] for row in pairs])
-    return chosen - pipeline.reward([row["rejected"] for row in pairs])
+    chosen, rejected = (
+        pipeline.reward([{"prompt": row["prompt"], "completion": row[side]} for row in pairs])
+        for side in ("chosen", "rejected")
+    )
+    return chosen - rejected
 
 
 def _length_margins(pipeline, train_pairs, test_pairs):
     """Return the margins of a logistic regression on the difference in length alone."""
+    counter = pipeline.vectorizer_
 
     def longer(pairs):
         chosen, rejected = (
-            pipeline.vectorizer_.transform([row[side] for row in pairs]).sum(axis=1)
+            counter._token_counts(counter.transform([row[side] for row in pairs])).sum(axis=1)
             for side in ("chosen", "rejected")
         )
         return (chosen - rejected)[:, np.newaxis]
@@ -262,6 +265,7 @@ def _judge(margins):
 def _show_policy(console, pipeline):
     policy = pipeline.named_steps_.policy
     start, end = policy.history_[0], policy.history_[-1]
+    is_ordered = order_of(policy) > 1
     rows = [
         ("expected reward", "objective/expected_reward"),
         ("KL to M1, nats a document (exact)", "objective/kl_exact"),
@@ -270,37 +274,61 @@ def _show_policy(console, pipeline):
         ("objective J", "objective/value"),
         ("optimality gap J* - J (exact)", "objective/optimality_gap"),
     ]
+    length = f"{policy.response_length_} tokens"
+    if is_ordered:
+        rows.insert(1, ("tokens a document (exact)", "objective/length"))
+        length = "any length, behind the prompts of demonstrations"
     console.title(
         "M2  policy optimisation",
-        f"PPO, {policy.n_iter_} iterations, {policy.n_sequences_} documents of "
-        f"{policy.response_length_} tokens",
+        f"PPO, {policy.n_iter_} iterations, {policy.n_sequences_} documents of {length}",
     )
     console.table(
         ["", "M1, before", "M2, after"],
         [(label, number(start[key]), number(end[key])) for label, key in rows],
     )
+    if is_ordered:
+        _say_price(console, policy)
     shift = policy.token_shift(_N_SHIFTED)
+    unit, percent = ("n-grams", 1) if is_ordered else ("tokens", 100)
+    before, after = ("M1", "M2") if is_ordered else ("M1 %", "M2 %")
     console.table(
-        ["tokens that rose", "M1 %", "M2 %", "tokens that fell", "M1 %", "M2 %"],
+        [f"{unit} that rose", before, after, f"{unit} that fell", before, after],
         [
-            (*_shift_cells(up), *_shift_cells(down))
-            for up, down in zip(shift.risen, shift.fallen, strict=True)
+            (*_shift_cells(up, percent), *_shift_cells(down, percent))
+            for up, down in zip_longest(shift.risen, shift.fallen)
         ],
     )
+    if is_ordered:
+        console.note("How often a document has each, as the longest known n-gram of a token.")
     figures: dict[str, object] = {key: {"before": start[key], "after": end[key]} for _, key in rows}
     figures["iterations"] = policy.n_iter_
     figures["sequences"] = policy.n_sequences_
     figures["share_of_optimum"] = 1.0 - policy.optimality_gap_ / start["objective/optimality_gap"]
     figures["risen"] = [token for token, _, _ in shift.risen]
     figures["fallen"] = [token for token, _, _ in shift.fallen]
+    if is_ordered:
+        figures["price_of_a_token"] = policy.rule_prices_[LENGTH]
     return figures
 
 
-def _shift_cells(row):
+def _say_price(console, policy):
+    """Say that length has a price, which a reward that pays for most tokens needs."""
+    price = policy.rule_prices_[LENGTH]
+    if price:
+        console.note(
+            f"Each token costs {number(price)} nats: the reward pays for most tokens of real code, "
+            "so that without a price longer documents would be better without end. At this price "
+            "the best policy is as long as M1."
+        )
+
+
+def _shift_cells(row, percent):
     """Return the cells of one token: name, probabilities before and after in per cent."""
+    if row is None:
+        return "", "", ""
     token, log_ratio, change = row
     before = change / np.expm1(log_ratio)
-    return token, f"{100 * before:.2f}", f"{100 * (before + change):.2f}"
+    return token, f"{percent * before:.2f}", f"{percent * (before + change):.2f}"
 
 
 def _show_objective(console, pipeline, test):
@@ -331,6 +359,16 @@ def _show_samples(console, pipeline, seed):
         model = pipeline.named_steps_[_STAGES[name]]
         for text in model.sample(_N_SAMPLES, random_state=seed):
             console.sample(name, text)
+
+
+def _show_completions(console, pipeline, train, test, seed):
+    console.title(
+        "Completions",
+        "what follows the first line of functions that are in no training file",
+    )
+    models = {name: pipeline.named_steps_[stage] for name, stage in _STAGES.items()}
+    prompts = held_out_prompts(train.records, test.records)
+    return show_completions(console, models, prompts, seed)
 
 
 def _show_verdict(console, statements):
@@ -399,10 +437,14 @@ def _draw(policy):
     except ModuleNotFoundError:
         return None
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
-    display = FrontierDisplay.from_estimator(
-        policy, best_of_n=[2, 4, 16, 64], random_state=0, ax=figure.subplots(), policy_name="PPO"
-    )
-    display.ax_.set_title("The greatest expected reward at each KL, exactly, and PPO")
+    ax = figure.subplots()
+    if order_of(policy) > 1:
+        draw_frontier(policy, ax)
+    else:
+        display = FrontierDisplay.from_estimator(
+            policy, best_of_n=[2, 4, 16, 64], random_state=0, ax=ax, policy_name="PPO"
+        )
+        display.ax_.set_title("The greatest expected reward at each KL, exactly, and PPO")
     picture = BytesIO()
     FigureCanvasAgg(figure).print_png(picture)
     return picture.getvalue()

@@ -30,7 +30,7 @@ _OF_WORDS = {
     "min_ngram_count": 1,
     "smoothing": None,
     "prior_strength": 1000.0,
-    "kl_coef": 1.0,
+    "kl_coef": None,
 }
 
 
@@ -116,7 +116,6 @@ def _add_parameters(parser) -> None:
             "prior_strength",
             "tokens the pretrained model weighs against demonstrations, in each context",
         ),
-        ("kl_coef", "weight of the KL to the reference, per nat of a document"),
         ("test_size", "share of the prompts held out for the figures, 0 for none"),
     ):
         default = _OF_WORDS.get(name, 0.25)
@@ -127,6 +126,13 @@ def _add_parameters(parser) -> None:
             metavar="N",
             help=f"{what} (default: %(default)s)",
         )
+    parser.add_argument(
+        "--kl-coef",
+        type=float,
+        metavar="N",
+        help="weight of the KL to the reference, per nat of a document (default: 1, or what keeps "
+        "length finite, where 1 does not with --order 2 or more)",
+    )
     parser.add_argument(
         "--C",
         type=float,

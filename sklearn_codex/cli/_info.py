@@ -106,7 +106,7 @@ def _describe_stage(stage) -> dict:
     }
     backoff = getattr(stage, "_backoff", None)
     if backoff is not None and backoff.trie.order > 1:
-        figures["n_ngrams"] = backoff.trie.n_arcs
+        figures["n_ngrams"] = float(backoff.trie.n_arcs)
     tokens: dict[str, list[str]] = {}
     if hasattr(stage, "top_features"):
         top = stage.top_features(8)

@@ -4,11 +4,14 @@ Imported when a command runs: without it the command line answers before scikit-
 """
 
 from collections.abc import Mapping
+from tempfile import TemporaryDirectory
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
+from sklearn.base import clone
 
 from sklearn_codex import (
     ExactPolicyOptimizer,
@@ -22,11 +25,14 @@ from sklearn_codex import (
 )
 from sklearn_codex._data.records import check_records
 from sklearn_codex._pipeline.counting import count_documents, counts_in_context
-from sklearn_codex.exact import kl_reward_frontier
+from sklearn_codex.exact import LengthExplosionWarning, kl_reward_frontier
 from sklearn_codex.metrics import preference_accuracy, preference_auc, preference_log_loss
 from sklearn_codex.model_selection import record_train_test_split
 
 _END = "</s>"
+# Times the smallest kl_coef that keeps length finite: nearer to it documents are very long.
+_MARGIN = 2.0
+_CAUTIOUS = 1e6
 
 
 def fit_pipeline(
@@ -40,7 +46,7 @@ def fit_pipeline(
     smoothing=None,
     prior_strength=1000.0,
     C=0.01,
-    kl_coef=1.0,
+    kl_coef=None,
     test_size=0.25,
     seed=0,
 ):
@@ -58,8 +64,11 @@ def fit_pipeline(
         As in :class:`NGramCounter`.
     smoothing : float, str or None, default=None
         Of the pretrained model; None means 0.1, or Kneser-Ney of order 2 and more.
-    prior_strength, C, kl_coef : float
-        Of the refined model, the reward and the policy.
+    prior_strength, C : float
+        Of the refined model and the reward.
+    kl_coef : float or None, default=None
+        Of the policy. None means 1, or, of order 2 and more where that is too little to keep
+        length finite, twice the smallest that does.
     test_size : float, default=0.25
         Share of the prompts held out for the figures; 0 fits and judges on all records.
     seed : int, default=0
@@ -90,7 +99,8 @@ def fit_pipeline(
     if any("chosen" in row or "label" in row for row in records):
         stages.append(("reward", PreferenceRewardModel(C=C)))
         if has_policy:
-            stages.append(("policy", ExactPolicyOptimizer(kl_coef=kl_coef, random_state=seed)))
+            weight = 1.0 if kl_coef is None else kl_coef
+            stages.append(("policy", ExactPolicyOptimizer(kl_coef=weight, random_state=seed)))
     if not stages:
         found = sorted({name for row in records for name in row})
         raise ValueError(
@@ -99,9 +109,41 @@ def fit_pipeline(
         )
     pipeline = RLHFPipeline(stages, vectorizer=vectorizer)
     _check_enough_pairs(train)
-    pipeline.fit(train)
+    _fit_safely(pipeline, train, order, kl_coef)
     figures = {"n_train": len(train), "n_test": len(test) if held_out else 0}
     return pipeline, figures | {"held_out": held_out} | score_model(pipeline, test)
+
+
+def _fit_safely(pipeline, records, order, kl_coef):
+    """Fit a pipeline; of order 2 and more at a ``kl_coef`` at which length does not explode.
+
+    There each optimum that is cut at a maximal length takes minutes to find, and is no stationary
+    policy.
+    """
+    if order == 1 or pipeline.steps[-1][0] != "policy":
+        pipeline.fit(records)
+        return
+    with TemporaryDirectory() as folder:  # the stages above the policy are fitted once
+        pipeline.set_params(memory=folder)
+        try:
+            with catch_warnings():
+                simplefilter("error", LengthExplosionWarning)
+                pipeline.fit(records)
+        except LengthExplosionWarning:
+            safe = _smallest_safe_kl_coef(pipeline, records)
+            if kl_coef is not None:
+                raise ValueError(
+                    f"--kl-coef {kl_coef:g} is too small: the reward pays for length, so that no "
+                    f"document would be long enough. Set it above {safe:.4g}, or leave it out."
+                ) from None
+            pipeline.set_params(policy__kl_coef=_MARGIN * safe).fit(records)
+        pipeline.set_params(memory=None)
+
+
+def _smallest_safe_kl_coef(pipeline, records):
+    """Return the ``kl_coef`` above which the policy of a pipeline stays finite in length."""
+    cautious = clone(pipeline).set_params(policy__kl_coef=_CAUTIOUS).fit(records)
+    return cautious["policy"]._build_problem(warn=False).objective.smallest_safe_kl_coef()
 
 
 def _of_order(order, tokenizer, min_count, min_ngram_count, smoothing):
@@ -288,6 +330,12 @@ def _frontier_of_stages(stages, policy):
         raise ValueError(
             "A frontier takes a language model and a reward: fit records that have texts or "
             "demonstrations, and preferences."
+        )
+    if order_of(policy) > 1:
+        raise ValueError(
+            f"The frontier of models of order {order_of(policy)} is that of an "
+            f"ExactPolicyOptimizer, as fit makes it, and {type(policy).__name__} is none. Fit "
+            "texts, demonstrations and preferences by fit, or call its frontier in Python."
         )
     reference = getattr(policy, "reference_log_prob_", policy.token_log_prob_)
     length = getattr(policy, "response_length_", None) or policy.document_length_

@@ -15,6 +15,8 @@ from sklearn_codex.exact._trust_region import largest_share
 
 # Documents that are never cut by design are cut here when they are drawn.
 _LONGEST_DRAWN = 100_000
+# Uses of an event by a document that demonstrations are held against at least.
+_RAREST = 1e-6
 
 
 class NGramTraining(NGramTerms):
@@ -22,8 +24,15 @@ class NGramTraining(NGramTerms):
 
     @takes_events
     def stiffness(self, log_prob: FloatArray) -> FloatArray:
-        """Return what a unit of each logit (E,) costs an event: the temperature."""
-        return np.full_like(log_prob, self.temperature)
+        """Return what a unit of each logit (E,) costs an event: temperature, demonstrations' pull.
+
+        Where no document of the policy has an event, the pull is that of one in a million.
+        """
+        stiffness = np.full_like(log_prob, self.temperature)
+        if self.frequencies is not None and self.sft_coef > 0:
+            used = np.maximum(self.flow(log_prob).events, _RAREST)
+            stiffness += self.sft_coef * self.frequencies / used
+        return stiffness
 
     @takes_events
     def token_scores(self, log_prob: FloatArray) -> FloatArray:
@@ -101,6 +110,30 @@ class NGramTraining(NGramTerms):
             np.float64
         )
         return rollouts.sum_of_events(weight) - self.events_after(log_prob, of_contexts)
+
+    def demonstrations_gradient(self, log_prob: FloatArray) -> FloatArray | None:
+        """Return the derivative (E,) of -a CE(demonstrations, policy) by the tilt of each event.
+
+        Events of a demonstration's token, less those expected after the contexts they are in.
+        """
+        if self.frequencies is None or self.sft_coef == 0:
+            return None
+        trie, frequencies = self.trie, self.frequencies
+        n_weights = trie.n_arcs + trie.n_contexts - 1
+        backed = np.append(0.0, frequencies[trie.n_arcs : n_weights])
+        # Tokens before which a context is the longest one: not those that were backed off to it.
+        visits = trie.sum_by_context(frequencies[: trie.n_arcs]) + backed
+        visits -= np.bincount(trie.suffix[1:], backed[1:], trie.n_contexts)
+        gradient = frequencies - self.events_after(log_prob, visits)
+        gradient[n_weights:] = 0.0
+        return self.sft_coef * gradient
+
+    def curvature(self, log_prob: FloatArray) -> FloatArray:
+        """Return what a unit of each logit (E,) costs a document, demonstrations included."""
+        curvature = self.temperature * self.occurrences(log_prob)
+        if self.frequencies is not None and self.sft_coef > 0:
+            curvature += self.sft_coef * self.frequencies
+        return curvature
 
     def natural_step(
         self,
@@ -189,8 +222,7 @@ class NGramTraining(NGramTerms):
             return own + values[rollouts.after] - values[rollouts.contexts]
         to_come = values_by_position(self, self.flow(log_prob), scores)
         to_come = np.column_stack([to_come, np.zeros(len(to_come))])  # of the end
-        position = np.arange(len(own)) - np.repeat(rollouts.starts, rollouts.lengths)
-        left = len(to_come) - 1 - position
+        left = len(to_come) - 1 - rollouts.positions
         return own + to_come[left - 1, rollouts.after] - to_come[left, rollouts.contexts]
 
     def sample(

@@ -104,6 +104,11 @@ class Objective(ABC):
         return True
 
     @property
+    def has_optimum(self) -> bool:
+        """Whether :meth:`optimum` knows the best policy."""
+        return True
+
+    @property
     def gap_is_bound(self) -> bool:
         """Whether :meth:`gap` may stay above 0 at the best policy of the family."""
         return False
@@ -228,6 +233,17 @@ class Objective(ABC):
             What each draw counts in the sum, see :meth:`Rollouts.collect`.
         """
         return weight - np.exp(log_prob) * weight.sum()
+
+    def demonstrations_gradient(self, log_prob: FloatArray) -> FloatArray | None:
+        """Return the gradient (V,) by the logits of what demonstrations add to J.
+
+        None where they are in :meth:`token_scores`, or there are none.
+        """
+        return None
+
+    def curvature(self, log_prob: FloatArray) -> FloatArray:
+        """Return what a unit of each logit (V,) costs a document, twice, to second order."""
+        return self.temperature * self.occurrences(log_prob)
 
     def natural_step(
         self,

@@ -1,6 +1,8 @@
 """Titles, tables and lines in the terminal."""
 
 import unicodedata
+from itertools import zip_longest
+from textwrap import wrap
 from typing import Literal
 
 from sklearn_codex._plain import plain, show_controls
@@ -144,6 +146,24 @@ class Console:
             cut = behind_marks(text, n_shown - len(label))
             line = Text.assemble((label, "bold"), f"{text[:cut]}…")
         self._print(line, no_wrap=True)
+
+    def beside(self, texts, *, n_lines):
+        """Show the beginnings of texts, a dict by their names, in columns of one width."""
+        from rich.table import Table
+        from rich.text import Text
+
+        gap = 3
+        width = max(8, (self._console.width - gap * (len(texts) - 1)) // len(texts))
+        grid = Table.grid(padding=(0, gap))
+        for _ in texts:
+            grid.add_column(width=width, no_wrap=True)
+        columns = []
+        for name, text in texts.items():
+            lines = wrap(plain(text), width, max_lines=n_lines, placeholder=" …")
+            columns.append([Text(name, style="bold"), *map(Text, lines)])
+        for row in zip_longest(*columns, fillvalue=Text()):
+            grid.add_row(*row)
+        self._print(grid)
 
     def line(self, text):
         """Show one line."""
