@@ -4,6 +4,7 @@ What neural systems only estimate is computed here, so that every run can be hel
 """
 
 from sklearn_codex.exact._additive import AdditiveObjective
+from sklearn_codex.exact._arc_reward import arc_reward
 from sklearn_codex.exact._best_of_n import (
     best_of_n,
     best_of_n_frontier,
@@ -25,7 +26,7 @@ from sklearn_codex.exact._eos_length import (
     smallest_safe_kl_coef,
 )
 from sklearn_codex.exact._frontier import kl_coef_for_kl, kl_reward_frontier
-from sklearn_codex.exact._ngram import NGramObjective, arc_reward
+from sklearn_codex.exact._ngram import NGramObjective
 
 __all__ = [
     "AdditiveObjective",

@@ -1,6 +1,5 @@
 """The optimum over policies that see the tokens before: back-off models of any order."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,9 +10,9 @@ from scipy.optimize import brentq
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks.numbers import check_number, check_values
-from sklearn_codex._ngrams.trie import Trie
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.exact._additive import AdditiveObjective
+from sklearn_codex.exact._arc_reward import trie_of_model
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
 from sklearn_codex.exact._ngram_kernel import ContextKernel
@@ -29,88 +28,6 @@ from sklearn_codex.exact._ngram_search import (
 from sklearn_codex.exact._ngram_terms import takes_events
 
 _EPS = np.finfo(np.float64).eps
-
-
-def trie_of_model(model: Any, *, subject: str) -> Trie:
-    """Return the trie of a fitted model of n-grams, or of a back-off model; or the trie itself."""
-    for name in ("trie_", "trie"):
-        if isinstance(found := getattr(model, name, model), Trie):
-            return found
-    raise TypeError(
-        f"{subject} needs a fitted model of n-grams, such as NGramLM, got a {type(model).__name__}."
-    )
-
-
-def arc_reward(model: Any, ngram_reward: ArrayLike | Mapping[str, float]) -> FloatArray:
-    """Return the reward of each event (E,) of an n-gram model from that of each n-gram.
-
-    An n-gram that ends at a token counts, and so do those that it ends with: a trigram for its
-    bigram and its token.
-
-    Parameters
-    ----------
-    model : NGramLM or SFTRefiner, fitted, or Trie
-        Its arcs, as n-grams, are those that have a reward.
-    ngram_reward : array-like of shape (A,), or (k,) of the first k arcs, or mapping of str to float
-        Reward of each; what is left out, as all but V tokens may be, is 0. A mapping has n-grams as
-        the model's vectorizer names them, tokens joined by a blank.
-
-    Returns
-    -------
-    reward : ndarray of shape (E,)
-        ``token_reward`` of :class:`NGramObjective`.
-
-    Raises
-    ------
-    ValueError
-        If there are more rewards than arcs, one is not finite, or an n-gram is not known.
-
-    Examples
-    --------
-    >>> from sklearn_codex import NGramLM
-    >>> from sklearn_codex.exact import arc_reward
-    >>> model = NGramLM(order=2).fit(["a b a", "b b"])
-    >>> reward = arc_reward(model, {"b": 1.0, "a b": 0.5})
-    >>> names = model.vectorizer_.get_feature_names_out()
-    >>> {name: float(r) for name, r in zip(names, reward, strict=True) if r}
-    {'b': 1.0, 'a b': 1.5, 'b b': 1.0, '<s> b': 1.0}
-    """
-    trie: Trie = trie_of_model(model, subject="arc_reward")
-    if isinstance(ngram_reward, Mapping):
-        reward = _by_names(model, trie, ngram_reward)
-    else:
-        reward = check_values(ngram_reward, "ngram_reward", subject="arc_reward")
-    if len(reward) > trie.n_arcs:
-        raise ValueError(
-            f"arc_reward needs at most one reward for each of {trie.n_arcs} arcs, got "
-            f"{len(reward)}."
-        )
-    total = np.zeros(trie.n_events)
-    total[: len(reward)] = reward
-    for start, stop in trie.levels()[1:]:
-        total[start:stop] += total[trie.lower[start:stop]]
-    return total
-
-
-def _by_names(model, trie, rewards):
-    """Return the reward (A,) of each arc from those of n-grams by their names."""
-    if getattr(model, "vectorizer_", None) is None:
-        raise ValueError(
-            "arc_reward got n-grams by name, but the model was fitted on counts without names. "
-            "Pass rewards in the order of its columns, or fit it on text."
-        )
-    names = model.vectorizer_.get_feature_names_out()[: trie.n_arcs].tolist()
-    arcs = {name: arc for arc, name in enumerate(names)}
-    unknown = [name for name in rewards if name not in arcs]
-    if unknown:
-        raise ValueError(
-            f"arc_reward got {unknown[0]!r}, which is no n-gram of the model, of {trie.order} "
-            "tokens at most. Take n-grams of model.vectorizer_.get_feature_names_out()."
-        )
-    reward = np.zeros(trie.n_arcs)
-    for name, value in rewards.items():
-        reward[arcs[name]] = check_number(value, f"reward of {name!r}", subject="arc_reward")
-    return reward
 
 
 @dataclass(frozen=True)
@@ -248,11 +165,6 @@ class NGramObjective(NGramLength):
         backoff = getattr(model, "backoff_model_", model)
         reward: Any = np.zeros(trie.n_events) if token_reward is None else token_reward
         return cls(backoff.event_log_prob, reward, trie, **settings)
-
-    @property
-    def is_noisy(self) -> bool:
-        """Whether documents are cut: else the optimum is the tilted reference."""
-        return self.max_length is not None
 
     @cached_property
     def start(self) -> FloatArray:
@@ -486,17 +398,7 @@ class NGramObjective(NGramLength):
 
     def check_costs(self, cost: FloatArray) -> None:
         """Check that the dual of costs (n_constraints, E) is exact."""
-        if self.max_length is not None or self.sft_coef > 0:
-            raise ValueError(
-                "constrained_optimum takes an NGramObjective without max_length and sft_coef, got "
-                f"max_length={self.max_length} and sft_coef={self.sft_coef}: its "
-                "stationary policies have no convex dual then. Leave them out."
-            )
-        if len(cost) > 1 or cost.min() < 0:
-            raise ValueError(
-                "constrained_optimum takes one constraint with costs >= 0 for an NGramObjective, "
-                f"got {len(cost)} with smallest cost {cost.min():.6g}."
-            )
+        super().check_costs(cost)
         if cost[:, self._n_weights :].any():
             raise ValueError(
                 "constrained_optimum takes costs of 0 for the contexts that documents of an "

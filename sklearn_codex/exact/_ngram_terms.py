@@ -4,12 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property, wraps
 from inspect import signature
-from numbers import Integral
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import (
@@ -21,10 +19,10 @@ from sklearn_codex._checks.numbers import (
 )
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.trie import Trie
+from sklearn_codex.exact._eos_length import EndingObjective
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_solve import ContextEquation
-from sklearn_codex.exact._objective import PricedObjective
 from sklearn_codex.exact._settings import (
     check_demonstrations,
     in_nats,
@@ -34,7 +32,6 @@ from sklearn_codex.exact._settings import (
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")
 # Logarithms of sums of rows of a reference that are rounding.
 _MASS_ROUNDING = 1e-8
 # Policies whose flows are kept.
@@ -94,7 +91,7 @@ def check_events(values: Any, name: str, *, subject: str, trie: Trie) -> FloatAr
 
 
 @dataclass(frozen=True)
-class NGramTerms(PricedObjective):
+class NGramTerms(EndingObjective):
     """Parameters, weights and value of an ``NGramObjective``, see there."""
 
     reference_log_prob: FloatArray
@@ -147,22 +144,8 @@ class NGramTerms(PricedObjective):
                 )
 
     def _check_length(self, subject):
-        if self.max_length is not None:
-            max_length = check_number(
-                self.max_length,
-                "max_length",
-                subject=subject,
-                interval=_MAX_LENGTH,
-                remedy="None means that documents are never cut.",
-            )
-            object.__setattr__(self, "max_length", max_length)
-        elif self.missing_eos_penalty != 0:
-            raise ValueError(
-                f"{subject} needs max_length for a missing_eos_penalty, got missing_eos_penalty="
-                f"{self.missing_eos_penalty} with max_length=None: no document is ever cut. Set "
-                "max_length, or leave the penalty at 0."
-            )
-        elif self.trie.eos < 0:
+        self._check_max_length()
+        if self.max_length is None and self.trie.eos < 0:
             raise ValueError(
                 f"{subject} without max_length needs a trie with an end-of-sequence token, got "
                 "none: documents would never end. Set max_length."
@@ -420,10 +403,6 @@ class NGramTerms(PricedObjective):
         return found
 
     # Settings of searches
-
-    def _smallest_kl_coef(self) -> float:
-        """Return the ``kl_coef`` above which there is an optimum."""
-        return 0.0
 
     def kl_coef_grid(self, n_points: int = 50) -> FloatArray:
         """Return falling ``kl_coef`` (n_points,) that cover the frontier, from near the reference.
