@@ -4,7 +4,6 @@ What neural systems only estimate is computed here, so that every run can be hel
 """
 
 from sklearn_codex.exact._additive import AdditiveObjective
-from sklearn_codex.exact._arc_reward import arc_reward
 from sklearn_codex.exact._best_of_n import (
     best_of_n,
     best_of_n_frontier,
@@ -27,6 +26,7 @@ from sklearn_codex.exact._eos_length import (
 )
 from sklearn_codex.exact._frontier import kl_coef_for_kl, kl_reward_frontier
 from sklearn_codex.exact._ngram import NGramObjective
+from sklearn_codex.exact._ngram_models import arc_reward, bigram_model
 
 __all__ = [
     "AdditiveObjective",
@@ -41,6 +41,7 @@ __all__ = [
     "best_of_n",
     "best_of_n_frontier",
     "best_of_n_kl_bound",
+    "bigram_model",
     "chance_budget",
     "chance_constrained_optimum",
     "constrained_optimum",

@@ -7,31 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.exact._additive import AdditiveObjective
-from sklearn_codex.exact._arc_reward import trie_of_model
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
 from sklearn_codex.exact._ngram_kernel import ContextKernel
-from sklearn_codex.exact._ngram_length import NGramLength
+from sklearn_codex.exact._ngram_models import trie_of_model
+from sklearn_codex.exact._ngram_positions import NGramPositions
 from sklearn_codex.exact._ngram_search import (
     best_events,
     gap_by_position,
     log_worth,
     stationary_optimum,
-    time_dependent_optimum,
     weighted,
 )
-from sklearn_codex.exact._ngram_terms import takes_events
+from sklearn_codex.exact._ngram_terms import takes_policies
 
 _EPS = np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True)
-class NGramObjective(NGramLength):
+class NGramObjective(NGramPositions):
     r"""The objective of policy optimisation over back-off n-gram models, and its optimum.
 
     A document is drawn token by token, each given the longest context of the trie that the tokens
@@ -80,6 +78,7 @@ class NGramObjective(NGramLength):
     See Also
     --------
     EosObjective : The same for policies of independent tokens.
+    bigram_model : A reference of order 2 from the probabilities of the next token.
 
     Notes
     -----
@@ -106,7 +105,9 @@ class NGramObjective(NGramLength):
 
     *With a maximal length* the best policy of all looks at the position
     (:meth:`time_dependent_optimum`), and :meth:`gap` is the distance to it: an upper bound of what
-    is left to gain by policies that do not. :meth:`optimum` then is the best of these that
+    is left to gain by policies that do not. Values, divergences, expectations, :meth:`marginals`
+    and :meth:`sample` take such policies too, as arrays (max_length, E). Far from the end the best
+    one hardly changes (:meth:`infinite_horizon_optimum`). :meth:`optimum` then is the best of these that
     natural-gradient steps find, not more than a local maximum. Of order 1 both are exact, and those
     of :class:`EosObjective`, or, without ``eos``, of :class:`AdditiveObjective`.
 
@@ -228,8 +229,8 @@ class NGramObjective(NGramLength):
         if self.max_length is None:
             return self._tilted
         starts = [self.start, self._at_half_length()]
-        if not self.length_explodes:
-            starts.append(self.having(max_length=None, missing_eos_penalty=0.0).optimum())
+        if self.trie.eos >= 0 and not self.length_explodes:
+            starts.append(self.infinite_horizon_optimum())
         return stationary_optimum(self, starts)
 
     def _at_half_length(self):
@@ -273,27 +274,12 @@ class NGramObjective(NGramLength):
         worth = self._log_worth if self.max_length is None else self._worth_by_position[-1]
         return self.temperature * weighted(self.initial, worth)
 
-    def time_dependent_optimum(self) -> Bunch:
-        """Return the best policy that may look at the position, by backward recursion.
-
-        Returns
-        -------
-        best : Bunch
-            ``log_prob`` (max_length, E), the policy at each position; ``value``, its objective,
-            which no policy exceeds; ``expected_length``, in tokens.
-
-        Raises
-        ------
-        ValueError
-            If there is no maximal length, or there are demonstrations.
-        """
-        return time_dependent_optimum(self)
-
-    @takes_events
+    @takes_policies
     def gap(self, log_prob: FloatArray) -> float:
         """Return J* - J(policy) >= 0, how far a policy is from the best, without cancellation.
 
-        With a maximal length, or demonstrations, and order 2 or more: an upper bound of it.
+        With a maximal length, or demonstrations, and order 2 or more: an upper bound of it. For a
+        policy that looks at the position J* is the value of :meth:`time_dependent_optimum`.
 
         Raises
         ------
@@ -301,7 +287,7 @@ class NGramObjective(NGramLength):
             If there is no optimum.
         """
         one = self._of_one_context
-        if one is not None:
+        if one is not None and log_prob.ndim == 1:
             return one.gap(log_prob)
         flow = self.flow(log_prob)
         if self.max_length is not None:

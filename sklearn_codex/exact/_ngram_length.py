@@ -62,10 +62,10 @@ class NGramLength(NGramTraining):
 
     @cached_property
     def _where_length_is_decided(self):
-        """Contexts (C,) that documents get to, and from which they can end."""
+        """Contexts (C,) that documents get to, and from which they can end, if any can."""
         assert self.initial is not None
         reached = self.kernel.can_reach(self.initial > 0)
-        return reached & self.kernel.can_end()
+        return reached & self.kernel.can_end() if self.trie.eos >= 0 else reached
 
     @property
     def length_explodes(self) -> bool:

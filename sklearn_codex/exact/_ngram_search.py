@@ -186,7 +186,7 @@ def time_dependent_optimum(objective: NGramTerms) -> Bunch:
     check_tokens_at_once(
         max_length,
         objective.trie.n_events,
-        remedy="Set a smaller max_length; time_dependent_value needs no policy written out.",
+        remedy="Set a smaller max_length; optimal_value() needs no policy written out.",
     )
     worth = log_worth(objective)
     kernel, start = objective.kernel, objective.start
@@ -213,10 +213,10 @@ def gap_by_position(objective: NGramTerms, flow: PolicyFlow) -> float:
     assert objective.max_length is not None
     worth = log_worth(objective)
     kernel, start, total = objective.kernel, objective.start, 0.0
-    for position, visits in enumerate(flow.positions(objective.max_length)):
+    for position, step in enumerate(flow.steps(objective.max_length)):
         left = objective.max_length - position
         best = best_events(kernel, kernel.after(worth[left - 1]), start)
-        total += flow.at_visits(visits).kl(best)
+        total += step.kl(best)
     return objective.temperature * total
 
 

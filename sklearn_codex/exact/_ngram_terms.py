@@ -17,10 +17,10 @@ from sklearn_codex._checks.numbers import (
     check_number,
     check_values,
 )
-from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._ngrams.backoff import BackoffModel, ModelByPosition
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact._eos_length import EndingObjective
-from sklearn_codex.exact._ngram_flow import PolicyFlow
+from sklearn_codex.exact._ngram_flow import PolicyFlow, PositionFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_solve import ContextEquation
 from sklearn_codex.exact._settings import (
@@ -40,7 +40,7 @@ _SHARES_TOLERANCE = 1e-6
 _ROUNDING = 1e-12
 
 
-def takes_events(method: Method) -> Method:
+def takes_events(method: Method, *, by_position: bool = False) -> Method:
     """Check what a method of an objective is given: a policy, and other values of events (E,).
 
     Weights are those of contexts (C,).
@@ -50,7 +50,13 @@ def takes_events(method: Method) -> Method:
     @wraps(method)
     def checked(self, log_prob, *args, **kwargs):
         subject, shape = type(self).__name__, self.reference_log_prob.shape
-        policy = check_events(log_prob, "log_prob", subject=subject, trie=self.trie)
+        policy = check_events(
+            log_prob,
+            "log_prob",
+            subject=subject,
+            trie=self.trie,
+            n_positions=self.max_length if by_position else None,
+        )
         given = dict(zip(names, args, strict=False)) | kwargs
         for name in given.keys() & set(names):
             expected = (self.trie.n_contexts,) if name == "weight" else shape
@@ -60,28 +66,40 @@ def takes_events(method: Method) -> Method:
     return cast(Method, checked)
 
 
-def check_events(values: Any, name: str, *, subject: str, trie: Trie) -> FloatArray:
-    """Return the log-probabilities (E,) of events as floats; those of ends are 0."""
+def takes_policies(method: Method) -> Method:
+    """Do :func:`takes_events` for policies (E,), or (max_length, E) that look at the position."""
+    return takes_events(method, by_position=True)
+
+
+def check_events(
+    values: Any, name: str, *, subject: str, trie: Trie, n_positions: int | None = None
+) -> FloatArray:
+    """Return the log-probabilities (E,) of events as floats; those of ends are 0.
+
+    With a number of positions also (n_positions, E).
+    """
     array = as_floats(values, name, subject=subject)
-    if array.shape != (trie.n_events,) or np.isnan(array).any():
-        wrong = "nan" if array.shape == (trie.n_events,) else f"shape {array.shape}"
+    shapes = [(trie.n_events,), *([] if n_positions is None else [(n_positions, trie.n_events)])]
+    if array.shape not in shapes or np.isnan(array).any():
+        wrong = "nan" if array.shape in shapes else f"shape {array.shape}"
+        by_position = "" if n_positions is None else f", or {shapes[-1]} by position,"
         raise ValueError(
             f"{subject} needs {name}, logarithms of the events of its trie of shape "
-            f"({trie.n_events},) = A + 2 (C - 1) without nan, got {wrong}. Use event_log_prob of "
-            "a back-off model."
+            f"({trie.n_events},) = A + 2 (C - 1){by_position} without nan, got {wrong}. Use "
+            "event_log_prob of a back-off model."
         )
-    arcs = array[: trie.n_arcs]
+    arcs = array[..., : trie.n_arcs]
     if (arcs > LOG_TOLERANCE).any():
         raise ValueError(
             f"{subject} needs {name}, natural logarithms of probabilities of arcs, which are at "
             f"most 0, got {arcs.max():.6g}. Only what backing off multiplies by may be above 0."
         )
-    if not np.isfinite(arcs).any() or (array == np.inf).any():
+    if not np.isfinite(arcs).any(axis=-1).all() or (array == np.inf).any():
         raise ValueError(
             f"{subject} needs {name} with an arc that can be used and none at inf, got "
             f"{'inf' if (array == np.inf).any() else '-inf for each of them'}."
         )
-    of_ends = array[trie.n_arcs + trie.n_contexts - 1 :]
+    of_ends = array[..., trie.n_arcs + trie.n_contexts - 1 :]
     if of_ends.any():
         raise ValueError(
             f"{subject} needs {name} of 0 for the context that a document ends in, which has no "
@@ -256,75 +274,97 @@ class NGramTerms(EndingObjective):
         return np.asarray(self.trie.token_map @ values)
 
     def flow(self, log_prob: FloatArray) -> PolicyFlow:
-        """Return what documents of a policy (E,) do; that of the last few policies is kept."""
+        """Return what documents of a policy do; that of the last few policies is kept."""
         flows: list[PolicyFlow] = vars(self)["_flows"]
         for flow in flows:
             if flow.log_prob is log_prob or np.array_equal(flow.log_prob, log_prob):
                 return flow
         assert self.initial is not None
-        flow = PolicyFlow(self.trie, log_prob.copy(), self.initial, self.max_length)
+        if log_prob.ndim == 1:
+            flow = PolicyFlow(self.trie, log_prob.copy(), self.initial, self.max_length)
+        else:
+            flow = PositionFlow(self.trie, log_prob.copy(), self.initial)
         flows.insert(0, flow)
         del flows[_KEPT:]
         return flow
 
+    @takes_policies
     def policy_model(self, log_prob: FloatArray) -> BackoffModel:
-        """Return a policy (E,) as a back-off model."""
+        """Return a policy as a back-off model.
+
+        One that looks at the position is that of the first token, with which ``sample`` goes on by
+        the others.
+        """
+        first, *later = (self._model_of(events) for events in np.atleast_2d(log_prob))
+        if log_prob.ndim == 1:
+            return first
+        model = first.trie, first.arc_log_prob, first.backoff_log_weight
+        return ModelByPosition(*model, tuple(later))
+
+    def _model_of(self, events):
         n_arcs = self.trie.n_arcs
-        return BackoffModel(
-            self.trie, log_prob[:n_arcs], np.append(0.0, log_prob[n_arcs : self._n_weights])
-        )
+        weights = np.append(0.0, events[n_arcs : self._n_weights])
+        return BackoffModel(self.trie, events[:n_arcs], weights)
 
     def occurrences(self, log_prob: FloatArray, n_documents: float = 1.0) -> FloatArray:
         """Return the expected events (E,) of so many documents."""
-        policy = check_events(log_prob, "log_prob", subject=type(self).__name__, trie=self.trie)
-        return n_documents * self.flow(policy).events
+        return n_documents * self._events(log_prob)
 
-    @takes_events
+    @takes_policies
+    def _events(self, log_prob):
+        return self.flow(log_prob).events
+
+    @takes_policies
     def expected_length(self, log_prob: FloatArray) -> float:
         """Return the expected tokens of a document, ``eos`` included."""
         return self.flow(log_prob).length
 
-    @takes_events
+    @takes_policies
     def expected_reward(self, log_prob: FloatArray) -> float:
         """Return E[R], the unweighted expected reward of a document."""
         return self.flow(log_prob).expected(self.token_reward)
 
-    @takes_events
+    @takes_policies
     def expected_penalty(self, log_prob: FloatArray) -> float:
         """Return the expected rule penalty of a document, in nats."""
         return 0.0 if self.penalty is None else self.flow(log_prob).expected(self.penalty)
 
-    @takes_events
+    @takes_policies
     def expected_sum(self, log_prob: FloatArray, values: FloatArray) -> float:
         """Return the expected sum over a document of values (E,) of its events."""
         return self.flow(log_prob).expected(values)
 
-    @takes_events
+    @takes_policies
     def kl(self, log_prob: FloatArray) -> float:
         """Return KL(policy || reference) of a document, in nats."""
         return self.flow(log_prob).kl(self.reference_log_prob, self._reference_mass)
 
-    @takes_events
+    @takes_policies
     def entropy(self, log_prob: FloatArray) -> float:
         """Return the entropy of a document, in nats."""
-        return -self.flow(log_prob).expected(log_prob)
+        return self.flow(log_prob).entropy()
 
-    @takes_events
+    @takes_policies
     def sft_loss(self, log_prob: FloatArray) -> float:
         """Return CE(demonstrations, policy) in nats per token; 0 without demonstrations."""
         if self.frequencies is None:
             return 0.0
+        if log_prob.ndim > 1:
+            raise ValueError(
+                f"{type(self).__name__} knows the cross-entropy of demonstrations for one policy "
+                f"of all positions, got one of {len(log_prob)}. Set sft_coef=0, frequencies=None."
+            )
         shown = self.frequencies != 0
         return -float(self.frequencies[shown] @ log_prob[shown])
 
-    @takes_events
+    @takes_policies
     def missing_eos_rate(self, log_prob: FloatArray) -> float:
         """Return the share of documents that are cut before they end; 0 without maximal length."""
         return 0.0 if self.max_length is None else float(self.flow(log_prob).cut.sum())
 
-    @takes_events
+    @takes_policies
     def value(self, log_prob: FloatArray) -> float:
-        """Return the objective J of a policy (E,); ``-inf`` where documents may never end."""
+        """Return the objective J of a policy; ``-inf`` where documents may never end."""
         if self.flow(log_prob).is_endless:
             return -np.inf
         value = self.reward_coef * self.expected_reward(log_prob)
