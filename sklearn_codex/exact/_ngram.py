@@ -17,10 +17,12 @@ from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_models import trie_of_model
 from sklearn_codex.exact._ngram_positions import NGramPositions
 from sklearn_codex.exact._ngram_search import (
+    Worth,
     best_events,
+    best_value,
     gap_by_position,
-    log_worth,
     stationary_optimum,
+    value_by_position,
     weighted,
 )
 from sklearn_codex.exact._ngram_terms import takes_policies
@@ -105,11 +107,12 @@ class NGramObjective(NGramPositions):
 
     *With a maximal length* the best policy of all looks at the position
     (:meth:`time_dependent_optimum`), and :meth:`gap` is the distance to it: an upper bound of what
-    is left to gain by policies that do not. Values, divergences, expectations, :meth:`marginals`
-    and :meth:`sample` take such policies too, as arrays (max_length, E). Far from the end the best
-    one hardly changes (:meth:`infinite_horizon_optimum`). :meth:`optimum` then is the best of these that
+    is left to gain by policies that do not. :meth:`optimum` then is the best of these that
     natural-gradient steps find, not more than a local maximum. Of order 1 both are exact, and those
-    of :class:`EosObjective`, or, without ``eos``, of :class:`AdditiveObjective`.
+    of :class:`EosObjective`, or, without ``eos``, of :class:`AdditiveObjective`. Values,
+    divergences, expectations, :meth:`marginals` and :meth:`sample` take policies that look at the
+    position too, as arrays (max_length, E). Far from the end the best of them hardly changes
+    (:meth:`infinite_horizon_optimum`).
 
     *With demonstrations* (order 2 and more) the gap is bounded by that of the objective without
     them, and a times what their cross-entropy could gain by itself.
@@ -236,12 +239,11 @@ class NGramObjective(NGramPositions):
     def _at_half_length(self):
         """Return what the best policy of documents that are cut does half way."""
         assert self.max_length is not None
-        worth = self._worth_by_position[self.max_length // 2]
-        return best_events(self.kernel, self.kernel.after(worth), self.start)
+        return self._worth_by_position.best(self.max_length // 2 + 1, self.start)
 
     @cached_property
-    def _worth_by_position(self) -> FloatArray:
-        return log_worth(self)
+    def _worth_by_position(self) -> Worth:
+        return Worth.of(self)
 
     def optimum(self) -> FloatArray:
         """Return the log-probabilities (E,) of the best policy.
@@ -271,8 +273,10 @@ class NGramObjective(NGramPositions):
         if self.sft_coef > 0:
             return self.value(self._optimum)
         assert self.initial is not None
-        worth = self._log_worth if self.max_length is None else self._worth_by_position[-1]
-        return self.temperature * weighted(self.initial, worth)
+        if self.max_length is not None:
+            return value_by_position(self, self._worth_by_position)
+        nats = weighted(self.initial, self._log_worth)
+        return best_value(self, nats, lambda flow: self.temperature * flow.kl(self._tilted))
 
     @takes_policies
     def gap(self, log_prob: FloatArray) -> float:

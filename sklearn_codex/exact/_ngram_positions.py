@@ -56,7 +56,9 @@ class NGramPositions(NGramLength):
         """
         if self.trie.eos >= 0 and not self.length_explodes:
             return self.having(max_length=None, missing_eos_penalty=0.0).optimum()
-        log_weight, change = long_run_weight(self.kernel, self._where_length_is_decided)
+        # Without an end, what is taken out of each token makes no difference.
+        kernel, _ = self.relative_kernel
+        log_weight, change = long_run_weight(kernel, self._where_length_is_decided)
         if change > 0:
             warnings.warn(
                 f"{type(self).__name__} found no policy for infinitely long documents: its weights "
@@ -66,7 +68,7 @@ class NGramPositions(NGramLength):
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        return best_events(self.kernel, self.kernel.after(log_weight, -np.inf), self.start)
+        return best_events(kernel, kernel.after(log_weight, -np.inf), self.start)
 
     @takes_policies
     def marginals(self, log_prob: FloatArray) -> FloatArray:

@@ -24,6 +24,7 @@ from sklearn_codex.exact._ngram_flow import PolicyFlow, PositionFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_solve import ContextEquation
 from sklearn_codex.exact._settings import (
+    below_best,
     check_demonstrations,
     in_nats,
     keep_checked,
@@ -242,18 +243,32 @@ class NGramTerms(EndingObjective):
     @cached_property
     def exponent(self) -> FloatArray:
         """Unnormalised log-weights x (E,) of the tilted reference."""
+        return self._exponent_of(self.token_reward)
+
+    def _exponent_of(self, reward):
         possible = self.possible
         share = self.kl_coef / self.temperature
         exponent = np.full_like(self.reference_log_prob, -np.inf)
-        exponent[possible] = share * self.reference_log_prob[possible] + in_nats(
-            self.token_reward[possible],
-            self.reward_coef,
-            self.temperature,
-            subject=type(self).__name__,
+        exponent[possible] = share * self.reference_log_prob[possible] + self._nats(
+            reward[possible]
         )
         if self.penalty is not None:
             exponent[possible] -= share * self.penalty[possible]
         return exponent
+
+    def _nats(self, reward):
+        return in_nats(reward, self.reward_coef, self.temperature, subject=type(self).__name__)
+
+    @cached_property
+    def relative_kernel(self) -> tuple[ContextKernel, float]:
+        """:attr:`kernel` less the greatest reward of an arc, which each token has one of.
+
+        And this reward, in nats.
+        """
+        arcs = slice(self.trie.n_arcs)
+        reward = self.token_reward.copy()
+        reward[arcs], best = below_best(reward[arcs], self.reward_coef, self.possible[arcs])
+        return ContextKernel(self.trie, self._exponent_of(reward)), float(self._nats(best))
 
     @cached_property
     def kernel(self) -> ContextKernel:
