@@ -2,7 +2,6 @@
 
 import pickle
 
-import bigram_problems
 import eos_problems
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from sklearn_codex.exact import (
     AdditiveObjective,
     NGramObjective,
     arc_reward,
-    bigram_model,
     constrained_optimum,
     smallest_safe_kl_coef,
 )
@@ -363,60 +361,6 @@ def test_order_one_without_an_end_is_the_objective_of_fixed_length(seed):
     for name in ("value", "gap", "kl", "entropy", "sft_loss"):
         expected = getattr(other, name)(policy)
         assert getattr(problem, name)(policy) == pytest.approx(expected, abs=1e-12)
-
-
-def of_bigrams(other):
-    """The problem of a bigram reference as one of n-grams."""
-    reference = other.reference
-    model = bigram_model(
-        reference.transition,
-        reference.initial,
-        backoff=reference.backoff,
-        unigram=reference.unigram,
-    )
-    reward = arc_reward(model, other.token_reward)
-    settings = {"kl_coef": other.kl_coef, "max_length": other.length}
-    return NGramObjective.of_model(model, reward, **settings)
-
-
-@pytest.mark.parametrize("kind", bigram_problems.KINDS)
-@pytest.mark.parametrize("seed", range(5))
-def test_order_two_is_the_objective_of_bigrams(kind, seed):
-    other = bigram_problems.random_problem(kind, seed, n_columns=5, length=4)
-    problem = of_bigrams(other)
-    trie, n = problem.trie, 5
-    contexts = np.maximum(trie.context_of_arc[:n], 0)  # the root, where all is backed off
-    best, tilt = problem.time_dependent_optimum(), other.optimum()
-    assert best.value == pytest.approx(other.optimal_value(), abs=1e-12)
-    assert problem.gap(best.log_prob) <= 1e-15
-    for position in range(other.length):
-        at = contexts if position else np.full(n, trie.start)
-        model = problem.policy_model(best.log_prob[position])
-        rows = np.exp(other.log_policy(tilt, position))
-        np.testing.assert_allclose(np.exp(model.next_log_prob(at)), rows, atol=1e-12)
-    for spread in (0.01, 1.0, 5.0):
-        tilt = bigram_problems.random_tilt(other, seed, spread)
-        policy = np.array([problem.moved(problem.start, arc_reward(trie, row)) for row in tilt])
-        for name in ("value", "gap", "kl", "expected_reward", "marginals"):
-            expected = getattr(other, name)(tilt)
-            np.testing.assert_allclose(getattr(problem, name)(policy), expected, atol=1e-12)
-        values, expected = problem.state_values(policy), other.state_values(tilt)
-        np.testing.assert_allclose(values[0, trie.start], expected[0, 0], atol=1e-12)
-        np.testing.assert_allclose(values[1:, contexts], expected[1:], atol=1e-12)
-        gradient = problem.gradient_by_position(policy) @ trie.token_map
-        np.testing.assert_allclose(gradient, other.gradient(tilt), atol=1e-12)
-
-
-@pytest.mark.parametrize("kind", bigram_problems.KINDS)
-@pytest.mark.parametrize("seed", range(3))
-def test_order_two_has_the_stationary_tilt_of_bigrams_in_the_long_run(kind, seed):
-    other = bigram_problems.random_problem(kind, seed, n_columns=9)
-    problem = of_bigrams(other)
-    contexts = np.maximum(problem.trie.context_of_arc[:9], 0)
-    expected = other.reference.toarray() * np.exp(other.stationary_tilt())
-    expected /= expected.sum(axis=1, keepdims=True)
-    model = problem.policy_model(problem.infinite_horizon_optimum())
-    np.testing.assert_allclose(np.exp(model.next_log_prob(contexts)), expected, atol=1e-10)
 
 
 # Rewards, bans, budgets, demonstrations
