@@ -220,11 +220,12 @@ def test_the_long_run_of_documents_that_end_is_the_optimum_that_is_never_cut():
 @ends
 def test_the_long_run_is_that_of_the_greatest_eigenvalue(seed, eos):
     problem = cut_problem(seed, 300, eos=eos)
-    if eos is not None and not problem.length_explodes:
-        safe = problem.smallest_safe_kl_coef()
-        if safe == 0:
-            pytest.skip("documents of this problem end whatever kl_coef is")
-        problem = problem.having(kl_coef=0.7 * safe)
+    if eos is not None:
+        # Each token pays, and is cheap, so that length explodes.
+        each = problem.of_tokens(np.ones(problem.trie.n_tokens))
+        problem = problem.having(token_reward=problem.token_reward + each)
+        problem = problem.having(kl_coef=0.7 * problem.smallest_safe_kl_coef())
+        assert problem.length_explodes
     steps, _ = dense_matrix(problem.trie, problem.exponent)
     eigenvalues, vectors = np.linalg.eig(steps)
     largest = np.argmax(eigenvalues.real)

@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray, close_kl, safe_log
 from sklearn_codex._rollouts import Rollouts, sample_rollouts
@@ -174,20 +173,7 @@ class EosObjective(EosTerms):
         """
         return self._optimum.copy()
 
-    def time_dependent_optimum(self) -> Bunch:
-        """Return the best policy that may look at the position, by backward recursion.
-
-        Returns
-        -------
-        best : Bunch
-            ``log_prob`` (max_length, V), the policy at each position; ``value``, its objective,
-            which no policy exceeds; ``expected_length``, in tokens.
-
-        Raises
-        ------
-        ValueError
-            If there is no maximal length, or there are demonstrations.
-        """
+    def _best_by_position(self):
         return time_dependent_optimum(self)
 
     @takes_policy

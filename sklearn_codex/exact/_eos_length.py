@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray, log_mass
@@ -76,6 +77,36 @@ class EndingObjective(PricedObjective):
             f"{begins} at kl_coef={self.kl_coef:g}: {self._what_explodes()}, {ends} Set kl_coef "
             f"above {self._safe_kl_coef():.6g}, the smallest safe value, or price length in it."
         )
+
+    def time_dependent_optimum(self) -> Bunch:
+        """Return the best policy that may look at the position, by backward recursion.
+
+        Returns
+        -------
+        best : Bunch
+            ``log_prob`` (max_length, V), the policy at each position; ``value``, its objective,
+            which no policy exceeds; ``expected_length``, in tokens.
+
+        Raises
+        ------
+        ValueError
+            If there is no maximal length, or there are demonstrations.
+        """
+        if self.max_length is None:
+            raise ValueError(
+                "time_dependent_optimum needs max_length, got None: without it the best policy is "
+                "the same at all positions. Use optimum(), or set max_length."
+            )
+        if self.sft_coef > 0:
+            raise ValueError(
+                "time_dependent_optimum knows no demonstrations, whose cross-entropy is that of "
+                f"one policy for all positions, got sft_coef={self.sft_coef}. Set sft_coef=0."
+            )
+        return self._best_by_position()
+
+    @abstractmethod
+    def _best_by_position(self) -> Bunch:
+        """Return what :meth:`time_dependent_optimum` does, where there is one."""
 
     def check_costs(self, cost: FloatArray) -> None:
         """Check that the dual of costs (n_constraints, V) is exact."""

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_tokens_at_once
@@ -18,20 +17,7 @@ from sklearn_codex.exact._ngram_terms import mean_of_next, takes_policies
 class NGramPositions(NGramLength):
     """What an ``NGramObjective`` with a maximal length says position by position, see there."""
 
-    def time_dependent_optimum(self) -> Bunch:
-        """Return the best policy that may look at the position, by backward recursion.
-
-        Returns
-        -------
-        best : Bunch
-            ``log_prob`` (max_length, E), the policy at each position; ``value``, its objective,
-            which no policy exceeds; ``expected_length``, in tokens.
-
-        Raises
-        ------
-        ValueError
-            If there is no maximal length, or there are demonstrations.
-        """
+    def _best_by_position(self):
         return time_dependent_optimum(self)
 
     def infinite_horizon_optimum(self) -> FloatArray:

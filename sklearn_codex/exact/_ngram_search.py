@@ -234,12 +234,7 @@ def _check_resolved(objective, log_worth):
 def time_dependent_optimum(objective: NGramTerms) -> Bunch:
     """Return the best policy of all where documents are cut, see ``NGramObjective``."""
     max_length = objective.max_length
-    if max_length is None:
-        raise ValueError(
-            "time_dependent_optimum needs max_length, got None: without it the best policy is the "
-            "same at all positions. Use optimum(), or set max_length."
-        )
-    _check_no_demonstrations(objective)
+    assert max_length is not None
     check_tokens_at_once(
         max_length,
         objective.trie.n_events,
@@ -300,11 +295,3 @@ def weighted(initial: FloatArray, values: FloatArray) -> float:
     """Return the mean of values (C,) where documents start."""
     begins = initial > 0
     return float(initial[begins] @ values[begins])
-
-
-def _check_no_demonstrations(objective):
-    if objective.sft_coef > 0:
-        raise ValueError(
-            "time_dependent_optimum knows no demonstrations, whose cross-entropy is that of one "
-            f"policy for all positions, got sft_coef={objective.sft_coef}. Set sft_coef=0."
-        )
