@@ -442,6 +442,7 @@ class NGramTerms(EndingObjective):
         """
         return self.values_of(log_prob, self.token_scores(log_prob))
 
+    @takes_events
     def values_of(self, log_prob: FloatArray, values: FloatArray) -> FloatArray:
         """Return the expected sum (C,) of values (E,) of events that are to come, never cut."""
         flow = self.flow(log_prob)
