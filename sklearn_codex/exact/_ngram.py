@@ -233,7 +233,7 @@ class NGramObjective(NGramPositions):
             return self._tilted
         starts = [self.start, self._at_half_length()]
         if self.trie.eos >= 0 and not self.length_explodes:
-            starts.append(self.infinite_horizon_optimum())
+            starts.append(self.having(max_length=None, missing_eos_penalty=0.0).optimum())
         return stationary_optimum(self, starts)
 
     def _at_half_length(self):
