@@ -21,7 +21,6 @@ from sklearn_codex import (
 )
 from sklearn_codex.exact import AdditiveObjective, EosObjective
 from sklearn_codex.rules import BannedNGrams, BannedTokens, Pattern, TokenBudget
-from sklearn_codex.sequential import BigramReference
 
 N, V = 8, 4
 TEXTS = ["a b", "b c d", "a a", "d", "c b a", "b", "a d", "c c"]
@@ -175,11 +174,6 @@ def objective(rng):
 def ngram_model():
     """Return a model of bigrams of documents that end."""
     return NGramLM(vectorizer=NGramCounter(2, eos_token="<eos>")).fit(TEXTS)
-
-
-def bigrams(rng):
-    """Return a bigram reference."""
-    return BigramReference.from_texts(TEXTS, prior_strength=float(rng.randint(3)))
 
 
 def log_prob(rng):

@@ -51,7 +51,7 @@ from sklearn_codex.rules import Rule
 
 MODULES = (
     *("exact", "features", "health", "inspection", "kl_control", "labels", "metrics"),
-    *("model_selection", "overoptimization", "rules", "sequential", "datasets"),
+    *("model_selection", "overoptimization", "rules", "datasets"),
 )
 # These read files or the network, hold words only, or are named twice.
 LEFT_OUT = {

@@ -22,7 +22,6 @@ from fuzz.data import (
     VOTES,
     N,
     V,
-    bigrams,
     fitted,
     groups,
     labels,
@@ -39,7 +38,6 @@ from sklearn_codex import (
     PreferenceRewardModel,
 )
 from sklearn_codex.exact import AdditiveObjective
-from sklearn_codex.sequential import BigramObjective
 
 VALUES: dict[str, Callable[[np.random.RandomState], Any]] = {
     "y": labels,
@@ -89,7 +87,6 @@ VALUES: dict[str, Callable[[np.random.RandomState], Any]] = {
     "reference_log_prob": log_prob,
     "token_log_prob": log_prob,
     "log_prob": log_prob,
-    "log_tilt": lambda rng: np.round(rng.normal(size=(3, V)), 1),
     "token_reward": lambda rng: np.round(rng.normal(size=V), 1),
     "penalty": lambda rng: np.array([0.0, 1, 0, 2]),
     "frequencies": lambda rng: np.array([0.1, 0.2, 0.3, 0.4]),
@@ -257,10 +254,10 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     "BannedTokens": {"penalty": lambda rng: 1.0, "names": lambda rng: None},
     "TokenBudget": {"penalty": lambda rng: 1.0, "names": lambda rng: None},
     "Pattern": {"penalty": lambda rng: 1.0, "names": lambda rng: None},
-    "BigramObjective": {
-        "reference": bigrams,
-        "token_reward": lambda rng: np.round(rng.normal(size=V + 1), 1),
-        "log_tilt": lambda rng: np.round(rng.normal(size=(3, V + 1)), 1),
+    "bigram_model": {
+        "transition": lambda rng: rng.dirichlet(np.ones(V), V),
+        "initial": lambda rng: rng.dirichlet(np.ones(V)),
+        "backoff": lambda rng: None, "unigram": lambda rng: None, "eos": lambda rng: None,
     },
     "constrained_optimum": {
         "objective": lambda rng: AdditiveObjective(LOG_P, np.array([1.0, 0, 0, 0]), length=3),
@@ -268,12 +265,6 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     "ConservativeReward": {"models": lambda rng: [fitted("reward", False).estimator] * 2},
     "BestOfNSampler": {"n": lambda rng: 3, "n_rollouts": None},
     "TiePreferenceModel": {"y": lambda rng: np.array([1, 0, 0.5, 1, 0, 0.5, 1, 0])},
-    "BigramReference": {"eos": lambda rng: None},
-    "optimize_bigram_policy": {
-        "objective": lambda rng: BigramObjective(
-            bigrams(rng), np.arange(bigrams(rng).n_columns) * 1.0, 3),
-        "n_rollouts": lambda rng: 16,
-    },
     "overoptimization_curve": {
         "reference": lambda rng: fitted("LM", False), "proxy": lambda rng: fitted("reward", False),
         "gold": lambda rng: fitted("reward", False), "n_samples": lambda rng: 32,

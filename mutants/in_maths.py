@@ -159,6 +159,12 @@ FAULTS = [
     *_in(
         "_ngrams/backoff.py",
         (
+            "the policy of a position is that of the next",
+            "self.later[position - 1] if position else self",
+            "self.later[position - 2] if position else self",
+            "test_exact_ngram_positions.py::test_samples_have_the_probabilities_of_the_policy",
+        ),
+        (
             "a token may be drawn that was backed off from",
             "self.trie.find(left[drawn[was_left]], tokens) >= 0",
             "np.zeros(len(tokens), bool)",
@@ -406,6 +412,54 @@ FAULTS = [
             "-objective.missing_eos_penalty / objective.kl_coef",
             "-objective.missing_eos_penalty",
             "test_exact_eos.py::test_time_dependent_optimum_is_that_of_a_general_purpose_optimiser",
+        ),
+    ),
+    *_in(
+        "exact/_ngram_models.py",
+        (
+            "back-off dropped from the pairs of bigrams",
+            "entries.data[pairs] + share[row] * unigram[column]",
+            "entries.data[pairs]",
+            "test_exact_ngram_positions.py::test_a_bigram_model_has_the_probabilities_given",
+        ),
+    ),
+    *_in(
+        "exact/_ngram_positions.py",
+        (
+            "the price of a cut dropped from what is to come",
+            "values[-1] = -self.missing_eos_penalty",
+            "values[-1] = 0.0",
+            "test_exact_ngram_positions.py::test_state_values_are_what_is_still_to_come",
+        ),
+    ),
+    *_in(
+        "exact/_ngram_search.py",
+        (
+            "the end is not weighed against what was taken out",
+            "worth[left - 1], -taken_out[left - 1])",
+            "worth[left - 1], 0.0)",
+            "test_exact_ngram.py::test_optimum_by_position_is_the_tilt_of_all_documents",
+        ),
+        (
+            "the reward of one token not taken out",
+            "taken_out[left - 1] + of_token + top",
+            "taken_out[left - 1] + top",
+            "test_exact_ngram.py::test_optimum_by_position_is_the_tilt_of_all_documents",
+        ),
+        (
+            "digits of a weight of nearly one",
+            "_SLIGHT = 1e-2",
+            "_SLIGHT = 0.0",
+            "test_exact_ngram_numbers.py::test_the_optimum_next_to_the_reference_is_worth_what_it_gains",
+        ),
+    ),
+    *_in(
+        "exact/_ngram_flow.py",
+        (
+            "documents that are cut end nowhere",
+            "self.ends += self.cut",
+            "self.ends += 0.0",
+            "test_exact_ngram_positions.py::test_numbers_of_a_policy_by_position_are_those_of_all_its_documents",
         ),
     ),
     *_in(

@@ -500,42 +500,6 @@ FAULTS = [
         ),
     ),
     *_in(
-        "sequential/_kernel.py",
-        (
-            "back-off dropped from what a state expects",
-            "return self.matrix @ values + self.backoff * (self.unigram @ values)",
-            "return self.matrix @ values",
-            "test_sequential.py::test_optimum_is_the_best_of_all_distributions_over_documents",
-        ),
-    ),
-    *_in(
-        "sequential/_ppo.py",
-        (
-            "no damping in the bigram PPO",
-            "* batch.marginals + _DAMPING)",
-            "* batch.marginals)",
-            "test_sequential_ppo.py::test_a_step_by_hand",
-        ),
-        (
-            "trust region of one epoch for all",
-            "self.target_kl / self.n_epochs**2",
-            "self.target_kl",
-            "test_sequential_ppo.py::test_no_noise_is_left_at_the_optimum_for_any_lambda",
-        ),
-        (
-            "no visit more in the table of values",
-            "/ (visits + 1.0)",
-            "/ np.maximum(visits, 1.0)",
-            "test_sequential_ppo.py::test_a_table_moves_as_if_each_state_was_met_once_more_by_hand",
-        ),
-        (
-            "steps of a batch are of one epoch each",
-            "(batch.objective.kl_coef * self.n_epochs)",
-            "batch.objective.kl_coef",
-            "test_sequential_ppo.py::test_no_noise_is_left_at_the_optimum_for_any_lambda",
-        ),
-    ),
-    *_in(
         "exact/_additive.py",
         (
             "length, not its root, scales a normalized reward",

@@ -89,6 +89,7 @@ class Documents:
         self.n_ended = len(documents)
         documents += list(product(body, repeat=length))
         ids = np.concatenate([np.array(document, int) for document in documents])
+        self.tokens = documents
         self.lengths = np.array([len(document) for document in documents])
         starts = np.append(0, np.cumsum(self.lengths))
         context = trie.first_context if context is None else context

@@ -37,7 +37,9 @@ from sklearn_codex.exact import (
     AdditiveObjective,
     EnumeratedObjective,
     EosObjective,
+    NGramObjective,
     best_of_n_frontier,
+    bigram_model,
     constrained_optimum,
     kl_reward_frontier,
 )
@@ -56,7 +58,6 @@ from sklearn_codex.metrics import (
 )
 from sklearn_codex.overoptimization import ConservativeReward, overoptimization_curve
 from sklearn_codex.rules import BannedTokens, Pattern, TokenBudget
-from sklearn_codex.sequential import BigramObjective, BigramReference
 
 X = np.random.RandomState(0).normal(size=(8, 3)).round(1)
 Y = np.array([1, 0, 1, 1, 0, 0, 1, 0])
@@ -65,7 +66,7 @@ MIXED = [0, "a", 0, 1, 1, "b", "b", "a"]
 TWICE = pd.DataFrame(np.ones((8, 2)), columns=["a", "a"])
 LM = UnigramLM().fit([[1, 2, 1], [2, 1, 1]])
 MODEL = PreferenceRewardModel().fit(X, Y)
-REFERENCE = BigramReference(np.full((3, 3), 1 / 3), np.full(3, 1 / 3))
+BIGRAMS = bigram_model(np.full((3, 3), 1 / 3), np.full(3, 1 / 3))
 
 
 def labels_of(model, **changes):
@@ -172,18 +173,13 @@ CASES = {
     "a pattern that is a number": (lambda: Pattern(3)(["a"]), "'pattern' parameter of Pattern"),
     "a budget that is NaN": (lambda: TokenBudget(["a"], budget=np.nan)(["a"]), "'budget' param"),
     "tokens that are a number": (lambda: BannedTokens(3)(["a"]), "needs a list of tokens, got a"),
-    "a reference of another kind": (
-        lambda: BigramObjective(LM, np.ones(3), 2), "needs a BigramReference as reference, got",
+    "a model of another kind": (
+        lambda: NGramObjective.of_model(LM), "needs a fitted model of n-grams, such as NGramLM",
     ),
-    "a tilt of text": (
-        lambda: BigramObjective(REFERENCE, np.ones(3), 2).kl("x"), "needs log-tilts, an array",
+    "a policy of text": (
+        lambda: NGramObjective.of_model(BIGRAMS, max_length=2).kl("x"), "needs log_prob, an array",
     ),
-    "another vectorizer": (
-        lambda: BigramReference.from_texts(["a b"], vectorizer=[1]), "needs a TokenCounter as",
-    ),
-    "sequences that are none": (
-        lambda: BigramReference.from_sequences(3, 2), "needs a list of sequences of columns",
-    ),
+    "rows of text": (lambda: bigram_model(["a"], [1.0]), "bigram_model needs probabilities, an a"),
     "a reward that is no function": (
         lambda: EnumeratedObjective(LOG_P, 3, 2), "needs reward, a function of counts",
     ),

@@ -2,7 +2,6 @@
 
 import pickle
 
-import bigram_problems
 import eos_problems
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from ngram_problems import (
     safe_problem,
 )
 
-from sklearn_codex._ngrams.table import Level, NGramTable
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact import (
     AdditiveObjective,
@@ -364,47 +362,6 @@ def test_order_one_without_an_end_is_the_objective_of_fixed_length(seed):
     for name in ("value", "gap", "kl", "entropy", "sft_loss"):
         expected = getattr(other, name)(policy)
         assert getattr(problem, name)(policy) == pytest.approx(expected, abs=1e-12)
-
-
-def of_bigrams(other):
-    """The problem of a bigram reference as one of n-grams, every bigram being an arc."""
-    n = other.reference.n_columns
-    keys = np.arange(n * (n + 1))
-    trie = Trie.of_table(NGramTable(n, (Level(keys, np.ones(len(keys), int)),)))
-    matrix, initial = other.reference.toarray(), other.reference.initial
-    with np.errstate(divide="ignore"):
-        arcs = np.log(np.concatenate([np.full(n, 1 / n), matrix.ravel(), initial]))
-    closed = np.full(trie.n_contexts - 1, -np.inf)
-    reference = np.concatenate([arcs, closed, np.zeros(trie.n_contexts - 1)])
-    return NGramObjective(
-        reference,
-        arc_reward(trie, other.token_reward),
-        trie,
-        other.kl_coef,
-        max_length=other.length,
-    )
-
-
-@pytest.mark.parametrize("kind", bigram_problems.KINDS)
-@pytest.mark.parametrize("seed", range(5))
-def test_order_two_is_the_objective_of_bigrams(kind, seed):
-    other = bigram_problems.random_problem(kind, seed, length=4)
-    problem, n = of_bigrams(other), 4
-    assert problem.optimal_value() == pytest.approx(other.optimal_value(), abs=1e-12)
-    best, tilt = problem.time_dependent_optimum(), other.optimum()
-    for position in range(other.length):
-        contexts = np.arange(1, n + 1) if position else np.array([problem.trie.start])
-        model = problem.policy_model(best.log_prob[position])
-        rows = np.exp(other.log_policy(tilt, position))[: len(contexts)]
-        np.testing.assert_allclose(np.exp(model.next_log_prob(contexts)), rows, atol=1e-12)
-    same = np.random.default_rng(seed).normal(size=n)
-    policy = problem.moved(problem.start, arc_reward(problem.trie, same))
-    for name in ("value", "gap", "kl", "expected_reward"):
-        expected = getattr(other, name)(same)
-        assert getattr(problem, name)(policy) == pytest.approx(expected, abs=1e-12)
-    gradient = problem.gradient(policy)[n : problem.trie.n_arcs].reshape(n + 1, n).sum(axis=0)
-    expected = other.gradient(np.tile(same, (other.length, 1))).sum(axis=0)
-    np.testing.assert_allclose(gradient, expected, atol=1e-12)
 
 
 # Rewards, bans, budgets, demonstrations

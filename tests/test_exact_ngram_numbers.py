@@ -314,3 +314,13 @@ def test_errors_say_what_is_wrong():
         problem.time_dependent_optimum()
     with pytest.raises(ValueError, match=r"weight of shape \(12,\)"):
         problem.events_after(reference, np.zeros(3))
+
+
+@pytest.mark.parametrize("max_length", [None, 5])
+@pytest.mark.parametrize("kl_coef", [1e6, 1e12, 1e18])
+def test_the_optimum_next_to_the_reference_is_worth_what_it_gains(kl_coef, max_length):
+    # Far above all rewards, it is half their variance over kl_coef more than they are on average.
+    problem = random_problem(1, penalty=None, kl_coef=kl_coef, max_length=max_length)
+    expected = problem.reward_coef * problem.expected_reward(problem.start)
+    assert abs(problem.optimal_value() - expected) < 10 / kl_coef + 1e-11
+    assert problem.optimal_value() >= problem.value(problem.start)

@@ -26,15 +26,17 @@ from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exact import (
     AdditiveObjective,
     EosObjective,
+    NGramObjective,
+    arc_reward,
     best_of_n,
     best_of_n_frontier,
     best_of_n_kl_bound,
+    bigram_model,
     expected_max,
 )
 from sklearn_codex.features import preference_features
 from sklearn_codex.kl_control import AdaptiveKLController, FixedKLController
 from sklearn_codex.metrics import length_audit, preference_accuracy, win_rate
-from sklearn_codex.sequential import BigramObjective, BigramReference
 
 PAIRS = make_preferences(60, n_features=4, random_state=0)
 
@@ -311,15 +313,17 @@ def test_rewards_of_any_scale_leave_distributions(scale):
             EosObjective(reference, -np.abs(reward), 0).optimum(),
         ):
             assert_allclose(np.exp(log_prob).sum(), 1.0, rtol=1e-12)
-        dense = BigramReference(np.tile(np.exp(reference), (3, 1)), np.exp(reference))
-        sparse = BigramReference(
-            np.array([[0.5, 0.5, 0], [0, 0.5, 0.5], [0.5, 0, 0.5]]), dense.initial
-        )
-        for bigrams in (dense, sparse):
-            objective = BigramObjective(bigrams, reward, 3)
-            for tilt in (objective.myopic_tilt(), objective.myopic_tilt()[::-1]):
-                rows = np.exp(objective.log_policy(tilt, 1)).sum(axis=1)
-                assert_allclose(rows, 1.0, rtol=1e-12)
-                assert_allclose(objective.marginals(tilt).sum(axis=1), 1.0, rtol=1e-12)
-        best = BigramObjective(dense, reward, 3)
-        assert_allclose(np.exp(best.log_policy(best.optimum(), 2)).sum(axis=1), 1.0, rtol=1e-12)
+        initial = np.exp(reference)
+        dense = bigram_model(np.tile(initial, (3, 1)), initial)
+        sparse = bigram_model(np.array([[0.5, 0.5, 0], [0, 0.5, 0.5], [0.5, 0, 0.5]]), initial)
+        for model in (dense, sparse):
+            moves = arc_reward(model, reward)
+            bigrams = NGramObjective.of_model(model, moves, max_length=3)
+            for move in (moves, arc_reward(model, reward[::-1])):
+                policy = bigrams.moved(bigrams.start, move)
+                rows = np.exp(bigrams.policy_model(policy).next_log_prob(np.arange(5)))
+                assert_allclose(rows.sum(axis=1), 1.0, rtol=1e-12)
+                assert_allclose(bigrams.marginals(policy).sum(axis=1), 1.0, rtol=1e-12)
+        best = NGramObjective.of_model(dense, arc_reward(dense, reward), max_length=3)
+        best = best.policy_model(best.time_dependent_optimum().log_prob[2])
+        assert_allclose(np.exp(best.next_log_prob(np.arange(5))).sum(axis=1), 1.0, rtol=1e-12)

@@ -21,7 +21,10 @@ from sklearn_codex.exact import (
     EnumeratedObjective,
     EosObjective,
     LengthExplosionError,
+    NGramObjective,
+    arc_reward,
     ban_tokens,
+    bigram_model,
     chance_budget,
     constrained_optimum,
     enumerate_counts,
@@ -29,7 +32,6 @@ from sklearn_codex.exact import (
     kl_reward_frontier,
     smallest_safe_kl_coef,
 )
-from sklearn_codex.sequential import BigramObjective, BigramReference
 
 derandomised = settings(derandomize=True, max_examples=60, deadline=None)
 
@@ -264,13 +266,14 @@ def test_bigram_policies_keep_the_reference_where_paths_are_tied(kl_coef, backof
     # All paths of three tokens, with rational probabilities and rewards: brute force.
     transition = np.array([[0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0.125, 0.375, 0.5]])
     initial, reward = np.array([0.25, 0.5, 0.25]), np.array([2.0, 2.0, 1.0])
+    model = bigram_model(transition, initial)
     if backoff:
         unigram = np.array([0.25, 0.25, 0.5])
-        reference = BigramReference(0.5 * transition, initial, np.full(3, 0.5), unigram)
+        model = bigram_model(0.5 * transition, initial, backoff=np.full(3, 0.5), unigram=unigram)
         transition = 0.5 * transition + 0.5 * unigram
-    else:
-        reference = BigramReference(transition, initial)
-    problem = BigramObjective(reference, reward, 3, kl_coef)
+    problem = NGramObjective.of_model(
+        model, arc_reward(model, reward), max_length=3, kl_coef=kl_coef
+    )
     marginals = np.zeros((3, 3))
     with localcontext(prec=60):
         for path in product(range(3), repeat=3):
@@ -280,23 +283,24 @@ def test_bigram_policies_keep_the_reference_where_paths_are_tied(kl_coef, backof
             for position, token in enumerate(path):
                 marginals[position, token] += weight
     marginals /= marginals[0].sum()
-    best = problem.optimum()
+    best = problem.time_dependent_optimum().log_prob
     assert_allclose(problem.marginals(best), marginals, rtol=1e-12, atol=1e-300)
     assert_allclose(problem.value(best), problem.optimal_value(), rtol=1e-12)
     assert problem.gap(best) <= 1e-12 * kl_coef
-    assert problem.value(np.zeros(3)) <= problem.optimal_value() * (1 + 1e-12)
+    assert problem.value(problem.start) <= problem.optimal_value() * (1 + 1e-12)
 
 
 def test_bigram_policies_say_where_floats_cannot_tell_values_apart():
-    stuck = BigramReference(
+    stuck = bigram_model(
         np.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]), [0.4, 0.3, 0.3]
     )
-    problem = BigramObjective(stuck, np.array([1.0, 1.0, 0.0]), 5, 1e-20)
+    reward = arc_reward(stuck, [1.0, 1.0, 0.0])
+    problem = NGramObjective.of_model(stuck, reward, max_length=5, kl_coef=1e-20)
     with pytest.raises(
-        ValueError, match=r"kl_coef=1e-20 has states whose values differ by .*Raise"
+        ValueError, match=r"kl_coef=1e-20 has contexts whose values differ by .*Raise"
     ):
-        problem.optimum()
-    assert np.isfinite(replace(problem, kl_coef=1e-9).optimum()).all()
+        problem.time_dependent_optimum()
+    assert np.isfinite(problem.having(kl_coef=1e-9).optimal_value())
 
 
 @st.composite
@@ -364,10 +368,6 @@ OBJECTIVES = {
     EosObjective: {**ONE, "eos": 1},
     EnumeratedObjective: {
         "reference_log_prob": ONE["reference_log_prob"], "reward": lambda x: x[:, 0], "length": 2
-    },
-    BigramObjective: {
-        "reference": BigramReference(np.full((2, 2), 0.5), np.full(2, 0.5)),
-        "token_reward": np.zeros(2), "length": 2,
     },
 }  # fmt: skip
 
@@ -451,10 +451,14 @@ def test_what_is_asked_of_a_policy_needs_its_log_probabilities(wrong):
         for name in names.split():
             with pytest.raises(ValueError, match=rf"{type(objective).__name__} needs log_prob, "):
                 getattr(objective, name)(wrong)
-    bigrams = BigramObjective(**OBJECTIVES[BigramObjective])
-    for name in ("value", "gap", "kl", "marginals", "state_values", "gradient"):
-        with pytest.raises(ValueError, match=r"BigramObjective needs .*log-tilt"):
-            getattr(bigrams, name)(wrong)
+    for name in ("value", "gap", "kl", "marginals", "state_values", "gradient_by_position"):
+        with pytest.raises(ValueError, match=r"NGramObjective needs log_prob, "):
+            getattr(bigrams(), name)(wrong)
+
+
+def bigrams():
+    model = bigram_model(np.full((2, 2), 0.5), np.full(2, 0.5))
+    return NGramObjective.of_model(model, max_length=2)
 
 
 def enumerated():
@@ -463,11 +467,8 @@ def enumerated():
 
 @pytest.mark.parametrize("n", [0, -1, 2.5, np.nan, 10**12])
 def test_what_would_be_drawn_or_listed_is_checked_first(n):
-    bigrams = BigramObjective(**OBJECTIVES[BigramObjective])
-    with pytest.raises(ValueError, match=r"needs n_documents >= 1|more tokens in memory"):
-        bigrams.sample(np.zeros(2), n)
-    with pytest.raises(ValueError, match=r"length >= 1, an integer|more tokens in memory"):
-        replace(bigrams, length=n)
+    with pytest.raises(ValueError, match="max_length from 1 to 10000000"):
+        bigrams().having(max_length=n)
     with pytest.raises(ValueError, match=r"integers n_columns >= 1|would list far too many"):
         enumerate_counts(n, 10**9)
     with pytest.raises(ValueError, match=r"n_starts from 0 to 100000|needs max_iter >= 1"):

@@ -28,10 +28,10 @@ from sklearn_codex import (
     balance_positions,
 )
 from sklearn_codex._checks.matrices import as_csr, check_sparse
+from sklearn_codex.exact import bigram_model
 from sklearn_codex.health import check_preferences
 from sklearn_codex.inspection import LengthBiasDisplay, PromptLearningCurveDisplay
 from sklearn_codex.labels import expand_soft_labels, orient_pairs
-from sklearn_codex.sequential import BigramReference
 
 RNG = np.random.RandomState(0)
 COUNTS = RNG.poisson(0.7, size=(24, 5)) + np.eye(24, 5)
@@ -315,12 +315,13 @@ def test_transitions_are_a_door_too():
         return sp.csr_array(np.full((3, 3), 1 / 3))
 
     expected = np.full((3, 3), 1 / 3)
-    reference = BigramReference(locked(transition()), np.full(3, 1 / 3))
-    assert_allclose(reference.toarray(), expected)
+    model = bigram_model(locked(transition()), np.full(3, 1 / 3))
+    contexts = model.trie.context_of_arc[:3]
+    assert_allclose(np.exp(model.next_log_prob(contexts)), expected)
     X = transition()
     X.indices[0] = 10**8
-    with pytest.raises(ValueError, match=r"BigramReference got a malformed .* as transition"):
-        BigramReference(X, np.full(3, 1 / 3))
+    with pytest.raises(ValueError, match=r"bigram_model got a malformed .* as transition"):
+        bigram_model(X, np.full(3, 1 / 3))
 
 
 def test_a_vectorizer_is_a_door_too():

@@ -308,6 +308,37 @@ def test_damaged_arpa_files(tmp_path, old, new, message):
         NGramLM.from_arpa(path)
 
 
+def unigram_file(stop):
+    """A model of single tokens, whose documents end with this probability after each token."""
+    go, end = (np.log10(prob) if prob > 0 else -99 for prob in (1 - stop, stop))
+    lines = ["\\data\\", "ngram 1=3", "", "\\1-grams:", "-99\t<s>", f"{end}\t</s>", f"{go}\ta", ""]
+    return "\n".join([*lines, "\\end\\", ""])
+
+
+@pytest.mark.parametrize(
+    ("stop", "length"), [(0.02, 50), (0.42, 2), (1.0, 1), (1e-5, 100_000), (1e-9, 1), (0.0, 1)]
+)
+def test_length_of_documents_of_an_arpa_file_by_hand(tmp_path, stop, length):
+    # Tokens up to the end of a document are 1 / stop; of more than a million nothing is said.
+    path = tmp_path / "model.arpa"
+    path.write_text(unigram_file(stop))
+    assert NGramLM.from_arpa(path).document_length_ == length
+
+
+def test_length_of_documents_of_an_arpa_file_is_that_of_samples(tmp_path):
+    path = tmp_path / "model.arpa"
+    counter = NGramCounter(eos_token="</s>")
+    model = NGramLM(vectorizer=counter).fit([" ".join(["a b c"] * 9), "a b b a b c", "c a b"])
+    model.to_arpa(path)
+    read = NGramLM.from_arpa(path)
+    drawn = [len(text.split()) + 1 for text in read.sample(4000, 0)]
+    assert read.document_length_ > 8
+    assert_allclose(read.document_length_, np.mean(drawn), rtol=0, atol=1.0)
+    # A file without an end does not tell.
+    NGramLM().fit(TEXTS).to_arpa(path, overwrite=True)
+    assert NGramLM.from_arpa(path).document_length_ == 1
+
+
 def test_cut_short_packed_arpa_files(tmp_path):
     path = tmp_path / "model.arpa.gz"
     NGramLM().fit(TEXTS).to_arpa(path)

@@ -4,7 +4,7 @@ A policy that sees the last token
 
 To a unigram policy every token is the first. Once a policy sees the last token, a token is also
 worth what it leads to, and at the end of a document that is nothing. The optimum is still known
-exactly, so PPO with a critic and GAE can be held against it.
+exactly, so it can be told what simpler policies lose.
 """
 
 # %%
@@ -17,98 +17,98 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_codex import PreferenceRewardModel, TokenCounter, balance_positions
+from sklearn_codex import (
+    NGramCounter,
+    NGramLM,
+    PreferenceRewardModel,
+    TokenCounter,
+    balance_positions,
+)
 from sklearn_codex.datasets import load_stdlib_code
-from sklearn_codex.sequential import BigramObjective, BigramReference, optimize_bigram_policy
+from sklearn_codex.exact import NGramObjective, arc_reward
 
 data = load_stdlib_code(n_modules=60, random_state=0)
-reference = BigramReference.from_texts(
-    [record["completion"] for record in data.demonstrations],
-    vectorizer=TokenCounter("code", max_features=199),
-)
+documents = [record["completion"] for record in data.demonstrations]
+tokens = TokenCounter("code", max_features=199).fit(documents)
+names = tokens.get_feature_names_out()
+counter = NGramCounter(2, tokenizer="code", vocabulary=names)
+reference = NGramLM(2, smoothing="dirichlet", prior_strength=10.0, vectorizer=counter)
+reference.fit(documents)
 X, y = balance_positions(
     [(record["chosen"], record["rejected"]) for record in data.preferences], random_state=0
 )
-reward = PreferenceRewardModel(vectorizer=FrozenEstimator(reference.vectorizer)).fit(X, y)
+token_reward = PreferenceRewardModel(vectorizer=FrozenEstimator(tokens)).fit(X, y).coef_[0]
 
 LENGTH = 20
-problem = BigramObjective(reference, reward.coef_[0], LENGTH, kl_coef=1.0)
-best, unchanged = problem.optimum(), np.zeros(reference.n_columns)
-for name, tilt in (("reference", unchanged), ("optimum", best)):
-    print(f"{name}: J = {problem.value(tilt):.2f}, {problem.kl(tilt):.2f} nats from the reference")
-    for document in reference.names[problem.sample(tilt, 2, random_state=0)]:
-        print("    ", *document)
+reward = arc_reward(reference, token_reward)
+problem = NGramObjective.of_model(reference, reward, max_length=LENGTH, kl_coef=1.0)
+best, unchanged = problem.time_dependent_optimum().log_prob, problem.start
+for name, policy in (("reference", unchanged), ("optimum", best)):
+    nats = problem.kl(policy)
+    print(f"{name}: J = {problem.value(policy):.2f}, {nats:.2f} nats from the reference")
+    for text in problem.sample(policy, 2, np.random.RandomState(0), names=names).texts:
+        print("    ", text)
 
 # %%
 # How close to the optimum?
 # -------------------------
-# Two tilts of the reference are the same at every position: the *myopic* one looks at the reward of
-# the next token alone, the *stationary* one is optimal far from the end of a long document. PPO
-# learns a tilt for each position, with either of two critics.
+# Three policies are the same at every position: the *myopic* one looks at the reward of the next
+# token alone, that of the *infinite horizon* is optimal far from the end of a long document, and
+# the last is the best that natural-gradient steps find.
 
-
-def lost(gap):
-    """Return the share of the possible improvement that is missing."""
-    return gap / problem.gap(unchanged)
-
-
-runs = {
-    critic: optimize_bigram_policy(problem, critic=critic, max_iter=60, tol=0, random_state=0)
-    for critic in ("normalizer", "table")
+simple = {
+    "myopic": problem.moved(unchanged, reward / problem.kl_coef),
+    "infinite horizon": problem.infinite_horizon_optimum(),
+    "best without position": problem.optimum(),
 }
-simple = {"myopic tilt": problem.myopic_tilt(), "stationary tilt": problem.stationary_tilt()}
-for name, gap in [
-    *((name, problem.gap(tilt)) for name, tilt in simple.items()),
-    *((f"PPO, critic={name!r}", run.gap) for name, run in runs.items()),
-]:
-    print(f"{name:24}: {1 - lost(gap):.4%} of the improvement from reference to optimum")
+
+
+def lost(policy, objective=problem):
+    """Return the share of the possible improvement that is missing."""
+    return objective.gap(policy) / objective.gap(unchanged)
+
+
+for name, policy in simple.items():
+    print(f"{name:22}: {1 - lost(policy):.2%} of the improvement from reference to optimum")
 
 # %%
 # What a token is worth beyond its own reward
 # -------------------------------------------
-# The optimal tilt of a token is its reward over ``kl_coef`` plus what may follow it, shown here
-# relative to a mean token of the optimum.
+# What may follow a token is the objective still to come in its context, under the optimum, shown
+# below relative to a mean token. Above it is what policies that do not know the position lose in
+# shorter and longer documents.
 
-foresight = best - problem.myopic_tilt()
-foresight -= foresight @ problem.marginals(best).mean(axis=0)[:, np.newaxis]
+to_come = problem.state_values(best)[1:, problem.trie.context_of_arc[: len(names)]]
+to_come = np.vstack([to_come, np.zeros(len(names))])
+to_come -= to_come @ problem.marginals(best).mean(axis=0)[:, np.newaxis]
 
+lengths = [2, 5, 10, 20, 40, 80]
 fig, (top, bottom) = plt.subplots(2, 1, figsize=(6.4, 7.2), layout="constrained")
-for (critic, run), (color, line) in zip(
-    runs.items(), [("#0072B2", "-"), ("#56B4E9", "--")], strict=True
-):
-    shares = [lost(record["objective/optimality_gap"]) for record in run.history]
-    top.semilogy(shares, line, color=color, label=f"PPO, critic={critic!r}")
-for (name, tilt), color in zip(simple.items(), ["#D55E00", "#A66E00"], strict=True):
-    share = lost(problem.gap(tilt))
-    top.axhline(share, color=color, ls=":")
-    top.annotate(
-        f"{name}: {share:.1%}",
-        (1.0, share),
-        xytext=(-4, 3),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="right",
-        color=color,
-    )
+for (name, policy), color in zip(list(simple.items())[:2], ["#D55E00", "#0072B2"], strict=True):
+    shares = [lost(policy, problem.having(max_length=length)) for length in lengths]
+    top.loglog(lengths, shares, "o-", color=color, label=name)
+top.axhline(1.0, color="0.4", lw=0.8)
 top.set(
-    xlabel=f"PPO iteration ({runs['table'].history[1]['episode']} documents each)",
+    xlabel="tokens of a document",
     ylabel="share of the possible improvement lost",
-    title=f"{reference.n_columns} tokens, documents of {LENGTH}",
+    title=f"{len(names)} tokens, policies that do not know the position",
+    xticks=lengths,
+    xticklabels=lengths,
 )
-top.legend(loc="lower left")
+top.minorticks_off()
+top.legend()
 top.grid(alpha=0.3)
 
-names, positions = reference.names.tolist(), np.arange(1, LENGTH + 1)
-tokens = [(")", "#009E73"), ("else", "#0072B2"), ("return", "#CC79A7"), (".", "#D55E00")]
-for name, color in tokens:
-    column = names.index(name)
-    own = problem.token_reward[column]
-    label = f"{name}   (own reward {own:+.1f})"
-    bottom.plot(positions, foresight[:, column], "o-", ms=3, color=color, label=label)
+positions = np.arange(1, LENGTH + 1)
+shown = [(")", "#009E73"), ("else", "#0072B2"), ("return", "#CC79A7"), (".", "#D55E00")]
+for name, color in shown:
+    column = names.tolist().index(name)
+    label = f"{name}   (own reward {token_reward[column]:+.1f})"
+    bottom.plot(positions, to_come[:, column], "o-", ms=3, color=color, label=label)
 bottom.axhline(0, color="0.4", lw=0.8)
 bottom.set(
     xlabel="position in the document",
-    ylabel="worth of what follows (nats)",
+    ylabel="worth of what follows",
     xticks=[1, 5, 10, 15, 20],
     title="At the end only the own reward counts",
 )
@@ -118,11 +118,6 @@ plt.show()
 
 # %%
 # A closing bracket pays nothing, but what follows it does; a dot pays well and is followed by names
-# that do not. Both are the same until a few tokens before the end. That is why the stationary tilt
-# loses little and the myopic one much, and why neither is optimal: only a policy that knows the
-# position is.
-#
-# With ``critic="normalizer"`` PPO reads the values of states off the policy itself. At the optimum
-# these are exact also for states it never met, so that no sampling noise is left and the distance
-# keeps falling, at last as fast as rare tokens are met. A table has to meet each state at each
-# position to learn its value, and hovers.
+# that do not. Both are the same until a few tokens before the end. That is why the policy of the
+# infinite horizon loses little and less the longer documents are, the myopic one much, and why
+# neither is optimal: only a policy that knows the position is.

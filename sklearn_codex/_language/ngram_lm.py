@@ -3,6 +3,7 @@
 import warnings
 from numbers import Integral, Real
 
+import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -19,6 +20,10 @@ from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngrams.smoothing import dirichlet, kneser_ney, witten_bell
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._stage import Stage
+from sklearn_codex.exact._ngram_flow import PolicyFlow
+
+# Tokens of a mean document up to which floats tell when it ends.
+_LONGEST_MEAN = 1e6
 
 
 class NGramLM(
@@ -174,7 +179,9 @@ class NGramLM(
         -------
         model : NGramLM
             Fitted. Its ``vectorizer`` knows the tokens of the file, with ``<unk>`` and ``</s>`` as
-            ``unk_token`` and ``eos_token`` where these are listed; ``document_length_`` is 1.
+            ``unk_token`` and ``eos_token`` where these are listed. ``document_length_`` is the mean
+            length of the documents that the model draws, rounded; 1 where they have no end, or
+            hardly ever one: more than a million tokens.
 
         Raises
         ------
@@ -189,7 +196,7 @@ class NGramLM(
         model._read_trie, model.order_ = backoff.trie, backoff.trie.order
         model.n_features_in_ = backoff.trie.n_events
         model.discounts_ = model.is_fallback_ = None
-        model.document_length_ = 1
+        model.document_length_ = _mean_length(backoff)
         return model
 
     @whole_fit(prefer_skip_nested_validation=True)
@@ -331,3 +338,17 @@ class NGramLM(
         tags.input_tags.sparse = True
         tags.input_tags.positive_only = True
         return tags
+
+
+def _mean_length(model):
+    """Return the mean tokens of a document of a back-off model, rounded; 1 where not known."""
+    trie = model.trie
+    if trie.eos < 0:
+        return 1
+    initial = np.zeros(trie.n_contexts)
+    initial[trie.first_context] = 1.0
+    try:
+        length = PolicyFlow(trie, model.event_log_prob, initial, max_length=None).length
+    except ValueError:  # documents hardly ever end
+        return 1
+    return max(1, round(length)) if length <= _LONGEST_MEAN else 1

@@ -10,7 +10,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._ngrams.table import Ints
 from sklearn_codex._ngrams.trie import Trie, Walk
 
-__all__ = ["BackoffModel", "Drawn", "is_part_of"]
+__all__ = ["BackoffModel", "Drawn", "ModelByPosition", "is_part_of"]
 
 # What is left of a shorter context that is rounding.
 _ROUNDING = 1e-13
@@ -167,6 +167,10 @@ class BackoffModel:
             total[at] += weight[at] * rest
         return total
 
+    def at_position(self, position: int) -> "BackoffModel":
+        """Return the model that draws the token at a position: the same at all of them."""
+        return self
+
     def sample(self, contexts: Ints, rng: np.random.RandomState, *, max_length: int) -> Drawn:
         """Draw documents side by side, each until it ends or has ``max_length`` tokens.
 
@@ -182,8 +186,8 @@ class BackoffModel:
         n_documents = len(contexts)
         active, contexts = np.arange(n_documents), np.array(contexts)
         documents, arcs, before = [], [], []
-        for _ in range(max_length):
-            drawn = self.draw(contexts, rng)
+        for position in range(max_length):
+            drawn = self.at_position(position).draw(contexts, rng)
             documents.append(active)
             arcs.append(drawn)
             before.append(contexts)
@@ -269,6 +273,23 @@ class BackoffModel:
             missing = at[found[at] < 0]
             contexts[missing] = self.trie.suffix[contexts[missing]]
         return found
+
+
+@dataclass(frozen=True)
+class ModelByPosition(BackoffModel):
+    """The model of the first token of documents, and the models of those that follow.
+
+    Attributes
+    ----------
+    later : tuple of BackoffModel
+        Of tokens 2, 3, ...; documents have no more tokens than there are models.
+    """
+
+    later: tuple[BackoffModel, ...] = ()
+
+    def at_position(self, position: int) -> BackoffModel:
+        """Return the model that draws the token at a position, counted from 0."""
+        return self.later[position - 1] if position else self
 
 
 def is_part_of(smaller: Trie, larger: Trie) -> bool:

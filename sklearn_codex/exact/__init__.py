@@ -25,7 +25,8 @@ from sklearn_codex.exact._eos_length import (
     smallest_safe_kl_coef,
 )
 from sklearn_codex.exact._frontier import kl_coef_for_kl, kl_reward_frontier
-from sklearn_codex.exact._ngram import NGramObjective, arc_reward
+from sklearn_codex.exact._ngram import NGramObjective
+from sklearn_codex.exact._ngram_models import arc_reward, bigram_model
 
 __all__ = [
     "AdditiveObjective",
@@ -40,6 +41,7 @@ __all__ = [
     "best_of_n",
     "best_of_n_frontier",
     "best_of_n_kl_bound",
+    "bigram_model",
     "chance_budget",
     "chance_constrained_optimum",
     "constrained_optimum",

@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray, close_kl, safe_log
 from sklearn_codex._rollouts import Rollouts, sample_rollouts
@@ -126,11 +125,6 @@ class EosObjective(EosTerms):
     sklearn_codex.exact._eos_length.LengthExplosionError: EosObjective has no optimum...
     """
 
-    @property
-    def is_noisy(self) -> bool:
-        """Whether documents are cut: else the optimum is the tilted reference."""
-        return self.max_length is not None
-
     def warn_if_length_explodes(self, *, subject: str = "EosObjective", stacklevel: int = 2):
         """Warn with :class:`LengthExplosionWarning` if S >= 1, naming the smallest safe kl_coef."""
         if self.length_explodes:
@@ -147,25 +141,12 @@ class EosObjective(EosTerms):
             penalty=self.penalty,
         )
 
-    def _smallest_kl_coef(self):
-        return self._safe_kl_coef() if self.max_length is None else 0.0
-
-    def explain_explosion(self, subject: str) -> str:
-        """Return in words why no document is long enough where S >= 1, and what helps."""
+    def _what_explodes(self):
         with np.errstate(over="ignore"):
             weight = np.exp(self.log_continuation)
-        safe = self._safe_kl_coef()
-        remedy = f"Set kl_coef above {safe:.6g}, the smallest safe value, or price length in it."
-        if self.max_length is None:
-            return (
-                f"{subject} has no optimum at kl_coef={self.kl_coef:g}: a token that does not end "
-                f"the document gains more than it costs (S = {weight:.6g} "
-                f">= 1), so length explodes. {remedy}"
-            )
         return (
-            f"{subject} at kl_coef={self.kl_coef:g}: a token that does not end the document gains "
-            f"more than it costs (S = {weight:.6g} >= 1), so only "
-            f"max_length={self.max_length} keeps documents finite. {remedy}"
+            "a token that does not end the document gains more than it costs "
+            f"(S = {weight:.6g} >= 1)"
         )
 
     @cached_property
@@ -192,20 +173,7 @@ class EosObjective(EosTerms):
         """
         return self._optimum.copy()
 
-    def time_dependent_optimum(self) -> Bunch:
-        """Return the best policy that may look at the position, by backward recursion.
-
-        Returns
-        -------
-        best : Bunch
-            ``log_prob`` (max_length, V), the policy at each position; ``value``, its objective,
-            which no policy exceeds; ``expected_length``, in tokens.
-
-        Raises
-        ------
-        ValueError
-            If there is no maximal length, or there are demonstrations.
-        """
+    def _best_by_position(self):
         return time_dependent_optimum(self)
 
     @takes_policy
@@ -335,20 +303,6 @@ class EosObjective(EosTerms):
         extra = cost.copy()
         extra[:, self.eos] = 0.0
         return cost[:, self.eos], extra
-
-    def check_costs(self, cost: FloatArray) -> None:
-        """Check that the dual of costs (n_constraints, V) is exact."""
-        if self.max_length is not None or self.sft_coef > 0:
-            raise ValueError(
-                "constrained_optimum takes an EosObjective without max_length and sft_coef, got "
-                f"max_length={self.max_length} and sft_coef={self.sft_coef}: its "
-                "stationary policies have no convex dual then. Leave them out."
-            )
-        if len(cost) > 1 or cost.min() < 0:
-            raise ValueError(
-                "constrained_optimum takes one constraint with costs >= 0 for an EosObjective, got "
-                f"{len(cost)} with smallest cost {cost.min():.6g}."
-            )
 
     def check_free(self, extra: FloatArray) -> None:
         """Check that documents of tokens without cost stay finite: no budget restrains them."""

@@ -1,15 +1,20 @@
 """When documents that end by themselves stay finite, and how long they are."""
 
+from abc import abstractmethod
 from numbers import Integral
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray, log_mass
 from sklearn_codex._checks.numbers import check_log_prob, check_number, check_values
+from sklearn_codex.exact._objective import PricedObjective
 
+# Sums over the positions of a document are taken one by one.
+_MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")
 _EPS = np.finfo(np.float64).eps
 _HIGHEST = 1e307
 _NEAR_ONE = 1e-2
@@ -21,6 +26,102 @@ class LengthExplosionError(ValueError):
 
 class LengthExplosionWarning(UserWarning):
     """The reward pays for length without end; only a maximal length keeps documents finite."""
+
+
+class EndingObjective(PricedObjective):
+    """An objective over documents that end by themselves, or are cut at ``max_length``."""
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether documents are cut: else the optimum is the tilted reference."""
+        return self.max_length is not None
+
+    def _check_max_length(self):
+        """Check the length that documents are cut at, and that only it has a price."""
+        subject = type(self).__name__
+        if self.max_length is not None:
+            max_length = check_number(
+                self.max_length,
+                "max_length",
+                subject=subject,
+                interval=_MAX_LENGTH,
+                remedy="None means that documents are never cut.",
+            )
+            object.__setattr__(self, "max_length", max_length)
+        elif self.missing_eos_penalty != 0:
+            raise ValueError(
+                f"{subject} needs max_length for a missing_eos_penalty, got missing_eos_penalty="
+                f"{self.missing_eos_penalty} with max_length=None: no document is ever cut. Set "
+                "max_length, or leave the penalty at 0."
+            )
+
+    @abstractmethod
+    def _safe_kl_coef(self) -> float:
+        """Return the ``kl_coef`` above which documents that are never cut stay finite."""
+
+    def _smallest_kl_coef(self) -> float:
+        """Return the ``kl_coef`` above which there is an optimum."""
+        return self._safe_kl_coef() if self.max_length is None else 0.0
+
+    @abstractmethod
+    def _what_explodes(self) -> str:
+        """Return in words what gains more than it costs where length explodes."""
+
+    def explain_explosion(self, subject: str) -> str:
+        """Return in words why no document is long enough where length explodes, and what helps."""
+        begins, ends = f"{subject} has no optimum", "so length explodes."
+        if self.max_length is not None:
+            begins = subject
+            ends = f"so only max_length={self.max_length} keeps documents finite."
+        return (
+            f"{begins} at kl_coef={self.kl_coef:g}: {self._what_explodes()}, {ends} Set kl_coef "
+            f"above {self._safe_kl_coef():.6g}, the smallest safe value, or price length in it."
+        )
+
+    def time_dependent_optimum(self) -> Bunch:
+        """Return the best policy that may look at the position, by backward recursion.
+
+        Returns
+        -------
+        best : Bunch
+            ``log_prob`` (max_length, V), the policy at each position; ``value``, its objective,
+            which no policy exceeds; ``expected_length``, in tokens.
+
+        Raises
+        ------
+        ValueError
+            If there is no maximal length, or there are demonstrations.
+        """
+        if self.max_length is None:
+            raise ValueError(
+                "time_dependent_optimum needs max_length, got None: without it the best policy is "
+                "the same at all positions. Use optimum(), or set max_length."
+            )
+        if self.sft_coef > 0:
+            raise ValueError(
+                "time_dependent_optimum knows no demonstrations, whose cross-entropy is that of "
+                f"one policy for all positions, got sft_coef={self.sft_coef}. Set sft_coef=0."
+            )
+        return self._best_by_position()
+
+    @abstractmethod
+    def _best_by_position(self) -> Bunch:
+        """Return what :meth:`time_dependent_optimum` does, where there is one."""
+
+    def check_costs(self, cost: FloatArray) -> None:
+        """Check that the dual of costs (n_constraints, V) is exact."""
+        name = type(self).__name__
+        if self.max_length is not None or self.sft_coef > 0:
+            raise ValueError(
+                f"constrained_optimum takes an {name} without max_length and sft_coef, got "
+                f"max_length={self.max_length} and sft_coef={self.sft_coef}: its stationary "
+                "policies have no convex dual then. Leave them out."
+            )
+        if len(cost) > 1 or cost.min() < 0:
+            raise ValueError(
+                f"constrained_optimum takes one constraint with costs >= 0 for an {name}, got "
+                f"{len(cost)} with smallest cost {cost.min():.6g}."
+            )
 
 
 def smallest_safe_kl_coef(

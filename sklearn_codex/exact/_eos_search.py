@@ -197,17 +197,7 @@ def truncated_optimum(objective: EosTerms) -> FloatArray:
 def time_dependent_optimum(objective: EosTerms) -> Bunch:
     """Return the best policy of all where documents are cut, see ``EosObjective``."""
     max_length = objective.max_length
-    if max_length is None:
-        raise ValueError(
-            "time_dependent_optimum needs max_length, got None: without it the best policy is the "
-            "same at all positions. Use optimum(), or set max_length."
-        )
-    if objective.sft_coef > 0:
-        raise ValueError(
-            "time_dependent_optimum knows no demonstrations, whose cross-entropy is that of one "
-            f"policy for all positions, got sft_coef={objective.sft_coef}. Use optimum(), or set "
-            "sft_coef=0."
-        )
+    assert max_length is not None
     check_tokens_at_once(
         max_length, len(objective.exponent), remedy="Set a smaller max_length, or use optimum()."
     )

@@ -10,7 +10,12 @@ from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray, expectation, reference_kl
 from sklearn_codex._checks.numbers import check_number
-from sklearn_codex.exact._eos_length import log_stop_go, log_sum_of_body, truncated_length
+from sklearn_codex.exact._eos_length import (
+    EndingObjective,
+    log_stop_go,
+    log_sum_of_body,
+    truncated_length,
+)
 from sklearn_codex.exact._settings import (
     below_best,
     check_demonstrations,
@@ -20,12 +25,9 @@ from sklearn_codex.exact._settings import (
 )
 from sklearn_codex.exact._unigram import UnigramObjective
 
-# Sums over the positions of a document are taken one by one.
-_MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")
-
 
 @dataclass(frozen=True)
-class EosTerms(UnigramObjective):
+class EosTerms(EndingObjective, UnigramObjective):
     """Parameters, weights and value of an ``EosObjective``, see there."""
 
     reference_log_prob: FloatArray
@@ -53,27 +55,12 @@ class EosTerms(UnigramObjective):
             interval=Interval(Integral, 0, n_columns, closed="left"),
         )
         object.__setattr__(self, "eos", eos)
-        if self.max_length is not None:
-            max_length = check_number(
-                self.max_length,
-                "max_length",
-                subject="EosObjective",
-                interval=_MAX_LENGTH,
-                remedy="None means that documents are never cut.",
-            )
-            object.__setattr__(self, "max_length", max_length)
-            return
-        if np.isneginf(self.reference_log_prob[self.eos]):
+        self._check_max_length()
+        if self.max_length is None and np.isneginf(self.reference_log_prob[self.eos]):
             raise ValueError(
                 "EosObjective without max_length needs a reference that can produce eos, got "
                 f"log-probability -inf in column {self.eos}. Smooth the reference, or set "
                 "max_length."
-            )
-        if self.missing_eos_penalty != 0:
-            raise ValueError(
-                "EosObjective needs max_length for a missing_eos_penalty, got "
-                f"missing_eos_penalty={self.missing_eos_penalty} with max_length=None: no "
-                "document is ever cut. Set max_length, or leave the penalty at 0."
             )
 
     def _in_nats(self, reward):

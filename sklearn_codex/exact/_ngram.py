@@ -1,6 +1,5 @@
 """The optimum over policies that see the tokens before: back-off models of any order."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,113 +7,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks.numbers import check_number, check_values
-from sklearn_codex._ngrams.trie import Trie
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
 from sklearn_codex.exact._ngram_kernel import ContextKernel
-from sklearn_codex.exact._ngram_length import NGramLength
+from sklearn_codex.exact._ngram_models import trie_of_model
+from sklearn_codex.exact._ngram_positions import NGramPositions
 from sklearn_codex.exact._ngram_search import (
+    Worth,
     best_events,
+    best_value,
     gap_by_position,
-    log_worth,
     stationary_optimum,
-    time_dependent_optimum,
+    value_by_position,
     weighted,
 )
-from sklearn_codex.exact._ngram_terms import takes_events
+from sklearn_codex.exact._ngram_terms import takes_policies
 
 _EPS = np.finfo(np.float64).eps
 
 
-def trie_of_model(model: Any, *, subject: str) -> Trie:
-    """Return the trie of a fitted model of n-grams, or of a back-off model; or the trie itself."""
-    for name in ("trie_", "trie"):
-        if isinstance(found := getattr(model, name, model), Trie):
-            return found
-    raise TypeError(
-        f"{subject} needs a fitted model of n-grams, such as NGramLM, got a {type(model).__name__}."
-    )
-
-
-def arc_reward(model: Any, ngram_reward: ArrayLike | Mapping[str, float]) -> FloatArray:
-    """Return the reward of each event (E,) of an n-gram model from that of each n-gram.
-
-    An n-gram that ends at a token counts, and so do those that it ends with: a trigram for its
-    bigram and its token.
-
-    Parameters
-    ----------
-    model : NGramLM or SFTRefiner, fitted, or Trie
-        Its arcs, as n-grams, are those that have a reward.
-    ngram_reward : array-like of shape (A,), or (k,) of the first k arcs, or mapping of str to float
-        Reward of each; what is left out, as all but V tokens may be, is 0. A mapping has n-grams as
-        the model's vectorizer names them, tokens joined by a blank.
-
-    Returns
-    -------
-    reward : ndarray of shape (E,)
-        ``token_reward`` of :class:`NGramObjective`.
-
-    Raises
-    ------
-    ValueError
-        If there are more rewards than arcs, one is not finite, or an n-gram is not known.
-
-    Examples
-    --------
-    >>> from sklearn_codex import NGramLM
-    >>> from sklearn_codex.exact import arc_reward
-    >>> model = NGramLM(order=2).fit(["a b a", "b b"])
-    >>> reward = arc_reward(model, {"b": 1.0, "a b": 0.5})
-    >>> names = model.vectorizer_.get_feature_names_out()
-    >>> {name: float(r) for name, r in zip(names, reward, strict=True) if r}
-    {'b': 1.0, 'a b': 1.5, 'b b': 1.0, '<s> b': 1.0}
-    """
-    trie: Trie = trie_of_model(model, subject="arc_reward")
-    if isinstance(ngram_reward, Mapping):
-        reward = _by_names(model, trie, ngram_reward)
-    else:
-        reward = check_values(ngram_reward, "ngram_reward", subject="arc_reward")
-    if len(reward) > trie.n_arcs:
-        raise ValueError(
-            f"arc_reward needs at most one reward for each of {trie.n_arcs} arcs, got "
-            f"{len(reward)}."
-        )
-    total = np.zeros(trie.n_events)
-    total[: len(reward)] = reward
-    for start, stop in trie.levels()[1:]:
-        total[start:stop] += total[trie.lower[start:stop]]
-    return total
-
-
-def _by_names(model, trie, rewards):
-    """Return the reward (A,) of each arc from those of n-grams by their names."""
-    if getattr(model, "vectorizer_", None) is None:
-        raise ValueError(
-            "arc_reward got n-grams by name, but the model was fitted on counts without names. "
-            "Pass rewards in the order of its columns, or fit it on text."
-        )
-    names = model.vectorizer_.get_feature_names_out()[: trie.n_arcs].tolist()
-    arcs = {name: arc for arc, name in enumerate(names)}
-    unknown = [name for name in rewards if name not in arcs]
-    if unknown:
-        raise ValueError(
-            f"arc_reward got {unknown[0]!r}, which is no n-gram of the model, of {trie.order} "
-            "tokens at most. Take n-grams of model.vectorizer_.get_feature_names_out()."
-        )
-    reward = np.zeros(trie.n_arcs)
-    for name, value in rewards.items():
-        reward[arcs[name]] = check_number(value, f"reward of {name!r}", subject="arc_reward")
-    return reward
-
-
 @dataclass(frozen=True)
-class NGramObjective(NGramLength):
+class NGramObjective(NGramPositions):
     r"""The objective of policy optimisation over back-off n-gram models, and its optimum.
 
     A document is drawn token by token, each given the longest context of the trie that the tokens
@@ -163,6 +80,7 @@ class NGramObjective(NGramLength):
     See Also
     --------
     EosObjective : The same for policies of independent tokens.
+    bigram_model : A reference of order 2 from the probabilities of the next token.
 
     Notes
     -----
@@ -191,7 +109,10 @@ class NGramObjective(NGramLength):
     (:meth:`time_dependent_optimum`), and :meth:`gap` is the distance to it: an upper bound of what
     is left to gain by policies that do not. :meth:`optimum` then is the best of these that
     natural-gradient steps find, not more than a local maximum. Of order 1 both are exact, and those
-    of :class:`EosObjective`, or, without ``eos``, of :class:`AdditiveObjective`.
+    of :class:`EosObjective`, or, without ``eos``, of :class:`AdditiveObjective`. Values,
+    divergences, expectations, :meth:`marginals` and :meth:`sample` take policies that look at the
+    position too, as arrays (max_length, E). Far from the end the best of them hardly changes
+    (:meth:`infinite_horizon_optimum`).
 
     *With demonstrations* (order 2 and more) the gap is bounded by that of the objective without
     them, and a times what their cross-entropy could gain by itself.
@@ -333,12 +254,11 @@ class NGramObjective(NGramLength):
     def _at_half_length(self):
         """Return what the best policy of documents that are cut does half way."""
         assert self.max_length is not None
-        worth = self._worth_by_position[self.max_length // 2]
-        return best_events(self.kernel, self.kernel.after(worth), self.start)
+        return self._worth_by_position.best(self.max_length // 2 + 1, self.start)
 
     @cached_property
-    def _worth_by_position(self) -> FloatArray:
-        return log_worth(self)
+    def _worth_by_position(self) -> Worth:
+        return Worth.of(self)
 
     def optimum(self) -> FloatArray:
         """Return the log-probabilities (E,) of the best policy.
@@ -368,30 +288,17 @@ class NGramObjective(NGramLength):
         if self.sft_coef > 0:
             return self.value(self._optimum)
         assert self.initial is not None
-        worth = self._log_worth if self.max_length is None else self._worth_by_position[-1]
-        return self.temperature * weighted(self.initial, worth)
+        if self.max_length is not None:
+            return value_by_position(self, self._worth_by_position)
+        nats = weighted(self.initial, self._log_worth)
+        return best_value(self, nats, lambda flow: self.temperature * flow.kl(self._tilted))
 
-    def time_dependent_optimum(self) -> Bunch:
-        """Return the best policy that may look at the position, by backward recursion.
-
-        Returns
-        -------
-        best : Bunch
-            ``log_prob`` (max_length, E), the policy at each position; ``value``, its objective,
-            which no policy exceeds; ``expected_length``, in tokens.
-
-        Raises
-        ------
-        ValueError
-            If there is no maximal length, or there are demonstrations.
-        """
-        return time_dependent_optimum(self)
-
-    @takes_events
+    @takes_policies
     def gap(self, log_prob: FloatArray) -> float:
         """Return J* - J(policy) >= 0, how far a policy is from the best, without cancellation.
 
-        With a maximal length, or demonstrations, and order 2 or more: an upper bound of it.
+        With a maximal length, or demonstrations, and order 2 or more: an upper bound of it. For a
+        policy that looks at the position J* is the value of :meth:`time_dependent_optimum`.
 
         Raises
         ------
@@ -399,7 +306,7 @@ class NGramObjective(NGramLength):
             If there is no optimum.
         """
         one = self._of_one_context
-        if one is not None:
+        if one is not None and log_prob.ndim == 1:
             return one.gap(log_prob)
         flow = self.flow(log_prob)
         if self.max_length is not None:
@@ -496,17 +403,7 @@ class NGramObjective(NGramLength):
 
     def check_costs(self, cost: FloatArray) -> None:
         """Check that the dual of costs (n_constraints, E) is exact."""
-        if self.max_length is not None or self.sft_coef > 0:
-            raise ValueError(
-                "constrained_optimum takes an NGramObjective without max_length and sft_coef, got "
-                f"max_length={self.max_length} and sft_coef={self.sft_coef}: its "
-                "stationary policies have no convex dual then. Leave them out."
-            )
-        if len(cost) > 1 or cost.min() < 0:
-            raise ValueError(
-                "constrained_optimum takes one constraint with costs >= 0 for an NGramObjective, "
-                f"got {len(cost)} with smallest cost {cost.min():.6g}."
-            )
+        super().check_costs(cost)
         if cost[:, self._n_weights :].any():
             raise ValueError(
                 "constrained_optimum takes costs of 0 for the contexts that documents of an "

@@ -116,6 +116,11 @@ class PolicyFlow:
                 break
         self.cut = visits
 
+    def steps(self, max_length: int) -> Iterator["PolicyFlow"]:
+        """Yield what documents use at token 1, 2, ... of them, as documents of one token."""
+        for visits in self.positions(max_length):
+            yield self.at_visits(visits)
+
     # What is used
 
     def flow_of(self, visits: FloatArray) -> FloatArray:
@@ -196,6 +201,10 @@ class PolicyFlow:
             signs = {1.0} if values.min() >= 0 else {-1.0} if values.max() <= 0 else {np.nan}
             return float(signs.pop() * np.inf)
         return total
+
+    def entropy(self) -> float:
+        """Return the entropy of a document, in nats."""
+        return -self.expected(self.log_prob)
 
     @cached_property
     def events(self) -> FloatArray:
@@ -280,6 +289,61 @@ class PolicyFlow:
         left = rest > 0
         terms[left] += rest[left] * divergence_terms(own[left], other[left])
         return float(self.flow[at] @ terms)
+
+
+class PositionFlow(PolicyFlow):
+    """What documents of a policy do that has probabilities of its own at each position.
+
+    Parameters
+    ----------
+    trie : Trie
+    log_prob : ndarray of shape (max_length, E)
+        The policy of each position.
+    initial : ndarray of shape (C,)
+        How often documents start in each context.
+    """
+
+    def __init__(self, trie: Trie, log_prob: FloatArray, initial: FloatArray):
+        self.trie, self.log_prob, self._initial = trie, log_prob, initial
+        self.is_endless = False
+        self.visits, self.backoffs = np.zeros(trie.n_contexts), np.zeros(trie.n_contexts)
+        self.arcs, self.ends = np.zeros(trie.n_arcs), np.zeros(trie.n_contexts)
+        for step in self.steps(len(log_prob)):
+            self.visits += step.visits
+            self.arcs += step.arcs
+            self.backoffs += step.backoffs
+            self.ends += step.ends
+        self.ends += self.cut
+
+    def steps(self, max_length: int) -> Iterator[PolicyFlow]:
+        """Yield what documents use at token 1, 2, ... of them, as documents of one token.
+
+        Leaves the shares that are cut after the last.
+        """
+        visits = self._initial
+        for log_prob in self.log_prob[:max_length]:
+            step = PolicyFlow(self.trie, log_prob, visits, 1)
+            visits, step.cut = step.cut, np.zeros(len(visits))
+            yield step
+        self.cut = visits
+
+    def entropy(self) -> float:
+        """Return the entropy of a document, in nats."""
+        return sum(step.entropy() for step in self.steps(len(self.log_prob)))
+
+    def kl(self, other: FloatArray, log_sums: FloatArray | None = None) -> float:
+        """Return KL(policy || other) of a document in nats, without cancellation where tiny.
+
+        Parameters
+        ----------
+        other : ndarray of shape (E,) or (max_length, E)
+            Log-probabilities.
+        log_sums : ndarray of shape (C,) or None, default=None
+            Logarithms of the sums of its rows; None where they are 0.
+        """
+        others = np.broadcast_to(other, self.log_prob.shape)
+        steps = zip(self.steps(len(others)), others, strict=True)
+        return sum(step.kl(one, log_sums) for step, one in steps)
 
 
 def split_events(trie: Trie, events: FloatArray) -> tuple[FloatArray, FloatArray]:

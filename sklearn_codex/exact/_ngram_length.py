@@ -62,10 +62,10 @@ class NGramLength(NGramTraining):
 
     @cached_property
     def _where_length_is_decided(self):
-        """Contexts (C,) that documents get to, and from which they can end."""
+        """Contexts (C,) that documents get to, and from which they can end, if any can."""
         assert self.initial is not None
         reached = self.kernel.can_reach(self.initial > 0)
-        return reached & self.kernel.can_end()
+        return reached & self.kernel.can_end() if self.trie.eos >= 0 else reached
 
     @property
     def length_explodes(self) -> bool:
@@ -102,20 +102,11 @@ class NGramLength(NGramTraining):
                 return 0.0
         return scale / float(brentq(log_radius, low, high, xtol=1e-300, rtol=1e-13))
 
-    def _smallest_kl_coef(self):
-        return self.smallest_safe_kl_coef() if self.max_length is None else 0.0
+    def _safe_kl_coef(self):
+        return self.smallest_safe_kl_coef()
 
-    def explain_explosion(self, subject: str) -> str:
-        """Return in words why no document is long enough where length explodes, and what helps."""
-        safe, radius = self.smallest_safe_kl_coef(), self.spectral_radius()
-        remedy = f"Set kl_coef above {safe:.6g}, the smallest safe value, or price length in it."
-        begins = f"{subject} has no optimum" if self.max_length is None else subject
-        ends = (
-            "so length explodes."
-            if self.max_length is None
-            else f"so only max_length={self.max_length} keeps documents finite."
-        )
+    def _what_explodes(self):
         return (
-            f"{begins} at kl_coef={self.kl_coef:g}: a token more gains a long document more than "
-            f"it costs (spectral radius {radius:.6g} >= 1), {ends} {remedy}"
+            "a token more gains a long document more than it costs "
+            f"(spectral radius {self.spectral_radius():.6g} >= 1)"
         )

@@ -1,5 +1,8 @@
 """How policies over n-grams move: to the best, along gradients, position by position."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.utils import Bunch
 
@@ -12,6 +15,10 @@ from sklearn_codex.exact._ngram_terms import NGramTerms, mean_of_next
 
 # Steps of the ascent of policies that are one for all positions; a gain that ends it, as a share.
 _MOST_STEPS, _NO_GAIN = 300, 1e-13
+# Nats of which floats keep less than three digits of a logarithm's fraction.
+_UNRESOLVED = 1e12
+# Nats below which the logarithm of a sum of weights has lost digits.
+_SLIGHT = 1e-2
 
 
 def best_events(kernel: ContextKernel, log_after: FloatArray, other: FloatArray) -> FloatArray:
@@ -162,40 +169,83 @@ def stationary_optimum(objective: NGramTerms, starts: list[FloatArray]) -> Float
 # Position by position
 
 
-def log_worth(objective: NGramTerms) -> FloatArray:
-    """Return log z (max_length + 1, C) with 0, 1, ... tokens left."""
-    max_length, kernel = objective.max_length, objective.kernel
-    assert max_length is not None
-    check_tokens_at_once(max_length, len(kernel.is_written), remedy="Set a smaller max_length.")
-    worth = np.empty((max_length + 1, len(kernel.is_written)))
-    worth[0] = -objective.missing_eos_penalty / objective.temperature
-    for left in range(1, max_length + 1):
-        worth[left] = kernel.log_sums(kernel.after(worth[left - 1]))
-    return worth
+@dataclass(frozen=True)
+class Worth:
+    """What documents weigh that begin in each context, by how many tokens are left.
+
+    What is the same for all of them is taken out, so that where kl_coef is small the logarithms
+    keep the digits of the reference.
+
+    Parameters
+    ----------
+    kernel : ContextKernel
+        Weights of tokens, the greatest reward of an arc taken out of each.
+    log_worth : ndarray of shape (max_length + 1, C)
+        Logarithms with 0, 1, ... tokens left, less the greatest of each row.
+    taken_out : ndarray of shape (max_length + 1,)
+        What they lack, in nats.
+    """
+
+    kernel: ContextKernel
+    log_worth: FloatArray
+    taken_out: FloatArray
+
+    @classmethod
+    def of(cls, objective: NGramTerms) -> "Worth":
+        """Return that of an objective with a maximal length, by backward recursion."""
+        max_length, n_contexts = objective.max_length, objective.trie.n_contexts
+        assert max_length is not None
+        check_tokens_at_once(max_length, n_contexts, remedy="Set a smaller max_length.")
+        kernel, of_token = objective.relative_kernel
+        worth, taken_out = np.zeros((max_length + 1, n_contexts)), np.empty(max_length + 1)
+        taken_out[0] = -objective.missing_eos_penalty / objective.temperature
+        for left in range(1, max_length + 1):
+            before = kernel.after(worth[left - 1], -taken_out[left - 1])
+            worth[left] = kernel.log_sums(before)
+            finite = worth[left][np.isfinite(worth[left])]
+            top = finite.max(initial=-np.inf) if len(finite) else 0.0
+            _check_resolved(objective, finite)
+            worth[left] -= top
+            taken_out[left] = taken_out[left - 1] + of_token + top
+        return cls(kernel, worth, taken_out)
+
+    def best(self, left: int, other: FloatArray) -> FloatArray:
+        """Return the best policy (E,) of the token before which so many are left, itself included.
+
+        Another (E,) in contexts that no document gets on from.
+        """
+        following = self.kernel.after(self.log_worth[left - 1], -self.taken_out[left - 1])
+        return best_events(self.kernel, following, other)
+
+    def total(self, initial: FloatArray) -> float:
+        """Return the mean logarithm of whole documents that start in contexts so often (C,)."""
+        return weighted(initial, self.log_worth[-1]) + float(self.taken_out[-1])
+
+
+def _check_resolved(objective, log_worth):
+    if len(log_worth) and np.ptp(log_worth) > _UNRESOLVED:
+        raise ValueError(
+            f"{type(objective).__name__} with kl_coef={objective.kl_coef:g} has contexts whose "
+            f"values differ by {np.ptp(log_worth):.3g} nats, as they cannot reach the same tokens: "
+            "floats would lose the reference. Raise kl_coef, or smooth the reference."
+        )
 
 
 def time_dependent_optimum(objective: NGramTerms) -> Bunch:
     """Return the best policy of all where documents are cut, see ``NGramObjective``."""
     max_length = objective.max_length
-    if max_length is None:
-        raise ValueError(
-            "time_dependent_optimum needs max_length, got None: without it the best policy is the "
-            "same at all positions. Use optimum(), or set max_length."
-        )
-    _check_no_demonstrations(objective)
+    assert max_length is not None
     check_tokens_at_once(
         max_length,
         objective.trie.n_events,
-        remedy="Set a smaller max_length; time_dependent_value needs no policy written out.",
+        remedy="Set a smaller max_length; optimal_value() needs no policy written out.",
     )
-    worth = log_worth(objective)
-    kernel, start = objective.kernel, objective.start
+    worth = Worth.of(objective)
     log_prob = np.empty((max_length, objective.trie.n_events))
     assert objective.initial is not None
     visits, length = objective.initial, 0.0
     for position in range(max_length):
-        left = max_length - position
-        log_prob[position] = best_events(kernel, kernel.after(worth[left - 1]), start)
+        log_prob[position] = worth.best(max_length - position, objective.start)
         length += float(visits.sum())
         here = ContextKernel(objective.trie, log_prob[position])
         here.log_sums()
@@ -203,20 +253,41 @@ def time_dependent_optimum(objective: NGramTerms) -> Bunch:
         visits = np.maximum(operator.transposed_dot(visits), 0.0)
     return Bunch(
         log_prob=log_prob,
-        value=objective.temperature * weighted(objective.initial, worth[-1]),
+        value=value_by_position(objective, worth),
         expected_length=length,
     )
 
 
-def gap_by_position(objective: NGramTerms, flow: PolicyFlow) -> float:
+def best_value(objective: NGramTerms, nats: float, gap: Callable[[PolicyFlow], float]) -> float:
+    """Return J*, which is in nats the logarithm of the weight of all documents.
+
+    Parameters
+    ----------
+    objective : NGramTerms
+    nats : float
+    gap : callable
+        Returns what the best policy is better by than another, given its flow. Where the weight is
+        nearly one, its logarithm has lost digits that the distance from the reference has.
+    """
+    if abs(nats) >= _SLIGHT or (flow := objective.flow(objective.start)).is_endless:
+        return objective.temperature * nats
+    return objective.value(objective.start) + gap(flow)
+
+
+def value_by_position(objective: NGramTerms, worth: Worth) -> float:
+    """Return J* of policies that may look at the position."""
+    assert objective.initial is not None
+    nats = worth.total(objective.initial)
+    return best_value(objective, nats, lambda flow: gap_by_position(objective, flow, worth))
+
+
+def gap_by_position(objective: NGramTerms, flow: PolicyFlow, worth: Worth | None = None) -> float:
     """Return what the best policy of all is better by, which may look at the position."""
     assert objective.max_length is not None
-    worth = log_worth(objective)
-    kernel, start, total = objective.kernel, objective.start, 0.0
-    for position, visits in enumerate(flow.positions(objective.max_length)):
-        left = objective.max_length - position
-        best = best_events(kernel, kernel.after(worth[left - 1]), start)
-        total += flow.at_visits(visits).kl(best)
+    worth, total = worth or Worth.of(objective), 0.0
+    for position, step in enumerate(flow.steps(objective.max_length)):
+        best = worth.best(objective.max_length - position, objective.start)
+        total += step.kl(best)
     return objective.temperature * total
 
 
@@ -224,11 +295,3 @@ def weighted(initial: FloatArray, values: FloatArray) -> float:
     """Return the mean of values (C,) where documents start."""
     begins = initial > 0
     return float(initial[begins] @ values[begins])
-
-
-def _check_no_demonstrations(objective):
-    if objective.sft_coef > 0:
-        raise ValueError(
-            "time_dependent_optimum knows no demonstrations, whose cross-entropy is that of one "
-            f"policy for all positions, got sft_coef={objective.sft_coef}. Set sft_coef=0."
-        )

@@ -29,6 +29,8 @@ _MODERATE = 200.0
 # Steps towards the vector of a spectral radius before it is one of floats; contexts up to which
 # all eigenvalues are computed.
 _POWER_STEPS, _FEW_EIGENVALUES, _MOST_PRODUCTS = 200, 300, 2000
+# The same for the vector itself; change of its logarithms that is rounding.
+_LONG_RUN_STEPS, _SAME = 10_000, 1e-13
 # The logarithm of a spectral radius that is rounding.
 _ZERO = 1e-11
 
@@ -241,6 +243,39 @@ def log_spectral_radius(
         log_vector = np.logaddexp(moved - top, log_vector)
         log_vector -= log_vector.max()
     return _greatest_eigenvalue(inner, log_vector, top)
+
+
+def long_run_weight(kernel: ContextKernel, among: np.ndarray) -> tuple[FloatArray, float]:
+    """Return what a context does to the weight of long documents, those that never end.
+
+    By power iteration on the steps between contexts and the identity.
+
+    Parameters
+    ----------
+    kernel : ContextKernel
+        Weights of tokens.
+    among : ndarray of bool of shape (C,)
+        Contexts to which documents are confined.
+
+    Returns
+    -------
+    log_vector : ndarray of shape (C,)
+        Logarithm of the eigenvector of the greatest eigenvalue.
+    change : float
+        What a step still changes, in nats; 0 where it is rounding.
+    """
+    inner = _confined(kernel, among)
+    log_vector = log_spectral_radius(kernel, among)[1]
+    for _ in range(_LONG_RUN_STEPS):
+        moved = inner.log_sums(inner.after(log_vector, -np.inf))
+        moved = np.logaddexp(moved - moved.max(), log_vector)
+        moved -= moved.max()
+        inside = np.isfinite(moved)
+        change = float(np.abs(moved[inside] - log_vector[inside]).max())
+        log_vector = moved
+        if change <= _SAME * max(1.0, float(np.abs(log_vector[inside]).max())):
+            return log_vector, 0.0
+    return log_vector, change
 
 
 def _confined(kernel, among):

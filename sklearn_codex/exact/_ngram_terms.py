@@ -4,12 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property, wraps
 from inspect import signature
-from numbers import Integral
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.numbers import (
@@ -19,14 +17,15 @@ from sklearn_codex._checks.numbers import (
     check_number,
     check_values,
 )
-from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._ngrams.backoff import BackoffModel, ModelByPosition
 from sklearn_codex._ngrams.lookup import find_ngrams
 from sklearn_codex._ngrams.trie import Trie
-from sklearn_codex.exact._ngram_flow import PolicyFlow
+from sklearn_codex.exact._eos_length import EndingObjective
+from sklearn_codex.exact._ngram_flow import PolicyFlow, PositionFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_solve import ContextEquation
-from sklearn_codex.exact._objective import PricedObjective
 from sklearn_codex.exact._settings import (
+    below_best,
     check_demonstrations,
     in_nats,
     keep_checked,
@@ -35,7 +34,6 @@ from sklearn_codex.exact._settings import (
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")
 # Logarithms of sums of rows of a reference that are rounding.
 _MASS_ROUNDING = 1e-8
 # Policies whose flows are kept.
@@ -44,7 +42,7 @@ _SHARES_TOLERANCE = 1e-6
 _ROUNDING = 1e-12
 
 
-def takes_events(method: Method) -> Method:
+def takes_events(method: Method, *, by_position: bool = False) -> Method:
     """Check what a method of an objective is given: a policy, and other values of events (E,).
 
     Weights are those of contexts (C,).
@@ -54,7 +52,13 @@ def takes_events(method: Method) -> Method:
     @wraps(method)
     def checked(self, log_prob, *args, **kwargs):
         subject, shape = type(self).__name__, self.reference_log_prob.shape
-        policy = check_events(log_prob, "log_prob", subject=subject, trie=self.trie)
+        policy = check_events(
+            log_prob,
+            "log_prob",
+            subject=subject,
+            trie=self.trie,
+            n_positions=self.max_length if by_position else None,
+        )
         given = dict(zip(names, args, strict=False)) | kwargs
         for name in given.keys() & set(names):
             expected = (self.trie.n_contexts,) if name == "weight" else shape
@@ -64,28 +68,40 @@ def takes_events(method: Method) -> Method:
     return cast(Method, checked)
 
 
-def check_events(values: Any, name: str, *, subject: str, trie: Trie) -> FloatArray:
-    """Return the log-probabilities (E,) of events as floats; those of ends are 0."""
+def takes_policies(method: Method) -> Method:
+    """Do :func:`takes_events` for policies (E,), or (max_length, E) that look at the position."""
+    return takes_events(method, by_position=True)
+
+
+def check_events(
+    values: Any, name: str, *, subject: str, trie: Trie, n_positions: int | None = None
+) -> FloatArray:
+    """Return the log-probabilities (E,) of events as floats; those of ends are 0.
+
+    With a number of positions also (n_positions, E).
+    """
     array = as_floats(values, name, subject=subject)
-    if array.shape != (trie.n_events,) or np.isnan(array).any():
-        wrong = "nan" if array.shape == (trie.n_events,) else f"shape {array.shape}"
+    shapes = [(trie.n_events,), *([] if n_positions is None else [(n_positions, trie.n_events)])]
+    if array.shape not in shapes or np.isnan(array).any():
+        wrong = "nan" if array.shape in shapes else f"shape {array.shape}"
+        by_position = "" if n_positions is None else f", or {shapes[-1]} by position,"
         raise ValueError(
             f"{subject} needs {name}, logarithms of the events of its trie of shape "
-            f"({trie.n_events},) = A + 2 (C - 1) without nan, got {wrong}. Use event_log_prob of "
-            "a back-off model."
+            f"({trie.n_events},) = A + 2 (C - 1){by_position} without nan, got {wrong}. Use "
+            "event_log_prob of a back-off model."
         )
-    arcs = array[: trie.n_arcs]
+    arcs = array[..., : trie.n_arcs]
     if (arcs > LOG_TOLERANCE).any():
         raise ValueError(
             f"{subject} needs {name}, natural logarithms of probabilities of arcs, which are at "
             f"most 0, got {arcs.max():.6g}. Only what backing off multiplies by may be above 0."
         )
-    if not np.isfinite(arcs).any() or (array == np.inf).any():
+    if not np.isfinite(arcs).any(axis=-1).all() or (array == np.inf).any():
         raise ValueError(
             f"{subject} needs {name} with an arc that can be used and none at inf, got "
             f"{'inf' if (array == np.inf).any() else '-inf for each of them'}."
         )
-    of_ends = array[trie.n_arcs + trie.n_contexts - 1 :]
+    of_ends = array[..., trie.n_arcs + trie.n_contexts - 1 :]
     if of_ends.any():
         raise ValueError(
             f"{subject} needs {name} of 0 for the context that a document ends in, which has no "
@@ -95,7 +111,7 @@ def check_events(values: Any, name: str, *, subject: str, trie: Trie) -> FloatAr
 
 
 @dataclass(frozen=True)
-class NGramTerms(PricedObjective):
+class NGramTerms(EndingObjective):
     """Parameters, weights and value of an ``NGramObjective``, see there."""
 
     reference_log_prob: FloatArray
@@ -148,22 +164,8 @@ class NGramTerms(PricedObjective):
                 )
 
     def _check_length(self, subject):
-        if self.max_length is not None:
-            max_length = check_number(
-                self.max_length,
-                "max_length",
-                subject=subject,
-                interval=_MAX_LENGTH,
-                remedy="None means that documents are never cut.",
-            )
-            object.__setattr__(self, "max_length", max_length)
-        elif self.missing_eos_penalty != 0:
-            raise ValueError(
-                f"{subject} needs max_length for a missing_eos_penalty, got missing_eos_penalty="
-                f"{self.missing_eos_penalty} with max_length=None: no document is ever cut. Set "
-                "max_length, or leave the penalty at 0."
-            )
-        elif self.trie.eos < 0:
+        self._check_max_length()
+        if self.max_length is None and self.trie.eos < 0:
             raise ValueError(
                 f"{subject} without max_length needs a trie with an end-of-sequence token, got "
                 "none: documents would never end. Set max_length."
@@ -242,18 +244,32 @@ class NGramTerms(PricedObjective):
     @cached_property
     def exponent(self) -> FloatArray:
         """Unnormalised log-weights x (E,) of the tilted reference."""
+        return self._exponent_of(self.token_reward)
+
+    def _exponent_of(self, reward):
         possible = self.possible
         share = self.kl_coef / self.temperature
         exponent = np.full_like(self.reference_log_prob, -np.inf)
-        exponent[possible] = share * self.reference_log_prob[possible] + in_nats(
-            self.token_reward[possible],
-            self.reward_coef,
-            self.temperature,
-            subject=type(self).__name__,
+        exponent[possible] = share * self.reference_log_prob[possible] + self._nats(
+            reward[possible]
         )
         if self.penalty is not None:
             exponent[possible] -= share * self.penalty[possible]
         return exponent
+
+    def _nats(self, reward):
+        return in_nats(reward, self.reward_coef, self.temperature, subject=type(self).__name__)
+
+    @cached_property
+    def relative_kernel(self) -> tuple[ContextKernel, float]:
+        """:attr:`kernel` less the greatest reward of an arc, which each token has one of.
+
+        And this reward, in nats.
+        """
+        arcs = slice(self.trie.n_arcs)
+        reward = self.token_reward.copy()
+        reward[arcs], best = below_best(reward[arcs], self.reward_coef, self.possible[arcs])
+        return ContextKernel(self.trie, self._exponent_of(reward)), float(self._nats(best))
 
     @cached_property
     def kernel(self) -> ContextKernel:
@@ -290,72 +306,93 @@ class NGramTerms(PricedObjective):
         return bool(goes_on[self.initial > 0].any())
 
     def flow(self, log_prob: FloatArray) -> PolicyFlow:
-        """Return what documents of a policy (E,) do; that of the last few policies is kept."""
+        """Return what documents of a policy do; that of the last few policies is kept."""
         flows: list[PolicyFlow] = vars(self)["_flows"]
         for flow in flows:
             if flow.log_prob is log_prob or np.array_equal(flow.log_prob, log_prob):
                 return flow
         assert self.initial is not None
-        flow = PolicyFlow(self.trie, log_prob.copy(), self.initial, self.max_length)
+        if log_prob.ndim == 1:
+            flow = PolicyFlow(self.trie, log_prob.copy(), self.initial, self.max_length)
+        else:
+            flow = PositionFlow(self.trie, log_prob.copy(), self.initial)
         flows.insert(0, flow)
         del flows[_KEPT:]
         return flow
 
+    @takes_policies
     def policy_model(self, log_prob: FloatArray) -> BackoffModel:
-        """Return a policy (E,) as a back-off model."""
-        return BackoffModel.of_events(self.trie, log_prob)
+        """Return a policy as a back-off model.
+
+        One that looks at the position is that of the first token, with which ``sample`` goes on by
+        the others.
+        """
+        models = (BackoffModel.of_events(self.trie, events) for events in np.atleast_2d(log_prob))
+        first, *later = models
+        if log_prob.ndim == 1:
+            return first
+        model = first.trie, first.arc_log_prob, first.backoff_log_weight
+        return ModelByPosition(*model, tuple(later))
 
     def occurrences(self, log_prob: FloatArray, n_documents: float = 1.0) -> FloatArray:
         """Return the expected events (E,) of so many documents."""
-        policy = check_events(log_prob, "log_prob", subject=type(self).__name__, trie=self.trie)
-        return n_documents * self.flow(policy).events
+        return n_documents * self._events(log_prob)
 
-    @takes_events
+    @takes_policies
+    def _events(self, log_prob):
+        return self.flow(log_prob).events
+
+    @takes_policies
     def expected_length(self, log_prob: FloatArray) -> float:
         """Return the expected tokens of a document, ``eos`` included."""
         return self.flow(log_prob).length
 
-    @takes_events
+    @takes_policies
     def expected_reward(self, log_prob: FloatArray) -> float:
         """Return E[R], the unweighted expected reward of a document."""
         return self.flow(log_prob).expected(self.token_reward)
 
-    @takes_events
+    @takes_policies
     def expected_penalty(self, log_prob: FloatArray) -> float:
         """Return the expected rule penalty of a document, in nats."""
         return 0.0 if self.penalty is None else self.flow(log_prob).expected(self.penalty)
 
-    @takes_events
+    @takes_policies
     def expected_sum(self, log_prob: FloatArray, values: FloatArray) -> float:
         """Return the expected sum over a document of values (E,) of its events."""
         return self.flow(log_prob).expected(values)
 
-    @takes_events
+    @takes_policies
     def kl(self, log_prob: FloatArray) -> float:
         """Return KL(policy || reference) of a document, in nats."""
         return self.flow(log_prob).kl(self.reference_log_prob, self._reference_mass)
 
-    @takes_events
+    @takes_policies
     def entropy(self, log_prob: FloatArray) -> float:
         """Return the entropy of a document, in nats."""
-        return -self.flow(log_prob).expected(log_prob)
+        return self.flow(log_prob).entropy()
 
-    @takes_events
+    @takes_policies
     def sft_loss(self, log_prob: FloatArray) -> float:
         """Return CE(demonstrations, policy) in nats per token; 0 without demonstrations."""
         if self.frequencies is None:
             return 0.0
+        if log_prob.ndim > 1:
+            raise ValueError(
+                f"{type(self).__name__} knows the cross-entropy of demonstrations for one policy "
+                f"of all positions, got one of {len(log_prob)}. Set sft_coef=0, frequencies=None."
+            )
         shown = self.frequencies != 0
         return -float(self.frequencies[shown] @ log_prob[shown])
 
-    @takes_events
+    @takes_policies
     def missing_eos_rate(self, log_prob: FloatArray) -> float:
         """Return the share of documents that are cut before they end; 0 without maximal length."""
         return 0.0 if self.max_length is None else float(self.flow(log_prob).cut.sum())
 
-    @takes_events
+    @takes_policies
     def value(self, log_prob: FloatArray) -> float:
-        """Return the objective J of a policy (E,); ``-inf`` where documents may never end."""
+        """Return the objective J of a policy; ``-inf`` where documents may never end."""
         if self.flow(log_prob).is_endless:
             return -np.inf
         value = self.reward_coef * self.expected_reward(log_prob)
@@ -421,6 +458,7 @@ class NGramTerms(PricedObjective):
         """
         return self.values_of(log_prob, self.token_scores(log_prob))
 
+    @takes_events
     def values_of(self, log_prob: FloatArray, values: FloatArray) -> FloatArray:
         """Return the expected sum (C,) of values (E,) of events that are to come, never cut."""
         flow = self.flow(log_prob)
@@ -437,10 +475,6 @@ class NGramTerms(PricedObjective):
         return found
 
     # Settings of searches
-
-    def _smallest_kl_coef(self) -> float:
-        """Return the ``kl_coef`` above which there is an optimum."""
-        return 0.0
 
     def kl_coef_grid(self, n_points: int = 50) -> FloatArray:
         """Return falling ``kl_coef`` (n_points,) that cover the frontier, from near the reference.
