@@ -60,10 +60,12 @@ def loosest(fit, D, y, C, least):
     return next(near, None)
 
 
-def peers_of(D, y, C, least, given=None):
-    """Return a fit of given differences by each solver of the peer that comes near enough."""
-    given = D if given is None else given
-    found = {}
+def peer_of(D, y, C, least, given):
+    """Return the quickest solver of the peer that comes near enough, and a fit by it.
+
+    It gets differences in given floats.
+    """
+    fits = {}
     for solver in SOLVERS:
 
         def fit(tol, X=given, solver=solver):
@@ -72,8 +74,10 @@ def peers_of(D, y, C, least, given=None):
 
         tol = loosest(fit, D, y, C, least)
         if tol is not None:
-            found[f"{solver}, tol={tol:g}"] = lambda X, fit=fit, tol=tol: fit(tol, X)
-    return found
+            fits[f"{solver}, tol={tol:g}"] = lambda X=given, fit=fit, tol=tol: fit(tol, X)
+    seconds, _ = measure.take_turns(fits, 1)
+    name = min(seconds, key=seconds.get)
+    return name, fits[name]
 
 
 def compare_fits(vectors, y, n_rounds):
@@ -95,26 +99,22 @@ def compare_fits(vectors, y, n_rounds):
             return PreferenceRewardModel(C, tol=tol).fit(X, y).coef_[0]
 
         tol = loosest(fit, D, y, C, least)
-        peers = {np.float64: peers_of(D, y, C, least), np.float32: None}
-        peers[np.float32] = peers_of(D, y, C, least, D.astype(np.float32))
-        methods = {("", name): lambda fit=fit: fit(D) for name, fit in peers[np.float64].items()}
+        peers = {
+            kind: peer_of(D, y, C, least, D.astype(kind, copy=False))
+            for kind in (np.float64, np.float32)
+        }
+        name, peer = peers[np.float64]
+        methods = {"ready": peer}
         for form, (X, make) in forms.items():
-            methods["ours", form] = lambda X=X, fit=fit, tol=tol: fit(tol, X)
-            for name, peer in peers[X.dtype.type].items():
-                methods[form, name] = lambda make=make, peer=peer: peer(make())
+            own = peers[X.dtype.type][1]
+            methods[form] = lambda X=X, fit=fit, tol=tol: fit(tol, X)
+            methods["peer", form] = lambda make=make, own=own: own(make())
         seconds, _ = measure.take_turns(methods, n_rounds)
-        ready, name = quickest(seconds, "")
-        ratios = [
-            f"{seconds['ours', form] / quickest(seconds, form)[0]:.2f}, "
-            f"{seconds['ours', form] / ready:.2f}"
+        ratios = " | ".join(
+            f"{seconds[form] / seconds['peer', form]:.2f}, {seconds[form] / seconds['ready']:.2f}"
             for form in forms
-        ]
-        print(f"| {C:g} | {ready:.2f} ({name}) | {' | '.join(ratios)} |", flush=True)
-
-
-def quickest(seconds, form):
-    """Return the least seconds of any solver of the peer from one form, and its name."""
-    return min((value, name) for (kind, name), value in seconds.items() if kind == form)
+        )
+        print(f"| {C:g} | {seconds['ready']:.2f} ({name}) | {ratios} |", flush=True)
 
 
 def shuffled(vectors):
