@@ -265,7 +265,8 @@ def _rank(prefix, token, n_prefixes, n_tokens):
     else:
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
-    is_new = np.diff(keys, prepend=-1) > 0
+    is_new = np.ones(len(keys), bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
     ranks = np.empty(len(keys), np.int32)
-    ranks[order] = np.cumsum(is_new) - 1
+    ranks[order] = np.cumsum(is_new, dtype=np.int32) - np.int32(1)
     return keys[is_new], ranks
