@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._ngrams.lookup import find_keys
-from sklearn_codex._ngrams.table import Level
+from sklearn_codex._ngrams.table import Ints, Level
 
 __all__ = ["Builder"]
 
@@ -42,6 +42,7 @@ class Builder:
         owner += np.int32(n_before - 1)
         is_root = n_before == 1
         suffix, arc_of_context = self._place_contexts(prefixes, is_root)
+        lower: Ints
         if is_root:
             lower = token
         elif level.lower is not None:
