@@ -4,7 +4,7 @@ Features of the preset, made once for all pairs of a file, and turned so that th
 words and characters than pairs, which changes no margin; of each file, draws of 100 and of 200
 pairs from one half of its prompts, judged on the pairs of the other half. "prior" is the default of
 ``PreferenceRewardModelCV``, "score" the greatest held-out score alone, ``prior_scale=None``. One
-process, half an hour.
+process, minutes.
 
     python benchmarks/choose_c.py                              # files beside the repository
     python benchmarks/choose_c.py --files pandalm --draws 5

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import NOT_NEGATIVE, check_number
 from sklearn_codex._data.responses import check_prompted_responses
+from sklearn_codex._data.vectorizers import FEATURES
 from sklearn_codex._embedding.embedder import CachedEmbedder
 from sklearn_codex._embedding.products import PromptProducts
 from sklearn_codex._embedding.unit_rows import UnitRows
@@ -437,7 +438,7 @@ def preference_features(
     Raises
     ------
     TypeError
-        If the embedder is no transformer, such as a function without :class:`CachedEmbedder`.
+        If the embedder is no transformer, as a class is none, or a function without a wrapper.
     ValueError
         If a weight is negative, NaN or infinite.
 
@@ -469,11 +470,11 @@ def preference_features(
             ("product_weight", product_weight),
         )
     }
-    if embedder is not None and not hasattr(embedder, "transform"):
+    if embedder is not None and not FEATURES.is_satisfied_by(embedder):
         raise TypeError(
             "preference_features needs a transformer of texts as embedder, got "
-            f"{type(embedder).__name__} {embedder!r:.60}. Wrap a function or a model with encode: "
-            "sklearn_codex.features.CachedEmbedder(embedder)."
+            f"{type(embedder).__name__} {embedder!r:.60}. Make an instance of a class; wrap a "
+            "function or a model with encode: sklearn_codex.features.CachedEmbedder(embedder)."
         )
     if embedder is None and product_weight:
         raise ValueError(

@@ -7,18 +7,22 @@ import pytest
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
+import sklearn_codex
 from sklearn_codex import (
     CandidatePolicy,
     ModelRatings,
     PPOPolicyOptimizer,
     PreferenceRewardModel,
     ResponseIds,
+    RLHFPipeline,
     SFTRefiner,
+    TokenCounter,
     UnigramLM,
     save_model,
 )
 from sklearn_codex.cli import main
 from sklearn_codex.features import CachedEmbedder, preference_features
+from sklearn_codex.inspection import explain_reward
 
 PAIRS, Y = [("p", "good a", "bad"), ("q", "bad", "good a")] * 3, [1, 0] * 3
 GROUPS = np.repeat([0, 1, 2, 3], 3)
@@ -70,6 +74,54 @@ def test_functions_that_embed_are_to_be_wrapped():
         PreferenceRewardModel(vectorizer=embed).fit(PAIRS, Y)
     model = PreferenceRewardModel(vectorizer=preference_features(CachedEmbedder(embed)))
     assert model.fit(PAIRS, Y).score(PAIRS, Y) == 1.0
+
+
+TAKERS = [
+    value
+    for value in (getattr(sklearn_codex, name) for name in sklearn_codex.__all__)
+    if isinstance(value, type)
+    and {"vectorizer", "topic_vectorizer"} & set(getattr(value, "_parameter_constraints", {}))
+]
+
+
+@pytest.mark.parametrize("taker", TAKERS, ids=lambda taker: taker.__name__)
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        (TokenCounter, r"TokenCounter\(\) and not TokenCounter\).*Got <class"),
+        (embed, r"function.*FunctionTransformer\(function\).*Got <function embed"),
+    ],
+    ids=["class", "function"],
+)
+def test_a_vectorizer_is_an_instance(taker, given, remedy):
+    name = next(n for n in ("vectorizer", "topic_vectorizer") if n in taker._parameter_constraints)
+    estimator = taker([]) if taker is RLHFPipeline else taker()
+    estimator.set_params(**{name: given})
+    rule = rf"The '{name}' parameter of {taker.__name__} must be .*'fit' and 'transform' \("
+    with pytest.raises(ValueError, match=rule + ".*" + remedy):
+        estimator.fit(["good a", "bad"], [1, 0])
+
+
+def test_all_that_take_a_vectorizer_are_held_to_it():
+    names = {taker.__name__ for taker in TAKERS}
+    assert {
+        "UnigramLM",
+        "NGramLM",
+        "SFTRefiner",
+        "RLOOPolicyOptimizer",
+        "DPOPolicyOptimizer",
+    } <= names
+    assert {"RLOOPolicyOptimizer", "BestOfNSampler", "RLHFPipeline", "ModelRatings"} <= names
+
+
+def test_an_embedder_is_an_instance():
+    with pytest.raises(TypeError, match=r"got type <class.*Make an instance"):
+        preference_features(TokenCounter)
+    with pytest.raises(TypeError, match=r"the class TokenCounter\. Pass .*TokenCounter\(\.\.\.\)"):
+        CachedEmbedder(TokenCounter).fit(["a"])
+    model = PreferenceRewardModel().fit(PAIRS, Y)
+    with pytest.raises(ValueError, match=r"'embedder' parameter of explain_reward.*and not Token"):
+        explain_reward(model, PAIRS, Y, embedder=TokenCounter)
 
 
 def test_an_embedder_that_gives_one_vector_is_told():

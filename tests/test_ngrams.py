@@ -5,12 +5,14 @@ from itertools import product
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
+from scipy import sparse
 from scipy.stats import chisquare
 
 from sklearn_codex._ngrams.lookup import KeyTable, find_keys
 from sklearn_codex._ngrams.smoothing import additive, dirichlet, kneser_ney, refine, witten_bell
-from sklearn_codex._ngrams.table import Level, NGramTable, count_ngrams, join_tables
-from sklearn_codex._ngrams.trie import Trie, build_trie
+from sklearn_codex._ngrams.table import Level, NGramTable, _rank, count_ngrams, join_tables
+from sklearn_codex._ngrams.trie import Trie, _ones, build_trie
 
 START = "start"
 
@@ -431,3 +433,28 @@ def with_sums_of_one(model):
     """The same arcs, with the back-off weights that make every distribution sum to one."""
     rest = np.log((1.0 - model.arc_mass[1:]) / (1.0 - model.lower_mass[1:]))
     return type(model)(model.trie, model.arc_log_prob, np.append(0.0, rest))
+
+
+@pytest.mark.parametrize("n_tokens", [50, 2**40], ids=["packed", "by order"])
+def test_pairs_are_ranked_by_prefix_then_token(n_tokens):
+    rng = np.random.RandomState(0)
+    prefix, token = rng.randint(30, size=2000).astype(np.int32), rng.randint(50, size=2000)
+    keys, ranks = _rank(prefix, token.astype(np.int32), 30, n_tokens)
+    expected, inverse = np.unique(prefix * np.int64(n_tokens) + token, return_inverse=True)
+    assert_array_equal(keys, expected)
+    assert_array_equal(ranks, inverse)
+    keys, ranks = _rank(prefix[:0], token[:0], 30, n_tokens)
+    assert (len(keys), len(ranks)) == (0, 0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 8), (40, 3), (5, 2**33)])
+def test_pairs_of_rows_and_columns_are_counted(shape):
+    rng = np.random.RandomState(0)
+    parts = [(rng.randint(shape[0], size=n), rng.randint(shape[1], size=n)) for n in (60, 0, 9)]
+    counts = _ones(*zip(*parts, strict=True), shape)
+    rows, columns = map(np.concatenate, zip(*parts, strict=True))
+    expected = sparse.coo_array((np.ones(69), (rows, columns)), shape=shape).tocsr()
+    assert counts.has_canonical_format
+    assert (counts.dtype, counts.shape) == (np.float64, shape)
+    for name in ("data", "indices", "indptr"):
+        assert_array_equal(getattr(counts, name), getattr(expected, name))

@@ -85,6 +85,21 @@ def test_outcomes_of_ties_are_no_surer_either(ties):
     assert model.compare("a", "c").std > 0.5 > model.compare("a", "b").std
 
 
+@pytest.mark.filterwarnings("ignore::sklearn_codex.exceptions.SeparationWarning")
+def test_an_anchor_has_a_finite_rating():
+    X, y = [["a", "b"], ["b", "a"], ["a", "c"], ["b", "c"]], [1, 1, 1, 1]
+    model = ModelRatings(alpha=0).fit(X, y)
+    assert model.ratings_[2] == -np.inf
+    said = r"anchor must be a model whose rating is finite.*'c' is -inf.*one like 'a', or fit with"
+    with pytest.raises(ValueError, match=said):
+        model.table(anchor=("c", 1000))
+    table = model.table(scale="elo", anchor=("a", 1000))
+    assert table["rating"][list(table["model"]).index("b")] == pytest.approx(1000)
+    lone = ModelRatings(alpha=0).fit([["a", "b"], ["a", "b"]], [1, 1])
+    with pytest.raises(ValueError, match=r"'a' is .*relative to it\. Fit with alpha above 0\."):
+        lone.table(anchor=("a", 1000))
+
+
 @pytest.mark.parametrize(
     "anchor", ["a", ("a",), 5, ("a", np.nan), ("a", np.inf), ("a", "x"), ("a", None), ("a", 1, 2)]
 )

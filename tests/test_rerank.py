@@ -345,6 +345,16 @@ def test_files_that_could_mean_two_things_are_refused(rows, said, words):
         read(rows, **said)
 
 
+def test_a_model_of_vectors_says_that_it_reads_no_text(tmp_path, capsys):
+    vectors = np.random.RandomState(0).standard_normal((40, 2, 3))
+    y = (vectors[:, 0, 0] > vectors[:, 1, 0]).astype(int)
+    path = tmp_path / "model.skops"
+    save_model(PreferenceRewardModel().fit(vectors, y), path)
+    assert main(["rerank", str(path), write(tmp_path / "lists.jsonl", LISTS)]) == 1
+    assert f"{path} was fitted on vectors" in (said := capsys.readouterr().err)
+    assert "reads no text" in said
+
+
 def test_errors_of_the_command_are_one_line(models, tmp_path, capsys):
     path = write(tmp_path / "c.jsonl", LISTS)
     for words, message in (

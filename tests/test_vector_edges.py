@@ -68,6 +68,17 @@ def test_masks_are_not_ignored():
         ResponseIds([[0, 1]], masked[:, 0])
     with pytest.raises(ValueError, match="got a masked array as y with 1 masked values"):
         PreferenceRewardModel().fit(VECTORS, np.ma.masked_array(Y, ROWS == 3))
+    ones = np.ones(N)
+    for name in ("sample_weight", "groups"):
+        given = {name: np.ma.masked_array(ones, ROWS == 3)}
+        said = rf"^{name} is a masked array with 1 masked values.*{name}\.filled"
+        with pytest.raises(ValueError, match=said):
+            PreferenceRewardModelCV([1.0]).fit(VECTORS, Y, **given)
+    known = np.ma.masked_array(ones, ROWS < 0)
+    assert_allclose(
+        PreferenceRewardModel().fit(VECTORS, Y, sample_weight=known).coef_,
+        PreferenceRewardModel().fit(VECTORS, Y).coef_,
+    )
     whole = np.ma.masked_array(VECTORS, np.zeros(VECTORS.shape, dtype=bool))
     assert_allclose(
         PreferenceRewardModel().fit(whole, Y).coef_, PreferenceRewardModel().fit(VECTORS, Y).coef_
@@ -89,6 +100,7 @@ SPLITS = {
     "none": ([], "cv has no split"),
     "no test": ([(ROWS, ROWS[:0])], r"the test side of split 0 of cv has shape \(0,\)"),
     "no train": ([(ROWS[:0], ROWS)], r"the train side of split 0 of cv has shape \(0,\)"),
+    "from the end": ([(ROWS[:9], np.array([12, -1, -3]))], r"side of split 0 of cv has \[-1, -3\]"),
     "outside": ([(ROWS[:9], ROWS[9:] + 9)], r"0 to 29, but the test side of split 0 of cv has"),
     "floats": ([(ROWS[:9] / 2, ROWS[9:])], r"integers .*, but the train side of split 0"),
 }

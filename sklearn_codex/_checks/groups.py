@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_codex._checks.frames import is_missing
+from sklearn_codex._checks.matrices import refuse_masked
 from sklearn_codex._checks.probabilities import as_array
 
 
@@ -28,8 +29,9 @@ def check_groups(groups: Any, n_rows: int, *, unit: str = "pair", name: str = "g
     ------
     ValueError
         If there is not one group a row, or one is missing (None, NaN, NaT or pandas.NA): whether
-        such rows belong together nobody knows.
+        such rows belong together nobody knows. Or if one is masked.
     """
+    refuse_masked(groups, None, name=name)
     values = as_array(groups, name=name)
     if values.dtype.kind in "US" and not hasattr(groups, "dtype"):
         # A list of names and numbers, or of names with some missing, became one of names only.

@@ -122,11 +122,13 @@ def check_frame(X: Any, subject: str) -> Any:
     return X
 
 
-def refuse_masked(X: Any, subject: str, *, name: str = "X") -> None:
+def refuse_masked(X: Any, subject: str | None, *, name: str = "X") -> None:
     """Raise where a masked array has entries that do not count, which nothing here leaves out."""
     if isinstance(X, np.ma.MaskedArray) and np.ma.getmaskarray(X).any():
+        got = f"{name} is" if subject is None else f"{subject} got"
+        given = "a masked array" if subject is None else f"a masked array as {name}"
         raise ValueError(
-            f"{subject} got a masked array as {name} with {np.ma.count_masked(X)} masked values, "
+            f"{got} {given} with {np.ma.count_masked(X)} masked values, "
             "which would count as any other. Drop their rows, or fill them with "
             f"{name}.filled(value)."
         )

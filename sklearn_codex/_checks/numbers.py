@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
 
 from sklearn_codex._checks.frames import is_frame
+from sklearn_codex._checks.matrices import refuse_masked
 
 POSITIVE = Interval(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -197,7 +198,7 @@ def check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> NDArray[np
     Raises
     ------
     ValueError
-        If the greatest of them is above 1e100, or below 1e-100 and not 0.
+        If the greatest of them is above 1e100, or below 1e-100 and not 0, or one is masked.
     """
     kwargs.setdefault("dtype", np.float64)
     if is_frame(sample_weight):
@@ -205,6 +206,7 @@ def check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> NDArray[np
             f"sample_weight should be one column of numbers, got a {type(sample_weight).__name__}. "
             "Pass one of its columns."
         )
+    refuse_masked(sample_weight, None, name="sample_weight")
     weight = _check_sample_weight(sample_weight, X, **kwargs)
     largest = float(np.max(np.abs(weight), initial=0.0))
     low, high = _WEIGHT_RANGE

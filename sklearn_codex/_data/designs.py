@@ -188,7 +188,7 @@ class PairDesign:
 
     def bend(self, by_margin, weights):
         """Return D' diag(h) D w (V,) and D w (n_pairs,); rows in order are widened once."""
-        if not (self.is_dense and self._in_order()):
+        if not (self.is_dense and self.is_in_order()):
             moved = self.matvec(weights)
             return self.rmatvec(by_margin * moved), moved
         bent, moved = np.zeros(self.shape[1]), np.empty(self.shape[0])
@@ -295,14 +295,18 @@ class PairDesign:
         Of responses of float64 in memory that are at least two for each pair, that is of their
         differences, which take at most half of their room and half of the time; else itself.
         """
-        if not (self.rows.is_plain() and 2 * len(self.a) <= self.rows.shape[0]):
+        if not (self.rows.is_plain() and self.is_half()):
             return self
-        if self._in_order():
+        if self.is_in_order():
             features = self.features
             return DifferenceDesign(features[::2] - features[1::2], self.held)
         return DifferenceDesign(self.differences, self.held)
 
-    def _in_order(self):
+    def is_half(self):
+        """Return whether differences take at most half of the room of the features."""
+        return 2 * len(self.a) <= self.rows.shape[0]
+
+    def is_in_order(self):
         """Return whether the rows are those of A and B of the first pair, then of the second..."""
         if self._is_in_order is None:
             ends = np.stack([self.a, self.b], axis=1).ravel()

@@ -98,8 +98,8 @@ class SparseRows:
 
     is_dense = False
 
-    def is_plain(self):
-        """Return whether these are rows of an array of float64 in memory."""
+    def is_plain(self, dtype=np.float64):
+        """Return whether these are rows of an array of a type of floats in memory."""
         return False
 
     def __init__(self, matrix):
@@ -233,10 +233,10 @@ class DenseRows:
         chosen = rows if self._chosen is None else self._chosen[rows]
         return np.asarray(self._array[_as_slice(chosen)], dtype=np.float64)
 
-    def is_plain(self):
-        """Return whether these are all rows of an array of float64 in memory."""
+    def is_plain(self, dtype=np.float64):
+        """Return whether these are all rows of an array of a type of floats in memory."""
         array = self._array if self._chosen is None else None
-        if array is None or array.dtype != np.float64:
+        if array is None or array.dtype != dtype:
             return False
         while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
             array = array.base
@@ -245,7 +245,7 @@ class DenseRows:
     def take(self, rows):
         """Return some rows as rows of their own, without a copy."""
         every = np.arange(self.shape[0]) if self._chosen is None else self._chosen
-        return DenseRows(self._array, every[rows])
+        return type(self)(self._array, every[rows])
 
     def columns(self, columns):
         """Return some columns (n, k), as float64."""
@@ -256,11 +256,21 @@ class DenseRows:
         """Return the rows of the whole array where it is as quick to multiply all of them."""
         if self._chosen is None or 2 * len(self._chosen) < len(self._array):
             return None
-        return DenseRows(self._array)
+        return type(self)(self._array)
 
     def _blocks(self):
+        """Yield slices of the rows and these as float64, narrow ones until the next are asked."""
+        if self.dtype == np.float64:
+            yield from ((here, self[here]) for here in blocks_of(*self.shape))
+            return
+        wide = np.empty((0, self.shape[1]))
         for here in blocks_of(*self.shape):
-            yield here, self[here]
+            n_rows = here.stop - here.start
+            if len(wide) < n_rows:  # a new one for each block would cost as much again
+                wide = np.empty((n_rows, self.shape[1]))
+            chosen = here if self._chosen is None else _as_slice(self._chosen[here])
+            np.copyto(wide[:n_rows], self._array[chosen])
+            yield here, wide[:n_rows]
 
     def times(self, weights):
         """Return R w (n,), or R W (n, k)."""
@@ -301,9 +311,11 @@ class DenseRows:
 
     def column_squares(self, weights):
         """Return sum over i of h_i R_ij^2 (V,)."""
-        result = np.zeros(self.shape[1])
+        result, squares = np.zeros(self.shape[1]), np.empty(0)
         for here, block in self._blocks():
-            result += column_squares(block, weights[here])
+            if len(squares) < len(block):
+                squares = np.empty(block.shape)
+            result += weights[here] @ np.square(block, out=squares[: len(block)])
         return result
 
     def gram(self, weights):

@@ -12,12 +12,46 @@ from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils._param_validation import HasMethods
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.frames import as_arrays
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngram_features import NGramFeatures
 from sklearn_codex.text import TokenCounter
+
+
+class Transformer(HasMethods):
+    """A constraint: a transformer of texts; an error says how a function or a class becomes one.
+
+    Parameters
+    ----------
+    wrapped : str
+        How a function becomes one.
+    """
+
+    def __init__(self, wrapped):
+        super().__init__(["fit", "transform"])
+        self.wrapped = wrapped
+
+    def is_satisfied_by(self, val):
+        """Return whether a value is an object with the methods, and not a class of such objects."""
+        return not isinstance(val, type) and super().is_satisfied_by(val)
+
+    def __str__(self):
+        return (
+            f"{super().__str__()} ({self.wrapped}, a class as an instance of it: TokenCounter() "
+            "and not TokenCounter)"
+        )
+
+
+COUNTER = Transformer(
+    "a function that counts texts as sklearn.preprocessing.FunctionTransformer(function)"
+)
+FEATURES = Transformer(
+    "a function or model that embeds texts as sklearn_codex.features.CachedEmbedder(function), any "
+    "other function as sklearn.preprocessing.FunctionTransformer(function)"
+)
 
 
 def unwrap(estimator: Any) -> Any:

@@ -223,6 +223,12 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
                 f"{subject} needs the embedder itself, which takes texts and returns vectors, got "
                 f"embedder={self.embedder!r:.60}. Load the model and pass it."
             )
+        if isinstance(self.embedder, type):  # which is callable
+            name = self.embedder.__name__
+            raise TypeError(
+                f"{subject} needs the embedder itself, which takes texts and returns vectors, got "
+                f"the class {name}. Pass an instance of it, {name}(...)."
+            )
         position: dict[str, int] = {}
         rows = [position.setdefault(text, len(position)) for text in texts]
         store = self._open_store(subject)

@@ -6,12 +6,12 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._data.fitted_models import unwrap
-from sklearn_codex._data.vectorizers import token_names, trie_of
+from sklearn_codex._data.vectorizers import COUNTER, token_names, trie_of
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin, read_model
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
@@ -144,7 +144,7 @@ class NGramLM(
             Interval(Real, 0, None, closed="left"),
         ],
         "prior_strength": [Interval(Real, 0, None, closed="left")],
-        "vectorizer": [HasMethods(["fit", "transform"]), None],
+        "vectorizer": [COUNTER, None],
     }
 
     rlhf_stage = Stage(reads=("corpus",), provides="policy")

@@ -12,7 +12,7 @@ from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
 from sklearn_codex._data.corpora import CorpusInMemory, read_corpus
 from sklearn_codex._data.documents import check_prompts
 from sklearn_codex._data.fitted_models import IncomingModel, unwrap
-from sklearn_codex._data.vectorizers import trie_of
+from sklearn_codex._data.vectorizers import COUNTER, trie_of
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin
 from sklearn_codex._language.model import add_counts, forget_counts
@@ -133,7 +133,7 @@ class SFTRefiner(
         "policy": [HasMethods(["predict_log_proba"]), None],
         "base": [HasMethods(["predict_log_proba"]), None, Hidden(StrOptions({DEPRECATED}))],
         "prior_strength": [Interval(Real, 0, None, closed="left")],
-        "vectorizer": [HasMethods(["fit", "transform"]), None],
+        "vectorizer": [COUNTER, None],
     }
 
     rlhf_stage = Stage(reads=("demonstration",), provides="policy", fills={"policy": "policy"})

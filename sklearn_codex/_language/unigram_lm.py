@@ -4,10 +4,11 @@ from numbers import Real
 
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
 from sklearn_codex._data.corpora import read_corpus
+from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
 from sklearn_codex._language.model import add_counts, forget_counts
@@ -83,7 +84,7 @@ class UnigramLM(
 
     _parameter_constraints: dict = {
         "smoothing": [Interval(Real, 0, None, closed="left")],
-        "vectorizer": [HasMethods(["fit", "transform"]), None],
+        "vectorizer": [COUNTER, None],
     }
 
     rlhf_stage = Stage(reads=("corpus",), provides="policy")

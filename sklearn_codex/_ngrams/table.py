@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from sklearn_codex._fast_counts import Slots
 
@@ -166,26 +165,26 @@ def _count_chunk(ids, starts, n_tokens, order, slots):
     prefix = np.empty(len(ids), np.int64)
     prefix[1:] = ids[:-1]
     prefix[first] = n_tokens
-    longest = np.empty(len(ids), np.int32)
-    ending = None  # The n-grams of the level below that end at each token.
-    at, offset = np.arange(len(ids)), 0
-    parts = []
-    for _ in range(order - 1):
-        kept, numbers = slots.group_equal(prefix[at] * n_tokens + ids[at])
-        counts = np.bincount(numbers, minlength=len(kept))
-        where = at[kept]
-        lower = None if ending is None else ending[where]
-        parts.append(_Part(prefix[where], ids[where], counts, lower))
-        if ending is None:
-            ending = np.empty(len(ids), np.int32)
-        ending[at] = numbers
-        longest[at] = numbers + offset
+    # `ending` has the n-grams of the level below that end at each token.
+    kept, ending = slots.group_equal(prefix * n_tokens + ids)
+    longest = ending.copy()
+    counts = np.bincount(ending, minlength=len(kept))
+    parts = [_Part(prefix[kept], ids[kept], counts, None)]
+    offset, last = len(kept), np.int64(len(ids) - 1)
+    at, numbers = np.arange(len(ids)), ending
+    for _ in range(order - 2):
         # The n-gram that ends at a token is the prefix of what ends at the next one.
+        goes_on = slice(None, np.searchsorted(at, last))
         prefix[:] = -1
-        goes_on = at < len(ids) - 1
         prefix[at[goes_on] + 1] = numbers[goes_on]
         prefix[first] = -1
         at = np.flatnonzero(prefix >= 0)
+        of_end, token = prefix.take(at), ids.take(at)
+        kept, numbers = slots.group_equal(of_end * n_tokens + token)
+        counts = np.bincount(numbers, minlength=len(kept))
+        parts.append(_Part(of_end[kept], token[kept], counts, ending.take(at[kept])))
+        ending[at] = numbers
+        longest[at] = numbers + offset
         offset += len(kept)
     return parts, longest
 
@@ -254,22 +253,20 @@ def _join_lower(parts, below, numbers, n_keys):
 
 def _rank(prefix, token, n_prefixes, n_tokens):
     """Return the distinct keys of pairs (n,), ascending, and for each pair the index of its key."""
-    order = _argsort(token, n_tokens)
-    order = order[_argsort(prefix[order], n_prefixes)]
-    keys = prefix[order].astype(np.int64) * n_tokens + token[order]
-    is_new = np.diff(keys, prepend=-1) > 0
+    keys = prefix.astype(np.int64) * n_tokens + token
+    n_bits = len(keys).bit_length()
+    if (int(n_prefixes) * int(n_tokens)).bit_length() + n_bits < 64:
+        # To sort numbers is several times as quick as to find their order: the place goes with it.
+        keys <<= np.int64(n_bits)
+        keys |= np.arange(len(keys))
+        keys.sort()
+        order = keys & ((1 << n_bits) - 1)
+        keys >>= np.int64(n_bits)
+    else:
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+    is_new = np.ones(len(keys), bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
     ranks = np.empty(len(keys), np.int32)
-    ranks[order] = np.cumsum(is_new) - 1
+    ranks[order] = np.cumsum(is_new, dtype=np.int32) - np.int32(1)
     return keys[is_new], ranks
-
-
-def _argsort(values, n_values):
-    """Return the stable order of integers from 0 to n_values - 1."""
-    if len(values) < n_values:
-        return np.argsort(values, kind="stable")
-    # To turn rows of one entry each to columns is to sort by counting.
-    indptr = np.arange(len(values) + 1)
-    entries = sparse.csr_array(
-        (np.ones(len(values), np.int8), values, indptr), shape=(len(values), n_values)
-    )
-    return entries.tocsc().indices

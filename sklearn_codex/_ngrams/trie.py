@@ -261,25 +261,14 @@ class Trie:
 
         These back off nowhere.
         """
-        first = np.full(len(starts) - 1, self.first_context, np.int32)
-        ends = self._ends(ids, starts, first, arcs, self.arc_context[arcs])
-        # Of each document the arcs, then the context that it ends in, unless that is the root.
-        has_end = ends > 0
-        row_ends = starts[1:] + np.cumsum(has_end)
-        columns = np.empty(row_ends[-1], np.int32)
-        is_arc = np.ones(len(columns), bool)
-        is_arc[row_ends[has_end] - 1] = False
-        columns[is_arc] = arcs
-        columns[~is_arc] = ends[has_end] + (self.n_arcs + self.n_contexts - 2)
-        dtype = sparse.get_index_dtype(maxval=max(len(columns), self.n_events))
-        by_row = sparse.csr_array(
-            (np.ones(len(columns)), columns.astype(dtype), np.append(0, row_ends).astype(dtype)),
-            shape=(len(starts) - 1, self.n_events),
-        )
-        # To columns and back to rows sorts each row without comparing.
-        by_column = by_row.tocsc()
-        by_column.sum_duplicates()
-        return sparse.csr_array(by_column.tocsr())
+        parts = []
+        for first, end in part_documents(starts, _CHUNK):
+            place, own = slice(starts[first], starts[end]), starts[first : end + 1] - starts[first]
+            contexts = np.full(end - first, self.first_context, np.int32)
+            longest = self.arc_context[arcs[place]]
+            ends = self._ends(ids[place], own, contexts, arcs[place], longest)
+            parts.append(self._count(arcs[place], ends, own))
+        return _stack(parts)
 
     def walk_in_chunks(
         self, ids: Ints, starts: Ints, contexts: Ints | None = None
@@ -294,14 +283,17 @@ class Trie:
 
     def count_events(self, walk: Walk, starts: Ints) -> sparse.csr_array:
         """Return the :meth:`events` of documents that were followed."""
-        rows = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
-        ended = np.flatnonzero(walk.ends > 0)
-        columns, owners = [walk.arcs], [rows]
-        for at, passed in self.backed_off(walk):
+        return self._count(walk.arcs, walk.ends, starts, self.backed_off(walk))
+
+    def _count(self, arcs, ends, starts, backed_off=()):
+        rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        ended = np.flatnonzero(ends > 0)
+        columns, owners = [arcs], [rows]
+        for at, passed in backed_off:
             columns.append(passed + (self.n_arcs - 1))
             owners.append(rows[at])
-        columns.append(walk.ends[ended] + (self.n_arcs + self.n_contexts - 2))
-        owners.append(ended.astype(np.int32))
+        columns.append(ends[ended] + (self.n_arcs + self.n_contexts - 2))
+        owners.append(ended)
         return _ones(owners, columns, (len(starts) - 1, self.n_events))
 
     def backed_off(self, walk: Walk) -> Iterator[tuple[Ints, Ints]]:
@@ -485,11 +477,20 @@ def build_trie(
 
 def _ones(rows, columns, shape):
     """Return the matrix that counts pairs of rows and columns, given in parts."""
-    where = (np.concatenate(rows), np.concatenate(columns))
-    counts = sparse.coo_array((np.ones(len(where[0])), where), shape=shape).tocsr()
-    dtype = sparse.get_index_dtype(maxval=max(counts.nnz, *shape))
-    counts.indices, counts.indptr = counts.indices.astype(dtype), counts.indptr.astype(dtype)
-    return sparse.csr_array(counts)
+    n_bits = np.int64(int(shape[1]).bit_length())
+    pairs = np.concatenate(rows).astype(np.int64) << n_bits
+    pairs |= np.concatenate(columns)
+    pairs.sort()
+    is_new = np.ones(len(pairs), bool)
+    np.not_equal(pairs[1:], pairs[:-1], out=is_new[1:])
+    first = np.flatnonzero(is_new)
+    pairs = pairs[first]
+    dtype = sparse.get_index_dtype(maxval=max(len(pairs), *shape))
+    indptr = np.zeros(shape[0] + 1, dtype)
+    np.cumsum(np.bincount(pairs >> n_bits, minlength=shape[0]), out=indptr[1:])
+    indices = (pairs & ((1 << n_bits) - 1)).astype(dtype)
+    counts = np.diff(first, append=len(is_new)).astype(np.float64)
+    return sparse.csr_array((counts, indices, indptr), shape=shape)
 
 
 def _stack(parts):

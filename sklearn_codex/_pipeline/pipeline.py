@@ -10,6 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._data.records import check_records, is_records
+from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._pipeline.choices import best_responses, value_of_choices
@@ -158,7 +159,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
 
     _parameter_constraints: dict = {
         "steps": [list, Hidden(tuple)],
-        "vectorizer": [HasMethods(["fit", "transform"]), None],
+        "vectorizer": [COUNTER, None],
         "memory": [None, str, HasMethods(["cache"])],
         "verbose": ["boolean"],
     }

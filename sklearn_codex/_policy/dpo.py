@@ -16,7 +16,7 @@ from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._data.fitted_models import IncomingModel
 from sklearn_codex._data.pairs import read_pairs, read_responses
-from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._data.vectorizers import COUNTER, token_names
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
 from sklearn_codex._policy.dpo_loss import (
@@ -182,7 +182,7 @@ class DPOPolicyOptimizer(
         "label_smoothing": [Interval(Real, 0, 0.5, closed="left")],
         "C": [Interval(Real, 0, None, closed="right")],
         "response_length": [Interval(Integral, 1, None, closed="left"), None],
-        "vectorizer": [HasMethods(["fit", "transform"]), None],
+        "vectorizer": [COUNTER, None],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }

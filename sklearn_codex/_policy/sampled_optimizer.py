@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_codex._categorical import normalize_log
-from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._data.vectorizers import COUNTER, token_names
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.certificate import gain_over, tilt_gap
@@ -46,7 +46,7 @@ PROBLEM_CONSTRAINTS: dict = {
     "missing_eos_penalty": [Interval(Real, 0, None, closed="left")],
     "entropy_coef": [Interval(Real, 0, None, closed="left")],
     "normalize_reward": ["boolean"],
-    "vectorizer": [HasMethods(["fit", "transform"]), None],
+    "vectorizer": [COUNTER, None],
     "random_state": ["random_state"],
 }
 

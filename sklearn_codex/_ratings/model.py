@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._data.vectorizers import FEATURES
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._ratings.graph import find_connections, tell_connections
@@ -211,7 +212,7 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         "position_bias": ["boolean"],
         "topics": [str, Integral, list, tuple, None],
         "topic_alpha": [Interval(Real, 0, None, closed="neither")],
-        "topic_vectorizer": [HasMethods(["fit", "transform"]), None],
+        "topic_vectorizer": [FEATURES, None],
         "confidence_level": [Interval(Real, 0, 1, closed="neither")],
         "handle_unknown": [StrOptions({"error", "average"})],
         "tol": [Interval(Real, 0, None, closed="left")],

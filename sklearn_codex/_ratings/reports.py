@@ -68,6 +68,12 @@ class RatingReports:
             rating at ``confidence_level``), ``rank_low``, ``rank_high`` (which hold for all models
             together), and ``n``, the weight of votes on the model. It prints aligned, and
             ``pandas.DataFrame(table)`` is a frame.
+
+        Raises
+        ------
+        ValueError
+            If the scale is neither, or the model of the anchor is not known, or has no finite
+            rating.
         """
         check_is_fitted(self)
         if not isinstance(scale, str) or scale not in SCALES:
@@ -123,7 +129,16 @@ class RatingReports:
                 "anchor must be a model and its rating, a finite number, such as ('gpt-4', 1000), "
                 f"got {anchor!r:.80}."
             )
-        return self._place_of(anchor[0]), float(anchor[1])
+        place = self._place_of(anchor[0])
+        if not np.isfinite(self.ratings_[place]):
+            finite = self.models_[np.isfinite(self.ratings_)].tolist()
+            remedy = f"Name one like {finite[0]!r}, or fit" if finite else "Fit"
+            raise ValueError(
+                f"anchor must be a model whose rating is finite, but that of {anchor[0]!r} is "
+                f"{self.ratings_[place]}, and no rating is relative to it. {remedy} with alpha "
+                "above 0."
+            )
+        return place, float(anchor[1])
 
     def _place_of(self, model):
         """Return the position of a model."""

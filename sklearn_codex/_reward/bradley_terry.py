@@ -204,6 +204,10 @@ class BradleyTerryLoss(SmoothLoss):
         """Return Q d (V,)."""
         return self.penalty * direction if self.penalty.ndim == 1 else self.penalty @ direction
 
+    def image(self, step: FloatArray, found: FloatArray) -> FloatArray:
+        """Return D d (n_pairs,), anew where products of conjugate gradients are not exact."""
+        return self.design.matvec(step) if getattr(self.design, "bends_about", False) else found
+
     def at(self, weights: FloatArray, margins: FloatArray | None = None) -> Point:
         """Return f at w."""
         if margins is None:

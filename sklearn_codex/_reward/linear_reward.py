@@ -15,6 +15,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import NuisanceDesign, length_columns, length_scale
 from sklearn_codex._data.pairs import TextPairs, read_pairs
+from sklearn_codex._data.rounded import to_fit
 from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.lengths import check_source, keep_source, lengths_of
@@ -115,7 +116,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
                 lengths = lengths_of(self, read)
                 self.length_scale_ = length_scale(lengths.difference, weight)
                 keep_source(self, lengths.source)
-        design = self._add_nuisances(read, read.design.to_solve())
+        design = self._add_nuisances(read, to_fit(read.design, self.tol))
         penalty = np.ones(design.shape[1])
         penalty[self.n_features_in_ :] = 0.0
         return TrainingProblem(design, read.known, labels, weight, penalty)

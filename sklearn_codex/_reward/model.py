@@ -230,9 +230,11 @@ class PreferenceRewardModel(RewardModelBase):
             frame with these columns, of texts or of vectors, an array of vectors phi(A), phi(B),
             their :class:`~sklearn_codex.ResponseIds`, or feature differences phi(A) - phi(B), dense
             or sparse; also in :class:`~sklearn_codex.PairsWithLength`. Floats of 16 and 32 bits,
-            and arrays on disk, are never widened as a whole. Also a dask bag of rows of text, or
-            array of differences, which stay where they are: gradients and Hessian products are
-            summed over partitions. ``score`` then knows no leakage.
+            and arrays on disk, are never widened as a whole; a million numbers of 32 bits or more
+            in memory are multiplied as such where that moves no weight by what ``tol`` tells. Also
+            a dask bag of rows of text, or array of differences, which stay where they are:
+            gradients and Hessian products are summed over partitions. ``score`` then knows no
+            leakage.
         y : array-like of shape (n_pairs,)
             For a dask X also a dask bag or array with the same partitions, as ``sample_weight``.
             Two classes; the greater one means that A is preferred. Or numbers in [0, 1], some of

@@ -470,10 +470,11 @@ def _check_side(rows, n_pairs, name, subject):
             f"{subject} needs pairs on both sides of each split, but {name} has shape "
             f"{rows.shape}. Leave the split out."
         )
-    if rows.dtype.kind not in "iu" or rows.min() < -n_pairs or rows.max() >= n_pairs:
+    if rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n_pairs:
+        outside = rows[(rows < 0) | (rows >= n_pairs)] if rows.dtype.kind in "iu" else rows
         raise ValueError(
             f"{subject} needs rows of its {n_pairs} pairs, integers from 0 to {n_pairs - 1}, but "
-            f"{name} has {reprlib.repr(rows.tolist())}. Make cv of these pairs."
+            f"{name} has {reprlib.repr(outside.tolist())}. Make cv of these pairs."
         )
     return rows
 

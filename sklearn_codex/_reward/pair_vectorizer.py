@@ -3,11 +3,10 @@
 from typing import Any
 
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from sklearn_codex._data.pairs import read_pairs
-from sklearn_codex._data.vectorizers import as_ngram_features
+from sklearn_codex._data.vectorizers import FEATURES, as_ngram_features
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
 
@@ -74,7 +73,7 @@ class PairVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
     True
     """
 
-    _parameter_constraints: dict = {"vectorizer": [HasMethods(["fit", "transform"]), None]}
+    _parameter_constraints: dict = {"vectorizer": [FEATURES, None]}
 
     vectorizer_: Any
 

@@ -102,6 +102,10 @@ class SmoothLoss:
         """Return the gradient and the :class:`Curvature` at a point."""
         raise NotImplementedError
 
+    def image(self, step: FloatArray, found: FloatArray) -> FloatArray:
+        """Return D d (n_pairs,) of a step d, of which conjugate gradients have found it about."""
+        return found
+
     def precondition(self, curvature: Any, diagonal: FloatArray) -> Preconditioner:
         """Return an approximation of a curvature, whose diagonal is known, and made positive."""
         return Preconditioner(diagonal)
@@ -205,7 +209,7 @@ def minimise(
         )
         decrease = -dot(gradient, step)
         at_precision = bool(decrease <= ROUNDING * abs(point.value))
-        point = _search_line(loss, point, step, image, decrease)
+        point = _search_line(loss, point, step, loss.image(step, image), decrease)
     return state
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from sklearn_codex.cli._options import STANDARD, check_new, new_command, open_model, write_out
+from sklearn_codex.cli._options import STANDARD, check_new, new_command, open_reader, write_out
 from sklearn_codex.report._json import json_text
 from sklearn_codex.report._terminal import tell
 
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     inputs = [("MODEL", arguments.model), ("CANDIDATES", arguments.candidates)]
     check_new(arguments, [("--out", arguments.out)], inputs)
-    model = open_model(arguments.model)
+    model = open_reader(arguments.model)
     read = read_candidates_of(arguments)
     rows, lines = rank_candidates(model, read, arguments)
     write_out(arguments, "".join(json_text(row) + "\n" for row in rows))

@@ -18,6 +18,7 @@ from sklearn_codex._data.lengths import pairs_alone
 from sklearn_codex._data.pairs import TextPairs, check_text_pairs
 from sklearn_codex._data.rows import FLOATS
 from sklearn_codex._data.vectorizers import (
+    FEATURES,
     apply_vectorizer,
     fit_vectorizer,
     unwrap,
@@ -84,7 +85,7 @@ class _Pairs(NamedTuple):
         "X": "no_validation",
         "y": ["array-like", None],
         "texts": "no_validation",
-        "embedder": [HasMethods(["fit", "transform"]), None],
+        "embedder": [FEATURES, None],
         "groups": ["array-like", None],
         "n_directions": [COUNT],
         "control_length": ["boolean"],
