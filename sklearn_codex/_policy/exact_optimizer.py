@@ -236,13 +236,13 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
             If documents end by themselves and no policy is best, as none is long enough.
         """
         self._prepare(X, y, prompts=prompts)
-        if self._read_trie is not None and self.sft_coef > 0:
+        problem = self._build_problem()
+        if not problem.objective.has_optimum:
             raise ValueError(
                 f"{type(self).__name__} knows no best policy of n-grams with demonstrations, got "
-                f"sft_coef={self.sft_coef:g}. Refine the policy by them (SFTRefiner) and set "
-                "sft_coef=0, or use PPOPolicyOptimizer."
+                f"sft_coef={problem.objective.sft_coef:g}. Refine the policy by them (SFTRefiner) "
+                "and set sft_coef=0, or use PPOPolicyOptimizer."
             )
-        problem = self._build_problem()
         if not problem.is_additive:
             raise ValueError(self._explain_what_does_not_add(problem))
         context = self._init_callback_context()

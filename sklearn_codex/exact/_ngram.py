@@ -251,13 +251,18 @@ class NGramObjective(NGramLength):
 
     @property
     def is_noisy(self) -> bool:
-        """Whether documents are cut: else the optimum is the tilted reference."""
-        return self.max_length is not None
+        """Whether documents are cut or demonstrations pull: else it is the tilted reference."""
+        return self.max_length is not None or self.sft_coef > 0
 
     @property
     def gap_is_bound(self) -> bool:
         """Whether :meth:`gap` is only an upper bound: the best policy may look at the position."""
-        return (self.max_length is not None or self.sft_coef > 0) and self._of_one_context is None
+        return self.is_noisy and self._of_one_context is None
+
+    @property
+    def has_optimum(self) -> bool:
+        """Whether the best policy is known: not with demonstrations, of order 2 and more."""
+        return self.sft_coef == 0 or self._of_one_context is not None
 
     @cached_property
     def start(self) -> FloatArray:

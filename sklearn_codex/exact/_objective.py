@@ -103,6 +103,11 @@ class Objective(ABC):
         return True
 
     @property
+    def has_optimum(self) -> bool:
+        """Whether :meth:`optimum` knows the best policy."""
+        return True
+
+    @property
     def gap_is_bound(self) -> bool:
         """Whether :meth:`gap` may stay above 0 at the best policy of the family."""
         return False
