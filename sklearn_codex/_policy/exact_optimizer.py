@@ -136,8 +136,8 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
     best policy that does not look at the position; and for policies of n-grams
     :class:`~sklearn_codex.exact.NGramObjective`, where documents that are cut have no formula: the
     best policy is searched by steps that go through all positions, minutes for a hundred thousand
-    n-grams, and ``optimality_gap_`` bounds what it misses. Banned tokens have probability zero; the price
-    of a chance constraint is the root at which the optimum just keeps it.
+    n-grams, and ``optimality_gap_`` bounds what it misses. Banned tokens have probability zero; the
+    price of a chance constraint is the root at which the optimum just keeps it.
 
     References
     ----------
