@@ -170,6 +170,12 @@ FAULTS = [
             "np.zeros(len(tokens), bool)",
             "test_ngrams.py::test_draws_have_the_frequencies_of_the_model",
         ),
+        (
+            "longer n-grams take the probability of a token, not of the shorter ones",
+            "log_prob[start:stop] = log_prob[trie.lower[start:stop]]",
+            "log_prob[start:stop] = log_prob[trie.arc_token[start:stop]]",
+            "test_ngram_policies.py::test_every_other_policy_is_worse_by_its_divergence",
+        ),
     ),
     *_in(
         "_ngrams/smoothing.py",

@@ -13,6 +13,15 @@ FAULTS = [
         ),
     ),
     *_in(
+        "_language/distributions.py",
+        (
+            "documents start at the start, whatever a policy was fitted for",
+            "elif self.initial is not None:",
+            "elif False:",
+            "test_ngram_policies.py::test_samples_start_as_those_of_the_fit",
+        ),
+    ),
+    *_in(
         "_language/sft.py",
         (
             "strength of the prior dropped",
@@ -52,6 +61,12 @@ FAULTS = [
             "counts = len(rewards) / self.n * winners",
             "counts = len(rewards) * winners",
             "test_baselines.py::test_refit_beside_a_prior_by_hand",
+        ),
+        (
+            "winners of each context count alike",
+            "share * _chances(own, self.n)",
+            "_chances(own, self.n)",
+            "test_ngram_policy_uses.py::test_winners_of_contexts_count_as_often_as_these_by_hand",
         ),
     ),
     *_in(
@@ -133,6 +148,21 @@ FAULTS = [
             "(problem.reward.offset - problem.reward_mean)",
             "problem.reward.offset",
             "test_baselines.py::test_each_point_of_the_frontier_is_a_fit",
+        ),
+    ),
+    *_in(
+        "_policy/family.py",
+        (
+            "ends of documents count as tokens",
+            "float(documents[:, : self.trie.n_arcs].sum())",
+            "float(documents.sum())",
+            "test_ngram_policies.py::test_documents_without_an_end_have_a_length",
+        ),
+        (
+            "an n-gram earns nothing for those that it ends with",
+            "self.trie.cumulative @ ridge.coef_, self",
+            "np.append(ridge.coef_, np.zeros(self.trie.n_events - self.trie.n_arcs)), self",
+            "test_ngram_policies.py::test_logged_rewards_are_learned_on_cumulative_counts",
         ),
     ),
     *_in(

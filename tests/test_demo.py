@@ -1,8 +1,10 @@
 """The demo as a newcomer meets it: what it says first and last, and that it can be run again."""
 
+import io
 import json
 import shlex
 import sys
+from contextlib import chdir, redirect_stdout
 
 import numpy as np
 import pytest
@@ -11,15 +13,17 @@ from sklearn_codex.cli import main
 from sklearn_codex.cli._demo_files import DEMO, PICTURE
 from sklearn_codex.cli._demo_verdict import judge_demo, verdict_of
 
-SMALL = ["demo", "--modules", "5", "--no-progress"]
+SMALL = ["demo", "--modules", "5", "--no-progress", "--order", "1"]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Return a folder in which the demo has been run."""
+@pytest.fixture(scope="module", params=["1", "3"], ids=["order 1", "order 3"])
+def run(request, tmp_path_factory):
+    """Run the demo; return its folder and what it says."""
     folder = tmp_path_factory.mktemp("first")
-    assert main([*SMALL, "--out", str(folder / "codex-demo")]) == 0
-    return folder
+    said = io.StringIO()
+    with chdir(folder), redirect_stdout(said):
+        assert main([*SMALL, "--order", request.param]) == 0
+    return folder, said.getvalue()
 
 
 def test_the_demo_says_what_it_does_before_it_works(tmp_path, monkeypatch, capsys):
@@ -36,10 +40,9 @@ def test_the_demo_says_what_it_does_before_it_works(tmp_path, monkeypatch, capsy
     assert "5 modules" in " ".join(said.split())
 
 
-def test_the_demo_ends_with_a_verdict_a_picture_and_commands_that_run(folder, monkeypatch, capsys):
+def test_the_demo_ends_with_a_verdict_a_picture_and_commands_that_run(run, monkeypatch, capsys):
+    folder, said = run
     monkeypatch.chdir(folder)
-    assert main(SMALL) == 0
-    said = capsys.readouterr().out
     end = said[said.index("Verdict") :]
     assert "PPO found the best policy there is" in end
     assert "codex-demo/frontier.png" in end
@@ -55,7 +58,7 @@ def test_the_demo_ends_with_a_verdict_a_picture_and_commands_that_run(folder, mo
     assert commands[-1] == "sklearn-codex audit YOUR_FILE"
 
 
-def test_the_demo_can_be_run_again(folder, tmp_path, monkeypatch, capsys):
+def test_the_demo_can_be_run_again(tmp_path, monkeypatch, capsys):
     out = tmp_path / "d"
     assert main([*SMALL, "--out", str(out)]) == 0
     first = json.loads((out / "figures.json").read_text("utf-8"))

@@ -31,6 +31,7 @@ from sklearn_codex import (
 )
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._persistence.fitted import check_fitted
+from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import NGramObjective, arc_reward
 from sklearn_codex.overoptimization import GoldRewardScorer, overoptimization_curve
 
@@ -208,6 +209,17 @@ def test_documents_compete_with_those_of_the_same_prompt():
     for part, own in ((drawn[:400], alone[0]), (drawn[400:], alone[1])):
         tokens = counter.transform(part) @ sampler.trie_.token_map
         assert abs(z_score(model.predict(tokens)[:, np.newaxis], own.best_of_n_reward_)[0]) < 4.5
+
+
+def test_winners_of_contexts_count_as_often_as_these_by_hand():
+    # The first two documents share a quarter, the third has the rest: of 3 documents drawn that
+    # makes .375, .375 and 2.25 winners, beside 4 tokens of the prior.
+    rollouts = Rollouts(np.arange(3), np.ones(3, dtype=int), 3)
+    reference = np.log([0.2, 0.3, 0.5])
+    refit = BestOfNSampler(n=1, prior_strength=4.0)._refit(
+        rollouts, np.arange(3.0), reference, [2], [0.25, 0.75]
+    )
+    assert_allclose(np.exp(refit), np.array([1.175, 1.575, 4.25]) / 7.0)
 
 
 def test_few_rollouts_are_more_where_there_are_many_prompts():

@@ -16,7 +16,7 @@ from sklearn_codex._policy.ppo import (
     probability_ratio,
     whiten,
 )
-from sklearn_codex.exact._trust_region import trust_region_scale
+from sklearn_codex.exact._trust_region import largest_share, trust_region_scale
 
 SEEDS = st.integers(0, 2**32 - 1)
 CLIP_RANGES = st.one_of(st.floats(0.01, 1.5), st.tuples(st.floats(0.01, 0.9), st.floats(0.01, 1.5)))
@@ -262,3 +262,12 @@ def test_a_step_inside_the_trust_region_is_left_alone():
     assert trust_region_scale(np.array([1e-3, 0.0]), prob, 20, 0.5) == 1.0
     assert trust_region_scale(np.full(2, 1e6), prob, 20, 1e-9) == 1.0
     assert trust_region_scale(np.zeros(2), prob, 20, 1e-9) == 1.0
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1.0, 6.0), st.floats(1e-3, 2.0))
+@proved
+def test_a_share_of_a_step_uses_most_of_its_trust_region(scale, power, target_kl):
+    share = largest_share(lambda share: scale * share**power, target_kl)
+    moved = scale * share**power
+    assert moved <= target_kl
+    assert share == 1.0 or moved >= 0.8 * target_kl

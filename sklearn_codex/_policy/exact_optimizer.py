@@ -134,8 +134,10 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
     ``sft_coef`` or ``entropy_coef`` see :class:`~sklearn_codex.exact.AdditiveObjective`; where
     documents end by themselves :class:`~sklearn_codex.exact.EosObjective`, whose optimum is the
     best policy that does not look at the position; and for policies of n-grams
-    :class:`~sklearn_codex.exact.NGramObjective`. Banned tokens have probability zero; the price
-    of a chance constraint is the root at which the optimum just keeps it.
+    :class:`~sklearn_codex.exact.NGramObjective`, where documents that are cut have no formula: the
+    best policy is searched by steps that go through all positions, minutes for a hundred thousand
+    n-grams, and ``optimality_gap_`` bounds what it misses. Banned tokens have probability zero; the
+    price of a chance constraint is the root at which the optimum just keeps it.
 
     References
     ----------
@@ -236,13 +238,13 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
             If documents end by themselves and no policy is best, as none is long enough.
         """
         self._prepare(X, y, prompts=prompts)
-        if self._read_trie is not None and self.sft_coef > 0:
+        problem = self._build_problem()
+        if not problem.objective.has_optimum:
             raise ValueError(
                 f"{type(self).__name__} knows no best policy of n-grams with demonstrations, got "
-                f"sft_coef={self.sft_coef:g}. Refine the policy by them (SFTRefiner) and set "
-                "sft_coef=0, or use PPOPolicyOptimizer."
+                f"sft_coef={problem.objective.sft_coef:g}. Refine the policy by them (SFTRefiner) "
+                "and set sft_coef=0, or use PPOPolicyOptimizer."
             )
-        problem = self._build_problem()
         if not problem.is_additive:
             raise ValueError(self._explain_what_does_not_add(problem))
         context = self._init_callback_context()

@@ -4,7 +4,7 @@ import numpy as np
 
 from sklearn_codex.inspection import FrontierDisplay
 
-_N_POINTS = 12
+_N_POINTS = 16
 _FARTHEST = 30.0  # times the kl_coef of the fit, where the policy is almost the reference
 
 

@@ -36,6 +36,7 @@ from sklearn_codex.report._terminal import show
 _STAGES = {"M0": "pretrain", "M1": "sft", "M2": "policy"}
 _N_SAMPLES = 3
 _N_SHIFTED = 8
+_PROMPT = "def size(self):"
 
 
 def run_demo(out, *, force=False, seed=0, n_modules=150, order=3, progress=True):
@@ -93,7 +94,7 @@ def run_demo(out, *, force=False, seed=0, n_modules=150, order=3, progress=True)
     has_picture = _write(out, pipeline, figures, data, test, replaced)
     prompts = [row["prompt"] for row in test.pairs]
     _show_verdict(console, judge_demo(figures, margins, prompts))
-    _show_next(console, out, has_picture, time.perf_counter() - start)
+    _show_next(console, out, order, has_picture, time.perf_counter() - start)
     return figures
 
 
@@ -377,8 +378,9 @@ def _show_verdict(console, statements):
         console.item("✓" if statement.holds else "!", statement.text, strong=not statement.holds)
 
 
-def _show_next(console, out, has_picture, seconds):
+def _show_next(console, out, order, has_picture, seconds):
     """Say what was written, and which commands go on from there."""
+    prompt = f" --prompt {shlex.quote(_PROMPT)}" if order > 1 else ""
     console.title("Next", f"all is in {out}, after {seconds:.0f} s")
     model, preferences, held_out = (
         shlex.quote(str(out / name)) for name in (MODEL, PREFERENCES, HELD_OUT)
@@ -389,7 +391,7 @@ def _show_next(console, out, has_picture, seconds):
             f"audit {preferences}",
         ),
         ("the figures of held-out records", f"score {model} {held_out}"),
-        ("documents of the last policy", f"sample {model} -n 3"),
+        ("documents of the last policy", f"sample {model} -n 3{prompt}"),
         ("what is in the model", f"info {model}"),
         ("an audit of small made-up data", "audit --example"),
         ("an audit of yours", "audit YOUR_FILE"),

@@ -33,6 +33,10 @@ _END = "</s>"
 # Times the smallest kl_coef that keeps length finite: nearer to it documents are very long.
 _MARGIN = 2.0
 _CAUTIOUS = 1e6
+_NO_FRONTIER = (
+    "A frontier takes a language model and a reward: fit records that have texts or "
+    "demonstrations, and preferences."
+)
 
 
 def fit_pipeline(
@@ -316,6 +320,8 @@ def frontier_of(model, n_points=50):
         ``kl_coef``, ``kl`` (nats a document) and ``expected_reward``.
     """
     policy = last_policy(model)
+    if policy is not None and order_of(policy) > 1:
+        return _frontier_of_ngrams(policy, n_points)
     if policy is not None and hasattr(policy, "frontier"):
         points: Mapping = policy.frontier()
     else:
@@ -327,16 +333,30 @@ def frontier_of(model, n_points=50):
 def _frontier_of_stages(stages, policy):
     rewards = [stage for stage in stages.values() if hasattr(stage, "coef_")]
     if policy is None or not rewards:
-        raise ValueError(
-            "A frontier takes a language model and a reward: fit records that have texts or "
-            "demonstrations, and preferences."
-        )
-    if order_of(policy) > 1:
-        raise ValueError(
-            f"The frontier of models of order {order_of(policy)} is that of an "
-            f"ExactPolicyOptimizer, as fit makes it, and {type(policy).__name__} is none. Fit "
-            "texts, demonstrations and preferences by fit, or call its frontier in Python."
-        )
+        raise ValueError(_NO_FRONTIER)
     reference = getattr(policy, "reference_log_prob_", policy.token_log_prob_)
     length = getattr(policy, "response_length_", None) or policy.document_length_
     return kl_reward_frontier(reference, rewards[-1].coef_[0], length=int(length))
+
+
+def _frontier_of_ngrams(policy, n_points):
+    """Return the frontier of the reward alone, as columns, of a policy over n-grams."""
+    if not hasattr(policy, "reference_log_prob_"):
+        raise ValueError(_NO_FRONTIER)
+    problem = policy._build_problem(warn=False)
+    if not problem.adds_reward or problem.objective.gap_is_bound:
+        raise ValueError(
+            "The frontier of models of n-grams is known where the reward adds over n-grams and "
+            "documents are not cut: fit with a larger --kl-coef, or in Python without max_length."
+        )
+    objective = problem.objective.having(penalty=None)
+    grid = objective.kl_coef_grid()
+    # Each point takes a while, so that only those asked for are computed.
+    grid = grid[np.unique(np.linspace(0, len(grid) - 1, n_points).round().astype(int))]
+    columns: dict[str, list[float]] = {"kl_coef": grid.tolist(), "kl": [], "expected_reward": []}
+    for kl_coef in columns["kl_coef"]:
+        at = objective.having(kl_coef=kl_coef)
+        best = at.optimum()
+        columns["kl"].append(at.kl(best))
+        columns["expected_reward"].append(at.expected_reward(best) + problem.reward.offset)
+    return columns

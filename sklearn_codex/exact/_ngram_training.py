@@ -152,14 +152,14 @@ class NGramTraining(NGramTerms):
         -----
         A natural gradient is the regression of advantages on the events of tokens, each less what
         is expected of it [1]_. Its equations are solved in stages here, none of which needs a
-        matrix. With the gradient G and the number N of tokens drawn by an arc or a longer one that
-        ends with it, the step of arc a is
+        matrix. With the gradient G and the number N of tokens by an arc or a longer one that ends
+        with it (of an arc those drawn, or those expected if these are more), the step of arc a is
 
         .. math:: d_a = \frac{G_a + k\, d_{a'}}{N_a + k},
 
         shrunk by the damping k to that of the shorter arc a' [2]_, which is 0 for those of the
-        root. Then each context takes :math:`R / (N + k)`, where N tokens backed off from it and
-        R is what the steps so far leave of its gradient.
+        root. Then each context takes :math:`R / (N + k)`, where N tokens back off from it and R is
+        what the steps so far leave of its gradient.
 
         References
         ----------
@@ -168,7 +168,7 @@ class NGramTraining(NGramTerms):
            Natural Language Engineering 1(3), 289-308.
         """
         trie, step = self.trie, np.zeros_like(gradient)
-        n_arcs, used = trie.n_arcs, rollouts.occurrences
+        n_arcs, used = trie.n_arcs, np.maximum(rollouts.occurrences, occurrences)
         total, drawn = (trie.raw_counts(values) for values in (gradient, used))
         step[:n_arcs] = total / (drawn + damping)
         for low, high in trie.levels()[1:]:
