@@ -97,6 +97,8 @@ OF_OPTIMISERS = {
     "check_free",
     "project",
     *("events_after", "flow", "moved", "policy_model"),
+    *("of_features", "place", "policy_at", "policy_gradient", "demonstrations_gradient"),
+    *("curvature", "natural_step", "trust_region_scale", "context_values"),
 }
 
 
