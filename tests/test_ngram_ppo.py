@@ -31,7 +31,7 @@ def text_problem(seed, *, order=3, n_tokens=20, kl_coef=1.0, **settings):
 
 
 def share_of_the_way(problem, policy):
-    return 1.0 - problem.gap(policy.token_log_prob_) / problem.gap(problem.start)
+    return 1.0 - problem.gap(policy.backoff_model_.event_log_prob) / problem.gap(problem.start)
 
 
 def drawn_from(problem, policy, n_documents=200, seed=0):
@@ -42,7 +42,7 @@ def drawn_from(problem, policy, n_documents=200, seed=0):
 
 
 @pytest.mark.parametrize("gae_lambda", [0.0, 0.9, 1.0])
-@pytest.mark.parametrize(("order", "kl_coef"), [(2, 0.3), (2, 1.0), (3, 1.0), (3, 3.0)])
+@pytest.mark.parametrize(("order", "kl_coef"), [(2, 0.3), (2, 1.0), (3, 3.0)])
 def test_ppo_reaches_the_optimum(order, kl_coef, gae_lambda):
     problem = text_problem(order, order=order, kl_coef=kl_coef)
     policy = PPOPolicyOptimizer(gae_lambda=gae_lambda, random_state=0).fit_objective(problem)
@@ -58,8 +58,8 @@ def test_ppo_reaches_the_optimum(order, kl_coef, gae_lambda):
         PPOPolicyOptimizer(critic=False),
         PPOPolicyOptimizer(credit="sequence"),
         PPOPolicyOptimizer(credit="sequence", critic=False, n_minibatches=1, n_epochs=1),
-        PPOPolicyOptimizer(whiten_advantages=True, learning_rate=0.1, max_iter=150, tol=0),
-        PPOPolicyOptimizer(optimizer="adam", max_iter=150, tol=0),
+        PPOPolicyOptimizer(whiten_advantages=True, learning_rate=0.1, max_iter=60, tol=0),
+        PPOPolicyOptimizer(optimizer="adam", max_iter=60, tol=0),
         RLOOPolicyOptimizer(),
         RLOOPolicyOptimizer(optimizer="adam", max_iter=150, tol=0),
     ],
@@ -73,11 +73,11 @@ def test_relatives_reach_the_optimum(optimizer):
 
 def test_a_large_vocabulary():
     problem = text_problem(0, order=2, n_tokens=200)
-    policy = PPOPolicyOptimizer(random_state=0, max_iter=60).fit_objective(problem)
+    policy = PPOPolicyOptimizer(random_state=0, max_iter=30).fit_objective(problem)
     assert share_of_the_way(problem, policy) >= 0.995
 
 
-@pytest.mark.parametrize("gae_lambda", [0.5, 1.0])
+@pytest.mark.parametrize("gae_lambda", [0.95, 1.0])
 @pytest.mark.parametrize("eos", [3, None])
 def test_documents_that_are_cut(eos, gae_lambda):
     """Training ends by what documents tell, as the exact gap bounds policies that see time."""
@@ -93,7 +93,7 @@ def test_documents_that_are_cut(eos, gae_lambda):
     assert problem.gap_is_bound
     start, best = problem.value(problem.start), problem.value(problem.optimum())
     assert policy.objective_ - start >= 0.995 * (best - start)
-    assert policy.optimality_gap_ == pytest.approx(problem.gap(policy.token_log_prob_))
+    assert policy.optimality_gap_ == pytest.approx(problem.gap(policy.backoff_model_.event_log_prob))
     assert "critic/error" not in policy.history_[-1]
 
 
@@ -103,7 +103,7 @@ def test_demonstrations_pull_as_they_do_in_the_objective():
     frequencies = shown.sum_of_events(np.ones(len(shown.tokens))) / len(shown.tokens)
     problem = problem.having(sft_coef=2.0, frequencies=frequencies)
     best = problem.start
-    for _ in range(1000):  # exact ascent
+    for _ in range(300):  # exact ascent
         slope = problem.gradient(best) + problem.demonstrations_gradient(best)
         curvature = np.maximum(problem.curvature(best), 1e-9)
         best = problem.moved(best, 0.5 * slope / curvature)
@@ -122,7 +122,7 @@ def test_two_halves_are_one_run_bit_for_bit():
     whole = PPOPolicyOptimizer(max_iter=6, **settings).fit_objective(problem)
     half = PPOPolicyOptimizer(max_iter=3, warm_start=True, **settings).fit_objective(problem)
     half = pickle.loads(pickle.dumps(half)).fit_objective(problem)
-    assert_array_equal(half.token_log_prob_, whole.token_log_prob_)
+    assert_array_equal(half.backoff_model_.event_log_prob, whole.backoff_model_.event_log_prob)
     assert half.history_ == whole.history_
     again = PPOPolicyOptimizer(max_iter=6, **settings).fit_objective(problem)
     assert again.history_ == whole.history_
@@ -147,7 +147,7 @@ def test_sampled_figures_agree_with_exact_ones():
     for row in policy.fit_objective(problem).history_[1:]:
         assert_allclose(row["objective/kl"], row["objective/kl_exact"], rtol=0.1)
         assert_allclose(row["objective/kl_k3"], row["objective/kl_exact"], rtol=0.05)
-        assert_allclose(row["objective/entropy"], row["objective/entropy_exact"], rtol=0.03)
+        assert_allclose(row["objective/entropy"], row["objective/entropy_exact"], rtol=0.1)
 
 
 def test_controllers_selection_and_stated_penalties():
@@ -156,7 +156,7 @@ def test_controllers_selection_and_stated_penalties():
         random_state=0,
         max_iter=30,
         tol=0,
-        kl_controller=AdaptiveKLController(target=0.3, horizon=2000),
+        kl_controller=AdaptiveKLController(target=0.1, horizon=20_000),
         select_by="objective/value",
     ).fit_objective(problem)
     assert policy.kl_coef_ != problem.kl_coef
@@ -167,7 +167,7 @@ def test_controllers_selection_and_stated_penalties():
     assert share_of_the_way(problem.having(penalty=penalty), charged) >= 0.999
     penalty[3] = np.inf
     banned = PPOPolicyOptimizer(random_state=0).fit_objective(problem.having(penalty=penalty))
-    assert banned.token_log_prob_[3] == -np.inf
+    assert banned.backoff_model_.event_log_prob[3] == -np.inf
     assert banned.optimality_gap_ <= 1e-3 * banned.history_[0]["objective/optimality_gap"] + 1e-9
 
 
@@ -179,7 +179,9 @@ def test_batches_go_with_the_ngrams_that_are_used():
     assert problem.n_parameters == round(used) < 0.8 * problem.trie.n_arcs
     policy = PPOPolicyOptimizer(random_state=0, max_iter=1, tol=0).fit_objective(problem)
     length = problem.expected_length(problem.start)
-    assert policy.n_sequences_ == 2 + 2 * max(1024, np.ceil(10 * problem.n_parameters / length))
+    n_documents = np.ceil(max(4096 * length, 10 * problem.n_parameters) / length)
+    # Of the policy before and after the one update, and two of the result.
+    assert policy.n_sequences_ == 2 + 2 * n_documents
 
 
 # Gradients and steps

@@ -118,6 +118,9 @@ def price_rule(
     ValueError
         If no document may have an n-gram that the policy does not know as one.
     """
+    stated = getattr(rule, "column_violations", None)
+    if stated is not None:
+        return PricedRule(name, rule, stated, rule.penalty)
     amounts = token_violations(rule, name, names, n_tokens)
     if amounts is not None:
         return PricedRule(name, rule, objective.of_tokens(amounts), rule.penalty)

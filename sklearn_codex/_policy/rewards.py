@@ -74,9 +74,6 @@ class DocumentReward:
     def __init__(self, source: Any, probe: Rollouts, *, subject: str, objective: Any = None):
         self.subject = subject
         self.source = source
-        if hasattr(source, "stated_reward"):
-            self.token_reward = source.stated_reward
-            return
         self._method, self._columns = _interface(source, probe, subject=subject)
         if hasattr(unwrap(source), "coef_"):
             found = self._find_token_reward(probe, objective)

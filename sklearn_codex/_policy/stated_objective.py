@@ -35,11 +35,6 @@ class StatedReward:
         return len(self.token_reward)
 
     @property
-    def stated_reward(self) -> FloatArray:
-        """Reward of each column of the policy's family, which nobody has to find out."""
-        return self.token_reward
-
-    @property
     def coef_(self) -> FloatArray:
         """Weights (V,) of the reward."""
         return self.token_reward
@@ -63,8 +58,9 @@ class StatedPenalty(Rule):
     def __init__(self, amounts: FloatArray):
         self.amounts = amounts
 
-    def token_violations(self, names, n_columns):
-        """Return the nats (V,) of each token."""
+    @property
+    def column_violations(self) -> FloatArray:
+        """Nats of what policies of the family are made of."""
         return self.amounts
 
 
