@@ -381,7 +381,7 @@ def _tried_further(reward, objective, probe, rng):
 
     That has the rewards of the next token, at half of their weight.
     """
-    if reward.token_reward is None or trie_of_rollouts(probe) is None:
+    if reward.token_reward is None or reward.is_stated or trie_of_rollouts(probe) is None:
         return reward
     share = 0.5 * objective.reward_coef / objective.temperature
     tilt = np.clip(share * reward.token_reward, -_LARGEST_TILT, _LARGEST_TILT)

@@ -70,12 +70,13 @@ class DocumentReward:
     token_reward: FloatArray | None = None
     offset: float = 0.0
     is_tested: bool = False
+    is_stated: bool = False  # with the objective, so that no document can tell otherwise
 
     def __init__(self, source: Any, probe: Rollouts, *, subject: str, objective: Any = None):
         self.subject = subject
         self.source = source
         if hasattr(source, "stated_reward"):
-            self.token_reward = source.stated_reward
+            self.token_reward, self.is_stated = source.stated_reward, True
             return
         self._method, self._columns = _interface(source, probe, subject=subject)
         if hasattr(unwrap(source), "coef_"):
