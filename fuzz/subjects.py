@@ -185,7 +185,7 @@ def _init_of(rng, name, text):
     if not text:
         own["control_length"] = None  # numbers have no length
     own["vectorizer"] = (lambda rng: TokenCounter("word")) if text and rng.rand() < 0.5 else None
-    if name in OF_POLICIES and text == "eos" and rng.rand() < 0.5:
+    if name in ("BestOfNSampler", "ExactPolicyOptimizer") and text == "eos" and rng.rand() < 0.5:
         own["policy"], own["vectorizer"] = (lambda rng: FrozenEstimator(ngram_model())), None
     if name in OF_PAIRS and text and rng.rand() < 0.3:
         own["vectorizer"] = lambda rng: TfidfVectorizer(token_pattern=r"\S+")

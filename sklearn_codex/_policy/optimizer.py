@@ -48,6 +48,8 @@ _LEFT_OUT = {
     "entropy_coef": 0.0,
     "normalize_reward": False,
 }
+# Parameters that files of older versions have not, and where they change nothing.
+_LATER = {"gae_lambda": 0.95}
 
 
 class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
@@ -465,6 +467,8 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
             state = state | {"_seed": before["seed"], "training_state_": kept}
             if not kept:
                 del state["training_state_"]
+        names = self._get_param_names()
+        state = {name: value for name, value in _LATER.items() if name in names} | state
         super().__setstate__(state)
 
     def __sklearn_tags__(self):
