@@ -17,9 +17,9 @@ _SMALLEST_BATCH_WITHOUT_NOISE = 4
 # has seen most tokens never sees the others again. A critic remembers earlier batches, and a token
 # that is credited with its own score makes good use of many.
 _TOKENS_PER_COLUMN = {"critic": 4, "sequence": 5, "token": 10}
-# Where policies see contexts, documents may get much shorter on the way; more tokens than these
-# take too long to draw.
-_SMALLEST_BATCH_OF_CONTEXTS, _MOST_TOKENS_OF_CONTEXTS = 1024, 65_536
+# Where policies see contexts, few documents are hardly drawn faster, and documents may get much
+# shorter on the way; more tokens than these take too long.
+_SMALLEST_BATCH_OF_CONTEXTS, _MOST_TOKENS_OF_CONTEXTS = 4096, 65_536
 # Documents of a batch that violate a rule, where its price is learned from them, if that takes a
 # batch of no more documents and tokens than this.
 _VIOLATING, _MOST_FOR_RATES, _MOST_TOKENS_FOR_RATES = 8.0, 8192, 65_536
@@ -184,7 +184,7 @@ def _batch_size(parameters, problem, credit, critic, subject):
         fewest, kind = max(_SMALLEST_BATCH_WITHOUT_NOISE, -(-n_columns // 5)), "critic"
     else:
         # What a document tells of its tokens is one number with sequence credit.
-        fewest, kind = _SMALLEST_BATCH_OF_CONTEXTS if sees_contexts else _SMALLEST_BATCH, credit
+        fewest, kind = _SMALLEST_BATCH, credit
         if credit == "sequence":
             fewest = max(fewest, -(-n_columns // 4))
         rates = [rule.rule.max_rate for rule in problem.rules if rule.is_learned]
@@ -194,6 +194,7 @@ def _batch_size(parameters, problem, credit, critic, subject):
             fewest = max(fewest, min(int(_VIOLATING / min(rates)), most))
     enough = _TOKENS_PER_COLUMN[kind] * n_columns
     if sees_contexts:
+        enough = max(enough, _SMALLEST_BATCH_OF_CONTEXTS * length)
         enough = min(enough, _MOST_TOKENS_OF_CONTEXTS)
     enough = int(np.ceil(enough / length))
     return max(fewest, enough, n_minibatches)

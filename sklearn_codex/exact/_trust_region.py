@@ -53,8 +53,8 @@ def trust_region_scale(
 def largest_share(divergence: Callable[[float], float], target_kl: float) -> float:
     """Return a share of a step, at most 1, that moves a policy by ``target_kl`` nats or less.
 
-    Tried from the second-order guess on, by which the root of a divergence is linear in the share,
-    then by halving what is left; of the trust region at least 0.8 is used.
+    Tried by the second-order guess, that the root of a divergence is linear in the share, until it
+    lies between two shares, then by halving what is left; at least 0.8 of the trust region is used.
 
     Parameters
     ----------
@@ -72,7 +72,10 @@ def largest_share(divergence: Callable[[float], float], target_kl: float) -> flo
                 break
         else:
             high = share
-        guess = share * np.sqrt(0.9 * target_kl / kl) if 0 < kl < np.inf else 0.0
-        between = low < guess < high
-        share = min(1.0, guess if between else 0.5 * (low + min(high, 2.0)))
+        if low > 0.0 and high < np.inf:
+            share = float(np.sqrt(low * high))
+        elif 0.0 < kl < np.inf:
+            share = min(1.0, float(share * np.sqrt(0.9 * target_kl / kl)))
+        else:
+            share *= 0.5
     return low
