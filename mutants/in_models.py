@@ -127,6 +127,57 @@ FAULTS = [
         ),
     ),
     *_in(
+        "_policy/critic.py",
+        (
+            "what follows is not decayed",
+            "sums[at] += decay * sums[at + 1]",
+            "sums[at] += sums[at + 1]",
+            "test_ngram_ppo.py::test_discounted_sums_are_their_definition",
+        ),
+        (
+            "a context is shrunk as by two visits",
+            "means[low:high] += means[suffix[low:high]] / (visits[low:high] + 1.0)",
+            "means[low:high] += means[suffix[low:high]] / (visits[low:high] + 2.0)",
+            "test_ngram_ppo.py::test_means_of_contexts_are_shrunk_to_shorter_ones",
+        ),
+        (
+            "the end of a document has the value of a context",
+            "following[rollouts.starts + rollouts.lengths - 1] = 0.0",
+            "following[rollouts.starts + rollouts.lengths - 1] += 0.0",
+            "test_ngram_ppo.py::test_at_the_optimum_right_values_leave_no_advantage_for_any_lambda",
+        ),
+    ),
+    *_in(
+        "exact/_ngram_training.py",
+        (
+            "arcs are not shrunk to shorter ones",
+            "step[low:high] += damping * shorter / (drawn[low:high] + damping)",
+            "step[low:high] += 0.0 * shorter / (drawn[low:high] + damping)",
+            "test_ngram_ppo.py::test_a_natural_step_token_by_token",
+        ),
+        (
+            "tokens backed off to a context are visits to it",
+            "visits -= np.bincount(trie.suffix[1:], backed[1:], trie.n_contexts)",
+            "visits -= 0.0",
+            "test_ngram_ppo.py::test_demonstrations_gradient_by_finite_differences",
+        ),
+        (
+            "what is expected in contexts is left in the gradient",
+            "return rollouts.sum_of_events(weight) - self.events_after(log_prob, of_contexts)",
+            "return rollouts.sum_of_events(weight)",
+            "test_ngram_ppo.py::test_gradient_of_the_clipped_surrogate_by_finite_differences",
+        ),
+    ),
+    *_in(
+        "exact/_trust_region.py",
+        (
+            "the trust region is twice as wide",
+            "kl = 0.5 * length * float(",
+            "kl = 0.25 * length * float(",
+            "test_ppo.py::test_trust_region_holds_the_exact_kl_of_small_steps",
+        ),
+    ),
+    *_in(
         "_policy/dpo_loss.py",
         (
             "pull of the length dropped from DPO's curvature",
