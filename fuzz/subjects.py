@@ -102,9 +102,9 @@ OF_OPTIMISERS = {
     "check_free",
     "project",
     *("can_avoid", "events_after", "flow", "knows", "moved", "of_ngrams", "of_tokens"),
-    "policy_model",
     *("of_features", "place", "policy_at", "policy_gradient", "demonstrations_gradient"),
     *("curvature", "natural_step", "trust_region_scale", "context_values"),
+    "policy_model",
 }
 
 

@@ -79,12 +79,24 @@ FAULTS = [
         ),
     ),
     *_in(
-        "_pipeline/fitting.py",
+        "_pipeline/counting.py",
         (
             "texts are cached without their borders",
             "digest.update(np.fromiter(map(len, texts)",
             "len(np.fromiter(map(len, texts)",
             "test_pipeline_cache.py::test_texts_are_known_by_where_each_begins_too",
+        ),
+        (
+            "documents that go on from prompts come first",
+            "order = np.argsort(np.concatenate(rows))",
+            "order = np.concatenate(rows)",
+            "test_pipeline_ngrams.py::test_loop_equals_stages_by_hand",
+        ),
+        (
+            "a cache does not know prompts",
+            'return hash_texts([*texts, *(prompt or "" for prompt in prompts)])',
+            "return hash_texts(texts)",
+            "test_pipeline_ngrams.py::test_a_cache_knows_prompts",
         ),
     ),
     *_in(

@@ -9,7 +9,7 @@ _LONGEST = 60
 
 # Marks before which, or behind which, code has no blank; tokens come with one between any two.
 _NO_BLANK_BEFORE = re.compile(r" ([)\]},:;.])")
-_NO_BLANK_BEHIND = re.compile(r"([(\[{.@~]|(?<![\w)\]] )\*\*?) ")
+_NO_BLANK_BEHIND = re.compile(r"([(\[{.@~]|(?<!\*)(?<![\w)\]] )\*\*?) ")
 _CALL = re.compile(r"\b(\w+) ([(\[])")
 
 
