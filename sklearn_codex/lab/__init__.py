@@ -10,6 +10,7 @@ from sklearn_codex.lab._advantages._reinforce_plus_plus import (
 )
 from sklearn_codex.lab._algorithms import PreferenceAlgorithm, RewardAlgorithm, algorithms
 from sklearn_codex.lab._batch import Batch
+from sklearn_codex.lab._check import check_algorithm
 from sklearn_codex.lab._losses._clipped import (
     cispo_loss,
     gspo_loss,
@@ -21,6 +22,7 @@ from sklearn_codex.lab._losses._kl import kl_penalty
 from sklearn_codex.lab._losses._kto import kto_loss
 from sklearn_codex.lab._losses._nash import nash_md_loss
 from sklearn_codex.lab._losses._reference_free import cpo_loss, orpo_loss, simpo_loss
+from sklearn_codex.lab._mistakes import Mistake, mistakes
 from sklearn_codex.lab._preferences import PreferenceBatch, PreferenceProblem
 from sklearn_codex.lab._problem import CandidateProblem
 from sklearn_codex.lab._problems import make_candidates, make_preferences, problems
@@ -28,17 +30,22 @@ from sklearn_codex.lab._registry import advantages, losses
 from sklearn_codex.lab._rest import rest_point
 from sklearn_codex.lab._rest_preferences import bradley_terry_scores
 from sklearn_codex.lab._rest_rewards import expected_advantage
+from sklearn_codex.lab._result import AlgorithmCheck, Setting
 
 __all__ = [
+    "AlgorithmCheck",
     "Batch",
     "CandidateProblem",
+    "Mistake",
     "PreferenceAlgorithm",
     "PreferenceBatch",
     "PreferenceProblem",
     "RewardAlgorithm",
+    "Setting",
     "advantages",
     "algorithms",
     "bradley_terry_scores",
+    "check_algorithm",
     "cispo_loss",
     "cpo_loss",
     "dpo_loss",
@@ -53,6 +60,7 @@ __all__ = [
     "losses",
     "make_candidates",
     "make_preferences",
+    "mistakes",
     "nash_md_loss",
     "orpo_loss",
     "policy_gradient_loss",

@@ -15,7 +15,7 @@ from sklearn_codex.lab._problem import Update
 # Steps of a logit: the first, the longest, those too short to matter, and how many there are.
 _FIRST_STEP, _LONGEST_STEP, _SMALLEST_STEP = 0.2, 1.0, 1e-9
 _MOST_STEPS = 600
-_NEWTON_EVERY = 10
+_NEWTON_AT = (0, 10, 20, 40, 80, 160, 320)
 # How far Newton's method may go, in nats, and what counts as no growth.
 _FARTHEST = 8.0
 _STABLE = 1e-6
@@ -65,12 +65,15 @@ class Move:
         Expected squared distance of the move of one batch from the mean.
     clipped : float
         Share of the tokens drawn whose gradient is 0 in the last epoch and was not in the first.
+    is_policy : bool
+        Whether the update returned a new policy.
     """
 
     mean: FloatArray
     standard_error: FloatArray
     variance: float
     clipped: float
+    is_policy: bool = False
 
 
 def _refuse(out: Any, batch: Any) -> None:
@@ -138,14 +141,17 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
             first = out if first is None else first
             step = -sampling.learning_rate * problem.logit_gradient(groups, policies, out)
         moves = moves + step
-        policies = problem.normalize(log_prob + moves)
+        # Steps that go too far stay in the floats.
+        logits = log_prob + moves
+        lowest = logits.max(axis=1, keepdims=True) - 3 * _GONE
+        policies = problem.normalize(np.maximum(logits, lowest))
     if not is_policy:
         moves = moves / (sampling.learning_rate * sampling.epochs)
     weights = groups.weights[:, np.newaxis]
     mean = (weights * moves).sum(axis=0)
     apart = (weights * (moves - mean) ** 2).sum(axis=0)
     error = np.zeros_like(mean) if groups.is_exact else np.sqrt(apart / len(moves))
-    return Move(mean, error, float(apart.sum()), _clipped(first, last, groups.weights))
+    return Move(mean, error, float(apart.sum()), _clipped(first, last, groups.weights), is_policy)
 
 
 def _clipped(first, last, weights):
@@ -217,7 +223,7 @@ def find_rest(
         size = float(np.abs(force[left]).max())
         if size <= _AT_REST or steps[left].max() <= _SMALLEST_STEP:
             return Rest(log_prob, bool(left.all()), size)
-        if step % _NEWTON_EVERY == 0:
+        if step in _NEWTON_AT:
             found = _newton(update, problem, sampling, log_prob, left)
             if found is not None:
                 return found

@@ -175,7 +175,7 @@ def preference_rest(algorithm: PreferenceAlgorithm, problem: PreferenceProblem) 
     game = problem.drawn_from(algorithm.source, algorithm.mixture_coef)
     if algorithm.loss == "dpo":
         smoothing = options.get("label_smoothing", 0.0)
-        if algorithm.source == "online" and not _is_bradley_terry(problem, smoothing):
+        if algorithm.source == "online" and not is_bradley_terry(problem, smoothing):
             return find_rest(algorithm, game).log_prob
         return problem.tilt(bradley_terry_scores(problem, smoothing) / beta)
     if algorithm.source != "data":
@@ -191,7 +191,7 @@ def preference_rest(algorithm: PreferenceAlgorithm, problem: PreferenceProblem) 
     return _least_loss(algorithm, game)
 
 
-def _is_bradley_terry(problem: PreferenceProblem, smoothing: float) -> bool:
+def is_bradley_terry(problem: PreferenceProblem, smoothing: float) -> bool:
     """Whether scores explain every preference, after smoothing, and so those of any pairs."""
     if smoothing == 0 and problem.is_decided:
         return False
