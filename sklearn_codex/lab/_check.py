@@ -248,16 +248,18 @@ def _gradient_error(update: Update, problem: Any, sampling: Sampling) -> tuple[f
     policies = _policies(problem, sampling.random_state)
     moves = [expected_move(update, problem, policy, sampling) for policy in policies]
     exact = [problem.exact_gradient(policy) for policy in policies]
-    errors = [_sine(moves, exact)]
+    errors = [_sine(problem, moves, exact)]
     if moves[0].is_policy:
         # A step may be one of the natural gradient.
         natural = [g / np.exp(p) for g, p in zip(exact, policies, strict=True)]
-        errors.append(_sine(moves, natural))
+        errors.append(_sine(problem, moves, natural))
     return min(errors)
 
 
-def _sine(moves: list[Move], exact: list[FloatArray]) -> tuple[float, float]:
-    found, right = np.concatenate([move.mean for move in moves]), np.concatenate(exact)
+def _sine(problem: Any, moves: list[Move], exact: list[FloatArray]) -> tuple[float, float]:
+    # What moves all logits of a prompt moves no policy.
+    found = np.concatenate([problem.centred(move.mean) for move in moves])
+    right = np.concatenate([problem.centred(gradient) for gradient in exact])
     noise = np.concatenate([move.standard_error for move in moves])
     size = float(np.linalg.norm(found))
     if size == 0:

@@ -46,7 +46,7 @@ def group_sizes(index: ArrayLike, n_responses: int, subject: str) -> tuple[IntAr
     if (sizes < 2).any():
         place = int(np.argmax(sizes < 2))
         raise ValueError(
-            f"{subject} compares the responses of a group, but group {names[place]!r} has a single "
+            f"{subject} compares the responses of a group, but group {names.tolist()[place]!r} has a single "
             "one. Draw at least two for each prompt."
         )
     return codes, sizes

@@ -1,0 +1,455 @@
+"""Where algorithms come to rest: the expected update, iterated, against the equation."""
+
+import numpy as np
+import pytest
+from lab_iteration import centred, iterate, mean_advantages, ordered_move, standardised
+from numpy.testing import assert_allclose
+from scipy.special import expit, logsumexp
+
+from sklearn_codex import lab
+from sklearn_codex.exact import CandidateObjective
+from sklearn_codex.lab import algorithms, make_candidates, make_preferences, rest_point
+from sklearn_codex.lab._expected import Sampling, drift, expected_move, find_rest, spectral_radius
+from sklearn_codex.lab._rest_preferences import kto_scores
+from sklearn_codex.lab._rest_rewards import token_kl_rest
+
+SIZES = [2, 3, 8]
+CENTRED = {"norm_adv_by_std_in_grpo": False}
+IN_REWARD = [name for name in algorithms if name.endswith("_in_reward")]
+
+
+def candidates(seed, lengths=(1, 2, 2, 4), **options):
+    return make_candidates(lengths, random_state=100 + seed, **{"kl_coef": 0.6} | options)
+
+
+def check_log_prob(found, expected, atol=1e-7):
+    assert_allclose(np.exp(found), np.exp(expected), atol=atol)
+
+
+def tilted(problem, gain):
+    gain = problem.reference + gain
+    return gain - logsumexp(gain)
+
+
+class TestExpectation:
+    @pytest.mark.parametrize("group_size", [2, 3])
+    @pytest.mark.parametrize("shared", [False, True])
+    @pytest.mark.parametrize("name", ["grpo", "dapo", "ppo", "rloo", "gspo", "reinforce_plus_plus"])
+    def test_multisets_are_all_ordered_groups(self, name, shared, group_size):
+        problem = make_candidates(
+            [1, 2, 3], n_prompts=2, prompt_prob=[0.3, 0.7], shared_first=shared, random_state=11
+        )
+        policy = problem.normalize(np.random.RandomState(0).standard_normal(6))
+        found = expected_move(algorithms[name], problem, policy, Sampling(group_size)).mean
+        assert_allclose(
+            found, ordered_move(algorithms[name], problem, policy, group_size), atol=1e-8
+        )
+
+    @pytest.mark.parametrize("name", ["reinforce", "remax", "rloo", "ppo"])
+    @pytest.mark.parametrize("group_size", SIZES)
+    def test_exact_gradients(self, name, group_size):
+        problem = make_candidates(
+            [1, 2, 3], n_prompts=2, prompt_prob=[0.3, 0.7], shared_first=True, random_state=12
+        )
+        policy = problem.normalize(np.random.RandomState(1).standard_normal(6))
+        found = expected_move(algorithms[name], problem, policy, Sampling(group_size)).mean
+        assert_allclose(found, problem.exact_gradient(policy), atol=1e-12)
+
+    def test_the_exact_gradient_is_that_of_the_objective(self):
+        problem = make_candidates([1, 2], n_prompts=2, prompt_prob=[0.4, 0.6], random_state=13)
+        logits = np.random.RandomState(2).standard_normal(4)
+        found = [
+            (problem.objective.value(problem.normalize(logits + row))
+             - problem.objective.value(problem.normalize(logits - row))) / 2e-5
+            for row in 1e-5 * np.eye(4)
+        ]  # fmt: skip
+        assert_allclose(problem.exact_gradient(problem.normalize(logits)), found, atol=1e-9)
+
+    def test_values_of_the_perfect_critic_by_hand(self):
+        tokens = np.array([[0, 1], [0, 2], [3, -1]])
+        objective = CandidateObjective(
+            np.log([0.2, 0.3, 0.5]), np.array([1.0, 2.0, 4.0]), np.zeros(3, dtype=int), kl_coef=0.5
+        )
+        problem = lab.CandidateProblem(objective, tokens)
+        policy = np.log([0.3, 0.3, 0.4])
+        first, second = np.log(0.6 / 0.5), np.log(0.5 / np.array([0.4, 0.6]))
+        after = 0.5 * (1 - 0.5 * second[0]) + 0.5 * (2 - 0.5 * second[1])
+        before = 0.6 * (after - 0.5 * first) + 0.4 * (4 - 0.5 * np.log(0.4 / 0.5))
+        assert_allclose(
+            problem.token_values(policy), [[before, after], [before, after], [before, 0]]
+        )
+
+    def test_drawn_batches_agree_within_their_error(self):
+        problem = candidates(0)
+        policy = problem.normalize(np.array([0.3, -0.2, 0.1, 0.0]))
+        exact = expected_move(algorithms["grpo"], problem, policy, Sampling(4))
+        drawn = expected_move(algorithms["grpo"], problem, policy, Sampling(4, n_samples=20_000))
+        assert (exact.standard_error == 0).all()
+        assert (drawn.standard_error > 0).all()
+        assert np.abs((drawn.mean - exact.mean) / drawn.standard_error).max() < 4
+        assert_allclose(drawn.variance, exact.variance, rtol=0.05)
+
+
+class TestRewardInTheKL:
+    @pytest.mark.parametrize("group_size", SIZES)
+    @pytest.mark.parametrize("name", ["reinforce", "remax", "rloo", "ppo", "dr_grpo_kl_in_reward"])
+    def test_rlhf_optimum(self, name, group_size):
+        for seed, problem in enumerate([candidates(1), candidates(2, shared_first=True)]):
+            gain = problem.rewards / 0.6
+            found = iterate(
+                algorithms[name], problem, group_size, rate=0.5 + 2.0 * (name[0] == "d")
+            )
+            check_log_prob(found, tilted(problem, gain))
+            check_log_prob(rest_point(name, problem, group_size=group_size), tilted(problem, gain))
+            assert seed < 2
+
+    @pytest.mark.parametrize("group_size", SIZES)
+    @pytest.mark.parametrize("name", [*IN_REWARD, "reinforce_plus_plus_baseline"])
+    def test_advantages_that_are_0_at_the_optimum(self, name, group_size):
+        problem = candidates(3, shared_first=True)
+        best = problem.objective.optimum()
+        # Also one half of 1/|o|: the whole shaped reward is centred, so no token has a price.
+        assert np.abs(drift(algorithms[name], problem, best, Sampling(group_size))).max() < 1e-6
+        found = find_rest(algorithms[name], problem, Sampling(group_size))
+        check_log_prob(found.log_prob, best, atol=1e-6)
+
+    def test_reinforce_plus_plus_goes_to_the_optimum_as_batches_grow(self):
+        problem = candidates(4)
+        gaps = [
+            problem.objective.gap(rest_point("reinforce_plus_plus", problem, group_size=size))
+            for size in (2, 4, 8, 16)
+        ]
+        assert gaps[0] > 1e-3
+        assert (np.diff(np.log(gaps)) < -0.5).all()
+
+    @pytest.mark.parametrize("estimator", ["k2", "k3"])
+    def test_k2_and_k3_in_the_reward_give_up_bad_responses(self, estimator):
+        # Both are least at the reference, and grow with the distance on either side: a response
+        # that falls below it is pushed on.
+        problem = candidates(5)
+        algorithm = algorithms["rloo"].having(kl_estimator=estimator, kl_coef=1.0)
+        found = find_rest(algorithm, problem, Sampling(3))
+        assert not found.is_inside
+        assert np.exp(found.log_prob[np.argmin(problem.rewards)]) < 1e-9
+
+
+class TestKLInTheLoss:
+    @pytest.mark.parametrize("group_size", [2, 3, 4])
+    def test_grpo_classic(self, group_size):
+        problem = candidates(6, kl_coef=0.9)
+        found = iterate(algorithms["grpo"], problem, group_size, rate=0.3)
+        worth = mean_advantages(problem, found, group_size, standardised)
+        assert_allclose(np.exp(found) @ worth, 0, atol=1e-9)
+        # No price per token, although both terms are divided by the length.
+        check_log_prob(found, problem.reference - np.log1p(-worth / 0.9))
+        check_log_prob(rest_point("grpo", problem, group_size=group_size), found)
+
+    @pytest.mark.parametrize("group_size", SIZES)
+    @pytest.mark.parametrize("name", ["grpo", "grpo_corrected", "grpo_no_std", "grpo_k2_in_loss",
+                                      "dapo", "gspo", "cispo", "dr_grpo"])  # fmt: skip
+    def test_equations_and_iteration_agree(self, name, group_size):
+        problem = candidates(7, kl_coef=0.8)
+        found = iterate(algorithms[name], problem, group_size, rate=0.3)
+        check_log_prob(rest_point(name, problem, group_size=group_size), found, atol=1e-6)
+        check_log_prob(find_rest(algorithms[name], problem, Sampling(group_size)).log_prob, found)
+
+    @pytest.mark.parametrize("group_size", [2, 3, 4])
+    def test_corrected_kl_and_deviation(self, group_size):
+        problem = candidates(8)
+        algorithm = algorithms["grpo_corrected"].having(loss_agg_mode="seq-mean-token-sum")
+        found = rest_point(algorithm, problem, group_size=group_size)
+        worth = mean_advantages(problem, found, group_size, standardised)
+        check_log_prob(found, tilted(problem, worth / 0.6))
+
+    @pytest.mark.parametrize("group_size", SIZES)
+    def test_dr_grpo_is_rlhf_of_another_weight(self, group_size):
+        problem = candidates(9)
+        gain = problem.rewards * (group_size - 1) / (group_size * 0.6)
+        check_log_prob(
+            iterate(algorithms["dr_grpo"], problem, group_size, rate=2), tilted(problem, gain)
+        )
+        check_log_prob(rest_point("dr_grpo", problem, group_size=group_size), tilted(problem, gain))
+
+    @pytest.mark.parametrize("group_size", [2, 3, 4])
+    def test_a_mean_over_tokens_is_a_price_per_token(self, group_size):
+        problem = candidates(10)
+        found = rest_point("grpo_no_std", problem, group_size=group_size)
+        worth = mean_advantages(problem, found, group_size, centred)
+        price = (worth - 0.6 * (found - problem.reference)) / problem.lengths
+        assert_allclose(price, price[0], atol=1e-9)
+        assert abs(price[0]) > 1e-3
+        assert_allclose(found, problem.reference + (worth - price[0] * problem.lengths) / 0.6)
+
+    @pytest.mark.parametrize("group_size", SIZES)
+    def test_k1_in_the_loss_maximises_the_reward_alone(self, group_size):
+        problem = candidates(11)
+        algorithm = algorithms["dr_grpo_k1_in_loss"]
+        found = find_rest(algorithm, problem, Sampling(group_size))
+        assert not found.is_inside
+        best = np.argmax(problem.rewards)
+        assert np.exp(found.log_prob[best]) > 1 - 1e-6
+        assert np.exp(rest_point(algorithm, problem)[best]) == 1
+        without = algorithm.having(kl_coef=0.0)
+        policy = problem.normalize(np.array([0.5, 0.0, 0.2, -1.0]))
+        moves = [
+            expected_move(update, problem, policy, Sampling(group_size)).mean
+            for update in (algorithm, without)
+        ]
+        assert_allclose(*moves, atol=1e-12)
+
+    def test_k1_over_the_length_favours_long_responses(self):
+        problem = candidates(12, reward_scale=0.0)
+        algorithm = algorithms["grpo"].having(kl_estimator="k1", advantage_options=CENTRED)
+        move = drift(algorithm, problem, problem.reference, Sampling(2))
+        assert_allclose(np.argsort(move), np.argsort(problem.lengths))
+        assert np.ptp(move) > 0.1
+
+    @pytest.mark.parametrize("name", ["grpo_corrected", "grpo"])
+    def test_the_scale_of_the_reward_is_lost(self, name):
+        problem = candidates(13, kl_coef=1.0)
+        double = make_candidates([1, 2, 2, 4], random_state=113, kl_coef=1.0, reward_scale=2.0)
+        check_log_prob(rest_point(name, problem), rest_point(name, double), atol=1e-5)
+        apart = rest_point("rloo", problem) - rest_point("rloo", double)
+        assert np.abs(apart).max() > 0.1
+
+    @pytest.mark.parametrize("group_size", SIZES)
+    def test_a_token_does_not_pay_for_later_tokens(self, group_size):
+        problem = candidates(14, lengths=(1, 2, 2, 3), shared_first=True)
+        found = iterate(algorithms["dr_grpo"], problem, group_size, rate=1.0)
+        check_log_prob(rest_point("dr_grpo", problem, group_size=group_size), found)
+        gain = (group_size - 1) / (group_size * 0.6)
+        check_log_prob(token_kl_rest(problem, gain), found)
+        assert np.abs(np.exp(found) - np.exp(tilted(problem, gain * problem.rewards))).max() > 0.01
+
+    def test_that_recursion_is_the_tilt_where_the_first_token_decides(self):
+        problem = candidates(15)
+        check_log_prob(token_kl_rest(problem, 1.3), tilted(problem, 1.3 * problem.rewards))
+
+    @pytest.mark.parametrize("name", ["grpo", "grpo_no_std", "dr_grpo", "rloo"])
+    def test_prompts_rest_each_on_its_own(self, name):
+        problem = make_candidates(
+            [1, 2, 3], n_prompts=2, prompt_prob=[0.2, 0.8], kl_coef=0.9, random_state=31
+        )
+        whole = rest_point(name, problem, group_size=3)
+        check_log_prob(find_rest(algorithms[name], problem, Sampling(3)).log_prob, whole)
+        rows = problem.prompts == 1
+        objective = CandidateObjective(
+            problem.reference[rows] - np.log(0.8), problem.rewards[rows], np.zeros(3, dtype=int),
+            kl_coef=0.9,
+        )  # fmt: skip
+        alone = lab.CandidateProblem(objective, problem.tokens[rows])
+        check_log_prob(rest_point(name, alone, group_size=3), whole[rows] - np.log(0.8))
+
+
+class TestStability:
+    def test_the_spectral_radius_is_the_rate_of_return(self):
+        problem = candidates(16)
+        best, sampling = problem.objective.optimum(), Sampling(3, learning_rate=1.5)
+        radius = spectral_radius(algorithms["rloo"], problem, best, sampling)
+        log_prob = problem.normalize(best + 0.1 * np.arange(4))
+        sizes = []
+        for _ in range(900):
+            move = expected_move(algorithms["rloo"], problem, log_prob, sampling).mean
+            log_prob = problem.normalize(log_prob + 1.5 * move)
+            sizes.append(np.abs(log_prob - best).max())
+        assert_allclose(sizes[-1] / sizes[-2], radius, rtol=1e-4)
+
+    def test_the_jacobian_at_the_optimum_by_hand(self):
+        # Of pi (s - mean), where s is constant: -b (diag(pi) - pi pi'), less that of the anchor.
+        problem = make_candidates([1, 1], random_state=7, kl_coef=0.6)
+        best = problem.objective.optimum()
+        prob = np.exp(best)
+        radius = spectral_radius(algorithms["rloo"], problem, best, Sampling(2))
+        assert_allclose(radius, 1 - 2 * 0.6 * prob[0] * prob[1], rtol=1e-6)
+
+
+class TestPreferences:
+    @pytest.mark.parametrize(
+        "name", ["dpo", "dpo_label_smoothing", "ipo", "simpo", "simpo_margin", "cpo", "orpo"]
+    )
+    def test_equations_and_iteration_agree(self, name):
+        problem = make_preferences(4, lengths=[1, 2, 2, 4], reward_scale=0.5, random_state=40)
+        found = iterate(algorithms[name], problem, rate=0.05, n_steps=20_000)
+        check_log_prob(rest_point(name, problem), found, atol=1e-6)
+
+    def test_dpo_rests_at_the_rlhf_optimum_of_bradley_terry(self):
+        problem = make_preferences(5, n_prompts=2, random_state=41, weights=[1, 2, 3, 4, 5])
+        check_log_prob(rest_point("dpo", problem), problem.objective.optimum())
+        check_log_prob(rest_point("online_dpo", problem), problem.objective.optimum())
+        online = problem.drawn_from("online")
+        check_log_prob(find_rest(algorithms["online_dpo"], online).log_prob,
+                       problem.objective.optimum())  # fmt: skip
+
+    def test_maximum_likelihood_scores_where_bradley_terry_does_not_hold(self):
+        problem = lab.problems["unpaired"]()
+        scores = lab.bradley_terry_scores(problem)
+        chance = expit(scores[:, np.newaxis] - scores)
+        expected = (problem.wins + problem.wins.T) * chance
+        # As many wins are expected of each response as it has.
+        assert_allclose(expected.sum(axis=1), problem.wins.sum(axis=1), atol=1e-12)
+        check_log_prob(rest_point("dpo", problem), tilted(problem, scores / 0.5))
+
+    def test_dpo_has_no_rest_where_pairs_are_decided_one_way(self):
+        problem = lab.problems["one-sided"]()
+        with pytest.raises(ValueError, match=r"infinite .* Add label_smoothing, or use IPO"):
+            rest_point("dpo", problem)
+        found = find_rest(algorithms["dpo"], problem)
+        assert np.exp(found.log_prob[0]) > 1 - 1e-6
+        assert np.isfinite(rest_point("dpo_label_smoothing", problem)).all()
+        assert np.exp(rest_point("ipo", problem)).min() > 0.05
+
+    def test_smoothing_of_noise_that_is_known(self):
+        # Labels turned round once more at rate e have the odds of e + (1 - 2 e) p.
+        problem = make_preferences(2, random_state=42)
+        share = problem.probability[0, 1]
+        smooth = 0.1 + 0.8 * share
+        gain = np.array([np.log(smooth / (1 - smooth)), 0.0]) / 0.5
+        check_log_prob(rest_point("dpo_label_smoothing", problem), tilted(problem, gain))
+
+    def test_ipo_needs_no_bradley_terry(self):
+        rng = np.random.RandomState(43)
+        share = rng.uniform(size=(4, 4))
+        share = np.triu(share, 1) + np.tril(1 - share.T, -1) + 0.5 * np.eye(4)
+        often = np.array([0.1, 0.2, 0.3, 0.4])
+        wins = share * np.outer(often, often)
+        np.fill_diagonal(wins, 0)  # a response against itself says nothing
+        base = make_preferences(4, random_state=43).objective
+        problem = lab.PreferenceProblem(base, wins, np.ones(4, dtype=int))
+        expected = tilted(problem, share @ often / 0.5)
+        check_log_prob(rest_point("ipo", problem), expected)
+        check_log_prob(iterate(algorithms["ipo"], problem, rate=0.1, n_steps=20_000), expected)
+
+    def test_simpo_has_the_length_in_the_exponent(self):
+        problem = make_preferences(4, lengths=[1, 2, 3, 5], random_state=44)
+        found = rest_point("simpo", problem)
+        constant = 2.0 * found / problem.lengths - problem.objective.token_reward
+        assert np.ptp(constant) < 1e-9
+        assert_allclose(np.exp(found).sum(), 1)
+
+    def test_orpo_without_odds_is_fine_tuning(self):
+        problem = make_preferences(4, lengths=[1, 2, 3, 5], random_state=45)
+        algorithm = algorithms["orpo"].having(beta=0.0)
+        often = problem.wins.sum(axis=1) / problem.lengths
+        check_log_prob(rest_point(algorithm, problem), np.log(often / often.sum()), atol=1e-6)
+
+    def test_hinge_of_two_responses_forgets_how_sure_they_are(self):
+        for seed in (46, 47):
+            problem = make_preferences(2, random_state=seed)
+            sign = 1 if problem.probability[0, 1] > 0.5 else -1
+            found = rest_point("hinge", problem)
+            check_log_prob(found, tilted(problem, np.array([sign, 0]) / 0.5))
+            check_log_prob(find_rest(algorithms["hinge"], problem).log_prob, found, atol=1e-6)
+
+    @pytest.mark.parametrize("seed", [48, 49])
+    def test_hinge_rests_where_the_loss_is_least(self, seed):
+        problem = make_preferences(4, random_state=seed)
+        margins = find_rest(algorithms["hinge"], problem).log_prob, rest_point("hinge", problem)
+        values = []
+        for log_prob in margins:
+            h = 0.5 * (log_prob - problem.reference)
+            values.append((problem.wins * np.maximum(0, 1 - h[:, np.newaxis] + h)).sum())
+        assert_allclose(*values, atol=1e-7)
+
+    @pytest.mark.parametrize(("good", "bad"), [(1.0, 1.0), (1.0, 0.6), (0.7, 1.0)])
+    @pytest.mark.parametrize("beta", [0.5, 1.0])
+    def test_kto_takes_all_mass_from_what_is_undesirable(self, good, bad, beta):
+        problem = lab.problems["unpaired"]()
+        wins = problem.wins
+        desirable = wins.sum(axis=1) / (wins.sum(axis=1) + wins.sum(axis=0))
+        keeps = desirable > bad / (good + bad)
+        assert 0 < keeps.sum() < 4
+        assert_allclose(kto_scores(problem, good, bad) > 0, keeps)
+        options = {"desirable_weight": good, "undesirable_weight": bad}
+        algorithm = algorithms["kto"].having(beta=beta, options=options)
+        found, rest = find_rest(algorithm, problem).log_prob, rest_point(algorithm, problem)
+        assert (rest[~keeps] == -np.inf).all()
+        check_log_prob(rest, found, atol=1e-5)
+        ratio = (rest - problem.reference)[keeps]
+        s = expit(beta * (ratio - np.exp(rest[keeps]) @ ratio))
+        push = kto_scores(problem, good, bad)[keeps] * s * (1 - s) / np.exp(rest[keeps])
+        assert_allclose(push, push[0])
+
+    def test_kto_depends_on_its_estimate_of_the_kl(self):
+        problem = lab.problems["unpaired"]()
+
+        def with_z0(log_prob, batch):
+            pairs = [log_prob[..., 0], log_prob[..., 1]]
+            ref = [batch.ref_log_prob[..., 0], batch.ref_log_prob[..., 1]]
+            _, *slopes = lab.kto_loss(*pairs, *ref, 0 * batch.kl, beta=0.5)
+            return np.stack(slopes, axis=-1)
+
+        with_z0.takes_stacks = True
+        apart = np.exp(find_rest(with_z0, problem).log_prob) - np.exp(rest_point("kto", problem))
+        assert np.abs(apart).max() > 0.01
+
+    @pytest.mark.parametrize("mixture_coef", [0.0, 0.3])
+    def test_self_play_in_an_intransitive_game(self, mixture_coef):
+        problem = lab.problems["intransitive"]()
+        algorithm = algorithms["self_play"].having(mixture_coef=mixture_coef)
+        found = iterate(algorithm, problem.drawn_from("self-play", mixture_coef), rate=0.5)
+        check_log_prob(rest_point(algorithm, problem), found)
+        other = problem.normalize((1 - mixture_coef) * found + mixture_coef * problem.reference)
+        check_log_prob(found, tilted(problem, problem.probability @ np.exp(other) / 0.5))
+
+    def test_self_play_rests_at_the_equilibrium(self):
+        problem = lab.problems["intransitive"]()
+        prob = np.exp(rest_point("self_play", problem))
+
+        def payoff(mine, other):
+            kls = [p @ (np.log(p) - problem.reference) for p in (mine, other)]
+            return mine @ problem.probability @ other - 0.5 * (kls[0] - kls[1])
+
+        rng = np.random.RandomState(50)
+        for rival in [*rng.dirichlet(np.ones(4), 200), *(0.99 * prob + 0.01 * np.eye(4))]:
+            assert payoff(rival, prob) <= payoff(prob, prob) + 1e-12
+
+    def test_online_pairs_are_as_often_as_the_policy_draws_them(self):
+        problem = make_preferences(3, n_prompts=2, random_state=51)
+        policy = problem.normalize(np.random.RandomState(3).standard_normal(6))
+        groups = problem.drawn_from("online").groups(policy)
+        assert_allclose(groups.weights.sum(), 1)
+        within = np.exp(policy) / 0.5
+        for (won, lost), weight in zip(groups.rows, groups.weights, strict=True):
+            times = 1 if won == lost else 2 * problem.probability[won, lost]
+            assert_allclose(weight, 0.5 * within[won] * within[lost] * times)
+
+
+class TestRefusals:
+    def test_what_does_not_go_together(self):
+        with pytest.raises(ValueError, match=r"one of reinforce, .* got 'ppo2'"):
+            rest_point("ppo2", "lengths")
+        with pytest.raises(ValueError, match=r"one of standard, .* got 'long'"):
+            rest_point("ppo", "long")
+        with pytest.raises(ValueError, match="got RewardAlgorithm and PreferenceProblem"):
+            rest_point("ppo", "two-sided")
+        with pytest.raises(ValueError, match="needs kl_in, one of reward, loss, got 'both'"):
+            lab.RewardAlgorithm("rloo", kl_in="both")
+        with pytest.raises(ValueError, match=r"needs loss, one of dpo, .* got 'ppo'"):
+            lab.PreferenceAlgorithm("ppo")
+
+    def test_problems(self):
+        base = make_candidates([1, 2])
+        with pytest.raises(ValueError, match=r"none is the beginning of another .* row 0 is"):
+            lab.CandidateProblem(base.objective, np.array([[1, -1], [1, 2]]))
+        with pytest.raises(ValueError, match="begin in the first column and go on without a gap"):
+            lab.CandidateProblem(base.objective, np.array([[-1, 1], [1, 2]]))
+        with pytest.raises(ValueError, match=r"shape \(2, n_tokens\).* got shape \(3, 1\)"):
+            lab.CandidateProblem(base.objective, np.ones((3, 1), dtype=int))
+        with pytest.raises(ValueError, match="lists at most 20,000 groups, but there are"):
+            make_candidates(np.ones(20, dtype=int)).groups(np.full(20, -np.log(20)), 8)
+        pairs = make_preferences(2)
+        with pytest.raises(ValueError, match="some of a response against itself"):
+            lab.PreferenceProblem(pairs.objective, np.ones((2, 2)), np.ones(2))
+        with pytest.raises(ValueError, match=r"needs source, one of .* got 'offline'"):
+            pairs.drawn_from("offline")
+        never = lab.PreferenceProblem(
+            make_preferences(3).objective, [[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.ones(3)
+        )
+        with pytest.raises(ValueError, match="rows 0 and 2 never did"):
+            never.drawn_from("online")
+
+    @pytest.mark.parametrize("name", lab.problems)
+    def test_problems_say_what_they_are_for(self, name):
+        problem = lab.problems[name]()
+        assert problem.name == name
+        assert len(problem.reason) > 30
