@@ -1,4 +1,4 @@
-"""Checking an algorithm: what is right passes, what is wrong is caught, numbers mean what is said."""
+"""Checks of algorithms: right ones pass, wrong ones are caught, numbers mean what is said."""
 
 import re
 import warnings

@@ -71,7 +71,7 @@ class TestPolicyLosses:
         assert_allclose(weights[1], [[1 / 2] * 3, [1 / 2, 0, 0]])
         assert_allclose(weights[2], [[1 / 6] * 3, [1 / 2, 0, 0]])
         assert_allclose(weights[3], [[1 / 6] * 3, [1 / 6, 0, 0]])
-        with pytest.raises(ValueError, match="one of \"token-mean\".* got 'mean'"):
+        with pytest.raises(ValueError, match=r"loss_agg_mode, one of .* got 'mean'"):
             _batch.token_weights(mask, "mean")
 
     def test_clip_by_hand(self):

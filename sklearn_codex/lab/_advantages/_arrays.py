@@ -46,8 +46,8 @@ def group_sizes(index: ArrayLike, n_responses: int, subject: str) -> tuple[IntAr
     if (sizes < 2).any():
         place = int(np.argmax(sizes < 2))
         raise ValueError(
-            f"{subject} compares the responses of a group, but group {names.tolist()[place]!r} has a single "
-            "one. Draw at least two for each prompt."
+            f"{subject} compares the responses of a group, but group {names.tolist()[place]!r} has "
+            "a single one. Draw at least two for each prompt."
         )
     return codes, sizes
 

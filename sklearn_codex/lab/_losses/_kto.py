@@ -47,9 +47,9 @@ def kto_loss(
     with probability d counts :math:`-c\, \sigma(b (h - z_0))` with
     :math:`c = \mu (D d - U (1 - d))`: the loss falls with its probability or rises with it, and has
     no minimum between. Where :math:`c \le 0`, that is :math:`d \le U / (D + U)`, its mass goes to
-    0, and the push fades as :math:`e^{b h}`: at a small b only hundreds of nats below. The others rest at :math:`c_k b\, \sigma'(b (h_k - z_0)) = \lambda \pi_k` with one
-    :math:`\lambda` and :math:`z_0 = KL(\pi \| ref)`. With any other z0, as from a batch, they rest
-    elsewhere.
+    0, though the push fades as :math:`e^{b h}`, at a small b over hundreds of nats. The others rest
+    at :math:`c_k b\, \sigma'(b (h_k - z_0)) = \lambda \pi_k` with one :math:`\lambda` and
+    :math:`z_0 = KL(\pi \| ref)`. With any other z0, as from a batch, they rest elsewhere.
 
     References
     ----------
