@@ -180,6 +180,24 @@ class TestCalls:
         check = check_algorithm(lambda x, batch: (0.0, rloo(x, batch)), **QUICK)
         assert check.passed
 
+    def test_functions_of_others_are_called_by_the_names_of_their_arguments(self):
+        seen = []
+
+        def advantage(token_level_rewards, values, response_mask, gamma=1.0, lam=0.5):
+            seen.append((response_mask.dtype, token_level_rewards.ndim))
+            return lab.gae_advantage(token_level_rewards, values, response_mask, gamma, lam)
+
+        def loss(old, new, advantages, response_mask, loss_agg_mode, clip=0.1):
+            seen.append((clip, loss_agg_mode))
+            return lab.ppo_loss(old, new, advantages, response_mask, loss_agg_mode, clip_ratio=clip)
+
+        algorithm = lab.RewardAlgorithm(advantage, loss, loss_options={"clip": 0.3})
+        check = check_algorithm(algorithm, "one-token", **QUICK)
+        assert check.passed
+        assert set(seen) == {(np.dtype(float), 2), (0.3, "seq-mean-token-sum")}
+        found = rest_point(algorithm, "one-token")
+        assert_allclose(found, check.target, atol=1e-6)
+
     @pytest.mark.parametrize("natural", [False, True])
     def test_a_new_policy(self, natural):
         problem = problems["lengths"]()

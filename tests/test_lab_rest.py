@@ -7,11 +7,12 @@ from numpy.testing import assert_allclose
 from scipy.special import expit, logsumexp
 
 from sklearn_codex import lab
-from sklearn_codex.exact import CandidateObjective
+from sklearn_codex.exact import AdditiveObjective, CandidateObjective
 from sklearn_codex.lab import algorithms, make_candidates, make_preferences, rest_point
 from sklearn_codex.lab._expected import Sampling, drift, expected_move, find_rest, spectral_radius
 from sklearn_codex.lab._rest_preferences import kto_scores
 from sklearn_codex.lab._rest_rewards import token_kl_rest
+from sklearn_codex.sequential import BigramObjective, BigramReference
 
 SIZES = [2, 3, 8]
 CENTRED = {"norm_adv_by_std_in_grpo": False}
@@ -239,6 +240,40 @@ class TestKLInTheLoss:
         )  # fmt: skip
         alone = lab.CandidateProblem(objective, problem.tokens[rows])
         check_log_prob(rest_point(name, alone, group_size=3), whole[rows] - np.log(0.8))
+
+
+class TestDocuments:
+    def test_the_optimum_of_unigram_documents_is_that_of_tokens(self):
+        token, reward = np.log([0.5, 0.3, 0.2]), np.array([1.0, -0.5, 0.2])
+        problem = lab.make_documents(token, reward, 3, kl_coef=0.7)
+        by_token = AdditiveObjective(token, reward, length=3, kl_coef=0.7).optimum()
+        check_log_prob(rest_point("ppo", problem), by_token[problem.tokens].sum(axis=1))
+
+    def test_the_optimum_of_bigram_documents_is_that_of_the_chain(self):
+        model = np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]])
+        first, reward = np.array([0.5, 0.2, 0.3]), np.array([1.0, -0.5, 0.2])
+        chain = BigramObjective(
+            BigramReference(model, initial=first), reward, length=3, kl_coef=0.7
+        )
+        problem = lab.make_documents(
+            np.log(model), reward, 3, first_log_prob=np.log(first), kl_coef=0.7
+        )
+        best = rest_point("rloo", problem)
+        assert_allclose(problem.objective.value(best), chain.optimal_value())
+        policy = chain.log_policy(chain.optimum(), position=2)
+        tokens = problem.token_log_prob(best)[:, 2]
+        assert_allclose(tokens, policy[problem.tokens[:, 1], problem.tokens[:, 2]])
+
+    def test_ppo_iterated_over_documents(self):
+        problem = lab.problems["bigram"]()
+        found = iterate(algorithms["ppo"], problem, 2, rate=0.5)
+        check_log_prob(found, problem.objective.optimum())
+
+    def test_what_is_refused(self):
+        with pytest.raises(ValueError, match=r"shape \(V,\) or \(V, V\), got \(2,\) and \(3,\)"):
+            lab.make_documents(np.log([0.5, 0.5]), np.zeros(3), 2)
+        with pytest.raises(ValueError, match=r"at most 4,096 documents, but there are 2\*\*13"):
+            lab.make_documents(np.log([0.5, 0.5]), np.zeros(2), 13)
 
 
 class TestStability:

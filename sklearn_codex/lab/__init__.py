@@ -25,7 +25,7 @@ from sklearn_codex.lab._losses._reference_free import cpo_loss, orpo_loss, simpo
 from sklearn_codex.lab._mistakes import Mistake, mistakes
 from sklearn_codex.lab._preferences import PreferenceBatch, PreferenceProblem
 from sklearn_codex.lab._problem import CandidateProblem
-from sklearn_codex.lab._problems import make_candidates, make_preferences, problems
+from sklearn_codex.lab._problems import make_candidates, make_documents, make_preferences, problems
 from sklearn_codex.lab._registry import advantages, losses
 from sklearn_codex.lab._rest import rest_point
 from sklearn_codex.lab._rest_preferences import bradley_terry_scores
@@ -59,6 +59,7 @@ __all__ = [
     "kto_loss",
     "losses",
     "make_candidates",
+    "make_documents",
     "make_preferences",
     "mistakes",
     "nash_md_loss",

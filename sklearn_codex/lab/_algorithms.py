@@ -1,6 +1,6 @@
 """Algorithms: an advantage, a loss and the place of the KL, put together, as updates."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -21,10 +21,15 @@ class RewardAlgorithm:
 
     Parameters
     ----------
-    advantage : str
-        Name in ``advantages``.
-    loss : str, default="policy_gradient"
-        Name of a policy loss in ``losses``.
+    advantage : str or callable
+        Name in ``advantages``, or a function that is called by the names of its arguments, those of
+        a :class:`Batch` and ``token_level_rewards``, as those of verl are. It returns advantages
+        (n, T), or a pair of them and returns.
+    loss : str or callable, default="policy_gradient"
+        Name of a policy loss in ``losses``, or a function of ``old_log_prob``, ``log_prob``,
+        ``advantages``, ``response_mask`` and ``loss_agg_mode``, in this order, that returns loss
+        and gradient. Functions of others are called for one batch at a time, with a mask of 0 and
+        1; those of tensors become such by ``sklearn_codex.lab.torch.from_torch``.
     loss_agg_mode : str, default="seq-mean-token-sum"
         How the loss, and a KL in it, is aggregated over tokens.
     kl_in : {"reward", "loss"}, default="reward"
@@ -50,10 +55,26 @@ class RewardAlgorithm:
     >>> gap = problem.objective.gap(rest_point(algorithms["rloo"], problem))
     >>> bool(gap < 1e-12)
     True
+
+    An advantage of one's own, the reward less the median of the group:
+
+    >>> import numpy as np
+    >>> from sklearn_codex.lab import RewardAlgorithm, check_algorithm
+    >>> def median_advantage(token_level_rewards, response_mask):
+    ...     score = token_level_rewards.sum(axis=1)
+    ...     return (score - np.median(score))[:, np.newaxis] * response_mask
+    >>> check_algorithm(RewardAlgorithm(median_advantage), "one-token").passed
+    True
+
+    With the KL in the loss, it is not: the median holds the response itself.
+
+    >>> in_loss = RewardAlgorithm(median_advantage, kl_in="loss", kl_estimator="k2")
+    >>> check_algorithm(in_loss, "one-token").passed
+    False
     """
 
-    advantage: str
-    loss: str = "policy_gradient"
+    advantage: str | Callable[..., Any]
+    loss: str | Callable[..., Any] = "policy_gradient"
     loss_agg_mode: str = "seq-mean-token-sum"
     kl_in: str = "reward"
     kl_estimator: str = "k1"
@@ -62,7 +83,10 @@ class RewardAlgorithm:
     advantage_options: Mapping[str, Any] = field(default_factory=dict)
     loss_options: Mapping[str, Any] = field(default_factory=dict)
 
-    takes_stacks = True
+    @property
+    def takes_stacks(self) -> bool:
+        """Whether it can be called with all batches at once."""
+        return isinstance(self.advantage, str) and isinstance(self.loss, str)
 
     def __post_init__(self):
         for name, value, known in (
@@ -71,7 +95,7 @@ class RewardAlgorithm:
             ("kl_in", self.kl_in, ("reward", "loss")),
             ("kl_estimator", self.kl_estimator, ("k1", "k2", "k3")),
         ):
-            if value not in known:
+            if value not in known and not (callable(value) and name in ("advantage", "loss")):
                 raise ValueError(
                     f"RewardAlgorithm needs {name}, one of {', '.join(known)}, got {value!r}."
                 )
@@ -93,10 +117,15 @@ class RewardAlgorithm:
                 rewards, batch.old_log_prob, batch.ref_log_prob, mask, kl_coef, self.kl_estimator
             )
         source = {name: getattr(batch, name) for name in ("index", "values", "reward_baselines")}
-        source |= {"token_level_rewards": rewards, "response_mask": mask}
-        worth, _ = call_by_names(advantages[self.advantage], source, self.advantage_options)
-        loss, gradient = losses[self.loss](
-            batch.old_log_prob, log_prob, worth, mask, self.loss_agg_mode, **self.loss_options
+        shown = mask if self.takes_stacks else mask.astype(np.float64)
+        source |= {"token_level_rewards": rewards, "response_mask": shown}
+        of = self.advantage
+        advantage = advantages[of] if isinstance(of, str) else of
+        worth = call_by_names(advantage, source, self.advantage_options)
+        worth = worth[0] if isinstance(worth, tuple) else worth
+        policy_loss = losses[self.loss] if isinstance(self.loss, str) else self.loss
+        loss, gradient = policy_loss(
+            batch.old_log_prob, log_prob, worth, shown, self.loss_agg_mode, **self.loss_options
         )
         if self.kl_in == "loss":
             old = batch.old_log_prob if self.kl_corrected else None

@@ -1,6 +1,7 @@
 """Small problems, each with a reason, and makers of others."""
 
 from collections.abc import Callable, Mapping
+from itertools import product
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +13,8 @@ from sklearn_codex._checks.numbers import COUNT, POSITIVE, check_number
 from sklearn_codex.exact import CandidateObjective
 from sklearn_codex.lab._preferences import PreferenceProblem
 from sklearn_codex.lab._problem import CandidateProblem
+
+_MOST_DOCUMENTS = 4096
 
 
 def _objective(rng, lengths, n_prompts, kl_coef, reward_scale, prompt_prob):
@@ -85,6 +88,82 @@ def make_candidates(
         one[longer, 0] = 0
         one[longer, 1] = own[longer]
     tokens = np.tile(one, (n_prompts, 1))
+    return CandidateProblem(objective, tokens, name, reason)
+
+
+def make_documents(
+    token_log_prob: Any,
+    token_reward: Any,
+    length: int,
+    *,
+    first_log_prob: Any = None,
+    kl_coef: float = 0.5,
+    name: str = "custom",
+    reason: str = "",
+) -> CandidateProblem:
+    """Make a problem of all documents of a unigram or bigram model, whose reward adds over tokens.
+
+    Parameters
+    ----------
+    token_log_prob : array-like of shape (V,) or (V, V)
+        Log-probabilities of tokens under the reference; of the token in the column after that of
+        the row, for a bigram model.
+    token_reward : array-like of shape (V,) or (V, V)
+        Reward of a token, or of a token after another; the first of a document has none then.
+    length : int
+        Tokens of a document.
+    first_log_prob : array-like of shape (V,), default=None
+        Log-probabilities of the first token; None means those of a unigram model, and uniform ones
+        for a bigram model.
+    kl_coef : float, default=0.5
+        Weight of the KL.
+    name, reason : str
+        What the problem is called, and what shows in it.
+
+    Returns
+    -------
+    problem : CandidateProblem
+        Of V**length rows.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or there are more than 4,096 documents.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_codex.lab import make_documents
+    >>> problem = make_documents(np.log([0.7, 0.3]), [0.0, 1.0], 2)
+    >>> np.exp(problem.reference).round(2), problem.rewards
+    (array([0.49, 0.21, 0.21, 0.09]), array([0., 1., 1., 2.]))
+    """
+    model, reward = (np.asarray(x, dtype=np.float64) for x in (token_log_prob, token_reward))
+    length = check_number(length, "length", subject="make_documents", interval=COUNT)
+    V = model.shape[-1] if model.ndim else 0
+    shapes = ((V,), (V, V))
+    if V == 0 or model.shape not in shapes or reward.shape not in shapes:
+        raise ValueError(
+            "make_documents needs token_log_prob and token_reward of shape (V,) or (V, V), got "
+            f"{model.shape} and {reward.shape}."
+        )
+    if V**length > _MOST_DOCUMENTS:
+        raise ValueError(
+            f"make_documents lists at most {_MOST_DOCUMENTS:,} documents, but there are {V}**"
+            f"{length}. Use a smaller length or fewer tokens."
+        )
+    tokens = np.array(list(product(range(V), repeat=length)), dtype=np.intp)
+    before, after = tokens[:, :-1], tokens[:, 1:]
+    start = np.full(V, -np.log(V)) if model.ndim == 2 else model
+    start = start if first_log_prob is None else np.asarray(first_log_prob, dtype=np.float64)
+    steps = model[before, after] if model.ndim == 2 else model[after]
+    paid = reward[before, after] if reward.ndim == 2 else reward[tokens]
+    objective = CandidateObjective(
+        start[tokens[:, 0]] + steps.sum(axis=1),
+        paid.sum(axis=1),
+        np.zeros(len(tokens), dtype=np.intp),
+        kl_coef=kl_coef,
+    )
     return CandidateProblem(objective, tokens, name, reason)
 
 
@@ -205,6 +284,25 @@ def _prompts() -> CandidateProblem:
     )
 
 
+def _unigram() -> CandidateProblem:
+    """Documents of three tokens show: a good token is as good wherever it stands."""
+    return make_documents(
+        np.log([0.7, 0.3]), [-0.2, 0.6], 3, name="unigram", reason=_unigram.__doc__ or ""
+    )
+
+
+def _bigram() -> CandidateProblem:
+    """Order shows: what a token is worth depends on the one before, and on what it leads to."""
+    return make_documents(
+        np.log([[0.3, 0.7], [0.9, 0.1]]),
+        [[0.2, -0.5], [0.0, 1.0]],
+        3,
+        first_log_prob=np.log([0.6, 0.4]),
+        name="bigram",
+        reason=_bigram.__doc__ or "",
+    )
+
+
 def _two_sided() -> PreferenceProblem:
     """Every pair is decided both ways, by Bradley and Terry: DPO has one finite answer."""
     return make_preferences(
@@ -243,6 +341,8 @@ problems: Mapping[str, Callable[[], CandidateProblem | PreferenceProblem]] = Map
         "one-token": _one_token,
         "shared-tokens": _shared_tokens,
         "prompts": _prompts,
+        "unigram": _unigram,
+        "bigram": _bigram,
         "two-sided": _two_sided,
         "one-sided": _one_sided,
         "intransitive": _intransitive,

@@ -13,9 +13,11 @@ from sklearn_codex.lab._expected import Sampling, find_rest
 from sklearn_codex.lab._problem import CandidateProblem, multisets
 from sklearn_codex.lab._registry import advantages, call_by_names
 
-# Advantages that are 0 for every response where all shaped rewards of a prompt are equal, or whose
-# expected gradient is exact.
-_RIGHT = ("reinforce", "remax", "rloo", "grpo", "reinforce_plus_plus_baseline")
+# Advantages whose expected policy gradient is exact, and those that are 0 for every response where
+# all shaped rewards of a prompt are equal.
+_EXACT = ("reinforce", "remax", "rloo")
+_CENTRED = ("grpo", "reinforce_plus_plus_baseline")
+_PLAIN = ("seq-mean-token-sum", "seq-mean-token-sum-norm")
 
 
 def expected_advantage(
@@ -194,8 +196,10 @@ def _of_kl_in_loss(algorithm, problem, group_size):
     coef = algorithm.weight_of_kl(problem.kl_coef)
     estimator, corrected = algorithm.kl_estimator, algorithm.kl_corrected
     mode, options = algorithm.loss_agg_mode, dict(algorithm.advantage_options)
-    plain = mode in ("seq-mean-token-sum", "seq-mean-token-sum-norm")
-    if estimator == "k1" and not corrected:
+    plain, unbiased = mode in _PLAIN, algorithm.advantage in _EXACT
+    if algorithm.advantage not in (*_EXACT, "grpo") or (unbiased and not plain):
+        return None
+    if coef == 0 or (estimator == "k1" and not corrected):
         # Divided by the length, not even its expected gradient is 0.
         return greedy(problem) if plain else None
     if estimator == "k2" and corrected:
@@ -207,10 +211,6 @@ def _of_kl_in_loss(algorithm, problem, group_size):
             return None
         held = 1 / group_size if algorithm.advantage == "grpo" else 0.0
         return token_kl_rest(problem, (1 - held) / coef)
-
-    unbiased = algorithm.advantage in ("reinforce", "remax", "rloo")
-    if (unbiased and not plain) or algorithm.advantage not in (*_RIGHT[:3], "grpo"):
-        return None
 
     def terms(log_prob):
         if unbiased:
@@ -231,25 +231,29 @@ def greedy(problem: CandidateProblem) -> FloatArray:
     return problem.normalize(np.where(is_best, problem.reference, -np.inf))
 
 
+def _rests_at_optimum(algorithm, problem):
+    """Whether an algorithm with the KL in the reward rests at the RLHF optimum."""
+    options = algorithm.advantage_options
+    if algorithm.kl_estimator != "k1" or options.get("gamma", 1.0) != 1.0:
+        return False
+    if algorithm.advantage == "gae" and algorithm.loss_agg_mode in _PLAIN:
+        # The critic knows the problem's weight of the KL.
+        knows = algorithm.weight_of_kl(problem.kl_coef) == problem.kl_coef
+        return not options.get("whiten_advantages") and (knows or options.get("lam", 1.0) == 1.0)
+    exact = algorithm.advantage in _EXACT and algorithm.loss_agg_mode in _PLAIN
+    return exact or algorithm.advantage in _CENTRED
+
+
 def reward_rest(
     algorithm: RewardAlgorithm, problem: CandidateProblem, group_size: int
 ) -> FloatArray:
     """Return where an algorithm of rewards rests (n_rows,)."""
     rest = None
-    exact_mode = algorithm.loss_agg_mode in ("seq-mean-token-sum", "seq-mean-token-sum-norm")
     if algorithm.kl_in == "loss":
         rest = _of_kl_in_loss(algorithm, problem, group_size)
-    elif algorithm.kl_estimator == "k1":
-        options = algorithm.advantage_options
-        is_right = algorithm.advantage in ("grpo", "reinforce_plus_plus_baseline") or (
-            algorithm.advantage in _RIGHT and exact_mode
-        )
-        is_right |= (
-            algorithm.advantage == "gae" and exact_mode and not options.get("whiten_advantages")
-        )
-        if is_right and options.get("gamma", 1.0) == 1.0:
-            coef = algorithm.weight_of_kl(problem.kl_coef)
-            rest = problem.objective.having(kl_coef=coef).optimum()
+    elif _rests_at_optimum(algorithm, problem):
+        coef = algorithm.weight_of_kl(problem.kl_coef)
+        rest = problem.objective.having(kl_coef=coef).optimum()
     if rest is None:
         rest = find_rest(algorithm, problem, Sampling(group_size)).log_prob
     return rest
