@@ -20,6 +20,7 @@ from sklearn_codex.lab import (
     problems,
     rest_point,
 )
+from sklearn_codex.lab._expected import Sampling, expected_move
 
 QUICK = {"group_sizes": (), "learning_rates": (), "more_epochs": ()}
 # What rests at the RLHF optimum.
@@ -106,6 +107,18 @@ class TestMeasures:
         price = (worth - 0.5 * (check.log_prob - problem.reference)) / problem.lengths
         assert_allclose(check.length_bias, -price[0] / 0.5, rtol=1e-5)
         assert_allclose(check.kl_coef, 0.5 * 4 / 3, rtol=1e-5)
+
+    @pytest.mark.parametrize("name", ["grpo", "dr_grpo", "rloo", "grpo_kl_in_reward"])
+    def test_no_price_of_a_token(self, name):
+        # Of GRPO's classic form, too: with k3 the sum of the probabilities leaves no price.
+        check = check_algorithm(algorithms[name], "lengths", **QUICK)
+        assert_allclose(check.length_bias, 0, atol=1e-6)
+        assert np.isnan(check_algorithm(algorithms[name], "one-token", **QUICK).length_bias)
+
+    def test_the_price_of_a_token_in_preferences(self):
+        of_simpo = check_algorithm(algorithms["simpo"], "two-sided", **QUICK).length_bias
+        assert of_simpo < -0.2
+        assert_allclose(check_algorithm(algorithms["dpo"], "two-sided", **QUICK).length_bias, 0)
 
     def test_rare_responses(self):
         check = check_algorithm(algorithms["dr_grpo"], "lengths", **QUICK)
@@ -235,8 +248,13 @@ class TestCalls:
             assert_allclose(log_prob[~batch.response_mask].shape, (~batch.response_mask).sum())
             return np.zeros(log_prob.shape)
 
-        check = check_algorithm(record, problem, group_size=2, **QUICK)
-        assert len(seen) >= 15
+        policy = problem.normalize(np.random.RandomState(2).standard_normal(5))
+        expected_move(record, problem, policy, Sampling(2))
+        assert len(seen) == 15  # pairs of five responses, in any order
+
+    def test_what_never_moves(self):
+        check = check_algorithm(lambda log_prob, batch: 0 * log_prob, **QUICK)
+        assert check.distance > 0.1
         assert check.gradient_error == 1
         assert check.noise == np.inf
 

@@ -266,3 +266,4 @@ def _named() -> dict[str, RewardAlgorithm | PreferenceAlgorithm]:
 
 
 algorithms: Mapping[str, RewardAlgorithm | PreferenceAlgorithm] = MappingProxyType(_named())
+"""Algorithms as the field has them, by name; all are called alike, as updates of a batch."""

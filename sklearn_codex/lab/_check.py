@@ -109,8 +109,10 @@ def check_algorithm(
     up to one positive factor, as a learning rate is free. The rest point is sought from the
     reference by the expected move. What is measured there:
 
-    - the effective kl_coef and the length bias are the least squares fit
-      :math:`\log(\pi / ref) = R / b + \lambda |y| + c`, weighted by the reference
+    - the effective kl_coef is one over the slope on R in the least squares fit of
+      :math:`\log(\pi / ref)` on rewards and lengths, weighted by the reference
+    - the length bias is the slope on the length, in such a fit, of what changes in
+      :math:`\log \pi` against the same problem with all responses made equally long
     - the spectral radius is that of one step of the expected update, by its Jacobian: below 1 a
       small distance from the rest point shrinks
 
@@ -201,7 +203,9 @@ def _measure(
     with np.errstate(invalid="ignore"):
         measured["rare_response"] = float(rest.log_prob[rarest] - wanted[rarest])
     if rest.is_inside:
-        measured["kl_coef"], measured["length_bias"] = fit_tilt(problem, rest.log_prob)
+        by_reward = fit_tilt(problem, rest.log_prob - problem.reference)[0]
+        measured["kl_coef"] = 1 / by_reward if by_reward else np.inf
+        measured["length_bias"] = _length_bias(update, problem, rest, sampling)
         jumps = rest.residual > _JUMPS
         measured["spectral_radius"] = (
             np.inf if jumps else spectral_radius(update, problem, rest.log_prob, sampling)
@@ -209,11 +213,10 @@ def _measure(
     return Setting(**measured), rest
 
 
-def fit_tilt(problem: Any, log_prob: FloatArray) -> tuple[float, float]:
-    """Return the kl_coef of which a policy is the optimum, nearly, and its price of a token.
+def fit_tilt(problem: Any, tilt: FloatArray) -> tuple[float, float]:
+    """Return what a unit of reward and what a token add to log-weights (n_rows,), nearly.
 
-    By least squares of log(policy / reference) on rewards and lengths, weighted by the reference;
-    nan where rewards, or lengths, do not vary.
+    By least squares, weighted by the reference; nan where rewards, or lengths, do not vary.
     """
     reward = getattr(problem, "rewards", problem.objective.token_reward)
     weight = np.exp(problem.reference)
@@ -224,11 +227,20 @@ def fit_tilt(problem: Any, log_prob: FloatArray) -> tuple[float, float]:
     used = [root * column for column, v in zip(columns, varies, strict=True) if v]
     if not used:
         return float("nan"), float("nan")
-    design = np.column_stack(used)
-    tilt = problem.centred(log_prob - problem.reference, weight)
-    found = iter(np.linalg.lstsq(design, root * tilt, rcond=None)[0])
-    slope, bias = (float(next(found)) if v else float("nan") for v in varies)
-    return (1 / slope if slope else float("inf")), bias
+    centred = problem.centred(tilt, weight)
+    found = iter(np.linalg.lstsq(np.column_stack(used), root * centred, rcond=None)[0])
+    by_reward, by_token = (float(next(found)) if v else float("nan") for v in varies)
+    return by_reward, by_token
+
+
+def _length_bias(update: Update, problem: Any, rest: Rest, sampling: Sampling) -> float:
+    """Return what a token more adds to the log-probability, nan where that is not known."""
+    if np.ptp(problem.lengths) == 0:
+        return float("nan")
+    equal = find_rest(update, problem.of_equal_lengths(), sampling, rest.log_prob)
+    if not equal.is_inside:
+        return float("nan")
+    return fit_tilt(problem, rest.log_prob - equal.log_prob)[1]
 
 
 def _policies(problem, seed) -> list[FloatArray]:

@@ -200,3 +200,4 @@ _MISTAKES: dict[str, tuple[str, _Step]] = {
 mistakes: Mapping[str, Mistake] = MappingProxyType(
     {name: Mistake(what, step) for name, (what, step) in _MISTAKES.items()}
 )
+"""Updates with one fault each, by name, for tests of a test."""

@@ -131,6 +131,10 @@ class PreferenceProblem(Table):
         """Return the same preferences, asked of other pairs."""
         return replace(self, source=source, mixture_coef=mixture_coef)
 
+    def of_equal_lengths(self) -> "PreferenceProblem":
+        """Return the same preferences between responses that are all as long as the longest."""
+        return replace(self, lengths=np.full_like(self.lengths, self.lengths.max()))
+
     @cached_property
     def _same_prompt(self):
         return self.prompts[:, np.newaxis] == self.prompts

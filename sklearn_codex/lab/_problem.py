@@ -1,7 +1,7 @@
 """A problem over responses that are made of tokens, with the exact expectation of any update."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import combinations_with_replacement
 from math import comb
@@ -199,6 +199,10 @@ class CandidateProblem(Table):
         prob = np.exp(log_prob)
         scores = self.rewards - self.kl_coef * (log_prob - self.reference)
         return prob * self.centred(scores, prob)
+
+    def of_equal_lengths(self) -> "CandidateProblem":
+        """Return the same problem, each response made as long as the longest by sure tokens."""
+        return replace(self, tokens=np.where(self.mask, self.tokens, self.tokens.max() + 1))
 
     # Groups
 

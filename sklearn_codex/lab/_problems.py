@@ -350,6 +350,7 @@ problems: Mapping[str, Callable[[], CandidateProblem | PreferenceProblem]] = Map
         "noisy": _noisy,
     }
 )
+"""Makers of small problems, by name; ``problems[name]().reason`` says what shows in one."""
 
 
 def find_problem(problem: Any) -> Any:

@@ -34,6 +34,8 @@ advantages: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "gae": gae_advantage,
     }
 )
+"""Advantages by name: rewards of tokens, and what else each needs, to what a token is worth."""
+
 losses: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "policy_gradient": policy_gradient_loss,
@@ -50,6 +52,7 @@ losses: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "nash_md": nash_md_loss,
     }
 )
+"""Losses by name, each with its gradient: of tokens with advantages, and of preferences."""
 
 
 def call_by_names(function: Callable[..., Any], source: Mapping[str, Any], options: Mapping) -> Any:

@@ -39,7 +39,7 @@ class Setting:
     kl_coef : float
         Effective weight of the KL where it rests.
     length_bias : float
-        What a token more is worth there, in nats.
+        What a token more adds to the log-probability there, in nats, because of the length alone.
     rare_response : float
         Log-probability of the response that is rarest in the reference, less what it should be, in
         nats.
