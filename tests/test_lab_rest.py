@@ -178,6 +178,8 @@ class TestKLInTheLoss:
         worth = mean_advantages(problem, found, group_size, centred)
         price = (worth - 0.6 * (found - problem.reference)) / problem.lengths
         assert_allclose(price, price[0], atol=1e-9)
+        kl = np.exp(found) @ (found - problem.reference)
+        assert_allclose(price[0], -0.6 * kl / (np.exp(found) @ problem.lengths))
         assert abs(price[0]) > 1e-3
         assert_allclose(found, problem.reference + (worth - price[0] * problem.lengths) / 0.6)
 

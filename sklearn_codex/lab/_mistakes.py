@@ -170,7 +170,7 @@ def _std_of_reward_alone(log_prob, batch):
 
 _MISTAKES: dict[str, tuple[str, _Step]] = {
     "k1_in_loss": (
-        "The KL is log(pi / ref) in the loss, whose expected gradient is 0.",
+        "The KL is k1 in the loss, whose expected gradient is 0.",
         _k1_in_loss,
     ),
     "k3_in_loss": ("The KL is k3 in the loss, which descends KL(ref || pi).", _k3_in_loss),
