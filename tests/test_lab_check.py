@@ -1,5 +1,6 @@
 """Checks of algorithms: right ones pass, wrong ones are caught, numbers mean what is said."""
 
+import pickle
 import re
 import warnings
 
@@ -310,10 +311,12 @@ class TestRefusals:
             check_algorithm(rloo, target=np.log([0.5, 0.25, 0.25]))
         with pytest.raises(ValueError, match="needs target, the policy to rest at"):
             check_algorithm(algorithms["ipo"], "intransitive")
-        with pytest.raises(
-            ValueError, match="'update' parameter of check_algorithm must be a call"
-        ):
-            check_algorithm("rloo")
+        with pytest.raises(ValueError, match="'update' parameter of check_algorithm must be a"):
+            check_algorithm("rlo")
+        with pytest.raises(ValueError, match="got PreferenceAlgorithm and CandidateProblem"):
+            check_algorithm("dpo")
+        with pytest.raises(ValueError, match="got RewardAlgorithm and PreferenceProblem"):
+            check_algorithm("rloo", "two-sided")
         with pytest.raises(AttributeError, match="no attribute 'bias'"):
             check_algorithm(rloo, "one-token", **QUICK).bias  # noqa: B018
 
@@ -352,6 +355,15 @@ class TestShown:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             check_algorithm(mistakes["k3_in_reward"], "one-token", learning_rates=(10.0,))
+
+    def test_it_is_pickled(self):
+        check = check_algorithm("rloo", "one-token", **QUICK)
+        assert str(pickle.loads(pickle.dumps(check))) == str(check)
+
+    def test_no_rest(self):
+        check = check_algorithm(mistakes["k3_in_reward"], "one-token", **QUICK)
+        assert not check.is_found
+        assert "came to no rest" in check.verdict
 
     def test_words_of_a_mistake(self):
         for mistake in mistakes.values():

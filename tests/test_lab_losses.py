@@ -314,3 +314,24 @@ class TestAdvantages:
             lab.grpo_advantage(self.rewards, self.mask, self.index[:4])
         with pytest.raises(ValueError, match=r"one shape .* got \(5, 3\) and \(4, 3\)"):
             lab.remax_advantage(self.rewards, np.zeros(5), self.mask[:4])
+
+    @pytest.mark.parametrize("name", ["policy_gradient", "ppo", "gspo", "cispo"])
+    def test_policy_losses_take_one_shape(self, name):
+        square = np.zeros((3, 3))
+        # An advantage of each response would be one of each token, where there are as many.
+        with pytest.raises(ValueError, match=rf"{name}_loss needs .* got \(3, 3\), .*\(3,\), "):
+            lab.losses[name](square, square, np.ones(3), square == 0)
+
+    @pytest.mark.parametrize("name", PAIR_OPTIONS)
+    def test_pair_losses_take_one_shape(self, name):
+        more = ([0.0],) if name == "kto" else ()
+        with pytest.raises(ValueError, match=rf"{name}_loss needs .* got \(1,\), \(1,\), \(1, 1\)"):
+            lab.losses[name]([-1.0], [-1.0], [[1.0]], [1.0], *more)
+        with pytest.raises(ValueError, match=rf"{name}_loss needs a finite beta > 0, got -1"):
+            lab.losses[name]([-1.0], [-1.0], [1.0], [1.0], *more, beta=-1)
+
+    def test_other_options(self):
+        with pytest.raises(ValueError, match=r"label_smoothing from 0 to below 0.5, got 0.5"):
+            lab.dpo_loss([-1.0], [-1.0], [-1.0], [-1.0], label_smoothing=0.5)
+        with pytest.raises(ValueError, match="nash_md_loss needs a finite beta > 0, got 0"):
+            lab.nash_md_loss([-1.0], [-1.0], [0.5], beta=0)

@@ -479,6 +479,14 @@ class TestRefusals:
             lab.PreferenceProblem(pairs.objective, np.ones((2, 2)), np.ones(2))
         with pytest.raises(ValueError, match=r"needs source, one of .* got 'offline'"):
             pairs.drawn_from("offline")
+        with pytest.raises(ValueError, match=r"needs lengths.*shape \(2,\)"):
+            lab.PreferenceProblem(pairs.objective, [[0, 1], [1, 0]], np.ones(3))
+        apart = np.zeros((4, 4))
+        apart[0, 1] = apart[1, 0] = apart[2, 3] = apart[3, 2] = 1
+        islands = lab.PreferenceProblem(make_preferences(4).objective, apart, np.ones(4))
+        for name in ("ipo", "dpo_label_smoothing"):
+            with pytest.raises(ValueError, match="by no chain of pairs"):
+                rest_point(name, islands)
         never = lab.PreferenceProblem(
             make_preferences(3).objective, [[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.ones(3)
         )

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_log_prob
+from sklearn_codex.lab._algorithms import PreferenceAlgorithm, RewardAlgorithm, algorithms
 from sklearn_codex.lab._expected import (
     Move,
     Rest,
@@ -34,7 +35,7 @@ _SIZES = Interval(Integral, 1, None, closed="left")
 
 @validate_params(
     {
-        "update": [callable],
+        "update": [callable, StrOptions(set(algorithms))],
         "group_size": [_SIZES],
         "learning_rate": [_POSITIVE],
         "epochs": [_SIZES],
@@ -48,7 +49,7 @@ _SIZES = Interval(Integral, 1, None, closed="left")
     prefer_skip_nested_validation=True,
 )
 def check_algorithm(
-    update: Update,
+    update: Update | str,
     problem: Any = "standard",
     *,
     group_size: int = 4,
@@ -65,14 +66,14 @@ def check_algorithm(
 
     Parameters
     ----------
-    update : callable
-        ``update(log_prob, batch)``, with log-probabilities of the tokens of a batch, an array
-        (n_responses, n_tokens), and a :class:`Batch`. It returns the gradient of its loss by them,
-        a pair of loss and gradient, or the log-probabilities (n_rows,) of a new policy, made from
-        ``batch.policy_log_prob``. On preferences the batch is a :class:`PreferenceBatch` of pairs,
-        and log-probabilities are (n_pairs, 2). It is called once for every batch that can be
-        drawn, so it should keep nothing from call to call; one that has an attribute
-        ``takes_stacks = True`` gets all at once, with one more axis in front.
+    update : callable or str
+        A name in ``algorithms``, or ``update(log_prob, batch)``, with log-probabilities of the
+        tokens of a batch, an array (n_responses, n_tokens), and a :class:`Batch`. It returns the
+        gradient of its loss by them, a pair of loss and gradient, or the log-probabilities
+        (n_rows,) of a new policy, made from ``batch.policy_log_prob``. On preferences the batch is
+        a :class:`PreferenceBatch` of pairs, and log-probabilities are (n_pairs, 2). It is called
+        once for every batch that can be drawn, so it should keep nothing from call to call; one
+        that has an attribute ``takes_stacks = True`` gets all at once, with one more axis in front.
     problem : str, CandidateProblem or PreferenceProblem, default="standard"
         A name in ``problems``, or one made.
     group_size : int, default=4
@@ -132,6 +133,14 @@ def check_algorithm(
     (0.5, 0.5)
     """
     problem = find_problem(problem)
+    update = algorithms[update] if isinstance(update, str) else update
+    kinds = ((PreferenceAlgorithm, CandidateProblem), (RewardAlgorithm, PreferenceProblem))
+    if any(isinstance(update, a) and isinstance(problem, p) for a, p in kinds):
+        raise ValueError(
+            "check_algorithm needs a problem of rewards for an algorithm of rewards, and one of "
+            f'preferences, such as "two-sided", for one of those, got {type(update).__name__} and '
+            f"{type(problem).__name__}."
+        )
     source = getattr(update, "source", "data")
     if isinstance(problem, PreferenceProblem) and source != problem.source:
         problem = problem.drawn_from(source, getattr(update, "mixture_coef", 0.0))
@@ -198,7 +207,8 @@ def _measure(
         return Setting(**measured), None
     rest = find_rest(update, problem, sampling, start)
     prob, best = np.exp(rest.log_prob), np.exp(wanted)
-    measured |= {"is_inside": rest.is_inside, "distance": 0.5 * float(np.abs(prob - best).sum())}
+    measured |= {"is_inside": rest.is_inside, "is_found": rest.is_found}
+    measured |= {"distance": 0.5 * float(np.abs(prob - best).sum())}
     rarest = int(np.argmin(problem.reference))
     with np.errstate(invalid="ignore"):
         measured["rare_response"] = float(rest.log_prob[rarest] - wanted[rarest])

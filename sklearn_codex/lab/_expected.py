@@ -172,6 +172,8 @@ class Rest:
         The policy; where there is no rest, as far as the search went.
     is_inside : bool
         Whether it rests at a policy that leaves every response possible.
+    is_found : bool
+        Whether the search ended, at a rest or where responses are lost for good.
     residual : float
         Greatest expected move of a logit per probability that is left there. It is not small where
         the update jumps at the rest point, as advantages do that are divided by their deviation.
@@ -179,6 +181,7 @@ class Rest:
 
     log_prob: FloatArray
     is_inside: bool
+    is_found: bool
     residual: float
 
 
@@ -222,7 +225,7 @@ def find_rest(
         force = drift(update, problem, log_prob, sampling)
         size = float(np.abs(force[left]).max())
         if size <= _AT_REST or steps[left].max() <= _SMALLEST_STEP:
-            return Rest(log_prob, bool(left.all()), size)
+            return Rest(log_prob, bool(left.all()), True, size)
         if step in _NEWTON_AT:
             found = _newton(update, problem, sampling, log_prob, left)
             if found is not None:
@@ -231,7 +234,25 @@ def find_rest(
         moved = log_prob + steps * np.sign(force)
         floor = _greatest(problem, moved) - _GONE - 5.0
         log_prob, before = problem.normalize(np.maximum(moved, floor)), force
-    return Rest(log_prob, False, size)
+    return Rest(log_prob, False, False, size)
+
+
+def rest_of(update: Update, problem: Any, sampling: Sampling) -> FloatArray:
+    """Return the policy (n_rows,) at which an update rests.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    rest = find_rest(update, problem, sampling)
+    if not rest.is_found:
+        raise ValueError(
+            f"The algorithm was followed for {_MOST_STEPS} steps and came to no rest: it still "
+            f"moves a logit by {rest.residual:.1g} per unit of probability. Use a greater kl_coef, "
+            "or another problem."
+        )
+    return rest.log_prob
 
 
 def _greatest(problem, log_prob):
@@ -267,7 +288,7 @@ def _newton(update, problem, sampling, log_prob, left):
     gone = rest < _greatest(problem, rest) - _GONE
     if (drift(update, problem, rest, sampling)[~left] > 0).any() or (gone & left).any():
         return None
-    return Rest(rest, bool(left.all()), size)
+    return Rest(rest, bool(left.all()), True, size)
 
 
 def _anchors(problem, log_prob):

@@ -118,8 +118,11 @@ class PreferenceProblem(Table):
             raise ValueError(
                 f"PreferenceProblem needs source, one of {_SOURCES}, got {self.source!r}."
             )
+        lengths = check_values(
+            self.lengths, "lengths", subject="PreferenceProblem", shape=(n_rows,), low=1.0
+        )
         object.__setattr__(self, "wins", wins / wins.sum())
-        object.__setattr__(self, "lengths", np.asarray(self.lengths, dtype=np.intp))
+        object.__setattr__(self, "lengths", lengths.astype(np.intp))
         if self.source != "data" and np.isnan(self.probability[self._same_prompt]).any():
             first, second = np.argwhere(np.isnan(self.probability) & self._same_prompt)[0]
             raise ValueError(
@@ -156,6 +159,12 @@ class PreferenceProblem(Table):
         """
         n_strong, _ = connected_components(self.wins > 0, directed=True, connection="strong")
         return bool(n_strong > len(self.shares))
+
+    @cached_property
+    def is_connected(self) -> bool:
+        """Whether pairs compare all responses of a prompt, by chains of them."""
+        n_parts, _ = connected_components(self.wins > 0, directed=False)
+        return bool(n_parts == len(self.shares))
 
     def opponent(self, log_prob: FloatArray) -> FloatArray:
         """Return the policy (..., n_rows) that self-play is against."""

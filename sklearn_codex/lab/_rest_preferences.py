@@ -7,7 +7,7 @@ from scipy.special import expit
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex.lab._algorithms import PreferenceAlgorithm
 from sklearn_codex.lab._continuation import solve_from_reference
-from sklearn_codex.lab._expected import find_rest
+from sklearn_codex.lab._expected import Sampling, rest_of
 from sklearn_codex.lab._preferences import PreferenceProblem
 
 _MOST_STEPS = 200
@@ -40,6 +40,7 @@ def bradley_terry_scores(problem: PreferenceProblem, label_smoothing: float = 0.
             "Scores of Bradley and Terry are infinite for these preferences: some responses never "
             "lose against others, so DPO rests nowhere. Add label_smoothing, or use IPO."
         )
+    _check_connected(problem)
     wins = (1 - label_smoothing) * problem.wins + label_smoothing * problem.wins.T
     met = wins + wins.T
     scores = np.zeros(len(wins))
@@ -55,8 +56,18 @@ def bradley_terry_scores(problem: PreferenceProblem, label_smoothing: float = 0.
     return scores
 
 
+def _check_connected(problem: PreferenceProblem) -> None:
+    """Raise ValueError where pairs leave the scores of some responses open."""
+    if not problem.is_connected:
+        raise ValueError(
+            "These preferences compare some responses of a prompt by no chain of pairs, so that "
+            "where a policy rests depends on where it began. Add pairs between them."
+        )
+
+
 def ipo_scores(problem: PreferenceProblem) -> FloatArray:
     """Return least squares scores (n_rows,) of margins of 1/2 in favour of what won."""
+    _check_connected(problem)
     met = problem.wins + problem.wins.T
     laplacian = np.diag(met.sum(axis=1)) - met
     lean = 0.5 * (problem.wins - problem.wins.T).sum(axis=1)
@@ -176,10 +187,10 @@ def preference_rest(algorithm: PreferenceAlgorithm, problem: PreferenceProblem) 
     if algorithm.loss == "dpo":
         smoothing = options.get("label_smoothing", 0.0)
         if algorithm.source == "online" and not is_bradley_terry(problem, smoothing):
-            return find_rest(algorithm, game).log_prob
+            return rest_of(algorithm, game, Sampling())
         return problem.tilt(bradley_terry_scores(problem, smoothing) / beta)
     if algorithm.source != "data":
-        return find_rest(algorithm, game).log_prob
+        return rest_of(algorithm, game, Sampling())
     if algorithm.loss == "ipo":
         return problem.tilt(ipo_scores(problem) / beta)
     if algorithm.loss == "hinge":

@@ -9,7 +9,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex.lab._algorithms import RewardAlgorithm
 from sklearn_codex.lab._batch import token_weights
 from sklearn_codex.lab._continuation import solve_from_reference
-from sklearn_codex.lab._expected import Sampling, find_rest
+from sklearn_codex.lab._expected import Sampling, rest_of
 from sklearn_codex.lab._problem import CandidateProblem, multisets
 from sklearn_codex.lab._registry import advantages, call_by_names
 
@@ -255,5 +255,5 @@ def reward_rest(
         coef = algorithm.weight_of_kl(problem.kl_coef)
         rest = problem.objective.having(kl_coef=coef).optimum()
     if rest is None:
-        rest = find_rest(algorithm, problem, Sampling(group_size)).log_prob
+        rest = rest_of(algorithm, problem, Sampling(group_size))
     return rest

@@ -34,6 +34,8 @@ class Setting:
         epoch.
     is_inside : bool
         Whether it rests at a policy that leaves every response possible.
+    is_found : bool
+        Whether it came to rest at all.
     distance : float
         Total variation between where it rests and where it should, 0 to 1; nan where not sought.
     kl_coef : float
@@ -55,6 +57,7 @@ class Setting:
     noise: float
     clipped: float
     is_inside: bool = False
+    is_found: bool = False
     distance: float = float("nan")
     kl_coef: float = float("nan")
     length_bias: float = float("nan")
@@ -121,7 +124,7 @@ class AlgorithmCheck:
     def _is_right(self, tol: float) -> bool:
         if self.log_prob is None:
             return bool(self.gradient_error <= tol + _STANDARD_ERRORS * self.gradient_error_se)
-        return bool(self.distance <= tol)
+        return bool(self.is_found and self.distance <= tol)
 
     @property
     def verdict(self) -> str:
@@ -139,6 +142,8 @@ class AlgorithmCheck:
             )
         if self.passed:
             return "It rests where it should."
+        if not self.is_found:
+            return f"It came to no rest, and was {self.distance:.3f} off in the end."
         if not self.is_inside:
             return (
                 f"It does not rest where it should, but loses responses: {self.distance:.3f} off."

@@ -3,12 +3,35 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import BoolArray, FloatArray
 from sklearn_codex.lab._batch import aggregate
 
 
-def _arrays(*values: ArrayLike) -> tuple[FloatArray, ...]:
-    return tuple(np.asarray(value, dtype=np.float64) for value in values)
+def _read(
+    subject: str,
+    old_log_prob: ArrayLike,
+    log_prob: ArrayLike,
+    advantages: ArrayLike,
+    response_mask: ArrayLike,
+) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
+    """Return what a policy loss is given as arrays of one shape (..., n, T).
+
+    Raises
+    ------
+    ValueError
+        If their shapes differ.
+    """
+    arrays = (np.asarray(x, dtype=np.float64) for x in (old_log_prob, log_prob, advantages))
+    old, new, worth = arrays
+    mask = np.asarray(response_mask, dtype=bool)
+    shapes = [array.shape for array in (old, new, worth, mask)]
+    if mask.ndim < 2 or len(set(shapes)) > 1:
+        raise ValueError(
+            f"{subject} needs old_log_prob, log_prob, advantages and response_mask of one shape "
+            f"(n_responses, n_tokens), got {', '.join(map(str, shapes))}. An advantage of a whole "
+            "response is repeated at each of its tokens."
+        )
+    return old, new, worth, mask
 
 
 def policy_gradient_loss(
@@ -34,6 +57,7 @@ def policy_gradient_loss(
     Returns
     -------
     loss : ndarray of shape (...)
+        A number for one batch.
     gradient : ndarray of shape (..., n, T)
         By ``log_prob``.
 
@@ -55,8 +79,9 @@ def policy_gradient_loss(
     >>> policy_gradient_loss([[-1.0]], [[-1.0]], [[2.0]], [[True]])
     (np.float64(2.0), array([[-2.]]))
     """
-    log_prob, advantages = _arrays(log_prob, advantages)
-    mask = np.asarray(response_mask, dtype=bool)
+    _, log_prob, advantages, mask = _read(
+        "policy_gradient_loss", old_log_prob, log_prob, advantages, response_mask
+    )
     loss, gradient = aggregate(-advantages * log_prob, -advantages, mask, loss_agg_mode)
     return loss, gradient
 
@@ -96,6 +121,7 @@ def ppo_loss(
     Returns
     -------
     loss : ndarray of shape (...)
+        A number for one batch.
     gradient : ndarray of shape (..., n, T)
         By ``log_prob``; 0 where the clip is active.
 
@@ -123,8 +149,9 @@ def ppo_loss(
     >>> loss.round(3), gradient.round(3)
     (np.float64(-1.15), array([[-0.55,  0.  ]]))
     """
-    old_log_prob, log_prob, advantages = _arrays(old_log_prob, log_prob, advantages)
-    mask = np.asarray(response_mask, dtype=bool)
+    old_log_prob, log_prob, advantages, mask = _read(
+        "ppo_loss", old_log_prob, log_prob, advantages, response_mask
+    )
     low = clip_ratio if clip_ratio_low is None else clip_ratio_low
     high = clip_ratio if clip_ratio_high is None else clip_ratio_high
     ratio = np.exp(np.where(mask, log_prob - old_log_prob, 0.0))
@@ -167,6 +194,7 @@ def gspo_loss(
     Returns
     -------
     loss : ndarray of shape (...)
+        A number for one batch.
     gradient : ndarray of shape (..., n, T)
         By ``log_prob``.
 
@@ -189,8 +217,9 @@ def gspo_loss(
     >>> gspo_loss(same, same, [[1.0, 1.0]], [[True, True]])
     (np.float64(-1.0), array([[-0.5, -0.5]]))
     """
-    old_log_prob, log_prob, advantages = _arrays(old_log_prob, log_prob, advantages)
-    mask = np.asarray(response_mask, dtype=bool)
+    old_log_prob, log_prob, advantages, mask = _read(
+        "gspo_loss", old_log_prob, log_prob, advantages, response_mask
+    )
     lengths = mask.sum(axis=-1, keepdims=True)
     apart = np.where(mask, log_prob - old_log_prob, 0.0)
     ratio = np.exp(apart.sum(axis=-1, keepdims=True) / lengths)
@@ -230,6 +259,7 @@ def cispo_loss(
     Returns
     -------
     loss : ndarray of shape (...)
+        A number for one batch.
     gradient : ndarray of shape (..., n, T)
         By ``log_prob``; the weight is a number to it.
 
@@ -252,8 +282,9 @@ def cispo_loss(
     >>> gradient
     array([[-1.2]])
     """
-    old_log_prob, log_prob, advantages = _arrays(old_log_prob, log_prob, advantages)
-    mask = np.asarray(response_mask, dtype=bool)
+    old_log_prob, log_prob, advantages, mask = _read(
+        "cispo_loss", old_log_prob, log_prob, advantages, response_mask
+    )
     ratio = np.exp(np.where(mask, log_prob - old_log_prob, 0.0))
     weight = np.clip(ratio, 1 - clip_ratio_low, 1 + clip_ratio_high) * advantages
     loss, gradient = aggregate(-weight * log_prob, -weight, mask, loss_agg_mode)

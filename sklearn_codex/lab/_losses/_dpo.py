@@ -60,10 +60,11 @@ def dpo_loss(
     >>> loss.round(3), chosen.round(3), rejected.round(3)
     (array([0.313]), array([-0.269]), array([0.269]))
     """
-    margin = beta * log_ratios(
-        policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps
-    )
+    logps = (policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps)
+    margin = beta * log_ratios("dpo_loss", beta, *logps)
     e = label_smoothing
+    if not 0 <= e < 0.5:
+        raise ValueError(f"dpo_loss needs label_smoothing from 0 to below 0.5, got {e}.")
     loss = (1 - e) * softplus(-margin) + e * softplus(margin)
     slope = beta * (e * expit(margin) - (1 - e) * expit(-margin))
     return loss, slope, -slope
@@ -112,10 +113,8 @@ def ipo_loss(
     >>> ipo_loss([-1.0], [-2.0], [-1.5], [-1.5], beta=1.0)
     (array([0.25]), array([1.]), array([-1.]))
     """
-    apart = (
-        log_ratios(policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps)
-        - 0.5 / beta
-    )
+    logps = (policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps)
+    apart = log_ratios("ipo_loss", beta, *logps) - 0.5 / beta
     return apart**2, 2 * apart, -2 * apart
 
 
@@ -163,8 +162,7 @@ def hinge_loss(
     >>> hinge_loss([-1.0], [-2.0], [-1.5], [-1.5], beta=0.5)
     (array([0.5]), array([-0.5]), array([0.5]))
     """
-    margin = beta * log_ratios(
-        policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps
-    )
+    logps = (policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps)
+    margin = beta * log_ratios("hinge_loss", beta, *logps)
     slope = np.where(margin < 1, -beta, 0.0)
     return np.maximum(0.0, 1 - margin), slope, -slope

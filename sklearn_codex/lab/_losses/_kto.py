@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from sklearn_codex.lab._losses._pairs import PairLoss
+from sklearn_codex.lab._losses._pairs import PairLoss, read_pairs_of
 
 
 def kto_loss(
@@ -27,7 +27,7 @@ def kto_loss(
         come in pairs has no meaning; of other shares use the weights.
     ref_chosen_logps, ref_rejected_logps : array-like of shape (...)
         The same under the reference.
-    kl : array-like of shape (...)
+    kl : float or array-like of shape (...)
         z0, the KL from the reference at the prompt, in nats. No gradient goes through it.
     beta : float, default=0.1
         Scale b of the log-ratio.
@@ -62,8 +62,15 @@ def kto_loss(
     >>> kto_loss([-1.0], [-1.0], [-1.0], [-1.0], [0.0], beta=2.0, undesirable_weight=0.5)
     (array([0.75]), array([-0.5]), array([0.25]))
     """
-    arrays = (policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps, kl)
-    chosen, rejected, ref_chosen, ref_rejected, z0 = (np.asarray(a, dtype=float) for a in arrays)
+    chosen, rejected, ref_chosen, ref_rejected, z0 = read_pairs_of(
+        "kto_loss",
+        beta,
+        policy_chosen_logps=policy_chosen_logps,
+        policy_rejected_logps=policy_rejected_logps,
+        ref_chosen_logps=ref_chosen_logps,
+        ref_rejected_logps=ref_rejected_logps,
+        kl=np.full(np.shape(policy_chosen_logps), kl) if np.ndim(kl) == 0 else kl,
+    )
     good = expit(beta * (chosen - ref_chosen - z0))
     bad = expit(beta * (z0 - (rejected - ref_rejected)))
     loss = desirable_weight * (1 - good) + undesirable_weight * (1 - bad)

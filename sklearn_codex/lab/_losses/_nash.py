@@ -1,9 +1,9 @@
 """Nash-MD: policy gradient on the probability to be preferred to an opponent."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex.lab._losses._pairs import read_pairs_of
 
 
 def nash_md_loss(
@@ -48,8 +48,8 @@ def nash_md_loss(
     >>> nash_md_loss([-1.0], [-1.0], [0.75])
     (array([0.25]), array([-0.25]))
     """
-    log_prob, ref, preference = (
-        np.asarray(a, dtype=np.float64) for a in (policy_logps, ref_logps, preference)
+    log_prob, ref, preferred = read_pairs_of(
+        "nash_md_loss", beta, policy_logps=policy_logps, ref_logps=ref_logps, preference=preference
     )
-    advantage = preference - 0.5 - beta * (log_prob - ref)
+    advantage = preferred - 0.5 - beta * (log_prob - ref)
     return -advantage * log_prob, -advantage

@@ -4,12 +4,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from sklearn_codex._categorical import FloatArray
-from sklearn_codex.lab._losses._pairs import PairLoss, softplus
+from sklearn_codex.lab._losses._pairs import PairLoss, read_pairs_of, softplus
 
 
-def _arrays(*values: ArrayLike) -> tuple[FloatArray, ...]:
-    return tuple(np.asarray(value, dtype=np.float64) for value in values)
+def _read(subject, beta, chosen, rejected, chosen_lengths, rejected_lengths):
+    return read_pairs_of(
+        subject,
+        beta,
+        policy_chosen_logps=chosen,
+        policy_rejected_logps=rejected,
+        chosen_lengths=chosen_lengths,
+        rejected_lengths=rejected_lengths,
+    )
 
 
 def simpo_loss(
@@ -59,8 +65,13 @@ def simpo_loss(
     >>> loss.round(3), chosen, rejected
     (array([0.693]), array([-0.5]), array([0.25]))
     """
-    chosen, rejected, n_chosen, n_rejected = _arrays(
-        policy_chosen_logps, policy_rejected_logps, chosen_lengths, rejected_lengths
+    chosen, rejected, n_chosen, n_rejected = _read(
+        "simpo_loss",
+        beta,
+        policy_chosen_logps,
+        policy_rejected_logps,
+        chosen_lengths,
+        rejected_lengths,
     )
     margin = beta * (chosen / n_chosen - rejected / n_rejected) - simpo_gamma
     slope = -beta * expit(-margin)
@@ -113,8 +124,13 @@ def cpo_loss(
     >>> loss.round(3), chosen, rejected
     (array([1.693]), array([-1.]), array([0.5]))
     """
-    chosen, rejected, n_chosen, _ = _arrays(
-        policy_chosen_logps, policy_rejected_logps, chosen_lengths, rejected_lengths
+    chosen, rejected, n_chosen, _ = _read(
+        "cpo_loss",
+        beta,
+        policy_chosen_logps,
+        policy_rejected_logps,
+        chosen_lengths,
+        rejected_lengths,
     )
     margin = beta * (chosen - rejected)
     slope = -beta * expit(-margin)
@@ -167,8 +183,13 @@ def orpo_loss(
     >>> loss.round(3), chosen.round(3), rejected.round(3)
     (array([1.386]), array([-2.]), array([1.]))
     """
-    chosen, rejected, n_chosen, n_rejected = _arrays(
-        policy_chosen_logps, policy_rejected_logps, chosen_lengths, rejected_lengths
+    chosen, rejected, n_chosen, n_rejected = _read(
+        "orpo_loss",
+        beta,
+        policy_chosen_logps,
+        policy_rejected_logps,
+        chosen_lengths,
+        rejected_lengths,
     )
     mean_chosen, mean_rejected = chosen / n_chosen, rejected / n_rejected
     # A response that is certain has infinite odds.
