@@ -93,7 +93,7 @@ FAULTS = [
             "IPO asks for twice the margin",
             "- 0.5 / beta",
             "- 1.0 / beta",
-            "test_lab_rest.py::TestPreferences::test_ipo_needs_no_bradley_terry",
+            "test_lab_preferences.py::TestPreferences::test_ipo_needs_no_bradley_terry",
         ),
     ),
     *_in(
@@ -102,7 +102,7 @@ FAULTS = [
             "pairs of two responses drawn in one order only",
             "weights = 2 * weights * np.where",
             "weights = weights * np.where",
-            "test_lab_rest.py::TestPreferences::test_online_pairs_are_as_often_as_the_policy_draws_them",
+            "test_lab_preferences.py::TestPreferences::test_online_pairs_are_as_often_as_the_policy_draws_them",
         ),
     ),
     *_in(
@@ -126,7 +126,7 @@ FAULTS = [
             "weights of desirable and undesirable exchanged",
             "desirable_weight * wins.sum(axis=1) - undesirable_weight * wins.sum(axis=0)",
             "undesirable_weight * wins.sum(axis=1) - desirable_weight * wins.sum(axis=0)",
-            "test_lab_rest.py::TestPreferences::test_kto_takes_all_mass_from_what_is_undesirable",
+            "test_lab_preferences.py::TestPreferences::test_kto_takes_all_mass_from_what_is_undesirable",
         ),
     ),
     *_in(

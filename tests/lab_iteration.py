@@ -3,6 +3,8 @@
 import itertools
 
 import numpy as np
+from numpy.testing import assert_allclose
+from scipy.special import logsumexp
 
 from sklearn_codex.lab._expected import Sampling, expected_move
 from sklearn_codex.lab._table import Groups
@@ -69,3 +71,12 @@ def centred(rewards):
 
 def standardised(rewards):
     return (rewards[0] - rewards.mean()) / (rewards.std(ddof=1) + 1e-6)
+
+
+def check_log_prob(found, expected, atol=1e-7):
+    assert_allclose(np.exp(found), np.exp(expected), atol=atol)
+
+
+def tilted(problem, gain):
+    gain = problem.reference + gain
+    return gain - logsumexp(gain)

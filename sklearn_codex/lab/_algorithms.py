@@ -214,7 +214,7 @@ class PreferenceAlgorithm:
         return loss.mean(axis=-1), np.stack(slopes, axis=-1) / n_pairs
 
 
-def _named() -> dict[str, RewardAlgorithm | PreferenceAlgorithm]:
+def _of_rewards() -> dict[str, RewardAlgorithm]:
     centred = {"norm_adv_by_std_in_grpo": False}
     per_response, by_tokens = "seq-mean-token-mean", "token-mean"
     clip_higher = {"clip_ratio_low": 0.2, "clip_ratio_high": 0.28}
@@ -250,6 +250,11 @@ def _named() -> dict[str, RewardAlgorithm | PreferenceAlgorithm]:
         "gspo_kl_in_reward": RewardAlgorithm("grpo", "gspo", per_response),
         "cispo": RewardAlgorithm("grpo", "cispo", by_tokens, "loss", "k3", True),
         "cispo_kl_in_reward": RewardAlgorithm("grpo", "cispo", by_tokens),
+    }
+
+
+def _of_preferences() -> dict[str, PreferenceAlgorithm]:
+    return {
         "dpo": PreferenceAlgorithm("dpo"),
         "dpo_label_smoothing": PreferenceAlgorithm("dpo", options={"label_smoothing": 0.1}),
         "online_dpo": PreferenceAlgorithm("dpo", "online"),
@@ -265,5 +270,7 @@ def _named() -> dict[str, RewardAlgorithm | PreferenceAlgorithm]:
     }
 
 
-algorithms: Mapping[str, RewardAlgorithm | PreferenceAlgorithm] = MappingProxyType(_named())
+algorithms: Mapping[str, RewardAlgorithm | PreferenceAlgorithm] = MappingProxyType(
+    {**_of_rewards(), **_of_preferences()}
+)
 """Algorithms as the field has them, by name; all are called alike, as updates of a batch."""

@@ -8,7 +8,7 @@ from scipy.optimize import root
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex.lab._table import Table
 
-_FARTHEST, _N_STEPS = 64.0, 25
+_FARTHEST, _N_STEPS = 64.0, 12
 _TOLERANCE = 1e-9
 
 

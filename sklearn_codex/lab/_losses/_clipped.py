@@ -132,6 +132,9 @@ def ppo_loss(
     batch it is policy gradient, whatever the clip, so the expected first step rests where the
     advantages say. Later steps rest elsewhere as far as the clip is active.
 
+    Modes of aggregation are verl's, but that "seq-mean-token-sum-norm" is a mean over responses
+    here and a sum there.
+
     References
     ----------
     .. [1] Schulman, J. et al. (2017). "Proximal policy optimization algorithms." arXiv:1707.06347.
