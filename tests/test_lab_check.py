@@ -80,7 +80,11 @@ class TestVerdicts:
         algorithm = algorithms[name]
         problem = problem_of(algorithm)
         target = rest_point(algorithm, problem)
-        check_algorithm(algorithm, problem, target=target, **QUICK).assert_unbiased()
+        check = check_algorithm(algorithm, problem, target=target, **QUICK)
+        check.assert_unbiased()
+        assert ("by a way of its own" in check.verdict) == (
+            name in RIGHT and check.gradient_error > 1e-3
+        )
 
     def test_a_default_that_is_not_the_smallest_problem(self):
         problem = problems["standard"]()

@@ -365,3 +365,24 @@ class TestRefusals:
         problem = lab.problems[name]()
         assert problem.name == name
         assert len(problem.reason) > 30
+
+    @pytest.mark.parametrize(
+        ("make", "options", "match"),
+        [
+            (make_candidates, {"lengths": []}, r"needs lengths, .* got \[\]"),
+            (make_candidates, {"lengths": [1, 0]}, "lengths"),
+            (make_candidates, {"lengths": [1, 1.5]}, r"whole numbers from 1, got \[1, 1.5\]"),
+            (make_candidates, {"kl_coef": 0}, "kl_coef > 0"),
+            (make_candidates, {"n_prompts": 0}, "n_prompts"),
+            (make_candidates, {"n_prompts": 2, "prompt_prob": [1.0]}, "prompt_prob"),
+            (make_candidates, {"reward_scale": np.nan}, "reward_scale"),
+            (make_preferences, {"n_responses": 1}, "n_responses"),
+            (make_preferences, {"flip_rate": 1.5}, "flip_rate"),
+            (make_preferences, {"lengths": [1, 2]}, "lengths"),
+            (make_preferences, {"weights": [1, 2]}, "weights"),
+        ],
+    )
+    def test_makers(self, make, options, match):
+        with pytest.raises(ValueError, match=match) as caught:
+            make(**options)
+        assert str(caught.value).startswith(make.__name__)

@@ -2,24 +2,51 @@
 
 from collections.abc import Callable, Mapping
 from itertools import product
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from scipy.special import expit, log_softmax
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
 
-from sklearn_codex._checks.numbers import COUNT, POSITIVE, check_number
+from sklearn_codex._categorical import IntArray
+from sklearn_codex._checks.numbers import (
+    COUNT,
+    POSITIVE,
+    PROBABILITY,
+    as_floats,
+    check_log_prob,
+    check_number,
+    check_values,
+    shown,
+)
 from sklearn_codex.exact import CandidateObjective
 from sklearn_codex.lab._preferences import PreferenceProblem
 from sklearn_codex.lab._problem import CandidateProblem
 
 _MOST_DOCUMENTS = 4096
+_TINY = np.finfo(np.float64).tiny
 
 
-def _objective(rng, lengths, n_prompts, kl_coef, reward_scale, prompt_prob):
+def _check_lengths(lengths: Any, subject: str, n_responses: int | None = None) -> IntArray:
+    """Return lengths of responses as integers, each at least 1."""
+    shape = None if n_responses is None else (n_responses,)
+    values = check_values(lengths, "lengths", subject=subject, shape=shape, low=1.0)
+    if values.ndim != 1 or not values.size or (values % 1 != 0).any():
+        raise ValueError(
+            f"{subject} needs lengths, the tokens of each response to a prompt, whole numbers from "
+            f"1, got {shown(lengths)}."
+        )
+    return values.astype(np.intp)
+
+
+def _objective(subject, rng, lengths, n_prompts, kl_coef, reward_scale, prompt_prob):
     prompts = np.repeat(np.arange(n_prompts), len(lengths))
-    shares = np.full(n_prompts, 1 / n_prompts) if prompt_prob is None else np.asarray(prompt_prob)
+    given = np.full(n_prompts, 1 / n_prompts) if prompt_prob is None else prompt_prob
+    shares = check_values(given, "prompt_prob", subject=subject, shape=(n_prompts,), low=_TINY)
+    reward_scale = check_number(reward_scale, "reward_scale", subject=subject)
     logits = rng.standard_normal((n_prompts, len(lengths)))
     reference = log_softmax(logits, axis=1) + np.log(shares)[:, np.newaxis]
     reward = reward_scale * rng.standard_normal(len(prompts))
@@ -77,8 +104,10 @@ def make_candidates(
     rng = check_random_state(random_state)
     kl_coef = check_number(kl_coef, "kl_coef", subject="make_candidates", interval=POSITIVE)
     n_prompts = check_number(n_prompts, "n_prompts", subject="make_candidates", interval=COUNT)
-    lengths = np.asarray(lengths, dtype=np.intp)
-    objective = _objective(rng, lengths, n_prompts, kl_coef, reward_scale, prompt_prob)
+    lengths = _check_lengths(lengths, "make_candidates")
+    objective = _objective(
+        "make_candidates", rng, lengths, n_prompts, kl_coef, reward_scale, prompt_prob
+    )
     n_tokens = int(lengths.max())
     one = np.where(np.arange(n_tokens) < lengths[:, np.newaxis], 0, -1)
     own = np.arange(1, len(lengths) + 1)
@@ -138,7 +167,8 @@ def make_documents(
     >>> np.exp(problem.reference).round(2), problem.rewards
     (array([0.49, 0.21, 0.21, 0.09]), array([0., 1., 1., 2.]))
     """
-    model, reward = (np.asarray(x, dtype=np.float64) for x in (token_log_prob, token_reward))
+    model = as_floats(token_log_prob, "token_log_prob", subject="make_documents")
+    reward = as_floats(token_reward, "token_reward", subject="make_documents")
     length = check_number(length, "length", subject="make_documents", interval=COUNT)
     V = model.shape[-1] if model.ndim else 0
     shapes = ((V,), (V, V))
@@ -155,7 +185,10 @@ def make_documents(
     tokens = np.array(list(product(range(V), repeat=length)), dtype=np.intp)
     before, after = tokens[:, :-1], tokens[:, 1:]
     start = np.full(V, -np.log(V)) if model.ndim == 2 else model
-    start = start if first_log_prob is None else np.asarray(first_log_prob, dtype=np.float64)
+    if first_log_prob is not None:
+        start = check_log_prob(first_log_prob, "first_log_prob", subject="make_documents")
+    if start.shape != (V,):
+        raise ValueError(f"make_documents needs first_log_prob of shape ({V},), got {start.shape}.")
     steps = model[before, after] if model.ndim == 2 else model[after]
     paid = reward[before, after] if reward.ndim == 2 else reward[tokens]
     objective = CandidateObjective(
@@ -218,12 +251,25 @@ def make_preferences(
     """
     rng = check_random_state(random_state)
     kl_coef = check_number(kl_coef, "kl_coef", subject="make_preferences", interval=POSITIVE)
-    lengths = np.ones(n_responses, dtype=np.intp) if lengths is None else np.asarray(lengths)
-    objective = _objective(rng, lengths, n_prompts, kl_coef, reward_scale, None)
+    n_prompts = check_number(n_prompts, "n_prompts", subject="make_preferences", interval=COUNT)
+    two = Interval(Integral, 2, None, closed="left")
+    n_responses = check_number(n_responses, "n_responses", subject="make_preferences", interval=two)
+    flip_rate = check_number(
+        flip_rate, "flip_rate", subject="make_preferences", interval=PROBABILITY
+    )
+    lengths = np.ones(n_responses) if lengths is None else lengths
+    lengths = _check_lengths(lengths, "make_preferences", n_responses)
+    objective = _objective("make_preferences", rng, lengths, n_prompts, kl_coef, reward_scale, None)
     reward = objective.token_reward
     probability = expit(reward[:, np.newaxis] - reward)
     probability = (1 - flip_rate) * probability + flip_rate * (1 - probability)
-    often = np.ones(n_responses) if weights is None else np.asarray(weights, dtype=np.float64)
+    often = check_values(
+        np.ones(n_responses) if weights is None else weights,
+        "weights",
+        subject="make_preferences",
+        shape=(n_responses,),
+        low=0.0,
+    )
     often = np.tile(often, n_prompts)
     same = objective.prompts[:, np.newaxis] == objective.prompts
     wins = np.where(same, probability * often[:, np.newaxis] * often, 0.0)
@@ -363,9 +409,9 @@ def find_problem(problem: Any) -> Any:
     """
     if isinstance(problem, CandidateProblem | PreferenceProblem):
         return problem
-    if problem not in problems:
+    if not isinstance(problem, str) or problem not in problems:
         raise ValueError(
             f"A problem should be one of {', '.join(problems)}, a CandidateProblem or a "
-            f"PreferenceProblem, got {problem!r}."
+            f"PreferenceProblem, got {shown(problem)}."
         )
     return problems[problem]()
