@@ -90,8 +90,8 @@ class PreferenceProblem(Table):
     --------
     >>> from sklearn_codex.lab import problems
     >>> problem = problems["two-sided"]()
-    >>> problem.probability[0, 1] + problem.probability[1, 0]
-    np.float64(1.0)
+    >>> float(problem.probability[0, 1] + problem.probability[1, 0])
+    1.0
     """
 
     objective: CandidateObjective

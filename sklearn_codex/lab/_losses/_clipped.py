@@ -76,8 +76,9 @@ def policy_gradient_loss(
     Examples
     --------
     >>> from sklearn_codex.lab import policy_gradient_loss
-    >>> policy_gradient_loss([[-1.0]], [[-1.0]], [[2.0]], [[True]])
-    (np.float64(2.0), array([[-2.]]))
+    >>> loss, gradient = policy_gradient_loss([[-1.0]], [[-1.0]], [[2.0]], [[True]])
+    >>> float(loss), gradient
+    (2.0, array([[-2.]]))
     """
     _, log_prob, advantages, mask = _read(
         "policy_gradient_loss", old_log_prob, log_prob, advantages, response_mask
@@ -149,8 +150,8 @@ def ppo_loss(
     >>> from sklearn_codex.lab import ppo_loss
     >>> old, new = np.log([[0.5, 0.5]]), np.log([[0.55, 0.75]])
     >>> loss, gradient = ppo_loss(old, new, [[1.0, 1.0]], [[True, True]])
-    >>> loss.round(3), gradient.round(3)
-    (np.float64(-1.15), array([[-0.55,  0.  ]]))
+    >>> round(float(loss), 3), gradient.round(3)
+    (-1.15, array([[-0.55,  0.  ]]))
     """
     old_log_prob, log_prob, advantages, mask = _read(
         "ppo_loss", old_log_prob, log_prob, advantages, response_mask
@@ -217,8 +218,9 @@ def gspo_loss(
     >>> import numpy as np
     >>> from sklearn_codex.lab import gspo_loss
     >>> same = np.log([[0.5, 0.25]])
-    >>> gspo_loss(same, same, [[1.0, 1.0]], [[True, True]])
-    (np.float64(-1.0), array([[-0.5, -0.5]]))
+    >>> loss, gradient = gspo_loss(same, same, [[1.0, 1.0]], [[True, True]])
+    >>> float(loss), gradient
+    (-1.0, array([[-0.5, -0.5]]))
     """
     old_log_prob, log_prob, advantages, mask = _read(
         "gspo_loss", old_log_prob, log_prob, advantages, response_mask
