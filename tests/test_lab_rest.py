@@ -1,5 +1,7 @@
 """Where algorithms come to rest: the expected update, iterated, against the equation."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -153,6 +155,19 @@ class TestKLInTheLoss:
         found = iterate(algorithms[name], problem, group_size, rate=0.3)
         check_log_prob(rest_point(name, problem, group_size=group_size), found, atol=1e-6)
         check_log_prob(find_rest(algorithms[name], problem, Sampling(group_size)).log_prob, found)
+
+    @pytest.mark.parametrize("shared", [False, True])
+    @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+    @pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-sum", "seq-mean-token-mean"])
+    def test_all_kinds_of_kl(self, mode, estimator, shared):
+        problem = candidates(0, kl_coef=1.0, shared_first=shared)
+        for corrected, deviation in itertools.product([False, True], [False, True]):
+            options = {"norm_adv_by_std_in_grpo": deviation}
+            algorithm = lab.RewardAlgorithm(
+                "grpo", "ppo", mode, "loss", estimator, corrected, advantage_options=options
+            )
+            found = find_rest(algorithm, problem, Sampling(3))
+            check_log_prob(rest_point(algorithm, problem, group_size=3), found.log_prob, 1e-6)
 
     @pytest.mark.parametrize("group_size", [2, 3, 4])
     def test_corrected_kl_and_deviation(self, group_size):

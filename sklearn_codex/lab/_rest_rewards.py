@@ -87,6 +87,7 @@ def implicit_rest(
     terms: Callable[[FloatArray], tuple[FloatArray, FloatArray]],
     kl_coef: float,
     divergence: str = "reverse",
+    offset: float = 0.0,
 ) -> FloatArray:
     r"""Return the policy that solves the equation of a KL in the loss, one uncertain token each.
 
@@ -99,12 +100,15 @@ def implicit_rest(
         Weight b.
     divergence : {"reverse", "forward"}, default="reverse"
         What the KL in the loss descends: KL(policy || reference), or KL(reference || policy).
+    offset : float, default=0.0
+        What its gradient is more than the log-ratio, 1 for a weighted k1. It is a price of the
+        weight.
 
     Returns
     -------
     log_prob : ndarray of shape (n_rows,)
         With c from the sum of the probabilities of each prompt, :math:`\pi = ref\, \exp((a - c) /
-        (b w))`, or :math:`\pi = ref / (1 - (a - c) / (b w))`.
+        (b w) - o)`, or :math:`\pi = ref / (1 - (a - c) / (b w))`, with the offset o.
 
     Raises
     ------
@@ -119,9 +123,9 @@ def implicit_rest(
         for prompt in range(len(firsts)):
             rows = problem.prompts == prompt
             target = problem.shares[prompt]
-            out[rows] = _normalised(
-                problem.reference[rows], worth[rows], coef * weight[rows], target, divergence
-            )
+            scale = coef * weight[rows]
+            gain = worth[rows] - offset * scale
+            out[rows] = _normalised(problem.reference[rows], gain, scale, target, divergence)
         return out
 
     return solve_from_reference(solve, problem, kl_coef)
@@ -220,7 +224,8 @@ def _of_kl_in_loss(algorithm, problem, group_size):
             **options,
         )  # fmt: skip
 
-    return implicit_rest(problem, terms, coef, divergence)
+    offset = 1.0 if estimator == "k1" else 0.0
+    return implicit_rest(problem, terms, coef, divergence, offset)
 
 
 def greedy(problem: CandidateProblem) -> FloatArray:
