@@ -102,6 +102,12 @@ class TestPreferences:
             values.append((problem.wins * np.maximum(0, 1 - h[:, np.newaxis] + h)).sum())
         assert_allclose(*values, atol=1e-7)
 
+    def test_hinge_where_logits_block_each_other(self):
+        # The last two only gain together, at a margin of 1 between them.
+        problem = make_preferences(4, weights=[1, 2, 3, 1], kl_coef=0.4, random_state=402)
+        found = find_rest(algorithms["hinge"], problem).log_prob
+        check_log_prob(found, rest_point("hinge", problem), atol=1e-6)
+
     @pytest.mark.parametrize(("good", "bad"), [(1.0, 1.0), (1.0, 0.6), (0.7, 1.0)])
     @pytest.mark.parametrize("beta", [0.5, 1.0])
     def test_kto_takes_all_mass_from_what_is_undesirable(self, good, bad, beta):

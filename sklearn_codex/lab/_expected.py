@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import root
+from scipy.optimize import nnls, root
 from sklearn.utils import check_random_state
 
 from sklearn_codex._categorical import FloatArray
@@ -16,6 +16,8 @@ from sklearn_codex.lab._problem import Update
 _FIRST_STEP, _LONGEST_STEP, _SMALLEST_STEP = 0.2, 1.0, 1e-9
 _MOST_STEPS = 600
 _NEWTON_AT = (0, 10, 20, 40, 80, 160, 320)
+# Where the update jumps: radii of points nearby, moves at each, and what is no direction.
+_N_RADII, _MOST_MOVES, _BLOCKED = 13, 40, 1e-3
 # How far Newton's method may go, in nats, and what counts as no growth.
 _FARTHEST = 8.0
 _STABLE = 1e-6
@@ -205,7 +207,7 @@ def find_rest(
     """Return where the expected update rests that starts at the reference.
 
     Each logit moves in its direction, by a step that grows while that stays and halves when it
-    turns, with Newton's method tried on the way.
+    turns, with Newton's method tried on the way. Where the update jumps, gradient sampling ends it.
 
     Parameters
     ----------
@@ -224,8 +226,10 @@ def find_rest(
         left = log_prob >= _greatest(problem, log_prob) - _GONE
         force = drift(update, problem, log_prob, sampling)
         size = float(np.abs(force[left]).max())
-        if size <= _AT_REST or steps[left].max() <= _SMALLEST_STEP:
+        if size <= _AT_REST:
             return Rest(log_prob, bool(left.all()), True, size)
+        if steps[left].max() <= _SMALLEST_STEP:
+            return _settled(update, problem, sampling, log_prob, left)
         if step in _NEWTON_AT:
             found = _newton(update, problem, sampling, log_prob, left)
             if found is not None:
@@ -235,6 +239,38 @@ def find_rest(
         floor = _greatest(problem, moved) - _GONE - 5.0
         log_prob, before = problem.normalize(np.maximum(moved, floor)), force
     return Rest(log_prob, False, False, size)
+
+
+def _settled(update, problem, sampling, log_prob, left):
+    """Return where an update rests that jumps there, from near it.
+
+    Where the force jumps, logits may block each other that could move together. So the direction is
+    the shortest mean of the forces at points nearby, as in gradient sampling: it is 0 at a rest.
+    """
+    rng = np.random.RandomState(0)
+    n_points = 2 * int(left.sum()) + 4
+    for radius in _FIRST_STEP * 0.25 ** np.arange(_N_RADII):
+        for _ in range(_MOST_MOVES):
+            scale = np.sqrt(np.exp(log_prob))
+            near = rng.uniform(-radius, radius, (n_points, len(log_prob)))
+            points = [problem.normalize(log_prob + np.where(left, row, 0.0)) for row in near]
+            forces = [drift(update, problem, point, sampling) for point in points]
+            scaled = np.where(left, np.stack(forces) * scale, 0.0)
+            direction = _shortest_mean(scaled)
+            if np.linalg.norm(direction) <= _BLOCKED * np.abs(scaled).max():
+                break
+            step = direction / scale
+            log_prob = problem.normalize(log_prob + radius * step / np.abs(step).max())
+    size = float(np.abs(drift(update, problem, log_prob, sampling)[left]).max())
+    return Rest(log_prob, bool(left.all()), True, size)
+
+
+def _shortest_mean(vectors):
+    """Return the shortest weighted mean (k,) of vectors (n, k)."""
+    heavy = 1e3 * np.abs(vectors).max()
+    system = np.vstack([vectors.T, np.full(len(vectors), heavy)])
+    weights, _ = nnls(system, np.append(np.zeros(vectors.shape[1]), heavy), maxiter=1000)
+    return weights @ vectors / weights.sum()
 
 
 def rest_of(update: Update, problem: Any, sampling: Sampling) -> FloatArray:
