@@ -38,6 +38,11 @@ def gae_advantage(
     advantages, returns : ndarray of shape (..., n, T)
         0 at padding. Returns are advantages plus values, before whitening.
 
+    Raises
+    ------
+    ValueError
+        If rewards and mask differ in shape.
+
     Notes
     -----
     :math:`A_t = \delta_t + \gamma \lambda A_{t+1}` with

@@ -32,6 +32,11 @@ def reinforce_advantage(
     advantages, returns : ndarray of shape (..., n, T)
         0 at padding.
 
+    Raises
+    ------
+    ValueError
+        If rewards and mask differ in shape.
+
     Notes
     -----
     :math:`A_t = \sum_{u \ge t} \gamma^{u - t} r_u - B`. Without a discount its expected policy
@@ -73,6 +78,11 @@ def remax_advantage(
     -------
     advantages, returns : ndarray of shape (..., n, T)
         0 at padding.
+
+    Raises
+    ------
+    ValueError
+        If rewards and mask differ in shape.
 
     Notes
     -----

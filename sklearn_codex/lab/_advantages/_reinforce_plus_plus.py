@@ -33,6 +33,11 @@ def reinforce_plus_plus_advantage(
     advantages, returns : ndarray of shape (..., n, T)
         0 at padding.
 
+    Raises
+    ------
+    ValueError
+        If rewards and mask differ in shape.
+
     Notes
     -----
     :math:`A_t = (\sum_{u \ge t} r_u - m) / s`, with mean and standard deviation over all tokens of

@@ -61,6 +61,11 @@ def policy_gradient_loss(
     gradient : ndarray of shape (..., n, T)
         By ``log_prob``.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there is no such ``loss_agg_mode``.
+
     Notes
     -----
     The loss of a token is :math:`-A_t \log \pi(y_t)`. Summed over tokens its expected gradient is
@@ -125,6 +130,11 @@ def ppo_loss(
         A number for one batch.
     gradient : ndarray of shape (..., n, T)
         By ``log_prob``; 0 where the clip is active.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there is no such ``loss_agg_mode``.
 
     Notes
     -----
@@ -202,6 +212,11 @@ def gspo_loss(
     gradient : ndarray of shape (..., n, T)
         By ``log_prob``.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there is no such ``loss_agg_mode``.
+
     Notes
     -----
     :math:`s_i = (\pi(y_i) / \pi_{old}(y_i))^{1/|y_i|}` takes the place of the ratio, its gradient
@@ -267,6 +282,11 @@ def cispo_loss(
         A number for one batch.
     gradient : ndarray of shape (..., n, T)
         By ``log_prob``; the weight is a number to it.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there is no such ``loss_agg_mode``.
 
     Notes
     -----

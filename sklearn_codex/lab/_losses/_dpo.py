@@ -34,6 +34,11 @@ def dpo_loss(
     loss, chosen_gradient, rejected_gradient : ndarray of shape (...)
         Of each pair, and its derivatives by the two log-probabilities of the policy.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or ``beta`` or ``label_smoothing`` is out of range.
+
     Notes
     -----
     With the log-ratio margin h,
@@ -94,6 +99,11 @@ def ipo_loss(
     loss, chosen_gradient, rejected_gradient : ndarray of shape (...)
         Of each pair, and its derivatives by the two log-probabilities of the policy.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or ``beta`` is out of range.
+
     Notes
     -----
     :math:`(h - 1 / (2 \tau))^2` of the log-ratio margin h. Where both responses come independently
@@ -141,6 +151,11 @@ def hinge_loss(
     -------
     loss, chosen_gradient, rejected_gradient : ndarray of shape (...)
         Of each pair, and its derivatives by the two log-probabilities of the policy.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or ``beta`` is out of range.
 
     Notes
     -----

@@ -39,6 +39,11 @@ def kto_loss(
     loss, chosen_gradient, rejected_gradient : ndarray of shape (...)
         Of each pair, and its derivatives by the two log-probabilities of the policy.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or ``beta`` is out of range.
+
     Notes
     -----
     With the log-ratios h, and weights D and U,

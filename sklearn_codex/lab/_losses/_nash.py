@@ -29,6 +29,11 @@ def nash_md_loss(
     loss, gradient : ndarray of shape (...)
         Of each response, and its derivative by the log-probability under the policy.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or ``beta`` is out of range.
+
     Notes
     -----
     :math:`-(P(y > y') - 1/2 - \tau \log(\pi(y) / ref(y)))\, \log\pi(y)`, the bracket a number to

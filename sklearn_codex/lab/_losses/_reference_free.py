@@ -45,6 +45,11 @@ def simpo_loss(
     loss, chosen_gradient, rejected_gradient : ndarray of shape (...)
         Of each pair, and its derivatives by the two log-probabilities of the policy.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or ``beta`` is out of range.
+
     Notes
     -----
     :math:`-\log \sigma(\beta \log\pi(y_w) / |y_w| - \beta \log\pi(y_l) / |y_l| - \gamma)`. With
@@ -105,6 +110,11 @@ def cpo_loss(
     loss, chosen_gradient, rejected_gradient : ndarray of shape (...)
         Of each pair, and its derivatives by the two log-probabilities of the policy.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or ``beta`` is out of range.
+
     Notes
     -----
     :math:`-\log \sigma(\beta (\log\pi(y_w) - \log\pi(y_l))) - \alpha \log\pi(y_w) / |y_w|`: DPO
@@ -161,6 +171,11 @@ def orpo_loss(
     -------
     loss, chosen_gradient, rejected_gradient : ndarray of shape (...)
         Of each pair, and its derivatives by the two log-probabilities of the policy.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or ``beta`` is out of range.
 
     Notes
     -----
