@@ -3,6 +3,6 @@
 A new one has the text before, once in its file, the text after, and a test that fails with it.
 """
 
-from mutants import in_data, in_maths, in_models
+from mutants import in_data, in_lab, in_maths, in_models
 
-FAULTS = [*in_maths.FAULTS, *in_data.FAULTS, *in_models.FAULTS]
+FAULTS = [*in_maths.FAULTS, *in_data.FAULTS, *in_models.FAULTS, *in_lab.FAULTS]

@@ -46,7 +46,7 @@ FLOORS = [
         "kl_control",
     },
     {"_embedding", "exact", "labels", "metrics", "text"},
-    {"_layouts", "_ngram_counter", "rules"},
+    {"_layouts", "_ngram_counter", "lab", "rules"},
     {"_ngram_features"},
     {"_data"},
     {"_language", "_pipeline", "datasets", "features"},

@@ -14,6 +14,7 @@ ORDER = [
     "price_of_a_ban",
     "overoptimisation",
     "check_an_algorithm",
+    "where_algorithms_rest",
     "grid_search",
 ]
 

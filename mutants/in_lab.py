@@ -1,0 +1,141 @@
+"""Faults in the laboratory: problems, algorithms, and where they are said to rest."""
+
+from mutants.plant import faults_in as _in
+
+FAULTS = [
+    *_in(
+        "lab/_advantages/_arrays.py",
+        (
+            "whitening over all tokens but none less",
+            "/ np.maximum(n_tokens - 1, 1)",
+            "/ n_tokens",
+            "test_lab_losses.py::TestAdvantages::test_whitening_is_over_tokens",
+        ),
+    ),
+    *_in(
+        "lab/_advantages/_gae.py",
+        (
+            "a critic that is not discounted",
+            "rewards[..., t] + gamma * value - values[..., t]",
+            "rewards[..., t] + value - values[..., t]",
+            "test_lab_losses.py::TestAdvantages::test_gae_is_the_sum_of_its_steps",
+        ),
+    ),
+    *_in(
+        "lab/_advantages/_groups.py",
+        (
+            "deviation of the group without one less",
+            "sum_within(apart**2, codes) / (sizes - 1)",
+            "sum_within(apart**2, codes) / sizes",
+            "test_lab_losses.py::TestAdvantages::test_groups_by_hand",
+        ),
+    ),
+    *_in(
+        "lab/_batch.py",
+        (
+            "means of responses weigh all tokens alike",
+            "mask / (n_responses * mask.sum(axis=-1, keepdims=True))",
+            "mask / mask.sum(axis=(-2, -1), keepdims=True)",
+            "test_lab_losses.py::TestPolicyLosses::test_weights_of_tokens_by_hand",
+        ),
+    ),
+    *_in(
+        "lab/_check.py",
+        (
+            "noise of drawn batches dropped",
+            "return error, float(np.linalg.norm(noise)) / size",
+            "return error, float(np.linalg.norm(noise))",
+            "test_lab_check.py::TestCalls::test_standard_errors_are_those_of_repetition",
+        ),
+        (
+            "bias of length with the reward's own in it",
+            "fit_tilt(problem, rest.log_prob - equal.log_prob)",
+            "fit_tilt(problem, rest.log_prob - problem.reference)",
+            "test_lab_check.py::TestMeasures::test_no_price_of_a_token",
+        ),
+    ),
+    *_in(
+        "lab/_expected.py",
+        (
+            "radius of one epoch for all",
+            "1.0 + sampling.learning_rate * sampling.epochs * values",
+            "1.0 + values",
+            "test_lab_rest.py::TestStability::test_the_spectral_radius_is_the_rate_of_return",
+        ),
+    ),
+    *_in(
+        "lab/_losses/_clipped.py",
+        (
+            "the dual clip of what should rise",
+            "bounded = (advantages < 0) & ",
+            "bounded = ",
+            "test_lab_losses.py::TestPolicyLosses::test_clip_by_hand",
+        ),
+        (
+            "the ratio of a sequence is no mean",
+            "ratio = np.exp(apart.sum(axis=-1, keepdims=True) / lengths)",
+            "ratio = np.exp(apart.sum(axis=-1, keepdims=True))",
+            "test_lab_losses.py::TestPolicyLosses::test_the_ratio_of_a_sequence_is_a_geometric_mean",
+        ),
+    ),
+    *_in(
+        "lab/_losses/_kl.py",
+        (
+            "a ratio without a gradient of its own",
+            "return ratio * penalty, ratio * (penalty + slope)",
+            "return ratio * penalty, ratio * slope",
+            "test_lab_losses.py::TestKL::test_expected_gradients_are_those_that_are_claimed",
+        ),
+    ),
+    *_in(
+        "lab/_losses/_dpo.py",
+        (
+            "IPO asks for twice the margin",
+            "- 0.5 / beta",
+            "- 1.0 / beta",
+            "test_lab_preferences.py::TestPreferences::test_ipo_needs_no_bradley_terry",
+        ),
+    ),
+    *_in(
+        "lab/_preferences.py",
+        (
+            "pairs of two responses drawn in one order only",
+            "weights = 2 * weights * np.where",
+            "weights = weights * np.where",
+            "test_lab_preferences.py::TestPreferences::test_online_pairs_are_as_often_as_the_policy_draws_them",
+        ),
+    ),
+    *_in(
+        "lab/_problem.py",
+        (
+            "groups as likely in any number of orders",
+            "np.exp(orders + within[of_prompt[sets]].sum(axis=1))",
+            "np.exp(within[of_prompt[sets]].sum(axis=1))",
+            "test_lab_rest.py::TestExpectation::test_multisets_are_all_ordered_groups",
+        ),
+        (
+            "padding is out of the gradient",
+            "inside[..., 0] += np.where(self.mask, 0.0, gradient).sum(axis=-1)",
+            "inside[..., 0] += 0.0",
+            "test_lab_check.py::TestCalls::test_padding_shows_the_first_token_once_more",
+        ),
+    ),
+    *_in(
+        "lab/_rest_preferences.py",
+        (
+            "weights of desirable and undesirable exchanged",
+            "desirable_weight * wins.sum(axis=1) - undesirable_weight * wins.sum(axis=0)",
+            "undesirable_weight * wins.sum(axis=1) - desirable_weight * wins.sum(axis=0)",
+            "test_lab_preferences.py::TestPreferences::test_kto_takes_all_mass_from_what_is_undesirable",
+        ),
+    ),
+    *_in(
+        "lab/_rest_rewards.py",
+        (
+            "the group holds all of its responses but one",
+            "held = 1 / group_size if",
+            "held = 0.0 if",
+            "test_lab_rest.py::TestKLInTheLoss::test_a_token_does_not_pay_for_later_tokens",
+        ),
+    ),
+]

@@ -1,0 +1,1 @@
+"""Advantages, one family a file."""

@@ -1,0 +1,291 @@
+"""What an algorithm does, measured against what is exact."""
+
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import check_log_prob
+from sklearn_codex.lab._algorithms import PreferenceAlgorithm, RewardAlgorithm, algorithms
+from sklearn_codex.lab._expected import (
+    Move,
+    Rest,
+    Sampling,
+    expected_move,
+    find_rest,
+    spectral_radius,
+)
+from sklearn_codex.lab._preferences import PreferenceProblem
+from sklearn_codex.lab._problem import CandidateProblem, Update
+from sklearn_codex.lab._problems import find_problem
+from sklearn_codex.lab._rest_preferences import bradley_terry_scores, is_bradley_terry
+from sklearn_codex.lab._result import AlgorithmCheck, Setting
+
+# At how many policies gradients are compared, and how far they are from the reference, in nats.
+_N_POLICIES, _SPREAD = 4, 0.7
+# What moves by more than this at its rest point jumps there.
+_JUMPS = 1e-5
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_SIZES = Interval(Integral, 1, None, closed="left")
+
+
+@validate_params(
+    {
+        "update": [callable, StrOptions(set(algorithms))],
+        "group_size": [_SIZES],
+        "learning_rate": [_POSITIVE],
+        "epochs": [_SIZES],
+        "target": ["array-like", None],
+        "group_sizes": ["array-like"],
+        "learning_rates": ["array-like"],
+        "more_epochs": ["array-like"],
+        "n_samples": [Interval(Integral, 2, None, closed="left"), None],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def check_algorithm(
+    update: Update | str,
+    problem: Any = "standard",
+    *,
+    group_size: int = 4,
+    learning_rate: float = 1.0,
+    epochs: int = 1,
+    target: Any = None,
+    group_sizes: Any = (2, 6),
+    learning_rates: Any = (0.1, 10.0),
+    more_epochs: Any = (4,),
+    n_samples: int | None = None,
+    random_state: Any = 0,
+) -> AlgorithmCheck:
+    r"""Measure what an algorithm does on a problem whose answer is known.
+
+    Parameters
+    ----------
+    update : callable or str
+        A name in ``algorithms``, or ``update(log_prob, batch)``, with log-probabilities of the
+        tokens of a batch, an array (n_responses, n_tokens), and a :class:`Batch`. It returns the
+        gradient of its loss by them, a pair of loss and gradient, or the log-probabilities
+        (n_rows,) of a new policy, made from ``batch.policy_log_prob``. On preferences the batch is
+        a :class:`PreferenceBatch` of pairs, and log-probabilities are (n_pairs, 2). It is called
+        once for every batch that can be drawn, so it should keep nothing from call to call; one
+        that has an attribute ``takes_stacks = True`` gets all at once, with one more axis in front.
+    problem : str, CandidateProblem or PreferenceProblem, default="standard"
+        A name in ``problems``, or one made.
+    group_size : int, default=4
+        Responses to one prompt in a batch; a batch is one group.
+    learning_rate : float, default=1.0
+        Size of a plain gradient step in logits of whole responses.
+    epochs : int, default=1
+        Steps on one batch. More than one let clipping act.
+    target : array-like of shape (n_rows,), default=None
+        Log-probabilities at which it should rest; None means the RLHF optimum, of the reward or of
+        the scores of Bradley and Terry. For others see :func:`rest_point`.
+    group_sizes, learning_rates, more_epochs : array-like, default=(2, 6), (0.1, 10.0), (4,)
+        Further settings, one changed at a time.
+    n_samples : int, default=None
+        Batches drawn at each policy, where there are too many to list them. Only the gradient is
+        measured then, with its standard error, and no rest point.
+    random_state : int, RandomState instance or None, default=0
+        Source of the policies at which gradients are compared, and of batches drawn.
+
+    Returns
+    -------
+    check : AlgorithmCheck
+        ``print(check)`` shows it, ``check.assert_unbiased()`` is for tests.
+
+    Raises
+    ------
+    ValueError
+        If the update returns what it should not, or there is no RLHF optimum and no ``target``.
+
+    Notes
+    -----
+    All batches that can be drawn are listed, as multisets with their probabilities, so the expected
+    gradient is a sum. It is compared with the exact one at the reference and at policies near it,
+    up to one positive factor, as a learning rate is free. The rest point is sought from the
+    reference by the expected move. What is measured there:
+
+    - the effective kl_coef is one over the slope on R in the least squares fit of
+      :math:`\log(\pi / ref)` on rewards and lengths, weighted by the reference
+    - the length bias is the slope on the length, in such a fit, of what changes in
+      :math:`\log \pi` against the same problem with all responses made equally long
+    - the spectral radius is that of one step of the expected update, by its Jacobian: below 1 a
+      small distance from the rest point shrinks
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_codex.lab import check_algorithm
+    >>> def my_loss(log_prob, batch):  # leave-one-out, the KL in the reward
+    ...     log_ratio = (batch.old_log_prob - batch.ref_log_prob) * batch.response_mask
+    ...     score = (batch.token_level_rewards - batch.kl_coef * log_ratio).sum(axis=1)
+    ...     advantage = score - (score.sum() - score) / (len(score) - 1)
+    ...     return -advantage[:, np.newaxis] * batch.response_mask / len(score)
+    >>> check = check_algorithm(my_loss)
+    >>> check.passed
+    True
+    >>> round(check.kl_coef, 6), check.problem.kl_coef
+    (0.5, 0.5)
+    """
+    problem = find_problem(problem)
+    update = algorithms[update] if isinstance(update, str) else update
+    kinds = ((PreferenceAlgorithm, CandidateProblem), (RewardAlgorithm, PreferenceProblem))
+    if any(isinstance(update, a) and isinstance(problem, p) for a, p in kinds):
+        raise ValueError(
+            "check_algorithm needs a problem of rewards for an algorithm of rewards, and one of "
+            f'preferences, such as "two-sided", for one of those, got {type(update).__name__} and '
+            f"{type(problem).__name__}."
+        )
+    source = getattr(update, "source", "data")
+    if isinstance(problem, PreferenceProblem) and source != problem.source:
+        problem = problem.drawn_from(source, getattr(update, "mixture_coef", 0.0))
+    wanted = _target(problem, target)
+    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    base = Sampling(int(group_size), float(learning_rate), int(epochs), n_samples, seed)
+    first, rest = _measure(update, problem, wanted, base, None)
+    settings = [first]
+    start = rest.log_prob if rest is not None and rest.is_inside else None
+    for other in _others(problem, base, group_sizes, learning_rates, more_epochs):
+        settings.append(_measure(update, problem, wanted, other, start)[0])
+    policy = None if rest is None else rest.log_prob
+    return AlgorithmCheck(problem, wanted, policy, tuple(settings))
+
+
+def _others(problem, base, group_sizes, learning_rates, more_epochs):
+    # A batch of preferences is one pair.
+    if isinstance(problem, CandidateProblem):
+        for size in group_sizes:
+            yield replace(base, group_size=int(size))
+    for rate in learning_rates:
+        yield replace(base, learning_rate=float(rate))
+    for epochs in more_epochs:
+        yield replace(base, epochs=int(epochs))
+
+
+def _target(problem, target) -> FloatArray:
+    """Return the policy (n_rows,) that an algorithm should rest at."""
+    if target is not None:
+        wanted = check_log_prob(target, "target", subject="check_algorithm")
+        if wanted.shape != problem.reference.shape:
+            raise ValueError(
+                f"check_algorithm needs target, log-probabilities of shape "
+                f"{problem.reference.shape}, got shape {wanted.shape}."
+            )
+        return problem.normalize(wanted)
+    if isinstance(problem, CandidateProblem):
+        return problem.objective.optimum()
+    if not is_bradley_terry(problem, 0.0):
+        raise ValueError(
+            "check_algorithm needs target, the policy to rest at, where no scores of Bradley and "
+            "Terry explain the preferences. Pass rest_point(algorithm, problem)."
+        )
+    return problem.tilt(bradley_terry_scores(problem) / problem.kl_coef)
+
+
+def _measure(
+    update: Update, problem: Any, wanted: FloatArray, sampling: Sampling, start: Any
+) -> tuple[Setting, Rest | None]:
+    """Return what an update does at one setting, and where it rests."""
+    move = expected_move(update, problem, problem.reference, sampling)
+    signal = float(move.mean @ move.mean)
+    error, error_se = _gradient_error(update, problem, sampling)
+    measured: dict[str, Any] = {
+        "group_size": sampling.group_size,
+        "learning_rate": sampling.learning_rate,
+        "epochs": sampling.epochs,
+        "gradient_error": error,
+        "gradient_error_se": error_se,
+        "noise": move.variance / signal if signal > 0 else np.inf,
+        "clipped": move.clipped,
+    }
+    if sampling.n_samples is not None:
+        return Setting(**measured), None
+    rest = find_rest(update, problem, sampling, start)
+    prob, best = np.exp(rest.log_prob), np.exp(wanted)
+    measured |= {"is_inside": rest.is_inside, "is_found": rest.is_found}
+    measured |= {"distance": 0.5 * float(np.abs(prob - best).sum())}
+    rarest = int(np.argmin(problem.reference))
+    with np.errstate(invalid="ignore"):
+        measured["rare_response"] = float(rest.log_prob[rarest] - wanted[rarest])
+    if rest.is_inside:
+        by_reward = fit_tilt(problem, rest.log_prob - problem.reference)[0]
+        measured["kl_coef"] = 1 / by_reward if by_reward else np.inf
+        measured["length_bias"] = _length_bias(update, problem, rest, sampling)
+        jumps = rest.residual > _JUMPS
+        measured["spectral_radius"] = (
+            np.inf if jumps else spectral_radius(update, problem, rest.log_prob, sampling)
+        )
+    return Setting(**measured), rest
+
+
+def fit_tilt(problem: Any, tilt: FloatArray) -> tuple[float, float]:
+    """Return what a unit of reward and what a token add to log-weights (n_rows,), nearly.
+
+    By least squares, weighted by the reference; nan where rewards, or lengths, do not vary.
+    """
+    reward = getattr(problem, "rewards", problem.objective.token_reward)
+    weight = np.exp(problem.reference)
+    given = (np.asarray(x, dtype=np.float64) for x in (reward, problem.lengths))
+    columns = [problem.centred(x, weight) for x in given]
+    varies = [bool(np.abs(column).max() > 1e-12) for column in columns]
+    root = np.sqrt(weight)
+    used = [root * column for column, v in zip(columns, varies, strict=True) if v]
+    if not used:
+        return float("nan"), float("nan")
+    centred = problem.centred(tilt, weight)
+    found = iter(np.linalg.lstsq(np.column_stack(used), root * centred, rcond=None)[0])
+    by_reward, by_token = (float(next(found)) if v else float("nan") for v in varies)
+    return by_reward, by_token
+
+
+def _length_bias(update: Update, problem: Any, rest: Rest, sampling: Sampling) -> float:
+    """Return what a token more adds to the log-probability, nan where that is not known."""
+    if np.ptp(problem.lengths) == 0:
+        return float("nan")
+    equal = find_rest(update, problem.of_equal_lengths(), sampling, rest.log_prob)
+    if not equal.is_inside:
+        return float("nan")
+    return fit_tilt(problem, rest.log_prob - equal.log_prob)[1]
+
+
+def _policies(problem, seed) -> list[FloatArray]:
+    """Return the reference and policies near it."""
+    rng = check_random_state(seed)
+    near = _SPREAD * rng.standard_normal((_N_POLICIES - 1, len(problem.reference)))
+    return [problem.reference, *(problem.normalize(problem.reference + row) for row in near)]
+
+
+def _gradient_error(update: Update, problem: Any, sampling: Sampling) -> tuple[float, float]:
+    """Return the sine of the angle to the exact gradient, and its standard error.
+
+    Over several policies at once; nan for preferences, which have no reward.
+    """
+    if not isinstance(problem, CandidateProblem):
+        return float("nan"), float("nan")
+    policies = _policies(problem, sampling.random_state)
+    moves = [expected_move(update, problem, policy, sampling) for policy in policies]
+    exact = [problem.exact_gradient(policy) for policy in policies]
+    errors = [_sine(problem, moves, exact)]
+    if moves[0].is_policy:
+        # A step may be one of the natural gradient.
+        natural = [g / np.exp(p) for g, p in zip(exact, policies, strict=True)]
+        errors.append(_sine(problem, moves, natural))
+    return min(errors)
+
+
+def _sine(problem: Any, moves: list[Move], exact: list[FloatArray]) -> tuple[float, float]:
+    # What moves all logits of a prompt moves no policy.
+    found = np.concatenate([problem.centred(move.mean) for move in moves])
+    right = np.concatenate([problem.centred(gradient) for gradient in exact])
+    noise = np.concatenate([move.standard_error for move in moves])
+    size = float(np.linalg.norm(found))
+    if size == 0:
+        return 1.0, 0.0
+    factor = max(float(found @ right) / float(right @ right), 0.0)
+    error = float(np.linalg.norm(found - factor * right)) / size
+    return error, float(np.linalg.norm(noise)) / size

@@ -1,0 +1,372 @@
+"""The expectation of an update over all batches that can be drawn, and where it is at rest."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls, root
+from sklearn.utils import check_random_state
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import shown
+from sklearn_codex.lab._problem import Update
+
+# Steps of a logit: the first, the longest, those too short to matter, and how many there are.
+_FIRST_STEP, _LONGEST_STEP, _SMALLEST_STEP = 0.2, 1.0, 1e-9
+_MOST_STEPS = 600
+_NEWTON_AT = (0, 10, 20, 40, 80, 160, 320)
+# Where the update jumps: radii of points nearby, moves at each, and what is no direction.
+_N_RADII, _MOST_MOVES, _BLOCKED = 13, 40, 1e-3
+# How far Newton's method may go, in nats, and what counts as no growth.
+_FARTHEST = 8.0
+_STABLE = 1e-6
+# Nats below the most probable response at which one counts as gone, and a probability below that.
+_GONE = 25.0
+_RAREST = np.exp(-2 * _GONE)
+_AT_REST = 1e-7
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an algorithm is run: responses a group, steps a batch, their size, and which batches.
+
+    Attributes
+    ----------
+    group_size : int
+        Responses to one prompt in a batch.
+    learning_rate : float
+        Size of a step in logits of responses, a plain gradient step.
+    epochs : int
+        Steps on one batch.
+    n_samples : int or None
+        Batches drawn; None for all that there are, each as often as it comes.
+    random_state : int
+        Seed of the batches drawn, the same for each policy.
+    """
+
+    group_size: int = 4
+    learning_rate: float = 1.0
+    epochs: int = 1
+    n_samples: int | None = None
+    random_state: Any = 0
+
+
+@dataclass(frozen=True)
+class Move:
+    """How far an update moves the logits of a policy.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_rows,)
+        Expected ascent, per unit of the learning rate and epoch; for an update that returns a new
+        policy its change.
+    standard_error : ndarray of shape (n_rows,)
+        Its standard error, 0 where all batches were held.
+    variance : float
+        Expected squared distance of the move of one batch from the mean.
+    clipped : float
+        Share of the tokens drawn whose gradient is 0 in the last epoch and was not in the first.
+    is_policy : bool
+        Whether the update returned a new policy.
+    """
+
+    mean: FloatArray
+    standard_error: FloatArray
+    variance: float
+    clipped: float
+    is_policy: bool = False
+
+
+def _refuse(out: Any, batch: Any) -> None:
+    raise ValueError(
+        "An update should return the gradient of its loss by the log-probabilities it is given, of "
+        f"shape {batch.log_prob.shape}, a pair (loss, gradient), or the log-probabilities "
+        f"{batch.policy_log_prob.shape} of a new policy, finite numbers, got "
+        f"{type(out).__name__} {shown(out)}."
+    )
+
+
+def _read(out: Any, batch: Any) -> tuple[FloatArray, bool]:
+    """Return what an update gave as an array, and whether it is a new policy."""
+    array = out[1] if isinstance(out, tuple) and len(out) == 2 else out
+    try:
+        array = np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError):
+        _refuse(out, batch)
+    is_policy = not isinstance(out, tuple) and array.shape == batch.policy_log_prob.shape
+    if (not is_policy and array.shape != batch.log_prob.shape) or np.isnan(array).any():
+        _refuse(out, batch)
+    return array, is_policy
+
+
+def _call(update: Update, batch: Any) -> tuple[FloatArray, bool]:
+    """Return what an update gives for each of the batches held at once."""
+    if getattr(update, "takes_stacks", False):
+        return _read(update(batch.log_prob, batch), batch)
+    parts = []
+    for place in range(len(batch.policy_log_prob)):
+        one = batch.at(place)
+        parts.append(_read(update(one.log_prob.copy(), one), one))
+    return np.stack([array for array, _ in parts]), parts[0][1]
+
+
+def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling) -> Move:
+    """Return the expectation of what an update does to a policy.
+
+    Parameters
+    ----------
+    update : callable
+        ``(log_prob, batch)`` to a gradient, a pair of loss and gradient, or a new policy.
+    problem : CandidateProblem or PreferenceProblem
+    log_prob : ndarray of shape (n_rows,)
+        The policy that draws.
+    sampling : Sampling
+    """
+    groups = problem.groups(
+        log_prob,
+        sampling.group_size,
+        sampling.n_samples,
+        check_random_state(sampling.random_state) if sampling.n_samples else None,
+    )
+    policies = np.tile(log_prob, (len(groups.weights), 1))
+    moves = np.zeros_like(policies)
+    first = last = None
+    is_policy = False
+    for _ in range(sampling.epochs):
+        batch = problem.batch(groups, policies, log_prob)
+        out, is_policy = _call(update, batch)
+        if is_policy:
+            step = out - policies
+        else:
+            last = out
+            first = out if first is None else first
+            step = -sampling.learning_rate * problem.logit_gradient(groups, policies, out)
+        moves = moves + step
+        # Steps that go too far stay in the floats.
+        logits = log_prob + moves
+        lowest = logits.max(axis=1, keepdims=True) - 3 * _GONE
+        policies = problem.normalize(np.maximum(logits, lowest))
+    if not is_policy:
+        moves = moves / (sampling.learning_rate * sampling.epochs)
+    weights = groups.weights[:, np.newaxis]
+    mean = (weights * moves).sum(axis=0)
+    apart = (weights * (moves - mean) ** 2).sum(axis=0)
+    error = np.zeros_like(mean) if groups.is_exact else np.sqrt(apart / len(moves))
+    return Move(mean, error, float(apart.sum()), _clipped(first, last, groups.weights), is_policy)
+
+
+def _clipped(first, last, weights):
+    if first is None:
+        return 0.0
+    was = first != 0
+    share = (was & (last == 0)).reshape(len(was), -1).sum(axis=1)
+    return float(weights @ (share / np.maximum(was.reshape(len(was), -1).sum(axis=1), 1)))
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Where an update comes to rest.
+
+    Attributes
+    ----------
+    log_prob : ndarray of shape (n_rows,)
+        The policy; where there is no rest, as far as the search went.
+    is_inside : bool
+        Whether it rests at a policy that leaves every response possible.
+    is_found : bool
+        Whether the search ended, at a rest or where responses are lost for good.
+    residual : float
+        Greatest expected move of a logit per probability that is left there. It is not small where
+        the update jumps at the rest point, as advantages do that are divided by their deviation.
+    """
+
+    log_prob: FloatArray
+    is_inside: bool
+    is_found: bool
+    residual: float
+
+
+def drift(update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling) -> FloatArray:
+    """Return the expected move (n_rows,) of each logit per probability, less their mean.
+
+    Where it is 0 nothing moves, and unlike the move it is not small for rare responses only
+    because they are rare.
+    """
+    move = expected_move(update, problem, log_prob, sampling).mean
+    prob = np.exp(log_prob)
+    return problem.centred(move / np.maximum(prob, _RAREST), prob)
+
+
+def find_rest(
+    update: Update,
+    problem: Any,
+    sampling: Sampling | None = None,
+    start: FloatArray | None = None,
+) -> Rest:
+    """Return where the expected update rests that starts at the reference.
+
+    Each logit moves in its direction, by a step that grows while that stays and halves when it
+    turns, with Newton's method tried on the way. Where the update jumps, gradient sampling ends it.
+
+    Parameters
+    ----------
+    update : callable
+    problem : CandidateProblem or PreferenceProblem
+    sampling : Sampling, default=None
+    start : ndarray of shape (n_rows,), default=None
+        Where to begin; None means at the reference.
+    """
+    sampling = Sampling() if sampling is None else sampling
+    log_prob = problem.reference if start is None else start
+    steps = np.full(len(log_prob), _FIRST_STEP)
+    before = np.zeros(len(log_prob))
+    size = np.inf
+    for step in range(_MOST_STEPS):
+        left = log_prob >= _greatest(problem, log_prob) - _GONE
+        force = drift(update, problem, log_prob, sampling)
+        size = float(np.abs(force[left]).max())
+        if size <= _AT_REST:
+            return Rest(log_prob, bool(left.all()), True, size)
+        if steps[left].max() <= _SMALLEST_STEP:
+            return _settled(update, problem, sampling, log_prob, left)
+        if step in _NEWTON_AT:
+            found = _newton(update, problem, sampling, log_prob, left)
+            if found is not None:
+                return found
+        steps = np.minimum(steps * np.where(force * before >= 0, 1.2, 0.5), _LONGEST_STEP)
+        moved = log_prob + steps * np.sign(force)
+        floor = _greatest(problem, moved) - _GONE - 5.0
+        log_prob, before = problem.normalize(np.maximum(moved, floor)), force
+    return Rest(log_prob, False, False, size)
+
+
+def _settled(update, problem, sampling, log_prob, left):
+    """Return where an update rests that jumps there, from near it.
+
+    Where the force jumps, logits may block each other that could move together. So the direction is
+    the shortest mean of the forces at points nearby, as in gradient sampling: it is 0 at a rest.
+    """
+    rng = np.random.RandomState(0)
+    n_points = 2 * int(left.sum()) + 4
+    for radius in _FIRST_STEP * 0.25 ** np.arange(_N_RADII):
+        for _ in range(_MOST_MOVES):
+            scale = np.sqrt(np.exp(log_prob))
+            near = rng.uniform(-radius, radius, (n_points, len(log_prob)))
+            points = [problem.normalize(log_prob + np.where(left, row, 0.0)) for row in near]
+            forces = [drift(update, problem, point, sampling) for point in points]
+            scaled = np.where(left, np.stack(forces) * scale, 0.0)
+            direction = _shortest_mean(scaled)
+            if np.linalg.norm(direction) <= _BLOCKED * np.abs(scaled).max():
+                break
+            step = direction / scale
+            log_prob = problem.normalize(log_prob + radius * step / np.abs(step).max())
+    size = float(np.abs(drift(update, problem, log_prob, sampling)[left]).max())
+    return Rest(log_prob, bool(left.all()), True, size)
+
+
+def _shortest_mean(vectors):
+    """Return the shortest weighted mean (k,) of vectors (n, k)."""
+    heavy = 1e3 * np.abs(vectors).max()
+    system = np.vstack([vectors.T, np.full(len(vectors), heavy)])
+    weights, _ = nnls(system, np.append(np.zeros(vectors.shape[1]), heavy), maxiter=1000)
+    return weights @ vectors / weights.sum()
+
+
+def rest_of(update: Update, problem: Any, sampling: Sampling) -> FloatArray:
+    """Return the policy (n_rows,) at which an update rests.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    rest = find_rest(update, problem, sampling)
+    if not rest.is_found:
+        raise ValueError(
+            f"The algorithm was followed for {_MOST_STEPS} steps and came to no rest: it still "
+            f"moves a logit by {rest.residual:.1g} per unit of probability. Use a greater kl_coef, "
+            "or another problem."
+        )
+    return rest.log_prob
+
+
+def _greatest(problem, log_prob):
+    """Return for each row the greatest log-probability (n_rows,) of its prompt."""
+    greatest = np.full(len(problem.shares), -np.inf)
+    np.maximum.at(greatest, problem.prompts, log_prob)
+    return greatest[problem.prompts]
+
+
+def _newton(update, problem, sampling, log_prob, left):
+    """Return the rest that Newton's method finds near a policy, None where it finds none."""
+    free = np.setdiff1d(np.flatnonzero(left), _anchors(problem, log_prob))
+    if not len(free):
+        return None
+
+    def policy(change):
+        moved = log_prob.copy()
+        moved[free] += np.clip(change, -_FARTHEST, _FARTHEST)
+        return problem.normalize(moved)
+
+    def force(change):
+        return drift(update, problem, policy(change), sampling)[free]
+
+    options: Any = {"xtol": 1e-11, "maxfev": 20 * len(free) + 20}
+    found = root(force, np.zeros(len(free)), options=options)
+    rest = policy(found.x)
+    size = float(np.abs(drift(update, problem, rest, sampling)[left]).max())
+    if size > _AT_REST or np.abs(found.x).max() >= _FARTHEST:
+        return None
+    # Newton finds what repels as well, and the algorithm would never be there.
+    if np.real(eigenvalues(update, problem, rest, sampling, free=free)).max() > _STABLE:
+        return None
+    gone = rest < _greatest(problem, rest) - _GONE
+    if (drift(update, problem, rest, sampling)[~left] > 0).any() or (gone & left).any():
+        return None
+    return Rest(rest, bool(left.all()), True, size)
+
+
+def _anchors(problem, log_prob):
+    """Return the most probable row of each prompt, against which the logits of others move."""
+    rows = [np.flatnonzero(problem.prompts == x) for x in range(len(problem.shares))]
+    return np.array([own[np.argmax(log_prob[own])] for own in rows])
+
+
+def eigenvalues(
+    update: Update,
+    problem: Any,
+    log_prob: FloatArray,
+    sampling: Sampling,
+    *,
+    free: Any = None,
+    step: float = 1e-5,
+) -> NDArray[np.complex128]:
+    """Return the eigenvalues of the Jacobian of the expected move by logits, within prompts.
+
+    A rest is stable where the real parts of all are below 0.
+    """
+    anchors = _anchors(problem, log_prob)
+    if free is None:
+        free = np.setdiff1d(np.arange(len(log_prob)), anchors)
+
+    def move(change):
+        moved = log_prob.copy()
+        moved[free] += change
+        ascent = expected_move(update, problem, problem.normalize(moved), sampling).mean
+        return (ascent - ascent[anchors[problem.prompts]])[free]
+
+    eye = step * np.eye(len(free))
+    jacobian = np.column_stack([(move(row) - move(-row)) / (2 * step) for row in eye])
+    return np.linalg.eigvals(jacobian).astype(np.complex128)
+
+
+def spectral_radius(
+    update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling
+) -> float:
+    """Return the spectral radius of one step of the expected update at a policy.
+
+    Below 1 it comes back from a small distance, by that factor a step.
+    """
+    values = eigenvalues(update, problem, log_prob, sampling)
+    return float(np.abs(1.0 + sampling.learning_rate * sampling.epochs * values).max())

@@ -1,0 +1,91 @@
+"""Estimates of the KL from single tokens, as values and as losses."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sklearn_codex._categorical import FloatArray, exp_rest
+
+
+def kl_penalty(
+    log_prob: ArrayLike,
+    ref_log_prob: ArrayLike,
+    estimator: str = "k1",
+    *,
+    old_log_prob: ArrayLike | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    r"""Return an estimate of KL(policy || reference) at each token, and its derivative.
+
+    Parameters
+    ----------
+    log_prob, ref_log_prob : array-like of shape (..., n, T)
+        Log-probabilities of the tokens under the policy and under the reference.
+    estimator : {"k1", "k2", "k3"}, default="k1"
+        With d = log(pi / ref):
+
+        - "k1" : d
+        - "k2" : d**2 / 2
+        - "k3" : exp(-d) - 1 + d, never negative
+    old_log_prob : array-like of shape (..., n, T), default=None
+        Log-probabilities under the policy that drew the tokens. With them the estimate is weighted
+        by the ratio of the policy to that one, through which the derivative goes.
+
+    Returns
+    -------
+    penalty : ndarray of shape (..., n, T)
+        The estimates, in nats.
+    gradient : ndarray of shape (..., n, T)
+        Their derivatives by ``log_prob``.
+
+    Raises
+    ------
+    ValueError
+        If the estimator is none of these.
+
+    Notes
+    -----
+    For tokens of the policy itself, the expected gradient by its parameters of
+
+    ==================  ==========================================
+    estimate            is that of
+    ==================  ==========================================
+    k1                  nothing: it is 0
+    k2                  KL(policy || reference)
+    k3                  KL(reference || policy)
+    k1 or k3, weighted  KL(policy || reference), at one token
+    k2, weighted        E[d**2 / 2], another objective
+    ==================  ==========================================
+
+    These hold for sums over tokens. Divided by the length of each response, k1 is a price per token
+    that favours long ones.
+
+    A loss of the KL at each token does not see that a token also leads to the KL of later tokens.
+    It is right where only one token of a response is uncertain; for more, put the KL into the
+    reward (:func:`shape_rewards`).
+
+    References
+    ----------
+    .. [1] Schulman, J. (2020). "Approximating KL divergence." joschu.net/blog/kl-approx.html.
+    .. [2] Shao, Z. et al. (2024). "DeepSeekMath." arXiv:2402.03300, eq. 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_codex.lab import kl_penalty
+    >>> penalty, gradient = kl_penalty(np.log([[0.5]]), np.log([[0.25]]), "k3")
+    >>> penalty.round(3), gradient
+    (array([[0.193]]), array([[0.5]]))
+    """
+    log_prob = np.asarray(log_prob, dtype=np.float64)
+    difference = log_prob - np.asarray(ref_log_prob, dtype=np.float64)
+    if estimator == "k1":
+        penalty, slope = difference, np.ones_like(difference)
+    elif estimator == "k2":
+        penalty, slope = 0.5 * difference**2, difference
+    elif estimator == "k3":
+        penalty, slope = exp_rest(-difference), -np.expm1(-difference)
+    else:
+        raise ValueError(f'kl_penalty needs estimator "k1", "k2" or "k3", got {estimator!r}.')
+    if old_log_prob is None:
+        return penalty, slope
+    ratio = np.exp(log_prob - np.asarray(old_log_prob, dtype=np.float64))
+    return ratio * penalty, ratio * (penalty + slope)

@@ -1,0 +1,242 @@
+"""The result of a check: a table, a picture, and what tests assert."""
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._plain import show_controls
+
+_TOLERANCE = 1e-3
+# Standard errors that a gradient from drawn batches may be off by.
+_STANDARD_ERRORS = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What an update does at one group size, learning rate and number of epochs.
+
+    Attributes
+    ----------
+    group_size, epochs : int
+    learning_rate : float
+    gradient_error : float
+        Sine of the angle between the expected move and the exact gradient, 0 to 1; nan where there
+        is no exact one, as for preferences.
+    gradient_error_se : float
+        Its standard error; 0 where all batches were listed.
+    noise : float
+        Variance of the move of one batch at the reference, over the squared expected move.
+    clipped : float
+        Share of the tokens drawn from the reference that have lost their gradient by the last
+        epoch.
+    is_inside : bool
+        Whether it rests at a policy that leaves every response possible.
+    is_found : bool
+        Whether it came to rest at all.
+    distance : float
+        Total variation between where it rests and where it should, 0 to 1; nan where not sought.
+    kl_coef : float
+        Effective weight of the KL where it rests.
+    length_bias : float
+        What a token more adds to the log-probability there, in nats, because of the length alone.
+    rare_response : float
+        Log-probability of the response that is rarest in the reference, less what it should be, in
+        nats.
+    spectral_radius : float
+        Of one expected step at the rest point; infinite where the update jumps there.
+    """
+
+    group_size: int
+    learning_rate: float
+    epochs: int
+    gradient_error: float
+    gradient_error_se: float
+    noise: float
+    clipped: float
+    is_inside: bool = False
+    is_found: bool = False
+    distance: float = float("nan")
+    kl_coef: float = float("nan")
+    length_bias: float = float("nan")
+    rare_response: float = float("nan")
+    spectral_radius: float = float("nan")
+
+
+# Heading, attribute, format.
+_COLUMNS = (
+    ("group", "group_size", "d"),
+    ("rate", "learning_rate", "g"),
+    ("epochs", "epochs", "d"),
+    ("distance", "distance", ".4f"),
+    ("gradient", "gradient_error", ".4f"),
+    ("kl_coef", "kl_coef", ".3f"),
+    ("nats/token", "length_bias", "+.3f"),
+    ("rare", "rare_response", "+.3f"),
+    ("radius", "spectral_radius", ".3f"),
+    ("noise", "noise", ".1f"),
+    ("clipped", "clipped", ".0%"),
+)
+
+
+def _cells(setting: Setting) -> list[str]:
+    values = [(getattr(setting, name), form) for _, name, form in _COLUMNS]
+    return ["-" if np.isnan(value) else format(value, form) for value, form in values]
+
+
+@dataclass(frozen=True)
+class AlgorithmCheck:
+    """What an algorithm does on a problem, see :func:`check_algorithm`.
+
+    The measures of the first setting are attributes of this, too.
+
+    Attributes
+    ----------
+    problem : CandidateProblem or PreferenceProblem
+    target : ndarray of shape (n_rows,)
+        Log-probabilities at which it should rest.
+    log_prob : ndarray of shape (n_rows,) or None
+        Log-probabilities at which it rests, or to which it ran; None where batches were drawn.
+    settings : tuple of Setting
+        The setting asked for, then others.
+    """
+
+    problem: Any
+    target: FloatArray
+    log_prob: FloatArray | None
+    settings: tuple[Setting, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in Setting.__dataclass_fields__:
+            return getattr(self.settings[0], name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def passed(self) -> bool:
+        """Whether it rests where it should, to a total variation of 0.001.
+
+        Where batches were drawn, whether the expected gradient may be the exact one.
+        """
+        return self._is_right(_TOLERANCE)
+
+    def _is_right(self, tol: float) -> bool:
+        if self.log_prob is None:
+            return bool(self.gradient_error <= tol + _STANDARD_ERRORS * self.gradient_error_se)
+        return bool(self.is_found and self.distance <= tol)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence that says how it went."""
+        if self.log_prob is None:
+            right = "may be right" if self.passed else "is wrong"
+            return (
+                f"Its expected gradient {right}: {self.gradient_error:.4f} of it points elsewhere, "
+                f"standard error {self.gradient_error_se:.4f}."
+            )
+        best = self.problem.objective.optimum()
+        is_optimum = np.allclose(np.exp(self.target), np.exp(best))
+        if self.passed and is_optimum and self.gradient_error > _TOLERANCE:
+            return (
+                f"It rests where it should, by a way of its own: {self.gradient_error:.3f} of the "
+                "gradient points elsewhere."
+            )
+        if self.passed:
+            return "It rests where it should."
+        if not self.is_found:
+            return f"It came to no rest, and was {self.distance:.3f} off in the end."
+        if not self.is_inside:
+            return (
+                f"It does not rest where it should, but loses responses: {self.distance:.3f} off."
+            )
+        return f"It rests elsewhere: {self.distance:.3f} of the probability is on other responses."
+
+    def assert_unbiased(self, tol: float = _TOLERANCE) -> None:
+        """Raise AssertionError unless it rests where it should.
+
+        Parameters
+        ----------
+        tol : float, default=1e-3
+            Total variation that is allowed. Where batches were drawn, the share of the gradient
+            that may point elsewhere, beyond four standard errors.
+
+        Raises
+        ------
+        AssertionError
+            With the whole table.
+        """
+        if not self._is_right(tol):
+            raise AssertionError(f"The update is biased (tol={tol:g}).\n{self}")
+
+    def _responses(self) -> tuple[list[str], list[list[str]]]:
+        """Return headings and rows of the table of responses."""
+        problem = self.problem
+        rested = np.full(len(self.target), np.nan) if self.log_prob is None else self.log_prob
+        columns = {
+            "prompt": [str(x) for x in problem.prompts],
+            "tokens": [str(x) for x in problem.lengths],
+            "reward": [f"{x:+.3f}" for x in problem.objective.token_reward],
+            "reference": [f"{x:.4f}" for x in np.exp(problem.reference)],
+            "rests at": ["-" if np.isnan(x) else f"{np.exp(x):.4f}" for x in rested],
+            "should be": [f"{x:.4f}" for x in np.exp(self.target)],
+        }
+        return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
+
+    def _settings(self) -> tuple[list[str], list[list[str]]]:
+        return [name for name, _, _ in _COLUMNS], [_cells(s) for s in self.settings]
+
+    def __str__(self) -> str:
+        title = f"AlgorithmCheck on {show_controls(str(self.problem.name))}. {self.verdict}"
+        tables = [_plain(*self._responses()), _plain(*self._settings())]
+        return "\n\n".join([title, *tables])
+
+    def _repr_html_(self) -> str:
+        name = escape(show_controls(str(self.problem.name)))
+        tables = [_html(*self._responses()), _html(*self._settings())]
+        return f"<p><b>{name}</b>: {escape(self.verdict)}</p>" + "".join(tables)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw where it rests beside where it should, a pair of bars for each response.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        ax : matplotlib axes
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots()
+        places = np.arange(len(self.target))
+        bars = {"reference": self.problem.reference, "should be": self.target}
+        if self.log_prob is not None:
+            bars["rests at"] = self.log_prob
+        width = 0.8 / len(bars)
+        for i, (label, log_prob) in enumerate(bars.items()):
+            ax.bar(places + (i - (len(bars) - 1) / 2) * width, np.exp(log_prob), width, label=label)
+        ax.set_xticks(places, [f"{n} tok." for n in self.problem.lengths])
+        ax.set(xlabel="response", ylabel="probability", title=self.verdict)
+        ax.legend()
+        return ax
+
+
+def _plain(heads: list[str], rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    lines = [heads, *rows]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+
+
+def _html(heads: list[str], rows: list[list[str]]) -> str:
+    def line(cells, tag):
+        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return f"<table>{line(heads, 'th')}{body}</table>"

@@ -1,0 +1,374 @@
+"""Checks of algorithms: right ones pass, wrong ones are caught, numbers mean what is said."""
+
+import pickle
+import re
+import warnings
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from lab_iteration import jacobian
+from numpy.testing import assert_allclose
+from scipy.special import log_softmax
+
+from sklearn_codex import lab
+from sklearn_codex.lab import (
+    PreferenceAlgorithm,
+    algorithms,
+    check_algorithm,
+    make_candidates,
+    mistakes,
+    problems,
+    rest_point,
+)
+from sklearn_codex.lab._expected import Sampling, expected_move
+
+QUICK = {"group_sizes": (), "learning_rates": (), "more_epochs": ()}
+# What rests at the RLHF optimum.
+RIGHT = [
+    "reinforce", "remax", "rloo", "reinforce_plus_plus_baseline", "ppo", "grpo_kl_in_reward",
+    "dr_grpo_kl_in_reward", "dapo_kl_in_reward", "gspo_kl_in_reward", "cispo_kl_in_reward", "dpo",
+    "online_dpo",
+]  # fmt: skip
+
+
+def problem_of(algorithm):
+    return "two-sided" if isinstance(algorithm, PreferenceAlgorithm) else "standard"
+
+
+def rloo(log_prob, batch):
+    """Return the gradient of leave-one-out with the KL in the reward, for a single batch."""
+    cost = batch.kl_coef * (batch.old_log_prob - batch.ref_log_prob)
+    score = np.where(batch.response_mask, batch.token_level_rewards - cost, 0).sum(axis=1)
+    worth = score - (score.sum() - score) / (len(score) - 1)
+    return -worth[:, np.newaxis] * batch.response_mask / len(score)
+
+
+class TestVerdicts:
+    def test_counts(self):
+        assert len(mistakes) == 15
+        assert len(algorithms) == 32
+        assert len(RIGHT) == 12
+        assert set(RIGHT) < set(algorithms)
+
+    @pytest.mark.parametrize("problem", ["standard", "lengths"])
+    @pytest.mark.parametrize("name", mistakes)
+    def test_all_mistakes_are_caught(self, name, problem):
+        check = check_algorithm(mistakes[name], problem, **QUICK)
+        assert not check.passed
+        assert check.distance > 0.03
+        assert check.gradient_error > 0.01
+        with pytest.raises(AssertionError, match="The update is biased"):
+            check.assert_unbiased()
+
+    def test_without_their_fault_they_pass(self):
+        in_loss = algorithms["rloo"].having(kl_in="loss", kl_estimator="k2")
+        for update in (algorithms["rloo"], in_loss):
+            check = check_algorithm(update, "lengths", **QUICK)
+            check.assert_unbiased(1e-9)
+            assert check.gradient_error < 1e-9
+
+    @pytest.mark.parametrize("name", algorithms)
+    def test_right_ones_pass_and_only_they(self, name):
+        algorithm = algorithms[name]
+        check = check_algorithm(algorithm, problem_of(algorithm), **QUICK)
+        assert check.passed == (name in RIGHT)
+        assert check.distance < 1e-6 if check.passed else check.distance > 0.01
+
+    @pytest.mark.parametrize("name", algorithms)
+    def test_each_passes_at_its_own_rest_point(self, name):
+        algorithm = algorithms[name]
+        problem = problem_of(algorithm)
+        target = rest_point(algorithm, problem)
+        check = check_algorithm(algorithm, problem, target=target, **QUICK)
+        check.assert_unbiased()
+        assert ("by a way of its own" in check.verdict) == (
+            name in RIGHT and check.gradient_error > 1e-3
+        )
+
+    def test_a_default_that_is_not_the_smallest_problem(self):
+        problem = problems["standard"]()
+        assert not problem.first_token_decides
+        assert len(set(problem.lengths)) == 4
+        assert problem.kl_coef != 1
+
+
+class TestMeasures:
+    def test_the_effective_weight_of_the_kl(self):
+        check = check_algorithm(algorithms["dr_grpo"], "lengths", group_sizes=(2, 8))
+        sizes = [s for s in check.settings if s.epochs == 1]
+        for setting in sizes:
+            G = setting.group_size
+            assert_allclose(setting.kl_coef, 0.5 * G / (G - 1), rtol=1e-6)
+            assert_allclose(setting.length_bias, 0, atol=1e-7)
+        assert [s.group_size for s in check.settings] == [4, 2, 8, 4, 4, 4]
+        assert [s.learning_rate for s in check.settings] == [1, 1, 1, 0.1, 10, 1]
+        assert [s.epochs for s in check.settings] == [1, 1, 1, 1, 1, 4]
+
+    def test_the_price_of_a_token(self):
+        problem = problems["lengths"]()
+        check = check_algorithm(algorithms["grpo_no_std"], problem, **QUICK)
+        worth, _ = lab.expected_advantage(problem, check.log_prob, 4, norm_adv_by_std_in_grpo=False)
+        price = (worth - 0.5 * (check.log_prob - problem.reference)) / problem.lengths
+        assert_allclose(check.length_bias, -price[0] / 0.5, rtol=1e-5)
+        assert_allclose(check.kl_coef, 0.5 * 4 / 3, rtol=1e-5)
+
+    @pytest.mark.parametrize("name", ["grpo", "dr_grpo", "rloo", "grpo_kl_in_reward"])
+    def test_no_price_of_a_token(self, name):
+        # Of GRPO's classic form, too: with k3 the sum of the probabilities leaves no price.
+        check = check_algorithm(algorithms[name], "lengths", **QUICK)
+        assert_allclose(check.length_bias, 0, atol=1e-6)
+        assert np.isnan(check_algorithm(algorithms[name], "one-token", **QUICK).length_bias)
+
+    def test_the_price_of_a_token_in_preferences(self):
+        of_simpo = check_algorithm(algorithms["simpo"], "two-sided", **QUICK).length_bias
+        assert of_simpo < -0.2
+        assert_allclose(check_algorithm(algorithms["dpo"], "two-sided", **QUICK).length_bias, 0)
+
+    def test_rare_responses(self):
+        check = check_algorithm(algorithms["dr_grpo"], "lengths", **QUICK)
+        problem = check.problem
+        rarest = np.argmin(problem.reference)
+        assert_allclose(check.rare_response, check.log_prob[rarest] - check.target[rarest])
+        assert check.rare_response < -0.1
+
+    def test_radius_falls_with_the_learning_rate(self):
+        check = check_algorithm(rloo, "one-token", group_sizes=(), more_epochs=())
+        slow, fast = (s.spectral_radius for s in check.settings[1:])
+        assert_allclose((1 - slow) / 0.1, (1 - check.spectral_radius), rtol=1e-4)
+        assert_allclose((1 - fast) / 10, (1 - check.spectral_radius), rtol=1e-4)
+
+    def test_what_jumps_does_not_stand_still(self):
+        assert check_algorithm(algorithms["grpo_kl_in_reward"], **QUICK).spectral_radius > 100
+
+    def test_noise_falls_with_the_group_size(self):
+        check = check_algorithm(
+            algorithms["rloo"], "one-token", group_sizes=(8, 16), learning_rates=(), more_epochs=()
+        )
+        noise = [s.noise for s in check.settings]
+        assert noise[0] > 1.8 * noise[1] > 3.2 * noise[2]
+
+    def test_noise_by_hand(self):
+        # REINFORCE of two rewards, a group of one: the move is -pi_k r g with g = (1 - p, p - 1).
+        problem = make_candidates([1, 1], kl_coef=1.0, random_state=5)
+        check = check_algorithm(algorithms["reinforce"], problem, group_size=1, **QUICK)
+        p, r = np.exp(problem.reference), problem.rewards
+        moves = np.array([r[0] * p[1], -r[1] * p[0]])[:, np.newaxis] * [1, -1]
+        mean = p @ moves
+        variance = p @ ((moves - mean) ** 2).sum(axis=1)
+        assert_allclose(check.noise, variance / (mean @ mean))
+
+    def test_clipping_is_seen_with_more_epochs_alone(self):
+        check = check_algorithm(algorithms["dapo_kl_in_reward"], group_sizes=(), learning_rates=())
+        assert check.clipped == 0
+        assert 0.2 < check.settings[1].clipped < 1
+        never = check_algorithm(algorithms["cispo_kl_in_reward"], group_sizes=())
+        assert never.settings[-1].clipped == 0
+
+    def test_the_angle_of_gradients_by_hand(self):
+        problem = problems["one-token"]()
+
+        def askew(log_prob, batch):
+            # Half of the KL: at the reference it is right, elsewhere it is not.
+            half = problem.kl_coef / 2
+            cost = half * (batch.old_log_prob - batch.ref_log_prob)
+            score = (batch.token_level_rewards - cost).sum(axis=1)
+            worth = score - (score.sum() - score) / (len(score) - 1)
+            return -worth[:, np.newaxis] / len(score) * np.ones(log_prob.shape)
+
+        check = check_algorithm(askew, problem, **QUICK)
+        rng_policies = lab._check._policies(problem, np.random.RandomState(0).randint(2**31 - 1))
+        exact = np.concatenate([problem.exact_gradient(p) for p in rng_policies])
+        half = type(problem)(problem.objective.having(kl_coef=0.25), problem.tokens)
+        found = np.concatenate([half.exact_gradient(p) for p in rng_policies])
+        cosine = found @ exact / np.linalg.norm(found) / np.linalg.norm(exact)
+        assert_allclose(check.gradient_error, np.sqrt(1 - cosine**2), rtol=1e-8)
+        assert_allclose(check.kl_coef, 0.25)
+
+
+class TestCalls:
+    def test_a_plain_function_and_one_of_stacks_agree(self):
+        plain = check_algorithm(rloo, **QUICK)
+        stacked = check_algorithm(algorithms["rloo"], **QUICK)
+        for name in ("distance", "noise", "spectral_radius", "kl_coef"):
+            assert_allclose(getattr(plain, name), getattr(stacked, name), rtol=1e-6, atol=1e-9)
+        assert plain.passed
+
+    def test_loss_and_gradient(self):
+        check = check_algorithm(lambda x, batch: (0.0, rloo(x, batch)), **QUICK)
+        assert check.passed
+
+    def test_functions_of_others_are_called_by_the_names_of_their_arguments(self):
+        seen = []
+
+        def advantage(token_level_rewards, values, response_mask, gamma=1.0, lam=0.5):
+            seen.append((response_mask.dtype, token_level_rewards.ndim))
+            return lab.gae_advantage(token_level_rewards, values, response_mask, gamma, lam)
+
+        def loss(old, new, advantages, response_mask, loss_agg_mode, clip=0.1):
+            seen.append((clip, loss_agg_mode))
+            return lab.ppo_loss(old, new, advantages, response_mask, loss_agg_mode, clip_ratio=clip)
+
+        algorithm = lab.RewardAlgorithm(advantage, loss, loss_options={"clip": 0.3})
+        check = check_algorithm(algorithm, "one-token", **QUICK)
+        assert check.passed
+        assert set(seen) == {(np.dtype(float), 2), (0.3, "seq-mean-token-sum")}
+        found = rest_point(algorithm, "one-token")
+        assert_allclose(found, check.target, atol=1e-6)
+
+    @pytest.mark.parametrize("natural", [False, True])
+    def test_a_new_policy(self, natural):
+        problem = problems["lengths"]()
+
+        def step(log_prob, batch):
+            policy, by_tokens = batch.policy_log_prob, rloo(log_prob, batch)
+            rows = np.zeros((len(policy), log_prob.shape[1]))
+            np.add.at(rows, batch.rows, by_tokens)
+            ascent = -problem.pull_back(policy, rows)
+            return log_softmax(policy + 0.01 * (ascent / np.exp(policy) if natural else ascent))
+
+        check = check_algorithm(step, problem, **QUICK)
+        assert check.distance < 1e-6
+        assert check.gradient_error < (0.02 if natural else 0.01)
+
+    def test_batches_are_what_they_say(self):
+        problem = problems["standard"]()
+        seen = []
+
+        def record(log_prob, batch):
+            seen.append(batch)
+            assert log_prob.shape == (len(batch), 4) == batch.values.shape
+            assert_allclose(
+                batch.ref_log_prob, problem.token_log_prob(problem.reference)[batch.rows]
+            )
+            assert_allclose(batch.token_level_rewards.sum(axis=1), problem.rewards[batch.rows])
+            last = np.take_along_axis(
+                batch.token_level_rewards,
+                batch.response_mask.sum(axis=1)[:, np.newaxis] - 1,
+                axis=1,
+            )
+            assert_allclose(last[:, 0], problem.rewards[batch.rows])
+            in_response = np.where(batch.response_mask, log_prob, 0.0).sum(axis=1)
+            assert_allclose(in_response, batch.policy_log_prob[batch.rows])
+            assert_allclose(log_prob[~batch.response_mask].shape, (~batch.response_mask).sum())
+            return np.zeros(log_prob.shape)
+
+        policy = problem.normalize(np.random.RandomState(2).standard_normal(5))
+        expected_move(record, problem, policy, Sampling(2))
+        assert len(seen) == 15  # pairs of five responses, in any order
+
+    def test_what_never_moves(self):
+        check = check_algorithm(lambda log_prob, batch: 0 * log_prob, **QUICK)
+        assert check.distance > 0.1
+        assert check.gradient_error == 1
+        assert check.noise == np.inf
+
+    def test_padding_shows_the_first_token_once_more(self):
+        problem = problems["lengths"]()
+        tokens = problem.token_log_prob(problem.reference)
+        assert_allclose(tokens[0], tokens[0, 0])
+        derivatives = jacobian(problem, problem.reference)
+        weights = np.random.RandomState(0).standard_normal(tokens.shape)
+        assert_allclose(
+            problem.pull_back(problem.reference, weights),
+            np.einsum("kit,it->k", derivatives, weights), atol=1e-8,
+        )  # fmt: skip
+
+    def test_drawn_batches(self):
+        many = make_candidates(np.ones(30, dtype=int), random_state=9)
+        with pytest.raises(ValueError, match="Pass n_samples to draw groups"):
+            check_algorithm(algorithms["rloo"], many)
+        check = check_algorithm(algorithms["rloo"], many, n_samples=2000, **QUICK)
+        assert check.log_prob is None
+        assert check.passed
+        assert 0 < check.gradient_error_se < 0.2
+        assert "may be right" in check.verdict
+        wrong = check_algorithm(mistakes["kl_sign"], many, n_samples=2000, **QUICK)
+        assert not wrong.passed
+        assert "is wrong" in wrong.verdict
+        again = check_algorithm(algorithms["rloo"], many, n_samples=2000, **QUICK)
+        assert again.gradient_error == check.gradient_error
+
+    def test_standard_errors_are_those_of_repetition(self):
+        errors, claimed = [], []
+        for seed in range(30):
+            check = check_algorithm(
+                algorithms["rloo"], "lengths", n_samples=400, random_state=seed, **QUICK
+            )
+            errors.append(check.gradient_error)
+            claimed.append(check.gradient_error_se)
+        # The error is a length, of which noise is nearly all.
+        assert 0.7 < np.sqrt(np.mean(np.square(errors))) / np.mean(claimed) < 1.1
+        assert max(np.array(errors) / claimed) < 4
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        "out", [None, 1.0, "a", np.zeros(3), np.full((4, 4), np.nan), (0.0, np.zeros(5)), (1, 2, 3)]
+    )
+    def test_what_is_no_update(self, out):
+        with pytest.raises(ValueError, match=r"An update should return the gradient .* \(4, 4\)"):
+            check_algorithm(lambda log_prob, batch: out)
+
+    def test_targets(self):
+        with pytest.raises(ValueError, match=r"needs target, .* shape \(5,\), got shape \(3,\)"):
+            check_algorithm(rloo, target=np.log([0.5, 0.25, 0.25]))
+        with pytest.raises(ValueError, match="needs target, the policy to rest at"):
+            check_algorithm(algorithms["ipo"], "intransitive")
+        with pytest.raises(ValueError, match="'update' parameter of check_algorithm must be a"):
+            check_algorithm("rlo")
+        with pytest.raises(ValueError, match="got PreferenceAlgorithm and CandidateProblem"):
+            check_algorithm("dpo")
+        with pytest.raises(ValueError, match="got RewardAlgorithm and PreferenceProblem"):
+            check_algorithm("rloo", "two-sided")
+        with pytest.raises(AttributeError, match="no attribute 'bias'"):
+            check_algorithm(rloo, "one-token", **QUICK).bias  # noqa: B018
+
+
+class TestShown:
+    def test_table(self):
+        check = check_algorithm(rloo, **QUICK)
+        text = str(check)
+        assert text.startswith("AlgorithmCheck on standard. It rests where it should.\n")
+        rows = text.splitlines()
+        assert len({len(row) for row in rows[2:8]}) == 1
+        assert "0.3219" in rows[7]
+        assert re.search(r"\s4\s+1\s+1\s+0.0000\s+0.0000\s+0.500", text)
+        drawn = str(check_algorithm(rloo, n_samples=100, **QUICK))
+        assert " - " in drawn
+
+    def test_html_is_escaped(self):
+        problem = make_candidates([1, 1], name="<script>\x1b[2J")
+        check = check_algorithm(rloo, problem, **QUICK)
+        page = check._repr_html_()
+        assert "<script>" not in page
+        assert "&lt;script&gt;" in page
+        for text in (page, str(check)):
+            assert "\x1b" not in text
+
+    def test_plot(self):
+        mpl.use("agg")
+        check = check_algorithm(rloo, **QUICK)
+        ax = check.plot()
+        heights = [patch.get_height() for patch in ax.patches]
+        expected = [check.problem.reference, check.target, check.log_prob]
+        assert_allclose(heights, np.exp(np.concatenate(expected)))
+        assert check.plot(ax=ax) is ax
+
+    def test_nothing_warns(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            check_algorithm(mistakes["k3_in_reward"], "one-token", learning_rates=(10.0,))
+
+    def test_it_is_pickled(self):
+        check = check_algorithm("rloo", "one-token", **QUICK)
+        assert str(pickle.loads(pickle.dumps(check))) == str(check)
+
+    def test_no_rest(self):
+        check = check_algorithm(mistakes["k3_in_reward"], "one-token", **QUICK)
+        assert not check.is_found
+        assert "came to no rest" in check.verdict
+
+    def test_words_of_a_mistake(self):
+        for mistake in mistakes.values():
+            assert mistake.what.endswith(".")
