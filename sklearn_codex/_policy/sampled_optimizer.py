@@ -203,9 +203,8 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
 
     def _estimate_gap(self, problem, log_prob, others):
         """Bound the distance to the optimum by documents of all policies that are known."""
-        possible = np.isfinite(problem.start)
-        even = problem.objective.moved(problem.start, np.where(possible, -problem.start, 0.0))
-        others = [problem.start, even, *others]
+        even = problem.objective.even
+        others = [problem.start, *([] if even is None else [even]), *others]
         rng = np.random.RandomState([self._seed, 7])
         gap, error = tilt_gap(problem, log_prob, others, _N_CERTIFIED, rng)
         self.optimality_gap_, self.optimality_gap_se_ = gap, error
