@@ -125,9 +125,6 @@ FAULTS = [
             "np.clip(deviation @ actual / energy, 0.0, None)",
             "test_critic.py::test_trust_is_the_share_of_a_forecast_that_leaves_the_least_variance",
         ),
-    ),
-    *_in(
-        "_policy/critic.py",
         (
             "what follows is not decayed",
             "sums[at] += decay * sums[at + 1]",
