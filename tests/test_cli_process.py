@@ -124,7 +124,7 @@ def test_an_interrupt_that_a_library_swallows_is_an_interrupt(how, model):
 
 def test_a_reader_who_goes_does_not_stop_the_work(tmp_path):
     out = tmp_path / "out"
-    process = start("demo", "--modules", 5, "--out", out)
+    process = start("demo", "--modules", 5, "--order", 1, "--out", out)
     while "Data" not in process.stdout.readline():
         assert process.poll() is None
     assert_ends_quietly(process)

@@ -24,7 +24,7 @@ from sklearn_codex import (
     save_model,
 )
 from sklearn_codex._stage import Stage
-from sklearn_codex.model_selection import RecordKFold
+from sklearn_codex.model_selection import RecordKFold, record_scorers
 
 COMPLETIONS = ["dog sat", "mat is good", "cat sat on the mat", "good dog", "sat there"]
 PROMPTS = ["the big", "on the", None, "a very", "the cat"]
@@ -385,3 +385,18 @@ def test_orders_differ_between_counter_and_models():
     assert loop["reward"].n_features_in_ == loop.vectorizer_.trie_.n_arcs
     parts = loop.objective(RECORDS, stage="sft")
     assert_allclose(-parts.total, loop["policy"].evaluate(loop["sft"]).objective, rtol=1e-9)
+
+
+def test_scorers_of_records_are_of_what_follows_prompts(whole):
+    counts = whole.vectorizer_.transform_after(BEFORE, COMPLETIONS)
+    found = record_scorers["demonstration_log_likelihood"](whole, RECORDS)
+    assert_allclose(found, -np.log(whole["policy"].perplexity(counts)), rtol=1e-12)
+    before = [pair.get("prompt", "") for pair in PAIRS]
+    chosen, rejected = (
+        whole["reward"].reward(
+            whole.vectorizer_.transform_after(before, [pair[side] for pair in PAIRS])
+        )
+        for side in ("chosen", "rejected")
+    )
+    loss = np.logaddexp(0.0, rejected - chosen).mean()
+    assert_allclose(record_scorers["neg_preference_log_loss"](whole, RECORDS), -loss, rtol=1e-9)

@@ -69,6 +69,30 @@ def count_documents(vectorizer, texts, prompts, *, subject, counts=None):
     return as_csr(sparse.vstack(parts, format="csr")[order])
 
 
+def documents_after_prompts(model, records, texts, rows):
+    """Return documents of records for a fitted model, after their prompts where it looks at these.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted; may have ``vectorizer_``.
+    records : Records
+    texts : list of str or None of length n_records
+        ``records.text`` or ``records.other``.
+    rows : ndarray of int of shape (n,)
+
+    Returns
+    -------
+    documents : list of str or csr_array of shape (n, n_columns)
+        Counts by the model's vectorizer where prompts make a difference to them.
+    """
+    documents, prompts = ([column[row] for row in rows] for column in (texts, records.prompt))
+    vectorizer = getattr(model, "vectorizer_", None)
+    if not counts_in_context(vectorizer):
+        return documents
+    return count_documents(vectorizer, documents, prompts, subject=type(model).__name__)
+
+
 def check_no_empty(vectorizer, counts, texts, *, subject, name="text"):
     """Raise where a document (a row of ``counts``) has no token."""
     trie = trie_of(vectorizer)

@@ -21,7 +21,7 @@ from sklearn_codex.rules import BannedTokens
 EOS = "</s>"
 LENGTH = "length"  # the rule that prices it
 _MIN_NGRAM_COUNT = 2
-_KL_COEF = 1.0
+_KL_COEF = 1.5
 # So near to the optimum, as a share of the way to it, PPO has found it.
 _TOL = 0.01
 _MAX_ITER = 30

@@ -24,7 +24,7 @@ from sklearn_codex import (
     UnigramLM,
 )
 from sklearn_codex._data.records import check_records
-from sklearn_codex._pipeline.counting import count_documents, counts_in_context
+from sklearn_codex._pipeline.counting import documents_after_prompts
 from sklearn_codex.exact import LengthExplosionWarning, kl_reward_frontier
 from sklearn_codex.metrics import preference_accuracy, preference_auc, preference_log_loss
 from sklearn_codex.model_selection import record_train_test_split
@@ -243,7 +243,9 @@ def score_model(model, records):
     )
     shown = demonstrations if len(demonstrations) else corpus
     if len(shown) and hasattr(model, "perplexity"):
-        figures["perplexity"] = float(model.perplexity(_documents(model, read, read.text, shown)))
+        figures["perplexity"] = float(
+            model.perplexity(documents_after_prompts(model, read, read.text, shown))
+        )
         if hasattr(model, "objective"):
             rows = np.sort(np.concatenate([corpus, demonstrations]))
             parts = model.objective([records[row] for row in rows])
@@ -258,17 +260,11 @@ def score_model(model, records):
     return figures
 
 
-def _documents(model, records, texts, rows):
-    """Return documents of records, as counts after their prompts where the model looks at these."""
-    documents, prompts = ([column[row] for row in rows] for column in (texts, records.prompt))
-    vectorizer = getattr(model, "vectorizer_", None)
-    if not counts_in_context(vectorizer):
-        return documents
-    return count_documents(vectorizer, documents, prompts, subject="score")
-
-
 def _judge(model, records, rows):
-    a, b = (_documents(model, records, column, rows) for column in (records.text, records.other))
+    a, b = (
+        documents_after_prompts(model, records, column, rows)
+        for column in (records.text, records.other)
+    )
     label, weight = records.label[rows], records.weight[rows]
     return figures_of_margins(label, model.reward(a) - model.reward(b), weight)
 

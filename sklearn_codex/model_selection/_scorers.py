@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._data.fitted_models import freeze
 from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records
+from sklearn_codex._pipeline.counting import documents_after_prompts
 from sklearn_codex._policy.gold_scorer import GOLD_SCORE_CONSTRAINTS
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex._stage import RecordKind
@@ -32,8 +33,10 @@ def _margins(loop, X, subject):
     """Return labels, reward margins and weights (n_preferences,) of the preferences in X."""
     records = check_records(X, subject=subject)
     rows = _require(records, "preference", subject)
-    responses = [column[row] for column in (records.text, records.other) for row in rows]
-    first, second = np.split(np.asarray(loop.reward(responses)), 2)
+    first, second = (
+        np.asarray(loop.reward(documents_after_prompts(loop, records, column, rows)))
+        for column in (records.text, records.other)
+    )
     return records.label[rows], first - second, records.weight[rows]
 
 
@@ -50,7 +53,8 @@ def _neg_preference_log_loss(loop, X, y=None):
 def _demonstration_log_likelihood(loop, X, y=None):
     subject = "demonstration_log_likelihood"
     records = check_records(X, subject=subject)
-    completions = [records.text[row] for row in _require(records, "demonstration", subject)]
+    rows = _require(records, "demonstration", subject)
+    completions = documents_after_prompts(loop, records, records.text, rows)
     # Per token, not per document: a fold of long completions weighs no more.
     return -float(np.log(loop.perplexity(completions)))
 
