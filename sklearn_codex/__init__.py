@@ -125,8 +125,8 @@ _HOMES = {
     "trusted_types": "_persistence.trust",
 }
 _MODULES = {
-    "datasets", "exact", "exceptions", "features", "health", "inspection", "kl_control", "labels",
-    "metrics", "model_selection", "overoptimization", "rules", "sequential", "text",
+    "datasets", "exact", "exceptions", "features", "health", "inspection", "kl_control", "lab",
+    "labels", "metrics", "model_selection", "overoptimization", "rules", "sequential", "text",
 }  # fmt: skip
 
 

@@ -45,7 +45,7 @@ FLOORS = [
         "kl_control",
     },
     {"_embedding", "exact", "labels", "metrics", "text"},
-    {"_layouts", "_ngram_counter", "rules"},
+    {"_layouts", "_ngram_counter", "lab", "rules"},
     {"_data"},
     {"_language", "_pipeline", "datasets", "features"},
     {"_reward"},
@@ -69,6 +69,9 @@ EXTRAS = [
     "datasets",
     "dask",
     "distributed",
+    "torch",
+    "transformers",
+    "trl",
     "hypothesis",
     "pytest",
 ]

@@ -1,0 +1,3 @@
+"""The laboratory: algorithms of RLHF held against where they rest exactly."""
+
+__all__: list[str] = []
