@@ -18,6 +18,7 @@ import argparse
 import importlib.metadata
 import logging
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -36,8 +37,8 @@ from datasets import Dataset
 from sklearn_codex.exact import CandidateObjective
 from sklearn_codex.lab.torch import CandidateTask
 
-BETA, GENERATIONS, BATCH, SEED = 0.5, 4, 256, 7
-PAIRS, LABELS, PAIR_BATCH, STEPS = 4_096, 16_384, 512, 300
+BETA, GENERATIONS, BATCH, SEED = 0.5, 4, 128, 7
+PAIRS, LABELS, PAIR_BATCH, STEPS = 4_096, 16_384, 256, 250
 
 
 def make_tasks():
@@ -71,8 +72,8 @@ class Run:
     trainer: str
     task: str
     options: dict = field(default_factory=dict)
-    steps: int = 400
-    lr: float = 0.05
+    steps: int = 300
+    lr: float = 0.06
     kind: str = "group"  # "group", "pairs", "labels", "online"
     loss: str | None = None  # of PAIR_LOSSES; None where none is predicted
     group: dict = field(default_factory=dict)  # what group_rest is told
@@ -264,7 +265,9 @@ def measure(run, task):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="", help="runs with this in their name, in any case")
+    parser.add_argument(
+        "--only", default="", help="regular expression of names of runs, in any case"
+    )
     parser.add_argument("--list", action="store_true", help="print the names of runs alone")
     parser.add_argument("--steps", type=int, help="steps of every run")
     arguments = parser.parse_args()
@@ -277,9 +280,8 @@ def main():
     ]
     print(", ".join(versions), flush=True)
     tasks = make_tasks()
-    runs = [
-        run for run in (*group_runs(), *pair_runs()) if arguments.only.lower() in run.name.lower()
-    ]
+    only = re.compile(arguments.only, re.IGNORECASE)
+    runs = [run for run in (*group_runs(), *pair_runs()) if only.search(run.name)]
     for run in runs:
         if arguments.list:
             print(run.name)

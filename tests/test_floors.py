@@ -69,7 +69,7 @@ EXTRAS = [
     "datasets",
     "dask",
     "distributed",
-    "torch",
+    # Not torch itself: scipy asks it for its types once the name is in sys.modules, None or not.
     "transformers",
     "trl",
     "hypothesis",

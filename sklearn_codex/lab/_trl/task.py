@@ -252,7 +252,9 @@ class CandidateTask(CandidateRecords, TabularTask):
 
         reward = problem.reward_coef * center(problem.token_reward[possible])
         covariance = float(weight @ (reward * center(shift)))
-        return float(weight @ reward**2) / covariance if covariance else np.inf
+        spread = float(weight @ reward**2)
+        # A slope of no more than rounding of the log-probabilities is none.
+        return spread / covariance if abs(covariance) > FLAT * np.sqrt(spread) else np.inf
 
     def reward(
         self, prompts: Sequence[str], completions: Sequence[str], **kwargs: Any
@@ -302,6 +304,7 @@ class CandidateTask(CandidateRecords, TabularTask):
 
 # The logarithm below which single precision knows no positive number, less than any real answer's.
 LOG_NEVER = -1e3
+FLAT = 1e-12
 # How far from 1 the probabilities of the answers of a prompt may be, in single precision.
 MASS_TOLERANCE = 1e-3
 
