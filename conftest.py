@@ -6,5 +6,5 @@ _LAB = "sklearn_codex/lab/_trl"
 collect_ignore = (
     []
     if find_spec("torch") and find_spec("transformers")
-    else [f"{_LAB}/{name}.py" for name in ("adapter", "model", "tokens")]
+    else [f"{_LAB}/{name}.py" for name in ("adapter", "_model", "_tokens")]
 )

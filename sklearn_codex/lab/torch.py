@@ -17,7 +17,7 @@ from sklearn_codex.lab._trl.ngrams import NGramTask
 from sklearn_codex.lab._trl.task import CandidateTask, TabularTask
 
 if TYPE_CHECKING:
-    from sklearn_codex.lab._trl.model import TabularCausalLM, TabularConfig
+    from sklearn_codex.lab._trl._model import TabularCausalLM, TabularConfig
 
 __all__ = [
     "CandidateTask",
@@ -31,5 +31,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("TabularCausalLM", "TabularConfig"):
-        return getattr(import_extra("sklearn_codex.lab._trl.model"), name)
+        return getattr(import_extra("sklearn_codex.lab._trl._model"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

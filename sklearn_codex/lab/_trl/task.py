@@ -36,7 +36,7 @@ class TabularTask(ABC):
 
     def tokenizer(self) -> Any:
         """Return the tokenizer, a ``PreTrainedTokenizerFast`` of whole words."""
-        return import_extra("sklearn_codex.lab._trl.tokens").word_tokenizer(self.words)
+        return import_extra("sklearn_codex.lab._trl._tokens").word_tokenizer(self.words)
 
     def model(self, folder: str | Path) -> Any:
         """Save the reference policy with its tokenizer to a folder, and load it from there.
@@ -52,7 +52,7 @@ class TabularTask(ABC):
         TabularCausalLM
             The model to train.
         """
-        cls = import_extra("sklearn_codex.lab._trl.model").TabularCausalLM
+        cls = import_extra("sklearn_codex.lab._trl._model").TabularCausalLM
         cls.from_table(self.moves, self.reference).save_pretrained(folder)
         self.tokenizer().save_pretrained(folder)
         return cls.from_pretrained(folder)
