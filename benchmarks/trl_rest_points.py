@@ -42,7 +42,12 @@ PAIRS, LABELS, PAIR_BATCH, STEPS = 4_096, 16_384, 256, 250
 
 
 def make_tasks():
-    """Return the problems by name: reference from a Dirichlet distribution, rewards N(0, 1)."""
+    """Return the problems by name.
+
+    The first four have a reference from a Dirichlet distribution and rewards N(0, 1). The others
+    are the smallest in which something shows: rewards hardly different, a choice after another, and
+    a better answer that is longer.
+    """
     rng = np.random.default_rng(SEED)
 
     def problem(n_rows, prompts, answers=None):
@@ -54,6 +59,12 @@ def make_tasks():
         )
         return CandidateTask(objective, answers)
 
+    def small(reference, reward, answers):
+        rows = np.zeros(len(reference), int)
+        return CandidateTask(
+            CandidateObjective(np.log(reference), np.array(reward), rows, kl_coef=BETA), answers
+        )
+
     one = np.zeros(6, int)
     long = ["a0", "a1", "b0 b", "b1 b", "c0 c c c", "c1 c c c"]
     forked = ["a x", "a y", "b x", "b y", "c", "d x y"]
@@ -62,6 +73,9 @@ def make_tasks():
         "lengths": problem(6, one, long),
         "prompts": problem(12, np.repeat([0, 1, 2], 4)),
         "forks": problem(6, one, forked),
+        "close": small([0.5, 0.5], [0.01, 0.0], ["a", "b"]),
+        "choice": small([0.25, 0.25, 0.5], [1.0, -1.0, 0.0], ["a x", "a y", "b"]),
+        "longer": small([0.5, 0.5], [0.0, 1.0], ["a", "b c d e"]),
     }
 
 
@@ -117,6 +131,14 @@ def group_runs():
         yield Run("GRPOTrainer", "lengths", options, group=own)
     own = {"scale": "none", "per_token": True, "kl": "none"}
     yield Run("GMPOTrainer", "lengths", {"scale_rewards": "none"}, group=own)
+    pair = {"num_generations": 2}
+    yield Run("GRPOTrainer", "close", pair, group={**plain, "scale": "group"})
+    bare = {**pair, "scale_rewards": "none"}
+    yield Run("GRPOTrainer", "choice", bare, group=plain)
+    yield Run("RLOOTrainer", "choice", pair, kind="optimum")
+    per_token = {**plain, "per_token": True}
+    yield Run("GRPOTrainer", "longer", {**bare, "loss_type": "grpo"}, group=per_token)
+    yield Run("GRPOTrainer", "longer", bare, group=plain)
     yield Run("RLOOTrainer", "one", {"normalize_advantages": True}, kind="optimum")
     yield Run("OnlineDPOTrainer", "one", {"loss_type": "ipo"}, kind="online")
     yield Run("OnlineDPOTrainer", "one", {"loss_type": "sigmoid"}, kind="best")
@@ -208,7 +230,8 @@ def predicted(run, task, records):
     if run.kind == "optimum":
         return task.objective.optimum(), True
     if run.kind == "group":
-        return predict.group_rest(task, size=GENERATIONS, beta=BETA, **run.group), True
+        size = run.options.get("num_generations", GENERATIONS)
+        return predict.group_rest(task, size=size, beta=BETA, **run.group), True
     if run.kind == "online":
         return predict.online_ipo_rest(task, BETA), True
     if run.kind == "best":

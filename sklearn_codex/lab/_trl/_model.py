@@ -71,7 +71,7 @@ class TabularBackbone(PreTrainedModel):
     def forward(
         self,
         input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
+        attention_mask: "torch.Tensor | None" = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         """Return the one-hot states (n, T, S) after each of T tokens.
@@ -225,9 +225,9 @@ class TabularCausalLM(PreTrainedModel, GenerationMixin):
     def forward(
         self,
         input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        logits_to_keep: int | torch.Tensor = 0,
+        attention_mask: "torch.Tensor | None" = None,
+        labels: "torch.Tensor | None" = None,
+        logits_to_keep: "int | torch.Tensor" = 0,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Return the logits (n, T, V) of the token after each, and the loss of labels.
@@ -262,7 +262,7 @@ class TabularCausalLM(PreTrainedModel, GenerationMixin):
     def prepare_inputs_for_generation(
         self,
         input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
+        attention_mask: "torch.Tensor | None" = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return what :meth:`forward` is called with at a step of ``generate``: the whole text."""
