@@ -132,7 +132,7 @@ def label_counts(task, records):
 
 @dataclass
 class Pairs:
-    """Answers compared: arrays of one entry a pair, and what is the same for all."""
+    """Answers compared: arrays of one entry a record, and what is the same for all."""
 
     u: np.ndarray  # log-ratio of the chosen answer to the reference
     v: np.ndarray  # that of the rejected one
@@ -181,6 +181,9 @@ PAIR_LOSSES = {
     "apo_down": lambda p: expit(p.b * p.u) + expit(-p.b * (p.u - p.v)),
     "sigmoid_norm": lambda p: -log_expit(p.b * (p.u / p.m - p.v / p.n)),
     "discopop": lambda p: _discopop(p.b * (p.u - p.v)),
+    # Of whole batches: the quantiles of one distribution less those of the other.
+    "aot": lambda p: -log_expit(p.b * (np.sort(p.lu - p.lv) - np.sort(p.lu - p.u - p.lv + p.v))),
+    "aot_unpaired": lambda p: -log_expit(p.b * (np.sort(p.u) - np.sort(p.v))),
     "sft": lambda p: -p.lu / p.mean,
     "cpo_sigmoid": lambda p: -log_expit(p.b * (p.lu - p.lv)) - p.lu / p.mean,
     "cpo_hinge": lambda p: np.maximum(0, 1 - p.b * (p.lu - p.lv)) - p.lu / p.mean,
@@ -198,13 +201,14 @@ def pair_loss(task, counts, name, beta, log_prob):
     own = conditional(problem, log_prob)
     shift = own - conditional(problem, problem.start)
     chosen, rejected = np.nonzero(counts)
-    weight, lengths = counts[chosen, rejected], task.lengths[chosen]
+    times = counts[chosen, rejected].astype(int)
+    chosen, rejected = np.repeat(chosen, times), np.repeat(rejected, times)
+    lengths = task.lengths[chosen]
     pairs = Pairs(
         shift[chosen], shift[rejected], own[chosen], own[rejected],
-        lengths, task.lengths[rejected], float(weight @ lengths / weight.sum()), beta,
+        lengths, task.lengths[rejected], lengths.mean(), beta,
     )  # fmt: skip
-    losses = PAIR_LOSSES[name](pairs)
-    return float(weight @ losses / weight.sum())
+    return float(PAIR_LOSSES[name](pairs).mean())
 
 
 def kto_loss(task, counts, beta, log_prob):
@@ -215,7 +219,7 @@ def kto_loss(task, counts, beta, log_prob):
     return float(losses.sum() / counts.sum())
 
 
-def minimise(task, loss, bound=30.0, starts=2):
+def minimise(task, loss, bound=30.0):
     """Return the policy (n_rows,) of the least loss that is found, and whether there is one.
 
     Logits are kept within ``bound`` nats of the reference. There is none where an answer could be
@@ -232,7 +236,7 @@ def minimise(task, loss, bound=30.0, starts=2):
         (
             minimize(at, start, method="L-BFGS-B", bounds=[(-bound, bound)] * n_rows,
                      options={"maxiter": 5_000, "maxfun": 200_000, "ftol": 1e-15, "gtol": 1e-9})
-            for start in (np.zeros(n_rows), problem.token_reward / problem.kl_coef)[:starts]
+            for start in (np.zeros(n_rows), problem.token_reward / problem.kl_coef)
         ),
         key=lambda found: found.fun,
     )  # fmt: skip

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_codex.exact import CandidateObjective
+from sklearn_codex import NGramCounter, NGramLM
+from sklearn_codex.exact import CandidateObjective, NGramObjective, arc_reward
 from sklearn_codex.lab import torch as lab_torch
-from sklearn_codex.lab.torch import CandidateTask, from_torch
+from sklearn_codex.lab.torch import CandidateTask, NGramTask, from_torch
 
 HERE = Path(__file__).parent
 MISSING = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
@@ -110,6 +111,28 @@ def test_an_advantage_keeps_types_and_what_is_no_number():
     np.testing.assert_allclose(found, [[-2, -2], [2, 2], [0, 0]])
     assert isinstance(metrics["total"], np.ndarray)
     assert metrics["groups"] == 2
+
+
+@needs_torch
+@pytest.mark.parametrize("by_name", [False, True])
+def test_groups_stay_an_array(by_name):
+    import torch
+
+    def advantage(token_level_rewards, response_mask, index, uid=None):
+        assert torch.is_tensor(uid)
+        scores = token_level_rewards.sum(-1)
+        means = {name: scores[np.flatnonzero(index == name)].mean() for name in np.unique(index)}
+        centred = torch.stack([s - means[i] for s, i in zip(scores, index, strict=True)])
+        return centred[:, None] * response_mask
+
+    rewards, mask, index = np.array([[1.0], [3.0], [5.0]]), np.ones((3, 1)), np.array([4, 4, 7])
+    function = from_torch(advantage)
+    uid = np.arange(3)
+    if by_name:
+        found = function(rewards, mask, uid=uid, index=index)
+    else:
+        found = function(rewards, mask, index, uid)
+    np.testing.assert_array_equal(found.ravel(), [-1.0, 1.0, 0.0])
 
 
 @needs_torch
@@ -259,3 +282,31 @@ def test_the_leave_one_out_trainer_of_trl_rests_at_the_exact_optimum(tmp_path, m
     found = runpy.run_path(str(HERE / "trl_on_a_table.py"))
     np.testing.assert_allclose(found["found"], found["best"], atol=0.02)
     assert found["share"] < 0.005
+
+
+@needs_trl
+@pytest.mark.slow
+def test_the_leave_one_out_trainer_of_trl_finds_the_best_bigram_model(tmp_path, monkeypatch):
+    import torch
+    from datasets import Dataset
+    from trl import RLOOConfig, RLOOTrainer
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    torch.set_num_threads(1)
+    counter = NGramCounter(2, eos_token="<eos>")
+    lm = NGramLM(2, smoothing="witten-bell", vectorizer=counter).fit(["a b a", "b b", "a", "b a b"])
+    reward = arc_reward(lm, {"b": -1.0, "a b": 2.0, "a": -0.3})
+    task = NGramTask(NGramObjective.of_model(lm, reward, kl_coef=1.0))
+    model = task.model(tmp_path / "reference")
+    args = RLOOConfig(
+        output_dir=str(tmp_path / "out"), max_steps=60, per_device_train_batch_size=128,
+        num_generations=4, beta=1.0, learning_rate=0.1, max_completion_length=40, bf16=False,
+        use_cpu=True, gradient_checkpointing=False, save_strategy="no", report_to="none",
+        disable_tqdm=True,
+    )  # fmt: skip
+    trainer = RLOOTrainer(
+        model=model, reward_funcs=task.reward, args=args, processing_class=task.tokenizer(),
+        train_dataset=Dataset.from_list(task.prompt_records(128)),
+    )  # fmt: skip
+    trainer.train()
+    assert task.gap(model) < 0.02 * task.gap(task.reference)

@@ -151,6 +151,8 @@ def test_losses_at_the_reference_by_hand():
         "apo_down": 1.0,
         "sigmoid_norm": np.log(2),
         "discopop": (np.log(2) + 1) / 2,
+        "aot": np.log(2),
+        "aot_unpaired": np.log(2),
         "sft": np.log(2) / 2.25,
     }
     for name, value in expected.items():

@@ -1,8 +1,9 @@
 """Functions of tensors as functions of numpy arrays, with gradients."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,12 @@ from sklearn_codex.lab._trl.extra import import_extra
 __all__ = ["from_torch"]
 
 
-def from_torch(function: Callable[..., Any], *, wrt: str | int | None = None) -> Callable[..., Any]:
+def from_torch(
+    function: Callable[..., Any],
+    *,
+    wrt: str | int | None = None,
+    arrays: Sequence[str] = ("index",),
+) -> Callable[..., Any]:
     r"""Return a function of tensors as one of numpy arrays, with its gradient where one is wanted.
 
     Parameters
@@ -25,6 +31,9 @@ def from_torch(function: Callable[..., Any], *, wrt: str | int | None = None) ->
         The argument by which the gradient is taken, by name or by position. With it the function
         is a loss: its value is a scalar, or the first of several results, as of losses that return
         metrics, too. None means no gradient.
+    arrays : sequence of str, default=("index",)
+        Names of arguments that stay arrays, as the groups of verl's advantages. Names of none are
+        passed over.
 
     Returns
     -------
@@ -68,19 +77,26 @@ def from_torch(function: Callable[..., Any], *, wrt: str | int | None = None) ->
     """
     if not callable(function):
         raise TypeError(f"from_torch needs a function of tensors, got a {type(function).__name__}.")
+    names = list(_parameters_of(function))
     if wrt is not None:
-        place, name = _find_argument(function, wrt)
+        place, wanted = _find_argument(function, wrt)
 
     @wraps(function)
     def of_arrays(*args: Any, **kwargs: Any) -> Any:
         torch = import_extra("torch")
-        tensors = [_to_tensor(torch, value) for value in args]
-        named = {key: _to_tensor(torch, value) for key, value in kwargs.items()}
+        tensors = [
+            value if name in arrays else _to_tensor(torch, value)
+            for name, value in zip_longest(names[: len(args)], args)
+        ]
+        named = {
+            key: value if key in arrays else _to_tensor(torch, value)
+            for key, value in kwargs.items()
+        }
         if wrt is None:
             with torch.no_grad():
                 return _to_arrays(torch, function(*tensors, **named))
-        holder: Any = named if name in named else tensors
-        key: Any = name if name in named else place
+        holder: Any = named if wanted in named else tensors
+        key: Any = wanted if wanted in named else place
         if holder is tensors and (key is None or key >= len(tensors)):
             raise TypeError(
                 f"{_name_of(function)} was called without {wrt!r}, by which from_torch takes the "
@@ -124,9 +140,17 @@ def _value_and_gradient(torch, function, tensors, named, holder, key):
     return loss.item(), gradient.detach().cpu().numpy()
 
 
+def _parameters_of(function):
+    """Return the parameters of a function by name; none of one that does not tell, as in C."""
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        return {}
+
+
 def _find_argument(function, wrt):
     """Return the place of an argument, None for one by keyword alone, and its name."""
-    parameters = inspect.signature(function).parameters
+    parameters = _parameters_of(function)
     names = list(parameters)
     if isinstance(wrt, int) and not isinstance(wrt, bool) and 0 <= wrt < len(names):
         return wrt, names[wrt]
