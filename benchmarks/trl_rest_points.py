@@ -168,8 +168,9 @@ def pair_runs():
     ):  # fmt: skip
         options = {"loss_type": loss} | (smooth if loss in ("exo_pair", "robust") else {})
         known = None if loss == "discopop" else loss  # which has several least values
+        steps = 4 * STEPS if loss == "sigmoid_norm" else STEPS  # which goes far
         for task in ("one", "lengths") if loss in ("sigmoid", "ipo", "sigmoid_norm") else ("one",):
-            yield Run("DPOTrainer", task, options, STEPS, kind="pairs", loss=known)
+            yield Run("DPOTrainer", task, options, steps, kind="pairs", loss=known)
     yield Run("DPOTrainer", "forks", {"loss_type": "sigmoid"}, STEPS, kind="pairs", loss="sigmoid")
     yield Run(
         "DPOTrainer", "prompts", {"loss_type": "sigmoid"}, STEPS, kind="pairs", loss="sigmoid"

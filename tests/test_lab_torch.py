@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_codex import NGramCounter, NGramLM
+from sklearn_codex import NGramCounter, NGramLM, lab
 from sklearn_codex.exact import CandidateObjective, NGramObjective, arc_reward
 from sklearn_codex.lab import torch as lab_torch
 from sklearn_codex.lab.torch import CandidateTask, NGramTask, from_torch
@@ -200,6 +200,35 @@ def test_arrays_are_not_changed_in_place():
 def test_losses_without_a_gradient_are_told(function, arguments, error, message):
     with pytest.raises(error, match=message):
         from_torch(function, wrt="x")(*map(np.array, arguments))
+
+
+@needs_torch
+@pytest.mark.skipif(not hasattr(lab, "check_algorithm"), reason="no check of algorithms here")
+def test_functions_of_tensors_are_checked_as_an_algorithm():
+    import torch
+
+    def leave_one_out(token_level_rewards, response_mask, index, log_ratio, kl_coef):
+        scores = (token_level_rewards - kl_coef * log_ratio * response_mask).sum(-1)
+        advantages = torch.zeros_like(scores)
+        for group in np.unique(index):
+            at = np.flatnonzero(index == group)
+            advantages[at] = (scores[at] - scores[at].mean()) * len(at) / (len(at) - 1)
+        return advantages[:, None] * response_mask
+
+    def surrogate(old_log_prob, log_prob, advantages, response_mask):
+        ratio = torch.exp(log_prob - old_log_prob)
+        return -(ratio * advantages * response_mask).sum() / len(ratio), {"ratio": ratio.mean()}
+
+    advantage, loss = from_torch(leave_one_out), from_torch(surrogate, wrt="log_prob")
+
+    def update(log_prob, batch):
+        advantages = advantage(
+            batch.token_level_rewards, batch.response_mask, batch.index,
+            batch.old_log_prob - batch.ref_log_prob, batch.kl_coef,
+        )  # fmt: skip
+        return loss(batch.old_log_prob, log_prob, advantages, batch.response_mask)
+
+    lab.check_algorithm(update).assert_unbiased()
 
 
 # The model
