@@ -182,7 +182,7 @@ def pair_runs():
             "CPOTrainer", "lengths", {"loss_type": loss}, STEPS, kind="pairs", loss=f"cpo_{loss}"
         )
     options = {"loss_type": "simpo", "simpo_gamma": 0.0, "cpo_alpha": 0.0}
-    yield Run("CPOTrainer", "lengths", options, STEPS, kind="pairs", loss="simpo")
+    yield Run("CPOTrainer", "lengths", options, 4 * STEPS, kind="pairs", loss="simpo")
     yield Run("ORPOTrainer", "lengths", {}, STEPS, kind="pairs", loss="orpo")
     yield Run("SFTTrainer", "lengths", {}, STEPS, kind="demonstrations")
 

@@ -272,6 +272,23 @@ def test_generated_answers_are_as_frequent_as_the_table_says(tmp_path):
 
 
 @needs_torch
+def test_the_loss_is_the_mean_of_what_tokens_cost(tmp_path):
+    import torch
+
+    task = make_task()
+    model, tokenizer = task.model(tmp_path), task.tokenizer()
+    ids = tokenizer(["p0 no but <eos>"], return_tensors="pt")["input_ids"]
+    labels = ids.clone()
+    labels[:, 0] = -100
+    # "no" has probability 1/2, "but" then 2/3, and the end is certain.
+    expected = (np.log(2) + np.log(1.5)) / 3
+    assert model(ids, labels=labels).loss.item() == pytest.approx(expected, abs=1e-6)
+    half = model.to(torch.bfloat16)(ids, logits_to_keep=2)
+    assert half.logits.dtype == torch.bfloat16
+    assert half.logits.shape == (1, 2, len(task.words))
+
+
+@needs_torch
 def test_a_model_is_found_again_by_the_auto_classes(tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
