@@ -67,6 +67,8 @@ html_sidebars = {
     "limits": [],
 }
 
+# Pages of sklearn_codex.lab.torch are made without the libraries of the extra lab, which are large.
+autodoc_mock_imports = ["tokenizers", "torch", "transformers"]
 autosummary_generate = True
 autosummary_imported_members = True
 autosummary_ignore_module_all = False

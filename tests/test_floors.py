@@ -71,6 +71,9 @@ EXTRAS = [
     "datasets",
     "dask",
     "distributed",
+    # Not torch itself: scipy asks it for its types once the name is in sys.modules, None or not.
+    "transformers",
+    "trl",
     "hypothesis",
     "pytest",
 ]

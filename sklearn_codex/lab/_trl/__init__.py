@@ -1,0 +1,1 @@
+"""Tables as models of transformers, and losses of torch as functions of arrays."""
