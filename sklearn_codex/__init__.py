@@ -129,7 +129,7 @@ _HOMES = {
 }
 _MODULES = {
     "datasets", "exact", "exceptions", "features", "health", "inspection", "kl_control", "lab",
-    "labels", "metrics", "model_selection", "overoptimization", "rules", "sequential", "text",
+    "labels", "metrics", "model_selection", "overoptimization", "rules", "text",
 }  # fmt: skip
 
 

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.special import logsumexp
 
-import sklearn_codex.sequential
 from sklearn_codex._categorical import safe_log
 from sklearn_codex.exact import AdditiveObjective, EosObjective, arc_reward, bigram_model
 
@@ -303,10 +302,3 @@ def test_samples_keep_to_the_reference_where_weights_underflow(kind):
         assert (rows[drawn[:, position - 1], drawn[:, position]] > 0).all()
         observed = np.bincount(drawn[:, position], minlength=8) / 5000
         assert_allclose(observed, marginals[position], rtol=0, atol=0.05)
-
-
-@pytest.mark.parametrize("name", ["BigramReference", "BigramObjective", "optimize_bigram_policy"])
-def test_what_was_of_bigrams_says_where_it_is(name):
-    with pytest.raises(ImportError, match=rf"no {name} any more\. Use .*"):
-        getattr(sklearn_codex.sequential, name)
-    assert not hasattr(sklearn_codex.sequential, "anything_else")

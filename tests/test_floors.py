@@ -29,7 +29,6 @@ FLOORS = [
         "_stage",
         "_tables",
         "exceptions",
-        "sequential",
     },
     # maths, what text is made of, files as they are read, data as they are shown
     {

@@ -19,11 +19,16 @@ from numpy.testing import assert_allclose
 from text_corpora import quick
 
 from sklearn_codex import lab
-from sklearn_codex.exact import AdditiveObjective, CandidateObjective
+from sklearn_codex.exact import (
+    AdditiveObjective,
+    CandidateObjective,
+    NGramObjective,
+    arc_reward,
+    bigram_model,
+)
 from sklearn_codex.lab import algorithms, make_candidates, make_preferences, rest_point
 from sklearn_codex.lab._expected import Sampling, drift, expected_move, find_rest, spectral_radius
 from sklearn_codex.lab._rest_rewards import token_kl_rest
-from sklearn_codex.sequential import BigramObjective, BigramReference
 
 SIZES = [2, 3, 8]
 CENTRED = {"norm_adv_by_std_in_grpo": False}
@@ -287,15 +292,17 @@ class TestDocuments:
     def test_the_optimum_of_bigram_documents_is_that_of_the_chain(self):
         model = np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]])
         first, reward = np.array([0.5, 0.2, 0.3]), np.array([1.0, -0.5, 0.2])
-        chain = BigramObjective(
-            BigramReference(model, initial=first), reward, length=3, kl_coef=0.7
-        )
+        reference = bigram_model(model, first)
+        of_arcs = arc_reward(reference, reward)
+        chain = NGramObjective.of_model(reference, of_arcs, max_length=3, kl_coef=0.7)
         problem = lab.make_documents(
             np.log(model), reward, 3, first_log_prob=np.log(first), kl_coef=0.7
         )
         best = rest_point("rloo", problem)
         assert_allclose(problem.objective.value(best), chain.optimal_value())
-        policy = chain.log_policy(chain.optimum(), position=2)
+        by_position = chain.policy_model(chain.time_dependent_optimum().log_prob)
+        contexts = chain.trie.context_of_arc[np.arange(3)]
+        policy = by_position.at_position(2).next_log_prob(contexts)
         tokens = problem.token_log_prob(best)[:, 2]
         assert_allclose(tokens, policy[problem.tokens[:, 1], problem.tokens[:, 2]])
 

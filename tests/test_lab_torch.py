@@ -203,7 +203,6 @@ def test_losses_without_a_gradient_are_told(function, arguments, error, message)
 
 
 @needs_torch
-@pytest.mark.skipif(not hasattr(lab, "check_algorithm"), reason="no check of algorithms here")
 def test_functions_of_tensors_are_checked_as_an_algorithm():
     import torch
 
