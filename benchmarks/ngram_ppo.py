@@ -1,6 +1,6 @@
 """PPO of policies over n-grams against the exact optimum, over a grid.
 
-    python benchmarks/ngram_ppo.py                     # about an hour of one core
+    python benchmarks/ngram_ppo.py                     # half an hour to an hour
     python benchmarks/ngram_ppo.py --tokens 20 --seeds 2
 
 Kneser-Ney models of order 2 and 3 of random Markov text with Zipf frequencies, 15 tokens of text
