@@ -113,6 +113,51 @@ def test_demonstrations_pull_as_they_do_in_the_objective():
     assert policy.optimal_log_prob_ is None
 
 
+LINEAR = np.linspace(-1.0, 0.5, 20)
+
+
+def judged_by(judge, **settings):
+    """Return PPO whose documents are judged by a function of their counts, not as stated."""
+
+    class Judged(PPOPolicyOptimizer):
+        def _prepare(self, X, y, **given):
+            prepared = super()._prepare(X, y, **given)
+            self.reward_model_ = judge
+            return prepared
+
+    return Judged(random_state=0, **settings)
+
+
+@pytest.mark.parametrize("critic", [True, False])
+def test_a_reward_that_nobody_says_adds_is_learned_from_documents(critic):
+    problem = text_problem(1, order=2)
+    events = np.zeros(problem.trie.n_events)
+    judged = judged_by(lambda counts: counts @ LINEAR, critic=critic)
+    policy = judged.fit_objective(problem.having(token_reward=events))
+    events[: problem.trie.n_arcs] = LINEAR[problem.trie.arc_token]
+    known = problem.having(token_reward=events)
+    assert policy.token_reward_ is None
+    assert share_of_the_way(known, policy) >= 0.999
+    assert policy.optimality_gap_ <= 3 * policy.optimality_gap_se_
+
+
+def test_a_reward_that_does_not_add_brings_what_documents_show():
+    problem = text_problem(1, order=2)
+    problem = problem.having(token_reward=np.zeros(problem.trie.n_events))
+
+    def judge(counts):
+        has = counts.toarray() > 0
+        return (has[:, 1] & has[:, 2]).astype(float)
+
+    policy = judged_by(judge, max_iter=30, tol=0).fit_objective(problem)
+    first, last = (policy.history_[at]["objective/value"] for at in (0, -1))
+    rollouts = problem.sample(policy.token_log_prob_, 20_000, np.random.RandomState(1))
+    value = judge(rollouts.counts).mean() - problem.kl_coef * problem.kl(policy.token_log_prob_)
+    assert value > 1.1 * first
+    assert value == pytest.approx(last, abs=0.02)
+    assert "critic/error" not in policy.history_[-1]
+
+
 # The loop: seeds, going on, what is recorded
 
 

@@ -58,8 +58,8 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         enough for 5 V tokens; where a critic learns a reward that is known to add over tokens,
         which has no noise, a fifth of the vocabulary, at least 4 and enough for 4 V tokens. For
         policies over n-grams, V is the effective number of n-grams that the reference uses (the
-        exponential of the entropy of their shares), and a batch has at least 1024 documents and
-        is enough for 10 V tokens, or 65,536.
+        exponential of the entropy of their shares), and a batch is enough for 10 V tokens and for
+        4096 documents, but for no more than 65,536 tokens where these are 256 documents.
     n_epochs : int, default=2
         Passes over each batch of rollouts.
     n_minibatches : int, default=2

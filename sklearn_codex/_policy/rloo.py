@@ -58,7 +58,7 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
         reference; ``expected_reward_`` is always in the reward's own unit.
     n_rollouts : int or "auto", default="auto"
         Documents drawn an iteration, G; "auto" means a quarter of the vocabulary, at least 256 and
-        enough for 5 V tokens.
+        enough for 5 V tokens; for policies over n-grams as for :class:`PPOPolicyOptimizer`.
     target_kl : float, "auto" or None, default="auto"
         Nats a document's distribution may move in one iteration: a trust region of the natural
         step. None means no limit; "auto" 1/40 for each token of a document, at most 0.5.

@@ -10,7 +10,6 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from sklearn_codex._categorical import normalize_log
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
@@ -204,8 +203,8 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
 
     def _estimate_gap(self, problem, log_prob, others):
         """Bound the distance to the optimum by documents of all policies that are known."""
-        even = normalize_log(np.where(np.isfinite(problem.start), 0.0, -np.inf))
-        others = [problem.start, even, *others]
+        even = problem.objective.even
+        others = [problem.start, *([] if even is None else [even]), *others]
         rng = np.random.RandomState([self._seed, 7])
         gap, error = tilt_gap(problem, log_prob, others, _N_CERTIFIED, rng)
         self.optimality_gap_, self.optimality_gap_se_ = gap, error

@@ -185,7 +185,7 @@ def _batch_size(parameters, problem, credit, critic, subject):
     else:
         # What a document tells of its tokens is one number with sequence credit.
         fewest, kind = _SMALLEST_BATCH, credit
-        if credit == "sequence":
+        if credit == "sequence" and not sees_contexts:
             fewest = max(fewest, -(-n_columns // 4))
         rates = [rule.rule.max_rate for rule in problem.rules if rule.is_learned]
         if rates:

@@ -71,6 +71,11 @@ class NGramTraining(NGramTerms):
         return True
 
     @property
+    def even(self) -> FloatArray | None:
+        """None: documents of even tokens may hardly ever end."""
+        return None
+
+    @property
     def n_features(self) -> int:
         """The n-grams that a linear forecast of rewards counts, A."""
         return self.trie.n_arcs

@@ -169,6 +169,14 @@ class Objective(ABC):
     def start(self) -> FloatArray:
         """The reference policy (V,), given that nothing that is banned is produced."""
 
+    @property
+    def even(self) -> FloatArray | None:
+        """The policy (V,) that draws all that the reference can as often, None where there is none.
+
+        Its documents may have what those of the reference hardly ever do.
+        """
+        return normalize_log(np.where(np.isfinite(self.start), 0.0, -np.inf))
+
     @abstractmethod
     def optimum(self) -> FloatArray:
         """Return the policy (V,) that maximises the objective."""
