@@ -158,3 +158,13 @@ def test_a_model_of_order_1_takes_no_prompts(tmp_path, capsys):
     capsys.readouterr()
     assert main(["sample", str(tmp_path / "m.skops"), "--prompt", "the cat"]) == 1
     assert "of order 1 writes the same after every prompt" in capsys.readouterr().err
+
+
+def test_rewards_of_pairs_are_of_responses_after_their_prompts(fitted, tmp_path, capsys):
+    rows = [row for row in make_records() if "chosen" in row][:5]
+    assert main(["reward", fitted[0], write(tmp_path / "p.jsonl", rows)]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    loop = load_model(fitted[0])
+    for side in ("chosen", "rejected"):
+        records = [{"prompt": row["prompt"], "completion": row[side]} for row in rows]
+        assert [row[f"reward_{side}"] for row in found] == pytest.approx(loop.reward(records))

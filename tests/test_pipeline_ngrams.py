@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sklearn_codex import (
     BestOfNSampler,
+    CandidatePolicy,
     ExactPolicyOptimizer,
     NGramCounter,
     NGramLM,
@@ -400,3 +401,17 @@ def test_scorers_of_records_are_of_what_follows_prompts(whole):
     )
     loss = np.logaddexp(0.0, rejected - chosen).mean()
     assert_allclose(record_scorers["neg_preference_log_loss"](whole, RECORDS), -loss, rtol=1e-9)
+
+
+def test_candidates_are_rewarded_after_their_prompts():
+    own = {"prompt": "on the", "responses": ["cat sat", "bad mat", "good mat"]}
+    alone = {"responses": ["cat sat", "bad mat"]}
+    steps = [*make_models().steps, ("reward", PreferenceRewardModel()), ("c", CandidatePolicy())]
+    loop = RLHFPipeline(steps).fit([*RECORDS, own, alone])
+    texts = [*own["responses"], *alone["responses"]]
+    counts = loop.vectorizer_.transform_after(["on the"] * 3 + [""] * 2, texts)
+    reward = loop["reward"].reward(counts)
+    assert reward[0] != reward[3]
+    expected = np.exp(reward[:3]) / np.exp(reward[:3]).sum()
+    rows = np.array([("on the", text) for text in own["responses"]], dtype=object)
+    assert_allclose(loop["c"].predict_proba(rows)[:, 1], expected, rtol=1e-6)

@@ -117,6 +117,11 @@ class Records:
         label = self.label[rows]
         return label if ((label > 0) & (label < 1)).any() else label.astype(np.intp)
 
+    def some(self, rows: IntArray, *, other: bool = False) -> tuple[list[str], list[str | None]]:
+        """Return the texts (n,) of rows, or responses B of these, and their prompts."""
+        texts: list[Any] = self.other if other else self.text
+        return [texts[row] for row in rows], [self.prompt[row] for row in rows]
+
     def documents(self) -> list[str]:
         """Return one document a record: its text, completion or likelier preferred response.
 

@@ -36,7 +36,8 @@ def reads_prompts(vectorizer):
 
 def counts_in_context(vectorizer):
     """Tell a fitted vectorizer to whose counts it makes a difference what a document is after."""
-    trie = trie_of(vectorizer)
+    # Of n-grams in any form, events or features.
+    trie = getattr(unwrap(vectorizer), "trie_", None)
     return reads_prompts(vectorizer) and trie is not None and trie.order > 1
 
 
@@ -69,28 +70,26 @@ def count_documents(vectorizer, texts, prompts, *, subject, counts=None):
     return as_csr(sparse.vstack(parts, format="csr")[order])
 
 
-def documents_after_prompts(model, records, texts, rows):
-    """Return documents of records for a fitted model, after their prompts where it looks at these.
+def documents_after_prompts(model, texts, prompts):
+    """Return documents for a fitted model, after their prompts where it looks at these.
 
     Parameters
     ----------
     model : estimator
         Fitted; may have ``vectorizer_``.
-    records : Records
-    texts : list of str or None of length n_records
-        ``records.text`` or ``records.other``.
-    rows : ndarray of int of shape (n,)
+    texts : list of str of length n
+    prompts : list of str or None of length n
+        None and blank are no prompt.
 
     Returns
     -------
     documents : list of str or csr_array of shape (n, n_columns)
         Counts by the model's vectorizer where prompts make a difference to them.
     """
-    documents, prompts = ([column[row] for row in rows] for column in (texts, records.prompt))
     vectorizer = getattr(model, "vectorizer_", None)
     if not counts_in_context(vectorizer):
-        return documents
-    return count_documents(vectorizer, documents, prompts, subject=type(model).__name__)
+        return texts
+    return count_documents(vectorizer, texts, prompts, subject=type(model).__name__)
 
 
 def check_no_empty(vectorizer, counts, texts, *, subject, name="text"):

@@ -23,7 +23,7 @@ def find_sft_loss(pipeline, policy, X):
             f"{COLUMNS_OF_KIND['demonstration']}, or {COLUMNS_OF_KIND['corpus']}. In "
             "cross-validation use cv=RecordKFold() (sklearn_codex.model_selection)."
         )
-    texts, prompts = ([column[row] for row in rows] for column in (records.text, records.prompt))
+    texts, prompts = records.some(rows)
     counts = count_again(pipeline, texts, prompts)
     check_no_empty(pipeline.vectorizer_, counts, texts, subject=subject)
     total = counts.sum(axis=0)  # (n_columns,)

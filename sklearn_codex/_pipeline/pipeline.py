@@ -115,9 +115,9 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
 
     **Words in order.** With an `NGramLM` or an `NGramCounter` all policies are models of n-grams,
     and prompts are what documents go on from: demonstrations are learned, responses compared and
-    records scored after their prompts, and documents of an optimised policy start after those of
-    the records that its stage reads. Models of single tokens look at no prompt, and a policy that
-    chooses among candidates has each rewarded as a text of its own.
+    records scored after their prompts, candidates as well, and documents of an optimised policy
+    start after those of the records that its stage reads. Models of single tokens look at no
+    prompt.
 
     **The objective** of the loop is
 

@@ -16,6 +16,7 @@ from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.pairs import read_features, read_responses, vectorize
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
 from sklearn_codex._data.vectorizers import wants_prompt
+from sklearn_codex._pipeline.counting import documents_after_prompts
 from sklearn_codex._policy.rewards import check_rewards, reward_method
 from sklearn_codex._reward.presets import choose_vectorizer
 
@@ -66,12 +67,17 @@ class CandidateRows:
         return normalize_log_within(self.reference, self.prompts)
 
     def inputs(self, model: Any) -> Any:
-        """Return what a model takes of rows: features, texts, or rows (prompt, response)."""
+        """Return what a model takes of rows: features, texts, or rows (prompt, response).
+
+        To one of n-grams responses are what follows their prompts.
+        """
         if self.texts is None:
             return self.features
         reader = getattr(model, "vectorizer_", None)
-        has_prompts = wants_prompt(model if reader is None else reader)
-        return stack_prompts(*self.texts) if has_prompts else self.texts[1]
+        prompts, responses = self.texts
+        if wants_prompt(model if reader is None else reader):
+            return stack_prompts(prompts, responses)
+        return documents_after_prompts(model, responses, prompts)
 
 
 def read_candidates(

@@ -244,7 +244,7 @@ def score_model(model, records):
     shown = demonstrations if len(demonstrations) else corpus
     if len(shown) and hasattr(model, "perplexity"):
         figures["perplexity"] = float(
-            model.perplexity(documents_after_prompts(model, read, read.text, shown))
+            model.perplexity(documents_after_prompts(model, *read.some(shown)))
         )
         if hasattr(model, "objective"):
             rows = np.sort(np.concatenate([corpus, demonstrations]))
@@ -262,8 +262,7 @@ def score_model(model, records):
 
 def _judge(model, records, rows):
     a, b = (
-        documents_after_prompts(model, records, column, rows)
-        for column in (records.text, records.other)
+        documents_after_prompts(model, *records.some(rows, other=other)) for other in (False, True)
     )
     label, weight = records.label[rows], records.weight[rows]
     return figures_of_margins(label, model.reward(a) - model.reward(b), weight)

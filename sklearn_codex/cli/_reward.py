@@ -77,10 +77,14 @@ def _of_texts(model, texts) -> list[dict]:
 
 def _of_pairs(model, pairs, arguments) -> list[dict]:
     """Return the rewards of both responses of each pair, which are called as in the file."""
+    from sklearn_codex._pipeline.counting import documents_after_prompts
     from sklearn_codex.cli._preferences import texts_of_pairs
     from sklearn_codex.cli._written import as_plain
 
-    first, second = (model.reward(pairs.X[:, side].tolist()).tolist() for side in (1, 2))
+    prompts, *sides = (pairs.X[:, column].tolist() for column in range(3))
+    first, second = (
+        model.reward(documents_after_prompts(model, texts, prompts)).tolist() for texts in sides
+    )
     rows = []
     for row, texts in enumerate(texts_of_pairs(pairs)):
         a, b = first[row], second[row]

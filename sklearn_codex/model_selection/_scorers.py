@@ -34,8 +34,8 @@ def _margins(loop, X, subject):
     records = check_records(X, subject=subject)
     rows = _require(records, "preference", subject)
     first, second = (
-        np.asarray(loop.reward(documents_after_prompts(loop, records, column, rows)))
-        for column in (records.text, records.other)
+        np.asarray(loop.reward(documents_after_prompts(loop, *records.some(rows, other=other))))
+        for other in (False, True)
     )
     return records.label[rows], first - second, records.weight[rows]
 
@@ -54,7 +54,7 @@ def _demonstration_log_likelihood(loop, X, y=None):
     subject = "demonstration_log_likelihood"
     records = check_records(X, subject=subject)
     rows = _require(records, "demonstration", subject)
-    completions = documents_after_prompts(loop, records, records.text, rows)
+    completions = documents_after_prompts(loop, *records.some(rows))
     # Per token, not per document: a fold of long completions weighs no more.
     return -float(np.log(loop.perplexity(completions)))
 
