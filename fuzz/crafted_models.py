@@ -169,7 +169,11 @@ def _reached(flag: str) -> Iterator[tuple[str, bytes]]:
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if info.name.endswith("__main__"):
                 continue
-            for name, value in vars(importlib.import_module(info.name)).items():
+            try:
+                module = importlib.import_module(info.name)
+            except ImportError:  # what needs an extra that is not here
+                continue
+            for name, value in vars(module).items():
                 is_foreign = (
                     str(getattr(value, "__module__", "")).partition(".")[0] != package.__name__
                 )

@@ -22,7 +22,7 @@ from sklearn_codex import (
     UnigramLM,
 )
 from sklearn_codex._layouts import pairs
-from sklearn_codex._pipeline.fitting import hash_texts
+from sklearn_codex._pipeline.counting import hash_texts
 from sklearn_codex.datasets import read_preferences
 from sklearn_codex.model_selection import RecordKFold
 
