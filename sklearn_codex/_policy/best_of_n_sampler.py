@@ -261,7 +261,11 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
                 f"n_rollouts={n_rollouts} and n={self.n}. Raise it, or leave it at 'auto'."
             )
         self._prepare(X, y, prompts=prompts)
-        check_tokens_at_once(n_rollouts, self.document_length_, remedy="Lower n_rollouts, or n.")
+        check_tokens_at_once(
+            n_rollouts,
+            self.document_length_,
+            remedy="Set a smaller response_length, or draw fewer documents (n_rollouts, n).",
+        )
         problem = self._build_problem()
         context = self._init_callback_context()
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
