@@ -299,7 +299,9 @@ class _Gold:
         self._reward: DocumentReward | None = None
         if self._closed_form is None or problem.objective.length is None:
             probe = problem.sample(problem.start, 64, np.random.RandomState([setting.seed, 1]))
-            self._reward = DocumentReward(source, probe, subject=_SUBJECT)
+            self._reward = DocumentReward(
+                source, probe, subject=_SUBJECT, objective=problem.objective
+            )
 
     @property
     def is_exact(self):

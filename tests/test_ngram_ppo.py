@@ -221,6 +221,17 @@ def test_controllers_selection_and_stated_penalties():
     assert banned.optimality_gap_ <= 1e-3 * banned.history_[0]["objective/optimality_gap"] + 1e-9
 
 
+def test_a_controller_stays_where_length_is_finite():
+    problem = text_problem(1, order=2)
+    safe = problem.smallest_safe_kl_coef()
+    assert safe > 0.1 * problem.kl_coef
+    controller = AdaptiveKLController(target=1e6, horizon=1_000)
+    policy = PPOPolicyOptimizer(random_state=0, max_iter=25, tol=0, kl_controller=controller)
+    policy.fit_objective(problem)
+    assert 1.04 * safe < policy.kl_coef_ < 1.5 * safe
+    assert np.isfinite(policy.optimality_gap_)
+
+
 def test_batches_go_with_the_ngrams_that_are_used():
     problem = text_problem(0, order=2, n_tokens=200)
     arcs = problem.flow(problem.start).arcs

@@ -29,7 +29,7 @@ from sklearn_codex import (
 from sklearn_codex.datasets import load_stdlib_code
 from sklearn_codex.exact import NGramObjective, arc_reward
 
-records = load_stdlib_code(n_modules=10, random_state=0).records
+records = load_stdlib_code(n_modules=6, random_state=0).records
 loop = RLHFPipeline(
     [
         ("pretrain", NGramLM(order=3)),

@@ -21,7 +21,7 @@ from sklearn_codex import NGramCounter, NGramLM, PreferenceRewardModel, RLHFPipe
 from sklearn_codex.datasets import load_stdlib_code
 from sklearn_codex.exact import NGramObjective, arc_reward
 
-records = load_stdlib_code(n_modules=25, random_state=0).records
+records = load_stdlib_code(n_modules=12, random_state=0).records
 problems = {}
 for order in (1, 2, 3, 4):
     loop = RLHFPipeline(
@@ -61,7 +61,7 @@ for order, problem in problems.items():
 
 figure, ax = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
 for order, problem in problems.items():
-    kl_coefs = safe[order] * (1.0 + np.geomspace(0.01, 9.0, 18))
+    kl_coefs = safe[order] * (1.0 + np.geomspace(0.01, 9.0, 12))
     at = [problem.having(kl_coef=float(kl_coef)) for kl_coef in kl_coefs]
     lengths = [one.expected_length(one.optimum()) for one in at]
     (line,) = ax.loglog(kl_coefs, lengths, marker="o", markersize=3.5, label=f"order {order}")

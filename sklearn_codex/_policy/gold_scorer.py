@@ -129,7 +129,9 @@ class GoldRewardScorer:
         problem = policy._build_problem(warn=False)
         rng = np.random.RandomState(check_random_state(self.random_state).randint(2**31))
         probe = problem.sample(problem.start, 64, rng)
-        gold = DocumentReward(self.gold_reward, probe, subject=type(self).__name__)
+        gold = DocumentReward(
+            self.gold_reward, probe, subject=type(self).__name__, objective=problem.objective
+        )
         log_prob = policy._policy_log_prob
         if gold.token_reward is None:
             return float(gold(problem.sample(log_prob, self.n_samples, rng)).mean())

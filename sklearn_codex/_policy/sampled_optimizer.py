@@ -106,7 +106,9 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
         if self.gold_reward is not None:
             rng = np.random.RandomState([self._seed, 2])
             probe = problem.sample(problem.start, 64, rng)
-            gold = DocumentReward(self.gold_reward, probe, subject=type(self).__name__)
+            gold = DocumentReward(
+                self.gold_reward, probe, subject=type(self).__name__, objective=problem.objective
+            )
         if X_val is not None:
             documents = self._read_after(X_val, None)
             frequencies = find_frequencies(

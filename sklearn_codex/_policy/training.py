@@ -39,6 +39,8 @@ _EARLY_STOP_FACTOR = 1.5
 _NEGLIGIBLE_SHARE = 1e-15
 # Factor by which a controller may move kl_coef in all.
 _KL_COEF_FACTOR = 1e8
+# Times the smallest kl_coef at which length is finite that a controller may go down to.
+_ABOVE_EXPLOSION = 1.05
 # Largest change of a learned price in the first iterations, in nats or as a share of it.
 _PRICE_STEP = 0.25
 # Documents, and tokens, of a batch that has grown.
@@ -264,7 +266,10 @@ class Trainer:
         kl_coef = self.controller.next_coef(objective.kl_coef, kl, self.settings.n_rollouts)
         # A target that no policy has would drive it to 0 or to infinity.
         low, high = self._first_kl_coef / _KL_COEF_FACTOR, self._first_kl_coef * _KL_COEF_FACTOR
-        self._set_problem(self.problem.with_kl_coef(float(np.clip(kl_coef, low, high))))
+        kl_coef = float(np.clip(kl_coef, low, high))
+        if objective.having(kl_coef=kl_coef / _ABOVE_EXPLOSION).length_explodes:
+            kl_coef = _ABOVE_EXPLOSION * objective._smallest_kl_coef()
+        self._set_problem(self.problem.with_kl_coef(kl_coef))
 
     def _track_prices(self, learned_reward):
         """Move the prices of chance constraints on tokens to those of the reward learned so far."""

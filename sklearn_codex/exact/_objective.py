@@ -89,6 +89,10 @@ class Objective(ABC):
         """Return in words why, where length explodes, and what helps."""
         return ""
 
+    def _smallest_kl_coef(self) -> float:
+        """Return the ``kl_coef`` above which there is an optimum."""
+        return 0.0
+
     @property
     def scores_are_advantages(self) -> bool:
         """Whether the score of a token is its advantage, as it changes nothing else."""

@@ -69,10 +69,6 @@ class UnigramObjective(PricedObjective):
             stiffness[shown] += pull / prob[shown]
         return stiffness
 
-    def _smallest_kl_coef(self) -> float:
-        """Return the ``kl_coef`` above which there is an optimum."""
-        return 0.0
-
     def kl_coef_grid(self, n_points: int = 50) -> FloatArray:
         """Return falling ``kl_coef`` (n_points,) that cover the frontier, from near the reference.
 
