@@ -267,7 +267,8 @@ class Trainer:
         # A target that no policy has would drive it to 0 or to infinity.
         low, high = self._first_kl_coef / _KL_COEF_FACTOR, self._first_kl_coef * _KL_COEF_FACTOR
         kl_coef = float(np.clip(kl_coef, low, high))
-        if objective.having(kl_coef=kl_coef / _ABOVE_EXPLOSION).length_explodes:
+        nearest = objective.having(kl_coef=kl_coef / _ABOVE_EXPLOSION)
+        if objective.longest is None and nearest.length_explodes:
             kl_coef = _ABOVE_EXPLOSION * objective._smallest_kl_coef()
         self._set_problem(self.problem.with_kl_coef(kl_coef))
 
