@@ -14,6 +14,7 @@ from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
 from sklearn_codex.exact._ngram_ascent import stationary_optimum
+from sklearn_codex.exact._ngram_events import takes_policies
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_models import trie_of_model
 from sklearn_codex.exact._ngram_positions import NGramPositions
@@ -25,7 +26,6 @@ from sklearn_codex.exact._ngram_search import (
     value_by_position,
     weighted,
 )
-from sklearn_codex.exact._ngram_terms import takes_policies
 
 _EPS = np.finfo(np.float64).eps
 

@@ -8,11 +8,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex.exact._ngram_ascent import gradient_at
+from sklearn_codex.exact._ngram_events import takes_policies
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_length import NGramLength
 from sklearn_codex.exact._ngram_search import best_events, time_dependent_optimum
 from sklearn_codex.exact._ngram_solve import long_run_weight
-from sklearn_codex.exact._ngram_terms import mean_of_next, takes_policies
+from sklearn_codex.exact._ngram_terms import mean_of_next
 
 
 class NGramPositions(NGramLength):
