@@ -50,7 +50,7 @@ N_SUCCESSORS, ANY_TOKEN = 30, 0.1
 REWARDED = 0.3
 PRICES, LONGEST = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0), 60.0
 # Of PPO in torch: what it may choose from, and what it has.
-LEARNING_RATES, ROLLOUTS = (0.003, 0.01, 0.03, 0.1), (64, 256)
+LEARNING_RATES, ROLLOUTS = (0.01, 0.03, 0.1, 0.3), (256, 1024)
 GAE_LAMBDA, LONGEST_DRAWN = 0.95, 1000
 
 
