@@ -315,15 +315,18 @@ class Trainer:
     def _worth_of_events(self, values):
         """Return what all events (E,) bring by themselves, and of those drawn the advantages.
 
-        None where that is not known, or no step could take it.
+        None where that is not known, or no step could take it: one without damping would not rest
+        where the pull of demonstrations does, whose step has some.
         """
         knows = self.settings.credit == "token" and not self.settings.whitened
+        knows &= self.problem.objective.sft_coef == 0
         if not (knows and isinstance(self.update, LogitUpdate)):
             return None, None
         worth = values.worth_of_events(self.assessed.token_score)
         if worth is None:
             return None, None
-        of_draws = self.rollouts.of_draws(worth) - values.values[self.rollouts.contexts]
+        rollouts: Any = self.rollouts
+        of_draws = rollouts.of_draws(worth) - values.values[rollouts.contexts]
         return worth, center(of_draws)
 
     def _advantages_in_contexts(self, values):
