@@ -140,11 +140,24 @@ def measure_nltk(lines, order):
 
 
 def bytes_of(model):
-    """Return the bytes of all arrays of a fitted model and its vectorizer, names aside."""
+    """Return the bytes of all arrays of a fitted model and its vectorizer, names aside.
+
+    And with the tables that it keeps to find n-grams, once it has scored anything.
+    """
     trie = model._read_trie
     arrays = [*trie.__getstate__().values(), model.arc_log_prob_, model.backoff_log_weight_]
     arrays.append(model.event_count_)
-    return sum(values.nbytes for values in arrays if isinstance(values, np.ndarray))
+    kept = [
+        vars(trie).get("_keys"),
+        vars(trie).get("arc_context"),
+        vars(trie).get("context_of_arc"),
+    ]
+    kept += [*vars(vars(trie).get("_table", trie)).values()]
+    fitted, tables = (
+        {id(values): values.nbytes for values in some if isinstance(values, np.ndarray)}
+        for some in (arrays, kept)
+    )
+    return sum(fitted.values()), sum((fitted | tables).values())
 
 
 def measure_ids(lines, order, n_rounds):
@@ -185,7 +198,8 @@ def measure_ids(lines, order, n_rounds):
             "" if nltk is None else f"{1e6 * nltk:,.0f}",
             "" if kenlm is None else f"{kenlm:.2f}",
         )
-    print(f"bytes an n-gram of the fitted model, names aside: {bytes_of(model) / n_arcs:.0f}")
+    fitted, used = (n_bytes / n_arcs for n_bytes in bytes_of(model))
+    print(f"bytes an n-gram of the fitted model, names aside: {fitted:.0f}, used: {used:.0f}")
 
 
 def measure_text(lines, files, n_rounds):

@@ -248,7 +248,8 @@ def show(name, table, yardsticks=(), last_share=None):
         if cell is None:
             cells.append("never")
         else:
-            ratios = [f"{cell[0] / other[0]:.0f}x" for other in others if other is not None]
+            ratios = [cell[0] / other[0] for other in others if other is not None]
+            ratios = [f"{ratio:.{1 if ratio < 10 else 0}f}x" for ratio in ratios]
             ratio = f" ({', '.join(ratios)})" if ratios else ""
             cells.append(f"{cell[0]:.4f} s / {cell[1]:,.0f}{ratio}")
     end = "" if last_share is None else f"  (ends at {last_share:.4f})"

@@ -24,9 +24,10 @@ from sklearn_codex import (
 )
 from sklearn_codex._categorical import normalize_log
 from sklearn_codex._policy import best_of_n_sampler as best_of_n_module
+from sklearn_codex._policy.iteration_record import Evaluation
 from sklearn_codex._policy.problem import build_problem, unigram_objective
 from sklearn_codex._policy.settings import Settings
-from sklearn_codex._policy.training import Evaluation, Trainer
+from sklearn_codex._policy.training import Trainer
 from sklearn_codex._policy.updates import DualUpdate
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import (

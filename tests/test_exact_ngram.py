@@ -9,20 +9,25 @@ from ngram_problems import (
     Documents,
     dense_matrix,
     dense_rows,
+    random_model,
     random_policy,
     random_problem,
+    random_trie,
     random_values,
     safe_problem,
 )
+from scipy.optimize import minimize
 
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact import (
     AdditiveObjective,
     NGramObjective,
+    _ngram_ascent,
     arc_reward,
     constrained_optimum,
     smallest_safe_kl_coef,
 )
+from sklearn_codex.exact._ngram_ascent import gradient
 
 SEEDS = range(12)
 LENGTHS = [1, 2, 5]
@@ -221,6 +226,37 @@ def test_one_policy_for_all_positions_is_a_local_maximum(seed):
     for k in range(20):
         change = 0.05 * random_values(problem.trie, seed + k)
         assert problem.value(problem.moved(policy, change)) < problem.value(policy) + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_policy_for_all_positions_is_the_one_another_method_finds(seed):
+    problem = random_problem(seed, max_length=4, missing_eos_penalty=1.0, kl_coef=0.7)
+
+    def loss(change):
+        policy = problem.moved(problem.start, change)
+        return -problem.value(policy), -problem.gradient(policy)
+
+    no_change = np.zeros(problem.trie.n_events)
+    other = minimize(loss, no_change, jac=True, method="BFGS", options={"gtol": 1e-9})
+    assert problem.value(problem.optimum()) >= -other.fun - 1e-9
+    assert -other.fun >= problem.value(problem.optimum()) - 1e-6
+
+
+def test_few_gradients_find_one_policy_for_all_positions(monkeypatch):
+    rng = np.random.default_rng(0)
+    trie = random_trie(0, n_tokens=30, eos=29, n_documents=300, longest=12)
+    reward = arc_reward(trie, 0.3 * rng.normal(size=trie.n_arcs))
+    problem = NGramObjective.of_model(random_model(trie, 0, stop=2.0), reward, max_length=20)
+    asked = []
+    monkeypatch.setattr(
+        _ngram_ascent, "gradient", lambda *given: asked.append(1) or gradient(*given)
+    )
+    policy = problem.optimum()
+    assert len(asked) <= 25
+    # To first order, what another step of its own would gain.
+    used, slope = problem.occurrences(policy), problem.gradient(policy)
+    left = (slope[used > 0] ** 2 / used[used > 0]).sum() / problem.temperature
+    assert left <= 1e-8 * problem.gap(problem.start)
 
 
 # Documents that are drawn

@@ -5,8 +5,16 @@ import warnings
 
 import numpy as np
 import pytest
-from ngram_problems import random_model, random_policy, random_trie, random_values, safe_problem
+from ngram_problems import (
+    dense_rows,
+    random_model,
+    random_policy,
+    random_trie,
+    random_values,
+    safe_problem,
+)
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex import PPOPolicyOptimizer, RLOOPolicyOptimizer
@@ -161,6 +169,14 @@ def test_a_reward_that_does_not_add_brings_what_documents_show():
     assert value > 1.1 * first
     assert value == pytest.approx(last, abs=0.02)
     assert "critic/error" not in policy.history_[-1]
+
+
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.95, 1.0])
+def test_documents_that_are_hardly_ever_drawn_are_found(gae_lambda):
+    """Where a low price of the KL soon leaves but a few documents, not the best of all."""
+    problem = text_problem(2, order=3, kl_coef=0.1)
+    policy = PPOPolicyOptimizer(gae_lambda=gae_lambda, random_state=0, max_iter=40)
+    assert share_of_the_way(problem, policy.fit_objective(problem)) >= 0.999
 
 
 # The loop: seeds, going on, what is recorded
@@ -402,6 +418,35 @@ def test_at_the_optimum_right_values_leave_no_advantage_for_any_lambda(seed, gae
     advantages = critic.advantages(rollouts, scored(problem, optimum, rollouts))
     assert_allclose(advantages, 0.0, atol=1e-9)
     assert_allclose(critic.values, values, atol=1e-9)
+
+
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_known_of_all_tokens_is_the_step_of_policy_iteration(seed, gae_lambda):
+    problem = safe_problem(seed)
+    trie, policy = problem.trie, random_policy(problem, seed)
+    critic = ContextCritic(trie, gae_lambda)
+    values = np.random.default_rng(seed).normal(size=trie.n_contexts)
+    critic.restore({"values": values, "position_values": np.zeros(0), "has_learned": True})
+    scores = problem.token_scores(policy)
+    worth = critic.worth_of_events(scores)
+    # Token by token, back-offs included: its own score, and the value of the context after it.
+    expected, following = dense_rows(trie, scores)
+    expected += np.where(following >= 0, values[following], 0.0)
+    assert_allclose(dense_rows(trie, worth)[0], expected)
+    # To tilt by it takes the best next token of all, with these values after it.
+    tilted = dense_rows(trie, problem.moved(policy, worth / problem.temperature))[0]
+    logits = dense_rows(trie, policy)[0] + expected / problem.temperature
+    assert_allclose(tilted, logits - logsumexp(logits, axis=1, keepdims=True), atol=1e-9)
+    assert ContextCritic(trie, gae_lambda, sees_positions=True).worth_of_events(scores) is None
+
+
+def test_only_what_is_not_known_has_a_slope_by_hand():
+    advantages, known = np.array([1.0, -2.0, 3.0]), np.array([0.5, -2.5, 1.0])
+    batch = PlacedAdvantages(np.array([True, True, False]), advantages, known)
+    ratio = np.array([1.1, 0.9, 1.0])
+    assert_allclose(batch.slopes(ratio, None), [0.55, 0.45, 0.0])
+    assert batch.surrogate(ratio, None) == pytest.approx(1.1 - 1.8)
 
 
 @pytest.mark.parametrize("gae_lambda", [0.0, 0.95, 1.0])

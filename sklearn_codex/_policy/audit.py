@@ -7,9 +7,10 @@ import numpy as np
 
 from sklearn_codex._categorical import normalize_log
 from sklearn_codex._policy.critic import LinearCritic
+from sklearn_codex._policy.iteration_record import Evaluation
 from sklearn_codex._policy.local_gap import substitution_gains
 from sklearn_codex._policy.noise_schedule import NoiseSchedule
-from sklearn_codex._policy.training import Evaluation, Trainer
+from sklearn_codex._policy.training import Trainer
 from sklearn_codex._policy.updates import DualUpdate
 from sklearn_codex._rollouts import Rollouts
 

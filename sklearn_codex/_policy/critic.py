@@ -174,6 +174,10 @@ class ContextCritic:
     change of the context without its first token, which learns from all longer ones; so a context
     that is rarely seen follows those that are like it. Targets follow values, in some rounds.
 
+    What a token brings by itself, :math:`\delta_t`, is known of tokens that nobody drew as well,
+    where scores are (:meth:`worth_of_events`), which is the policy gradient of all actions [3]_.
+    The rest of its advantage, :math:`\lambda A_{t + 1}`, corrects the values.
+
     Where the policy is the best one, what is to come from a context is certain, so that with the
     right values every advantage is 0, whatever :math:`\lambda` is.
 
@@ -183,6 +187,8 @@ class ContextCritic:
        advantage estimation." ICLR. arXiv:1506.02438.
     .. [2] MacKay, D. J. C. and Peto, L. C. (1995). "A hierarchical Dirichlet language model."
        Natural Language Engineering 1(3), 289-308 (shrinkage to the shorter context).
+    .. [3] Ciosek, K. and Whiteson, S. (2020). "Expected policy gradients for reinforcement
+       learning." JMLR 21(52), 1-51.
     """
 
     def __init__(self, trie: Any, gae_lambda: float, *, sees_positions: bool = False):
@@ -210,6 +216,19 @@ class ContextCritic:
             if self._gae_lambda == 1.0 or change @ change <= _SWEEP_TOL * (advantages @ advantages):
                 break
         return self._estimate(rollouts, rewards, self._gae_lambda)
+
+    def worth_of_events(self, scores: FloatArray) -> FloatArray | None:
+        """Return what all events (E,) are worth by the scores (E,) of their own, drawn or not.
+
+        To that of an arc the value of the context after it is added. None where values look at the
+        position, which no event tells.
+        """
+        if self._sees_positions:
+            return None
+        worth, n_arcs = scores.copy(), self._trie.n_arcs
+        worth[:n_arcs] += np.append(self.values, 0.0)[self._trie.next]
+        worth[n_arcs + self._trie.n_contexts - 1 :] = 0.0
+        return worth
 
     def _values_at(self, rollouts):
         """Return the value (n_tokens,) before each token."""

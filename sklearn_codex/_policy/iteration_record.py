@@ -1,10 +1,13 @@
 """What is recorded of an iteration: the update, and the documents drawn after it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray, root_mean_square
 from sklearn_codex._policy.ppo import approximate_kl
 from sklearn_codex._policy.problem import PolicyProblem
+from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._rollouts import Rollouts
 
 
@@ -45,6 +48,22 @@ def _deviation(values):
         if variance < np.inf
         else root_mean_square(centred, np.ones(len(centred)))
     )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured of each policy besides its objective.
+
+    Parameters
+    ----------
+    gold : DocumentReward or None
+        A second reward, recorded as ``gold/score``.
+    frequencies : ndarray of shape (V,) or None
+        Token frequencies of documents held out; ``eval/score`` is their log-likelihood per token.
+    """
+
+    gold: DocumentReward | None = None
+    frequencies: FloatArray | None = None
 
 
 class UpdateStatistics:

@@ -195,10 +195,13 @@ class PlacedAdvantages:
         The tokens of a minibatch.
     advantages : ndarray of shape (n_tokens,)
         Advantages of all tokens; those that are not chosen do not count.
+    known : ndarray of shape (n_tokens,) or None, default=None
+        The part of them that is known of tokens that are not drawn as well, and has no slope.
     """
 
     chosen: Any
     advantages: FloatArray
+    known: FloatArray | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -214,7 +217,8 @@ class PlacedAdvantages:
     def slopes(self, ratio: FloatArray, clipping: Clipping | None) -> FloatArray:
         """Return its derivative (n_tokens,) by the logarithm of each ratio."""
         chosen, slopes = self.chosen, np.zeros_like(ratio)
-        slopes[chosen] = surrogate_slope(ratio[chosen], self.advantages[chosen], clipping)
+        rest = self.advantages if self.known is None else self.advantages - self.known
+        slopes[chosen] = surrogate_slope(ratio[chosen], rest[chosen], clipping)
         return slopes
 
     def clip_fraction(self, ratio: FloatArray, clipping: Clipping | None) -> float:

@@ -223,6 +223,9 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     *Policies over n-grams* have one value a context, learned by GAE [4]_ and shrunk to that of the
     shorter context, and move by tilts of their arcs and back-offs. With the right values nothing is
     left of the noise at the optimum, for any ``gae_lambda``, so here too a constant step converges.
+    With token credit the scores of all n-grams are known, and the value of the context after each:
+    these move n-grams that no document of the batch has as well, and documents only correct values.
+    So a policy finds documents that it would hardly ever draw.
 
     ``history_`` describes the policy after each iteration: ``objective/value`` is J,
     ``objective/kl_exact``, ``objective/entropy_exact`` and ``objective/expected_reward`` are exact

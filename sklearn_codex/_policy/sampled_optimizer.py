@@ -16,12 +16,13 @@ from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.certificate import gain_over, tilt_gap
 from sklearn_codex._policy.critic import ContextCritic, LinearCritic
 from sklearn_codex._policy.inputs import find_frequencies
+from sklearn_codex._policy.iteration_record import Evaluation
 from sklearn_codex._policy.local_gap import left_to_gain
 from sklearn_codex._policy.noise_schedule import NoiseSchedule
 from sklearn_codex._policy.optimizer import N_EVALUATION
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.stated_objective import ObjectiveFitMixin
-from sklearn_codex._policy.training import Evaluation, Trainer
+from sklearn_codex._policy.training import Trainer
 from sklearn_codex._policy.updates import AdamUpdate, DualUpdate, LogitUpdate, PolicyUpdate
 from sklearn_codex.exact import LengthExplosionWarning
 from sklearn_codex.kl_control import FixedKLController, KLController

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn_codex._categorical import FloatArray, cross_entropy
 from sklearn_codex._policy.critic import ContextCritic, LinearCritic
 from sklearn_codex._policy.iteration_record import (
+    Evaluation,
     UpdateStatistics,
     neutral_statistics,
     sampled_figures,
@@ -27,9 +28,8 @@ from sklearn_codex._policy.ppo import (
 )
 from sklearn_codex._policy.prices import LearnedPrice
 from sklearn_codex._policy.problem import PolicyProblem
-from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.settings import Settings
-from sklearn_codex._policy.updates import DualUpdate, PolicyUpdate
+from sklearn_codex._policy.updates import DualUpdate, LogitUpdate, PolicyUpdate
 from sklearn_codex.kl_control import FixedKLController, KLController
 
 # Epochs over one batch end when the policy has moved this many times target_kl, as in
@@ -45,22 +45,6 @@ _ABOVE_EXPLOSION = 1.05
 _PRICE_STEP = 0.25
 # Documents, and tokens, of a batch that has grown.
 _MOST_ROLLOUTS, _MOST_TOKENS = 4096, 65_536
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What is measured of each policy besides its objective.
-
-    Parameters
-    ----------
-    gold : DocumentReward or None
-        A second reward, recorded as ``gold/score``.
-    frequencies : ndarray of shape (V,) or None
-        Token frequencies of documents held out; ``eval/score`` is their log-likelihood per token.
-    """
-
-    gold: DocumentReward | None = None
-    frequencies: FloatArray | None = None
 
 
 @dataclass
@@ -313,9 +297,7 @@ class Trainer:
 
     def _advantages(self, known=None):
         """Return the advantage (n_tokens,) of each token drawn, beyond a known one (V,)."""
-        if self.values is not None:
-            advantages = self._advantages_in_contexts(self.values)
-        elif self.settings.credit == "token":
+        if self.settings.credit == "token":
             advantages = self.problem.objective.token_advantages(
                 self.log_prob,
                 self.rollouts,
@@ -330,8 +312,28 @@ class Trainer:
                 # r_i minus the mean of the others is n / (n - 1) times the centred reward.
                 shaped = shaped * (len(shaped) / (len(shaped) - 1))
             advantages = np.repeat(shaped, self.rollouts.lengths)
+        return self._centred(advantages)
+
+    def _centred(self, advantages):
         # Not centred before: whitening tells rounding from reward by the size of the reward.
         return whiten(advantages) if self.settings.whitened else center(advantages)
+
+    def _worth_of_events(self, values):
+        """Return what all events (E,) bring by themselves, and of those drawn the advantages.
+
+        None where that is not known, or no step could take it: one without damping would not rest
+        where the pull of demonstrations does, whose step has some.
+        """
+        knows = self.settings.credit == "token" and not self.settings.whitened
+        knows &= self.problem.objective.sft_coef == 0
+        if not (knows and isinstance(self.update, LogitUpdate)):
+            return None, None
+        worth = values.worth_of_events(self.assessed.token_score)
+        if worth is None:
+            return None, None
+        rollouts: Any = self.rollouts
+        of_draws = rollouts.of_draws(worth) - values.values[rollouts.contexts]
+        return worth, center(of_draws)
 
     def _advantages_in_contexts(self, values):
         """Return the advantages (n_tokens,) by values of contexts.
@@ -376,12 +378,17 @@ class Trainer:
         known = assessed.token_score - objective.reward_coef * objective.token_reward
         critic.learn(self.rollouts, assessed.shaped - self.rollouts.sum_over_tokens(known))
 
-    def _collector(self, known):
+    def _collector(self):
         """Return a function that collects the advantages of chosen occurrences by token.
 
-        They are those beyond a known one (V,), where there is one.
+        And a known one (V,) beyond which they are, or None.
         """
         rollouts, settings = self.rollouts, self.settings
+        if self.values is not None:
+            advantages = self._centred(self._advantages_in_contexts(self.values))
+            worth, known = self._worth_of_events(self.values)
+            return lambda chosen: PlacedAdvantages(chosen, advantages, known), worth
+        known = self._known_advantages()
         own = settings.credit == "token" and self.problem.objective.scores_are_advantages
         if own and not settings.whitened:
             score, occurrences = self.assessed.token_score, rollouts.occurrences
@@ -391,13 +398,16 @@ class Trainer:
                 drawn = np.bincount(rollouts.tokens[chosen], minlength=rollouts.n_columns)
                 return TokenAdvantages.of_kinds(drawn.astype(np.float64), of_kind)
 
-            return collect
+            return collect, known
         advantages = self._advantages(known)
         if rollouts.knows_places:
-            return lambda chosen: PlacedAdvantages(chosen, advantages)
-        return lambda chosen: TokenAdvantages.collect(
-            rollouts.tokens[chosen], advantages[chosen], rollouts.n_columns
-        )
+            return lambda chosen: PlacedAdvantages(chosen, advantages), known
+
+        def collect_drawn(chosen):
+            tokens = rollouts.tokens[chosen]
+            return TokenAdvantages.collect(tokens, advantages[chosen], rollouts.n_columns)
+
+        return collect_drawn, known
 
     def _minibatches(self, collect):
         """Yield what ``collect`` makes of each minibatch of documents, shuffled."""
@@ -415,8 +425,7 @@ class Trainer:
         """Run the epochs of clipped-surrogate ascent; return the statistics of the update."""
         settings, update, old, rollouts = self.settings, self.update, self.log_prob, self.rollouts
         update.begin_batch(old, rollouts)
-        known = self._known_advantages()
-        collect = self._collector(known)
+        collect, known = self._collector()
         done, drawn_old = UpdateStatistics(rollouts), rollouts.of_draws(old)
         for _ in range(settings.n_epochs):
             for batch in self._minibatches(collect):
@@ -433,7 +442,7 @@ class Trainer:
                     update.step(gradient, surrogate_slope(ratio, known, settings.clipping))
                 else:
                     done.add(batch, ratio, settings.clipping)
-                    update.step(gradient)
+                    update.step(gradient, known)
         kl = done.kl(drawn_old, rollouts.of_draws(update.policy()))
         return done.summary(kl, update.learning_rate)
 

@@ -36,8 +36,12 @@ class PolicyUpdate(ABC):
         """Return the log-probabilities (V,) of the current policy."""
 
     @abstractmethod
-    def step(self, gradient: FloatArray) -> None:
-        """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
+    def step(self, gradient: FloatArray, known: FloatArray | None = None) -> None:
+        """Move along the surrogate gradient (V,) of one minibatch, summed over its documents.
+
+        What is known of the advantage (V,) of each token, beyond those the gradient is made of, is
+        a natural gradient of its own.
+        """
 
     def begin_batch(self, log_prob: FloatArray, rollouts: Rollouts | None = None) -> None:
         """Get ready for the steps of a batch of documents drawn from this policy (V,).
@@ -189,11 +193,7 @@ class DualUpdate(_NaturalUpdate):
         self.learned_reward = np.where(possible, learned - learned[possible].mean(), 0.0)
 
     def step(self, gradient, known=None):
-        """Move along the surrogate gradient (V,) of one minibatch, summed over its documents.
-
-        What is known of the advantage (V,) of each token, beyond those the gradient is made of, is
-        a natural gradient of its own.
-        """
+        """Move along the surrogate gradient (V,) of one minibatch, and what is known beside it."""
         self.learned_reward = self.learned_reward + self._move(gradient, known)
 
 
@@ -221,9 +221,10 @@ class LogitUpdate(_NaturalUpdate):
         """Take another policy (V,)."""
         self.logits = log_prob
 
-    def step(self, gradient):
-        """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
-        self.logits = self.objective.moved(self.logits, self._move(gradient) / self._stiffness)
+    def step(self, gradient, known=None):
+        """Move along the surrogate gradient (V,) of one minibatch, and what is known beside it."""
+        step = self._move(gradient, known) / self._stiffness
+        self.logits = self.objective.moved(self.logits, step)
 
 
 class AdamUpdate(PolicyUpdate):
@@ -291,8 +292,8 @@ class AdamUpdate(PolicyUpdate):
         """Take another policy (V,)."""
         self.logits = log_prob
 
-    def step(self, gradient):
-        """Move along the surrogate gradient (V,) of one minibatch, summed over its documents."""
+    def step(self, gradient, known=None):
+        """Move along the surrogate gradient (V,) of one minibatch; nothing else is known to it."""
         self._t += 1
         gradient = gradient / self._batch_tokens
         self._mean = 0.9 * self._mean + 0.1 * gradient
