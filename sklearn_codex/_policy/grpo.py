@@ -9,9 +9,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.group_rest import group_rest
 from sklearn_codex._policy.groups import GroupRule
-from sklearn_codex._policy.rest_schedule import RestSchedule, rest_gap
+from sklearn_codex._policy.rest_schedule import RestSchedule, explodes, mean_gap, rest_gap
 from sklearn_codex._policy.sampled_optimizer import SampledPolicyOptimizer
 from sklearn_codex._policy.settings import resolve_settings
+from sklearn_codex.exact import LengthExplosionWarning
 
 # What PPO has parameters for.
 _FIXED = {
@@ -92,8 +93,9 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
         Iterations at most.
     tol : float or "auto", default=1e-3
         Stop when KL(policy || fixed point) is below this share of KL(reference || fixed point),
-        where that is known; else when documents show that what is left of the way is below this
-        share of the way from the reference. 0 means ``max_iter`` iterations, "auto" 1e-3.
+        where that is known, for the policy or for the mean of where it hovers; else when documents
+        show that what is left of the way is below this share of the way from the reference. 0 means
+        ``max_iter`` iterations, "auto" 1e-3.
     optimizer : {"natural", "adam"}, default="natural"
         "natural" is a damped natural-gradient step; "adam" the textbook form, Adam on the logits.
     learning_rate : float or "auto", default="auto"
@@ -245,7 +247,7 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
     ... )
     >>> policy = GRPOPolicyOptimizer(num_generations=4, random_state=0).fit_objective(problem)
     >>> np.exp(policy.fixed_point_log_prob_).round(2), np.exp(problem.optimum()).round(2)
-    (array([0.04, 0.91, 0.06]), array([0.19, 0.72, 0.09]))
+    (array([0.09, 0.89, 0.02]), array([0.19, 0.72, 0.09]))
     >>> bool(policy.fixed_point_gap_ < 0.01), bool(policy.optimality_gap_ > 0.04)
     (True, True)
     """
@@ -364,7 +366,8 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
         ConvergenceWarning
             If ``max_iter`` was reached before ``tol``.
         LengthExplosionWarning
-            If documents end by themselves and no policy is best, as none is long enough.
+            If documents end by themselves and no policy is best, as none is long enough, or if
+            they became longer and longer.
         """
         state = self._begin(X, y, prompts)
         problem = self._build_problem()
@@ -391,7 +394,7 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
 
     def _make_schedule(self, trainer):
         """Return what adapts the step after an iteration, and tells whether training may stop."""
-        return RestSchedule(trainer).has_converged
+        return RestSchedule(trainer, self._cut_length).has_converged
 
     def _snapshot(self, trainer):
         """Return the attributes this estimator would have if training stopped here."""
@@ -410,16 +413,27 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
     def _conclude(self, trainer, best, converged):
         """Set the fitted attributes; warn where the policy is not where it rests."""
         self._keep_state(trainer, best)
-        rest = self._rest_of(trainer, trainer.log_prob)
-        knows_rest = rest["fixed_point_log_prob_"] is not None
-        hovers = self.optimizer == "natural" and not trainer.moves_kl_coef
-        if self.tol != 0 and best.is_last and hovers and not (knows_rest and converged):
+        rest, gap = self._rest_of(trainer, trainer.log_prob).values()
+        knows_rest = rest is not None
+        is_too_long = explodes(trainer, self._cut_length)
+        hovers = self.optimizer == "natural" and not (trainer.moves_kl_coef or is_too_long)
+        is_far = not knows_rest or mean_gap(trainer, rest) < gap
+        if self.tol != 0 and best.is_last and hovers and is_far:
             trainer.settle()
             best.see(trainer)
         self._keep(trainer, best)
         self._warn_if_cut(trainer.problem.objective)
-        for name, value in self._rest_of(trainer, best.log_prob).items():
-            setattr(self, name, value)
+        self.fixed_point_log_prob_ = rest
+        self.fixed_point_gap_ = rest_gap(trainer, rest, best.log_prob)
+        if is_too_long:
+            warnings.warn(
+                f"{type(self).__name__} stopped where documents are expected to have "
+                f"{self.expected_length_:.0f} tokens: with the KL in the loss a token does not pay "
+                "for that of the tokens it leads to, and length may have no bound. Set "
+                f"kl_in='reward', max_length, or a kl_coef above {self.kl_coef_:g}.",
+                LengthExplosionWarning,
+                stacklevel=5,
+            )
         if self.tol != 0 and not converged:
             left = f": fixed_point_gap_ is {self.fixed_point_gap_:.3g}." if knows_rest else "."
             warnings.warn(
