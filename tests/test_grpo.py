@@ -28,6 +28,7 @@ CANDIDATES = CandidateObjective(REFERENCE, REWARD, PROMPTS, kl_coef=0.7)
 TOKENS = AdditiveObjective(
     np.log([0.6, 0.3, 0.1]), np.array([0.0, 1.0, 0.5]), kl_coef=0.8, reward_coef=0.5, length=2
 )
+COINS = AdditiveObjective(np.log([0.7, 0.3]), np.array([0.0, 1.0]), kl_coef=0.6, length=3)
 
 
 def known(objective):
@@ -150,12 +151,13 @@ def expected_gradient(objective, log_prob, rule):
 
 @pytest.mark.parametrize("is_corrected", [True, False])
 @pytest.mark.parametrize("scale", ["group", "none"])
-def test_nothing_moves_documents_where_they_rest(scale, is_corrected):
+@pytest.mark.parametrize("objective", [TOKENS, COINS], ids=["tokens", "coins"])
+def test_nothing_moves_documents_where_they_rest(objective, scale, is_corrected):
     rule = GroupRule(3, scale, is_corrected=is_corrected)
-    rest = group_rest(known(TOKENS), rule)
-    assert np.abs(rest - TOKENS.start).max() > 0.1
-    assert_allclose(expected_gradient(TOKENS, rest, rule), 0.0, atol=1e-9)
-    assert np.abs(expected_gradient(TOKENS, TOKENS.start, rule)).max() > 1e-3
+    rest = group_rest(known(objective), rule)
+    assert np.abs(rest - objective.start).max() > 0.1
+    assert_allclose(expected_gradient(objective, rest, rule), 0.0, atol=1e-9)
+    assert np.abs(expected_gradient(objective, objective.start, rule)).max() > 1e-3
 
 
 def test_the_deviation_of_the_batch_is_that_of_the_policy_where_it_rests():
@@ -226,6 +228,30 @@ def test_documents_alone_tell_that_it_rests(monkeypatch, settings):
     assert "objective/fixed_point_gap" not in model.history_[-1]
     whole = TOKENS.having(reference_log_prob=rest).kl(TOKENS.start)
     assert model.fixed_point_gap_ <= 2e-3 * whole
+
+
+def test_log_linear_policies_rest_where_their_gradient_has_no_direction_left():
+    """Only directions of the features count, there the table's own rest is not theirs."""
+    features = np.column_stack([REWARD, np.arange(7) % 2]).astype(float)
+    objective = CANDIDATES.having(features=features)
+    model = GRPOPolicyOptimizer(num_generations=3, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit_objective(objective)
+    assert model.fixed_point_gap_ is None
+    policy, rule = model.token_log_prob_, GroupRule(3)
+    gradient = np.zeros(7)
+    for prompt, share in enumerate(SHARES):
+        rows = np.flatnonzero(prompt == PROMPTS)
+        within = policy[rows] - np.log(share)
+        for group in itertools.product(range(len(rows)), repeat=3):
+            drawn = rows[list(group)]
+            slopes = rule.advantages(REWARD[drawn]) - 0.7 * (policy - REFERENCE)[drawn]
+            np.add.at(gradient, drawn, share * np.exp(within[list(group)].sum()) * slopes)
+    gradient -= np.exp(policy) * (np.bincount(PROMPTS, gradient) / SHARES)[PROMPTS]
+    # In directions of the features it is noise, in others it is not.
+    assert np.abs(features.T @ gradient).max() < 0.02
+    assert np.abs(gradient).max() > 0.08
 
 
 def test_policies_of_ngrams_rest_at_the_optimum_with_the_kl_in_the_reward():

@@ -105,7 +105,8 @@ class DPOPolicyOptimizer(
         - ``gradient_norm``: the norm of the stop criterion, relative to the reference policy's;
         - ``loss``: as ``loss_``;
         - ``accuracy``: weighted part of pairs whose margin has the sign of the preference, a margin
-          of 0 counting half;
+          of 0 counting half; corrected as the loss is for "robust", so that a few pairs may give
+          more than 1;
         - ``margin``: weighted mean of the implicit reward of the preferred response less that of
           the other.
 

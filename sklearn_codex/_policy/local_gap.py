@@ -63,10 +63,16 @@ def scaled_gradient(
 def in_unit_of_gain(
     problem: PolicyProblem, log_prob: FloatArray, gradient: FloatArray
 ) -> FloatArray:
-    """Return the gradient (V,) of a document by logits in the unit of :func:`scaled_gradient`."""
+    """Return the gradient (V,) of a document by logits in the unit of :func:`scaled_gradient`.
+
+    Only of directions in which policies of the family can move.
+    """
     curvature = problem.objective.curvature(log_prob)
     matters = curvature > 0
     scaled = np.zeros_like(gradient)
+    if problem.objective.is_log_linear:
+        scaled[matters] = gradient[matters] / curvature[matters]
+        return np.sqrt(curvature / 2.0) * problem.objective.project(scaled, curvature)
     scaled[matters] = gradient[matters] / np.sqrt(2.0 * curvature[matters])
     return scaled
 
