@@ -9,6 +9,7 @@ import pytest
 from ngram_policy_problems import TEXTS, frozen, token_reward_model
 from numpy.testing import assert_allclose
 from scipy.optimize import approx_fprime
+from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
@@ -16,8 +17,10 @@ from sklearn_codex import GRPOPolicyOptimizer, PreferenceRewardModel, RLHFPipeli
 from sklearn_codex._policy import rest_schedule
 from sklearn_codex._policy.group_rest import group_rest
 from sklearn_codex._policy.groups import GroupRule
+from sklearn_codex._policy.ppo import Clipping, TokenAdvantages
+from sklearn_codex._rollouts import sample_rollouts
 from sklearn_codex.exact import AdditiveObjective, CandidateObjective, LengthExplosionWarning
-from sklearn_codex.lab import CandidateProblem, RewardAlgorithm, rest_point
+from sklearn_codex.lab import Batch, CandidateProblem, RewardAlgorithm, rest_point
 from sklearn_codex.rules import BannedTokens
 
 PROMPTS = np.array([0, 0, 1, 1, 1, 2, 2])
@@ -85,6 +88,59 @@ def test_scores_leave_the_kl_out_and_take_penalties_off():
     ended = np.array([False, True])
     assert_allclose(GroupRule(2).scores(problem, assessed, ended), [-4.0, 2.0])
     assert_allclose(GroupRule(2, kl_in="reward").scores(problem, assessed, ended), 1.0)
+
+
+@pytest.mark.parametrize("is_corrected", [True, False])
+@pytest.mark.parametrize("scale", ["group", "none"])
+@pytest.mark.parametrize(
+    ("loss_type", "mode"),
+    [
+        ("grpo", "seq-mean-token-mean"),
+        ("dapo", "token-mean"),
+        ("dr_grpo", "seq-mean-token-sum"),
+    ],
+)
+def test_the_gradient_of_a_batch_is_that_of_the_laboratory(loss_type, mode, scale, is_corrected):
+    """Of documents of several lengths, in the middle of the epochs, token by token."""
+    rng = np.random.RandomState(0)
+    policy, old, reference = (log_softmax(rng.standard_normal(3)) for _ in range(3))
+    rollouts = sample_rollouts(old, 12, rng, length=6, eos=2)
+    rewards, length, b = rng.standard_normal(12), 2.5, 0.4
+    mask = np.arange(rollouts.lengths.max()) < rollouts.lengths[:, np.newaxis]
+
+    def padded(values):
+        out = np.zeros(mask.shape)
+        out[mask] = values[rollouts.tokens]
+        return out
+
+    algorithm = RewardAlgorithm(
+        "grpo", "ppo", mode, "loss", "k3", is_corrected, None,
+        {"epsilon": 1e-4, "norm_adv_by_std_in_grpo": scale == "group"},
+    )  # fmt: skip
+    batch = Batch(
+        log_prob=padded(policy), old_log_prob=padded(old), ref_log_prob=padded(reference),
+        response_mask=mask, token_level_rewards=rewards[:, np.newaxis] * np.eye(mask.shape[1])[0],
+        values=np.zeros(mask.shape), reward_baselines=np.zeros(12), index=np.arange(12) // 3,
+        rows=np.arange(12), policy_log_prob=policy, kl_coef=b,
+    )  # fmt: skip
+    by_token = algorithm(batch.log_prob, batch)[1]
+    expected = -12 * np.bincount(rollouts.tokens, by_token[mask], 3)
+    if loss_type != "dr_grpo":
+        expected *= length
+
+    rule = GroupRule(3, scale, loss_type, is_corrected=is_corrected)
+    problem = SimpleNamespace(
+        objective=SimpleNamespace(reward_coef=1.0, kl_coef=b, missing_eos_penalty=0.0),
+        reward_mean=0.3, rules=[],
+    )  # fmt: skip
+    assessed = SimpleNamespace(reward=rewards)
+    advantages = rule.token_advantages(problem, assessed, rollouts, length)
+    ratio = np.exp(policy - old)
+    assert ratio.max() > 1.2  # something is clipped
+    collected = TokenAdvantages.collect(rollouts.tokens, advantages, 3)
+    slopes = collected.slopes(ratio, Clipping(0.2))
+    slopes = slopes - b * rule.kl_slopes(rollouts, length, policy, reference, old)
+    assert_allclose(slopes, expected)
 
 
 # Documents that start alike

@@ -224,7 +224,9 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
     It is known, and ``fixed_point_log_prob_`` not None, where reward and rules add over tokens, all
     documents have one length (or are candidates, not log-linear), and, for
     ``scale_rewards="group"``, all groups can be listed: some ten different rewards of a document at
-    G = 8, some forty at G = 4. Where documents end by themselves and where policies see the tokens
+    G = 8, some forty at G = 4. With the deviation of the batch and a small ``kl_coef`` there may be
+    none but the greatest reward alone: the narrower the policy, the larger its advantages. Where
+    documents end by themselves and where policies see the tokens
     before, a KL at each token in the loss does not see that a token leads to the KL of later ones;
     no formula is known, and the fixed point is that of the KL in the reward alone.
 
