@@ -4,14 +4,17 @@ import itertools
 import warnings
 from types import SimpleNamespace
 
+import contract
 import numpy as np
 import pytest
+from loops import RECORDS
 from ngram_policy_problems import TEXTS, frozen, token_reward_model
 from numpy.testing import assert_allclose
 from scipy.optimize import approx_fprime
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
 
 from sklearn_codex import GRPOPolicyOptimizer, PreferenceRewardModel, RLHFPipeline, UnigramLM
 from sklearn_codex._policy import rest_schedule
@@ -356,16 +359,24 @@ def test_penalties_and_bans_hold_candidates():
     assert_allclose(np.exp(model.fixed_point_log_prob_), np.exp(rest), atol=1e-9)
 
 
-def test_it_is_a_stage_of_a_pipeline():
-    records = [
-        *({"text": text} for text in TEXTS[:40]),
-        *({"prompt": "a", "chosen": "b b", "rejected": text} for text in TEXTS[:10]),
-    ]
-    policy = GRPOPolicyOptimizer(max_iter=5, tol=0, random_state=0)
-    pipeline = RLHFPipeline(
-        [("language", UnigramLM()), ("reward", PreferenceRewardModel()), ("policy", policy)]
-    ).fit(records)
-    assert pipeline.steps_[-1][1].n_iter_ == 5
+def whole_loop():
+    policy = GRPOPolicyOptimizer(max_iter=3, tol=0, num_generations=4, random_state=0)
+    stages = [("language", UnigramLM()), ("reward", PreferenceRewardModel()), ("policy", policy)]
+    return RLHFPipeline(stages)
+
+
+@pytest.mark.parametrize("promise", contract.PROMISES, ids=lambda promise: promise.__name__)
+def test_a_pipeline_with_it_keeps_its_promises(promise):
+    promise(whole_loop, RECORDS)
+
+
+def test_searches_try_what_groups_are():
+    texts, rewards = TEXTS[:24], np.arange(24) % 5
+    policy = GRPOPolicyOptimizer(max_iter=4, tol=0, random_state=0)
+    grid = {"num_generations": [2, 4], "scale_rewards": ["none", "group"]}
+    search = GridSearchCV(policy, grid, cv=2).fit(texts, rewards)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.n_iter_ == 4
 
 
 @pytest.mark.parametrize(
