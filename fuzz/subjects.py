@@ -77,7 +77,8 @@ OF_VOTES = {"ModelRatings"}
 OF_RANKINGS = {"PlackettLuceModel"}
 OF_RECORDS = {"RLHFPipeline"}
 OF_POLICIES = {
-    *("BestOfNSampler", "ExactPolicyOptimizer", "PPOPolicyOptimizer", "RLOOPolicyOptimizer"),
+    *("BestOfNSampler", "ExactPolicyOptimizer", "GRPOPolicyOptimizer"),
+    *("PPOPolicyOptimizer", "RLOOPolicyOptimizer"),
 }
 OF_DOCUMENTS = {"predict", "predict_log_proba", "reward", "score_samples", "perplexity"}
 SKIPPED_METHODS = {

@@ -183,6 +183,12 @@ FAULTS = [
     *_in(
         "_policy/dpo_loss.py",
         (
+            "labels of robust DPO corrected half as far",
+            "(target - rate) / (1 - 2 * rate)",
+            "(target - rate) / (1 - rate)",
+            "test_dpo.py::test_the_robust_loss_is_that_of_its_paper",
+        ),
+        (
             "pull of the length dropped from DPO's curvature",
             "product - point.length_residual / self.kl_coef * spread",
             "product - point.length_residual * spread",
@@ -364,6 +370,63 @@ FAULTS = [
             "shaped = shaped * (len(shaped) / (len(shaped) - 1))",
             "shaped = shaped * 1.0",
             "test_baselines.py::test_rloo_advantage_is_that_of_the_mean_baseline_times_g_over_g_minus_one",
+        ),
+    ),
+    *_in(
+        "_policy/groups.py",
+        (
+            "deviation of the batch with n in the place of n - 1",
+            "(scores.std(ddof=1) + EPSILON)",
+            "(scores.std() + EPSILON)",
+            "test_grpo.py::test_advantages_by_hand",
+        ),
+        (
+            "a penalty that is paid to what breaks a rule",
+            "scores = scores - objective.kl_coef * priced",
+            "scores = scores + objective.kl_coef * priced",
+            "test_grpo.py::test_scores_leave_the_kl_out_and_take_penalties_off",
+        ),
+        (
+            "the length of documents forgotten in the loss",
+            "return expected_length / lengths",
+            "return np.full(len(lengths), expected_length / lengths.mean())",
+            "test_grpo.py::test_weights_of_tokens_by_hand",
+        ),
+        (
+            "a KL in the loss that is never corrected",
+            "old = old_log_prob if self.is_corrected else None",
+            "old = None",
+            "test_grpo.py::test_the_slope_of_the_kl_is_its_derivative",
+        ),
+    ),
+    *_in(
+        "_policy/group_rest.py",
+        (
+            "a mean of the group without the document itself",
+            "share = (self._groups.size - 1) / self._groups.size",
+            "share = 1.0",
+            "test_grpo.py::test_without_a_deviation_it_is_the_optimum_at_another_weight_of_the_kl",
+        ),
+        (
+            "other tokens of a document in one order only",
+            "np.exp(self._orders + log_prob[self._others].sum(axis=1))",
+            "np.exp(log_prob[self._others].sum(axis=1))",
+            "test_grpo.py::test_nothing_moves_documents_where_they_rest",
+        ),
+        (
+            "others of a group in one order only",
+            "np.exp(self._peer_orders + log_rewards[self._peers].sum(axis=1))",
+            "np.exp(log_rewards[self._peers].sum(axis=1))",
+            "test_grpo.py::test_nothing_moves_documents_where_they_rest",
+        ),
+    ),
+    *_in(
+        "exact/_candidates.py",
+        (
+            "candidates of a group to prompts of their own",
+            "np.repeat(rng.choice(len(shares), n_groups, p=shares / shares.sum()), size)",
+            "rng.choice(len(shares), n_groups * size, p=shares / shares.sum())",
+            "test_grpo.py::test_candidates_of_a_group_answer_one_prompt_as_often_as_they_should",
         ),
     ),
     *_in(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sklearn_codex._policy.candidates import CandidatePolicy
     from sklearn_codex._policy.dpo import DPOPolicyOptimizer
     from sklearn_codex._policy.exact_optimizer import ExactPolicyOptimizer
+    from sklearn_codex._policy.grpo import GRPOPolicyOptimizer
     from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
     from sklearn_codex._policy.rloo import RLOOPolicyOptimizer
     from sklearn_codex._ratings.authors import author_share
@@ -51,6 +52,7 @@ __all__ = [
     "CandidatePolicy",
     "DPOPolicyOptimizer",
     "ExactPolicyOptimizer",
+    "GRPOPolicyOptimizer",
     "ModelRatings",
     "NGramCounter",
     "NGramFeatures",
@@ -95,6 +97,7 @@ _HOMES = {
     "CandidatePolicy": "_policy.candidates",
     "DPOPolicyOptimizer": "_policy.dpo",
     "ExactPolicyOptimizer": "_policy.exact_optimizer",
+    "GRPOPolicyOptimizer": "_policy.grpo",
     "ModelRatings": "_ratings.model",
     "NGramCounter": "_ngram_counter",
     "NGramFeatures": "_ngram_features",

@@ -186,7 +186,7 @@ def training_curve(optimizer: Any) -> Bunch:
 
     Parameters
     ----------
-    optimizer : fitted PPOPolicyOptimizer or RLOOPolicyOptimizer
+    optimizer : fitted PPOPolicyOptimizer, RLOOPolicyOptimizer or GRPOPolicyOptimizer
         Fitted with ``gold_reward``. Its reward is the proxy and may be any.
 
     Returns

@@ -19,6 +19,7 @@ from sklearn_codex import (
     CandidatePolicy,
     DPOPolicyOptimizer,
     ExactPolicyOptimizer,
+    GRPOPolicyOptimizer,
     ModelRatings,
     NGramCounter,
     NGramFeatures,
@@ -182,6 +183,7 @@ def _policies():
     counts = UnigramLM().fit(TEXTS).vectorizer_.transform(TEXTS)
     ridge.fit(counts, [0.0, 1.0, 2.0])
     yield "ppo, regressor", PPOPolicyOptimizer(base, FrozenEstimator(ridge), **short).fit(counts)
+    yield "grpo", GRPOPolicyOptimizer(base, reward, **short).fit(TEXTS)
     yield "rloo", RLOOPolicyOptimizer(base, reward, **short).fit(TEXTS)
     yield "exact", ExactPolicyOptimizer(base, reward).fit(TEXTS)
     yield "exact, eos", ExactPolicyOptimizer(FrozenEstimator(eos), reward, max_length=9).fit(TEXTS)

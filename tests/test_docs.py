@@ -11,7 +11,12 @@ import pytest
 from sklearn.frozen import FrozenEstimator
 
 import sklearn_codex
-from sklearn_codex import PPOPolicyOptimizer, PreferenceRewardModel, UnigramLM
+from sklearn_codex import (
+    GRPOPolicyOptimizer,
+    PPOPolicyOptimizer,
+    PreferenceRewardModel,
+    UnigramLM,
+)
 from sklearn_codex.rules import BannedTokens, TokenBudget
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -70,6 +75,10 @@ def _history_keys_of_policies():
                     **options,
                 ).fit(X, [1.0, 0.0], X_val=X)
                 yield from policy.history_[0].keys() | policy.history_[-1].keys()
+    grouped = GRPOPolicyOptimizer(
+        FrozenEstimator(reference), num_generations=2, max_iter=2, tol=0, random_state=0
+    ).fit(X, [1.0, 0.0])
+    yield from grouped.history_[0].keys() | grouped.history_[-1].keys()
 
 
 def test_every_recorded_metric_is_defined():

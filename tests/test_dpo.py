@@ -28,7 +28,7 @@ from sklearn_codex import (
 )
 from sklearn_codex._categorical import kl_divergence
 from sklearn_codex._data.designs import DifferenceDesign
-from sklearn_codex._policy.dpo_loss import PAIR_LOSSES, ImplicitRewardLoss
+from sklearn_codex._policy.dpo_loss import PREFERENCE_LOSSES, ImplicitRewardLoss
 
 PAIRS = [
     ("good answer here", "bad answer"),
@@ -67,11 +67,11 @@ def random_loss(seed, name, *, C=2.0, kl_coef=0.7):
     weight = rng.exponential(size=len(y))
     return ImplicitRewardLoss(
         DifferenceDesign(X), target, weight, reference,
-        kl_coef=kl_coef, C=C, pair_loss=PAIR_LOSSES[name],
+        kl_coef=kl_coef, C=C, pair_loss=PREFERENCE_LOSSES[name].of_pair,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PAIR_LOSSES)
+@pytest.mark.parametrize("name", PREFERENCE_LOSSES)
 @pytest.mark.parametrize("seed", range(5))
 def test_gradient_and_hessian_by_finite_differences(name, seed):
     loss = random_loss(seed, name)
@@ -85,7 +85,7 @@ def test_gradient_and_hessian_by_finite_differences(name, seed):
     assert_allclose(product, (ahead - behind) / (2 * step), rtol=1e-6, atol=1e-7 * scale)
 
 
-@pytest.mark.parametrize("name", PAIR_LOSSES)
+@pytest.mark.parametrize("name", PREFERENCE_LOSSES)
 def test_margins_are_differences_of_log_ratios(name):
     loss = random_loss(0, name)
     weights = np.random.RandomState(1).standard_normal(6)
@@ -133,7 +133,7 @@ def test_with_equal_lengths_it_is_the_exact_policy_of_the_reward_model(C):
     assert_allclose(direct.margin(X), reward.decision_function(X), atol=1e-8)
 
 
-@pytest.mark.parametrize("loss", PAIR_LOSSES)
+@pytest.mark.parametrize("loss", PREFERENCE_LOSSES)
 def test_the_policy_is_optimal_for_its_implicit_reward(loss):
     X, y, reference = random_pairs(1)
     policy = language_model(reference, length=4)
@@ -144,13 +144,13 @@ def test_the_policy_is_optimal_for_its_implicit_reward(loss):
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("loss", PAIR_LOSSES)
+@pytest.mark.parametrize("loss", PREFERENCE_LOSSES)
 def test_no_search_from_elsewhere_does_better(seed, loss):
     X, y, reference = random_pairs(seed)
     fitted = DPOPolicyOptimizer(language_model(reference), loss=loss, kl_coef=0.5).fit(X, y)
     problem = ImplicitRewardLoss(
         DifferenceDesign(X), y.astype(float), np.ones(len(y)), reference,
-        kl_coef=0.5, C=1.0, pair_loss=PAIR_LOSSES[loss],
+        kl_coef=0.5, C=1.0, pair_loss=PREFERENCE_LOSSES[loss].of_pair,
     )  # fmt: skip
     for start in (np.zeros(6), 2 * np.random.RandomState(seed).standard_normal(6)):
         other = minimize(problem.value, start, jac=problem.gradient, method="BFGS")
@@ -171,7 +171,7 @@ def test_ipo_gap_is_the_probability_above_a_half_over_b(b):
 
 def test_ipo_loss_is_the_square_of_its_distance_to_half_the_lean():
     margin, target = np.array([0.5, 1.0, -2.0, 0.3]), np.array([1.0, 1.0, 0.0, 0.0])
-    value, slope, curvature = PAIR_LOSSES["ipo"](margin, target)
+    value, slope, curvature = PREFERENCE_LOSSES["ipo"].of_pair(margin, target)
     distance = margin - np.array([0.5, 0.5, -0.5, -0.5])
     assert_allclose(value, distance**2, atol=1e-15)
     assert_allclose(slope, 2 * distance, atol=1e-15)
@@ -406,3 +406,39 @@ def test_logit_of_the_probability_is_the_margin_of_a_single_pair_kind():
     X = np.array([[1.0, -1.0]] * 4)
     fitted = DPOPolicyOptimizer(C=np.inf, tol=1e-12).fit(X, [0.7, 0.7, 0.7, 0.7])
     assert_allclose(fitted.margin(X), logit(0.7), atol=1e-9)
+
+
+# Labels that are wrong
+
+
+def test_targets_of_labels_that_may_be_wrong_by_hand():
+    labels = np.array([0.0, 1.0, 0.5, 0.25])
+    smoothed = PREFERENCE_LOSSES["sigmoid"].target(labels, 0.2)
+    assert_allclose(smoothed, [0.2, 0.8, 0.5, 0.35])
+    corrected = PREFERENCE_LOSSES["robust"].target(labels, 0.2)
+    assert_allclose(corrected, [-1 / 3, 4 / 3, 0.5, 1 / 12])
+    assert_allclose(PREFERENCE_LOSSES["robust"].target(smoothed, 0.2), labels, atol=1e-15)
+
+
+def test_the_robust_loss_is_that_of_its_paper():
+    """((1 - e) l(m) - e l(-m)) / (1 - 2 e), l being the log-loss of a label that is 1."""
+    loss, e, margin = PREFERENCE_LOSSES["robust"], 0.3, np.array([-2.0, 0.1, 3.0])
+    target = loss.target(np.ones(3), e)
+    right, wrong = -np.log(expit(margin)), -np.log(expit(-margin))
+    assert_allclose(loss.of_pair(margin, target)[0], ((1 - e) * right - e * wrong) / (1 - 2 * e))
+
+
+def test_robust_expects_on_wrong_labels_what_dpo_finds_on_right_ones():
+    X, y, _ = random_pairs(3)
+    clean = DPOPolicyOptimizer(C=2.0).fit(X, y)
+    # Each pair four times, one of them the wrong way round: all labels that can be seen, as often.
+    noisy = np.tile(X, (4, 1)), np.concatenate([y, y, y, 1 - y])
+    weight = np.full(4 * len(y), 0.25)
+    settings = {"C": 2.0, "label_smoothing": 0.25}
+    robust = DPOPolicyOptimizer(loss="robust", **settings).fit(*noisy, weight)
+    assert_allclose(robust.token_log_prob_, clean.token_log_prob_, atol=1e-7)
+    plain = DPOPolicyOptimizer(C=2.0).fit(*noisy, weight)
+    assert plain.kl_ < 0.7 * clean.kl_
+    # Smoothing goes the other way: it takes pairs for less sure than they look.
+    smoothed = DPOPolicyOptimizer(**settings).fit(*noisy, weight)
+    assert smoothed.kl_ < plain.kl_

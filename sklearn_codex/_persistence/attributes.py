@@ -99,7 +99,8 @@ def is_step(value) -> bool:
 # Fitted attributes of this package, by name: one name means one thing everywhere.
 CHECKS: dict[str, Check] = {
     **dict.fromkeys(("token_log_prob_", "reference_log_prob_", "base_log_prob_"), _LOG_PROB),
-    "optimal_log_prob_": _LOG_PROB.or_none(),
+    **dict.fromkeys(("optimal_log_prob_", "fixed_point_log_prob_"), _LOG_PROB.or_none()),
+    "fixed_point_gap_": _FIGURE.or_none(),
     "token_reward_": PER_COLUMN.or_none(),
     **dict.fromkeys(("token_count_", "event_count_"), _COUNTS),
     "frequencies_": _COUNTS.or_none(),

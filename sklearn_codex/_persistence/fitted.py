@@ -43,7 +43,8 @@ _WEIGHTED = (
     *("AnnotatorRewardModel", "BootstrapRewardEnsemble", "PlackettLuceModel"),
     *("RewardUncertainty", "TiePreferenceModel"),
 )
-_SAMPLERS = ("BestOfNSampler", "ExactPolicyOptimizer", "PPOPolicyOptimizer", "RLOOPolicyOptimizer")
+_DRAWING = ("GRPOPolicyOptimizer", "PPOPolicyOptimizer", "RLOOPolicyOptimizer")
+_SAMPLERS = ("BestOfNSampler", "ExactPolicyOptimizer", *_DRAWING)
 _NGRAM_COUNTERS = ("NGramCounter", "NGramFeatures")
 _COUNTERS = ("TokenCounter", *_NGRAM_COUNTERS)
 _LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", "DPOPolicyOptimizer", *_SAMPLERS)
@@ -53,7 +54,10 @@ _OF_ANY_ORDER = {
     **dict.fromkeys(_SAMPLERS, ("_backoff", "_trie")),
 }
 # Of policies of n-grams these are in the columns of the policy, and checked with its n-grams.
-_OF_POLICIES = ("reference_log_prob_", "optimal_log_prob_", "token_reward_", "frequencies_")
+_OF_POLICIES = (
+    *("reference_log_prob_", "optimal_log_prob_", "fixed_point_log_prob_"),
+    *("token_reward_", "frequencies_"),
+)
 # Fitted attributes that methods read without asking for them, and the classes that have them.
 _NEEDED = (
     (("_names", "n_features_in_", "unk_index_", "eos_index_"), _COUNTERS),
@@ -66,7 +70,7 @@ _NEEDED = (
     (("token_log_prob_",), ("UnigramLM", "DPOPolicyOptimizer")),
     (("reference_log_prob_",), ("DPOPolicyOptimizer", *_SAMPLERS)),
     (("_seed",), _SAMPLERS),
-    (("training_state_",), ("PPOPolicyOptimizer", "RLOOPolicyOptimizer")),
+    (("training_state_",), _DRAWING),
     (("coef_",), _WEIGHTED),
     (("position_bias_", "length_coef_", "length_scale_"), _REWARD_MODELS),
     (("estimator_", "method_", "_covariance"), ("RewardUncertainty",)),

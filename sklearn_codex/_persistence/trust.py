@@ -32,6 +32,7 @@ OWN_TYPES = {
     "DualPrecision": "_solve.precision",
     "ExactPolicyOptimizer": "_policy.exact_optimizer",
     "FixedKLController": "kl_control",
+    "GRPOPolicyOptimizer": "_policy.grpo",
     "GroupMoves": "_reward.jackknife",
     "HeldRows": "_solve.precision",
     "MatrixPrecision": "_solve.precision",

@@ -20,7 +20,7 @@ from sklearn_codex._data.vectorizers import COUNTER, token_names
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
 from sklearn_codex._policy.dpo_loss import (
-    PAIR_LOSSES,
+    PREFERENCE_LOSSES,
     ImplicitRewardLoss,
     fit_implicit_reward,
     sigmoid_loss,
@@ -36,7 +36,7 @@ class DPOPolicyOptimizer(
     DensityMixin,
     BaseEstimator,
 ):
-    r"""Direct preference optimisation of a unigram language model (DPO, IPO).
+    r"""Direct preference optimisation of a unigram language model (DPO, robust DPO, IPO).
 
     Makes the optimised policy M2 of the RLHF loop from preference pairs, without a reward model in
     between: the policy is its own implicit reward, ``kl_coef`` times its log-ratio to the
@@ -51,12 +51,14 @@ class DPOPolicyOptimizer(
     kl_coef : float, default=1.0
         Weight b of KL(policy || reference), which is called beta in DPO: the smaller, the further
         the policy goes from the reference.
-    loss : {"sigmoid", "ipo"}, default="sigmoid"
-        "sigmoid" is DPO, the Bradley-Terry log-loss of the implicit reward; "ipo" the squared
-        distance of the margin from 1/2, which stays finite where all annotators agree.
+    loss : {"sigmoid", "robust", "ipo"}, default="sigmoid"
+        "sigmoid" is DPO, the Bradley-Terry log-loss of the implicit reward; "robust" the same,
+        corrected for labels of which a share ``label_smoothing`` is wrong, so that it expects to
+        find what DPO finds on right ones; "ipo" the squared distance of the margin from 1/2, which
+        stays finite where all annotators agree.
     label_smoothing : float, default=0.0
-        Probability below 0.5 that a label is the wrong way round: a label p becomes
-        (1 - e) p + e (1 - p).
+        Probability e below 0.5 that a label is the wrong way round. A label p becomes
+        (1 - e) p + e (1 - p), as "conservative" DPO has it; for "robust" (p - e) / (1 - 2 e).
     C : float, default=1.0
         Inverse strength of the L2 penalty on the tilt w, as in ``PreferenceRewardModel``; ``inf``
         for none, as in the papers, where the optimum need not be finite.
@@ -103,7 +105,8 @@ class DPOPolicyOptimizer(
         - ``gradient_norm``: the norm of the stop criterion, relative to the reference policy's;
         - ``loss``: as ``loss_``;
         - ``accuracy``: weighted part of pairs whose margin has the sign of the preference, a margin
-          of 0 counting half;
+          of 0 counting half; corrected as the loss is for "robust", so that a few pairs may give
+          more than 1;
         - ``margin``: weighted mean of the implicit reward of the preferred response less that of
           the other.
 
@@ -138,6 +141,9 @@ class DPOPolicyOptimizer(
     :math:`\ell = -p \log \sigma(m) - (1 - p) \log \sigma(-m)` for "sigmoid" [1]_ and
     :math:`\ell = p (m - 1/2)^2 + (1 - p) (m + 1/2)^2` for "ipo", which is :math:`b^2` times the
     loss of [2]_, so that the population optimum has log-ratio gaps :math:`m / b = (p - 1/2) / b`.
+    With labels of which a share e is the wrong way round, the mean of (p - e) / (1 - 2 e) is the
+    true p, and the losses are linear in p: so "robust" [4]_ is without bias. A single pair pulls
+    without bound then, and only the penalty, or other pairs, hold it.
 
     Where both responses of each pair have the same length, Z cancels: the problem is convex, w is
     the reward that ``PreferenceRewardModel(C=C)`` learns, and the policy is exactly the optimum for
@@ -157,6 +163,8 @@ class DPOPolicyOptimizer(
     .. [2] Azar, M. G. et al. (2024). "A general theoretical paradigm to understand learning from
        human preferences." AISTATS. arXiv:2310.12036.
     .. [3] Mitchell, E. (2023). "A note on DPO with noisy preferences and relationship to IPO."
+    .. [4] Chowdhury, S. R., Kini, A. and Natarajan, N. (2024). "Provably robust DPO: aligning
+       language models with noisy feedback." ICML. arXiv:2403.00409.
 
     Examples
     --------
@@ -178,7 +186,7 @@ class DPOPolicyOptimizer(
     _parameter_constraints: dict = {
         "policy": [HasMethods(["predict_log_proba"]), None],
         "kl_coef": [Interval(Real, 0, None, closed="neither")],
-        "loss": [StrOptions(set(PAIR_LOSSES))],
+        "loss": [StrOptions(set(PREFERENCE_LOSSES))],
         "label_smoothing": [Interval(Real, 0, 0.5, closed="left")],
         "C": [Interval(Real, 0, None, closed="right")],
         "response_length": [Interval(Integral, 1, None, closed="left"), None],
@@ -264,15 +272,15 @@ class DPOPolicyOptimizer(
         self.classes_ = labels.classes
         if self.vectorizer_ is not None:
             warn_of_order(labels.classes, subject=subject)
-        smoothed = labels.target + self.label_smoothing * (1 - 2 * labels.target)
+        preference_loss = PREFERENCE_LOSSES[self.loss]
         loss = ImplicitRewardLoss(
             design,
-            smoothed,
+            preference_loss.target(labels.target, self.label_smoothing),
             weight,
             self.reference_log_prob_,
             kl_coef=self.kl_coef,
             C=self.C,
-            pair_loss=PAIR_LOSSES[self.loss],
+            pair_loss=preference_loss.of_pair,
         )
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)

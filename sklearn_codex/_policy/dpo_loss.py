@@ -39,7 +39,40 @@ def ipo_loss(margin: FloatArray, target: FloatArray):
     return margin**2 - lean * margin + 0.25, 2 * margin - lean, np.full_like(margin, 2.0)
 
 
-PAIR_LOSSES: dict[str, PairLoss] = {"sigmoid": sigmoid_loss, "ipo": ipo_loss}
+def smooth(target: FloatArray, rate: float) -> FloatArray:
+    """Return (1 - e) p + e (1 - p): the probability that a label p says when a share e is wrong."""
+    return target + rate * (1 - 2 * target)
+
+
+def unsmooth(target: FloatArray, rate: float) -> FloatArray:
+    """Return (p - e) / (1 - 2 e), whose mean over labels turned round at rate e is the true p.
+
+    A loss that is linear in p so has, in expectation, its value on labels without noise.
+    """
+    return (target - rate) / (1 - 2 * rate)
+
+
+@dataclass(frozen=True)
+class PreferenceLoss:
+    """A loss of margins, and what it makes of labels of which some are wrong.
+
+    Parameters
+    ----------
+    of_pair : callable
+        A :data:`PairLoss`, linear in the target.
+    target : callable
+        Labels p (n_pairs,) and ``label_smoothing`` to the targets of the loss.
+    """
+
+    of_pair: PairLoss
+    target: Callable[[FloatArray, float], FloatArray] = smooth
+
+
+PREFERENCE_LOSSES: dict[str, PreferenceLoss] = {
+    "sigmoid": PreferenceLoss(sigmoid_loss),
+    "robust": PreferenceLoss(sigmoid_loss, unsmooth),
+    "ipo": PreferenceLoss(ipo_loss),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +93,7 @@ class ImplicitRewardLoss:
     design : MarginOperator of shape (n_pairs, V)
         Multiplies the count differences n_A - n_B.
     target : ndarray of shape (n_pairs,)
-        Probability, in [0, 1], that A is preferred.
+        Probability that A is preferred; out of [0, 1] where labels are corrected for noise.
     sample_weight : ndarray of shape (n_pairs,)
         Weights of pairs.
     reference_log_prob : ndarray of shape (V,)

@@ -57,9 +57,22 @@ def scaled_gradient(
     shown = objective.demonstrations_gradient(log_prob)
     if shown is not None:
         gradient += shown
-    curvature = objective.curvature(log_prob)
+    return in_unit_of_gain(problem, log_prob, gradient)
+
+
+def in_unit_of_gain(
+    problem: PolicyProblem, log_prob: FloatArray, gradient: FloatArray
+) -> FloatArray:
+    """Return the gradient (V,) of a document by logits in the unit of :func:`scaled_gradient`.
+
+    Only of directions in which policies of the family can move.
+    """
+    curvature = problem.objective.curvature(log_prob)
     matters = curvature > 0
     scaled = np.zeros_like(gradient)
+    if problem.objective.is_log_linear:
+        scaled[matters] = gradient[matters] / curvature[matters]
+        return np.sqrt(curvature / 2.0) * problem.objective.project(scaled, curvature)
     scaled[matters] = gradient[matters] / np.sqrt(2.0 * curvature[matters])
     return scaled
 
@@ -161,6 +174,10 @@ class Drift:
         minus the mean noise, whose expected square it is.
         """
         return self._sums.squares / float(self.n_documents) ** 2 if self.n else np.inf
+
+    def noise_of_batch(self) -> float:
+        """Return what a full step by the gradient of a single batch misses because of its noise."""
+        return self._sums.squares / self._sums.square_weights if self.n else np.inf
 
     def mean_place(self) -> FloatArray:
         """Return the mean of the places (V,) of policies: what the gap is the gap of."""

@@ -197,7 +197,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         objective = problem.objective
         if objective.longest is not None:
             return problem
-        cut = max(_SHORTEST_CUT, _CUT_FACTOR * self._mean_document_length)
+        cut = self._cut_length
         if not problem.adds_reward:
             return problem.with_max_length(cut)
         if objective.length_explodes:
@@ -205,6 +205,11 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
                 warn_of_explosion(objective, cut, subject)
             return problem.with_max_length(cut)
         return problem
+
+    @property
+    def _cut_length(self) -> int:
+        """Tokens at which documents are cut that would be longer and longer."""
+        return max(_SHORTEST_CUT, _CUT_FACTOR * self._mean_document_length)
 
     def _finish(self, problem, log_prob):
         """Set the fitted attributes of a policy that solves a problem.

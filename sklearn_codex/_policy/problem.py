@@ -178,9 +178,19 @@ class PolicyProblem:
         known = None if self.reward.is_tested else self.reward.token_reward
         return self.with_rules(rules) if known is not None else self.when_additive(None, rules)
 
-    def sample(self, log_prob: FloatArray, n_documents: int, rng, *, max_length=None) -> Rollouts:
-        """Draw documents from a policy, those that end by themselves of ``max_length`` at most."""
+    def sample(
+        self, log_prob: FloatArray, n_documents: int, rng, *, max_length=None, group_size=1
+    ) -> Rollouts:
+        """Draw documents from a policy, those that end by themselves of ``max_length`` at most.
+
+        Those of a group of ``group_size`` start alike.
+        """
         names = self.names
+        if group_size > 1:
+            return self.objective.sample_groups(
+                log_prob, n_documents // group_size, group_size, rng, names=names,
+                max_length=max_length,
+            )  # fmt: skip
         return self.objective.sample(log_prob, n_documents, rng, names=names, max_length=max_length)
 
     def assess(self, log_prob: FloatArray, rollouts: Rollouts) -> Bunch:

@@ -1,6 +1,7 @@
 """The loop of policy optimisers that draw documents: PPO and its relatives share it."""
 
 import warnings
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -142,14 +143,13 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
         else:
             trainer.resume(state)
         best.see(trainer)
-        noise = NoiseSchedule(trainer)
-        audit = Audit(trainer, noise)
+        has_converged = self._make_schedule(trainer)
         for _ in range(self.max_iter):
             task = context.subcontext(task_name="iteration")
             task.call_on_fit_task_begin(estimator=self, X=X, y=y)
             trainer.iterate()
             best.see(trainer)
-            converged = _has_converged(trainer, noise, audit)
+            converged = has_converged()
             stop = task.call_on_fit_task_end(
                 estimator=self,
                 X=X,
@@ -159,6 +159,11 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             if converged or stop:
                 return best, True
         return best, trainer.adapts
+
+    def _make_schedule(self, trainer):
+        """Return what adapts the step after an iteration, and tells whether training may stop."""
+        noise = NoiseSchedule(trainer)
+        return partial(_has_converged, trainer, noise, Audit(trainer, noise))
 
     def _snapshot(self, trainer):
         """Return the attributes this estimator would have if training stopped here."""
@@ -171,9 +176,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
 
     def _conclude(self, trainer, best, converged):
         """Set the fitted attributes; warn where they are not those of a policy that is best."""
-        self.training_state_ = trainer.state() | best.state()
-        self.history_ = trainer.history
-        self.n_iter_ = len(trainer.history) - 1
+        self._keep_state(trainer, best)
         problem, tol, left = trainer.problem, trainer.settings.tol, ""
         adds = problem.is_additive
         if tol > 0 and not adds and best.is_last:
@@ -184,13 +187,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             if not converged:
                 converged, left = self._is_close(trainer, tol * (gain - 2.0 * error))
                 left = f" It gained {gain:.3g}, and {left} is left near it."
-        problem, n_drawn = self._finish(problem, best.log_prob)
-        self.n_sequences_ = trainer.n_sequences + n_drawn
-        if not problem.is_additive:
-            self._estimate_gap(problem, best.log_prob, trainer.others)
-        # What evaluate needs of the policy that is kept.
-        self.training_state_["prices"] = {rule.name: rule.price for rule in problem.rules}
-        self.training_state_["contradicted"] |= problem.is_additive != adds
+        problem = self._keep(trainer, best)
         self._warn_if_cut(trainer.problem.objective)
         if tol == 0:
             return
@@ -203,6 +200,24 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
                 ConvergenceWarning,
                 stacklevel=5,
             )
+
+    def _keep_state(self, trainer, best):
+        """Set what training went through, and what it goes on from."""
+        self.training_state_ = trainer.state() | best.state()
+        self.history_ = trainer.history
+        self.n_iter_ = len(trainer.history) - 1
+
+    def _keep(self, trainer, best):
+        """Set the fitted attributes of the best policy; return the problem that it solves."""
+        adds = trainer.problem.is_additive
+        problem, n_drawn = self._finish(trainer.problem, best.log_prob)
+        self.n_sequences_ = trainer.n_sequences + n_drawn
+        if not problem.is_additive:
+            self._estimate_gap(problem, best.log_prob, trainer.others)
+        # What evaluate needs of the policy that is kept.
+        self.training_state_["prices"] = {rule.name: rule.price for rule in problem.rules}
+        self.training_state_["contradicted"] |= problem.is_additive != adds
+        return problem
 
     def _estimate_gap(self, problem, log_prob, others):
         """Bound the distance to the optimum by documents of all policies that are known."""
@@ -312,6 +327,7 @@ def _make_update(objective, settings) -> PolicyUpdate:
         n_epochs=settings.n_epochs,
         n_minibatches=settings.n_minibatches,
         target_kl=settings.target_kl,
+        stays_near_reference=settings.groups is not None and settings.groups.stays_near_reference,
     )
 
 

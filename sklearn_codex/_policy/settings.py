@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_codex._policy.groups import GroupRule
 from sklearn_codex._policy.ppo import Clipping
 from sklearn_codex._policy.problem import PolicyProblem
 
@@ -66,6 +67,8 @@ class Settings:
         Iterations at most.
     grows : bool
         Whether batches may become larger where only noise is left.
+    groups : GroupRule or None
+        How documents that start alike are compared; None where all of a batch are.
     """
 
     n_rollouts: int
@@ -84,6 +87,12 @@ class Settings:
     tol: float = 0.0
     max_iter: int = 1
     grows: bool = False
+    groups: GroupRule | None = None
+
+    @property
+    def group_size(self) -> int:
+        """Documents that start alike, 1 where that is left to chance."""
+        return 1 if self.groups is None else self.groups.size
 
     @property
     def settles_at(self) -> int | None:
@@ -99,8 +108,8 @@ def resolve_settings(
     Parameters
     ----------
     parameters : mapping of str to object
-        Those of ``PPOPolicyOptimizer``, and ``leave_one_out``. A ``clip_range`` of None clips
-        nothing.
+        Those of ``PPOPolicyOptimizer``, and ``leave_one_out`` or ``groups``. A ``clip_range`` of
+        None clips nothing.
     problem : PolicyProblem
         What is optimised.
     subject : str
@@ -131,8 +140,13 @@ def resolve_settings(
         return auto if isinstance(value, str) and value == "auto" else value
 
     tol = given("tol", _TOLERANCE if rests else _TOLERANCE_WITH_NOISE)
+    n_rollouts = _batch_size(parameters, problem, credit, critic, subject)
+    groups = parameters.get("groups")
+    if groups is not None:
+        is_given = parameters["n_rollouts"] != "auto"
+        n_rollouts = groups.whole(n_rollouts, given=is_given, subject=subject)
     return Settings(
-        n_rollouts=_batch_size(parameters, problem, credit, critic, subject),
+        n_rollouts=n_rollouts,
         n_epochs=parameters["n_epochs"],
         n_minibatches=parameters["n_minibatches"],
         clipping=check_clipping(parameters["clip_range"], parameters["dual_clip"], subject),
@@ -148,6 +162,7 @@ def resolve_settings(
         tol=tol,
         max_iter=parameters["max_iter"],
         grows=parameters["n_rollouts"] == "auto" and tol != 0,
+        groups=groups,
     )
 
 

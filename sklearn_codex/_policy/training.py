@@ -4,6 +4,7 @@ The maths are in ``ppo`` and ``exact``; this room only puts them in order.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn_codex._policy.iteration_record import (
     neutral_statistics,
     sampled_figures,
 )
-from sklearn_codex._policy.local_gap import Drift, scaled_gradient
+from sklearn_codex._policy.local_gap import Drift, in_unit_of_gain, scaled_gradient
 from sklearn_codex._policy.ppo import (
     NEGLIGIBLE_KL,
     PlacedAdvantages,
@@ -215,7 +216,10 @@ class Trainer:
         self.n_batches += 1
         # RandomState(seed) would ask the system for entropy first, and draw at half the speed.
         self._rng = np.random.RandomState(np.random.SFC64([self.seed, self.n_batches]))
-        self.rollouts = self.problem.sample(log_prob, self.settings.n_rollouts, self._rng)
+        settings = self.settings
+        self.rollouts = self.problem.sample(
+            log_prob, settings.n_rollouts, self._rng, group_size=settings.group_size
+        )
         self.assessed = self.problem.assess(log_prob, self.rollouts)
         if self.assessed.contradicted:
             self._set_problem(self.problem.without_tested())
@@ -297,6 +301,10 @@ class Trainer:
 
     def _advantages(self, known=None):
         """Return the advantage (n_tokens,) of each token drawn, beyond a known one (V,)."""
+        if self.settings.groups is not None:
+            return self.settings.groups.token_advantages(
+                self.problem, self.assessed, self.rollouts, self._expected_length
+            )
         if self.settings.credit == "token":
             advantages = self.problem.objective.token_advantages(
                 self.log_prob,
@@ -450,11 +458,31 @@ class Trainer:
         """Return the gradient (V,) by the logits of what a minibatch, its share of J, gains."""
         objective, settings = self.problem.objective, self.settings
         slopes = batch.slopes(ratio, settings.clipping)
+        if settings.groups is not None and settings.groups.kl_in == "loss":
+            slopes = slopes - objective.kl_coef * settings.groups.kl_slopes(
+                self.rollouts, self._expected_length, log_prob, self._reference, self.log_prob
+            )
         gradient = objective.policy_gradient(log_prob, self.rollouts, slopes)
         shown = objective.demonstrations_gradient(log_prob)
         if shown is not None:
             gradient += len(self.rollouts) / settings.n_minibatches * shown
         return gradient
+
+    @cached_property
+    def _reference(self):
+        return self.problem.start
+
+    @property
+    def _expected_length(self):
+        return self.history[-1]["objective/length"]
+
+    def _drift_of_groups(self):
+        """Return the gradient (V,) that the batch gives a policy, in the unit of a gain."""
+        log_prob = self.log_prob
+        batch = self._collector(None)(slice(None))
+        ratio = np.ones_like(self.rollouts.of_draws(log_prob))
+        gradient = self._gradient(batch, ratio, log_prob) / len(self.rollouts)
+        return in_unit_of_gain(self.problem, log_prob, gradient)
 
     def _record(self, statistics):
         """Append what is known of the current policy to the history."""
@@ -492,7 +520,10 @@ class Trainer:
         if self.evaluation.frequencies is not None:
             record["eval/score"] = -cross_entropy(self.evaluation.frequencies, log_prob)
         self.history.append(record)
-        if not problem.is_additive or problem.objective.is_noisy:
+        if self.settings.groups is not None:
+            place = problem.objective.place(log_prob)
+            self.drift.add(self._drift_of_groups(), len(self.rollouts), place)
+        elif not problem.is_additive or problem.objective.is_noisy:
             gradient = scaled_gradient(problem, log_prob, self.rollouts, assessed.shaped)
             self.drift.add(gradient, len(self.rollouts), problem.objective.place(log_prob))
 

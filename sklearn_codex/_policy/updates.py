@@ -106,6 +106,9 @@ class _NaturalUpdate(PolicyUpdate):
         Passes over a batch and parts of a pass: the step is divided among them.
     target_kl : float or None
         Trust region: nats that a document's distribution may move in one batch.
+    stays_near_reference : bool
+        Whether what holds a token grows as it falls below its reference, so that its occurrences
+        count as no fewer than those there.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class _NaturalUpdate(PolicyUpdate):
         n_epochs: int,
         n_minibatches: int,
         target_kl: float | None,
+        stays_near_reference: bool = False,
     ):
         self.objective = objective
         self._first_rate = self.learning_rate = learning_rate
@@ -126,6 +130,7 @@ class _NaturalUpdate(PolicyUpdate):
         self._damping = (damping, damping_per_token)
         self._n_epochs, self._n_minibatches = n_epochs, n_minibatches
         self._target_kl = target_kl
+        self._stays_near_reference = stays_near_reference
 
     def damping(self, length):
         """Return the occurrences that damp the step of a token, in documents of this length."""
@@ -136,6 +141,9 @@ class _NaturalUpdate(PolicyUpdate):
         super().begin_batch(log_prob, rollouts)
         self._length = self.objective.expected_length(log_prob)
         self._expected = self.objective.occurrences(log_prob, self.batch_size)
+        if self._stays_near_reference:
+            at_start = self.objective.occurrences(self.objective.start, self.batch_size)
+            self._expected = np.maximum(self._expected, at_start)
         self._stiffness = self.objective.stiffness(log_prob)
 
     def _move(self, gradient, known=None):

@@ -454,6 +454,44 @@ class CandidateObjective(Objective):
         """Draw rows: prompts, with a response each, as documents of one token."""
         return sample_rollouts(log_prob, n_documents, rng, length=1, names=names)
 
+    @property
+    def is_log_linear(self) -> bool:
+        """Whether policies move in directions of the features alone."""
+        return self.features is not None
+
+    @property
+    def forks(self) -> IntArray:
+        """The prompt (n_rows,) of each row."""
+        return self.prompts
+
+    def sample_groups(
+        self,
+        log_prob: FloatArray,
+        n_groups: int,
+        size: int,
+        rng: np.random.RandomState,
+        *,
+        names: np.ndarray | None = None,
+        max_length: int | None = None,
+    ) -> Rollouts:
+        """Draw rows, those of a group of the same prompt, as documents of one token."""
+        shares: Any = self.prompt_prob
+        asked = np.repeat(rng.choice(len(shares), n_groups, p=shares / shares.sum()), size)
+        order = np.argsort(self.prompts, kind="stable")
+        within = np.exp(normalize_log_within(log_prob, self.prompts))[order]
+        # Prompt x has the numbers from x to x + 1.
+        ends = np.cumsum(np.bincount(self.prompts))
+        reached = np.cumsum(within)
+        before = np.concatenate([[0.0], reached[ends - 1][:-1]])[self.prompts[order]]
+        position = self.prompts[order] + np.minimum(reached - before, 1.0)
+        last = np.flatnonzero(within > 0)
+        position, order = position[last], order[last]
+        is_end = np.append(np.diff(self.prompts[order]) > 0, True)
+        position[is_end] = self.prompts[order][is_end] + 1.0
+        drawn = asked + rng.random_sample(len(asked))
+        rows = order[np.searchsorted(position, drawn, side="right")]
+        return Rollouts(rows, np.ones(len(rows), dtype=np.intp), len(log_prob), names)
+
     @takes_choice
     def token_scores(self, log_prob: FloatArray) -> FloatArray:
         """Return the shaped reward (n_rows,) of each row: its score less that of its prompt, and J.

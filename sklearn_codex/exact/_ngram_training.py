@@ -261,6 +261,29 @@ class NGramTraining(NGramTerms):
             names=names,
         )
 
+    def sample_groups(
+        self,
+        log_prob: FloatArray,
+        n_groups: int,
+        size: int,
+        rng: np.random.RandomState,
+        *,
+        names: np.ndarray | None = None,
+        max_length: int | None = None,
+    ) -> NGramRollouts:
+        """Draw documents, those of a group after the same context."""
+        assert self.initial is not None
+        begins = np.flatnonzero(self.initial)
+        contexts = rng.choice(begins, n_groups, p=self.initial[begins])
+        return self.sample(
+            log_prob,
+            n_groups * size,
+            rng,
+            names=names,
+            max_length=max_length,
+            contexts=np.repeat(contexts, size),
+        )
+
     @takes_events
     def covariance(self, log_prob: FloatArray, values: FloatArray, others: FloatArray) -> float:
         """Return the covariance over documents of two sums, of values (E,) and of others (E,).

@@ -125,6 +125,16 @@ class Objective(ABC):
         """
         return False
 
+    @property
+    def is_log_linear(self) -> bool:
+        """Whether policies move in some directions only, see :meth:`project`."""
+        return False
+
+    @property
+    def forks(self) -> IntArray:
+        """What each token (V,) is a choice after, numbered from 0: here they all share a start."""
+        return np.zeros(len(self.reference_log_prob), dtype=np.intp)
+
     # Policies
 
     def of_tokens(self, values: FloatArray) -> FloatArray:
@@ -431,6 +441,29 @@ class Objective(ABC):
             Tokens at which a document is cut that ends by itself, if the objective's own does not
             come first; None means far beyond any mean length at which training is of use.
         """
+
+    def sample_groups(
+        self,
+        log_prob: FloatArray,
+        n_groups: int,
+        size: int,
+        rng: np.random.RandomState,
+        *,
+        names: np.ndarray | None = None,
+        max_length: int | None = None,
+    ) -> Rollouts:
+        """Draw documents (n_groups * size,) of a policy, those of a group after the same start.
+
+        Parameters
+        ----------
+        log_prob : ndarray of shape (V,)
+            The policy.
+        n_groups, size : int
+            How many groups, and of how many documents each, one group after the other.
+        rng, names, max_length
+            As of :meth:`sample`.
+        """
+        return self.sample(log_prob, n_groups * size, rng, names=names, max_length=max_length)
 
     @abstractmethod
     def token_scores(self, log_prob: FloatArray) -> FloatArray:

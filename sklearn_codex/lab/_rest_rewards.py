@@ -125,21 +125,42 @@ def implicit_rest(
             target = problem.shares[prompt]
             scale = coef * weight[rows]
             gain = worth[rows] - offset * scale
-            out[rows] = _normalised(problem.reference[rows], gain, scale, target, divergence)
+            out[rows] = tilt_to(problem.reference[rows], gain, scale, target, divergence)
         return out
 
     return solve_from_reference(solve, problem, kl_coef)
 
 
-def _normalised(reference, worth, scale, target, divergence):
-    """Return log-probabilities that sum to a target, by the constant c that makes them do so."""
+def tilt_to(
+    reference: FloatArray,
+    worth: FloatArray,
+    scale: FloatArray,
+    target: float,
+    divergence: str = "reverse",
+) -> FloatArray:
+    r"""Return log-probabilities (n,) that sum to a target, by the constant c that makes them do so.
+
+    Parameters
+    ----------
+    reference : ndarray of shape (n,)
+        Log-probabilities of the reference.
+    worth : ndarray of shape (n,)
+        Advantages a.
+    scale : ndarray of shape (n,)
+        What a nat costs, s.
+    target : float
+        The sum of the probabilities.
+    divergence : {"reverse", "forward"}, default="reverse"
+        Whether :math:`\pi = ref\, e^{(a - c) / s}` or :math:`\pi = ref / (1 - (a - c) / s)`.
+    """
 
     def policy(c):
         tilt = (worth - c) / scale
         return reference + tilt if divergence == "reverse" else reference - np.log1p(-tilt)
 
     def excess(c):
-        return np.exp(policy(c)).sum() - target
+        with np.errstate(over="ignore"):
+            return np.exp(policy(c)).sum() - target
 
     low, high = worth.min() - 1e-3, worth.max() + 1e-3
     if divergence == "forward":
