@@ -7,9 +7,10 @@ from scipy.special import logsumexp
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._rollouts import Rollouts
+from sklearn_codex._rule_amounts import check_violations, ngram_violations, token_violations
 from sklearn_codex.exact import chance_budget
 from sklearn_codex.exact._objective import Objective
-from sklearn_codex.rules import Rule, check_violations, ngram_violations, token_violations
+from sklearn_codex.rules import Rule
 
 
 @dataclass(frozen=True)
