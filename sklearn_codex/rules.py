@@ -478,7 +478,7 @@ def read_rules(
     return read
 
 
-_KINDS = {BannedTokens: "token", TokenBudget: "token", BannedNGrams: "n-gram"}
+_KINDS: dict[type[Rule], str] = {BannedTokens: "token", TokenBudget: "token", BannedNGrams: "n-gram"}
 
 
 def check_rules(rules, *, subject: str) -> list[tuple[str, Rule]]:
