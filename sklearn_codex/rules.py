@@ -169,7 +169,7 @@ class BannedTokens(Rule):
         return read_tokens(self, vocabulary, "BannedNGrams([{!r}])")
 
     def _spelled(self):
-        return [[token] for token in as_list(self.tokens, "tokens", "BannedTokens")]
+        return _strings(self.tokens, "BannedTokens")
 
     def violations(self, rollouts):
         """Return the occurrences (n_documents,) of banned tokens."""
@@ -266,7 +266,11 @@ class BannedNGrams(Rule):
     def _spelled(self):
         parted = [_split(given, ()) for given in as_list(self.ngrams, "n-grams", "BannedNGrams")]
         # What stands at the start of a text is more than its tokens.
-        return [list(map(str, parts)) for start, parts in parted if parts and not start]
+        return [
+            parts
+            for start, parts in parted
+            if parts and not start and all(isinstance(part, str) for part in parts)
+        ]
 
     def violations(self, rollouts):
         """Return the occurrences (n_documents,) of banned n-grams."""
@@ -323,6 +327,11 @@ def _split(ngram, known):
     return has_start, tokens[has_start:]
 
 
+def _strings(tokens, subject):
+    """Return the tokens that are str, each as an n-gram."""
+    return [[token] for token in as_list(tokens, "tokens", subject) if isinstance(token, str)]
+
+
 class TokenBudget(Rule):
     """Each occurrence of some tokens beyond a budget per document is a violation.
 
@@ -374,7 +383,7 @@ class TokenBudget(Rule):
         return read_tokens(self, vocabulary, "Pattern(re.escape({!r}))")
 
     def _spelled(self):
-        return [[token] for token in as_list(self.tokens, "tokens", "TokenBudget")]
+        return _strings(self.tokens, "TokenBudget")
 
 
 class Pattern(Rule):
@@ -478,7 +487,11 @@ def read_rules(
     return read
 
 
-_KINDS: dict[type[Rule], str] = {BannedTokens: "token", TokenBudget: "token", BannedNGrams: "n-gram"}
+_KINDS: dict[type[Rule], str] = {
+    BannedTokens: "token",
+    TokenBudget: "token",
+    BannedNGrams: "n-gram",
+}
 
 
 def check_rules(rules, *, subject: str) -> list[tuple[str, Rule]]:

@@ -49,7 +49,8 @@ def judge_rules(
         if rule.max_rate is not None:
             violations = (violations > 0).astype(np.float64)
         price = 0.0 if rule.hard or rule.max_rate is not None else rule.penalty
-        judged.append(PricedRule(name, rule, violations, prices.get(name, price)))
+        price = price if rule.hard else prices.get(name, price)
+        judged.append(PricedRule(name, rule, violations, price))
     return judged
 
 

@@ -251,7 +251,9 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
             "optimality_gap_": gap,
             "optimality_gap_se_": gap_se,
             "objective_": result.objective,
+            "objective_se_": result.objective_se,
             "expected_reward_": result.expected_reward,
+            "expected_reward_se_": result.expected_reward_se,
             "expected_length_": result.length,
             "document_length_": max(1, round(result.length)),
             "max_length_": objective.max_length if self.response_length_ is None else None,
@@ -279,9 +281,10 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         Returns
         -------
         parts : Bunch
-            ``objective`` J, ``expected_reward``, ``kl`` and ``penalty`` (nats a document),
-            ``entropy``, ``length`` (tokens), ``missing_eos_rate`` (share of documents that are
-            cut), ``sft_loss`` (nats a token, on the documents of ``fit``), ``rule_rates``.
+            ``objective`` J and ``expected_reward``, with standard errors ``objective_se`` and
+            ``expected_reward_se``; ``kl`` and ``penalty`` (nats a document), ``entropy``,
+            ``length`` (tokens), ``missing_eos_rate`` (share of documents that are cut),
+            ``sft_loss`` (nats a token, on the documents of ``fit``), ``rule_rates``.
 
         Raises
         ------

@@ -110,7 +110,7 @@ def check_events(
     return array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NGramTerms(EndingObjective):
     """Parameters, weights and value of an ``NGramObjective``, see there."""
 
