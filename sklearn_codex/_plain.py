@@ -3,6 +3,8 @@
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
 
 # Controls of terminals and pages; marks that turn the order of the text around them or break its
 # lines; what takes no space, but for the joiners that scripts and emoji are written with; what is
@@ -23,6 +25,17 @@ def show_controls(value):
 def plain(value):
     """Return text on one line, without controls."""
     return " ".join(show_controls(value).split())
+
+
+def show_fields(record: Any) -> str:
+    """Return a dataclass as it is called, arrays by their shapes, without what is None."""
+    shown = []
+    for field in fields(record):
+        value = getattr(record, field.name)
+        shape = getattr(value, "shape", ())
+        if value is not None:
+            shown.append(f"{field.name}={f'<array of shape {shape}>' if shape else repr(value)}")
+    return f"{type(record).__name__}({', '.join(shown)})"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

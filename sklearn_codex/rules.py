@@ -7,16 +7,25 @@ stays exact; others are learned from samples, as any reward.
 """
 
 import re
-import reprlib
 from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._rollouts import Rollouts
+from sklearn_codex._rule_amounts import check_violations
+from sklearn_codex._rule_entries import (
+    Entries,
+    Vocabulary,
+    as_list,
+    check_names,
+    check_spelling,
+    columns_of,
+    read_tokens,
+)
 from sklearn_codex.text import check_texts
 
 __all__ = ["BannedNGrams", "BannedTokens", "Pattern", "Rule", "TokenBudget", "check_rules"]
@@ -62,8 +71,23 @@ class Rule(BaseEstimator):
         """
         return None
 
+    def _read_by(self, vocabulary: Vocabulary) -> "tuple[Rule, Entries]":
+        """Return the rule in tokens of a vocabulary, and what its entries are to that."""
+        return self, Entries(n_known=1)
+
+    def _spelled(self) -> list[list[str]]:
+        """Return the entries that are looked for in texts, each as its tokens."""
+        return []
+
     def __call__(self, documents: Sequence[str]) -> FloatArray:
-        """Return the violations (n_documents,) of texts whose tokens are separated by spaces."""
+        """Return the violations (n_documents,) of texts whose tokens are separated by spaces.
+
+        Raises or warns, as a rule of a policy does, where an entry as "os.system" is in a text,
+        but in none between blanks.
+        """
+        return self._judge(documents, words=False)
+
+    def _judge(self, documents, *, words):
         self._validate_params()
         texts = check_texts(documents, subject=type(self).__name__)
         if texts is None:
@@ -72,48 +96,23 @@ class Rule(BaseEstimator):
                 f"{type(documents).__name__} of numbers. Turn counts into texts with "
                 "TokenCounter.decode."
             )
-        words = [text.split() for text in texts]
+        check_spelling(self, texts, words=words)
+        rows = [text.split() for text in texts]
         names, tokens = np.unique(
-            np.array([word for row in words for word in row], dtype=str), return_inverse=True
+            np.array([word for row in rows for word in row], dtype=str), return_inverse=True
         )
-        lengths = np.array([len(row) for row in words])
-        counts = np.zeros(len(words))
+        lengths = np.array([len(row) for row in rows])
+        counts = np.zeros(len(rows))
         full = lengths > 0
         if full.any():
             rollouts = Rollouts(tokens.ravel(), lengths[full], len(names), names.astype(object))
             counts[full] = check_violations(self.violations(rollouts), self.name, rollouts)
         return counts
 
-
-def _as_list(items, what, subject):
-    """Return a sequence of tokens or n-grams as a list."""
-    if isinstance(items, str | bytes):
-        raise TypeError(f"{subject} needs a list of {what}, got {items!r}. Pass [{items!r}].")
-    try:
-        return list(items)
-    except (TypeError, AttributeError):
-        raise TypeError(
-            f"{subject} needs a list of {what}, got a {type(items).__name__}: {items!r:.60}."
-        ) from None
-
-
-def _columns_of(tokens, names, n_columns, *, subject):
-    """Return the columns of tokens given by name, or by column where names are unknown."""
-    tokens = _as_list(tokens, "tokens", subject)
-    if names is not None:
-        if not all(isinstance(token, str) for token in tokens):
-            raise TypeError(
-                f"{subject} has tokens {reprlib.repr(tokens)}, but the policy knows its tokens by "
-                "name. Give names, all of them str."
-            )
-        return np.flatnonzero(np.isin(np.asarray(names, dtype=str), np.array(tokens, dtype=str)))
-    if not all(isinstance(token, Integral) and 0 <= int(token) < n_columns for token in tokens):
-        raise ValueError(
-            f"{subject} has tokens {reprlib.repr(tokens)}, but the policy was fitted on counts and "
-            f"knows only columns. Give columns, integers from 0 to {n_columns - 1}, or fit the "
-            "policy on text."
-        )
-    return np.array(tokens, dtype=np.intp)
+    @property
+    def _is_strict(self) -> bool:
+        """Whether the rule is to be kept, not paid for."""
+        return self.hard or self.max_rate is not None
 
 
 class BannedTokens(Rule):
@@ -122,8 +121,8 @@ class BannedTokens(Rule):
     Parameters
     ----------
     tokens : sequence of str or of int
-        The banned tokens: names, or columns for policies fitted on counts. Tokens outside the
-        vocabulary cannot occur and are ignored.
+        The banned tokens: names, or columns for policies fitted on counts. Of those that are not
+        in the vocabulary, see Notes.
     penalty : float, default=5.0
         Price of one occurrence, in nats: the optimal policy's odds of the token shrink by
         exp(-penalty).
@@ -136,6 +135,15 @@ class BannedTokens(Rule):
         ``penalty`` is not used.
     name : str, default="banned_tokens"
         What the rule is called in ``history_``.
+
+    Notes
+    -----
+    **Entries outside the vocabulary** of a policy fitted on text. An entry that is no token is
+    split as the policy splits its texts; if that makes one token, it is meant. If the vocabulary
+    has it in another spelling (other case, or several tokens, as ``os . system`` for
+    ``os.system``), the fit raises where the rule is ``hard`` or has a ``max_rate``, and warns
+    where it has a ``penalty``; so it does where the vocabulary has none of the entries. Other
+    tokens outside it cannot occur.
 
     Examples
     --------
@@ -154,8 +162,14 @@ class BannedTokens(Rule):
     def token_violations(self, names, n_columns):
         """Return 1 for banned tokens and 0 for others, (V,)."""
         violations = np.zeros(n_columns)
-        violations[_columns_of(self.tokens, names, n_columns, subject="BannedTokens")] = 1.0
+        violations[columns_of(self.tokens, names, n_columns, subject="BannedTokens")] = 1.0
         return violations
+
+    def _read_by(self, vocabulary):
+        return read_tokens(self, vocabulary, "BannedNGrams([{!r}])")
+
+    def _spelled(self):
+        return _strings(self.tokens, "BannedTokens")
 
     def violations(self, rollouts):
         """Return the occurrences (n_documents,) of banned tokens."""
@@ -170,7 +184,8 @@ class BannedNGrams(Rule):
     ngrams : sequence of str, or of sequences of str or of int
         The banned n-grams: tokens joined by a blank, as ``"os . system"``, or a list of them; of
         columns for policies fitted on counts. ``<s>`` in front, where it is no token, is the start
-        of a document. N-grams with a token outside the vocabulary cannot occur and are ignored.
+        of a document. What is between blanks and no token is split as the policy splits its texts,
+        so that ``"os.system"`` is the same to one that splits code; see Notes.
     penalty : float, default=5.0
         Price of one occurrence, in nats. Occurrences may overlap.
     hard : bool, default=False
@@ -197,6 +212,11 @@ class BannedNGrams(Rule):
 
     In a document that goes on from a prompt, an n-gram counts that began in it, as far as the
     policy looks back.
+
+    An n-gram with a token outside the vocabulary cannot occur. But where the vocabulary has it in
+    another spelling, or has none of the n-grams, the fit raises if the rule is ``hard`` or has a
+    ``max_rate``, and warns if it has a ``penalty``. Texts that the rule is called with are split
+    at blanks.
 
     Examples
     --------
@@ -226,6 +246,32 @@ class BannedNGrams(Rule):
         rows = self._rows(names, n_columns)
         return rows, np.ones(len(rows))
 
+    def _read_by(self, vocabulary):
+        entries, read = Entries(), []
+        for given in as_list(self.ngrams, "n-grams", "BannedNGrams"):
+            start, parts = _split(given, vocabulary.known)
+            check_names(parts, "BannedNGrams")
+            tokens = vocabulary.read(parts)
+            read.append(["<s>"] * start + tokens)
+            if not parts or vocabulary.knows(tokens):
+                entries.n_known += 1
+                continue
+            shown, near = " ".join(parts), vocabulary.nearest(tokens)
+            if near is None:
+                entries.absent.append(shown)
+            else:
+                entries.otherwise[shown] = near, "Write it so."
+        return clone(self).set_params(ngrams=read), entries
+
+    def _spelled(self):
+        parted = [_split(given, ()) for given in as_list(self.ngrams, "n-grams", "BannedNGrams")]
+        # What stands at the start of a text is more than its tokens.
+        return [
+            parts
+            for start, parts in parted
+            if parts and not start and all(isinstance(part, str) for part in parts)
+        ]
+
     def violations(self, rollouts):
         """Return the occurrences (n_documents,) of banned n-grams."""
         rows = self._rows(rollouts.names, rollouts.n_columns)
@@ -249,18 +295,17 @@ class BannedNGrams(Rule):
 
     def _rows(self, names, n_columns):
         """Return the n-grams (n, k) that can occur, behind -1 where they are shorter."""
-        ngrams = [_split(ngram) for ngram in _as_list(self.ngrams, "n-grams", "BannedNGrams")]
         known = None if names is None else {name: column for column, name in enumerate(names)}
         rows = []
-        for ngram in ngrams:
-            has_start = ngram[:1] == ["<s>"] and not (known and "<s>" in known)
-            tokens = ngram[1:] if has_start else ngram
+        for given in as_list(self.ngrams, "n-grams", "BannedNGrams"):
+            has_start, tokens = _split(given, known or ())
             if not tokens:
+                ngram = given.split() if isinstance(given, str) else list(given)
                 raise ValueError(
                     f"BannedNGrams has the n-gram {ngram!r}, which has no token. Leave it out."
                 )
             if known is None or not all(isinstance(token, str) for token in tokens):
-                columns = list(_columns_of(tokens, names, n_columns, subject="BannedNGrams"))
+                columns = list(columns_of(tokens, names, n_columns, subject="BannedNGrams"))
             else:
                 columns = [known[token] for token in tokens if token in known]
             if len(columns) == len(tokens):
@@ -271,11 +316,20 @@ class BannedNGrams(Rule):
         return np.array(padded, dtype=np.intp).reshape(len(rows), width)
 
 
-def _split(ngram):
-    """Return the tokens of an n-gram."""
+def _split(ngram, known):
+    """Return whether an n-gram has the start of a document in front, and its tokens."""
     if isinstance(ngram, str):
-        return ngram.split()
-    return _as_list([ngram] if isinstance(ngram, Integral) else ngram, "tokens", "BannedNGrams")
+        tokens = ngram.split()
+    else:
+        is_one = isinstance(ngram, Integral)
+        tokens = as_list([ngram] if is_one else ngram, "tokens", "BannedNGrams")
+    has_start = tokens[:1] == ["<s>"] and "<s>" not in known
+    return has_start, tokens[has_start:]
+
+
+def _strings(tokens, subject):
+    """Return the tokens that are str, each as an n-gram."""
+    return [[token] for token in as_list(tokens, "tokens", subject) if isinstance(token, str)]
 
 
 class TokenBudget(Rule):
@@ -294,6 +348,10 @@ class TokenBudget(Rule):
         learned during training and ``penalty`` is not used.
     name : str, default="token_budget"
         What the rule is called in ``history_``.
+
+    Notes
+    -----
+    Of entries outside the vocabulary the fit says what it says of those of :class:`BannedTokens`.
 
     Examples
     --------
@@ -317,11 +375,15 @@ class TokenBudget(Rule):
     def violations(self, rollouts):
         """Return the occurrences (n_documents,) beyond the budget."""
         counted = np.zeros(rollouts.n_columns)
-        columns = _columns_of(
-            self.tokens, rollouts.names, rollouts.n_columns, subject="TokenBudget"
-        )
+        columns = columns_of(self.tokens, rollouts.names, rollouts.n_columns, subject="TokenBudget")
         counted[columns] = 1.0
         return np.maximum(rollouts.sum_over_tokens(counted) - self.budget, 0.0)
+
+    def _read_by(self, vocabulary):
+        return read_tokens(self, vocabulary, "Pattern(re.escape({!r}))")
+
+    def _spelled(self):
+        return _strings(self.tokens, "TokenBudget")
 
 
 class Pattern(Rule):
@@ -355,6 +417,14 @@ class Pattern(Rule):
         self.max_rate = max_rate
         self.name = name
 
+    def _read_by(self, vocabulary):
+        entries = Entries(n_known=1)
+        literal = re.sub(r"\\(\W)", r"\1", self.pattern)
+        near = vocabulary.nearest(vocabulary.read(literal.split()))
+        if near is not None and near != literal and not re.search(self.pattern, near):
+            entries.otherwise[self.pattern] = near, "Write it so, with re.escape."
+        return self, entries
+
     def violations(self, rollouts):
         """Return the matches (n_documents,) in each document."""
         try:
@@ -380,67 +450,48 @@ class _CallableRule(Rule):
         return check_violations(self.function(documents), self.name, rollouts)
 
 
-def check_violations(amounts, name: str, rollouts: Rollouts) -> FloatArray:
-    """Return what a rule said of documents as violations (n_documents,), or say what is wrong.
+def read_rules(
+    rules, vocabulary: Vocabulary | None, *, subject: str, warn: bool = True
+) -> list[tuple[str, Rule]]:
+    """Return rules as :func:`check_rules` does, their entries as tokens of a vocabulary.
+
+    Parameters
+    ----------
+    rules : see :func:`check_rules`
+    vocabulary : Vocabulary or None
+        Of the policy; None where it knows no names.
+    subject : str
+        The estimator that asks, for messages.
+    warn : bool, default=True
+        Whether to warn of entries that a rule with a penalty never finds.
 
     Raises
     ------
     ValueError
-        If they are not one finite number >= 0 for each document.
+        As :func:`check_rules`; or if a rule that is hard, or has a ``max_rate``, never finds one.
     """
-    return _check_amounts(amounts, f"Rule {name!r}", (len(rollouts),), "documents")
-
-
-def token_violations(
-    rule: Rule, name: str, names: np.ndarray | None, n_columns: int
-) -> FloatArray | None:
-    """Return the violations (V,) of each token, checked, or None where they do not add over tokens.
-
-    Raises
-    ------
-    ValueError
-        If they are not one finite number >= 0 for each token.
-    """
-    amounts = rule.token_violations(names, n_columns)
-    if amounts is None:
-        return None
-    return _check_amounts(amounts, f"Rule {name!r} (token_violations)", (n_columns,), "tokens")
-
-
-def ngram_violations(
-    rule: Rule, name: str, names: np.ndarray | None, n_columns: int
-) -> tuple[np.ndarray, FloatArray] | None:
-    """Return n-grams (n, k) and the violations (n,) that each is, checked; see :class:`Rule`.
-
-    Raises
-    ------
-    ValueError
-        If the violations are not one finite number >= 0 for each n-gram.
-    """
-    found = rule.ngram_violations(names, n_columns)
-    if found is None:
-        return None
-    rows = np.asarray(found[0])
-    subject = f"Rule {name!r} (ngram_violations)"
-    return rows, _check_amounts(found[1], subject, (len(rows),), "n-grams")
-
-
-def _check_amounts(amounts, subject, shape, unit):
-    """Return violations as floats of a shape, finite and not negative."""
-    try:
-        amounts = np.asarray(amounts, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{subject} should return one number for each of {shape[0]} {unit}, got "
-            f"{type(amounts).__name__}: {error}."
-        ) from error
-    valid = (amounts >= 0) & np.isfinite(amounts)
-    if amounts.shape != shape or not valid.all():
-        raise ValueError(
-            f"{subject} should return one finite penalty >= 0 for each of {shape[0]} {unit}, got "
-            f"shape {amounts.shape}" + (f" with {amounts[~valid][0]}." if not valid.all() else ".")
+    checked = check_rules(rules, subject=subject)
+    if vocabulary is None:
+        return checked
+    read = []
+    for name, rule in checked:
+        rule, entries = rule._read_by(vocabulary)
+        kind = _KINDS.get(type(rule), "text")
+        entries.tell(
+            f"{subject} got the {'hard ' * rule.hard}rule {name!r}",
+            kind,
+            is_strict=rule._is_strict,
+            warn=warn,
         )
-    return amounts
+        read.append((name, rule))
+    return read
+
+
+_KINDS: dict[type[Rule], str] = {
+    BannedTokens: "token",
+    TokenBudget: "token",
+    BannedNGrams: "n-gram",
+}
 
 
 def check_rules(rules, *, subject: str) -> list[tuple[str, Rule]]:

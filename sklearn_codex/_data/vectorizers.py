@@ -18,6 +18,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.frames import as_arrays
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngram_features import NGramFeatures
+from sklearn_codex._text.tokenizers import build_splitter, split_texts
 from sklearn_codex.text import TokenCounter
 
 
@@ -204,6 +205,23 @@ def token_names(estimator: Any) -> Any:
     if vectorizer is not None:
         return column_names(vectorizer)
     return getattr(estimator, "feature_names_in_", None)
+
+
+def splitter_of(vectorizer: Any) -> Any:
+    """Return how a vectorizer splits a text into a list of tokens; None where it does not say."""
+    counter = unwrap(vectorizer)
+    if not isinstance(counter, TokenCounter):
+        build = getattr(counter, "build_analyzer", None)
+        return None if build is None else build()
+    split = counter.tokenizer
+    if isinstance(split, str):
+        split = build_splitter(split, counter._special_literals())
+    options = {"lowercase": counter.lowercase, "subject": type(counter).__name__}
+
+    def tokens_of(text):
+        return [token for tokens, _ in split_texts([text], split, **options) for token in tokens]
+
+    return tokens_of
 
 
 def keep_vectorizer_of_numbers(estimator: Any, vectorizer: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._ngrams.table import Ints
 from sklearn_codex._ngrams.trie import Trie, Walk
+from sklearn_codex._plain import show_fields
 
 __all__ = ["BackoffModel", "Drawn", "ModelByPosition", "is_part_of"]
 
@@ -36,7 +37,7 @@ class Drawn(NamedTuple):
     contexts: Ints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BackoffModel:
     """The distribution of the next token after every context.
 
@@ -58,6 +59,9 @@ class BackoffModel:
     trie: Trie
     arc_log_prob: FloatArray
     backoff_log_weight: FloatArray
+
+    def __repr__(self):
+        return show_fields(self)
 
     @classmethod
     def uniform(cls, trie: Trie) -> "BackoffModel":
@@ -275,7 +279,7 @@ class BackoffModel:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelByPosition(BackoffModel):
     """The model of the first token of documents, and the models of those that follow.
 

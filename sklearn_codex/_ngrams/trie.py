@@ -45,7 +45,7 @@ class Walk(NamedTuple):
     ends: Ints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trie:
     """Contexts 0 to C - 1, by length, and arcs 0 to A - 1, by context and token.
 
@@ -121,6 +121,9 @@ class Trie:
             np.array_equal(getattr(again, name), getattr(self, name))
             for name in self.__dataclass_fields__
         )
+
+    def __repr__(self):
+        return f"<Trie of order {self.order}: {self.n_tokens} tokens, {self.n_arcs} n-grams>"
 
     @property
     def n_contexts(self) -> int:

@@ -136,6 +136,7 @@ CHECKS: dict[str, Check] = {
         ("entropy_", "expected_length_", "expected_reward_", "kl_", "kl_bound_", "loss_"), _FIGURE
     ),
     **dict.fromkeys(("objective_", "optimality_gap_", "optimality_gap_se_", "penalty_"), _FIGURE),
+    **dict.fromkeys(("objective_se_", "expected_reward_se_"), _FIGURE),
     **dict.fromkeys(("best_of_n_reward_", "best_of_n_reward_se_", "flip_rate_"), _FIGURE),
     **dict.fromkeys(("flip_logit_std_", "log_tie_parameter_std_"), _FIGURE.or_none()),
     **dict.fromkeys(("rule_prices_", "rule_rates_"), _FIGURES),

@@ -103,6 +103,8 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         Standard error of that estimate, 0 where exact.
     objective_ : float
         J of the refit policy.
+    objective_se_ : float
+        Its standard error, from the documents drawn; 0 where reward and rules add over tokens.
     kl_ : float
         KL(refit policy || reference) of a document, in nats, exact.
     entropy_ : float
@@ -110,6 +112,10 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
     expected_reward_ : float
         E[R] of a document of the refit policy, exact where the reward adds over
         tokens.
+        A document that goes on from a prompt has the reward of all n-grams that end in it, those
+        that begin in its prompt among them: what ``transform_after`` counts.
+    expected_reward_se_ : float
+        Its standard error; 0 where it is exact.
     expected_length_ : float
         Expected tokens of a document, exact.
     kl_coef_ : float
@@ -121,7 +127,8 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
     rule_rates_ : dict of str to float
         Share of documents that violate each rule.
     rule_prices_ : dict of str to float
-        Nats of KL that a violation costs: given, or found for a chance constraint.
+        Nats of KL that a violation costs: given, or found for a chance constraint; ``inf`` of a
+        hard rule.
     reward_model_ : estimator or callable
         What gave the rewards.
     frequencies_ : ndarray of shape (V,) or None

@@ -45,11 +45,12 @@ def judge_rules(
                 f"{subject} got rule {name!r}, which reads responses as text, but rows of numbers. "
                 "Pass rows of text, or ban rows by reference_log_prob=-inf."
             )
-        violations = rule(rows.texts[1])
+        violations = rule._judge(rows.texts[1], words=True)
         if rule.max_rate is not None:
             violations = (violations > 0).astype(np.float64)
         price = 0.0 if rule.hard or rule.max_rate is not None else rule.penalty
-        judged.append(PricedRule(name, rule, violations, prices.get(name, price)))
+        price = price if rule.hard else prices.get(name, price)
+        judged.append(PricedRule(name, rule, violations, price))
     return judged
 
 

@@ -87,7 +87,7 @@ class CandidatePolicy(CallbackSupportMixin, CandidateValuesMixin, BaseEstimator)
     n_prompts_ : int
         Prompts of ``fit``.
     rule_prices_ : dict of str to float
-        Price of a violation of each rule, in nats.
+        Price of a violation of each rule, in nats; ``inf`` of a hard rule.
     rule_rates_ : dict of str to float
         Share of responses of the policy that violate each rule, on the prompts of ``fit``.
     vectorizer_ : transformer or None
@@ -249,7 +249,7 @@ class CandidatePolicy(CallbackSupportMixin, CandidateValuesMixin, BaseEstimator)
         best = objective.optimum()
         self.expected_reward_ = objective.expected_reward(best)
         self.kl_, self.entropy_ = objective.kl(best), objective.entropy(best)
-        self.rule_prices_ = {rule.name: rule.price for rule in rules}
+        self.rule_prices_ = {rule.name: np.inf if rule.rule.hard else rule.price for rule in rules}
         self.rule_rates_ = rule_rates(objective, best, rules)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self

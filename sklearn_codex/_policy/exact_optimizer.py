@@ -82,12 +82,18 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
         0.
     objective_ : float
         J of the best policy.
+    objective_se_ : float
+        0.
     kl_ : float
         KL(policy || reference) of a document, in nats, exact.
     entropy_ : float
         Entropy of a document, in nats, exact.
     expected_reward_ : float
         E[R] of a document of the best policy, exact.
+        A document that goes on from a prompt has the reward of all n-grams that end in it, those
+        that begin in its prompt among them: what ``transform_after`` counts.
+    expected_reward_se_ : float
+        0.
     expected_length_ : float
         Expected tokens of a document, exact.
     kl_coef_ : float
@@ -99,7 +105,8 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
     rule_rates_ : dict of str to float
         Share of documents that violate each rule.
     rule_prices_ : dict of str to float
-        Nats of KL that a violation costs: given, or found for a chance constraint.
+        Nats of KL that a violation costs: given, or found for a chance constraint; ``inf`` of a
+        hard rule.
     reward_model_ : estimator or callable
         What gave the rewards.
     frequencies_ : ndarray of shape (V,) or None

@@ -21,7 +21,7 @@ from sklearn_codex._data.documents import (
     read_prompts,
 )
 from sklearn_codex._data.fitted_models import IncomingModel, freeze
-from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._data.vectorizers import splitter_of, token_names
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin
 from sklearn_codex._language.ngram_lm import NGramLM
 from sklearn_codex._language.unigram_lm import UnigramLM
@@ -33,7 +33,9 @@ from sklearn_codex._policy.inputs import (
     warn_of_explosion,
 )
 from sklearn_codex._policy.problem import build_problem
+from sklearn_codex._rule_entries import Vocabulary
 from sklearn_codex._stage import Stage
+from sklearn_codex.rules import read_rules
 
 N_EVALUATION = 4096
 _LONGEST_SAMPLED = 10_000
@@ -185,12 +187,16 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
     def _build_problem(self, *, warn=True):
         """Return the problem from what :meth:`_prepare` resolved, with draws of its own."""
         subject, parameters = type(self).__name__, self._problem_parameters()
+        names = self._family.names(token_names(self))
+        vocabulary = None
+        if names is not None:
+            vocabulary = Vocabulary(names, splitter_of(self.vectorizer_))
         problem = build_problem(
             self._build_objective(),
             self.reward_model_,
             np.random.RandomState([self._seed, 0]),
-            names=self._family.names(token_names(self)),
-            rules=parameters["rules"],
+            names=names,
+            rules=read_rules(parameters["rules"], vocabulary, subject=subject, warn=warn),
             normalize_reward=parameters["normalize_reward"],
             subject=subject,
         )
@@ -250,7 +256,9 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
             "optimality_gap_": gap,
             "optimality_gap_se_": gap_se,
             "objective_": result.objective,
+            "objective_se_": result.objective_se,
             "expected_reward_": result.expected_reward,
+            "expected_reward_se_": result.expected_reward_se,
             "expected_length_": result.length,
             "document_length_": max(1, round(result.length)),
             "max_length_": objective.max_length if self.response_length_ is None else None,
@@ -278,9 +286,10 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         Returns
         -------
         parts : Bunch
-            ``objective`` J, ``expected_reward``, ``kl`` and ``penalty`` (nats a document),
-            ``entropy``, ``length`` (tokens), ``missing_eos_rate`` (share of documents that are
-            cut), ``sft_loss`` (nats a token, on the documents of ``fit``), ``rule_rates``.
+            ``objective`` J and ``expected_reward``, with standard errors ``objective_se`` and
+            ``expected_reward_se``; ``kl`` and ``penalty`` (nats a document), ``entropy``,
+            ``length`` (tokens), ``missing_eos_rate`` (share of documents that are cut),
+            ``sft_loss`` (nats a token, on the documents of ``fit``), ``rule_rates``.
 
         Raises
         ------

@@ -142,19 +142,26 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         J* - J, how far the policy is from the best one: exact where everything adds over tokens,
         else an estimate of an upper bound from fresh documents of the policy, the reference, an
         even policy and those that other starts led to. It is nan, "not known", where the best of
-        these documents decide alone, so that better ones were probably missed. With ``sft_coef`` >
-        0, where documents end by themselves, it bounds the distance to policies of the same
-        expected length only.
+        these documents decide alone, so that better ones were probably missed, and where all of
+        them have the same reward, as rare ones may have another. With ``sft_coef`` > 0, where
+        documents end by themselves, it bounds the distance to policies of the same expected length
+        only.
     optimality_gap_se_ : float
         Standard error of that estimate, 0 where exact, nan where not known.
     objective_ : float
         J of the policy.
+    objective_se_ : float
+        Its standard error, from the documents drawn; 0 where reward and rules add over tokens.
     kl_ : float
         KL(policy || reference) of a document, in nats, exact.
     entropy_ : float
         Entropy of a document, in nats, exact.
     expected_reward_ : float
         E[R] of a document, exact where the reward adds over tokens.
+        A document that goes on from a prompt has the reward of all n-grams that end in it, those
+        that begin in its prompt among them: what ``transform_after`` counts.
+    expected_reward_se_ : float
+        Its standard error; 0 where it is exact.
     expected_length_ : float
         Expected tokens of a document, exact.
     kl_coef_ : float
@@ -166,8 +173,9 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     rule_rates_ : dict of str to float
         Share of documents that violate each rule.
     rule_prices_ : dict of str to float
-        Nats of KL that a violation costs: given, or found for a chance constraint. Where nobody
-        said that reward and rules add over tokens, what a violating document costs.
+        Nats of KL that a violation costs: given, or found for a chance constraint; ``inf`` of a
+        hard rule. Where nobody said that reward and rules add over tokens, what a violating
+        document costs.
     reward_model_ : estimator or callable
         What gave the rewards.
     frequencies_ : ndarray of shape (V,) or None

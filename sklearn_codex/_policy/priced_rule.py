@@ -7,9 +7,10 @@ from scipy.special import logsumexp
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._rollouts import Rollouts
+from sklearn_codex._rule_amounts import check_violations, ngram_violations, token_violations
 from sklearn_codex.exact import chance_budget
 from sklearn_codex.exact._objective import Objective
-from sklearn_codex.rules import Rule, check_violations, ngram_violations, token_violations
+from sklearn_codex.rules import Rule
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,10 @@ class PricedRule:
         A price of :math:`\lambda` nats a token moves the policy as much as one of
         :math:`\lambda / (1 - p)^{L - 1}` nats a violating document, with p the total probability of
         the tokens: L tokens change the expected number of violations by L dp, and the share of
-        documents by :math:`L (1 - p)^{L - 1} dp`.
+        documents by :math:`L (1 - p)^{L - 1} dp`. What a hard rule bans has no price that buys it.
         """
+        if self.rule.hard:
+            return np.inf
         if self.token_violations is None or self.rule.max_rate is None or not self.is_tracked:
             return self.price
         assert length is not None

@@ -243,7 +243,11 @@ class PolicyProblem:
         )
 
     def evaluate(self, log_prob: FloatArray, rollouts: Rollouts, assessed: Bunch) -> Bunch:
-        """Return the objective of a policy and its parts: exact where they add over tokens."""
+        """Return the objective of a policy and its parts: exact where they add over tokens.
+
+        Standard errors are those of the documents drawn, given all else, as the mean and the
+        scale of a reward that is normalised.
+        """
         objective = self.objective
         additive_reward = objective.expected_reward(log_prob) if self.adds_reward else 0.0
         if self.adds_reward:
@@ -266,7 +270,9 @@ class PolicyProblem:
             value -= objective.kl_coef * (penalty - additive_penalty)
         return Bunch(
             objective=value,
+            objective_se=0.0 if self.is_additive else _standard_error(assessed.rest),
             expected_reward=expected_reward,
+            expected_reward_se=0.0 if self.adds_reward else _standard_error(assessed.reward),
             kl=kl,
             penalty=penalty,
             sft_loss=objective.sft_loss(log_prob),
@@ -299,7 +305,13 @@ class PolicyProblem:
         weight_mean = weight.mean()
         gap = kl_coef * np.log(weight_mean) - shifted.mean()
         influence = kl_coef * weight / weight_mean - shifted
-        return max(float(gap), 0.0), float(influence.std(ddof=1) / np.sqrt(len(influence)))
+        return max(float(gap), 0.0), _standard_error(influence)
+
+
+def _standard_error(values: FloatArray) -> float:
+    """Return the standard error of a mean of documents (n,), nan of one."""
+    n = len(values)
+    return float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
 
 
 def unigram_objective(

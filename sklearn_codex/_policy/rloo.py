@@ -104,11 +104,14 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
         does so on every document that was tried.
     optimality_gap_ : float
         J* - J, how far the policy is from the best one: exact where everything adds over tokens,
-        else an estimate of an upper bound from fresh documents; nan where these cannot tell.
+        else an estimate of an upper bound from fresh documents; nan where these cannot tell, as
+        where all of them have the same reward.
     optimality_gap_se_ : float
         Standard error of that estimate, 0 where exact, nan where not known.
     objective_ : float
         J of the optimised policy.
+    objective_se_ : float
+        Its standard error, from the documents drawn; 0 where reward and rules add over tokens.
     kl_ : float
         KL(policy || reference) of a document, in nats, exact.
     entropy_ : float
@@ -116,6 +119,10 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
     expected_reward_ : float
         E[R] of a document of the optimised policy, exact where the reward adds over
         tokens.
+        A document that goes on from a prompt has the reward of all n-grams that end in it, those
+        that begin in its prompt among them: what ``transform_after`` counts.
+    expected_reward_se_ : float
+        Its standard error; 0 where it is exact.
     expected_length_ : float
         Expected tokens of a document, exact.
     kl_coef_ : float
@@ -127,8 +134,9 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
     rule_rates_ : dict of str to float
         Share of documents that violate each rule.
     rule_prices_ : dict of str to float
-        Nats of KL that a violation costs: given, or found for a chance constraint. Where nobody
-        said that reward and rules add over tokens, what a violating document costs.
+        Nats of KL that a violation costs: given, or found for a chance constraint; ``inf`` of a
+        hard rule. Where nobody said that reward and rules add over tokens, what a violating
+        document costs.
     reward_model_ : estimator or callable
         What gave the rewards.
     frequencies_ : ndarray of shape (V,) or None

@@ -186,6 +186,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             gain, error = self._gain_over_start(trainer, best)
             if not converged:
                 converged, left = self._is_close(trainer, tol * (gain - 2.0 * error))
+                gain = gain if abs(gain) > trainer.negligible_gap() else 0.0
                 left = f" It gained {gain:.3g}, and {left} is left near it."
         problem = self._keep(trainer, best)
         self._warn_if_cut(trainer.problem.objective)
@@ -233,7 +234,9 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
         rng = np.random.RandomState([self._seed, 9])
         gap, error, n_drawn = left_to_gain(trainer.problem, trainer.log_prob, enough, rng)
         trainer.n_sequences += n_drawn
-        left = f"{max(gap, 0.0):.2g} +- {2.0 * error:.1g}"
+        # Rounding is nothing to gain.
+        least = trainer.negligible_gap()
+        left = f"{gap if gap > least else 0.0:.2g} +- {error and 2.0 * max(error, least):.1g}"
         if gap + 2.0 * error > enough:
             return False, left
         return Audit(trainer, NoiseSchedule(trainer)).passes(), left

@@ -479,7 +479,8 @@ class Trainer:
     def _drift_of_groups(self):
         """Return the gradient (V,) that the batch gives a policy, in the unit of a gain."""
         log_prob = self.log_prob
-        batch = self._collector(None)(slice(None))
+        collect, _ = self._collector()
+        batch = collect(slice(None))
         ratio = np.ones_like(self.rollouts.of_draws(log_prob))
         gradient = self._gradient(batch, ratio, log_prob) / len(self.rollouts)
         return in_unit_of_gain(self.problem, log_prob, gradient)

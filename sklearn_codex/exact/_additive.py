@@ -31,7 +31,7 @@ _EPS = np.finfo(np.float64).eps
 _MAX_NEWTON = 200
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AdditiveObjective(UnigramObjective):
     r"""The objective of policy optimisation over documents of fixed length, and its optimum.
 

@@ -67,7 +67,7 @@ def _check_features(features: Any, n_rows: int) -> FloatArray | None:
     return check_values(array, "features", subject="CandidateObjective", shape=array.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CandidateObjective(Objective):
     r"""The objective over policies that choose among the candidates of a prompt, and its optimum.
 

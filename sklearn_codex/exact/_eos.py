@@ -32,7 +32,7 @@ from sklearn_codex.exact._unigram import covariance_of_tokens
 _LONGEST_DRAWN = 100_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EosObjective(EosTerms):
     r"""The objective of policy optimisation over documents that end by themselves.
 

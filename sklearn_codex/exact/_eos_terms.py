@@ -26,7 +26,7 @@ from sklearn_codex.exact._settings import (
 from sklearn_codex.exact._unigram import UnigramObjective
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EosTerms(EndingObjective, UnigramObjective):
     """Parameters, weights and value of an ``EosObjective``, see there."""
 

@@ -30,7 +30,7 @@ from sklearn_codex.exact._ngram_search import (
 _EPS = np.finfo(np.float64).eps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NGramObjective(NGramPositions):
     r"""The objective of policy optimisation over back-off n-gram models, and its optimum.
 

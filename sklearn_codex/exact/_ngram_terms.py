@@ -33,7 +33,7 @@ _SHARES_TOLERANCE = 1e-6
 _ROUNDING = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NGramTerms(EndingObjective):
     """Parameters, weights and value of an ``NGramObjective``, see there."""
 

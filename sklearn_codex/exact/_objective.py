@@ -10,6 +10,7 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray, IntArray, normalize_log
 from sklearn_codex._checks.numbers import check_values
+from sklearn_codex._plain import show_fields
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact._trust_region import trust_region_scale
 
@@ -63,6 +64,9 @@ class Objective(ABC):
     length: int | None = None
     max_length: int | None = None
     missing_eos_penalty: float = 0.0
+
+    def __repr__(self):
+        return show_fields(self)
 
     def having(self, **values: Any) -> Self:
         """Return the same objective with other values of some fields."""
