@@ -175,7 +175,7 @@ class Objective(ABC):
 
     @property
     def n_features(self) -> int:
-        """What a linear forecast of rewards counts, see :attr:`Rollouts.features`."""
+        """What a linear forecast of rewards counts, see ``Rollouts.features``."""
         return len(self.reference_log_prob)
 
     def of_features(self, values: FloatArray) -> FloatArray:
@@ -256,7 +256,7 @@ class Objective(ABC):
         rollouts : Rollouts
             Documents, of any policy.
         weight : ndarray of shape (n_draws,)
-            What each draw counts in the sum, see :meth:`Rollouts.collect`.
+            What each draw counts in the sum, see ``Rollouts.collect``.
         """
         return weight - np.exp(log_prob) * weight.sum()
 

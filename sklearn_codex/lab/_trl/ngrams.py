@@ -32,7 +32,7 @@ class NGramTask(TabularTask):
         and of entropy are left at their defaults.
     tokens : sequence of str of length V, default=None
         The name of each token of the trie, without blanks, no two the same; that of the
-        end-of-sequence token is not used. None names them :math:`w_0, w_1, \dots`
+        end-of-sequence token is not used. None names them :math:`w_0, w_1, \ldots`
 
     Attributes
     ----------

@@ -89,7 +89,7 @@ class CandidateTask(CandidateRecords, TabularTask):
         play no part in training, but in what is read out.
     answers : sequence of str of length n_rows, default=None
         The answer of each row, words joined by a blank, different from those of the same prompt;
-        None makes answers of one word, :math:`a_0, a_1, \dots`
+        None makes answers of one word, :math:`a_0, a_1, \ldots`
 
     Attributes
     ----------
