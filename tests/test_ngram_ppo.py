@@ -160,12 +160,9 @@ def test_a_reward_that_does_not_add_brings_what_documents_show():
 
     policy = judged_by(judge, max_iter=30, tol=0).fit_objective(problem)
     first, last = (policy.history_[at]["objective/value"] for at in (0, -1))
-    rollouts = problem.sample(
-        policy.backoff_model_.event_log_prob, 20_000, np.random.RandomState(1)
-    )
-    value = judge(rollouts.counts).mean() - problem.kl_coef * problem.kl(
-        policy.backoff_model_.event_log_prob
-    )
+    log_prob = policy.backoff_model_.event_log_prob
+    rollouts = problem.sample(log_prob, 20_000, np.random.RandomState(1))
+    value = judge(rollouts.counts).mean() - problem.kl_coef * problem.kl(log_prob)
     assert value > 1.1 * first
     assert value == pytest.approx(last, abs=0.02)
     assert "critic/error" not in policy.history_[-1]
