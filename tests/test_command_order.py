@@ -13,7 +13,7 @@ from sklearn_codex.cli import main
 from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.cli._models import frontier_of
 from sklearn_codex.exact import LengthExplosionWarning
-from sklearn_codex.rules import Pattern, BannedTokens
+from sklearn_codex.rules import BannedTokens, Pattern
 
 
 @pytest.fixture(scope="module")
