@@ -8,7 +8,13 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from test_commands import make_records, write
 
-from sklearn_codex import ExactPolicyOptimizer, RLOOPolicyOptimizer, load_model
+from sklearn_codex import (
+    ExactPolicyOptimizer,
+    NGramLM,
+    RLOOPolicyOptimizer,
+    load_model,
+    save_model,
+)
 from sklearn_codex.cli import main
 from sklearn_codex.cli._inputs import read_texts
 from sklearn_codex.cli._models import frontier_of
@@ -109,6 +115,17 @@ def test_info_tells_the_order(fitted, capsys):
     assert facts["order"] == 3
     assert facts["vocabulary"] == loop.vectorizer_.trie_.n_tokens
     assert facts["stages"]["sft"]["figures"]["n_ngrams"] == loop["sft"].trie_.n_arcs
+    # Neither old names of parameters, nor those without a use.
+    assert facts["stages"]["sft"]["parameters"] == {"prior_strength": loop["sft"].prior_strength}
+    assert facts["stages"]["pretrain"]["parameters"] == {"order": 3, "smoothing": "kneser-ney"}
+
+
+def test_info_tells_the_strength_of_a_dirichlet_prior(tmp_path, capsys):
+    base = NGramLM(2, smoothing="dirichlet", prior_strength=3).fit(["a b", "b a"])
+    save_model(base, tmp_path / "base.skops")
+    assert main(["info", str(tmp_path / "base.skops"), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["stages"]["model"]["parameters"]
+    assert shown == {"order": 2, "smoothing": "dirichlet", "prior_strength": 3}
 
 
 def test_frontier_of_n_grams(fitted, capsys):
@@ -274,6 +291,21 @@ def test_a_model_of_order_1_takes_no_prompts(tmp_path, capsys):
     capsys.readouterr()
     assert main(["sample", str(tmp_path / "m.skops"), "--prompt", "the cat"]) == 1
     assert "of order 1 writes the same after every prompt" in capsys.readouterr().err
+
+
+def test_rewards_of_a_file_of_both_kinds(fitted, capsys):
+    """Texts first, preferences behind them: the error says what reads either."""
+    file = str(fitted[1] / "records.jsonl")
+    assert main(["reward", fitted[0], file]) == 1
+    error = capsys.readouterr().err
+    rows = make_records()
+    line = next(at for at, row in enumerate(rows, start=1) if "chosen" in row)
+    assert f"records.jsonl, line {line} is a preference, with ['prompt', 'chosen'" in error
+    assert "score the file whole" in error
+    assert main(["score", fitted[0], file]) == 0
+    own = write(fitted[1] / "pairs.jsonl", [row for row in rows if "chosen" in row])
+    assert main(["reward", fitted[0], own]) == 0
+    capsys.readouterr()
 
 
 def test_rewards_of_pairs_are_of_responses_after_their_prompts(fitted, tmp_path, capsys):
