@@ -2,7 +2,8 @@
 
     python benchmarks/ngrams.py                    # all, about five minutes
     python benchmarks/ngrams.py speed --quick      # 200 files
-    python benchmarks/ngrams.py perplexity         # the table of docs/guide/ngrams.rst
+    python benchmarks/ngrams.py perplexity         # a table of docs/guide/ngrams.rst
+    python benchmarks/ngrams.py prior              # the other, half a minute
 
 "speed" takes lines of the standard library, split at blanks. Interpolated modified Kneser-Ney
 estimates are fitted to token ids and score them, against NLTK's KneserNeyInterpolated (which has
@@ -14,6 +15,9 @@ alternate, a figure is a median of processor time.
 
 "perplexity" pretrains on the code and docstrings of the standard library, and asks for the
 perplexity of function bodies that are not in it, each behind its signature and docstring.
+
+"prior" holds a quarter out as the demo does, refines the pretrained model on function bodies by
+``prior_strength``, and asks for the perplexity of those held out.
 """
 
 import argparse
@@ -24,11 +28,12 @@ import measure
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_codex import NGramCounter, NGramLM, TokenCounter
+from sklearn_codex import NGramCounter, NGramLM, SFTRefiner, TokenCounter
 from sklearn_codex._ngrams.smoothing import kneser_ney
 from sklearn_codex._ngrams.table import count_ngrams
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.datasets import load_stdlib_code
+from sklearn_codex.model_selection import record_train_test_split
 
 QUICK_FILES = 200
 # Tokens that NLTK is given, which takes 100 ms to score one of 10 million.
@@ -254,9 +259,35 @@ def measure_perplexity(orders, quick):
         measure.print_row(*row)
 
 
+def measure_prior(orders, quick):
+    data = load_stdlib_code(n_modules=20 if quick else 150, random_state=0)
+    train, test = record_train_test_split(data.records, test_size=0.25, random_state=0)
+    corpus = [record["text"] for record in train if "text" in record]
+    (prompts, bodies), held_out = (
+        [[row[name] for row in side if "completion" in row] for name in ("prompt", "completion")]
+        for side in (train, test)
+    )
+    strengths = [1, 10, 100, 1000, 10_000, 100_000]
+    print(f"{len(bodies)} function bodies to learn from, {len(held_out[0])} held out")
+    measure.print_header("order", "bodies", "before", *map(str, strengths))
+    for order in orders:
+        counter = NGramCounter(
+            order, tokenizer="code", min_count=2, min_ngram_count=2, eos_token=END
+        ).fit(corpus + bodies)
+        base = NGramLM(order, vectorizer=FrozenEstimator(counter)).fit(corpus)
+        asked = counter.transform_after(*held_out)
+        for n in (30, len(bodies)):
+            row = [order, n, f"{base.perplexity(asked):.1f}"]
+            for strength in strengths:
+                model = SFTRefiner(FrozenEstimator(base), prior_strength=strength)
+                model.fit(bodies[:n], prompts=prompts[:n])
+                row.append(f"{model.perplexity(asked):.1f}")
+            measure.print_row(*row)
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="?", choices=("speed", "perplexity"))
+    parser.add_argument("what", nargs="?", choices=("speed", "perplexity", "prior"))
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_FILES} files, one round")
     parser.add_argument("--orders", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     return parser.parse_args()
@@ -265,15 +296,17 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     n_rounds = 1 if arguments.quick else 3
-    if arguments.what != "perplexity":
+    if arguments.what in ("speed", None):
         lines = load_lines(arguments.quick)
         check_against_nltk(lines[:300])
         for order in (3, 5):
             measure_ids(lines, order, n_rounds)
         files = measure.read_library(QUICK_FILES if arguments.quick else None)
         measure_text(lines, [text for text in files if text.strip()], n_rounds)
-    if arguments.what != "speed":
+    if arguments.what in ("perplexity", None):
         measure_perplexity(arguments.orders, arguments.quick)
+    if arguments.what in ("prior", None):
+        measure_prior(arguments.orders, arguments.quick)
 
 
 if __name__ == "__main__":

@@ -38,11 +38,14 @@ def show_fields(record: Any) -> str:
     return f"{type(record).__name__}({', '.join(shown)})"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a sentence with the known word that is closest, after a blank; "" if none is close."""
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return a sentence with the known word that is closest, after a blank; "" if none is close.
+
+    A prefix that all words have, and that says nothing of how close they are, is put before it.
+    """
     folded = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold(), list(folded), 1, 0.6)
-    return f" Did you mean {folded[close[0]]}?" if close else ""
+    close = difflib.get_close_matches(word.casefold(), list(folded), 1, 0.61)
+    return f" Did you mean {prefix}{folded[close[0]]}?" if close else ""
 
 
 def _mark(match):

@@ -259,6 +259,7 @@ def test_columns_that_are_not_there(command, votes, model, tmp_path, capsys):
     [
         (["adit", "x"], "unknown command adit. Did you mean audit? There are: audit, "),
         (["audit", "x", "--lable", "y"], "audit: error: unknown option --lable. Did you mean --la"),
+        (["sample", "m", "--order", "3"], "unknown option --order. See sklearn-codex sample --he"),
         (["audit", "--lable=y", "x"], "unknown option --lable. Did you mean --label?"),
         (["fit", "x", "--otu", "m"], "unknown option --otu. Did you mean --out?"),
         (["fit", "x", "--out", "m", "--tokenizer", "wrod"], "unknown --tokenizer wrod. Did you me"),

@@ -4,12 +4,22 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from test_commands import make_records, write
 
-from sklearn_codex import load_model
+from sklearn_codex import (
+    ExactPolicyOptimizer,
+    NGramLM,
+    RLOOPolicyOptimizer,
+    load_model,
+    save_model,
+)
 from sklearn_codex.cli import main
 from sklearn_codex.cli._inputs import read_texts
+from sklearn_codex.cli._models import frontier_of
 from sklearn_codex.exact import LengthExplosionWarning
+from sklearn_codex.rules import BannedTokens, Pattern
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +69,33 @@ def test_sample_goes_on_from_prompts(fitted, tmp_path, capsys):
     assert main([*words, "--prompt", "the cat", "--stage", "sft"]) == 0
     drawn = loop["sft"].sample(2, 3, prompts=["the cat"])
     assert capsys.readouterr().out.splitlines() == [" ".join(text.split()) for text in drawn]
+    # Of several prompts each line says which.
+    assert main([*words, "--prompt", "the  cat", "--prompt", "a dog"]) == 0
+    told = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert told == [[row["prompt"], row["text"]] for row in rows]
     lines = tmp_path / "prompts.txt"
     lines.write_text("the cat\n\na dog\n")
     table = write(tmp_path / "prompts.jsonl", [{"prompt": prompt, "x": 1} for prompt in prompts])
     for file in (str(lines), table):
         assert main([*words, "--prompts", file, "--json"]) == 0
         assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == rows
+
+
+def test_sample_tells_of_documents_without_a_token(tmp_path, capsys):
+    rows = [{"text": "a"}, {"text": "b"}]
+    rows += [{"prompt": "a b", "completion": "</s>"}] * 50
+    file = write(tmp_path / "r.jsonl", rows)
+    out = str(tmp_path / "m.skops")
+    words = ["--order", "2", "--test-size", "0", "--min-count", "1", "--tokenizer", "whitespace"]
+    assert main(["fit", file, "--out", out, "--prior-strength", "1", *words]) == 0
+    capsys.readouterr()
+    assert main(["sample", out, "-n", "9", "--prompt", "a b"]) == 0
+    said = capsys.readouterr()
+    n_empty = said.out.split("\n")[:9].count("")
+    assert n_empty > 0
+    assert f"lines have no text: {n_empty} of 9" in said.err
+    assert main(["sample", out, "-n", "9", "--prompt", "a b", "--json"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_prompts_of_records_are_their_column(tmp_path):
@@ -84,13 +115,114 @@ def test_info_tells_the_order(fitted, capsys):
     assert facts["order"] == 3
     assert facts["vocabulary"] == loop.vectorizer_.trie_.n_tokens
     assert facts["stages"]["sft"]["figures"]["n_ngrams"] == loop["sft"].trie_.n_arcs
+    # Neither old names of parameters, nor those without a use.
+    assert facts["stages"]["sft"]["parameters"] == {"prior_strength": loop["sft"].prior_strength}
+    assert facts["stages"]["pretrain"]["parameters"] == {"order": 3, "smoothing": "kneser-ney"}
+
+
+def test_info_tells_the_strength_of_a_dirichlet_prior(tmp_path, capsys):
+    base = NGramLM(2, smoothing="dirichlet", prior_strength=3).fit(["a b", "b a"])
+    save_model(base, tmp_path / "base.skops")
+    assert main(["info", str(tmp_path / "base.skops"), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["stages"]["model"]["parameters"]
+    assert shown == {"order": 2, "smoothing": "dirichlet", "prior_strength": 3}
 
 
 def test_frontier_of_n_grams(fitted, capsys):
     assert main(["frontier", fitted[0], "--points", "3"]) == 0
-    rows = capsys.readouterr().out.splitlines()[1:]
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == "kl_coef,kl,expected_reward"
     table = np.array([row.split(",") for row in rows], dtype=float)
     assert (np.diff(table, axis=0) * [-1, 1, 1] >= 0).all()
+
+
+@pytest.fixture(scope="module")
+def above_policy(fitted):
+    """What a policy of the loop is fitted on: the reference, the reward, demonstrations."""
+    loop = load_model(fitted[0])
+    rows = [row for row in make_records() if "completion" in row]
+    data = {"X": [row["completion"] for row in rows], "prompts": [row["prompt"] for row in rows]}
+    return FrozenEstimator(loop["sft"]), FrozenEstimator(loop["reward"]), data
+
+
+@pytest.mark.parametrize("reward_coef", [1.0, 2.5])
+def test_frontier_of_n_grams_prices_the_rules(above_policy, reward_coef):
+    """Each point is a fit of its own whose rules cost as much reward as in the first."""
+    policy, reward, data = above_policy
+    settings = {"reward_coef": reward_coef, "kl_coef": 0.7}
+
+    def fit(penalty, **changed):
+        rules = [BannedTokens(["cat", "sat"], penalty=penalty)]
+        model = ExactPolicyOptimizer(policy, reward, rules=rules, **settings | changed)
+        return model.fit(**data)
+
+    fitted_policy = fit(0.4)
+    columns = frontier_of(fitted_policy, 4)
+    assert list(columns) == ["kl_coef", "kl", "expected_reward", "expected_reward_less_rules"]
+    for kl_coef, kl, expected, less_rules in zip(*columns.values(), strict=True):
+        # A penalty is in nats, which cost kl_coef each.
+        other = fit(0.4 * 0.7 / kl_coef, kl_coef=kl_coef)
+        found = other.evaluate(other)
+        assert kl == pytest.approx(other.kl_, rel=1e-6, abs=1e-9)
+        assert expected == pytest.approx(other.expected_reward_, rel=1e-6)
+        in_reward = found.penalty * kl_coef / reward_coef
+        assert less_rules == pytest.approx(expected - in_reward, rel=1e-6)
+    # Concave, with slope kl_coef / reward_coef: no step up is steeper than at its beginning.
+    slopes = np.diff(columns["expected_reward_less_rules"]) / np.diff(columns["kl"])
+    kl_coef = np.array(columns["kl_coef"]) / reward_coef
+    assert (slopes <= kl_coef[:-1] * (1 + 1e-6)).all()
+    assert (slopes >= kl_coef[1:] * (1 - 1e-6)).all()
+
+
+def test_frontier_of_n_grams_keeps_bounds_and_refuses_what_it_cannot_price(above_policy):
+    policy, reward, data = above_policy
+    rules = [BannedTokens(["cat"], max_rate=0.2)]
+    bounded = ExactPolicyOptimizer(policy, reward, rules=rules).fit(**data)
+    columns = frontier_of(bounded, 3)
+    for kl_coef, kl in zip(columns["kl_coef"], columns["kl"], strict=True):
+        other = clone(bounded).set_params(kl_coef=kl_coef).fit(**data)
+        assert kl == pytest.approx(other.kl_, rel=1e-5, abs=1e-8)
+    assert columns["expected_reward_less_rules"] == pytest.approx(columns["expected_reward"])
+    long = Pattern("cat.*cat", name="long")
+    sampled = RLOOPolicyOptimizer(policy, reward, rules=[long], max_iter=1, tol=0)
+    with pytest.raises(ValueError, match=r"so do rules, which \['long'\] do not"):
+        frontier_of(sampled.fit(**data), 3)
+
+
+def test_the_strength_of_the_prior_is_chosen_by_demonstrations_not_seen(tmp_path, capsys):
+    """With a base of something else the prior has to be weak, with one of the same it may stay."""
+    rng = np.random.RandomState(0)
+
+    def say(words, n):
+        return [" ".join(rng.permutation(words)) for _ in range(n)]
+
+    here, there = say(["a", "b", "c"], 60), say(["b", "c", "d"], 60)
+    chosen = {}
+    for name, texts in (("same", say(["b", "c", "d"], 2000)), ("other", here)):
+        rows = [{"text": text} for text in texts]
+        rows += [{"prompt": f"p{i}", "completion": text} for i, text in enumerate(there)]
+        words = ["fit", write(tmp_path / "r.jsonl", rows), "--order", "2", "--test-size", "0"]
+        assert main([*words, "--out", str(tmp_path / "m.skops"), "--force"]) == 0
+        chosen[name] = json.loads(capsys.readouterr().out)["prior_strength"]
+        loop = load_model(tmp_path / "m.skops")
+        assert loop["sft"].prior_strength == chosen[name]
+    assert chosen["other"] < 100 <= chosen["same"]
+
+
+def test_the_strength_of_the_prior_is_what_it_was_where_nothing_is_chosen(tmp_path, capsys):
+    rows = [row for row in make_records() if "chosen" not in row]
+    one = [{"text": "the cat sat"}, {"text": "a dog"}, {"prompt": "p", "completion": "the cat"}]
+    for records, words, expected in (
+        (rows, [], 1000.0),
+        (rows, ["--order", "2", "--prior-strength", "7"], 7.0),
+        (one, ["--order", "2"], 1000.0),
+    ):
+        file = write(tmp_path / "r.jsonl", records)
+        out = ["--out", str(tmp_path / "m.skops"), "--force", "--test-size", "0"]
+        assert main(["fit", file, *out, "--min-count", "1", *words]) == 0
+        assert load_model(tmp_path / "m.skops")["sft"].prior_strength == expected
+    assert main(["fit", file, *out, "--prior-strength", "strong"]) == 2
+    assert "--prior-strength: a number of tokens or auto, got 'strong'" in capsys.readouterr().err
 
 
 def make_paid_by_length():
@@ -127,6 +259,7 @@ def test_length_stays_finite_unless_told_otherwise(tmp_path, capsys):
         (["--min-ngram-count", "2"], "--min-ngram-count 2 is of n-grams, which --order 1 has none"),
         (["--order", "2", "--smoothing", "nothing"], "--smoothing must be"),
         (["--smoothing", "nothing"], "--smoothing must be"),
+        (["--smoothing", "kneser-ney"], "has none of. Pass a number, or --order 2 or more."),
         (["--order", "2", "--min-ngram-count", "0"], "--min-ngram-count must be"),
     ],
 )
@@ -158,6 +291,21 @@ def test_a_model_of_order_1_takes_no_prompts(tmp_path, capsys):
     capsys.readouterr()
     assert main(["sample", str(tmp_path / "m.skops"), "--prompt", "the cat"]) == 1
     assert "of order 1 writes the same after every prompt" in capsys.readouterr().err
+
+
+def test_rewards_of_a_file_of_both_kinds(fitted, capsys):
+    """Texts first, preferences behind them: the error says what reads either."""
+    file = str(fitted[1] / "records.jsonl")
+    assert main(["reward", fitted[0], file]) == 1
+    error = capsys.readouterr().err
+    rows = make_records()
+    line = next(at for at, row in enumerate(rows, start=1) if "chosen" in row)
+    assert f"records.jsonl, line {line} is a preference, with ['prompt', 'chosen'" in error
+    assert "score the file whole" in error
+    assert main(["score", fitted[0], file]) == 0
+    own = write(fitted[1] / "pairs.jsonl", [row for row in rows if "chosen" in row])
+    assert main(["reward", fitted[0], own]) == 0
+    capsys.readouterr()
 
 
 def test_rewards_of_pairs_are_of_responses_after_their_prompts(fitted, tmp_path, capsys):

@@ -111,6 +111,16 @@ def test_the_verdict_follows_the_figures():
         assert verdict_of(statements) == "not all of it worked; see what is marked !."
 
 
+def test_a_rule_with_nothing_to_forbid_is_no_failure():
+    statements = judge(0.8, 0, rates=(0.0, 0.0))
+    assert [statement.holds for statement in statements] == [True, True, None]
+    assert "had nothing to forbid" in statements[2].text
+    assert verdict_of(statements).startswith("the loop works; what is marked -")
+    assert verdict_of([*statements, *judge(0.8, 0, share=0.5)]).startswith("not all of it worked")
+    # It has then done harm.
+    assert judge(0.8, 0, rates=(0.0, 0.1))[2].holds is False
+
+
 def test_a_reward_of_coins_is_seldom_said_to_have_learned():
     # One side of a test at 5 %.
     said = sum(judge(0.5, seed)[0].holds for seed in range(400))

@@ -296,7 +296,8 @@ def test_what_a_file_of_others_leaves_out_is_filled_in(tmp_path):
         ("-0.30103 a b a", "x a b a", "expected numbers first and last"),
         ("-0.30103 a b a", "0.5 a b a", "no logarithms of a probability"),
         ("-0.60206 b 0", "-0.60206 a 0", "listed twice"),
-        ("-0.60206 b 0", "-0.10206 b 0", "sum to 1.54.*, not to 1"),
+        ("-0.60206 b 0", "-0.10206 b 0", "of single tokens sum to 1.54.*, not to 1"),
+        ("-0.30103 <s> a 0", "-0.6 <s> a 0", "after '<s>' sum to 0.62.*, not to 1"),
         ("\\2-grams:", "\\4-grams:", r"expected '\\2-grams:'"),
     ],
 )

@@ -71,8 +71,8 @@ class NGramLM(
         What was taken off counts of 1, of 2, and of 3 or more, by the length of n-grams. None
         without "kneser-ney".
     is_fallback_ : ndarray of bool of shape (order,) or None
-        Whether there are too few n-grams of a length to estimate discounts, so that they are 0.5,
-        1 and 1.5.
+        Whether there are too few n-grams of a length to estimate discounts, as where none has a
+        count of 1, 2, 3 or 4, so that they are 0.5, 1 and 1.5.
     event_count_ : ndarray of shape (n_columns,)
         Weighted sum of the documents' counts, the sufficient statistic.
     n_tokens_ : float
@@ -106,7 +106,8 @@ class NGramLM(
       c is n for the longest n-grams and for those at the start of a document; for others it is the
       number of different tokens before h w. With :math:`t_j` n-grams of a length whose c is j and
       :math:`Y = t_1 / (t_1 + 2 t_2)`, :math:`D(j) = j - (j + 1) Y t_{j+1} / t_j` for j up to 3,
-      and D(3) beyond, where these are between 0 and j.
+      and D(3) beyond, where none of :math:`t_1` to :math:`t_4` is 0, so that D(j) is below j, and
+      no D(j) is below 0; else they are 0.5, 1 and 1.5.
     - "witten-bell": :math:`s = n(h, w) / (N(h) + T(h))`, T being the number of different tokens
       after h [1]_.
     - "dirichlet": :math:`s = n(h, w) / (N(h) + \kappa)`, the posterior mean under a Dirichlet

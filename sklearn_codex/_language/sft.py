@@ -40,9 +40,10 @@ class SFTRefiner(
         and cross-validation keep its fit. None means the uniform distribution.
     prior_strength : float, default=1000.0
         Weight of the base model, in tokens: demonstrations of as many tokens weigh as much as the
-        base, in each context by itself where the base is a model of n-grams. With the number of
-        pretraining tokens, this is "add the demonstration counts to the pretraining counts"; 0
-        forgets the base.
+        base, in each context by itself where the base is a model of n-grams: there demonstrations
+        count little after contexts that they have few times, as they should unless they say the
+        same often. With the number of pretraining tokens, of a model of single tokens, this is "add
+        the demonstration counts to the pretraining counts"; 0 forgets the base.
     vectorizer : transformer, default=None
         Turns text into counts; None means the base's, or ``TokenCounter()`` without a base.
     base : fitted language model, default="deprecated"

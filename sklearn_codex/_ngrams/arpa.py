@@ -112,7 +112,8 @@ def read_arpa(lines: Iterable[str], place: str) -> tuple[list[str], BackoffModel
     weights[named] = log_weight[trie.arc_of_context[named]]
     if trie.start >= 0:
         weights[trie.start] = reader.start_weight
-    return names, _normalize(BackoffModel(trie, _fill(trie, log_prob, weights), weights), place)
+    model = BackoffModel(trie, _fill(trie, log_prob, weights), weights)
+    return names, _normalize(model, names, place)
 
 
 class _Reader:
@@ -260,7 +261,7 @@ def _fill(trie, log_prob, weights):
     return log_prob
 
 
-def _normalize(model, place):
+def _normalize(model, names, place):
     """Return the model with all distributions scaled to sum to one, shorter contexts first."""
     trie = model.trie
     prob, weight = np.exp(model.arc_log_prob), np.exp(model.backoff_log_weight)
@@ -276,10 +277,11 @@ def _normalize(model, place):
         off = np.abs(total - 1.0)
         if not off.max() <= _TOLERANCE:
             context = int(contexts[np.argmax(off)])
+            of = f"after {trie.spell(np.array(names, object))[1][context]!r}"
             raise ValueError(
-                f"{place}: the probabilities after a context of {trie.context_length[context]} "
-                f"tokens sum to {total[np.argmax(off)]:.6g}, not to 1. Is the file damaged, or one "
-                "of scores that are no probabilities?"
+                f"{place}: the probabilities {of if context else 'of single tokens'} sum to "
+                f"{total[np.argmax(off)]:.6g}, not to 1. Is the file damaged, or one of scores "
+                "that are no probabilities?"
             )
         prob[start:stop] /= total[trie.arc_context[start:stop] - contexts[0]]
         model.arc_log_prob[start:stop] -= np.log(total)[trie.arc_context[start:stop] - contexts[0]]

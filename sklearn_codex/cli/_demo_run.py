@@ -349,6 +349,12 @@ def _show_objective(console, pipeline, test):
             for name, part in parts.items()
         ],
     )
+    console.note(
+        "L_SFT: cross-entropy of completions, in nats a token. L_RLHF: minus the expected reward "
+        "of a document. Omega: what keeps the policy in bounds, the KL to M1 and the price of what "
+        "rules count, in nats a document. alpha, beta and gamma are sft_coef, reward_coef and "
+        "kl_coef of PPO, which lowers the sum."
+    )
     return {
         name: {key: float(value) for key, value in part.items()} for name, part in parts.items()
     }
@@ -375,7 +381,9 @@ def _show_completions(console, pipeline, train, test, seed):
 def _show_verdict(console, statements):
     console.title("Verdict", verdict_of(statements))
     for statement in statements:
-        console.item("✓" if statement.holds else "!", statement.text, strong=not statement.holds)
+        failed = statement.holds is False
+        mark = "!" if failed else "✓" if statement.holds else "-"
+        console.item(mark, statement.text, strong=failed)
 
 
 def _show_next(console, out, order, has_picture, seconds):

@@ -11,9 +11,9 @@ _NEAR = 0.99  # share of what there was to gain that counts as the optimum
 
 
 class Statement(NamedTuple):
-    """A sentence, and whether it says what one hopes for."""
+    """A sentence, and whether it says what one hopes for; None where there was nothing to see."""
 
-    holds: bool
+    holds: bool | None
     text: str
 
 
@@ -38,8 +38,11 @@ def judge_demo(figures, margins, prompts) -> list[Statement]:
 
 def verdict_of(statements: list[Statement]) -> str:
     """Return all of them in one sentence."""
-    if all(statement.holds for statement in statements):
+    found = [statement.holds for statement in statements]
+    if all(found):
         return "the loop works, and every step of it was checked."
+    if False not in found:
+        return "the loop works; what is marked - could not be seen on so little."
     return "not all of it worked; see what is marked !."
 
 
@@ -87,6 +90,12 @@ def _judge_safety(policy) -> Statement:
     if rate["after"] < rate["before"]:
         return Statement(
             True, f"The rule works: documents with eval or exec fell from {before} to {after}."
+        )
+    if rate["before"] == rate["after"] == 0:
+        return Statement(
+            None,
+            "The rule had nothing to forbid: no document has eval or exec, before or after. Read "
+            "more modules.",
         )
     return Statement(
         False, f"The rule changed nothing: documents with eval or exec are {after}, were {before}."

@@ -7,6 +7,7 @@ from sklearn_codex._output import is_terminal, written_together
 from sklearn_codex._output._paths import same_file
 from sklearn_codex._plain import plain
 from sklearn_codex.cli._options import (
+    AUTO,
     STANDARD,
     add_columns,
     add_seed,
@@ -29,7 +30,7 @@ _OF_WORDS = {
     "min_count": 2,
     "min_ngram_count": 1,
     "smoothing": None,
-    "prior_strength": 1000.0,
+    "prior_strength": None,
     "kl_coef": None,
 }
 
@@ -112,10 +113,6 @@ def _add_parameters(parser) -> None:
     for name, what in (
         ("min_count", "occurrences a token needs to be in the vocabulary"),
         ("min_ngram_count", "occurrences an n-gram needs to be known, with --order 2 or more"),
-        (
-            "prior_strength",
-            "tokens the pretrained model weighs against demonstrations, in each context",
-        ),
         ("test_size", "share of the prompts held out for the figures, 0 for none"),
     ):
         default = _OF_WORDS.get(name, 0.25)
@@ -126,6 +123,14 @@ def _add_parameters(parser) -> None:
             metavar="N",
             help=f"{what} (default: %(default)s)",
         )
+    parser.add_argument(
+        "--prior-strength",
+        type=_strength,
+        metavar="N",
+        help="tokens the pretrained model weighs against demonstrations, in each context; auto is "
+        "the power of 10 with which demonstrations of prompts held out are most likely (default: "
+        "1000, or auto with --order 2 or more)",
+    )
     parser.add_argument(
         "--kl-coef",
         type=float,
@@ -148,6 +153,16 @@ def _smoothing(word: str) -> float | str:
         return float(word)
     except ValueError:
         return word
+
+
+def _strength(word: str) -> float | str:
+    """Return the strength of a prior, a number or "auto"."""
+    if word == AUTO:
+        return word
+    try:
+        return float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number of tokens or {AUTO}, got {word!r}") from None
 
 
 def run(arguments: argparse.Namespace) -> int:

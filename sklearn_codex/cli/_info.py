@@ -93,11 +93,15 @@ def _describe(model) -> dict:
 
 
 def _describe_stage(stage) -> dict:
+    from sklearn_codex._renames import current_parameters
+
     parameters = {
         name: value
-        for name, value in stage.get_params(deep=False).items()
+        for name, value in current_parameters(stage).items()
         if isinstance(value, (int, float, str, bool))
     }
+    if parameters.get("smoothing", "dirichlet") != "dirichlet":
+        parameters.pop("prior_strength", None)  # of an NGramLM, which has no use for it then
     figures = {
         # JSON has no nan, which says that something is not known.
         name.rstrip("_"): None if math.isnan(getattr(stage, name)) else float(getattr(stage, name))

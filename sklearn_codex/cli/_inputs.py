@@ -9,6 +9,7 @@ from sklearn_codex._files.lines import decode_lines, find_first, text_lines, wit
 from sklearn_codex._files.rows import header_of, parse_rows, read_part
 from sklearn_codex._files.unpack import Part
 from sklearn_codex._layouts.base import fold, fold_all
+from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._plain import did_you_mean, plain
 from sklearn_codex.cli._options import STANDARD, readable
 
@@ -76,6 +77,12 @@ def _pick_text(row: dict, column: str | None, wanted: Sequence[str], where: str)
     if name is None and column is not None:
         name = fold_all(row).get(fold(column))
     if name is None or not isinstance(row.get(name), str):
+        if column is None and find_pairs(fold_all(row)):
+            raise ValueError(
+                f"{where} is a preference, with {list(row)}, and no text as the rows before it. "
+                "Put preferences into a file of their own, which reward reads as pairs, and fit "
+                "and score by --preferences; or score the file whole, as records of all kinds."
+            )
         known = f"one of {', '.join(wanted)}" if column is None else f"--column {column}"
         meant = "" if column is None or name is not None else did_you_mean(column, map(str, row))
         remedy = (

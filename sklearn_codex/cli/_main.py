@@ -144,7 +144,8 @@ class _Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             is_option = word.startswith("--") and " " not in word
             if is_option and not any(option.startswith(name) for option in known):
-                self.error(f"unknown option {name}.{did_you_mean(name, known)}")
+                bare = [option[2:] for option in known if option.startswith("--")]
+                self.error(f"unknown option {name}.{did_you_mean(name[2:], bare, prefix='--')}")
 
     def _check_value(self, action, value):
         if action.choices is None or value in action.choices:

@@ -4,6 +4,7 @@ Imported when a command runs: without it the command line answers before scikit-
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from tempfile import TemporaryDirectory
 from warnings import catch_warnings, simplefilter
 
@@ -12,6 +13,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from sklearn_codex import (
     ExactPolicyOptimizer,
@@ -25,11 +27,17 @@ from sklearn_codex import (
 )
 from sklearn_codex._data.records import check_records
 from sklearn_codex._pipeline.counting import documents_after_prompts
+from sklearn_codex._policy.problem import with_penalty
+from sklearn_codex.cli._options import AUTO
 from sklearn_codex.exact import LengthExplosionWarning, kl_reward_frontier
 from sklearn_codex.metrics import preference_accuracy, preference_auc, preference_log_loss
-from sklearn_codex.model_selection import record_train_test_split
+from sklearn_codex.model_selection import RecordKFold, record_scorers, record_train_test_split
 
 _END = "</s>"
+_STRENGTH = 1000.0
+_STRENGTHS = [10.0**power for power in range(6)]
+_FOLDS = 5
+_OF_NGRAMS = ("kneser-ney", "witten-bell", "dirichlet")  # what smooths them only
 # Times the smallest kl_coef that keeps length finite: nearer to it documents are very long.
 _MARGIN = 2.0
 _CAUTIOUS = 1e6
@@ -48,7 +56,7 @@ def fit_pipeline(
     min_count=2,
     min_ngram_count=1,
     smoothing=None,
-    prior_strength=1000.0,
+    prior_strength=None,
     C=0.01,
     kl_coef=None,
     test_size=0.25,
@@ -68,8 +76,11 @@ def fit_pipeline(
         As in :class:`NGramCounter`.
     smoothing : float, str or None, default=None
         Of the pretrained model; None means 0.1, or Kneser-Ney of order 2 and more.
-    prior_strength, C : float
-        Of the refined model and the reward.
+    prior_strength : float, "auto" or None, default=None
+        Of the refined model. "auto" is chosen by :func:`_choose_strength`. None means 1000, or
+        "auto" of order 2 and more.
+    C : float, default=0.01
+        Of the reward.
     kl_coef : float or None, default=None
         Of the policy. None means 1, or, of order 2 and more where that is too little to keep
         length finite, twice the smallest that does.
@@ -83,7 +94,8 @@ def fit_pipeline(
     pipeline : RLHFPipeline
         Fitted on the training side.
     figures : dict
-        As from :func:`score_model`, for the held-out side, and ``n_train`` and ``n_test``.
+        As from :func:`score_model`, for the held-out side, and ``n_train`` and ``n_test``; where
+        the strength of the prior was chosen, ``prior_strength``.
     """
     if not 0 <= test_size < 1:
         raise ValueError(
@@ -95,9 +107,15 @@ def fit_pipeline(
         train, test = _split(records, keys or [None] * len(records), test_size, seed)
     vectorizer, pretrained = _of_order(order, tokenizer, min_count, min_ngram_count, smoothing)
     stages: list[tuple] = []
+    is_chosen = False
     if any("text" in row for row in records):
         stages.append(("pretrain", pretrained))
     if any("completion" in row for row in records):
+        if prior_strength is None:
+            prior_strength = _STRENGTH if order == 1 else AUTO
+        is_chosen = prior_strength == AUTO
+        if is_chosen:
+            prior_strength = _choose_strength(list(stages), vectorizer, train)
         stages.append(("sft", SFTRefiner(prior_strength=prior_strength)))
     has_policy = bool(stages)
     if any("chosen" in row or "label" in row for row in records):
@@ -115,7 +133,44 @@ def fit_pipeline(
     _check_enough_pairs(train)
     _fit_safely(pipeline, train, order, kl_coef)
     figures = {"n_train": len(train), "n_test": len(test) if held_out else 0}
+    if is_chosen:
+        figures["prior_strength"] = prior_strength
     return pipeline, figures | {"held_out": held_out} | score_model(pipeline, test)
+
+
+def _choose_strength(stages, vectorizer, records):
+    """Return the strength of the prior with which demonstrations not seen are most likely.
+
+    By cross-validation of powers of ten, from 1 to 100,000 tokens; with fewer than two prompts or
+    texts, or where the model has no likelihood for what it has not seen, it is the usual strength.
+
+    Parameters
+    ----------
+    stages : list of tuple
+        The pretrained model, unfitted, or nothing.
+    vectorizer : transformer
+        Unfitted.
+    records : list of dict
+        What there is to fit on.
+    """
+    shown = [row for row in records if "completion" in row]
+    texts = [row for row in records if "text" in row]
+    prompts = {" ".join(row.get("prompt", str(at)).split()) for at, row in enumerate(shown)}
+    n_folds = min(_FOLDS, len(prompts), *([len(texts)] if stages else []))
+    if n_folds < 2:
+        return _STRENGTH
+    with TemporaryDirectory() as folder, catch_warnings():  # the pretrained models are kept there
+        simplefilter("ignore", UserWarning)  # of likelihoods that are not finite
+        loop = RLHFPipeline([*stages, ("sft", SFTRefiner())], vectorizer=vectorizer, memory=folder)
+        search = GridSearchCV(
+            loop,
+            {"sft__prior_strength": _STRENGTHS},
+            scoring=record_scorers["demonstration_log_likelihood"],
+            cv=RecordKFold(n_folds),
+            refit=False,
+            error_score="raise",
+        ).fit([*texts, *shown])
+    return search.best_params_["sft__prior_strength"] if search.best_score_ > -np.inf else _STRENGTH
 
 
 def _fit_safely(pipeline, records, order, kl_coef):
@@ -157,6 +212,11 @@ def _of_order(order, tokenizer, min_count, min_ngram_count, smoothing):
             raise ValueError(
                 f"--min-ngram-count {min_ngram_count} is of n-grams, which --order 1 has none of. "
                 "Leave it out, or pass --order 2 or more."
+            )
+        if smoothing in _OF_NGRAMS:
+            raise ValueError(
+                f"--smoothing {smoothing} is of n-grams, which --order 1 has none of. Pass a "
+                "number, or --order 2 or more."
             )
         model = UnigramLM(smoothing=0.1 if smoothing is None else smoothing)
         return TokenCounter(tokenizer, min_count=min_count), model
@@ -312,7 +372,8 @@ def frontier_of(model, n_points=50):
     Returns
     -------
     columns : dict of list
-        ``kl_coef``, ``kl`` (nats a document) and ``expected_reward``.
+        ``kl_coef``, ``kl`` (nats a document) and ``expected_reward``; of policies over n-grams that
+        have rules also ``expected_reward_less_rules``, which is what is greatest at each KL.
     """
     policy = last_policy(model)
     if policy is not None and order_of(policy) > 1:
@@ -335,23 +396,41 @@ def _frontier_of_stages(stages, policy):
 
 
 def _frontier_of_ngrams(policy, n_points):
-    """Return the frontier of the reward alone, as columns, of a policy over n-grams."""
+    """Return the frontier as columns of a policy over n-grams.
+
+    A violation of a rule costs what it does in the fit, in units of reward, and shares of documents
+    that may violate one are kept. Without a price of length, which a rule may be, most rewards
+    have hardly a frontier: documents would be better for being longer.
+    """
     if not hasattr(policy, "reference_log_prob_"):
         raise ValueError(_NO_FRONTIER)
     problem = policy._build_problem(warn=False)
-    if not problem.adds_reward or problem.objective.gap_is_bound:
+    left_out = [rule.name for rule in problem.rules if rule.token_violations is None]
+    if not problem.adds_reward or problem.objective.gap_is_bound or left_out:
+        unless = f", and so do rules, which {left_out} do not" if left_out else ""
         raise ValueError(
             "The frontier of models of n-grams is known where the reward adds over n-grams and "
-            "documents are not cut: fit with a larger --kl-coef, or in Python without max_length."
+            f"documents are not cut{unless}: fit with a larger --kl-coef, or in Python without "
+            "max_length and with rules of n-grams that the policy knows."
         )
-    objective = problem.objective.having(penalty=None)
-    grid = objective.kl_coef_grid()
+    objective = problem.objective
+    bounds = [rule for rule in problem.rules if rule.is_found]
+    priced = with_penalty(objective, [rule for rule in problem.rules if not rule.is_found])
+    cost = priced.penalty  # nats of the fit's KL
+    less = 0.0 if cost is None else objective.kl_coef / objective.reward_coef * cost
+    net = objective.having(token_reward=objective.token_reward - less, penalty=None)
+    problem = replace(problem, objective=net).with_rules(bounds)
+    grid = problem.objective.kl_coef_grid()
     # Each point takes a while, so that only those asked for are computed.
     grid = grid[np.unique(np.linspace(0, len(grid) - 1, n_points).round().astype(int))]
-    columns: dict[str, list[float]] = {"kl_coef": grid.tolist(), "kl": [], "expected_reward": []}
-    for kl_coef in columns["kl_coef"]:
-        at = objective.having(kl_coef=kl_coef)
+    rows = []
+    for kl_coef in grid.tolist():
+        at = problem.with_kl_coef(kl_coef).objective
         best = at.optimum()
-        columns["kl"].append(at.kl(best))
-        columns["expected_reward"].append(at.expected_reward(best) + problem.reward.offset)
+        rewards = (of.expected_reward(best) + problem.reward.offset for of in (objective, at))
+        rows.append((kl_coef, at.kl(best), *rewards))
+    names = ("kl_coef", "kl", "expected_reward", "expected_reward_less_rules")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    if not policy.rules:
+        del columns[names[-1]]
     return columns

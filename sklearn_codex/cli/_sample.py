@@ -11,6 +11,7 @@ from sklearn_codex.cli._options import (
     write_out,
 )
 from sklearn_codex.report._json import json_text
+from sklearn_codex.report._terminal import tell
 
 
 def add_parser(commands) -> None:
@@ -23,8 +24,8 @@ def add_parser(commands) -> None:
         description=(
             "Draw documents from the last policy of a model, or from a stage. Those of a model of "
             "order 1 are bags of words; others (fit --order) go on from prompts, N documents for "
-            "each prompt in turn. Standard output shows control characters as marks; --json and "
-            "--out FILE keep them."
+            "each prompt in turn, with the prompt and a tab before each where there are several. "
+            "Standard output shows control characters as marks; --json and --out FILE keep them."
         ),
         examples=(
             "  sklearn-codex sample model.skops -n 5\n"
@@ -81,8 +82,15 @@ def run(arguments: argparse.Namespace) -> int:
     if prompts:
         each = [prompt for prompt in prompts for _ in range(arguments.n)]
         rows = [{"prompt": one, **row} for one, row in zip(each, rows, strict=True)]
-    lines = [json_text(row) if arguments.json else " ".join(row["text"].split()) for row in rows]
+    if arguments.json:
+        lines = [json_text(row) for row in rows]
+    else:
+        shown = ("prompt", "text") if len(prompts) > 1 else ("text",)
+        lines = ["\t".join(" ".join(row[name].split()) for name in shown) for row in rows]
     write_out(arguments, "\n".join(lines) + "\n")
+    n_empty = sum(not row["text"] for row in rows)
+    if n_empty and not arguments.json:
+        tell(f"Documents without a token, whose lines have no text: {n_empty} of {len(rows)}.")
     return 0
 
 
