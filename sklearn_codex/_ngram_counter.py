@@ -355,9 +355,9 @@ class NGramCounter(TokenCounter):
         Returns
         -------
         names : ndarray of str objects of shape (n_columns,)
-            N-grams as their tokens, joined by a space, the start of a document being ``<s>``. What
-            counts a context has two spaces behind it, and ``(backed off)`` or ``(end)``. If fitted
-            on counts, as of :class:`TokenCounter`.
+            N-grams as their tokens, joined by a space, the start of a document being ``<s>``, or
+            ``(<s>)`` where that is a token. What counts a context has two spaces behind it, and
+            ``(backed off)`` or ``(end)``. If fitted on counts, as of :class:`TokenCounter`.
         """
         names = super().get_feature_names_out(input_features)
         if self.trie_ is None:

@@ -190,7 +190,7 @@ class NGramFeatures(NGramCounter):
         Returns
         -------
         names : ndarray of str objects of shape (n_columns,)
-            N-grams as their tokens, joined by a space, the start of a document being ``<s>``. If
-            fitted on counts, as of :class:`TokenCounter`.
+            N-grams as their tokens, joined by a space, the start of a document being ``<s>``, or
+            ``(<s>)`` where that is a token. If fitted on counts, as of :class:`TokenCounter`.
         """
         return super().get_feature_names_out(input_features)[: self.n_features_in_]

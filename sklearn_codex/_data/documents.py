@@ -4,6 +4,7 @@ Every estimator that takes documents calls :func:`read_documents`, so text and c
 thing everywhere else.
 """
 
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,11 @@ def read_prompts(estimator: Any, X: Any) -> sparse.csr_array:
     """
     subject = f"prompts of {type(estimator).__name__}"
     texts = check_texts(X, subject=subject)
+    if texts is None and not sparse.issparse(X) and np.asarray(X, dtype=object).ndim == 1:
+        raise ValueError(
+            f"{subject} should be texts, a sequence of str, or counts of shape (n_prompts, "
+            f"{estimator.n_features_in_}), got {reprlib.repr(X)}. Pass a list of str."
+        )
     if texts is None or estimator.vectorizer_ is None:
         return read_documents(estimator, X, reset=False)
     return count_texts(estimator.vectorizer_, texts, subject=subject)
@@ -149,22 +155,26 @@ def check_counted(counts: Any, *, subject: str) -> sparse.csr_array:
 
 def _check_counted_texts(counts, texts, estimator):
     """Raise where a vectorizer does not count, or a document has no token."""
-    subject = type(estimator).__name__
+    subject, counter = type(estimator).__name__, unwrap(estimator.vectorizer_)
     invalid = counts.data[~((counts.data > 0) & np.isfinite(counts.data))]
     if invalid.size:
         raise ValueError(
             f"{subject} got {invalid[0]} as a count from its vectorizer "
-            f"({type(unwrap(estimator.vectorizer_)).__name__}). Use one whose counts are finite "
-            "and not negative, such as TokenCounter."
+            f"({type(counter).__name__}). Use one whose counts are finite and not negative, such "
+            "as TokenCounter."
         )
     trie = trie_of(estimator.vectorizer_)
     tokens = counts if trie is None else counts[:, : trie.n_arcs]
     empty = np.flatnonzero(tokens.sum(axis=1) == 0)
     if empty.size:
+        first = texts[empty[0]]
+        # What has no token at all has none that is unknown.
+        has_unknown = first.strip() and getattr(counter, "unk_token", None) is None
+        option = "unk_token or eos_token" if has_unknown else "eos_token"
         raise ValueError(
             f"{subject} got {empty.size} document(s) without a token, the first at position "
-            f"{empty[0]}: {texts[empty[0]]!r:.60}. Leave out such documents, or count with "
-            "unk_token or eos_token set, so that each has at least one token."
+            f"{empty[0]}: {first!r:.60}. Leave out such documents, or count with {option} set, so "
+            "that each has at least one token."
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._data.documents import check_prompts, count_texts
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._files.lines import place_of, read_lines
@@ -18,6 +19,8 @@ from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngrams.arpa import END, START, UNKNOWN, read_arpa, write_arpa
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._output import new_file
+from sklearn_codex._partitions import is_collection
+from sklearn_codex._text.inputs import check_texts
 
 __all__ = ["BackoffLanguageModelMixin", "read_model"]
 
@@ -61,6 +64,130 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
     def backoff_log_weight_(self):
         """Logarithms (n_contexts,) of what contexts give to shorter ones."""
         return self._backoff.backoff_log_weight
+
+    def predict(self, X, *, prompts=None):
+        """Return the most probable next token for each document.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, n_columns)
+            Documents. A model of single tokens predicts the same token after each of them, others
+            what comes after the last tokens of each, `eos_token` aside; after an empty text, what
+            a document begins with.
+        prompts : sequence of str (n_documents,), default=None
+            What each document goes on from, where they are text. They make no difference to a
+            model of single tokens.
+
+        Returns
+        -------
+        tokens : ndarray of shape (n_documents,)
+            Names of tokens where they are known, else columns. The first of equally probable
+            tokens is taken.
+
+        Raises
+        ------
+        ValueError
+            If prompts come with other than as many texts.
+        """
+        return super().predict(self._after(prompts, X, may_be_empty=True))
+
+    def predict_log_proba(self, X, *, prompts=None):
+        """Return the log-probability of each next token after each document.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, n_columns)
+            Documents; after an empty text comes what a document begins with.
+        prompts : sequence of str (n_documents,), default=None
+            What each document goes on from, as in ``predict``.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_documents, V)
+            Natural logarithms; of a model of single tokens a read-only view that repeats one row.
+        """
+        return super().predict_log_proba(self._after(prompts, X, may_be_empty=True))
+
+    def score_samples(self, X, *, prompts=None):
+        """Return the log-likelihood of each document, in nats.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, n_columns)
+            Documents.
+        prompts : sequence of str (n_documents,), default=None
+            What each document goes on from, as in ``predict``: its likelihood after that, without
+            that of the prompt.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_documents,)
+        """
+        return super().score_samples(self._after(prompts, X))
+
+    def score(self, X, y=None, sample_weight=None, *, prompts=None):
+        """Return the mean log-likelihood per token, in nats; greater is better.
+
+        Per token, so that folds and corpora of different sizes compare.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, n_columns)
+            Documents.
+        y : None
+            Ignored, present for the scikit-learn API.
+        sample_weight : array-like of shape (n_documents,), default=None
+            Weights of documents.
+        prompts : sequence of str (n_documents,), default=None
+            What each document goes on from, as in ``score_samples``.
+
+        Returns
+        -------
+        score : float
+
+        Raises
+        ------
+        ValueError
+            If the documents hold no token at all, or prompts come with other than as many texts.
+        """
+        return self._mean_log_likelihood(self._after(prompts, X), sample_weight)
+
+    def perplexity(self, X, sample_weight=None, *, prompts=None):
+        """Return the perplexity: the size of the uniform vocabulary that is as uncertain.
+
+        It is ``exp(-a)`` with a the mean log-likelihood per token, in nats.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, n_columns)
+            Documents.
+        sample_weight : array-like of shape (n_documents,), default=None
+            Weights of documents.
+        prompts : sequence of str (n_documents,), default=None
+            What each document goes on from, as in ``score_samples``.
+
+        Returns
+        -------
+        perplexity : float
+            At least 1; ``inf`` where a token of probability zero occurs.
+        """
+        return super().perplexity(self._after(prompts, X), sample_weight)
+
+    def _after(self, prompts, X, *, may_be_empty=False):
+        """Return documents, counted after their prompts where that makes a difference.
+
+        Of a model of n-grams they may be empty, where it is only asked what comes next.
+        """
+        check_is_fitted(self)
+        looks_back = self._read_trie is not None and self._read_trie.order > 1
+        if prompts is not None:
+            prompts = check_prompts(self, X, prompts)
+            return unwrap(self.vectorizer_).transform_after(prompts, X) if looks_back else X
+        if may_be_empty and looks_back and not is_collection(X):
+            texts = check_texts(X, subject=type(self).__name__)
+            if texts is not None and self.vectorizer_ is not None and not all(texts):
+                return count_texts(self.vectorizer_, texts, subject=type(self).__name__)
+        return X
 
     def sample(self, n_samples=1, random_state=None, *, max_length=10_000, prompts=None):
         """Draw documents from the model.

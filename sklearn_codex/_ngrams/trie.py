@@ -421,11 +421,16 @@ class Trie:
     def spell(self, names: np.ndarray) -> tuple[list[str], list[str]]:
         """Return all arcs and all contexts as text, tokens joined by a space.
 
+        The start of a document is ``<s>``, in parentheses where that is a token.
+
         Parameters
         ----------
         names : ndarray of str objects (V,)
             The tokens.
         """
+        first = "<s>"
+        while first in names:
+            first = f"({first})"
         arcs: list[str] = []
         contexts = [""]
         tokens = names[self.arc_token].tolist()
@@ -433,7 +438,7 @@ class Trie:
             if length:
                 own = np.flatnonzero(self.context_length == length)
                 contexts += [
-                    "<s>" if arc < 0 else arcs[arc] for arc in self.arc_of_context[own].tolist()
+                    first if arc < 0 else arcs[arc] for arc in self.arc_of_context[own].tolist()
                 ]
             owners = self.arc_context[start:stop].tolist()
             of_level = zip(owners, tokens[start:stop], strict=True)

@@ -263,6 +263,12 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
     def _explain_what_does_not_add(self, problem):
         culprits = [priced.name for priced in problem.rules if priced.token_violations is None]
         what = f"the rule(s) {culprits} do not" if culprits else "the reward does not"
+        if not culprits and problem.reward.misfit is not None:
+            return (
+                f"{type(self).__name__} knows the optimum where reward and rules add over the "
+                f"n-grams of the policy, but {what}: {problem.reward.misfit}, or use "
+                "PPOPolicyOptimizer or RLOOPolicyOptimizer, which draw documents."
+            )
         return (
             f"{type(self).__name__} knows the optimum where reward and rules add over tokens, but "
             f"{what}. Use PPOPolicyOptimizer or RLOOPolicyOptimizer with the same parameters; for "

@@ -136,6 +136,57 @@ def translate(
     return Linear(np.asarray(trie.cumulative @ values), offset)
 
 
+def explain_misfit(own: Linear, counter: Any, probe: Any, *, goes_on: bool) -> str:
+    """Return why weights of n-grams are not those of what a policy is made of, and what helps.
+
+    Parameters
+    ----------
+    own, counter, probe, goes_on
+        As of :func:`translate`.
+    """
+    trie, other = probe.trie, counter.trie_
+    weighted = np.flatnonzero(own.weights[other.n_tokens :]) + other.n_tokens
+    weighted = weighted[np.argsort(-np.abs(own.weights[weighted]), kind="stable")]
+    rows = other.ngrams(weighted)
+    lengths = (rows != -1).sum(axis=1)
+    is_known = find_ngrams(trie, _in_tokens_of(trie, rows, counter, probe.names)) >= 0
+
+    def spell(place):
+        row = rows[place][rows[place] != -1].tolist()
+        return repr(" ".join("<s>" if token < 0 else str(counter._names[token]) for token in row))
+
+    k = int(lengths.max())
+    if k > trie.order:
+        return (
+            f"it weighs n-grams of {k} tokens, as {spell(int(np.argmax(lengths)))}, and the policy "
+            f"is of order {trie.order}. Give all one order, NGramLM(order={k}) and NGramCounter("
+            f"order={k}), in a pipeline pretrain__order and vectorizer__order"
+        )
+    what = "its n-grams are not those of the policy"
+    if not is_known.all():
+        what = (
+            f"it adds over n-grams, of which {spell(int(np.argmin(is_known)))} is none of the "
+            "policy's, written by backing off"
+        )
+    elif goes_on:
+        what = "documents go on from prompts, of which a model of n-grams of its own sees nothing"
+    return (
+        f"{what}. Fit it on the policy's n-grams: PreferenceRewardModel(vectorizer="
+        "FrozenEstimator(policy.vectorizer_))"
+    )
+
+
+def _in_tokens_of(trie, rows, counter, names):
+    """Return n-grams (n, k) of a counter in the tokens of a policy, -3 for those it has not."""
+    columns = counter._columns_of_tokens(names)
+    own = np.full(counter.trie_.n_tokens, _NOWHERE)
+    known = np.flatnonzero(columns >= 0)
+    own[columns[known]] = known
+    if trie.eos >= 0 and counter.trie_.eos >= 0:
+        own[counter.trie_.eos] = trie.eos
+    return np.where(rows >= 0, own[rows], rows)
+
+
 def documents_of_ngrams(values: FloatArray, probe: Any) -> list[NGramRollouts]:
     """Return a batch with the n-grams of a policy of the greatest values (E,), or no batch.
 

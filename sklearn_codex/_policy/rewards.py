@@ -18,6 +18,7 @@ from sklearn_codex._policy.ngram_rewards import (
     adds,
     are_same,
     documents_of_ngrams,
+    explain_misfit,
     linear,
     longer_than_tokens,
     own_weights,
@@ -58,6 +59,8 @@ class DocumentReward:
         Reward of the empty document, where ``token_reward`` is known.
     is_tested : bool
         Whether ``token_reward`` was found by trying documents: others may contradict it.
+    misfit : str or None
+        Why a reward that adds over n-grams does not over those of the policy, and what helps.
 
     Notes
     -----
@@ -70,6 +73,7 @@ class DocumentReward:
     token_reward: FloatArray | None = None
     offset: float = 0.0
     is_tested: bool = False
+    misfit: str | None = None
 
     def __init__(self, source: Any, probe: Rollouts, *, subject: str, objective: Any = None):
         self.subject = subject
@@ -157,6 +161,7 @@ class DocumentReward:
         goes_on = bool((begins != probe.trie.first_context).any())
         found = translate(own, counter, probe, goes_on=goes_on, is_cut=is_cut)
         if found is None:
+            self.misfit = explain_misfit(own, counter, probe, goes_on=goes_on)
             return None
         batches = [probe, *documents_of_ngrams(found.weights, probe)]
         return found if self._agrees(found, batches) else None

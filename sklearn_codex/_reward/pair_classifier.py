@@ -11,7 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._data.documents import check_prompts
 from sklearn_codex._data.pairs import known_pairs, read_pairs, read_responses
+from sklearn_codex._data.vectorizers import unwrap, wants_prompt
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._partitions import lazy_on_dask, on_dask
 from sklearn_codex._reward.leakage import warn_of_scored_rows
@@ -181,8 +183,7 @@ class PairClassifierMixin(TopFeaturesMixin, ClassifierMixin):
         weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
         return float(np.average(points, weights=weight))
 
-    @lazy_on_dask(of_each_vector=True)
-    def reward(self, X):
+    def reward(self, X, *, prompts=None):
         """Return the reward of single responses.
 
         Parameters
@@ -191,6 +192,11 @@ class PairClassifierMixin(TopFeaturesMixin, ClassifierMixin):
             Responses, as text, as features phi (token counts by default) or as ids, or k candidates
             a row. For a vectorizer that reads prompts, such as ``"preference"``, also rows
             ``(prompt, response)``; a response alone then has no prompt, and no overlap with it.
+        prompts : sequence of str (n_documents,), default=None
+            What each response goes on from, where they are text and features are n-grams of an
+            :class:`NGramCounter`: those that begin in the prompt count, as they do where a policy
+            of n-grams is optimised. None is the start of a document. They make no difference to
+            other features.
 
         Returns
         -------
@@ -199,6 +205,20 @@ class PairClassifierMixin(TopFeaturesMixin, ClassifierMixin):
             meaning: the model knows nothing of a constant.
         """
         check_is_fitted(self)
+        if prompts is None:
+            return self._reward(X)
+        if wants_prompt(self.vectorizer_):
+            raise ValueError(
+                f"{type(self).__name__}.reward got prompts, but its vectorizer reads rows (prompt, "
+                "response). Pass these as X, and leave prompts=None."
+            )
+        prompts, counter = check_prompts(self, X, prompts), unwrap(self.vectorizer_)
+        if hasattr(counter, "transform_after") and counter.trie_ is not None:
+            X = counter.transform_after(prompts, X)
+        return self._reward(X)
+
+    @lazy_on_dask(of_each_vector=True)
+    def _reward(self, X):
         return read_responses(self, X).reward(self.coef_[0])
 
     def __sklearn_tags__(self):

@@ -94,7 +94,8 @@ def _by_names(model, trie, rewards):
     if unknown:
         raise ValueError(
             f"arc_reward got {unknown[0]!r}, which is no n-gram of the model, of {trie.order} "
-            "tokens at most. Take n-grams of model.vectorizer_.get_feature_names_out()."
+            f"tokens at most. Take n-grams of model.vectorizer_.get_feature_names_out()"
+            f"[:{trie.n_arcs}]; names behind these are of contexts, which have no reward."
         )
     reward = np.zeros(trie.n_arcs)
     for name, value in rewards.items():
