@@ -11,7 +11,7 @@ from sklearn_codex._checks.matrices import check_frame
 from sklearn_codex._checks.numbers import as_floats, check_values
 from sklearn_codex._policy.candidate_rows import CandidateRows
 from sklearn_codex._policy.priced_rule import PricedRule
-from sklearn_codex._policy.problem import price_rules, with_penalty
+from sklearn_codex._policy.rule_prices import price_rules, with_penalty
 from sklearn_codex.exact import CandidateObjective, best_of_n, best_of_n_kl_bound
 from sklearn_codex.exact._kl_target import find_kl_coef
 from sklearn_codex.rules import check_rules

@@ -19,8 +19,8 @@ from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._policy.problem import PolicyProblem, unigram_objective
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import NGramObjective
+from sklearn_codex.exact._ngram_events import check_events
 from sklearn_codex.exact._ngram_kernel import ContextKernel
-from sklearn_codex.exact._ngram_terms import check_events
 from sklearn_codex.exact._objective import Objective
 
 _MASS_ERROR = 1e-6

@@ -13,6 +13,8 @@ from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
+from sklearn_codex.exact._ngram_ascent import stationary_optimum
+from sklearn_codex.exact._ngram_events import takes_policies
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_models import trie_of_model
 from sklearn_codex.exact._ngram_positions import NGramPositions
@@ -21,11 +23,9 @@ from sklearn_codex.exact._ngram_search import (
     best_events,
     best_value,
     gap_by_position,
-    stationary_optimum,
     value_by_position,
     weighted,
 )
-from sklearn_codex.exact._ngram_terms import takes_policies
 
 _EPS = np.finfo(np.float64).eps
 
@@ -108,7 +108,7 @@ class NGramObjective(NGramPositions):
     *With a maximal length* the best policy of all looks at the position
     (:meth:`time_dependent_optimum`), and :meth:`gap` is the distance to it: an upper bound of what
     is left to gain by policies that do not. :meth:`optimum` then is the best of these that
-    natural-gradient steps find, not more than a local maximum. Of order 1 both are exact, and those
+    quasi-Newton steps find, not more than a local maximum. Of order 1 both are exact, and those
     of :class:`EosObjective`, or, without ``eos``, of :class:`AdditiveObjective`. Values,
     divergences, expectations, :meth:`marginals` and :meth:`sample` take policies that look at the
     position too, as arrays (max_length, E). Far from the end the best of them hardly changes
@@ -249,7 +249,7 @@ class NGramObjective(NGramPositions):
         starts = [self.start, self._at_half_length()]
         if self.trie.eos >= 0 and not self.length_explodes:
             starts.append(self.having(max_length=None, missing_eos_penalty=0.0).optimum())
-        return stationary_optimum(self, starts)
+        return stationary_optimum(self, starts, self.optimal_value())
 
     def _at_half_length(self):
         """Return what the best policy of documents that are cut does half way."""

@@ -7,11 +7,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_tokens_at_once
+from sklearn_codex.exact._ngram_ascent import gradient_at
+from sklearn_codex.exact._ngram_events import takes_policies
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_length import NGramLength
-from sklearn_codex.exact._ngram_search import best_events, gradient_at, time_dependent_optimum
+from sklearn_codex.exact._ngram_search import best_events, time_dependent_optimum
 from sklearn_codex.exact._ngram_solve import long_run_weight
-from sklearn_codex.exact._ngram_terms import mean_of_next, takes_policies
+from sklearn_codex.exact._ngram_terms import mean_of_next
 
 
 class NGramPositions(NGramLength):
@@ -109,9 +111,10 @@ class NGramPositions(NGramLength):
         values = np.vstack([self.state_values(log_prob), last])
         gradient = np.zeros((length, self.trie.n_events))
         for position, step in enumerate(self.flow(log_prob).steps(length)):
-            following = step.kernel.after(values[position + 1])
             scores = self.token_scores(step.log_prob)
-            gradient[position] = gradient_at(step, step.visits, scores, values[position], following)
+            columns = (step.visits, values[position], values[position + 1])
+            visits, here, after = (column[:, np.newaxis] for column in columns)
+            gradient[position] = gradient_at(step, visits, scores, here, after)
         return gradient
 
     def _n_positions(self, method):

@@ -1,4 +1,4 @@
-"""How policies over n-grams move: to the best, along gradients, position by position."""
+"""The best policies over n-grams by what follows, and position by position."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +11,8 @@ from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
-from sklearn_codex.exact._ngram_terms import NGramTerms, mean_of_next
+from sklearn_codex.exact._ngram_terms import NGramTerms
 
-# Steps of the ascent of policies that are one for all positions; a gain that ends it, as a share.
-_MOST_STEPS, _NO_GAIN = 300, 1e-13
 # Nats of which floats keep less than three digits of a logarithm's fraction.
 _UNRESOLVED = 1e12
 # Nats below which the logarithm of a sum of weights has lost digits.
@@ -53,117 +51,6 @@ def moved(trie: Trie, log_prob: FloatArray, change: FloatArray) -> FloatArray:
     """Return a policy (E,) whose events are tilted by changes (E,) of their logits."""
     kernel = ContextKernel(trie, log_prob + change)
     return best_events(kernel, np.zeros(trie.n_arcs), log_prob)
-
-
-def gradient_at(
-    flow: PolicyFlow,
-    visits: FloatArray,
-    scores: FloatArray,
-    values: FloatArray,
-    following: FloatArray,
-) -> FloatArray:
-    """Return what visits to contexts add to the derivative (E,) of J by the tilt of each event.
-
-    Parameters
-    ----------
-    flow : PolicyFlow
-        The policy.
-    visits : ndarray of shape (C,)
-    scores : ndarray of shape (E,)
-        Shaped rewards of events.
-    values : ndarray of shape (C,)
-        Shaped rewards to come from each context.
-    following : ndarray of shape (A,)
-        Those after each arc.
-    """
-    kernel, trie = flow.kernel, flow.trie
-    n_arcs, backoff = trie.n_arcs, kernel.backoff()
-    worth = scores.copy()
-    worth[:n_arcs] += following
-    of_backoff = np.append(0.0, worth[n_arcs : n_arcs + trie.n_contexts - 1])
-    through = flow.flow_of(visits)
-    # What documents in a flow have gained on their way down, less what they were worth.
-    gained = -visits * values
-    for low, high, _, _ in reversed(kernel.levels[1:]):
-        passed = backoff[low:high] * (gained[low:high] + through[low:high] * of_backoff[low:high])
-        gained[:low] += np.bincount(trie.suffix[low:high], passed, low)
-    gained_after = gained + through * of_backoff
-    prob = np.exp(kernel.arc_log_weight)
-    own = np.where(prob > 0, prob * worth[:n_arcs], 0.0)
-    arcs = prob * kernel.not_passed(gained, backoff * gained_after)
-    arcs += own * kernel.not_passed(through, backoff * through)
-    # Of what backs off: its share, and the worth of what it comes to.
-    left = mean_of_next(flow, worth)[trie.suffix] - trie.sum_by_context(own[kernel.lower])
-    backed = backoff * (gained_after * flow.rest + through * left)
-    backed[0] = 0.0
-    if len(kernel.written):
-        entries, rows = kernel.entry_arc, kernel.entry_row
-        share = np.exp(kernel.entry_log_weight + kernel.arc_log_weight[entries])
-        share *= gained[rows] + through[rows] * (worth[entries] + kernel.along(of_backoff))
-        arcs += np.bincount(entries, share, n_arcs)
-        backed += kernel.passed(share)
-    return np.concatenate([arcs, backed[1:], np.zeros(trie.n_contexts - 1)])
-
-
-def gradient(objective: NGramTerms, log_prob: FloatArray) -> FloatArray:
-    """Return the derivative (E,) of J without demonstrations by the tilt of each event."""
-    flow, scores = objective.flow(log_prob), objective.token_scores(log_prob)
-    if objective.max_length is None:
-        values = objective.values_of(log_prob, scores)
-        return gradient_at(flow, flow.visits, scores, values, flow.kernel.after(values))
-    to_come = values_by_position(objective, flow, scores)
-    total = np.zeros(objective.trie.n_events)
-    for position, visits in enumerate(flow.positions(objective.max_length)):
-        left = objective.max_length - position
-        following = flow.kernel.after(to_come[left - 1])
-        total += gradient_at(flow, visits, scores, to_come[left], following)
-    return total
-
-
-def values_by_position(objective: NGramTerms, flow: PolicyFlow, scores: FloatArray) -> FloatArray:
-    """Return the shaped reward to come (max_length + 1, C) with 0, 1, ... tokens left."""
-    assert objective.max_length is not None
-    n_contexts = objective.trie.n_contexts
-    check_tokens_at_once(objective.max_length, n_contexts, remedy="Set a smaller max_length.")
-    values = np.empty((objective.max_length + 1, n_contexts))
-    values[0] = -objective.missing_eos_penalty
-    step, operator = mean_of_next(flow, scores), flow.operator
-    for left in range(1, objective.max_length + 1):
-        values[left] = step + operator.dot(values[left - 1])
-    return values
-
-
-def stationary_optimum(objective: NGramTerms, starts: list[FloatArray]) -> FloatArray:
-    """Return the best policy (E,) found that is one for all positions of documents that are cut.
-
-    By natural-gradient steps on the tilts of events from the best of some starts, as long as they
-    gain: a local maximum.
-    """
-    policy = max(starts, key=objective.value)
-    value, rate = objective.value(policy), 1.0
-    for _ in range(_MOST_STEPS):
-        slope = gradient(objective, policy)
-        used = objective.flow(policy).events
-        at = used > 0
-        step = np.zeros_like(slope)
-        step[at] = slope[at] / (objective.temperature * used[at])
-        expected = float(slope @ step)
-        size = max(abs(value), objective.temperature)
-        if expected <= _NO_GAIN * size:
-            break
-        while rate > 1e-6:
-            trial = moved(objective.trie, policy, rate * step)
-            found = objective.value(trial)
-            if found > value:
-                break
-            rate *= 0.5
-        else:
-            break
-        gained, policy, value = found - value, trial, found
-        rate = min(1.0, 1.5 * rate)
-        if gained <= _NO_GAIN * size:
-            break
-    return policy
 
 
 # Position by position

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex.exact._ngram_ascent import gradient, values_by_position
+from sklearn_codex.exact._ngram_events import takes_events
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_rollouts import NGramRollouts, sample_ngrams
-from sklearn_codex.exact._ngram_search import gradient, moved, values_by_position
-from sklearn_codex.exact._ngram_terms import NGramTerms, takes_events
+from sklearn_codex.exact._ngram_search import moved
+from sklearn_codex.exact._ngram_terms import NGramTerms
 from sklearn_codex.exact._trust_region import largest_share
 
 # Documents that are never cut by design are cut here when they are drawn.

@@ -1,0 +1,197 @@
+"""Gradients of policies over n-grams, and the ascent along them where documents are cut."""
+
+from collections import deque
+
+import numpy as np
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import check_tokens_at_once
+from sklearn_codex._ngrams.table import Ints
+from sklearn_codex.exact._ngram_flow import PolicyFlow
+from sklearn_codex.exact._ngram_search import moved
+from sklearn_codex.exact._ngram_terms import NGramTerms, mean_of_next
+
+# Numbers of positions that are gathered at a time, in the cache of a core.
+_GATHERED = 1 << 17
+# Steps of an ascent, and how many of the last ones tell its curvature.
+_MOST_STEPS, _MEMORY = 200, 12
+# Gain that ends an ascent, as a share of that of the best policy over the start, and of J itself.
+_NO_GAIN, _ROUNDING = 1e-10, 1e-14
+# Share of the expected gain that a step has, and the least share of it that is tried.
+_ENOUGH, _SHORTEST = 1e-4, 1e-6
+
+
+def gradient_at(
+    flow: PolicyFlow, visits: FloatArray, scores: FloatArray, values: FloatArray, after: FloatArray
+) -> FloatArray:
+    """Return what visits to contexts add to the derivative (E,) of J by the tilt of each event.
+
+    Parameters
+    ----------
+    flow : PolicyFlow
+        The policy.
+    visits : ndarray of shape (C, n_positions)
+    scores : ndarray of shape (E,)
+        Shaped rewards of events.
+    values : ndarray of shape (C, n_positions)
+        Shaped rewards that are expected of the next token and after it.
+    after : ndarray of shape (C, n_positions)
+        Those to come from each context after the next token.
+    """
+    kernel, trie = flow.kernel, flow.trie
+    n_arcs, backoff, owner = trie.n_arcs, kernel.backoff(), trie.arc_context
+    of_backoff = np.append(0.0, scores[n_arcs : n_arcs + trie.n_contexts - 1])
+    by_position = np.empty(visits.shape)
+    for column, visited in zip(by_position.T, visits.T, strict=True):
+        column[:] = flow.flow_of(visited)
+    through = by_position.sum(axis=1)
+    # What documents in a flow have gained on their way down, less what they were worth.
+    gained = -np.einsum("ij,ij->i", visits, values)
+    for low, high, _, _ in reversed(kernel.levels[1:]):
+        passed = backoff[low:high] * (gained[low:high] + through[low:high] * of_backoff[low:high])
+        gained[:low] += np.bincount(trie.suffix[low:high], passed, low)
+    gained_after = gained + through * of_backoff
+    prob = np.exp(kernel.arc_log_weight)
+    own = np.where(prob > 0, prob * scores[:n_arcs], 0.0)
+    following = np.vstack([after, np.zeros(after.shape[1])])  # nothing after the end
+    longer = slice(trie.n_tokens, None)
+    of_lower = np.zeros(n_arcs)
+    of_lower[longer] = _matched(
+        by_position, owner[longer], following, trie.next[kernel.lower[longer]]
+    )
+    to_come = _matched(by_position, owner, following, trie.next)
+    to_come -= np.bincount(kernel.lower, backoff[owner] * of_lower, n_arcs)
+    arcs = prob * (kernel.not_passed(gained, backoff * gained_after) + to_come)
+    arcs += own * kernel.not_passed(through, backoff * through)
+    # Of what backs off: its share, and the worth of what it comes to.
+    left = np.einsum("ij,ij->i", by_position, values[trie.suffix])
+    left -= trie.sum_by_context(own[kernel.lower] * through[owner] + prob[kernel.lower] * of_lower)
+    backed = backoff * (gained_after * flow.rest + left)
+    backed[0] = 0.0
+    if len(kernel.written):
+        entries, rows = kernel.entry_arc, kernel.entry_row
+        share = gained[rows] + through[rows] * (scores[entries] + kernel.along(of_backoff))
+        share += _matched(by_position, rows, following, trie.next[entries])
+        share *= np.exp(kernel.entry_log_weight + kernel.arc_log_weight[entries])
+        arcs += np.bincount(entries, share, n_arcs)
+        backed += kernel.passed(share)
+    return np.concatenate([arcs, backed[1:], np.zeros(trie.n_contexts - 1)])
+
+
+def _matched(left: FloatArray, rows: Ints, right: FloatArray, others: Ints) -> FloatArray:
+    """Return the sums over positions of products of some rows of one array and some of another."""
+    found, size = np.empty(len(rows)), max(1, _GATHERED // left.shape[1])
+    for low in range(0, len(rows), size):
+        some = slice(low, low + size)
+        found[some] = np.einsum("ij,ij->i", left[rows[some]], right[others[some]])
+    return found
+
+
+def gradient(objective: NGramTerms, log_prob: FloatArray) -> FloatArray:
+    """Return the derivative (E,) of J without demonstrations by the tilt of each event."""
+    flow, scores = objective.flow(log_prob), objective.token_scores(log_prob)
+    n_arcs = objective.trie.n_arcs
+    if objective.max_length is None:
+        after = objective.values_of(log_prob, scores)
+        worth = scores.copy()
+        worth[:n_arcs] += flow.kernel.after(after)
+        values = mean_of_next(flow, worth)
+        columns = (column[:, np.newaxis] for column in (flow.visits, values, after))
+    else:
+        to_come = values_by_position(objective, flow, scores)
+        visits = np.array(list(flow.positions(objective.max_length)))
+        values = to_come[::-1]
+        columns = (rows[: len(visits)].T for rows in (visits, values, values[1:]))
+    visits, values, after = map(np.ascontiguousarray, columns)
+    return gradient_at(flow, visits, scores, values, after)
+
+
+def values_by_position(objective: NGramTerms, flow: PolicyFlow, scores: FloatArray) -> FloatArray:
+    """Return the shaped reward to come (max_length + 1, C) with 0, 1, ... tokens left."""
+    assert objective.max_length is not None
+    n_contexts = objective.trie.n_contexts
+    check_tokens_at_once(objective.max_length, n_contexts, remedy="Set a smaller max_length.")
+    values = np.empty((objective.max_length + 1, n_contexts))
+    values[0] = -objective.missing_eos_penalty
+    step, operator = mean_of_next(flow, scores), flow.operator
+    for left in range(1, objective.max_length + 1):
+        values[left] = step + operator.dot(values[left - 1])
+    return values
+
+
+def stationary_optimum(
+    objective: NGramTerms, starts: list[FloatArray], best_value: float
+) -> FloatArray:
+    """Return the best policy (E,) found that is one for all positions of documents that are cut.
+
+    By L-BFGS on the tilts of events, from the best of some starts until a step gains no more than
+    1e-10 of what the best policy of all is ahead of the worst start: a local maximum.
+
+    Parameters
+    ----------
+    objective : NGramTerms
+    starts : list of ndarray of shape (E,)
+    best_value : float
+        J* of policies that may look at the position.
+
+    References
+    ----------
+    .. [1] Nocedal, J. and Wright, S. J. (2006). "Numerical Optimization", 2nd ed. Springer.
+       Algorithms 3.1, 7.4.
+    """
+    found = [objective.value(start) for start in starts]
+    policy, value = max(zip(starts, found, strict=True), key=lambda pair: pair[1])
+    least = min(value for value in found if value > -np.inf)
+    size = max(abs(value), objective.temperature)
+    tol = max(_NO_GAIN * (best_value - least), _ROUNDING * size)
+    pairs: deque[tuple[FloatArray, FloatArray]] = deque(maxlen=_MEMORY)
+    slope = gradient(objective, policy)
+    for _ in range(_MOST_STEPS):
+        step = _quasi_newton_step(objective, policy, slope, pairs)
+        if slope @ step <= tol:
+            # Curvature of a few steps may be that of elsewhere.
+            pairs.clear()
+            step = _quasi_newton_step(objective, policy, slope, pairs)
+            if slope @ step <= tol:
+                break
+        share, trial, reached = _line_search(objective, policy, value, step, slope @ step)
+        if share == 0.0:
+            if not pairs:
+                break
+            pairs.clear()
+            continue
+        before, slope = slope, gradient(objective, trial)
+        if (step @ (before - slope)) > 0:
+            pairs.append((share * step, before - slope))
+        gained, policy, value = reached - value, trial, reached
+        if gained <= tol:
+            break
+    return policy
+
+
+def _quasi_newton_step(objective, policy, slope, pairs):
+    """Return the step (E,) of L-BFGS, from the natural gradient of each event by itself.
+
+    Its metric is what a unit of a logit costs: the temperature, times how often the event is used.
+    """
+    used = objective.temperature * objective.flow(policy).events
+    step, shares = slope.copy(), []
+    for move, change in reversed(pairs):
+        shares.append(move @ step / (move @ change))
+        step -= shares[-1] * change
+    step = np.divide(step, used, out=np.zeros_like(step), where=used > 0)
+    for (move, change), share in zip(pairs, reversed(shares), strict=True):
+        step += (share - change @ step / (move @ change)) * move
+    return step
+
+
+def _line_search(objective, policy, value, step, expected):
+    """Return the share of a step that gains enough, the policy and its value; 0 where none does."""
+    share = 1.0
+    while share > _SHORTEST:
+        trial = moved(objective.trie, policy, share * step)
+        reached = objective.value(trial)
+        if reached > value and reached >= value + _ENOUGH * share * expected:
+            return share, trial, reached
+        share *= 0.5
+    return 0.0, policy, value
