@@ -17,6 +17,7 @@ from sklearn_codex._language.backoff import BackoffLanguageModelMixin, read_mode
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
 from sklearn_codex._language.model import add_counts, forget_counts
 from sklearn_codex._ngram_counter import NGramCounter
+from sklearn_codex._ngrams.arpa import LONGEST
 from sklearn_codex._ngrams.smoothing import dirichlet, kneser_ney, witten_bell
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._stage import Stage
@@ -138,7 +139,7 @@ class NGramLM(
     """
 
     _parameter_constraints: dict = {
-        "order": [Interval(Integral, 1, 100, closed="both")],
+        "order": [Interval(Integral, 1, LONGEST, closed="both")],
         "smoothing": [
             StrOptions({"kneser-ney", "witten-bell", "dirichlet"}),
             Interval(Real, 0, None, closed="left"),
@@ -313,6 +314,11 @@ class NGramLM(
             raise ValueError(
                 "NGramLM without smoothing needs at least one token, got documents with none. Set "
                 "smoothing or prior_strength above 0, or leave out empty documents."
+            )
+        if not np.isfinite(self.n_tokens_ + strength):
+            raise ValueError(
+                f"NGramLM cannot add smoothing={self.smoothing!r} to the count of each token: the "
+                "sum is beyond the range of floats. Lower it; above 1e20 models hardly differ."
             )
 
     @property
