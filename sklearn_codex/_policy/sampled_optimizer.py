@@ -16,8 +16,8 @@ from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.certificate import gain_over, tilt_gap
 from sklearn_codex._policy.critic import ContextCritic, LinearCritic
 from sklearn_codex._policy.inputs import find_frequencies
-from sklearn_codex._policy.local_gap import left_to_gain
-from sklearn_codex._policy.noise_schedule import NoiseSchedule
+from sklearn_codex._policy.local_gap import left_to_gain, slope_gains
+from sklearn_codex._policy.noise_schedule import NoiseSchedule, apart_from_cuts
 from sklearn_codex._policy.optimizer import N_EVALUATION
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.stated_objective import ObjectiveFitMixin
@@ -321,6 +321,7 @@ def _has_converged(trainer, noise, audit):
     if problem.is_additive:
         rests = shrinks and problem.objective.is_noisy and not trainer.adapts
         rests = rests and noise.converged() and problem.objective.gap_is_bound
+        rests = rests and slope_gains(problem, trainer.log_prob) <= noise.enough()
         return settings.tol > 0 and not trainer.adapts and (rests or _is_close_to_optimum(trainer))
     if not shrinks or trainer.moves_kl_coef:
         return False
@@ -336,7 +337,8 @@ def _has_converged(trainer, noise, audit):
 def _is_close_to_optimum(trainer):
     """Tell whether the optimum, which is known, is reached up to a share of the way."""
     problem, gap = trainer.problem, trainer.history[-1]["objective/optimality_gap"]
-    if gap > max(trainer.settings.tol * trainer.start_gap, trainer.negligible_gap()):
+    whole = apart_from_cuts(trainer, trainer.start_gap)
+    if gap > max(trainer.settings.tol * whole, trainer.negligible_gap()):
         return False
     if not problem.tracks_prices:
         return True
