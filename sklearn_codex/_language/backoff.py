@@ -105,7 +105,8 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         path : str or path-like
             Where to; packed by gzip if the name ends with ``.gz``. Logarithms have ten digits.
             The vectorizer's ``unk_token`` is written as ``<unk>``, its ``eos_token`` as ``</s>``;
-            how it splits a text is not written.
+            how it splits a text is not written, nor what prompts the documents of a policy start
+            after: a model that is read starts at the start of a document.
         overwrite : bool, default=False
             Whether to replace a file that is there.
 

@@ -212,7 +212,8 @@ class NGramLM(
         y : None
             Ignored, present for the scikit-learn API.
         sample_weight : array-like of shape (n_documents,), default=None
-            Weights of documents: a weight of 2 is the document twice. For dask documents also a
+            Weights of documents: a weight of 2 is the document twice; one of weight 0 counts for
+            nothing, but the vocabulary knows its tokens and n-grams. For dask documents also a
             dask bag or array with the same partitions.
 
         Returns

@@ -79,13 +79,20 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
         before = self.n_features_in_, token_names(self)
         self._prepare(X, y, prompts=prompts, seed=self._seed)
         if before[0] != self.n_features_in_ or not np.array_equal(before[1], token_names(self)):
-            raise ValueError(
-                f"{type(self).__name__} with warm_start=True goes on from a policy of {before[0]} "
-                f"tokens, but got documents that make {self.n_features_in_} tokens or other ones. "
-                "Give policy=FrozenEstimator(fitted language model), so that they stay the same, "
-                "or set warm_start=False."
-            )
+            raise ValueError(self._explain_other_columns(before[0]))
         return state
+
+    def _explain_other_columns(self, n_before):
+        columns = "tokens" if self._read_trie is None else "columns of n-grams"
+        got = f"documents that make {self.n_features_in_} {columns} or other ones"
+        remedy = "Give policy=FrozenEstimator(fitted language model), so that they stay the same,"
+        if self.policy is not None:
+            got = f"a policy of {self.n_features_in_} or other ones"
+            remedy = "Give the policy that it began with, or another of the same ones,"
+        return (
+            f"{type(self).__name__} with warm_start=True goes on from a policy of {n_before} "
+            f"{columns}, but got {got}. {remedy} or set warm_start=False."
+        )
 
     def _build_problem(self, *, warn=True):
         """Return the problem, with what adds over tokens though nobody said so."""

@@ -15,6 +15,8 @@ from sklearn_codex.exact._ngram_training import NGramTraining
 
 # The spread of rewards, in units of kl_coef, up to which a smallest safe kl_coef is looked for.
 _WIDEST = 1e4
+# The highest kl_coef that is tried, with room for an entropy_coef.
+_HIGHEST = 1e307
 # The logarithm of a spectral radius that is rounding.
 _NO_GROWTH = 1e-12
 
@@ -100,7 +102,8 @@ class NGramLength(NGramTraining):
 
         def log_radius(inverse):
             nonlocal vector
-            changed = self.having(kl_coef=scale / inverse, max_length=None, missing_eos_penalty=0.0)
+            kl_coef = min(scale / inverse, _HIGHEST)
+            changed = self.having(kl_coef=kl_coef, max_length=None, missing_eos_penalty=0.0)
             found, vector = log_spectral_radius(changed.kernel, among, vector)
             return 0.0 if abs(found) < _NO_GROWTH else found
 
