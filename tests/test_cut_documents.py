@@ -100,49 +100,11 @@ def test_only_policies_that_sum_to_one_are_drawn_from():
             problem.sample(policy, 3, np.random.RandomState(0))
 
 
-def test_more_documents_than_memory_holds_are_refused_before_they_are_drawn():
-    with pytest.raises(ValueError, match="Drawing 60,000,000 documents until they end would hold"):
-        MODEL.sample(60_000_000, 0)
-
-
-def test_tokens_are_counted_while_documents_are_drawn(monkeypatch):
-    monkeypatch.setattr("sklearn_codex._checks.numbers.MOST_TOKENS", 1000)
-    assert len(MODEL.sample(200, 0)) == 200
-    with pytest.raises(ValueError, match=r"at least 1,\d+ tokens .* limit of 1,000\. Draw fewer"):
-        MODEL.sample(500, 0)
-
-
-def test_a_few_documents_that_tell_the_length_change_no_draws(monkeypatch):
-    texts = MODEL.sample(50, 0)
-    monkeypatch.setattr("sklearn_codex._ngrams.backoff._MANY", 20)
-    monkeypatch.setattr("sklearn_codex._ngrams.backoff._FEW", 10)
-    assert MODEL.sample(50, 0) == texts
-
-
 @pytest.mark.filterwarnings("ignore::sklearn_codex.exact.LengthExplosionWarning")
 def test_a_large_reward_coef_is_weighed_against_kl_coef():
     policy = ExactPolicyOptimizer(FrozenEstimator(MODEL), reward_coef=1e300)
     with pytest.raises(ValueError, match=r"nats at reward_coef=1e\+300, as"):
         policy.fit(TEXTS, REWARDS)
-
-
-def test_warm_start_names_the_other_policy():
-    policy = PPOPolicyOptimizer(
-        FrozenEstimator(MODEL), warm_start=True, max_iter=2, tol=0, random_state=0
-    ).fit(TEXTS, REWARDS)
-    n_before, longer = MODEL.n_features_in_, NGramCounter(3, tokenizer="whitespace")
-    policy.policy = FrozenEstimator(NGramLM(3, vectorizer=longer).fit(TEXTS))
-    message = f"of {n_before} columns of n-grams, but got a policy of .* the policy that it began"
-    with pytest.raises(ValueError, match=message):
-        policy.fit(TEXTS, REWARDS)
-
-
-def test_names_of_several_ngrams_have_no_reward():
-    counter = NGramCounter(2, tokenizer=lambda text: text.split("|"), unk_token=None)
-    model = NGramLM(2, vectorizer=counter).fit(["a b|a|b|c", "c|a"])
-    assert arc_reward(model, {"c": 1.0}).sum() > 0
-    with pytest.raises(ValueError, match=r"'a b', which is the name of several n-grams .* columns"):
-        arc_reward(model, {"a b": 1.0})
 
 
 @pytest.mark.parametrize("penalty", [1e4, 1e6])
