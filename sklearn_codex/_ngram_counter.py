@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._doc_links import link_estimators
+from sklearn_codex._ngrams.arpa import LONGEST
 from sklearn_codex._ngrams.table import Level, NGramTable, count_ngrams, join_tables
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._text.inputs import check_texts
@@ -143,7 +144,7 @@ class NGramCounter(TokenCounter):
 
     _parameter_constraints: dict = {
         **TokenCounter._parameter_constraints,
-        "order": [Interval(Integral, 1, 100, closed="both")],
+        "order": [Interval(Integral, 1, LONGEST, closed="both")],
         "min_ngram_count": [Interval(Integral, 1, None, closed="left")],
         "max_ngrams": [Interval(Integral, 1, None, closed="left"), None],
     }

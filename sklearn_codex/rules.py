@@ -210,6 +210,9 @@ class BannedNGrams(Rule):
     may be able to write other n-grams too, by backing off to shorter ones: violations then are
     counted in whole documents, and nothing can be said for certain.
 
+    Texts do not say how they end: in those that the rule is called with, no n-gram with the
+    end-of-sequence token is found, which documents of a policy do have.
+
     In a document that goes on from a prompt, an n-gram counts that began in it, as far as the
     policy looks back.
 

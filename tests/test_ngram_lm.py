@@ -221,6 +221,13 @@ def test_no_smoothing_and_no_tokens():
         NGramLM(smoothing=0).fit(np.zeros((2, 3)))
 
 
+def test_smoothing_beyond_the_range_of_floats():
+    with pytest.raises(ValueError, match=r"cannot add smoothing=1e\+308 to the count"):
+        NGramLM(2, smoothing=1e308).fit(TEXTS)
+    large = NGramLM(2, smoothing=1e300).fit(TEXTS)
+    assert_allclose(np.exp(large.predict_log_proba(NEW)), 1 / large.trie_.n_tokens)
+
+
 @pytest.mark.parametrize("suffix", [".arpa", ".arpa.gz"])
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
 @pytest.mark.parametrize("options", [{}, {"min_ngram_count": 2}, {"unk_token": None}], ids=str)
@@ -296,6 +303,8 @@ def test_what_a_file_of_others_leaves_out_is_filled_in(tmp_path):
         ("-0.30103 a b a", "x a b a", "expected numbers first and last"),
         ("-0.30103 a b a", "0.5 a b a", "no logarithms of a probability"),
         ("-0.60206 b 0", "-0.60206 a 0", "listed twice"),
+        ("-0.60206 b 0", "-99 <s> 0", "the 1-gram '<s>' is listed twice"),
+        ("ngram 2=2", "ngram 2=" + "9" * 5000, "line 4: expected 'ngram 2=' and a number"),
         ("-0.60206 b 0", "-0.10206 b 0", "of single tokens sum to 1.54.*, not to 1"),
         ("-0.30103 <s> a 0", "-0.6 <s> a 0", "after '<s>' sum to 0.62.*, not to 1"),
         ("\\2-grams:", "\\4-grams:", r"expected '\\2-grams:'"),
@@ -359,12 +368,17 @@ def test_a_model_without_counts_is_not_added_to(tmp_path):
     assert refined.score(NEW) > model.score(NEW)
 
 
+PLAIN = NGramCounter(tokenizer="whitespace", unk_token=None)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
         (NGramLM().fit(np.eye(3)), "of counts without names"),
         (NGramLM(vectorizer=NGramCounter(tokenizer=str.splitlines)).fit(["a b"]), "write 'a b'"),
         (NGramLM(vectorizer=NGramCounter(unk_token="?")).fit(["a <unk>"]), "a token of its own"),
+        (NGramLM(vectorizer=PLAIN).fit(["a <unk>"]), "a token of its own called <unk>"),
+        (NGramLM(vectorizer=PLAIN).fit(["a </s> b"]), "a token of its own called </s>"),
     ],
 )
 def test_models_that_no_arpa_file_holds(tmp_path, model, message):

@@ -192,6 +192,22 @@ def check_tokens_at_once(n_documents: Any, length: Any, *, remedy: str) -> None:
         )
 
 
+def check_tokens_drawn(n_documents: int, n_tokens: int) -> None:
+    """Check that documents that end by themselves fit into memory, while they are drawn.
+
+    Raises
+    ------
+    ValueError
+        If they have more than 2**27 tokens by now.
+    """
+    if n_tokens > MOST_TOKENS:
+        raise ValueError(
+            f"Drawing {n_documents:,} documents until they end would hold at least {n_tokens:,} "
+            f"tokens in memory at once, more than the limit of {MOST_TOKENS:,}. Draw fewer of them "
+            "at a time (n_samples, n_rollouts), or set a smaller max_length."
+        )
+
+
 def check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> NDArray[np.float64]:
     """Return sample weights as scikit-learn checks them, if floats can add and square them.
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 from os import fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,15 @@ from sklearn_codex._files.lines import place_of, read_lines
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
 from sklearn_codex._language.model import LanguageModelMixin
 from sklearn_codex._ngram_counter import NGramCounter
-from sklearn_codex._ngrams.arpa import END, START, UNKNOWN, read_arpa, write_arpa
+from sklearn_codex._ngrams.arpa import END, START, UNKNOWN, read_arpa, split_fields, write_arpa
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._output import new_file
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._text.inputs import check_texts
 
 __all__ = ["BackoffLanguageModelMixin", "read_model"]
+
+_SPECIAL = (UNKNOWN, END)  # What files call the unknown token and the end of a document.
 
 
 class BackoffLanguageModelMixin(LanguageModelMixin):
@@ -229,7 +232,8 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         path : str or path-like
             Where to; packed by gzip if the name ends with ``.gz``. Logarithms have ten digits.
             The vectorizer's ``unk_token`` is written as ``<unk>``, its ``eos_token`` as ``</s>``;
-            how it splits a text is not written.
+            how it splits a text is not written, nor what prompts the documents of a policy start
+            after: a model that is read starts at the start of a document.
         overwrite : bool, default=False
             Whether to replace a file that is there.
 
@@ -270,14 +274,15 @@ def _arpa_names(model, n_tokens, subject):
     """Return the names (V,) of tokens in an ARPA file."""
     names = np.array(token_names(model)[:n_tokens], dtype=object)
     counter = unwrap(model.vectorizer_)
-    for special, written in (("unk_index_", UNKNOWN), ("eos_index_", END)):
-        column = getattr(counter, special, None)
+    special = [getattr(counter, f"{name}_index_", None) for name in ("unk", "eos")]
+    for column, written in zip(special, _SPECIAL, strict=True):
         if column is not None:
             names[column] = written
     listed = names.tolist()
-    wrong = [name for name in listed if name == START or name.split() != [name]]
-    if wrong or len(set(listed)) < len(listed):
-        what = repr(wrong[0]) if wrong else f"a token of its own called {UNKNOWN} or {END}"
+    wrong = [name for name in listed if name == START or split_fields(name) != [name]]
+    own = [name for column, name in enumerate(listed) if name in _SPECIAL and column not in special]
+    if wrong or own:
+        what = repr(wrong[0]) if wrong else f"a token of its own called {own[0]}"
         raise ValueError(
             f"{subject} cannot write {what}: an ARPA file has tokens between blanks, and {START}, "
             f"{UNKNOWN} and {END} mean what they do. Use another tokenizer or vocabulary."
@@ -288,6 +293,8 @@ def _arpa_names(model, n_tokens, subject):
 def read_model(path: Any, *, tokenizer: Any, lowercase: bool) -> tuple[Any, BackoffModel]:
     """Return the frozen vectorizer and the model that an ARPA file makes."""
     place = place_of(path, "NGramLM.from_arpa")
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{place} is a folder. Name an ARPA file in it.")
     names, model = read_arpa(read_lines(path, place), place)
     counter = NGramCounter(
         model.trie.order,

@@ -17,6 +17,7 @@ from sklearn_codex._language.backoff import BackoffLanguageModelMixin, read_mode
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
 from sklearn_codex._language.model import add_counts, forget_counts
 from sklearn_codex._ngram_counter import NGramCounter
+from sklearn_codex._ngrams.arpa import LONGEST
 from sklearn_codex._ngrams.smoothing import dirichlet, kneser_ney, witten_bell
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._partitions import is_collection
@@ -142,7 +143,7 @@ class NGramLM(
     """
 
     _parameter_constraints: dict = {
-        "order": [Interval(Integral, 1, 100, closed="both")],
+        "order": [Interval(Integral, 1, LONGEST, closed="both")],
         "smoothing": [
             StrOptions({"kneser-ney", "witten-bell", "dirichlet"}),
             Interval(Real, 0, None, closed="left"),
@@ -215,7 +216,8 @@ class NGramLM(
         y : None
             Ignored, present for the scikit-learn API.
         sample_weight : array-like of shape (n_documents,), default=None
-            Weights of documents: a weight of 2 is the document twice. For dask documents also a
+            Weights of documents: a weight of 2 is the document twice; one of weight 0 counts for
+            nothing, but the vocabulary knows its tokens and n-grams. For dask documents also a
             dask bag or array with the same partitions.
 
         Returns
@@ -348,6 +350,11 @@ class NGramLM(
             raise ValueError(
                 "NGramLM without smoothing needs at least one token, got documents with none. Set "
                 "smoothing or prior_strength above 0, or leave out empty documents."
+            )
+        if not np.isfinite(self.n_tokens_ + strength):
+            raise ValueError(
+                f"NGramLM cannot add smoothing={self.smoothing!r} to the count of each token: the "
+                "sum is beyond the range of floats. Lower it; above 1e20 models hardly differ."
             )
 
     @property

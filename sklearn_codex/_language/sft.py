@@ -37,7 +37,8 @@ class SFTRefiner(
     ----------
     policy : fitted language model, default=None
         The base model, which is refined; pass it as ``FrozenEstimator(model)``, so that ``clone``
-        and cross-validation keep its fit. None means the uniform distribution.
+        and cross-validation keep its fit. None means the uniform distribution. Of a policy that
+        was fitted with prompts, documents of what is refined start at the start again.
     prior_strength : float, default=1000.0
         Weight of the base model, in tokens: demonstrations of as many tokens weigh as much as the
         base, in each context by itself where the base is a model of n-grams: there demonstrations

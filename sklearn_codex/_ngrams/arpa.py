@@ -6,6 +6,7 @@ as a context. ``<s>`` is the start of a document, never predicted, ``</s>`` its 
 any token that is not listed.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,11 +18,17 @@ from sklearn_codex._ngrams.lookup import find_keys
 from sklearn_codex._ngrams.table import Ints, Level, NGramTable
 from sklearn_codex._ngrams.trie import Trie
 
-__all__ = ["END", "START", "UNKNOWN", "read_arpa", "write_arpa"]
+__all__ = ["END", "LONGEST", "START", "UNKNOWN", "read_arpa", "split_fields", "write_arpa"]
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
+LONGEST = 100  # Tokens of an n-gram that a model may have.
 _NEVER = -99.0  # What files have for the logarithm of 0.
 _TOLERANCE = 1e-2  # How far from 1 probabilities of a context, which are rounded, may sum to.
+_MOST_DIGITS = 18  # Of how many n-grams there are.
+
+# Fields stand between the blanks of ASCII: other white space is part of a token.
+_BLANKS = " \t\n\r\v\f"
+split_fields = re.compile(rf"[^{_BLANKS}]+").findall
 
 
 class _Section(NamedTuple):
@@ -72,7 +79,11 @@ def write_arpa(model: BackoffModel, names: np.ndarray) -> Iterator[str]:
 
 
 def _written(value):
-    return f"{max(value, _NEVER):.10g}"
+    """Return a logarithm as files have it, in which one number means 0 and no other does."""
+    if value == -np.inf:
+        return f"{_NEVER:g}"
+    written = f"{value:.10g}"
+    return written if float(written) != _NEVER else "-99.00000001"
 
 
 def read_arpa(lines: Iterable[str], place: str) -> tuple[list[str], BackoffModel]:
@@ -103,8 +114,8 @@ def read_arpa(lines: Iterable[str], place: str) -> tuple[list[str], BackoffModel
     reader = _Reader(lines, place)
     sizes = reader.read_sizes()
     names, sections = reader.read_sections(sizes)
-    complete = _complete(sections, len(names), place)
-    levels, log_prob, log_weight = _by_levels(complete, len(names))
+    complete = _complete(sections)
+    levels, log_prob, log_weight = _by_levels(complete, names, place)
     table = NGramTable(len(names), tuple(levels))
     trie = Trie.of_table(table, eos=names.index(END) if END in names else -1)
     weights = np.zeros(trie.n_contexts)
@@ -128,7 +139,7 @@ class _Reader:
         """Return the next line that is not blank, without its end; None behind the last."""
         for line in self.lines:
             self.number += 1
-            if line := line.strip():
+            if line := line.strip(_BLANKS):
                 return line
         return None
 
@@ -148,9 +159,18 @@ class _Reader:
         sizes: list[int] = []
         while (line := self.next_line()) is not None and line.startswith("ngram "):
             length, _, size = line.removeprefix("ngram ").partition("=")
-            if not size.strip().isdecimal() or length.strip() != str(len(sizes) + 1):
-                raise self.error(f"expected 'ngram {len(sizes) + 1}=' and a number, got {line!r}.")
+            size = size.strip()
+            is_size = size.isdecimal() and len(size) <= _MOST_DIGITS
+            if not is_size or length.strip() != str(len(sizes) + 1):
+                raise self.error(
+                    f"expected 'ngram {len(sizes) + 1}=' and a number, got {_shown(line)}."
+                )
             sizes.append(int(size))
+            if len(sizes) > LONGEST:
+                raise ValueError(
+                    f"{self.place}, line {self.number}: n-grams of {len(sizes)} tokens, and a "
+                    f"model has {LONGEST} at most. Write one of lower order."
+                )
         if not sizes:
             raise self.error("\\data\\ has no line 'ngram 1=' and a number.")
         self.line = line
@@ -163,7 +183,7 @@ class _Reader:
         sections = []
         for length, size in enumerate(sizes, start=1):
             if self.line != f"\\{length}-grams:":
-                raise self.error(f"expected '\\{length}-grams:', got {self.line!r}.")
+                raise self.error(f"expected '\\{length}-grams:', got {_shown(self.line)}.")
             rows = list(self._rows(length, len(sizes)))
             if len(rows) != size:
                 raise self.error(f"\\data\\ says {size} {length}-grams, and there are {len(rows)}.")
@@ -176,29 +196,35 @@ class _Reader:
                 index[START] = len(names)
             sections.append(self._section(rows, index, length))
         if self.line != "\\end\\":
-            raise self.error(f"expected '\\end\\', got {self.line!r}.")
+            raise self.error(f"expected '\\end\\', got {_shown(self.line)}.")
         return names, sections
 
     def _rows(self, length, order):
         """Yield the fields of n-grams: a logarithm, the tokens, a logarithm or 0."""
         while (line := self.next_line()) is not None and not line.startswith("\\"):
-            fields: list[Any] = line.split()
+            fields: list[Any] = split_fields(line)
             if not length + 1 <= len(fields) <= length + 1 + (length < order):
-                raise self.error(f"expected a number, {length} tokens and a number, got {line!r}.")
+                raise self.error(
+                    f"expected a number, {length} tokens and a number, got {_shown(line)}."
+                )
             try:
                 fields[0] = float(fields[0])
                 fields[length + 1 :] = [float(field) for field in fields[length + 1 :]] or [0.0]
             except ValueError:
-                raise self.error(f"expected numbers first and last, got {line!r}.") from None
+                raise self.error(f"expected numbers first and last, got {_shown(line)}.") from None
             if not fields[0] < 1e-4 or not abs(fields[-1]) < np.inf:
-                raise self.error(f"{line!r} has no logarithms of a probability and of a weight.")
+                raise self.error(
+                    f"{_shown(line)} has no logarithms of a probability and of a weight."
+                )
             yield fields
         self.line = line
 
     def _take_start(self, rows):
-        for row in rows:
-            if row[1] == START:
-                self.start_weight = _natural(row[2])
+        starts = [row for row in rows if row[1] == START]
+        if len(starts) > 1:
+            raise self.error(f"the 1-gram {START!r} is listed twice.")
+        if starts:
+            self.start_weight = _natural(starts[0][2])
         return [row for row in rows if row[1] != START]
 
     def _section(self, rows, index, length):
@@ -214,19 +240,22 @@ class _Reader:
         return _Section(*(values[is_ngram] for values in section))
 
 
+def _shown(line):
+    """Return a line, or how it begins, as an error shows it."""
+    return repr(line) if line is None or len(line) <= 200 else f"{line[:200]!r}..."
+
+
 def _natural(log10):
-    return np.where(np.less_equal(log10, _NEVER), -np.inf, np.multiply(log10, np.log(10)))
+    return np.where(np.equal(log10, _NEVER), -np.inf, np.multiply(log10, np.log(10)))
 
 
-def _complete(sections, n_tokens, place):
+def _complete(sections):
     """Return sections that hold the prefixes and suffixes of all n-grams, from long ones down."""
     sections = list(sections)
     for length in range(len(sections), 2, -1):
         tokens, below = sections[length - 1].tokens, sections[length - 2]
         parts = np.concatenate([below.tokens, tokens[:, :-1], tokens[:, 1:]])
         every, first = np.unique(parts, axis=0, return_index=True)
-        if len(np.unique(below.tokens, axis=0)) < len(below.tokens):
-            raise ValueError(f"{place}: a {length - 1}-gram is listed twice. Is the file damaged?")
         missing = every[first >= len(below.tokens)]
         if len(missing):
             sections[length - 2] = _Section(
@@ -237,8 +266,9 @@ def _complete(sections, n_tokens, place):
     return sections
 
 
-def _by_levels(sections, n_tokens):
+def _by_levels(sections, names, place):
     """Return levels of n-grams, and by arc their numbers (A,)."""
+    n_tokens = len(names)
     levels: list[Level] = []
     log_prob, log_weight = [sections[0].log_prob], [sections[0].log_weight]
     for section in sections[1:]:
@@ -247,6 +277,13 @@ def _by_levels(sections, n_tokens):
             prefix = find_keys(level.keys, prefix * n_tokens + token)
         keys = prefix * n_tokens + section.tokens[:, -1]
         order = np.argsort(keys)
+        again = order[1:][np.diff(keys[order]) == 0]
+        if len(again):
+            ngram = " ".join((*names, START)[token] for token in section.tokens[again[0]])
+            raise ValueError(
+                f"{place}: the {section.tokens.shape[1]}-gram {ngram!r} is listed twice. Is the "
+                "file damaged, or made of several?"
+            )
         levels.append(Level(keys[order], np.ones(len(keys), np.int64)))
         log_prob.append(section.log_prob[order])
         log_weight.append(section.log_weight[order])

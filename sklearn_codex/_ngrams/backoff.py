@@ -1,5 +1,6 @@
 """Back-off models: probabilities of arcs, and what a context gives to tokens it has no arc for."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import check_tokens_drawn
 from sklearn_codex._ngrams.table import Ints
 from sklearn_codex._ngrams.trie import Trie, Walk
 from sklearn_codex._plain import show_fields
@@ -17,6 +19,8 @@ __all__ = ["BackoffModel", "Drawn", "ModelByPosition", "is_part_of"]
 _ROUNDING = 1e-13
 # Draws of tokens that are arcs, where none may be, after which a row is written out.
 _MOST_DRAWS = 20
+# Documents from which on a few tell first how long they are, and standard errors of that.
+_MANY, _FEW, _SURE = 1 << 20, 1024, 4.0
 
 
 class Drawn(NamedTuple):
@@ -186,11 +190,20 @@ class BackoffModel:
             Source of all draws.
         max_length : int
             At least 1.
+
+        Raises
+        ------
+        ValueError
+            If they have more than 2**27 tokens; before many are drawn, if a few of them say so.
         """
-        n_documents = len(contexts)
+        n_documents, n_tokens = len(contexts), 0
+        if n_documents > _MANY:
+            self._check_size(contexts, rng, max_length)
         active, contexts = np.arange(n_documents), np.array(contexts)
         documents, arcs, before = [], [], []
         for position in range(max_length):
+            n_tokens += len(active)
+            check_tokens_drawn(n_documents, n_tokens)
             drawn = self.at_position(position).draw(contexts, rng)
             documents.append(active)
             arcs.append(drawn)
@@ -209,6 +222,15 @@ class BackoffModel:
             arcs_in_order,
             np.concatenate(before)[order],
         )
+
+    def _check_size(self, contexts, rng, max_length):
+        """Check by a few of many documents that they hold no more tokens than memory does."""
+        some = np.linspace(0, len(contexts) - 1, _FEW).astype(np.int64)
+        # A copy: what is drawn afterwards does not depend on it.
+        lengths = self.sample(contexts[some], deepcopy(rng), max_length=max_length).lengths
+        error = lengths.std() / np.sqrt(_FEW)
+        least = max(1.0, lengths.mean() - _SURE * error)
+        check_tokens_drawn(len(contexts), int(len(contexts) * least))
 
     def draw(self, contexts: Ints, rng: np.random.RandomState) -> Ints:
         """Draw the next token after each of some contexts (n,); return the arcs used (n,)."""

@@ -224,7 +224,8 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
         prompts : sequence of str or array-like of shape (n_prompts, n_columns), default=None
             What documents of a policy of n-grams start after, each as often as it is there; None
             means nothing. Where documents are text and there are as many, each is counted after
-            its own. They make no difference to a policy of single tokens.
+            its own; counts are taken as they are, as ``NGramCounter.transform_after`` makes them.
+            They make no difference to a policy of single tokens.
 
         Returns
         -------

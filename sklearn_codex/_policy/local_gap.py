@@ -54,9 +54,25 @@ def scaled_gradient(
     centred = (shaped - shaped.mean()) / (len(shaped) - 1)
     weight = rollouts.collect(np.repeat(centred, rollouts.lengths))
     gradient = objective.policy_gradient(log_prob, rollouts, weight)
-    shown = objective.demonstrations_gradient(log_prob)
+    return _scaled(problem, log_prob, gradient)
+
+
+def slope_gains(problem: PolicyProblem, log_prob: FloatArray) -> float:
+    """Return what is left to gain near a policy, from the exact gradient of J.
+
+    The square of what :func:`scaled_gradient` samples, which may miss documents that are rare and
+    lose much.
+    """
+    objective: Any = problem.objective
+    scaled = _scaled(problem, log_prob, objective.gradient(log_prob))
+    return float(scaled @ scaled)
+
+
+def _scaled(problem, log_prob, gradient):
+    """Return a gradient (V,), that of demonstrations added, in the unit of what it gains."""
+    shown = problem.objective.demonstrations_gradient(log_prob)
     if shown is not None:
-        gradient += shown
+        gradient = gradient + shown
     return in_unit_of_gain(problem, log_prob, gradient)
 
 

@@ -12,6 +12,20 @@ _FEWEST_DOCUMENTS = 256
 _AGREE, _SURE = 2.0, 2.0
 
 
+def apart_from_cuts(trainer: Trainer, gained: float) -> float:
+    """Return a gain over the start without what documents that were cut lost there.
+
+    Where that is much, a share of the whole gain says nothing. Not less than what the policy pays
+    for its distance from the reference.
+    """
+    objective = trainer.problem.objective
+    if not objective.missing_eos_penalty:
+        return float(gained)
+    lost = objective.missing_eos_penalty * objective.missing_eos_rate(trainer.problem.start)
+    paid = objective.kl_coef * trainer.history[-1]["objective/kl_exact"]
+    return float(min(gained, max(gained - lost, paid)))
+
+
 class NoiseSchedule:
     """Tells when sampling noise, not distance, is what is left, and shrinks the step then.
 
@@ -89,7 +103,7 @@ class NoiseSchedule:
         spread = history[-1]["objective/shaped_reward_std"] / np.sqrt(n_documents)
         noise = 2.0 * np.hypot(error, spread)
         paid = self._trainer.problem.objective.kl_coef * history[-1]["objective/kl_exact"]
-        return float(max(gained - noise, min(paid, gained + noise)))
+        return apart_from_cuts(self._trainer, max(gained - noise, min(paid, gained + noise)))
 
     def _start(self, n_documents):
         """Return J of the start and its standard error, from about as many documents or more."""

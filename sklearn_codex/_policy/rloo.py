@@ -278,7 +278,9 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
             Documents held out: ``eval/score`` in ``history_`` is their log-likelihood per token.
         prompts : sequence of str, default=None
             What documents of a policy over n-grams are written after, each prompt as often as any
-            other. A policy of independent tokens takes no notice of them.
+            other. Where X is text and there are as many, each is counted after its own; counts are
+            taken as they are, as ``NGramCounter.transform_after`` makes them. A policy of
+            independent tokens takes no notice of prompts.
 
         Returns
         -------

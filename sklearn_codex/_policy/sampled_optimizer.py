@@ -18,8 +18,8 @@ from sklearn_codex._policy.certificate import gain_over, tilt_gap
 from sklearn_codex._policy.critic import ContextCritic, LinearCritic
 from sklearn_codex._policy.inputs import find_frequencies
 from sklearn_codex._policy.iteration_record import Evaluation
-from sklearn_codex._policy.local_gap import left_to_gain
-from sklearn_codex._policy.noise_schedule import NoiseSchedule
+from sklearn_codex._policy.local_gap import left_to_gain, slope_gains
+from sklearn_codex._policy.noise_schedule import NoiseSchedule, apart_from_cuts
 from sklearn_codex._policy.optimizer import N_EVALUATION
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.stated_objective import ObjectiveFitMixin
@@ -81,13 +81,20 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
         before = self.n_features_in_, token_names(self)
         self._prepare(X, y, prompts=prompts, seed=self._seed)
         if before[0] != self.n_features_in_ or not np.array_equal(before[1], token_names(self)):
-            raise ValueError(
-                f"{type(self).__name__} with warm_start=True goes on from a policy of {before[0]} "
-                f"tokens, but got documents that make {self.n_features_in_} tokens or other ones. "
-                "Give policy=FrozenEstimator(fitted language model), so that they stay the same, "
-                "or set warm_start=False."
-            )
+            raise ValueError(self._explain_other_columns(before[0]))
         return state
+
+    def _explain_other_columns(self, n_before):
+        columns = "tokens" if self._read_trie is None else "columns of n-grams"
+        got = f"documents that make {self.n_features_in_} {columns} or other ones"
+        remedy = "Give policy=FrozenEstimator(fitted language model), so that they stay the same,"
+        if self.policy is not None:
+            got = f"a policy of {self.n_features_in_} or other ones"
+            remedy = "Give the policy that it began with, or another of the same ones,"
+        return (
+            f"{type(self).__name__} with warm_start=True goes on from a policy of {n_before} "
+            f"{columns}, but got {got}. {remedy} or set warm_start=False."
+        )
 
     def _build_problem(self, *, warn=True):
         """Return the problem, with what adds over tokens though nobody said so."""
@@ -341,6 +348,7 @@ def _has_converged(trainer, noise, audit):
     if problem.is_additive:
         rests = shrinks and problem.objective.is_noisy and not trainer.adapts
         rests = rests and noise.converged() and problem.objective.gap_is_bound
+        rests = rests and slope_gains(problem, trainer.log_prob) <= noise.enough()
         return settings.tol > 0 and not trainer.adapts and (rests or _is_close_to_optimum(trainer))
     if not shrinks or trainer.moves_kl_coef:
         return False
@@ -356,7 +364,8 @@ def _has_converged(trainer, noise, audit):
 def _is_close_to_optimum(trainer):
     """Tell whether the optimum, which is known, is reached up to a share of the way."""
     problem, gap = trainer.problem, trainer.history[-1]["objective/optimality_gap"]
-    if gap > max(trainer.settings.tol * trainer.start_gap, trainer.negligible_gap()):
+    whole = apart_from_cuts(trainer, trainer.start_gap)
+    if gap > max(trainer.settings.tol * whole, trainer.negligible_gap()):
         return False
     if not problem.tracks_prices:
         return True

@@ -13,7 +13,7 @@ from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
-from sklearn_codex.exact._ngram_ascent import stationary_optimum
+from sklearn_codex.exact._ngram_ascent import climb, stationary_optimum
 from sklearn_codex.exact._ngram_events import takes_policies
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_models import trie_of_model
@@ -28,6 +28,9 @@ from sklearn_codex.exact._ngram_search import (
 )
 
 _EPS = np.finfo(np.float64).eps
+# Nats that a document that is cut loses, from which on the best policy is followed up to many, by
+# which factor and in steps that gain how many nats; beyond the last all are one.
+_MILD, _LESS, _NEAR, _HARSHEST = 10.0, 4.0, 1e-3, 1e12
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,7 +111,8 @@ class NGramObjective(NGramPositions):
     *With a maximal length* the best policy of all looks at the position
     (:meth:`time_dependent_optimum`), and :meth:`gap` is the distance to it: an upper bound of what
     is left to gain by policies that do not. :meth:`optimum` then is the best of these that
-    quasi-Newton steps find, not more than a local maximum. Of order 1 both are exact, and those
+    quasi-Newton steps find, not more than a local maximum, followed from a small
+    ``missing_eos_penalty`` where that is large. Of order 1 both are exact, and those
     of :class:`EosObjective`, or, without ``eos``, of :class:`AdditiveObjective`. Values,
     divergences, expectations, :meth:`marginals` and :meth:`sample` take policies that look at the
     position too, as arrays (max_length, E). Far from the end the best of them hardly changes
@@ -247,9 +251,25 @@ class NGramObjective(NGramPositions):
         if self.max_length is None:
             return self._tilted
         starts = [self.start, self._at_half_length()]
-        if self.trie.eos >= 0 and not self.length_explodes:
-            starts.append(self.having(max_length=None, missing_eos_penalty=0.0).optimum())
-        return stationary_optimum(self, starts, self.optimal_value())
+        if self._never_cut is not None:
+            starts.append(self._never_cut.optimum())
+        return stationary_optimum(self, starts, self.optimal_value(), self._at_lower_penalty())
+
+    def _at_lower_penalty(self):
+        """Return the best policy where documents that are cut lose less; None where it is little.
+
+        Where they lose much, the way up from elsewhere leads to documents that end at once.
+        """
+        unit = self.temperature
+        least, most = _MILD * unit, min(self.missing_eos_penalty / _LESS, _HARSHEST * unit)
+        if self.trie.eos < 0 or self.missing_eos_penalty <= least:
+            return None
+        policy = self.having(missing_eos_penalty=least).optimum()
+        penalty = _LESS * least
+        while penalty <= most:
+            there = self.having(missing_eos_penalty=penalty)
+            policy, penalty = climb(there, policy, _NEAR * unit), _LESS * penalty
+        return policy
 
     def _at_half_length(self):
         """Return what the best policy of documents that are cut does half way."""

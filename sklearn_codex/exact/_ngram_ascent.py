@@ -19,6 +19,8 @@ _MOST_STEPS, _MEMORY = 200, 12
 _NO_GAIN, _ROUNDING = 1e-10, 1e-14
 # Share of the expected gain that a step has, and the least share of it that is tried.
 _ENOUGH, _SHORTEST = 1e-4, 1e-6
+# The most that a logit moves in a step: curvature says nothing of what is further.
+_FARTHEST = 20.0
 
 
 def gradient_at(
@@ -120,12 +122,16 @@ def values_by_position(objective: NGramTerms, flow: PolicyFlow, scores: FloatArr
 
 
 def stationary_optimum(
-    objective: NGramTerms, starts: list[FloatArray], best_value: float
+    objective: NGramTerms,
+    starts: list[FloatArray],
+    best_value: float,
+    followed: FloatArray | None = None,
 ) -> FloatArray:
     """Return the best policy (E,) found that is one for all positions of documents that are cut.
 
     By L-BFGS on the tilts of events, from the best of some starts until a step gains no more than
-    1e-10 of what the best policy of all is ahead of the worst start: a local maximum.
+    1e-10 of what the best policy of all is ahead of the worst start: a local maximum. Where another
+    start was followed from an easier objective, the better of what it and the best lead to.
 
     Parameters
     ----------
@@ -133,6 +139,7 @@ def stationary_optimum(
     starts : list of ndarray of shape (E,)
     best_value : float
         J* of policies that may look at the position.
+    followed : ndarray of shape (E,), default=None
 
     References
     ----------
@@ -140,10 +147,18 @@ def stationary_optimum(
        Algorithms 3.1, 7.4.
     """
     found = [objective.value(start) for start in starts]
-    policy, value = max(zip(starts, found, strict=True), key=lambda pair: pair[1])
-    least = min(value for value in found if value > -np.inf)
-    size = max(abs(value), objective.temperature)
-    tol = max(_NO_GAIN * (best_value - least), _ROUNDING * size)
+    first = starts[int(np.argmax(found))]
+    no_gain = _NO_GAIN * (best_value - min(value for value in found if value > -np.inf))
+    ends = [climb(objective, first, no_gain)]
+    if followed is not None:
+        ends.append(climb(objective, followed, no_gain))
+    return max(ends, key=objective.value)
+
+
+def climb(objective: NGramTerms, policy: FloatArray, no_gain: float) -> FloatArray:
+    """Return the local maximum (E,) above a policy, up to steps that gain so little."""
+    value = objective.value(policy)
+    tol = max(no_gain, _ROUNDING * max(abs(value), objective.temperature))
     pairs: deque[tuple[FloatArray, FloatArray]] = deque(maxlen=_MEMORY)
     slope = gradient(objective, policy)
     for _ in range(_MOST_STEPS):
@@ -154,6 +169,7 @@ def stationary_optimum(
             step = _quasi_newton_step(objective, policy, slope, pairs)
             if slope @ step <= tol:
                 break
+        step *= min(1.0, _FARTHEST / float(np.abs(step).max()))
         share, trial, reached = _line_search(objective, policy, value, step, slope @ step)
         if share == 0.0:
             if not pairs:
@@ -179,7 +195,9 @@ def _quasi_newton_step(objective, policy, slope, pairs):
     for move, change in reversed(pairs):
         shares.append(move @ step / (move @ change))
         step -= shares[-1] * change
-    step = np.divide(step, used, out=np.zeros_like(step), where=used > 0)
+    with np.errstate(over="ignore"):
+        step = np.divide(step, used, out=np.zeros_like(step), where=used > 0)
+    step = np.clip(step, -_FARTHEST, _FARTHEST)
     for (move, change), share in zip(pairs, reversed(shares), strict=True):
         step += (share - change @ step / (move @ change)) * move
     return step

@@ -17,6 +17,19 @@ _ROUNDING = 1e-12
 _ROW_TOLERANCE = 1e-3
 
 
+def check_rows(kernel: ContextKernel, log_sums: FloatArray, begins: np.ndarray) -> None:
+    """Check that the rows (C,) of a policy sum to one where documents that begin so (C,) come."""
+    wrong = ~(np.abs(log_sums) <= _ROW_TOLERANCE)
+    wrong &= kernel.can_reach(begins) if wrong.any() else wrong
+    if wrong.any():
+        context = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            "A policy over n-grams needs probabilities of the next token that sum to 1 after "
+            f"each context, got {np.exp(log_sums[context]):.6g} after context {context}. Divide "
+            "them by their sum, as NGramObjective.moved does."
+        )
+
+
 class PolicyFlow:
     r"""How often documents of a policy are in each context, and what they use of it.
 
@@ -59,7 +72,7 @@ class PolicyFlow:
         self.kernel = kernel = ContextKernel(trie, log_prob)
         self._initial = initial
         self.row_log_sums = kernel.log_sums()
-        self._check_rows()
+        check_rows(kernel, self.row_log_sums, initial > 0)
         self.cut, self.is_endless = np.zeros(trie.n_contexts), False
         if max_length is None:
             self._follow_to_the_end()
@@ -67,18 +80,6 @@ class PolicyFlow:
             self.visits = np.zeros(trie.n_contexts)
             for visits in self.positions(max_length):
                 self.visits += visits
-
-    def _check_rows(self):
-        kernel, sums = self.kernel, self.row_log_sums
-        wrong = ~(np.abs(sums) <= _ROW_TOLERANCE)
-        wrong &= kernel.can_reach(self._initial > 0) if wrong.any() else wrong
-        if wrong.any():
-            context = int(np.flatnonzero(wrong)[0])
-            raise ValueError(
-                "A policy over n-grams needs probabilities of the next token that sum to 1 after "
-                f"each context, got {np.exp(sums[context]):.6g} after context {context}. Divide "
-                "them by their sum, as NGramObjective.moved does."
-            )
 
     @cached_property
     def operator(self) -> ContextOperator:

@@ -1,6 +1,7 @@
 """When documents of the best policy over n-grams stay finite, and what all of them weigh."""
 
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from scipy.optimize import brentq
@@ -14,6 +15,8 @@ from sklearn_codex.exact._ngram_training import NGramTraining
 
 # The spread of rewards, in units of kl_coef, up to which a smallest safe kl_coef is looked for.
 _WIDEST = 1e4
+# The highest kl_coef that is tried, with room for an entropy_coef.
+_HIGHEST = 1e307
 # The logarithm of a spectral radius that is rounding.
 _NO_GROWTH = 1e-12
 
@@ -65,12 +68,22 @@ class NGramLength(NGramTraining):
         """Contexts (C,) that documents get to, and from which they can end, if any can."""
         assert self.initial is not None
         reached = self.kernel.can_reach(self.initial > 0)
-        return reached & self.kernel.can_end() if self.trie.eos >= 0 else reached
+        ends = reached & self.kernel.can_end() if self.trie.eos >= 0 else reached
+        return ends if ends.any() else reached
 
     @property
     def length_explodes(self) -> bool:
         """Whether, without a maximal length, no document would be long enough."""
         return self.trie.eos >= 0 and self._log_worth_if_any is None
+
+    @cached_property
+    def _never_cut(self) -> Self | None:
+        """The same where documents are never cut, None where no policy is best for these."""
+        assert self.initial is not None
+        ends = self.trie.eos >= 0 and self.kernel.can_end()[self.initial > 0].all()
+        if not ends or self.length_explodes:
+            return None
+        return self.having(max_length=None, missing_eos_penalty=0.0)
 
     def spectral_radius(self) -> float:
         """Return by what a long document gains in weight with one token more; below 1 if safe."""
@@ -89,7 +102,8 @@ class NGramLength(NGramTraining):
 
         def log_radius(inverse):
             nonlocal vector
-            changed = self.having(kl_coef=scale / inverse, max_length=None, missing_eos_penalty=0.0)
+            kl_coef = min(scale / inverse, _HIGHEST)
+            changed = self.having(kl_coef=kl_coef, max_length=None, missing_eos_penalty=0.0)
             found, vector = log_spectral_radius(changed.kernel, among, vector)
             return 0.0 if abs(found) < _NO_GROWTH else found
 

@@ -1,5 +1,6 @@
 """What objectives over n-grams are about: models, and rewards of n-grams."""
 
+from collections import Counter
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
@@ -97,10 +98,24 @@ def _by_names(model, trie, rewards):
             f"tokens at most. Take n-grams of model.vectorizer_.get_feature_names_out()"
             f"[:{trie.n_arcs}]; names behind these are of contexts, which have no reward."
         )
+    _check_unambiguous(names, rewards)
     reward = np.zeros(trie.n_arcs)
     for name, value in rewards.items():
         reward[arcs[name]] = check_number(value, f"reward of {name!r}", subject="arc_reward")
     return reward
+
+
+def _check_unambiguous(names, rewards):
+    """Raise where a name is that of two n-grams, as tokens may have blanks or be "<s>"."""
+    again = {name for name, n in Counter(names).items() if n > 1}
+    ambiguous = [name for name in rewards if name in again]
+    if ambiguous:
+        columns = [column for column, name in enumerate(names) if name == ambiguous[0]]
+        raise ValueError(
+            f"arc_reward got {ambiguous[0]!r}, which is the name of several n-grams of the model, "
+            f"columns {columns}: tokens with blanks, or a token called '<s>', make it so. Pass "
+            "rewards as an array, in the order of the columns."
+        )
 
 
 def bigram_model(

@@ -42,8 +42,8 @@ class NGramPositions(NGramLength):
         .. [1] Todorov, E. (2009). "Efficient computation of optimal actions." PNAS 106(28),
            11478-11483.
         """
-        if self.trie.eos >= 0 and not self.length_explodes:
-            return self.having(max_length=None, missing_eos_penalty=0.0).optimum()
+        if self._never_cut is not None:
+            return self._never_cut.optimum()
         # Without an end, what is taken out of each token makes no difference.
         kernel, _ = self.relative_kernel
         log_weight, change = long_run_weight(kernel, self._where_length_is_decided)

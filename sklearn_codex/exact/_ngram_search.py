@@ -113,8 +113,9 @@ def _check_resolved(objective, log_worth):
     if len(log_worth) and np.ptp(log_worth) > _UNRESOLVED:
         raise ValueError(
             f"{type(objective).__name__} with kl_coef={objective.kl_coef:g} has contexts whose "
-            f"values differ by {np.ptp(log_worth):.3g} nats, as they cannot reach the same tokens: "
-            "floats would lose the reference. Raise kl_coef, or smooth the reference."
+            f"values differ by {np.ptp(log_worth):.3g} nats at reward_coef="
+            f"{objective.reward_coef:g}, as they cannot reach the same tokens: floats would lose "
+            "the reference. Raise kl_coef, lower reward_coef, or smooth the reference."
         )
 
 

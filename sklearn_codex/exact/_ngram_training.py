@@ -9,7 +9,8 @@ import numpy as np
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex.exact._ngram_ascent import gradient, values_by_position
 from sklearn_codex.exact._ngram_events import takes_events
-from sklearn_codex.exact._ngram_flow import PolicyFlow
+from sklearn_codex.exact._ngram_flow import PolicyFlow, check_rows
+from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_rollouts import NGramRollouts, sample_ngrams
 from sklearn_codex.exact._ngram_search import moved
 from sklearn_codex.exact._ngram_terms import NGramTerms
@@ -245,6 +246,12 @@ class NGramTraining(NGramTerms):
         """Draw documents, cut at the smaller of the two maximal lengths.
 
         Each starts in its own of some contexts (n_documents,); None means as ``initial`` says.
+
+        Raises
+        ------
+        ValueError
+            If the policy does not sum to one after each context, or there would be more than 2**27
+            tokens.
         """
         cuts = [cut for cut in (self.max_length, max_length) if cut is not None]
         assert self.initial is not None
@@ -253,8 +260,10 @@ class NGramTraining(NGramTerms):
             contexts = rng.choice(begins, int(n_documents), p=self.initial[begins])
         elif contexts is None:
             contexts = np.full(int(n_documents), begins[0])
+        model = self.policy_model(log_prob)
+        self._check_sums(np.asarray(log_prob), contexts)
         return sample_ngrams(
-            self.policy_model(log_prob),
+            model,
             contexts,
             rng,
             max_length=min(cuts, default=_LONGEST_DRAWN),
@@ -283,6 +292,16 @@ class NGramTraining(NGramTerms):
             max_length=max_length,
             contexts=np.repeat(contexts, size),
         )
+
+    def _check_sums(self, log_prob, contexts):
+        """Check that a policy sums to one after each context that documents may come to."""
+        if log_prob.ndim > 1:
+            self.flow(log_prob)
+            return
+        begins = np.zeros(self.trie.n_contexts, bool)
+        begins[contexts] = True
+        kernel = ContextKernel(self.trie, log_prob)
+        check_rows(kernel, kernel.log_sums(), begins)
 
     @takes_events
     def covariance(self, log_prob: FloatArray, values: FloatArray, others: FloatArray) -> float:

@@ -1,0 +1,86 @@
+"""ARPA files that are odd: n-grams twice, folders, white space and small numbers."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from sklearn_codex import NGramCounter, NGramLM
+from sklearn_codex._ngrams.backoff import BackoffModel
+
+TEXTS = ["a b c", "b a", "c a b", "a a b"]
+FILE = """
+\\data\\
+ngram 1=4
+ngram 2=2
+ngram 3=1
+
+\\1-grams:
+-0.30103 </s>
+-99 <s> -0.30103
+-0.60206 a -0.1
+-0.60206 b 0
+
+\\2-grams:
+-0.30103 <s> a 0
+-0.30103 a b -0.30103
+
+\\3-grams:
+-0.30103 a b a
+
+\\end\\
+"""
+
+
+@pytest.mark.parametrize(
+    ("ngram", "length"),
+    [("a b -0.30103\n", 2), ("-0.30103 a b a\n", 3)],
+    ids=["shorter", "longest"],
+)
+def test_no_ngram_of_an_arpa_file_is_listed_twice(tmp_path, ngram, length):
+    # A second line would stay possible where the first is banned.
+    path = tmp_path / "model.arpa"
+    (line,) = [line for line in FILE.splitlines(keepends=True) if line.endswith(ngram)]
+    size = int(FILE.split(f"ngram {length}=")[1].split()[0])
+    text = FILE.replace(f"ngram {length}={size}", f"ngram {length}={size + 1}")
+    path.write_text(text.replace(line, 2 * line))
+    with pytest.raises(ValueError, match=f"the {length}-gram 'a b( a)?' is listed twice"):
+        NGramLM.from_arpa(path)
+
+
+def test_arpa_files_of_more_tokens_than_a_model_has(tmp_path):
+    path = tmp_path / "model.arpa"
+    path.write_text("\\data\\\n" + "".join(f"ngram {n}=1\n" for n in range(1, 102)))
+    with pytest.raises(ValueError, match=r"line 102: n-grams of 101 tokens, and a model has 100"):
+        NGramLM.from_arpa(path)
+
+
+def test_a_folder_is_no_arpa_file(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.arpa").write_text(FILE)
+    with pytest.raises(IsADirectoryError, match=r"NGramLM\.from_arpa: .* is a folder\. Name"):
+        NGramLM.from_arpa(tmp_path)
+
+
+def test_fields_of_arpa_files_stand_between_blanks_of_ascii(tmp_path):
+    # A no-break space, a line separator and an information separator are part of tokens.
+    path, tokens = tmp_path / "model.arpa", ["a\xa0b", "c\u2028d", "e\x1cf"]
+    model = NGramLM(2, vectorizer=NGramCounter(2, tokenizer=lambda text: text.split(" ")))
+    model.fit([" ".join(tokens), " ".join(tokens[::-1])]).to_arpa(path)
+    read = NGramLM.from_arpa(path, tokenizer=lambda text: text.split(" "))
+    assert set(tokens) <= set(read.vectorizer_.get_feature_names_out())
+    text = [" ".join(tokens * 2)]
+    assert_allclose(read.score_samples(text), model.score_samples(text), atol=1e-8)
+
+
+def test_small_probabilities_of_arpa_files_stay_above_zero(tmp_path):
+    # -99 is 0 in such files: others, above and below it, are what they say.
+    for log10, written in ((-150.0, "-150"), (-99.0, "-99.00000001"), (-np.inf, "-99")):
+        log_prob = np.array([0.0, log10 * np.log(10)])
+        model = NGramLM(1, smoothing="dirichlet", vectorizer=NGramCounter(1, unk_token=None))
+        model.fit(["a b"])
+        model._backoff = BackoffModel(model.trie_, log_prob, np.zeros(1))
+        path = tmp_path / "model.arpa"
+        model.to_arpa(path, overwrite=True)
+        assert f"{written}\tb\n" in path.read_text()
+        read = NGramLM.from_arpa(path).arc_log_prob_
+        assert_allclose(read, log_prob, atol=1e-7)
