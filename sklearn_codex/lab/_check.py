@@ -33,7 +33,7 @@ _JUMPS = 1e-5
 # How often chance alone may exceed the limit of an error, and nats below the most probable response
 # at which a ratio says no more.
 _CHANCE = 1e-3
-_RARE = 20.0
+_RARE = 24.0
 # Nats of a target that is the reference itself.
 _SMALLEST_TILT = 1e-3
 # What is one thing for the same batch twice, in shares of the greatest move.

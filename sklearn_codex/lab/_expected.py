@@ -272,7 +272,7 @@ def find_rest(
     for step in range(_MOST_STEPS):
         left = log_prob >= _greatest(problem, log_prob) - _GONE
         force = force_at(log_prob)
-        size = float(np.abs(force[left]).max())
+        size = _size(problem, force, log_prob, left)
         if size <= _AT_REST:
             return Rest(log_prob, bool(left.all()), True, size)
         if steps[left].max() <= _SMALLEST_STEP:
@@ -286,6 +286,12 @@ def find_rest(
         floor = _greatest(problem, moved) - _GONE - 5.0
         log_prob, before = problem.normalize(np.maximum(moved, floor)), force
     return Rest(log_prob, False, False, size)
+
+
+def _size(problem, force, log_prob, left):
+    """Return the greatest force on a response that is left, against others that are."""
+    weights = np.where(left, np.exp(log_prob), 0.0)
+    return float(np.abs(problem.centred(force, weights)[left]).max())
 
 
 def _settled(force_at, problem, log_prob, left):
@@ -308,7 +314,7 @@ def _settled(force_at, problem, log_prob, left):
                 break
             step = direction / scale
             log_prob = problem.normalize(log_prob + radius * step / np.abs(step).max())
-    size = float(np.abs(force_at(log_prob)[left]).max())
+    size = _size(problem, force_at(log_prob), log_prob, left)
     return Rest(log_prob, bool(left.all()), True, size)
 
 
@@ -363,8 +369,8 @@ def _newton(force_at, update, problem, sampling, log_prob, left):
     options: Any = {"xtol": 1e-11, "maxfev": 20 * len(free) + 20}
     found = root(force, np.zeros(len(free)), options=options)
     rest = policy(found.x)
-    force_left = force_at(rest)
-    size = float(np.abs(force_left[left]).max())
+    force_there = force_at(rest)
+    size = _size(problem, force_there, rest, left)
     if size > _AT_REST or np.abs(found.x).max() >= _FARTHEST:
         return None
     # Newton finds what repels as well, and the algorithm would never be there.
@@ -372,7 +378,7 @@ def _newton(force_at, update, problem, sampling, log_prob, left):
     if np.real(values).max() > _STABLE * np.abs(values).max():
         return None
     gone = rest < _greatest(problem, rest) - _GONE
-    if (force_left[~left] > 0).any() or (gone & left).any():
+    if (force_there[~left] > 0).any() or (gone & left).any():
         return None
     return Rest(rest, bool(left.all()), True, size)
 

@@ -63,7 +63,8 @@ def check_options(subject: str, name: str, function: Callable[..., Any], options
     unknown = [key for key in options if key not in known]
     if unknown:
         raise ValueError(
-            f"{subject} needs {name}, some of {', '.join(known) or 'none'}, got {unknown[0]!r}."
+            f"{subject} needs {name} that its function has, {', '.join(known) or 'none here'}, got "
+            f"{unknown[0]!r}."
         )
 
 

@@ -60,7 +60,7 @@ def _check_undecided(problem: PreferenceProblem) -> None:
     if problem.is_decided:
         raise ValueError(
             "Scores of Bradley and Terry are infinite for these preferences: some responses never "
-            "lose against others, so DPO rests nowhere. Add label_smoothing, or use IPO."
+            "lose against others, so DPO and SimPO rest nowhere. Add label_smoothing, or use IPO."
         )
 
 

@@ -71,6 +71,27 @@ def expected_advantage(
     >>> bool(abs(np.exp(problem.reference) @ worth) < 1e-12)
     True
     """
+    groups = _worth_of_groups(problem, group_size, advantage, loss_agg_mode, options)
+    return _expectation(problem, log_prob, groups)
+
+
+def _expectation(problem, log_prob, groups):
+    """Return means (n_rows,) of what groups that hold a response are worth, and weigh."""
+    found = np.zeros((2, len(log_prob)))
+    for prompt, (others, orders, worth, weight) in enumerate(groups):
+        within = log_prob - np.log(problem.shares[prompt])
+        prob = np.exp(orders + within[others].sum(axis=1))
+        rows = problem.prompts == prompt
+        found[:, rows] = worth @ prob, weight @ prob
+    return found[0], found[1]
+
+
+def _worth_of_groups(problem, group_size, advantage, loss_agg_mode, options):
+    """Return for each prompt the others (m, G - 1) of a group and the logarithm of their orders.
+
+    And for each response (k, m) its advantage among them, weighted, and the weight. No policy is in
+    these.
+    """
     if advantage not in _OF_REWARDS:
         raise ValueError(
             f"expected_advantage needs advantage, one of {', '.join(_OF_REWARDS)}, got "
@@ -82,13 +103,13 @@ def expected_advantage(
             f"expected_advantage lists at most {MOST_GROUPS:,} groups, but there are {total:,} of "
             f"{group_size} responses. Use a smaller group_size."
         )
-    worth, weight = np.zeros(len(log_prob)), np.zeros(len(log_prob))
-    for prompt, share in enumerate(problem.shares):
+    groups = []
+    for prompt in range(len(problem.shares)):
         of_prompt = np.flatnonzero(problem.prompts == prompt)
         others, orders = multisets(len(of_prompt), group_size - 1)
         others = of_prompt[others]
-        prob = np.exp(orders + (log_prob[others] - np.log(share)).sum(axis=1))
-        for row in of_prompt:
+        worth, weight = np.zeros((2, len(of_prompt), len(others)))
+        for place, row in enumerate(of_prompt):
             rows = np.column_stack([np.full(len(others), row), others])
             mask = problem.mask[rows]
             rewards = np.where(np.arange(mask.shape[-1]) == 0, problem.rewards[rows][..., None], 0)
@@ -99,9 +120,9 @@ def expected_advantage(
             }
             found, _ = call_by_names(advantages[advantage], source, options)
             of_token = group_size * token_weights(mask, loss_agg_mode)[:, 0, 0]
-            worth[row] = prob @ (found[:, 0, 0] * of_token)
-            weight[row] = prob @ of_token
-    return worth, weight
+            worth[place], weight[place] = found[:, 0, 0] * of_token, of_token
+        groups.append((others, orders, worth, weight))
+    return groups
 
 
 def implicit_rest(
@@ -240,13 +261,14 @@ def _of_kl_in_loss(algorithm, problem, group_size):
         held = 1 / group_size if algorithm.advantage == "grpo" else 0.0
         return token_kl_rest(problem, (1 - held) / coef)
 
+    groups = None
+    if not unbiased:
+        groups = _worth_of_groups(problem, group_size, algorithm.advantage, mode, options)
+
     def terms(log_prob):
-        if unbiased:
+        if groups is None:
             return problem.centred(problem.rewards), np.ones(len(log_prob))
-        return expected_advantage(
-            problem, log_prob, group_size, advantage=algorithm.advantage, loss_agg_mode=mode,
-            **options,
-        )  # fmt: skip
+        return _expectation(problem, log_prob, groups)
 
     offset = 1.0 if estimator == "k1" else 0.0
     return implicit_rest(problem, terms, coef, divergence, offset)

@@ -162,14 +162,17 @@ class AlgorithmCheck:
             return self._verdict_of_gradient()
         words = self._verdict_of_rest()
         if self.passed and self.spectral_radius > 1:
-            words += f" But steps of this size leave it: its radius is {self.spectral_radius:.3g}."
+            leaves = f"steps of this size leave it: its radius is {self.spectral_radius:.3g}."
+            jumps = "it jumps there, so that a run hovers."
+            words += f" But {leaves if np.isfinite(self.spectral_radius) else jumps}"
         return words
 
     def _verdict_of_gradient(self) -> str:
         right = "may be right" if self.passed else "is wrong"
         words = (
             f"Its expected gradient {right}: {self.gradient_error:.4f} of it points elsewhere, "
-            f"standard error {self.gradient_error_se:.4f}."
+            f"standard error {self.gradient_error_se:.4f}. Up to {self.gradient_error_limit:.4f} "
+            "may be chance."
         )
         if self._cannot_tell(_TOLERANCE):
             words = (
@@ -220,7 +223,9 @@ class AlgorithmCheck:
         """
         tol = check_number(tol, "tol", subject="assert_unbiased", interval=_BELOW_ONE)
         if not self._is_right(tol):
-            raise AssertionError(f"The update is biased (tol={tol:g}).\n{self}")
+            is_open = self.log_prob is None and self._cannot_tell(tol)
+            verdict = "may be biased, which these batches cannot tell" if is_open else "is biased"
+            raise AssertionError(f"The update {verdict} (tol={tol:g}).\n{self}")
 
     def _responses(self) -> tuple[list[str], list[list[str]]]:
         """Return headings and rows of the table of responses."""
