@@ -93,6 +93,13 @@ class TestWithoutAnEquation:
         assert np.exp(rest[0]) > 0.5
 
 
+    def test_a_response_that_counts_as_gone_at_the_start_comes_back(self):
+        problem = one_token_each([1e-13, 1 - 1e-13], [30.0, 0.0], kl_coef=1.0)
+        found = find_rest(algorithms["rloo"], problem)
+        assert problem.objective.optimum()[0] > -0.1
+        check_log_prob(found.log_prob, problem.objective.optimum())
+
+
 class TestKTO:
     @pytest.mark.parametrize("beta", [1.2, 3.0, 5.0])
     def test_where_mass_gathers_on_one_response(self, beta):

@@ -27,6 +27,8 @@ _RAREST = np.exp(-2 * _GONE)
 # What counts as no force, of that at the start, and below which size all is rounding.
 _AT_REST = 1e-7
 _NO_FORCE = 1e-14
+# With which force one that counts as gone comes back.
+_RISES = 1e-3
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,7 @@ def find_rest(
         left = log_prob >= _greatest(problem, log_prob) - _GONE
         force = force_at(log_prob)
         size = _size(problem, force, log_prob, left)
-        if size <= _AT_REST:
+        if size <= _AT_REST and not (force[~left] > _RISES).any():
             return Rest(log_prob, bool(left.all()), True, size)
         if steps[left].max() <= _SMALLEST_STEP:
             return _settled(force_at, problem, log_prob, left)
