@@ -48,6 +48,19 @@ FAULTS = [
             "test_lab_check.py::TestCalls::test_standard_errors_are_those_of_repetition",
         ),
         (
+            "the errors of log-ratios in nats",
+            "return error / max(size, _SMALLEST_TILT)",
+            "return error",
+            "test_lab_check.py::TestVerdicts::test_the_error_of_log_ratios_by_hand",
+        ),
+        (
+            "a reward and a length that are told apart by least norm",
+            "np.linalg.matrix_rank(scaled, tol=1e-9) < len(used)",
+            "np.linalg.matrix_rank(scaled, tol=1e-9) < 1",
+            "test_lab_check.py::TestMeasures::"
+            "test_no_weight_of_the_kl_where_it_cannot_be_told_from_the_length",
+        ),
+        (
             "bias of length with the reward's own in it",
             "fit_tilt(problem, rest.log_prob - equal.log_prob)",
             "fit_tilt(problem, rest.log_prob - problem.reference)",
@@ -123,6 +136,12 @@ FAULTS = [
     *_in(
         "lab/_rest_preferences.py",
         (
+            "a repeller is where KTO rests",
+            "not _is_stable(log_pushes, found.x)",
+            "False",
+            "test_lab_followed.py::TestKTO::test_where_mass_gathers_on_one_response",
+        ),
+        (
             "weights of desirable and undesirable exchanged",
             "desirable_weight * wins.sum(axis=1) - undesirable_weight * wins.sum(axis=0)",
             "undesirable_weight * wins.sum(axis=1) - desirable_weight * wins.sum(axis=0)",
@@ -131,6 +150,12 @@ FAULTS = [
     ),
     *_in(
         "lab/_rest_rewards.py",
+        (
+            "an equation for any options",
+            "set(algorithm.advantage_options) <= set(_ADVANTAGE_OPTIONS)",
+            "True",
+            "test_lab_followed.py::TestWithoutAnEquation::test_rewards",
+        ),
         (
             "the group holds all of its responses but one",
             "held = 1 / group_size if",
