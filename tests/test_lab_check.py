@@ -1,10 +1,5 @@
 """Checks of algorithms: right ones pass, wrong ones are caught, numbers mean what is said."""
 
-import pickle
-import re
-import warnings
-
-import matplotlib as mpl
 import numpy as np
 import pytest
 from lab_iteration import jacobian
@@ -24,6 +19,8 @@ from sklearn_codex.lab import (
 from sklearn_codex.lab._expected import Sampling, expected_move
 
 QUICK = {"group_sizes": (), "learning_rates": (), "more_epochs": ()}
+FEW = {"group_sizes": (), "more_epochs": ()}
+FEWER = {"learning_rates": (), "more_epochs": ()}
 # What rests at the RLHF optimum.
 RIGHT = [
     "reinforce", "remax", "rloo", "reinforce_plus_plus_baseline", "ppo", "grpo_kl_in_reward",
@@ -86,6 +83,43 @@ class TestVerdicts:
             name in RIGHT and check.gradient_error > 1e-3
         )
 
+    @pytest.mark.parametrize("kl_coef", [0.05, 10.0, 100.0])
+    def test_a_weight_of_the_kl_out_of_the_ordinary_hides_nothing(self, kl_coef):
+        # All mass is on one response whatever the KL does, or all is near the reference.
+        problem = make_candidates(kl_coef=kl_coef)
+        small = 0
+        for name in ("kl_sign", "k1_in_loss", "kl_to_old_policy", "k3_in_loss"):
+            check = check_algorithm(mistakes[name], problem, **QUICK)
+            assert not check.passed
+            small += check.distance < 1e-3
+        assert small > 0
+        for name in ("rloo", "ppo", "grpo_kl_in_reward"):
+            check_algorithm(name, problem, **QUICK).assert_unbiased()
+
+    def test_the_error_of_log_ratios_by_hand(self):
+        problem = make_candidates([1, 1, 1], n_prompts=2, random_state=3)
+        target = problem.normalize(problem.reference + np.array([0.0, 1.0, -2.0, 0.0, 0.5, 0.0]))
+        rested = problem.normalize(target + np.array([0.1, 0.0, -0.3, 0.0, 0.0, 0.0]))
+        best = np.argmax(target[:3])
+        off = np.array([0.1, 0.0, -0.3]) - [0.1, 0.0, -0.3][best]
+        tilt = np.array([0.0, 1.0, -2.0]) - [0.0, 1.0, -2.0][best]
+        expected = np.abs(off).max() / np.abs(tilt).max()
+        assert_allclose(lab._check._tilt_error(problem, rested, target), expected)
+
+    @pytest.mark.parametrize("scale", [1e-12, 1e-7, 1e7])
+    def test_the_size_of_an_update_is_free(self, scale):
+        check = check_algorithm(lambda x, batch: scale * rloo(x, batch), **QUICK)
+        check.assert_unbiased(1e-9)
+        in_large = make_candidates(reward_scale=1e6)
+        check_algorithm("reinforce", in_large, **QUICK).assert_unbiased()
+
+    def test_a_target_that_repels(self):
+        check = check_algorithm("rloo", "one-token", learning_rate=1e3, **QUICK)
+        assert check.passed
+        assert check.verdict.endswith(f"its radius is {check.spectral_radius:.3g}.")
+        jumps = check_algorithm("dr_grpo_kl_in_reward", "one-token", **QUICK)
+        assert ("jumps" in jumps.verdict) == np.isinf(jumps.spectral_radius)
+
     def test_a_default_that_is_not_the_smallest_problem(self):
         problem = problems["standard"]()
         assert not problem.first_token_decides
@@ -124,6 +158,12 @@ class TestMeasures:
         of_simpo = check_algorithm(algorithms["simpo"], "two-sided", **QUICK).length_bias
         assert of_simpo < -0.2
         assert_allclose(check_algorithm(algorithms["dpo"], "two-sided", **QUICK).length_bias, 0)
+
+    def test_no_weight_of_the_kl_where_it_cannot_be_told_from_the_length(self):
+        check = check_algorithm("rloo", make_candidates([1, 2]), **QUICK)
+        assert check.passed
+        assert np.isnan(check.kl_coef)
+        assert np.isnan(check.length_bias)
 
     def test_rare_responses(self):
         check = check_algorithm(algorithms["dr_grpo"], "lengths", **QUICK)
@@ -231,6 +271,42 @@ class TestCalls:
         assert check.distance < 1e-6
         assert check.gradient_error < (0.02 if natural else 0.01)
 
+    def test_a_new_policy_has_its_own_rate_and_no_scale(self):
+        problem = problems["one-token"]()
+        radius = {}
+        for place, logits in (("new", 0.0), ("in place", 0.0), ("logits", 5.0)):
+
+            def step(log_prob, batch, place=place, logits=logits):
+                policy = batch.policy_log_prob
+                rows = np.zeros((3, 1))
+                np.add.at(rows, batch.rows, rloo(log_prob, batch))
+                moved = log_softmax(policy - 0.1 * problem.pull_back(policy, rows)) + logits
+                if place == "in place":
+                    batch.policy_log_prob[:] = moved
+                    return batch.policy_log_prob
+                return moved
+
+            check = check_algorithm(step, problem, learning_rates=(10.0,), **FEW)
+            check.assert_unbiased(1e-9)
+            assert check.settings[1].spectral_radius == check.spectral_radius
+            radius[place] = check.spectral_radius
+        of_gradient = check_algorithm(rloo, problem, learning_rate=0.1, **QUICK).spectral_radius
+        assert_allclose(list(radius.values()), of_gradient, atol=1e-4)
+
+    def test_the_source_of_a_problem_is_kept(self):
+        online = problems["two-sided"]().drawn_from("online", 0.25)
+
+        def update(log_prob, batch):
+            return np.stack(lab.dpo_loss(
+                log_prob[:, 0], log_prob[:, 1], batch.ref_log_prob[:, 0], batch.ref_log_prob[:, 1],
+                beta=batch.kl_coef,
+            )[1:], axis=-1)  # fmt: skip
+
+        check = check_algorithm(update, online, **QUICK)
+        assert check.passed
+        assert (check.problem.source, check.problem.mixture_coef) == ("online", 0.25)
+        assert "group" not in str(check).split()
+
     def test_batches_are_what_they_say(self):
         problem = problems["standard"]()
         seen = []
@@ -301,74 +377,33 @@ class TestCalls:
         assert 0.7 < np.sqrt(np.mean(np.square(errors))) / np.mean(claimed) < 1.1
         assert max(np.array(errors) / claimed) < 4
 
+    @pytest.mark.parametrize("lengths", [[1, 1], [1, 1, 1], [1, 2, 2, 3]])
+    def test_chance_seldom_exceeds_the_limit(self, lengths):
+        problem = make_candidates(lengths)
+        checks = [
+            check_algorithm("rloo", problem, n_samples=200, random_state=seed, **QUICK)
+            for seed in range(60)
+        ]
+        share = [check.gradient_error / check.gradient_error_limit for check in checks]
+        assert max(share) < 1.1
+        assert max(share) > 0.5
 
-class TestRefusals:
-    @pytest.mark.parametrize(
-        "out", [None, 1.0, "a", np.zeros(3), np.full((4, 4), np.nan), (0.0, np.zeros(5)), (1, 2, 3)]
-    )
-    def test_what_is_no_update(self, out):
-        with pytest.raises(ValueError, match=r"An update should return the gradient .* \(4, 4\)"):
-            check_algorithm(lambda log_prob, batch: out)
+    def test_drawn_batches_tell_mistakes(self):
+        for name, n_samples in (("own_reward_in_baseline", 1000), ("k3_in_loss", 5000)):
+            for seed in range(3):
+                check = check_algorithm(
+                    mistakes[name], n_samples=n_samples, random_state=seed, **QUICK
+                )
+                assert "is wrong" in check.verdict
 
-    def test_targets(self):
-        with pytest.raises(ValueError, match=r"needs target, .* shape \(5,\), got shape \(3,\)"):
-            check_algorithm(rloo, target=np.log([0.5, 0.25, 0.25]))
-        with pytest.raises(ValueError, match="needs target, the policy to rest at"):
-            check_algorithm(algorithms["ipo"], "intransitive")
-        with pytest.raises(ValueError, match="'update' parameter of check_algorithm must be a"):
-            check_algorithm("rlo")
-        with pytest.raises(ValueError, match="got PreferenceAlgorithm and CandidateProblem"):
-            check_algorithm("dpo")
-        with pytest.raises(ValueError, match="got RewardAlgorithm and PreferenceProblem"):
-            check_algorithm("rloo", "two-sided")
-        with pytest.raises(AttributeError, match="no attribute 'bias'"):
-            check_algorithm(rloo, "one-token", **QUICK).bias  # noqa: B018
-
-
-class TestShown:
-    def test_table(self):
-        check = check_algorithm(rloo, **QUICK)
-        text = str(check)
-        assert text.startswith("AlgorithmCheck on standard. It rests where it should.\n")
-        rows = text.splitlines()
-        assert len({len(row) for row in rows[2:8]}) == 1
-        assert "0.3219" in rows[7]
-        assert re.search(r"\s4\s+1\s+1\s+0.0000\s+0.0000\s+0.500", text)
-        drawn = str(check_algorithm(rloo, n_samples=100, **QUICK))
-        assert " - " in drawn
-
-    def test_html_is_escaped(self):
-        problem = make_candidates([1, 1], name="<script>\x1b[2J")
-        check = check_algorithm(rloo, problem, **QUICK)
-        page = check._repr_html_()
-        assert "<script>" not in page
-        assert "&lt;script&gt;" in page
-        for text in (page, str(check)):
-            assert "\x1b" not in text
-
-    def test_plot(self):
-        mpl.use("agg")
-        check = check_algorithm(rloo, **QUICK)
-        ax = check.plot()
-        heights = [patch.get_height() for patch in ax.patches]
-        expected = [check.problem.reference, check.target, check.log_prob]
-        assert_allclose(heights, np.exp(np.concatenate(expected)))
-        assert check.plot(ax=ax) is ax
-
-    def test_nothing_warns(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            check_algorithm(mistakes["k3_in_reward"], "one-token", learning_rates=(10.0,))
-
-    def test_it_is_pickled(self):
-        check = check_algorithm("rloo", "one-token", **QUICK)
-        assert str(pickle.loads(pickle.dumps(check))) == str(check)
-
-    def test_no_rest(self):
-        check = check_algorithm(mistakes["k3_in_reward"], "one-token", **QUICK)
-        assert not check.is_found
-        assert "came to no rest" in check.verdict
-
-    def test_words_of_a_mistake(self):
-        for mistake in mistakes.values():
-            assert mistake.what.endswith(".")
+    def test_too_few_batches_tell_nothing(self):
+        passed = [
+            check_algorithm(update, n_samples=10, random_state=seed, **QUICK).passed
+            for update in ("rloo", mistakes["kl_sign"])
+            for seed in range(20)
+        ]
+        assert not any(passed)
+        check = check_algorithm("rloo", n_samples=10, **QUICK)
+        assert "cannot tell" in check.verdict
+        with pytest.raises(AssertionError, match="which these batches cannot tell"):
+            check.assert_unbiased()

@@ -74,6 +74,21 @@ class TestPolicyLosses:
         with pytest.raises(ValueError, match=r"loss_agg_mode, one of .* got 'mean'"):
             _batch.token_weights(mask, "mean")
 
+    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize("name", ["policy_gradient", "ppo", "gspo", "cispo"])
+    def test_a_response_that_is_all_padding(self, name, mode):
+        mask = np.array([[True, True], [False, False]])
+        loss, gradient = lab.losses[name](
+            np.zeros((2, 2)), np.zeros((2, 2)), -np.ones((2, 2)), mask, mode
+        )
+        whole, of_whole = lab.losses[name](
+            np.zeros((1, 2)), np.zeros((1, 2)), -np.ones((1, 2)), mask[:1], mode
+        )
+        # It counts as a response and adds nothing.
+        share = 1 if mode == "token-mean" else 2
+        assert_allclose([loss, *gradient[0]], np.array([whole, *of_whole[0]]) / share)
+        assert (gradient[1] == 0).all()
+
     def test_clip_by_hand(self):
         ratio = np.array([[0.5, 0.7, 1.2, 1.27, 2.0, 5.0]])
         worth = np.array([[2.0, -2.0, 1.0, 1.0, -1.0, -1.0]])

@@ -4,6 +4,7 @@ import importlib.util
 import runpy
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,33 @@ def test_arrays_are_not_changed_in_place():
     from_torch(lambda x: x.mul_(2))(given)
     from_torch(lambda x, y: (x * y.mul_(2)).sum(), wrt="x")(given, given)
     np.testing.assert_array_equal(given, [1.0, 2.0])
+
+
+@needs_torch
+def test_named_tuples_and_short_floats_come_back():
+    import torch
+
+    Pair = namedtuple("Pair", ["worth", "metrics"])
+
+    def advantage(rewards):
+        return Pair(rewards.to(torch.bfloat16), {"mean": rewards.mean()})
+
+    found = from_torch(advantage)(np.array([1.0, 2.5]))
+    assert type(found) is Pair
+    assert found.worth.dtype == np.float32
+    assert found.worth.tolist() == [1.0, 2.5]
+    assert found.metrics["mean"] == 1.75
+    loss, gradient = from_torch(lambda x: (x.bfloat16() ** 2).sum().float(), wrt="x")(np.ones(2))
+    assert (loss, gradient.tolist()) == (2.0, [2.0, 2.0])
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    "value", [np.arange(6.0)[::-1], np.arange(6.0).astype(">f8"), np.arange(6.0).reshape(2, 3).T,
+              np.float64(3.0), np.arange(4)[::2]],
+)  # fmt: skip
+def test_arrays_of_any_layout_become_tensors(value):
+    assert np.array_equal(from_torch(lambda x: x)(value), value)
 
 
 @needs_torch

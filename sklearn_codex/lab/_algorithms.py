@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import NOT_NEGATIVE, PROBABILITY, check_number
 from sklearn_codex.lab._advantages._kl import shape_rewards
-from sklearn_codex.lab._batch import Batch, aggregate
+from sklearn_codex.lab._batch import Batch, aggregate, token_weights
 from sklearn_codex.lab._losses._kl import kl_penalty
-from sklearn_codex.lab._preferences import PreferenceBatch
-from sklearn_codex.lab._registry import advantages, call_by_names, losses
+from sklearn_codex.lab._preferences import SOURCES, PreferenceBatch
+from sklearn_codex.lab._registry import advantages, call_by_names, check_options, losses
+
+_POLICY_LOSSES = ("policy_gradient", "ppo", "gspo", "cispo")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ class RewardAlgorithm:
         Weight of the KL; None means that of the problem.
     advantage_options, loss_options : mapping, default={}
         Further arguments of the two functions.
+
+    Raises
+    ------
+    ValueError
+        If a field is none of those said, ``kl_coef`` is below 0, or a named function has no such
+        option.
 
     Notes
     -----
@@ -91,7 +100,7 @@ class RewardAlgorithm:
     def __post_init__(self):
         for name, value, known in (
             ("advantage", self.advantage, tuple(advantages)),
-            ("loss", self.loss, ("policy_gradient", "ppo", "gspo", "cispo")),
+            ("loss", self.loss, _POLICY_LOSSES),
             ("kl_in", self.kl_in, ("reward", "loss")),
             ("kl_estimator", self.kl_estimator, ("k1", "k2", "k3")),
         ):
@@ -99,6 +108,16 @@ class RewardAlgorithm:
                 raise ValueError(
                     f"RewardAlgorithm needs {name}, one of {', '.join(known)}, got {value!r}."
                 )
+        token_weights(np.ones((1, 1)), self.loss_agg_mode)
+        if self.kl_coef is not None:
+            check_number(self.kl_coef, "kl_coef", subject="RewardAlgorithm", interval=NOT_NEGATIVE)
+        for name, of, known_of in (
+            ("advantage", self.advantage, advantages),
+            ("loss", self.loss, losses),
+        ):
+            if isinstance(of, str):
+                options = getattr(self, f"{name}_options")
+                check_options("RewardAlgorithm", f"{name}_options", known_of[of], options)
 
     def having(self, **values: Any) -> "RewardAlgorithm":
         """Return the same algorithm with other values of some fields."""
@@ -137,6 +156,18 @@ class RewardAlgorithm:
         return loss, gradient
 
 
+_ONE_PAIR = PreferenceBatch(
+    log_prob=np.full((1, 2), -1.0),
+    ref_log_prob=np.full((1, 2), -1.0),
+    lengths=np.ones((1, 2), dtype=np.intp),
+    preference=np.full(1, 0.5),
+    kl=np.zeros(1),
+    rows=np.array([[0, 1]], dtype=np.intp),
+    policy_log_prob=np.full(2, -1.0),
+    kl_coef=1.0,
+)
+
+
 @dataclass(frozen=True)
 class PreferenceAlgorithm:
     """An algorithm that learns from preferences, as a function of a batch.
@@ -152,7 +183,12 @@ class PreferenceAlgorithm:
     mixture_coef : float, default=0.0
         Of the opponent of self-play.
     options : mapping, default={}
-        Further arguments of the loss.
+        Further arguments of the loss, but ``beta``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such loss, source or option, or one has a value that the loss refuses.
 
     Notes
     -----
@@ -175,11 +211,24 @@ class PreferenceAlgorithm:
     takes_stacks = True
 
     def __post_init__(self):
-        known = [name for name in losses if name not in ("policy_gradient", "ppo", "gspo", "cispo")]
+        known = [name for name in losses if name not in _POLICY_LOSSES]
         if self.loss not in known:
             raise ValueError(
                 f"PreferenceAlgorithm needs loss, one of {', '.join(known)}, got {self.loss!r}."
             )
+        if self.source not in SOURCES:
+            raise ValueError(
+                f"PreferenceAlgorithm needs source, one of {', '.join(SOURCES)}, got "
+                f"{self.source!r}."
+            )
+        check_number(
+            self.mixture_coef, "mixture_coef", subject="PreferenceAlgorithm", interval=PROBABILITY
+        )
+        if self.beta is not None:
+            check_number(self.beta, "beta", subject="PreferenceAlgorithm", interval=NOT_NEGATIVE)
+        check_options("PreferenceAlgorithm", "options", losses[self.loss], self.options)
+        # The loss itself knows which values are valid.
+        self(np.full((1, 2), -1.0), _ONE_PAIR)
 
     def having(self, **values: Any) -> "PreferenceAlgorithm":
         """Return the same algorithm with other values of some fields."""

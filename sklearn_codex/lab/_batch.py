@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn_codex._categorical import BoolArray, FloatArray, IntArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Responses drawn from a policy, as trainers hold them: one row a response, one column a token.
 
@@ -87,6 +87,8 @@ def token_weights(response_mask: NDArray, loss_agg_mode: str) -> FloatArray:
         - "seq-mean-token-mean": the mean over responses of the mean over their tokens
         - "seq-mean-token-sum-norm": the mean over responses of the sum, over T
 
+        A response that is all padding counts as a response, with a loss of 0.
+
     Raises
     ------
     ValueError
@@ -95,11 +97,11 @@ def token_weights(response_mask: NDArray, loss_agg_mode: str) -> FloatArray:
     mask = np.asarray(response_mask, dtype=np.float64)
     n_responses, n_tokens = mask.shape[-2:]
     if loss_agg_mode == "token-mean":
-        return mask / mask.sum(axis=(-2, -1), keepdims=True)
+        return mask / np.maximum(mask.sum(axis=(-2, -1), keepdims=True), 1)
     if loss_agg_mode == "seq-mean-token-sum":
         return mask / n_responses
     if loss_agg_mode == "seq-mean-token-mean":
-        return mask / (n_responses * mask.sum(axis=-1, keepdims=True))
+        return mask / (n_responses * np.maximum(mask.sum(axis=-1, keepdims=True), 1.0))
     if loss_agg_mode == "seq-mean-token-sum-norm":
         return mask / (n_responses * n_tokens)
     raise ValueError(

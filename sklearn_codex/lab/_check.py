@@ -5,11 +5,12 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks.numbers import check_log_prob
+from sklearn_codex._checks.numbers import COUNT, POSITIVE, check_log_prob, check_number
 from sklearn_codex.lab._algorithms import PreferenceAlgorithm, RewardAlgorithm, algorithms
 from sklearn_codex.lab._expected import (
     Move,
@@ -20,7 +21,7 @@ from sklearn_codex.lab._expected import (
     spectral_radius,
 )
 from sklearn_codex.lab._preferences import PreferenceProblem
-from sklearn_codex.lab._problem import CandidateProblem, Update
+from sklearn_codex.lab._problem import MOST_GROUPS, CandidateProblem, Update
 from sklearn_codex.lab._problems import find_problem
 from sklearn_codex.lab._rest_preferences import bradley_terry_scores, is_bradley_terry
 from sklearn_codex.lab._result import AlgorithmCheck, Setting
@@ -29,13 +30,21 @@ from sklearn_codex.lab._result import AlgorithmCheck, Setting
 _N_POLICIES, _SPREAD = 4, 0.7
 # What moves by more than this at its rest point jumps there.
 _JUMPS = 1e-5
+# How often chance alone may exceed the limit of an error, and nats below the most probable response
+# at which a ratio says no more.
+_CHANCE = 1e-3
+_RARE = 24.0
+# Nats of a target that is the reference itself.
+_SMALLEST_TILT = 1e-3
+# What is one thing for the same batch twice, in shares of the greatest move.
+_SAME = 1e-6
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _SIZES = Interval(Integral, 1, None, closed="left")
 
 
 @validate_params(
     {
-        "update": [callable, StrOptions(set(algorithms))],
+        "update": [callable, StrOptions(algorithms.keys())],
         "group_size": [_SIZES],
         "learning_rate": [_POSITIVE],
         "epochs": [_SIZES],
@@ -86,10 +95,12 @@ def check_algorithm(
         Log-probabilities at which it should rest; None means the RLHF optimum, of the reward or of
         the scores of Bradley and Terry. For others see :func:`rest_point`.
     group_sizes, learning_rates, more_epochs : array-like, default=(2, 6), (0.1, 10.0), (4,)
-        Further settings, one changed at a time.
+        Further settings, one changed at a time. A group size with more groups than can be listed
+        has a row without measures.
     n_samples : int, default=None
         Batches drawn at each policy, where there are too many to list them. Only the gradient is
-        measured then, with its standard error, and no rest point.
+        measured then, with its standard error, and no rest point. Not for preferences, whose pairs
+        are listed.
     random_state : int, RandomState instance or None, default=0
         Source of the policies at which gradients are compared, and of batches drawn.
 
@@ -101,7 +112,8 @@ def check_algorithm(
     Raises
     ------
     ValueError
-        If the update returns what it should not, or there is no RLHF optimum and no ``target``.
+        If the update returns what it should not, or not the same for the same batch, or there is no
+        RLHF optimum and no ``target``, or no prompt has two responses.
 
     Notes
     -----
@@ -116,6 +128,14 @@ def check_algorithm(
       :math:`\log \pi` against the same problem with all responses made equally long
     - the spectral radius is that of one step of the expected update, by its Jacobian: below 1 a
       small distance from the rest point shrinks
+
+    It passes where probabilities and log-ratios to the reference are right. Both, since with a
+    small ``kl_coef`` all mass is on one response whatever the KL does, and with a great one all is
+    near the reference.
+
+    It does not show what acts in later steps on a batch alone: with ``epochs=1`` every ratio to the
+    policy that drew is 1, so that a missing or inverted ratio, or a clip of the wrong side, passes.
+    With more ``epochs`` it shows in the measures, but a right clip moves the rest point as well.
 
     Examples
     --------
@@ -141,30 +161,70 @@ def check_algorithm(
             f'preferences, such as "two-sided", for one of those, got {type(update).__name__} and '
             f"{type(problem).__name__}."
         )
-    source = getattr(update, "source", "data")
-    if isinstance(problem, PreferenceProblem) and source != problem.source:
-        problem = problem.drawn_from(source, getattr(update, "mixture_coef", 0.0))
+    if isinstance(update, PreferenceAlgorithm):
+        problem = problem.drawn_from(update.source, update.mixture_coef)
+    _check_problem(problem, n_samples)
     wanted = _target(problem, target)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     base = Sampling(int(group_size), float(learning_rate), int(epochs), n_samples, seed)
+    others = list(_others(problem, base, group_sizes, learning_rates, more_epochs))
+    _check_repeats(update, problem, base)
     first, rest = _measure(update, problem, wanted, base, None)
     settings = [first]
     start = rest.log_prob if rest is not None and rest.is_inside else None
-    for other in _others(problem, base, group_sizes, learning_rates, more_epochs):
-        settings.append(_measure(update, problem, wanted, other, start)[0])
+    for other in others:
+        if _is_listed(problem, other):
+            settings.append(_measure(update, problem, wanted, other, start)[0])
+        else:
+            settings.append(Setting(other.group_size, other.learning_rate, other.epochs))
     policy = None if rest is None else rest.log_prob
     return AlgorithmCheck(problem, wanted, policy, tuple(settings))
 
 
+def _check_problem(problem: Any, n_samples: int | None) -> None:
+    """Raise ValueError where there is nothing to check, or batches are drawn that are listed."""
+    if (np.bincount(problem.prompts) < 2).all():
+        raise ValueError(
+            "check_algorithm needs a problem with two responses to a prompt, got one to each: "
+            "there is only one policy."
+        )
+    if n_samples is not None and isinstance(problem, PreferenceProblem):
+        raise ValueError(
+            f"check_algorithm needs n_samples=None on preferences, got {n_samples}: it measures "
+            "the gradient alone, which is known of rewards, and pairs are always listed."
+        )
+
+
+def _check_repeats(update: Update, problem: Any, sampling: Sampling) -> None:
+    """Raise ValueError where an update is not the same for the same batches."""
+    once, again = (expected_move(update, problem, problem.reference, sampling) for _ in range(2))
+    if np.abs(once.mean - again.mean).max() > _SAME * np.abs(once.mean).max():
+        raise ValueError(
+            "An update should be a function of its batch, but gave something else for the same "
+            "batches a second time. Keep random numbers and state, as of an optimiser, out of it."
+        )
+
+
+def _is_listed(problem: Any, sampling: Sampling) -> bool:
+    """Whether all groups can be listed, or none has to be."""
+    drawn = sampling.n_samples is not None or isinstance(problem, PreferenceProblem)
+    return drawn or problem.n_groups(sampling.group_size) <= MOST_GROUPS
+
+
 def _others(problem, base, group_sizes, learning_rates, more_epochs):
+    """Return further settings, each value checked."""
     # A batch of preferences is one pair.
-    if isinstance(problem, CandidateProblem):
-        for size in group_sizes:
-            yield replace(base, group_size=int(size))
-    for rate in learning_rates:
-        yield replace(base, learning_rate=float(rate))
-    for epochs in more_epochs:
-        yield replace(base, epochs=int(epochs))
+    sizes = group_sizes if isinstance(problem, CandidateProblem) else ()
+    for name, field, values, interval in (
+        ("group_sizes", "group_size", sizes, COUNT),
+        ("learning_rates", "learning_rate", learning_rates, POSITIVE),
+        ("more_epochs", "epochs", more_epochs, COUNT),
+    ):
+        for value in values:
+            checked = check_number(
+                value, f"each of {name}", subject="check_algorithm", interval=interval
+            )
+            yield replace(base, **{field: checked})
 
 
 def _target(problem, target) -> FloatArray:
@@ -193,13 +253,14 @@ def _measure(
     """Return what an update does at one setting, and where it rests."""
     move = expected_move(update, problem, problem.reference, sampling)
     signal = float(move.mean @ move.mean)
-    error, error_se = _gradient_error(update, problem, sampling)
+    error, error_se, limit = _gradient_error(update, problem, sampling)
     measured: dict[str, Any] = {
         "group_size": sampling.group_size,
         "learning_rate": sampling.learning_rate,
         "epochs": sampling.epochs,
         "gradient_error": error,
         "gradient_error_se": error_se,
+        "gradient_error_limit": limit,
         "noise": move.variance / signal if signal > 0 else np.inf,
         "clipped": move.clipped,
     }
@@ -209,6 +270,7 @@ def _measure(
     prob, best = np.exp(rest.log_prob), np.exp(wanted)
     measured |= {"is_inside": rest.is_inside, "is_found": rest.is_found}
     measured |= {"distance": 0.5 * float(np.abs(prob - best).sum())}
+    measured["tilt_error"] = _tilt_error(problem, rest.log_prob, wanted)
     rarest = int(np.argmin(problem.reference))
     with np.errstate(invalid="ignore"):
         measured["rare_response"] = float(rest.log_prob[rarest] - wanted[rarest])
@@ -223,10 +285,29 @@ def _measure(
     return Setting(**measured), rest
 
 
+def _tilt_error(problem: Any, log_prob: FloatArray, wanted: FloatArray) -> float:
+    """Return the greatest error of a log-ratio to the reference, over the greatest that is wanted.
+
+    Among responses of a prompt that the target leaves, against its most probable one.
+    """
+    error = size = 0.0
+    for prompt in range(len(problem.shares)):
+        rows = np.flatnonzero(problem.prompts == prompt)
+        best = rows[np.argmax(wanted[rows])]
+        kept = rows[wanted[rows] >= wanted[best] - _RARE]
+        with np.errstate(invalid="ignore"):
+            off = (log_prob - wanted)[kept] - (log_prob - wanted)[best]
+        tilt = (wanted - problem.reference)[kept] - (wanted - problem.reference)[best]
+        error = max(error, float(np.abs(off).max()))
+        size = max(size, float(np.abs(tilt).max()))
+    return error / max(size, _SMALLEST_TILT)
+
+
 def fit_tilt(problem: Any, tilt: FloatArray) -> tuple[float, float]:
     """Return what a unit of reward and what a token add to log-weights (n_rows,), nearly.
 
-    By least squares, weighted by the reference; nan where rewards, or lengths, do not vary.
+    By least squares, weighted by the reference; nan where rewards, or lengths, do not vary, and
+    both where one is a line in the other, as of any two responses, and cannot be told from it.
     """
     reward = getattr(problem, "rewards", problem.objective.token_reward)
     weight = np.exp(problem.reference)
@@ -236,6 +317,9 @@ def fit_tilt(problem: Any, tilt: FloatArray) -> tuple[float, float]:
     root = np.sqrt(weight)
     used = [root * column for column, v in zip(columns, varies, strict=True) if v]
     if not used:
+        return float("nan"), float("nan")
+    scaled = np.column_stack([column / np.linalg.norm(column) for column in used])
+    if np.linalg.matrix_rank(scaled, tol=1e-9) < len(used):
         return float("nan"), float("nan")
     centred = problem.centred(tilt, weight)
     found = iter(np.linalg.lstsq(np.column_stack(used), root * centred, rcond=None)[0])
@@ -260,15 +344,20 @@ def _policies(problem, seed) -> list[FloatArray]:
     return [problem.reference, *(problem.normalize(problem.reference + row) for row in near)]
 
 
-def _gradient_error(update: Update, problem: Any, sampling: Sampling) -> tuple[float, float]:
-    """Return the sine of the angle to the exact gradient, and its standard error.
+def _gradient_error(update: Update, problem: Any, sampling: Sampling) -> tuple[float, float, float]:
+    """Return the sine of the angle to the exact gradient, its standard error and its limit.
 
     Over several policies at once; nan for preferences, which have no reward.
     """
     if not isinstance(problem, CandidateProblem):
-        return float("nan"), float("nan")
+        return float("nan"), float("nan"), float("nan")
     policies = _policies(problem, sampling.random_state)
-    moves = [expected_move(update, problem, policy, sampling) for policy in policies]
+    # Batches of their own for each, so that their errors have nothing to do with each other.
+    seeds = [(sampling.random_state + i) % 2**32 for i in range(len(policies))]
+    moves = [
+        expected_move(update, problem, policy, replace(sampling, random_state=seed))
+        for policy, seed in zip(policies, seeds, strict=True)
+    ]
     exact = [problem.exact_gradient(policy) for policy in policies]
     errors = [_sine(problem, moves, exact)]
     if moves[0].is_policy:
@@ -278,14 +367,20 @@ def _gradient_error(update: Update, problem: Any, sampling: Sampling) -> tuple[f
     return min(errors)
 
 
-def _sine(problem: Any, moves: list[Move], exact: list[FloatArray]) -> tuple[float, float]:
+def _sine(problem: Any, moves: list[Move], exact: list[FloatArray]) -> tuple[float, float, float]:
     # What moves all logits of a prompt moves no policy.
     found = np.concatenate([problem.centred(move.mean) for move in moves])
     right = np.concatenate([problem.centred(gradient) for gradient in exact])
-    noise = np.concatenate([move.standard_error for move in moves])
     size = float(np.linalg.norm(found))
     if size == 0:
-        return 1.0, 0.0
+        return 1.0, 0.0, 0.0
     factor = max(float(found @ right) / float(right @ right), 0.0)
     error = float(np.linalg.norm(found - factor * right)) / size
-    return error, float(np.linalg.norm(noise)) / size
+    # The squared length of noise is a sum of squares, nearly a chi-square of as many degrees of
+    # freedom as its first two moments say (Satterthwaite).
+    spread = sum(float(np.trace(move.covariance)) for move in moves)
+    if spread == 0:
+        return error, 0.0, 0.0
+    freedom = spread**2 / sum(float((move.covariance**2).sum()) for move in moves)
+    error_se = np.sqrt(spread) / size
+    return error, error_se, error_se * float(np.sqrt(chi2.isf(_CHANCE, freedom) / freedom))

@@ -12,6 +12,10 @@ _FARTHEST, _N_STEPS = 64.0, 12
 _TOLERANCE = 1e-9
 
 
+class NoSolution(ValueError):
+    """Raised where an equation of a rest point finds no solution near the reference."""
+
+
 def solve_from_reference(
     solve: Callable[[FloatArray, float], FloatArray], table: Table, kl_coef: float
 ) -> FloatArray:
@@ -28,8 +32,8 @@ def solve_from_reference(
 
     Raises
     ------
-    ValueError
-        If it finds no solution.
+    NoSolution
+        If it finds none.
     """
     log_prob = table.reference
 
@@ -40,7 +44,7 @@ def solve_from_reference(
         log_prob = table.normalize(root(off, log_prob, args=(float(coef),), tol=1e-13).x)
     residual = float(np.abs(log_prob - solve(log_prob, kl_coef)).max())
     if not residual <= _TOLERANCE:
-        raise ValueError(
+        raise NoSolution(
             f"The equation of the rest point has no solution near the reference at a KL of weight "
             f"{kl_coef:g}, the best is {residual:.1g} nats off. Use a greater kl_coef."
         )

@@ -24,7 +24,11 @@ _STABLE = 1e-6
 # Nats below the most probable response at which one counts as gone, and a probability below that.
 _GONE = 25.0
 _RAREST = np.exp(-2 * _GONE)
+# What counts as no force, of that at the start, and below which size all is rounding.
 _AT_REST = 1e-7
+_NO_FORCE = 1e-14
+# With which force one that counts as gone comes back.
+_RISES = 1e-3
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class Move:
         policy its change.
     standard_error : ndarray of shape (n_rows,)
         Its standard error, 0 where all batches were held.
+    covariance : ndarray of shape (n_rows, n_rows)
+        Of the mean, 0 where all batches were held.
     variance : float
         Expected squared distance of the move of one batch from the mean.
     clipped : float
@@ -73,6 +79,7 @@ class Move:
 
     mean: FloatArray
     standard_error: FloatArray
+    covariance: FloatArray
     variance: float
     clipped: float
     is_policy: bool = False
@@ -83,8 +90,19 @@ def _refuse(out: Any, batch: Any) -> None:
         "An update should return the gradient of its loss by the log-probabilities it is given, of "
         f"shape {batch.log_prob.shape}, a pair (loss, gradient), or the log-probabilities "
         f"{batch.policy_log_prob.shape} of a new policy, finite numbers, got "
-        f"{type(out).__name__} {shown(out)}."
+        f"{_described(out)}. Metrics, and lists in place of a pair, are to be left out."
     )
+
+
+def _described(out: Any) -> str:
+    """Return what an update gave as messages show it, with shapes of its parts."""
+    if isinstance(out, tuple | list) and len(out) <= 5:
+        parts = [getattr(part, "shape", type(part).__name__) for part in out]
+        return f"a {type(out).__name__} of {', '.join(map(str, parts)) or 'nothing'}"
+    if isinstance(out, np.ndarray):
+        bad = out[~np.isfinite(out)] if out.dtype.kind == "f" else out[:0]
+        return f"an array of shape {out.shape}{f' with {bad[0]} in it' if bad.size else ''}"
+    return f"{type(out).__name__} {shown(out)}"
 
 
 def _read(out: Any, batch: Any) -> tuple[FloatArray, bool]:
@@ -95,7 +113,7 @@ def _read(out: Any, batch: Any) -> tuple[FloatArray, bool]:
     except (TypeError, ValueError):
         _refuse(out, batch)
     is_policy = not isinstance(out, tuple) and array.shape == batch.policy_log_prob.shape
-    if (not is_policy and array.shape != batch.log_prob.shape) or np.isnan(array).any():
+    if (not is_policy and array.shape != batch.log_prob.shape) or not np.isfinite(array).all():
         _refuse(out, batch)
     return array, is_policy
 
@@ -108,7 +126,13 @@ def _call(update: Update, batch: Any) -> tuple[FloatArray, bool]:
     for place in range(len(batch.policy_log_prob)):
         one = batch.at(place)
         parts.append(_read(update(one.log_prob.copy(), one), one))
-    return np.stack([array for array, _ in parts]), parts[0][1]
+    is_policy = parts[0][1]
+    if any(part[1] != is_policy for part in parts):
+        raise ValueError(
+            "An update should return the same kind of thing for every batch, but gave a gradient "
+            "for some and a new policy for others."
+        )
+    return np.stack([array for array, _ in parts]), is_policy
 
 
 def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling) -> Move:
@@ -134,10 +158,11 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
     first = last = None
     is_policy = False
     for _ in range(sampling.epochs):
-        batch = problem.batch(groups, policies, log_prob)
+        # A copy, as an update may change what it is shown.
+        batch = problem.batch(groups, policies.copy(), log_prob)
         out, is_policy = _call(update, batch)
         if is_policy:
-            step = out - policies
+            step = problem.normalize(out) - policies
         else:
             last = out
             first = out if first is None else first
@@ -151,9 +176,13 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
         moves = moves / (sampling.learning_rate * sampling.epochs)
     weights = groups.weights[:, np.newaxis]
     mean = (weights * moves).sum(axis=0)
-    apart = (weights * (moves - mean) ** 2).sum(axis=0)
-    error = np.zeros_like(mean) if groups.is_exact else np.sqrt(apart / len(moves))
-    return Move(mean, error, float(apart.sum()), _clipped(first, last, groups.weights), is_policy)
+    apart = moves - mean
+    spread = (weights * apart).T @ apart
+    covariance = np.zeros_like(spread) if groups.is_exact else spread / len(moves)
+    clipped = _clipped(first, last, groups.weights)
+    return Move(
+        mean, np.sqrt(np.diag(covariance)), covariance, float(np.trace(spread)), clipped, is_policy
+    )
 
 
 def _clipped(first, last, weights):
@@ -177,8 +206,9 @@ class Rest:
     is_found : bool
         Whether the search ended, at a rest or where responses are lost for good.
     residual : float
-        Greatest expected move of a logit per probability that is left there. It is not small where
-        the update jumps at the rest point, as advantages do that are divided by their deviation.
+        Greatest expected move of a logit per probability that is left there, over that at the
+        start. It is not small where the update jumps at the rest point, as advantages do that are
+        divided by their deviation.
     """
 
     log_prob: FloatArray
@@ -187,15 +217,27 @@ class Rest:
     residual: float
 
 
-def drift(update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling) -> FloatArray:
+def drift(
+    update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling, scale: float = 1.0
+) -> FloatArray:
     """Return the expected move (n_rows,) of each logit per probability, less their mean.
 
     Where it is 0 nothing moves, and unlike the move it is not small for rare responses only
-    because they are rare.
+    because they are rare. It is divided by a scale.
     """
     move = expected_move(update, problem, log_prob, sampling).mean
     prob = np.exp(log_prob)
-    return problem.centred(move / np.maximum(prob, _RAREST), prob)
+    return problem.centred(move / np.maximum(prob, _RAREST), prob) / scale
+
+
+def _scale(update: Update, problem: Any, sampling: Sampling) -> float:
+    """Return the greatest drift at the reference and beside it, the unit of all others.
+
+    A learning rate is free, so that a force is small only against others of the update.
+    """
+    beside = problem.normalize(problem.reference + np.cos(np.arange(len(problem.reference))))
+    forces = [drift(update, problem, at, sampling) for at in (problem.reference, beside)]
+    return float(np.abs(forces).max())
 
 
 def find_rest(
@@ -219,19 +261,26 @@ def find_rest(
     """
     sampling = Sampling() if sampling is None else sampling
     log_prob = problem.reference if start is None else start
+    scale = _scale(update, problem, sampling)
+    if scale <= _NO_FORCE:
+        return Rest(log_prob, True, True, 0.0)
+
+    def force_at(at: FloatArray) -> FloatArray:
+        return drift(update, problem, at, sampling, scale)
+
     steps = np.full(len(log_prob), _FIRST_STEP)
     before = np.zeros(len(log_prob))
     size = np.inf
     for step in range(_MOST_STEPS):
         left = log_prob >= _greatest(problem, log_prob) - _GONE
-        force = drift(update, problem, log_prob, sampling)
-        size = float(np.abs(force[left]).max())
-        if size <= _AT_REST:
+        force = force_at(log_prob)
+        size = _size(problem, force, log_prob, left)
+        if size <= _AT_REST and not (force[~left] > _RISES).any():
             return Rest(log_prob, bool(left.all()), True, size)
         if steps[left].max() <= _SMALLEST_STEP:
-            return _settled(update, problem, sampling, log_prob, left)
+            return _settled(force_at, problem, log_prob, left)
         if step in _NEWTON_AT:
-            found = _newton(update, problem, sampling, log_prob, left)
+            found = _newton(force_at, update, problem, sampling, log_prob, left)
             if found is not None:
                 return found
         steps = np.minimum(steps * np.where(force * before >= 0, 1.2, 0.5), _LONGEST_STEP)
@@ -241,7 +290,13 @@ def find_rest(
     return Rest(log_prob, False, False, size)
 
 
-def _settled(update, problem, sampling, log_prob, left):
+def _size(problem, force, log_prob, left):
+    """Return the greatest force on a response that is left, against others that are."""
+    weights = np.where(left, np.exp(log_prob), 0.0)
+    return float(np.abs(problem.centred(force, weights)[left]).max())
+
+
+def _settled(force_at, problem, log_prob, left):
     """Return where an update rests that jumps there, from near it.
 
     Where the force jumps, logits may block each other that could move together. So the direction is
@@ -254,14 +309,14 @@ def _settled(update, problem, sampling, log_prob, left):
             scale = np.sqrt(np.exp(log_prob))
             near = rng.uniform(-radius, radius, (n_points, len(log_prob)))
             points = [problem.normalize(log_prob + np.where(left, row, 0.0)) for row in near]
-            forces = [drift(update, problem, point, sampling) for point in points]
+            forces = [force_at(point) for point in points]
             scaled = np.where(left, np.stack(forces) * scale, 0.0)
             direction = _shortest_mean(scaled)
             if np.linalg.norm(direction) <= _BLOCKED * np.abs(scaled).max():
                 break
             step = direction / scale
             log_prob = problem.normalize(log_prob + radius * step / np.abs(step).max())
-    size = float(np.abs(drift(update, problem, log_prob, sampling)[left]).max())
+    size = _size(problem, force_at(log_prob), log_prob, left)
     return Rest(log_prob, bool(left.all()), True, size)
 
 
@@ -274,7 +329,7 @@ def _shortest_mean(vectors):
 
 
 def rest_of(update: Update, problem: Any, sampling: Sampling) -> FloatArray:
-    """Return the policy (n_rows,) at which an update rests.
+    """Return the policy (n_rows,) at which an update rests, ``-inf`` where all mass is lost.
 
     Raises
     ------
@@ -284,11 +339,12 @@ def rest_of(update: Update, problem: Any, sampling: Sampling) -> FloatArray:
     rest = find_rest(update, problem, sampling)
     if not rest.is_found:
         raise ValueError(
-            f"The algorithm was followed for {_MOST_STEPS} steps and came to no rest: it still "
-            f"moves a logit by {rest.residual:.1g} per unit of probability. Use a greater kl_coef, "
-            "or another problem."
+            f"The algorithm was followed for {_MOST_STEPS} steps and came to no rest: a logit "
+            f"still moves by {rest.residual:.1g} of the most at the start, per unit of "
+            "probability. Use a greater kl_coef, or another problem."
         )
-    return rest.log_prob
+    left = rest.log_prob >= _greatest(problem, rest.log_prob) - _GONE
+    return problem.normalize(np.where(left, rest.log_prob, -np.inf))
 
 
 def _greatest(problem, log_prob):
@@ -298,7 +354,7 @@ def _greatest(problem, log_prob):
     return greatest[problem.prompts]
 
 
-def _newton(update, problem, sampling, log_prob, left):
+def _newton(force_at, update, problem, sampling, log_prob, left):
     """Return the rest that Newton's method finds near a policy, None where it finds none."""
     free = np.setdiff1d(np.flatnonzero(left), _anchors(problem, log_prob))
     if not len(free):
@@ -310,19 +366,21 @@ def _newton(update, problem, sampling, log_prob, left):
         return problem.normalize(moved)
 
     def force(change):
-        return drift(update, problem, policy(change), sampling)[free]
+        return force_at(policy(change))[free]
 
     options: Any = {"xtol": 1e-11, "maxfev": 20 * len(free) + 20}
     found = root(force, np.zeros(len(free)), options=options)
     rest = policy(found.x)
-    size = float(np.abs(drift(update, problem, rest, sampling)[left]).max())
+    force_there = force_at(rest)
+    size = _size(problem, force_there, rest, left)
     if size > _AT_REST or np.abs(found.x).max() >= _FARTHEST:
         return None
     # Newton finds what repels as well, and the algorithm would never be there.
-    if np.real(eigenvalues(update, problem, rest, sampling, free=free)).max() > _STABLE:
+    values = eigenvalues(update, problem, rest, sampling, free=free)
+    if np.real(values).max() > _STABLE * np.abs(values).max():
         return None
     gone = rest < _greatest(problem, rest) - _GONE
-    if (drift(update, problem, rest, sampling)[~left] > 0).any() or (gone & left).any():
+    if (force_there[~left] > 0).any() or (gone & left).any():
         return None
     return Rest(rest, bool(left.all()), True, size)
 
@@ -366,7 +424,10 @@ def spectral_radius(
 ) -> float:
     """Return the spectral radius of one step of the expected update at a policy.
 
-    Below 1 it comes back from a small distance, by that factor a step.
+    Below 1 it comes back from a small distance, by that factor a step. What returns a policy has
+    its own learning rate.
     """
     values = eigenvalues(update, problem, log_prob, sampling)
-    return float(np.abs(1.0 + sampling.learning_rate * sampling.epochs * values).max())
+    if not expected_move(update, problem, log_prob, sampling).is_policy:
+        values = sampling.learning_rate * sampling.epochs * values
+    return float(np.abs(1.0 + values).max())

@@ -8,14 +8,14 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._checks.numbers import check_values
+from sklearn_codex._checks.numbers import check_values, shown
 from sklearn_codex.exact import CandidateObjective
 from sklearn_codex.lab._table import Groups, Table
 
-_SOURCES = ("data", "online", "self-play")
+SOURCES = ("data", "online", "self-play")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PreferenceBatch:
     """Pairs of responses, one row each; the first is the one that won.
 
@@ -57,7 +57,7 @@ class PreferenceBatch:
         return replace(self, **{name: getattr(self, name)[place] for name in stacked})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PreferenceProblem(Table):
     r"""Preferences between responses, and the policies that are learned from them.
 
@@ -114,13 +114,18 @@ class PreferenceProblem(Table):
             )
         if not wins.any():
             raise ValueError("PreferenceProblem needs wins, got 0 for every pair.")
-        if self.source not in _SOURCES:
+        if self.source not in SOURCES:
             raise ValueError(
-                f"PreferenceProblem needs source, one of {_SOURCES}, got {self.source!r}."
+                f"PreferenceProblem needs source, one of {SOURCES}, got {self.source!r}."
             )
         lengths = check_values(
             self.lengths, "lengths", subject="PreferenceProblem", shape=(n_rows,), low=1.0
         )
+        if (lengths % 1 != 0).any():
+            raise ValueError(
+                "PreferenceProblem needs lengths, the tokens of each response, whole numbers, got "
+                f"{shown(self.lengths)}."
+            )
         object.__setattr__(self, "wins", wins / wins.sum())
         object.__setattr__(self, "lengths", lengths.astype(np.intp))
         if self.source != "data" and np.isnan(self.probability[self._same_prompt]).any():
@@ -211,7 +216,7 @@ class PreferenceProblem(Table):
             lengths=self.lengths[rows][:, np.newaxis],
             preference=probability[rows[:, 0], rows[:, 1]][:, np.newaxis],
             kl=kl[np.arange(len(rows)), self.prompts[rows[:, 0]]][:, np.newaxis],
-            rows=rows[:, np.newaxis],
+            rows=rows[:, np.newaxis].copy(),
             policy_log_prob=policies,
             kl_coef=self.kl_coef,
         )

@@ -25,7 +25,7 @@ from sklearn_codex.lab._table import Groups, Table
 # An update: (log-probabilities of a batch, the batch) -> gradient of a loss by them, a pair of loss
 # and gradient, or the log-probabilities of a new policy.
 Update = Callable[[Any, Any], Any]
-_MOST_GROUPS = 20_000
+MOST_GROUPS = 20_000
 
 
 @lru_cache(maxsize=32)
@@ -36,7 +36,7 @@ def multisets(n: int, size: int) -> tuple[IntArray, FloatArray]:
     return rows, gammaln(size + 1) - gammaln(counts + 1).sum(axis=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CandidateProblem(Table):
     r"""Prompts whose responses are sequences of tokens, as a table: every policy is one of it.
 
@@ -206,6 +206,11 @@ class CandidateProblem(Table):
 
     # Groups
 
+    def n_groups(self, group_size: int) -> int:
+        """Return how many groups of a size there are, in any order."""
+        sizes = np.bincount(self.prompts)
+        return sum(comb(int(n) + group_size - 1, group_size) for n in sizes)
+
     def groups(
         self,
         log_prob: FloatArray,
@@ -226,11 +231,10 @@ class CandidateProblem(Table):
         if n_samples is not None:
             assert random_state is not None
             return self._drawn(log_prob, group_size, n_samples, random_state)
-        sizes = np.bincount(self.prompts)
-        total = sum(comb(int(n) + group_size - 1, group_size) for n in sizes)
-        if total > _MOST_GROUPS:
+        total = self.n_groups(group_size)
+        if total > MOST_GROUPS:
             raise ValueError(
-                f"CandidateProblem lists at most {_MOST_GROUPS:,} groups, but there are {total:,} "
+                f"CandidateProblem lists at most {MOST_GROUPS:,} groups, but there are {total:,} "
                 f"of {group_size} responses. Pass n_samples to draw groups, or a smaller "
                 "group_size."
             )
@@ -283,7 +287,7 @@ class CandidateProblem(Table):
             values=self.token_values(log_prob)[rows],
             reward_baselines=self.rewards[np.array(best)][self.prompts[rows]],
             index=np.zeros(rows.shape[1], dtype=np.intp),
-            rows=rows,
+            rows=rows.copy(),
             policy_log_prob=policies,
             kl_coef=self.kl_coef,
         )

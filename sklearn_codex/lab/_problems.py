@@ -27,6 +27,7 @@ from sklearn_codex.lab._preferences import PreferenceProblem
 from sklearn_codex.lab._problem import CandidateProblem
 
 _MOST_DOCUMENTS = 4096
+_LARGEST = 10**8
 _TINY = np.finfo(np.float64).tiny
 
 
@@ -93,6 +94,11 @@ def make_candidates(
     -------
     problem : CandidateProblem
 
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or responses are too many or too long to compare.
+
     Examples
     --------
     >>> from sklearn_codex.lab import make_candidates
@@ -105,6 +111,13 @@ def make_candidates(
     kl_coef = check_number(kl_coef, "kl_coef", subject="make_candidates", interval=POSITIVE)
     n_prompts = check_number(n_prompts, "n_prompts", subject="make_candidates", interval=COUNT)
     lengths = _check_lengths(lengths, "make_candidates")
+    size = (n_prompts * len(lengths)) ** 2 * int(lengths.max())
+    if size > _LARGEST:
+        raise ValueError(
+            f"make_candidates needs (n_prompts * len(lengths))**2 * max(lengths) of at most "
+            f"{_LARGEST:,}, as each response is compared with each token by token, got {size:,}. "
+            "Use fewer or shorter responses."
+        )
     objective = _objective(
         "make_candidates", rng, lengths, n_prompts, kl_coef, reward_scale, prompt_prob
     )
@@ -408,6 +421,12 @@ def find_problem(problem: Any) -> Any:
         If there is none of that name.
     """
     if isinstance(problem, CandidateProblem | PreferenceProblem):
+        if not np.isfinite(problem.reference).all():
+            row = int(np.argmin(problem.reference))
+            raise ValueError(
+                "A problem should have a reference that leaves every response possible, got "
+                f"{problem.reference[row]} at row {row}. Leave that response out."
+            )
         return problem
     if not isinstance(problem, str) or problem not in problems:
         raise ValueError(

@@ -55,6 +55,19 @@ losses: Mapping[str, Callable[..., Any]] = MappingProxyType(
 """Losses by name, each with its gradient: of tokens with advantages, and of preferences."""
 
 
+def check_options(subject: str, name: str, function: Callable[..., Any], options: Mapping) -> None:
+    """Raise ValueError where options are no keyword arguments of a function."""
+    parameters = inspect.signature(function).parameters.values()
+    fields = ("beta", "loss_agg_mode")
+    known = [p.name for p in parameters if p.default is not p.empty and p.name not in fields]
+    unknown = [key for key in options if key not in known]
+    if unknown:
+        raise ValueError(
+            f"{subject} needs {name} that its function has, {', '.join(known) or 'none here'}, got "
+            f"{unknown[0]!r}."
+        )
+
+
 def call_by_names(function: Callable[..., Any], source: Mapping[str, Any], options: Mapping) -> Any:
     """Call a function with those of some named values that it has parameters for."""
     names = inspect.signature(function).parameters

@@ -38,11 +38,14 @@ def rest_point(algorithm: Any, problem: Any, *, group_size: int = 4) -> FloatArr
     Raises
     ------
     ValueError
-        If there is no such algorithm or problem, they do not go together, or it rests nowhere.
+        If there is no such algorithm or problem, they do not go together, or it rests nowhere, or
+        at more than one policy.
 
     Notes
     -----
-    From the equation of the rest point where there is one, else from the expected update itself:
+    From the equation of the rest point where there is one, else from the expected update itself,
+    followed from the reference. Equations are of the advantages and losses here by their own names;
+    what has a function of yours, or an option that changes the equation, is followed:
 
     ==================================================  ============================================
     algorithm                                           rests at
@@ -82,6 +85,12 @@ def rest_point(algorithm: Any, problem: Any, *, group_size: int = 4) -> FloatArr
         algorithm = algorithms[algorithm]
     problem = find_problem(problem)
     group_size = check_number(group_size, "group_size", subject="rest_point", interval=COUNT)
+    compares = ("rloo", "grpo", "reinforce_plus_plus_baseline")
+    if group_size == 1 and getattr(algorithm, "advantage", None) in compares:
+        raise ValueError(
+            f'rest_point needs group_size >= 2 for advantage "{algorithm.advantage}", which '
+            "compares the responses of a group, got 1."
+        )
     if isinstance(algorithm, RewardAlgorithm) and isinstance(problem, CandidateProblem):
         return np.asarray(reward_rest(algorithm, problem, group_size))
     if isinstance(algorithm, PreferenceAlgorithm) and isinstance(problem, PreferenceProblem):

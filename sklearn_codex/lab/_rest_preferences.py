@@ -1,12 +1,14 @@
 """Where algorithms of preferences come to rest, from equations of the rest point itself."""
 
+from contextlib import suppress
+
 import numpy as np
 from scipy.optimize import brentq, linprog, minimize, root
 from scipy.special import expit
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex.lab._algorithms import PreferenceAlgorithm
-from sklearn_codex.lab._continuation import solve_from_reference
+from sklearn_codex.lab._continuation import NoSolution, solve_from_reference
 from sklearn_codex.lab._expected import Sampling, rest_of
 from sklearn_codex.lab._preferences import PreferenceProblem
 
@@ -35,11 +37,8 @@ def bradley_terry_scores(problem: PreferenceProblem, label_smoothing: float = 0.
     >>> bool(abs(bradley_terry_scores(problem) - reward + reward.mean()).max() < 1e-9)
     True
     """
-    if label_smoothing == 0 and problem.is_decided:
-        raise ValueError(
-            "Scores of Bradley and Terry are infinite for these preferences: some responses never "
-            "lose against others, so DPO rests nowhere. Add label_smoothing, or use IPO."
-        )
+    if label_smoothing == 0:
+        _check_undecided(problem)
     _check_connected(problem)
     wins = (1 - label_smoothing) * problem.wins + label_smoothing * problem.wins.T
     met = wins + wins.T
@@ -54,6 +53,15 @@ def bradley_terry_scores(problem: PreferenceProblem, label_smoothing: float = 0.
         if np.abs(step).max() < 1e-13 * max(1.0, np.abs(scores).max()):
             break
     return scores
+
+
+def _check_undecided(problem: PreferenceProblem) -> None:
+    """Raise ValueError where scores that explain the preferences are infinite."""
+    if problem.is_decided:
+        raise ValueError(
+            "Scores of Bradley and Terry are infinite for these preferences: some responses never "
+            "lose against others, so DPO and SimPO rest nowhere. Add label_smoothing, or use IPO."
+        )
 
 
 def _check_connected(problem: PreferenceProblem) -> None:
@@ -76,6 +84,7 @@ def ipo_scores(problem: PreferenceProblem) -> FloatArray:
 
 def hinge_scores(problem: PreferenceProblem) -> FloatArray:
     """Return scores (n_rows,) of least expected hinge loss, one of them where there are more."""
+    _check_connected(problem)
     first, second = np.nonzero(problem.wins)
     n_pairs, n_rows = len(first), len(problem.wins)
     margins = np.zeros((n_pairs, n_rows + n_pairs))
@@ -107,7 +116,13 @@ def _simpo(problem: PreferenceProblem, beta: float) -> FloatArray:
 
 
 def _least_loss(algorithm: PreferenceAlgorithm, problem: PreferenceProblem) -> FloatArray:
-    """Return the policy of least expected loss, from values and gradients of it."""
+    """Return the policy of least expected loss, from values and gradients of it.
+
+    A likelihood, as CPO and ORPO have, leaves no mass to what never wins.
+    """
+    if algorithm.loss == "simpo":
+        _check_undecided(problem)
+        _check_connected(problem)
     groups = problem.groups(problem.reference)
 
     def loss(logits):
@@ -120,7 +135,10 @@ def _least_loss(algorithm: PreferenceAlgorithm, problem: PreferenceProblem) -> F
     found = minimize(
         loss, problem.reference, jac=True, method="BFGS", options={"gtol": 1e-12, "maxiter": 2000}
     )
-    return problem.normalize(found.x)
+    wins = problem.wins.sum(axis=1)
+    of_prompt = np.bincount(problem.prompts, wins)[problem.prompts]
+    is_lost = (wins == 0) & (of_prompt > 0) & (algorithm.loss != "simpo")
+    return problem.normalize(np.where(is_lost, -np.inf, found.x))
 
 
 def kto_scores(
@@ -132,10 +150,18 @@ def kto_scores(
 
 
 def _kto(problem: PreferenceProblem, beta: float, **weights: float) -> FloatArray:
-    """Return where KTO rests (n_rows,): -inf for what it gives no mass."""
+    """Return where KTO rests (n_rows,): -inf for what it gives no mass.
+
+    Raises
+    ------
+    NoSolution
+        If no response of a prompt is pushed up, or what solves the equation repels.
+    """
     worth, out = kto_scores(problem, **weights), np.full(len(problem.wins), -np.inf)
     for prompt, share in enumerate(problem.shares):
         rows = np.flatnonzero((problem.prompts == prompt) & (worth > 0))
+        if not len(rows):
+            raise NoSolution("KTO pushes no response of a prompt up.")
         reference = problem.reference[rows] - np.log(share)
         out[rows] = np.log(share) + _kto_of_prompt(reference, worth[rows], beta)
     return out
@@ -146,23 +172,37 @@ def _kto_of_prompt(reference, worth, beta):
     if len(worth) == 1:
         return np.zeros(1)
 
-    def force(logits):
+    def log_pushes(logits):
         log_prob = logits - np.logaddexp.reduce(logits)
         ratio = log_prob - reference
-        z0 = np.exp(log_prob) @ ratio
-        s = expit(beta * (ratio - z0))
-        log_push = np.log(worth) + np.log(s) + np.log1p(-s) - log_prob
+        s = expit(beta * (ratio - np.exp(log_prob) @ ratio))
+        return np.log(worth) + np.log(s) + np.log1p(-s), log_prob
+
+    def force(logits):
+        log_push = np.subtract(*log_pushes(logits))
         # Equal pushes per probability; the last equation fixes the scale of the logits.
         return np.append(log_push[1:] - log_push[0], np.logaddexp.reduce(logits))
 
     start = reference - np.logaddexp.reduce(reference)
     found = root(force, start, tol=1e-13)
-    if np.abs(found.fun).max() > 1e-8:
-        raise ValueError(
-            "The equation of KTO's rest point has no solution near the reference. For a beta above "
-            "1 mass may gather on one response; use a smaller one."
-        )
+    if not np.abs(found.fun).max() <= 1e-8 or not _is_stable(log_pushes, found.x):
+        raise NoSolution("The equation of KTO has no solution that attracts.")
     return found.x - np.logaddexp.reduce(found.x)
+
+
+def _is_stable(log_pushes, logits, step=1e-5):
+    """Whether ascent by pushes, each (k,) a logarithm, comes back to logits where it is 0."""
+
+    def ascent(at):
+        log_push, log_prob = log_pushes(at)
+        push = np.exp(log_push)
+        return push - np.exp(log_prob) * push.sum()
+
+    eye = step * np.eye(len(logits))
+    jacobian = [(ascent(logits + row) - ascent(logits - row)) / (2 * step) for row in eye]
+    values = np.linalg.eigvals(np.column_stack(jacobian))
+    # One is 0, of what moves all logits.
+    return bool(np.real(values).max() <= 1e-6 * np.abs(values).max())
 
 
 def _self_play(problem: PreferenceProblem, tau: float, mixture_coef: float) -> FloatArray:
@@ -181,16 +221,17 @@ def _self_play(problem: PreferenceProblem, tau: float, mixture_coef: float) -> F
 def preference_rest(algorithm: PreferenceAlgorithm, problem: PreferenceProblem) -> FloatArray:
     """Return where an algorithm of preferences rests (n_rows,)."""
     beta, options = algorithm.weight(problem.kl_coef), dict(algorithm.options)
-    if algorithm.loss == "nash_md":
-        return _self_play(problem, beta, algorithm.mixture_coef)
+    smoothing = options.get("label_smoothing", 0.0)
     game = problem.drawn_from(algorithm.source, algorithm.mixture_coef)
-    if algorithm.loss == "dpo":
-        smoothing = options.get("label_smoothing", 0.0)
-        if algorithm.source == "online" and not is_bradley_terry(problem, smoothing):
-            return rest_of(algorithm, game, Sampling())
+    if algorithm.loss == "nash_md" and algorithm.source == "self-play":
+        return _self_play(problem, beta, algorithm.mixture_coef)
+    explains = algorithm.loss == "dpo" and algorithm.source == "online"
+    if explains and is_bradley_terry(problem, smoothing):
         return problem.tilt(bradley_terry_scores(problem, smoothing) / beta)
-    if algorithm.source != "data":
+    if algorithm.source != "data" or algorithm.loss == "nash_md":
         return rest_of(algorithm, game, Sampling())
+    if algorithm.loss == "dpo":
+        return problem.tilt(bradley_terry_scores(problem, smoothing) / beta)
     if algorithm.loss == "ipo":
         return problem.tilt(ipo_scores(problem) / beta)
     if algorithm.loss == "hinge":
@@ -198,7 +239,9 @@ def preference_rest(algorithm: PreferenceAlgorithm, problem: PreferenceProblem) 
     if algorithm.loss == "simpo" and options.get("simpo_gamma", 0.5) == 0:
         return _simpo(problem, beta)
     if algorithm.loss == "kto":
-        return _kto(problem, beta, **options)
+        with suppress(NoSolution):
+            return _kto(problem, beta, **options)
+        return rest_of(algorithm, game, Sampling())
     return _least_loss(algorithm, game)
 
 

@@ -1,6 +1,7 @@
 """Where algorithms of rewards come to rest, from equations of the rest point itself."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 from scipy.optimize import brentq
@@ -8,16 +9,20 @@ from scipy.optimize import brentq
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex.lab._algorithms import RewardAlgorithm
 from sklearn_codex.lab._batch import token_weights
-from sklearn_codex.lab._continuation import solve_from_reference
+from sklearn_codex.lab._continuation import NoSolution, solve_from_reference
 from sklearn_codex.lab._expected import Sampling, rest_of
-from sklearn_codex.lab._problem import CandidateProblem, multisets
+from sklearn_codex.lab._problem import MOST_GROUPS, CandidateProblem, multisets
 from sklearn_codex.lab._registry import advantages, call_by_names
 
 # Advantages whose expected policy gradient is exact, and those that are 0 for every response where
 # all shaped rewards of a prompt are equal.
 _EXACT = ("reinforce", "remax", "rloo")
+_OF_REWARDS = ("reinforce", "rloo", "grpo")
 _CENTRED = ("grpo", "reinforce_plus_plus_baseline")
 _PLAIN = ("seq-mean-token-sum", "seq-mean-token-sum-norm")
+# Options that the equations know; a width of a clip, not below 0, does nothing in the first step.
+_ADVANTAGE_OPTIONS = ("norm_adv_by_std_in_grpo", "epsilon", "lam", "baseline")
+_WIDTHS = ("clip_ratio", "clip_ratio_low", "clip_ratio_high")
 
 
 def expected_advantage(
@@ -52,6 +57,12 @@ def expected_advantage(
     weight : ndarray of shape (n_rows,)
         The expected weight itself, which a KL in the loss has; 1 for sums over tokens.
 
+    Raises
+    ------
+    ValueError
+        If there is no such advantage, it needs more than rewards, or there are more groups than
+        can be listed.
+
     Examples
     --------
     >>> from sklearn_codex.lab import expected_advantage, problems
@@ -60,13 +71,45 @@ def expected_advantage(
     >>> bool(abs(np.exp(problem.reference) @ worth) < 1e-12)
     True
     """
-    worth, weight = np.zeros(len(log_prob)), np.zeros(len(log_prob))
-    for prompt, share in enumerate(problem.shares):
+    groups = _worth_of_groups(problem, group_size, advantage, loss_agg_mode, options)
+    return _expectation(problem, log_prob, groups)
+
+
+def _expectation(problem, log_prob, groups):
+    """Return means (n_rows,) of what groups that hold a response are worth, and weigh."""
+    found = np.zeros((2, len(log_prob)))
+    for prompt, (others, orders, worth, weight) in enumerate(groups):
+        within = log_prob - np.log(problem.shares[prompt])
+        prob = np.exp(orders + within[others].sum(axis=1))
+        rows = problem.prompts == prompt
+        found[:, rows] = worth @ prob, weight @ prob
+    return found[0], found[1]
+
+
+def _worth_of_groups(problem, group_size, advantage, loss_agg_mode, options):
+    """Return for each prompt the others (m, G - 1) of a group and the logarithm of their orders.
+
+    And for each response (k, m) its advantage among them, weighted, and the weight. No policy is in
+    these.
+    """
+    if advantage not in _OF_REWARDS:
+        raise ValueError(
+            f"expected_advantage needs advantage, one of {', '.join(_OF_REWARDS)}, got "
+            f"{advantage!r}."
+        )
+    total = problem.n_groups(group_size)
+    if total > MOST_GROUPS:
+        raise ValueError(
+            f"expected_advantage lists at most {MOST_GROUPS:,} groups, but there are {total:,} of "
+            f"{group_size} responses. Use a smaller group_size."
+        )
+    groups = []
+    for prompt in range(len(problem.shares)):
         of_prompt = np.flatnonzero(problem.prompts == prompt)
         others, orders = multisets(len(of_prompt), group_size - 1)
         others = of_prompt[others]
-        prob = np.exp(orders + (log_prob[others] - np.log(share)).sum(axis=1))
-        for row in of_prompt:
+        worth, weight = np.zeros((2, len(of_prompt), len(others)))
+        for place, row in enumerate(of_prompt):
             rows = np.column_stack([np.full(len(others), row), others])
             mask = problem.mask[rows]
             rewards = np.where(np.arange(mask.shape[-1]) == 0, problem.rewards[rows][..., None], 0)
@@ -77,9 +120,9 @@ def expected_advantage(
             }
             found, _ = call_by_names(advantages[advantage], source, options)
             of_token = group_size * token_weights(mask, loss_agg_mode)[:, 0, 0]
-            worth[row] = prob @ (found[:, 0, 0] * of_token)
-            weight[row] = prob @ of_token
-    return worth, weight
+            worth[place], weight[place] = found[:, 0, 0] * of_token, of_token
+        groups.append((others, orders, worth, weight))
+    return groups
 
 
 def implicit_rest(
@@ -112,8 +155,8 @@ def implicit_rest(
 
     Raises
     ------
-    ValueError
-        If no solution is found.
+    NoSolution
+        If none is found.
     """
     firsts = np.unique(problem.prompts, return_index=True)[1]
 
@@ -168,6 +211,8 @@ def tilt_to(
         low = float((worth - scale).max())
         low += 1e-14 * max(1.0, abs(low))
         high = max(high, low + 1.0)
+        if excess(low) < 0:
+            raise NoSolution("The greatest probability is too near infinity for floats.")
     else:
         while excess(low) < 0:
             low -= 1.0
@@ -237,35 +282,62 @@ def _of_kl_in_loss(algorithm, problem, group_size):
         held = 1 / group_size if algorithm.advantage == "grpo" else 0.0
         return token_kl_rest(problem, (1 - held) / coef)
 
+    groups = None
+    if not unbiased:
+        groups = _worth_of_groups(problem, group_size, algorithm.advantage, mode, options)
+
     def terms(log_prob):
-        if unbiased:
+        if groups is None:
             return problem.centred(problem.rewards), np.ones(len(log_prob))
-        return expected_advantage(
-            problem, log_prob, group_size, advantage=algorithm.advantage, loss_agg_mode=mode,
-            **options,
-        )  # fmt: skip
+        return _expectation(problem, log_prob, groups)
 
     offset = 1.0 if estimator == "k1" else 0.0
     return implicit_rest(problem, terms, coef, divergence, offset)
 
 
 def greedy(problem: CandidateProblem) -> FloatArray:
-    """Return the policy (n_rows,) that gives only the responses of the greatest reward."""
+    """Return the policy (n_rows,) that gives only the response of the greatest reward.
+
+    Raises
+    ------
+    ValueError
+        If several have it: any mixture of them is at rest.
+    """
     best = np.full(len(problem.shares), -np.inf)
     np.maximum.at(best, problem.prompts, problem.rewards)
     is_best = problem.rewards == best[problem.prompts]
+    if is_best.sum() > len(best):
+        raise ValueError(
+            "Without a KL an algorithm rests at any mixture of the responses of the greatest "
+            f"reward, and {int(is_best.sum())} responses of {len(best)} prompts have it, so that "
+            "the rest point is not unique. Give them rewards that differ."
+        )
     return problem.normalize(np.where(is_best, problem.reference, -np.inf))
+
+
+def _has_equation(algorithm):
+    """Whether equations hold for what an algorithm is made of: all else is followed."""
+    if not (isinstance(algorithm.advantage, str) and isinstance(algorithm.loss, str)):
+        return False
+    if algorithm.loss == "gspo" and algorithm.advantage != "grpo":
+        # The ratio of a response mixes advantages of its tokens.
+        return False
+    return (
+        set(algorithm.advantage_options) <= set(_ADVANTAGE_OPTIONS)
+        and set(algorithm.loss_options) <= set(_WIDTHS)
+        and all(w is None or w >= 0 for w in algorithm.loss_options.values())
+    )
 
 
 def _rests_at_optimum(algorithm, problem):
     """Whether an algorithm with the KL in the reward rests at the RLHF optimum."""
     options = algorithm.advantage_options
-    if algorithm.kl_estimator != "k1" or options.get("gamma", 1.0) != 1.0:
+    if algorithm.kl_estimator != "k1" or algorithm.weight_of_kl(problem.kl_coef) == 0:
         return False
     if algorithm.advantage == "gae" and algorithm.loss_agg_mode in _PLAIN:
         # The critic knows the problem's weight of the KL.
         knows = algorithm.weight_of_kl(problem.kl_coef) == problem.kl_coef
-        return not options.get("whiten_advantages") and (knows or options.get("lam", 1.0) == 1.0)
+        return knows or options.get("lam", 1.0) == 1.0
     exact = algorithm.advantage in _EXACT and algorithm.loss_agg_mode in _PLAIN
     return exact or algorithm.advantage in _CENTRED
 
@@ -275,8 +347,11 @@ def reward_rest(
 ) -> FloatArray:
     """Return where an algorithm of rewards rests (n_rows,)."""
     rest = None
-    if algorithm.kl_in == "loss":
-        rest = _of_kl_in_loss(algorithm, problem, group_size)
+    if not _has_equation(algorithm):
+        pass
+    elif algorithm.kl_in == "loss":
+        with suppress(NoSolution):
+            rest = _of_kl_in_loss(algorithm, problem, group_size)
     elif _rests_at_optimum(algorithm, problem):
         coef = algorithm.weight_of_kl(problem.kl_coef)
         rest = problem.objective.having(kl_coef=coef).optimum()

@@ -2,19 +2,27 @@
 
 from dataclasses import dataclass
 from html import escape
+from numbers import Real
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex._plain import show_controls
+from sklearn_codex.lab._preferences import PreferenceProblem
 
 _TOLERANCE = 1e-3
-# Standard errors that a gradient from drawn batches may be off by.
-_STANDARD_ERRORS = 4.0
+# Up to which share of a gradient from drawn batches chance may hide a fault.
+_TOO_MUCH_CHANCE = 0.1
+# Responses whose labels go beside each other in a picture.
+_MOST_LABELS = 9
+_NAN = float("nan")
+_BELOW_ONE = Interval(Real, 0, 1, closed="neither")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Setting:
     """What an update does at one group size, learning rate and number of epochs.
 
@@ -27,6 +35,9 @@ class Setting:
         is no exact one, as for preferences.
     gradient_error_se : float
         Its standard error; 0 where all batches were listed.
+    gradient_error_limit : float
+        What chance alone exceeds in one of a thousand cases, by the covariance of the move; 0 where
+        all batches were listed. A fault that is smaller stays unseen.
     noise : float
         Variance of the move of one batch at the reference, over the squared expected move.
     clipped : float
@@ -38,10 +49,16 @@ class Setting:
         Whether it came to rest at all.
     distance : float
         Total variation between where it rests and where it should, 0 to 1; nan where not sought.
+    tilt_error : float
+        Greatest error of a log-ratio to the reference where it rests, over the greatest that it
+        should have; among responses of a prompt that should be there, against its most probable
+        one.
     kl_coef : float
-        Effective weight of the KL where it rests.
+        Effective weight of the KL where it rests; nan where rewards are a line in the lengths, as
+        of two responses of unequal lengths.
     length_bias : float
-        What a token more adds to the log-probability there, in nats, because of the length alone.
+        What a token more adds to the log-probability there, in nats, because of the length alone;
+        nan likewise.
     rare_response : float
         Log-probability of the response that is rarest in the reference, less what it should be, in
         nats.
@@ -52,17 +69,19 @@ class Setting:
     group_size: int
     learning_rate: float
     epochs: int
-    gradient_error: float
-    gradient_error_se: float
-    noise: float
-    clipped: float
+    gradient_error: float = _NAN
+    gradient_error_se: float = _NAN
+    gradient_error_limit: float = _NAN
+    noise: float = _NAN
+    clipped: float = _NAN
     is_inside: bool = False
     is_found: bool = False
-    distance: float = float("nan")
-    kl_coef: float = float("nan")
-    length_bias: float = float("nan")
-    rare_response: float = float("nan")
-    spectral_radius: float = float("nan")
+    distance: float = _NAN
+    tilt_error: float = _NAN
+    kl_coef: float = _NAN
+    length_bias: float = _NAN
+    rare_response: float = _NAN
+    spectral_radius: float = _NAN
 
 
 # Heading, attribute, format.
@@ -75,18 +94,19 @@ _COLUMNS = (
     ("kl_coef", "kl_coef", ".3f"),
     ("nats/token", "length_bias", "+.3f"),
     ("rare", "rare_response", "+.3f"),
+    ("tilt", "tilt_error", ".4f"),
     ("radius", "spectral_radius", ".3f"),
     ("noise", "noise", ".1f"),
     ("clipped", "clipped", ".0%"),
 )
 
 
-def _cells(setting: Setting) -> list[str]:
-    values = [(getattr(setting, name), form) for _, name, form in _COLUMNS]
+def _cells(setting: Setting, columns: Any) -> list[str]:
+    values = [(getattr(setting, name), form) for _, name, form in columns]
     return ["-" if np.isnan(value) else format(value, form) for value, form in values]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AlgorithmCheck:
     """What an algorithm does on a problem, see :func:`check_algorithm`.
 
@@ -115,26 +135,53 @@ class AlgorithmCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether it rests where it should, to a total variation of 0.001.
+        """Whether it rests where it should: a ``distance`` and a ``tilt_error`` of 0.001 at most.
 
-        Where batches were drawn, whether the expected gradient may be the exact one.
+        Where batches were drawn, whether the expected gradient may be the exact one, and chance
+        hides no more than a tenth of it.
         """
         return self._is_right(_TOLERANCE)
 
     def _is_right(self, tol: float) -> bool:
         if self.log_prob is None:
-            return bool(self.gradient_error <= tol + _STANDARD_ERRORS * self.gradient_error_se)
-        return bool(self.is_found and self.distance <= tol)
+            return not self._cannot_tell(tol) and self._may_be_right(tol)
+        return bool(self.is_found and self.distance <= tol and self.tilt_error <= tol)
+
+    def _may_be_right(self, tol: float) -> bool:
+        return bool(self.gradient_error <= tol + self.gradient_error_limit)
+
+    def _cannot_tell(self, tol: float) -> bool:
+        """Whether a fault that would matter could be chance."""
+        too_much = self.gradient_error_limit > max(tol, _TOO_MUCH_CHANCE)
+        return self._may_be_right(tol) and bool(too_much)
 
     @property
     def verdict(self) -> str:
         """One sentence that says how it went."""
         if self.log_prob is None:
-            right = "may be right" if self.passed else "is wrong"
-            return (
-                f"Its expected gradient {right}: {self.gradient_error:.4f} of it points elsewhere, "
-                f"standard error {self.gradient_error_se:.4f}."
+            return self._verdict_of_gradient()
+        words = self._verdict_of_rest()
+        if self.passed and self.spectral_radius > 1:
+            leaves = f"steps of this size leave it: its radius is {self.spectral_radius:.3g}."
+            jumps = "it jumps there, so that a run hovers."
+            words += f" But {leaves if np.isfinite(self.spectral_radius) else jumps}"
+        return words
+
+    def _verdict_of_gradient(self) -> str:
+        right = "may be right" if self.passed else "is wrong"
+        words = (
+            f"Its expected gradient {right}: {self.gradient_error:.4f} of it points elsewhere, "
+            f"standard error {self.gradient_error_se:.4f}. Up to {self.gradient_error_limit:.4f} "
+            "may be chance."
+        )
+        if self._cannot_tell(_TOLERANCE):
+            words = (
+                "These batches cannot tell whether its expected gradient is right: chance alone "
+                f"may be up to {self.gradient_error_limit:.3f} of it. Draw more, by n_samples."
             )
+        return words
+
+    def _verdict_of_rest(self) -> str:
         best = self.problem.objective.optimum()
         is_optimum = np.allclose(np.exp(self.target), np.exp(best))
         if self.passed and is_optimum and self.gradient_error > _TOLERANCE:
@@ -150,6 +197,11 @@ class AlgorithmCheck:
             return (
                 f"It does not rest where it should, but loses responses: {self.distance:.3f} off."
             )
+        if self.distance <= _TOLERANCE:
+            return (
+                f"It rests elsewhere: log-ratios to the reference are {self.tilt_error:.3f} off, "
+                "of the greatest there should be."
+            )
         return f"It rests elsewhere: {self.distance:.3f} of the probability is on other responses."
 
     def assert_unbiased(self, tol: float = _TOLERANCE) -> None:
@@ -158,16 +210,22 @@ class AlgorithmCheck:
         Parameters
         ----------
         tol : float, default=1e-3
-            Total variation that is allowed. Where batches were drawn, the share of the gradient
-            that may point elsewhere, beyond four standard errors.
+            ``distance`` and ``tilt_error`` that are allowed, above 0 and below 1. Where batches
+            were drawn, the share of the gradient that may point elsewhere, beyond
+            ``gradient_error_limit``.
 
         Raises
         ------
         AssertionError
-            With the whole table.
+            With the whole table; also where the batches drawn cannot tell.
+        ValueError
+            If ``tol`` is out of range.
         """
+        tol = check_number(tol, "tol", subject="assert_unbiased", interval=_BELOW_ONE)
         if not self._is_right(tol):
-            raise AssertionError(f"The update is biased (tol={tol:g}).\n{self}")
+            is_open = self.log_prob is None and self._cannot_tell(tol)
+            verdict = "may be biased, which these batches cannot tell" if is_open else "is biased"
+            raise AssertionError(f"The update {verdict} (tol={tol:g}).\n{self}")
 
     def _responses(self) -> tuple[list[str], list[list[str]]]:
         """Return headings and rows of the table of responses."""
@@ -184,7 +242,9 @@ class AlgorithmCheck:
         return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 
     def _settings(self) -> tuple[list[str], list[list[str]]]:
-        return [name for name, _, _ in _COLUMNS], [_cells(s) for s in self.settings]
+        # A batch of preferences is a pair.
+        columns = _COLUMNS[isinstance(self.problem, PreferenceProblem) :]
+        return [name for name, _, _ in columns], [_cells(s, columns) for s in self.settings]
 
     def __str__(self) -> str:
         title = f"AlgorithmCheck on {show_controls(str(self.problem.name))}. {self.verdict}"
@@ -219,7 +279,8 @@ class AlgorithmCheck:
         width = 0.8 / len(bars)
         for i, (label, log_prob) in enumerate(bars.items()):
             ax.bar(places + (i - (len(bars) - 1) / 2) * width, np.exp(log_prob), width, label=label)
-        ax.set_xticks(places, [f"{n} tok." for n in self.problem.lengths])
+        upright = {} if len(places) <= _MOST_LABELS else {"rotation": 90}
+        ax.set_xticks(places, [f"{n} tok." for n in self.problem.lengths], **upright)
         ax.set(xlabel="response", ylabel="probability", title=self.verdict)
         ax.legend()
         return ax

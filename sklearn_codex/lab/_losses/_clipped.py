@@ -240,7 +240,7 @@ def gspo_loss(
     old_log_prob, log_prob, advantages, mask = _read(
         "gspo_loss", old_log_prob, log_prob, advantages, response_mask
     )
-    lengths = mask.sum(axis=-1, keepdims=True)
+    lengths = np.maximum(mask.sum(axis=-1, keepdims=True), 1)
     apart = np.where(mask, log_prob - old_log_prob, 0.0)
     ratio = np.exp(apart.sum(axis=-1, keepdims=True) / lengths)
     clipped = np.clip(ratio, 1 - clip_ratio_low, 1 + clip_ratio_high)

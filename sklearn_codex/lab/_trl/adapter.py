@@ -41,7 +41,8 @@ def from_torch(
         Takes what ``function`` takes, with arrays for tensors. Arrays of numbers and booleans
         become tensors of the same dtype; all else, such as strings, arrays of objects and settings,
         is handed on as it is. Without ``wrt`` it returns what ``function`` does, with arrays for
-        tensors, also in tuples, lists and dictionaries. With ``wrt`` it returns
+        tensors, of float32 for bfloat16, also in tuples, lists and dictionaries. With ``wrt`` it
+        returns
         ``(value, gradient)``, a float and an array of the shape and dtype of that argument.
 
     Raises
@@ -137,7 +138,7 @@ def _value_and_gradient(torch, function, tensors, named, holder, key):
             f"from_torch found that the loss of {_name_of(function)} does not depend on {key!r}. "
             "Is it detached, or is another argument the one that is trained?"
         )
-    return loss.item(), gradient.detach().cpu().numpy()
+    return loss.item(), _to_array(gradient)
 
 
 def _parameters_of(function):
@@ -170,15 +171,28 @@ def _name_of(function):
 def _to_tensor(torch, value):
     """Return a tensor of an array of numbers, and anything else as it is."""
     is_numeric = isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf"
-    return torch.tensor(value) if is_numeric else value
+    if not is_numeric:
+        return value
+    # Tensors have neither negative strides nor another order of bytes.
+    return torch.tensor(
+        np.ascontiguousarray(value, value.dtype.newbyteorder("=")).reshape(value.shape)
+    )
+
+
+def _to_array(tensor):
+    """Return a tensor as an array; of bfloat16, which arrays have not, as float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def _to_arrays(torch, value):
     """Return arrays for tensors, also within tuples, lists and dictionaries."""
     if torch.is_tensor(value):
-        return value.detach().cpu().numpy()
+        return _to_array(value)
     if isinstance(value, Mapping):
         return {key: _to_arrays(torch, item) for key, item in value.items()}
+    if hasattr(value, "_make"):
+        return value._make(_to_arrays(torch, item) for item in value)
     if isinstance(value, tuple | list):
         return type(value)(_to_arrays(torch, item) for item in value)
     return value
