@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import (
@@ -84,3 +85,18 @@ def test_objectives_show_shapes_of_arrays(model):
     assert repr(model.backoff_model_.trie) == "<Trie of order 2: 5 tokens, 16 n-grams>"
     shown = repr(model.backoff_model_)
     assert shown.startswith("BackoffModel(trie=<Trie of order 2: 5 tokens, 16 n-grams>, arc_log_")
+
+
+def test_rounding_is_no_gain(model):
+    policy = PPOPolicyOptimizer(
+        FrozenEstimator(model), lambda texts: np.ones(len(texts)), max_iter=1, random_state=0
+    )
+    with (
+        pytest.warns(ConvergenceWarning, match="gained 0 over the policy it began with"),
+        pytest.warns(ConvergenceWarning, match=r"It gained 0, and 0 \+- \S+ is left near it"),
+    ):
+        policy.fit(TEXTS)
+    assert policy.objective_ == policy.expected_reward_ == 1.0
+    assert policy.objective_se_ == 0.0
+    # Documents that were never drawn may have another reward.
+    assert np.isnan(policy.optimality_gap_)

@@ -35,6 +35,29 @@ def _say_nothing(_model, _X):
     """Do not warn of pairs in partitions, which no model remembers."""
 
 
+def responses_after(model: Any, X: Any, prompts: Any) -> Any:
+    """Return responses (n_documents,), as counts after their prompts where these are n-grams.
+
+    Parameters
+    ----------
+    model : fitted reward model
+    X : responses
+        Text, where there are prompts.
+    prompts : sequence of str (n_documents,) or None
+        What each goes on from.
+    """
+    if prompts is None:
+        return X
+    if wants_prompt(model.vectorizer_):
+        raise ValueError(
+            f"{type(model).__name__}.reward got prompts, but its vectorizer reads rows (prompt, "
+            "response). Pass these as X, and leave prompts=None."
+        )
+    prompts, counter = check_prompts(model, X, prompts), unwrap(model.vectorizer_)
+    knows_order = getattr(counter, "trie_", None) is not None
+    return counter.transform_after(prompts, X) if knows_order else X
+
+
 @link_estimators
 class PairClassifierMixin(TopFeaturesMixin, ClassifierMixin):
     """Answers of a model whose margins are linear in the features of pairs. Nothing more.
@@ -205,17 +228,7 @@ class PairClassifierMixin(TopFeaturesMixin, ClassifierMixin):
             meaning: the model knows nothing of a constant.
         """
         check_is_fitted(self)
-        if prompts is None:
-            return self._reward(X)
-        if wants_prompt(self.vectorizer_):
-            raise ValueError(
-                f"{type(self).__name__}.reward got prompts, but its vectorizer reads rows (prompt, "
-                "response). Pass these as X, and leave prompts=None."
-            )
-        prompts, counter = check_prompts(self, X, prompts), unwrap(self.vectorizer_)
-        if hasattr(counter, "transform_after") and counter.trie_ is not None:
-            X = counter.transform_after(prompts, X)
-        return self._reward(X)
+        return self._reward(responses_after(self, X, prompts))
 
     @lazy_on_dask(of_each_vector=True)
     def _reward(self, X):

@@ -19,7 +19,7 @@ from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._renames import rename_state, renamed_attribute
 from sklearn_codex._reward.linear_reward import RewardModelBase
 from sklearn_codex._reward.model import PreferenceRewardModel
-from sklearn_codex._reward.pair_classifier import PairClassifierMixin
+from sklearn_codex._reward.pair_classifier import PairClassifierMixin, responses_after
 from sklearn_codex._tables import Table
 
 
@@ -123,7 +123,7 @@ class UncertainRewardMixin(PairClassifierMixin):
         """
         return self._margin(X, return_std)
 
-    def reward(self, X, return_std=False, *, reference="origin"):
+    def reward(self, X, return_std=False, *, reference="origin", prompts=None):
         r"""Return the reward of single responses, compared to that of a reference.
 
         Parameters
@@ -138,6 +138,8 @@ class UncertainRewardMixin(PairClassifierMixin):
             error is then mostly of how far all of them are from 0. "mean": the mean of the
             responses given as X. Or other responses, such as those of the reference policy: their
             mean.
+        prompts : sequence of str (n_documents,), default=None
+            What each response goes on from, as of the model.
 
         Returns
         -------
@@ -149,7 +151,7 @@ class UncertainRewardMixin(PairClassifierMixin):
             is in ``predict_margin``.
         """
         check_is_fitted(self)
-        read = read_responses(self.estimator_, X)
+        read = read_responses(self.estimator_, responses_after(self.estimator_, X, prompts))
         return self._reward_less(read, self._center_of(reference, read), return_std)
 
     def _center_of(self, reference, read=None):
