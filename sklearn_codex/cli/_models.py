@@ -28,7 +28,6 @@ from sklearn_codex import (
 from sklearn_codex._data.records import check_records
 from sklearn_codex._pipeline.counting import documents_after_prompts
 from sklearn_codex._policy.problem import with_penalty
-from sklearn_codex.cli._options import AUTO
 from sklearn_codex.exact import LengthExplosionWarning, kl_reward_frontier
 from sklearn_codex.metrics import preference_accuracy, preference_auc, preference_log_loss
 from sklearn_codex.model_selection import RecordKFold, record_scorers, record_train_test_split
@@ -112,8 +111,8 @@ def fit_pipeline(
         stages.append(("pretrain", pretrained))
     if any("completion" in row for row in records):
         if prior_strength is None:
-            prior_strength = _STRENGTH if order == 1 else AUTO
-        is_chosen = prior_strength == AUTO
+            prior_strength = _STRENGTH if order == 1 else "auto"
+        is_chosen = prior_strength == "auto"
         if is_chosen:
             prior_strength = _choose_strength(list(stages), vectorizer, train)
         stages.append(("sft", SFTRefiner(prior_strength=prior_strength)))

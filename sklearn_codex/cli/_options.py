@@ -14,7 +14,6 @@ from sklearn_codex._plain import show_controls
 from sklearn_codex.report._terminal import show
 
 STANDARD = "-"
-AUTO = "auto"
 REMEDY = "Choose another one, or pass --force to replace it."
 
 Named = Sequence[tuple[str, str | None]]
