@@ -330,7 +330,7 @@ class NGramObjective(NGramPositions):
             return one.gap(log_prob)
         flow = self.flow(log_prob)
         if self.max_length is not None:
-            gap = gap_by_position(self, flow)
+            gap = gap_by_position(self, flow, self._worth_by_position)
         else:
             gap = self.temperature * flow.kl(self._tilted)
         return gap + self._demonstrations_gap(log_prob)

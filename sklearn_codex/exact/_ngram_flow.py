@@ -120,7 +120,10 @@ class PolicyFlow:
     def steps(self, max_length: int) -> Iterator["PolicyFlow"]:
         """Yield what documents use at token 1, 2, ... of them, as documents of one token."""
         for visits in self.positions(max_length):
-            yield self.at_visits(visits)
+            step = self.at_visits(visits)
+            # The policy is the same at all of them.
+            vars(step).update(operator=self.operator, rest=self.rest)
+            yield step
 
     # What is used
 
@@ -267,7 +270,7 @@ class PolicyFlow:
 
     def _written_out(self, contexts):
         """Return the same with more contexts written out."""
-        flow = self.at_visits(self.visits)
+        flow = self.at_visits(self.visits)  # with an operator of its own
         flow.kernel = ContextKernel(self.trie, self.log_prob)
         flow.kernel.write_out(np.concatenate([self.kernel.written, contexts]))
         return flow
