@@ -246,6 +246,8 @@ def _estimator_subject(cls):
                 of_method["X"] = lambda rng: documents(rng, text)
             if name in OF_RECORDS and method in OF_DOCUMENTS:
                 of_method["X"] = lambda rng: documents(rng, True)
+            if method not in ("fit", "partial_fit", "sample"):  # of as many texts as there are
+                of_method["prompts"] = lambda rng: None
             if method == "topic_ratings":
                 of_method["topics"] = lambda rng: list(TEXTS[:2])
             if method == "conservative_reward":

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import warnings
 from os import fspath
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._output import new_file
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._text.inputs import check_texts
+from sklearn_codex._text.vocabulary import find_types
 
 __all__ = ["BackoffLanguageModelMixin", "read_model"]
 
@@ -223,6 +225,30 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
             If a parameter is out of its range, or there would be more than 2**27 tokens of text.
         """
         return self._sample(n_samples, random_state, max_length, prompts)
+
+    def _warn_of_dropped(self, X):
+        """Warn of tokens that a vectorizer which learns nothing leaves out."""
+        counter = unwrap(self.vectorizer)
+        is_frozen = counter is not self.vectorizer and isinstance(counter, NGramCounter)
+        if not is_frozen or getattr(counter, "unk_index_", 0) is not None or is_collection(X):
+            return
+        texts = check_texts(X, subject=type(self).__name__)
+        if texts is None or counter.trie_ is None:
+            return
+        counted = counter._count_types(texts)
+        is_dropped = counter._columns_of_types(counted) < 0
+        is_dropped[find_types(counted.types, counter._special_literals())] = False
+        if is_dropped.any():
+            n = int(counted.totals[is_dropped].sum())
+            warnings.warn(
+                f"{type(self).__name__} leaves out {n} of {int(counted.totals.sum())} tokens of "
+                f"the text, as {counted.types[is_dropped][0]!r}: its frozen vectorizer, as of a "
+                "model read from a file, keeps its own tokens and n-grams and has no unk_token. "
+                "Fit NGramLM with a vectorizer of its own, as NGramCounter(order), or use a file "
+                "with <unk>.",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def to_arpa(self, path, *, overwrite=False):
         """Write the model as an ARPA file, which KenLM, SRILM and others read.

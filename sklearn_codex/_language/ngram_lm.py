@@ -20,10 +20,7 @@ from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngrams.arpa import LONGEST
 from sklearn_codex._ngrams.smoothing import dirichlet, kneser_ney, witten_bell
 from sklearn_codex._ngrams.trie import Trie
-from sklearn_codex._partitions import is_collection
 from sklearn_codex._stage import Stage
-from sklearn_codex._text.inputs import check_texts
-from sklearn_codex._text.vocabulary import find_types
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 
 # Tokens of a mean document up to which floats tell when it ends.
@@ -280,30 +277,6 @@ class NGramLM(
         self._estimate()
         context.call_on_fit_task_end(estimator=self, X=X)
         return self
-
-    def _warn_of_dropped(self, X):
-        """Warn of tokens that a vectorizer which learns nothing leaves out."""
-        counter = unwrap(self.vectorizer)
-        is_frozen = counter is not self.vectorizer and isinstance(counter, NGramCounter)
-        if not is_frozen or getattr(counter, "unk_index_", 0) is not None or is_collection(X):
-            return
-        texts = check_texts(X, subject=type(self).__name__)
-        if texts is None or counter.trie_ is None:
-            return
-        counted = counter._count_types(texts)
-        is_dropped = counter._columns_of_types(counted) < 0
-        is_dropped[find_types(counted.types, counter._special_literals())] = False
-        if is_dropped.any():
-            n = int(counted.totals[is_dropped].sum())
-            warnings.warn(
-                f"{type(self).__name__} leaves out {n} of {int(counted.totals.sum())} tokens of "
-                f"the text, as {counted.types[is_dropped][0]!r}: its frozen vectorizer, as of a "
-                "model read from a file, keeps its own tokens and n-grams and has no unk_token. "
-                "Fit NGramLM with a vectorizer of its own, as NGramCounter(order), or use a file "
-                "with <unk>.",
-                UserWarning,
-                stacklevel=4,
-            )
 
     def _default_counter(self):
         """Return what counts text where there is no vectorizer, in a pipeline too."""
