@@ -34,6 +34,7 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
     """Methods of a model that may be one of n-grams: prompts, and ARPA files."""
 
     _backoff: BackoffModel
+    vectorizer: Any
     # Files of older versions hold neither. Where documents start is what a policy was fitted for.
     _read_trie: Any = None
     _initial: Any = None

@@ -142,6 +142,8 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
         KL(policy || fixed point) of a document, in nats; None where the fixed point is not known.
     objective_ : float
         J of the optimised policy.
+    objective_se_ : float
+        Its standard error, from the documents drawn; 0 where reward and rules add over tokens.
     kl_ : float
         KL(policy || reference) of a document, in nats, exact.
     entropy_ : float
@@ -149,6 +151,8 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
     expected_reward_ : float
         E[R] of a document of the optimised policy, exact where the reward adds over
         tokens.
+    expected_reward_se_ : float
+        Its standard error; 0 where it is exact.
     expected_length_ : float
         Expected tokens of a document, exact.
     kl_coef_ : float
