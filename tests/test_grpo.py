@@ -403,3 +403,8 @@ def test_it_says_where_it_did_not_arrive():
     model = GRPOPolicyOptimizer(max_iter=1, num_generations=4, random_state=0)
     with pytest.warns(ConvergenceWarning, match=r"max_iter=1 before.*fixed_point_gap_ is"):
         model.fit_objective(TOKENS)
+
+
+def test_candidates_too_many_to_draw_are_refused():
+    with pytest.raises(ValueError, match=r"Drawing .* than the limit.*Draw fewer documents"):
+        GRPOPolicyOptimizer(n_rollouts=8 * 10**17).fit_objective(CANDIDATES)

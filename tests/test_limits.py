@@ -7,6 +7,7 @@ from assertions import assert_frequencies_agree
 from sklearn_codex import (
     BestOfNSampler,
     ExactPolicyOptimizer,
+    GRPOPolicyOptimizer,
     PPOPolicyOptimizer,
     RLOOPolicyOptimizer,
     TokenCounter,
@@ -20,7 +21,13 @@ REFUSAL = r"Drawing .* documents of .* tokens would hold .* than the limit of 13
 
 @pytest.mark.parametrize(
     "estimator",
-    [ExactPolicyOptimizer(), PPOPolicyOptimizer(), RLOOPolicyOptimizer(), BestOfNSampler()],
+    [
+        ExactPolicyOptimizer(),
+        GRPOPolicyOptimizer(),
+        PPOPolicyOptimizer(),
+        RLOOPolicyOptimizer(),
+        BestOfNSampler(),
+    ],
     ids=lambda estimator: type(estimator).__name__,
 )
 def test_optimisers_say_that_documents_are_too_long_to_draw(estimator):

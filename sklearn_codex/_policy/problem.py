@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray, root_mean_square
+from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex._policy.ngram_rewards import documents_of, trie_of_rollouts
 from sklearn_codex._policy.priced_rule import (
     PricedRule,
@@ -187,6 +188,7 @@ class PolicyProblem:
         """
         names = self.names
         if group_size > 1:
+            check_tokens_at_once(n_documents, 1, remedy="Draw fewer documents (n_rollouts).")
             return self.objective.sample_groups(
                 log_prob, n_documents // group_size, group_size, rng, names=names,
                 max_length=max_length,
