@@ -1,8 +1,17 @@
-"""A fit happens whole or not at all."""
+"""A fit happens whole or not at all, and warns at the line that asked for it."""
 
+import os
+import sys
 from functools import wraps
+from pathlib import Path
 
+from joblib import memory
+from sklearn import base
 from sklearn.base import _fit_context
+
+# Where code stands that calls a method on behalf of somebody else: this package, the context in
+# which scikit-learn runs a fit, and the memory in which a pipeline keeps its stages.
+_BETWEEN = (str(Path(__file__).parent) + os.sep, base.__file__, memory.__file__)
 
 
 def whole_fit(*, prefer_skip_nested_validation):
@@ -33,3 +42,15 @@ def whole_fit(*, prefer_skip_nested_validation):
         return fit_or_restore
 
     return decorate
+
+
+def caller_level() -> int:
+    """Return the ``stacklevel`` of a warning that names the line from which the package was called.
+
+    It is to be passed by the function that warns. A method may then be inherited, decorated or
+    called by others of the package, and its warnings still name a line of the user.
+    """
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_BETWEEN):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -3,15 +3,13 @@
 import warnings
 from numbers import Integral, Real
 
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_codex._fits import whole_fit
+from sklearn_codex._fits import caller_level
 from sklearn_codex._policy.group_rest import group_rest
 from sklearn_codex._policy.groups import GroupRule
 from sklearn_codex._policy.rest_schedule import RestSchedule, explodes, mean_gap, rest_gap
 from sklearn_codex._policy.sampled_optimizer import SampledPolicyOptimizer
-from sklearn_codex._policy.settings import resolve_settings
 from sklearn_codex.exact import LengthExplosionWarning
 
 # What PPO has parameters for.
@@ -336,48 +334,26 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
         self.vectorizer = vectorizer
         self.random_state = random_state
 
-    # policy and reward_model are fitted models, whose parameters were validated by their fit
-    @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, X_val=None, prompts=None):
-        """Optimise the policy.
+    def _check_problem(self, problem):
+        """Raise where the problem has what GRPO knows nothing of."""
+        for priced in problem.rules:
+            if priced.rule.max_rate is not None:
+                raise ValueError(
+                    f"{type(self).__name__} takes rules at a given price, got rule {priced.name!r} "
+                    f"with max_rate={priced.rule.max_rate:g}. Give it a penalty, or use "
+                    "PPOPolicyOptimizer."
+                )
+        objective = problem.objective
+        if objective.sft_coef or objective.temperature != objective.kl_coef:
+            raise ValueError(
+                f"{type(self).__name__} has no demonstrations and no entropy in its loss, got an "
+                f"objective with sft_coef={objective.sft_coef:g} and a temperature of "
+                f"{objective.temperature:g} at kl_coef={objective.kl_coef:g}. State it without "
+                "them, or use PPOPolicyOptimizer."
+            )
 
-        Parameters
-        ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Documents: they give the response length, the vocabulary where there is no incoming
-            policy, and, with ``y``, the logged responses.
-        y : array-like of shape (n_documents,), default=None
-            Logged rewards of the documents; used, and needed, where ``reward_model`` is None.
-        X_val : sequence of str or array-like of shape (n_val_documents, V), default=None
-            Documents held out: ``eval/score`` in ``history_`` is their log-likelihood per token.
-        prompts : sequence of str, default=None
-            What documents of a policy over n-grams are written after, each prompt as often as any
-            other; a group of documents has one. A policy of independent tokens takes no notice of
-            them.
-
-        Returns
-        -------
-        self : GRPOPolicyOptimizer
-
-        Raises
-        ------
-        NotFittedError
-            If ``policy`` or ``reward_model`` is not fitted.
-        ValueError
-            If there is neither a reward model nor logged rewards, X does not fit the policy, a rule
-            has a ``max_rate``, or an objective has demonstrations or an entropy.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If ``max_iter`` was reached before ``tol``.
-        LengthExplosionWarning
-            If documents end by themselves and no policy is best, as none is long enough, or if
-            they became longer and longer.
-        """
-        state = self._begin(X, y, prompts)
-        problem = self._build_problem()
-        _check_problem(problem, type(self).__name__)
+    def _fixed_settings(self):
+        """Return what PPO has parameters for, and how documents of a group are compared."""
         groups = GroupRule(
             self.num_generations,
             self.scale_rewards,
@@ -385,18 +361,7 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
             self.kl_in,
             self.use_bias_correction_kl,
         )
-        settings = resolve_settings(
-            self.get_params(deep=False) | _FIXED | {"groups": groups},
-            problem,
-            subject=type(self).__name__,
-        )
-        trainer = self._make_trainer(problem, settings, X_val)
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        best, converged = self._train(trainer, state, context, X, y)
-        self._conclude(trainer, best, converged)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
-        return self
+        return _FIXED | {"groups": groups}
 
     def _make_schedule(self, trainer):
         """Return what adapts the step after an iteration, and tells whether training may stop."""
@@ -425,8 +390,7 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
         hovers = self.optimizer == "natural" and not (trainer.moves_kl_coef or is_too_long)
         is_far = not knows_rest or mean_gap(trainer, rest) < gap
         if self.tol != 0 and best.is_last and hovers and is_far:
-            trainer.settle()
-            best.see(trainer)
+            best.settle(trainer)
         self._keep(trainer, best)
         self._warn_if_cut(trainer.problem.objective)
         self.fixed_point_log_prob_ = rest
@@ -438,31 +402,8 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
                 "for that of the tokens it leads to, and length may have no bound. Set "
                 f"kl_in='reward', max_length, or a kl_coef above {self.kl_coef_:g}.",
                 LengthExplosionWarning,
-                stacklevel=5,
+                stacklevel=caller_level(),
             )
         if self.tol != 0 and not converged:
             left = f": fixed_point_gap_ is {self.fixed_point_gap_:.3g}." if knows_rest else "."
-            warnings.warn(
-                f"{type(self).__name__} stopped at max_iter={self.max_iter} before it was within "
-                f"tol={self.tol} of where it rests{left} Increase max_iter or n_rollouts, or set "
-                "tol=0 for a fixed number of iterations.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-
-
-def _check_problem(problem, subject):
-    """Raise where the problem has what GRPO knows nothing of."""
-    for priced in problem.rules:
-        if priced.rule.max_rate is not None:
-            raise ValueError(
-                f"{subject} takes rules at a given price, got rule {priced.name!r} with max_rate="
-                f"{priced.rule.max_rate:g}. Give it a penalty, or use PPOPolicyOptimizer."
-            )
-    objective = problem.objective
-    if objective.sft_coef or objective.temperature != objective.kl_coef:
-        raise ValueError(
-            f"{subject} has no demonstrations and no entropy in its loss, got an objective with "
-            f"sft_coef={objective.sft_coef:g} and a temperature of {objective.temperature:g} at "
-            f"kl_coef={objective.kl_coef:g}. State it without them, or use PPOPolicyOptimizer."
-        )
+            self._warn_of_max_iter(self.tol, f"where it rests{left}")

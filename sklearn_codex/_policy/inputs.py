@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
 from sklearn_codex._checks.matrices import check_frame
+from sklearn_codex._fits import caller_level
 from sklearn_codex.exact import LengthExplosionWarning
 
 
@@ -38,7 +39,7 @@ def warn_of_explosion(objective, cut, subject):
         f"{objective.explain_explosion(subject)} Documents are cut at {cut} tokens instead; set "
         "max_length to choose.",
         LengthExplosionWarning,
-        stacklevel=7,
+        stacklevel=caller_level(),
     )
 
 

@@ -1,8 +1,6 @@
 """RLOO: REINFORCE with a leave-one-out baseline, in the loop that PPO runs in."""
 
-from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.sampled_optimizer import SampledPolicyOptimizer
-from sklearn_codex._policy.settings import resolve_settings
 
 # What PPO has parameters for. The baseline is that of whole documents.
 _FIXED = {
@@ -261,55 +259,5 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
         self.vectorizer = vectorizer
         self.random_state = random_state
 
-    # policy and reward_model are fitted models, whose parameters were validated by their fit
-    @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, X_val=None, prompts=None):
-        """Optimise the policy.
-
-        Parameters
-        ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Documents: they give the response length, the vocabulary where there is no incoming
-            policy, the demonstrations where ``sft_coef`` > 0, and, with ``y``, the logged
-            responses.
-        y : array-like of shape (n_documents,), default=None
-            Logged rewards of the documents; used, and needed, where ``reward_model`` is None.
-        X_val : sequence of str or array-like of shape (n_val_documents, V), default=None
-            Documents held out: ``eval/score`` in ``history_`` is their log-likelihood per token.
-        prompts : sequence of str, default=None
-            What documents of a policy over n-grams are written after, each prompt as often as any
-            other. Where X is text and there are as many, each is counted after its own; counts are
-            taken as they are, as ``NGramCounter.transform_after`` makes them. A policy of
-            independent tokens takes no notice of prompts.
-
-        Returns
-        -------
-        self : RLOOPolicyOptimizer
-
-        Raises
-        ------
-        NotFittedError
-            If ``policy`` or ``reward_model`` is not fitted.
-        ValueError
-            If there is neither a reward model nor logged rewards, or X does not fit the policy.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If ``max_iter`` was reached before ``tol``, no more was gained than noise, a rule is
-            broken far more or less often than its ``max_rate``, or its price has not come to rest.
-        LengthExplosionWarning
-            If documents end by themselves and no policy is best, as none is long enough.
-        """
-        state = self._begin(X, y, prompts)
-        problem = self._build_problem()
-        settings = resolve_settings(
-            self.get_params(deep=False) | _FIXED, problem, subject=type(self).__name__
-        )
-        trainer = self._make_trainer(problem, settings, X_val)
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        best, converged = self._train(trainer, state, context, X, y)
-        self._conclude(trainer, best, converged)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
-        return self
+    def _fixed_settings(self):
+        return _FIXED

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_codex._data.vectorizers import COUNTER, token_names
+from sklearn_codex._fits import caller_level, whole_fit
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.certificate import gain_over, tilt_gap
@@ -22,6 +23,7 @@ from sklearn_codex._policy.local_gap import left_to_gain, slope_gains
 from sklearn_codex._policy.noise_schedule import NoiseSchedule, apart_from_cuts
 from sklearn_codex._policy.optimizer import N_EVALUATION
 from sklearn_codex._policy.rewards import DocumentReward
+from sklearn_codex._policy.settings import resolve_settings
 from sklearn_codex._policy.stated_objective import ObjectiveFitMixin
 from sklearn_codex._policy.training import Trainer
 from sklearn_codex._policy.updates import AdamUpdate, DualUpdate, LogitUpdate, PolicyUpdate
@@ -70,6 +72,74 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
         "select_by": [str, None],
         "warm_start": ["boolean"],
     }
+
+    # policy and reward_model are fitted models, whose parameters were validated by their fit
+    @whole_fit(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, X_val=None, prompts=None):
+        """Optimise the policy.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Documents: they give the response length, the vocabulary where there is no incoming
+            policy, the demonstrations where there is a ``sft_coef`` > 0, and, with ``y``, the
+            logged responses.
+        y : array-like of shape (n_documents,), default=None
+            Logged rewards of the documents; used, and needed, where ``reward_model`` is None.
+        X_val : sequence of str or array-like of shape (n_val_documents, V), default=None
+            Documents held out: ``eval/score`` in ``history_`` is their log-likelihood per token.
+        prompts : sequence of str, default=None
+            What documents of a policy over n-grams are written after, each prompt as often as any
+            other; a group of documents has one. Where X is text and there are as many, each is
+            counted after its own; counts are taken as they are, as
+            ``NGramCounter.transform_after`` makes them. A policy of independent tokens takes no
+            notice of prompts.
+
+        Returns
+        -------
+        self : estimator
+            The optimiser, fitted.
+
+        Raises
+        ------
+        NotFittedError
+            If ``policy`` or ``reward_model`` is not fitted.
+        ValueError
+            If there is neither a reward model nor logged rewards, X does not fit the policy, or the
+            problem has what the optimiser knows nothing of: of GRPO a rule with a ``max_rate``.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` was reached before ``tol``; and, where the optimum is what is sought,
+            if no more was gained than noise, a rule is broken far more or less often than its
+            ``max_rate``, or its price has not come to rest.
+        LengthExplosionWarning
+            If documents end by themselves and no policy is best, as none is long enough, or if
+            they became longer and longer.
+        """
+        state = self._begin(X, y, prompts)
+        problem = self._build_problem()
+        self._check_problem(problem)
+        settings = resolve_settings(
+            self.get_params(deep=False) | self._fixed_settings(),
+            problem,
+            subject=type(self).__name__,
+        )
+        trainer = self._make_trainer(problem, settings, X_val)
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        best, converged = self._train(trainer, state, context, X, y)
+        self._conclude(trainer, best, converged)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _check_problem(self, problem):
+        """Raise where a problem has what the optimiser knows nothing of."""
+
+    def _fixed_settings(self):
+        """Return settings that are no parameters of the optimiser, by the names PPO has."""
+        return {}
 
     def _begin(self, X, y, prompts=None):
         """Prepare to optimise; return the state of training to go on from, None to begin."""
@@ -188,8 +258,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
         adds = problem.is_additive
         if tol > 0 and not adds and best.is_last:
             if self.optimizer == "natural" and not trainer.moves_kl_coef:
-                trainer.settle()
-                best.see(trainer)
+                best.settle(trainer)
             gain, error = self._gain_over_start(trainer, best)
             if not converged:
                 converged, left = self._is_close(trainer, tol * (gain - 2.0 * error))
@@ -201,13 +270,18 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             return
         self._warn_if_violated(trainer)
         if not (converged and problem.is_additive == adds):
-            warnings.warn(
-                f"{type(self).__name__} stopped at max_iter={self.max_iter} before it was within "
-                f"tol={tol} of the optimum: optimality_gap_ is {self.optimality_gap_:.3g}.{left} "
-                "Increase max_iter or n_rollouts, or set tol=0 for a fixed number of iterations.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
+            gap = f"optimality_gap_ is {self.optimality_gap_:.3g}.{left}"
+            self._warn_of_max_iter(tol, f"the optimum: {gap}")
+
+    def _warn_of_max_iter(self, tol, goal):
+        """Warn that training ended before it was near a goal, described up to a full stop."""
+        warnings.warn(
+            f"{type(self).__name__} stopped at max_iter={self.max_iter} before it was within "
+            f"tol={tol} of {goal} Increase max_iter or n_rollouts, or set tol=0 for a fixed number "
+            "of iterations.",
+            ConvergenceWarning,
+            stacklevel=caller_level(),
+        )
 
     def _keep_state(self, trainer, best):
         """Set what training went through, and what it goes on from."""
@@ -263,7 +337,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
                 f"kl_coef={problem.objective.kl_coef:.3g}, or the documents that would be best are "
                 "too rare to be drawn: raise n_rollouts, or begin with a policy that draws them.",
                 ConvergenceWarning,
-                stacklevel=6,
+                stacklevel=caller_level(),
             )
         return gain, error
 
@@ -279,7 +353,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
                 f"kl_coef={self.kl_coef_:g}, price length in the reward, or set max_length to "
                 "choose.",
                 LengthExplosionWarning,
-                stacklevel=6,
+                stacklevel=caller_level(),
             )
 
     def _warn_if_violated(self, trainer):
@@ -305,7 +379,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
                     f"{price:.3g} nats that has not come to rest. Increase max_iter; if the price "
                     "rises for ever, no policy keeps the rule. tol=0 asks for no warning.",
                     ConvergenceWarning,
-                    stacklevel=6,
+                    stacklevel=caller_level(),
                 )
 
 
@@ -394,6 +468,11 @@ class _BestIterate:
     def is_last(self):
         """Whether the last policy is kept, whatever it is worth."""
         return self._key is None
+
+    def settle(self, trainer):
+        """Keep the middle of where the last policies hover."""
+        trainer.settle()
+        self.see(trainer)
 
     def see(self, trainer):
         if self._key is None:
