@@ -215,9 +215,7 @@ class PairReader:
 
     def _bunch(self, source: str) -> Bunch:
         n = len(self._where)
-        for name in {name for layout in self.layouts for name in layout.used & self._others.keys()}:
-            if all(value is None for value in self._others[name]):
-                del self._others[name]  # of rows that lacked what was read in others
+        self._drop_empty_columns()
         cut = self._cut_templates()
         y, weight, conventions = self._read_labels()
         columns = {name: _as_array(values, n) for name, values in self._others.items()}
@@ -256,6 +254,12 @@ class PairReader:
             roles=roles_of(self.layouts, self._forms),
             scores=scores,
         )
+
+    def _drop_empty_columns(self) -> None:
+        """Leave out columns of rows that lacked what was read in others."""
+        for name in {name for layout in self.layouts for name in layout.used & self._others.keys()}:
+            if all(value is None for value in self._others[name]):
+                del self._others[name]
 
     def _cut_templates(self) -> list[str]:
         """Take prompts out of texts that end them all in one way, where there is no other.

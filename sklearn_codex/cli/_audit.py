@@ -5,7 +5,14 @@ import csv
 from functools import partial
 from pathlib import Path
 
-from sklearn_codex.cli._options import STANDARD, add_columns, add_seed, new_command, readable
+from sklearn_codex.cli._options import (
+    STANDARD,
+    add_columns,
+    add_folder,
+    add_seed,
+    new_command,
+    readable,
+)
 from sklearn_codex.report._audit_limits import MAX_PAIRS
 from sklearn_codex.report._terminal import tell
 
@@ -40,11 +47,19 @@ def add_parser(commands) -> None:
             "  cat prefs.jsonl | sklearn-codex audit - --json > audit.json"
         ),
     )
-    _add_options(parser)
+    _add_pairs(parser)
+    _add_beside(parser)
+    _add_report(parser)
+    add_columns(
+        parser,
+        ["--groups"],
+        by="column of what must not be torn apart (default: the prompts, similar ones joined)",
+    )
     parser.set_defaults(check=partial(_check, parser))
 
 
-def _add_options(parser) -> None:
+def _add_pairs(parser) -> None:
+    """Add the pairs, and how they are parted."""
     parser.add_argument(
         "prefs",
         metavar="PREFS",
@@ -70,6 +85,10 @@ def _add_options(parser) -> None:
         "worse? One of two columns of the two sides, such as model_a, stands for both (default: "
         "columns of 2 to 20 values)",
     )
+
+
+def _add_beside(parser) -> None:
+    """Add what stands beside the pairs, and how many of them models learn from."""
     parser.add_argument(
         "--reference",
         metavar="TEXTS",
@@ -90,16 +109,14 @@ def _add_options(parser) -> None:
         help="of more pairs, models learn from about N drawn by prompt, checks are of all; "
         "0 means all pairs (default: %(default)s)",
     )
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        help=f"folder for the report (default: {_DEFAULT_OUT}, or none with --json); files of an "
+
+
+def _add_report(parser) -> None:
+    """Add where the report goes, and what is shown of it."""
+    add_folder(
+        parser,
+        f"folder for the report (default: {_DEFAULT_OUT}, or none with --json); files of an "
         "earlier audit in it are replaced",
-    )
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="write to any existing folder, and replace there what is called so",
     )
     parser.add_argument(
         "--full", action="store_true", help="show all that is on the page, not the answers alone"
@@ -108,11 +125,6 @@ def _add_options(parser) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_seed(parser)
     parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
-    add_columns(
-        parser,
-        ["--groups"],
-        by="column of what must not be torn apart (default: the prompts, similar ones joined)",
-    )
 
 
 def _number_of_pairs(word: str) -> int:

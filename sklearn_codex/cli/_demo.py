@@ -5,7 +5,7 @@ import shutil
 import textwrap
 from pathlib import Path
 
-from sklearn_codex.cli._options import add_seed, new_command
+from sklearn_codex.cli._options import add_folder, add_seed, new_command
 from sklearn_codex.report._terminal import show
 
 _HIGHEST_ORDER = 9
@@ -33,20 +33,21 @@ def add_parser(commands) -> None:
             "  sklearn-codex demo --seed 1 --out run1  another draw, in another folder"
         ),
     )
-    parser.add_argument(
-        "--out",
+    add_folder(
+        parser,
+        "folder for the model, figures, picture and data (default: %(default)s); files of an "
+        "earlier demo in it are replaced",
         type=Path,
         default=Path("codex-demo"),
-        metavar="DIR",
-        help="folder for the model, figures, picture and data (default: %(default)s); files of an "
-        "earlier demo in it are replaced",
-    )
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="write to any existing folder, and replace there what is called so",
     )
     add_seed(parser)
+    _add_sizes(parser)
+    parser.add_argument("--no-progress", action="store_true", help="show no progress bars")
+    parser.set_defaults(begin=_begin)
+
+
+def _add_sizes(parser) -> None:
+    """Add how much is read, and how many words the models see."""
     parser.add_argument(
         "--modules",
         type=int,
@@ -62,8 +63,6 @@ def add_parser(commands) -> None:
         help="words of the longest n-grams of the models; 1 is no order of words (default: "
         "%(default)s)",
     )
-    parser.add_argument("--no-progress", action="store_true", help="show no progress bars")
-    parser.set_defaults(begin=_begin)
 
 
 def _order(word: str) -> int:

@@ -289,6 +289,18 @@ def _show_policy(console, pipeline):
     )
     if is_ordered:
         _say_price(console, policy)
+    figures: dict[str, object] = {key: {"before": start[key], "after": end[key]} for _, key in rows}
+    figures["iterations"] = policy.n_iter_
+    figures["sequences"] = policy.n_sequences_
+    figures["share_of_optimum"] = 1.0 - policy.optimality_gap_ / start["objective/optimality_gap"]
+    figures |= _show_shift(console, policy, is_ordered)
+    if is_ordered:
+        figures["price_of_a_token"] = policy.rule_prices_[LENGTH]
+    return figures
+
+
+def _show_shift(console, policy, is_ordered):
+    """Show which tokens, or n-grams, rose and fell, and return them."""
     shift = policy.token_shift(_N_SHIFTED)
     unit, percent = ("n-grams", 1) if is_ordered else ("tokens", 100)
     before, after = ("M1", "M2") if is_ordered else ("M1 %", "M2 %")
@@ -301,15 +313,10 @@ def _show_policy(console, pipeline):
     )
     if is_ordered:
         console.note("How often a document has each, as the longest known n-gram of a token.")
-    figures: dict[str, object] = {key: {"before": start[key], "after": end[key]} for _, key in rows}
-    figures["iterations"] = policy.n_iter_
-    figures["sequences"] = policy.n_sequences_
-    figures["share_of_optimum"] = 1.0 - policy.optimality_gap_ / start["objective/optimality_gap"]
-    figures["risen"] = [token for token, _, _ in shift.risen]
-    figures["fallen"] = [token for token, _, _ in shift.fallen]
-    if is_ordered:
-        figures["price_of_a_token"] = policy.rule_prices_[LENGTH]
-    return figures
+    return {
+        "risen": [token for token, _, _ in shift.risen],
+        "fallen": [token for token, _, _ in shift.fallen],
+    }
 
 
 def _say_price(console, policy):

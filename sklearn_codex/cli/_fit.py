@@ -60,6 +60,15 @@ def add_parser(commands) -> None:
             "  sklearn-codex fit --preferences prefs.jsonl --embeddings prefs.npy --out r.skops"
         ),
     )
+    _add_files(parser)
+    _add_counts(parser)
+    _add_strengths(parser)
+    add_seed(parser)
+    add_columns(parser, by="column of what is held out together, beside the prompt")
+
+
+def _add_files(parser) -> None:
+    """Add what is read and what is written."""
     parser.add_argument(
         "records",
         nargs="?",
@@ -82,12 +91,10 @@ def add_parser(commands) -> None:
         "--figures", default=STANDARD, metavar="FILE", help="file of the figures (default: -)"
     )
     parser.add_argument("--force", action="store_true", help="replace existing files")
-    _add_parameters(parser)
-    add_seed(parser)
-    add_columns(parser, by="column of what is held out together, beside the prompt")
 
 
-def _add_parameters(parser) -> None:
+def _add_counts(parser) -> None:
+    """Add how text is counted and smoothed, and how much of it is held out."""
     parser.add_argument(
         "--order",
         type=int,
@@ -122,6 +129,10 @@ def _add_parameters(parser) -> None:
             metavar="N",
             help=f"{what} (default: %(default)s)",
         )
+
+
+def _add_strengths(parser) -> None:
+    """Add what weighs against demonstrations, rewards and preferences."""
     parser.add_argument(
         "--prior-strength",
         type=_strength,

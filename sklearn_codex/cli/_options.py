@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sklearn_codex._output import check_outputs, is_terminal, write_text
 from sklearn_codex._plain import show_controls
@@ -41,6 +42,16 @@ def new_command(
 
 def _nothing(arguments: argparse.Namespace) -> None:
     """Do nothing, as most commands."""
+
+
+def add_folder(parser: argparse.ArgumentParser, what: str, **kind: Any) -> None:
+    """Add ``--out``, a folder that a command fills, and ``--force``."""
+    parser.add_argument("--out", metavar="DIR", help=what, **kind)
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="write to any existing folder, and replace there what is called so",
+    )
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:

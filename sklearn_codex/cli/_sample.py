@@ -34,6 +34,10 @@ def add_parser(commands) -> None:
             "  sklearn-codex sample model.skops --prompts held_out.jsonl --json"
         ),
     )
+    _add_options(parser)
+
+
+def _add_options(parser) -> None:
     parser.add_argument("model", metavar="MODEL", help="model file of fit or demo")
     parser.add_argument(
         "-n",

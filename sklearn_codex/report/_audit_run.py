@@ -113,10 +113,7 @@ def run_audit(
         raise ValueError(
             "--open shows the page in the folder of --out, which is not given. Give it."
         )
-    replaced = frozenset[str]()
-    if out is not None:
-        _check_ending(out)
-        replaced = AUDIT.check(out, inputs, force=force)
+    replaced = frozenset[str]() if out is None else _check_folder(out, inputs, force)
     console = None if as_json else Console()
     start = time.perf_counter()
     with _progress(progress) as step:
@@ -144,14 +141,19 @@ def run_audit(
     if console is None:
         show(json_text(audit, indent=2) + "\n")
         return audit
-    if full:
-        print_sections(console, sections, [decision_block(audit), *reading_blocks(audit)])
-    else:
-        print_short(console, short_lines(audit, sections, decision_block(audit)))
+    _print(console, audit, sections, full)
     if out is not None:
         seconds = time.perf_counter() - start
         _tell_page(console, out / "report.html", seconds, open_page)
     return audit
+
+
+def _print(console, audit, sections, full):
+    """Print all that is on the page, or the answers alone."""
+    if full:
+        print_sections(console, sections, [decision_block(audit), *reading_blocks(audit)])
+    else:
+        print_short(console, short_lines(audit, sections, decision_block(audit)))
 
 
 def _tell_page(console, path, seconds, open_page):
@@ -164,13 +166,14 @@ def _tell_page(console, path, seconds, open_page):
         console.line(f"Wrote {path}, open it in a browser ({seconds:.0f} s).")
 
 
-def _check_ending(out):
-    """Raise where a folder is called what a file would be."""
+def _check_folder(out, inputs, force):
+    """Return the files to replace in a folder; raise where it is called what a file would be."""
     if out.suffix.lower() in ENDINGS and not out.exists():
         raise ValueError(
             f"--out is a folder, got {plain(str(out))!r}, which ends as a file does. Name a "
             "folder; the page in it is report.html."
         )
+    return AUDIT.check(out, inputs, force=force)
 
 
 @contextmanager

@@ -137,23 +137,8 @@ def compute_audit(
     pairs = _with_vectors(pairs, embeddings, given, place, isinstance(path_or_frame, Bunch))
     cuts = find_cuts(pairs, given, slices)
     step.know_size(pairs.n, min(pairs.n, max_pairs or pairs.n))
-    step("health")
-    has_groups = given.groups is not None
-    features = AuditData(pairs, np.arange(pairs.n), seed)  # which no groups are needed for
-    report = run_checks(
-        pairs.X,
-        pairs.y,
-        pairs.groups if has_groups else None,
-        oriented=pairs.oriented,
-        random_state=seed,
-        sample_weight=pairs.sample_weight,
-        keeps_groups=has_groups,
-        advance=step.advance,
-        preset=lambda: features.preset,
-    )
+    report, data = _check_health(pairs, given, seed, step)
     leakage = find_leaks(pairs, split, report.groups, given)
-    joined = pairs.groups if has_groups or report.groups is None else report.groups
-    data = AuditData(pairs, joined, seed).with_preset_of(features)
     ceiling = human_ceiling(pairs.columns, data.groups)
     audit = {"source": name_of(pairs), **describe_source(pairs, given, split, ceiling)}
     audit |= {"seed": seed, "sizes": _sizes(data)}
@@ -184,6 +169,26 @@ def compute_audit(
     audit["verdicts"] = reach_verdicts(audit, report, units)
     audit["decision"] = decide(audit)
     return audit
+
+
+def _check_health(pairs, given, seed, step):
+    """Return what checks found, and the data with the groups that are kept together."""
+    step("health")
+    has_groups = given.groups is not None
+    features = AuditData(pairs, np.arange(pairs.n), seed)  # which no groups are needed for
+    report = run_checks(
+        pairs.X,
+        pairs.y,
+        pairs.groups if has_groups else None,
+        oriented=pairs.oriented,
+        random_state=seed,
+        sample_weight=pairs.sample_weight,
+        keeps_groups=has_groups,
+        advance=step.advance,
+        preset=lambda: features.preset,
+    )
+    joined = pairs.groups if has_groups or report.groups is None else report.groups
+    return report, AuditData(pairs, joined, seed).with_preset_of(features)
 
 
 def _with_vectors(pairs, embeddings, given, place, as_read):
