@@ -25,7 +25,7 @@ FAULTS = [
         ),
     ),
     *_in(
-        "_data/pairs.py",
+        "_data/text_pairs.py",
         (
             "lengths of pairs are B less A",
             "for texts in (self.responses_a, self.responses_b)]\n        return",
@@ -259,18 +259,12 @@ FAULTS = [
         ),
     ),
     *_in(
-        "metrics/_intervals.py",
+        "metrics/_grouped_mean.py",
         (
             "share of groups dropped in the p-value of a mean",
             "ratio = abs(self.mean) / (share * self.standard_error)",
             "ratio = abs(self.mean) / self.standard_error",
             "test_jackknife.py::test_mean_of_three_groups_by_hand",
-        ),
-        (
-            "one degree of freedom more for independent pairs",
-            "freedom = n_effective - 1",
-            "freedom = n_effective",
-            "test_metric_slices.py::test_soft_outcomes_of_independent_pairs_vary_as_all_of_them_do",
         ),
         (
             "both tails in one of the bootstrap",
@@ -283,6 +277,15 @@ FAULTS = [
             "else 2.0 ** (1 - self.n_groups)",
             "else 2.0 ** (-self.n_groups)",
             "test_jackknife.py::test_groups_that_all_agree_have_the_p_value_of_their_signs",
+        ),
+    ),
+    *_in(
+        "metrics/_intervals.py",
+        (
+            "one degree of freedom more for independent pairs",
+            "freedom = n_effective - 1",
+            "freedom = n_effective",
+            "test_metric_slices.py::test_soft_outcomes_of_independent_pairs_vary_as_all_of_them_do",
         ),
         (
             "the narrower interval of a share",

@@ -20,7 +20,7 @@ from sklearn_codex._reward.jackknife import GroupMoves, sort_by_group
 from sklearn_codex._solve import precision as precision_room
 from sklearn_codex._solve.precision import make_precision
 from sklearn_codex.metrics import length_audit, paired_cluster_bootstrap, win_rate
-from sklearn_codex.metrics._intervals import GroupedMean
+from sklearn_codex.metrics._grouped_mean import GroupedMean
 
 
 def sandwich(C=10.0, **options):

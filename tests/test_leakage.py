@@ -36,7 +36,7 @@ from sklearn_codex import (
     save_model,
     stack_rankings,
 )
-from sklearn_codex._data.pairs import TextPairs
+from sklearn_codex._data.text_pairs import TextPairs
 from sklearn_codex._reward import leakage as _leakage
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exceptions import LeakageWarning

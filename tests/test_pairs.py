@@ -14,10 +14,10 @@ from sklearn_codex._data.pairs import (
     DifferenceDesign,
     PairDesign,
     balance_positions,
-    check_text_pairs,
     read_pairs,
     read_responses,
 )
+from sklearn_codex._data.text_pairs import check_text_pairs
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._solve.precision import toarray
 from sklearn_codex.text import TokenCounter

@@ -15,8 +15,9 @@ from sklearn.utils import get_tags
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.documents import check_order, read_documents
-from sklearn_codex._data.pairs import PAIR_COLUMNS, _expected, check_text_pairs, read_pairs
+from sklearn_codex._data.pairs import read_pairs
 from sklearn_codex._data.responses import stack_prompts
+from sklearn_codex._data.text_pairs import check_text_pairs, expected_pairs
 from sklearn_codex._data.vectorizers import apply_vectorizer, column_names, wants_prompt
 from sklearn_codex._partitions import (
     holds_text,
@@ -118,7 +119,7 @@ def _responses_of(subject, rows):
     pairs = check_text_pairs(rows, subject=subject)
     if pairs is None:
         raise TypeError(
-            _expected(subject, PAIR_COLUMNS) + f"got a dask collection of {reprlib.repr(rows[0])}. "
+            expected_pairs(subject) + f"got a dask collection of {reprlib.repr(rows[0])}. "
             "Pass a dask bag of tuples of str, or differences as a dask array of numbers."
         )
     return pairs.unique_responses()[0]

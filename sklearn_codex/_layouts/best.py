@@ -10,9 +10,10 @@ from sklearn_codex._layouts.base import Columns, Comparison, Form, Layout, fold
 from sklearn_codex._layouts.cells import as_responses, decode, is_conversation
 from sklearn_codex._layouts.choices import cross_pairs
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.numbered import numbered_responses
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
-from sklearn_codex._layouts.ranked import as_items, as_named, names_responses, numbered_responses
+from sklearn_codex._layouts.ranked import as_items, as_named, names_responses
 from sklearn_codex._layouts.ranking import Candidate, check_size, counted
 from sklearn_codex._layouts.scores import asks_for_columns, text_key
 from sklearn_codex._layouts.words import LABELS

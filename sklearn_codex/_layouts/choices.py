@@ -8,9 +8,10 @@ from sklearn_codex._conversations.cells import as_turns
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold
 from sklearn_codex._layouts.cells import as_responses, decode
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.numbered import numbered_responses
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import ASKED, PromptColumns, find_prompt
-from sklearn_codex._layouts.ranked import find_texts, names_responses, numbered_responses
+from sklearn_codex._layouts.ranked import find_texts, names_responses
 from sklearn_codex._layouts.ranking import (
     Candidate,
     RankingLayout,

@@ -9,9 +9,10 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold
 from sklearn_codex._layouts.cells import decode
 from sklearn_codex._layouts.given import Given
+from sklearn_codex._layouts.numbered import numbered_responses
 from sklearn_codex._layouts.pairs import find_pairs
 from sklearn_codex._layouts.prompts import PromptColumns, find_prompt
-from sklearn_codex._layouts.ranked import as_named, find_texts, numbered_responses
+from sklearn_codex._layouts.ranked import as_named, find_texts
 from sklearn_codex._layouts.ranking import Candidate, RankingLayout
 from sklearn_codex._layouts.scores import asks_for_columns, singular
 from sklearn_codex._layouts.verdicts import find_verdicts

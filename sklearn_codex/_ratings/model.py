@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.vectorizers import FEATURES
@@ -16,17 +15,15 @@ from sklearn_codex._fits import whole_fit
 from sklearn_codex._ratings.graph import find_connections, tell_connections
 from sklearn_codex._ratings.groups import Names, code_groups
 from sklearn_codex._ratings.inputs import read_comparisons
-from sklearn_codex._ratings.labels import BOTH_BAD, HALF, check_several, read_outcomes
+from sklearn_codex._ratings.labels import HALF, check_several, read_outcomes
+from sklearn_codex._ratings.parameters import VoteParameters
 from sklearn_codex._ratings.predictions import VotePredictions
 from sklearn_codex._ratings.reports import RatingReports
-from sklearn_codex._ratings.uncertainty import RatingUncertainty
 from sklearn_codex._ratings.vote_models import (
     TIES,
-    OutcomeParameters,
-    find_moments,
     fit_outcomes,
 )
-from sklearn_codex._ratings.votes import Votes, ends_of, make_design
+from sklearn_codex._ratings.votes import Votes, ends_of
 from sklearn_codex._reward.targets import warn_of_order
 from sklearn_codex._solve.newton import warn_unless_converged
 
@@ -36,7 +33,7 @@ FLOOR = 1e-8
 
 
 @link_estimators
-class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimator):
+class ModelRatings(VoteParameters, VotePredictions, RatingReports, ClassifierMixin, BaseEstimator):
     r"""Ratings of models from votes on pairs of their responses, with intervals and sets of ranks.
 
     Parameters
@@ -397,37 +394,6 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         self._set_weights(weights, outcomes, core)
         self._uncertainty = None
 
-    def _design(self, rows):
-        """Return the matrix (n, n_params) of rows: models, their topics, style, position."""
-        return make_design(
-            rows,
-            len(self.models_),
-            rows.topics - self.topic_mean_,
-            position=self.position_bias,
-        )
-
-    def _level(self, rows):
-        """Return what makes the mean rating of both (n, n_params); None where it has no part."""
-        if self.ties != BOTH_BAD:
-            return None
-        if rows.a is None:
-            raise ValueError(
-                f"{type(self).__name__} with ties='both-bad' needs names of models in X, got a "
-                "matrix of differences, which says nothing of their level. Pass rows (model_a, "
-                "model_b)."
-            )
-        topics = rows.topics - self.topic_mean_
-        n_models = len(self.models_)
-        return make_design(rows, n_models, topics, position=self.position_bias, of_level=True)
-
-    def _penalty(self, n_columns, alpha):
-        n_models = len(self.models_)
-        n_topics = n_models * len(self.topic_mean_)
-        penalty = np.zeros(n_columns)
-        penalty[:n_models] = alpha
-        penalty[n_models : n_models + n_topics] = self.topic_alpha
-        return penalty
-
     def _check_connections(self, votes):
         """Return which ratings have a finite estimate (n_models,), having told of the others."""
         ends = ends_of(votes.rows)
@@ -466,29 +432,6 @@ class ModelRatings(VotePredictions, RatingReports, ClassifierMixin, BaseEstimato
         self.position_bias_ = float(weights[-1]) if self.position_bias else 0.0
         self.tie_parameter_ = None if self._log_tie is None else float(np.exp(self._log_tie))
         self.both_bad_odds_ = None if self._log_bad is None else float(np.exp(self._log_bad))
-
-    def _find_uncertainty(self) -> RatingUncertainty:
-        """Return how sure ratings are, found when it is first asked for."""
-        check_is_fitted(self)
-        if self._uncertainty is None:
-            self._uncertainty = self._make_uncertainty()
-        return self._uncertainty
-
-    def _make_uncertainty(self):
-        votes = Votes.of_state(self._votes).expanded()
-        code = np.arange(len(votes.target)) if votes.group is None else votes.group
-        design = self._design(votes.rows)
-        outcomes = OutcomeParameters(self._log_tie, self._log_bad)
-        level = self._level(votes.rows)
-        moments = find_moments(self.ties, votes, design, level, self._weights, outcomes, code)
-        penalty = np.zeros(moments.rows.shape[1])
-        penalty[: design.shape[1]] = self._penalty(design.shape[1], self.alpha)
-        core = ~self.separated_
-        contrasts = np.eye(len(self.models_), len(penalty))
-        if self._is_of_names:
-            middle = core if core.any() else ~core
-            contrasts[:, : len(core)] -= middle / middle.sum()
-        return RatingUncertainty(moments, penalty, contrasts, self.ratings_, core, self._seed)
 
     def __getstate__(self):
         """Return the state without what is found again when it is asked for."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_codex._data.pairs import TextPairs
+from sklearn_codex._data.text_pairs import TextPairs
 from sklearn_codex._data.vectors import name_vectors
 from sklearn_codex.exceptions import LeakageWarning
 

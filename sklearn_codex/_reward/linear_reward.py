@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import NuisanceDesign, length_columns, length_scale
-from sklearn_codex._data.pairs import TextPairs, read_pairs
+from sklearn_codex._data.pairs import read_pairs
 from sklearn_codex._data.rounded import to_fit
+from sklearn_codex._data.text_pairs import TextPairs
 from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._reward.lengths import check_source, keep_source, lengths_of

@@ -13,8 +13,8 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._data.partitioned import define_columns_of_pairs
+from sklearn_codex._data.text_pairs import check_text_pairs
 from sklearn_codex._data.vectorizers import count_ngrams, token_columns
 from sklearn_codex._partitions import (
     holds_text,

@@ -15,8 +15,9 @@ from sklearn_codex._checks.matrices import check_frame
 from sklearn_codex._checks.numbers import as_floats, check_sample_weight
 from sklearn_codex._checks.probabilities import as_array
 from sklearn_codex._data.designs import DifferenceDesign
-from sklearn_codex._data.pairs import ReadResponses, TextPairs, read_vectors, vectorize
+from sklearn_codex._data.pairs import ReadResponses, read_vectors, vectorize
 from sklearn_codex._data.responses import check_prompted_responses, stack_prompts
+from sklearn_codex._data.text_pairs import TextPairs
 from sklearn_codex._data.vectorizers import wants_prompt
 from sklearn_codex._data.vectors import holds_column_of_vectors, holds_vectors
 from sklearn_codex._doc_links import link_estimators

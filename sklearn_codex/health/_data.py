@@ -13,7 +13,7 @@ from sklearn_codex._checks.groups import check_groups
 from sklearn_codex._checks.matrices import as_csr, check_numbers
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.lengths import pairs_alone
-from sklearn_codex._data.pairs import check_text_pairs
+from sklearn_codex._data.text_pairs import check_text_pairs
 from sklearn_codex._data.vectors import (
     as_response_ids,
     check_pairs_of,

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._verdicts import LEVEL, judge_columns
-from sklearn_codex.metrics._intervals import GroupedMean, interval_and_p_value
+from sklearn_codex.metrics._grouped_mean import GroupedMean, interval_and_p_value
 
 CLIP = 3.0
 """Greatest score of a pair, in standard deviations, so that no strange pair decides."""

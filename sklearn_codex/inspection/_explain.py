@@ -15,8 +15,8 @@ from sklearn_codex._checks.matrices import check_numbers, is_sparse
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.designs import PairDesign, length_columns, length_scale
 from sklearn_codex._data.lengths import pairs_alone
-from sklearn_codex._data.pairs import TextPairs, check_text_pairs
 from sklearn_codex._data.rows import FLOATS
+from sklearn_codex._data.text_pairs import TextPairs, check_text_pairs
 from sklearn_codex._data.vectorizers import (
     FEATURES,
     apply_vectorizer,

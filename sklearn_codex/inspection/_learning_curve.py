@@ -14,7 +14,7 @@ from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex._checks.matrices import check_sparse
 from sklearn_codex._checks.numbers import as_floats
 from sklearn_codex._checks.probabilities import as_array
-from sklearn_codex._data.pairs import check_text_pairs
+from sklearn_codex._data.text_pairs import check_text_pairs
 from sklearn_codex.inspection._plotting import (
     check_axes,
     check_matplotlib,

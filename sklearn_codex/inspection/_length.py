@@ -5,7 +5,7 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._checks.matrices import check_numbers
 from sklearn_codex._checks.probabilities import check_soft_labels
-from sklearn_codex._data.pairs import check_text_pairs
+from sklearn_codex._data.text_pairs import check_text_pairs
 from sklearn_codex.inspection._pairs_data import preference_target
 from sklearn_codex.inspection._plotting import (
     GREY,
@@ -19,7 +19,8 @@ from sklearn_codex.inspection._plotting import (
 )
 from sklearn_codex.metrics import accuracy_by_slice, quantile_slices
 from sklearn_codex.metrics._checks import check_groups
-from sklearn_codex.metrics._intervals import GroupedMean, warn_without_effect
+from sklearn_codex.metrics._grouped_mean import GroupedMean
+from sklearn_codex.metrics._intervals import warn_without_effect
 
 
 class LengthBiasDisplay:

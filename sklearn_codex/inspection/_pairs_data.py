@@ -3,8 +3,8 @@
 import numpy as np
 
 from sklearn_codex._data.fitted_models import unwrap
-from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._data.responses import stack_prompts
+from sklearn_codex._data.text_pairs import check_text_pairs
 from sklearn_codex._data.vectorizers import wants_prompt
 from sklearn_codex._reward.targets import check_labels
 

@@ -10,7 +10,8 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn_codex._few_groups import critical_value, effective_groups
 from sklearn_codex.exceptions import OverlapWarning
 from sklearn_codex.metrics._checks import ARRAY, OPTIONAL_ARRAY, check_groups, check_scores
-from sklearn_codex.metrics._intervals import LEVEL_PARAM, GroupedMean
+from sklearn_codex.metrics._grouped_mean import GroupedMean
+from sklearn_codex.metrics._intervals import LEVEL_PARAM
 
 # A mean weight so far from 1 is no chance.
 _LEVEL_OF_WEIGHTS = 0.999

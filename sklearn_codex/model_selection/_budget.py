@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 
 from sklearn_codex._checks.groups import check_groups
 from sklearn_codex._checks.probabilities import check_soft_labels
-from sklearn_codex._data.pairs import check_text_pairs
+from sklearn_codex._data.text_pairs import check_text_pairs
 from sklearn_codex._verdicts import CROSS_FITTED, judge_share
 from sklearn_codex.model_selection._budget_curve import CurveErrors, predict_errors
 from sklearn_codex.model_selection._budget_informative import compare_choices, fit_margins
