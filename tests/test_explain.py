@@ -29,6 +29,7 @@ from sklearn_codex.inspection._directions import (
     score_pairs,
     words_along,
 )
+from sklearn_codex.inspection._explained_pairs import ExplainedPairs
 from sklearn_codex.inspection._explained_share import (
     ALPHAS,
     fit_ridge,
@@ -133,11 +134,15 @@ def judge_simulation(likes, rng, n_prompts=60, n_each=3):
     target = (rng.uniform(size=len(D)) < expit(margin)) - 0.5
     train, test = explain._halve(groups, rng)
     directions = find_directions(D[train], 8, rng)
-    scores = score_pairs(D, np.isin(np.arange(len(D)), train), directions)
-    pairs = explain._Pairs(None, D, target, margin, groups)
+    weight = np.ones(len(D))
+    scores = score_pairs(D, np.isin(np.arange(len(D)), train), directions, weight)
+    rows = np.arange(len(D))
+    pairs = ExplainedPairs(None, D, target, margin, groups, weight, rows)
     judged = explain._judge(pairs, scores, target, train, test, False, rng)[1]
     fresh, gold, of = draw(7000)
-    along = score_pairs(fresh, np.ones(len(fresh), dtype=bool), directions).learned
+    along = score_pairs(
+        fresh, np.ones(len(fresh), dtype=bool), directions, np.ones(len(fresh))
+    ).learned
     values = along * (expit(gold) - 0.5)[:, np.newaxis]
     sums = np.array([np.bincount(of, column) for column in values.T])
     has_effect = np.abs(sums.sum(axis=1)) > 4 * np.sqrt(np.sum(sums**2, axis=1))
@@ -385,7 +390,9 @@ def test_penalty_has_the_least_error_on_prompts_left_out():
     train, test = np.arange(40), np.arange(40, 60)
     expected = D[test] @ D[train].T @ fit_ridge(D[train] @ D[train].T, margin[train], groups[train])
     for features in (D, sparse.csr_array(D)):
-        assert_allclose(predict_margins(features, margin, groups, train, test), expected)
+        assert_allclose(
+            predict_margins(features, margin, groups, train, test, np.ones(len(margin))), expected
+        )
 
 
 @pytest.mark.slow
@@ -397,7 +404,7 @@ def test_interval_of_a_share_covers():
         x = rng.standard_normal(180) + shared
         error = rng.standard_normal(180) + 0.7 * rng.standard_normal(60)[groups]
         # The regression predicts x; E e^2 = 1.49, E m^2 = 2 + 1.49.
-        share = judge_share_explained(x + error, x, groups, rng)
+        share = judge_share_explained(x + error, x, groups, rng, np.ones(len(x)))
         n_in += share["low"] <= 2 / 3.49 <= share["high"]
     assert 0.93 * n <= n_in + 3 * np.sqrt(n * 0.05 * 0.95)
     assert n_in <= 0.99 * n

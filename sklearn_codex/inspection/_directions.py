@@ -21,26 +21,54 @@ N_RESAMPLES = 9999
 NO_VARIANCE = 1e-6
 
 
-def find_directions(differences, n_directions, rng):
+def find_directions(differences, n_directions, rng, weight=None):
     """Return directions (n_directions, d) along which differences (n_pairs, d) are sparse.
 
     Independent components of the differences and their negatives, so that neither which response
     is A nor a mean has a part in it. There are fewer where vectors have fewer dimensions, or there
-    are not 5 pairs for each. A score along a direction is a product with it.
+    are not 5 pairs for each. A score along a direction is a product with it. With a ``weight``
+    (n_pairs,) of 2 a pair counts as one that is there twice.
     """
-    scale = np.sqrt(np.mean(differences**2))
+    weight = np.ones(len(differences)) if weight is None else weight / weight.mean()
+    root = np.sqrt(weight)[:, np.newaxis]
+    scale = np.sqrt(np.mean((root * differences) ** 2))
     if not scale > 0:
         return np.zeros((0, differences.shape[1]))
     both = np.concatenate([differences, -differences]) / scale
-    size = np.linalg.svd(both[: len(differences)], compute_uv=False)
+    size = np.linalg.svd(root * both[: len(differences)], compute_uv=False)
     rank = int(np.sum(size > NO_VARIANCE * size[0]))
     n = min(n_directions, rank, max(1, len(differences) // PAIRS_PER_DIRECTION))
-    model = FastICA(n, whiten="unit-variance", max_iter=MAX_ITER, tol=1e-3, random_state=rng)
+    settings = {"max_iter": MAX_ITER, "tol": 1e-3, "random_state": rng}
     with warnings.catch_warnings():
         # Any direction is one that may be tested; the last step of the search is none of a kind.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(both)
-    return model.components_ / scale
+        if np.ptp(weight) == 0:
+            components = FastICA(n, whiten="unit-variance", **settings).fit(both).components_
+        else:
+            components = _weighted_components(both, np.tile(weight, 2), n, settings)
+    return components / scale
+
+
+def _weighted_components(rows, weight, n, settings):
+    """Return independent components (n, d) of rows (m, d) whose weights have the mean 1.
+
+    The search itself takes no weights, but rows that are white, and the means of a contrast over
+    them: both are weighted here.
+    """
+    basis, size, _ = np.linalg.svd((np.sqrt(weight)[:, np.newaxis] * rows).T, full_matrices=False)
+    basis *= np.sign(basis[0])
+    whiten = (basis / size).T[:n] * np.sqrt(len(rows))
+
+    def contrast(scores):
+        value = np.tanh(scores)
+        return weight * value, np.mean(weight * (1 - value**2), axis=-1)
+
+    model = FastICA(whiten=False, fun=contrast, **settings).fit(rows @ whiten.T)
+    components = model.components_ @ whiten
+    return (
+        components
+        / np.sqrt(np.average((rows @ components.T) ** 2, axis=0, weights=weight))[:, np.newaxis]
+    )
 
 
 class Scores(NamedTuple):
@@ -50,25 +78,27 @@ class Scores(NamedTuple):
     tested: FloatArray
 
 
-def score_pairs(differences, learning, directions) -> Scores:
+def score_pairs(differences, learning, directions, weight) -> Scores:
     """Return clipped scores of the pairs that directions were learned on, and of the others.
 
-    ``learning`` is a mask (n_pairs,).
+    ``learning`` is a mask, ``weight`` what pairs weigh, both (n_pairs,).
     """
     scores = differences @ directions.T
-    scores /= np.sqrt(np.mean(scores[learning] ** 2, axis=0))
+    scores /= np.sqrt(np.average(scores[learning] ** 2, axis=0, weights=weight[learning]))
     scores = np.clip(scores, -CLIP, CLIP)
     return Scores(scores[learning], scores[~learning])
 
 
-def slopes(scores, target):
+def slopes(scores, target, weight):
     """Return by how much a target (n_pairs,) rises with each score (n_pairs, k), through 0."""
-    return target @ scores / np.maximum(np.sum(scores**2, axis=0), 1e-300)
+    squares = np.sum(weight[:, np.newaxis] * scores**2, axis=0)
+    return (weight * target) @ scores / np.maximum(squares, 1e-300)
 
 
-def without(columns, nuisances):
+def without(columns, nuisances, weight):
     """Return columns (n_pairs, k) less what nuisances (n_pairs, m) tell of them linearly."""
-    return columns - nuisances @ np.linalg.lstsq(nuisances, columns, rcond=None)[0]
+    root = np.sqrt(weight)[:, np.newaxis]
+    return columns - nuisances @ np.linalg.lstsq(root * nuisances, root * columns, rcond=None)[0]
 
 
 def judge_ratio(numerator, weight, groups, rng):
@@ -109,7 +139,7 @@ def judge_ratio(numerator, weight, groups, rng):
     }
 
 
-def words_along(score, words, groups, rng):
+def words_along(score, words, groups, rng, weight=None):
     """Return how words go along with a direction.
 
     Parameters
@@ -122,6 +152,8 @@ def words_along(score, words, groups, rng):
         Codes of groups, from 0, each of them there.
     rng : RandomState
         Draws flips.
+    weight : ndarray of shape (n_pairs,), default=None
+        What pairs weigh; None means the same.
 
     Returns
     -------
@@ -132,10 +164,11 @@ def words_along(score, words, groups, rng):
     """
     n_groups = int(groups.max()) + 1
     totals = np.zeros((n_groups, words.shape[1]))
-    weighted = words.multiply(score[:, np.newaxis]).tocoo()
+    weight = np.ones(len(score)) if weight is None else weight
+    weighted = words.multiply((weight * score)[:, np.newaxis]).tocoo()
     np.add.at(totals, (groups[weighted.coords[0]], weighted.coords[1]), weighted.data)
-    squares = np.asarray(words.multiply(words).sum(axis=0)).reshape(-1)
-    size = np.sqrt(np.sum(score**2) * squares)
+    squares = weight @ words.multiply(words)
+    size = np.sqrt(np.sum(weight * score**2) * squares)
     correlation = np.divide(totals.sum(axis=0), size, out=np.zeros(len(size)), where=size > 0)
     return correlation, judge_columns(totals, rng=rng, n_flips=N_FLIPS).p_value
 

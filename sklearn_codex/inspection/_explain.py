@@ -1,7 +1,6 @@
 """What a reward of vectors prefers, in words."""
 
 from numbers import Integral, Real
-from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -9,22 +8,10 @@ from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
-from sklearn_codex._categorical import FloatArray, IntArray
-from sklearn_codex._checks.groups import encode_groups
-from sklearn_codex._checks.matrices import check_numbers, is_sparse
-from sklearn_codex._checks.probabilities import check_soft_labels
-from sklearn_codex._data.designs import PairDesign, length_columns, length_scale
-from sklearn_codex._data.lengths import pairs_alone
-from sklearn_codex._data.rows import FLOATS
-from sklearn_codex._data.text_pairs import TextPairs, check_text_pairs
+from sklearn_codex._data.designs import length_columns, length_scale
 from sklearn_codex._data.vectorizers import (
     FEATURES,
-    apply_vectorizer,
-    fit_vectorizer,
-    unwrap,
-    wants_prompt,
 )
-from sklearn_codex._data.vectors import as_response_ids, check_pairs_of, holds_vectors
 from sklearn_codex._reward.model_cv import PreferenceRewardModelCV
 from sklearn_codex._reward.preset_design import preset_design
 from sklearn_codex._verdicts import LEVEL
@@ -38,45 +25,19 @@ from sklearn_codex.inspection._directions import (
     without,
     words_along,
 )
+from sklearn_codex.inspection._explained_pairs import SUBJECT, n_groups_of, read_explained
 from sklearn_codex.inspection._explained_share import (
     MAX_PAIRS,
     judge_share_explained,
     predict_margins,
 )
 from sklearn_codex.inspection._explanation import RewardExplanation
-from sklearn_codex.inspection._pairs_data import preference_target, refuse_wordless
 from sklearn_codex.metrics._slice_tests import adjust_for_many
 from sklearn_codex.text import TokenCounter
 
-SUBJECT = "explain_reward"
-FEWEST_PROMPTS = 20
 MAX_WORDS = 2000
 MIN_RESPONSES = 3
 COUNT = Interval(Integral, 1, None, closed="left")
-
-
-class _Pairs(NamedTuple):
-    """Pairs as they are explained.
-
-    Parameters
-    ----------
-    texts : TextPairs
-        What is shown of them.
-    vectors : ndarray of shape (n_pairs, d)
-        Differences phi(A) - phi(B).
-    target : ndarray of shape (n_pairs,) or None
-        P(A preferred) - 1/2; None where labels are not asked for.
-    margin : ndarray of shape (n_pairs,) or None
-        Of the reward; None where there is none yet.
-    groups : ndarray of int of shape (n_pairs,)
-        Codes of prompts.
-    """
-
-    texts: TextPairs
-    vectors: FloatArray
-    target: Any
-    margin: Any
-    groups: IntArray
 
 
 @validate_params(
@@ -87,6 +48,7 @@ class _Pairs(NamedTuple):
         "texts": "no_validation",
         "embedder": [FEATURES, None],
         "groups": ["array-like", None],
+        "sample_weight": ["array-like", None],
         "n_directions": [COUNT],
         "control_length": ["boolean"],
         "level": [Interval(Real, 0, 1, closed="neither")],
@@ -105,6 +67,7 @@ def explain_reward(
     texts=None,
     embedder=None,
     groups=None,
+    sample_weight=None,
     n_directions=16,
     control_length=False,
     level=LEVEL,
@@ -139,6 +102,9 @@ def explain_reward(
         estimator makes of it.
     groups : array-like of shape (n_pairs,), default=None
         What belongs together. None means the prompts.
+    sample_weight : array-like of shape (n_pairs,), default=None
+        Weights of pairs: one of 2 counts as the pair twice, one of 0 is left out. None means that
+        all weigh 1.
     n_directions : int, default=16
         Directions to look for. There are fewer where vectors have fewer dimensions, or half of the
         prompts not five pairs for each.
@@ -167,7 +133,7 @@ def explain_reward(
     ------
     ValueError
         If there are fewer than 20 prompts, no texts, or none with a word, no labels and no
-        estimator, or no dense vectors.
+        estimator, no dense vectors, or weights that are negative or all 0.
     TypeError
         If ``name`` does not return a str.
 
@@ -187,7 +153,8 @@ def explain_reward(
     With scores s of the pairs of the other half, one standard deviation being 1 and none beyond 3,
     the effect is :math:`b = \sum s_i t_i / \sum s_i^2`, where t is P(A preferred) - 1/2, so that a
     response with a standard deviation more is preferred in a share of 1/2 + b; or, without y, the
-    margin in nats. Standard errors, intervals and p-values are those by prompt of
+    margin in nats. With weights each pair has its own in both sums, and in all others. Standard
+    errors, intervals and p-values are those by prompt of
     :func:`~sklearn_codex.metrics.paired_cluster_bootstrap`, for the mean of t / s with the weights
     s². The adjusted p-values are those of Benjamini and Hochberg [2]_.
 
@@ -231,7 +198,7 @@ def explain_reward(
     ['less sorry', 'more indeed']
     """
     rng = check_random_state(random_state)
-    pairs = _read(estimator, X, y, texts, embedder, groups)
+    pairs = read_explained(estimator, X, y, texts, embedder, groups, sample_weight)
     train, test = _halve(pairs.groups, rng)
     if estimator is None:
         pairs = pairs._replace(margin=_fit_margins(pairs, train))
@@ -240,9 +207,9 @@ def explain_reward(
             f"{SUBJECT} explains a reward, and this one is the same for both responses of each of "
             f"the {len(pairs.margin)} pairs. Fit it on pairs that differ."
         )
-    directions = find_directions(pairs.vectors[train], n_directions, rng)
+    directions = find_directions(pairs.vectors[train], n_directions, rng, pairs.weight[train])
     learning = np.isin(np.arange(len(pairs.groups)), train)
-    scores = score_pairs(pairs.vectors, learning, directions)
+    scores = score_pairs(pairs.vectors, learning, directions, pairs.weight)
     target = pairs.margin if pairs.target is None else pairs.target
     sign, judged = _judge(pairs, scores, target, train, test, control_length, rng)
     scores = scores._replace(learned=scores.learned * sign, tested=scores.tested * sign)
@@ -255,119 +222,8 @@ def explain_reward(
         components=directions * sign[:, np.newaxis],
         level=level,
         unit="nats" if pairs.target is None else "P(preferred)",
-        n_prompts=(_n_groups(pairs.groups[train]), _n_groups(pairs.groups[test])),
+        n_prompts=(n_groups_of(pairs.groups[train]), n_groups_of(pairs.groups[test])),
     )
-
-
-def _n_groups(groups):
-    return len(np.unique(groups))
-
-
-def _read(estimator, X, y, texts, embedder, groups) -> _Pairs:
-    """Return the pairs with all that is known of them before anything is learned."""
-    if estimator is None and y is None:
-        raise ValueError(
-            f"{SUBJECT} got neither an estimator nor y, so nothing says what is preferred. Pass a "
-            "fitted reward model, or the labels of the pairs, or both."
-        )
-    given = check_text_pairs(X, subject=SUBJECT)
-    shown = given if texts is None else check_text_pairs(texts, subject=SUBJECT)
-    if shown is None:
-        raise ValueError(
-            f"{SUBJECT} shows words, and vectors have none. Pass texts=, the rows (prompt, "
-            "response_a, response_b) of the pairs."
-        )
-    refuse_wordless(shown, SUBJECT)
-    margin = None if estimator is None else _margin_of(estimator, X)
-    vectors = _differences(estimator, X, given, shown, embedder)
-    n = len(shown.responses_a)
-    if len(vectors) != n:
-        raise ValueError(
-            f"{SUBJECT} needs a row of texts for each pair, got {n} for {len(vectors)} pairs of "
-            "vectors. Pass those of the same pairs, in order."
-        )
-    target = None if y is None else _check_target(estimator, y, n)
-    return _Pairs(shown, vectors, target, margin, _check_groups(shown, groups, n))
-
-
-def _check_target(estimator, y, n):
-    if hasattr(estimator, "classes_"):
-        target = preference_target(estimator, y, SUBJECT)
-    else:
-        target = check_soft_labels(y, name="y")
-    if len(target) != n:
-        raise ValueError(f"{SUBJECT} needs a label for each of {n} pairs in y, got {len(target)}.")
-    return target - 0.5
-
-
-def _margin_of(estimator, X):
-    # The decision function of a model of ties has a column for each of three outcomes.
-    names = ("reward_margin", "predict_margin", "decision_function")
-    model = unwrap(estimator)
-    name = next(name for name in names if hasattr(model, name))
-    return np.asarray(getattr(model, name)(X), dtype=np.float64)
-
-
-def _check_groups(texts, groups, n):
-    if groups is None:
-        if texts.prompts is None:
-            raise ValueError(
-                f"{SUBJECT} learns from half of the prompts and judges on the others, but there "
-                "are none. Pass groups=, the prompt of each pair."
-            )
-        groups = [" ".join(prompt.split()) for prompt in texts.prompts]
-    codes = encode_groups(groups, n)
-    if _n_groups(codes) < FEWEST_PROMPTS:
-        raise ValueError(
-            f"{SUBJECT} needs at least {FEWEST_PROMPTS} prompts, half of which judge what the "
-            f"others give, got {_n_groups(codes)}."
-        )
-    return codes
-
-
-def _differences(estimator, X, given, shown, embedder):
-    """Return the differences of dense vectors (n_pairs, d)."""
-    if embedder is None and given is None:
-        return _differences_of_numbers(pairs_alone(X))
-    vectorizer = embedder
-    if embedder is None:
-        vectorizer = getattr(unwrap(estimator), "vectorizer_", None)
-    if vectorizer is None:
-        raise ValueError(
-            f"{SUBJECT} looks for directions of vectors, and X is text. Pass embedder=, which "
-            "makes vectors of it, or the vectors as X with texts=."
-        )
-    responses, a, b = (given or shown).unique_responses(with_prompts=wants_prompt(vectorizer))
-    if embedder is None:
-        features = apply_vectorizer(vectorizer, responses, subject=SUBJECT)
-    else:
-        _, features = fit_vectorizer(embedder, responses, subject=SUBJECT)
-    if is_sparse(features):
-        raise ValueError(
-            f"{SUBJECT} looks for directions of dense vectors, but "
-            f"{type(unwrap(vectorizer)).__name__} makes a sparse matrix of shape {features.shape}, "
-            "whose columns have names: see coef_interval of RewardUncertainty for these, or pass "
-            "embedder=."
-        )
-    features = check_numbers(
-        features, subject=SUBJECT, name="the vectors", estimator=None, dtype=FLOATS
-    )
-    return PairDesign(features, a, b).differences
-
-
-def _differences_of_numbers(X):
-    if holds_vectors(X):
-        pairs = check_pairs_of(as_response_ids(X, subject=SUBJECT), subject=SUBJECT)
-        if not is_sparse(pairs.features):
-            return PairDesign(pairs.features, *pairs.ids.T).differences
-        X = pairs.features
-    if is_sparse(X):
-        raise ValueError(
-            f"{SUBJECT} looks for directions of dense vectors, got a sparse matrix of shape "
-            f"{X.shape}. Its columns have names: see coef_interval of RewardUncertainty, or pass "
-            "embedder=."
-        )
-    return check_numbers(X, subject=SUBJECT, dtype=FLOATS)
 
 
 def _halve(groups, rng):
@@ -380,24 +236,25 @@ def _fit_margins(pairs, train):
     turned = np.where(np.arange(len(train)) % 2, -1.0, 1.0)
     model = PreferenceRewardModelCV()
     D, y = pairs.vectors[train] * turned[:, np.newaxis], 0.5 + turned * pairs.target[train]
-    model.fit(D, y, groups=pairs.groups[train])
+    model.fit(D, y, groups=pairs.groups[train], sample_weight=pairs.weight[train])
     return model.decision_function(pairs.vectors)
 
 
 def _judge(pairs, scores, target, train, test, control_length, rng):
     """Return the sign of each direction, and what is told of its effect."""
     learned, tested = scores
+    weight, w = pairs.weight[train], pairs.weight[test]
     known, asked = target[train, np.newaxis], target[test, np.newaxis]
     if control_length:
         longer = pairs.texts.length_difference()
-        columns = length_columns(longer, length_scale(longer, np.ones(len(longer))))
-        learned, known = (without(part, columns[train]) for part in (learned, known))
-        tested, asked = (without(part, columns[test]) for part in (tested, asked))
-    sign = np.where(slopes(learned, known[:, 0]) < 0, -1.0, 1.0)
+        columns = length_columns(longer, length_scale(longer, pairs.weight))
+        learned, known = (without(part, columns[train], weight) for part in (learned, known))
+        tested, asked = (without(part, columns[test], w) for part in (tested, asked))
+    sign = np.where(slopes(learned, known[:, 0], weight) < 0, -1.0, 1.0)
     groups = pairs.groups[test]
-    tests = [judge_ratio(s * asked[:, 0], s**2, groups, rng) for s in (tested * sign).T]
+    tests = [judge_ratio(w * s * asked[:, 0], w * s**2, groups, rng) for s in (tested * sign).T]
     adjusted = adjust_for_many([test["p_value"] for test in tests])
-    of_reward = slopes(scores.tested * sign, pairs.margin[test])
+    of_reward = slopes(scores.tested * sign, pairs.margin[test], w)
     return sign, [
         {
             "effect": test.pop("value"),
@@ -415,10 +272,10 @@ def _describe(pairs, scores, test, n_words, n_pairs, name, level, rng):
     differences, names = _word_differences(texts)
     found = []
     for position, score in enumerate(scores.T):
-        correlation, p_value = words_along(score, differences, groups, rng)
+        correlation, p_value = words_along(score, differences, groups, rng, pairs.weight[test])
         more, less = choose_words(correlation, p_value, names, n_words, level)
         rows = farthest_pairs(score, groups, n_pairs)
-        shown = [_show_pair(texts, row, score[row], test[row], pairs.target) for row in rows]
+        shown = [_show_pair(pairs, test[row], score[row]) for row in rows]
         words = {"more": [w["word"] for w in more], "less": [w["word"] for w in less]}
         title = _name_by_words(more, less, position) if name is None else name(words, shown)
         if not isinstance(title, str):
@@ -445,16 +302,17 @@ def _word_differences(texts):
     return sparse.csr_array(has[a] - has[b]), names[columns]
 
 
-def _show_pair(texts, row, score, position, target):
-    sides = [texts.responses_a[row], texts.responses_b[row]]
+def _show_pair(pairs, position, score):
+    texts, target = pairs.texts, pairs.target
+    sides = [texts.responses_a[position], texts.responses_b[position]]
     more, less = sides if score > 0 else sides[::-1]
     return {
-        "prompt": "" if texts.prompts is None else texts.prompts[row],
+        "prompt": "" if texts.prompts is None else texts.prompts[position],
         "more": more,
         "less": less,
         "score": float(abs(score)),
         "preferred": None if target is None else float(0.5 + np.sign(score) * target[position]),
-        "row": int(position),
+        "row": int(pairs.rows[position]),
     }
 
 
@@ -484,9 +342,10 @@ def _explain_margins(pairs, scores, train, test, rng):
             "part": part,
             **judge_share_explained(
                 margin[test],
-                predict_margins(features, margin, groups, chosen, test),
+                predict_margins(features, margin, groups, chosen, test, pairs.weight),
                 groups[test],
                 rng,
+                pairs.weight[test],
             ),
         }
         for part, features in blocks.items()

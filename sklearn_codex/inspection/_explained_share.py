@@ -16,7 +16,7 @@ ALPHAS = 10.0 ** np.arange(-7, 4)
 """Penalties, as shares of the mean square of rows."""
 
 
-def fit_ridge(gram, margin, groups):
+def fit_ridge(gram, margin, groups, n_rows=None):
     """Return dual weights (n_pairs,) of the regression, its penalty chosen by group.
 
     Parameters
@@ -27,8 +27,11 @@ def fit_ridge(gram, margin, groups):
         What is explained.
     groups : ndarray of int of shape (n_pairs,)
         Codes of groups.
+    n_rows : float, default=None
+        How many rows there are, where the roots of their weights are factors of D and of the
+        margins; None means n_pairs.
     """
-    size = float(np.trace(gram)) / len(gram)
+    size = float(np.trace(gram)) / (len(gram) if n_rows is None else n_rows)
     if not size > 0:
         return np.zeros(len(gram))
     values, basis = np.linalg.eigh(gram / size)
@@ -54,7 +57,7 @@ def _block(basis, eigenvalues, rows):
     return (part * eigenvalues) @ part.T
 
 
-def predict_margins(features, margin, groups, train, test):
+def predict_margins(features, margin, groups, train, test, weight):
     """Return margins of pairs that a regression on their features has not seen.
 
     Parameters
@@ -65,10 +68,14 @@ def predict_margins(features, margin, groups, train, test):
         Of all pairs.
     train, test : ndarray of int
         Rows that are learned from, and rows that are predicted.
+    weight : ndarray of shape (n_pairs,)
+        What pairs weigh.
     """
-    learned = features[train]
-    weights = fit_ridge(_product(learned, learned), margin[train], groups[train])
-    return _product(features[test], learned) @ weights
+    learned, mine = features[train], weight[train]
+    root = np.sqrt(mine)
+    gram = root[:, np.newaxis] * _product(learned, learned) * root
+    dual = fit_ridge(gram, root * margin[train], groups[train], mine.sum())
+    return _product(features[test], learned) @ (root * dual)
 
 
 def _product(one, other):
@@ -76,18 +83,20 @@ def _product(one, other):
     return product.toarray() if hasattr(product, "toarray") else product
 
 
-def judge_share_explained(margin, predicted, groups, rng):
+def judge_share_explained(margin, predicted, groups, rng, weight):
     r"""Return the share of the squares of margins that predictions explain, with its interval.
+
+    Pairs have weights w, (n_pairs,) as all the others.
 
     Returns
     -------
     share : dict
-        :math:`1 - \sum e^2 / \sum m^2` as ``share``, at most 1 and below 0 where predictions are
-        worse than none, and the ends ``low`` and ``high`` of its 95% interval, by group.
+        :math:`1 - \sum w e^2 / \sum w m^2` as ``share``, at most 1 and below 0 where predictions
+        are worse than none, and the ends ``low`` and ``high`` of its 95% interval, by group.
     """
     # A pair without a margin counts by its error.
-    weight = np.maximum(margin**2, 1e-12 * np.mean(margin**2))
-    left = judge_ratio((margin - predicted) ** 2, weight, groups, rng)
+    squares = np.maximum(margin**2, 1e-12 * np.average(margin**2, weights=weight))
+    left = judge_ratio(weight * (margin - predicted) ** 2, weight * squares, groups, rng)
     return {
         "share": 1 - left["value"],
         "low": 1 - left["high"],
