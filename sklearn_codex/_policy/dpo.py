@@ -22,11 +22,12 @@ from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
 from sklearn_codex._policy.dpo_loss import (
     PREFERENCE_LOSSES,
     ImplicitRewardLoss,
-    fit_implicit_reward,
     sigmoid_loss,
 )
+from sklearn_codex._policy.tilts import TokenTilt
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
 from sklearn_codex._solve.fit_monitor import FitMonitor
+from sklearn_codex._solve.trust_region import minimise_curved
 from sklearn_codex._stage import Stage
 
 
@@ -277,8 +278,7 @@ class DPOPolicyOptimizer(
             design,
             preference_loss.target(labels.target, self.label_smoothing),
             weight,
-            self.reference_log_prob_,
-            kl_coef=self.kl_coef,
+            TokenTilt(self.reference_log_prob_, self.kl_coef),
             C=self.C,
             pair_loss=preference_loss.of_pair,
         )
@@ -369,7 +369,7 @@ class DPOPolicyOptimizer(
             self, loss, context, lambda weights: {"token_log_prob_": loss.policy(weights)}
         )
         self.history_ = monitor.history
-        state = fit_implicit_reward(loss, tol=self.tol, max_iter=self.max_iter, callback=monitor)
+        state = minimise_curved(loss, tol=self.tol, max_iter=self.max_iter, callback=monitor)
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
         self._set_policy(loss, state.point.weights)
