@@ -11,28 +11,29 @@ from sklearn.utils import ClassifierTags, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
+from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._data.fitted_models import IncomingModel
-from sklearn_codex._data.pairs import read_pairs, read_responses
+from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import COUNTER, token_names
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
+from sklearn_codex._policy.direct import DirectPolicyMixin, read_policy_pairs
 from sklearn_codex._policy.dpo_loss import (
     PREFERENCE_LOSSES,
     ImplicitRewardLoss,
-    fit_implicit_reward,
     sigmoid_loss,
 )
+from sklearn_codex._reward.pair_classifier import responses_after
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
 from sklearn_codex._solve.fit_monitor import FitMonitor
+from sklearn_codex._solve.trust_region import minimise_curved
 from sklearn_codex._stage import Stage
 
 
 class DPOPolicyOptimizer(
     CallbackSupportMixin,
-    CategoricalLanguageModelMixin,
+    DirectPolicyMixin,
     DensityMixin,
     BaseEstimator,
 ):
@@ -196,7 +197,11 @@ class DPOPolicyOptimizer(
     }
 
     rlhf_stage = Stage(
-        reads=("preference",), provides="policy", fills={"policy": "policy"}, soft_labels=True
+        reads=("preference",),
+        provides="policy",
+        fills={"policy": "policy"},
+        soft_labels=True,
+        starts_after_prompts=True,
     )
 
     token_log_prob_: FloatArray
@@ -225,7 +230,7 @@ class DPOPolicyOptimizer(
         self.max_iter = max_iter
 
     @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, prompts=None):
         """Learn the policy from preference pairs.
 
         Parameters
@@ -238,6 +243,11 @@ class DPOPolicyOptimizer(
             that it is.
         sample_weight : array-like of shape (n_pairs,), default=None
             Weights of pairs: a weight of 2 is the pair twice.
+        prompts : sequence of str (n_pairs,), default=None
+            What both responses of each pair go on from, where the policy is of n-grams and X has
+            no prompts; its documents then start after them. To count differences, which are to be
+            of responses counted after their prompts, they only say where documents start. They
+            make no difference to a policy of single tokens.
 
         Returns
         -------
@@ -257,7 +267,7 @@ class DPOPolicyOptimizer(
             If ``max_iter`` steps were not enough, or C is infinite and there is no finite optimum.
         """
         subject = type(self).__name__
-        design = self._check_policy_pairs(X)
+        design = self._check_policy_pairs(X, prompts)
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
         weight = check_sample_weight(
@@ -277,8 +287,7 @@ class DPOPolicyOptimizer(
             design,
             preference_loss.target(labels.target, self.label_smoothing),
             weight,
-            self.reference_log_prob_,
-            kl_coef=self.kl_coef,
+            self._family.tilt(self.reference_log_prob_, self.kl_coef),
             C=self.C,
             pair_loss=preference_loss.of_pair,
         )
@@ -288,12 +297,12 @@ class DPOPolicyOptimizer(
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _check_policy_pairs(self, X):
+    def _check_policy_pairs(self, X, prompts):
         """Return the design of the pairs in the columns of the policy; set what it is made of."""
         subject = type(self).__name__
-        policy = IncomingModel(self, "policy")
+        policy = IncomingModel(self, "policy", of_ngrams=True)
         inner = policy.model
-        read = read_pairs(self, X, reset=True, vectorizer=policy.vectorizer)
+        read = read_policy_pairs(self, X, reset=True, vectorizer=policy.vectorizer, prompts=prompts)
         design, pairs = read.design, read.text
         if inner is not None and policy.vectorizer is None and pairs is not None:
             raise ValueError(
@@ -301,13 +310,23 @@ class DPOPolicyOptimizer(
                 f"columns, no words. Pass count differences of {inner.n_features_in_} columns, "
                 "fit the policy on text, or give vectorizer=FrozenEstimator(fitted TokenCounter)."
             )
-        n_columns = design.shape[1]
-        self.reference_log_prob_ = np.full(n_columns, -np.log(n_columns))
-        if inner is not None:
-            self._check_columns(inner, n_columns)
-            self.reference_log_prob_ = normalize_log(inner.token_log_prob_)
+        if isinstance(design, PairDesign) and design.features.min() < 0:
+            raise ValueError(
+                f"{subject} got {design.features.min()} as a count of a response. Its policy is of "
+                "tokens: give counts that are not negative, such as those of TokenCounter."
+            )
+        if policy.read_trie is None and hasattr(inner, "token_log_prob_"):
+            self._check_columns(inner, design.shape[1])
+        starts = prompts if pairs is None else pairs.prompts
+        self._keep_reference(policy, design.shape[1], starts)
+        design = self._in_columns_of_policy(design)
         self._check_support(design)
-        self.document_length_ = self._length_of(design, inner)
+        responses = (
+            design.features[np.append(design.a, design.b)]
+            if (isinstance(design, PairDesign))
+            else None
+        )
+        self.document_length_ = self._length_of(responses, inner)
         return design
 
     def _check_columns(self, policy, n_columns):
@@ -323,53 +342,13 @@ class DPOPolicyOptimizer(
                 "or in name. Count them with the vectorizer of the policy."
             )
 
-    def _check_support(self, design):
-        """Check that features are counts, and that the reference can produce all that differs."""
-        subject = type(self).__name__
-        if isinstance(design, PairDesign) and design.features.min() < 0:
-            raise ValueError(
-                f"{subject} got {design.features.min()} as a count of a response. Its policy is of "
-                "tokens: give counts that are not negative, such as those of TokenCounter."
-            )
-        impossible = np.isneginf(self.reference_log_prob_)
-        if impossible.any():
-            occurs = design.column_squares(np.ones(design.shape[0])) > 0
-            lost = np.flatnonzero(impossible & occurs)
-            if lost.size:
-                names = token_names(self)
-                token = int(lost[0]) if names is None else str(names[lost[0]])
-                raise ValueError(
-                    f"{subject} got pairs that differ in {lost.size} token(s) which the reference "
-                    f"policy cannot produce, such as {token!r}, so their log-ratio is undefined. "
-                    "Smooth the reference, or leave these pairs out."
-                )
-
-    def _length_of(self, design, policy):
-        """Return the tokens of a document, from the best source there is."""
-        if self._eos_column() is not None:
-            if self.response_length is not None:
-                raise ValueError(
-                    f"{type(self).__name__} got response_length={self.response_length}, but the "
-                    "vocabulary has an end-of-sequence token, so documents end by themselves. "
-                    "Leave response_length at None."
-                )
-            return 1  # what it is follows from the policy
-        if self.response_length is not None:
-            return self.response_length
-        if policy is not None:
-            return policy.document_length_
-        if isinstance(design, PairDesign):
-            lengths = np.asarray(design.features.sum(axis=1)).ravel()
-            return max(1, round(float(np.mean([lengths[design.a], lengths[design.b]]))))
-        return 1
-
     def _solve(self, loss, context):
         """Minimise the loss, keep its history, report its iterations, set the policy."""
         monitor = FitMonitor(
-            self, loss, context, lambda weights: {"token_log_prob_": loss.policy(weights)}
+            self, loss, context, lambda weights: self._family.fitted(loss.policy(weights))
         )
         self.history_ = monitor.history
-        state = fit_implicit_reward(loss, tol=self.tol, max_iter=self.max_iter, callback=monitor)
+        state = minimise_curved(loss, tol=self.tol, max_iter=self.max_iter, callback=monitor)
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
         self._set_policy(loss, state.point.weights)
@@ -397,15 +376,13 @@ class DPOPolicyOptimizer(
         return bool(hard and ((2 * loss.target - 1) * state.point.margins > 0)[counted].all())
 
     def _set_policy(self, loss, weights):
-        self.token_log_prob_ = loss.policy(weights)
-        self.token_reward_ = loss.token_reward(weights)
-        self.expected_length_ = float(self.document_length_)
-        eos = self._eos_column()
-        if eos is not None:
-            self.expected_length_ = float(np.exp(-self.token_log_prob_[eos]))
-            self.document_length_ = max(1, round(self.expected_length_))
-        kl = kl_divergence(self.token_log_prob_, self.reference_log_prob_)
-        self.kl_ = self.expected_length_ * kl
+        log_prob = loss.policy(weights)
+        for name, value in self._family.fitted(log_prob).items():
+            setattr(self, name, value)
+        self.token_reward_ = self._family.of_documents(loss.token_reward(weights))
+        found = self._lengths_and_kl(log_prob)
+        self.expected_length_, self.kl_ = found.expected_length, found.kl
+        self.document_length_ = found.document_length
 
     @property
     def coef_(self):
@@ -413,7 +390,7 @@ class DPOPolicyOptimizer(
         check_is_fitted(self)
         return self.token_reward_[np.newaxis]
 
-    def reward(self, X):
+    def reward(self, X, *, prompts=None):
         """Return the implicit reward of documents, kl_coef * log(policy / reference).
 
         The policy is the optimum for this reward at ``kl_coef``.
@@ -422,6 +399,9 @@ class DPOPolicyOptimizer(
         ----------
         X : sequence of str or array-like of shape (n_documents, V)
             Documents, which may be empty, as text or as counts.
+        prompts : sequence of str (n_documents,), default=None
+            What each document goes on from, where they are text. They make no difference to a
+            policy of single tokens.
 
         Returns
         -------
@@ -429,7 +409,7 @@ class DPOPolicyOptimizer(
             In nats of log-odds of being preferred.
         """
         check_is_fitted(self)
-        return read_responses(self, X).reward(self.token_reward_)
+        return read_responses(self, responses_after(self, X, prompts)).reward(self.token_reward_)
 
     def margin(self, X):
         """Return the implicit reward of A less that of B: the log-odds that A is preferred.
@@ -445,7 +425,7 @@ class DPOPolicyOptimizer(
             In nats.
         """
         check_is_fitted(self)
-        return read_pairs(self, X, reset=False).design.matvec(self.token_reward_)
+        return read_policy_pairs(self, X, reset=False).design.matvec(self.token_reward_)
 
     # Not the score of a language model: of pairs, which have labels.
     def score(self, X, y, sample_weight=None):  # type: ignore[override]
