@@ -11,18 +11,17 @@ from sklearn.utils import ClassifierTags, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import FloatArray, kl_divergence
+from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.pairs import read_pairs, read_responses
+from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
-from sklearn_codex._policy.direct_inputs import read_policy_pairs
+from sklearn_codex._policy.direct import DirectPolicyMixin, read_policy_pairs
 from sklearn_codex._policy.dpo_gaps import bradley_terry_gap, fixed_point_gap
+from sklearn_codex._policy.dpo_inputs import read_design
 from sklearn_codex._policy.dpo_loss import sigmoid_loss
 from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, minimise, why_unbounded
-from sklearn_codex._policy.problem import unigram_objective
-from sklearn_codex._policy.tilts import TokenTilt
+from sklearn_codex._reward.pair_classifier import responses_after
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
 from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._stage import Stage
@@ -30,7 +29,7 @@ from sklearn_codex._stage import Stage
 
 class DPOPolicyOptimizer(
     CallbackSupportMixin,
-    CategoricalLanguageModelMixin,
+    DirectPolicyMixin,
     DensityMixin,
     BaseEstimator,
 ):
@@ -196,7 +195,11 @@ class DPOPolicyOptimizer(
     }
 
     rlhf_stage = Stage(
-        reads=("preference",), provides="policy", fills={"policy": "policy"}, soft_labels=True
+        reads=("preference",),
+        provides="policy",
+        fills={"policy": "policy"},
+        soft_labels=True,
+        starts_after_prompts=True,
     )
 
     token_log_prob_: FloatArray
@@ -229,7 +232,7 @@ class DPOPolicyOptimizer(
         self.max_iter = max_iter
 
     @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, prompts=None):
         """Learn the policy from preference pairs.
 
         Parameters
@@ -242,6 +245,11 @@ class DPOPolicyOptimizer(
             that it is.
         sample_weight : array-like of shape (n_pairs,), default=None
             Weights of pairs: a weight of 2 is the pair twice.
+        prompts : sequence of str (n_pairs,), default=None
+            What both responses of each pair go on from, where the policy is of n-grams and X has
+            no prompts; its documents then start after them. To count differences, which are to be
+            of responses counted after their prompts, they only say where documents start. They
+            make no difference to a policy of single tokens.
 
         Returns
         -------
@@ -262,9 +270,9 @@ class DPOPolicyOptimizer(
         """
         subject = type(self).__name__
         direct = DirectLoss.of(self)
-        pairs = read_policy_pairs(self, X, each_response=not direct.knows_reference)
+        design = read_design(self, X, prompts, each_response=not direct.knows_reference)
         labels = check_labels(y, subject=subject)
-        check_consistent_length(pairs.design, labels.target)
+        check_consistent_length(design, labels.target)
         weight = check_sample_weight(
             sample_weight,
             labels.target,
@@ -277,27 +285,26 @@ class DPOPolicyOptimizer(
         self.classes_ = labels.classes
         if self.vectorizer_ is not None:
             warn_of_order(labels.classes, subject=subject)
-        self.reference_log_prob_ = pairs.reference_log_prob
-        self.document_length_ = pairs.document_length
         loss = direct.on(
-            pairs.design,
+            design,
             direct.target(labels.target, self.label_smoothing),
             weight,
-            TokenTilt(self.reference_log_prob_, self.kl_coef),
+            self._family.tilt(self.reference_log_prob_, self.kl_coef),
             reference_log_prob=self.reference_log_prob_,
+            is_token=self._family.is_token(len(self.reference_log_prob_)),
             C=self.C,
         )
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         loss, weights = self._solve(loss, direct, context)
-        self._report_gaps(loss, pairs.design, weights)
+        self._report_gaps(loss, design, weights)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def _solve(self, loss, direct, context):
         """Minimise the loss, keep its history, report its iterations, set the policy."""
         monitor = FitMonitor(
-            self, loss, context, lambda weights: {"token_log_prob_": loss.policy(weights)}
+            self, loss, context, lambda weights: self._family.fitted(loss.policy(weights))
         )
         self.history_ = monitor.history
         loss, state = minimise(loss, tol=self.tol, max_iter=self.max_iter, callback=monitor)
@@ -320,39 +327,42 @@ class DPOPolicyOptimizer(
 
     def _report_gaps(self, loss, design, weights):
         """Set the distance to the optimum of the loss, and to that of RLHF."""
-        eos = self._eos_column()
-        length = {"length": self.document_length_} if eos is None else {"eos": eos}
         self.fixed_point_gap_ = fixed_point_gap(loss, weights)
+        objective = self._family.objective(
+            self.reference_log_prob_,
+            length=self.document_length_,
+            eos=self._eos_column(),
+            max_length=None,
+            initial=self._initial,
+            kl_coef=self.kl_coef,
+            reward_coef=1.0,
+        )
         self.optimality_gap_ = bradley_terry_gap(
             design,
-            loss.target,
-            loss.sample_weight,
+            loss,
             C=self.C,
             start=weights,
-            objective=unigram_objective(
-                self.reference_log_prob_, kl_coef=self.kl_coef, reward_coef=1.0, **length
-            ),
-            log_prob=self.token_log_prob_,
+            features=self._family.reward_features,
+            objective=objective,
+            log_prob=loss.policy(weights),
         )
 
     def _set_policy(self, loss, weights):
-        self.token_log_prob_ = loss.policy(weights)
+        log_prob = loss.policy(weights)
+        for name, value in self._family.fitted(log_prob).items():
+            setattr(self, name, value)
         self.token_reward_ = loss.token_reward(weights)
-        self.expected_length_ = float(self.document_length_)
-        eos = self._eos_column()
-        if eos is not None:
-            self.expected_length_ = float(np.exp(-self.token_log_prob_[eos]))
-            self.document_length_ = max(1, round(self.expected_length_))
-        kl = kl_divergence(self.token_log_prob_, self.reference_log_prob_)
-        self.kl_ = self.expected_length_ * kl
+        found = self._lengths_and_kl(log_prob)
+        self.expected_length_, self.kl_ = found.expected_length, found.kl
+        self.document_length_ = found.document_length
 
     @property
     def coef_(self):
-        """Implicit reward of each token, as the weights (1, V) of a linear model."""
+        """Implicit reward of each column, as the weights (1, n_columns) of a linear model."""
         check_is_fitted(self)
-        return self.token_reward_[np.newaxis]
+        return self._family.of_documents(self.token_reward_)[np.newaxis]
 
-    def reward(self, X):
+    def reward(self, X, *, prompts=None):
         """Return the implicit reward of documents, kl_coef * log(policy / reference).
 
         The policy is the optimum for this reward at ``kl_coef``.
@@ -361,6 +371,9 @@ class DPOPolicyOptimizer(
         ----------
         X : sequence of str or array-like of shape (n_documents, V)
             Documents, which may be empty, as text or as counts.
+        prompts : sequence of str (n_documents,), default=None
+            What each document goes on from, where they are text. They make no difference to a
+            policy of single tokens.
 
         Returns
         -------
@@ -368,7 +381,7 @@ class DPOPolicyOptimizer(
             In nats of log-odds of being preferred.
         """
         check_is_fitted(self)
-        return read_responses(self, X).reward(self.token_reward_)
+        return read_responses(self, responses_after(self, X, prompts)).reward(self.coef_[0])
 
     def margin(self, X):
         """Return the implicit reward of A less that of B: the log-odds that A is preferred.
@@ -384,8 +397,11 @@ class DPOPolicyOptimizer(
             In nats.
         """
         check_is_fitted(self)
-        design = read_pairs(self, X, reset=False).design
-        return DirectLoss.of(self).margin(design, self.token_log_prob_, self.token_reward_)
+        design = self._in_columns_of_policy(read_policy_pairs(self, X, reset=False).design)
+        log_prob = self.token_reward_ / self.kl_coef + self.reference_log_prob_
+        return DirectLoss.of(self).margin(
+            design, log_prob, self.token_reward_, self._family.is_token(len(log_prob))
+        )
 
     # Not the score of a language model: of pairs, which have labels.
     def score(self, X, y, sample_weight=None):  # type: ignore[override]

@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._policy.dpo_loss import HingeRewardLoss, ImplicitRewardLoss
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._solve.conjugate_gradients import Preconditioner, conjugate_gradients
@@ -62,11 +64,11 @@ def fixed_point_gap(loss: ImplicitRewardLoss, weights: FloatArray) -> float | No
 
 def bradley_terry_gap(
     design: Any,
-    target: FloatArray,
-    weight: FloatArray,
+    given: ImplicitRewardLoss,
     *,
     C: float,
     start: FloatArray,
+    features: Any,
     objective: Objective,
     log_prob: FloatArray,
 ) -> float:
@@ -74,17 +76,19 @@ def bradley_terry_gap(
 
     Parameters
     ----------
-    design : MarginOperator of shape (n_pairs, V)
+    design : PairDesign or DifferenceDesign of shape (n_pairs, n_columns)
         The pairs.
-    target, weight : ndarray of shape (n_pairs,)
-        Probability that A is preferred, and weights of pairs.
+    given : ImplicitRewardLoss
+        Whose targets and weights the pairs have.
     C : float
-        Inverse strength of the penalty on the reward of tokens.
-    start : ndarray of shape (V,)
-        Where the fit of the reward starts.
+        Inverse strength of the penalty on the weights of the reward.
+    start : ndarray of shape (n_weights,)
+        Where the fit of these starts.
+    features : csr_array of shape (n_columns, n_weights) or None
+        What columns have of each weight; None where each has its own.
     objective : Objective
         Expected reward less KL; the reward is filled in.
-    log_prob : ndarray of shape (V,)
+    log_prob : ndarray of shape (n_columns,)
         The policy.
 
     Returns
@@ -93,14 +97,22 @@ def bradley_terry_gap(
         Infinite where no reward or no policy is best: preferences that some reward gets all right
         without a penalty, or documents that grow without bound.
     """
-    bounded = np.isfinite(C)
+    target, weight, bounded = given.target, given.sample_weight, bool(np.isfinite(C))
+    design = design if features is None else _project(design, features)
     penalty = np.ones(design.shape[1]) if bounded else np.zeros(design.shape[1])
     loss = BradleyTerryLoss(design, target, weight, C=C if bounded else 1.0, penalty=penalty)
     fitted = fit_weights(loss, start, max_iter=_MOST_STEPS).point
     if not bounded and is_separated(target, weight, fitted.margins):
         return float("inf")
-    problem = objective.having(token_reward=fitted.weights)
+    reward = fitted.weights if features is None else features @ fitted.weights
+    problem = objective.having(token_reward=reward)
     return float("inf") if problem.length_explodes else float(problem.gap(log_prob))
+
+
+def _project(design, features):
+    if isinstance(design, PairDesign):
+        return PairDesign(sparse.csr_array(design.features) @ features, design.a, design.b)
+    return DifferenceDesign(sparse.csr_array(design.differences) @ features)
 
 
 def is_separated(target: FloatArray, weight: FloatArray, margins: FloatArray) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._data.designs import DifferenceDesign, PairDesign
+from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._policy.dpo_gaps import is_separated
 from sklearn_codex._policy.dpo_loss import (
     PREFERENCE_LOSSES,
@@ -92,8 +92,8 @@ class DirectLoss:
         known = self.knows_reference
         return (PREFERENCE_LOSSES[self.name].target if known else smooth)(labels, label_smoothing)
 
-    def responses(self, design: DifferenceDesign | PairDesign) -> PairDesign:
-        """Return pairs of which each response is known.
+    def _responses(self, design: Any, is_token: FloatArray) -> tuple[PairDesign, FloatArray]:
+        """Return pairs of which each response is known, and their lengths (2, n_pairs).
 
         Raises
         ------
@@ -107,16 +107,19 @@ class DirectLoss:
                 "long the two are. Pass pairs of texts, or counts of shape (n_pairs, 2, "
                 f"{design.shape[1]})."
             )
-        empty = np.flatnonzero((response_lengths(design) <= 0).any(axis=0))
+        lengths = response_lengths(design, is_token)
+        empty = np.flatnonzero((lengths <= 0).any(axis=0))
         if empty.size:
             raise ValueError(
                 f'{self.subject} with loss="{self.name}" needs responses of at least one token, '
                 f"got an empty one in {empty.size} pair(s), such as number {empty[0]}. Leave them "
                 "out, or count an end-of-sequence token."
             )
-        return design
+        return design, lengths
 
-    def margin(self, design: Any, log_prob: FloatArray, reward: FloatArray) -> FloatArray:
+    def margin(
+        self, design: Any, log_prob: FloatArray, reward: FloatArray, is_token: FloatArray
+    ) -> FloatArray:
         """Return the log-odds (n_pairs,) that A is preferred, as the loss has them.
 
         Parameters
@@ -125,11 +128,13 @@ class DirectLoss:
             The pairs.
         log_prob, reward : ndarray of shape (n_columns,)
             The policy, and b times its log-ratio to the reference.
+        is_token : ndarray of shape (n_columns,)
+            How many tokens each column stands for.
         """
         if self.knows_reference:
             return design.matvec(reward)
-        pairs = self.responses(design)
-        return self._of_responses.margin(log_likelihoods(pairs, log_prob), response_lengths(pairs))
+        pairs, lengths = self._responses(design, is_token)
+        return self._of_responses.margin(log_likelihoods(pairs, log_prob), lengths)
 
     def on(
         self,
@@ -139,6 +144,7 @@ class DirectLoss:
         tilt: Tilt,
         *,
         reference_log_prob: FloatArray,
+        is_token: FloatArray,
         C: float,
     ) -> ImplicitRewardLoss:
         """Return the loss of policies on pairs.
@@ -153,12 +159,13 @@ class DirectLoss:
             The policies.
         reference_log_prob : ndarray of shape (n_columns,)
             The policy at weights of 0.
+        is_token : ndarray of shape (n_columns,)
+            How many tokens each column stands for.
         C : float
             Inverse strength of the penalty on the weights of the tilt.
         """
         if not self.knows_reference:
-            pairs, loss = self.responses(design), self._of_responses
-            lengths = response_lengths(pairs)
+            (pairs, lengths), loss = self._responses(design, is_token), self._of_responses
             scores = LogLikelihoods(pairs, self.kl_coef)
             of_pair: Any = partial(loss.of_pair, lengths=lengths)
             return ImplicitRewardLoss(

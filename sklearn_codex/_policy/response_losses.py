@@ -66,9 +66,9 @@ def log_likelihoods(pairs: PairDesign, log_prob: FloatArray) -> FloatArray:
     return LogLikelihoods(pairs, 1.0).matvec(np.where(np.isneginf(log_prob), 0.0, log_prob))
 
 
-def response_lengths(pairs: PairDesign) -> FloatArray:
-    """Return the tokens (2, n_pairs) of the responses."""
-    return LogLikelihoods(pairs, 1.0).matvec(np.ones(pairs.shape[1]))
+def response_lengths(pairs: PairDesign, is_token: FloatArray) -> FloatArray:
+    """Return the tokens (2, n_pairs) of the responses; columns (n_columns,) stand for so many."""
+    return LogLikelihoods(pairs, 1.0).matvec(is_token)
 
 
 @dataclass(frozen=True)
