@@ -92,8 +92,8 @@ FAULTS = [
         ),
         (
             "the ratio of a sequence is no mean",
-            "ratio = np.exp(apart.sum(axis=-1, keepdims=True) / lengths)",
-            "ratio = np.exp(apart.sum(axis=-1, keepdims=True))",
+            "(log_prob - old_log_prob).sum(axis=-1, keepdims=True) / lengths",
+            "(log_prob - old_log_prob).sum(axis=-1, keepdims=True)",
             "test_lab_losses.py::TestPolicyLosses::test_the_ratio_of_a_sequence_is_a_geometric_mean",
         ),
     ),

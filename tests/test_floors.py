@@ -47,7 +47,7 @@ FLOORS = [
     },
     {"_embedding", "_rule_amounts", "exact", "labels", "metrics", "text"},
     {"_layouts", "_ngram_counter", "lab", "rules"},
-    {"_ngram_features"},
+    {"_ngram_features", "_pytest_plugin"},
     {"_data"},
     {"_language", "_pipeline", "datasets", "features"},
     {"_reward"},

@@ -11,8 +11,9 @@ def _read(
 ) -> tuple[FloatArray, ...]:
     """Return log-probabilities as arrays, 0 at padding, which may hold anything."""
     arrays = tuple(np.asarray(x, dtype=np.float64) for x in log_probs)
-    mask = True if response_mask is None else np.asarray(response_mask, dtype=bool)
-    shapes = {array.shape for array in arrays} | ({mask.shape} if mask is not True else set())
+    shown = np.ones_like(arrays[0]) if response_mask is None else response_mask
+    mask = np.asarray(shown, dtype=bool)
+    shapes = {array.shape for array in (*arrays, mask)}
     if len(shapes) > 1:
         raise ValueError(
             "kl_penalty needs log-probabilities, and response_mask, of one shape (n_responses, "
