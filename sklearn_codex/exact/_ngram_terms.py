@@ -16,6 +16,7 @@ from sklearn_codex.exact._eos_length import EndingObjective
 from sklearn_codex.exact._ngram_events import check_events, takes_events, takes_policies
 from sklearn_codex.exact._ngram_flow import PolicyFlow, PositionFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
+from sklearn_codex.exact._ngram_rest import stretches
 from sklearn_codex.exact._ngram_solve import ContextEquation
 from sklearn_codex.exact._settings import (
     below_best,
@@ -365,11 +366,12 @@ class NGramTerms(EndingObjective):
                     f"{type(self).__name__}.rate_of_any: documents of this policy hardly ever end."
                 )
         else:
-            rates = np.zeros(trie.n_contexts)
-            for _ in range(self.max_length):
-                before, rates = rates, hits + operator.dot(rates)
-                if np.array_equal(before, rates):
-                    break
+            spared_at = stretches(
+                lambda visits: np.maximum(operator.transposed_dot(visits), 0.0),
+                self.initial,
+                self.max_length,
+            )
+            return float(np.clip(sum(float(at.total() @ hits) for at in spared_at), 0.0, 1.0))
         return float(np.clip(self.initial @ rates, 0.0, 1.0))
 
     @takes_events

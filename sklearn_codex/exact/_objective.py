@@ -199,6 +199,10 @@ class Objective(ABC):
     def optimum(self) -> FloatArray:
         """Return the policy (V,) that maximises the objective."""
 
+    def best_found(self) -> FloatArray:
+        """Return the best policy (V,) that is known: :meth:`optimum`, where there is one."""
+        return self.optimum()
+
     @abstractmethod
     def stiffness(self, log_prob: FloatArray) -> FloatArray:
         """Return what a unit of each logit (V,) costs a token, in units of the objective."""
