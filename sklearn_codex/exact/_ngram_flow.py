@@ -18,10 +18,16 @@ _ROUNDING = 1e-12
 _ROW_TOLERANCE = 1e-3
 
 
-def check_rows(kernel: ContextKernel, log_sums: FloatArray, begins: np.ndarray) -> None:
-    """Check that the rows (C,) of a policy sum to one where documents that begin so (C,) come."""
+def check_rows(
+    kernel: ContextKernel, log_sums: FloatArray, begins: np.ndarray, *, further: bool = True
+) -> None:
+    """Check that the rows (C,) of a policy sum to one where documents that begin so (C,) come.
+
+    Those of one token come no further than where they begin.
+    """
     wrong = ~(np.abs(log_sums) <= _ROW_TOLERANCE)
-    wrong &= kernel.can_reach(begins) if wrong.any() else wrong
+    if wrong.any():
+        wrong &= kernel.can_reach(begins) if further else begins
     if wrong.any():
         context = int(np.flatnonzero(wrong)[0])
         raise ValueError(
@@ -73,7 +79,7 @@ class PolicyFlow:
         self.kernel = kernel = ContextKernel(trie, log_prob)
         self._initial = initial
         self.row_log_sums = kernel.log_sums()
-        check_rows(kernel, self.row_log_sums, initial > 0)
+        check_rows(kernel, self.row_log_sums, initial > 0, further=max_length != 1)
         self.cut, self.is_endless = np.zeros(trie.n_contexts), False
         if max_length is None:
             self._follow_to_the_end()

@@ -18,8 +18,8 @@ from sklearn_codex.exact._ngram_terms import NGramTerms
 _UNRESOLVED = 1e12
 # Nats below which the logarithm of a sum of weights has lost digits.
 _SLIGHT = 1e-2
-# Nats, or share of them, that are rounding.
-_AT_REST = 1e-13
+# Nats of a token, or share of them, that are rounding.
+_AT_REST = 1e-14
 
 
 def best_events(kernel: ContextKernel, log_after: FloatArray, other: FloatArray) -> FloatArray:
@@ -89,6 +89,7 @@ class Worth:
         check_tokens_at_once(max_length, n_contexts, remedy="Set a smaller max_length.")
         kernel, of_token = objective.relative_kernel
         worth, taken_out = [np.zeros(n_contexts)], np.empty(max_length + 1)
+        rises: list[float] = []
         taken_out[0] = -objective.missing_eos_penalty / objective.temperature
         for left in range(1, max_length + 1):
             before = kernel.after(worth[left - 1], -taken_out[left - 1])
@@ -98,21 +99,27 @@ class Worth:
             _check_resolved(objective, finite)
             worth.append(sums - top)
             taken_out[left] = taken_out[left - 1] + of_token + top
-            if is_looked_at(left) and cls._is_at_rest(kernel, worth, taken_out):
-                rise = (taken_out[left] - taken_out[left // 2]) / (left - left // 2)
+            rises.append(of_token + top)
+            if is_looked_at(left) and cls._is_at_rest(worth, rises, kernel):
+                rise = float(np.mean(rises[left // 2 :]))
                 taken_out[left:] = taken_out[left] + rise * np.arange(max_length + 1 - left)
                 break
         return cls(kernel, np.array(worth), taken_out)
 
     @staticmethod
-    def _is_at_rest(kernel, worth, taken_out):
-        """Tell whether contexts weigh as at the last step and half the way, and the end no more."""
+    def _is_at_rest(worth, rises, kernel):
+        """Tell whether contexts weigh as at the last step and half the way, and all gain alike.
+
+        Were the end of any weight, a token would gain the less the more are left, or gain nothing;
+        where it loses, the end will be of weight.
+        """
         left = len(worth) - 1
         if not all(is_same(worth[left], worth[place]) for place in (left - 1, left // 2)):
             return False
-        fall = taken_out[left // 2] - taken_out[left]
-        can_end = np.isfinite(kernel.arc_log_weight[kernel.ends]).any()
-        return not can_end or fall <= _AT_REST * max(1.0, abs(taken_out[left]))
+        later = np.array(rises[left // 2 :])
+        loses = later[-1] < -10 * _AT_REST and np.isfinite(kernel.arc_log_weight[kernel.ends]).any()
+        gains_alike = np.ptp(later) <= _AT_REST * max(1.0, float(np.abs(later).max()))
+        return bool(gains_alike and not loses)
 
     @property
     def n_kept(self) -> int:
@@ -209,6 +216,8 @@ def value_by_position(objective: NGramTerms, worth: Worth) -> float:
 def gap_by_position(objective: NGramTerms, flow: PolicyFlow, worth: Worth | None = None) -> float:
     """Return what the best policy of all is better by, which may look at the position."""
     assert objective.max_length is not None
+    if objective.is_at_reference:
+        return objective.gap_to_reference(flow)
     worth, total = worth or Worth.of(objective), 0.0
     if flow.log_prob.ndim == 1:
         return objective.temperature * _gap_of_one(objective, flow, worth)
