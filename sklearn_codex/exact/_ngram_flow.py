@@ -271,6 +271,7 @@ class PolicyFlow:
             return 0.0 if np.array_equal(self.log_prob, other) else float("inf")
         log_q, log_backoff = split_events(trie, other)
         steep = (log_backoff > LOG_STEEP) & ~kernel.is_written & (self.flow > 0)
+        steep &= kernel.backoff_log_weight > -np.inf  # else there is nothing to write out
         if steep.any():
             return self._written_out(np.flatnonzero(steep)).kl(other, log_sums)
         terms = divergence_terms(kernel.arc_log_weight, log_q)
