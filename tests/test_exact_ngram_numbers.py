@@ -21,6 +21,7 @@ from sklearn_codex.exact import (
     _ngram_kernel,
     _ngram_solve,
     arc_reward,
+    bigram_model,
 )
 from sklearn_codex.exact._ngram_solve import ContextEquation
 
@@ -324,3 +325,31 @@ def test_the_optimum_next_to_the_reference_is_worth_what_it_gains(kl_coef, max_l
     expected = problem.reward_coef * problem.expected_reward(problem.start)
     assert abs(problem.optimal_value() - expected) < 10 / kl_coef + 1e-11
     assert problem.optimal_value() >= problem.value(problem.start)
+
+
+@pytest.mark.parametrize("kl_coef", [1e12, 1e15, 1e100, 1e300])
+def test_vast_kl_coef_leaves_no_rounding_times_itself(kl_coef):
+    model = bigram_model([[0.3, 0.7], [0.6, 0.4]], initial=[0.5, 0.5])
+    reward = arc_reward(model, [1.0, -0.5])
+    problem = NGramObjective.of_model(model, reward, reward_coef=0.6, max_length=5, kl_coef=kl_coef)
+    start = problem.start
+    # J* - J(ref) = variance of the reward / (2 kl_coef), and more of higher order.
+    prob = np.exp(start[: problem.trie.n_arcs])
+    assert prob.max() < 1
+    value = 0.6 * problem.expected_reward(start)
+    assert problem.optimal_value() == pytest.approx(value, rel=1e-12)
+    assert 0.0 <= problem.gap(start) < 10.0 / kl_coef
+    assert 0.0 <= problem.gap(problem.optimum()) < 10.0 / kl_coef
+    other = problem.moved(start, np.linspace(-1.0, 1.0, problem.trie.n_events))
+    gap = kl_coef * problem.kl(other) + value - 0.6 * problem.expected_reward(other)
+    assert problem.gap(other) == pytest.approx(gap, rel=1e-9)
+
+
+def test_a_spectral_radius_beyond_floats_is_not_0():
+    # "a" after "b" and "b" after "a" gain 3 and -1 a token: a cycle of two gains 1 a token.
+    model = bigram_model([[0.0, 0.9, 0.1], [0.9, 0.0, 0.1], [0, 0, 1.0]], [0.5, 0.5, 0.0], eos=2)
+    for gain, radius in ((1.0, np.inf), (-1.0, 0.0)):
+        reward = arc_reward(model, [gain * 3.0, gain * -1.0, 0.0])
+        problem = NGramObjective.of_model(model, reward, kl_coef=1e-5)
+        assert problem.spectral_radius() == radius
+        assert problem.length_explodes == (gain > 0)

@@ -333,3 +333,21 @@ def test_rows_of_single_precision_have_a_remedy():
     rows = rows.astype(np.float64)
     rows /= rows.sum(axis=1, keepdims=True)
     assert_allclose(rows_of(bigram_model(rows, initial), 300)[0], rows)
+
+
+def test_the_best_policy_by_position_never_comes_where_all_is_banned():
+    # After "b", which nothing else follows than "b", that is banned: only the last token is "b".
+    model = bigram_model([[0.5, 0.5], [0.0, 1.0]], initial=[0.6, 0.4])
+    trie = model.trie
+    penalty = np.zeros(trie.n_events)
+    after_b = (trie.arc_context == trie.context_of_arc[1]) & (trie.arc_token == 1)
+    penalty[np.flatnonzero(after_b)] = np.inf
+    problem = NGramObjective.of_model(
+        model, arc_reward(model, [0.0, 0.3]), penalty=penalty, max_length=2
+    )
+    best = problem.time_dependent_optimum()
+    # "a a" and "a b" are left.
+    value = np.log(0.6 * 0.5 + 0.6 * 0.5 * np.exp(0.3))
+    assert best.value == pytest.approx(value, rel=1e-12)
+    assert problem.value(best.log_prob) == pytest.approx(value, rel=1e-12)
+    assert problem.gap(best.log_prob) == pytest.approx(0.0, abs=1e-12)

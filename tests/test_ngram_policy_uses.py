@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ngram_policy_problems import (
     z_score,
 )
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 
@@ -23,6 +25,7 @@ from sklearn_codex import (
     ExactPolicyOptimizer,
     NGramCounter,
     NGramLM,
+    PPOPolicyOptimizer,
     SFTRefiner,
     TokenCounter,
     UnigramLM,
@@ -424,9 +427,30 @@ def test_prompts_of_the_wrong_type():
     assert not hasattr(model, "vectorizer_")
 
 
-def test_demonstrations_have_no_best_policy_of_n_grams():
-    with pytest.raises(ValueError, match=r"ExactPolicyOptimizer knows no best .*Refine the policy"):
-        ExactPolicyOptimizer(frozen(), sft_coef=0.5).fit(TEXTS, REWARDS)
+def test_demonstrations_of_n_grams_have_a_policy_and_a_bound():
+    with pytest.warns(ConvergenceWarning, match=r"optimality_gap_=.*Refine the policy") as record:
+        policy = ExactPolicyOptimizer(frozen(), kl_coef=2.0, sft_coef=0.5).fit(TEXTS, REWARDS)
+    assert len(record) == 1
+    assert policy.optimal_log_prob_ is None
+    problem = policy._build_problem()
+    objective = problem.objective
+    found = policy.backoff_model_.event_log_prob
+    assert policy.optimality_gap_ == objective.gap(found) > 0
+    # No step along the gradient gains, and no policy that PPO finds is better.
+    slope = objective.gradient(found) + objective.demonstrations_gradient(found)
+    gain = objective.value(found) - objective.value(objective.start)
+    assert np.abs(slope).max() < 1e-4 * gain
+    settings = {"kl_coef": 2.0, "sft_coef": 0.5, "max_iter": 12, "random_state": 0}
+    searched = PPOPolicyOptimizer(frozen(), **settings)
+    searched.fit(TEXTS, REWARDS)
+    assert searched.objective_ <= policy.objective_ + 1e-9
+    with pytest.raises(
+        ValueError, match=r"frontier knows the best .* sft_coef=0\.5.*set sft_coef=0"
+    ):
+        policy.frontier([2.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # next to nothing may be missing
+        ExactPolicyOptimizer(frozen(), kl_coef=2.0, sft_coef=1e-6).fit(TEXTS, REWARDS)
 
 
 def test_lengths_that_are_of_other_documents():

@@ -25,7 +25,8 @@ from sklearn_codex import (
     save_model,
 )
 from sklearn_codex._stage import Stage
-from sklearn_codex.model_selection import RecordKFold, record_scorers
+from sklearn_codex.model_selection import HeldOutRewardScorer, RecordKFold, record_scorers
+from sklearn_codex.overoptimization import GoldRewardScorer
 
 COMPLETIONS = ["dog sat", "mat is good", "cat sat on the mat", "good dog", "sat there"]
 PROMPTS = ["the big", "on the", None, "a very", "the cat"]
@@ -94,6 +95,34 @@ class LookingReward(LookingPolicy):
 @pytest.fixture(scope="module")
 def fitted():
     return make_models().fit(RECORDS)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_a_frozen_first_model_brings_its_vectorizer(order):
+    counter = NGramCounter(order, eos_token="</s>")
+    pretrained = NGramLM(order, vectorizer=counter).fit(ALL_TEXTS)
+    names = pretrained.vectorizer_.get_feature_names_out()
+    steps = [("pretrain", FrozenEstimator(pretrained)), ("sft", SFTRefiner(prior_strength=2.0))]
+    loop = RLHFPipeline(steps).fit(RECORDS)
+    assert_array_equal(loop.vectorizer_.get_feature_names_out(), names)
+    given = RLHFPipeline(steps, vectorizer=FrozenEstimator(pretrained.vectorizer_)).fit(RECORDS)
+    assert loop.score(RECORDS) == given.score(RECORDS)
+    assert loop.vectorizer is None
+    after = RLHFPipeline([("left out", "passthrough"), *steps]).fit(RECORDS)
+    assert_array_equal(after.vectorizer_.get_feature_names_out(), names)
+
+
+def test_a_frozen_first_unigram_model_brings_its_vectorizer():
+    pretrained = UnigramLM(vectorizer=TokenCounter(eos_token="</s>")).fit(ALL_TEXTS)
+    steps = [("pretrain", FrozenEstimator(pretrained)), ("sft", SFTRefiner())]
+    loop = RLHFPipeline(steps).fit(RECORDS)
+    assert loop.vectorizer_.get_feature_names_out().tolist() == (
+        pretrained.vectorizer_.get_feature_names_out().tolist()
+    )
+    # A frozen model of another kind says nothing of what the first that learns counts.
+    reward = PreferenceRewardModel(vectorizer=NGramCounter(2)).fit([("a", "b"), ("b", "a")], [1, 0])
+    steps = [("reward", FrozenEstimator(reward)), *make_models(3).steps]
+    assert RLHFPipeline(steps).fit(RECORDS).vectorizer_.order_ == 3
 
 
 @pytest.mark.parametrize("promise", contract.PROMISES, ids=lambda promise: promise.__name__)
@@ -401,6 +430,22 @@ def test_scorers_of_records_are_of_what_follows_prompts(whole):
     )
     loss = np.logaddexp(0.0, rejected - chosen).mean()
     assert_allclose(record_scorers["neg_preference_log_loss"](whole, RECORDS), -loss, rtol=1e-9)
+
+
+def test_the_gold_reward_learns_from_responses_after_their_prompts(whole):
+    before = [pair.get("prompt", "") for pair in PAIRS]
+    counts = [
+        whole.vectorizer_.transform_after(before, [pair[side] for pair in PAIRS])
+        for side in ("chosen", "rejected")
+    ]
+    gold = PreferenceRewardModel(vectorizer=FrozenEstimator(whole.vectorizer_))
+    sign = np.array([[1.0], [-1.0], [1.0]])
+    gold.fit((counts[0] - counts[1]).multiply(sign).tocsr(), [1, 0, 1])
+    scorer = HeldOutRewardScorer(kl_coef=0.5)
+    found = scorer(whole, RECORDS)
+    assert found == pytest.approx(GoldRewardScorer(gold, kl_coef=0.5)(whole["policy"]), rel=1e-6)
+    without = [{k: v for k, v in record.items() if k != "prompt"} for record in PAIRS]
+    assert scorer(whole, without) != pytest.approx(found, rel=1e-3)
 
 
 def test_candidates_are_rewarded_after_their_prompts():

@@ -10,8 +10,9 @@ from sklearn.utils.validation import check_memory
 
 from sklearn_codex._checks.matrices import as_csr
 from sklearn_codex._data.documents import check_counted, count_texts
+from sklearn_codex._data.fitted_models import freeze
 from sklearn_codex._data.vectorizers import fit_vectorizer, trie_of, unwrap
-from sklearn_codex._pipeline.composition import is_learning
+from sklearn_codex._pipeline.composition import is_learning, is_passthrough
 from sklearn_codex._pipeline.stored_stage import call_cached
 from sklearn_codex.text import TokenCounter
 
@@ -20,9 +21,18 @@ SUBJECT = "RLHFPipeline"
 
 
 def choose_vectorizer(pipeline):
-    """Return the unfitted vectorizer: the one given, else what the first stage that says wants."""
+    """Return the vectorizer: the one given, else what the first stage that says wants.
+
+    A frozen language model that all begins with is of its own vocabulary, so its vectorizer stays
+    as it is.
+    """
     if pipeline.vectorizer is not None:
         return pipeline.vectorizer
+    stages = [stage for _, stage in pipeline.steps if not is_passthrough(stage)]
+    first = unwrap(stages[0]) if stages and not is_learning(stages[0]) else None
+    own = getattr(first, "vectorizer_", None)
+    if own is not None and hasattr(first, "perplexity"):
+        return freeze(own)
     for _, stage in pipeline.steps:
         if is_learning(stage) and hasattr(stage, "_default_counter"):
             return stage._default_counter()

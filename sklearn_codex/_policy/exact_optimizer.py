@@ -1,8 +1,11 @@
 """The optimum itself as an estimator: what every policy optimiser is held against."""
 
+import warnings
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
@@ -10,6 +13,10 @@ from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.sampled_optimizer import PROBLEM_CONSTRAINTS
 from sklearn_codex._policy.stated_objective import ObjectiveFitMixin
+
+# Share of what the reference may be short of the best that a policy may be without a warning.
+_CLOSE = 1e-3
+_TINY = np.finfo(np.float64).tiny
 
 
 class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimator):
@@ -72,12 +79,14 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
         The same of the reference policy; of n-grams those of events, as in
         :class:`~sklearn_codex.exact.NGramObjective`.
     optimal_log_prob_ : ndarray of shape (V,), or (E,) of n-grams, or None
-        The same of the exact optimum: the same. None of n-grams where documents are cut.
+        The same of the exact optimum: the same. None of n-grams where documents are cut, or with
+        demonstrations.
     token_reward_ : ndarray of shape (V,), or (E,) of n-grams
         Reward of each token, or event.
     optimality_gap_ : float
         J* - J, which is 0. Of n-grams where documents are cut: no more than this is left to gain by
-        policies that look at the position, as the best that do not are only searched.
+        policies that look at the position, as the best that do not are only searched. With
+        demonstrations of n-grams: a bound of what is left to gain.
     optimality_gap_se_ : float
         0.
     objective_ : float
@@ -143,7 +152,9 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
     best policy that does not look at the position; and for policies of n-grams
     :class:`~sklearn_codex.exact.NGramObjective`, where documents that are cut have no formula: the
     best policy is searched by steps that go through all positions, minutes for a hundred thousand
-    n-grams, and ``optimality_gap_`` bounds what it misses. Banned tokens have probability zero; the
+    n-grams, and ``optimality_gap_`` bounds what it misses. So it is where n-grams have
+    demonstrations, and by a bound that is no better than some tenths of a nat for each unit of
+    ``sft_coef``, whatever is found. Banned tokens have probability zero; the
     price of a chance constraint is the root at which the optimum just keeps it.
 
     References
@@ -237,29 +248,44 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
             If ``policy`` or ``reward_model`` is not fitted.
         ValueError
             If the reward or a rule does not add over tokens, there is neither a reward model nor
-            logged rewards, X does not fit the policy, or a policy of n-grams is to have
-            demonstrations.
+            logged rewards, or X does not fit the policy.
 
         Warns
         -----
+        ConvergenceWarning
+            If a policy of n-grams has demonstrations, and what it may be short of the best is more
+            than a thousandth of what the reference may be.
         LengthExplosionWarning
             If documents end by themselves and no policy is best, as none is long enough.
         """
         self._prepare(X, y, prompts=prompts)
         problem = self._build_problem()
-        if not problem.objective.has_optimum:
-            raise ValueError(
-                f"{type(self).__name__} knows no best policy of n-grams with demonstrations, got "
-                f"sft_coef={problem.objective.sft_coef:g}. Refine the policy by them (SFTRefiner) "
-                "and set sft_coef=0, or use PPOPolicyOptimizer."
-            )
         if not problem.is_additive:
             raise ValueError(self._explain_what_does_not_add(problem))
         context = self._init_callback_context()
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        self._finish(problem, problem.objective.optimum())
+        self._finish(problem, problem.objective.best_found())
+        if not problem.objective.has_optimum:
+            self._warn_of_bound(problem.objective)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
+
+    def _warn_of_bound(self, objective):
+        """Warn where the best policy found is not certain to be the best."""
+        found, start = (
+            objective.value(policy) for policy in (self._policy_log_prob, objective.start)
+        )
+        share = self.optimality_gap_ / max(found + self.optimality_gap_ - start, _TINY)
+        if share > _CLOSE:
+            warnings.warn(
+                f"{type(self).__name__} with sft_coef={objective.sft_coef:g} found a policy of "
+                "n-grams that no small change makes better, but not that it is the best: with "
+                f"demonstrations there may be optimality_gap_={self.optimality_gap_:.3g} more, "
+                f"{share:.2%} of what the reference may be short of. Refine the policy by them "
+                "(SFTRefiner) and set sft_coef=0 for the best one for certain.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
 
     def _explain_what_does_not_add(self, problem):
         culprits = [priced.name for priced in problem.rules if priced.token_violations is None]
@@ -300,7 +326,7 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
         ------
         ValueError
             If ``kl_coefs`` are not positive and finite numbers of shape (n_points,), or documents
-            of a policy of n-grams are cut: the best that are the same at all positions are no
+            of a policy of n-grams are cut or have demonstrations: the best that are found are no
             frontier then.
         LengthExplosionError
             If documents end by themselves and have no optimum at one of ``kl_coefs``.
@@ -310,9 +336,10 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
         if problem.objective.gap_is_bound:
             raise ValueError(
                 f"{type(self).__name__}.frontier knows the best policies of n-grams where "
-                f"documents are not cut, and these are at {problem.objective.longest} tokens. "
-                "Count with eos_token, leave max_length at None, and raise kl_coef where length "
-                "explodes."
+                "documents are not cut and have no demonstrations, got documents of at most "
+                f"{problem.objective.longest} tokens and sft_coef={problem.objective.sft_coef:g}. "
+                "Count with eos_token, leave max_length at None, raise kl_coef where length "
+                "explodes, and set sft_coef=0."
             )
         if kl_coefs is None:
             kl_coefs = problem.objective.kl_coef_grid()

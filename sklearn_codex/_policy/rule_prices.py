@@ -15,6 +15,10 @@ AnyObjective = TypeVar("AnyObjective", bound=Objective)
 _HIGH_PRICE = 50.0
 _LARGEST_PRICE = 1e12
 _PRICE_ROUNDS = 100
+# Of prices that are found together: steps at most, nats of one at most, error of a logarithm of a
+# rate that is rounding, the steps after which that has to have fallen, and trials to be below it.
+_MOST_STEPS, _LONGEST_STEP, _FOUND = 25, 20.0, 1e-12
+_PATIENCE, _MOST_NUDGES = 6, 5
 
 
 def price_rules(objective: Objective, rules: list[PricedRule]) -> list[PricedRule]:
@@ -27,16 +31,23 @@ def price_rules(objective: Objective, rules: list[PricedRule]) -> list[PricedRul
     rates = [rules[place].rule.max_rate for place in places]
     budgets = [objective.chance_budget(rate) for rate in rates if rate is not None]
     if None not in budgets:
-        prices = _exact_prices(objective, rules, places, budgets)
-        for place, price in zip(places, prices, strict=True):
-            rules[place] = replace(rules[place], price=price)
-        return rules
+        return _charging(rules, places, _exact_prices(objective, rules, places, budgets))
+    if (together := _prices_together(objective, rules, places)) is not None:
+        return _charging(rules, places, together)
     for _ in range(_PRICE_ROUNDS if len(places) > 1 else 1):
         before = [rules[place].price for place in places]
         for place in places:
             rules[place] = replace(rules[place], price=_chance_price(objective, rules, place))
         if np.allclose([rules[place].price for place in places], before, rtol=1e-9, atol=1e-12):
             break
+    return rules
+
+
+def _charging(rules, places, prices):
+    """Return rules of which some have these prices."""
+    rules = list(rules)
+    for place, price in zip(places, prices, strict=True):
+        rules[place] = replace(rules[place], price=float(price))
     return rules
 
 
@@ -67,6 +78,76 @@ def with_penalty(objective: AnyObjective, rules: list[PricedRule]) -> AnyObjecti
     return objective.having(penalty=np.sum(costs, axis=0) if costs else None)
 
 
+def _prices_together(objective, rules, places):
+    r"""Return the prices (n_places,) of chance constraints by Broyden's method, None if it fails.
+
+    With the rates r of documents that violate each rule, the equations are
+    :math:`h(r_j) = h(\delta_j)` where a price is above 0, of :math:`h(r) = \log(-\log(1 - r))`, the
+    logarithm of the expected violations if these were independent: a nat of a price takes about one
+    of it, which is the derivative to begin with.
+    """
+    largest = [rules[place].rule.max_rate for place in places]
+    if not all(0.0 < rate < 1.0 for rate in largest):
+        return None
+    goal = _log_hazard(np.array(largest))
+
+    def excess(prices):
+        problem = with_penalty(objective, _charging(rules, places, prices))
+        try:
+            policy = problem.best_found()
+        except LengthExplosionError:
+            return np.full(len(prices), np.inf)
+        marked = (rules[place].token_violations > 0 for place in places)
+        rates = [problem.rate_of_any(policy, own) for own in marked]
+        return _log_hazard(np.array(rates)) - goal
+
+    prices = _root_by_broyden(excess, np.zeros(len(places)))
+    if prices is None:
+        return None
+    prices = np.array([_just_above(price) for price in prices])
+    for _ in range(_MOST_NUDGES):
+        missed = excess(prices)
+        if not (missed > 0).any():
+            return prices
+        prices += 2.0 * np.maximum(missed, 0.0)
+    return None
+
+
+def _log_hazard(rates):
+    """Return log(-log(1 - r)) of rates (n,)."""
+    with np.errstate(divide="ignore"):
+        return np.log(-np.log1p(-np.minimum(rates, 1.0)))
+
+
+def _root_by_broyden(excess, prices):
+    """Return prices (n,) of which each is 0 and has no excess, or has an excess of 0; else None."""
+    slope, best = -np.eye(len(prices)), []
+    found = excess(prices)
+    for _ in range(_MOST_STEPS):
+        free = (prices > 0) | (found > 0)
+        if not np.isfinite(found[free]).all():
+            return None
+        best.append(float(np.abs(found[free]).max(initial=0.0)))
+        if best[-1] <= _FOUND:
+            return prices
+        if len(best) > _PATIENCE and min(best[-_PATIENCE:]) > 0.5 * min(best[:-_PATIENCE]):
+            return None
+        step = np.zeros(len(prices))
+        try:
+            step[free] = -np.linalg.solve(slope[np.ix_(free, free)], found[free])
+        except np.linalg.LinAlgError:
+            return None
+        step *= min(1.0, _LONGEST_STEP / float(np.abs(step).max()))
+        moved = np.maximum(prices + step, 0.0)
+        step = moved - prices
+        if not np.abs(step).max() > _FOUND * np.abs(prices).max():
+            return prices
+        before, found, prices = found, excess(moved), moved
+        if np.isfinite(found - before).all():
+            slope += np.outer(found - before - slope @ step, step) / (step @ step)
+    return None
+
+
 def _chance_price(objective, rules, place):
     """Return the price at which the best policy just keeps a chance constraint, 0 where it does."""
     priced = rules[place]
@@ -77,7 +158,7 @@ def _chance_price(objective, rules, place):
         trial = [*rules[:place], replace(priced, price=price), *rules[place + 1 :]]
         explodes = False
         try:
-            log_prob = with_penalty(objective, trial).optimum()
+            log_prob = with_penalty(objective, trial).best_found()
         except LengthExplosionError:
             explodes = True
             return 1.0

@@ -1,8 +1,8 @@
 """Policies over the candidate responses of prompts, and the best of them."""
 
 from dataclasses import dataclass
-from functools import cached_property, wraps
-from typing import Any, Self, cast
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,15 @@ from sklearn_codex._categorical import (
     root_mean_square,
     safe_log,
 )
-from sklearn_codex._checks.numbers import COUNT, as_floats, check_number, check_values
+from sklearn_codex._checks.numbers import COUNT, check_number, check_values
 from sklearn_codex._rollouts import Rollouts, sample_rollouts
+from sklearn_codex.exact._candidate_checks import check_features, takes_choice
 from sklearn_codex.exact._kl_target import find_kl_coef
 from sklearn_codex.exact._objective import Objective
 from sklearn_codex.exact._settings import (
-    Method,
     in_nats,
     keep_checked,
     reward_spread,
-    takes_policy,
 )
 from sklearn_codex.exact._unigram import covariance_of_tokens
 
@@ -36,35 +35,6 @@ _TINY = np.finfo(np.float64).tiny
 _SHARES_TOLERANCE = 1e-6
 # By what part probabilities of prompts that are equal differ.
 _SHARES_ROUNDING = 1e-8
-
-
-def takes_choice(method: Method) -> Method:
-    """Check what a method is given, also that prompts are as probable as the objective says."""
-
-    @wraps(method)
-    def checked(self, log_prob, *args, **kwargs):
-        self._check_shares(log_prob)
-        return method(self, log_prob, *args, **kwargs)
-
-    return takes_policy(cast(Method, checked))
-
-
-def _check_features(features: Any, n_rows: int) -> FloatArray | None:
-    """Return features of rows as an array of finite floats (n_rows, n_features)."""
-    if features is None:
-        return None
-    dense = features.toarray() if hasattr(features, "toarray") else features
-    array = as_floats(dense, "features", subject="CandidateObjective")
-    if array.ndim != 2:
-        raise ValueError(
-            "CandidateObjective needs features of shape (n_rows, n_features), got shape "
-            f"{array.shape}. A single feature is a column: values.reshape(-1, 1)."
-        )
-    if len(array) != n_rows:
-        raise ValueError(
-            f"CandidateObjective needs features of each of {n_rows} rows, got {len(array)}."
-        )
-    return check_values(array, "features", subject="CandidateObjective", shape=array.shape)
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,7 +136,7 @@ class CandidateObjective(Objective):
             )
         n_prompts = int(prompts.max()) + 1
         object.__setattr__(self, "prompts", prompts.astype(np.intp))
-        object.__setattr__(self, "features", _check_features(self.features, n_rows))
+        object.__setattr__(self, "features", check_features(self.features, n_rows))
         left = np.bincount(prompts, self.possible, n_prompts)
         if not left.all():
             raise ValueError(

@@ -12,7 +12,7 @@ from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._chance import chance_budget
 from sklearn_codex.exact._eos_length import LengthExplosionError
 from sklearn_codex.exact._multipliers import priced, solve_dual
-from sklearn_codex.exact._objective import PricedObjective
+from sklearn_codex.exact._priced_objective import PricedObjective
 
 _EPS = np.finfo(np.float64).eps
 _LARGEST_COST = 1e100

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray, log_mass
 from sklearn_codex._checks.numbers import check_log_prob, check_number, check_values
-from sklearn_codex.exact._objective import PricedObjective
+from sklearn_codex.exact._priced_objective import PricedObjective
 
 # Sums over the positions of a document are taken one by one.
 _MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex.exact._eos_length import LengthExplosionError
-from sklearn_codex.exact._objective import PricedObjective
+from sklearn_codex.exact._priced_objective import PricedObjective
 from sklearn_codex.exact._settings import in_nats
 
 _EPS = np.finfo(np.float64).eps

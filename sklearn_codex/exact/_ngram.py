@@ -119,7 +119,8 @@ class NGramObjective(NGramPositions):
     (:meth:`infinite_horizon_optimum`).
 
     *With demonstrations* (order 2 and more) the gap is bounded by that of the objective without
-    them, and a times what their cross-entropy could gain by itself.
+    them, and a times what their cross-entropy could gain by itself. The best policy of
+    :meth:`best_found` is a local maximum.
 
     References
     ----------
@@ -246,7 +247,8 @@ class NGramObjective(NGramPositions):
             raise ValueError(
                 f"{type(self).__name__} has no exact optimum with demonstrations, got sft_coef="
                 f"{self.sft_coef:g}: no back-off model solves its equations. Leave them out and "
-                "refine the reference by them (SFTRefiner), or see gap, which bounds what is left."
+                "refine the reference by them (SFTRefiner), or take best_found(), and gap, which "
+                "bounds what is left."
             )
         if self.max_length is None:
             return self._tilted
@@ -294,6 +296,27 @@ class NGramObjective(NGramPositions):
             If there are demonstrations, of order 2 and more.
         """
         return self._optimum.copy()
+
+    def best_found(self) -> FloatArray:
+        """Return the log-probabilities (E,) of the best policy that is found.
+
+        Of :meth:`optimum`, where that knows one. With demonstrations, of order 2 and more, where
+        quasi-Newton steps end, from the reference and from the best policy without demonstrations:
+        a local maximum, which :meth:`gap` says how much may be missing of.
+
+        Raises
+        ------
+        LengthExplosionError
+            If there is none without demonstrations.
+        """
+        return (self._optimum if self.has_optimum else self._found_with_demonstrations).copy()
+
+    @cached_property
+    def _found_with_demonstrations(self):
+        without = self.having(sft_coef=0.0).optimum()
+        bound = self.value(without) + self.gap(without)
+        ends = [stationary_optimum(self, [start], bound) for start in (self.start, without)]
+        return max(ends, key=self.value)
 
     def optimal_value(self) -> float:
         """Return J*, the greatest value of all policies, those that look at the position too.

@@ -1,4 +1,4 @@
-"""Gradients of policies over n-grams, and the ascent along them where documents are cut."""
+"""Gradients of policies over n-grams, and the ascent along them where there is no formula."""
 
 from collections import deque
 
@@ -8,6 +8,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex._ngrams.table import Ints
 from sklearn_codex.exact._ngram_flow import PolicyFlow
+from sklearn_codex.exact._ngram_rest import extended
 from sklearn_codex.exact._ngram_search import moved
 from sklearn_codex.exact._ngram_terms import NGramTerms, mean_of_next
 
@@ -100,12 +101,26 @@ def gradient(objective: NGramTerms, log_prob: FloatArray) -> FloatArray:
         values = mean_of_next(flow, worth)
         columns = (column[:, np.newaxis] for column in (flow.visits, values, after))
     else:
-        to_come = values_by_position(objective, flow, scores)
-        visits = np.array(list(flow.positions(objective.max_length)))
-        values = to_come[::-1]
-        columns = (rows[: len(visits)].T for rows in (visits, values, values[1:]))
+        columns = _by_position(objective, flow, scores)
     visits, values, after = map(np.ascontiguousarray, columns)
     return gradient_at(flow, visits, scores, values, after)
+
+
+def _by_position(objective, flow, scores):
+    """Return visits, values and values after (C, n), a column a position.
+
+    Positions at which visits are the same but for a factor are one, with the means of values: all
+    that they add is linear in these.
+    """
+    values = values_by_position(objective, flow, scores)[::-1]
+    rows, position = [], 0
+    for stretch in flow.stretches(objective.max_length):
+        weights, stop = stretch.weights(), position + stretch.length
+        share = weights / weights.sum()
+        here, after = share @ values[position:stop], share @ values[position + 1 : stop + 1]
+        rows.append((stretch.total(), here, after))
+        position = stop
+    return (np.array(column).T for column in zip(*rows, strict=True))
 
 
 def values_by_position(objective: NGramTerms, flow: PolicyFlow, scores: FloatArray) -> FloatArray:
@@ -113,12 +128,9 @@ def values_by_position(objective: NGramTerms, flow: PolicyFlow, scores: FloatArr
     assert objective.max_length is not None
     n_contexts = objective.trie.n_contexts
     check_tokens_at_once(objective.max_length, n_contexts, remedy="Set a smaller max_length.")
-    values = np.empty((objective.max_length + 1, n_contexts))
-    values[0] = -objective.missing_eos_penalty
     step, operator = mean_of_next(flow, scores), flow.operator
-    for left in range(1, objective.max_length + 1):
-        values[left] = step + operator.dot(values[left - 1])
-    return values
+    last = np.full(n_contexts, -objective.missing_eos_penalty)
+    return extended(lambda values: step + operator.dot(values), last, objective.max_length)
 
 
 def stationary_optimum(
@@ -127,7 +139,7 @@ def stationary_optimum(
     best_value: float,
     followed: FloatArray | None = None,
 ) -> FloatArray:
-    """Return the best policy (E,) found that is one for all positions of documents that are cut.
+    """Return the best policy (E,) found of those that are the same at all positions.
 
     By L-BFGS on the tilts of events, from the best of some starts until a step gains no more than
     1e-10 of what the best policy of all is ahead of the worst start: a local maximum. Where another
@@ -138,7 +150,7 @@ def stationary_optimum(
     objective : NGramTerms
     starts : list of ndarray of shape (E,)
     best_value : float
-        J* of policies that may look at the position.
+        A value that none exceeds, as J* of policies that may look at the position.
     followed : ndarray of shape (E,), default=None
 
     References
@@ -160,7 +172,7 @@ def climb(objective: NGramTerms, policy: FloatArray, no_gain: float) -> FloatArr
     value = objective.value(policy)
     tol = max(no_gain, _ROUNDING * max(abs(value), objective.temperature))
     pairs: deque[tuple[FloatArray, FloatArray]] = deque(maxlen=_MEMORY)
-    slope = gradient(objective, policy)
+    slope = _slope(objective, policy)
     for _ in range(_MOST_STEPS):
         step = _quasi_newton_step(objective, policy, slope, pairs)
         if slope @ step <= tol:
@@ -176,7 +188,7 @@ def climb(objective: NGramTerms, policy: FloatArray, no_gain: float) -> FloatArr
                 break
             pairs.clear()
             continue
-        before, slope = slope, gradient(objective, trial)
+        before, slope = slope, _slope(objective, trial)
         if (step @ (before - slope)) > 0:
             pairs.append((share * step, before - slope))
         gained, policy, value = reached - value, trial, reached
@@ -185,12 +197,20 @@ def climb(objective: NGramTerms, policy: FloatArray, no_gain: float) -> FloatArr
     return policy
 
 
+def _slope(objective, policy):
+    """Return the derivative (E,) of J, demonstrations included, by the tilt of each event."""
+    pull = objective.demonstrations_gradient(policy)
+    slope = gradient(objective, policy)
+    return slope if pull is None else slope + pull
+
+
 def _quasi_newton_step(objective, policy, slope, pairs):
     """Return the step (E,) of L-BFGS, from the natural gradient of each event by itself.
 
-    Its metric is what a unit of a logit costs: the temperature, times how often the event is used.
+    Its metric is what a unit of a logit costs: the temperature, times how often the event is used,
+    and what demonstrations pull.
     """
-    used = objective.temperature * objective.flow(policy).events
+    used = objective.curvature(policy)
     step, shares = slope.copy(), []
     for move, change in reversed(pairs):
         shares.append(move @ step / (move @ change))

@@ -9,6 +9,7 @@ from sklearn_codex._categorical import FloatArray, exp_rest
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact._ngram_kernel import LOG_STEEP, ContextKernel, ContextOperator
+from sklearn_codex.exact._ngram_rest import Stretch, stretches
 from sklearn_codex.exact._ngram_solve import ContextEquation
 
 # A share of documents, or of a row, that is rounding.
@@ -17,10 +18,16 @@ _ROUNDING = 1e-12
 _ROW_TOLERANCE = 1e-3
 
 
-def check_rows(kernel: ContextKernel, log_sums: FloatArray, begins: np.ndarray) -> None:
-    """Check that the rows (C,) of a policy sum to one where documents that begin so (C,) come."""
+def check_rows(
+    kernel: ContextKernel, log_sums: FloatArray, begins: np.ndarray, *, further: bool = True
+) -> None:
+    """Check that the rows (C,) of a policy sum to one where documents that begin so (C,) come.
+
+    Those of one token come no further than where they begin.
+    """
     wrong = ~(np.abs(log_sums) <= _ROW_TOLERANCE)
-    wrong &= kernel.can_reach(begins) if wrong.any() else wrong
+    if wrong.any():
+        wrong &= kernel.can_reach(begins) if further else begins
     if wrong.any():
         context = int(np.flatnonzero(wrong)[0])
         raise ValueError(
@@ -72,14 +79,14 @@ class PolicyFlow:
         self.kernel = kernel = ContextKernel(trie, log_prob)
         self._initial = initial
         self.row_log_sums = kernel.log_sums()
-        check_rows(kernel, self.row_log_sums, initial > 0)
+        check_rows(kernel, self.row_log_sums, initial > 0, further=max_length != 1)
         self.cut, self.is_endless = np.zeros(trie.n_contexts), False
         if max_length is None:
             self._follow_to_the_end()
         else:
             self.visits = np.zeros(trie.n_contexts)
-            for visits in self.positions(max_length):
-                self.visits += visits
+            for stretch in self.stretches(max_length):
+                self.visits += stretch.total()
 
     @cached_property
     def operator(self) -> ContextOperator:
@@ -104,26 +111,36 @@ class PolicyFlow:
             lost += self.arcs[(following >= 0) & ~alive[following]].sum()
             self.is_endless = bool(lost > _ROUNDING)
 
-    def positions(self, max_length: int) -> Iterator[FloatArray]:
-        """Yield the share (C,) of documents in each context before token 1, 2, ... of them.
+    def stretches(self, max_length: int) -> Iterator[Stretch]:
+        """Yield the shares of documents in each context before token 1, 2, ... of them.
 
         Leaves the shares that are cut after the last.
         """
-        visits = self._initial
-        for _ in range(max_length):
-            yield visits
-            visits = np.maximum(self.operator.transposed_dot(visits), 0.0)
-            if not visits.any():
-                break
-        self.cut = visits
+        stretch = Stretch(self._initial, 0)
+        for stretch in stretches(self._step, self._initial, max_length):
+            yield stretch
+        self.cut = self._step(stretch.visits) if stretch.length == 1 else stretch.last
+
+    def _step(self, visits):
+        """Return the share (C,) of documents in each context a token later."""
+        return np.maximum(self.operator.transposed_dot(visits), 0.0)
+
+    def ended_at(self, visits: FloatArray) -> float:
+        """Return the share of documents that end by the token after visits (C,)."""
+        return float(visits @ self.operator.ends)
 
     def steps(self, max_length: int) -> Iterator["PolicyFlow"]:
         """Yield what documents use at token 1, 2, ... of them, as documents of one token."""
-        for visits in self.positions(max_length):
-            step = self.at_visits(visits)
-            # The policy is the same at all of them.
-            vars(step).update(operator=self.operator, rest=self.rest)
-            yield step
+        for stretch in self.stretches(max_length):
+            for weight in stretch.weights():
+                yield self.step_at(stretch.visits * weight)
+
+    def step_at(self, visits: FloatArray) -> "PolicyFlow":
+        """Return what documents use at tokens before which contexts are visited so often (C,)."""
+        step = self.at_visits(visits)
+        # The policy is the same at all of them.
+        vars(step).update(operator=self.operator, rest=self.rest)
+        return step
 
     # What is used
 
@@ -254,6 +271,7 @@ class PolicyFlow:
             return 0.0 if np.array_equal(self.log_prob, other) else float("inf")
         log_q, log_backoff = split_events(trie, other)
         steep = (log_backoff > LOG_STEEP) & ~kernel.is_written & (self.flow > 0)
+        steep &= kernel.backoff_log_weight > -np.inf  # else there is nothing to write out
         if steep.any():
             return self._written_out(np.flatnonzero(steep)).kl(other, log_sums)
         terms = divergence_terms(kernel.arc_log_weight, log_q)

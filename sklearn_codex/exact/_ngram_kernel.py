@@ -174,7 +174,7 @@ class ContextKernel:
             found, sizes = model.arcs_of(shorter)
             owner = np.repeat(np.arange(len(row)), sizes)
             is_new = trie.find(longer[owner], trie.arc_token[found]) < 0
-            is_new &= self.arc_log_weight[found] > -np.inf
+            # Also what is banned: a divergence counts what another policy gives to it.
             rows.append(row[owner[is_new]])
             arcs.append(found[is_new])
             longer = shorter

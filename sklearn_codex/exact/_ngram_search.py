@@ -6,17 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import Bunch
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
+from sklearn_codex.exact._ngram_rest import is_looked_at, is_same
 from sklearn_codex.exact._ngram_terms import NGramTerms
 
 # Nats of which floats keep less than three digits of a logarithm's fraction.
 _UNRESOLVED = 1e12
 # Nats below which the logarithm of a sum of weights has lost digits.
 _SLIGHT = 1e-2
+# Nats of a token, or share of them, that are rounding.
+_AT_REST = 1e-14
 
 
 def best_events(kernel: ContextKernel, log_after: FloatArray, other: FloatArray) -> FloatArray:
@@ -67,8 +70,9 @@ class Worth:
     ----------
     kernel : ContextKernel
         Weights of tokens, the greatest reward of an arc taken out of each.
-    log_worth : ndarray of shape (max_length + 1, C)
-        Logarithms with 0, 1, ... tokens left, less the greatest of each row.
+    log_worth : ndarray of shape (n, C)
+        Logarithms with 0, 1, ... tokens left, less the greatest of each row; with more than n - 1
+        as with these, where that is less than the maximal length.
     taken_out : ndarray of shape (max_length + 1,)
         What they lack, in nats.
     """
@@ -84,25 +88,65 @@ class Worth:
         assert max_length is not None
         check_tokens_at_once(max_length, n_contexts, remedy="Set a smaller max_length.")
         kernel, of_token = objective.relative_kernel
-        worth, taken_out = np.zeros((max_length + 1, n_contexts)), np.empty(max_length + 1)
+        worth, taken_out = [np.zeros(n_contexts)], np.empty(max_length + 1)
+        rises: list[float] = []
         taken_out[0] = -objective.missing_eos_penalty / objective.temperature
         for left in range(1, max_length + 1):
             before = kernel.after(worth[left - 1], -taken_out[left - 1])
-            worth[left] = kernel.log_sums(before)
-            finite = worth[left][np.isfinite(worth[left])]
+            sums = kernel.log_sums(before)
+            finite = sums[np.isfinite(sums)]
             top = finite.max(initial=-np.inf) if len(finite) else 0.0
             _check_resolved(objective, finite)
-            worth[left] -= top
+            worth.append(sums - top)
             taken_out[left] = taken_out[left - 1] + of_token + top
-        return cls(kernel, worth, taken_out)
+            rises.append(of_token + top)
+            if is_looked_at(left) and cls._is_at_rest(worth, rises, kernel):
+                rise = float(np.mean(rises[left // 2 :]))
+                taken_out[left:] = taken_out[left] + rise * np.arange(max_length + 1 - left)
+                break
+        return cls(kernel, np.array(worth), taken_out)
+
+    @staticmethod
+    def _is_at_rest(worth, rises, kernel):
+        """Tell whether contexts weigh as at the last step and half the way, and all gain alike.
+
+        Were the end of any weight, a token would gain the less the more are left, or gain nothing;
+        where it loses, the end will be of weight.
+        """
+        left = len(worth) - 1
+        if not all(is_same(worth[left], worth[place]) for place in (left - 1, left // 2)):
+            return False
+        later = np.array(rises[left // 2 :])
+        loses = later[-1] < -10 * _AT_REST and np.isfinite(kernel.arc_log_weight[kernel.ends]).any()
+        gains_alike = np.ptp(later) <= _AT_REST * max(1.0, float(np.abs(later).max()))
+        return bool(gains_alike and not loses)
+
+    @property
+    def n_kept(self) -> int:
+        """With how many tokens left, and more, contexts weigh alike."""
+        return len(self.log_worth) - 1
 
     def best(self, left: int, other: FloatArray) -> FloatArray:
         """Return the best policy (E,) of the token before which so many are left, itself included.
 
         Another (E,) in contexts that no document gets on from.
         """
-        following = self.kernel.after(self.log_worth[left - 1], -self.taken_out[left - 1])
-        return best_events(self.kernel, following, other)
+        return self._best(left - 1, float(self.taken_out[left - 1]), other)
+
+    def best_on_average(self, left: IntArray, ended: FloatArray, other: FloatArray) -> FloatArray:
+        """Return the policy (E,) whose logarithms are the means of the best of some tokens.
+
+        Before them more than :attr:`n_kept` are left (n,). They differ in the end alone, of so many
+        documents (n,) each: it weighs less than rounding then, unless it is the same.
+        """
+        taken_out = self.taken_out[left - 1]
+        total = float(ended.sum())
+        mean = float(ended @ taken_out) / total if total > 0 else float(taken_out.mean())
+        return self._best(self.n_kept, mean, other)
+
+    def _best(self, after, taken_out, other):
+        log_worth = self.log_worth[min(after, self.n_kept)]
+        return best_events(self.kernel, self.kernel.after(log_worth, -taken_out), other)
 
     def total(self, initial: FloatArray) -> float:
         """Return the mean logarithm of whole documents that start in contexts so often (C,)."""
@@ -172,11 +216,40 @@ def value_by_position(objective: NGramTerms, worth: Worth) -> float:
 def gap_by_position(objective: NGramTerms, flow: PolicyFlow, worth: Worth | None = None) -> float:
     """Return what the best policy of all is better by, which may look at the position."""
     assert objective.max_length is not None
+    if objective.is_at_reference:
+        return objective.gap_to_reference(flow)
     worth, total = worth or Worth.of(objective), 0.0
+    if flow.log_prob.ndim == 1:
+        return objective.temperature * _gap_of_one(objective, flow, worth)
     for position, step in enumerate(flow.steps(objective.max_length)):
         best = worth.best(objective.max_length - position, objective.start)
         total += step.kl(best)
     return objective.temperature * total
+
+
+def _gap_of_one(objective, flow, worth):
+    """Return KL(policy || the best of all), in nats, of a policy that is one for all positions.
+
+    Positions before which the best one is the same but for the end are taken together.
+    """
+    left, total = objective.max_length, 0.0
+    early, lefts, ended = np.zeros(objective.trie.n_contexts), [np.zeros(0, int)], [np.zeros(0)]
+    for stretch in flow.stretches(objective.max_length):
+        n_early = min(stretch.length, max(0, left - worth.n_kept))
+        first, others = stretch.split(n_early)
+        if n_early:
+            early += first.total()
+            lefts.append(left - np.arange(n_early))
+            ended.append(first.weights() * flow.ended_at(first.visits))
+        for place, weight in enumerate(others.weights()):
+            best = worth.best(left - n_early - place, objective.start)
+            total += flow.step_at(others.visits * weight).kl(best)
+        left -= stretch.length
+    if early.any():
+        at = np.concatenate(lefts)
+        best = worth.best_on_average(at, np.concatenate(ended), objective.start)
+        total += flow.step_at(early).kl(best)
+    return total
 
 
 def weighted(initial: FloatArray, values: FloatArray) -> float:

@@ -26,6 +26,8 @@ _ROUNDS, _ROUND_TOL = 8, 1e-7
 _CHANGE, _MOST_STEPS = 1e-12, 200
 # Nats that a sum over tokens may have where the equation itself is solved first.
 _MODERATE = 200.0
+# Steps over whose later half growth beyond floats is a mean.
+_GROWTH_STEPS = 360
 # Steps towards the vector of a spectral radius before it is one of floats; contexts up to which
 # all eigenvalues are computed.
 _POWER_STEPS, _FEW_EIGENVALUES, _MOST_PRODUCTS = 200, 300, 2000
@@ -304,11 +306,27 @@ def _greatest_eigenvalue(kernel, log_vector, top):
         value, vector = _by_arnoldi(operator, inside.astype(float))
     radius = float(value.real)
     if radius <= 0:
-        return -np.inf, log_vector
+        return _mean_growth(kernel, log_vector), log_vector
     size = np.abs(vector)
     with np.errstate(divide="ignore"):
         moved = log_vector + np.log(np.maximum(size, 1e-300 * size.max()))
     return top + float(np.log(radius)), np.where(inside, moved - moved[inside].max(), -np.inf)
+
+
+def _mean_growth(kernel, log_vector):
+    """Return what a token adds to the logarithm of the weight, in the later half of many steps.
+
+    Where weights are so far from each other that no floats hold all of them.
+    """
+    first = 0.0
+    for step in range(2 * _GROWTH_STEPS):
+        log_vector = kernel.log_sums(kernel.after(log_vector, -np.inf))
+        top = float(log_vector.max())
+        if top == -np.inf:
+            return -np.inf
+        if step + 1 == _GROWTH_STEPS:
+            first = top
+    return (top - first) / _GROWTH_STEPS
 
 
 def _by_arnoldi(operator, start):

@@ -16,6 +16,7 @@ from sklearn_codex.exact._eos_length import EndingObjective
 from sklearn_codex.exact._ngram_events import check_events, takes_events, takes_policies
 from sklearn_codex.exact._ngram_flow import PolicyFlow, PositionFlow
 from sklearn_codex.exact._ngram_kernel import ContextKernel
+from sklearn_codex.exact._ngram_rest import stretches
 from sklearn_codex.exact._ngram_solve import ContextEquation
 from sklearn_codex.exact._settings import (
     below_best,
@@ -31,6 +32,8 @@ _MASS_ROUNDING = 1e-8
 _KEPT = 3
 _SHARES_TOLERANCE = 1e-6
 _ROUNDING = 1e-12
+# Nats of a reward that logarithms of probabilities do not show.
+_NO_NATS = 1e-13
 
 
 @dataclass(frozen=True, repr=False)
@@ -206,6 +209,23 @@ class NGramTerms(EndingObjective):
         sums[np.abs(sums) <= _MASS_ROUNDING] = 0.0
         return sums if sums.any() else None
 
+    @cached_property
+    def is_at_reference(self) -> bool:
+        """Whether the best policy is the reference but for rounding, as rewards are no nats."""
+        is_bare = self.entropy_coef == 0 and not (self.penalty is not None and self.penalty.any())
+        if not is_bare or self._reference_mass is not None:
+            return False
+        nats = np.abs(self._nats(self.token_reward[self.possible]))
+        return bool(max(nats.max(), self.missing_eos_penalty / self.temperature) < _NO_NATS)
+
+    def gap_to_reference(self, flow: PolicyFlow) -> float:
+        """Return what the reference is better by than a policy, given its flow."""
+        start = self.flow(self.reference_log_prob)
+        worse = start.expected(self.token_reward) - flow.expected(self.token_reward)
+        lost = float(flow.cut.sum()) - float(start.cut.sum())
+        gap = self.reward_coef * worse + self.missing_eos_penalty * lost
+        return max(0.0, gap + self.kl_coef * flow.kl(self.reference_log_prob))
+
     # What documents of a policy do
 
     def of_tokens(self, values: FloatArray) -> FloatArray:
@@ -365,11 +385,12 @@ class NGramTerms(EndingObjective):
                     f"{type(self).__name__}.rate_of_any: documents of this policy hardly ever end."
                 )
         else:
-            rates = np.zeros(trie.n_contexts)
-            for _ in range(self.max_length):
-                before, rates = rates, hits + operator.dot(rates)
-                if np.array_equal(before, rates):
-                    break
+            spared_at = stretches(
+                lambda visits: np.maximum(operator.transposed_dot(visits), 0.0),
+                self.initial,
+                self.max_length,
+            )
+            return float(np.clip(sum(float(at.total() @ hits) for at in spared_at), 0.0, 1.0))
         return float(np.clip(self.initial @ rates, 0.0, 1.0))
 
     @takes_events

@@ -210,7 +210,9 @@ class NGramTraining(NGramTerms):
         here = PolicyFlow.of_one_token(self.trie, log_prob, weight)
         kernel, flow = here.kernel, here.flow
         prob = np.exp(kernel.arc_log_weight)
-        entries = np.exp(kernel.entry_log_weight) * prob[kernel.entry_arc] * flow[kernel.entry_row]
+        # One factor may be beyond floats where both are not.
+        of_entries = np.exp(kernel.entry_log_weight + kernel.arc_log_weight[kernel.entry_arc])
+        entries = of_entries * flow[kernel.entry_row]
         arcs = prob * kernel.not_passed(flow, kernel.backoff() * flow)
         arcs += np.bincount(kernel.entry_arc, entries, len(arcs))
         backed = kernel.backoff() * here.rest * flow + kernel.passed(entries)

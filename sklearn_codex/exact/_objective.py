@@ -199,6 +199,10 @@ class Objective(ABC):
     def optimum(self) -> FloatArray:
         """Return the policy (V,) that maximises the objective."""
 
+    def best_found(self) -> FloatArray:
+        """Return the best policy (V,) that is known: :meth:`optimum`, where there is one."""
+        return self.optimum()
+
     @abstractmethod
     def stiffness(self, log_prob: FloatArray) -> FloatArray:
         """Return what a unit of each logit (V,) costs a token, in units of the objective."""
@@ -492,36 +496,3 @@ class Objective(ABC):
         value : float
             Mean shaped reward of the documents.
         """
-
-
-class PricedObjective(Objective):
-    """An objective whose best policy within a budget of expected cost is the best at some price."""
-
-    @property
-    @abstractmethod
-    def possible(self) -> NDArray[np.bool_]:
-        """Which tokens (V,) a policy of finite value can produce."""
-
-    @abstractmethod
-    def cost_floor(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the least expected costs of a document, and what each token costs beyond them.
-
-        Parameters
-        ----------
-        cost : ndarray of shape (n_constraints, V)
-            Costs of each token.
-
-        Returns
-        -------
-        floor : ndarray of shape (n_constraints,)
-            The least that any policy can expect to pay.
-        extra : ndarray of shape (n_constraints, V)
-            Costs, not negative for possible tokens, of which a document expects to pay what it pays
-            beyond the floor.
-        """
-
-    def check_costs(self, cost: FloatArray) -> None:
-        """Raise ValueError where the dual of these costs (n_constraints, V) is not exact."""
-
-    def check_free(self, extra: FloatArray) -> None:
-        """Raise LengthExplosionError where length explodes at any price of these costs."""

@@ -17,7 +17,7 @@ from sklearn_codex._categorical import (
     reference_kl,
 )
 from sklearn_codex._checks.numbers import COUNT, check_number
-from sklearn_codex.exact._objective import PricedObjective
+from sklearn_codex.exact._priced_objective import PricedObjective
 from sklearn_codex.exact._settings import reward_spread, takes_policy
 
 

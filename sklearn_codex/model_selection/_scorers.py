@@ -1,14 +1,21 @@
 """Scorers of a fitted loop on records held out: its reward, its demonstrations, what it gains."""
 
+from typing import Any
+
 import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._checks.matrices import as_csr
 from sklearn_codex._data.fitted_models import freeze
 from sklearn_codex._data.records import COLUMNS_OF_KIND, check_records
-from sklearn_codex._pipeline.counting import documents_after_prompts
+from sklearn_codex._pipeline.counting import (
+    count_documents,
+    counts_in_context,
+    documents_after_prompts,
+)
 from sklearn_codex._policy.gold_scorer import GOLD_SCORE_CONSTRAINTS
 from sklearn_codex._reward.model import PreferenceRewardModel
 from sklearn_codex._stage import RecordKind
@@ -200,9 +207,22 @@ class HeldOutRewardScorer:
         records = check_records(X, subject=subject)
         rows = _require(records, "preference", subject)
         gold = clone(PreferenceRewardModel() if self.reward_model is None else self.reward_model)
+        prompts = [records.prompt[row] or "" for row in rows]
+        texts = [(records.text[row], records.other[row]) for row in rows]
+        pairs: Any = np.array(
+            [(asked, *both) for asked, both in zip(prompts, texts, strict=True)], object
+        )
         if gold.get_params(deep=False).get("vectorizer", "none to set") is None:
             gold.set_params(vectorizer=freeze(loop.vectorizer_))
-        pairs = [(records.prompt[row] or "", records.text[row], records.other[row]) for row in rows]
+            if any(prompts) and counts_in_context(loop.vectorizer_):
+                # As the loop counts what its reward model learns from: after the prompts.
+                first, second = (
+                    count_documents(
+                        loop.vectorizer_, *records.some(rows, other=other), subject=subject
+                    )
+                    for other in (False, True)
+                )
+                pairs = as_csr(first - second)
         weight = records.weight[rows]
         params = {} if (weight == 1).all() else {"sample_weight": weight}
-        return gold.fit(np.array(pairs, dtype=object), records.labels(rows), **params)
+        return gold.fit(pairs, records.labels(rows), **params)
