@@ -4,19 +4,22 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 MIN_VENV ?= .venv-min
 MIN_BIN := $(MIN_VENV)/bin
+LAB_VENV ?= .venv-lab
+LAB_BIN := $(LAB_VENV)/bin
 PYTHONS ?= python3.11 python3.12 python3.13
 
 # Tests run on all cores; threads of their matrix products would wait for each other.
-test test-min test-min-fast test-pythons: export OPENBLAS_NUM_THREADS = 1
-test test-min test-min-fast test-pythons: export OMP_NUM_THREADS = 1
+test test-min test-min-fast test-pythons test-lab: export OPENBLAS_NUM_THREADS = 1
+test test-min test-min-fast test-pythons test-lab: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-min test-min-fast test-pythons lint docs bench fuzz mutants clean
+.PHONY: help demo test test-min test-min-fast test-pythons test-lab lint docs bench fuzz mutants clean
 
 help:
 	@echo "make demo   the whole RLHF loop on real code, results in ./codex-demo/"
 	@echo "make test   all tests and doctests"
 	@echo "make test-min      all tests with the oldest versions that pyproject.toml allows"
 	@echo "make test-pythons  all tests with each of $(PYTHONS) that is installed"
+	@echo "make test-lab      the tests that need torch and TRL, and one short training with TRL"
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   the documentation, in docs/_build/html"
 	@echo "make bench  all benchmarks against their peers, about half an hour"
@@ -55,6 +58,17 @@ $(MIN_VENV)/.installed: pyproject.toml .ci/minimum_versions.py
 	$(MIN_BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c $(MIN_VENV)/constraints.txt
 	@touch $@
 
+# torch has one version, the oldest that is allowed, so that pip takes a build for the processor alone
+# where one is at hand: of the newest it may find only one that brings gigabytes for graphics cards.
+# Byte code is made of what is used, not of all that is installed.
+$(LAB_VENV)/.installed: pyproject.toml .ci/minimum_versions.py
+	$(PYTHON) -m venv --clear $(LAB_VENV)
+	$(PYTHON) .ci/minimum_versions.py lab | grep "^torch==" > $(LAB_VENV)/constraints.txt
+	$(LAB_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c $(LAB_VENV)/constraints.txt \
+		-e ".[lab]" $$($(PYTHON) .ci/minimum_versions.py test | grep "^pytest==\|^hypothesis==" | sed "s/==/>=/") \
+		|| { echo "test-lab: the extra lab could not be installed, so nothing of TRL was tested."; exit 1; }
+	@touch $@
+
 demo: $(VENV)/.installed
 	$(BIN)/sklearn-codex demo $(ARGS)
 
@@ -69,6 +83,11 @@ test-min: $(MIN_VENV)/.installed
 test-min-fast: $(MIN_VENV)/.installed
 	$(MIN_BIN)/python -m pytest -n auto --dist worksteal $(ARGS) sklearn_codex tests/test_token_columns.py \
 		tests/test_documents.py tests/test_partitions.py tests/test_persistence.py tests/test_cli.py
+
+# Tests that need the extra are skipped without it, so it is imported first, and has to be there.
+test-lab: $(LAB_VENV)/.installed
+	$(LAB_BIN)/python -c "import torch, transformers, trl"
+	$(LAB_BIN)/python -m pytest -m lab -k "not bigram_model" $(ARGS) tests/test_lab_torch.py
 
 test-pythons:
 	@missing=; tested=; for python in $(PYTHONS); do \

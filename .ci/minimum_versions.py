@@ -1,6 +1,7 @@
 """Print the oldest versions that pyproject.toml allows, as constraints for pip.
 
-The core's and those of the extras `all` and `test`: what runs, and what tests it.
+The core's and those of the extras `all` and `test`: what runs, and what tests it. Or those of the
+extras that are named: `python .ci/minimum_versions.py lab`.
 """
 
 import re
@@ -51,7 +52,8 @@ def minimum_versions(project, extras=EXTRAS):
 def main():
     """Print one constraint a line."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-    lines = [f"{name}=={version}\n" for name, version in minimum_versions(project).items()]
+    found = minimum_versions(project, sys.argv[1:] or EXTRAS)
+    lines = [f"{name}=={version}\n" for name, version in found.items()]
     sys.stdout.write("".join(lines))
 
 

@@ -20,6 +20,12 @@ FAULTS = [
             "rewards[..., t] + value - values[..., t]",
             "test_lab_losses.py::TestAdvantages::test_gae_is_the_sum_of_its_steps",
         ),
+        (
+            "gaps between tokens end a response",
+            "following = np.where(here, delta + gamma * lam * following, following)",
+            "following = np.where(here, delta + gamma * lam * following, 0.0)",
+            "test_lab_padding.py::test_the_token_after_a_gap_is_the_next",
+        ),
     ),
     *_in(
         "lab/_advantages/_groups.py",
@@ -86,8 +92,8 @@ FAULTS = [
         ),
         (
             "the ratio of a sequence is no mean",
-            "ratio = np.exp(apart.sum(axis=-1, keepdims=True) / lengths)",
-            "ratio = np.exp(apart.sum(axis=-1, keepdims=True))",
+            "(log_prob - old_log_prob).sum(axis=-1, keepdims=True) / lengths",
+            "(log_prob - old_log_prob).sum(axis=-1, keepdims=True)",
             "test_lab_losses.py::TestPolicyLosses::test_the_ratio_of_a_sequence_is_a_geometric_mean",
         ),
     ),
@@ -95,9 +101,24 @@ FAULTS = [
         "lab/_losses/_kl.py",
         (
             "a ratio without a gradient of its own",
-            "return ratio * penalty, ratio * (penalty + slope)",
-            "return ratio * penalty, ratio * slope",
+            "penalty, slope = ratio * penalty, ratio * (penalty + slope)",
+            "penalty, slope = ratio * penalty, ratio * slope",
             "test_lab_losses.py::TestKL::test_expected_gradients_are_those_that_are_claimed",
+        ),
+    ),
+    *_in(
+        "lab/_run.py",
+        (
+            "documents of a run counted by groups",
+            "size * np.arange(n_steps + 1)",
+            "n_groups * np.arange(n_steps + 1)",
+            "test_lab_run.py::test_documents_are_counted_and_gaps_are_those_of_the_policies",
+        ),
+        (
+            "natural steps that are plain ones",
+            "step = step / np.exp(log_prob)",
+            "step = step / 1.0",
+            "test_lab_run.py::test_a_step_by_hand",
         ),
     ),
     *_in(

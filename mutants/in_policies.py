@@ -126,9 +126,9 @@ FAULTS = [
             "test_dpo.py::test_the_robust_loss_is_that_of_its_paper",
         ),
         (
-            "pull of the length dropped from DPO's curvature",
-            "product - point.length_residual / self.kl_coef * spread",
-            "product - point.length_residual * spread",
+            "curvature of the policy dropped from DPO's",
+            "product + bent + self.penalty * direction",
+            "product + self.penalty * direction",
             "test_dpo.py::test_gradient_and_hessian_by_finite_differences",
         ),
         (
@@ -376,6 +376,15 @@ FAULTS = [
             "square = self._square / (1.0 - 0.999**self._t)",
             "square = self._square",
             "test_policy_updates.py::test_adam_is_its_definition",
+        ),
+    ),
+    *_in(
+        "_policy/tilts.py",
+        (
+            "curvature of a tilt's normaliser off by the KL's weight",
+            "-slopes.sum() / self.kl_coef * spread",
+            "-slopes.sum() * spread",
+            "test_tilts.py::test_second_derivatives_are_those_of_first",
         ),
     ),
 ]

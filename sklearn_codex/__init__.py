@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sklearn_codex._policy.dpo import DPOPolicyOptimizer
     from sklearn_codex._policy.exact_optimizer import ExactPolicyOptimizer
     from sklearn_codex._policy.grpo import GRPOPolicyOptimizer
+    from sklearn_codex._policy.kto import KTOPolicyOptimizer
     from sklearn_codex._policy.ppo_optimizer import PPOPolicyOptimizer
     from sklearn_codex._policy.rloo import RLOOPolicyOptimizer
     from sklearn_codex._ratings.authors import author_share
@@ -53,6 +54,7 @@ __all__ = [
     "DPOPolicyOptimizer",
     "ExactPolicyOptimizer",
     "GRPOPolicyOptimizer",
+    "KTOPolicyOptimizer",
     "ModelRatings",
     "NGramCounter",
     "NGramFeatures",
@@ -98,6 +100,7 @@ _HOMES = {
     "DPOPolicyOptimizer": "_policy.dpo",
     "ExactPolicyOptimizer": "_policy.exact_optimizer",
     "GRPOPolicyOptimizer": "_policy.grpo",
+    "KTOPolicyOptimizer": "_policy.kto",
     "ModelRatings": "_ratings.model",
     "NGramCounter": "_ngram_counter",
     "NGramFeatures": "_ngram_features",

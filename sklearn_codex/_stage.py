@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-RecordKind = Literal["corpus", "demonstration", "preference", "candidates"]
+RecordKind = Literal["corpus", "demonstration", "preference", "candidates", "unpaired"]
 Model = Literal["policy", "reward", "choice"]
 
 
@@ -26,8 +26,8 @@ class Stage:
         Constructor parameters that the pipeline sets to the frozen policy or reward from above,
         where they were left at None.
     soft_labels : bool, default=False
-        Whether ``fit`` takes probabilities as labels of preferences. To a stage that does not, a
-        pair of probability p is given as two, of either class and with the weights p and 1 - p.
+        Whether ``fit`` takes probabilities as labels of preferences, or of unpaired documents. To a
+        stage that does not, one of probability p is given as two, of either class and with the weights p and 1 - p.
     learns_reward : bool, default=False
         Whether ``fit`` takes scores of candidates for a reward that does not come from above.
     starts_after_prompts : bool, default=False

@@ -47,7 +47,7 @@ FLOORS = [
     },
     {"_embedding", "_rule_amounts", "exact", "labels", "metrics", "text"},
     {"_layouts", "_ngram_counter", "_rule", "lab"},
-    {"_ngram_features", "rules"},
+    {"_ngram_features", "_pytest_plugin", "rules"},
     {"_data"},
     {"_language", "_pipeline", "datasets", "features"},
     {"_reward"},

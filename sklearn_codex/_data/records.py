@@ -1,7 +1,7 @@
 """Records, the input of ``RLHFPipeline``: what a row holds decides which kind of record it is."""
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -44,10 +44,13 @@ FORMS: Mapping[tuple[str, ...], RecordKind] = {
     ("chosen", "rejected"): "preference",
     ("response_a", "response_b", "label"): "preference",
     (RESPONSES,): "candidates",
+    ("completion", "label"): "unpaired",
 }
 """The columns that make a record, and the kind they make it."""
 
-TEXT_COLUMNS = tuple(name for form in FORMS for name in form if name != "label")
+TEXT_COLUMNS = tuple(dict.fromkeys(name for form in FORMS for name in form if name != "label"))
+_UNPAIRED = ("completion", "label")
+_USUAL = ("corpus", "demonstration", "preference")
 WEIGHT = "sample_weight"
 COLUMNS = ("prompt", *TEXT_COLUMNS, "label", SCORES, LOG_PROBS, WEIGHT)
 
@@ -56,11 +59,13 @@ COLUMNS_OF_KIND: Mapping[RecordKind, str] = {
     "demonstration": "completion (and prompt, optional)",
     "preference": "chosen, rejected or response_a, response_b, label (and prompt, optional)",
     "candidates": "responses (and prompt, scores, logprobs, optional)",
+    "unpaired": "completion, label (and prompt, optional)",
 }
 
 
 class Record(NamedTuple):
-    """One record with its text flattened; ``other`` and ``label`` belong to a preference.
+    """One record with its text flattened; ``other`` belongs to a preference, ``label`` also to what is
+    unpaired.
 
     Of candidates ``text`` is the first.
     """
@@ -81,16 +86,17 @@ class Records:
     Parameters
     ----------
     kind : ndarray of str of shape (n_records,)
-        "corpus", "demonstration", "preference" or "candidates".
+        "corpus", "demonstration", "preference", "candidates" or "unpaired".
     prompt : list of str or None of length n_records
         The prompt, where the record has one that is not blank.
     text : list of str of length n_records
-        The document: the text of a corpus record, the completion of a demonstration, response A of
-        a preference, the first candidate.
+        The document: the text of a corpus record, the completion of a demonstration or of an
+        unpaired record, response A of a preference, the first candidate.
     other : list of str or None of length n_records
         Response B of a preference.
     label : ndarray of float of shape (n_records,)
-        Probability that A is preferred: 1, 0, 0.5 for a tie, or between; -1 for other kinds.
+        Probability that A is preferred, or that what is unpaired is desirable: 1, 0, 0.5 for a tie,
+        or between; -1 for other kinds.
     weight : ndarray of float of shape (n_records,)
         What each record weighs, 1 where it does not say.
     candidates : list of Candidates or None of length n_records
@@ -113,7 +119,7 @@ class Records:
         return np.flatnonzero(self.kind == kind)
 
     def labels(self, rows: IntArray) -> NDArray[Any]:
-        """Return the labels (n,) of preferences, as classes where all are 1 or 0."""
+        """Return the labels (n,) of rows that have one, as classes where all are 1 or 0."""
         label = self.label[rows]
         return label if ((label > 0) & (label < 1)).any() else label.astype(np.intp)
 
@@ -146,7 +152,7 @@ class Records:
     def describe(self) -> str:
         """Return how many records there are of each kind, in words."""
         numbers = {kind: len(self.rows(kind)) for kind in KINDS}
-        return ", ".join(f"{n} {kind}" for kind, n in numbers.items() if n or kind != "candidates")
+        return ", ".join(f"{n} {kind}" for kind, n in numbers.items() if n or kind in _USUAL)
 
     def all_texts(self) -> list[str]:
         """Return all documents there are: those of ``text``, then ``other``, then candidates."""
@@ -242,10 +248,18 @@ def present_columns(row: Mapping) -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def _form_of_columns(names: tuple) -> tuple[str, ...] | None:
     """Return the form of rows with these columns, None where one of them has to be absent."""
-    touched = [form for form in FORMS if any(name in names for name in form)]
+    touched = _touched(names)
     if len(touched) == 1 and all(name in names for name in touched[0]) and WEIGHT not in names:
         return touched[0]
     return None
+
+
+def _touched(names: Collection) -> list[tuple[str, ...]]:
+    """Return the forms of which there are columns, a label being that of a completion first."""
+    is_labelled = all(name in names for name in _UNPAIRED)
+    own = [name for name in names if not (is_labelled and name == "label")]
+    touched = [form for form in FORMS if form != _UNPAIRED and any(name in own for name in form)]
+    return [_UNPAIRED if is_labelled and form == ("completion",) else form for form in touched]
 
 
 def _read_plain_rows(rows: Sequence[Mapping]) -> Records | None:
@@ -306,7 +320,7 @@ def is_records(X: Any) -> bool:
 
 def check_form(present, row, where) -> tuple[str, ...]:
     """Return the one form of record whose columns the row has, all of them."""
-    touched = [form for form in FORMS if any(name in present for name in form)]
+    touched = _touched(present)
     if len(touched) == 1 and all(name in present for name in touched[0]):
         return touched[0]
     seen = [name for name in row if not is_missing(row[name])]
@@ -331,19 +345,22 @@ def read_record(present, form, where, *, swap) -> Record:
         prompt, candidates = read_candidates(present, where)
         text = candidates.responses[0]
         return Record(kind, _or_none(prompt), text, weight=weight, candidates=candidates)
-    first, second = form[0], form[min(1, len(form) - 1)]
+    is_alone = kind in ("demonstration", "unpaired")
+    first = form[0]
+    second = first if is_alone else form[1]
     split = split_pair(
         present.get("prompt"),
         present[first],
         present[second],
         ("prompt", first, second),
         where,
-        repeats=None if kind == "demonstration" else False,
+        repeats=None if is_alone else False,
     )
-    if kind == "demonstration":
-        return Record(kind, _or_none(split.prompt), split.first, weight=weight)
+    label = _check_label(present["label"], where, kind) if "label" in form else 1.0
+    if is_alone:
+        label = label if kind == "unpaired" else -1.0
+        return Record(kind, _or_none(split.prompt), split.first, label=label, weight=weight)
     text, other = split.first, split.second
-    label = _check_label(present["label"], where) if "label" in form else 1.0
     if form == ("chosen", "rejected") and swap:
         text, other, label = other, text, 0.0
     return Record(kind, _or_none(split.prompt), text, other, label, weight)
@@ -380,11 +397,17 @@ def flatten(value, column, where) -> str:
     return write_prompt(messages) if len(messages) > 1 else write_response(messages)
 
 
-def _check_label(label, where) -> float:
-    """Return a label as the probability that A is preferred."""
+def _check_label(label, where, kind) -> float:
+    """Return a label as the probability that A is preferred, or that a response is desirable."""
     value = as_float(label)
     if 0 <= value <= 1:
         return value
+    if kind == "unpaired":
+        raise ValueError(
+            f"{where} has a completion with a label, so it should be true or 1 (desirable), false "
+            f"or 0 (undesirable) or a probability between, got {reprlib.repr(label)}. Leave the "
+            "label out where the completion is a demonstration."
+        )
     raise ValueError(
         f"{where} should have label 1 (response_a preferred), 0 (response_b preferred), 0.5 (a "
         f"tie) or a probability between, got {reprlib.repr(label)}."

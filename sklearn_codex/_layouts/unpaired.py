@@ -11,7 +11,7 @@ from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._conversations.messages import as_messages
 from sklearn_codex._conversations.split import prompt_text
 from sklearn_codex._conversations.transcripts import parse_transcript
-from sklearn_codex._labels.conventions import NO, YES
+from sklearn_codex._labels.desirable import says_desirable
 from sklearn_codex._labels.scores import names_fault
 from sklearn_codex._layouts.base import Columns, Comparison, Layout, fold, fold_all
 from sklearn_codex._layouts.cells import as_number, as_responses, decode
@@ -55,15 +55,6 @@ DESIRABLE = (
     "is_best", "best", "binary_label", "human_label", "is_winner", "winner", "is_better", "won"
 )  # fmt: skip
 """Names of the column that says whether the one response is desirable."""
-_YES = frozenset((
-    *YES, "true", "1", "1.0", "desirable", "good", "chosen", "accepted", "preferred",
-    "positive", "pos", "up", "like", "liked", "thumbs_up", "thumbsup", "👍", "upvote", "correct"
-))  # fmt: skip
-_NO = frozenset((
-    *NO, "false", "0", "0.0", "-1", "-1.0", "undesirable", "bad", "rejected",
-    "negative", "neg", "down", "dislike", "disliked", "thumbs_down", "thumbsdown", "👎",
-    "downvote", "incorrect", "wrong"
-))  # fmt: skip
 
 
 class OneResponseLayout(Layout):
@@ -264,9 +255,9 @@ class KTOLayout(OneResponseLayout):
 
     def goodness(self, value: Any, where: str) -> float:
         """Return 1.0 for desirable, 0.0 for undesirable."""
-        said = _said(value)
-        if said in _YES or said in _NO:
-            return float((said in _YES) != self.turned)
+        desirable = says_desirable(value)
+        if desirable is not None:
+            return float(desirable != self.turned)
         raise ValueError(
             f"{where} has {self.label} = {value!r:.60}, which is neither desirable (true, 1) nor "
             "undesirable (false, 0). If the greater number is the better, say "
@@ -344,7 +335,7 @@ def find_unpaired(columns: Columns, row: Row, given: Given, where: str) -> Layou
         return None
     rest = {name: column for name, column in names.items() if column != response}
     labels = [rest[name] for name in DESIRABLE if name in rest]
-    label = next((name for name in labels if _said(row[name]) in _YES | _NO), None)
+    label = next((name for name in labels if says_desirable(row[name]) is not None), None)
     found = _score_of(rest, row, given, where) if given.label or label is None else None
     label = label or next(iter(labels), None)  # missing, or of another kind, which is refused
     truth = None
@@ -441,14 +432,9 @@ def _helpsteer(prompt, response, found, given, names, annotator) -> ScoredLayout
     return layout
 
 
-def _said(value: Any) -> str:
-    return "_".join(str(value).casefold().split())
-
-
 def _is_truth(value: Any) -> bool:
     """Return whether a value can only be a yes or a no, and no number."""
-    said = _said(value)
-    return said in _YES | _NO and said.strip("-.01") != ""
+    return says_desirable(value) is not None and str(value).strip("-.01 ") != ""
 
 
 def _score_of(rest: Columns, row: Row, given: Given, where: str) -> Score | None:

@@ -50,9 +50,10 @@ _WEIGHTED = (
 )
 _DRAWING = ("GRPOPolicyOptimizer", "PPOPolicyOptimizer", "RLOOPolicyOptimizer")
 _SAMPLERS = ("BestOfNSampler", "ExactPolicyOptimizer", *_DRAWING)
+_DIRECT = ("DPOPolicyOptimizer", "KTOPolicyOptimizer")
 _NGRAM_COUNTERS = ("NGramCounter", "NGramFeatures")
 _COUNTERS = ("TokenCounter", *_NGRAM_COUNTERS)
-_LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", "DPOPolicyOptimizer", *_SAMPLERS)
+_LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", *_DIRECT, *_SAMPLERS)
 # What models that may be of n-grams have where they are.
 _OF_ANY_ORDER = {
     "SFTRefiner": ("_backoff", "event_count_"),
@@ -72,8 +73,10 @@ _NEEDED = (
     (("steps_", "vectorizer_"), ("RLHFPipeline",)),
     (("n_features_in_", "vectorizer_"), ("PairVectorizer", *_LANGUAGE_MODELS, *_WEIGHTED)),
     (("document_length_",), _LANGUAGE_MODELS),
-    (("token_log_prob_",), ("UnigramLM", "DPOPolicyOptimizer")),
-    (("reference_log_prob_",), ("DPOPolicyOptimizer", *_SAMPLERS)),
+    (("token_log_prob_",), ("UnigramLM", *_DIRECT)),
+    (("reference_log_prob_",), (*_DIRECT, *_SAMPLERS)),
+    (("token_reward_",), _DIRECT),
+    (("reference_point_",), ("KTOPolicyOptimizer",)),
     (("_seed",), _SAMPLERS),
     (("training_state_",), _DRAWING),
     (("coef_",), _WEIGHTED),

@@ -36,6 +36,7 @@ OWN_TYPES = {
     "GRPOPolicyOptimizer": "_policy.grpo",
     "GroupMoves": "_reward.jackknife",
     "HeldRows": "_solve.precision",
+    "KTOPolicyOptimizer": "_policy.kto",
     "MatrixPrecision": "_solve.precision",
     "ModelRatings": "_ratings.model",
     "NGramCounter": "_ngram_counter",

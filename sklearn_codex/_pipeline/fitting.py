@@ -266,6 +266,11 @@ class PipelineFit:
             return X, y, params
         counts, texts = self._counts[rows], [self.records.text[row] for row in rows]
         check_no_empty(self.vectorizer, counts, texts, subject=subject, name=kind)
+        if kind == "unpaired":
+            y = self.records.labels(rows)
+            if y.dtype.kind == "f" and not stage.rlhf_stage.soft_labels:
+                return _expand(stage, counts, y, params)
+            return counts, y, params
         return counts, None, params
 
     def _add_weights(self, stage, rows, params):

@@ -60,7 +60,7 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     ----------
     steps : list of (str, stage) tuples
         Names and stages, in order: `UnigramLM`, `SFTRefiner`, `PreferenceRewardModel`,
-        `PPOPolicyOptimizer`, `CandidatePolicy`, or any estimator whose class has such an attribute
+        `PPOPolicyOptimizer`, `KTOPolicyOptimizer`, `CandidatePolicy`, or any estimator whose class has such an attribute
         `rlhf_stage`. They are cloned, never fitted themselves. `"passthrough"` or None leaves a
         stage out; a fitted model in :class:`~sklearn.frozen.FrozenEstimator` is a stage that is not
         fitted again.
@@ -106,6 +106,8 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     its kind: a corpus text has `text`; a demonstration has `completion`, and perhaps `prompt`; a
     preference has `chosen` and `rejected`, or `response_a`, `response_b` and `label` (1 where A is
     preferred, 0 where B is, 0.5 for a tie, or the probability that A is), and perhaps `prompt`;
+    an unpaired record has `completion` and `label`, true or 1 where it is desirable, false or 0 where
+    it is not, or the probability that it is, and perhaps `prompt`;
     candidates have `responses`, a list, and perhaps `prompt`, and beside the list `scores`, how
     good each is, and `logprobs`, how probable each is under the reference of `CandidatePolicy`. The
     candidates of one record belong together. Scores are what `CandidatePolicy` learns from where no

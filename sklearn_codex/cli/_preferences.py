@@ -34,8 +34,8 @@ Row = Mapping[str, Any]
 Placed = tuple[str, Row]
 
 _TEXT, _COMPLETION = ("text",), ("completion",)
-# Lists of responses are rankings here, or for rerank.
-_FORMS = [form for form, kind in FORMS.items() if kind != "candidates"]
+# Lists of responses are rankings here, or for rerank; responses with a label are compared.
+_FORMS = [form for form, kind in FORMS.items() if kind not in ("candidates", "unpaired")]
 _NO_RECORD = "has a header and no record. Name a file with one at least."
 _KINDS = "A text has the column text, a demonstration completion (and prompt)."
 

@@ -31,9 +31,11 @@ from sklearn_codex.lab._rest import rest_point
 from sklearn_codex.lab._rest_preferences import bradley_terry_scores
 from sklearn_codex.lab._rest_rewards import expected_advantage
 from sklearn_codex.lab._result import AlgorithmCheck, Setting
+from sklearn_codex.lab._run import AlgorithmRun, run_algorithm
 
 __all__ = [
     "AlgorithmCheck",
+    "AlgorithmRun",
     "Batch",
     "CandidateProblem",
     "Mistake",
@@ -73,6 +75,7 @@ __all__ = [
     "remax_advantage",
     "rest_point",
     "rloo_advantage",
+    "run_algorithm",
     "shape_rewards",
     "simpo_loss",
 ]

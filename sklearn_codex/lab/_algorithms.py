@@ -149,7 +149,11 @@ class RewardAlgorithm:
         if self.kl_in == "loss":
             old = batch.old_log_prob if self.kl_corrected else None
             penalty, slope = kl_penalty(
-                log_prob, batch.ref_log_prob, self.kl_estimator, old_log_prob=old
+                log_prob,
+                batch.ref_log_prob,
+                self.kl_estimator,
+                old_log_prob=old,
+                response_mask=mask,
             )
             cost, by_kl = aggregate(penalty, slope, mask, self.loss_agg_mode)
             loss, gradient = loss + kl_coef * cost, gradient + kl_coef * by_kl

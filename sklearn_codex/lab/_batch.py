@@ -31,7 +31,8 @@ class Batch:
         The reward of a response at its last token, and 0 elsewhere.
     values : ndarray of shape (n_responses, n_tokens)
         What a perfect critic says before each token: the expected reward to come, less
-        ``kl_coef`` times the KL to come. 0 at padding.
+        ``kl_coef`` times the KL to come. At padding stands the value before the first token once
+        more, as a critic says something there, too.
     reward_baselines : ndarray of shape (n_responses,)
         Reward of the most probable response to the same prompt.
     index : ndarray of int of shape (n_responses,)

@@ -118,7 +118,7 @@ def _read(out: Any, batch: Any) -> tuple[FloatArray, bool]:
     return array, is_policy
 
 
-def _call(update: Update, batch: Any) -> tuple[FloatArray, bool]:
+def call_update(update: Update, batch: Any) -> tuple[FloatArray, bool]:
     """Return what an update gives for each of the batches held at once."""
     if getattr(update, "takes_stacks", False):
         return _read(update(batch.log_prob, batch), batch)
@@ -160,7 +160,7 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
     for _ in range(sampling.epochs):
         # A copy, as an update may change what it is shown.
         batch = problem.batch(groups, policies.copy(), log_prob)
-        out, is_policy = _call(update, batch)
+        out, is_policy = call_update(update, batch)
         if is_policy:
             step = problem.normalize(out) - policies
         else:

@@ -284,13 +284,17 @@ class CandidateProblem(Table):
             ref_log_prob=self.token_log_prob(self.reference)[rows],
             response_mask=mask,
             token_level_rewards=(self.rewards[:, np.newaxis] * last)[rows],
-            values=self.token_values(log_prob)[rows],
+            values=self._values_at_padding_too(log_prob)[rows],
             reward_baselines=self.rewards[np.array(best)][self.prompts[rows]],
             index=np.zeros(rows.shape[1], dtype=np.intp),
             rows=rows.copy(),
             policy_log_prob=policies,
             kl_coef=self.kl_coef,
         )
+
+    def _values_at_padding_too(self, log_prob: FloatArray) -> FloatArray:
+        values = self.token_values(log_prob)
+        return np.where(self.mask, values, values[:, :1])
 
     def logit_gradient(
         self, groups: Groups, policies: FloatArray, gradient: FloatArray

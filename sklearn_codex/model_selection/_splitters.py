@@ -20,9 +20,9 @@ __all__ = ["RecordKFold", "record_train_test_split"]
 Kinds = tuple[RecordKind, ...]
 
 # The kinds that a group can hold: those of which records have prompts, and texts.
-_PROMPTED: Kinds = ("demonstration", "preference", "candidates")
+_PROMPTED: Kinds = ("demonstration", "preference", "candidates", "unpaired")
 _SORTS: list[Kinds] = [
-    *(kinds for n in (3, 2, 1) for kinds in combinations(_PROMPTED, n)),
+    *(kinds for n in (4, 3, 2, 1) for kinds in combinations(_PROMPTED, n)),
     ("corpus",),
 ]
 
@@ -31,7 +31,7 @@ class RecordKFold(BaseCrossValidator):
     """K-fold for records: every kind in every fold, a prompt in one fold only.
 
     Plain ``KFold`` can leave a fold without preferences, and puts the demonstration, the
-    preferences and the candidates of one prompt on both sides, so that a held-out score is too
+    preferences and all else of one prompt on both sides, so that a held-out score is too
     good.
 
     Parameters
@@ -56,7 +56,7 @@ class RecordKFold(BaseCrossValidator):
     dealt one after the other, those of most kinds first, larger ones before smaller, each to the
     fold that has the fewest groups of its kinds, of these to the one with the fewest records. Hence
     a kind is in every fold as soon as it has `n_splits` groups, and its numbers of groups in two
-    folds differ by at most one. Where demonstrations, preferences and candidates share prompts two
+    folds differ by at most one. Where demonstrations, preferences and others share prompts two
     by two there may be no such folds; if one is without a kind, that is an error.
 
     Examples

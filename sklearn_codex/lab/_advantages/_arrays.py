@@ -69,7 +69,7 @@ def rewards_to_go(rewards: FloatArray, gamma: float = 1.0) -> FloatArray:
 
 def whiten(values: FloatArray, mask: BoolArray, epsilon: float = 1e-8) -> FloatArray:
     """Return values (..., n, T) with mean 0 and variance 1 over the tokens of a batch."""
-    n_tokens = mask.sum(axis=(-2, -1), keepdims=True)
+    n_tokens = np.maximum(mask.sum(axis=(-2, -1), keepdims=True), 1)
     mean = np.where(mask, values, 0.0).sum(axis=(-2, -1), keepdims=True) / n_tokens
     apart = np.where(mask, values - mean, 0.0)
     # As trainers do, with one token less.

@@ -25,7 +25,7 @@ def gae_advantage(
     values : array-like of shape (..., n, T)
         What the critic says before each token.
     response_mask : array-like of bool of shape (..., n, T)
-        Which places hold tokens.
+        Which places hold tokens; the next of a token is the next place that does.
     gamma : float, default=1.0
         Discount of a token.
     lam : float, default=1.0
@@ -69,9 +69,11 @@ def gae_advantage(
     following = np.zeros(rewards.shape[:-1])
     value = np.zeros(rewards.shape[:-1])
     for t in reversed(range(rewards.shape[-1])):
+        here = mask[..., t]
         delta = rewards[..., t] + gamma * value - values[..., t]
-        following = np.where(mask[..., t], delta + gamma * lam * following, 0.0)
-        value = values[..., t]
-        advantages[..., t] = following
+        # A place without a token is passed over, also between tokens.
+        following = np.where(here, delta + gamma * lam * following, following)
+        value = np.where(here, values[..., t], value)
+        advantages[..., t] = np.where(here, following, 0.0)
     returns = np.where(mask, advantages + values, 0.0)
     return (whiten(advantages, mask) if whiten_advantages else advantages), returns

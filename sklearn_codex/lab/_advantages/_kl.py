@@ -1,9 +1,9 @@
 """Rewards of tokens with the KL from the reference in them."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex.lab._advantages._arrays import read_rewards
 from sklearn_codex.lab._losses._kl import kl_penalty
 
 
@@ -38,6 +38,11 @@ def shape_rewards(
     rewards : ndarray of shape (..., n, T)
         0 at padding.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there is no such estimator.
+
     References
     ----------
     .. [1] Stiennon, N. et al. (2020). "Learning to summarize from human feedback." NeurIPS.
@@ -49,6 +54,6 @@ def shape_rewards(
     >>> shape_rewards([[0.0, 1.0]], [[-1.0, -2.0]], [[-2.0, -2.0]], [[True, True]], 0.5)
     array([[-0.5,  1. ]])
     """
-    penalty, _ = kl_penalty(old_log_prob, ref_log_prob, estimator)
-    rewards = np.asarray(token_level_rewards, dtype=np.float64) - kl_coef * penalty
-    return np.where(np.asarray(response_mask, dtype=bool), rewards, 0.0)
+    rewards, mask = read_rewards(token_level_rewards, response_mask, "shape_rewards")
+    penalty, _ = kl_penalty(old_log_prob, ref_log_prob, estimator, response_mask=mask)
+    return rewards - kl_coef * penalty

@@ -14,7 +14,7 @@ def _read(
     advantages: ArrayLike,
     response_mask: ArrayLike,
 ) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
-    """Return what a policy loss is given as arrays of one shape (..., n, T).
+    """Return what a policy loss is given as arrays of one shape (..., n, T), 0 at padding.
 
     Raises
     ------
@@ -31,6 +31,8 @@ def _read(
             f"(n_responses, n_tokens), got {', '.join(map(str, shapes))}. An advantage of a whole "
             "response is repeated at each of its tokens."
         )
+    # Padding may hold anything, also what is no number.
+    old, new, worth = (np.where(mask, array, 0.0) for array in (old, new, worth))
     return old, new, worth, mask
 
 
@@ -168,7 +170,7 @@ def ppo_loss(
     )
     low = clip_ratio if clip_ratio_low is None else clip_ratio_low
     high = clip_ratio if clip_ratio_high is None else clip_ratio_high
-    ratio = np.exp(np.where(mask, log_prob - old_log_prob, 0.0))
+    ratio = np.exp(log_prob - old_log_prob)
     clipped = np.clip(ratio, 1 - low, 1 + high)
     losses = np.maximum(-advantages * ratio, -advantages * clipped)
     moves = -advantages * ratio >= -advantages * clipped
@@ -241,8 +243,7 @@ def gspo_loss(
         "gspo_loss", old_log_prob, log_prob, advantages, response_mask
     )
     lengths = np.maximum(mask.sum(axis=-1, keepdims=True), 1)
-    apart = np.where(mask, log_prob - old_log_prob, 0.0)
-    ratio = np.exp(apart.sum(axis=-1, keepdims=True) / lengths)
+    ratio = np.exp((log_prob - old_log_prob).sum(axis=-1, keepdims=True) / lengths)
     clipped = np.clip(ratio, 1 - clip_ratio_low, 1 + clip_ratio_high)
     losses = np.maximum(-advantages * ratio, -advantages * clipped)
     slopes = np.where(-advantages * ratio >= -advantages * clipped, -advantages * ratio, 0.0)
@@ -310,7 +311,7 @@ def cispo_loss(
     old_log_prob, log_prob, advantages, mask = _read(
         "cispo_loss", old_log_prob, log_prob, advantages, response_mask
     )
-    ratio = np.exp(np.where(mask, log_prob - old_log_prob, 0.0))
+    ratio = np.exp(log_prob - old_log_prob)
     weight = np.clip(ratio, 1 - clip_ratio_low, 1 + clip_ratio_high) * advantages
     loss, gradient = aggregate(-weight * log_prob, -weight, mask, loss_agg_mode)
     return loss, gradient

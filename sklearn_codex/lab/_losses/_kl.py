@@ -6,12 +6,29 @@ from numpy.typing import ArrayLike
 from sklearn_codex._categorical import FloatArray, exp_rest
 
 
+def _read(
+    log_probs: tuple[ArrayLike, ...], response_mask: ArrayLike | None
+) -> tuple[FloatArray, ...]:
+    """Return log-probabilities as arrays, 0 at padding, which may hold anything."""
+    arrays = tuple(np.asarray(x, dtype=np.float64) for x in log_probs)
+    shown = np.ones_like(arrays[0]) if response_mask is None else response_mask
+    mask = np.asarray(shown, dtype=bool)
+    shapes = {array.shape for array in (*arrays, mask)}
+    if len(shapes) > 1:
+        raise ValueError(
+            "kl_penalty needs log-probabilities, and response_mask, of one shape (n_responses, "
+            f"n_tokens), got {', '.join(map(str, sorted(shapes)))}."
+        )
+    return tuple(np.where(mask, array, 0.0) for array in arrays)
+
+
 def kl_penalty(
     log_prob: ArrayLike,
     ref_log_prob: ArrayLike,
     estimator: str = "k1",
     *,
     old_log_prob: ArrayLike | None = None,
+    response_mask: ArrayLike | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     r"""Return an estimate of KL(policy || reference) at each token, and its derivative.
 
@@ -28,6 +45,9 @@ def kl_penalty(
     old_log_prob : array-like of shape (..., n, T), default=None
         Log-probabilities under the policy that drew the tokens. With them the estimate is weighted
         by the ratio of the policy to that one, through which the derivative goes.
+    response_mask : array-like of bool of shape (..., n, T), default=None
+        Which places hold tokens; elsewhere penalty and gradient are 0, whatever stands there. None
+        means all.
 
     Returns
     -------
@@ -39,7 +59,7 @@ def kl_penalty(
     Raises
     ------
     ValueError
-        If the estimator is none of these.
+        If the estimator is none of these, or shapes differ.
 
     Notes
     -----
@@ -75,8 +95,9 @@ def kl_penalty(
     >>> penalty.round(3), gradient
     (array([[0.193]]), array([[0.5]]))
     """
-    log_prob = np.asarray(log_prob, dtype=np.float64)
-    difference = log_prob - np.asarray(ref_log_prob, dtype=np.float64)
+    given = (log_prob, ref_log_prob, log_prob if old_log_prob is None else old_log_prob)
+    log_prob, ref, old = _read(given, response_mask)
+    difference = log_prob - ref
     if estimator == "k1":
         penalty, slope = difference, np.ones_like(difference)
     elif estimator == "k2":
@@ -85,7 +106,9 @@ def kl_penalty(
         penalty, slope = exp_rest(-difference), -np.expm1(-difference)
     else:
         raise ValueError(f'kl_penalty needs estimator "k1", "k2" or "k3", got {estimator!r}.')
-    if old_log_prob is None:
-        return penalty, slope
-    ratio = np.exp(log_prob - np.asarray(old_log_prob, dtype=np.float64))
-    return ratio * penalty, ratio * (penalty + slope)
+    if old_log_prob is not None:
+        ratio = np.exp(log_prob - old)
+        penalty, slope = ratio * penalty, ratio * (penalty + slope)
+    if response_mask is not None:
+        slope = np.where(response_mask, slope, 0.0)
+    return penalty, slope

@@ -1,0 +1,114 @@
+"""Labels of single documents: desirable or not, or how probable it is that one is."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import _check_y
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.frames import is_frame, is_missing
+from sklearn_codex._checks.matrices import refuse_masked
+from sklearn_codex._checks.probabilities import as_array
+from sklearn_codex._labels.desirable import says_desirable
+from sklearn_codex._reward.targets import PreferenceLabels, is_soft
+
+
+def check_desirable(y: Any, *, subject: str) -> PreferenceLabels:
+    """Return labels of documents as the probability that each is desirable.
+
+    Numbers in [0, 1], some of them neither 0 nor 1, are probabilities; else there are two classes,
+    of which the greater one is desirable.
+
+    Raises
+    ------
+    ValueError
+        If y is None, lacks a label, has more than two classes or numbers that are neither classes
+        nor probabilities, or two words of which the lesser one says that a document is desirable.
+    """
+    y = _check_no_label_missing(y, subject)
+    if is_soft(y):
+        return PreferenceLabels(y.astype(np.float64), np.array([0, 1]), soft=True)
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        row = int(np.flatnonzero(~np.isfinite(y))[0])
+        raise ValueError(f"{subject} got {y[row]} as a label in y, at position {row}. {_RULE}")
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) > 2:
+        shown = ", ".join(repr(label) for label in classes[:3].tolist())
+        raise ValueError(
+            f"{subject} got {len(classes)} different labels in y, such as {shown}. {_RULE} Of "
+            "ratings say which are good, as y >= 4."
+        )
+    _check_words(classes, subject)
+    return PreferenceLabels(codes.astype(np.float64), classes, soft=False)
+
+
+_RULE = (
+    "It takes two classes, of which the greater one is desirable, or probabilities in [0, 1] that "
+    "a document is."
+)
+
+
+def _check_no_label_missing(y, subject):
+    """Return y as an array (n_documents,), or say which label is None or NaN."""
+    if y is None:
+        raise ValueError(f"{subject} requires y to be passed, but the target y is None.")
+    refuse_masked(y, subject, name="y")
+    values = as_array(y, name="y")
+    if values.dtype.kind == "O":
+        labels = values.ravel().tolist()
+        missing = [row for row, label in enumerate(labels) if is_missing(label)]
+        if missing:
+            raise ValueError(
+                f"{subject} got {len(missing)} document(s) without a label, the first at position "
+                f"{missing[0]}. Drop them."
+            )
+        kinds = [isinstance(label, str) for label in labels]
+        if len(set(kinds)) > 1:
+            odd = kinds.index(not kinds[0])
+            raise ValueError(
+                f"{subject} needs labels of one kind in y, numbers or text, got {labels[0]!r:.60} "
+                f"at position 0 and {labels[odd]!r:.60} at position {odd}."
+            )
+    # Of a data frame whose columns have one name scikit-learn would ask for these.
+    return _check_y(values if is_frame(y) else y, estimator=subject)
+
+
+def _check_words(classes, subject):
+    """Raise where two words say which of them is desirable, other than by their order."""
+    labels = classes.tolist()
+    if len(labels) != 2 or not all(isinstance(label, str) for label in labels):
+        return
+    lesser, greater = map(says_desirable, labels)
+    if lesser or (greater is False):
+        raise ValueError(
+            f"{subject} got the labels {labels} in y, of which {labels[0]!r} seems to be the "
+            f"desirable one. As classes, the greater one, {labels[1]!r}, would be. Pass y = "
+            f"(labels == {labels[0]!r}), true where a document is desirable, also for score."
+        )
+
+
+def check_both_kinds(labels: PreferenceLabels, weight: FloatArray, *, subject: str) -> None:
+    """Raise where all documents of positive weight are desirable for sure, or none is."""
+    target = labels.target[weight > 0]
+    # A soft label says that it may be either.
+    if (target > 0).any() and (target < 1).any():
+        return
+    value = labels.classes.tolist()[int(target[0] > 0) if len(labels.classes) > 1 else 0]
+    raise ValueError(
+        f"{subject} needs desirable and undesirable documents in y, got one class: {value!r}. Add "
+        "documents of the other one; to learn from good ones alone, use SFTRefiner."
+    )
+
+
+def targets_of_known(labels: PreferenceLabels, classes: Any, *, subject: str) -> FloatArray:
+    """Return probabilities (n_documents,) of labels by the classes of a fit."""
+    if labels.soft:
+        return labels.target
+    unknown = sorted(set(labels.classes.tolist()) - set(classes.tolist()), key=str)
+    if unknown:
+        raise ValueError(
+            f"{subject} got the labels {unknown} in y, which are not among the classes "
+            f"{classes.tolist()} of the fit."
+        )
+    given = labels.classes[labels.target.astype(np.intp)]
+    return (given == classes[1]).astype(np.float64)
