@@ -3,6 +3,7 @@
 A new one has the text before, once in its file, the text after, and a test that fails with it.
 """
 
-from mutants import in_data, in_lab, in_maths, in_models
+from mutants import in_data, in_exact, in_lab, in_maths, in_metrics, in_models, in_policies
 
-FAULTS = [*in_maths.FAULTS, *in_data.FAULTS, *in_models.FAULTS, *in_lab.FAULTS]
+_LISTS = (in_maths, in_exact, in_data, in_metrics, in_models, in_policies, in_lab)
+FAULTS = [fault for faults in _LISTS for fault in faults.FAULTS]

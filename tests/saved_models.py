@@ -38,7 +38,7 @@ from sklearn_codex import (
     make_rlhf_pipeline,
     stack_rankings,
 )
-from sklearn_codex.exact import NGramObjective
+from sklearn_codex.exact import CandidateObjective, NGramObjective
 from sklearn_codex.features import ResponseFeatures
 from sklearn_codex.kl_control import AdaptiveKLController, FixedKLController
 from sklearn_codex.overoptimization import ConservativeReward
@@ -191,6 +191,11 @@ def _policies():
     rows = [("say", text) for text in TEXTS]
     yield "candidates", CandidatePolicy(reward, rules=Pattern("mat", penalty=2.0)).fit(rows)
     yield "candidates, learned", CandidatePolicy().fit(rows, [1.0, 0.0, 2.0])
+    chosen = CandidateObjective(
+        np.log([0.1, 0.2, 0.3, 0.15, 0.25]), np.arange(5.0), np.array([0, 1, 0, 1, 1])
+    ).having(penalty=np.array([0.0, np.inf, 0.5, 0.0, 0.0]), features=np.eye(5)[:, :3])
+    yield "stated candidates", ExactPolicyOptimizer().fit_objective(chosen)
+    yield "stated candidates, grpo", GRPOPolicyOptimizer(**short).fit_objective(chosen)
     yield "dpo", DPOPolicyOptimizer().fit(PAIRS, LABELS)
     stages = [UnigramLM(), SFTRefiner(), PreferenceRewardModel(), PPOPolicyOptimizer(**short)]
     yield "loop", make_rlhf_pipeline(*stages).fit(RECORDS)

@@ -18,6 +18,7 @@ from sklearn_codex import (
     TiePreferenceModel,
     TokenCounter,
 )
+from sklearn_codex._data.text_pairs import TextPairs
 from sklearn_codex._verdicts import LEVEL
 from sklearn_codex.features import CachedEmbedder, ResponseFeatures
 from sklearn_codex.inspection import RewardExplanation, explain_reward
@@ -437,7 +438,7 @@ def test_farthest_pairs_are_of_different_prompts():
 
 
 def test_marks_are_no_words():
-    texts = explain.TextPairs(None, ["a , b", "a , c", "a ,"], ["c a", "a c", "c ,"])
+    texts = TextPairs(None, ["a , b", "a , c", "a ,"], ["c a", "a c", "c ,"])
     differences, names = explain._word_differences(texts)
     assert list(names) == ["a", "c"]
     assert differences.toarray().tolist() == [[0, -1], [0, 0], [1, -1]]

@@ -21,6 +21,7 @@ from sklearn_codex import (
     save_model,
 )
 from sklearn_codex.cli import main
+from sklearn_codex.exact import AdditiveObjective
 from sklearn_codex.features import CachedEmbedder, preference_features
 from sklearn_codex.inspection import explain_reward
 
@@ -33,10 +34,9 @@ def embed(texts):
     return np.array([[len(text), text.count("a")] for text in texts], dtype=float)
 
 
-def test_no_file_keeps_a_stated_objective(tmp_path):
+def test_no_file_keeps_a_stated_objective_over_tokens(tmp_path):
     pytest.importorskip("skops")
-    policy = CandidatePolicy(lambda X: X[:, 0], kl_coef=0.5).fit(ROWS, groups=GROUPS)
-    problem = policy.objective(ROWS, groups=GROUPS)
+    problem = AdditiveObjective(np.log([0.5, 0.3, 0.2]), np.arange(3.0), length=2)
     optimizer = PPOPolicyOptimizer(random_state=0).fit_objective(problem)
     with pytest.raises(ValueError, match=r"fit_objective optimised.*Save its token_log_prob_"):
         save_model(optimizer, tmp_path / "model.skops")

@@ -163,7 +163,10 @@ CHECKS: dict[str, Check] = {
     "_stream_ngrams": _LIST,
     **dict.fromkeys(("trie_", "_read_trie", "_trie"), _instance("Trie").or_none()),
     "_initial": _FINITE.or_none(),
-    "_stated": _instance("NGramObjective"),
+    "_stated": Check(
+        "an objective over candidates or n-grams",
+        lambda v, n: type(v).__name__ in ("CandidateObjective", "NGramObjective"),
+    ),
     **dict.fromkeys(("_backoff", "_base"), _instance("BackoffModel").or_none()),
     "discounts_": _FINITE.or_none(),
     "is_fallback_": _ARRAY.or_none(),

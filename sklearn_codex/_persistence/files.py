@@ -172,9 +172,9 @@ def _pack(skops_io, model, lists) -> bytes:
         if any(name.startswith(_STATED) for name in error.names):
             raise ValueError(
                 f"save_model does not write this {subject}, which fit_objective optimised: of "
-                "objectives that are stated, model files keep those over n-grams only. Save its "
-                "token_log_prob_, as with numpy.save, and state the objective again; one that fit "
-                "made of documents is kept."
+                "objectives that are stated, model files keep those over candidates and n-grams. "
+                "Save its token_log_prob_, as with numpy.save, and state the objective again; one "
+                "that fit made of documents is kept."
             ) from None
         raise ValueError(
             f"save_model does not write this {subject}, as load_model would not trust "

@@ -25,6 +25,11 @@ from sklearn_codex._persistence.attributes import (
     is_square,
     is_step,
 )
+from sklearn_codex._persistence.fitted_candidates import (
+    check_candidates,
+    check_policy_of_candidates,
+    is_of_candidates,
+)
 from sklearn_codex._persistence.fitted_ngrams import (
     check_ngram_model,
     check_ngrams,
@@ -140,12 +145,16 @@ def _check_estimator(model: BaseEstimator) -> None:
     if type(model).__module__.partition(".")[0] != _PACKAGE:
         return
     n_columns = getattr(model, "n_features_in_", None)
-    of_ngrams = _OF_POLICIES if vars(model).get("_read_trie") is not None else ()
+    apart: tuple[str, ...] = _OF_POLICIES if vars(model).get("_read_trie") is not None else ()
+    if is_of_candidates(model):
+        apart += (
+            "reference_log_prob_",
+        )  # which need not have all candidates, and is checked there
     for attribute, value in vars(model).items():
         if attribute in members and callable(getattr(type(model), attribute)):
             raise ValueError(f"its {name} has an attribute in the place of the method {attribute}")
         check = CHECKS.get(attribute)
-        if check is None or attribute in of_ngrams:
+        if check is None or attribute in apart:
             continue
         if not check.holds(value, n_columns):
             raise ValueError(
@@ -349,6 +358,11 @@ def _check_candidate_policy(policy) -> None:
         raise ValueError("its CandidatePolicy has neither a reward model nor the coef_ of one")
 
 
+def _check_policy(model) -> None:
+    check_ngram_model(model)
+    check_policy_of_candidates(model)
+
+
 def _check_stated_reward(reward) -> None:
     if not is_finite(getattr(reward, "token_reward", None)) or reward.token_reward.ndim != 1:
         raise ValueError("the reward of an objective in it is no vector of finite numbers")
@@ -385,7 +399,8 @@ _PARTS: dict[str, Callable[[Any], None]] = {
     **dict.fromkeys(_NGRAM_COUNTERS, _check_ngram_counter),
     "NGramLM": check_ngram_model,
     "SFTRefiner": check_ngram_model,
-    **dict.fromkeys(_SAMPLERS, check_ngram_model),
+    **dict.fromkeys(_SAMPLERS, _check_policy),
+    "CandidateObjective": check_candidates,
     "NGramObjective": check_objective,
     "StatedReward": _check_stated_reward,
     "TrainingPairs": _check_training_pairs,

@@ -25,6 +25,7 @@ OWN_TYPES = {
     "BestOfNSampler": "_policy.best_of_n_sampler",
     "BootstrapRewardEnsemble": "_reward.ensemble",
     "BorderedPrecision": "_solve.precision",
+    "CandidateObjective": "exact._candidates",
     "CandidatePolicy": "_policy.candidates",
     "ConservativeReward": "_reward.conservative",
     "DPOPolicyOptimizer": "_policy.dpo",

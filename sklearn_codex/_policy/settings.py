@@ -140,13 +140,8 @@ def resolve_settings(
         return auto if isinstance(value, str) and value == "auto" else value
 
     tol = given("tol", _TOLERANCE if rests else _TOLERANCE_WITH_NOISE)
-    n_rollouts = _batch_size(parameters, problem, credit, critic, subject)
-    groups = parameters.get("groups")
-    if groups is not None:
-        is_given = parameters["n_rollouts"] != "auto"
-        n_rollouts = groups.whole(n_rollouts, given=is_given, subject=subject)
     return Settings(
-        n_rollouts=n_rollouts,
+        n_rollouts=_batch_of_groups(parameters, problem, credit, critic, subject),
         n_epochs=parameters["n_epochs"],
         n_minibatches=parameters["n_minibatches"],
         clipping=check_clipping(parameters["clip_range"], parameters["dual_clip"], subject),
@@ -162,7 +157,7 @@ def resolve_settings(
         tol=tol,
         max_iter=parameters["max_iter"],
         grows=parameters["n_rollouts"] == "auto" and tol != 0,
-        groups=groups,
+        groups=parameters.get("groups"),
     )
 
 
@@ -177,6 +172,15 @@ def _credit(credit, problem, subject):
     if credit == "auto":
         return "token" if adds else "sequence"
     return credit
+
+
+def _batch_of_groups(parameters, problem, credit, critic, subject):
+    """Return the documents of a batch, in whole groups where these are compared."""
+    n_rollouts = _batch_size(parameters, problem, credit, critic, subject)
+    groups = parameters.get("groups")
+    if groups is None:
+        return n_rollouts
+    return groups.whole(n_rollouts, given=parameters["n_rollouts"] != "auto", subject=subject)
 
 
 def _batch_size(parameters, problem, credit, critic, subject):

@@ -1,6 +1,8 @@
 """Optimisers on an objective that is stated, instead of one made from documents and a reward."""
 
 from collections.abc import Callable
+from copy import copy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -152,6 +154,11 @@ class ObjectiveFitMixin(PolicyOptimizerMixin):
             stated["rules"] = StatedPenalty(np.where(np.isfinite(penalty), penalty, 0.0))
         return parameters | stated
 
+    def __getstate__(self):
+        """Return the state, the objective without what it computes when it is asked."""
+        state = super().__getstate__()
+        return {**state, "_stated": _afresh(state["_stated"])} if "_stated" in state else state
+
     def _build_objective(self):
         """Return the objective without reward and penalties; what these ban is impossible."""
         if not hasattr(self, "_stated"):
@@ -162,3 +169,12 @@ class ObjectiveFitMixin(PolicyOptimizerMixin):
             reference = np.where(np.isinf(stated.penalty), -np.inf, reference)
         unrewarded = np.zeros_like(stated.token_reward)
         return stated.having(reference_log_prob=reference, token_reward=unrewarded, penalty=None)
+
+
+def _afresh(objective):
+    """Return a copy of an objective without what it has computed."""
+    fresh = copy(objective)
+    for name in list(vars(fresh)):
+        if isinstance(getattr(type(fresh), name, None), cached_property):
+            del vars(fresh)[name]
+    return fresh
