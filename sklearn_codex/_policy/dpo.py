@@ -379,16 +379,16 @@ class DPOPolicyOptimizer(
         log_prob = loss.policy(weights)
         for name, value in self._family.fitted(log_prob).items():
             setattr(self, name, value)
-        self.token_reward_ = self._family.of_documents(loss.token_reward(weights))
+        self.token_reward_ = loss.token_reward(weights)
         found = self._lengths_and_kl(log_prob)
         self.expected_length_, self.kl_ = found.expected_length, found.kl
         self.document_length_ = found.document_length
 
     @property
     def coef_(self):
-        """Implicit reward of each token, as the weights (1, V) of a linear model."""
+        """Implicit reward of each column, as the weights (1, n_columns) of a linear model."""
         check_is_fitted(self)
-        return self.token_reward_[np.newaxis]
+        return self._family.of_documents(self.token_reward_)[np.newaxis]
 
     def reward(self, X, *, prompts=None):
         """Return the implicit reward of documents, kl_coef * log(policy / reference).
@@ -409,7 +409,7 @@ class DPOPolicyOptimizer(
             In nats of log-odds of being preferred.
         """
         check_is_fitted(self)
-        return read_responses(self, responses_after(self, X, prompts)).reward(self.token_reward_)
+        return read_responses(self, responses_after(self, X, prompts)).reward(self.coef_[0])
 
     def margin(self, X):
         """Return the implicit reward of A less that of B: the log-odds that A is preferred.
@@ -425,7 +425,7 @@ class DPOPolicyOptimizer(
             In nats.
         """
         check_is_fitted(self)
-        return read_policy_pairs(self, X, reset=False).design.matvec(self.token_reward_)
+        return read_policy_pairs(self, X, reset=False).design.matvec(self.coef_[0])
 
     # Not the score of a language model: of pairs, which have labels.
     def score(self, X, y, sample_weight=None):  # type: ignore[override]
