@@ -13,21 +13,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.designs import PairDesign
-from sklearn_codex._data.fitted_models import IncomingModel
 from sklearn_codex._data.pairs import read_responses
-from sklearn_codex._data.vectorizers import COUNTER, token_names
+from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.direct import DirectPolicyMixin, read_policy_pairs
-from sklearn_codex._policy.dpo_loss import (
-    PREFERENCE_LOSSES,
-    ImplicitRewardLoss,
-    sigmoid_loss,
-)
+from sklearn_codex._policy.dpo_gaps import bradley_terry_gap, fixed_point_gap
+from sklearn_codex._policy.dpo_inputs import read_design
+from sklearn_codex._policy.dpo_loss import sigmoid_loss
+from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, minimise, why_unbounded
 from sklearn_codex._reward.pair_classifier import responses_after
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
 from sklearn_codex._solve.fit_monitor import FitMonitor
-from sklearn_codex._solve.trust_region import minimise_curved
 from sklearn_codex._stage import Stage
 
 
@@ -187,8 +183,10 @@ class DPOPolicyOptimizer(
     _parameter_constraints: dict = {
         "policy": [HasMethods(["predict_log_proba"]), None],
         "kl_coef": [Interval(Real, 0, None, closed="neither")],
-        "loss": [StrOptions(set(PREFERENCE_LOSSES))],
+        "loss": [StrOptions(set(LOSSES))],
         "label_smoothing": [Interval(Real, 0, 0.5, closed="left")],
+        "simpo_gamma": [Interval(Real, 0, None, closed="left"), None],
+        "cpo_alpha": [Interval(Real, 0, None, closed="left"), None],
         "C": [Interval(Real, 0, None, closed="right")],
         "response_length": [Interval(Integral, 1, None, closed="left"), None],
         "vectorizer": [COUNTER, None],
@@ -213,6 +211,8 @@ class DPOPolicyOptimizer(
         kl_coef=1.0,
         loss="sigmoid",
         label_smoothing=0.0,
+        simpo_gamma=None,
+        cpo_alpha=None,
         C=1.0,
         response_length=None,
         vectorizer=None,
@@ -223,6 +223,8 @@ class DPOPolicyOptimizer(
         self.kl_coef = kl_coef
         self.loss = loss
         self.label_smoothing = label_smoothing
+        self.simpo_gamma = simpo_gamma
+        self.cpo_alpha = cpo_alpha
         self.C = C
         self.response_length = response_length
         self.vectorizer = vectorizer
@@ -267,7 +269,8 @@ class DPOPolicyOptimizer(
             If ``max_iter`` steps were not enough, or C is infinite and there is no finite optimum.
         """
         subject = type(self).__name__
-        design = self._check_policy_pairs(X, prompts)
+        direct = DirectLoss.of(self)
+        design = read_design(self, X, prompts, each_response=not direct.knows_reference)
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
         weight = check_sample_weight(
@@ -282,82 +285,36 @@ class DPOPolicyOptimizer(
         self.classes_ = labels.classes
         if self.vectorizer_ is not None:
             warn_of_order(labels.classes, subject=subject)
-        preference_loss = PREFERENCE_LOSSES[self.loss]
-        loss = ImplicitRewardLoss(
+        loss = direct.on(
             design,
-            preference_loss.target(labels.target, self.label_smoothing),
+            direct.target(labels.target, self.label_smoothing),
             weight,
             self._family.tilt(self.reference_log_prob_, self.kl_coef),
+            reference_log_prob=self.reference_log_prob_,
+            is_token=self._family.is_token(len(self.reference_log_prob_)),
             C=self.C,
-            pair_loss=preference_loss.of_pair,
         )
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        self._solve(loss, context)
+        loss, weights = self._solve(loss, direct, context)
+        self._report_gaps(loss, design, weights)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _check_policy_pairs(self, X, prompts):
-        """Return the design of the pairs in the columns of the policy; set what it is made of."""
-        subject = type(self).__name__
-        policy = IncomingModel(self, "policy", of_ngrams=True)
-        inner = policy.model
-        read = read_policy_pairs(self, X, reset=True, vectorizer=policy.vectorizer, prompts=prompts)
-        design, pairs = read.design, read.text
-        if inner is not None and policy.vectorizer is None and pairs is not None:
-            raise ValueError(
-                f"{subject} got pairs of text, but its policy was fitted on counts and knows "
-                f"columns, no words. Pass count differences of {inner.n_features_in_} columns, "
-                "fit the policy on text, or give vectorizer=FrozenEstimator(fitted TokenCounter)."
-            )
-        if isinstance(design, PairDesign) and design.features.min() < 0:
-            raise ValueError(
-                f"{subject} got {design.features.min()} as a count of a response. Its policy is of "
-                "tokens: give counts that are not negative, such as those of TokenCounter."
-            )
-        if policy.read_trie is None and hasattr(inner, "token_log_prob_"):
-            self._check_columns(inner, design.shape[1])
-        starts = prompts if pairs is None else pairs.prompts
-        self._keep_reference(policy, design.shape[1], starts)
-        design = self._in_columns_of_policy(design)
-        self._check_support(design)
-        responses = (
-            design.features[np.append(design.a, design.b)]
-            if (isinstance(design, PairDesign))
-            else None
-        )
-        self.document_length_ = self._length_of(responses, inner)
-        return design
-
-    def _check_columns(self, policy, n_columns):
-        """Check that the pairs are counted in the columns of the policy."""
-        names, policy_names = token_names(self), token_names(policy)
-        differ = n_columns != len(policy.token_log_prob_)
-        if not differ and names is not None and policy_names is not None:
-            differ = not np.array_equal(names, policy_names)
-        if differ:
-            raise ValueError(
-                f"{type(self).__name__} got pairs counted in {n_columns} columns that are not the "
-                f"{len(policy.token_log_prob_)} of its policy ({type(policy).__name__}), in number "
-                "or in name. Count them with the vectorizer of the policy."
-            )
-
-    def _solve(self, loss, context):
+    def _solve(self, loss, direct, context):
         """Minimise the loss, keep its history, report its iterations, set the policy."""
         monitor = FitMonitor(
             self, loss, context, lambda weights: self._family.fitted(loss.policy(weights))
         )
         self.history_ = monitor.history
-        state = minimise_curved(loss, tol=self.tol, max_iter=self.max_iter, callback=monitor)
+        loss, state = minimise(loss, tol=self.tol, max_iter=self.max_iter, callback=monitor)
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
         self._set_policy(loss, state.point.weights)
-        separable = self._is_separated(loss, state)
-        if separable or not (state.converged or monitor.stopped):
-            trouble = (
-                "C=inf on pairs that some policy all gets right, so no policy is best"
-                if separable
-                else f"the norm of the gradient is {state.gradient_norm:.1e} of that at the "
+        why = why_unbounded(direct, loss, state.point.margins)
+        if why is not None or not (state.converged or monitor.stopped):
+            trouble = why or (
+                f"the norm of the gradient is {state.gradient_norm:.1e} of that at the "
                 f"reference, not tol={self.tol:g}, after {state.iteration} steps"
             )
             warnings.warn(
@@ -366,14 +323,29 @@ class DPOPolicyOptimizer(
                 ConvergenceWarning,
                 stacklevel=3,
             )
+        return loss, state.point.weights
 
-    def _is_separated(self, loss, state):
-        """Return whether larger weights would always do better: nothing holds them."""
-        if self.loss != "sigmoid" or loss.penalty > 0:
-            return False
-        counted = loss.sample_weight > 0
-        hard = np.isin(loss.target[counted], (0.0, 1.0)).all()
-        return bool(hard and ((2 * loss.target - 1) * state.point.margins > 0)[counted].all())
+    def _report_gaps(self, loss, design, weights):
+        """Set the distance to the optimum of the loss, and to that of RLHF."""
+        self.fixed_point_gap_ = fixed_point_gap(loss, weights)
+        objective = self._family.objective(
+            self.reference_log_prob_,
+            length=self.document_length_,
+            eos=self._eos_column(),
+            max_length=None,
+            initial=self._initial,
+            kl_coef=self.kl_coef,
+            reward_coef=1.0,
+        )
+        self.optimality_gap_ = bradley_terry_gap(
+            design,
+            loss,
+            C=self.C,
+            start=weights,
+            features=self._family.reward_features,
+            objective=objective,
+            log_prob=loss.policy(weights),
+        )
 
     def _set_policy(self, loss, weights):
         log_prob = loss.policy(weights)
@@ -425,7 +397,11 @@ class DPOPolicyOptimizer(
             In nats.
         """
         check_is_fitted(self)
-        return read_policy_pairs(self, X, reset=False).design.matvec(self.coef_[0])
+        design = self._in_columns_of_policy(read_policy_pairs(self, X, reset=False).design)
+        log_prob = self.token_reward_ / self.kl_coef + self.reference_log_prob_
+        return DirectLoss.of(self).margin(
+            design, log_prob, self.token_reward_, self._family.is_token(len(log_prob))
+        )
 
     # Not the score of a language model: of pairs, which have labels.
     def score(self, X, y, sample_weight=None):  # type: ignore[override]

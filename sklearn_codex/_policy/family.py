@@ -40,6 +40,15 @@ class TokenFamily:
         """Return values (V,) of columns of policies as those of columns of documents."""
         return values
 
+    def is_token(self, n_columns: int) -> FloatArray:
+        """Return how many tokens of a document each column of policies (n_columns,) stands for."""
+        return np.ones(n_columns)
+
+    @property
+    def reward_features(self) -> sparse.csr_array | None:
+        """The map from columns of policies to what a reward is learned of, None for themselves."""
+        return None
+
     @property
     def column_kind(self) -> str:
         """What columns of policies are called."""
@@ -155,6 +164,15 @@ class NGramFamily:
             return values
         of_columns: FloatArray = self.read_trie.projection(self.trie) @ values
         return of_columns
+
+    def is_token(self, n_columns: int) -> FloatArray:
+        """Return how many tokens of a document each column of policies (n_columns,) stands for."""
+        return (np.arange(n_columns) < self.trie.n_arcs).astype(np.float64)
+
+    @property
+    def reward_features(self) -> sparse.csr_array | None:
+        """The map from columns of policies to what a reward is learned of, None for themselves."""
+        return self.trie.cumulative
 
     @property
     def column_kind(self) -> str:
