@@ -47,11 +47,12 @@ _DRAWING = ("GRPOPolicyOptimizer", "PPOPolicyOptimizer", "RLOOPolicyOptimizer")
 _SAMPLERS = ("BestOfNSampler", "ExactPolicyOptimizer", *_DRAWING)
 _NGRAM_COUNTERS = ("NGramCounter", "NGramFeatures")
 _COUNTERS = ("TokenCounter", *_NGRAM_COUNTERS)
-_LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", "DPOPolicyOptimizer", *_SAMPLERS)
+_POLICIES = ("DPOPolicyOptimizer", *_SAMPLERS)
+_LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", *_POLICIES)
 # What models that may be of n-grams have where they are.
 _OF_ANY_ORDER = {
     "SFTRefiner": ("_backoff", "event_count_"),
-    **dict.fromkeys(_SAMPLERS, ("_backoff", "_trie")),
+    **dict.fromkeys(_POLICIES, ("_backoff", "_trie")),
 }
 # Of policies of n-grams these are in the columns of the policy, and checked with its n-grams.
 _OF_POLICIES = (
@@ -67,8 +68,9 @@ _NEEDED = (
     (("steps_", "vectorizer_"), ("RLHFPipeline",)),
     (("n_features_in_", "vectorizer_"), ("PairVectorizer", *_LANGUAGE_MODELS, *_WEIGHTED)),
     (("document_length_",), _LANGUAGE_MODELS),
-    (("token_log_prob_",), ("UnigramLM", "DPOPolicyOptimizer")),
-    (("reference_log_prob_",), ("DPOPolicyOptimizer", *_SAMPLERS)),
+    (("token_log_prob_",), ("UnigramLM",)),
+    (("reference_log_prob_",), _POLICIES),
+    (("token_reward_",), ("DPOPolicyOptimizer",)),
     (("_seed",), _SAMPLERS),
     (("training_state_",), _DRAWING),
     (("coef_",), _WEIGHTED),
@@ -382,7 +384,7 @@ _PARTS: dict[str, Callable[[Any], None]] = {
     **dict.fromkeys(_NGRAM_COUNTERS, _check_ngram_counter),
     "NGramLM": check_ngram_model,
     "SFTRefiner": check_ngram_model,
-    **dict.fromkeys(_SAMPLERS, check_ngram_model),
+    **dict.fromkeys(_POLICIES, check_ngram_model),
     "NGramObjective": check_objective,
     "StatedReward": _check_stated_reward,
     "TrainingPairs": _check_training_pairs,
