@@ -117,7 +117,8 @@ class DPOPolicyOptimizer(
 
         - ``iteration``: steps so far;
         - ``objective``: the penalised objective of the Notes;
-        - ``gradient_norm``: the norm of the stop criterion, relative to the reference policy's;
+        - ``gradient_norm``: the norm of the stop criterion, relative to the reference policy's,
+          of "hinge" with its kinks rounded;
         - ``loss``: as ``loss_``;
         - ``accuracy``: weighted part of pairs whose margin has the sign of the preference, a margin
           of 0 counting half; corrected as the loss is for "robust", so that a few pairs may give
