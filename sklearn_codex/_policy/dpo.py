@@ -33,7 +33,7 @@ class DPOPolicyOptimizer(
     DensityMixin,
     BaseEstimator,
 ):
-    r"""Direct preference optimisation of a unigram language model (DPO, robust DPO, IPO).
+    r"""Direct preference optimisation of a language model: DPO and its relatives.
 
     Makes the optimised policy M2 of the RLHF loop from preference pairs, without a reward model in
     between: the policy is its own implicit reward, ``kl_coef`` times its log-ratio to the
@@ -47,18 +47,27 @@ class DPOPolicyOptimizer(
         means the uniform distribution.
     kl_coef : float, default=1.0
         Weight b of KL(policy || reference), which is called beta in DPO: the smaller, the further
-        the policy goes from the reference.
-    loss : {"sigmoid", "robust", "ipo"}, default="sigmoid"
+        the policy goes from the reference. Of the losses without a reference it is the beta of
+        their papers, the scale of log-probabilities for "simpo" and "cpo", the weight of the odds
+        ratio (there called lambda) for "orpo".
+    loss : {"sigmoid", "robust", "ipo", "hinge", "simpo", "cpo", "orpo"}, default="sigmoid"
         "sigmoid" is DPO, the Bradley-Terry log-loss of the implicit reward; "robust" the same,
         corrected for labels of which a share ``label_smoothing`` is wrong, so that it expects to
         find what DPO finds on right ones; "ipo" the squared distance of the margin from 1/2, which
-        stays finite where all annotators agree.
+        stays finite where all annotators agree; "hinge" what a margin falls short of 1, as of
+        SLiC-HF. "simpo", "cpo" and "orpo" compare how likely the two responses are, without a
+        reference, see Notes; they need pairs of texts, or counts (n_pairs, 2, V).
     label_smoothing : float, default=0.0
         Probability e below 0.5 that a label is the wrong way round. A label p becomes
         (1 - e) p + e (1 - p), as "conservative" DPO has it; for "robust" (p - e) / (1 - 2 e).
+    simpo_gamma : float, default=None
+        Margin gamma that "simpo" asks for; None means 0.5. No other loss takes it.
+    cpo_alpha : float, default=None
+        Weight alpha of the likelihood in "cpo"; None means 1. No other loss takes it.
     C : float, default=1.0
-        Inverse strength of the L2 penalty on the tilt w, as in ``PreferenceRewardModel``; ``inf``
-        for none, as in the papers, where the optimum need not be finite.
+        Inverse strength of the L2 penalty on the tilt w, as in ``PreferenceRewardModel``, which
+        also draws policies of losses without a reference to it; ``inf`` for none, as in the papers,
+        where the optimum need not be finite.
     response_length : int, default=None
         Tokens of a document, where the vocabulary has no end-of-sequence token. None means that of
         the policy, else the mean length of responses given as text, else 1.
@@ -92,6 +101,15 @@ class DPOPolicyOptimizer(
         are probabilities.
     loss_ : float
         Weighted mean loss of the training pairs, without the penalty.
+    fixed_point_gap_ : float or None
+        By how much the penalised objective of the Notes is above its minimum: a bound, or without a
+        penalty an estimate, half the squared Newton decrement. None where the objective need not
+        be convex: in general where lengths differ ("simpo" with single tokens aside), and for
+        "orpo".
+    optimality_gap_ : float
+        J* - J of a document, J being the expected reward less ``kl_coef`` KL, for the Bradley-Terry
+        reward that the same pairs, labels as smoothed, and the same ``C`` give: what is missed of
+        RLHF with a reward model. ``inf`` where that has no optimum.
     n_iter_ : int
         Newton steps taken.
     history_ : list of dict
@@ -104,8 +122,7 @@ class DPOPolicyOptimizer(
         - ``accuracy``: weighted part of pairs whose margin has the sign of the preference, a margin
           of 0 counting half; corrected as the loss is for "robust", so that a few pairs may give
           more than 1;
-        - ``margin``: weighted mean of the implicit reward of the preferred response less that of
-          the other.
+        - ``margin``: weighted mean of the margin in favour of the preferred response.
 
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the policy knows only columns.
@@ -135,12 +152,30 @@ class DPOPolicyOptimizer(
     .. math:: \sum_i s_i\, \ell(m_i; p_i) + \tfrac{1}{2C} \|w\|^2
 
     by a trust-region Newton method with exact derivatives, with
-    :math:`\ell = -p \log \sigma(m) - (1 - p) \log \sigma(-m)` for "sigmoid" [1]_ and
+    :math:`\ell = -p \log \sigma(m) - (1 - p) \log \sigma(-m)` for "sigmoid" [1]_,
     :math:`\ell = p (m - 1/2)^2 + (1 - p) (m + 1/2)^2` for "ipo", which is :math:`b^2` times the
-    loss of [2]_, so that the population optimum has log-ratio gaps :math:`m / b = (p - 1/2) / b`.
+    loss of [2]_, so that the population optimum has log-ratio gaps :math:`m / b = (p - 1/2) / b`,
+    and :math:`\ell = p \max(0, 1 - m) + (1 - p) \max(0, 1 + m)` for "hinge" [5]_. Its kinks are
+    rounded with the slopes they have at the optimum, by the method of multipliers; that all lengths
+    are equal makes it a support vector machine. A pair that reaches its margin counts no more, so
+    how sure a preference is is lost.
     With labels of which a share e is the wrong way round, the mean of (p - e) / (1 - 2 e) is the
     true p, and the losses are linear in p: so "robust" [4]_ is without bias. A single pair pulls
     without bound then, and only the penalty, or other pairs, hold it.
+
+    The losses without a reference are of log-likelihoods l and lengths n of the responses. Where A
+    is preferred they are, and with A and B exchanged where B is,
+
+    - "simpo" [6]_ :math:`-\log \sigma(b\, l_A / n_A - b\, l_B / n_B - \gamma)`; with margin 0 and
+      whole responses to choose from it rests at :math:`\pi(y) = e^{|y| (\hat r(y) + c) / b}`, the
+      length in the exponent; on single tokens it is Bradley-Terry of token frequencies;
+    - "cpo" [7]_ :math:`-\log \sigma(b\, l_A - b\, l_B) - \alpha\, l_A / n_A`, DPO from a uniform
+      reference and fine-tuning: it rests where the two balance, which has no formula;
+    - "orpo" [8]_ :math:`-l_A / n_A - b \log \sigma(o_A - o_B)` with the log-odds o of the mean
+      probability :math:`e^{l / n}` of a token: as b falls it rests at the policy fine-tuned on what
+      is preferred.
+
+    The policy in ``policy`` is where these start, and where the penalty draws them.
 
     Where both responses of each pair have the same length, Z cancels: the problem is convex, w is
     the reward that ``PreferenceRewardModel(C=C)`` learns, and the policy is exactly the optimum for
@@ -162,6 +197,14 @@ class DPOPolicyOptimizer(
     .. [3] Mitchell, E. (2023). "A note on DPO with noisy preferences and relationship to IPO."
     .. [4] Chowdhury, S. R., Kini, A. and Natarajan, N. (2024). "Provably robust DPO: aligning
        language models with noisy feedback." ICML. arXiv:2403.00409.
+    .. [5] Zhao, Y. et al. (2023). "SLiC-HF: sequence likelihood calibration with human feedback."
+       arXiv:2305.10425.
+    .. [6] Meng, Y., Xia, M. and Chen, D. (2024). "SimPO: simple preference optimization with a
+       reference-free reward." NeurIPS. arXiv:2405.14734.
+    .. [7] Xu, H. et al. (2024). "Contrastive preference optimization: pushing the boundaries of LLM
+       performance in machine translation." ICML. arXiv:2401.08417.
+    .. [8] Hong, J., Lee, N. and Thorne, J. (2024). "ORPO: monolithic preference optimization
+       without reference model." EMNLP. arXiv:2403.07691.
 
     Examples
     --------
@@ -178,6 +221,11 @@ class DPOPolicyOptimizer(
     array([ 0.48, -0.77])
     >>> policy.margin([("good", "bad")]).round(2)
     array([1.24])
+    >>> bool(policy.optimality_gap_ < 1e-9)  # responses are as long as each other
+    True
+    >>> simpo = DPOPolicyOptimizer(loss="simpo", simpo_gamma=0.2).fit(pairs, [1, 0, 1])
+    >>> bool(simpo.fixed_point_gap_ < 1e-9), round(simpo.optimality_gap_, 2)
+    (True, 0.02)
     """
 
     _parameter_constraints: dict = {
@@ -239,7 +287,8 @@ class DPOPolicyOptimizer(
         ----------
         X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
             Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
-            frame with these columns, or count differences n_A - n_B, dense or sparse.
+            frame with these columns, counts (n_pairs, 2, V), or count differences n_A - n_B, dense
+            or sparse, which losses without a reference do not take.
         y : array-like of shape (n_pairs,)
             Two classes, the greater of which means that A is preferred; or probabilities in [0, 1]
             that it is.
@@ -260,8 +309,8 @@ class DPOPolicyOptimizer(
         NotFittedError
             If ``policy`` is not fitted.
         ValueError
-            If labels are of one class, X does not fit the policy, or a pair uses a token that the
-            reference cannot produce.
+            If labels are of one class, X does not fit the policy or the loss, a pair uses a token
+            that the reference cannot produce, or a parameter is set that the loss does not have.
 
         Warns
         -----
@@ -384,7 +433,11 @@ class DPOPolicyOptimizer(
         return read_responses(self, responses_after(self, X, prompts)).reward(self.coef_[0])
 
     def margin(self, X):
-        """Return the implicit reward of A less that of B: the log-odds that A is preferred.
+        """Return the log-odds that A is preferred, as the loss has them.
+
+        That is the implicit reward of A less that of B; of losses without a reference, what they
+        compare: b times the mean log-probability of a token for "simpo", b times the
+        log-likelihood for "cpo", the log-odds of the mean probability of a token for "orpo".
 
         Parameters
         ----------
