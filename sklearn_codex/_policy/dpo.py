@@ -83,12 +83,15 @@ class DPOPolicyOptimizer(
     Attributes
     ----------
     token_log_prob_ : ndarray of shape (V,)
-        Natural logarithm of each token's probability under the optimised policy.
-    reference_log_prob_ : ndarray of shape (V,)
-        The same of the reference policy.
-    token_reward_ : ndarray of shape (V,)
-        Implicit reward of each token, kl_coef * log(policy / reference), in nats of log-odds.
-    coef_ : ndarray of shape (1, V)
+        Natural logarithm of each token's probability under the optimised policy, of single tokens.
+    arc_log_prob_, backoff_log_weight_ : ndarray of shape (n_ngrams,) and (n_contexts,)
+        The same of a policy of n-grams, as of :class:`NGramLM`.
+    reference_log_prob_ : ndarray of shape (V,) or (E,)
+        The same of the reference policy; E are the events of a policy of n-grams.
+    token_reward_ : ndarray of shape (V,) or (E,)
+        Implicit reward of each token, or event, kl_coef * log(policy / reference), in nats of
+        log-odds.
+    coef_ : ndarray of shape (1, n_columns)
         The same in the form of a linear model's weights.
     kl_ : float
         KL(policy || reference) of a document, in nats, exact.
@@ -127,8 +130,8 @@ class DPOPolicyOptimizer(
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the policy knows only columns.
     n_features_in_ : int
-        V, the number of tokens in the vocabulary.
-    feature_names_in_ : ndarray of shape (V,)
+        Number of columns; V, that of tokens in the vocabulary, of policies of single tokens.
+    feature_names_in_ : ndarray of shape (n_columns,)
         Names of columns, where differences came as a data frame with string column names.
 
     See Also
@@ -184,6 +187,13 @@ class DPOPolicyOptimizer(
     convex, and the fit finds a stationary point from the reference. A vocabulary with an
     end-of-sequence token cancels it from all pairs, so nothing in the data holds its probability up
     when longer responses are preferred; only the penalty does.
+
+    A policy of n-grams is tilted after each context h: :math:`\pi(t|h) = ref(t|h)\,
+    e^{u(a) / b} / Z(h)` with a the longest known n-gram that t then ends, and u(a) the sum of the
+    weights w of those that a ends with. Prompts are where responses go on from. A token costs
+    :math:`b \log Z` of the context before it, which cancels where both responses pass the same
+    ones. Where documents end by themselves, the best policy for any reward that adds over n-grams
+    is such a tilt, so that enough preferences by that reward find it.
 
     A token that the reference cannot produce stays at probability zero. ``C=inf`` on separable
     pairs has no finite optimum: the fit ends early and warns.
