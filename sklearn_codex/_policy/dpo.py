@@ -16,6 +16,7 @@ from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
+from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import DirectPolicyMixin, read_policy_pairs
 from sklearn_codex._policy.dpo_gaps import bradley_terry_gap, fixed_point_gap
 from sklearn_codex._policy.dpo_inputs import read_design
@@ -358,6 +359,39 @@ class DPOPolicyOptimizer(
         loss, weights = self._solve(loss, direct, context)
         self._report_gaps(loss, design, weights)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def fit_objective(self, objective, pairs, y, sample_weight=None):
+        """Learn a policy over the candidates of an objective from preferences among them.
+
+        Parameters
+        ----------
+        objective : CandidateObjective
+            As of :meth:`CandidatePolicy.objective`, tabular or log-linear, with the ``kl_coef`` of
+            the optimiser. Nothing is learned of its rewards; the best policy without them is the
+            reference.
+        pairs : array-like of int of shape (n_pairs, 2)
+            Rows of the objective, two of one prompt.
+        y, sample_weight
+            As of ``fit``.
+
+        Returns
+        -------
+        self : DPOPolicyOptimizer
+            A column of its ``token_log_prob_`` is a row, as its objective has policies, and its
+            ``optimality_gap_`` what it is short of the optimum for the rewards of the objective.
+
+        Raises
+        ------
+        ValueError
+            If rows of a pair are none, or of different prompts, or ``kl_coef`` is another.
+        TypeError
+            If it is no objective over candidates.
+        """
+        subject = type(self).__name__
+        pairs = StatedPairs.of(objective, pairs, kl_coef=self.kl_coef, subject=subject)
+        self.fit(pairs, y, sample_weight)
+        self.optimality_gap_ = float(objective.gap(self.token_log_prob_))
         return self
 
     def _solve(self, loss, direct, context):
