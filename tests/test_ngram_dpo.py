@@ -489,6 +489,6 @@ def test_a_policy_that_hardly_ends_has_no_length():
     fitted = DPOPolicyOptimizer(model_on(trie, reference)).fit(
         differences(trie, random_pairs(trie, 0)), [0, 1] * 4
     )
-    assert fitted.expected_length_ == fitted.kl_ == np.inf
+    assert fitted.expected_length_ == fitted.kl_ == fitted.optimality_gap_ == np.inf
     assert fitted.document_length_ == 10_000
     assert fitted.sample(2, random_state=0, max_length=50).shape == (2, trie.n_tokens)

@@ -16,6 +16,7 @@ from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
+from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import DirectPolicyMixin, read_policy_pairs
 from sklearn_codex._policy.dpo_gaps import bradley_terry_gap, fixed_point_gap
 from sklearn_codex._policy.dpo_inputs import read_design
@@ -83,12 +84,15 @@ class DPOPolicyOptimizer(
     Attributes
     ----------
     token_log_prob_ : ndarray of shape (V,)
-        Natural logarithm of each token's probability under the optimised policy.
-    reference_log_prob_ : ndarray of shape (V,)
-        The same of the reference policy.
-    token_reward_ : ndarray of shape (V,)
-        Implicit reward of each token, kl_coef * log(policy / reference), in nats of log-odds.
-    coef_ : ndarray of shape (1, V)
+        Natural logarithm of each token's probability under the optimised policy, of single tokens.
+    arc_log_prob_, backoff_log_weight_ : ndarray of shape (n_ngrams,) and (n_contexts,)
+        The same of a policy of n-grams, as of :class:`NGramLM`.
+    reference_log_prob_ : ndarray of shape (V,) or (E,)
+        The same of the reference policy; E are the events of a policy of n-grams.
+    token_reward_ : ndarray of shape (V,) or (E,)
+        Implicit reward of each token, or event, kl_coef * log(policy / reference), in nats of
+        log-odds.
+    coef_ : ndarray of shape (1, n_columns)
         The same in the form of a linear model's weights.
     kl_ : float
         KL(policy || reference) of a document, in nats, exact.
@@ -128,8 +132,8 @@ class DPOPolicyOptimizer(
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the policy knows only columns.
     n_features_in_ : int
-        V, the number of tokens in the vocabulary.
-    feature_names_in_ : ndarray of shape (V,)
+        Number of columns; V, that of tokens in the vocabulary, of policies of single tokens.
+    feature_names_in_ : ndarray of shape (n_columns,)
         Names of columns, where differences came as a data frame with string column names.
 
     See Also
@@ -185,6 +189,13 @@ class DPOPolicyOptimizer(
     convex, and the fit finds a stationary point from the reference. A vocabulary with an
     end-of-sequence token cancels it from all pairs, so nothing in the data holds its probability up
     when longer responses are preferred; only the penalty does.
+
+    A policy of n-grams is tilted after each context h: :math:`\pi(t|h) = ref(t|h)\,
+    e^{u(a) / b} / Z(h)` with a the longest known n-gram that t then ends, and u(a) the sum of the
+    weights w of those that a ends with. Prompts are where responses go on from. A token costs
+    :math:`b \log Z` of the context before it, which cancels where both responses pass the same
+    ones. Where documents end by themselves, the best policy for any reward that adds over n-grams
+    is such a tilt, so that enough preferences by that reward find it.
 
     A token that the reference cannot produce stays at probability zero. ``C=inf`` on separable
     pairs has no finite optimum: the fit ends early and warns.
@@ -349,6 +360,39 @@ class DPOPolicyOptimizer(
         loss, weights = self._solve(loss, direct, context)
         self._report_gaps(loss, design, weights)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def fit_objective(self, objective, pairs, y, sample_weight=None):
+        """Learn a policy over the candidates of an objective from preferences among them.
+
+        Parameters
+        ----------
+        objective : CandidateObjective
+            As of :meth:`CandidatePolicy.objective`, tabular or log-linear, with the ``kl_coef`` of
+            the optimiser. Nothing is learned of its rewards; the best policy without them is the
+            reference.
+        pairs : array-like of int of shape (n_pairs, 2)
+            Rows of the objective, two of one prompt.
+        y, sample_weight
+            As of ``fit``.
+
+        Returns
+        -------
+        self : DPOPolicyOptimizer
+            A column of its ``token_log_prob_`` is a row, as its objective has policies, and its
+            ``optimality_gap_`` what it is short of the optimum for the rewards of the objective.
+
+        Raises
+        ------
+        ValueError
+            If rows of a pair are none, or of different prompts, or ``kl_coef`` is another.
+        TypeError
+            If it is no objective over candidates.
+        """
+        subject = type(self).__name__
+        pairs = StatedPairs.of(objective, pairs, kl_coef=self.kl_coef, subject=subject)
+        self.fit(pairs, y, sample_weight)
+        self.optimality_gap_ = float(objective.gap(self.token_log_prob_))
         return self
 
     def _solve(self, loss, direct, context):

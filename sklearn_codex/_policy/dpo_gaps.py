@@ -95,7 +95,7 @@ def bradley_terry_gap(
     -------
     gap : float
         Infinite where no reward or no policy is best: preferences that some reward gets all right
-        without a penalty, or documents that grow without bound.
+        without a penalty, or documents that grow without bound, or hardly ever end.
     """
     target, weight, bounded = given.target, given.sample_weight, bool(np.isfinite(C))
     design = design if features is None else _project(design, features)
@@ -106,7 +106,10 @@ def bradley_terry_gap(
         return float("inf")
     reward = fitted.weights if features is None else features @ fitted.weights
     problem = objective.having(token_reward=reward)
-    return float("inf") if problem.length_explodes else float(problem.gap(log_prob))
+    try:
+        return float("inf") if problem.length_explodes else float(problem.gap(log_prob))
+    except ValueError:  # documents of n-grams hardly ever end
+        return float("inf")
 
 
 def _project(design, features):

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._data.fitted_models import IncomingModel
 from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import read_policy_pairs
 
 
@@ -23,6 +24,11 @@ def read_design(estimator: Any, X: Any, prompts: Any, *, each_response: bool) ->
         Whether the reference has to be able to produce each response, and not only what differs.
     """
     subject = type(estimator).__name__
+    if isinstance(X, StatedPairs):
+        estimator._keep_objective(X)
+        of_candidates = X.design()
+        estimator._check_support(of_candidates)
+        return of_candidates
     policy = IncomingModel(estimator, "policy", of_ngrams=True)
     inner = policy.model
     read = read_policy_pairs(
