@@ -28,7 +28,8 @@ def case(request):
 def test_a_policy_by_hand():
     tilt = CandidateTilt(np.array([0, 0, 1, 1]), np.log([2.0, 2.0, 3.0, 1.0]), 0.5)
     point = tilt.at(0.5 * np.log([1.0, 3.0, 1.0, 3.0]))  # shares 1 : 3 and 3 : 3
-    assert np.exp(point.log_prob) == pytest.approx([0.25, 0.75, 0.5, 0.5])
+    assert np.exp(point.log_prob) == pytest.approx([1.0, 3.0, 2.0, 2.0])  # each prompt keeps its 4
+    assert point.prob == pytest.approx([0.25, 0.75, 0.5, 0.5])
     assert point.reward == pytest.approx(0.5 * np.log([0.5, 1.5, 2 / 3, 2.0]))
 
 
@@ -36,7 +37,7 @@ def test_a_log_linear_policy_by_hand():
     features = np.array([[0.0, 1.0], [2.0, 0.0], [1.0, 1.0]])
     tilt = CandidateTilt(np.zeros(3, int), np.zeros(3), 2.0, features)
     point = tilt.at(2 * np.log([2.0, 3.0]))  # 3 : 4 : 6
-    assert np.exp(point.log_prob) == pytest.approx(np.array([3, 4, 6]) / 13)
+    assert point.prob == pytest.approx(np.array([3, 4, 6]) / 13)
     assert point.reward == pytest.approx(2 * np.log(3 * np.array([3, 4, 6]) / 13))
 
 

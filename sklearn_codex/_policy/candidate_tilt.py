@@ -20,7 +20,8 @@ class CandidateTilt:
     prompts : ndarray of int (n_rows,)
         The prompt of each candidate, from 0.
     reference_log_prob : ndarray of shape (n_rows,)
-        Log-probability of each candidate under the reference, up to a constant of its prompt.
+        Log-probability of each candidate under the reference, that of its prompt included or not:
+        policies have the same of each prompt.
     kl_coef : float
         b.
     features : ndarray or csr_array of shape (n_rows, n_features), default=None
@@ -49,7 +50,8 @@ class CandidateTilt:
         return int(self.prompts.max(initial=-1)) + 1
 
     @cached_property
-    def _reference(self) -> FloatArray:
+    def _of_prompt(self) -> FloatArray:
+        """Log-probabilities (n_rows,) of the reference, given the prompt."""
         return normalize_log_within(self.reference_log_prob, self.prompts)
 
     @cached_property
@@ -68,13 +70,14 @@ class CandidateTilt:
     def at(self, weights: FloatArray) -> "CandidateTiltPoint":
         """Return the policy at weights (n_weights,)."""
         tilts = self.tilt_of(weights)
-        logits = self._reference + tilts / self.kl_coef
+        logits = self._of_prompt + tilts / self.kl_coef
         greatest = np.full(self.n_prompts, -np.inf)
         np.maximum.at(greatest, self.prompts, logits)
         shares = np.exp(logits - greatest[self.prompts])
         log_z = (greatest + np.log(np.bincount(self.prompts, shares)))[self.prompts]
         reward = np.where(self.possible, tilts - self.kl_coef * log_z, 0.0)
-        return CandidateTiltPoint(self, logits - log_z, reward)
+        log_prob = self.reference_log_prob + tilts / self.kl_coef - log_z
+        return CandidateTiltPoint(self, log_prob, reward, np.exp(logits - log_z))
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,7 @@ class CandidateTiltPoint:
     tilt: CandidateTilt
     log_prob: FloatArray
     reward: FloatArray
-
-    @cached_property
-    def prob(self) -> FloatArray:
-        """Probabilities (n_rows,) of the policy, given the prompt."""
-        prob: FloatArray = np.exp(self.log_prob)
-        return prob
+    prob: FloatArray  # given the prompt
 
     def _total(self, values: FloatArray) -> FloatArray:
         """Return for each candidate (n_rows,) the sum of values (n_rows,) over its prompt."""

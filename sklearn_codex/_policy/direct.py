@@ -17,8 +17,10 @@ from sklearn_codex._data.pairs import ReadPairs, check_text_pairs, read_pairs
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin
 from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._policy.candidate_family import CandidateFamily, StatedPairs
 from sklearn_codex._policy.family import Family, NGramFamily, TokenFamily
 from sklearn_codex._text.inputs import check_texts
+from sklearn_codex.exact import CandidateObjective
 
 # Tokens that documents are said to have where they hardly ever end.
 _LONGEST = 10_000
@@ -32,12 +34,15 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
 
     _reads_ngrams = True
     _trie: Any = None
+    _stated: CandidateObjective
     policy: Any
     response_length: int | None
 
     @property
-    def _family(self) -> Family:
+    def _family(self) -> Family | CandidateFamily:
         """What the policy is made of."""
+        if "_stated" in vars(self):
+            return CandidateFamily(self._stated)
         if self._read_trie is None:
             return TokenFamily()
         return NGramFamily(self._trie, self._read_trie)
@@ -53,9 +58,8 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
         prompts : sequence of str, array-like of shape (n_prompts, n_columns) or None
             What documents of the policy start after.
         """
-        self._read_trie, self._trie, self._initial = policy.read_trie, None, None
-        for name in ("token_log_prob_", "_backoff"):
-            self.__dict__.pop(name, None)
+        self._forget_family()
+        self._read_trie = policy.read_trie
         if self._read_trie is None:
             reference = policy.log_prob()
             if reference is None:
@@ -66,8 +70,24 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
         model = policy.backoff or BackoffModel.uniform(self._read_trie)
         self._trie, self.reference_log_prob_ = model.trie, model.event_log_prob
         if prompts is not None:
-            contexts = self._family.contexts_after(read_prompts(self, prompts))
+            family = NGramFamily(self._trie, self._read_trie)
+            contexts = family.contexts_after(read_prompts(self, prompts))
             self._initial = np.bincount(contexts, minlength=model.trie.n_contexts) / len(contexts)
+
+    def _keep_objective(self, stated: StatedPairs) -> None:
+        """Keep what an objective states; penalties are in the reference, which is best without."""
+        self._forget_family()
+        self._stated, self.vectorizer_ = stated.objective, None
+        self.n_features_in_ = len(stated.objective.prompts)
+        self.__dict__.pop("feature_names_in_", None)
+        unrewarded = np.zeros(self.n_features_in_)
+        self.reference_log_prob_ = stated.objective.having(token_reward=unrewarded).optimum()
+        self.document_length_ = 1
+
+    def _forget_family(self) -> None:
+        self._read_trie, self._trie, self._initial = None, None, None
+        for name in ("token_log_prob_", "_backoff", "_stated"):
+            self.__dict__.pop(name, None)
 
     def _in_columns_of_policy(self, design: Any) -> Any:
         """Return a design (n_pairs, n_columns) of documents in the columns of the policy."""

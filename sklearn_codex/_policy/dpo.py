@@ -1,12 +1,10 @@
 """Direct preference optimisation: a policy straight from preference pairs."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import ClassifierTags, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -16,11 +14,12 @@ from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
+from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import DirectPolicyMixin, read_policy_pairs
-from sklearn_codex._policy.dpo_gaps import bradley_terry_gap, fixed_point_gap
-from sklearn_codex._policy.dpo_inputs import read_design
+from sklearn_codex._policy.dpo_gaps import fixed_point_gap, optimality_gap
+from sklearn_codex._policy.dpo_inputs import read_design, targets_of_classes
 from sklearn_codex._policy.dpo_loss import sigmoid_loss
-from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, minimise, why_unbounded
+from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, minimise, warn_of_trouble
 from sklearn_codex._reward.pair_classifier import responses_after
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
 from sklearn_codex._solve.fit_monitor import FitMonitor
@@ -33,7 +32,7 @@ class DPOPolicyOptimizer(
     DensityMixin,
     BaseEstimator,
 ):
-    r"""Direct preference optimisation of a unigram language model (DPO, robust DPO, IPO).
+    r"""Direct preference optimisation of a language model: DPO and its relatives.
 
     Makes the optimised policy M2 of the RLHF loop from preference pairs, without a reward model in
     between: the policy is its own implicit reward, ``kl_coef`` times its log-ratio to the
@@ -47,18 +46,27 @@ class DPOPolicyOptimizer(
         means the uniform distribution.
     kl_coef : float, default=1.0
         Weight b of KL(policy || reference), which is called beta in DPO: the smaller, the further
-        the policy goes from the reference.
-    loss : {"sigmoid", "robust", "ipo"}, default="sigmoid"
+        the policy goes from the reference. Of the losses without a reference it is the beta of
+        their papers, the scale of log-probabilities for "simpo" and "cpo", the weight of the odds
+        ratio (there called lambda) for "orpo".
+    loss : {"sigmoid", "robust", "ipo", "hinge", "simpo", "cpo", "orpo"}, default="sigmoid"
         "sigmoid" is DPO, the Bradley-Terry log-loss of the implicit reward; "robust" the same,
         corrected for labels of which a share ``label_smoothing`` is wrong, so that it expects to
         find what DPO finds on right ones; "ipo" the squared distance of the margin from 1/2, which
-        stays finite where all annotators agree.
+        stays finite where all annotators agree; "hinge" what a margin falls short of 1, as of
+        SLiC-HF. "simpo", "cpo" and "orpo" compare how likely the two responses are, without a
+        reference, see Notes; they need pairs of texts, or counts (n_pairs, 2, V).
     label_smoothing : float, default=0.0
         Probability e below 0.5 that a label is the wrong way round. A label p becomes
         (1 - e) p + e (1 - p), as "conservative" DPO has it; for "robust" (p - e) / (1 - 2 e).
+    simpo_gamma : float, default=None
+        Margin gamma that "simpo" asks for; None means 0.5. No other loss takes it.
+    cpo_alpha : float, default=None
+        Weight alpha of the likelihood in "cpo"; None means 1. No other loss takes it.
     C : float, default=1.0
-        Inverse strength of the L2 penalty on the tilt w, as in ``PreferenceRewardModel``; ``inf``
-        for none, as in the papers, where the optimum need not be finite.
+        Inverse strength of the L2 penalty on the tilt w, as in ``PreferenceRewardModel``, which
+        also draws policies of losses without a reference to it; ``inf`` for none, as in the papers,
+        where the optimum need not be finite.
     response_length : int, default=None
         Tokens of a document, where the vocabulary has no end-of-sequence token. None means that of
         the policy, else the mean length of responses given as text, else 1.
@@ -74,12 +82,15 @@ class DPOPolicyOptimizer(
     Attributes
     ----------
     token_log_prob_ : ndarray of shape (V,)
-        Natural logarithm of each token's probability under the optimised policy.
-    reference_log_prob_ : ndarray of shape (V,)
-        The same of the reference policy.
-    token_reward_ : ndarray of shape (V,)
-        Implicit reward of each token, kl_coef * log(policy / reference), in nats of log-odds.
-    coef_ : ndarray of shape (1, V)
+        Natural logarithm of each token's probability under the optimised policy, of single tokens.
+    arc_log_prob_, backoff_log_weight_ : ndarray of shape (n_ngrams,) and (n_contexts,)
+        The same of a policy of n-grams, as of :class:`NGramLM`.
+    reference_log_prob_ : ndarray of shape (V,) or (E,)
+        The same of the reference policy; E are the events of a policy of n-grams.
+    token_reward_ : ndarray of shape (V,) or (E,)
+        Implicit reward of each token, or event, kl_coef * log(policy / reference), in nats of
+        log-odds.
+    coef_ : ndarray of shape (1, n_columns)
         The same in the form of a linear model's weights.
     kl_ : float
         KL(policy || reference) of a document, in nats, exact.
@@ -92,6 +103,15 @@ class DPOPolicyOptimizer(
         are probabilities.
     loss_ : float
         Weighted mean loss of the training pairs, without the penalty.
+    fixed_point_gap_ : float or None
+        By how much the penalised objective of the Notes is above its minimum: a bound, or without a
+        penalty an estimate, half the squared Newton decrement. None where the objective need not
+        be convex: in general where lengths differ ("simpo" with single tokens aside), and for
+        "orpo".
+    optimality_gap_ : float
+        J* - J of a document, J being the expected reward less ``kl_coef`` KL, for the Bradley-Terry
+        reward that the same pairs, labels as smoothed, and the same ``C`` give: what is missed of
+        RLHF with a reward model. ``inf`` where that has no optimum.
     n_iter_ : int
         Newton steps taken.
     history_ : list of dict
@@ -99,19 +119,19 @@ class DPOPolicyOptimizer(
 
         - ``iteration``: steps so far;
         - ``objective``: the penalised objective of the Notes;
-        - ``gradient_norm``: the norm of the stop criterion, relative to the reference policy's;
+        - ``gradient_norm``: the norm of the stop criterion, relative to the reference policy's,
+          of "hinge" with its kinks rounded;
         - ``loss``: as ``loss_``;
         - ``accuracy``: weighted part of pairs whose margin has the sign of the preference, a margin
           of 0 counting half; corrected as the loss is for "robust", so that a few pairs may give
           more than 1;
-        - ``margin``: weighted mean of the implicit reward of the preferred response less that of
-          the other.
+        - ``margin``: weighted mean of the margin in favour of the preferred response.
 
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the policy knows only columns.
     n_features_in_ : int
-        V, the number of tokens in the vocabulary.
-    feature_names_in_ : ndarray of shape (V,)
+        Number of columns; V, that of tokens in the vocabulary, of policies of single tokens.
+    feature_names_in_ : ndarray of shape (n_columns,)
         Names of columns, where differences came as a data frame with string column names.
 
     See Also
@@ -135,12 +155,30 @@ class DPOPolicyOptimizer(
     .. math:: \sum_i s_i\, \ell(m_i; p_i) + \tfrac{1}{2C} \|w\|^2
 
     by a trust-region Newton method with exact derivatives, with
-    :math:`\ell = -p \log \sigma(m) - (1 - p) \log \sigma(-m)` for "sigmoid" [1]_ and
+    :math:`\ell = -p \log \sigma(m) - (1 - p) \log \sigma(-m)` for "sigmoid" [1]_,
     :math:`\ell = p (m - 1/2)^2 + (1 - p) (m + 1/2)^2` for "ipo", which is :math:`b^2` times the
-    loss of [2]_, so that the population optimum has log-ratio gaps :math:`m / b = (p - 1/2) / b`.
+    loss of [2]_, so that the population optimum has log-ratio gaps :math:`m / b = (p - 1/2) / b`,
+    and :math:`\ell = p \max(0, 1 - m) + (1 - p) \max(0, 1 + m)` for "hinge" [5]_. Its kinks are
+    rounded with the slopes they have at the optimum, by the method of multipliers; that all lengths
+    are equal makes it a support vector machine. A pair that reaches its margin counts no more, so
+    how sure a preference is is lost.
     With labels of which a share e is the wrong way round, the mean of (p - e) / (1 - 2 e) is the
     true p, and the losses are linear in p: so "robust" [4]_ is without bias. A single pair pulls
     without bound then, and only the penalty, or other pairs, hold it.
+
+    The losses without a reference are of log-likelihoods l and lengths n of the responses. Where A
+    is preferred they are, and with A and B exchanged where B is,
+
+    - "simpo" [6]_ :math:`-\log \sigma(b\, l_A / n_A - b\, l_B / n_B - \gamma)`; with margin 0 and
+      whole responses to choose from it rests at :math:`\pi(y) = e^{|y| (\hat r(y) + c) / b}`, the
+      length in the exponent; on single tokens it is Bradley-Terry of token frequencies;
+    - "cpo" [7]_ :math:`-\log \sigma(b\, l_A - b\, l_B) - \alpha\, l_A / n_A`, DPO from a uniform
+      reference and fine-tuning: it rests where the two balance, which has no formula;
+    - "orpo" [8]_ :math:`-l_A / n_A - b \log \sigma(o_A - o_B)` with the log-odds o of the mean
+      probability :math:`e^{l / n}` of a token: as b falls it rests at the policy fine-tuned on what
+      is preferred.
+
+    The policy in ``policy`` is where these start, and where the penalty draws them.
 
     Where both responses of each pair have the same length, Z cancels: the problem is convex, w is
     the reward that ``PreferenceRewardModel(C=C)`` learns, and the policy is exactly the optimum for
@@ -149,6 +187,13 @@ class DPOPolicyOptimizer(
     convex, and the fit finds a stationary point from the reference. A vocabulary with an
     end-of-sequence token cancels it from all pairs, so nothing in the data holds its probability up
     when longer responses are preferred; only the penalty does.
+
+    A policy of n-grams is tilted after each context h: :math:`\pi(t|h) = ref(t|h)\,
+    e^{u(a) / b} / Z(h)` with a the longest known n-gram that t then ends, and u(a) the sum of the
+    weights w of those that a ends with. Prompts are where responses go on from. A token costs
+    :math:`b \log Z` of the context before it, which cancels where both responses pass the same
+    ones. Where documents end by themselves, the best policy for any reward that adds over n-grams
+    is such a tilt, so that enough preferences by that reward find it.
 
     A token that the reference cannot produce stays at probability zero. ``C=inf`` on separable
     pairs has no finite optimum: the fit ends early and warns.
@@ -162,6 +207,14 @@ class DPOPolicyOptimizer(
     .. [3] Mitchell, E. (2023). "A note on DPO with noisy preferences and relationship to IPO."
     .. [4] Chowdhury, S. R., Kini, A. and Natarajan, N. (2024). "Provably robust DPO: aligning
        language models with noisy feedback." ICML. arXiv:2403.00409.
+    .. [5] Zhao, Y. et al. (2023). "SLiC-HF: sequence likelihood calibration with human feedback."
+       arXiv:2305.10425.
+    .. [6] Meng, Y., Xia, M. and Chen, D. (2024). "SimPO: simple preference optimization with a
+       reference-free reward." NeurIPS. arXiv:2405.14734.
+    .. [7] Xu, H. et al. (2024). "Contrastive preference optimization: pushing the boundaries of LLM
+       performance in machine translation." ICML. arXiv:2401.08417.
+    .. [8] Hong, J., Lee, N. and Thorne, J. (2024). "ORPO: monolithic preference optimization
+       without reference model." EMNLP. arXiv:2403.07691.
 
     Examples
     --------
@@ -178,6 +231,11 @@ class DPOPolicyOptimizer(
     array([ 0.48, -0.77])
     >>> policy.margin([("good", "bad")]).round(2)
     array([1.24])
+    >>> bool(policy.optimality_gap_ < 1e-9)  # responses are as long as each other
+    True
+    >>> hinge = DPOPolicyOptimizer(loss="hinge", kl_coef=0.5).fit(pairs, [1, 0, 1])
+    >>> bool(hinge.fixed_point_gap_ < 1e-6), round(hinge.optimality_gap_, 2)
+    (True, 0.03)
     """
 
     _parameter_constraints: dict = {
@@ -239,7 +297,8 @@ class DPOPolicyOptimizer(
         ----------
         X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
             Pairs: rows ``(response_a, response_b)`` or ``(prompt, response_a, response_b)``, a data
-            frame with these columns, or count differences n_A - n_B, dense or sparse.
+            frame with these columns, counts (n_pairs, 2, V), or count differences n_A - n_B, dense
+            or sparse, which losses without a reference do not take.
         y : array-like of shape (n_pairs,)
             Two classes, the greater of which means that A is preferred; or probabilities in [0, 1]
             that it is.
@@ -260,8 +319,8 @@ class DPOPolicyOptimizer(
         NotFittedError
             If ``policy`` is not fitted.
         ValueError
-            If labels are of one class, X does not fit the policy, or a pair uses a token that the
-            reference cannot produce.
+            If labels are of one class, X does not fit the policy or the loss, a pair uses a token
+            that the reference cannot produce, or a parameter is set that the loss does not have.
 
         Warns
         -----
@@ -297,8 +356,42 @@ class DPOPolicyOptimizer(
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         loss, weights = self._solve(loss, direct, context)
-        self._report_gaps(loss, design, weights)
+        self.fixed_point_gap_ = fixed_point_gap(loss, weights)
+        self.optimality_gap_ = optimality_gap(self, design, loss, weights)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def fit_objective(self, objective, pairs, y, sample_weight=None):
+        """Learn a policy over the candidates of an objective from preferences among them.
+
+        Parameters
+        ----------
+        objective : CandidateObjective
+            As of :meth:`CandidatePolicy.objective`, tabular or log-linear, with the ``kl_coef`` of
+            the optimiser. Nothing is learned of its rewards; the best policy without them is the
+            reference.
+        pairs : array-like of int of shape (n_pairs, 2)
+            Rows of the objective, two of one prompt.
+        y, sample_weight
+            As of ``fit``.
+
+        Returns
+        -------
+        self : DPOPolicyOptimizer
+            A column of its ``token_log_prob_`` is a row, as its objective has policies, and its
+            ``optimality_gap_`` what it is short of the optimum for the rewards of the objective.
+
+        Raises
+        ------
+        ValueError
+            If rows of a pair are none, or of different prompts, or ``kl_coef`` is another.
+        TypeError
+            If it is no objective over candidates.
+        """
+        subject = type(self).__name__
+        pairs = StatedPairs.of(objective, pairs, kl_coef=self.kl_coef, subject=subject)
+        self.fit(pairs, y, sample_weight)
+        self.optimality_gap_ = float(objective.gap(self.token_log_prob_))
         return self
 
     def _solve(self, loss, direct, context):
@@ -311,41 +404,8 @@ class DPOPolicyOptimizer(
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
         self._set_policy(loss, state.point.weights)
-        why = why_unbounded(direct, loss, state.point.margins)
-        if why is not None or not (state.converged or monitor.stopped):
-            trouble = why or (
-                f"the norm of the gradient is {state.gradient_norm:.1e} of that at the "
-                f"reference, not tol={self.tol:g}, after {state.iteration} steps"
-            )
-            warnings.warn(
-                f"{type(self).__name__} did not converge: {trouble}. Decrease C, set "
-                "label_smoothing or loss='ipo', or increase max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        warn_of_trouble(direct, loss, state, self.tol, monitor.stopped)
         return loss, state.point.weights
-
-    def _report_gaps(self, loss, design, weights):
-        """Set the distance to the optimum of the loss, and to that of RLHF."""
-        self.fixed_point_gap_ = fixed_point_gap(loss, weights)
-        objective = self._family.objective(
-            self.reference_log_prob_,
-            length=self.document_length_,
-            eos=self._eos_column(),
-            max_length=None,
-            initial=self._initial,
-            kl_coef=self.kl_coef,
-            reward_coef=1.0,
-        )
-        self.optimality_gap_ = bradley_terry_gap(
-            design,
-            loss,
-            C=self.C,
-            start=weights,
-            features=self._family.reward_features,
-            objective=objective,
-            log_prob=loss.policy(weights),
-        )
 
     def _set_policy(self, loss, weights):
         log_prob = loss.policy(weights)
@@ -384,7 +444,11 @@ class DPOPolicyOptimizer(
         return read_responses(self, responses_after(self, X, prompts)).reward(self.coef_[0])
 
     def margin(self, X):
-        """Return the implicit reward of A less that of B: the log-odds that A is preferred.
+        """Return the log-odds that A is preferred, as the loss has them.
+
+        That is the implicit reward of A less that of B; of losses without a reference, what they
+        compare: b times the mean log-probability of a token for "simpo", b times the
+        log-likelihood for "cpo", the log-odds of the mean probability of a token for "orpo".
 
         Parameters
         ----------
@@ -425,18 +489,8 @@ class DPOPolicyOptimizer(
         score : float
         """
         margin = self.margin(X)
-        labels = check_labels(y, subject=f"{type(self).__name__}.score")
-        check_consistent_length(margin, labels.target)
-        target = labels.target
-        if not labels.soft:
-            unknown = sorted(set(labels.classes.tolist()) - set(self.classes_.tolist()), key=str)
-            if unknown:
-                raise ValueError(
-                    f"{type(self).__name__}.score got the labels {unknown} in y, which are not "
-                    f"among the classes {self.classes_.tolist()} of the fit."
-                )
-            given = labels.classes[target.astype(np.intp)]
-            target = (given == self.classes_[1]).astype(np.float64)
+        target = targets_of_classes(y, self.classes_, subject=f"{type(self).__name__}.score")
+        check_consistent_length(margin, target)
         weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
         return -float(np.average(sigmoid_loss(margin, target)[0], weights=weight))
 

@@ -62,6 +62,31 @@ def fixed_point_gap(loss: ImplicitRewardLoss, weights: FloatArray) -> float | No
     return excess + max(0.0, 0.5 * float(gradient @ step))
 
 
+def optimality_gap(
+    estimator: Any, design: Any, loss: ImplicitRewardLoss, weights: FloatArray
+) -> float:
+    """Return J* - J of the policy of a fitted estimator, see :func:`bradley_terry_gap`."""
+    family = estimator._family
+    objective = family.objective(
+        estimator.reference_log_prob_,
+        length=estimator.document_length_,
+        eos=estimator._eos_column(),
+        max_length=None,
+        initial=estimator._initial,
+        kl_coef=estimator.kl_coef,
+        reward_coef=1.0,
+    )
+    return bradley_terry_gap(
+        design,
+        loss,
+        C=estimator.C,
+        start=weights,
+        features=family.reward_features,
+        objective=objective,
+        log_prob=loss.policy(weights),
+    )
+
+
 def bradley_terry_gap(
     design: Any,
     given: ImplicitRewardLoss,
@@ -95,7 +120,7 @@ def bradley_terry_gap(
     -------
     gap : float
         Infinite where no reward or no policy is best: preferences that some reward gets all right
-        without a penalty, or documents that grow without bound.
+        without a penalty, or documents that grow without bound, or hardly ever end.
     """
     target, weight, bounded = given.target, given.sample_weight, bool(np.isfinite(C))
     design = design if features is None else _project(design, features)
@@ -106,7 +131,10 @@ def bradley_terry_gap(
         return float("inf")
     reward = fitted.weights if features is None else features @ fitted.weights
     problem = objective.having(token_reward=reward)
-    return float("inf") if problem.length_explodes else float(problem.gap(log_prob))
+    try:
+        return float("inf") if problem.length_explodes else float(problem.gap(log_prob))
+    except ValueError:  # documents of n-grams hardly ever end
+        return float("inf")
 
 
 def _project(design, features):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._ngrams.trie import Trie
@@ -132,37 +133,43 @@ class NGramTiltPoint:
 class _NextToken:
     """Expectations of the next token of a back-off model (E,), and what they are the transpose of.
 
-    Contexts that another kernel has written out are written out.
+    A sum over tokens is one over the arcs of the context, less those of the shorter one that they
+    stand for, and what the shorter context says. Contexts that another kernel has written out are
+    written out.
     """
 
     def __init__(self, trie: Trie, log_prob: FloatArray, like: ContextKernel):
         self._kernel = kernel = ContextKernel(trie, log_prob)
         kernel.write_out(like.written)
-        self._prob = np.exp(kernel.arc_log_weight)
         self._backoff = kernel.backoff()
-        self._entries = np.exp(kernel.entry_log_weight + kernel.arc_log_weight[kernel.entry_arc])
+        self._matrix = self._assemble(np.exp(kernel.arc_log_weight))  # (C, A)
+
+    def _assemble(self, prob: FloatArray) -> sparse.csr_array:
+        kernel, trie = self._kernel, self._kernel.trie
+        data, columns = np.empty((trie.n_arcs, 2)), np.empty((trie.n_arcs, 2), np.int64)
+        data[:, 0], columns[:, 0] = prob, np.arange(trie.n_arcs)
+        data[:, 1] = -self._backoff[trie.arc_context] * prob[kernel.lower]
+        columns[:, 1] = kernel.lower
+        shape = (trie.n_contexts, trie.n_arcs)
+        rows = 2 * trie.indptr.astype(np.int64)
+        matrix = sparse.csr_array((data.ravel(), columns.ravel(), rows), shape=shape)
+        if not len(kernel.written):
+            return matrix
+        entries = np.exp(kernel.entry_log_weight + kernel.arc_log_weight[kernel.entry_arc])
+        where = (kernel.entry_row, kernel.entry_arc)
+        return sparse.csr_array(matrix + sparse.coo_array((entries, where), shape=shape))
 
     def mean(self, values: FloatArray) -> FloatArray:
         """Return the expected value (C,) of the arc (A,) that draws the next token."""
-        kernel, trie = self._kernel, self._kernel.trie
-        own = self._prob * values
-        total = trie.sum_by_context(own) - self._backoff * trie.sum_by_context(own[kernel.lower])
-        if len(self._entries):
-            of_entries = self._entries * values[kernel.entry_arc]
-            total += np.bincount(kernel.entry_row, of_entries, trie.n_contexts)
-        for low, high, _, _ in kernel.levels[1:]:
-            total[low:high] += self._backoff[low:high] * total[trie.suffix[low:high]]
+        suffix, total = self._kernel.trie.suffix, self._matrix @ values
+        for low, high, _, _ in self._kernel.levels[1:]:
+            total[low:high] += self._backoff[low:high] * total[suffix[low:high]]
         return total
 
     def uses(self, visits: FloatArray) -> FloatArray:
         """Return how often each arc (A,) draws a token in so many visits (C,), of either sign."""
-        kernel, trie = self._kernel, self._kernel.trie
-        flow = visits.copy()
-        for low, high, _, _ in reversed(kernel.levels[1:]):
+        suffix, flow = self._kernel.trie.suffix, visits.copy()
+        for low, high, _, _ in reversed(self._kernel.levels[1:]):
             passed = self._backoff[low:high] * flow[low:high]
-            flow[:low] += np.bincount(trie.suffix[low:high], passed, low)
-        uses = self._prob * kernel.not_passed(flow, self._backoff * flow)
-        if len(self._entries):
-            of_entries = self._entries * flow[kernel.entry_row]
-            uses += np.bincount(kernel.entry_arc, of_entries, trie.n_arcs)
-        return uses
+            flow[:low] += np.bincount(suffix[low:high], passed, low)
+        return self._matrix.T @ flow

@@ -1,0 +1,134 @@
+"""Policies over candidates as a family that direct methods learn, and what they learn it from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+
+from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._data.designs import PairDesign
+from sklearn_codex._policy.candidate_tilt import CandidateTilt
+from sklearn_codex.exact import CandidateObjective
+
+
+@dataclass(frozen=True)
+class CandidateFamily:
+    """Policies over the candidates of prompts, arrays (n_rows,) over these, as an objective has.
+
+    Parameters
+    ----------
+    stated : CandidateObjective
+        Where it has features, policies are log-linear in them.
+    """
+
+    stated: CandidateObjective
+
+    def documents(self, rows: Any) -> Any:
+        """Return documents (n, n_rows), of one candidate each, in the columns of policies."""
+        return rows
+
+    def of_documents(self, values: FloatArray) -> FloatArray:
+        """Return values (n_rows,) of columns of policies as those of columns of documents."""
+        return values
+
+    def count_tokens(self, documents: sparse.csr_array) -> float:
+        """Return how many candidates documents (n, n_rows) have."""
+        return float(documents.sum())
+
+    def is_token(self, n_columns: int) -> FloatArray:
+        """Return that each column is one candidate (n_rows,)."""
+        return np.ones(n_columns)
+
+    @property
+    def reward_features(self) -> Any:
+        """What candidates have of each weight of a reward, None where each has its own."""
+        return self.stated.features
+
+    @property
+    def column_kind(self) -> str:
+        """What columns of policies are called."""
+        return "candidate(s)"
+
+    def column_name(self, column: int, names: Any) -> int:
+        """Return the row of a candidate."""
+        return column
+
+    def tilt(self, reference: FloatArray, kl_coef: float) -> CandidateTilt:
+        """Return the policies that are a reference (n_rows,), tilted."""
+        return CandidateTilt(self.stated.prompts, reference, kl_coef, self.stated.features)
+
+    def objective(self, reference: FloatArray, **settings: Any) -> CandidateObjective:
+        """Return the objective in which a reward is to be filled; settings are its fields."""
+        known = {name: settings[name] for name in ("kl_coef", "reward_coef") if name in settings}
+        return self.stated.having(**known)
+
+    def fitted(self, log_prob: FloatArray) -> dict[str, Any]:
+        """Return the attributes of an estimator by which it is a policy."""
+        return {"token_log_prob_": log_prob}
+
+
+@dataclass(frozen=True)
+class StatedPairs:
+    """Pairs of candidates of an objective.
+
+    Parameters
+    ----------
+    objective : CandidateObjective
+    a, b : ndarray of int of shape (n_pairs,)
+        Rows of the objective.
+    """
+
+    objective: CandidateObjective
+    a: IntArray
+    b: IntArray
+
+    @classmethod
+    def of(cls, objective: Any, pairs: Any, *, kl_coef: float, subject: str) -> "StatedPairs":
+        """Return pairs as they were given, checked.
+
+        Parameters
+        ----------
+        objective, pairs
+            As of ``fit_objective``.
+        kl_coef : float
+            That of the estimator.
+        subject : str
+            Who asks, for messages.
+        """
+        if not isinstance(objective, CandidateObjective):
+            raise TypeError(
+                f"{subject}.fit_objective needs a CandidateObjective, such as "
+                f"CandidatePolicy.objective(X), got a {type(objective).__name__}. Pairs of "
+                "documents go to fit, with the reference as policy."
+            )
+        if objective.kl_coef != kl_coef:
+            raise ValueError(
+                f"{subject} got kl_coef={kl_coef:g}, but the objective has "
+                f"{objective.kl_coef:g}. Set one to the other: objective.having(kl_coef=...)."
+            )
+        rows = check_array(pairs, dtype=None, input_name="pairs")
+        n_rows = len(objective.prompts)
+        is_row = rows.dtype.kind in "iu" and rows.shape[1] == 2
+        if not is_row or rows.min() < 0 or rows.max() >= n_rows:
+            raise ValueError(
+                f"{subject}.fit_objective needs pairs (n_pairs, 2) of rows of the objective, "
+                f"whole numbers from 0 to {n_rows - 1}, got {rows.dtype} of shape {rows.shape} "
+                f"from {rows.min()} to {rows.max()}."
+            )
+        a, b = rows.T.astype(np.intp)
+        asked = objective.prompts[a], objective.prompts[b]
+        apart = np.flatnonzero(asked[0] != asked[1])
+        if apart.size:
+            raise ValueError(
+                f"{subject}.fit_objective compares candidates of one prompt, and pair {apart[0]} "
+                f"has candidates of the prompts {asked[0][apart[0]]} and {asked[1][apart[0]]}. "
+                "Leave such pairs out."
+            )
+        return cls(objective, a, b)
+
+    def design(self) -> PairDesign:
+        """Return the pairs as differences of documents of one candidate each."""
+        n_rows = len(self.objective.prompts)
+        return PairDesign(sparse.csr_array(sparse.eye_array(n_rows)), self.a, self.b)
