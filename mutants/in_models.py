@@ -202,6 +202,30 @@ FAULTS = [
         ),
     ),
     *_in(
+        "_policy/response_losses.py",
+        (
+            "SimPO asks for its margin where A is preferred only",
+            "margin - self.gamma, -margin - self.gamma",
+            "margin - self.gamma, -margin",
+            "test_response_losses.py::test_losses_and_slopes_are_those_of_the_laboratory",
+        ),
+        (
+            "curvature of ORPO's odds forgets the length",
+            "np.exp(mean) / (rest * lengths) ** 2",
+            "np.exp(mean) / rest**2",
+            "test_response_losses.py::test_curvatures_are_differences_of_slopes",
+        ),
+    ),
+    *_in(
+        "_policy/dpo_gaps.py",
+        (
+            "gap of the hinge loss forgets its kinks",
+            "return excess + float(",
+            "return float(",
+            "test_dpo_relatives.py::test_the_gap_of_the_hinge_loss_bounds_what_an_early_stop_misses",
+        ),
+    ),
+    *_in(
         "_policy/tilts.py",
         (
             "curvature of a tilt's normaliser off by the KL's weight",

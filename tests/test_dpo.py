@@ -339,10 +339,23 @@ def test_pipeline_without_a_reward_model():
     assert np.isfinite(loop.score(RECORDS))
 
 
-def test_it_stands_below_a_policy_stage_of_its_own():
-    loop = RLHFPipeline([("pretrain", UnigramLM()), ("policy", DPOPolicyOptimizer())])
+def test_a_pipeline_with_it_keeps_the_promises_of_pipelines():
+    steps = [("pretrain", UnigramLM()), ("policy", DPOPolicyOptimizer())]
     for promise in (contract.check_pickles, contract.check_seeded, contract.check_clone):
-        promise(lambda: RLHFPipeline(loop.steps), RECORDS)
+        promise(lambda: RLHFPipeline(steps), RECORDS)
+
+
+def test_it_stands_below_a_policy_stage_of_its_own():
+    first, second = DPOPolicyOptimizer(kl_coef=0.5), DPOPolicyOptimizer(kl_coef=2.0, loss="ipo")
+    loop = RLHFPipeline([("pretrain", UnigramLM()), ("policy", first), ("again", second)])
+    loop.fit(RECORDS)
+    alone = RLHFPipeline(loop.steps[:2]).fit(RECORDS)
+    below, above = loop["policy"], loop["again"]
+    assert_allclose(below.token_log_prob_, alone["policy"].token_log_prob_, atol=1e-12)
+    assert_allclose(below.reference_log_prob_, loop["pretrain"].token_log_prob_, atol=1e-12)
+    assert_allclose(above.reference_log_prob_, below.token_log_prob_, atol=1e-12)
+    assert np.abs(above.token_log_prob_ - below.token_log_prob_).max() > 0.01
+    assert_allclose(loop.perplexity(["good cat"]), above.perplexity(["good cat"]))
 
 
 def test_grid_search_over_pairs():

@@ -179,7 +179,20 @@ class DirectLoss:
         return ImplicitRewardLoss(design, target, weight, tilt, C=C, pair_loss=of_margins.of_pair)
 
 
-def why_unbounded(direct: DirectLoss, loss: ImplicitRewardLoss, margins: FloatArray) -> str | None:
+def find_trouble(
+    direct: DirectLoss, loss: ImplicitRewardLoss, state: FitState, tol: float, stopped: bool
+) -> str | None:
+    """Return in words why a fit is not the optimum, None where it is, or was stopped."""
+    why = _why_unbounded(direct, loss, state.point.margins)
+    if why is not None or state.converged or stopped:
+        return why
+    return (
+        f"the norm of the gradient is {state.gradient_norm:.1e} of that at the reference, not "
+        f"tol={tol:g}, after {state.iteration} steps"
+    )
+
+
+def _why_unbounded(direct, loss, margins):
     """Return in words why a loss has no finite optimum, None where nothing says so."""
     if loss.penalty > 0:
         return None

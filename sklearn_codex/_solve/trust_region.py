@@ -91,10 +91,10 @@ def minimise_curved(
             fit.go_on_with(sharper)
         elif to <= tol:
             fit.end()
-            break
+            return fit.state
         to = tol if sharper is None else max(tol, _FALL * to)
         fit.run(to=to, is_last=False)
-    return fit.state
+    return replace(fit.state, converged=False)  # whatever it is of a loss that is to be sharpened
 
 
 class _Fit:
