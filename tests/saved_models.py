@@ -197,6 +197,8 @@ def _policies():
     yield "stated candidates", ExactPolicyOptimizer().fit_objective(chosen)
     yield "stated candidates, grpo", GRPOPolicyOptimizer(**short).fit_objective(chosen)
     yield "dpo", DPOPolicyOptimizer().fit(PAIRS, LABELS)
+    ordered = FrozenEstimator(NGramLM(2, vectorizer=NGramCounter(2, eos_token="</s>")).fit(TEXTS))
+    yield "dpo, n-grams", DPOPolicyOptimizer(ordered).fit(PAIRS, LABELS)
     stages = [UnigramLM(), SFTRefiner(), PreferenceRewardModel(), PPOPolicyOptimizer(**short)]
     yield "loop", make_rlhf_pipeline(*stages).fit(RECORDS)
     yield "loop, left out", make_rlhf_pipeline(stages[0], "passthrough", stages[2]).fit(RECORDS)
