@@ -20,6 +20,7 @@ from sklearn_codex import (
     DPOPolicyOptimizer,
     ExactPolicyOptimizer,
     GRPOPolicyOptimizer,
+    KTOPolicyOptimizer,
     ModelRatings,
     NGramCounter,
     NGramFeatures,
@@ -192,6 +193,7 @@ def _policies():
     yield "candidates", CandidatePolicy(reward, rules=Pattern("mat", penalty=2.0)).fit(rows)
     yield "candidates, learned", CandidatePolicy().fit(rows, [1.0, 0.0, 2.0])
     yield "dpo", DPOPolicyOptimizer().fit(PAIRS, LABELS)
+    yield "kto", KTOPolicyOptimizer().fit(TEXTS, np.arange(len(TEXTS)) % 2)
     stages = [UnigramLM(), SFTRefiner(), PreferenceRewardModel(), PPOPolicyOptimizer(**short)]
     yield "loop", make_rlhf_pipeline(*stages).fit(RECORDS)
     yield "loop, left out", make_rlhf_pipeline(stages[0], "passthrough", stages[2]).fit(RECORDS)

@@ -20,9 +20,8 @@ from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import COUNTER, token_names
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
-from sklearn_codex._policy.dpo_loss import sigmoid_loss
 from sklearn_codex._policy.kto_labels import check_both_kinds, check_desirable, targets_of_known
-from sklearn_codex._policy.kto_loss import DesirabilityLoss
+from sklearn_codex._policy.kto_loss import DesirabilityLoss, kto_loss
 from sklearn_codex._policy.kto_rest import falling_columns, find_rest
 from sklearn_codex._policy.tilts import TokenTilt
 from sklearn_codex._solve.fit_monitor import FitMonitor
@@ -157,9 +156,11 @@ class KTOPolicyOptimizer(
     rises where p is less: KTO asks on which side of that share a document is, and how far only sets
     the force. A push fades as :math:`e^{-|r - z|}`, so outliers count little. Without a penalty
     (``C=inf``) nothing balances it for a response alone with :math:`p \le U / (D + U)`, and its
-    probability goes to 0; the others rest at :math:`c\, \sigma'(r - z) \propto \pi`. Tokens of such
-    documents only, and those of none, lose all theirs so: the fit ends where the forces are within
-    ``tol`` and warns, naming one.
+    probability goes to 0; the others rest at :math:`c\, \sigma'(r - z) \propto \pi`. As the push on
+    a response of small probability is :math:`\pi^b` times a constant, one with c > 0 always comes
+    back from there where b < 1, and where b > 1 need not. Tokens of undesirable documents only, and
+    those of none, lose their probability so, too: the fit ends where forces are within ``tol``, and
+    warns, naming one.
 
     A token that the reference cannot produce stays at probability zero.
 
@@ -379,8 +380,8 @@ class KTOPolicyOptimizer(
 
     def _warn(self, state, stopped):
         """Warn where the policy does not rest, or only tends to where it would."""
-        falling = falling_columns(state) if np.isinf(self.C) else []
-        if len(falling):
+        falling = falling_columns(state) if np.isinf(self.C) else np.zeros(0, dtype=np.intp)
+        if falling.size:
             trouble = (
                 f"C=inf, and nothing holds {len(falling)} token(s) or more, such as "
                 f"{self._name(falling[0])!r}, whose probability tends to 0"
@@ -424,7 +425,7 @@ class KTOPolicyOptimizer(
         return read_responses(self, X).reward(self.token_reward_)
 
     def margin(self, X):
-        """Return the implicit reward less the reference point: the log-odds of being desirable.
+        """Return the implicit reward less the reference point: above 0 is desirable.
 
         Parameters
         ----------
@@ -434,16 +435,18 @@ class KTOPolicyOptimizer(
         Returns
         -------
         margin : ndarray of shape (n_documents,)
-            In nats.
+            In nats; the loss takes its sigmoid for the probability of being desirable.
         """
         return self.reward(X) - self.reference_point_
 
     # Not the score of a language model: of documents that have labels.
     def score(self, X, y, sample_weight=None):  # type: ignore[override]
-        """Return the mean log-likelihood of labels, in nats per document; greater is better.
+        """Return the mean probability of the labels seen, in [0, 1]; greater is better.
 
-        That is the mean of log P(the label seen) with P(desirable) = sigmoid(margin), whatever the
-        loss, so that losses and values of ``kl_coef`` compare; -log 2 is a coin.
+        That is the mean of sigmoid(margin) of desirable documents and of sigmoid(-margin) of
+        others: what KTO maximises, with weights of 1 for either kind and without the penalty. The
+        reference policy has 0.5. It is no likelihood: the reference point is not chosen so that
+        ``sigmoid(margin)`` is calibrated.
 
         Parameters
         ----------
@@ -464,7 +467,8 @@ class KTOPolicyOptimizer(
         check_consistent_length(margin, labels.target)
         target = targets_of_known(labels, self.classes_, subject=subject)
         weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
-        return -float(np.average(sigmoid_loss(margin, target)[0], weights=weight))
+        loss = kto_loss(margin, target, 1 - target)[0]
+        return 1.0 - float(np.average(loss, weights=weight))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -6,12 +6,14 @@ at a reference point less that point.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq, minimize
 
-from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._categorical import IntArray
 from sklearn_codex._policy.kto_loss import DesirabilityLoss
 from sklearn_codex._policy.tilts import TiltPoint
 from sklearn_codex._solve.conjugate_gradients import (
@@ -48,7 +50,8 @@ class RestState(FitState):
         policy.
     """
 
-    loss: DesirabilityLoss | None = None
+    point: Any
+    loss: Any = None
     fixed_point_gap: float = np.inf
 
 
@@ -83,10 +86,8 @@ def find_rest(
     follows a policy which is always the best for it.
     """
     search = _Search(loss, own_point, tol, max_iter, callback)
-    try:
+    with suppress(_Over):
         search.run()
-    except _Over:
-        pass
     return search.end()
 
 
@@ -151,13 +152,17 @@ class _Search:
 
     def _descend(self, radius, most):
         """Run a trust region, which copes with negative curvature."""
+
+        def watch(xk):
+            self._step(xk)
+
         minimize(
-            lambda x: self._loss.value(x / self._scale),
+            self._value,
             self._weights * self._scale,
             method="trust-ncg",
             jac=self._gradient,
             hessp=self._hessian_product,
-            callback=lambda xk: self._step(xk),
+            callback=watch,
             options={
                 "initial_trust_radius": radius / 2,
                 "max_trust_radius": radius,
@@ -185,6 +190,9 @@ class _Search:
             return False
         self._step(x + step)
         return True
+
+    def _value(self, x):
+        return self._loss.value(x / self._scale)
 
     def _gradient(self, x):
         return self._loss.gradient(x / self._scale) / self._scale
