@@ -29,6 +29,7 @@ from sklearn_codex import (
 from sklearn_codex._categorical import kl_divergence
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._policy.dpo_loss import PREFERENCE_LOSSES, ImplicitRewardLoss
+from sklearn_codex._policy.tilts import TokenTilt
 
 PAIRS = [
     ("good answer here", "bad answer"),
@@ -66,8 +67,8 @@ def random_loss(seed, name, *, C=2.0, kl_coef=0.7):
     target = np.where(rng.random_sample(len(y)) < 0.3, rng.random_sample(len(y)), y)
     weight = rng.exponential(size=len(y))
     return ImplicitRewardLoss(
-        DifferenceDesign(X), target, weight, reference,
-        kl_coef=kl_coef, C=C, pair_loss=PREFERENCE_LOSSES[name].of_pair,
+        DifferenceDesign(X), target, weight, TokenTilt(reference, kl_coef),
+        C=C, pair_loss=PREFERENCE_LOSSES[name].of_pair,
     )  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def test_gradient_and_hessian_by_finite_differences(name, seed):
 def test_margins_are_differences_of_log_ratios(name):
     loss = random_loss(0, name)
     weights = np.random.RandomState(1).standard_normal(6)
-    log_ratio = loss.policy(weights) - loss.reference_log_prob
+    log_ratio = loss.policy(weights) - loss.tilt.reference_log_prob
     assert_allclose(loss.margins(weights), 0.7 * loss.design.differences @ log_ratio, rtol=1e-10)
     assert_allclose(loss.token_reward(weights), 0.7 * log_ratio, rtol=1e-10)
 
@@ -149,8 +150,8 @@ def test_no_search_from_elsewhere_does_better(seed, loss):
     X, y, reference = random_pairs(seed)
     fitted = DPOPolicyOptimizer(language_model(reference), loss=loss, kl_coef=0.5).fit(X, y)
     problem = ImplicitRewardLoss(
-        DifferenceDesign(X), y.astype(float), np.ones(len(y)), reference,
-        kl_coef=0.5, C=1.0, pair_loss=PREFERENCE_LOSSES[loss].of_pair,
+        DifferenceDesign(X), y.astype(float), np.ones(len(y)), TokenTilt(reference, 0.5),
+        C=1.0, pair_loss=PREFERENCE_LOSSES[loss].of_pair,
     )  # fmt: skip
     for start in (np.zeros(6), 2 * np.random.RandomState(seed).standard_normal(6)):
         other = minimize(problem.value, start, jac=problem.gradient, method="BFGS")

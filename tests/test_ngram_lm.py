@@ -21,6 +21,7 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
+from sklearn_codex._data.fitted_models import IncomingModel
 
 TEXTS = ["the cat sat", "the dog sat on the cat", "a dog sat", "on the mat the dog sat"]
 NEW = ["the big dog sat", "mat", "cat the on a"]
@@ -469,8 +470,9 @@ def test_pipeline_of_language_models():
 
 
 def test_policies_of_single_tokens_refuse_it():
+    taker = DPOPolicyOptimizer(FrozenEstimator(NGramLM().fit(TEXTS)))
     with pytest.raises(TypeError, match=r"NGramLM of order 3\. It learns a distribution of single"):
-        DPOPolicyOptimizer(FrozenEstimator(NGramLM().fit(TEXTS))).fit([("a", "b")], [1])
+        IncomingModel(taker, "policy")
 
 
 def test_gzip_of_equal_models_is_equal(tmp_path):

@@ -326,13 +326,14 @@ def test_damaged_objectives_are_refused(objective):
         check_fitted(bad)
 
 
-# What refuses them, and what takes them
+# What takes them
 
 
-def test_preferences_alone_train_single_tokens_only(policy):
+def test_preferences_alone_train_policies_of_n_grams(policy):
     for model in (language_model(), policy):
-        with pytest.raises(TypeError, match=r"of order 3\. It learns a distribution of single"):
-            DPOPolicyOptimizer(FrozenEstimator(model)).fit([("a b", "c"), ("c", "a")], [1, 0])
+        direct = DPOPolicyOptimizer(FrozenEstimator(model)).fit([("a b", "c"), ("c", "a")], [1, 0])
+        assert direct.trie_ is model.trie_
+        assert_array_equal(direct.reference_log_prob_, model.backoff_model_.event_log_prob)
 
 
 def test_gold_reward_of_a_policy_of_n_grams(policy):

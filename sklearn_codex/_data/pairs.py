@@ -40,6 +40,7 @@ from sklearn_codex._data.vectorizers import (
     count_ngrams,
     fit_vectorizer,
     keep_vectorizer_of_numbers,
+    looks_back,
     wants_prompt,
 )
 from sklearn_codex._data.vectors import (
@@ -288,7 +289,14 @@ def _known_vectors(X, subject):
     return None if columns is None else TextPairs(*columns)
 
 
-def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -> ReadPairs:
+def read_pairs(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    vectorizer: Any = None,
+    after_prompts: bool = False,
+) -> ReadPairs:
     """Read pairs given as text, as vectors, as ids of vectors, or as feature differences.
 
     Sets ``vectorizer_``, ``n_features_in_`` and, for data frames of differences,
@@ -308,6 +316,8 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
         is fitted on the distinct responses, each once, or, where it :func:`wants_prompt`, on the
         distinct rows (prompt, response). One in ``FrozenEstimator`` is used as it is, and kept
         beside numbers, for text that comes later.
+    after_prompts : bool, default=False
+        Whether responses go on from their prompts, to a vectorizer that knows the order of tokens.
     """
     subject = type(estimator).__name__
     length = X.length if isinstance(X, PairsWithLength) else None
@@ -317,6 +327,9 @@ def read_pairs(estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None) -
         with_prompts = wants_prompt(vectorizer if reset else estimator.vectorizer_)
         responses, a, b = pairs.unique_responses(with_prompts=with_prompts)
         features = vectorize(estimator, responses, reset=reset, vectorizer=vectorizer)
+        if after_prompts and pairs.prompts is not None and looks_back(estimator.vectorizer_):
+            rows, a, b = pairs.unique_responses(with_prompts=True)
+            features = unwrap(estimator.vectorizer_).transform_after(*map(list, rows.T))
         return ReadPairs(PairDesign(features, a, b), pairs, length, pairs)
     if not holds_vectors(X):
         differences = read_features(estimator, X, reset=reset, vectorizer=vectorizer)

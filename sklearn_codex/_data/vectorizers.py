@@ -161,6 +161,12 @@ def trie_of(vectorizer: Any) -> Any:
     return getattr(counter, "trie_", None) if getattr(counter, "_counts_events", True) else None
 
 
+def looks_back(vectorizer: Any) -> bool:
+    """Return whether a fitted vectorizer counts tokens by what is before them."""
+    trie = trie_of(vectorizer)
+    return trie is not None and trie.order > 1
+
+
 def as_ngram_features(vectorizer: Any) -> Any:
     """Return a vectorizer, one that counts events of n-grams as one that counts the n-grams.
 

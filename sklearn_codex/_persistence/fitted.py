@@ -48,11 +48,12 @@ _SAMPLERS = ("BestOfNSampler", "ExactPolicyOptimizer", *_DRAWING)
 _DIRECT = ("DPOPolicyOptimizer", "KTOPolicyOptimizer")
 _NGRAM_COUNTERS = ("NGramCounter", "NGramFeatures")
 _COUNTERS = ("TokenCounter", *_NGRAM_COUNTERS)
-_LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", *_DIRECT, *_SAMPLERS)
+_POLICIES = (*_DIRECT, *_SAMPLERS)
+_LANGUAGE_MODELS = ("UnigramLM", "SFTRefiner", *_POLICIES)
 # What models that may be of n-grams have where they are.
 _OF_ANY_ORDER = {
     "SFTRefiner": ("_backoff", "event_count_"),
-    **dict.fromkeys(_SAMPLERS, ("_backoff", "_trie")),
+    **dict.fromkeys(_POLICIES, ("_backoff", "_trie")),
 }
 # Of policies of n-grams these are in the columns of the policy, and checked with its n-grams.
 _OF_POLICIES = (
@@ -68,8 +69,8 @@ _NEEDED = (
     (("steps_", "vectorizer_"), ("RLHFPipeline",)),
     (("n_features_in_", "vectorizer_"), ("PairVectorizer", *_LANGUAGE_MODELS, *_WEIGHTED)),
     (("document_length_",), _LANGUAGE_MODELS),
-    (("token_log_prob_",), ("UnigramLM", *_DIRECT)),
-    (("reference_log_prob_",), (*_DIRECT, *_SAMPLERS)),
+    (("token_log_prob_",), ("UnigramLM",)),
+    (("reference_log_prob_",), _POLICIES),
     (("token_reward_",), _DIRECT),
     (("reference_point_",), ("KTOPolicyOptimizer",)),
     (("_seed",), _SAMPLERS),
@@ -385,7 +386,7 @@ _PARTS: dict[str, Callable[[Any], None]] = {
     **dict.fromkeys(_NGRAM_COUNTERS, _check_ngram_counter),
     "NGramLM": check_ngram_model,
     "SFTRefiner": check_ngram_model,
-    **dict.fromkeys(_SAMPLERS, check_ngram_model),
+    **dict.fromkeys(_POLICIES, check_ngram_model),
     "NGramObjective": check_objective,
     "StatedReward": _check_stated_reward,
     "TrainingPairs": _check_training_pairs,

@@ -11,20 +11,17 @@ from sklearn.utils import ClassifierTags, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
+from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.designs import PairDesign
-from sklearn_codex._data.fitted_models import IncomingModel
-from sklearn_codex._data.pairs import read_pairs, read_responses
-from sklearn_codex._data.vectorizers import COUNTER, token_names
+from sklearn_codex._data.pairs import read_responses
+from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
-from sklearn_codex._policy.dpo_loss import (
-    PREFERENCE_LOSSES,
-    ImplicitRewardLoss,
-    fit_implicit_reward,
-    sigmoid_loss,
-)
+from sklearn_codex._policy.direct import DirectPolicyMixin, read_policy_pairs
+from sklearn_codex._policy.dpo_gaps import bradley_terry_gap, fixed_point_gap
+from sklearn_codex._policy.dpo_inputs import read_design
+from sklearn_codex._policy.dpo_loss import sigmoid_loss
+from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, minimise, why_unbounded
+from sklearn_codex._reward.pair_classifier import responses_after
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
 from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._stage import Stage
@@ -32,7 +29,7 @@ from sklearn_codex._stage import Stage
 
 class DPOPolicyOptimizer(
     CallbackSupportMixin,
-    CategoricalLanguageModelMixin,
+    DirectPolicyMixin,
     DensityMixin,
     BaseEstimator,
 ):
@@ -186,8 +183,10 @@ class DPOPolicyOptimizer(
     _parameter_constraints: dict = {
         "policy": [HasMethods(["predict_log_proba"]), None],
         "kl_coef": [Interval(Real, 0, None, closed="neither")],
-        "loss": [StrOptions(set(PREFERENCE_LOSSES))],
+        "loss": [StrOptions(set(LOSSES))],
         "label_smoothing": [Interval(Real, 0, 0.5, closed="left")],
+        "simpo_gamma": [Interval(Real, 0, None, closed="left"), None],
+        "cpo_alpha": [Interval(Real, 0, None, closed="left"), None],
         "C": [Interval(Real, 0, None, closed="right")],
         "response_length": [Interval(Integral, 1, None, closed="left"), None],
         "vectorizer": [COUNTER, None],
@@ -196,7 +195,11 @@ class DPOPolicyOptimizer(
     }
 
     rlhf_stage = Stage(
-        reads=("preference",), provides="policy", fills={"policy": "policy"}, soft_labels=True
+        reads=("preference",),
+        provides="policy",
+        fills={"policy": "policy"},
+        soft_labels=True,
+        starts_after_prompts=True,
     )
 
     token_log_prob_: FloatArray
@@ -208,6 +211,8 @@ class DPOPolicyOptimizer(
         kl_coef=1.0,
         loss="sigmoid",
         label_smoothing=0.0,
+        simpo_gamma=None,
+        cpo_alpha=None,
         C=1.0,
         response_length=None,
         vectorizer=None,
@@ -218,6 +223,8 @@ class DPOPolicyOptimizer(
         self.kl_coef = kl_coef
         self.loss = loss
         self.label_smoothing = label_smoothing
+        self.simpo_gamma = simpo_gamma
+        self.cpo_alpha = cpo_alpha
         self.C = C
         self.response_length = response_length
         self.vectorizer = vectorizer
@@ -225,7 +232,7 @@ class DPOPolicyOptimizer(
         self.max_iter = max_iter
 
     @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, prompts=None):
         """Learn the policy from preference pairs.
 
         Parameters
@@ -238,6 +245,11 @@ class DPOPolicyOptimizer(
             that it is.
         sample_weight : array-like of shape (n_pairs,), default=None
             Weights of pairs: a weight of 2 is the pair twice.
+        prompts : sequence of str (n_pairs,), default=None
+            What both responses of each pair go on from, where the policy is of n-grams and X has
+            no prompts; its documents then start after them. To count differences, which are to be
+            of responses counted after their prompts, they only say where documents start. They
+            make no difference to a policy of single tokens.
 
         Returns
         -------
@@ -257,7 +269,8 @@ class DPOPolicyOptimizer(
             If ``max_iter`` steps were not enough, or C is infinite and there is no finite optimum.
         """
         subject = type(self).__name__
-        design = self._check_policy_pairs(X)
+        direct = DirectLoss.of(self)
+        design = read_design(self, X, prompts, each_response=not direct.knows_reference)
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
         weight = check_sample_weight(
@@ -272,113 +285,36 @@ class DPOPolicyOptimizer(
         self.classes_ = labels.classes
         if self.vectorizer_ is not None:
             warn_of_order(labels.classes, subject=subject)
-        preference_loss = PREFERENCE_LOSSES[self.loss]
-        loss = ImplicitRewardLoss(
+        loss = direct.on(
             design,
-            preference_loss.target(labels.target, self.label_smoothing),
+            direct.target(labels.target, self.label_smoothing),
             weight,
-            self.reference_log_prob_,
-            kl_coef=self.kl_coef,
+            self._family.tilt(self.reference_log_prob_, self.kl_coef),
+            reference_log_prob=self.reference_log_prob_,
+            is_token=self._family.is_token(len(self.reference_log_prob_)),
             C=self.C,
-            pair_loss=preference_loss.of_pair,
         )
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        self._solve(loss, context)
+        loss, weights = self._solve(loss, direct, context)
+        self._report_gaps(loss, design, weights)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _check_policy_pairs(self, X):
-        """Return the design of the pairs in the columns of the policy; set what it is made of."""
-        subject = type(self).__name__
-        policy = IncomingModel(self, "policy")
-        inner = policy.model
-        read = read_pairs(self, X, reset=True, vectorizer=policy.vectorizer)
-        design, pairs = read.design, read.text
-        if inner is not None and policy.vectorizer is None and pairs is not None:
-            raise ValueError(
-                f"{subject} got pairs of text, but its policy was fitted on counts and knows "
-                f"columns, no words. Pass count differences of {inner.n_features_in_} columns, "
-                "fit the policy on text, or give vectorizer=FrozenEstimator(fitted TokenCounter)."
-            )
-        n_columns = design.shape[1]
-        self.reference_log_prob_ = np.full(n_columns, -np.log(n_columns))
-        if inner is not None:
-            self._check_columns(inner, n_columns)
-            self.reference_log_prob_ = normalize_log(inner.token_log_prob_)
-        self._check_support(design)
-        self.document_length_ = self._length_of(design, inner)
-        return design
-
-    def _check_columns(self, policy, n_columns):
-        """Check that the pairs are counted in the columns of the policy."""
-        names, policy_names = token_names(self), token_names(policy)
-        differ = n_columns != len(policy.token_log_prob_)
-        if not differ and names is not None and policy_names is not None:
-            differ = not np.array_equal(names, policy_names)
-        if differ:
-            raise ValueError(
-                f"{type(self).__name__} got pairs counted in {n_columns} columns that are not the "
-                f"{len(policy.token_log_prob_)} of its policy ({type(policy).__name__}), in number "
-                "or in name. Count them with the vectorizer of the policy."
-            )
-
-    def _check_support(self, design):
-        """Check that features are counts, and that the reference can produce all that differs."""
-        subject = type(self).__name__
-        if isinstance(design, PairDesign) and design.features.min() < 0:
-            raise ValueError(
-                f"{subject} got {design.features.min()} as a count of a response. Its policy is of "
-                "tokens: give counts that are not negative, such as those of TokenCounter."
-            )
-        impossible = np.isneginf(self.reference_log_prob_)
-        if impossible.any():
-            occurs = design.column_squares(np.ones(design.shape[0])) > 0
-            lost = np.flatnonzero(impossible & occurs)
-            if lost.size:
-                names = token_names(self)
-                token = int(lost[0]) if names is None else str(names[lost[0]])
-                raise ValueError(
-                    f"{subject} got pairs that differ in {lost.size} token(s) which the reference "
-                    f"policy cannot produce, such as {token!r}, so their log-ratio is undefined. "
-                    "Smooth the reference, or leave these pairs out."
-                )
-
-    def _length_of(self, design, policy):
-        """Return the tokens of a document, from the best source there is."""
-        if self._eos_column() is not None:
-            if self.response_length is not None:
-                raise ValueError(
-                    f"{type(self).__name__} got response_length={self.response_length}, but the "
-                    "vocabulary has an end-of-sequence token, so documents end by themselves. "
-                    "Leave response_length at None."
-                )
-            return 1  # what it is follows from the policy
-        if self.response_length is not None:
-            return self.response_length
-        if policy is not None:
-            return policy.document_length_
-        if isinstance(design, PairDesign):
-            lengths = np.asarray(design.features.sum(axis=1)).ravel()
-            return max(1, round(float(np.mean([lengths[design.a], lengths[design.b]]))))
-        return 1
-
-    def _solve(self, loss, context):
+    def _solve(self, loss, direct, context):
         """Minimise the loss, keep its history, report its iterations, set the policy."""
         monitor = FitMonitor(
-            self, loss, context, lambda weights: {"token_log_prob_": loss.policy(weights)}
+            self, loss, context, lambda weights: self._family.fitted(loss.policy(weights))
         )
         self.history_ = monitor.history
-        state = fit_implicit_reward(loss, tol=self.tol, max_iter=self.max_iter, callback=monitor)
+        loss, state = minimise(loss, tol=self.tol, max_iter=self.max_iter, callback=monitor)
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
         self._set_policy(loss, state.point.weights)
-        separable = self._is_separated(loss, state)
-        if separable or not (state.converged or monitor.stopped):
-            trouble = (
-                "C=inf on pairs that some policy all gets right, so no policy is best"
-                if separable
-                else f"the norm of the gradient is {state.gradient_norm:.1e} of that at the "
+        why = why_unbounded(direct, loss, state.point.margins)
+        if why is not None or not (state.converged or monitor.stopped):
+            trouble = why or (
+                f"the norm of the gradient is {state.gradient_norm:.1e} of that at the "
                 f"reference, not tol={self.tol:g}, after {state.iteration} steps"
             )
             warnings.warn(
@@ -387,33 +323,46 @@ class DPOPolicyOptimizer(
                 ConvergenceWarning,
                 stacklevel=3,
             )
+        return loss, state.point.weights
 
-    def _is_separated(self, loss, state):
-        """Return whether larger weights would always do better: nothing holds them."""
-        if self.loss != "sigmoid" or loss.penalty > 0:
-            return False
-        counted = loss.sample_weight > 0
-        hard = np.isin(loss.target[counted], (0.0, 1.0)).all()
-        return bool(hard and ((2 * loss.target - 1) * state.point.margins > 0)[counted].all())
+    def _report_gaps(self, loss, design, weights):
+        """Set the distance to the optimum of the loss, and to that of RLHF."""
+        self.fixed_point_gap_ = fixed_point_gap(loss, weights)
+        objective = self._family.objective(
+            self.reference_log_prob_,
+            length=self.document_length_,
+            eos=self._eos_column(),
+            max_length=None,
+            initial=self._initial,
+            kl_coef=self.kl_coef,
+            reward_coef=1.0,
+        )
+        self.optimality_gap_ = bradley_terry_gap(
+            design,
+            loss,
+            C=self.C,
+            start=weights,
+            features=self._family.reward_features,
+            objective=objective,
+            log_prob=loss.policy(weights),
+        )
 
     def _set_policy(self, loss, weights):
-        self.token_log_prob_ = loss.policy(weights)
+        log_prob = loss.policy(weights)
+        for name, value in self._family.fitted(log_prob).items():
+            setattr(self, name, value)
         self.token_reward_ = loss.token_reward(weights)
-        self.expected_length_ = float(self.document_length_)
-        eos = self._eos_column()
-        if eos is not None:
-            self.expected_length_ = float(np.exp(-self.token_log_prob_[eos]))
-            self.document_length_ = max(1, round(self.expected_length_))
-        kl = kl_divergence(self.token_log_prob_, self.reference_log_prob_)
-        self.kl_ = self.expected_length_ * kl
+        found = self._lengths_and_kl(log_prob)
+        self.expected_length_, self.kl_ = found.expected_length, found.kl
+        self.document_length_ = found.document_length
 
     @property
     def coef_(self):
-        """Implicit reward of each token, as the weights (1, V) of a linear model."""
+        """Implicit reward of each column, as the weights (1, n_columns) of a linear model."""
         check_is_fitted(self)
-        return self.token_reward_[np.newaxis]
+        return self._family.of_documents(self.token_reward_)[np.newaxis]
 
-    def reward(self, X):
+    def reward(self, X, *, prompts=None):
         """Return the implicit reward of documents, kl_coef * log(policy / reference).
 
         The policy is the optimum for this reward at ``kl_coef``.
@@ -422,6 +371,9 @@ class DPOPolicyOptimizer(
         ----------
         X : sequence of str or array-like of shape (n_documents, V)
             Documents, which may be empty, as text or as counts.
+        prompts : sequence of str (n_documents,), default=None
+            What each document goes on from, where they are text. They make no difference to a
+            policy of single tokens.
 
         Returns
         -------
@@ -429,7 +381,7 @@ class DPOPolicyOptimizer(
             In nats of log-odds of being preferred.
         """
         check_is_fitted(self)
-        return read_responses(self, X).reward(self.token_reward_)
+        return read_responses(self, responses_after(self, X, prompts)).reward(self.coef_[0])
 
     def margin(self, X):
         """Return the implicit reward of A less that of B: the log-odds that A is preferred.
@@ -445,7 +397,11 @@ class DPOPolicyOptimizer(
             In nats.
         """
         check_is_fitted(self)
-        return read_pairs(self, X, reset=False).design.matvec(self.token_reward_)
+        design = self._in_columns_of_policy(read_policy_pairs(self, X, reset=False).design)
+        log_prob = self.token_reward_ / self.kl_coef + self.reference_log_prob_
+        return DirectLoss.of(self).margin(
+            design, log_prob, self.token_reward_, self._family.is_token(len(log_prob))
+        )
 
     # Not the score of a language model: of pairs, which have labels.
     def score(self, X, y, sample_weight=None):  # type: ignore[override]

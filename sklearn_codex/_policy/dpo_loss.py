@@ -1,30 +1,47 @@
-"""DPO maths: the loss of a policy on preferences, its derivatives and the solver that fits it.
+"""DPO maths: losses of pairs, the loss of a policy on preferences, and its derivatives.
 
-The policy is the reference tilted by weights w (V,), log pi = log ref + w / b - log Z(w), so the
-log-ratio of a document is a sum over its tokens less its length times log Z. Pairs of unequal
-length therefore see the normaliser, which makes their margins curved in w.
+A loss of pairs is one of scores, linear in the implicit rewards of columns: the margin of a pair,
+or the log-likelihoods of its two responses. How rewards depend on the weights of a policy is its
+family's to say.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._policy.tilts import Tilt, TiltPoint
 from sklearn_codex._reward.bradley_terry import pair_losses
-from sklearn_codex._solve.conjugate_gradients import (
-    Preconditioner,
-    check_within_floats,
-    conjugate_gradients,
-)
 from sklearn_codex._solve.fit_monitor import describe_pairs
-from sklearn_codex._solve.newton import ROUNDING, FitState, MarginOperator, Point
+from sklearn_codex._solve.newton import Point
 
-# What a loss of margins (n_pairs,) and targets (n_pairs,) gives: value, slope and curvature of each
-# pair.
+# What a loss of scores, margins (n_pairs,) or those of both responses (2, n_pairs), and of targets
+# (n_pairs,) gives: its value for each pair, slopes, of the shape of the scores, and curvatures,
+# with two axes of 2 where slopes have one.
 PairLoss = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray, FloatArray]]
+
+# Kinks are rounded until what that costs is this part of the loss; by this factor narrower each
+# time, and not below a width.
+SHARP, FALL, LEAST_WIDTH = 1e-9, 0.3, 1e-9
+
+
+class ScoreOperator(Protocol):
+    """A linear operator from rewards (n_columns,) to scores (n_pairs,) or (2, n_pairs)."""
+
+    shape: tuple[int, int]
+
+    def matvec(self, rewards: FloatArray, /) -> FloatArray:
+        """Return scores."""
+
+    def rmatvec(self, slopes: FloatArray, /) -> FloatArray:
+        """Return slopes (n_columns,) by rewards, from those by scores."""
+
+    def column_squares(self, curvature: FloatArray, /) -> FloatArray:
+        """Return about the curvatures (n_columns,) by rewards, from those by scores."""
 
 
 def sigmoid_loss(margin: FloatArray, target: FloatArray):
@@ -37,6 +54,55 @@ def ipo_loss(margin: FloatArray, target: FloatArray):
     """Return p (m - 1/2)^2 + (1 - p) (m + 1/2)^2 and its two derivatives by m."""
     lean = 2 * target - 1
     return margin**2 - lean * margin + 0.25, 2 * margin - lean, np.full_like(margin, 2.0)
+
+
+def hinge_loss(
+    margin: FloatArray, target: FloatArray, width: float = 0.0, shares: FloatArray | None = None
+):
+    """Return p max(0, 1 - m) + (1 - p) max(0, 1 + m) and its two derivatives by m.
+
+    With a width the kinks are rounded, see :func:`round_kinks`.
+    """
+    sign, z = _kinks(margin)
+    value, slope, curvature = round_kinks(z, width, shares)
+    weight = np.stack([target, 1 - target])
+    return (
+        np.sum(weight * value, axis=0),
+        np.sum(weight * sign * slope, axis=0),
+        np.sum(weight * curvature, axis=0),
+    )
+
+
+def _kinks(margin):
+    """Return the two signs (2, 1) of margins in 1 - m and 1 + m, and these (2, n_pairs)."""
+    sign = np.array([[-1.0], [1.0]])
+    return sign, 1 + sign * margin
+
+
+def round_kinks(z: FloatArray, width: float, shares: FloatArray | None):
+    r"""Return :math:`\max(0, z)`, rounded, and its two derivatives.
+
+    Parameters
+    ----------
+    z : ndarray
+        Where.
+    width : float
+        w, in units of z; 0 for the kink as it is.
+    shares : ndarray or None
+        Slopes a at the kink, of the shape of z; None means one half.
+
+    Notes
+    -----
+    Rounded it is :math:`\max_{0 \le s \le 1} s z - \tfrac{w}{2} (s - a)^2`, whose slope is the s
+    of the maximum. That is never above :math:`\max(0, z)`. Where a is the slope that the optimum
+    has at its kinks, the rounded loss has the same optimum, at any width.
+    """
+    if width == 0:
+        return np.maximum(z, 0.0), (z > 0).astype(np.float64), np.zeros_like(z)
+    at_kink = np.full_like(z, 0.5) if shares is None else shares
+    share = np.clip(at_kink + z / width, 0.0, 1.0)
+    value = share * z - 0.5 * width * (share - at_kink) ** 2
+    return value, share, ((share > 0) & (share < 1)) / width
 
 
 def smooth(target: FloatArray, rate: float) -> FloatArray:
@@ -59,19 +125,23 @@ class PreferenceLoss:
     Parameters
     ----------
     of_pair : callable
-        A :data:`PairLoss`, linear in the target.
+        A :data:`PairLoss` of margins, convex in them and linear in the target.
     target : callable
         Labels p (n_pairs,) and ``label_smoothing`` to the targets of the loss.
+    has_kinks : bool
+        Whether it is the hinge loss, which :class:`HingeRewardLoss` rounds.
     """
 
-    of_pair: PairLoss
+    of_pair: Callable[..., Any]
     target: Callable[[FloatArray, float], FloatArray] = smooth
+    has_kinks: bool = False
 
 
 PREFERENCE_LOSSES: dict[str, PreferenceLoss] = {
     "sigmoid": PreferenceLoss(sigmoid_loss),
     "robust": PreferenceLoss(sigmoid_loss, unsmooth),
     "ipo": PreferenceLoss(ipo_loss),
+    "hinge": PreferenceLoss(hinge_loss, has_kinks=True),
 }
 
 
@@ -79,10 +149,11 @@ PREFERENCE_LOSSES: dict[str, PreferenceLoss] = {
 class _Point(Point):
     """The loss at some weights, with all that its derivatives share."""
 
-    prob: FloatArray  # (V,)
-    gradient: FloatArray  # (V,)
-    curvature: FloatArray  # (n_pairs,)
-    length_residual: float
+    policy: TiltPoint
+    gradient: FloatArray  # (n_weights,)
+    scores: FloatArray  # (n_pairs,), or (2, n_pairs)
+    curvature: FloatArray  # (n_pairs,), or (2, 2, n_pairs)
+    column_slopes: FloatArray  # (n_columns,)
 
 
 class ImplicitRewardLoss:
@@ -90,96 +161,92 @@ class ImplicitRewardLoss:
 
     Parameters
     ----------
-    design : MarginOperator of shape (n_pairs, V)
-        Multiplies the count differences n_A - n_B.
+    design : ScoreOperator of shape (n_pairs, n_columns)
+        Multiplies the count differences n_A - n_B, or what else turns rewards into scores.
     target : ndarray of shape (n_pairs,)
         Probability that A is preferred; out of [0, 1] where labels are corrected for noise.
     sample_weight : ndarray of shape (n_pairs,)
         Weights of pairs.
-    reference_log_prob : ndarray of shape (V,)
-        Log-probabilities of the reference policy.
-    kl_coef : float
-        b.
+    tilt : Tilt
+        The family of policies.
     C : float
         Inverse strength of the penalty; infinite for none.
     pair_loss : callable
-        :func:`sigmoid_loss` or :func:`ipo_loss`.
+        A :data:`PairLoss`.
+    offset : float or ndarray, default=0.0
+        Added to the scores, of which it has the shape.
+    margin : callable, default=None
+        The log-odds (n_pairs,) that A is preferred by the scores; None means the scores.
 
     Notes
     -----
-    With differences d of sum s (what A is longer by), the margin of a pair is
-    :math:`m = d \cdot w - s\, b \log Z(w)`, :math:`Z(w) = \sum_t ref_t e^{w_t / b}`, and
+    With the implicit rewards :math:`\rho(w)` of the columns, which the tilt knows, and their
+    Jacobian J, the scores are :math:`m = D \rho(w) + o` and
 
     .. math:: f(w) = \sum_i s_i\, \ell(m_i; p_i) + \tfrac{1}{2C} \|w\|^2.
 
-    With slopes r and curvatures h of the pairs' losses and :math:`\pi` the policy at w, the
-    gradient of m is :math:`g = d - s \pi`, its Hessian
-    :math:`-(s / b)(diag(\pi) - \pi \pi')`, so the gradient of f is
-    :math:`D' r - (s \cdot r) \pi + w / C`. Pairs of equal length make f convex.
+    With slopes r and curvatures h of the pairs' losses, the gradient of f is
+    :math:`J' D' r + w / C`, its Hessian
+    :math:`J' D' diag(h) D J + \sum_c (D' r)_c \nabla^2 \rho_c + I / C`.
     """
 
     def __init__(
         self,
-        design: MarginOperator,
+        design: ScoreOperator,
         target: FloatArray,
         sample_weight: FloatArray,
-        reference_log_prob: FloatArray,
+        tilt: Tilt,
         *,
-        kl_coef: float,
         C: float,
         pair_loss: PairLoss,
+        offset: float | FloatArray = 0.0,
+        margin: Callable[[FloatArray], FloatArray] | None = None,
     ):
         self.design = design
         self.target = target
         self.sample_weight = sample_weight
-        self.reference_log_prob = reference_log_prob
-        self.kl_coef = kl_coef
+        self.tilt = tilt
         self.penalty = 1.0 / C
+        self.offset = offset
         self._pair_loss = pair_loss
-        self._longer_by = design.matvec(np.ones(design.shape[1]))  # (n_pairs,)
+        self._margin = margin
         self._last: _Point | None = None
 
     def policy(self, weights: FloatArray) -> FloatArray:
-        """Return the log-probabilities (V,) of the policy."""
-        tilted = self.reference_log_prob + weights / self.kl_coef
-        return tilted - logsumexp(tilted)
+        """Return the log-probabilities (n_columns,) of the policy."""
+        return self.at(weights).policy.log_prob
 
     def token_reward(self, weights: FloatArray) -> FloatArray:
-        """Return b log(pi / ref) (V,), 0 for tokens that the reference cannot produce."""
-        tilted = self.reference_log_prob + weights / self.kl_coef
-        reward = weights - self.kl_coef * logsumexp(tilted)
-        return np.where(np.isneginf(self.reference_log_prob), 0.0, reward)
+        """Return b log(pi / ref) (n_columns,), 0 for columns that the reference cannot produce."""
+        return self.at(weights).policy.reward
 
     def margins(self, weights: FloatArray) -> FloatArray:
-        """Return the implicit reward of A less that of B, (n_pairs,)."""
+        """Return the log-odds (n_pairs,) that A is preferred."""
         return self.at(weights).margins
 
     def describe(self, point: _Point) -> dict[str, float]:
         """Return what ``history_`` has of the pairs."""
-        losses = self._pair_loss(point.margins, self.target)[0]
+        losses = self._pair_loss(point.scores, self.target)[0]
         return describe_pairs(losses, point.margins, self.target, self.sample_weight)
 
     def at(self, weights: FloatArray) -> _Point:
         """Return the loss and what its derivatives need, computed once for the same weights."""
         if self._last is not None and np.array_equal(weights, self._last.weights):
             return self._last
-        tilted = self.reference_log_prob + weights / self.kl_coef
-        log_z = logsumexp(tilted)
-        prob = np.exp(tilted - log_z)
-        margins = self.design.matvec(weights) - self.kl_coef * log_z * self._longer_by
-        losses, slopes, curvature = self._pair_loss(margins, self.target)
-        slopes = self.sample_weight * slopes
-        length_residual = float(self._longer_by @ slopes)
-        gradient = self.design.rmatvec(slopes) - length_residual * prob + self.penalty * weights
+        policy = self.tilt.at(weights)
+        scores = self.design.matvec(policy.reward) + self.offset
+        losses, slopes, curvature = self._pair_loss(scores, self.target)
+        column_slopes = self.design.rmatvec(self.sample_weight * slopes)
         value = float(self.sample_weight @ losses) + 0.5 * self.penalty * float(weights @ weights)
         self._last = _Point(
             weights.copy(),
-            margins,
+            scores if self._margin is None else self._margin(scores),
             value,
-            prob=prob,
-            gradient=gradient,
+            policy=policy,
+            gradient=policy.vjp(column_slopes) + self.penalty * weights,
+            scores=scores,
             curvature=self.sample_weight * curvature,
-            length_residual=length_residual,
+            column_slopes=column_slopes,
         )
         return self._last
 
@@ -188,143 +255,91 @@ class ImplicitRewardLoss:
         return self.at(weights).value
 
     def gradient(self, weights: FloatArray) -> FloatArray:
-        """Return the gradient of f (V,)."""
+        """Return the gradient of f (n_weights,)."""
         return self.at(weights).gradient
 
     def hessian_product(self, weights: FloatArray, direction: FloatArray) -> FloatArray:
-        """Return H d (V,)."""
+        """Return H d (n_weights,)."""
         point = self.at(weights)
-        mean = float(point.prob @ direction)
-        moved = self.design.matvec(direction) - mean * self._longer_by
-        moved = point.curvature * moved
-        product = self.design.rmatvec(moved) - float(self._longer_by @ moved) * point.prob
-        spread = point.prob * (direction - mean)
-        return product - point.length_residual / self.kl_coef * spread + self.penalty * direction
+        moved = self.design.matvec(point.policy.jvp(direction))
+        product = point.policy.vjp(self.design.rmatvec(_bend(point.curvature, moved)))
+        bent = point.policy.hvp(point.column_slopes, direction)
+        return product + bent + self.penalty * direction
 
     def scale(self) -> FloatArray:
-        """Return roots (V,) of the curvature of columns at w = 0, that put them on one scale."""
-        curvature = self.at(np.zeros(self.design.shape[1])).curvature
+        """Return roots (n_weights,) of about the curvature of weights at 0, for one scale of all.
+
+        Where each column has a weight it is that of the column; other weights stay as they are.
+        """
+        n_weights = self.tilt.n_weights
+        if n_weights != self.design.shape[1]:
+            return np.ones(n_weights)
+        curvature = self.at(np.zeros(n_weights)).curvature
+        if not curvature.any():  # as of a kink that is not at 0
+            curvature = self.sample_weight
         diagonal = self.design.column_squares(curvature) + self.penalty
         return np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
 
 
-def fit_implicit_reward(
-    loss: ImplicitRewardLoss,
-    *,
-    tol: float,
-    max_iter: int,
-    callback: Callable[[FitState], object],
-) -> FitState:
-    """Minimise the loss by a trust-region Newton method, then by plain Newton steps.
+def _bend(curvature, moved):
+    """Return curvatures times moves of scores."""
+    if moved.ndim == 1:
+        return curvature * moved
+    return np.einsum("abi,bi->ai", curvature, moved)
 
-    The trust region copes with negative curvature; it compares values of the loss, so it ends at
-    their rounding error, and the last Newton steps go on by the gradient alone.
+
+class HingeRewardLoss(ImplicitRewardLoss):
+    r"""The same with the hinge loss, its kinks rounded, which tells of the one that is not.
 
     Parameters
     ----------
-    loss : ImplicitRewardLoss
-        What to minimise.
-    tol : float
-        The norm of the gradient, columns scaled by :meth:`ImplicitRewardLoss.scale`, relative to
-        that at zero weights, at which the fit has converged.
-    max_iter : int
-        At most this many iterations.
-    callback : callable
-        Called with each :class:`FitState`, the first before any step; a true result stops.
+    *data : tuple
+        As of :class:`ImplicitRewardLoss`.
+    C : float
+        As there.
+    width : float, default=4.0
+        That of the kinks, in units of the margin; at first so that no pair is beyond them.
+    shares : ndarray of shape (2, n_pairs), default=None
+        Slopes at the kinks, see :func:`round_kinks`.
 
-    Raises
-    ------
-    ValueError
-        If the gradient or the curvature leaves the range of floats.
+    Notes
+    -----
+    :meth:`sharpened` takes the slopes found for those at the kinks, and a smaller width: the method
+    of multipliers, which needs no width of 0.
 
     References
     ----------
-    .. [1] Steihaug, T. (1983). "The conjugate gradient method and trust regions in large scale
-       optimization." SIAM Journal on Numerical Analysis 20(3), 626-637.
+    .. [1] Rockafellar, R. T. (1976). "Augmented Lagrangians and applications of the proximal point
+       algorithm in convex programming." Mathematics of Operations Research 1(2), 97-116.
     """
-    fit = _Fit(loss, tol, max_iter, callback)
-    if not fit.is_over:
-        fit.search()
-    while not fit.is_over:
-        fit.polish()
-    return fit.state
 
+    def __init__(self, *data: Any, C: float, width: float = 4.0, shares: FloatArray | None = None):
+        loss = partial(hinge_loss, width=width, shares=shares)
+        super().__init__(*data, C=C, pair_loss=loss)
+        self._data, self._C = data, C
+        self.width, self.shares = width, shares
 
-class _Fit:
-    """One run of the solver, in coordinates x = w * scale, which put all columns on one scale."""
+    def excess(self, point: _Point) -> float:
+        """Return by how much pairs miss being optimal for their slopes s, in sum.
 
-    def __init__(self, loss, tol, max_iter, callback):
-        self._loss, self._tol, self._max_iter, self._callback = loss, tol, max_iter, callback
-        self._scale = loss.scale()
-        start = np.zeros(len(self._scale))
-        self._first = self._norm(start)
-        self.is_over = False
-        self._tell(self._state(0, start))
-        # A step from a gradient this small promises less than the rounding error of the loss.
-        self._floor = float(np.sqrt(2 * ROUNDING * abs(self.state.point.value)))
+        That is l(m) + l*(s) - m s with the conjugate l* of the hinge loss.
+        """
+        _, z = _kinks(point.scores)
+        of_kinks = np.maximum(z, 0.0) - round_kinks(z, self.width, self.shares)[1] * z
+        weight = self.sample_weight * np.stack([self.target, 1 - self.target])
+        return float(np.sum(weight * of_kinks))
 
-    def _norm(self, x):
-        return float(np.linalg.norm(self._gradient(x)))
+    def sharpened(self, point: _Point) -> "HingeRewardLoss | None":
+        """Return the loss nearer to that with kinks; None where the minimum would hardly move."""
+        if self.excess(point) <= SHARP * abs(point.value) or self.width <= LEAST_WIDTH:
+            return None
+        _, z = _kinks(point.scores)
+        shares = round_kinks(z, self.width, self.shares)[1]
+        return HingeRewardLoss(*self._data, C=self._C, width=FALL * self.width, shares=shares)
 
-    def _value(self, x):
-        return self._loss.value(x / self._scale)
-
-    def _gradient(self, x):
-        return self._loss.gradient(x / self._scale) / self._scale
-
-    def _hessian_product(self, x, direction):
-        product = self._loss.hessian_product(x / self._scale, direction / self._scale)
-        return product / self._scale
-
-    def _state(self, iteration, x):
-        weights = x / self._scale
-        gradient = self._gradient(x)
-        point, norm = self._loss.at(weights), float(np.linalg.norm(gradient))
-        check_within_floats(gradient, norm, point.value, self._scale.max(initial=1.0))
-        relative = norm / self._first if self._first > 0 else norm
-        return FitState(iteration, point, relative, relative <= self._tol)
-
-    def _tell(self, state):
-        """Take a new state over and tell the callback of it."""
-        self.state = state
-        stopped = self._callback(state)
-        self.is_over = bool(stopped or state.converged or state.iteration >= self._max_iter)
-
-    def search(self):
-        """Run the trust region."""
-
-        def watch(xk):
-            self._tell(self._state(self.state.iteration + 1, xk))
-            if self.is_over:
-                raise StopIteration
-
-        minimize(
-            self._value,
-            np.zeros(len(self._scale)),
-            method="trust-ncg",
-            jac=self._gradient,
-            hessp=self._hessian_product,
-            callback=watch,
-            options={
-                "initial_trust_radius": max(1.0, self._first),
-                "max_trust_radius": 1e8,
-                "gtol": max(self._tol * self._first, self._floor),
-                "maxiter": self._max_iter,
-            },
-        )
-
-    def polish(self):
-        """Take a Newton step if it makes the gradient smaller; else end where the fit is."""
-        state, x = self.state, self.state.point.weights * self._scale
-        step, _ = conjugate_gradients(
-            lambda p: (self._hessian_product(x, p), p),
-            Preconditioner(np.ones_like(x)),
-            -self._gradient(x),
-            tol=1e-6,
-        )
-        if self._norm(x + step) < 0.5 * self._norm(x):
-            self._tell(self._state(state.iteration + 1, x + step))
-            return
-        # For the callback the fit ends here, converged or not.
-        self._tell(replace(state, iteration=state.iteration + 1, converged=True))
-        self.state = replace(self.state, converged=self._norm(x) <= self._floor)
+    def describe(self, point: _Point) -> dict[str, float]:
+        """Return what ``history_`` has of the pairs, and the penalised sum of their losses."""
+        losses = hinge_loss(point.scores, self.target)[0]
+        told = describe_pairs(losses, point.margins, self.target, self.sample_weight)
+        pull = 0.5 * self.penalty * float(point.weights @ point.weights)
+        return {**told, "objective": float(self.sample_weight @ losses) + pull}

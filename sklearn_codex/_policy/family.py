@@ -16,7 +16,9 @@ from sklearn_codex._language.distributions import BackoffDistribution
 from sklearn_codex._ngrams.backoff import BackoffModel, is_part_of
 from sklearn_codex._ngrams.smoothing import refine
 from sklearn_codex._ngrams.trie import Trie
+from sklearn_codex._policy.ngram_tilt import NGramTilt
 from sklearn_codex._policy.problem import PolicyProblem, unigram_objective
+from sklearn_codex._policy.tilts import Tilt, TokenTilt
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import NGramObjective
 from sklearn_codex.exact._ngram_events import check_events
@@ -33,6 +35,32 @@ class TokenFamily:
     def documents(self, counts: sparse.csr_array) -> sparse.csr_array:
         """Return documents (n, V) in the columns of policies."""
         return counts
+
+    def of_documents(self, values: FloatArray) -> FloatArray:
+        """Return values (V,) of columns of policies as those of columns of documents."""
+        return values
+
+    def is_token(self, n_columns: int) -> FloatArray:
+        """Return how many tokens of a document each column of policies (n_columns,) stands for."""
+        return np.ones(n_columns)
+
+    @property
+    def reward_features(self) -> sparse.csr_array | None:
+        """The map from columns of policies to what a reward is learned of, None for themselves."""
+        return None
+
+    @property
+    def column_kind(self) -> str:
+        """What columns of policies are called."""
+        return "token(s)"
+
+    def column_name(self, column: int, names: Any) -> int | str:
+        """Return the name of a column of policies, by those (n_columns,) of documents or None."""
+        return column if names is None else str(names[column])
+
+    def tilt(self, reference: FloatArray, kl_coef: float) -> Tilt:
+        """Return the policies that are a reference (V,), tilted."""
+        return TokenTilt(reference, kl_coef)
 
     def count_tokens(self, documents: sparse.csr_array) -> float:
         """Return how many tokens documents (n, V) have."""
@@ -129,6 +157,38 @@ class NGramFamily:
         if self.trie.order == self.read_trie.order:
             return counts
         return sparse.csr_array(counts @ self.read_trie.projection(self.trie))
+
+    def of_documents(self, values: FloatArray) -> FloatArray:
+        """Return values (E,) of columns of policies as those (n_columns,) of documents."""
+        if self.trie.order == self.read_trie.order:
+            return values
+        of_columns: FloatArray = self.read_trie.projection(self.trie) @ values
+        return of_columns
+
+    def is_token(self, n_columns: int) -> FloatArray:
+        """Return how many tokens of a document each column of policies (n_columns,) stands for."""
+        return (np.arange(n_columns) < self.trie.n_arcs).astype(np.float64)
+
+    @property
+    def reward_features(self) -> sparse.csr_array | None:
+        """The map from columns of policies to what a reward is learned of, None for themselves."""
+        return self.trie.cumulative
+
+    @property
+    def column_kind(self) -> str:
+        """What columns of policies are called."""
+        return "n-gram(s)"
+
+    def column_name(self, column: int, names: Any) -> int | str:
+        """Return the name of a column of policies, by those (n_columns,) of documents or None."""
+        if names is None:
+            return column
+        arcs, contexts = self.trie.spell(names[: self.trie.n_tokens])
+        return [*arcs, *(f"{context}  (backed off)" for context in contexts[1:])][column]
+
+    def tilt(self, reference: FloatArray, kl_coef: float) -> Tilt:
+        """Return the policies that are a reference (E,), tilted by the weights of n-grams."""
+        return NGramTilt(self.trie, reference, kl_coef)
 
     def count_tokens(self, documents: sparse.csr_array) -> float:
         """Return how many tokens documents (n, E) have."""

@@ -1,0 +1,175 @@
+"""What policies that are learned from preferences, without a reward model, have in common.
+
+They differ in their losses. What a policy is made of, which columns documents have and how long
+they are is the same for all of them.
+"""
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
+from sklearn_codex._data.designs import DifferenceDesign, PairDesign
+from sklearn_codex._data.documents import read_prompts
+from sklearn_codex._data.fitted_models import IncomingModel
+from sklearn_codex._data.pairs import ReadPairs, check_text_pairs, read_pairs
+from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._language.backoff import BackoffLanguageModelMixin
+from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._policy.family import Family, NGramFamily, TokenFamily
+from sklearn_codex._text.inputs import check_texts
+
+# Tokens that documents are said to have where they hardly ever end.
+_LONGEST = 10_000
+
+
+class DirectPolicyMixin(BackoffLanguageModelMixin):
+    """A language model that is the reference, tilted, as preferences say.
+
+    The class has the parameters ``policy``, ``response_length`` and ``vectorizer``.
+    """
+
+    _reads_ngrams = True
+    _trie: Any = None
+    policy: Any
+    response_length: int | None
+
+    @property
+    def _family(self) -> Family:
+        """What the policy is made of."""
+        if self._read_trie is None:
+            return TokenFamily()
+        return NGramFamily(self._trie, self._read_trie)
+
+    def _keep_reference(self, policy: IncomingModel, n_columns: int, prompts: Any) -> None:
+        """Keep the reference and what it is made of, once pairs or documents have been read.
+
+        Parameters
+        ----------
+        policy : IncomingModel
+        n_columns : int
+            Of documents.
+        prompts : sequence of str, array-like of shape (n_prompts, n_columns) or None
+            What documents of the policy start after.
+        """
+        self._read_trie, self._trie, self._initial = policy.read_trie, None, None
+        for name in ("token_log_prob_", "_backoff"):
+            self.__dict__.pop(name, None)
+        if self._read_trie is None:
+            reference = policy.log_prob()
+            if reference is None:
+                reference = np.full(n_columns, -np.log(n_columns))
+            self.reference_log_prob_ = normalize_log(reference)
+            return
+        policy.check_columns()
+        model = policy.backoff or BackoffModel.uniform(self._read_trie)
+        self._trie, self.reference_log_prob_ = model.trie, model.event_log_prob
+        if prompts is not None:
+            contexts = self._family.contexts_after(read_prompts(self, prompts))
+            self._initial = np.bincount(contexts, minlength=model.trie.n_contexts) / len(contexts)
+
+    def _in_columns_of_policy(self, design: Any) -> Any:
+        """Return a design (n_pairs, n_columns) of documents in the columns of the policy."""
+        documents = self._family.documents
+        if isinstance(design, PairDesign):
+            return PairDesign(documents(design.features), design.a, design.b)
+        return DifferenceDesign(documents(design.differences))
+
+    def _check_support(self, design: Any) -> None:
+        """Check that the reference can produce all that differs between responses."""
+        impossible = np.isneginf(self.reference_log_prob_)
+        if not impossible.any():
+            return
+        occurs = design.column_squares(np.ones(design.shape[0])) > 0
+        lost = np.flatnonzero(impossible & occurs)
+        if lost.size:
+            name = self._family.column_name(int(lost[0]), token_names(self))
+            raise ValueError(
+                f"{type(self).__name__} got pairs that differ in {lost.size} "
+                f"{self._family.column_kind} which the reference policy cannot produce, such as "
+                f"{name!r}, so their log-ratio is undefined. Smooth the reference, or leave these "
+                "pairs out."
+            )
+
+    def _length_of(self, responses: Any, policy: Any) -> int:
+        """Return the tokens of a document, from the best source there is.
+
+        Parameters
+        ----------
+        responses : array or csr_array of shape (n, n_columns), or None
+            All responses that are compared, in the columns of the policy; None where only their
+            differences are known.
+        policy : fitted language model or None
+        """
+        if self._eos_column() is not None:
+            if self.response_length is not None:
+                raise ValueError(
+                    f"{type(self).__name__} got response_length={self.response_length}, but the "
+                    "vocabulary has an end-of-sequence token, so documents end by themselves. "
+                    "Leave response_length at None."
+                )
+            return 1  # what it is follows from the policy
+        if self.response_length is not None:
+            return self.response_length
+        if policy is not None:
+            return int(policy.document_length_)
+        if responses is None:
+            return 1
+        return max(1, round(self._family.count_tokens(responses) / responses.shape[0]))
+
+    def _lengths_and_kl(self, log_prob: FloatArray) -> Bunch:
+        """Return ``expected_length``, its rounding, and ``kl``, of documents of a policy."""
+        length, eos = float(self.document_length_), self._eos_column()
+        if self._read_trie is None:
+            if eos is not None:
+                length = float(np.exp(-log_prob[eos]))
+            kl = length * kl_divergence(log_prob, self.reference_log_prob_)
+        else:
+            length, kl = self._of_ngrams(log_prob, eos)
+        rounded = max(1, round(length)) if np.isfinite(length) else _LONGEST
+        return Bunch(expected_length=length, document_length=rounded, kl=kl)
+
+    def _of_ngrams(self, log_prob, eos):
+        """Return the expected length and the KL of a policy of n-grams; inf if it has no end."""
+        objective = self._family.objective(
+            self.reference_log_prob_,
+            length=self.document_length_,
+            eos=eos,
+            max_length=None,
+            initial=self._initial,
+        )
+        try:
+            return objective.expected_length(log_prob), objective.kl(log_prob)
+        except ValueError:  # documents hardly ever end
+            return float("inf"), float("inf")
+
+
+def read_policy_pairs(
+    estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None, prompts: Any = None
+) -> ReadPairs:
+    """Read pairs as :func:`read_pairs` does, responses going on from their prompts.
+
+    Parameters
+    ----------
+    estimator, X, reset, vectorizer
+        As of :func:`read_pairs`.
+    prompts : sequence of str (n_pairs,) or None
+        Those of pairs of text that come without.
+    """
+    subject = type(estimator).__name__
+    pairs = None if prompts is None else check_text_pairs(X, subject=subject)
+    if pairs is not None:
+        if pairs.prompts is not None:
+            raise ValueError(
+                f"{subject} got prompts twice, in X and as prompts. Leave out one of them."
+            )
+        before = check_texts(prompts, subject=f"prompts of {subject}")
+        n_pairs = len(pairs.responses_a)
+        if before is None or len(before) != n_pairs:
+            raise ValueError(
+                f"{subject} needs a prompt, a str, for each of {n_pairs} pairs, got "
+                f'{"no text" if before is None else len(before)}. Use "" where there is none.'
+            )
+        X = np.array([before, pairs.responses_a, pairs.responses_b], dtype=object).T
+    return read_pairs(estimator, X, reset=reset, vectorizer=vectorizer, after_prompts=True)

@@ -1,0 +1,250 @@
+"""Newton's method in a trust region, for losses whose curvature may be negative."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from scipy.optimize import minimize
+
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._solve.conjugate_gradients import (
+    Preconditioner,
+    check_within_floats,
+    conjugate_gradients,
+)
+from sklearn_codex._solve.newton import ROUNDING, FitState, Point
+
+# How near to its optimum, by the norm of the gradient, a loss is followed that a sharper one is to
+# follow: the first, and by what factor nearer each of those after it.
+_ROUGH, _FALL = 1e-2, 0.1
+# A line is searched until its slope is this part of the first, or so many times.
+_FLAT, _HALVINGS = 0.1, 30
+
+
+class CurvedLoss(Protocol):
+    """A twice differentiable function of weights (n_weights,), which need not be convex."""
+
+    def at(self, weights: FloatArray) -> Point:
+        """Return the point whose ``weights`` and ``value`` are those of the loss."""
+
+    def value(self, weights: FloatArray) -> float:
+        """Return the loss."""
+
+    def gradient(self, weights: FloatArray) -> FloatArray:
+        """Return its gradient (n_weights,)."""
+
+    def hessian_product(self, weights: FloatArray, direction: FloatArray) -> FloatArray:
+        """Return its Hessian times a direction (n_weights,)."""
+
+    def scale(self) -> FloatArray:
+        """Return positive factors (n_weights,) that put all weights on one scale."""
+
+
+def minimise_curved(
+    loss: CurvedLoss,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[[FitState], object],
+    sharpen: Callable[[CurvedLoss, Point], CurvedLoss | None] | None = None,
+) -> FitState:
+    """Minimise the loss by a trust-region Newton method, then by plain Newton steps.
+
+    The trust region copes with negative curvature; it compares values of the loss, so it ends at
+    their rounding error, and the last Newton steps go on by the gradient alone.
+
+    Parameters
+    ----------
+    loss : CurvedLoss
+        What to minimise.
+    tol : float
+        The norm of the gradient, columns scaled by :meth:`CurvedLoss.scale`, relative to
+        that at zero weights, at which the fit has converged.
+    max_iter : int
+        At most this many iterations.
+    callback : callable
+        Called with each :class:`FitState`, the first before any step; a true result stops.
+    sharpen : callable, default=None
+        Given a loss and the point of its minimum, about, returns a loss that is nearer to one which
+        is not smooth, or None where this one is near enough. Then the minimum of that one is meant.
+
+    Raises
+    ------
+    ValueError
+        If the gradient or the curvature leaves the range of floats.
+
+    References
+    ----------
+    .. [1] Steihaug, T. (1983). "The conjugate gradient method and trust regions in large scale
+       optimization." SIAM Journal on Numerical Analysis 20(3), 626-637.
+    """
+    fit = _Fit(loss, tol, max_iter, callback, is_kinked=sharpen is not None)
+    if sharpen is None:
+        fit.run(to=tol, is_last=True)
+        return fit.state
+    to = max(tol, _ROUGH)
+    fit.run(to=to, is_last=False)
+    while not fit.is_stopped:
+        sharper = sharpen(fit.loss, fit.state.point)
+        if sharper is not None:
+            fit.go_on_with(sharper)
+        elif to <= tol:
+            fit.end()
+            break
+        to = tol if sharper is None else max(tol, _FALL * to)
+        fit.run(to=to, is_last=False)
+    return fit.state
+
+
+class _Fit:
+    """One run of the solver, in coordinates x = w * scale, which put all columns on one scale."""
+
+    def __init__(self, loss, tol, max_iter, callback, *, is_kinked):
+        self.loss, self._tol, self._max_iter, self._callback = loss, tol, max_iter, callback
+        self._is_kinked = is_kinked
+        self._scale = loss.scale()
+        start = np.zeros(len(self._scale))
+        self._first = self._norm(start)
+        self.is_stopped = self._is_told = False
+        self.state = self._state(0, start)
+
+    def _norm(self, x):
+        return float(np.linalg.norm(self._gradient(x)))
+
+    def _value(self, x):
+        return self.loss.value(x / self._scale)
+
+    def _gradient(self, x):
+        return self.loss.gradient(x / self._scale) / self._scale
+
+    def _hessian_product(self, x, direction):
+        product = self.loss.hessian_product(x / self._scale, direction / self._scale)
+        return product / self._scale
+
+    def _state(self, iteration, x):
+        weights = x / self._scale
+        gradient = self._gradient(x)
+        point, norm = self.loss.at(weights), float(np.linalg.norm(gradient))
+        check_within_floats(gradient, norm, point.value, self._scale.max(initial=1.0))
+        relative = norm / self._first if self._first > 0 else norm
+        return FitState(iteration, point, relative, relative <= self._tol)
+
+    def _tell(self, state):
+        """Take a new state over and tell the callback of it, for which only the last loss ends."""
+        self.state, self._is_told = state, True
+        shown = state if self._is_last else replace(state, converged=False)
+        self.is_stopped = bool(self._callback(shown)) or state.iteration >= self._max_iter
+        self._is_over = self.is_stopped or state.gradient_norm <= self._to or state.converged
+
+    def go_on_with(self, loss):
+        """Take another loss, where the fit is."""
+        self.loss = loss
+        self.state = self._state(self.state.iteration, self.state.point.weights * self._scale)
+
+    def end(self):
+        """Tell the callback that the fit ends where it is."""
+        self._is_last = True
+        converged = self.state.converged or self.state.gradient_norm <= self._floor / self._first
+        self._tell(replace(self.state, iteration=self.state.iteration + 1, converged=True))
+        self.state = replace(self.state, converged=converged)
+
+    def run(self, *, to, is_last):
+        """Minimise the loss to a relative norm of the gradient."""
+        self._to, self._is_last = to, is_last
+        # A step from a gradient this small promises less than the rounding error of the loss.
+        self._floor = float(np.sqrt(2 * ROUNDING * abs(self.state.point.value)))
+        self._is_over = self.state.gradient_norm <= to
+        if not self._is_told:
+            self._tell(self.state)
+        while self._is_kinked and not self._is_over and self._descend():
+            pass
+        if not self._is_over:
+            self._search()
+        while not self._is_over:
+            self._polish()
+
+    def _search(self):
+        """Run the trust region."""
+
+        def watch(xk):
+            self._tell(self._state(self.state.iteration + 1, xk))
+            if self._is_over:
+                raise StopIteration
+
+        minimize(
+            self._value,
+            self.state.point.weights * self._scale,
+            method="trust-ncg",
+            jac=self._gradient,
+            hessp=self._hessian_product,
+            callback=watch,
+            options={
+                "initial_trust_radius": max(1.0, self._first),
+                "max_trust_radius": 1e8,
+                "gtol": max(self._to * self._first, self._floor),
+                "maxiter": self._max_iter,
+            },
+        )
+
+    def _newton_step(self, x, tol):
+        return conjugate_gradients(
+            lambda p: (self._hessian_product(x, p), p),
+            Preconditioner(np.ones_like(x)),
+            -self._gradient(x),
+            tol=tol,
+        )[0]
+
+    def _descend(self):
+        """Take a Newton step to where the loss falls no more along it; return whether there is one.
+
+        Where curvature jumps, as at the ends of rounded kinks, this takes a quarter of the steps of
+        a trust region, whose model is wrong beyond the next jump.
+        """
+        state, x = self.state, self.state.point.weights * self._scale
+        step = self._newton_step(x, min(1e-2, np.sqrt(state.gradient_norm)))
+        slope = float(self._gradient(x) @ step)
+        if not slope < 0:
+            return False
+        length = _level(lambda t: float(self._gradient(x + t * step) @ step), slope)
+        moved = self._state(state.iteration + 1, x + length * step)
+        slack = ROUNDING * abs(state.point.value)
+        falls = moved.point.value < state.point.value - slack
+        if not falls and not moved.gradient_norm < 0.5 * state.gradient_norm:
+            return False
+        self._tell(moved)
+        return True
+
+    def _step(self):
+        """Take a Newton step if it makes the gradient smaller by half; return whether it does."""
+        state, x = self.state, self.state.point.weights * self._scale
+        step = self._newton_step(x, 1e-6)
+        if not self._norm(x + step) < 0.5 * self._norm(x):
+            return False
+        self._tell(self._state(state.iteration + 1, x + step))
+        return True
+
+    def _polish(self):
+        """Take a Newton step if it helps; else end where the fit is."""
+        if self._step():
+            return
+        if self._is_last:
+            # For the callback the fit ends here, converged or not.
+            self.end()
+        else:
+            self._is_over = True
+
+
+def _level(slope_at, start):
+    """Return a length up to 1 at which a slope, below 0 at the start, is not above 0 by much."""
+    low, high, length = 0.0, 1.0, 1.0
+    for _ in range(_HALVINGS):
+        slope = slope_at(length)
+        if slope > -_FLAT * start:
+            high = length
+        elif slope < _FLAT * start and length < 1.0:
+            low = length
+        else:
+            break
+        length = 0.5 * (low + high)
+    return length
