@@ -25,9 +25,9 @@ from sklearn_codex._solve.newton import ROUNDING, FitState
 
 # The part of the tolerance to which the loss is minimised at each reference point.
 _FINER = 0.1
-# The gap at which it is no longer followed where policies go from the reference, and the shortest
-# step on the way.
-_NEAR, _LEAST_RADIUS = 1e-2, 1e-6
+# The gap at which it is no longer followed where policies go from the reference, and the steps that
+# may fail to make it smaller: they go to and fro where a policy's reference point overtakes it.
+_NEAR, _PATIENCE = 1e-2, 20
 # Nats of reward below which a column may be falling, by which one falls in a Newton step that is
 # no last one, and how many columns are looked at.
 _FALLEN, _FAR, _MOST_FALLING = 3.0, 0.1, 32
@@ -224,7 +224,10 @@ class _Search:
     def _follow(self):
         """Go step by step to near a rest point, the reference point being that of each policy."""
         radius = self._radius
-        while self.state.fixed_point_gap > _NEAR and radius > _LEAST_RADIUS * self._radius:
+        best, since = np.inf, 0
+        while self.state.fixed_point_gap > _NEAR and since < _PATIENCE:
+            is_better = self.state.fixed_point_gap < 0.9 * best
+            best, since = (self.state.fixed_point_gap, 0) if is_better else (best, since + 1)
             self._loss = self._loss.holding(self._own_point(self.state.point.policy))
             before = self._weights
             self._descend(radius, most=1)
