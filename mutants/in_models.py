@@ -202,6 +202,36 @@ FAULTS = [
         ),
     ),
     *_in(
+        "_policy/kto_loss.py",
+        (
+            "curvature of KTO's loss turned round",
+            "slope * (bad - good)",
+            "slope * (good - bad)",
+            "test_kto.py::test_the_loss_by_hand",
+        ),
+        (
+            "weights of KTO's kinds exchanged",
+            "slope = (down - up) * good * bad",
+            "slope = (up - down) * good * bad",
+            "test_kto.py::test_the_loss_by_hand",
+        ),
+        (
+            "reference point of KTO added to the reward",
+            "margins = rewards - self.reference_point",
+            "margins = rewards + self.reference_point",
+            "test_kto.py::test_it_rests_where_gradient_descent_rests",
+        ),
+    ),
+    *_in(
+        "_policy/kto.py",
+        (
+            "reference point of KTO without the KL's weight",
+            "return self.kl_coef * self._lengths_and_kl(point.log_prob).kl",
+            "return self._lengths_and_kl(point.log_prob).kl",
+            "test_kto.py::test_it_rests_where_gradient_descent_rests",
+        ),
+    ),
+    *_in(
         "_policy/tilts.py",
         (
             "curvature of a tilt's normaliser off by the KL's weight",
