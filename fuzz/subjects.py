@@ -174,6 +174,9 @@ def _data_of(rng, name, text):
             "reference_log_prob": lambda rng: np.log(rng.rand(N)), "predicted": numbers,
             "logged_prob": lambda rng: np.full(N, 0.5), "conservative": None,
         }  # fmt: skip
+    if name == "KTOPolicyOptimizer":
+        y = labels(rng)
+        return {"X": lambda rng: documents(rng, text), "y": lambda rng: y}
     if name == "ResponseFeatures":
         return {"X": lambda rng: [*zip(PROMPTS, TEXTS, strict=True)] if text else list(TEXTS)}
     return {"X": lambda rng: documents(rng, text), "y": numbers}

@@ -27,7 +27,8 @@ class Stage:
         where they were left at None.
     soft_labels : bool, default=False
         Whether ``fit`` takes probabilities as labels of preferences, or of unpaired documents. To a
-        stage that does not, one of probability p is given as two, of either class and with the weights p and 1 - p.
+        stage that does not, one of probability p is given as two, of either class and with the
+        weights p and 1 - p.
     learns_reward : bool, default=False
         Whether ``fit`` takes scores of candidates for a reward that does not come from above.
     starts_after_prompts : bool, default=False

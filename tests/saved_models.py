@@ -20,6 +20,7 @@ from sklearn_codex import (
     DPOPolicyOptimizer,
     ExactPolicyOptimizer,
     GRPOPolicyOptimizer,
+    KTOPolicyOptimizer,
     ModelRatings,
     NGramCounter,
     NGramFeatures,
@@ -199,6 +200,7 @@ def _policies():
     yield "dpo", DPOPolicyOptimizer().fit(PAIRS, LABELS)
     ordered = FrozenEstimator(NGramLM(2, vectorizer=NGramCounter(2, eos_token="</s>")).fit(TEXTS))
     yield "dpo, n-grams", DPOPolicyOptimizer(ordered).fit(PAIRS, LABELS)
+    yield "kto", KTOPolicyOptimizer().fit(TEXTS, np.arange(len(TEXTS)) % 2)
     stages = [UnigramLM(), SFTRefiner(), PreferenceRewardModel(), PPOPolicyOptimizer(**short)]
     yield "loop", make_rlhf_pipeline(*stages).fit(RECORDS)
     yield "loop, left out", make_rlhf_pipeline(stages[0], "passthrough", stages[2]).fit(RECORDS)

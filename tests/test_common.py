@@ -35,7 +35,10 @@ OF_PAIRS = (
     "TiePreferenceModel",
 )
 # Of single tokens or of n-grams, as their vectorizers count.
-OF_ANY_ORDER = {"BestOfNSampler", "DPOPolicyOptimizer", "ExactPolicyOptimizer", "SFTRefiner"}
+OF_ANY_ORDER = {
+    *("BestOfNSampler", "DPOPolicyOptimizer", "ExactPolicyOptimizer", "KTOPolicyOptimizer"),
+    "SFTRefiner",
+}
 # Of prompts with their candidates, and the warnings of rows that belong to no prompt.
 CANDIDATES = [("say", text) for text in TEXTS[:2]] + [("tell", text) for text in TEXTS[2:]]
 pytestmark = pytest.mark.filterwarnings("ignore:(Candidate|Plackett).* rows without groups")

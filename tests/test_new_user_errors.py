@@ -110,6 +110,7 @@ def test_all_that_take_a_vectorizer_are_held_to_it():
         "SFTRefiner",
         "RLOOPolicyOptimizer",
         "DPOPolicyOptimizer",
+        "KTOPolicyOptimizer",
     } <= names
     assert {"RLOOPolicyOptimizer", "BestOfNSampler", "RLHFPipeline", "ModelRatings"} <= names
 

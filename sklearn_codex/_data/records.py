@@ -64,10 +64,10 @@ COLUMNS_OF_KIND: Mapping[RecordKind, str] = {
 
 
 class Record(NamedTuple):
-    """One record with its text flattened; ``other`` belongs to a preference, ``label`` also to what is
-    unpaired.
+    """One record with its text flattened.
 
-    Of candidates ``text`` is the first.
+    ``other`` belongs to a preference, ``label`` to what is unpaired, too. Of candidates
+    ``text`` is the first.
     """
 
     kind: RecordKind

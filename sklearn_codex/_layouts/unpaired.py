@@ -277,7 +277,12 @@ class KTOLayout(OneResponseLayout):
     def summary(self) -> list[str]:
         """Return what to say of how rows became pairs."""
         if not self.n_paired:
-            return self.unpaired("both a desirable and an undesirable response")
+            notes = self.unpaired("both a desirable and an undesirable response")
+            return [
+                *notes,
+                "KTOPolicyOptimizer learns from such responses without pairs, in an RLHFPipeline "
+                "as records of prompt, completion and label.",
+            ]
         return super().summary()
 
 

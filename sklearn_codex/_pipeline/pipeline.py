@@ -60,10 +60,10 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     ----------
     steps : list of (str, stage) tuples
         Names and stages, in order: `UnigramLM`, `SFTRefiner`, `PreferenceRewardModel`,
-        `PPOPolicyOptimizer`, `KTOPolicyOptimizer`, `CandidatePolicy`, or any estimator whose class has such an attribute
-        `rlhf_stage`. They are cloned, never fitted themselves. `"passthrough"` or None leaves a
-        stage out; a fitted model in :class:`~sklearn.frozen.FrozenEstimator` is a stage that is not
-        fitted again.
+        `PPOPolicyOptimizer`, `KTOPolicyOptimizer`, `CandidatePolicy`, or any estimator whose class
+        has such an attribute `rlhf_stage`. They are cloned, never fitted themselves.
+        `"passthrough"` or None leaves a stage out; a fitted model in
+        :class:`~sklearn.frozen.FrozenEstimator` is a stage that is not fitted again.
     vectorizer : transformer, default=None
         Turns text into counts, once, over the vocabulary that all stages share; None means what
         the first stage counts by that is particular, ``NGramCounter(order)`` of an `NGramLM`, else
@@ -106,14 +106,14 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     its kind: a corpus text has `text`; a demonstration has `completion`, and perhaps `prompt`; a
     preference has `chosen` and `rejected`, or `response_a`, `response_b` and `label` (1 where A is
     preferred, 0 where B is, 0.5 for a tie, or the probability that A is), and perhaps `prompt`;
-    an unpaired record has `completion` and `label`, true or 1 where it is desirable, false or 0 where
-    it is not, or the probability that it is, and perhaps `prompt`;
-    candidates have `responses`, a list, and perhaps `prompt`, and beside the list `scores`, how
-    good each is, and `logprobs`, how probable each is under the reference of `CandidatePolicy`. The
-    candidates of one record belong together. Scores are what `CandidatePolicy` learns from where no
-    reward comes from above, and what ``score`` holds it against. Any record may have
-    `sample_weight`, what it weighs in the fit of its stage; a pair of soft label p weighs p for A
-    and 1 - p for B. None and NaN mean that a row has no such column.
+    an unpaired record has `completion` and `label`, true or 1 where it is desirable, false or 0
+    where it is not, or the probability that it is, and perhaps `prompt`; candidates have
+    `responses`, a list, and perhaps `prompt`, and beside the list `scores`, how good each is, and
+    `logprobs`, how probable each is under the reference of `CandidatePolicy`. The candidates of one
+    record belong together. Scores are what `CandidatePolicy` learns from where no reward comes from
+    above, and what ``score`` holds it against. Any record may have `sample_weight`, what it weighs
+    in the fit of its stage; a pair of soft label p weighs p for A and 1 - p for B. None and NaN
+    mean that a row has no such column.
 
     **Words in order.** With an `NGramLM` or an `NGramCounter` all policies are models of n-grams,
     and prompts are what documents go on from: demonstrations are learned, responses compared and

@@ -11,22 +11,21 @@ from sklearn.utils import ClassifierTags, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import DifferenceDesign
-from sklearn_codex._data.documents import read_documents
+from sklearn_codex._data.documents import check_prompts, count_after, read_documents
 from sklearn_codex._data.fitted_models import IncomingModel
 from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import COUNTER, token_names
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._language.categorical import CategoricalLanguageModelMixin
-from sklearn_codex._policy.dpo_loss import sigmoid_loss
+from sklearn_codex._policy.direct import DirectPolicyMixin
 from sklearn_codex._policy.kto_labels import check_both_kinds, check_desirable, targets_of_known
-from sklearn_codex._policy.kto_loss import DesirabilityLoss
+from sklearn_codex._policy.kto_loss import DesirabilityLoss, kto_loss
 from sklearn_codex._policy.kto_rest import falling_columns, find_rest
-from sklearn_codex._policy.tilts import TokenTilt
+from sklearn_codex._reward.pair_classifier import responses_after
 from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._stage import Stage
+from sklearn_codex._text.inputs import check_texts
 
 # Whether the reference point of a loss is that of the policy; else it is 0.
 _FOLLOWS_POLICY = {"kto": True, "apo_zero_unpaired": False}
@@ -34,11 +33,11 @@ _FOLLOWS_POLICY = {"kto": True, "apo_zero_unpaired": False}
 
 class KTOPolicyOptimizer(
     CallbackSupportMixin,
-    CategoricalLanguageModelMixin,
+    DirectPolicyMixin,
     DensityMixin,
     BaseEstimator,
 ):
-    r"""Kahneman-Tversky optimisation of a unigram language model (KTO, APO-zero).
+    r"""Kahneman-Tversky optimisation of a language model of any order (KTO, APO-zero).
 
     Makes the optimised policy M2 of the RLHF loop from documents that are desirable or not, each by
     itself: thumbs up and thumbs down, without pairs and without a reward model in between. The
@@ -67,8 +66,9 @@ class KTOPolicyOptimizer(
         Tokens of a document, where the vocabulary has no end-of-sequence token. None means that of
         the policy, else the mean length of the documents.
     vectorizer : transformer, default=None
-        Turns text into counts; None means the policy's, or ``TokenCounter()`` without a policy.
-        Wrapped in ``FrozenEstimator`` it also names the columns of counts.
+        Turns text into counts; None means the policy's, or ``TokenCounter()`` without a policy. An
+        ``NGramCounter`` makes a policy of n-grams, if there is none that comes in. Wrapped in
+        ``FrozenEstimator`` it also names the columns of counts.
     tol : float, default=1e-8
         The fit stops when ``fixed_point_gap_`` is at most this.
     max_iter : int, default=1000
@@ -77,13 +77,15 @@ class KTOPolicyOptimizer(
     Attributes
     ----------
     token_log_prob_ : ndarray of shape (V,)
-        Natural logarithm of each token's probability under the optimised policy.
+        Natural logarithm of each token's probability under the optimised policy; of policies of
+        single tokens.
     reference_log_prob_ : ndarray of shape (V,)
-        The same of the reference policy.
+        The same of the reference policy; of n-grams, of each event.
     token_reward_ : ndarray of shape (V,)
-        Implicit reward of each token, kl_coef * log(policy / reference), in nats of log-odds.
-    coef_ : ndarray of shape (1, V)
-        The same in the form of a linear model's weights.
+        Implicit reward of each token, or event, kl_coef * log(policy / reference), in nats of
+        log-odds.
+    coef_ : ndarray of shape (1, n_features_in_)
+        The same of each column of documents, in the form of a linear model's weights.
     reference_point_ : float
         The reference point z of the fitted policy: kl_coef * KL(policy || reference) of a document
         for "kto", exact; 0 for "apo_zero_unpaired".
@@ -120,8 +122,8 @@ class KTOPolicyOptimizer(
     vectorizer_ : transformer or None
         The fitted vectorizer, None where the policy knows only columns.
     n_features_in_ : int
-        V, the number of tokens in the vocabulary.
-    feature_names_in_ : ndarray of shape (V,)
+        Number of columns of documents: tokens, or events of n-grams.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of columns, where counts came as a data frame with string column names.
 
     See Also
@@ -132,8 +134,9 @@ class KTOPolicyOptimizer(
 
     Notes
     -----
-    The policy is the reference tilted by w, :math:`\pi_t = ref_t e^{w_t / b} / Z(w)`, and its
-    implicit reward :math:`r(y) = b \log(\pi / ref)(y)`. With labels p (the probability that a
+    The policy is the reference tilted by w, :math:`\pi_t = ref_t e^{w_t / b} / Z(w)`, or context by
+    context where it is of n-grams, as in ``DPOPolicyOptimizer``, and its implicit reward
+    :math:`r(y) = b \log(\pi / ref)(y)`. With labels p (the probability that a
     document is desirable), sample weights s and a reference point z, the loss [1]_ is
 
     .. math:: f(w; z) = \sum_i s_i \bigl(D p_i (1 - \sigma(r_i - z))
@@ -157,9 +160,11 @@ class KTOPolicyOptimizer(
     rises where p is less: KTO asks on which side of that share a document is, and how far only sets
     the force. A push fades as :math:`e^{-|r - z|}`, so outliers count little. Without a penalty
     (``C=inf``) nothing balances it for a response alone with :math:`p \le U / (D + U)`, and its
-    probability goes to 0; the others rest at :math:`c\, \sigma'(r - z) \propto \pi`. Tokens of such
-    documents only, and those of none, lose all theirs so: the fit ends where the forces are within
-    ``tol`` and warns, naming one.
+    probability goes to 0; the others rest at :math:`c\, \sigma'(r - z) \propto \pi`. As the push on
+    a response of small probability is :math:`\pi^b` times a constant, one with c > 0 always comes
+    back from there where b < 1, and where b > 1 need not. Tokens of undesirable documents only, and
+    those of none, lose their probability so, too: the fit ends where forces are within ``tol``, and
+    warns, naming one.
 
     A token that the reference cannot produce stays at probability zero.
 
@@ -198,10 +203,12 @@ class KTOPolicyOptimizer(
     }
 
     rlhf_stage = Stage(
-        reads=("unpaired",), provides="policy", fills={"policy": "policy"}, soft_labels=True
+        reads=("unpaired",),
+        provides="policy",
+        fills={"policy": "policy"},
+        soft_labels=True,
+        starts_after_prompts=True,
     )
-
-    token_log_prob_: FloatArray
 
     def __init__(
         self,
@@ -229,7 +236,7 @@ class KTOPolicyOptimizer(
         self.max_iter = max_iter
 
     @whole_fit(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, prompts=None):
         """Learn the policy from desirable and undesirable documents.
 
         Parameters
@@ -241,6 +248,11 @@ class KTOPolicyOptimizer(
             probabilities in [0, 1] that a document is.
         sample_weight : array-like of shape (n_documents,), default=None
             Weights of documents: a weight of 2 is the document twice.
+        prompts : sequence of str (n_documents,), default=None
+            What each document goes on from, where the policy is of n-grams; its documents then
+            start after them. To counts, which are to be made after prompts, as
+            ``NGramCounter.transform_after`` does, they only say where documents start. They make no
+            difference to a policy of single tokens.
 
         Returns
         -------
@@ -260,9 +272,9 @@ class KTOPolicyOptimizer(
             If the fit does not rest after ``max_iter`` steps, or C is infinite and tokens lose all
             their probability.
         """
-        counts = self._read(X)
+        design, n_documents = self._read(X, prompts)
         labels = check_desirable(y, subject=type(self).__name__)
-        check_consistent_length(counts, labels.target)
+        check_consistent_length(range(n_documents), labels.target)
         weight = check_sample_weight(
             sample_weight,
             labels.target,
@@ -273,10 +285,10 @@ class KTOPolicyOptimizer(
         check_both_kinds(labels, weight, subject=type(self).__name__)
         self.classes_ = labels.classes
         loss = DesirabilityLoss(
-            DifferenceDesign(counts),
+            design,
             labels.target,
             weight,
-            TokenTilt(self.reference_log_prob_, self.kl_coef),
+            self._family.tilt(self.reference_log_prob_, self.kl_coef),
             C=self.C,
             desirable_weight=self.desirable_weight,
             undesirable_weight=self.undesirable_weight,
@@ -287,64 +299,39 @@ class KTOPolicyOptimizer(
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _read(self, X):
-        """Return documents (n, V) in the columns of the policy; set what it is made of."""
-        policy = IncomingModel(self, "policy")
+    def _read(self, X, prompts):
+        """Return documents as a design in the columns of the policy, and how many there are."""
+        policy = IncomingModel(self, "policy", of_ngrams=True)
         counts = read_documents(self, X, reset=True, vectorizer=policy.vectorizer)
-        reference = policy.log_prob()
-        n_columns = self.n_features_in_
-        self.reference_log_prob_ = np.full(n_columns, -np.log(n_columns))
-        if reference is not None:
-            self.reference_log_prob_ = normalize_log(reference)
-        self._check_support(counts)
-        self.document_length_ = self._length_of(counts, policy.model)
-        return counts
+        policy.check_columns()
+        if prompts is not None and policy.read_trie is not None:
+            if check_texts(X, subject=type(self).__name__) is not None:
+                prompts = check_prompts(self, X, prompts)
+            counts = count_after(self, prompts, X, counts)
+        self._keep_reference(policy, counts.shape[1], prompts)
+        design = self._in_columns_of_policy(DifferenceDesign(counts))
+        self._check_documents(design)
+        self.document_length_ = self._length_of(design.differences, policy.model)
+        return design, counts.shape[0]
 
-    def _check_support(self, counts):
+    def _check_documents(self, design):
         """Check that the reference can produce all that documents have."""
         impossible = np.isneginf(self.reference_log_prob_)
-        lost = np.flatnonzero(impossible & (counts.sum(axis=0) > 0))
+        lost = np.flatnonzero(impossible & (design.rmatvec(np.ones(design.shape[0])) > 0))
         if lost.size:
             raise ValueError(
-                f"{type(self).__name__} got documents with {lost.size} token(s) which the "
-                f"reference policy cannot produce, such as {self._name(lost[0])!r}, so their "
-                "log-ratio is undefined. Smooth the reference, or leave these documents out."
+                f"{type(self).__name__} got documents with {lost.size} {self._family.column_kind} "
+                f"which the reference policy cannot produce, such as {self._name(lost[0])!r}, so "
+                "their log-ratio is undefined. Smooth the reference, or leave these documents out."
             )
 
     def _name(self, column):
-        """Return the name of a column, or its number."""
-        names = token_names(self)
-        return int(column) if names is None else str(names[column])
-
-    def _length_of(self, counts, policy):
-        """Return the tokens of a document, from the best source there is."""
-        if self._eos_column() is not None:
-            if self.response_length is not None:
-                raise ValueError(
-                    f"{type(self).__name__} got response_length={self.response_length}, but the "
-                    "vocabulary has an end-of-sequence token, so documents end by themselves. "
-                    "Leave response_length at None."
-                )
-            return 1  # what it is follows from the policy
-        if self.response_length is not None:
-            return self.response_length
-        if policy is not None:
-            return policy.document_length_
-        return max(1, round(float(counts.sum()) / counts.shape[0]))
-
-    def _expected_length(self, log_prob):
-        """Return the expected tokens of a document of a policy."""
-        eos = self._eos_column()
-        return float(self.document_length_ if eos is None else np.exp(-log_prob[eos]))
-
-    def _kl(self, log_prob):
-        """Return KL(policy || reference) of a document."""
-        kl = kl_divergence(log_prob, self.reference_log_prob_)
-        return self._expected_length(log_prob) * kl
+        """Return the name of a column of the policy, or its number."""
+        return self._family.column_name(int(column), token_names(self))
 
     def _own_point(self, point):
         """Return the reference point of a tilted policy."""
-        return self.kl_coef * self._kl(point.log_prob)
+        return self.kl_coef * self._lengths_and_kl(point.log_prob).kl
 
     def _solve(self, loss, context):
         """Find the rest point, keep the history, report iterations, set the policy."""
@@ -354,7 +341,7 @@ class KTOPolicyOptimizer(
             self,
             told,
             context,
-            lambda weights: {"token_log_prob_": loss.tilt.at(weights).log_prob},
+            lambda weights: self._family.fitted(loss.tilt.at(weights).log_prob),
         )
         state = find_rest(
             loss,
@@ -372,17 +359,20 @@ class KTOPolicyOptimizer(
         self._warn(state, monitor.stopped)
 
     def _set_policy(self, point):
-        self.token_log_prob_, self.token_reward_ = point.log_prob, point.reward
-        self.kl_ = self._kl(point.log_prob)
-        self.expected_length_ = self._expected_length(point.log_prob)
-        self.document_length_ = max(1, round(self.expected_length_))
+        for name, value in self._family.fitted(point.log_prob).items():
+            setattr(self, name, value)
+        self.token_reward_ = point.reward
+        found = self._lengths_and_kl(point.log_prob)
+        self.expected_length_, self.kl_ = found.expected_length, found.kl
+        self.document_length_ = found.document_length
 
     def _warn(self, state, stopped):
         """Warn where the policy does not rest, or only tends to where it would."""
-        falling = falling_columns(state) if np.isinf(self.C) else []
-        if len(falling):
+        falling = falling_columns(state) if np.isinf(self.C) else np.zeros(0, dtype=np.intp)
+        if falling.size:
+            kind = self._family.column_kind
             trouble = (
-                f"C=inf, and nothing holds {len(falling)} token(s) or more, such as "
+                f"C=inf, and nothing holds {len(falling)} {kind} or more, such as "
                 f"{self._name(falling[0])!r}, whose probability tends to 0"
             )
         elif not (state.converged or stopped):
@@ -401,11 +391,11 @@ class KTOPolicyOptimizer(
 
     @property
     def coef_(self):
-        """Implicit reward of each token, as the weights (1, V) of a linear model."""
+        """Implicit reward of each column, as the weights (1, n_columns) of a linear model."""
         check_is_fitted(self)
-        return self.token_reward_[np.newaxis]
+        return self._family.of_documents(self.token_reward_)[np.newaxis]
 
-    def reward(self, X):
+    def reward(self, X, *, prompts=None):
         """Return the implicit reward of documents, kl_coef * log(policy / reference).
 
         The policy is the optimum for this reward at ``kl_coef``.
@@ -414,6 +404,9 @@ class KTOPolicyOptimizer(
         ----------
         X : sequence of str or array-like of shape (n_documents, V)
             Documents, which may be empty, as text or as counts.
+        prompts : sequence of str (n_documents,), default=None
+            What each document goes on from, where they are text. They make no difference to a
+            policy of single tokens.
 
         Returns
         -------
@@ -421,29 +414,33 @@ class KTOPolicyOptimizer(
             In nats of log-odds of being desirable.
         """
         check_is_fitted(self)
-        return read_responses(self, X).reward(self.token_reward_)
+        return read_responses(self, responses_after(self, X, prompts)).reward(self.coef_[0])
 
-    def margin(self, X):
-        """Return the implicit reward less the reference point: the log-odds of being desirable.
+    def margin(self, X, *, prompts=None):
+        """Return the implicit reward less the reference point: above 0 is desirable.
 
         Parameters
         ----------
         X : sequence of str or array-like of shape (n_documents, V)
             Documents, which may be empty, as text or as counts.
+        prompts : sequence of str (n_documents,), default=None
+            As of :meth:`reward`.
 
         Returns
         -------
         margin : ndarray of shape (n_documents,)
-            In nats.
+            In nats; the loss takes its sigmoid for the probability of being desirable.
         """
-        return self.reward(X) - self.reference_point_
+        return self.reward(X, prompts=prompts) - self.reference_point_
 
     # Not the score of a language model: of documents that have labels.
-    def score(self, X, y, sample_weight=None):  # type: ignore[override]
-        """Return the mean log-likelihood of labels, in nats per document; greater is better.
+    def score(self, X, y, sample_weight=None, prompts=None):  # type: ignore[override]
+        """Return the mean probability of the labels seen, in [0, 1]; greater is better.
 
-        That is the mean of log P(the label seen) with P(desirable) = sigmoid(margin), whatever the
-        loss, so that losses and values of ``kl_coef`` compare; -log 2 is a coin.
+        That is the mean of sigmoid(margin) of desirable documents and of sigmoid(-margin) of
+        others: what KTO maximises, with weights of 1 for either kind and without the penalty. The
+        reference policy has 0.5. It is no likelihood: the reference point is not chosen so that
+        ``sigmoid(margin)`` is calibrated.
 
         Parameters
         ----------
@@ -454,17 +451,20 @@ class KTOPolicyOptimizer(
             Labels of these classes, or probabilities that a document is desirable.
         sample_weight : array-like of shape (n_documents,), default=None
             Weights of documents.
+        prompts : sequence of str (n_documents,), default=None
+            As of :meth:`reward`.
 
         Returns
         -------
         score : float
         """
-        margin, subject = self.margin(X), f"{type(self).__name__}.score"
+        margin, subject = self.margin(X, prompts=prompts), f"{type(self).__name__}.score"
         labels = check_desirable(y, subject=subject)
         check_consistent_length(margin, labels.target)
         target = targets_of_known(labels, self.classes_, subject=subject)
         weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
-        return -float(np.average(sigmoid_loss(margin, target)[0], weights=weight))
+        loss = kto_loss(margin, target, 1 - target)[0]
+        return 1.0 - float(np.average(loss, weights=weight))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

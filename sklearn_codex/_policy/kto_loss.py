@@ -167,12 +167,17 @@ class DesirabilityLoss:
         """Return roots (n_weights,) of how much weights matter at 0, for one scale of all.
 
         The curvature itself is 0 there, where sigmoids turn; so it is the slope that counts. Where
-        each column has a weight it is that of the column; other weights stay as they are.
+        each column has a weight it is that of the column; other weights share one, by what rewards
+        move along the gradient.
         """
         n_weights = self.tilt.n_weights
-        if n_weights != self.design.shape[1]:
-            return np.ones(n_weights)
         steepness = 0.25 * self.sample_weight * (self._up + self._down)
+        if n_weights != self.design.shape[1]:
+            point = self.at(np.zeros(n_weights))
+            moved = self.design.matvec(point.policy.jvp(point.gradient))
+            length = float(point.gradient @ point.gradient)
+            mean = float(steepness @ moved**2) / length if length > 0 else 0.0
+            return np.full(n_weights, np.sqrt(mean + self.penalty) or 1.0)
         diagonal = self.design.column_squares(steepness) + self.penalty
         return np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
 

@@ -6,12 +6,14 @@ at a reference point less that point.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq, minimize
 
-from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._categorical import IntArray
 from sklearn_codex._policy.kto_loss import DesirabilityLoss
 from sklearn_codex._policy.tilts import TiltPoint
 from sklearn_codex._solve.conjugate_gradients import (
@@ -23,9 +25,9 @@ from sklearn_codex._solve.newton import ROUNDING, FitState
 
 # The part of the tolerance to which the loss is minimised at each reference point.
 _FINER = 0.1
-# The gap at which it is no longer followed where policies go from the reference, and the shortest
-# step on the way.
-_NEAR, _LEAST_RADIUS = 1e-2, 1e-6
+# The gap at which it is no longer followed where policies go from the reference, and the steps that
+# may fail to make it smaller: they go to and fro where a policy's reference point overtakes it.
+_NEAR, _PATIENCE = 1e-2, 20
 # Nats of reward below which a column may be falling, by which one falls in a Newton step that is
 # no last one, and how many columns are looked at.
 _FALLEN, _FAR, _MOST_FALLING = 3.0, 0.1, 32
@@ -48,7 +50,8 @@ class RestState(FitState):
         policy.
     """
 
-    loss: DesirabilityLoss | None = None
+    point: Any
+    loss: Any = None
     fixed_point_gap: float = np.inf
 
 
@@ -83,10 +86,8 @@ def find_rest(
     follows a policy which is always the best for it.
     """
     search = _Search(loss, own_point, tol, max_iter, callback)
-    try:
+    with suppress(_Over):
         search.run()
-    except _Over:
-        pass
     return search.end()
 
 
@@ -151,13 +152,17 @@ class _Search:
 
     def _descend(self, radius, most):
         """Run a trust region, which copes with negative curvature."""
+
+        def watch(xk):
+            self._step(xk)
+
         minimize(
-            lambda x: self._loss.value(x / self._scale),
+            self._value,
             self._weights * self._scale,
             method="trust-ncg",
             jac=self._gradient,
             hessp=self._hessian_product,
-            callback=lambda xk: self._step(xk),
+            callback=watch,
             options={
                 "initial_trust_radius": radius / 2,
                 "max_trust_radius": radius,
@@ -185,6 +190,9 @@ class _Search:
             return False
         self._step(x + step)
         return True
+
+    def _value(self, x):
+        return self._loss.value(x / self._scale)
 
     def _gradient(self, x):
         return self._loss.gradient(x / self._scale) / self._scale
@@ -216,7 +224,10 @@ class _Search:
     def _follow(self):
         """Go step by step to near a rest point, the reference point being that of each policy."""
         radius = self._radius
-        while self.state.fixed_point_gap > _NEAR and radius > _LEAST_RADIUS * self._radius:
+        best, since = np.inf, 0
+        while self.state.fixed_point_gap > _NEAR and since < _PATIENCE:
+            is_better = self.state.fixed_point_gap < 0.9 * best
+            best, since = (self.state.fixed_point_gap, 0) if is_better else (best, since + 1)
             self._loss = self._loss.holding(self._own_point(self.state.point.policy))
             before = self._weights
             self._descend(radius, most=1)
