@@ -47,15 +47,7 @@ def solved(number):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     # Runs and pictures are for readers, and run in test_examples.py.
     left_out = (
-        "run_algorithm",
-        "train(",
-        "plt.",
-        "fig",
-        "ax",
-        "runs",
-        "shares",
-        "print",
-        "learned",
+        *("run_algorithm(", "train(", "plt.", "ax.", "runs", "shares", "print(", "learned"),
     )
     kept = [
         node
@@ -73,7 +65,7 @@ def test_each_step_has_one_exercise_and_one_solution_that_asserts(path):
     text = path.read_text(encoding="utf-8")
     assert text.count("\n# Exercise\n# --------\n") == 1
     (solution,) = solutions(path)
-    assert "\nassert " in solution
+    assert re.search(r"^ *assert ", solution, re.MULTILINE)
     assert text.index("# Exercise") < text.index("# Solution")
     # Each measures, and says so in a heading.
     assert text.count("# Measure: ") >= 2

@@ -97,15 +97,15 @@ for (label, of_seeds), color in zip(runs.items(), ("#D55E00", "#0072B2"), strict
 ax.set(
     xlabel="documents drawn",
     ylabel="distance to the optimum J* - J",
-    title="Leave one out: every seed takes the same way",
+    title="Without a baseline each seed goes its own way",
 )
 ax.legend()
 ax.grid(alpha=0.3)
 plt.show()
 
 # %%
-# The noise is gone and the fault of step 1 is seen the better: all runs go by the optimum to the
-# response with the greatest reward.
+# With less noise the first steps agree, and the fault of step 1 is seen the better: all runs go by
+# the optimum, towards the response with the greatest reward alone.
 #
 # Exercise
 # --------

@@ -100,7 +100,7 @@ for i, ((name, (label, _)), color) in enumerate(zip(chosen.items(), colors, stri
 ax.set_xticks(
     places,
     [
-        f"{r:+.2f}\n{n} token{'s' * (n > 1)}"
+        f"{r:+.2f}\n{n} token{'s' if n > 1 else ''}"
         for r, n in zip(problem.rewards, problem.lengths, strict=True)
     ],
 )
