@@ -44,8 +44,8 @@ def with_clip(log_prob, batch):
 # %%
 # Measure: the distance by documents drawn
 # ----------------------------------------
-# Batches of 16 documents, one step each, or eight steps of the same size. Eight are as good as eight
-# batches as long as they do not go too far on what 16 documents say.
+# Batches of 16 documents, one step each, or eight steps of the same size. Eight are as good as
+# eight batches as long as they do not go too far on what 16 documents say.
 
 ways = {
     "one epoch": (again, 1),
@@ -87,9 +87,9 @@ plt.show()
 # %%
 # Measure: does it still rest at the optimum?
 # -------------------------------------------
-# With one epoch every ratio is 1, so that the three are one, and right. With eight the expected step
-# is another one. It still ends at the optimum: with the price of the KL in the reward all advantages
-# are 0 there, whatever multiplies them. On three responses, in groups of two:
+# With one epoch every ratio is 1, so that the three are one, and right. With eight the expected
+# step is another one. It still ends at the optimum: with the price of the KL in the reward all
+# advantages are 0 there, whatever multiplies them. On three responses, in groups of two:
 
 ONE_SETTING = {"group_sizes": (), "learning_rates": (), "more_epochs": ()}
 print("way                        epochs  verdict")
