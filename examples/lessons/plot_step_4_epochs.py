@@ -85,9 +85,9 @@ ax.grid(alpha=0.3)
 plt.show()
 
 # %%
-# A ratio alone runs away: where it grows its gradient grows with it, whatever 16 documents can tell.
-# The clip ends that. The same gradient again and again does as well here, in these runs: nothing
-# bounds it, but it does not grow either.
+# A ratio alone runs away: where it grows its gradient grows with it, whatever 16 documents can
+# tell. The clip ends that. The same gradient again and again does as well here, in these runs:
+# nothing bounds it, but it does not grow either.
 #
 # Measure: does it still rest at the optimum?
 # -------------------------------------------
