@@ -79,12 +79,12 @@ def expected_advantage(
             f"{shown(problem)}."
         )
     group_size = check_number(group_size, "group_size", subject=subject, interval=COUNT)
+    groups = _worth_of_groups(problem, group_size, advantage, loss_agg_mode, options)
     log_prob = check_log_prob(log_prob, "log_prob", subject=subject)
     if log_prob.shape != problem.reference.shape:
         raise ValueError(
             f"{subject} needs log_prob of shape {problem.reference.shape}, got {log_prob.shape}."
         )
-    groups = _worth_of_groups(problem, group_size, advantage, loss_agg_mode, options)
     return _expectation(problem, log_prob, groups)
 
 

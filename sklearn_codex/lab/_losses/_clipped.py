@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import BoolArray, FloatArray
-from sklearn_codex._checks.numbers import NOT_NEGATIVE, check_number
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.lab._batch import aggregate
 from sklearn_codex.lab._numbers import ratio_of, read_mask, read_numbers
 
@@ -43,10 +43,10 @@ def _read(
 
 
 def _check_clips(subject: str, **clips: float | None) -> None:
-    """Raise ValueError where a bound of a ratio is no number from 0."""
+    """Raise ValueError where a bound of a ratio is no number; below 0 it is beyond 1."""
     for name, value in clips.items():
         if value is not None:
-            check_number(value, name, subject=subject, interval=NOT_NEGATIVE)
+            check_number(value, name, subject=subject)
 
 
 def policy_gradient_loss(
