@@ -25,6 +25,7 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "mathml",
+    "solutions",
 ]
 exclude_patterns = ["_build", "**/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]
@@ -85,6 +86,7 @@ sphinx_gallery_conf = {
     "subsection_order": [
         "../examples/loop",
         "../examples/preferences",
+        "../examples/lessons",
         "../examples/policies",
         "../examples/limits",
     ],

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import logsumexp
 
+from fuzz import lab_values
 from fuzz.mutations import mutate
 from fuzz.outcomes import Outcomes, is_worded
 from fuzz.subjects import Subject, discover
@@ -39,7 +40,7 @@ MAY_BE_NAN = {
 
 
 # So many of them may be asked for, and take for ever.
-ENDLESS = {"n_estimators", "n_epochs", "max_iter"}
+ENDLESS = {"n_estimators", "n_epochs", "max_iter", *lab_values.ENDLESS}
 # Which any value can be, as it is true or false.
 FLAGS = {"return_std", "show_counts"}
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 import sklearn_codex
+from fuzz import lab_values
 from fuzz.data import (
     COUNTS,
     DIFFERENCES,
@@ -296,6 +297,7 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
     "PromptLearningCurveDisplay": {
         "estimator": lambda rng: PreferenceRewardModel(), "X": pairs, "groups": groups,
     },
+    **lab_values.OF_SUBJECT,
 }  # fmt: skip
 
 

@@ -92,8 +92,8 @@ FAULTS = [
         ),
         (
             "the ratio of a sequence is no mean",
-            "(log_prob - old_log_prob).sum(axis=-1, keepdims=True) / lengths",
-            "(log_prob - old_log_prob).sum(axis=-1, keepdims=True)",
+            "mean = (log_prob - old_log_prob).sum(axis=-1, keepdims=True) / lengths",
+            "mean = (log_prob - old_log_prob).sum(axis=-1, keepdims=True)",
             "test_lab_losses.py::TestPolicyLosses::test_the_ratio_of_a_sequence_is_a_geometric_mean",
         ),
     ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from sklearn_codex.lab import AlgorithmCheck, CandidateProblem
+    from sklearn_codex.lab import AlgorithmCheck, CandidateProblem, PreferenceProblem
 
 # Those of sklearn_codex.lab.problems that are of rewards, known without importing it.
 PROBLEMS = ("standard", "lengths", "one-token", "shared-tokens", "prompts", "unigram", "bigram")
@@ -47,7 +47,7 @@ def assert_unbiased() -> Callable[..., "AlgorithmCheck"]:
 
 
 @pytest.fixture(params=PROBLEMS)
-def rlhf_problem(request: pytest.FixtureRequest) -> "CandidateProblem":
+def rlhf_problem(request: pytest.FixtureRequest) -> "CandidateProblem | PreferenceProblem":
     """Return a problem of rewards; a test that asks for it runs once on each there is."""
     from sklearn_codex.lab import problems
 

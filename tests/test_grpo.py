@@ -365,6 +365,13 @@ def whole_loop():
     return RLHFPipeline(stages)
 
 
+def test_the_loop_of_these_promises_moves_its_policy():
+    stages = dict(whole_loop().fit(RECORDS).steps_)
+    start, end = (stages[name].token_log_prob_ for name in ("language", "policy"))
+    assert stages["policy"].n_iter_ == 3
+    assert np.abs(np.exp(end) - np.exp(start)).max() > 1e-3
+
+
 @pytest.mark.parametrize("promise", contract.PROMISES, ids=lambda promise: promise.__name__)
 def test_a_pipeline_with_it_keeps_its_promises(promise):
     promise(whole_loop, RECORDS)

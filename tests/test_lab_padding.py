@@ -172,3 +172,52 @@ def test_a_critic_that_forgets_its_mask_is_seen():
     # Where documents are equally long there is nothing to forget.
     equal = make_documents(np.log([0.7, 0.3]), [-0.2, 0.6], 3)
     assert check_algorithm(forgetful, equal, **settings).passed
+
+
+def bad_calls():
+    one, mask = np.zeros((1, 2)), np.ones((1, 2), bool)
+    pair = [[-1.0]] * 4
+    preferences = problems["two-sided"]()
+    return [
+        (lambda: lab.ppo_loss(one, np.full((1, 2), np.nan), one, mask),
+         "ppo_loss needs log_prob that are finite.* got nan. Leave padding to the mask"),
+        (lambda: lab.ppo_loss(one, one, one, mask, clip_ratio=np.nan), "clip_ratio, got nan"),
+        (lambda: lab.gspo_loss(one, one, one, mask, clip_ratio_low="a"), "clip_ratio_low"),
+        (lambda: lab.ppo_loss(one, one, one, mask, 3), "needs loss_agg_mode, one of.*got 3"),
+        (lambda: lab.ppo_loss(one, one, one, ["a", "b"]), "response_mask, an array of numbers"),
+        (lambda: lab.gae_advantage(one, one, mask, lam=1.5), "lam from 0.0 to 1.0|lam from 0 to 1"),
+        (lambda: lab.gae_advantage(one, np.zeros((1, 3)), mask), r"values of the shape \(1, 2\)"),
+        (lambda: lab.remax_advantage(one, [1.0, 2.0], mask), r"reward_baselines of shape \(1,\)"),
+        (lambda: lab.rloo_advantage(np.zeros((2, 1)), np.ones((2, 1)), np.array([1, "a"], object)),
+         "index, groups of one kind"),
+        (lambda: lab.grpo_advantage(one, mask, [0], epsilon=0.0), "single one|epsilon > 0"),
+        (lambda: lab.dpo_loss(*pair[:3], [[np.inf]]), "ref_rejected_logps that are finite"),
+        (lambda: lab.kto_loss(*pair, 0.0, desirable_weight=-1), "desirable_weight >= 0"),
+        (lambda: lab.simpo_loss([-1.0], [-1.0], [1], [0]), "rejected_lengths of at least 1, got 0"),
+        (lambda: lab.bradley_terry_scores("two-sided"), "needs a PreferenceProblem"),
+        (lambda: lab.bradley_terry_scores(preferences, 2.0), "label_smoothing from 0"),
+        (lambda: lab.expected_advantage("one-token", np.zeros(3), 2), "needs a CandidateProblem"),
+        (lambda: lab.expected_advantage(problems["one-token"](), np.zeros((3, 1)), 2),
+         r"log_prob of shape \(3,\)|log_prob"),
+        (lambda: lab.CandidateProblem(3.0, [[1]]), "CandidateProblem needs objective"),
+        (lambda: lab.PreferenceProblem(3.0, [[1]], [1]), "PreferenceProblem needs objective"),
+        (lambda: lab.PreferenceAlgorithm("dpo", options=None), "needs options, a mapping"),
+        (lambda: lab.PreferenceAlgorithm(["dpo"]), "needs loss, one of"),
+        (lambda: lab.RewardAlgorithm(["rloo"]), "needs advantage, one of"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", range(len(bad_calls())))
+def test_what_is_no_number_of_a_token_is_told(place):
+    call_it, message = bad_calls()[place]
+    with pytest.raises(ValueError, match=message):
+        call_it()
+
+
+def test_ratios_stay_in_the_floats():
+    old, new = np.full((1, 2), -5000.0), np.full((1, 2), -1.0)
+    for name in TOKEN_LOSSES:
+        worth = np.array([[0.0, 0.0]])
+        loss, gradient = lab.losses[name](old, new, worth, np.ones((1, 2), bool))
+        assert loss == 0
+        assert (gradient == 0).all()

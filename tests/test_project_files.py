@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -55,6 +57,28 @@ def test_oldest_versions_are_of_the_core_and_of_extras_that_extras_name():
 def test_requirements_without_one_oldest_version_are_refused(requirements, message):
     with pytest.raises(ValueError, match=message):
         tool.minimum_versions({"dependencies": requirements}, extras=())
+
+
+def test_versions_of_one_extra_are_printed_alone():
+    run = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "minimum_versions.py", "lab"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = dict(line.split("==") for line in run.stdout.splitlines())
+    assert found.keys() >= {"torch", "transformers", "trl", "numpy"}
+    assert "pytest" not in found
+    assert "torch>=" + found["torch"] in PROJECT["optional-dependencies"]["lab"]
+
+
+def test_no_test_of_the_lab_is_left_out_where_it_has_to_run():
+    rule = (ROOT / "Makefile").read_text(encoding="utf-8").split("\ntest-lab:")[1].split("\n\n")[0]
+    # Without the extra these tests are skipped, which is no failure.
+    names = re.search(r'-c "import ([\w, ]+)"', rule)[1].split(", ")
+    test = (ROOT / "tests" / "test_lab_torch.py").read_text(encoding="utf-8")
+    assert names == ["torch", "transformers", "trl"]
+    assert all(f'"{name}"' in test for name in names)
+    (left_out,) = re.findall(r'-k "not (\w+)"', rule)
+    assert len(re.findall(rf"def test_\w*{left_out}\(", test)) == 1
 
 
 def test_every_requirement_of_the_project_has_an_oldest_version():

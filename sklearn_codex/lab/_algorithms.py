@@ -104,7 +104,8 @@ class RewardAlgorithm:
             ("kl_in", self.kl_in, ("reward", "loss")),
             ("kl_estimator", self.kl_estimator, ("k1", "k2", "k3")),
         ):
-            if value not in known and not (callable(value) and name in ("advantage", "loss")):
+            is_known = isinstance(value, str) and value in known
+            if not is_known and not (callable(value) and name in ("advantage", "loss")):
                 raise ValueError(
                     f"RewardAlgorithm needs {name}, one of {', '.join(known)}, got {value!r}."
                 )
@@ -216,11 +217,11 @@ class PreferenceAlgorithm:
 
     def __post_init__(self):
         known = [name for name in losses if name not in _POLICY_LOSSES]
-        if self.loss not in known:
+        if not isinstance(self.loss, str) or self.loss not in known:
             raise ValueError(
                 f"PreferenceAlgorithm needs loss, one of {', '.join(known)}, got {self.loss!r}."
             )
-        if self.source not in SOURCES:
+        if not isinstance(self.source, str) or self.source not in SOURCES:
             raise ValueError(
                 f"PreferenceAlgorithm needs source, one of {', '.join(SOURCES)}, got "
                 f"{self.source!r}."

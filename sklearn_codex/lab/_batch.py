@@ -97,13 +97,14 @@ def token_weights(response_mask: NDArray, loss_agg_mode: str) -> FloatArray:
     """
     mask = np.asarray(response_mask, dtype=np.float64)
     n_responses, n_tokens = mask.shape[-2:]
-    if loss_agg_mode == "token-mean":
+    mode = loss_agg_mode if isinstance(loss_agg_mode, str) else None
+    if mode == "token-mean":
         return mask / np.maximum(mask.sum(axis=(-2, -1), keepdims=True), 1)
-    if loss_agg_mode == "seq-mean-token-sum":
+    if mode == "seq-mean-token-sum":
         return mask / n_responses
-    if loss_agg_mode == "seq-mean-token-mean":
+    if mode == "seq-mean-token-mean":
         return mask / (n_responses * np.maximum(mask.sum(axis=-1, keepdims=True), 1.0))
-    if loss_agg_mode == "seq-mean-token-sum-norm":
+    if mode == "seq-mean-token-sum-norm":
         return mask / (n_responses * n_tokens)
     raise ValueError(
         'A policy loss needs loss_agg_mode, one of "token-mean", "seq-mean-token-sum", '

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.numbers import check_values, shown
 from sklearn_codex.exact import CandidateObjective
-from sklearn_codex.lab._table import Groups, Table
+from sklearn_codex.lab._table import Groups, Table, check_objective
 
 SOURCES = ("data", "online", "self-play")
 
@@ -103,6 +103,7 @@ class PreferenceProblem(Table):
     reason: str = ""
 
     def __post_init__(self):
+        check_objective(self.objective, "PreferenceProblem")
         n_rows = len(self.objective.token_reward)
         wins = check_values(
             self.wins, "wins", subject="PreferenceProblem", shape=(n_rows, n_rows), low=0.0
@@ -114,7 +115,7 @@ class PreferenceProblem(Table):
             )
         if not wins.any():
             raise ValueError("PreferenceProblem needs wins, got 0 for every pair.")
-        if self.source not in SOURCES:
+        if not isinstance(self.source, str) or self.source not in SOURCES:
             raise ValueError(
                 f"PreferenceProblem needs source, one of {SOURCES}, got {self.source!r}."
             )

@@ -20,7 +20,7 @@ from sklearn_codex._categorical import (
 from sklearn_codex._checks.numbers import COUNT, check_number
 from sklearn_codex.exact import CandidateObjective
 from sklearn_codex.lab._batch import Batch
-from sklearn_codex.lab._table import Groups, Table
+from sklearn_codex.lab._table import Groups, Table, check_objective
 
 # An update: (log-probabilities of a batch, the batch) -> gradient of a loss by them, a pair of loss
 # and gradient, or the log-probabilities of a new policy.
@@ -83,6 +83,7 @@ class CandidateProblem(Table):
     reason: str = ""
 
     def __post_init__(self):
+        check_objective(self.objective, "CandidateProblem")
         tokens = np.asarray(self.tokens)
         n_rows = len(self.objective.token_reward)
         if tokens.ndim != 2 or len(tokens) != n_rows or tokens.dtype.kind not in "iu":

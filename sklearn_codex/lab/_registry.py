@@ -60,6 +60,8 @@ def check_options(subject: str, name: str, function: Callable[..., Any], options
     parameters = inspect.signature(function).parameters.values()
     fields = ("beta", "loss_agg_mode")
     known = [p.name for p in parameters if p.default is not p.empty and p.name not in fields]
+    if not isinstance(options, Mapping):
+        raise ValueError(f"{subject} needs {name}, a mapping, got {options!r:.60}.")
     unknown = [key for key in options if key not in known]
     if unknown:
         raise ValueError(

@@ -7,6 +7,7 @@ from scipy.optimize import brentq, linprog, minimize, root
 from scipy.special import expit
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import PROBABILITY, check_number, shown
 from sklearn_codex.lab._algorithms import PreferenceAlgorithm
 from sklearn_codex.lab._continuation import NoSolution, solve_from_reference
 from sklearn_codex.lab._expected import Sampling, rest_of
@@ -27,7 +28,7 @@ def bradley_terry_scores(problem: PreferenceProblem, label_smoothing: float = 0.
     Raises
     ------
     ValueError
-        If they are infinite.
+        If they are infinite, or an argument is none of those said.
 
     Examples
     --------
@@ -37,6 +38,14 @@ def bradley_terry_scores(problem: PreferenceProblem, label_smoothing: float = 0.
     >>> bool(abs(bradley_terry_scores(problem) - reward + reward.mean()).max() < 1e-9)
     True
     """
+    if not isinstance(problem, PreferenceProblem):
+        raise ValueError(
+            "bradley_terry_scores needs a PreferenceProblem, one of make_preferences or of "
+            f"problems, got {shown(problem)}."
+        )
+    label_smoothing = check_number(
+        label_smoothing, "label_smoothing", subject="bradley_terry_scores", interval=PROBABILITY
+    )
     if label_smoothing == 0:
         _check_undecided(problem)
     _check_connected(problem)

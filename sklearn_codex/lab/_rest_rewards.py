@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import COUNT, check_log_prob, check_number, shown
 from sklearn_codex.lab._algorithms import RewardAlgorithm
 from sklearn_codex.lab._batch import token_weights
 from sklearn_codex.lab._continuation import NoSolution, solve_from_reference
@@ -60,8 +61,8 @@ def expected_advantage(
     Raises
     ------
     ValueError
-        If there is no such advantage, it needs more than rewards, or there are more groups than
-        can be listed.
+        If an argument is none of those said, there is no such advantage, it needs more than
+        rewards, or there are more groups than can be listed.
 
     Examples
     --------
@@ -71,7 +72,19 @@ def expected_advantage(
     >>> bool(abs(np.exp(problem.reference) @ worth) < 1e-12)
     True
     """
+    subject = "expected_advantage"
+    if not isinstance(problem, CandidateProblem):
+        raise ValueError(
+            f"{subject} needs a CandidateProblem, one of make_candidates or of problems, got "
+            f"{shown(problem)}."
+        )
+    group_size = check_number(group_size, "group_size", subject=subject, interval=COUNT)
     groups = _worth_of_groups(problem, group_size, advantage, loss_agg_mode, options)
+    log_prob = check_log_prob(log_prob, "log_prob", subject=subject)
+    if log_prob.shape != problem.reference.shape:
+        raise ValueError(
+            f"{subject} needs log_prob of shape {problem.reference.shape}, got {log_prob.shape}."
+        )
     return _expectation(problem, log_prob, groups)
 
 

@@ -1,11 +1,12 @@
 """Policies over responses as a table: what problems of rewards and of preferences share."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._checks.numbers import shown
 from sklearn_codex.exact import CandidateObjective
 
 
@@ -26,6 +27,15 @@ class Groups:
     rows: IntArray
     weights: FloatArray
     is_exact: bool
+
+
+def check_objective(objective: Any, subject: str) -> None:
+    """Raise ValueError where an objective is none of candidates."""
+    if not isinstance(objective, CandidateObjective):
+        raise ValueError(
+            f"{subject} needs objective, a CandidateObjective of sklearn_codex.exact, got "
+            f"{shown(objective)}."
+        )
 
 
 class Table:

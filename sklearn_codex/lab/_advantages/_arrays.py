@@ -4,7 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import BoolArray, FloatArray, IntArray
+from sklearn_codex._checks.numbers import shown
 from sklearn_codex.lab._batch import sum_within
+from sklearn_codex.lab._numbers import read_mask, read_numbers
 
 
 def read_rewards(
@@ -17,14 +19,14 @@ def read_rewards(
     ValueError
         If their shapes differ.
     """
-    rewards = np.asarray(token_level_rewards, dtype=np.float64)
-    mask = np.asarray(response_mask, dtype=bool)
+    mask = read_mask(response_mask, subject)
+    rewards = read_numbers(token_level_rewards, "token_level_rewards", subject, mask)
     if rewards.ndim < 2 or rewards.shape != mask.shape:
         raise ValueError(
             f"{subject} needs token_level_rewards and response_mask of one shape (n_responses, "
             f"n_tokens), got {rewards.shape} and {mask.shape}."
         )
-    return np.where(mask, rewards, 0.0), mask
+    return rewards, mask
 
 
 def group_sizes(index: ArrayLike, n_responses: int, subject: str) -> tuple[IntArray, FloatArray]:
@@ -41,7 +43,13 @@ def group_sizes(index: ArrayLike, n_responses: int, subject: str) -> tuple[IntAr
             f"{subject} needs index, the group of each of {n_responses} responses, got shape "
             f"{names.shape}."
         )
-    codes = np.unique(names, return_inverse=True)[1].reshape(-1)
+    try:
+        codes = np.unique(names, return_inverse=True)[1].reshape(-1)
+    except TypeError:
+        raise ValueError(
+            f"{subject} needs index, groups of one kind that can be told apart, such as integers "
+            f"or strings, got {shown(names.tolist())}."
+        ) from None
     sizes = sum_within(np.ones(n_responses), codes)
     if (sizes < 2).any():
         place = int(np.argmax(sizes < 2))

@@ -4,7 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import PROBABILITY, check_number
 from sklearn_codex.lab._advantages._arrays import read_rewards, whiten
+from sklearn_codex.lab._numbers import read_numbers
 
 
 def gae_advantage(
@@ -41,7 +43,7 @@ def gae_advantage(
     Raises
     ------
     ValueError
-        If rewards and mask differ in shape.
+        If shapes differ, or ``gamma`` or ``lam`` is not from 0 to 1.
 
     Notes
     -----
@@ -64,7 +66,13 @@ def gae_advantage(
     (array([[0.75, 0.5 ]]), array([[1.75, 2.  ]]))
     """
     rewards, mask = read_rewards(token_level_rewards, response_mask, "gae_advantage")
-    values = np.where(mask, np.asarray(values, dtype=np.float64), 0.0)
+    values = read_numbers(values, "values", "gae_advantage", mask)
+    if values.shape != mask.shape:
+        raise ValueError(
+            f"gae_advantage needs values of the shape {mask.shape} of rewards, got {values.shape}."
+        )
+    gamma = check_number(gamma, "gamma", subject="gae_advantage", interval=PROBABILITY)
+    lam = check_number(lam, "lam", subject="gae_advantage", interval=PROBABILITY)
     advantages = np.zeros_like(rewards)
     following = np.zeros(rewards.shape[:-1])
     value = np.zeros(rewards.shape[:-1])

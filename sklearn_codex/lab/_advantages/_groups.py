@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import POSITIVE, check_number
 from sklearn_codex.lab._advantages._arrays import group_sizes, on_tokens, read_rewards
 from sklearn_codex.lab._batch import sum_within
 
@@ -124,6 +125,7 @@ def grpo_advantage(
     """
     rewards, mask = read_rewards(token_level_rewards, response_mask, "grpo_advantage")
     codes, sizes = group_sizes(index, mask.shape[-2], "grpo_advantage")
+    epsilon = check_number(epsilon, "epsilon", subject="grpo_advantage", interval=POSITIVE)
     scores = rewards.sum(axis=-1)
     apart = scores - sum_within(scores, codes) / sizes
     # What is rounding of equal rewards is not to be divided by its own size.

@@ -3,6 +3,7 @@
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.lab._advantages._arrays import read_rewards
 from sklearn_codex.lab._losses._kl import kl_penalty
 
@@ -55,5 +56,6 @@ def shape_rewards(
     array([[-0.5,  1. ]])
     """
     rewards, mask = read_rewards(token_level_rewards, response_mask, "shape_rewards")
+    kl_coef = check_number(kl_coef, "kl_coef", subject="shape_rewards")
     penalty, _ = kl_penalty(old_log_prob, ref_log_prob, estimator, response_mask=mask)
     return rewards - kl_coef * penalty

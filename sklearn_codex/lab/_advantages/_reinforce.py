@@ -4,7 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import PROBABILITY, check_number
 from sklearn_codex.lab._advantages._arrays import read_rewards, rewards_to_go
+from sklearn_codex.lab._numbers import read_numbers
 
 
 def reinforce_advantage(
@@ -56,6 +58,8 @@ def reinforce_advantage(
     array([[2.5, 1.5]])
     """
     rewards, mask = read_rewards(token_level_rewards, response_mask, "reinforce_advantage")
+    baseline = check_number(baseline, "baseline", subject="reinforce_advantage")
+    gamma = check_number(gamma, "gamma", subject="reinforce_advantage", interval=PROBABILITY)
     returns = np.where(mask, rewards_to_go(rewards, gamma), 0.0)
     return np.where(mask, returns - baseline, 0.0), returns
 
@@ -104,5 +108,10 @@ def remax_advantage(
     """
     rewards, mask = read_rewards(token_level_rewards, response_mask, "remax_advantage")
     returns = np.where(mask, rewards_to_go(rewards), 0.0)
-    baselines = np.asarray(reward_baselines, dtype=np.float64)[..., np.newaxis]
-    return np.where(mask, returns - baselines, 0.0), returns
+    baselines = read_numbers(reward_baselines, "reward_baselines", "remax_advantage")
+    if baselines.shape != mask.shape[:-1]:
+        raise ValueError(
+            f"remax_advantage needs reward_baselines of shape {mask.shape[:-1]}, one for each "
+            f"response, got {baselines.shape}."
+        )
+    return np.where(mask, returns - baselines[..., np.newaxis], 0.0), returns

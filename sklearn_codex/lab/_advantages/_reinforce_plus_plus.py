@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import PROBABILITY, check_number
 from sklearn_codex.lab._advantages._arrays import (
     group_sizes,
     on_tokens,
@@ -60,6 +61,7 @@ def reinforce_plus_plus_advantage(
     """
     subject = "reinforce_plus_plus_advantage"
     rewards, mask = read_rewards(token_level_rewards, response_mask, subject)
+    gamma = check_number(gamma, "gamma", subject=subject, interval=PROBABILITY)
     returns = np.where(mask, rewards_to_go(rewards, gamma), 0.0)
     return whiten(returns, mask), returns
 

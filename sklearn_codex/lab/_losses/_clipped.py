@@ -4,7 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import BoolArray, FloatArray
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.lab._batch import aggregate
+from sklearn_codex.lab._numbers import ratio_of, read_mask, read_numbers
 
 
 def _read(
@@ -21,9 +23,15 @@ def _read(
     ValueError
         If their shapes differ.
     """
-    arrays = (np.asarray(x, dtype=np.float64) for x in (old_log_prob, log_prob, advantages))
-    old, new, worth = arrays
-    mask = np.asarray(response_mask, dtype=bool)
+    mask = read_mask(response_mask, subject)
+    old, new, worth = (
+        read_numbers(values, name, subject, mask)
+        for values, name in (
+            (old_log_prob, "old_log_prob"),
+            (log_prob, "log_prob"),
+            (advantages, "advantages"),
+        )
+    )
     shapes = [array.shape for array in (old, new, worth, mask)]
     if mask.ndim < 2 or len(set(shapes)) > 1:
         raise ValueError(
@@ -31,9 +39,14 @@ def _read(
             f"(n_responses, n_tokens), got {', '.join(map(str, shapes))}. An advantage of a whole "
             "response is repeated at each of its tokens."
         )
-    # Padding may hold anything, also what is no number.
-    old, new, worth = (np.where(mask, array, 0.0) for array in (old, new, worth))
     return old, new, worth, mask
+
+
+def _check_clips(subject: str, **clips: float | None) -> None:
+    """Raise ValueError where a bound of a ratio is no number; below 0 it is beyond 1."""
+    for name, value in clips.items():
+        if value is not None:
+            check_number(value, name, subject=subject)
 
 
 def policy_gradient_loss(
@@ -168,9 +181,16 @@ def ppo_loss(
     old_log_prob, log_prob, advantages, mask = _read(
         "ppo_loss", old_log_prob, log_prob, advantages, response_mask
     )
+    _check_clips(
+        "ppo_loss",
+        clip_ratio=clip_ratio,
+        clip_ratio_low=clip_ratio_low,
+        clip_ratio_high=clip_ratio_high,
+        clip_ratio_c=clip_ratio_c,
+    )
     low = clip_ratio if clip_ratio_low is None else clip_ratio_low
     high = clip_ratio if clip_ratio_high is None else clip_ratio_high
-    ratio = np.exp(log_prob - old_log_prob)
+    ratio = ratio_of(log_prob, old_log_prob)
     clipped = np.clip(ratio, 1 - low, 1 + high)
     losses = np.maximum(-advantages * ratio, -advantages * clipped)
     moves = -advantages * ratio >= -advantages * clipped
@@ -242,8 +262,10 @@ def gspo_loss(
     old_log_prob, log_prob, advantages, mask = _read(
         "gspo_loss", old_log_prob, log_prob, advantages, response_mask
     )
+    _check_clips("gspo_loss", clip_ratio_low=clip_ratio_low, clip_ratio_high=clip_ratio_high)
     lengths = np.maximum(mask.sum(axis=-1, keepdims=True), 1)
-    ratio = np.exp((log_prob - old_log_prob).sum(axis=-1, keepdims=True) / lengths)
+    mean = (log_prob - old_log_prob).sum(axis=-1, keepdims=True) / lengths
+    ratio = ratio_of(mean, np.zeros_like(mean))
     clipped = np.clip(ratio, 1 - clip_ratio_low, 1 + clip_ratio_high)
     losses = np.maximum(-advantages * ratio, -advantages * clipped)
     slopes = np.where(-advantages * ratio >= -advantages * clipped, -advantages * ratio, 0.0)
@@ -311,7 +333,8 @@ def cispo_loss(
     old_log_prob, log_prob, advantages, mask = _read(
         "cispo_loss", old_log_prob, log_prob, advantages, response_mask
     )
-    ratio = np.exp(log_prob - old_log_prob)
+    _check_clips("cispo_loss", clip_ratio_low=clip_ratio_low, clip_ratio_high=clip_ratio_high)
+    ratio = ratio_of(log_prob, old_log_prob)
     weight = np.clip(ratio, 1 - clip_ratio_low, 1 + clip_ratio_high) * advantages
     loss, gradient = aggregate(-weight * log_prob, -weight, mask, loss_agg_mode)
     return loss, gradient

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.lab._losses._pairs import PairLoss, log_ratios, softplus
 
 
@@ -67,7 +68,7 @@ def dpo_loss(
     """
     logps = (policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps)
     margin = beta * log_ratios("dpo_loss", beta, *logps)
-    e = label_smoothing
+    e = check_number(label_smoothing, "label_smoothing", subject="dpo_loss")
     if not 0 <= e < 0.5:
         raise ValueError(f"dpo_loss needs label_smoothing from 0 to below 0.5, got {e}.")
     loss = (1 - e) * softplus(-margin) + e * softplus(margin)

@@ -4,22 +4,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import FloatArray, exp_rest
+from sklearn_codex.lab._numbers import ratio_of, read_mask, read_numbers
 
 
 def _read(
     log_probs: tuple[ArrayLike, ...], response_mask: ArrayLike | None
 ) -> tuple[FloatArray, ...]:
     """Return log-probabilities as arrays, 0 at padding, which may hold anything."""
-    arrays = tuple(np.asarray(x, dtype=np.float64) for x in log_probs)
-    shown = np.ones_like(arrays[0]) if response_mask is None else response_mask
-    mask = np.asarray(shown, dtype=bool)
-    shapes = {array.shape for array in (*arrays, mask)}
+    mask = True if response_mask is None else read_mask(response_mask, "kl_penalty")
+    names = ("log_prob", "ref_log_prob", "old_log_prob")
+    arrays = tuple(
+        read_numbers(x, name, "kl_penalty", mask) for x, name in zip(log_probs, names, strict=True)
+    )
+    shapes = {np.shape(array) for array in (*arrays, arrays[0] if mask is True else mask)}
     if len(shapes) > 1:
         raise ValueError(
             "kl_penalty needs log-probabilities, and response_mask, of one shape (n_responses, "
             f"n_tokens), got {', '.join(map(str, sorted(shapes)))}."
         )
-    return tuple(np.where(mask, array, 0.0) for array in arrays)
+    return arrays
 
 
 def kl_penalty(
@@ -107,8 +110,8 @@ def kl_penalty(
     else:
         raise ValueError(f'kl_penalty needs estimator "k1", "k2" or "k3", got {estimator!r}.')
     if old_log_prob is not None:
-        ratio = np.exp(log_prob - old)
+        ratio = ratio_of(log_prob, old)
         penalty, slope = ratio * penalty, ratio * (penalty + slope)
     if response_mask is not None:
-        slope = np.where(response_mask, slope, 0.0)
+        slope = np.where(read_mask(response_mask, "kl_penalty"), slope, 0.0)
     return penalty, slope

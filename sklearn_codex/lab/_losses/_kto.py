@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
+from sklearn_codex._checks.numbers import NOT_NEGATIVE, check_number
 from sklearn_codex.lab._losses._pairs import PairLoss, read_pairs_of
 
 
@@ -76,6 +77,11 @@ def kto_loss(
         ref_rejected_logps=ref_rejected_logps,
         kl=np.full(np.shape(policy_chosen_logps), kl) if np.ndim(kl) == 0 else kl,
     )
+    for name, weight in (
+        ("desirable_weight", desirable_weight),
+        ("undesirable_weight", undesirable_weight),
+    ):
+        check_number(weight, name, subject="kto_loss", interval=NOT_NEGATIVE)
     good = expit(beta * (chosen - ref_chosen - z0))
     bad = expit(beta * (z0 - (rejected - ref_rejected)))
     loss = desirable_weight * (1 - good) + undesirable_weight * (1 - bad)

@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import check_number
+from sklearn_codex.lab._numbers import read_numbers
 
 # Loss of each pair, and its derivatives by the log-probabilities of chosen and rejected response.
 PairLoss = tuple[FloatArray, FloatArray, FloatArray]
@@ -17,7 +19,8 @@ def read_pairs_of(subject: str, beta: float, **values: ArrayLike) -> list[FloatA
     ValueError
         If their shapes differ, or beta is no positive number; 0 is allowed where it is a weight.
     """
-    arrays = [np.asarray(value, dtype=np.float64) for value in values.values()]
+    beta = check_number(beta, "beta", subject=subject)
+    arrays = [read_numbers(value, name, subject) for name, value in values.items()]
     shapes = [array.shape for array in arrays]
     if len(set(shapes)) > 1:
         raise ValueError(

@@ -4,11 +4,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
+from sklearn_codex._checks.numbers import check_number
 from sklearn_codex.lab._losses._pairs import PairLoss, read_pairs_of, softplus
 
 
 def _read(subject, beta, chosen, rejected, chosen_lengths, rejected_lengths):
-    return read_pairs_of(
+    arrays = read_pairs_of(
         subject,
         beta,
         policy_chosen_logps=chosen,
@@ -16,6 +17,11 @@ def _read(subject, beta, chosen, rejected, chosen_lengths, rejected_lengths):
         chosen_lengths=chosen_lengths,
         rejected_lengths=rejected_lengths,
     )
+    for name, lengths in (("chosen_lengths", arrays[2]), ("rejected_lengths", arrays[3])):
+        if not (lengths >= 1).all():
+            least = lengths.min()
+            raise ValueError(f"{subject} needs {name} of at least 1, got {least:g}.")
+    return arrays
 
 
 def simpo_loss(
@@ -78,6 +84,7 @@ def simpo_loss(
         chosen_lengths,
         rejected_lengths,
     )
+    simpo_gamma = check_number(simpo_gamma, "simpo_gamma", subject="simpo_loss")
     margin = beta * (chosen / n_chosen - rejected / n_rejected) - simpo_gamma
     slope = -beta * expit(-margin)
     return softplus(-margin), slope / n_chosen, -slope / n_rejected
@@ -144,6 +151,7 @@ def cpo_loss(
     )
     margin = beta * (chosen - rejected)
     slope = -beta * expit(-margin)
+    cpo_alpha = check_number(cpo_alpha, "cpo_alpha", subject="cpo_loss")
     loss = softplus(-margin) - cpo_alpha * chosen / n_chosen
     return loss, slope - cpo_alpha / n_chosen, -slope
 
