@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import NGramCounter, NGramLM
@@ -149,6 +150,9 @@ def test_documents_are_scored_as_their_events(monkeypatch, fewest, order, block)
         found = score_documents(model, asked, starts, before)
         events = trie.events(asked, starts, before)
         assert_array_equal(found, score_events(model, events))  # to the last bit
+        many = sparse.vstack([events] * 20, format="csr")
+        assert events.nnz < many.nnz > trie.n_events
+        assert_array_equal(score_events(model, many), np.tile(found, 20))
         assert_allclose(found, events @ model.event_log_prob, rtol=1e-13)
 
 

@@ -22,8 +22,16 @@ _COARSE, _FINE = 2.0**-20, 2.0**-52
 
 def score_events(model: BackoffModel, events: sparse.csr_array) -> FloatArray:
     """Return the log-likelihood (n_documents,) of documents given by their events (n, E)."""
-    high, low = _part(model.event_log_prob)
-    return events @ high + events @ low
+    log_prob = model.event_log_prob
+    if events.nnz > len(log_prob):
+        high, low = _part(log_prob)
+        return events @ high + events @ low
+    rows = np.repeat(np.arange(events.shape[0]), np.diff(events.indptr))
+    high, low = (
+        np.bincount(rows, events.data * part, events.shape[0])
+        for part in _part(log_prob.take(events.indices))
+    )
+    return high + low
 
 
 def score_documents(
