@@ -29,6 +29,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import NGramCounter, NGramLM, SFTRefiner, TokenCounter
+from sklearn_codex._ngrams.scoring import score_documents
 from sklearn_codex._ngrams.smoothing import kneser_ney
 from sklearn_codex._ngrams.table import count_ngrams
 from sklearn_codex._ngrams.trie import Trie
@@ -58,8 +59,7 @@ def fit_ids(ids, starts, n_tokens, order, eos):
 
 def score_ids(model, ids, starts):
     """Return the log-likelihood of all documents."""
-    walks = model.trie.walk_in_chunks(ids, starts)
-    return sum(model.log_prob_of_walk(walk).sum() for walk, _ in walks)
+    return score_documents(model, ids, starts).sum()
 
 
 def ids_of(counter, lines):
@@ -151,18 +151,14 @@ def bytes_of(model):
     """
     trie = model._read_trie
     arrays = [*trie.__getstate__().values(), model.arc_log_prob_, model.backoff_log_weight_]
-    arrays.append(model.event_count_)
-    kept = [
-        vars(trie).get("_keys"),
-        vars(trie).get("arc_context"),
-        vars(trie).get("context_of_arc"),
-    ]
-    kept += [*vars(vars(trie).get("_table", trie)).values()]
-    fitted, tables = (
-        {id(values): values.nbytes for values in some if isinstance(values, np.ndarray)}
-        for some in (arrays, kept)
+    arrays.append(vars(model)["event_count_"])
+    # All else that a trie has once it was used: keys, contexts of arcs, and tables of slots.
+    made = [value for name, value in vars(trie).items() if name not in trie.__getstate__()]
+    fitted, used = (
+        {id(values): values.nbytes for values in some if hasattr(values, "nbytes")}
+        for some in (arrays, arrays + made)
     )
-    return sum(fitted.values()), sum((fitted | tables).values())
+    return sum(fitted.values()), sum(used.values())
 
 
 def measure_ids(lines, order, n_rounds):

@@ -2,6 +2,7 @@
 
 import reprlib
 from collections.abc import Iterable
+from functools import cached_property
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -11,14 +12,19 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._doc_links import link_estimators
+from sklearn_codex._fast_counts import TokenNumbers
 from sklearn_codex._ngrams.arpa import LONGEST
 from sklearn_codex._ngrams.table import Level, NGramTable, count_ngrams, join_tables
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._text.inputs import check_texts
+from sklearn_codex._text.tokenizers import number_tokens
 from sklearn_codex._text.vocabulary import TypeTotals, find_types, join_totals
 from sklearn_codex.text import TokenCounter
 
 __all__ = ["NGramCounter"]
+
+# Characters of texts, for each name of a vocabulary, from which on a table of the names pays.
+_WORTH_A_NAME = 16
 
 
 class NGramTotals(NamedTuple):
@@ -249,8 +255,8 @@ class NGramCounter(TokenCounter):
     def _line_up(self, counted, columns):
         return counted.line_up(columns, end_column=self.eos_index_)
 
-    def _count_columns(self, counted, columns) -> sp.csr_array:
-        return self.trie_.events(*self._line_up(counted, columns))
+    def _count_texts(self, texts) -> sp.csr_array:
+        return self.trie_.events(*self._ids_of(texts))
 
     def _count_learned(self, counted, columns):
         ids, starts = self._line_up(counted, columns)
@@ -311,8 +317,35 @@ class NGramCounter(TokenCounter):
         return columns
 
     def _ids_of(self, texts):
+        """Return the columns of the tokens of texts in their order, and where each text starts."""
+        is_made = "_token_numbers" in vars(self)
+        found = number_tokens(
+            texts,
+            self.tokenizer,
+            lambda: self._token_numbers,
+            end=self.eos_index_,
+            least=0 if is_made else _WORTH_A_NAME * len(self._names),
+            literals=self._special_literals(),
+            lowercase=self.lowercase,
+        )
+        if found is not None:
+            return found
         counted = self._count_types(texts)
         return self._line_up(counted, self._columns_of_types(counted))
+
+    @cached_property
+    def _token_numbers(self):
+        """What finds the columns of tokens; made when text that is long enough asks for it."""
+        special = self._special_literals()
+        names = self._names.tolist()
+        columns = [column for column, name in enumerate(names) if name not in special]
+        rest = -1 if self.unk_index_ is None else self.unk_index_
+        return TokenNumbers([names[column] for column in columns], np.array(columns, int), rest)
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        state.pop("_token_numbers", None)  # made anew when it is asked for
+        return state
 
     def _token_counts(self, counts):
         tokens = sp.csr_array(counts @ self.trie_.token_map)

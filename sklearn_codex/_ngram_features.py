@@ -143,8 +143,8 @@ class NGramFeatures(NGramCounter):
         counts = events @ trie.cumulative
         return as_csr(counts) if sp.issparse(counts) else counts
 
-    def _count_columns(self, counted, columns) -> sp.csr_array:
-        return self.count_ngrams(super()._count_columns(counted, columns))
+    def _count_texts(self, texts) -> sp.csr_array:
+        return self.count_ngrams(super()._count_texts(texts))
 
     def _count_learned(self, counted, columns):
         return self.count_ngrams(super()._count_learned(counted, columns))

@@ -363,7 +363,7 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
         else:
             first = check_vocabulary(self.vocabulary, special, **options)
             names, kept = np.array(first, dtype=object), None
-        for name in ("vocabulary_", "feature_names_in_"):
+        for name in ("vocabulary_", "_token_numbers", "feature_names_in_"):
             self.__dict__.pop(name, None)
         self._names = names
         self.unk_index_ = None if self.unk_token is None else first.index(self.unk_token)
@@ -472,6 +472,9 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
                 f"{reprlib.repr(texts[0])}. Fit it on text, or pass counts of "
                 f"{self.n_features_in_} columns."
             )
+        return self._count_texts(texts)
+
+    def _count_texts(self, texts) -> sp.csr_array:
         counted = self._count_types(texts)
         return self._count_columns(counted, self._columns_of_types(counted))
 

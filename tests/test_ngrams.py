@@ -10,9 +10,10 @@ from scipy import sparse
 from scipy.stats import chisquare
 
 from sklearn_codex._ngrams.lookup import KeyTable, find_keys
+from sklearn_codex._ngrams.matrices import count_pairs
 from sklearn_codex._ngrams.smoothing import additive, dirichlet, kneser_ney, refine, witten_bell
 from sklearn_codex._ngrams.table import Level, NGramTable, _rank, count_ngrams, join_tables
-from sklearn_codex._ngrams.trie import Trie, _ones, build_trie
+from sklearn_codex._ngrams.trie import Trie, build_trie
 
 START = "start"
 
@@ -451,7 +452,7 @@ def test_pairs_are_ranked_by_prefix_then_token(n_tokens):
 def test_pairs_of_rows_and_columns_are_counted(shape):
     rng = np.random.RandomState(0)
     parts = [(rng.randint(shape[0], size=n), rng.randint(shape[1], size=n)) for n in (60, 0, 9)]
-    counts = _ones(*zip(*parts, strict=True), shape)
+    counts = count_pairs(*zip(*parts, strict=True), shape)
     rows, columns = map(np.concatenate, zip(*parts, strict=True))
     expected = sparse.coo_array((np.ones(69), (rows, columns)), shape=shape).tocsr()
     assert counts.has_canonical_format

@@ -165,8 +165,14 @@ def _check_counted_texts(counts, texts, estimator):
         )
     trie = trie_of(estimator.vectorizer_)
     tokens = counts if trie is None else counts[:, : trie.n_arcs]
-    empty = np.flatnonzero(tokens.sum(axis=1) == 0)
+    check_some_tokens(estimator, texts, tokens.sum(axis=1))
+
+
+def check_some_tokens(estimator: Any, texts: Any, n_tokens: Any) -> None:
+    """Raise where one of some texts (n,) has no token, by how many (n,) each has."""
+    empty = np.flatnonzero(n_tokens == 0)
     if empty.size:
+        subject, counter = type(estimator).__name__, unwrap(estimator.vectorizer_)
         first = texts[empty[0]]
         # What has no token at all has none that is unknown.
         has_unknown = first.strip() and getattr(counter, "unk_token", None) is None

@@ -25,13 +25,21 @@ What is kept of a chunk are its distinct tokens and a few bytes for each count, 
 with the matrix and the vocabulary, not with the text. Chunks, hashes and slots decide nothing that
 can be seen in the result.
 
+Where the vocabulary is known, and only the order of tokens is asked for, nothing is grouped: the
+keys of its names are in a table (`_tables`), which those of all tokens are looked up in
+(`_numbering`).
+
 Runs of characters and of words (`_ngrams`) are counted in another way, as integers.
 """
 
+from sklearn_codex._fast_counts._arrays import joined_ranges
 from sklearn_codex._fast_counts._counting import FastCounts, end_lines, sort_strings
 from sklearn_codex._fast_counts._ngrams import count_ngrams, count_word_ngrams
+from sklearn_codex._fast_counts._numbering import HashClash, TokenNumbers, number_texts
+from sklearn_codex._fast_counts._tables import KeyTable, find_keys
 from sklearn_codex._fast_counts._types import Slots
 
 __all__ = [
-    "FastCounts", "Slots", "count_ngrams", "count_word_ngrams", "end_lines", "sort_strings",
+    "FastCounts", "HashClash", "KeyTable", "Slots", "TokenNumbers", "count_ngrams",
+    "count_word_ngrams", "end_lines", "find_keys", "joined_ranges", "number_texts", "sort_strings",
 ]  # fmt: skip

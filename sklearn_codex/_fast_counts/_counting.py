@@ -23,7 +23,7 @@ from sklearn_codex._fast_counts._types import (
     gather_short,
 )
 
-__all__ = ["FastCounts", "end_lines", "sort_strings"]
+__all__ = ["FastCounts", "Tokens", "end_lines", "sort_strings", "tokens_of_texts"]
 
 CHUNK_SIZE = 1 << 20  # Characters; what is computed from them stays in the cache of a core.
 N_WAITING = 1 << 19  # Types of chunks that may wait to be told from those of other chunks.
@@ -97,16 +97,10 @@ class FastCounts:
         chunk_size : int, default=CHUNK_SIZE
             Characters to work on at a time. The result does not depend on it.
         """
-        literals = [] if rule == "whitespace" else list(literals)
-        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-        texts, lengths, owners = _cut_long_texts(texts, lengths, 4 * chunk_size)
-        parts = _split_evenly(lengths, chunk_size)
-        chunks = (Chunk(texts, lengths, part, lowercase) for part in parts)
-        return cls(
-            (Tokens(chunk.data, *find_tokens(chunk, rule, split, literals)) for chunk in chunks),
-            owners,
-            in_order=in_order,
+        chunks, owners = tokens_of_texts(
+            texts, rule, split, literals=literals, lowercase=lowercase, chunk_size=chunk_size
         )
+        return cls(chunks, owners, in_order=in_order)
 
     @classmethod
     def of_tokens(
@@ -332,6 +326,26 @@ def sort_strings(texts: list[str]) -> np.ndarray:
         gather_long(text_words, first[long], lengths[long]),
     )
     return np.append(short, long)[sort_by_spelling(spellings)]
+
+
+def tokens_of_texts(
+    texts: list[str],
+    rule: str,
+    split: Splitter,
+    *,
+    literals: Iterable[str],
+    lowercase: bool,
+    chunk_size: int,
+) -> tuple[Iterator[Tokens], np.ndarray | None]:
+    """Return the tokens of chunks of texts, and their owners; all is as of :class:`FastCounts`."""
+    literals = [] if rule == "whitespace" else list(literals)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    texts, lengths, owners = _cut_long_texts(texts, lengths, 4 * chunk_size)
+    parts = _split_evenly(lengths, chunk_size)
+    chunks = (Chunk(texts, lengths, part, lowercase) for part in parts)
+    return (
+        Tokens(chunk.data, *find_tokens(chunk, rule, split, literals)) for chunk in chunks
+    ), owners
 
 
 def _cut_long_texts(texts, lengths, limit):

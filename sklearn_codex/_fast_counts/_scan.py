@@ -122,11 +122,7 @@ def find_tokens(
     if rule == "whitespace":
         if not chunk.is_ascii:
             _mark_blanks(chunk.bytes, blank)
-        edges = np.flatnonzero(blank[1:] != blank[:-1])
-        edges += 1
-        first = edges[::2].copy()
-        start = np.greater(blank[:-1], blank[1:])  # One position too early, which decides nothing.
-        return first, edges[1::2] - first, _find_text_starts(chunk, start, first)
+        return _between(chunk, blank)
     start = _find_starts(chunk, rule, split, literals, blank)
     last = start[1:] | blank[1:]
     np.greater(last, blank[:-1], out=last)
@@ -135,6 +131,26 @@ def find_tokens(
     lengths -= first
     lengths += 1
     return first, lengths, _find_text_starts(chunk, start, first)
+
+
+def _between(chunk, blank):
+    """Do :func:`find_tokens` where tokens are what stands between blanks."""
+    start = np.greater(blank[:-1], blank[1:])  # One position too early, which decides nothing.
+    n_tokens, n_blanks = np.count_nonzero(start), np.count_nonzero(blank)
+    if n_blanks > 2 * n_tokens:
+        edges = np.flatnonzero(blank[1:] != blank[:-1])
+        edges += 1
+        first = edges[::2].copy()
+        return first, edges[1::2] - first, _find_text_starts(chunk, start, first)
+    # Most blanks are alone, and fewer than edges.
+    blanks = np.flatnonzero(blank)
+    lengths = np.diff(blanks)
+    lengths -= 1
+    first = blanks[:-1]
+    if n_tokens < len(first):
+        kept = np.flatnonzero(lengths)
+        first, lengths = first.take(kept), lengths.take(kept)
+    return first + 1, lengths, _find_text_starts(chunk, start, first)
 
 
 def _find_text_starts(chunk, start, first):

@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_codex._fast_counts._arrays import find_few, words_at_any_byte
+from sklearn_codex._fast_counts._arrays import find_few, joined_ranges, words_at_any_byte
 
 __all__ = [
     "FIRST_BYTES", "NEWLINE_BEHIND", "LongTokens", "MiddleTokens", "ShortTokens", "Slots",
     "TokensOfAKind", "count_words", "distinct", "first_types", "gather", "gather_long",
-    "gather_short", "parts",
+    "gather_middle", "gather_short", "parts",
 ]  # fmt: skip
 
 _MULTIPLIERS = np.frombuffer(os.urandom(128), np.uint64) | np.uint64(1)
@@ -136,6 +136,12 @@ class MiddleTokens(NamedTuple):
             return last
         return _last_equal(list(zip(self.heads.tolist(), self.tails.tolist(), strict=True)))
 
+    def is_like(self, at: np.ndarray, others: "MiddleTokens", places: np.ndarray) -> np.ndarray:
+        """Return whether tokens at (n,) are spelled as others at places (n,)."""
+        is_like = self.heads.take(at) == others.heads.take(places)
+        is_like &= self.tails.take(at) == others.tails.take(places)
+        return is_like
+
     def as_long(self) -> "LongTokens":
         tails = ShortTokens(self.tails)
         n_rest = tails.lengths
@@ -185,6 +191,20 @@ class LongTokens(NamedTuple):
     def last_equal(self, slots: Slots) -> np.ndarray:
         last = slots.last_equal(self.keys)
         return last if self._are_spelled_alike(last) else self._last_equal_spelling()
+
+    def is_like(self, at: np.ndarray, others: "LongTokens", places: np.ndarray) -> np.ndarray:
+        """Return whether tokens at (n,) are spelled as others at places (n,)."""
+        is_like = self.lengths.take(at) == others.lengths.take(places)
+        same = np.flatnonzero(is_like)
+        at, places = at[same], places[same]
+        n_words = count_words(self.lengths.take(at))
+        own = self.words.take(joined_ranges(self.ends.take(at) - n_words, n_words))
+        their = others.words.take(joined_ranges(others.ends.take(places) - n_words, n_words))
+        if not np.array_equal(own, their):
+            differs = np.flatnonzero(own != their)
+            of_word = np.repeat(np.arange(len(same)), n_words)
+            is_like[same[of_word[differs]]] = False
+        return is_like
 
     def _are_spelled_alike(self, others):
         if not np.array_equal(self.lengths.take(others), self.lengths):
@@ -240,7 +260,7 @@ def first_types() -> tuple[ShortTokens, MiddleTokens, LongTokens]:
     none = np.empty(0, np.int64)
     return (
         gather_short(text_words, np.arange(128), np.ones(128, np.int64)),
-        _gather_middle(text_words, none, none),
+        gather_middle(text_words, none, none),
         gather_long(text_words, none, none),
     )
 
@@ -259,7 +279,7 @@ def gather(
     sizes = np.minimum(lengths, 16).astype(np.uint8)
     finders = (
         (np.flatnonzero(((sizes ^ 1) - np.uint8(1)) < 7), gather_short),  # 0, 2, ..., 7 bytes
-        (find_few((sizes - np.uint8(8)) < 8), _gather_middle),
+        (find_few((sizes - np.uint8(8)) < 8), gather_middle),
         (find_few(sizes == 16), gather_long),
     )
     for where, of_kind in finders:
@@ -274,7 +294,8 @@ def gather_short(text_words: np.ndarray, first: np.ndarray, lengths: np.ndarray)
     return ShortTokens(keys)
 
 
-def _gather_middle(text_words, first, lengths):
+def gather_middle(text_words: np.ndarray, first: np.ndarray, lengths: np.ndarray) -> MiddleTokens:
+    """Gather tokens of 8 to 15 bytes."""
     heads = text_words[first]
     tails = gather_short(text_words, first + 8, lengths - 8).keys
     return MiddleTokens(_hash_pairs(heads, tails), heads, tails)

@@ -11,15 +11,22 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._data.documents import check_prompts, count_texts
+from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._data.documents import (
+    check_prompts,
+    check_some_tokens,
+    count_texts,
+    read_documents,
+)
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._files.lines import place_of, read_lines
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
-from sklearn_codex._language.model import LanguageModelMixin
+from sklearn_codex._language.model import LanguageModelMixin, check_some_weight
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngrams.arpa import END, START, UNKNOWN, read_arpa, split_fields, write_arpa
 from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._ngrams.scoring import score_documents
 from sklearn_codex._output import new_file
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._text.inputs import check_texts
@@ -129,7 +136,8 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         -------
         log_likelihood : ndarray of shape (n_documents,)
         """
-        return super().score_samples(self._after(prompts, X))
+        scored = self._score_texts(X, prompts)
+        return super().score_samples(self._after(prompts, X)) if scored is None else scored[0]
 
     def score(self, X, y=None, sample_weight=None, *, prompts=None):
         """Return the mean log-likelihood per token, in nats; greater is better.
@@ -156,7 +164,7 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         ValueError
             If the documents hold no token at all, or prompts come with other than as many texts.
         """
-        return self._mean_log_likelihood(self._after(prompts, X), sample_weight)
+        return self._mean_log_likelihood(X, sample_weight, prompts)
 
     def perplexity(self, X, sample_weight=None, *, prompts=None):
         """Return the perplexity: the size of the uniform vocabulary that is as uncertain.
@@ -177,7 +185,61 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         perplexity : float
             At least 1; ``inf`` where a token of probability zero occurs.
         """
-        return super().perplexity(self._after(prompts, X), sample_weight)
+        with np.errstate(over="ignore"):
+            return float(np.exp(-self._mean_log_likelihood(X, sample_weight, prompts)))
+
+    def _mean_log_likelihood(self, X, sample_weight, prompts=None):
+        scored = self._score_texts(X, prompts)
+        if scored is None:
+            X = self._after(prompts, X)
+            scored = self._score_counts(X)
+        if scored is None:
+            return super()._mean_log_likelihood(X, sample_weight)
+        log_likelihood, n_tokens = scored
+        weight = check_sample_weight(
+            sample_weight, n_tokens, ensure_non_negative=True, allow_all_zero_weights=False
+        )
+        counted = np.flatnonzero(weight)  # what has no weight may have no likelihood
+        total = float(weight @ n_tokens)
+        check_some_weight(self, total, float(weight.sum()))
+        return float(weight[counted] / total @ log_likelihood[counted])
+
+    def _score_counts(self, X):
+        """Do `_score_texts` for counts in memory, and for text that others count.
+
+        None where documents are of single tokens, or of counts whose sum is no float.
+        """
+        distribution = self._distribution
+        if not isinstance(distribution, BackoffDistribution) or is_collection(X):
+            return None
+        documents = read_documents(self, X, reset=False)
+        n_tokens = distribution.tokens_of(documents)
+        if not np.isfinite(n_tokens.sum()):
+            return None
+        return distribution.log_likelihood(documents), n_tokens
+
+    def _score_texts(self, X, prompts):
+        """Return log-likelihoods (n,) and numbers of tokens (n,) without counting any event.
+
+        None where documents are not text that this counts in n-grams.
+        """
+        check_is_fitted(self)
+        counter = unwrap(self.vectorizer_)
+        if type(counter) is not NGramCounter or is_collection(X):
+            return None
+        distribution = self._distribution
+        texts = check_texts(X, subject=type(self).__name__)
+        if texts is None or not isinstance(distribution, BackoffDistribution):
+            return None
+        contexts = None
+        if prompts is not None:
+            before = counter._ids_of(check_prompts(self, X, prompts))
+            contexts = distribution.model.trie.walk(*before).ends
+        ids, starts = counter._ids_of(texts)
+        n_tokens = np.diff(starts)
+        if prompts is None:
+            check_some_tokens(self, texts, n_tokens)
+        return score_documents(distribution.model, ids, starts, contexts), n_tokens
 
     def _after(self, prompts, X, *, may_be_empty=False):
         """Return documents, counted after their prompts where that makes a difference.

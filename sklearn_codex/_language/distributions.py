@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex._ngrams.backoff import BackoffModel
+from sklearn_codex._ngrams.scoring import score_events
 from sklearn_codex._ngrams.table import Ints
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._rollouts import Rollouts, sample_rollouts
@@ -42,6 +43,10 @@ class CategoricalDistribution:
     def event_log_prob(self) -> FloatArray:
         """What each column of a document (V,) adds to its log-likelihood."""
         return self.log_prob
+
+    def log_likelihood(self, documents: sparse.csr_array) -> FloatArray:
+        """Return the log-likelihood (n,) of each document."""
+        return documents @ self.event_log_prob
 
     def count_tokens(self, total: FloatArray) -> float:
         """Return how many tokens there are in a sum of documents (V,)."""
@@ -98,6 +103,16 @@ class BackoffDistribution:
         if self.model.trie.order == self.trie.order:
             return of_model
         return self.trie.projection(self.model.trie) @ of_model
+
+    def log_likelihood(self, documents: sparse.csr_array) -> FloatArray:
+        """Return the log-likelihood (n,) of each document, as :func:`score_documents` does."""
+        if self.model.trie.order < self.trie.order:
+            documents = sparse.csr_array(documents @ self.trie.projection(self.model.trie))
+        return score_events(self.model, documents)
+
+    def tokens_of(self, documents: sparse.csr_array) -> FloatArray:
+        """Return how many tokens (n,) each document has."""
+        return documents @ (np.arange(self.trie.n_events) < self.trie.n_arcs).astype(np.float64)
 
     def count_tokens(self, total: FloatArray) -> float:
         """Return how many tokens there are in a sum of documents (E,)."""

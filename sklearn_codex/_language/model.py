@@ -18,6 +18,41 @@ from sklearn_codex._language.distributions import CategoricalDistribution, Distr
 from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._rollouts import sample_counts
 
+_WIDEST = 2.0**32  # What is beyond takes as much room as a float.
+
+
+class NarrowCounts:
+    """An attribute of float64 counts, kept as integers where they are whole, as narrow as can be.
+
+    Most counts of n-grams are 0 or small. Nothing is lost, so what reads it cannot tell.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, model: Any, owner: Any = None) -> Any:
+        if model is None:
+            return self
+        kept = vars(model).get(self._name)
+        if kept is None:
+            raise AttributeError(f"{type(model).__name__!r} object has no attribute {self._name!r}")
+        return np.asarray(kept, np.float64)
+
+    def __set__(self, model: Any, counts: FloatArray) -> None:
+        vars(model)[self._name] = _narrow(counts)
+
+    def __delete__(self, model: Any) -> None:
+        del vars(model)[self._name]
+
+
+def _narrow(counts):
+    """Return counts as the narrowest integers that are equal to all of them, else as they are."""
+    low, high = counts.min(initial=0.0), counts.max(initial=0.0)
+    if not (low >= 0 and high < _WIDEST):  # nor where there is NaN
+        return counts
+    whole = counts.astype(np.min_scalar_type(int(high)))
+    return whole if np.array_equal(whole, counts) else counts
+
 
 def _no_tokens(model):
     return model._name_tokens(np.zeros(1, int))[:0]
@@ -100,7 +135,7 @@ class LanguageModelMixin:
         log_likelihood : ndarray of shape (n_documents,)
         """
         check_is_fitted(self)
-        return read_documents(self, X, reset=False) @ self._distribution.event_log_prob
+        return self._distribution.log_likelihood(read_documents(self, X, reset=False))
 
     def score(self, X, y=None, sample_weight=None):
         """Return the mean log-likelihood per token, in nats; greater is better.
@@ -154,11 +189,7 @@ class LanguageModelMixin:
         total, n_documents = read_corpus(self, X, sample_weight, reset=False).sum()  # (n_columns,)
         check_total(total, subject=subject)
         n_tokens = self._distribution.count_tokens(total)
-        if not n_tokens > 0:
-            raise ValueError(
-                f"{subject} needs at least one token of positive weight, got {n_documents:g} "
-                "document(s) with none. Leave out empty documents."
-            )
+        check_some_weight(self, n_tokens, n_documents)
         return -cross_entropy(total / n_tokens, self._distribution.event_log_prob)
 
     def sample(self, n_samples=1, random_state=None, *, max_length=10_000):
@@ -255,6 +286,15 @@ def add_counts(
     model.n_documents_ = getattr(model, "n_documents_", 0.0) + n_documents
     model.n_tokens_ = float(total[:n_arcs].sum())
     model.document_length_ = max(1, round(model.n_tokens_ / model.n_documents_))
+
+
+def check_some_weight(model: Any, n_tokens: float, n_documents: float) -> None:
+    """Raise where documents, both numbers being weighted, have no token."""
+    if not n_tokens > 0:
+        raise ValueError(
+            f"{type(model).__name__} needs at least one token of positive weight, got "
+            f"{n_documents:g} document(s) with none. Leave out empty documents."
+        )
 
 
 def check_total(counts: FloatArray, *, subject: str) -> None:

@@ -8,14 +8,13 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import COUNTER, token_names, trie_of
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin, read_model
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
-from sklearn_codex._language.model import add_counts, forget_counts
+from sklearn_codex._language.model import NarrowCounts, add_counts, forget_counts
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngrams.arpa import LONGEST
 from sklearn_codex._ngrams.smoothing import dirichlet, kneser_ney, witten_bell
@@ -152,7 +151,7 @@ class NGramLM(
     rlhf_stage = Stage(reads=("corpus",), provides="policy")
     _reads_ngrams = True
 
-    event_count_: FloatArray
+    event_count_ = NarrowCounts()
 
     def __init__(self, order=3, *, smoothing="kneser-ney", prior_strength=4.0, vectorizer=None):
         self.order = order

@@ -15,7 +15,7 @@ from sklearn_codex._data.fitted_models import IncomingModel, unwrap
 from sklearn_codex._data.vectorizers import COUNTER, trie_of
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin
-from sklearn_codex._language.model import add_counts, forget_counts
+from sklearn_codex._language.model import NarrowCounts, add_counts, forget_counts
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.smoothing import refine
 from sklearn_codex._renames import DEPRECATED, refuse_old_nested, rename_state
@@ -139,6 +139,8 @@ class SFTRefiner(
     }
 
     rlhf_stage = Stage(reads=("demonstration",), provides="policy", fills={"policy": "policy"})
+
+    event_count_ = NarrowCounts()
 
     _renamed_parameters = {"base": "policy"}
     _reads_ngrams = True

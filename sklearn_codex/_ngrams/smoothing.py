@@ -141,12 +141,13 @@ def count_unknown(trie: Trie, events: FloatArray, raw: FloatArray) -> FloatArray
         return unknown
     begins = np.zeros(trie.n_contexts, bool)
     begins[trie.start] = True
+    context_of = trie.spread(np.arange(trie.n_contexts, dtype=np.int32))
     n_passed = trie.sum_by_context(raw) + backed_off(trie, events)
     n_short = 0.0
     for length, (start, stop) in enumerate(trie.levels()):
         own = np.flatnonzero(trie.context_length == length)
         if length > 1:
-            begins[own] = begins[trie.arc_context[trie.arc_of_context[own]]]
+            begins[own] = begins[context_of[trie.arc_of_context[own]]]
         missing = n_passed[0] - raw[start:stop].sum() - n_short
         unknown[length] = missing if missing > _ROUNDING * n_passed[0] else 0.0
         n_short += n_passed[own[begins[own]]].sum()
@@ -180,10 +181,10 @@ def refine(base: BackoffModel, events: FloatArray, strength: float) -> BackoffMo
     weight = np.exp(base.backoff_log_weight)
     weight[0] = 0.0
     shorter = np.where(trie.lower >= 0, prob[trie.lower], 0.0)
-    own = prob - weight[trie.arc_context] * shorter
+    own = prob - trie.spread(weight) * shorter
     below = np.minimum.reduceat(own + _ROUNDING * prob, trie.indptr[:-1]) < 0
     weight[below] = np.maximum(1.0 - base.arc_mass[below], 0.0)
-    as_they_are = below[trie.arc_context]
+    as_they_are = trie.spread(below)
     as_they_are[: trie.n_tokens] = True
     log_own = np.where(as_they_are, base.arc_log_prob, safe_log(np.maximum(own, 0.0)))
     log_counts = np.logaddexp(safe_log(counts), safe_log(strength) + log_own)
@@ -204,14 +205,15 @@ def _of_counts(trie, log_counts, rest, is_plain=None):
     is_empty = total == 0
     log_total = safe_log(np.where(is_empty, 1.0, total))
     log_gamma = safe_log(np.where(is_empty, 1.0, rest)) - log_total
-    log_prob = log_counts - log_total[trie.arc_context]
+    log_prob = log_counts - trie.spread(log_total)
+    log_given = trie.spread(log_gamma)
+    plain_arcs = None if is_plain is None else trie.spread(is_plain)
     for start, stop in trie.levels():
         of_level = slice(start, stop)
-        context = trie.arc_context[of_level]
-        given = log_gamma[context]
+        given = log_given[of_level]
         given += log_prob[trie.lower[of_level]] if start else -np.log(trie.n_tokens)
-        if is_plain is not None:
-            given[is_plain[context]] = -np.inf
+        if plain_arcs is not None:
+            given[plain_arcs[of_level]] = -np.inf
         log_prob[of_level] = np.logaddexp(log_prob[of_level], given)
     model = BackoffModel(trie, log_prob, np.append(0.0, log_gamma[1:]))
     if is_plain is None or not is_plain.any():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -18,31 +18,15 @@ from scipy import sparse
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._ngrams.builder import Builder
 from sklearn_codex._ngrams.lookup import KeyTable, find_keys
+from sklearn_codex._ngrams.matrices import count_pairs, stack_rows
 from sklearn_codex._ngrams.table import Ints, Level, NGramTable, count_ngrams, part_documents
+from sklearn_codex._ngrams.walks import Walk
 
 __all__ = ["Trie", "Walk", "build_trie"]
 
 _CHUNK = 1 << 16  # Tokens of documents to be looked up at a time, in the cache of a core.
 _SEARCHES = 4
 _FEW_ARCS = 1 << 12
-
-
-class Walk(NamedTuple):
-    """What documents use of a trie, token by token.
-
-    Attributes
-    ----------
-    arcs : ndarray of int (n,)
-        The arc that predicts each token: the one of the longest context that has it.
-    contexts : ndarray of int (n,)
-        The longest context before each token.
-    ends : ndarray of int (n_documents,)
-        The longest context at the end of each document, before its end-of-sequence token.
-    """
-
-    arcs: Ints
-    contexts: Ints
-    ends: Ints
 
 
 @dataclass(frozen=True, repr=False)
@@ -148,7 +132,11 @@ class Trie:
     @cached_property
     def arc_context(self) -> Ints:
         """The context (A,) of each arc."""
-        return np.repeat(np.arange(self.n_contexts, dtype=np.int32), np.diff(self.indptr))
+        return self.spread(np.arange(self.n_contexts, dtype=np.int32))
+
+    def spread(self, values: Any) -> Any:
+        """Return for each arc (A,) the value (C,) of its context."""
+        return np.repeat(values, np.diff(self.indptr))
 
     @cached_property
     def context_of_arc(self) -> Ints:
@@ -159,18 +147,31 @@ class Trie:
         return contexts
 
     @cached_property
+    def context_indptr(self) -> Ints:
+        """Where the contexts of each length start (order + 1,), and where the last end."""
+        return np.searchsorted(self.context_length, np.arange(self.order + 1))
+
+    @cached_property
     def level_indptr(self) -> Ints:
         """Where the arcs of each length start (order + 1,), and where the last end."""
-        lengths = np.arange(self.order + 1)
-        return self.indptr[np.searchsorted(self.context_length, lengths)]
+        return self.indptr[self.context_indptr]
+
+    def contexts_of(self, arcs: Ints) -> Ints:
+        """Return the contexts (n,) of few arcs (n,), as :attr:`arc_context` has them for all."""
+        return np.searchsorted(self.indptr, arcs, side="right") - 1
 
     @cached_property
     def _keys(self):
-        return self.arc_context.astype(np.int64) * self.n_tokens + self.arc_token
+        keys = self.spread(np.arange(self.n_contexts))
+        keys *= self.n_tokens
+        keys += self.arc_token
+        return keys
 
     @cached_property
     def _table(self):
-        return KeyTable(self._keys)
+        table = KeyTable(self._keys, (self.n_contexts * int(self.n_tokens)).bit_length())
+        vars(self).pop("_keys")
+        return table
 
     def __getstate__(self):
         names = self.__dataclass_fields__
@@ -184,9 +185,16 @@ class Trie:
 
     def find(self, contexts: Ints, tokens: Ints) -> Ints:
         """Return the arcs (n,) of tokens (n,) after contexts (n,); -1 where there is none."""
-        wanted = contexts.astype(np.int64) * self.n_tokens + tokens
+        wanted = contexts.astype(np.int64)
+        wanted *= self.n_tokens
+        wanted += tokens
         is_worth_it = "_table" in vars(self) or self._is_worth_a_table(len(wanted))
         return self._table.find(wanted) if is_worth_it else find_keys(self._keys, wanted)
+
+    def prepare(self, n_wanted: int) -> None:
+        """Make what :meth:`find` is fast by, if so many are asked for, some at a time."""
+        if self._is_worth_a_table(n_wanted):
+            _ = self._table
 
     def _is_worth_a_table(self, n_wanted):
         # To make one takes about as long as to search for so many; in few arcs searching is fast.
@@ -221,26 +229,32 @@ class Trie:
             contexts = np.full(n_documents, self.first_context, np.int32)
         has_tokens = np.diff(starts) > 0
         first = starts[:-1][has_tokens]
-        arcs = np.array(ids, np.int32)
+        arcs: Ints = np.array(ids, np.int32)
         longest = np.zeros(len(ids), np.int32)
-        before = arcs  # The arc of so many tokens that ends before each token, below.
-        for length in range(1, self.order):
-            context = np.empty(len(ids), np.int32)
-            context[1:] = self.context_of_arc[before[:-1]]
+        context = np.full(len(ids), -1, np.int32)
+        at: Ints = np.arange(len(ids))
+        found: Ints = arcs
+        for length, n_shorter in enumerate(self.context_indptr[1:-1].tolist(), 1):
+            # What was found, of so many tokens, is the context of the next one if it is a context.
+            context[:] = -1
+            goes_on = slice(None, np.searchsorted(at, len(ids) - 1))
+            context[at[goes_on] + 1] = self.next.take(found[goes_on])
             context[first] = self.shorten(contexts[has_tokens], length)
-            at = np.flatnonzero(context >= 0)
-            longest[at] = context[at]
-            found = self.find(context[at], ids[at])
-            before = np.full(len(ids), -1, np.int32)
-            before[at] = found
-            arcs[at] = np.where(found >= 0, found, arcs[at])
+            at = np.flatnonzero(context >= n_shorter)
+            own = context.take(at)
+            longest[at] = own
+            found = self.find(own, ids.take(at))
+            is_known = np.flatnonzero(found >= 0)
+            at, found = at.take(is_known), found.take(is_known)
+            arcs[at] = found
         return Walk(arcs, longest, self._ends(ids, starts, contexts, arcs, longest))
 
     def _ends(self, ids, starts, contexts, arcs, longest):
         ends = np.array(contexts, np.int32)
         has_tokens = np.diff(starts) > 0
         last = starts[1:][has_tokens] - 1
-        ends[has_tokens] = np.where(ids[last] == self.eos, longest[last], self.next[arcs[last]])
+        before = self.contexts_of(arcs[last]) if longest is None else longest[last]
+        ends[has_tokens] = np.where(ids[last] == self.eos, before, self.next[arcs[last]])
         return ends
 
     def events(self, ids: Ints, starts: Ints, contexts: Ints | None = None) -> sparse.csr_array:
@@ -254,7 +268,7 @@ class Trie:
             Canonical. Columns are the A arcs, then for contexts 1 to C - 1 how often each is backed
             off from, then whether the document ends in it.
         """
-        return _stack(
+        return stack_rows(
             self.count_events(walk, starts)
             for walk, starts in self.walk_in_chunks(ids, starts, contexts)
         )
@@ -268,17 +282,15 @@ class Trie:
         for first, end in part_documents(starts, _CHUNK):
             place, own = slice(starts[first], starts[end]), starts[first : end + 1] - starts[first]
             contexts = np.full(end - first, self.first_context, np.int32)
-            longest = self.arc_context[arcs[place]]
-            ends = self._ends(ids[place], own, contexts, arcs[place], longest)
+            ends = self._ends(ids[place], own, contexts, arcs[place], None)
             parts.append(self._count(arcs[place], ends, own))
-        return _stack(parts)
+        return stack_rows(parts)
 
     def walk_in_chunks(
         self, ids: Ints, starts: Ints, contexts: Ints | None = None
     ) -> Iterator[tuple[Walk, Ints]]:
         """Do :meth:`walk` for some documents at a time; yield also their own ``starts``."""
-        if self._is_worth_a_table(len(ids) * (self.order - 1)):
-            _ = self._table  # which the parts, each by itself, are too few for
+        self.prepare(len(ids) * (self.order - 1))
         for first, end in part_documents(starts, _CHUNK):
             own = starts[first : end + 1] - starts[first]
             some = None if contexts is None else contexts[first:end]
@@ -297,20 +309,21 @@ class Trie:
             owners.append(rows[at])
         columns.append(ends[ended] + (self.n_arcs + self.n_contexts - 2))
         owners.append(ended)
-        return _ones(owners, columns, (len(starts) - 1, self.n_events))
+        return count_pairs(owners, columns, (len(starts) - 1, self.n_events))
 
     def backed_off(self, walk: Walk) -> Iterator[tuple[Ints, Ints]]:
         """Yield tokens (k,), as positions, and contexts (k,) they were predicted by backing off.
 
         A token is yielded once for each context that is passed.
         """
-        at = np.flatnonzero(walk.contexts != self.arc_context[walk.arcs])
-        context, goal = walk.contexts[at], self.arc_context[walk.arcs[at]]
+        # The arcs of a context come behind those of all shorter ones.
+        at = np.flatnonzero(walk.arcs < self.indptr.take(walk.contexts))
+        context, arcs = walk.contexts[at], walk.arcs[at]
         while len(at):
             yield at, context
             context = self.suffix[context]
-            on = np.flatnonzero(context != goal)
-            at, context, goal = at[on], context[on], goal[on]
+            on = np.flatnonzero(arcs < self.indptr[context])
+            at, context, arcs = at[on], context[on], arcs[on]
 
     def raw_counts(self, events: FloatArray) -> FloatArray:
         """Return how often each n-gram occurs (A,), as itself or in a longer one.
@@ -345,7 +358,7 @@ class Trie:
             has_shorter = shorter >= 0
             owners.append(owners[-1][has_shorter])
             columns.append(shorter[has_shorter])
-        return _ones(owners, columns, (self.n_events, self.n_arcs))
+        return count_pairs(owners, columns, (self.n_events, self.n_arcs))
 
     def truncate(self, order: int) -> "Trie":
         """Return the trie of the n-grams of at most ``order`` tokens."""
@@ -403,7 +416,7 @@ class Trie:
         ended = contexts[known[1:] > 0]
         rows.append(self.n_arcs + n_back - 1 + ended)
         columns.append(smaller.n_arcs + n_back_smaller - 1 + known[ended])
-        return _ones(rows, columns, (self.n_events, smaller.n_events))
+        return count_pairs(rows, columns, (self.n_events, smaller.n_events))
 
     def _known_contexts(self, smaller, numbers):
         """Return the longest suffix (C,) of each context that a smaller trie has."""
@@ -449,7 +462,7 @@ class Trie:
     def token_map(self) -> sparse.csr_array:
         """The map (E, V) from events to counts of tokens."""
         shape = (self.n_events, self.n_tokens)
-        return _ones([np.arange(self.n_arcs)], [self.arc_token], shape)
+        return count_pairs([np.arange(self.n_arcs)], [self.arc_token], shape)
 
     def ngrams(self, arcs: Ints) -> Ints:
         """Return the tokens (n, order) of arcs as n-grams, behind -1 where they are shorter.
@@ -481,26 +494,3 @@ def build_trie(
     """Return the trie of the n-grams of documents; parameters are as elsewhere here."""
     table, _ = count_ngrams(ids, starts, n_tokens, order)
     return Trie.of_table(table.prune(min_count=min_count, max_ngrams=max_ngrams), eos=eos)
-
-
-def _ones(rows, columns, shape):
-    """Return the matrix that counts pairs of rows and columns, given in parts."""
-    n_bits = np.int64(int(shape[1]).bit_length())
-    pairs = np.concatenate(rows).astype(np.int64) << n_bits
-    pairs |= np.concatenate(columns)
-    pairs.sort()
-    is_new = np.ones(len(pairs), bool)
-    np.not_equal(pairs[1:], pairs[:-1], out=is_new[1:])
-    first = np.flatnonzero(is_new)
-    pairs = pairs[first]
-    dtype = sparse.get_index_dtype(maxval=max(len(pairs), *shape))
-    indptr = np.zeros(shape[0] + 1, dtype)
-    np.cumsum(np.bincount(pairs >> n_bits, minlength=shape[0]), out=indptr[1:])
-    indices = (pairs & ((1 << n_bits) - 1)).astype(dtype)
-    counts = np.diff(first, append=len(is_new)).astype(np.float64)
-    return sparse.csr_array((counts, indices, indptr), shape=shape)
-
-
-def _stack(parts):
-    parts = list(parts)
-    return parts[0] if len(parts) == 1 else sparse.csr_array(sparse.vstack(parts, format="csr"))

@@ -11,10 +11,20 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_codex._fast_counts import FastCounts, end_lines, sort_strings
+from sklearn_codex._fast_counts import (
+    FastCounts,
+    HashClash,
+    TokenNumbers,
+    end_lines,
+    number_texts,
+    sort_strings,
+)
 from sklearn_codex._text.scripts import build_script_splitter, has_unspaced
 
-__all__ = ["BUILT_IN", "FAST", "DictCounts", "build_splitter", "count_tokens", "split_texts"]
+__all__ = [
+    "BUILT_IN", "FAST", "DictCounts", "build_splitter", "count_tokens", "number_tokens",
+    "split_texts",
+]  # fmt: skip
 
 # Texts of fewer characters are counted faster by a dict.
 _MIN_FAST_SIZE = {"whitespace": 64_000, "word": 16_000, "code": 16_000, "callable": 128_000}
@@ -159,18 +169,68 @@ def count_tokens(
     counts : FastCounts or DictCounts
         With the same attributes and methods `assign`, and `line_up` for tokens in order.
     """
-    rule = tokenizer if isinstance(tokenizer, str) else "callable"
-    split = build_splitter(rule, literals) if isinstance(tokenizer, str) else tokenizer
-    if rule in _BY_SCRIPT:
-        texts, rule = _without_scripts(texts, rule, split, lowercase=lowercase)
-        split = build_splitter(rule, literals) if rule != "callable" else split
-    is_large = any(size >= _MIN_FAST_SIZE[rule] for size in accumulate(map(len, texts)))
+    texts, rule, split = _choose_rule(texts, tokenizer, literals, lowercase=lowercase)
+    is_large = _are_longer(texts, _MIN_FAST_SIZE[rule])
     if is_large and rule != "callable":
         return FastCounts.of_texts(
             texts, rule, split, literals=literals, lowercase=lowercase, in_order=in_order
         )
     batches = split_texts(texts, split, lowercase=lowercase, subject=subject)
     return (FastCounts.of_tokens if is_large else DictCounts)(batches, in_order=in_order)
+
+
+def number_tokens(
+    texts: list[str],
+    tokenizer: str | Callable[[str], Any],
+    known: Callable[[], TokenNumbers],
+    *,
+    end: int | None,
+    least: int,
+    literals: Iterable[str] = (),
+    lowercase: bool = False,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Write texts as the numbers of their tokens, where bytes tell these; None elsewhere.
+
+    Parameters
+    ----------
+    texts, tokenizer, literals, lowercase
+        As of :func:`count_tokens`.
+    known : callable
+        Returns the numbers of tokens, which take their time to be made.
+    end : int or None
+        A number to stand at the end of each document.
+    least : int
+        Characters of texts from which on that is worth it.
+
+    Returns
+    -------
+    ids, starts
+        As `line_up` of counts returns them.
+    """
+    texts, rule, split = _choose_rule(texts, tokenizer, literals, lowercase=lowercase)
+    if rule == "callable" or not _are_longer(texts, max(least, _MIN_FAST_SIZE[rule])):
+        return None
+    try:
+        return number_texts(
+            texts, rule, split, known(), end=end, literals=literals, lowercase=lowercase
+        )
+    except HashClash:
+        return None
+
+
+def _choose_rule(texts, tokenizer, literals, *, lowercase):
+    """Return texts, a rule that knows nothing of scripts, and what splits by it."""
+    rule = tokenizer if isinstance(tokenizer, str) else "callable"
+    split = build_splitter(rule, literals) if isinstance(tokenizer, str) else tokenizer
+    if rule in _BY_SCRIPT:
+        texts, rule = _without_scripts(texts, rule, split, lowercase=lowercase)
+        split = build_splitter(rule, literals) if rule != "callable" else split
+    return texts, rule, split
+
+
+def _are_longer(texts, size):
+    """Return whether texts have so many characters or more."""
+    return any(total >= size for total in accumulate(map(len, texts)))
 
 
 def _without_scripts(texts, rule, split, *, lowercase):
