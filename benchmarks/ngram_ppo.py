@@ -165,59 +165,91 @@ class Tables:
         return 1.0 - self.problem.temperature * divergence / self.whole
 
 
-def run_torch(tables, seed, learning_rate, *, limit, n_rollouts, n_epochs=4, n_minibatches=4):
+class TorchPPO:
     """PPO as CleanRL writes it: Adam, generalised advantages, normalised, a clipped surrogate."""
-    import torch
 
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    reference, reward = torch.tensor(tables.reference), torch.tensor(tables.reward)
-    following = torch.tensor(tables.following, dtype=torch.long)
-    begins = torch.tensor(tables.problem.initial)
-    logits = torch.nn.Parameter(reference.clone())
-    critic = torch.nn.Parameter(torch.zeros(len(reference), dtype=torch.float64))
-    optimizer = torch.optim.Adam([logits, critic], lr=learning_rate, eps=1e-5)
-    clock, rows, n_documents, look = policy.Clock(), [], 0, 0.0
-    while True:
+    def __init__(self, tables, seed, learning_rate):
+        import torch
+
+        torch.set_num_threads(1)
+        torch.manual_seed(seed)
+        self.torch, self.kl_coef = torch, tables.problem.kl_coef
+        self.reference, self.reward = torch.tensor(tables.reference), torch.tensor(tables.reward)
+        self.following = torch.tensor(tables.following, dtype=torch.long)
+        self.begins = torch.tensor(tables.problem.initial)
+        self.logits = torch.nn.Parameter(self.reference.clone())
+        self.critic = torch.nn.Parameter(torch.zeros(len(self.reference), dtype=torch.float64))
+        parameters = [self.logits, self.critic]
+        self.optimizer = torch.optim.Adam(parameters, lr=learning_rate, eps=1e-5)
+
+    def log_prob(self):
+        """Return the policy (C, V)."""
+        return self.torch.log_softmax(self.logits.detach(), 1).numpy()
+
+    def draw(self, prob, n_rollouts):
+        """Return, token by token, documents that go on, their contexts and their next tokens."""
+        torch, steps = self.torch, []
+        contexts = torch.multinomial(self.begins, n_rollouts, replacement=True)
+        alive = torch.arange(n_rollouts)
+        while len(alive) and len(steps) < LONGEST_DRAWN:
+            actions = torch.multinomial(prob[contexts], 1)[:, 0]
+            steps.append((alive, contexts, actions))
+            after = self.following[contexts, actions]
+            alive, contexts = alive[after >= 0], after[after >= 0]
+        return steps
+
+    def advantages(self, steps, scores, n_rollouts):
+        """Return generalised advantages (n_tokens,), in the order of the steps."""
+        torch, critic, found = self.torch, self.critic, []
+        carried = torch.zeros(n_rollouts, dtype=torch.float64)
+        for number, at, token in reversed(steps):
+            after = self.following[at, token]
+            to_come = torch.where(after >= 0, critic[after], 0.0)
+            surprise = scores[at, token] + to_come - critic[at]
+            carried[number] = surprise + GAE_LAMBDA * carried[number]
+            found.append(carried[number])
+        return torch.cat(found[::-1])
+
+    def batch(self, n_rollouts):
+        """Return contexts, tokens, advantages, returns and log-probabilities of tokens drawn."""
+        torch = self.torch
         with torch.no_grad():
-            log_prob = torch.log_softmax(logits, 1)
-            prob, steps = log_prob.exp(), []
-            contexts = torch.multinomial(begins, n_rollouts, replacement=True)
-            alive = torch.arange(n_rollouts)
-            while len(alive) and len(steps) < LONGEST_DRAWN:
-                actions = torch.multinomial(prob[contexts], 1)[:, 0]
-                steps.append((alive, contexts, actions))
-                after = following[contexts, actions]
-                alive, contexts = alive[after >= 0], after[after >= 0]
-            scores = reward - tables.problem.kl_coef * (log_prob - reference)
-            advantages, carried = [], torch.zeros(n_rollouts, dtype=torch.float64)
-            for number, at, token in reversed(steps):
-                after = following[at, token]
-                to_come = torch.where(after >= 0, critic[after], 0.0)
-                surprise = scores[at, token] + to_come - critic[at]
-                carried[number] = surprise + GAE_LAMBDA * carried[number]
-                advantages.append(carried[number])
-            advantages = torch.cat(advantages[::-1])
+            log_prob = torch.log_softmax(self.logits, 1)
+            steps = self.draw(log_prob.exp(), n_rollouts)
+            scores = self.reward - self.kl_coef * (log_prob - self.reference)
+            advantages = self.advantages(steps, scores, n_rollouts)
             contexts, actions = (torch.cat([step[part] for step in steps]) for part in (1, 2))
-            returns, old = advantages + critic[contexts], log_prob[contexts, actions]
+            returns = advantages + self.critic[contexts]
+            return contexts, actions, advantages, returns, log_prob[contexts, actions]
+
+    def iterate(self, n_rollouts, n_epochs=4, n_minibatches=4):
+        """Draw a batch and take the epochs over it."""
+        torch = self.torch
+        contexts, actions, advantages, returns, old = self.batch(n_rollouts)
         for _ in range(n_epochs):
             for chosen in torch.randperm(len(actions)).chunk(n_minibatches):
                 at = contexts[chosen]
-                new = torch.log_softmax(logits[at], 1).gather(1, actions[chosen, None])[:, 0]
+                new = torch.log_softmax(self.logits[at], 1).gather(1, actions[chosen, None])[:, 0]
                 ratio, advantage = (new - old[chosen]).exp(), advantages[chosen]
                 advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
                 surrogate = torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage)
-                loss = 0.5 * (critic[at] - returns[chosen]).square().mean() - surrogate.mean()
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+                missing = (self.critic[at] - returns[chosen]).square().mean()
+                self.optimizer.zero_grad()
+                (0.5 * missing - surrogate.mean()).backward()
+                self.optimizer.step()
+
+
+def run_torch(tables, seed, learning_rate, *, limit, n_rollouts):
+    """Return rows of seconds, documents and share of the way of the peer."""
+    peer = TorchPPO(tables, seed, learning_rate)
+    clock, rows, n_documents, look = policy.Clock(), [], 0, 0.0
+    while True:
+        peer.iterate(n_rollouts)
         n_documents += n_rollouts
         if n_documents < look:
             continue
         look = 1.05 * n_documents
-        seconds, share = clock.measure(
-            lambda: tables.share(torch.log_softmax(logits.detach(), 1).numpy())
-        )
+        seconds, share = clock.measure(lambda: tables.share(peer.log_prob()))
         rows.append((seconds, n_documents, share))
         if share >= policy.LEVELS[-1] or seconds > limit:
             return rows

@@ -16,10 +16,14 @@ from ngram_problems import (
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Bunch
 
 from sklearn_codex import PPOPolicyOptimizer, RLOOPolicyOptimizer
+from sklearn_codex._policy.context_credit import JudgedBatch, advantages_in_contexts
 from sklearn_codex._policy.critic import ContextCritic, discounted_sums, shrunk_means
 from sklearn_codex._policy.ppo import Clipping, PlacedAdvantages, probability_ratio
+from sklearn_codex._policy.problem import PolicyProblem
+from sklearn_codex._policy.restarts import Restarts, beside
 from sklearn_codex.exact import NGramObjective, arc_reward
 from sklearn_codex.kl_control import AdaptiveKLController
 
@@ -176,6 +180,103 @@ def test_documents_that_are_hardly_ever_drawn_are_found(gae_lambda):
     assert share_of_the_way(problem, policy.fit_objective(problem)) >= 0.999
 
 
+@pytest.mark.parametrize("seed", [4, 11, 19])
+def test_a_better_document_is_found_after_all_others_are_gone(seed):
+    """The policy is all but one short document long before it finds the best ones."""
+    problem = text_problem(seed, order=3, kl_coef=0.1)
+    policy = PPOPolicyOptimizer(random_state=0, max_iter=50).fit_objective(problem)
+    assert min(row["objective/length"] for row in policy.history_) < 1.25
+    assert policy.expected_length_ > 2.0
+    assert share_of_the_way(problem, policy) >= 0.999
+    assert policy.n_sequences_ < 20_000
+
+
+# Documents that begin elsewhere
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_restarts_are_documents_from_contexts_of_the_reference(seed):
+    problem = safe_problem(seed)
+    restarts, policy = Restarts(problem), random_policy(problem, seed)
+    root = np.sqrt(problem.context_values(problem.start)[1])
+    assert_allclose(restarts.share, root / root.sum())
+    assert restarts.draw(problem, problem.start, 400, np.random.RandomState(0)) is None
+    others = restarts.draw(problem, policy, 39_998, np.random.RandomState(0))
+    assert len(others) == 10_000
+    begun = np.bincount(others.contexts[others.starts], minlength=len(root)) / 10_000
+    error = np.sqrt(restarts.share * (1.0 - restarts.share) / 10_000)
+    assert np.all(np.abs(begun - restarts.share) <= 5.0 * error + 1e-12)
+
+
+def test_documents_beside_others_keep_their_order():
+    problem = safe_problem(0)
+    first, second = (drawn_from(problem, problem.start, 7, seed) for seed in (1, 2))
+    both, values = beside(first, second), random_values(problem.trie, 0)
+    assert len(both) == 14
+    for name in ("sum_over_tokens", "of_tokens"):
+        parts = [getattr(rollouts, name)(values) for rollouts in (first, second)]
+        assert_allclose(getattr(both, name)(values), np.concatenate(parts))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_restarts_teach_values_where_the_policy_does_not_come(seed):
+    """All of a policy's documents end at once, and what would come after others is learned."""
+    problem = safe_problem(seed)
+    trie = problem.trie
+    tilt = np.zeros(trie.n_events)
+    first = trie.first_context
+    at_once = (trie.arc_context == first) & (trie.arc_token == trie.eos)
+    tilt[: trie.n_arcs][(trie.arc_context == first) & ~at_once] = -40.0
+    if first:
+        tilt[trie.n_arcs + first - 1] = -40.0
+    policy = problem.moved(problem.start, tilt)
+    critic, restarts = ContextCritic(trie, 0.95), Restarts(problem)
+    exact, visits = problem.context_values(policy)[0], restarts.share
+    errors = []
+    for at in range(30):
+        rollouts, rng = drawn_from(problem, policy, 400, at), np.random.RandomState(at)
+        shaped = rollouts.sum_over_tokens(problem.token_scores(policy))
+        batch = JudgedBatch(
+            PolicyProblem(problem, None),
+            policy,
+            rollouts,
+            Bunch(token_score=problem.token_scores(policy), shaped=shaped),
+        )
+        advantages, n_drawn = advantages_in_contexts(
+            critic, batch, credit="token", restarts=restarts, rng=rng
+        )
+        assert (len(advantages), n_drawn) == (len(rollouts.tokens), 100)
+        errors.append(visits @ (critic.values - exact) ** 2)
+    assert np.sqrt(np.mean(errors[-10:])) < 0.25 * np.sqrt(visits @ exact**2)
+
+
+def test_batches_grow_where_a_step_led_down():
+    problem = text_problem(19, order=3, kl_coef=0.1)
+    sizes = []
+
+    class Recorded(PPOPolicyOptimizer):
+        def _make_schedule(self, trainer):
+            schedule = super()._make_schedule(trainer)
+
+            def see():
+                sizes.append(trainer.settings.n_rollouts)
+                return schedule()
+
+            return see
+
+    policy = Recorded(random_state=0, max_iter=50).fit_objective(problem)
+    values = [row["objective/value"] for row in policy.history_]
+    expected, n = [], sizes[0]
+    for before, after in zip([-np.inf, *values], values[:-1], strict=False):
+        n = min(2 * n, 4096) if after <= before else n
+        expected.append(n)
+    assert sizes == expected
+    recorded = Recorded(random_state=0, max_iter=3, tol=0, n_rollouts=64)
+    sizes.clear()
+    recorded.fit_objective(problem)
+    assert sizes == [64, 64, 64]
+
+
 # The loop: seeds, going on, what is recorded
 
 
@@ -253,9 +354,13 @@ def test_batches_go_with_the_ngrams_that_are_used():
     assert problem.n_parameters == round(used) < 0.8 * problem.trie.n_arcs
     policy = PPOPolicyOptimizer(random_state=0, max_iter=1, tol=0).fit_objective(problem)
     length = problem.expected_length(problem.start)
-    n_documents = np.ceil(max(4096 * length, 10 * problem.n_parameters) / length)
+    n_documents = max(256, np.ceil(problem.n_parameters / length))
     # Of the policy before and after the one update, and two of the result.
     assert policy.n_sequences_ == 2 + 2 * n_documents
+    # Where documents have to tell what n-grams are worth, many more.
+    policy = PPOPolicyOptimizer(random_state=0, max_iter=1, tol=0, critic=False)
+    n_documents = np.ceil(max(4096 * length, 10 * problem.n_parameters) / length)
+    assert policy.fit_objective(problem).n_sequences_ == 2 + 2 * n_documents
 
 
 # Gradients and steps
@@ -484,6 +589,21 @@ def test_positions_are_worth_something_where_documents_are_cut():
         advantages = critic.advantages(rollouts, np.ones(len(rollouts.tokens)))
     # Every token earns 1, so that what is to come is known to the position alone.
     assert_allclose(advantages, 0.0, atol=0.05)
+
+
+def test_a_context_has_a_value_beside_those_of_longer_ones_by_hand():
+    """Of 8 tokens after a long context and 1 after its suffix alone, which is worth 9."""
+    trie = random_trie(0, order=3)
+    long = int(np.flatnonzero(trie.context_length == 2)[0])
+    inner = int(trie.suffix[long])
+    rollouts = Bunch(contexts=np.array([long] * 8 + [inner]), positions=np.zeros(9, int))
+    critic = ContextCritic(trie, 1.0)
+    critic._learn(rollouts, (critic.values, critic.position_values), np.array([0.0] * 8 + [9.0]))
+    root = 9.0 / 10  # of 9 tokens and one more visit, worth 0
+    shared = (9.0 + root) / 10
+    assert critic.values[0] == pytest.approx(root)
+    assert critic.values[inner] == pytest.approx((9.0 + shared) / 2)
+    assert critic.values[long] == pytest.approx(shared / 9)
 
 
 @pytest.mark.parametrize("seed", range(3))

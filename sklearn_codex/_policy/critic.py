@@ -172,7 +172,10 @@ class ContextCritic:
     The targets of values are :math:`A_t + V(h_t)`. From the values :math:`V_0` before the batch a
     context moves by the mean of what its targets are above them, shrunk as by one more visit to the
     change of the context without its first token, which learns from all longer ones; so a context
-    that is rarely seen follows those that are like it. Targets follow values, in some rounds.
+    that is rarely seen follows those that are like it. A context that others end with has a change
+    of its own beside the one that these are shrunk to, and is shrunk to it like them: where tokens
+    come after it and none of them, it may be worth something else. Targets follow values, in some
+    rounds.
 
     What a token brings by itself, :math:`\delta_t`, is known of tokens that nobody drew as well,
     where scores are (:meth:`worth_of_events`), which is the policy gradient of all actions [3]_.
@@ -196,6 +199,9 @@ class ContextCritic:
         self._sees_positions = sees_positions
         self.values, self.position_values = np.zeros(trie.n_contexts), np.zeros(0)
         self._has_learned = False
+        # The empty context is its own suffix.
+        self._has_longer = np.zeros(trie.n_contexts, bool)
+        self._has_longer[trie.suffix[1:]] = True
 
     def advantages(self, rollouts: Any, rewards: FloatArray) -> FloatArray:
         """Learn from documents and the rewards (n_tokens,) of tokens; return their advantages."""
@@ -216,6 +222,11 @@ class ContextCritic:
             if self._gae_lambda == 1.0 or change @ change <= _SWEEP_TOL * (advantages @ advantages):
                 break
         return self._estimate(rollouts, rewards, self._gae_lambda)
+
+    @property
+    def knows_all_contexts(self) -> bool:
+        """Whether what is to come hangs on the context alone, not on the position too."""
+        return not self._sees_positions
 
     def worth_of_events(self, scores: FloatArray) -> FloatArray | None:
         """Return what all events (E,) are worth by the scores (E,) of their own, drawn or not.
@@ -250,7 +261,10 @@ class ContextCritic:
             self.position_values = position_values + change
             above = above - change[rollouts.positions]
         total, visits = _sums(rollouts.contexts, above, len(values))
-        self.values = values + shrunk_means(self._trie, total, visits)
+        change = shrunk_means(self._trie, total, visits)
+        inner = self._has_longer
+        change[inner] = (total[inner] + change[inner]) / (visits[inner] + 1.0)
+        self.values = values + change
 
     def quality(self, values: FloatArray, visits: FloatArray) -> dict[str, float]:
         """Return how far its values are from exact ones (C,), by visits (C,) to contexts.

@@ -57,7 +57,9 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         which has no noise, a fifth of the vocabulary, at least 4 and enough for 4 V tokens. For
         policies over n-grams, V is the effective number of n-grams that the reference uses (the
         exponential of the entropy of their shares), and a batch is enough for 10 V tokens and for
-        4096 documents, but for no more than 65,536 tokens where these are 256 documents.
+        4096 documents, but for no more than 65,536 tokens where these are 256 documents. With token
+        credit, a critic and no controller it is enough for V tokens there, at least 256, and grows
+        to 4096 documents or 65,536 tokens, twofold after each step that led to no better policy.
     n_epochs : int, default=2
         Passes over each batch of rollouts.
     n_minibatches : int, default=2
@@ -231,7 +233,9 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     left of the noise at the optimum, for any ``gae_lambda``, so here too a constant step converges.
     With token credit the scores of all n-grams are known, and the value of the context after each:
     these move n-grams that no document of the batch has as well, and documents only correct values.
-    So a policy finds documents that it would hardly ever draw.
+    A quarter as many documents besides, which are credited with nothing, begin in contexts of the
+    reference [5]_ and tell values of those that the policy does not come to any more. So a policy
+    finds documents that it would hardly ever draw.
 
     ``history_`` describes the policy after each iteration: ``objective/value`` is J,
     ``objective/kl_exact``, ``objective/entropy_exact`` and ``objective/expected_reward`` are exact
@@ -254,6 +258,8 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     .. [3] Kakade, S. (2001). "A natural policy gradient." NeurIPS 14.
     .. [4] Schulman, J. et al. (2016). "High-dimensional continuous control using generalized
        advantage estimation." ICLR. arXiv:1506.02438.
+    .. [5] Kakade, S. and Langford, J. (2002). "Approximately optimal approximate reinforcement
+       learning." ICML, 267-274.
 
     Examples
     --------

@@ -21,6 +21,9 @@ _TOKENS_PER_COLUMN = {"critic": 4, "sequence": 5, "token": 10}
 # Where policies see contexts, few documents are hardly drawn faster, and documents may get much
 # shorter on the way; more tokens than these take too long.
 _SMALLEST_BATCH_OF_CONTEXTS, _MOST_TOKENS_OF_CONTEXTS = 4096, 65_536
+# Tokens for each n-gram in use where steps know what all n-grams are worth, and documents need but
+# tell values of contexts; such batches grow where a step by them leads to no better policy.
+_TOKENS_PER_KNOWN_NGRAM = 1
 # Documents of a batch that violate a rule, where its price is learned from them, if that takes a
 # batch of no more documents and tokens than this.
 _VIOLATING, _MOST_FOR_RATES, _MOST_TOKENS_FOR_RATES = 8.0, 8192, 65_536
@@ -197,6 +200,7 @@ def _batch_size(parameters, problem, credit, critic, subject):
     length = problem.objective.expected_length(problem.start)
     adds = problem.is_additive and not problem.is_tested
     sees_contexts = problem.objective.sees_contexts
+    knows_all = sees_contexts and credit == "token" and _takes_worth(parameters, problem.objective)
     if critic and adds and parameters["kl_controller"] is None and not sees_contexts:
         # It needs a few V documents in all, over the iterations that the trust region takes, and
         # sees no noise in them.
@@ -212,11 +216,24 @@ def _batch_size(parameters, problem, credit, critic, subject):
             most = min(_MOST_FOR_RATES, int(_MOST_TOKENS_FOR_RATES / length))
             fewest = max(fewest, min(int(_VIOLATING / min(rates)), most))
     enough = _TOKENS_PER_COLUMN[kind] * n_columns
-    if sees_contexts:
+    if sees_contexts and knows_all:
+        enough = min(_TOKENS_PER_KNOWN_NGRAM * n_columns, _MOST_TOKENS_OF_CONTEXTS)
+    elif sees_contexts:
         enough = max(enough, _SMALLEST_BATCH_OF_CONTEXTS * length)
         enough = min(enough, _MOST_TOKENS_OF_CONTEXTS)
     enough = int(np.ceil(enough / length))
     return max(fewest, enough, n_minibatches)
+
+
+def _takes_worth(parameters, objective):
+    """Tell whether steps with token credit take what n-grams that nobody drew are worth.
+
+    And whether nothing else is learned from documents, as a controller does.
+    """
+    knows = parameters["critic"] and parameters["optimizer"] == "natural"
+    knows &= parameters["kl_controller"] is None
+    knows &= parameters["whiten_advantages"] in ("auto", False)
+    return bool(knows and objective.sft_coef == 0 and objective.max_length is None)
 
 
 def _trust_region(problem, credit):

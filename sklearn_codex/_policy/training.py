@@ -10,6 +10,17 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray, cross_entropy
+from sklearn_codex._policy.adaptation import (
+    learn_prices,
+    next_kl_coef,
+    tracked_prices,
+    with_learned_prices,
+)
+from sklearn_codex._policy.context_credit import (
+    JudgedBatch,
+    advantages_in_contexts,
+    worth_of_events,
+)
 from sklearn_codex._policy.critic import ContextCritic, LinearCritic
 from sklearn_codex._policy.iteration_record import (
     Evaluation,
@@ -29,6 +40,7 @@ from sklearn_codex._policy.ppo import (
 )
 from sklearn_codex._policy.prices import LearnedPrice
 from sklearn_codex._policy.problem import PolicyProblem
+from sklearn_codex._policy.restarts import Restarts
 from sklearn_codex._policy.settings import Settings
 from sklearn_codex._policy.updates import DualUpdate, LogitUpdate, PolicyUpdate
 from sklearn_codex.kl_control import FixedKLController, KLController
@@ -38,12 +50,6 @@ from sklearn_codex.kl_control import FixedKLController, KLController
 _EARLY_STOP_FACTOR = 1.5
 # Share of the objective at which a policy is the optimum up to rounding.
 _NEGLIGIBLE_SHARE = 1e-15
-# Factor by which a controller may move kl_coef in all.
-_KL_COEF_FACTOR = 1e8
-# Times the smallest kl_coef at which length is finite that a controller may go down to.
-_ABOVE_EXPLOSION = 1.05
-# Largest change of a learned price in the first iterations, in nats or as a share of it.
-_PRICE_STEP = 0.25
 # Documents, and tokens, of a batch that has grown.
 _MOST_ROLLOUTS, _MOST_TOKENS = 4096, 65_536
 
@@ -139,8 +145,7 @@ class Trainer:
         self.problem = self.problem.with_prices(state["prices"])
         for name, before in state["learned"].items():
             self.learned[name] = LearnedPrice.of(before)
-        self._price_learned_rules()
-        self._set_problem(self.problem)
+        self._set_problem(with_learned_prices(self.problem, self.learned))
         self.update.restore(state["update"])
         self.drift.restore(state["drift"])
         if self.settings.grows:
@@ -184,8 +189,16 @@ class Trainer:
         if self.critic is not None:
             self._teach(self.critic)
         self._adapt()
+        self._grow_if_it_fell()
         self._roll_out(self.update.policy())
         self._record(statistics)
+
+    def _grow_if_it_fell(self):
+        """Draw more documents where the last step, by its noise, led to no better policy."""
+        grows = self._takes_worth and self.settings.grows and not self.adapts
+        values = [record["objective/value"] for record in self.history[-2:]]
+        if grows and len(values) > 1 and values[1] <= values[0]:
+            self.grow_batch()
 
     def negligible_gap(self) -> float:
         """Return the distance to the optimum that is lost in rounding."""
@@ -236,7 +249,8 @@ class Trainer:
             self._adapt_kl_coef()
             self._adapt_prices()
         if self.problem.tracks_prices and isinstance(self.update, DualUpdate):
-            self._track_prices(self.update.learned_reward)
+            prices, self.prices_rest = tracked_prices(self.problem, self.update.learned_reward)
+            self._set_problem(self.problem.with_prices(prices))
 
     @property
     def adapts(self):
@@ -249,55 +263,18 @@ class Trainer:
         return type(self.controller) is not FixedKLController
 
     def _adapt_kl_coef(self):
-        objective = self.problem.objective
-        kl = objective.kl(self.update.policy())
-        kl_coef = self.controller.next_coef(objective.kl_coef, kl, self.settings.n_rollouts)
-        # A target that no policy has would drive it to 0 or to infinity.
-        low, high = self._first_kl_coef / _KL_COEF_FACTOR, self._first_kl_coef * _KL_COEF_FACTOR
-        kl_coef = float(np.clip(kl_coef, low, high))
-        nearest = objective.having(kl_coef=kl_coef / _ABOVE_EXPLOSION)
-        if objective.longest is None and nearest.length_explodes:
-            kl_coef = _ABOVE_EXPLOSION * objective._smallest_kl_coef()
+        kl_coef = next_kl_coef(
+            self.controller, self.problem.objective, self.update.policy(),
+            first=self._first_kl_coef, n_documents=self.settings.n_rollouts,
+        )  # fmt: skip
         self._set_problem(self.problem.with_kl_coef(kl_coef))
-
-    def _track_prices(self, learned_reward):
-        """Move the prices of chance constraints on tokens to those of the reward learned so far."""
-        found = self.problem.token_prices(learned_reward)
-        prices = {}
-        for priced in self.problem.rules:
-            if priced.name in found:
-                most = _PRICE_STEP * max(1.0, priced.price)
-                prices[priced.name] = float(
-                    np.clip(found[priced.name], priced.price - most, priced.price + most)
-                )
-        self.prices_rest = all(abs(found[name] - prices[name]) <= 1e-6 for name in found)
-        self._set_problem(self.problem.with_prices(prices))
 
     def _adapt_prices(self):
         """Learn the prices of chance constraints that nobody can compute."""
-        for priced in self.problem.rules:
-            max_rate = priced.rule.max_rate
-            if priced.is_learned and max_rate is not None:
-                learned = self.learned.setdefault(priced.name, LearnedPrice(max_rate))
-                settles_at = self.settings.settles_at
-                if settles_at is not None and len(self.history) >= settles_at:
-                    learned.settle()
-                else:
-                    learned.see(self.assessed.violations[priced.name])
-        self._price_learned_rules()
-
-    def _price_learned_rules(self):
-        rules = [
-            replace(
-                priced,
-                price=self.learned[priced.name].price,
-                amount_price=self.learned[priced.name].amount_price,
-            )
-            if priced.is_learned and priced.name in self.learned
-            else priced
-            for priced in self.problem.rules
-        ]
-        self._set_problem(replace(self.problem, rules=rules))
+        settles_at = self.settings.settles_at
+        settles = settles_at is not None and len(self.history) >= settles_at
+        learn_prices(self.problem, self.learned, self.assessed.violations, settles=settles)
+        self._set_problem(with_learned_prices(self.problem, self.learned))
 
     def _advantages(self, known=None):
         """Return the advantage (n_tokens,) of each token drawn, beyond a known one (V,)."""
@@ -326,48 +303,31 @@ class Trainer:
         # Not centred before: whitening tells rounding from reward by the size of the reward.
         return whiten(advantages) if self.settings.whitened else center(advantages)
 
-    def _worth_of_events(self, values):
-        """Return what all events (E,) bring by themselves, and of those drawn the advantages.
+    @property
+    def _takes_worth(self):
+        """Whether a step takes what n-grams that nobody drew are worth.
 
-        None where that is not known, or no step could take it: one without damping would not rest
-        where the pull of demonstrations does, whose step has some.
+        Not where that is not known, and one without damping would not rest where the pull of
+        demonstrations does, whose step has some.
         """
         knows = self.settings.credit == "token" and not self.settings.whitened
+        knows &= self.values is not None and self.values.knows_all_contexts
         knows &= self.problem.objective.sft_coef == 0
-        if not (knows and isinstance(self.update, LogitUpdate)):
-            return None, None
-        worth = values.worth_of_events(self.assessed.token_score)
-        if worth is None:
-            return None, None
-        rollouts: Any = self.rollouts
-        of_draws = rollouts.of_draws(worth) - values.values[rollouts.contexts]
-        return worth, center(of_draws)
+        return knows and isinstance(self.update, LogitUpdate)
 
-    def _advantages_in_contexts(self, values):
-        """Return the advantages (n_tokens,) by values of contexts.
+    def _credit_in_contexts(self, values):
+        """Return the advantages (n_tokens,) by values of contexts, and what is known of events.
 
-        A token has its own score, where that is known or forecast; what documents are worth beyond
-        that is credited to all their tokens.
+        That is what all of these (E,) bring by themselves, and its part of the advantages, or None.
         """
-        rollouts, score, objective = (
-            self.rollouts,
-            self.assessed.token_score,
-            self.problem.objective,
-        )
-        if self.settings.credit == "sequence":
-            score = score - objective.reward_coef * objective.token_reward
-        beyond = self.assessed.shaped - rollouts.sum_over_tokens(score)
-        if self.critic is not None:
-            forecast = objective.of_features(self.critic.token_value)
-            of_documents = rollouts.sum_over_tokens(forecast)
-            trust = self.critic.trust(of_documents, beyond)
-            score, beyond = score + trust * forecast, beyond - trust * of_documents
-        rewards = rollouts.of_draws(score)
-        if self.settings.credit == "token":
-            rewards[rollouts.starts + rollouts.lengths - 1] += beyond
-            return values.advantages(rollouts, rewards)
-        advantages = values.advantages(rollouts, rewards)
-        return advantages + np.repeat(center(beyond), rollouts.lengths)
+        batch = JudgedBatch(self.problem, self.log_prob, self.rollouts, self.assessed)
+        advantages, n_drawn = advantages_in_contexts(
+            values, batch, credit=self.settings.credit, critic=self.critic,
+            restarts=self._restarts if self._takes_worth else None, rng=self._rng,
+        )  # fmt: skip
+        self.n_sequences += n_drawn
+        worth = worth_of_events(values, batch) if self._takes_worth else (None, None)
+        return self._centred(advantages), *worth
 
     def _known_advantages(self):
         """Return the advantage (V,) of each token that the critic is trusted to know, or None."""
@@ -393,8 +353,7 @@ class Trainer:
         """
         rollouts, settings = self.rollouts, self.settings
         if self.values is not None:
-            advantages = self._centred(self._advantages_in_contexts(self.values))
-            worth, known = self._worth_of_events(self.values)
+            advantages, worth, known = self._credit_in_contexts(self.values)
             return lambda chosen: PlacedAdvantages(chosen, advantages, known), worth
         known = self._known_advantages()
         own = settings.credit == "token" and self.problem.objective.scores_are_advantages
@@ -467,6 +426,10 @@ class Trainer:
         if shown is not None:
             gradient += len(self.rollouts) / settings.n_minibatches * shown
         return gradient
+
+    @cached_property
+    def _restarts(self):
+        return Restarts(self.problem.objective)
 
     @cached_property
     def _reference(self):
