@@ -3,7 +3,16 @@
 A new one has the text before, once in its file, the text after, and a test that fails with it.
 """
 
-from mutants import in_data, in_exact, in_lab, in_maths, in_metrics, in_models, in_policies
+from mutants import (
+    in_data,
+    in_direct,
+    in_exact,
+    in_lab,
+    in_maths,
+    in_metrics,
+    in_models,
+    in_policies,
+)
 
-_LISTS = (in_maths, in_exact, in_data, in_metrics, in_models, in_policies, in_lab)
+_LISTS = (in_maths, in_exact, in_data, in_metrics, in_models, in_policies, in_direct, in_lab)
 FAULTS = [fault for faults in _LISTS for fault in faults.FAULTS]
