@@ -67,10 +67,14 @@ def write_arpa(model: BackoffModel, names: np.ndarray) -> Iterator[str]:
     for length, (start, stop) in enumerate(trie.levels(), start=1):
         yield f"\n\\{length}-grams:\n"
         if length == 1:
-            own = weights[trie.start] if trie.start >= 0 else 0.0
-            yield f"{_NEVER:g}\t{START}" + (f"\t{_written(own)}" if trie.order > 1 else "") + "\n"
-        of_arcs = trie.context_of_arc[start:stop].tolist()
-        for arc, context in zip(range(start, stop), of_arcs, strict=True):
+            weight = weights[trie.start] if trie.start >= 0 else 0.0
+            yield (
+                f"{_NEVER:g}\t{START}" + (f"\t{_written(weight)}" if trie.order > 1 else "") + "\n"
+            )
+        of_arcs = np.zeros(stop - start, np.int32)
+        named = np.flatnonzero((trie.arc_of_context >= start) & (trie.arc_of_context < stop))
+        of_arcs[trie.arc_of_context[named] - start] = named
+        for arc, context in zip(range(start, stop), of_arcs.tolist(), strict=True):
             line = f"{_written(log_prob[arc])}\t{arcs[arc]}"
             if length < trie.order:
                 line += f"\t{_written(weights[context]) if context > 0 else 0}"

@@ -448,12 +448,12 @@ class Trie:
         contexts = [""]
         tokens = names[self.arc_token].tolist()
         for length, (start, stop) in enumerate(self.levels()):
+            own = np.arange(*self.context_indptr[length : length + 2])
             if length:
-                own = np.flatnonzero(self.context_length == length)
                 contexts += [
                     first if arc < 0 else arcs[arc] for arc in self.arc_of_context[own].tolist()
                 ]
-            owners = self.arc_context[start:stop].tolist()
+            owners = np.repeat(own, self.indptr[own + 1] - self.indptr[own]).tolist()
             of_level = zip(owners, tokens[start:stop], strict=True)
             arcs += [f"{contexts[owner]} {token}" if owner else token for owner, token in of_level]
         return arcs, contexts
