@@ -499,6 +499,7 @@ def spelled(good, bad):
             np.array([1, "0", 1, 0, 1, 0, 1], dtype=object),
             "of one kind in y, numbers or text, got 1",
         ),
+        (np.array([1, 0, [1], 0, 1, 0, 1], dtype=object), r"got 1 at .* and \[1\] at position 2"),
         ([1, 0, np.nan, 0, 1, 0, 1], "NaN"),
         (None, "requires y to be passed"),
         ([1, 0], "inconsistent numbers of samples"),

@@ -1,5 +1,6 @@
 """Labels of single documents: desirable or not, or how probable it is that one is."""
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -62,15 +63,25 @@ def _check_no_label_missing(y, subject):
                 f"{subject} got {len(missing)} document(s) without a label, the first at position "
                 f"{missing[0]}. Drop them."
             )
-        kinds = [isinstance(label, str) for label in labels]
-        if len(set(kinds)) > 1:
-            odd = kinds.index(not kinds[0])
+        kinds = [_kind_of(label) for label in labels]
+        odd = next((row for row, kind in enumerate(kinds) if kind in ("", *_OTHER[kinds[0]])), None)
+        if odd is not None:
             raise ValueError(
                 f"{subject} needs labels of one kind in y, numbers or text, got {labels[0]!r:.60} "
                 f"at position 0 and {labels[odd]!r:.60} at position {odd}."
             )
     # Of a data frame whose columns have one name scikit-learn would ask for these.
     return _check_y(values if is_frame(y) else y, estimator=subject)
+
+
+_OTHER = {"number": ("text",), "text": ("number",), "": ()}
+
+
+def _kind_of(label):
+    """Return what a label is, "" where it is neither a number nor text."""
+    if isinstance(label, str):
+        return "text"
+    return "number" if isinstance(label, (Number, np.bool_)) else ""
 
 
 def _check_words(classes, subject):
