@@ -25,10 +25,11 @@ def score_events(model: BackoffModel, events: sparse.csr_array) -> FloatArray:
     log_prob = model.event_log_prob
     if events.nnz > len(log_prob):
         high, low = _part(log_prob)
-        return events @ high + events @ low
+        found: FloatArray = events @ high + events @ low
+        return found
     rows = np.repeat(np.arange(events.shape[0]), np.diff(events.indptr))
     high, low = (
-        np.bincount(rows, events.data * part, events.shape[0]).astype(np.float64)
+        np.bincount(rows, events.data * part, events.shape[0]).astype(np.float64).astype(np.float64)
         for part in _part(log_prob.take(events.indices))
     )
     return high + low
