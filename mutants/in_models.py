@@ -235,6 +235,36 @@ FAULTS = [
         ),
     ),
     *_in(
+        "_policy/ngram_tilt.py",
+        (
+            "what backs off pays for its own context alone",
+            "(of_contexts[trie.suffix] - of_contexts)[1:]",
+            "-of_contexts[1:]",
+            "test_ngram_tilt.py::test_rewards_of_documents_are_those_of_a_walk",
+        ),
+        (
+            "tokens that a context knows counted again where it backs off",
+            "-self._backoff[trie.arc_context] * prob[kernel.lower]",
+            "0.0 * prob[kernel.lower]",
+            "test_ngram_tilt.py::test_first_derivatives_are_those_of_rewards",
+        ),
+        (
+            "covariance of n-grams off by the KL's weight",
+            "-self.tilt.sum_over_tilts(spread) / self.tilt.kl_coef",
+            "-self.tilt.sum_over_tilts(spread)",
+            "test_ngram_tilt.py::test_second_derivatives_are_those_of_first",
+        ),
+    ),
+    *_in(
+        "_policy/candidate_tilt.py",
+        (
+            "covariance of candidates off by the KL's weight",
+            "-self.tilt.sum_over_tilts(spread) / self.tilt.kl_coef",
+            "-self.tilt.sum_over_tilts(spread)",
+            "test_candidate_tilt.py::test_second_derivatives_are_those_of_first",
+        ),
+    ),
+    *_in(
         "_policy/exact_optimizer.py",
         (
             "mean of the reward dropped from the frontier",

@@ -192,6 +192,8 @@ def _policies():
     yield "candidates", CandidatePolicy(reward, rules=Pattern("mat", penalty=2.0)).fit(rows)
     yield "candidates, learned", CandidatePolicy().fit(rows, [1.0, 0.0, 2.0])
     yield "dpo", DPOPolicyOptimizer().fit(PAIRS, LABELS)
+    ordered = FrozenEstimator(NGramLM(2, vectorizer=NGramCounter(2, eos_token="</s>")).fit(TEXTS))
+    yield "dpo, n-grams", DPOPolicyOptimizer(ordered).fit(PAIRS, LABELS)
     stages = [UnigramLM(), SFTRefiner(), PreferenceRewardModel(), PPOPolicyOptimizer(**short)]
     yield "loop", make_rlhf_pipeline(*stages).fit(RECORDS)
     yield "loop, left out", make_rlhf_pipeline(stages[0], "passthrough", stages[2]).fit(RECORDS)

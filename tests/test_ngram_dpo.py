@@ -492,3 +492,31 @@ def test_a_policy_that_hardly_ends_has_no_length():
     assert fitted.expected_length_ == fitted.kl_ == fitted.optimality_gap_ == np.inf
     assert fitted.document_length_ == 10_000
     assert fitted.sample(2, random_state=0, max_length=50).shape == (2, trie.n_tokens)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "simpo", "cpo", "orpo"])
+def test_its_relatives_learn_policies_of_n_grams(loss):
+    fitted = DPOPolicyOptimizer(frozen(), loss=loss, kl_coef=0.6, C=2.0).fit(PROMPTED, LABELS)
+    assert_allclose(np.exp(fitted.predict_log_proba(["a", "c b"])).sum(axis=1), 1.0)
+    likelihoods, lengths = (
+        np.array([measure(side) for side in (0, 1)])
+        for measure in (
+            lambda side: fitted.score_samples([pair[side] for pair in PAIRS], prompts=PROMPTS),
+            lambda side: [len(pair[side].split()) + 1 for pair in PAIRS],
+        )
+    )
+    before = [
+        language_model().score_samples([pair[side] for pair in PAIRS], prompts=PROMPTS)
+        for side in (0, 1)
+    ]
+    means = likelihoods / lengths
+    odds = means - np.log1p(-np.exp(means))
+    margins = {
+        "hinge": 0.6 * (likelihoods - before),
+        "simpo": 0.6 * means,
+        "cpo": 0.6 * likelihoods,
+        "orpo": odds,
+    }[loss]
+    found = fitted.margin(PROMPTED)
+    assert_allclose(found, margins[0] - margins[1], atol=1e-8)
+    assert ((found > 0) == np.array(LABELS, bool)).mean() > 0.6
