@@ -365,6 +365,13 @@ def test_simpo_on_separable_pairs_without_penalty_warns():
     assert fitted.optimality_gap_ == np.inf
 
 
+def test_a_warning_names_the_line_that_asked_for_the_fit():
+    X, y, _ = counted_pairs(19)
+    with pytest.warns(ConvergenceWarning, match="after 1 steps") as warned:
+        DPOPolicyOptimizer(loss="orpo", max_iter=1).fit(X, y)
+    assert warned[0].filename == __file__
+
+
 # Gaps
 
 

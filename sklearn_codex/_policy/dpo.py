@@ -1,12 +1,10 @@
 """Direct preference optimisation: a policy straight from preference pairs."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import ClassifierTags, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -18,10 +16,10 @@ from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import DirectPolicyMixin, read_policy_pairs
-from sklearn_codex._policy.dpo_gaps import bradley_terry_gap, fixed_point_gap
-from sklearn_codex._policy.dpo_inputs import read_design
+from sklearn_codex._policy.dpo_gaps import fixed_point_gap, optimality_gap
+from sklearn_codex._policy.dpo_inputs import read_design, targets_of_classes
 from sklearn_codex._policy.dpo_loss import sigmoid_loss
-from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, find_trouble, minimise
+from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, minimise, warn_of_trouble
 from sklearn_codex._reward.pair_classifier import responses_after
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
 from sklearn_codex._solve.fit_monitor import FitMonitor
@@ -358,7 +356,8 @@ class DPOPolicyOptimizer(
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         loss, weights = self._solve(loss, direct, context)
-        self._report_gaps(loss, design, weights)
+        self.fixed_point_gap_ = fixed_point_gap(loss, weights)
+        self.optimality_gap_ = optimality_gap(self, design, loss, weights)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -405,37 +404,8 @@ class DPOPolicyOptimizer(
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
         self._set_policy(loss, state.point.weights)
-        trouble = find_trouble(direct, loss, state, self.tol, monitor.stopped)
-        if trouble is not None:
-            warnings.warn(
-                f"{type(self).__name__} did not converge: {trouble}. Decrease C, set "
-                "label_smoothing or loss='ipo', or increase max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        warn_of_trouble(direct, loss, state, self.tol, monitor.stopped)
         return loss, state.point.weights
-
-    def _report_gaps(self, loss, design, weights):
-        """Set the distance to the optimum of the loss, and to that of RLHF."""
-        self.fixed_point_gap_ = fixed_point_gap(loss, weights)
-        objective = self._family.objective(
-            self.reference_log_prob_,
-            length=self.document_length_,
-            eos=self._eos_column(),
-            max_length=None,
-            initial=self._initial,
-            kl_coef=self.kl_coef,
-            reward_coef=1.0,
-        )
-        self.optimality_gap_ = bradley_terry_gap(
-            design,
-            loss,
-            C=self.C,
-            start=weights,
-            features=self._family.reward_features,
-            objective=objective,
-            log_prob=loss.policy(weights),
-        )
 
     def _set_policy(self, loss, weights):
         log_prob = loss.policy(weights)
@@ -519,18 +489,8 @@ class DPOPolicyOptimizer(
         score : float
         """
         margin = self.margin(X)
-        labels = check_labels(y, subject=f"{type(self).__name__}.score")
-        check_consistent_length(margin, labels.target)
-        target = labels.target
-        if not labels.soft:
-            unknown = sorted(set(labels.classes.tolist()) - set(self.classes_.tolist()), key=str)
-            if unknown:
-                raise ValueError(
-                    f"{type(self).__name__}.score got the labels {unknown} in y, which are not "
-                    f"among the classes {self.classes_.tolist()} of the fit."
-                )
-            given = labels.classes[target.astype(np.intp)]
-            target = (given == self.classes_[1]).astype(np.float64)
+        target = targets_of_classes(y, self.classes_, subject=f"{type(self).__name__}.score")
+        check_consistent_length(margin, target)
         weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
         return -float(np.average(sigmoid_loss(margin, target)[0], weights=weight))
 

@@ -62,6 +62,31 @@ def fixed_point_gap(loss: ImplicitRewardLoss, weights: FloatArray) -> float | No
     return excess + max(0.0, 0.5 * float(gradient @ step))
 
 
+def optimality_gap(
+    estimator: Any, design: Any, loss: ImplicitRewardLoss, weights: FloatArray
+) -> float:
+    """Return J* - J of the policy of a fitted estimator, see :func:`bradley_terry_gap`."""
+    family = estimator._family
+    objective = family.objective(
+        estimator.reference_log_prob_,
+        length=estimator.document_length_,
+        eos=estimator._eos_column(),
+        max_length=None,
+        initial=estimator._initial,
+        kl_coef=estimator.kl_coef,
+        reward_coef=1.0,
+    )
+    return bradley_terry_gap(
+        design,
+        loss,
+        C=estimator.C,
+        start=weights,
+        features=family.reward_features,
+        objective=objective,
+        log_prob=loss.policy(weights),
+    )
+
+
 def bradley_terry_gap(
     design: Any,
     given: ImplicitRewardLoss,

@@ -1,14 +1,16 @@
-"""What DPO reads: pairs in the columns of its policy."""
+"""What DPO reads: pairs in the columns of its policy, and labels."""
 
 from typing import Any
 
 import numpy as np
 
+from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._data.fitted_models import IncomingModel
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import read_policy_pairs
+from sklearn_codex._reward.targets import check_labels
 
 
 def read_design(estimator: Any, X: Any, prompts: Any, *, each_response: bool) -> Any:
@@ -88,3 +90,18 @@ def _check_producible(estimator, design):
             f"{name!r}, so that they have no likelihood. Smooth the reference, or leave these "
             "pairs out."
         )
+
+
+def targets_of_classes(y: Any, classes: np.ndarray, *, subject: str) -> FloatArray:
+    """Return the probability (n_pairs,) that A is preferred by labels of the classes of a fit."""
+    labels = check_labels(y, subject=subject)
+    if labels.soft:
+        return labels.target
+    unknown = sorted(set(labels.classes.tolist()) - set(classes.tolist()), key=str)
+    if unknown:
+        raise ValueError(
+            f"{subject} got the labels {unknown} in y, which are not among the classes "
+            f"{classes.tolist()} of the fit."
+        )
+    given = labels.classes[labels.target.astype(np.intp)]
+    return (given == classes[1]).astype(np.float64)

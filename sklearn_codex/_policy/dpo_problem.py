@@ -1,10 +1,12 @@
 """What DPO and its relatives minimise, by the name of the loss."""
 
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.designs import PairDesign
@@ -179,16 +181,23 @@ class DirectLoss:
         return ImplicitRewardLoss(design, target, weight, tilt, C=C, pair_loss=of_margins.of_pair)
 
 
-def find_trouble(
+def warn_of_trouble(
     direct: DirectLoss, loss: ImplicitRewardLoss, state: FitState, tol: float, stopped: bool
-) -> str | None:
-    """Return in words why a fit is not the optimum, None where it is, or was stopped."""
-    why = _why_unbounded(direct, loss, state.point.margins)
-    if why is not None or state.converged or stopped:
-        return why
-    return (
-        f"the norm of the gradient is {state.gradient_norm:.1e} of that at the reference, not "
-        f"tol={tol:g}, after {state.iteration} steps"
+) -> None:
+    """Warn the caller of ``fit`` where a fit is not the optimum, and was not stopped."""
+    trouble = _why_unbounded(direct, loss, state.point.margins)
+    if trouble is None:
+        if state.converged or stopped:
+            return
+        trouble = (
+            f"the norm of the gradient is {state.gradient_norm:.1e} of that at the reference, not "
+            f"tol={tol:g}, after {state.iteration} steps"
+        )
+    warnings.warn(
+        f"{direct.subject} did not converge: {trouble}. Decrease C, set label_smoothing or "
+        "loss='ipo', or increase max_iter or tol.",
+        ConvergenceWarning,
+        stacklevel=6,
     )
 
 
