@@ -372,8 +372,10 @@ class DPOPolicyOptimizer(
             reference.
         pairs : array-like of int of shape (n_pairs, 2)
             Rows of the objective, two of one prompt.
-        y, sample_weight
+        y : array-like of shape (n_pairs,)
             As of ``fit``.
+        sample_weight : array-like of shape (n_pairs,), default=None
+            Weights of pairs.
 
         Returns
         -------
