@@ -375,7 +375,7 @@ class DPOPolicyOptimizer(
         y : array-like of shape (n_pairs,)
             As of ``fit``.
         sample_weight : array-like of shape (n_pairs,), default=None
-            As of ``fit``.
+            Weights of pairs.
 
         Returns
         -------
