@@ -374,9 +374,8 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
     @cached_property
     def vocabulary_(self):
         """Map tokens to columns; made when first asked for, as a large one takes its time."""
-        if self._names is None:
-            return None
-        return {name: column for column, name in enumerate(self._names.tolist())}
+        names = self._names
+        return None if names is None else {name: at for at, name in enumerate(names.tolist())}
 
     def _check_no_text_options(self):
         options = (self.max_features, self.eos_token, self.vocabulary)

@@ -7,18 +7,20 @@ they are is the same for all of them.
 from typing import Any
 
 import numpy as np
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, ClassifierTags
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._data.documents import read_prompts
 from sklearn_codex._data.fitted_models import IncomingModel
-from sklearn_codex._data.pairs import ReadPairs, check_text_pairs, read_pairs
+from sklearn_codex._data.pairs import ReadPairs, check_text_pairs, read_pairs, read_responses
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._policy.candidate_family import CandidateFamily, StatedPairs
 from sklearn_codex._policy.family import Family, NGramFamily, TokenFamily
+from sklearn_codex._reward.pair_classifier import responses_after
 from sklearn_codex._text.inputs import check_texts
 from sklearn_codex.exact import CandidateObjective
 
@@ -163,6 +165,52 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
             return objective.expected_length(log_prob), objective.kl(log_prob)
         except ValueError:  # documents hardly ever end
             return float("inf"), float("inf")
+
+    def _set_policy(self, log_prob: FloatArray, reward: FloatArray) -> None:
+        """Set what follows from a policy and its reward (n_columns,), in columns of policies."""
+        for name, value in self._family.fitted(log_prob).items():
+            setattr(self, name, value)
+        self.token_reward_ = reward
+        found = self._lengths_and_kl(log_prob)
+        self.expected_length_, self.kl_ = found.expected_length, found.kl
+        self.document_length_ = found.document_length
+
+    @property
+    def coef_(self):
+        """Implicit reward of each column, as the weights (1, n_columns) of a linear model."""
+        check_is_fitted(self)
+        return self._family.of_documents(self.token_reward_)[np.newaxis]
+
+    def reward(self, X, *, prompts=None):
+        """Return the implicit reward of documents, kl_coef * log(policy / reference).
+
+        The policy is the optimum for this reward at ``kl_coef``.
+
+        Parameters
+        ----------
+        X : sequence of str or array-like of shape (n_documents, V)
+            Documents, which may be empty, as text or as counts.
+        prompts : sequence of str (n_documents,), default=None
+            What each document goes on from, where they are text. They make no difference to a
+            policy of single tokens.
+
+        Returns
+        -------
+        reward : ndarray of shape (n_documents,)
+            In nats of log-odds of what the labels mean.
+        """
+        check_is_fitted(self)
+        return read_responses(self, responses_after(self, X, prompts)).reward(self.coef_[0])
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        # Differences of counts may be negative, so not positive_only: log-likelihoods are linear in
+        # counts, and that of a difference is the log of a likelihood ratio.
+        # Not a classifier, but y has two classes.
+        tags.classifier_tags = ClassifierTags(multi_class=False)
+        tags.target_tags.required = True
+        tags.input_tags.sparse = True
+        return tags
 
 
 def read_policy_pairs(

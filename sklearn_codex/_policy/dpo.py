@@ -5,13 +5,12 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import ClassifierTags, check_consistent_length
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.candidate_family import StatedPairs
@@ -20,7 +19,6 @@ from sklearn_codex._policy.dpo_gaps import fixed_point_gap, optimality_gap
 from sklearn_codex._policy.dpo_inputs import read_design, targets_of_classes
 from sklearn_codex._policy.dpo_loss import sigmoid_loss
 from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, minimise, warn_of_trouble
-from sklearn_codex._reward.pair_classifier import responses_after
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
 from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._stage import Stage
@@ -405,45 +403,9 @@ class DPOPolicyOptimizer(
         loss, state = minimise(loss, tol=self.tol, max_iter=self.max_iter, callback=monitor)
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
-        self._set_policy(loss, state.point.weights)
+        self._set_policy(loss.policy(state.point.weights), loss.token_reward(state.point.weights))
         warn_of_trouble(direct, loss, state, self.tol, monitor.stopped)
         return loss, state.point.weights
-
-    def _set_policy(self, loss, weights):
-        log_prob = loss.policy(weights)
-        for name, value in self._family.fitted(log_prob).items():
-            setattr(self, name, value)
-        self.token_reward_ = loss.token_reward(weights)
-        found = self._lengths_and_kl(log_prob)
-        self.expected_length_, self.kl_ = found.expected_length, found.kl
-        self.document_length_ = found.document_length
-
-    @property
-    def coef_(self):
-        """Implicit reward of each column, as the weights (1, n_columns) of a linear model."""
-        check_is_fitted(self)
-        return self._family.of_documents(self.token_reward_)[np.newaxis]
-
-    def reward(self, X, *, prompts=None):
-        """Return the implicit reward of documents, kl_coef * log(policy / reference).
-
-        The policy is the optimum for this reward at ``kl_coef``.
-
-        Parameters
-        ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Documents, which may be empty, as text or as counts.
-        prompts : sequence of str (n_documents,), default=None
-            What each document goes on from, where they are text. They make no difference to a
-            policy of single tokens.
-
-        Returns
-        -------
-        reward : ndarray of shape (n_documents,)
-            In nats of log-odds of being preferred.
-        """
-        check_is_fitted(self)
-        return read_responses(self, responses_after(self, X, prompts)).reward(self.coef_[0])
 
     def margin(self, X):
         """Return the log-odds that A is preferred, as the loss has them.
@@ -495,13 +457,3 @@ class DPOPolicyOptimizer(
         check_consistent_length(margin, target)
         weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
         return -float(np.average(sigmoid_loss(margin, target)[0], weights=weight))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        # Differences of counts may be negative, so not positive_only: log-likelihoods are linear in
-        # counts, and that of a difference is the log of a likelihood ratio.
-        # Not a classifier, but y has two classes.
-        tags.classifier_tags = ClassifierTags(multi_class=False)
-        tags.target_tags.required = True
-        tags.input_tags.sparse = True
-        return tags

@@ -7,22 +7,19 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import ClassifierTags, check_consistent_length
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._data.documents import check_prompts, count_after, read_documents
 from sklearn_codex._data.fitted_models import IncomingModel
-from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import COUNTER, token_names
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.direct import DirectPolicyMixin
 from sklearn_codex._policy.kto_labels import check_both_kinds, check_desirable, targets_of_known
 from sklearn_codex._policy.kto_loss import DesirabilityLoss, kto_loss
 from sklearn_codex._policy.kto_rest import falling_columns, find_rest
-from sklearn_codex._reward.pair_classifier import responses_after
 from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._stage import Stage
 from sklearn_codex._text.inputs import check_texts
@@ -354,17 +351,9 @@ class KTOPolicyOptimizer(
         self.history_ = monitor.history[: state.iteration + 1]
         self.loss_ = self.history_[-1]["loss"]
         self.fixed_point_gap_ = state.fixed_point_gap
-        self._set_policy(state.point.policy)
+        self._set_policy(state.point.policy.log_prob, state.point.policy.reward)
         self.reference_point_ = self.kl_coef * self.kl_ if follows else 0.0
         self._warn(state, monitor.stopped)
-
-    def _set_policy(self, point):
-        for name, value in self._family.fitted(point.log_prob).items():
-            setattr(self, name, value)
-        self.token_reward_ = point.reward
-        found = self._lengths_and_kl(point.log_prob)
-        self.expected_length_, self.kl_ = found.expected_length, found.kl
-        self.document_length_ = found.document_length
 
     def _warn(self, state, stopped):
         """Warn where the policy does not rest, or only tends to where it would."""
@@ -388,33 +377,6 @@ class KTOPolicyOptimizer(
             ConvergenceWarning,
             stacklevel=6,
         )
-
-    @property
-    def coef_(self):
-        """Implicit reward of each column, as the weights (1, n_columns) of a linear model."""
-        check_is_fitted(self)
-        return self._family.of_documents(self.token_reward_)[np.newaxis]
-
-    def reward(self, X, *, prompts=None):
-        """Return the implicit reward of documents, kl_coef * log(policy / reference).
-
-        The policy is the optimum for this reward at ``kl_coef``.
-
-        Parameters
-        ----------
-        X : sequence of str or array-like of shape (n_documents, V)
-            Documents, which may be empty, as text or as counts.
-        prompts : sequence of str (n_documents,), default=None
-            What each document goes on from, where they are text. They make no difference to a
-            policy of single tokens.
-
-        Returns
-        -------
-        reward : ndarray of shape (n_documents,)
-            In nats of log-odds of being desirable.
-        """
-        check_is_fitted(self)
-        return read_responses(self, responses_after(self, X, prompts)).reward(self.coef_[0])
 
     def margin(self, X, *, prompts=None):
         """Return the implicit reward less the reference point: above 0 is desirable.
@@ -468,10 +430,6 @@ class KTOPolicyOptimizer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        # Not a classifier, but y has two classes.
-        tags.classifier_tags = ClassifierTags(multi_class=False)
-        tags.target_tags.required = True
-        tags.input_tags.sparse = True
         tags.input_tags.positive_only = True
         return tags
 
