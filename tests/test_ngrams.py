@@ -397,17 +397,39 @@ def test_refining_by_the_formula():
     back = np.append(0, events[trie.n_arcs :][: trie.n_contexts - 1])
     old, new = np.exp(base.arc_log_prob), np.exp(refined.arc_log_prob)
     total = np.array([counts[trie.arc_context == c].sum() for c in range(trie.n_contexts)]) + back
+    known = np.array([new[trie.lower[trie.arc_context == c]].sum() for c in range(trie.n_contexts)])
+    assert (back > 0).any()
     for arc in range(trie.n_arcs):
         context = trie.arc_context[arc]
-        if context == 0:
-            expected = (counts[arc] + 5 * old[arc]) / (total[0] + 5)
-        else:
+        expected = (counts[arc] + 5 * old[arc]) / (total[context] + 5)
+        if context:
             gamma = np.exp(base.backoff_log_weight[context])
             share = old[arc] - gamma * old[trie.lower[arc]]
-            gamma = (back[context] + 5 * gamma) / (total[context] + 5)
-            share = (counts[arc] + 5 * share) / (total[context] + 5)
-            expected = share + gamma * new[trie.lower[arc]]
+            prior = share + gamma * new[trie.lower[arc]]
+            expected = (counts[arc] + 5 * prior) / (total[context] + 5)
         assert new[arc] == pytest.approx(expected, rel=1e-12)
+    # All other tokens together, as the shorter context shares them.
+    for context in range(1, trie.n_contexts):
+        left = 1 - known[context]
+        gamma = np.exp(base.backoff_log_weight[context])
+        expected = (back[context] + 5 * gamma * left) / (total[context] + 5)
+        found = np.exp(refined.backoff_log_weight[context]) * left
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_without_a_prior_contexts_have_the_shares_that_were_seen():
+    ids, starts = joined(random_documents(13))
+    trie = build_trie(ids, starts, 4, order=3, eos=3)
+    base, _ = kneser_ney(trie, trie.events(ids, starts).sum(axis=0))
+    events = trie.events(*joined(random_documents(17, n_documents=30))).sum(axis=0)
+    refined = refine(base, events, 0.0)
+    counts, total = trie.raw_counts(events), np.zeros(trie.n_contexts)
+    total += trie.sum_by_context(counts)
+    total[1:] += events[trie.n_arcs :][: trie.n_contexts - 1]
+    seen = trie.spread(total) > 0
+    shares = counts[seen] / trie.spread(total)[seen]
+    assert np.exp(refined.arc_log_prob[seen]) == pytest.approx(shares)
+    assert refined.total_prob() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("is_interpolated", [True, False])

@@ -100,19 +100,25 @@ class SFTRefiner(
 
     A model of n-grams is refined in each context h, shorter contexts first. The base takes
     :math:`s_0(h, w)` from what it saw in h and :math:`\gamma_0(h)` from the shorter context h', and
-    so does the refined model, with n(h, w) occurrences of w among n(h) tokens after h, b(h) of
-    which the base knows no n-gram for:
+    the refined model stands on its own h' so. With n(h, w) occurrences of w among n(h) tokens after
+    h, those with an n-gram of the base have
 
     .. math::
 
-        s_1(h, w) = \frac{n(h, w) + \kappa s_0(h, w)}{n(h) + \kappa}, \qquad
-        \gamma_1(h) = \frac{b(h) + \kappa \gamma_0(h)}{n(h) + \kappa}, \qquad
-        p_1(w | h) = s_1(h, w) + \gamma_1(h) \, p_1(w | h').
+        p_1(w | h) = \frac{n(h, w) + \kappa \bigl(s_0(h, w) + \gamma_0(h) \, p_1(w | h')\bigr)}
+        {n(h) + \kappa},
+
+    and the other tokens, b(h) of which occurred, together
+    :math:`(b(h) + \kappa \gamma_0(h) \, q(h)) / (n(h) + \kappa)`, which they share as
+    :math:`p_1(w | h')` says; q(h) is what that gives to all of them.
 
     It is the posterior mean under a Dirichlet prior around the base in which the shorter context is
-    refined already. Contexts in which a base that was read from a file does not interpolate, so
-    that some :math:`s_0` would be negative, are refined as the first formula says, with all tokens
-    the base knows no n-gram for as one.
+    refined already, and the other tokens are one. A shorter context counts all that comes after it,
+    not only what a longer one does not know: after many documents of a Kneser-Ney model itself,
+    whose shorter contexts tell what comes after unknown ones, the refined model is near it, not the
+    same.
+    Contexts in which a base that was read from a file does not interpolate, so that some
+    :math:`s_0` would be negative, are refined as the first formula says, the other tokens as one.
 
     References
     ----------

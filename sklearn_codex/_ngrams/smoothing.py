@@ -158,14 +158,14 @@ def refine(base: BackoffModel, events: FloatArray, strength: float) -> BackoffMo
     """Return the posterior mean of a base model that is worth ``strength`` tokens in each context.
 
     The shorter contexts are refined first, and the base stands on them as it did: with its
-    shares s0 and gamma0,
+    shares s0 and gamma0, arcs and, together, all tokens that are no arcs of h have
 
-        s(h, w) = (n(h, w) + k s0(h, w)) / (n(h) + k),
-        gamma(h) = (b(h) + k gamma0(h)) / (n(h) + k)
+        p(w | h) = (n(h, w) + k (s0(h, w) + gamma0(h) p(w | h'))) / (n(h) + k),
+        p(no arc | h) = (b(h) + k gamma0(h) p(no arc of h | h')) / (n(h) + k),
 
-    for demonstrations that pass h n(h) times, b(h) of them backing off. Where an arc of the base is
-    below its back-off, so that it interpolates nothing, arcs and all other tokens are refined as
-    they are.
+    the latter shared as p(w | h') says, for demonstrations that pass h n(h) times, b(h) of them
+    backing off. Where an arc of the base is below its back-off, so that it interpolates nothing,
+    arcs and all other tokens are refined as they are.
 
     Parameters
     ----------
@@ -183,12 +183,12 @@ def refine(base: BackoffModel, events: FloatArray, strength: float) -> BackoffMo
     shorter = np.where(trie.lower >= 0, prob[trie.lower], 0.0)
     own = prob - trie.spread(weight) * shorter
     below = np.minimum.reduceat(own + _ROUNDING * prob, trie.indptr[:-1]) < 0
-    weight[below] = np.maximum(1.0 - base.arc_mass[below], 0.0)
     as_they_are = trie.spread(below)
     as_they_are[: trie.n_tokens] = True
     log_own = np.where(as_they_are, base.arc_log_prob, safe_log(np.maximum(own, 0.0)))
     log_counts = np.logaddexp(safe_log(counts), safe_log(strength) + log_own)
-    return _of_counts(trie, log_counts, other + strength * weight, below)
+    unknown = other + strength * np.where(below, np.maximum(1.0 - base.arc_mass, 0.0), 0.0)
+    return _of_counts(trie, log_counts, strength * np.where(below, 0.0, weight), unknown)
 
 
 def backed_off(trie: Trie, events: FloatArray) -> FloatArray:
@@ -196,28 +196,30 @@ def backed_off(trie: Trie, events: FloatArray) -> FloatArray:
     return np.append(0.0, events[trie.n_arcs : trie.n_arcs + trie.n_contexts - 1])
 
 
-def _of_counts(trie, log_counts, rest, is_plain=None):
+def _of_counts(trie, log_counts, rest, unknown=None):
     """Return the model whose contexts keep counts (A,), and give the rest (C,) to shorter ones.
 
-    Contexts that are plain (C,) give it to tokens that are no arcs of theirs, the others to all.
+    The rest goes to all tokens, what is unknown (C,) to those that are no arcs of the context.
     """
-    total = trie.sum_by_context(np.exp(log_counts)) + rest
+    unknown = np.zeros(trie.n_contexts) if unknown is None else unknown
+    total = trie.sum_by_context(np.exp(log_counts)) + rest + unknown
     is_empty = total == 0
     log_total = safe_log(np.where(is_empty, 1.0, total))
     log_gamma = safe_log(np.where(is_empty, 1.0, rest)) - log_total
     log_prob = log_counts - trie.spread(log_total)
-    log_given = trie.spread(log_gamma)
-    plain_arcs = None if is_plain is None else trie.spread(is_plain)
-    for start, stop in trie.levels():
-        of_level = slice(start, stop)
-        given = log_given[of_level]
-        given += log_prob[trie.lower[of_level]] if start else -np.log(trie.n_tokens)
-        if plain_arcs is not None:
-            given[plain_arcs[of_level]] = -np.inf
+    log_weight = log_gamma.copy()
+    for length, (start, stop) in enumerate(trie.levels()):
+        of_level, at = slice(start, stop), np.flatnonzero(trie.context_length == length)
+        lower = log_prob[trie.lower[of_level]] if start else -np.log(trie.n_tokens)
+        if start and unknown[at].any():
+            left = 1.0 - np.add.reduceat(np.exp(lower), trie.indptr[at] - start)
+            # Where shorter contexts know no other tokens either, it goes to these.
+            share = unknown[at] / np.where(left > _ROUNDING, left, 1.0)
+            share = safe_log(share) - log_total[at]
+            log_gamma[at] = np.where(
+                left > _ROUNDING, log_gamma[at], np.logaddexp(log_gamma[at], share)
+            )
+            log_weight[at] = np.logaddexp(log_weight[at], share)
+        given = trie.spread(log_gamma)[of_level] + lower
         log_prob[of_level] = np.logaddexp(log_prob[of_level], given)
-    model = BackoffModel(trie, log_prob, np.append(0.0, log_gamma[1:]))
-    if is_plain is None or not is_plain.any():
-        return model
-    left = 1.0 - model.lower_mass[is_plain]
-    model.backoff_log_weight[is_plain] -= safe_log(np.where(left > _ROUNDING, left, 1.0))
-    return model
+    return BackoffModel(trie, log_prob, np.append(0.0, log_weight[1:]))

@@ -63,7 +63,8 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         Where they start in several contexts, as after prompts, at least 4 n in each.
     prior_strength : float, default=1.0
         Weight of the reference in the refit, in tokens, of n-grams in each context, so that what no
-        winner used keeps a probability. 0 is the maximum likelihood estimate.
+        winner used keeps a probability. 0 is the maximum likelihood estimate. A policy of n-grams
+        is the likeliest tilt of the reference for both, found by Newton's method.
     vectorizer : transformer, default=None
         Turns text into counts; None means the policy's, or ``TokenCounter()`` without a policy.
     random_state : int, RandomState instance or None, default=None

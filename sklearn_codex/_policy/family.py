@@ -14,8 +14,8 @@ from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import first_difference, token_names
 from sklearn_codex._language.distributions import BackoffDistribution
 from sklearn_codex._ngrams.backoff import BackoffModel, is_part_of
-from sklearn_codex._ngrams.smoothing import refine
 from sklearn_codex._ngrams.trie import Trie
+from sklearn_codex._policy.ngram_refit import nearest_policy
 from sklearn_codex._policy.ngram_tilt import NGramTilt
 from sklearn_codex._policy.problem import PolicyProblem, unigram_objective
 from sklearn_codex._policy.tilts import Tilt, TokenTilt
@@ -274,8 +274,13 @@ class NGramFamily:
         return rollouts.sum_of_events(weight)
 
     def refined(self, log_prob: FloatArray, counts: FloatArray, strength: float) -> FloatArray:
-        """Return the posterior mean (E,) after counts (E,) of a policy worth some tokens."""
-        return refine(BackoffModel.of_events(self.trie, log_prob), counts, strength).event_log_prob
+        """Return the tilt (E,) that is likeliest after counts (E,) and tokens of the policy.
+
+        A policy is worth ``strength`` tokens in each context, of its own frequencies.
+        """
+        objective: Any = self.objective(log_prob, length=1, eos=None, max_length=None)
+        prior = objective.events_after(log_prob, np.full(self.trie.n_contexts, strength))
+        return nearest_policy(self.trie, log_prob, counts + prior)
 
     def policy(self, given: Any, estimator: Any) -> FloatArray:
         """Return a policy (E,) given as an array or as a model of n-grams, or of single tokens."""
