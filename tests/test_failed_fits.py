@@ -16,6 +16,7 @@ from sklearn_codex import (
     CandidatePolicy,
     DPOPolicyOptimizer,
     ExactPolicyOptimizer,
+    KTOPolicyOptimizer,
     ModelRatings,
     PPOPolicyOptimizer,
     PreferenceRewardModel,
@@ -59,6 +60,8 @@ def data_of(estimator):
         return (RECORDS,), (RECORDS[:-1],)
     if isinstance(estimator, ModelRatings):
         return (VOTES, LABELS), (VOTES[::-1], LABELS)
+    if isinstance(estimator, KTOPolicyOptimizer):
+        return (TEXTS, LABELS), ([a for a, _ in OTHERS], LABELS)
     if isinstance(estimator, CandidatePolicy):
         return tuple(([("say", a) for a in X], LABELS) for X in (TEXTS, TEXTS[::-1]))
     tags = estimator.__sklearn_tags__()

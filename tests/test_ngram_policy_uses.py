@@ -472,7 +472,7 @@ def test_demonstrations_of_n_grams_have_a_policy_and_a_bound():
     slope = objective.gradient(found) + objective.demonstrations_gradient(found)
     gain = objective.value(found) - objective.value(objective.start)
     assert np.abs(slope).max() < 1e-4 * gain
-    settings = {"kl_coef": 2.0, "sft_coef": 0.5, "max_iter": 12, "random_state": 0}
+    settings = {"kl_coef": 2.0, "sft_coef": 0.5, "max_iter": 12, "tol": 0, "random_state": 0}
     searched = PPOPolicyOptimizer(frozen(), **settings)
     searched.fit(TEXTS, REWARDS)
     assert searched.objective_ <= policy.objective_ + 1e-9

@@ -59,7 +59,8 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         exponential of the entropy of their shares), and a batch is enough for 10 V tokens and for
         4096 documents, but for no more than 65,536 tokens where these are 256 documents. With token
         credit, a critic and no controller it is enough for V tokens there, at least 256, and grows
-        to 4096 documents or 65,536 tokens, twofold after each step that led to no better policy.
+        to 4096 documents or 65,536 tokens, twofold after each step that led to no better policy and
+        after each eighth.
     n_epochs : int, default=2
         Passes over each batch of rollouts.
     n_minibatches : int, default=2

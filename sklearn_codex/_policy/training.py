@@ -50,6 +50,8 @@ from sklearn_codex.kl_control import FixedKLController, KLController
 _EARLY_STOP_FACTOR = 1.5
 # Share of the objective at which a policy is the optimum up to rounding.
 _NEGLIGIBLE_SHARE = 1e-15
+# Steps after which batches grow that might have grown before.
+_STEPS_OF_A_SIZE = 8
 # Documents, and tokens, of a batch that has grown.
 _MOST_ROLLOUTS, _MOST_TOKENS = 4096, 65_536
 
@@ -194,10 +196,14 @@ class Trainer:
         self._record(statistics)
 
     def _grow_if_it_fell(self):
-        """Draw more documents where the last step, by its noise, led to no better policy."""
+        """Draw more documents where the last step, by its noise, led to no better policy.
+
+        And where many steps have been taken with few.
+        """
         grows = self._takes_worth and self.settings.grows and not self.adapts
         values = [record["objective/value"] for record in self.history[-2:]]
-        if grows and len(values) > 1 and values[1] <= values[0]:
+        fell = len(values) > 1 and values[1] <= values[0]
+        if grows and (fell or len(self.history) % _STEPS_OF_A_SIZE == 0):
             self.grow_batch()
 
     def negligible_gap(self) -> float:
