@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ngram_problems import (
+    Documents,
     dense_matrix,
     dense_rows,
     random_model,
@@ -353,3 +354,31 @@ def test_a_spectral_radius_beyond_floats_is_not_0():
         problem = NGramObjective.of_model(model, reward, kl_coef=1e-5)
         assert problem.spectral_radius() == radius
         assert problem.length_explodes == (gain > 0)
+
+
+# Divergences from what others give to tokens that a policy bans
+
+
+@pytest.mark.parametrize("share", [0.3, 1e-6])
+def test_a_divergence_counts_what_is_banned_after_contexts_that_are_written_out(share):
+    # Tokens a, b, c and the end. After "a" nearly all goes to what single tokens hardly have.
+    trie = build_trie(np.array([0, 0, 3]), np.array([0, 3]), 4, order=2, eos=3)
+    rare = 1e-5
+    policy, other = np.zeros(trie.n_events), np.zeros(trie.n_events)
+    with np.errstate(divide="ignore"):
+        policy[:4] = np.log([1 - 2 * rare, rare, 0.0, rare])
+        other[:4] = np.log([0.5 * (1 - share), 0.3 * (1 - share), share, 0.2 * (1 - share)])
+    for arc in range(4, trie.n_arcs):
+        context = trie.arc_context[arc]
+        n_arcs = np.count_nonzero(trie.arc_context == context)
+        policy[arc], other[arc] = np.log(0.2 / n_arcs), np.log(0.4 / n_arcs)
+        for events, own in ((policy, 0.8), (other, 0.6)):
+            left = 1.0 - np.exp(events[trie.lower[trie.arc_context == context]]).sum()
+            events[trie.n_arcs + context - 1] = np.log(own / left)
+    problem = NGramObjective(other, np.zeros(trie.n_events), trie, max_length=3)
+    assert problem.flow(policy).kernel.is_written.any()
+    documents = Documents(trie, 3)
+    own, others = documents.log_prob(policy), documents.log_prob(other)
+    drawn = own > -np.inf
+    expected = np.exp(own[drawn]) @ (own - others)[drawn]
+    assert problem.kl(policy) == pytest.approx(expected, rel=1e-10)

@@ -143,6 +143,37 @@ def test_state_values_are_what_is_still_to_come(seed, eos):
 
 
 @ends
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("of_backoff", [False, True])
+def test_state_values_are_infinite_where_a_policy_may_do_the_impossible(seed, eos, of_backoff):
+    problem = cut_problem(seed, 3, eos=eos)
+    trie, rng = problem.trie, np.random.default_rng(seed)
+    policy = random_policies(problem, seed)
+    penalty = problem.penalty.copy()
+    if of_backoff:
+        banned = trie.n_arcs + int(rng.integers(trie.n_contexts - 1))
+    else:
+        banned = int(rng.integers(trie.n_tokens, trie.n_arcs))
+    penalty[banned] = np.inf
+    priced = problem.having(penalty=penalty)
+    policy[2, banned] += 0.0 if seed % 2 else -np.inf  # a ban of the policy's own at the end
+    policy[2] = problem.moved(policy[2], np.zeros(trie.n_events))
+    values, before = priced.state_values(policy), problem.state_values(policy)
+    # By the rows, token by token.
+    impossible = np.where(np.isinf(penalty), -np.inf, 0.0)
+    is_well = dense_rows(trie, impossible)[0] > -np.inf
+    lost = np.zeros((4, trie.n_contexts), bool)
+    for position in (2, 1, 0):
+        rows, following = dense_rows(trie, policy[position])
+        leads = np.append(lost[position + 1], False)[following]
+        lost[position] = ((rows > -np.inf) & (~is_well | leads)).any(axis=1)
+    assert lost.any()
+    assert_array_equal(np.isneginf(values), lost[:3])
+    assert_allclose(values[~lost[:3]], before[~lost[:3]], atol=1e-13)
+    assert np.isneginf(priced.value(policy)) == lost[0, trie.first_context]
+
+
+@ends
 @pytest.mark.parametrize("seed", SEEDS)
 def test_gradient_by_position_is_that_of_differences(seed, eos):
     problem = cut_problem(seed, 3, eos=eos, entropy_coef=0.1)

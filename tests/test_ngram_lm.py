@@ -298,7 +298,7 @@ def test_what_a_file_of_others_leaves_out_is_filled_in(tmp_path):
         ("\\data\\", "data", r"no section \\data\\"),
         ("ngram 2=2", "ngram 3=2", "line 4: expected 'ngram 2='"),
         ("ngram 2=2", "ngram 2=3", r"says 3 2-grams, and there are 2"),
-        ("\\end\\", "", r"expected '\\end\\', got None"),
+        ("\\end\\", "", r"expected '\\end\\', got the end of the file\."),
         ("-0.30103 a b a", "-0.30103 a b c", "have the token 'c', no 1-gram"),
         ("-0.30103 a b a", "-0.30103 a b", "expected a number, 3 tokens"),
         ("-0.30103 a b a", "x a b a", "expected numbers first and last"),
@@ -315,6 +315,21 @@ def test_damaged_arpa_files(tmp_path, old, new, message):
     path = tmp_path / "model.arpa"
     assert old in FILE
     path.write_text(FILE.replace(old, new, 1))
+    with pytest.raises(ValueError, match=message):
+        NGramLM.from_arpa(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"model\.arpa: the file is empty\."),
+        ("\n", r"model\.arpa, line 1: there is no section"),
+        ("\\data\\\nngram 1=1\n", r"line 2: expected '\\1-grams:', got the end of the file\."),
+    ],
+)
+def test_arpa_files_cut_off_at_the_beginning(tmp_path, text, message):
+    path = tmp_path / "model.arpa"
+    path.write_text(text)
     with pytest.raises(ValueError, match=message):
         NGramLM.from_arpa(path)
 

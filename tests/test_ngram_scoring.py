@@ -250,6 +250,12 @@ def test_counts_are_kept_narrow_and_read_as_floats(weight, kept):
     expected = counter.transform(CODE).T @ (np.ones(3) if weight is None else np.array(weight))
     assert model.event_count_.dtype == np.float64
     assert_array_equal(model.event_count_, expected)
+    # Of integers the array is a copy: that nobody writes to it in vain, nobody may.
+    with pytest.raises(ValueError, match="read-only"):
+        model.event_count_[0] = 5.0
+    assert_array_equal(model.event_count_, expected)
+    twice = model.partial_fit(CODE, sample_weight=weight)
+    assert_array_equal(twice.event_count_, 2 * expected)
     once = NGramLM(3, vectorizer=FrozenEstimator(counter)).fit(CODE[:1])
     with pytest.raises(AttributeError, match="no attribute 'event_count_'"):
         _ = NGramLM().event_count_

@@ -24,7 +24,8 @@ _WIDEST = 2.0**32  # What is beyond takes as much room as a float.
 class NarrowCounts:
     """An attribute of float64 counts, kept as integers where they are whole, as narrow as can be.
 
-    Most counts of n-grams are 0 or small. Nothing is lost, so what reads it cannot tell.
+    Most counts of n-grams are 0 or small. Nothing is lost, so what reads it cannot tell. The array
+    is read-only: where it is no more than a copy, what is written to it would be lost.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -36,7 +37,9 @@ class NarrowCounts:
         kept = vars(model).get(self._name)
         if kept is None:
             raise AttributeError(f"{type(model).__name__!r} object has no attribute {self._name!r}")
-        return np.asarray(kept, np.float64)
+        counts = np.asarray(kept, np.float64).view()
+        counts.flags.writeable = False
+        return counts
 
     def __set__(self, model: Any, counts: FloatArray) -> None:
         vars(model)[self._name] = _narrow(counts)

@@ -148,8 +148,9 @@ class _Reader:
         return None
 
     def error(self, what: str) -> ValueError:
+        place = f"{self.place}, line {self.number}" if self.number else self.place
         return ValueError(
-            f"{self.place}, line {self.number}: {what} Is it an ARPA file, as KenLM's lmplz and "
+            f"{place}: {what} Is it an ARPA file, as KenLM's lmplz and "
             "SRILM's ngram-count write them, and whole?"
         )
 
@@ -159,7 +160,8 @@ class _Reader:
         while line is not None and line != "\\data\\":
             line = self.next_line()
         if line is None:
-            raise self.error("there is no section \\data\\.")
+            what = "there is no section \\data\\" if self.number else "the file is empty"
+            raise self.error(f"{what}.")
         sizes: list[int] = []
         while (line := self.next_line()) is not None and line.startswith("ngram "):
             length, _, size = line.removeprefix("ngram ").partition("=")
@@ -246,7 +248,9 @@ class _Reader:
 
 def _shown(line):
     """Return a line, or how it begins, as an error shows it."""
-    return repr(line) if line is None or len(line) <= 200 else f"{line[:200]!r}..."
+    if line is None:
+        return "the end of the file"
+    return repr(line) if len(line) <= 200 else f"{line[:200]!r}..."
 
 
 def _natural(log10):

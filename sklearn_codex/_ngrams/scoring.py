@@ -29,7 +29,7 @@ def score_events(model: BackoffModel, events: sparse.csr_array) -> FloatArray:
         return found
     rows = np.repeat(np.arange(events.shape[0]), np.diff(events.indptr))
     high, low = (
-        np.bincount(rows, events.data * part, events.shape[0]).astype(np.float64).astype(np.float64)
+        np.bincount(rows, events.data * part, events.shape[0]).astype(np.float64)
         for part in _part(log_prob.take(events.indices))
     )
     return high + low

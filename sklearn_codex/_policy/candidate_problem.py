@@ -116,8 +116,8 @@ def settle(
 
     def priced_at(kl_coef):
         at = objective.having(kl_coef=kl_coef)
-        priced = price_rules(at, rules)
-        return with_penalty(at, priced), priced
+        priced, priced_objective = price_rules(at, rules)
+        return priced_objective, priced
 
     def kl_at(kl_coef):
         at = priced_at(kl_coef)[0]

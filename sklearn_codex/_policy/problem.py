@@ -432,7 +432,8 @@ def _normalize(problem, rng):
 
 def _price_chance_constraints(problem):
     """Return the problem with prices at which the best policy keeps its chance constraints."""
-    return _with_rules(problem, price_rules(problem.objective, problem.rules))
+    rules, objective = price_rules(problem.objective, problem.rules)
+    return replace(problem, rules=rules, objective=objective)
 
 
 def _with_rules(problem, rules):

@@ -19,28 +19,64 @@ _PRICE_ROUNDS = 100
 # rate that is rounding, the steps after which that has to have fallen, and trials to be below it.
 _MOST_STEPS, _LONGEST_STEP, _FOUND = 25, 20.0, 1e-12
 _PATIENCE, _MOST_NUDGES = 6, 5
+# Error with which a search that goes no further is done: best policies that are searched themselves
+# are no closer, and one price by itself takes some fifty of them.
+_NEARLY = 1e-8
+# Objectives at prices that were tried last.
+_KEPT = 4
 
 
-def price_rules(objective: Objective, rules: list[PricedRule]) -> list[PricedRule]:
-    """Return rules with the prices at which the best policy keeps their chance constraints."""
+def price_rules(
+    objective: AnyObjective, rules: list[PricedRule]
+) -> tuple[list[PricedRule], AnyObjective]:
+    """Return rules with the prices at which the best policy keeps their chance constraints.
+
+    And the objective with their penalties, which knows its best policy already where prices were
+    tried: that may have taken long to find.
+    """
     is_open = [rule.is_found and not rule.is_tracked for rule in rules]
     places = [int(place) for place in np.flatnonzero(is_open)]
     rules = list(rules)
     if not places:
-        return rules
+        return rules, with_penalty(objective, rules)
     rates = [rules[place].rule.max_rate for place in places]
     budgets = [objective.chance_budget(rate) for rate in rates if rate is not None]
     if None not in budgets:
-        return _charging(rules, places, _exact_prices(objective, rules, places, budgets))
-    if (together := _prices_together(objective, rules, places)) is not None:
-        return _charging(rules, places, together)
+        rules = _charging(rules, places, _exact_prices(objective, rules, places, budgets))
+        return rules, with_penalty(objective, rules)
+    trials = _Trials(objective)
+    if (together := _prices_together(trials, rules, places)) is not None:
+        rules = _charging(rules, places, together)
+        return rules, trials.at(rules)
     for _ in range(_PRICE_ROUNDS if len(places) > 1 else 1):
         before = [rules[place].price for place in places]
         for place in places:
-            rules[place] = replace(rules[place], price=_chance_price(objective, rules, place))
+            rules[place] = replace(rules[place], price=_chance_price(trials, rules, place))
         if np.allclose([rules[place].price for place in places], before, rtol=1e-9, atol=1e-12):
             break
-    return rules
+    return rules, trials.at(rules)
+
+
+class _Trials:
+    """An objective at prices that are tried, of which the last ones are kept with what they found.
+
+    Where documents are cut, a best policy is a search of its own, and a price that does not move is
+    asked for several times: by a rule that does not bind, of one that does when it is checked.
+    """
+
+    def __init__(self, objective):
+        self._objective, self._kept = objective, []
+
+    def at(self, rules):
+        """Return the objective with the penalties of rules."""
+        prices = tuple(rule.price for rule in rules)
+        for place, (other, objective) in enumerate(self._kept):
+            if other == prices:
+                self._kept.insert(0, self._kept.pop(place))
+                return objective
+        self._kept.insert(0, (prices, with_penalty(self._objective, rules)))
+        del self._kept[_KEPT:]
+        return self._kept[0][1]
 
 
 def _charging(rules, places, prices):
@@ -78,7 +114,7 @@ def with_penalty(objective: AnyObjective, rules: list[PricedRule]) -> AnyObjecti
     return objective.having(penalty=np.sum(costs, axis=0) if costs else None)
 
 
-def _prices_together(objective, rules, places):
+def _prices_together(trials, rules, places):
     r"""Return the prices (n_places,) of chance constraints by Broyden's method, None if it fails.
 
     With the rates r of documents that violate each rule, the equations are
@@ -92,7 +128,7 @@ def _prices_together(objective, rules, places):
     goal = _log_hazard(np.array(largest))
 
     def excess(prices):
-        problem = with_penalty(objective, _charging(rules, places, prices))
+        problem = trials.at(_charging(rules, places, prices))
         try:
             policy = problem.best_found()
         except LengthExplosionError:
@@ -120,35 +156,42 @@ def _log_hazard(rates):
 
 
 def _root_by_broyden(excess, prices):
-    """Return prices (n,) of which each is 0 and has no excess, or has an excess of 0; else None."""
-    slope, best = -np.eye(len(prices)), []
+    """Return prices (n,) of which each is 0 and has no excess, or has an excess of 0; else None.
+
+    An excess of -inf is that of a rule that is never violated, whose price stays 0.
+    """
+    slope, best, nearest = -np.eye(len(prices)), [], None
     found = excess(prices)
     for _ in range(_MOST_STEPS):
         free = (prices > 0) | (found > 0)
         if not np.isfinite(found[free]).all():
-            return None
+            break
         best.append(float(np.abs(found[free]).max(initial=0.0)))
+        if best[-1] <= min(_NEARLY, *best):
+            nearest = prices
         if best[-1] <= _FOUND:
             return prices
         if len(best) > _PATIENCE and min(best[-_PATIENCE:]) > 0.5 * min(best[:-_PATIENCE]):
-            return None
+            break
         step = np.zeros(len(prices))
         try:
             step[free] = -np.linalg.solve(slope[np.ix_(free, free)], found[free])
         except np.linalg.LinAlgError:
-            return None
+            break
         step *= min(1.0, _LONGEST_STEP / float(np.abs(step).max()))
         moved = np.maximum(prices + step, 0.0)
         step = moved - prices
         if not np.abs(step).max() > _FOUND * np.abs(prices).max():
             return prices
         before, found, prices = found, excess(moved), moved
-        if np.isfinite(found - before).all():
-            slope += np.outer(found - before - slope @ step, step) / (step @ step)
-    return None
+        # A rule that no document violates, or all, has no excess to speak of, and no slope.
+        known = np.isfinite(found) & np.isfinite(before)
+        missed = found[known] - before[known] - slope[known] @ step
+        slope[known] += np.outer(missed, step) / (step @ step)
+    return nearest
 
 
-def _chance_price(objective, rules, place):
+def _chance_price(trials, rules, place):
     """Return the price at which the best policy just keeps a chance constraint, 0 where it does."""
     priced = rules[place]
     explodes = False
@@ -157,12 +200,13 @@ def _chance_price(objective, rules, place):
         nonlocal explodes
         trial = [*rules[:place], replace(priced, price=price), *rules[place + 1 :]]
         explodes = False
+        problem = trials.at(trial)
         try:
-            log_prob = with_penalty(objective, trial).best_found()
+            log_prob = problem.best_found()
         except LengthExplosionError:
             explodes = True
             return 1.0
-        rate = objective.rate_of_any(log_prob, priced.token_violations > 0)
+        rate = problem.rate_of_any(log_prob, priced.token_violations > 0)
         return rate - priced.rule.max_rate
 
     if excess(0.0) <= 0:

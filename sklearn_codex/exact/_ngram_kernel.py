@@ -253,6 +253,11 @@ class ContextKernel:
             reached[following[following >= 0]] = True
         return reached
 
+    def n_tokens(self, good: np.ndarray) -> np.ndarray:
+        """Return how many tokens (C,) after each context use an arc of a mask (A,)."""
+        found: np.ndarray = self._count(good)[0]
+        return found
+
     def _count(self, good):
         """Return how many tokens (C,) after each context use an arc of a mask (A,).
 

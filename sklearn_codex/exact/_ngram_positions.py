@@ -10,6 +10,7 @@ from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex.exact._ngram_ascent import gradient_at
 from sklearn_codex.exact._ngram_events import takes_policies
 from sklearn_codex.exact._ngram_flow import PolicyFlow
+from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_length import NGramLength
 from sklearn_codex.exact._ngram_search import best_events, time_dependent_optimum
 from sklearn_codex.exact._ngram_solve import long_run_weight
@@ -77,22 +78,50 @@ class NGramPositions(NGramLength):
     def state_values(self, log_prob: FloatArray) -> FloatArray:
         """Return the objective (max_length, C) still to come in each context before each token.
 
-        Demonstrations apart.
+        Demonstrations apart. It is ``-inf`` where the policy may come to what has an infinite
+        penalty, or the reference cannot do.
 
         Raises
         ------
         ValueError
             If there is no maximal length.
         """
-        length, n_contexts = self._n_positions("state_values"), self.trie.n_contexts
+        length = self._n_positions("state_values")
+        policy = np.broadcast_to(log_prob, (length, self.trie.n_events))
+        values = self._values_of_possible(policy)
+        values[self._may_do_the_impossible(policy)] = -np.inf
+        return values
+
+    def _values_of_possible(self, policy):
+        """Return what is still to come (max_length, C), of what is impossible nothing."""
+        length, n_contexts = len(policy), self.trie.n_contexts
         values = np.empty((length + 1, n_contexts))
         values[-1] = -self.missing_eos_penalty
-        policy = np.broadcast_to(log_prob, (length, self.trie.n_events))
         for position in reversed(range(length)):
             step = PolicyFlow(self.trie, policy[position], np.zeros(n_contexts), 1)
             scores = self.token_scores(policy[position])
             values[position] = mean_of_next(step, scores) + step.operator.dot(values[position + 1])
         return values[:-1]
+
+    def _may_do_the_impossible(self, policy):
+        """Return where (max_length, C) documents may go on with events that are not possible.
+
+        Some of their tokens are none then of the policy without these events, or lead there.
+        """
+        may = np.zeros((len(policy) + 1, self.trie.n_contexts), bool)
+        arcs = slice(self.trie.n_arcs)
+        for position in reversed(range(len(policy))):
+            spared = np.where(self.possible, policy[position], -np.inf)
+            if not may[position + 1].any() and np.array_equal(spared, policy[position]):
+                continue
+            n_tokens = ContextKernel(self.trie, policy[position]).n_tokens(
+                policy[position][arcs] > -np.inf
+            )
+            goes_well = (spared[arcs] > -np.inf) & np.append(~may[position + 1], True)[
+                self.trie.next
+            ]
+            may[position] = ContextKernel(self.trie, spared).n_tokens(goes_well) < n_tokens
+        return may[:-1]
 
     @takes_policies
     def gradient_by_position(self, log_prob: FloatArray) -> FloatArray:
@@ -108,7 +137,8 @@ class NGramPositions(NGramLength):
         """
         length = self._n_positions("gradient_by_position")
         last = np.full((1, self.trie.n_contexts), -self.missing_eos_penalty)
-        values = np.vstack([self.state_values(log_prob), last])
+        policy = np.broadcast_to(log_prob, (length, self.trie.n_events))
+        values = np.vstack([self._values_of_possible(policy), last])
         gradient = np.zeros((length, self.trie.n_events))
         for position, step in enumerate(self.flow(log_prob).steps(length)):
             scores = self.token_scores(step.log_prob)
