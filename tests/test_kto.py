@@ -588,7 +588,7 @@ def test_a_rest_point_is_found_where_the_best_weights_jump_over_it(X, y, b):
 def test_a_label_that_is_missing_beside_judged_completions_is_asked_for():
     rows = [*RECORDS, {"completion": "good", "label": None}]
     with pytest.raises(
-        ValueError, match="no value as label.* judgement is missing.* leave the key"
+        ValueError, match=r"no value as label.* judgement is missing.* leave the key"
     ):
         make_loop().fit(rows)
     with pytest.warns(UserWarning, match="takes completions without a label for demonstrations"):

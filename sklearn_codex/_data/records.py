@@ -268,8 +268,8 @@ def _refuse_lost_judgements(rows, checked, subject, *, is_table):
     judged = "Where a judgement is missing there, drop these records"
     if is_table:
         warnings.warn(
-            f"{subject} takes completions without a label for demonstrations, to be learned as they "
-            f"are: {seen}. {judged}. Where they are demonstrations, all is well; dicts without "
+            f"{subject} takes completions without a label for demonstrations, to be learned as "
+            f"they are: {seen}. {judged}. Where they are demonstrations, all is well; dicts without "
             "the key 'label' say so.",
             UserWarning,
             stacklevel=3,

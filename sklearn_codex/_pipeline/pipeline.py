@@ -113,8 +113,8 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     record belong together. Scores are what `CandidatePolicy` learns from where no reward comes from
     above, and what ``score`` holds it against. Any record may have `sample_weight`, what it weighs
     in the fit of its stage; a pair of soft label p weighs p for A and 1 - p for B. None and NaN
-    mean that a row has no such column; of dicts, a `label` that is None beside a `completion`, where
-    others have one, is an error, as it may be a demonstration or a judgement that was lost, and in
+    mean that a row has no such column; of dicts, a `label` that is None beside a `completion`,
+    where others have one, is an error, as it may be a demonstration or a judgement that was lost, and in
     a table a warning.
 
     **Words in order.** With an `NGramLM` or an `NGramCounter` all policies are models of n-grams,
@@ -377,7 +377,8 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
 
         Labels are not looked at: of a `KTOPolicyOptimizer` or `DPOPolicyOptimizer` as the last
         stage this is the likelihood of demonstrations alone, which is best for a policy that hardly
-        moves. To search their `C` or `loss`, use :data:`~sklearn_codex.model_selection.policy_scorers`.
+        moves. To search their `C` or `loss`, use
+        :data:`~sklearn_codex.model_selection.policy_scorers`.
 
         Parameters
         ----------

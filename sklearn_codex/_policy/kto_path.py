@@ -18,7 +18,7 @@ from sklearn_codex._policy.kto_loss import DesirabilityLoss
 _MOST_CORRECTIONS, _FEW = 8, 3
 # The cosine by which the direction may change in a step, and the shortest step, in first ones.
 _STRAIGHT, _SHORTEST = 0.8, 1e-7
-# Nats beyond which the loss at a reference point is convex, more than a bound of its curvature says.
+# Nats by which to go beyond where a bound of its curvature says that the loss is convex.
 _BEYOND = 3.0
 # Weights up to which the system of equations is written out.
 _FEW_WEIGHTS, _MOST_VECTORS = 100, 60
