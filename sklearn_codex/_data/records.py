@@ -269,8 +269,8 @@ def _refuse_lost_judgements(rows, checked, subject, *, is_table):
     if is_table:
         warnings.warn(
             f"{subject} takes completions without a label for demonstrations, to be learned as "
-            f"they are: {seen}. {judged}. Where they are demonstrations, all is well; dicts without "
-            "the key 'label' say so.",
+            f"they are: {seen}. {judged}. Where they are demonstrations, all is well; dicts "
+            "without the key 'label' say so.",
             UserWarning,
             stacklevel=3,
         )

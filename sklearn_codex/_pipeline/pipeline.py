@@ -114,8 +114,8 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     above, and what ``score`` holds it against. Any record may have `sample_weight`, what it weighs
     in the fit of its stage; a pair of soft label p weighs p for A and 1 - p for B. None and NaN
     mean that a row has no such column; of dicts, a `label` that is None beside a `completion`,
-    where others have one, is an error, as it may be a demonstration or a judgement that was lost, and in
-    a table a warning.
+    where others have one, is an error, as it may be a demonstration or a judgement that was
+    lost, and in a table a warning.
 
     **Words in order.** With an `NGramLM` or an `NGramCounter` all policies are models of n-grams,
     and prompts are what documents go on from: demonstrations are learned, responses compared and

@@ -125,7 +125,8 @@ policy_scorers = {
 """Scorers of loops whose last policy learned from labels itself, without a reward model, by name.
 
 The score of such a loop, the likelihood of demonstrations, does not look at labels.
-"unpaired_score" is ``KTOPolicyOptimizer.score`` of the unpaired records in X, the mean probability of their labels;
+"unpaired_score" is ``KTOPolicyOptimizer.score`` of the unpaired records in X, the mean probability
+of their labels;
 "neg_policy_log_loss" (nats) judges the implicit reward of a KTO or DPO policy on the preferences in
 X. Give one of them as ``scoring=``. Implicit rewards hardly depend on ``kl_coef``, which is
 a price; see :class:`HeldOutRewardScorer`.
