@@ -19,8 +19,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_codex import (
+    DPOPolicyOptimizer,
     ExactPolicyOptimizer,
     KTOPolicyOptimizer,
+    NGramCounter,
+    NGramLM,
     RLHFPipeline,
     SFTRefiner,
     TokenCounter,
@@ -32,7 +35,7 @@ from sklearn_codex._policy.kto_loss import DesirabilityLoss, kto_loss
 from sklearn_codex._policy.kto_rest import find_rest
 from sklearn_codex._policy.tilts import TokenTilt
 from sklearn_codex.lab import algorithms, problems, rest_point
-from sklearn_codex.model_selection import RecordKFold, record_train_test_split
+from sklearn_codex.model_selection import RecordKFold, policy_scorers, record_train_test_split
 
 ANSWERS = ["good answer here", "bad", "a good one", "bad one", "answer", "good", "answer bad"]
 THUMBS = [True, False, True, False, True, True, False]
@@ -512,6 +515,104 @@ def test_labels_that_are_refused(labels, match):
         KTOPolicyOptimizer().fit(ANSWERS, labels)
 
 
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [("helpful", "unhelpful"), ("approve", "reject"), ("10", "9"), ("relaxed", "unrelaxed"),
+     ("nice", "not nice")],
+)  # fmt: skip
+def test_words_whose_order_is_not_their_meaning_are_refused(good, bad):
+    with pytest.raises(ValueError, match=f"'{good}' seems to be the desirable one"):
+        KTOPolicyOptimizer().fit(ANSWERS, spelled(good, bad))
+
+
+def test_words_of_no_known_meaning_are_taken_by_order_with_a_warning():
+    with pytest.warns(UserWarning, match=r"takes 'sad', which is .* y = \(labels == 'happy'\)"):
+        KTOPolicyOptimizer().fit(ANSWERS, spelled("sad", "happy"))
+
+
+def test_a_weight_is_a_repetition_in_the_length_too_and_none_is_no_document():
+    docs = ["good good good good good good", "bad", "good", "bad good", "meh"]
+    y, weight = [1, 0, 1, 0, 0], [3, 1, 1, 1, 0]
+    lm = FrozenEstimator(UnigramLM(smoothing=0).fit(docs[:4]))
+    for settings in ({}, {"policy": lm}, {"vectorizer": NGramCounter(order=2)}):
+        weighted = KTOPolicyOptimizer(kl_coef=0.7, **settings).fit(docs[:4], y[:4], weight[:4])
+        repeated = KTOPolicyOptimizer(kl_coef=0.7, **settings)
+        repeated.fit(docs[:1] * 2 + docs[:4], [1, 1, *y[:4]])
+        assert weighted.document_length_ == repeated.document_length_
+        assert_allclose(weighted.margin(docs[:4]), repeated.margin(docs[:4]), atol=1e-8)
+    # A document of no weight changes nothing, not even where the reference has no such token.
+    settings = {"policy": lm, "response_length": 2}
+    with_it = KTOPolicyOptimizer(**settings).fit([*docs[:4], "bad"], y, weight)
+    assert_allclose(
+        with_it.margin(docs[:4]),
+        KTOPolicyOptimizer(**settings).fit(docs[:4], y[:4], weight[:4]).margin(docs[:4]),
+    )
+    longer = KTOPolicyOptimizer().fit(np.vstack([np.eye(2), [[9, 9]]]), [1, 0, 1], [1, 1, 0])
+    assert longer.document_length_ == 1
+
+
+def test_where_documents_start_is_weighted():
+    lm = FrozenEstimator(NGramLM(order=2).fit(["who the cat", "what a dog ran", "the dog"]))
+    docs, y, prompts = ["the cat", "the dog", "a dog"], [1, 0, 1], ["who", "what", "the"]
+    fitted = KTOPolicyOptimizer(lm, kl_coef=0.5).fit(docs, y, [3, 1, 0], prompts=prompts)
+    repeated = KTOPolicyOptimizer(lm, kl_coef=0.5).fit(
+        docs[:1] * 3 + docs[1:2], [1, 1, 1, 0], prompts=["who"] * 3 + ["what"]
+    )
+    assert_allclose(fitted.reference_point_, repeated.reference_point_, rtol=1e-7)
+
+
+def test_a_weight_of_pairs_is_a_repetition_in_the_length_too():
+    pairs = [("good good good good", "bad"), ("bad", "good")]
+    weighted = DPOPolicyOptimizer(kl_coef=0.7).fit(pairs, [1, 0], sample_weight=[5, 1])
+    repeated = DPOPolicyOptimizer(kl_coef=0.7).fit(pairs[:1] * 4 + pairs, [1, 1, 1, 1, 1, 0])
+    assert weighted.document_length_ == repeated.document_length_
+    assert_allclose(weighted.kl_, repeated.kl_, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "b"),
+    [([[3, 2, 0, 2], [5, 0, 2, 1], [1, 2, 0, 1]], [0, 1, 0], 2.0)],
+)
+def test_a_rest_point_is_found_where_the_best_weights_jump_over_it(X, y, b):
+    X, y = np.array(X, dtype=float), np.array(y, dtype=float)
+    fitted = KTOPolicyOptimizer(kl_coef=b, C=10.0, response_length=20).fit(X, y)
+    assert fitted.fixed_point_gap_ <= 1e-8
+    # The field by hand, at the weights that sum to 0.
+    prob = np.exp(fitted.token_log_prob_)
+    w = fitted.token_reward_ - fitted.token_reward_.mean()
+    u = X @ fitted.token_reward_ - b * 20 * (prob @ (np.log(prob) + np.log(4)))
+    pull = ((1 - 2 * y) * expit(u) * expit(-u)) @ X
+    assert_allclose(pull - pull.sum() * prob + w / 10, 0, atol=1e-7)
+
+
+def test_a_label_that_is_missing_beside_judged_completions_is_asked_for():
+    rows = [*RECORDS, {"completion": "good", "label": None}]
+    with pytest.raises(
+        ValueError, match=r"no value as label.* judgement is missing.* leave the key"
+    ):
+        make_loop().fit(rows)
+    with pytest.warns(UserWarning, match="takes completions without a label for demonstrations"):
+        make_loop().fit(pd.DataFrame(rows))
+
+
+def test_scorers_of_policies_look_at_labels():
+    judged = [row for row in RECORDS if "label" in row]
+    loop = RLHFPipeline([("policy", KTOPolicyOptimizer(kl_coef=0.7))]).fit(judged)
+    weighed = [row | {"sample_weight": 1.0 + number} for number, row in enumerate(judged)]
+    expected = loop["policy"].score(
+        [row["completion"] for row in judged], [row["label"] for row in judged],
+        np.arange(1.0, 1.0 + len(judged)),
+    )  # fmt: skip
+    assert policy_scorers["unpaired_score"](loop, weighed) == pytest.approx(expected)
+    pairs = [{"chosen": "good", "rejected": "bad", "sample_weight": 3.0},
+             {"response_a": "bad one", "response_b": "answer", "label": 1}]  # fmt: skip
+    good, bad, one, answer = loop["policy"].reward(["good", "bad", "bad one", "answer"])
+    loss = (3 * np.logaddexp(0, bad - good) + np.logaddexp(0, answer - one)) / 4
+    assert policy_scorers["neg_policy_log_loss"](loop, pairs) == pytest.approx(-loss)
+    with pytest.raises(TypeError, match="such as KTOPolicyOptimizer"):
+        policy_scorers["unpaired_score"](RLHFPipeline([("lm", UnigramLM())]).fit(RECORDS), judged)
+
+
 def test_errors():
     X, y, _, reference = random_documents(18)
     policy = language_model(reference)
@@ -573,7 +674,11 @@ def make_loop(**settings):
 @pytest.mark.parametrize("as_given", [list, pd.DataFrame], ids=["list", "frame"])
 def test_a_pipeline_of_unpaired_records(as_given):
     good = [{"completion": text} for text, up in zip(ANSWERS, THUMBS, strict=True) if up]
-    loop = make_loop().fit(as_given(RECORDS + good))
+    if as_given is list:
+        loop = make_loop().fit(RECORDS + good)
+    else:
+        with pytest.warns(UserWarning, match="completions without a label"):
+            loop = make_loop().fit(as_given(RECORDS + good))
     by_hand = KTOPolicyOptimizer(FrozenEstimator(loop["sft"]), kl_coef=0.5)
     by_hand.fit(3 * ANSWERS, 3 * THUMBS)
     assert_allclose(loop["policy"].token_log_prob_, by_hand.token_log_prob_, atol=1e-9)

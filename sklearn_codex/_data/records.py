@@ -1,6 +1,7 @@
 """Records, the input of ``RLHFPipeline``: what a row holds decides which kind of record it is."""
 
 import reprlib
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -205,8 +206,13 @@ def check_records(X: Any, *, subject: str) -> Records:
     TypeError
         If X is no sequence of records, or a column holds neither text nor messages.
     ValueError
-        If X is empty, a row is of no kind or of several, a label is outside [0, 1], or a weight is
-        negative.
+        If X is empty, a row is of no kind or of several, a label is outside [0, 1] or, beside
+        judged completions, None, or a weight is negative.
+
+    Warns
+    -----
+    UserWarning
+        If a table has completions with a label and others without.
 
     Examples
     --------
@@ -228,6 +234,7 @@ def check_records(X: Any, *, subject: str) -> Records:
         form = check_form(present, row, where)
         checked.append(read_record(present, form, where, swap=n_chosen % 2 == 1))
         n_chosen += form == ("chosen", "rejected")
+    _refuse_lost_judgements(rows, checked, subject, is_table=is_frame(X))
     checked = _balance(checked)
     return Records(
         kind=np.array([record.kind for record in checked]),
@@ -237,6 +244,40 @@ def check_records(X: Any, *, subject: str) -> Records:
         label=np.array([record.label for record in checked], dtype=np.float64),
         weight=np.array([record.weight for record in checked], dtype=np.float64),
         candidates=[record.candidates for record in checked],
+    )
+
+
+def _refuse_lost_judgements(rows, checked, subject, *, is_table):
+    """Raise where a row among judged ones names a label and has none, which has two readings.
+
+    A table has the columns of all its rows, so there it is no more than a warning.
+    """
+    kinds = [record.kind for record in checked]
+    n_judged = kinds.count("unpaired")
+    lost = [
+        position
+        for position, kind in enumerate(kinds)
+        if n_judged and kind == "demonstration" and "label" in rows[position]
+    ]
+    if not lost:
+        return
+    seen = (
+        f"{len(lost)} of the records with a completion have no value as label, the first record "
+        f"{lost[0]}, beside {n_judged} that have one"
+    )
+    judged = "Where a judgement is missing there, drop these records"
+    if is_table:
+        warnings.warn(
+            f"{subject} takes completions without a label for demonstrations, to be learned as "
+            f"they are: {seen}. {judged}. Where they are demonstrations, all is well; dicts "
+            "without the key 'label' say so.",
+            UserWarning,
+            stacklevel=3,
+        )
+        return
+    raise ValueError(
+        f"{subject}: {seen}. {judged}, or give it: true, false, or a probability between. Where "
+        "they are demonstrations, to be learned as they are, leave the key 'label' out of them."
     )
 
 

@@ -6,12 +6,15 @@ from sklearn_codex._labels.conventions import NO, YES
 
 _YES = frozenset((
     *YES, "true", "1", "1.0", "desirable", "good", "chosen", "accepted", "preferred",
-    "positive", "pos", "up", "like", "liked", "thumbs_up", "thumbsup", "👍", "upvote", "correct"
+    "positive", "pos", "up", "like", "liked", "thumbs_up", "thumbsup", "👍", "upvote", "correct",
+    "accept", "acceptable", "approve", "approved", "helpful", "safe", "keep", "pass", "passed"
 ))  # fmt: skip
 _NO = frozenset((
     *NO, "false", "0", "0.0", "-1", "-1.0", "undesirable", "bad", "rejected",
     "negative", "neg", "down", "dislike", "disliked", "thumbs_down", "thumbsdown", "👎",
-    "downvote", "incorrect", "wrong"
+    "downvote", "incorrect", "wrong",
+    "reject", "unacceptable", "disapprove", "disapproved", "unhelpful", "unsafe", "discard", "fail",
+    "failed"
 ))  # fmt: skip
 
 

@@ -113,7 +113,9 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
     record belong together. Scores are what `CandidatePolicy` learns from where no reward comes from
     above, and what ``score`` holds it against. Any record may have `sample_weight`, what it weighs
     in the fit of its stage; a pair of soft label p weighs p for A and 1 - p for B. None and NaN
-    mean that a row has no such column.
+    mean that a row has no such column; of dicts, a `label` that is None beside a `completion`,
+    where others have one, is an error, as it may be a demonstration or a judgement that was
+    lost, and in a table a warning.
 
     **Words in order.** With an `NGramLM` or an `NGramCounter` all policies are models of n-grams,
     and prompts are what documents go on from: demonstrations are learned, responses compared and
@@ -372,6 +374,11 @@ class RLHFPipeline(CallbackSupportMixin, StageComposition):
         Where the last policy chooses among candidates, return the expectation, under it, of their
         `scores` in X, a mean over records; without `scores` what it maximised, reward less price of
         KL, which does not compare between different ``kl_coef``.
+
+        Labels are not looked at: of a `KTOPolicyOptimizer` or `DPOPolicyOptimizer` as the last
+        stage this is the likelihood of demonstrations alone, which is best for a policy that hardly
+        moves. To search their `C` or `loss`, use
+        :data:`~sklearn_codex.model_selection.policy_scorers`.
 
         Parameters
         ----------

@@ -49,7 +49,9 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
             return TokenFamily()
         return NGramFamily(self._trie, self._read_trie)
 
-    def _keep_reference(self, policy: IncomingModel, n_columns: int, prompts: Any) -> None:
+    def _keep_reference(
+        self, policy: IncomingModel, n_columns: int, prompts: Any, sample_weight: Any = None
+    ) -> None:
         """Keep the reference and what it is made of, once pairs or documents have been read.
 
         Parameters
@@ -59,6 +61,8 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
             Of documents.
         prompts : sequence of str, array-like of shape (n_prompts, n_columns) or None
             What documents of the policy start after.
+        sample_weight : ndarray of shape (n_prompts,), default=None
+            How often each prompt counts; None for once.
         """
         self._forget_family()
         self._read_trie = policy.read_trie
@@ -74,7 +78,8 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
         if prompts is not None:
             family = NGramFamily(self._trie, self._read_trie)
             contexts = family.contexts_after(read_prompts(self, prompts))
-            self._initial = np.bincount(contexts, minlength=model.trie.n_contexts) / len(contexts)
+            starts = np.bincount(contexts, sample_weight, minlength=model.trie.n_contexts)
+            self._initial = starts / starts.sum()
 
     def _keep_objective(self, stated: StatedPairs) -> None:
         """Keep what an objective states; penalties are in the reference, which is best without."""
@@ -114,7 +119,7 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
                 "pairs out."
             )
 
-    def _length_of(self, responses: Any, policy: Any) -> int:
+    def _length_of(self, responses: Any, policy: Any, sample_weight: Any = None) -> int:
         """Return the tokens of a document, from the best source there is.
 
         Parameters
@@ -123,6 +128,8 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
             All responses that are compared, in the columns of the policy; None where only their
             differences are known.
         policy : fitted language model or None
+        sample_weight : ndarray of shape (n,), default=None
+            Weights of the responses, of which one of 2 is the response twice.
         """
         if self._eos_column() is not None:
             if self.response_length is not None:
@@ -138,7 +145,9 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
             return int(policy.document_length_)
         if responses is None:
             return 1
-        return max(1, round(self._family.count_tokens(responses) / responses.shape[0]))
+        weight = np.ones(responses.shape[0]) if sample_weight is None else sample_weight
+        total = (responses.T @ weight)[np.newaxis]  # (1, n_columns)
+        return max(1, round(self._family.count_tokens(total) / float(np.sum(weight))))
 
     def _lengths_and_kl(self, log_prob: FloatArray) -> Bunch:
         """Return ``expected_length``, its rounding, and ``kl``, of documents of a policy."""

@@ -327,9 +327,7 @@ class DPOPolicyOptimizer(
         """
         subject = type(self).__name__
         direct = DirectLoss.of(self)
-        design = read_design(self, X, prompts, each_response=not direct.knows_reference)
         labels = check_labels(y, subject=subject)
-        check_consistent_length(design, labels.target)
         weight = check_sample_weight(
             sample_weight,
             labels.target,
@@ -337,6 +335,7 @@ class DPOPolicyOptimizer(
             ensure_non_negative=True,
             allow_all_zero_weights=False,
         )
+        design = read_design(self, X, prompts, weight, each_response=not direct.knows_reference)
         if not labels.soft:
             check_both_preferred(labels, weight, subject=subject)
         self.classes_ = labels.classes

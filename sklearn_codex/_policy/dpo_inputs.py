@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_consistent_length
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.designs import PairDesign
@@ -13,7 +14,9 @@ from sklearn_codex._policy.direct import read_policy_pairs
 from sklearn_codex._reward.targets import check_labels
 
 
-def read_design(estimator: Any, X: Any, prompts: Any, *, each_response: bool) -> Any:
+def read_design(
+    estimator: Any, X: Any, prompts: Any, sample_weight: FloatArray, *, each_response: bool
+) -> Any:
     """Return the design of pairs in the columns of the policy; set what the policy is made of.
 
     Parameters
@@ -22,6 +25,8 @@ def read_design(estimator: Any, X: Any, prompts: Any, *, each_response: bool) ->
         Who reads.
     X, prompts
         As of ``fit``.
+    sample_weight : ndarray of shape (n_pairs,)
+        How often each pair counts, for how long documents are and where they start.
     each_response : bool
         Whether the reference has to be able to produce each response, and not only what differs.
     """
@@ -29,6 +34,7 @@ def read_design(estimator: Any, X: Any, prompts: Any, *, each_response: bool) ->
     if isinstance(X, StatedPairs):
         estimator._keep_objective(X)
         of_candidates = X.design()
+        check_consistent_length(of_candidates, sample_weight)
         estimator._check_support(of_candidates)
         return of_candidates
     policy = IncomingModel(estimator, "policy", of_ngrams=True)
@@ -37,6 +43,7 @@ def read_design(estimator: Any, X: Any, prompts: Any, *, each_response: bool) ->
         estimator, X, reset=True, vectorizer=policy.vectorizer, prompts=prompts
     )
     design, pairs = read.design, read.text
+    check_consistent_length(design, sample_weight)
     if inner is not None and policy.vectorizer is None and pairs is not None:
         raise ValueError(
             f"{subject} got pairs of text, but its policy was fitted on counts and knows "
@@ -51,7 +58,7 @@ def read_design(estimator: Any, X: Any, prompts: Any, *, each_response: bool) ->
     if policy.read_trie is None and hasattr(inner, "token_log_prob_"):
         _check_columns(estimator, inner, design.shape[1])
     starts = prompts if pairs is None else pairs.prompts
-    estimator._keep_reference(policy, design.shape[1], starts)
+    estimator._keep_reference(policy, design.shape[1], starts, sample_weight)
     design = estimator._in_columns_of_policy(design)
     responses = None
     if isinstance(design, PairDesign):
@@ -59,7 +66,9 @@ def read_design(estimator: Any, X: Any, prompts: Any, *, each_response: bool) ->
         if each_response:
             _check_producible(estimator, design)
     estimator._check_support(design)
-    estimator.document_length_ = estimator._length_of(responses, inner)
+    estimator.document_length_ = estimator._length_of(
+        responses, inner, np.append(sample_weight, sample_weight)
+    )
     return design
 
 

@@ -96,8 +96,9 @@ class KTOPolicyOptimizer(
     document_length_ : int
         The same, rounded.
     classes_ : ndarray of shape (2,)
-        The two labels; the second, greater one means that a document is desirable. 0 and 1 where
-        the labels are probabilities.
+        The two labels; the second, greater one means that a document is desirable. Two words that
+        mean the opposite are refused, and of others a warning says which one is taken for good. 0
+        and 1 where the labels are probabilities.
     loss_ : float
         Weighted mean loss of the training documents, without the penalty.
     n_iter_ : int
@@ -266,12 +267,12 @@ class KTOPolicyOptimizer(
         Warns
         -----
         ConvergenceWarning
-            If the fit does not rest after ``max_iter`` steps, or C is infinite and tokens lose all
+            If the fit does not come to rest, or C is infinite and tokens lose all
             their probability.
+        UserWarning
+            If the labels are two words that have an order and no known meaning.
         """
-        design, n_documents = self._read(X, prompts)
         labels = check_desirable(y, subject=type(self).__name__)
-        check_consistent_length(range(n_documents), labels.target)
         weight = check_sample_weight(
             sample_weight,
             labels.target,
@@ -279,6 +280,7 @@ class KTOPolicyOptimizer(
             ensure_non_negative=True,
             allow_all_zero_weights=False,
         )
+        design = self._read(X, prompts, weight)
         check_both_kinds(labels, weight, subject=type(self).__name__)
         self.classes_ = labels.classes
         loss = DesirabilityLoss(
@@ -296,25 +298,26 @@ class KTOPolicyOptimizer(
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _read(self, X, prompts):
-        """Return documents as a design in the columns of the policy, and how many there are."""
+    def _read(self, X, prompts, weight):
+        """Return documents as a design in the columns of the policy; set what that is made of."""
         policy = IncomingModel(self, "policy", of_ngrams=True)
         counts = read_documents(self, X, reset=True, vectorizer=policy.vectorizer)
+        check_consistent_length(counts, weight)
         policy.check_columns()
         if prompts is not None and policy.read_trie is not None:
             if check_texts(X, subject=type(self).__name__) is not None:
                 prompts = check_prompts(self, X, prompts)
             counts = count_after(self, prompts, X, counts)
-        self._keep_reference(policy, counts.shape[1], prompts)
+        self._keep_reference(policy, counts.shape[1], prompts, weight)
         design = self._in_columns_of_policy(DifferenceDesign(counts))
-        self._check_documents(design)
-        self.document_length_ = self._length_of(design.differences, policy.model)
-        return design, counts.shape[0]
+        self._check_documents(design, weight)
+        self.document_length_ = self._length_of(design.differences, policy.model, weight)
+        return design
 
-    def _check_documents(self, design):
-        """Check that the reference can produce all that documents have."""
+    def _check_documents(self, design, weight):
+        """Check that the reference can produce all that documents of some weight have."""
         impossible = np.isneginf(self.reference_log_prob_)
-        lost = np.flatnonzero(impossible & (design.rmatvec(np.ones(design.shape[0])) > 0))
+        lost = np.flatnonzero(impossible & (design.rmatvec((weight > 0).astype(float)) > 0))
         if lost.size:
             raise ValueError(
                 f"{type(self).__name__} got documents with {lost.size} {self._family.column_kind} "
@@ -357,6 +360,7 @@ class KTOPolicyOptimizer(
 
     def _warn(self, state, stopped):
         """Warn where the policy does not rest, or only tends to where it would."""
+        remedy = "Decrease C, or increase max_iter or tol."
         falling = falling_columns(state) if np.isinf(self.C) else np.zeros(0, dtype=np.intp)
         if falling.size:
             kind = self._family.column_kind
@@ -369,11 +373,13 @@ class KTOPolicyOptimizer(
                 f"fixed_point_gap_ is {state.fixed_point_gap:.1e}, not tol={self.tol:g}, after "
                 f"{state.iteration} steps"
             )
+            if state.iteration < self.max_iter:
+                trouble += ", and the search found no place nearer to rest"
+                remedy = "Decrease C or response_length, or increase tol."
         else:
             return
         warnings.warn(
-            f"{type(self).__name__} did not converge: {trouble}. Decrease C, or increase max_iter "
-            "or tol.",
+            f"{type(self).__name__} did not converge: {trouble}. {remedy}",
             ConvergenceWarning,
             stacklevel=6,
         )

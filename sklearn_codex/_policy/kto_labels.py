@@ -1,5 +1,6 @@
 """Labels of single documents: desirable or not, or how probable it is that one is."""
 
+import warnings
 from numbers import Number
 from typing import Any
 
@@ -19,6 +20,11 @@ def check_desirable(y: Any, *, subject: str) -> PreferenceLabels:
 
     Numbers in [0, 1], some of them neither 0 nor 1, are probabilities; else there are two classes,
     of which the greater one is desirable.
+
+    Warns
+    -----
+    UserWarning
+        If two words have an order, but no meaning that is known.
 
     Raises
     ------
@@ -85,17 +91,53 @@ def _kind_of(label):
 
 
 def _check_words(classes, subject):
-    """Raise where two words say which of them is desirable, other than by their order."""
+    """Raise where two words say which is desirable, other than by order; warn if they may."""
     labels = classes.tolist()
     if len(labels) != 2 or not all(isinstance(label, str) for label in labels):
         return
-    lesser, greater = map(says_desirable, labels)
+    lesser, greater = _meanings(*labels)
+    if (lesser, greater) == (False, True):
+        return
+    if lesser is None and greater is None:
+        warnings.warn(
+            f"{subject} takes {labels[1]!r}, which is the greater one of the labels {labels} in y "
+            f"by the alphabet, to mean that a document is desirable. Pass y = (labels == "
+            f"{labels[1]!r}) where it does, and y = (labels == {labels[0]!r}) where it is the "
+            "other one, also for score.",
+            UserWarning,
+            stacklevel=4,
+        )
     if lesser or (greater is False):
         raise ValueError(
             f"{subject} got the labels {labels} in y, of which {labels[0]!r} seems to be the "
             f"desirable one. As classes, the greater one, {labels[1]!r}, would be. Pass y = "
             f"(labels == {labels[0]!r}), true where a document is desirable, also for score."
         )
+
+
+def _meanings(lesser, greater):
+    """Return whether each of two words means desirable, None where it says neither."""
+    numbers = [_as_number(word) for word in (lesser, greater)]
+    if None not in numbers and numbers[0] != numbers[1]:
+        return numbers[0] > numbers[1], numbers[1] > numbers[0]
+    folded = ["".join(filter(str.isalnum, word.casefold())) for word in (lesser, greater)]
+    for word, other, negated in ((0, 1, (True, False)), (1, 0, (False, True))):
+        if folded[word] and folded[other] in {no + folded[word] for no in _NEGATIONS}:
+            # A word that is bad by itself is good where it is negated: "harmful", "not harmful".
+            is_bad = says_desirable((lesser, greater)[word]) is False or folded[word] in _BAD
+            return negated[::-1] if is_bad else negated
+    return says_desirable(lesser), says_desirable(greater)
+
+
+_NEGATIONS = ("un", "in", "im", "ir", "dis", "non", "not", "no")
+_BAD = {"harmful", "toxic", "offensive", "biased", "spam", "flagged", "hate", "hateful"}
+
+
+def _as_number(word):
+    try:
+        return float(word)
+    except ValueError:
+        return None
 
 
 def check_both_kinds(labels: PreferenceLabels, weight: FloatArray, *, subject: str) -> None:

@@ -15,6 +15,7 @@ from scipy.optimize import brentq, minimize
 
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._policy.kto_loss import DesirabilityLoss
+from sklearn_codex._policy.kto_path import StationaryCurve
 from sklearn_codex._policy.tilts import TiltPoint
 from sklearn_codex._solve.conjugate_gradients import (
     Preconditioner,
@@ -83,7 +84,9 @@ def find_rest(
     With :math:`w(z)` the weights of least loss at z, from those before, :math:`z(w)` the reference
     point of a policy, and :math:`g(z) = z(w(z)) - z`, :math:`g(0) \ge 0`. Brent's method keeps g
     positive below and negative above the root, so what it finds attracts a reference point that
-    follows a policy which is always the best for it.
+    follows a policy which is always the best for it. Where w(z) jumps over the root, and there is a
+    penalty, the search goes along the curve of stationary weights, on which there is a rest point.
+    It ends where it was nearest to one.
     """
     search = _Search(loss, own_point, tol, max_iter, callback)
     with suppress(_Over):
@@ -101,6 +104,7 @@ class _Search:
         self._weights = np.zeros(len(self._scale))
         self._first = self._norm(loss.at(self._weights).gradient)
         self._gaps: dict[float, float] = {}
+        self._best: RestState | None = None
         self._tell(loss.at(self._weights), 0)
         value = abs(loss.value(self._weights))
         # A step from a gradient this small promises less than the rounding error of the loss.
@@ -131,6 +135,8 @@ class _Search:
             fixed_point_gap=gap,
         )
         self._weights = point.weights
+        if self._best is None or gap < self._best.fixed_point_gap:
+            self._best = self.state
         stopped = bool(self._callback(self.state))
         self.is_over = stopped or self.state.converged or iteration >= self._max_iter
         return self.is_over
@@ -220,6 +226,24 @@ class _Search:
         low, high = self._bracket()
         if low < high:
             brentq(self._excess, low, high, xtol=1e-14, rtol=4 * ROUNDING, disp=False)
+        if not self._is_resting() and self._loss.penalty > 0:
+            self._go_along_the_curve()
+
+    def _is_resting(self):
+        return self.state.fixed_point_gap <= max(self._tol, self._floor)
+
+    def _go_along_the_curve(self):
+        """Look for what lies where the best weights jump; come back to the best there was."""
+
+        def tell(loss, weights):
+            self._loss = loss
+            if self._tell(loss.at(weights), self.state.iteration + 1):
+                raise _Over
+
+        enough = max(self._finest * self._first, np.finfo(np.float64).tiny)
+        StationaryCurve(self._loss, self._scale, tell, enough).find_rest(self._own_point)
+        if self._best.fixed_point_gap < self.state.fixed_point_gap:
+            tell(self._best.loss, self._best.point.weights)
 
     def _follow(self):
         """Go step by step to near a rest point, the reference point being that of each policy."""

@@ -22,7 +22,7 @@ from sklearn_codex._stage import RecordKind
 from sklearn_codex.metrics import preference_accuracy, preference_log_loss
 from sklearn_codex.overoptimization import GoldRewardScorer
 
-__all__ = ["HeldOutRewardScorer", "record_scorers"]
+__all__ = ["HeldOutRewardScorer", "policy_scorers", "record_scorers"]
 
 
 def _require(records, kind: RecordKind, subject):
@@ -76,6 +76,60 @@ record_scorers = {
 "preference_accuracy" and "neg_preference_log_loss" (nats) judge its reward model on the preferences
 in X, "demonstration_log_likelihood" (nats a token) its last policy on the completions in X. As it
 is, a ``scoring=`` of several metrics.
+"""
+
+
+def _direct_policy(loop, method, subject):
+    """Return the last policy of a loop, which was learned from labels and can be asked for them."""
+    check_is_fitted(loop)
+    steps = [step for _, step in getattr(loop, "steps_", []) if hasattr(step, "rlhf_stage")]
+    policies = [step for step in steps if step.rlhf_stage.provides == "policy"]
+    if not policies or not hasattr(policies[-1], method):
+        last = policies[-1] if policies else loop
+        raise TypeError(
+            f"{subject} scores an RLHFPipeline whose last policy is its own reward, such as "
+            f"KTOPolicyOptimizer or DPOPolicyOptimizer, got {type(last).__name__}. For others see "
+            "record_scorers and HeldOutRewardScorer."
+        )
+    return policies[-1]
+
+
+def _unpaired_score(loop, X, y=None):
+    subject = "unpaired_score"
+    margin = _direct_policy(loop, "reference_point_", subject).margin
+    records = check_records(X, subject=subject)
+    rows = _require(records, "unpaired", subject)
+    margins = margin(documents_after_prompts(loop, *records.some(rows)))
+    label = records.label[rows]
+    probability = label * expit(margins) + (1 - label) * expit(-margins)
+    return float(np.average(probability, weights=records.weight[rows]))
+
+
+def _neg_policy_log_loss(loop, X, y=None):
+    subject = "neg_policy_log_loss"
+    policy = _direct_policy(loop, "margin", subject)
+    records = check_records(X, subject=subject)
+    rows = _require(records, "preference", subject)
+    first, second = (
+        policy.reward(documents_after_prompts(loop, *records.some(rows, other=other)))
+        for other in (False, True)
+    )
+    weight = records.weight[rows]
+    return -preference_log_loss(records.label[rows], expit(first - second), sample_weight=weight)
+
+
+policy_scorers = {
+    "unpaired_score": _unpaired_score,
+    "neg_policy_log_loss": _neg_policy_log_loss,
+}
+"""Scorers of loops whose last policy learned from labels itself, without a reward model, by name.
+
+The score of such a loop, the likelihood of demonstrations, does not look at labels.
+"unpaired_score" is ``KTOPolicyOptimizer.score`` of the unpaired records in X, the mean probability
+of their labels;
+"neg_policy_log_loss" (nats) judges the implicit reward of a KTO or DPO policy on the preferences in
+X. Give one of them as ``scoring=``. Implicit rewards hardly depend on ``kl_coef``, which is
+a price; see :class:`HeldOutRewardScorer`.
 """
 
 
