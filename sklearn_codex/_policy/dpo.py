@@ -16,7 +16,11 @@ from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import DirectPolicyMixin, read_policy_pairs
 from sklearn_codex._policy.dpo_gaps import fixed_point_gap, optimality_gap
-from sklearn_codex._policy.dpo_inputs import read_design, targets_of_classes
+from sklearn_codex._policy.dpo_inputs import (
+    read_design,
+    targets_of_classes,
+    warn_of_forgotten_prompts,
+)
 from sklearn_codex._policy.dpo_loss import sigmoid_loss
 from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, minimise, warn_of_trouble
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
@@ -347,7 +351,7 @@ class DPOPolicyOptimizer(
             direct.target(labels.target, self.label_smoothing),
             weight,
             self._family.tilt(self.reference_log_prob_, self.kl_coef),
-            reference_log_prob=self.reference_log_prob_,
+            reference_log_prob=self._family.given_prompt(self.reference_log_prob_),
             is_token=self._family.is_token(len(self.reference_log_prob_)),
             C=self.C,
         )
@@ -407,7 +411,7 @@ class DPOPolicyOptimizer(
         warn_of_trouble(direct, loss, state, self.tol, monitor.stopped)
         return loss, state.point.weights
 
-    def margin(self, X):
+    def margin(self, X, *, prompts=None):
         """Return the log-odds that A is preferred, as the loss has them.
 
         That is the implicit reward of A less that of B; of losses without a reference, what they
@@ -418,6 +422,10 @@ class DPOPolicyOptimizer(
         ----------
         X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
             Pairs, as in ``fit``.
+        prompts : sequence of str (n_pairs,), default=None
+            What both responses of each pair go on from, where X is text without prompts. None is
+            the start of a document, whatever the fit had. They make no difference to counts, nor
+            to a policy of single tokens.
 
         Returns
         -------
@@ -425,14 +433,16 @@ class DPOPolicyOptimizer(
             In nats.
         """
         check_is_fitted(self)
-        design = self._in_columns_of_policy(read_policy_pairs(self, X, reset=False).design)
-        log_prob = self.token_reward_ / self.kl_coef + self.reference_log_prob_
+        read = read_policy_pairs(self, X, reset=False, prompts=prompts)
+        design = self._in_columns_of_policy(read.design)
+        reference = self._family.given_prompt(self.reference_log_prob_)
+        log_prob = self.token_reward_ / self.kl_coef + reference
         return DirectLoss.of(self).margin(
             design, log_prob, self.token_reward_, self._family.is_token(len(log_prob))
         )
 
     # Not the score of a language model: of pairs, which have labels.
-    def score(self, X, y, sample_weight=None):  # type: ignore[override]
+    def score(self, X, y, sample_weight=None, prompts=None):  # type: ignore[override]
         """Return the mean log-likelihood of preferences, in nats per pair; greater is better.
 
         That is the mean of log P(the preference seen) with P(A preferred) = sigmoid(margin),
@@ -447,12 +457,24 @@ class DPOPolicyOptimizer(
             Labels of these classes, or probabilities that A is preferred.
         sample_weight : array-like of shape (n_pairs,), default=None
             Weights of pairs.
+        prompts : sequence of str (n_pairs,), default=None
+            As of :meth:`margin`.
 
         Returns
         -------
         score : float
+
+        Warns
+        -----
+        UserWarning
+            If pairs of text have no prompts, and those of the fit of a policy of n-grams had. In
+            cross-validation both need them: rows ``(prompt, response_a, response_b)``, or, with
+            ``sklearn.set_config(enable_metadata_routing=True)``, an estimator that asks for them,
+            ``.set_fit_request(prompts=True).set_score_request(prompts=True)``.
         """
-        margin = self.margin(X)
+        check_is_fitted(self)
+        warn_of_forgotten_prompts(self, X, prompts)
+        margin = self.margin(X, prompts=prompts)
         target = targets_of_classes(y, self.classes_, subject=f"{type(self).__name__}.score")
         check_consistent_length(margin, target)
         weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
