@@ -107,13 +107,17 @@ class DPOPolicyOptimizer(
         Weighted mean loss of the training pairs, without the penalty.
     fixed_point_gap_ : float or None
         By how much the penalised objective of the Notes is above its minimum: a bound, or without a
-        penalty an estimate, half the squared Newton decrement. None where the objective need not
-        be convex: in general where lengths differ ("simpo" with single tokens aside), and for
-        "orpo".
+        penalty an estimate, half the squared Newton decrement, or ``inf`` where no policy is best.
+        The bound grows with ``C``: at great ``C`` see ``gradient_norm``. None where the objective
+        need not be convex: in general where lengths differ ("simpo" with single tokens aside), and
+        for "orpo".
     optimality_gap_ : float
         J* - J of a document, J being the expected reward less ``kl_coef`` KL, for the Bradley-Terry
         reward that the same pairs, labels as smoothed, and the same ``C`` give: what is missed of
-        RLHF with a reward model. ``inf`` where that has no optimum.
+        RLHF with a reward model. ``inf`` where that has no optimum: without a penalty, where
+        pairs, or some at no cost to the others, can all be got right. NaN where, without a
+        penalty, several rewards fit best and have different best policies, as of fewer pairs than
+        tokens or of tokens that no pair tells of, or where none was found.
     n_iter_ : int
         Newton steps taken.
     history_ : list of dict
@@ -197,8 +201,8 @@ class DPOPolicyOptimizer(
     ones. Where documents end by themselves, the best policy for any reward that adds over n-grams
     is such a tilt, so that enough preferences by that reward find it.
 
-    A token that the reference cannot produce stays at probability zero. ``C=inf`` on separable
-    pairs has no finite optimum: the fit ends early and warns.
+    A token that the reference cannot produce stays at probability zero. ``C=inf`` on pairs
+    that are separable, in part or all, has no finite optimum: the fit ends early and warns.
 
     References
     ----------
@@ -357,8 +361,9 @@ class DPOPolicyOptimizer(
         )
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        loss, weights = self._solve(loss, direct, context)
-        self.fixed_point_gap_ = fixed_point_gap(loss, weights)
+        loss, weights, is_endless = self._solve(loss, direct, design, context)
+        gap = fixed_point_gap(loss, weights)
+        self.fixed_point_gap_ = np.inf if is_endless and gap is not None else gap
         self.optimality_gap_ = optimality_gap(self, design, loss, weights)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
@@ -398,7 +403,7 @@ class DPOPolicyOptimizer(
         self.optimality_gap_ = float(objective.gap(self.token_log_prob_))
         return self
 
-    def _solve(self, loss, direct, context):
+    def _solve(self, loss, direct, design, context):
         """Minimise the loss, keep its history, report its iterations, set the policy."""
         monitor = FitMonitor(
             self, loss, context, lambda weights: self._family.fitted(loss.policy(weights))
@@ -408,8 +413,18 @@ class DPOPolicyOptimizer(
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
         self._set_policy(loss.policy(state.point.weights), loss.token_reward(state.point.weights))
-        warn_of_trouble(direct, loss, state, self.tol, monitor.stopped)
-        return loss, state.point.weights
+        family = self._family
+        is_endless = direct.is_endless(
+            loss,
+            state.point.margins,
+            design,
+            features=family.reward_features,
+            is_token=family.is_token(design.shape[1]),
+        )
+        warn_of_trouble(
+            direct, loss, state, is_endless=is_endless, tol=self.tol, stopped=monitor.stopped
+        )
+        return loss, state.point.weights, is_endless
 
     def margin(self, X, *, prompts=None):
         """Return the log-odds that A is preferred, as the loss has them.

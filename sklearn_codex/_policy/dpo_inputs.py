@@ -104,7 +104,7 @@ def warn_of_forgotten_prompts(estimator: Any, X: Any, prompts: Any) -> None:
     if pairs is None or pairs.prompts is not None:
         return
     warnings.warn(
-        f"{subject} was fitted with prompts, but {subject}.score got {len(pairs.responses_a)} pairs "
+        f"{subject} was fitted with prompts, but its score got {len(pairs.responses_a)} pairs "
         "without, so that responses count as the start of a document. Pass prompts, or rows "
         "(prompt, response_a, response_b). In cross-validation set enable_metadata_routing=True "
         "and ask for them: set_fit_request(prompts=True).set_score_request(prompts=True).",
