@@ -128,3 +128,16 @@ def test_fits_far_beyond_the_curve_of_the_loss_end(loss, kl_coef):
         loss=loss, kl_coef=kl_coef, C=np.inf, label_smoothing=smoothing, max_iter=50
     ).fit(X, [0, 1, 0, 1, 1, 0])
     assert np.exp(fitted.token_log_prob_).sum() == pytest.approx(1.0)
+
+
+def test_a_loss_that_falls_without_bound_along_a_straight_line_ends():
+    # Curvature of the corrected loss vanishes on the way, and steps by it would be infinite.
+    A = [[0, 0, 2, 1], [3, 0, 0, 0], [0, 3, 0, 0], [0, 1, 2, 0], [1, 1, 1, 0], [3, 0, 0, 0]]
+    B = [[0, 2, 0, 1], [0, 1, 1, 1], [0, 2, 0, 1], [2, 0, 1, 0], [1, 1, 0, 1], [0, 0, 2, 1]]
+    X = np.stack([A, B], axis=1).astype(float)
+    with pytest.warns(ConvergenceWarning, match="C=inf on pairs .* or label_smoothing, or set"):
+        fitted = DPOPolicyOptimizer(
+            kl_coef=0.01, loss="robust", label_smoothing=0.4, C=np.inf, response_length=1
+        ).fit(X, [0, 1, 1, 0, 0, 0])
+    assert fitted.optimality_gap_ == np.inf
+    assert np.exp(fitted.token_log_prob_).sum() == pytest.approx(1.0)

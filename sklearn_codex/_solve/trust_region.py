@@ -22,6 +22,8 @@ _ROUGH, _FALL = 1e-2, 0.1
 _FLAT, _HALVINGS = 0.1, 30
 # A trust region grows up to this radius, unless the first step is as long.
 _WIDEST = 1e8
+# Curvature, of columns of one scale, that is none.
+_STRAIGHT = 1e-150
 
 
 class CurvedLoss(Protocol):
@@ -175,7 +177,10 @@ class _Fit:
                 raise StopIteration
 
         def product(xk, direction):
-            return _check_floats(self._hessian_product(xk, direction))
+            bent = _check_floats(self._hessian_product(xk, direction))
+            # A line this straight has its least value beyond all floats: go to the boundary.
+            is_straight = abs(direction @ bent) <= _STRAIGHT * (direction @ direction)
+            return np.zeros_like(bent) if is_straight else bent
 
         radius = max(1.0, self._first)
         arguments = self._value, self.state.point.weights * self._scale
