@@ -117,3 +117,51 @@ def test_errors():
     other = NGramObjective.of_model(model, np.zeros(model.trie.n_events), max_length=2)
     with pytest.raises(TypeError, match=r"needs a CandidateObjective, such as .* got a NGramObj"):
         direct.fit_objective(other, PAIRS, LABELS)
+
+
+def fit_copies(n_prompts, loss, **options):
+    """The same question of two candidates, asked as so many prompts."""
+    rows = 2 * n_prompts
+    reference = np.log(np.tile([0.3, 0.7], n_prompts) / n_prompts)
+    problem = CandidateObjective(reference, np.zeros(rows), np.arange(rows) // 2, kl_coef=0.5)
+    pairs = np.tile(np.arange(rows).reshape(-1, 2), (2, 1))
+    labels, weight = np.repeat([1, 0], n_prompts), np.repeat([3.0, 1.0], n_prompts)
+    direct = DPOPolicyOptimizer(loss=loss, kl_coef=0.5, C=0.8, tol=1e-12, **options)
+    return direct.fit_objective(problem, pairs, labels, sample_weight=weight)
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo", "hinge", "simpo", "cpo", "orpo"])
+def test_how_many_prompts_ask_a_question_makes_no_difference(loss):
+    alone = fit_copies(1, loss)
+    for n_prompts in (2, 7):
+        many = fit_copies(n_prompts, loss)
+        given_prompt = n_prompts * np.exp(many.token_log_prob_)
+        assert_allclose(given_prompt, np.tile(np.exp(alone.token_log_prob_), n_prompts), atol=1e-8)
+        assert many.loss_ == pytest.approx(alone.loss_, rel=1e-8)
+
+
+@pytest.mark.parametrize("loss", ["cpo", "orpo"])
+def test_losses_of_likelihoods_are_of_responses_given_the_prompt(loss):
+    fitted = fit_copies(3, loss)
+
+    def naive(weights):
+        log_prob = log_softmax(np.log([0.3, 0.7]) + weights / 0.5)
+        if loss == "cpo":
+            margin, beta = 0.5 * (log_prob[0] - log_prob[1]), 1.0
+        else:
+            odds = log_prob - np.log1p(-np.exp(log_prob))
+            margin, beta = odds[0] - odds[1], 0.5
+        first = -beta * np.log(expit(margin)) - log_prob[0]
+        second = -beta * np.log(expit(-margin)) - log_prob[1]
+        return 3 * first + second, 0.5 / 0.8 * weights @ weights
+
+    found = minimize(lambda w: sum(naive(w)), np.zeros(2), tol=1e-12)
+    assert fitted.loss_ == pytest.approx(naive(found.x)[0] / 4, rel=1e-6)
+    assert fitted.history_[-1]["objective"] == pytest.approx(3 * found.fun, rel=1e-9)
+    expected = log_softmax(np.log([0.3, 0.7]) + found.x / 0.5)
+    assert_allclose(fitted.token_log_prob_ + np.log(3), np.tile(expected, 3), atol=1e-5)
+    documents = np.eye(6)[[[0, 1], [5, 4]]]
+    margin = fitted.margin(documents)
+    assert margin[0] == pytest.approx(-margin[1], rel=1e-9)
+    # Three of four prefer the first.
+    assert fitted.history_[-1]["margin"] == pytest.approx(0.5 * margin[0], rel=1e-9)

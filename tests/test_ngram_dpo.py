@@ -12,9 +12,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from walked_policies import WalkedPolicy
 
 from sklearn_codex import (
@@ -293,6 +294,39 @@ def test_responses_are_read_after_their_prompts():
     # A prompt without words is the start of a document.
     empty = DPOPolicyOptimizer(frozen(), kl_coef=0.5).fit(PAIRS, LABELS, prompts=[""] * 6)
     assert_allclose(empty.token_reward_, alone.token_reward_, atol=1e-12)
+
+
+def test_margins_and_scores_are_read_after_prompts_given_beside():
+    fitted = DPOPolicyOptimizer(frozen(), kl_coef=0.5).fit(PAIRS, LABELS, prompts=PROMPTS)
+    weight = np.array([1.0, 2.0, 0.5, 3.0, 1.0, 0.2])
+    margin = fitted.margin(PAIRS, prompts=PROMPTS)
+    assert_allclose(margin, fitted.margin(PROMPTED), atol=1e-12)
+    by_hand = fitted.reward([a for a, _ in PAIRS], prompts=PROMPTS)
+    by_hand -= fitted.reward([b for _, b in PAIRS], prompts=PROMPTS)
+    assert_allclose(margin, by_hand, atol=1e-9)
+    lean = 2 * np.array(LABELS) - 1
+    assert fitted.history_[-1]["margin"] == pytest.approx(np.mean(lean * margin))
+    score = fitted.score(PAIRS, LABELS, sample_weight=weight, prompts=PROMPTS)
+    by_hand = np.average(np.log(expit(lean * margin)), weights=weight)
+    assert score == pytest.approx(by_hand)
+    assert score == pytest.approx(fitted.score(PROMPTED, LABELS, sample_weight=weight))
+    with pytest.warns(UserWarning, match="was fitted with prompts, but .* got 6 pairs without"):
+        forgotten = fitted.score(PAIRS, LABELS)
+    assert forgotten == fitted.score(PAIRS, LABELS, prompts=[""] * 6)
+    assert abs(forgotten - fitted.score(PROMPTED, LABELS)) > 1e-3
+    with pytest.raises(ValueError, match="got prompts twice"):
+        fitted.margin(PROMPTED, prompts=PROMPTS)
+
+
+def test_cross_validation_hands_prompts_to_fit_and_score():
+    search = {"cv": 2, "error_score": "raise"}
+    plain = DPOPolicyOptimizer(frozen(), kl_coef=0.5)
+    expected = cross_val_score(plain, PROMPTED * 2, LABELS * 2, **search)
+    with config_context(enable_metadata_routing=True):
+        asking = plain.set_fit_request(prompts=True).set_score_request(prompts=True)
+        params = {"prompts": PROMPTS * 2}
+        found = cross_val_score(asking, PAIRS * 2, LABELS * 2, params=params, **search)
+    assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_prompts_make_no_difference_to_single_tokens():

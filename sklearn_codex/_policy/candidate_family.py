@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
-from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._categorical import FloatArray, IntArray, normalize_log_within
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._policy.candidate_tilt import CandidateTilt
 from sklearn_codex.exact import CandidateObjective
@@ -36,6 +36,13 @@ class CandidateFamily:
     def count_tokens(self, documents: sparse.csr_array) -> float:
         """Return how many candidates documents (n, n_rows) have."""
         return float(documents.sum())
+
+    def given_prompt(self, log_prob: FloatArray) -> FloatArray:
+        """Return log-probabilities (n_rows,) of a policy, joint with the prompt, given the prompt.
+
+        What is learned of responses must not depend on how often their prompt comes up.
+        """
+        return normalize_log_within(log_prob, self.stated.prompts)
 
     def is_token(self, n_columns: int) -> FloatArray:
         """Return that each column is one candidate (n_rows,)."""

@@ -16,7 +16,11 @@ from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import DirectPolicyMixin, read_policy_pairs
 from sklearn_codex._policy.dpo_gaps import fixed_point_gap, optimality_gap
-from sklearn_codex._policy.dpo_inputs import read_design, targets_of_classes
+from sklearn_codex._policy.dpo_inputs import (
+    read_design,
+    targets_of_classes,
+    warn_of_forgotten_prompts,
+)
 from sklearn_codex._policy.dpo_loss import sigmoid_loss
 from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, minimise, warn_of_trouble
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
@@ -103,13 +107,17 @@ class DPOPolicyOptimizer(
         Weighted mean loss of the training pairs, without the penalty.
     fixed_point_gap_ : float or None
         By how much the penalised objective of the Notes is above its minimum: a bound, or without a
-        penalty an estimate, half the squared Newton decrement. None where the objective need not
-        be convex: in general where lengths differ ("simpo" with single tokens aside), and for
-        "orpo".
+        penalty an estimate, half the squared Newton decrement, or ``inf`` where no policy is best.
+        The bound grows with ``C``: at great ``C`` see ``gradient_norm``. None where the objective
+        need not be convex: in general where lengths differ ("simpo" with single tokens aside), and
+        for "orpo".
     optimality_gap_ : float
         J* - J of a document, J being the expected reward less ``kl_coef`` KL, for the Bradley-Terry
         reward that the same pairs, labels as smoothed, and the same ``C`` give: what is missed of
-        RLHF with a reward model. ``inf`` where that has no optimum.
+        RLHF with a reward model. ``inf`` where that has no optimum: without a penalty, where
+        pairs, or some at no cost to the others, can all be got right. NaN where, without a
+        penalty, several rewards fit best and have different best policies, as of fewer pairs than
+        tokens or of tokens that no pair tells of, or where none was found.
     n_iter_ : int
         Newton steps taken.
     history_ : list of dict
@@ -193,8 +201,8 @@ class DPOPolicyOptimizer(
     ones. Where documents end by themselves, the best policy for any reward that adds over n-grams
     is such a tilt, so that enough preferences by that reward find it.
 
-    A token that the reference cannot produce stays at probability zero. ``C=inf`` on separable
-    pairs has no finite optimum: the fit ends early and warns.
+    A token that the reference cannot produce stays at probability zero. ``C=inf`` on pairs
+    that are separable, in part or all, has no finite optimum: the fit ends early and warns.
 
     References
     ----------
@@ -346,14 +354,15 @@ class DPOPolicyOptimizer(
             direct.target(labels.target, self.label_smoothing),
             weight,
             self._family.tilt(self.reference_log_prob_, self.kl_coef),
-            reference_log_prob=self.reference_log_prob_,
+            reference_log_prob=self._family.given_prompt(self.reference_log_prob_),
             is_token=self._family.is_token(len(self.reference_log_prob_)),
             C=self.C,
         )
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        loss, weights = self._solve(loss, direct, context)
-        self.fixed_point_gap_ = fixed_point_gap(loss, weights)
+        loss, weights, is_endless = self._solve(loss, direct, design, context)
+        gap = fixed_point_gap(loss, weights)
+        self.fixed_point_gap_ = np.inf if is_endless and gap is not None else gap
         self.optimality_gap_ = optimality_gap(self, design, loss, weights)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
@@ -393,7 +402,7 @@ class DPOPolicyOptimizer(
         self.optimality_gap_ = float(objective.gap(self.token_log_prob_))
         return self
 
-    def _solve(self, loss, direct, context):
+    def _solve(self, loss, direct, design, context):
         """Minimise the loss, keep its history, report its iterations, set the policy."""
         monitor = FitMonitor(
             self, loss, context, lambda weights: self._family.fitted(loss.policy(weights))
@@ -403,10 +412,20 @@ class DPOPolicyOptimizer(
         self.loss_ = self.history_[-1]["loss"]
         self.n_iter_ = state.iteration
         self._set_policy(loss.policy(state.point.weights), loss.token_reward(state.point.weights))
-        warn_of_trouble(direct, loss, state, self.tol, monitor.stopped)
-        return loss, state.point.weights
+        family = self._family
+        is_endless = direct.is_endless(
+            loss,
+            state.point.margins,
+            design,
+            features=family.reward_features,
+            is_token=family.is_token(design.shape[1]),
+        )
+        warn_of_trouble(
+            direct, loss, state, is_endless=is_endless, tol=self.tol, stopped=monitor.stopped
+        )
+        return loss, state.point.weights, is_endless
 
-    def margin(self, X):
+    def margin(self, X, *, prompts=None):
         """Return the log-odds that A is preferred, as the loss has them.
 
         That is the implicit reward of A less that of B; of losses without a reference, what they
@@ -417,6 +436,10 @@ class DPOPolicyOptimizer(
         ----------
         X : array-like of str of shape (n_pairs, 2) or (n_pairs, 3), or numeric (n_pairs, V)
             Pairs, as in ``fit``.
+        prompts : sequence of str (n_pairs,), default=None
+            What both responses of each pair go on from, where X is text without prompts. None is
+            the start of a document, whatever the fit had. They make no difference to counts, nor
+            to a policy of single tokens.
 
         Returns
         -------
@@ -424,14 +447,16 @@ class DPOPolicyOptimizer(
             In nats.
         """
         check_is_fitted(self)
-        design = self._in_columns_of_policy(read_policy_pairs(self, X, reset=False).design)
-        log_prob = self.token_reward_ / self.kl_coef + self.reference_log_prob_
+        read = read_policy_pairs(self, X, reset=False, prompts=prompts)
+        design = self._in_columns_of_policy(read.design)
+        reference = self._family.given_prompt(self.reference_log_prob_)
+        log_prob = self.token_reward_ / self.kl_coef + reference
         return DirectLoss.of(self).margin(
             design, log_prob, self.token_reward_, self._family.is_token(len(log_prob))
         )
 
     # Not the score of a language model: of pairs, which have labels.
-    def score(self, X, y, sample_weight=None):  # type: ignore[override]
+    def score(self, X, y, sample_weight=None, prompts=None):  # type: ignore[override]
         """Return the mean log-likelihood of preferences, in nats per pair; greater is better.
 
         That is the mean of log P(the preference seen) with P(A preferred) = sigmoid(margin),
@@ -446,12 +471,24 @@ class DPOPolicyOptimizer(
             Labels of these classes, or probabilities that A is preferred.
         sample_weight : array-like of shape (n_pairs,), default=None
             Weights of pairs.
+        prompts : sequence of str (n_pairs,), default=None
+            As of :meth:`margin`.
 
         Returns
         -------
         score : float
+
+        Warns
+        -----
+        UserWarning
+            If pairs of text have no prompts, and those of the fit of a policy of n-grams had. In
+            cross-validation both need them: rows ``(prompt, response_a, response_b)``, or, with
+            ``sklearn.set_config(enable_metadata_routing=True)``, an estimator that asks for them,
+            ``.set_fit_request(prompts=True).set_score_request(prompts=True)``.
         """
-        margin = self.margin(X)
+        check_is_fitted(self)
+        warn_of_forgotten_prompts(self, X, prompts)
+        margin = self.margin(X, prompts=prompts)
         target = targets_of_classes(y, self.classes_, subject=f"{type(self).__name__}.score")
         check_consistent_length(margin, target)
         weight = check_sample_weight(sample_weight, margin, dtype=np.float64)

@@ -8,12 +8,15 @@ from scipy import sparse
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._policy.dpo_loss import HingeRewardLoss, ImplicitRewardLoss
+from sklearn_codex._policy.separation import has_best_weights, other_best
 from sklearn_codex._reward.bradley_terry import BradleyTerryLoss, fit_weights
 from sklearn_codex._solve.conjugate_gradients import Preconditioner, conjugate_gradients
 from sklearn_codex.exact._objective import Objective
 
 _LINEAR = 1e-9
 _MOST_STEPS = 1000
+# Gaps for two rewards that are the same are as near as that.
+_SAME = 1e-6
 
 
 def has_linear_margins(loss: ImplicitRewardLoss) -> bool:
@@ -23,6 +26,7 @@ def has_linear_margins(loss: ImplicitRewardLoss) -> bool:
     moves, as those that are not linear have no reason to add up.
     """
     moves = np.random.RandomState(0).standard_normal((2, loss.tilt.n_weights))
+    moves *= loss.tilt.kl_coef  # so that policies move
     start, one, other, both = (
         loss.margins(weights) for weights in (0 * moves[0], *moves, moves.sum(axis=0))
     )
@@ -120,24 +124,58 @@ def bradley_terry_gap(
     -------
     gap : float
         Infinite where no reward or no policy is best: preferences that some reward gets all right
-        without a penalty, or documents that grow without bound, or hardly ever end.
+        in part or all, without a penalty, or documents that grow without bound, or hardly ever
+        end. NaN where, without a penalty, other rewards fit as well and have other best policies,
+        as where there are fewer pairs than tokens, or where no best reward was found.
     """
     target, weight, bounded = given.target, given.sample_weight, bool(np.isfinite(C))
-    design = design if features is None else _project(design, features)
+    design = project(design, features)
     penalty = np.ones(design.shape[1]) if bounded else np.zeros(design.shape[1])
     loss = BradleyTerryLoss(design, target, weight, C=C if bounded else 1.0, penalty=penalty)
-    fitted = fit_weights(loss, start, max_iter=_MOST_STEPS).point
-    if not bounded and is_separated(target, weight, fitted.margins):
+    if not bounded and has_best_weights(design, target, weight) is False:
         return float("inf")
-    reward = fitted.weights if features is None else features @ fitted.weights
-    problem = objective.having(token_reward=reward)
-    try:
-        return float("inf") if problem.length_explodes else float(problem.gap(log_prob))
-    except ValueError:  # documents of n-grams hardly ever end
+    state = _fit_reward(loss, start)
+    if not bounded and is_separated(target, weight, state.point.margins):
         return float("inf")
+    if not state.converged:
+        return float("nan")
+
+    def gap_by(weights):
+        reward = weights if features is None else features @ weights
+        problem = objective.having(token_reward=reward)
+        try:
+            return float("inf") if problem.length_explodes else float(problem.gap(log_prob))
+        except ValueError:  # documents of n-grams hardly ever end
+            return float("inf")
+
+    gap, best = gap_by(state.point.weights), state.point.weights
+    other = None if bounded else other_best(design, weight)
+    if other is None or not np.isfinite(gap):
+        return gap
+    size = objective.kl_coef
+    is_same = abs(gap_by(best + size * other) - gap) <= _SAME * (gap + size)
+    return gap if is_same else float("nan")
 
 
-def _project(design, features):
+def _fit_reward(loss, start):
+    """Return the state at the best reward, from where a policy is if that is better than none.
+
+    Weights of a policy by another loss may be so far off that Newton steps lead nowhere.
+    """
+    zero = np.zeros_like(start)
+    if not loss.at(start).value < loss.at(zero).value:
+        return fit_weights(loss, zero, max_iter=_MOST_STEPS)
+    state = fit_weights(loss, start, max_iter=_MOST_STEPS)
+    return state if state.converged else fit_weights(loss, zero, max_iter=_MOST_STEPS)
+
+
+def project(design: Any, features: Any) -> Any:
+    """Return the design (n_pairs, n_weights) of weights that columns have by their features.
+
+    Features are of shape (n_columns, n_weights), or None where each column has its own weight.
+    """
+    if features is None:
+        return design
     if isinstance(design, PairDesign):
         return PairDesign(sparse.csr_array(design.features) @ features, design.a, design.b)
     return DifferenceDesign(sparse.csr_array(design.differences) @ features)

@@ -1,5 +1,6 @@
 """What DPO reads: pairs in the columns of its policy, and labels."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ from sklearn.utils import check_consistent_length
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._data.fitted_models import IncomingModel
-from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._data.pairs import check_text_pairs
+from sklearn_codex._data.vectorizers import looks_back, token_names
+from sklearn_codex._fits import caller_level
 from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import read_policy_pairs
 from sklearn_codex._reward.targets import check_labels
@@ -99,6 +102,24 @@ def _check_producible(estimator, design):
             f"{name!r}, so that they have no likelihood. Smooth the reference, or leave these "
             "pairs out."
         )
+
+
+def warn_of_forgotten_prompts(estimator: Any, X: Any, prompts: Any) -> None:
+    """Warn where the pairs of a fit had prompts, and pairs to be scored have none."""
+    if prompts is not None or estimator._initial is None or not looks_back(estimator.vectorizer_):
+        return
+    subject = type(estimator).__name__
+    pairs = check_text_pairs(X, subject=subject)
+    if pairs is None or pairs.prompts is not None:
+        return
+    warnings.warn(
+        f"{subject} was fitted with prompts, but its score got {len(pairs.responses_a)} pairs "
+        "without, so that responses count as the start of a document. Pass prompts, or rows "
+        "(prompt, response_a, response_b). In cross-validation set enable_metadata_routing=True "
+        "and ask for them: set_fit_request(prompts=True).set_score_request(prompts=True).",
+        UserWarning,
+        stacklevel=caller_level(),
+    )
 
 
 def targets_of_classes(y: Any, classes: np.ndarray, *, subject: str) -> FloatArray:

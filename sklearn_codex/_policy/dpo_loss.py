@@ -28,6 +28,9 @@ PairLoss = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray, Floa
 # time, and not below a width.
 SHARP, FALL, LEAST_WIDTH = 1e-9, 0.3, 1e-9
 
+# A loss whose curvature is less than this part of its squared slopes is straight for a step.
+_STRAIGHT = 1e-6
+
 
 class ScoreOperator(Protocol):
     """A linear operator from rewards (n_columns,) to scores (n_pairs,) or (2, n_pairs)."""
@@ -274,10 +277,21 @@ class ImplicitRewardLoss:
         n_weights = self.tilt.n_weights
         if n_weights != self.design.shape[1]:
             return np.ones(n_weights)
-        curvature = self.at(np.zeros(n_weights)).curvature
-        if not curvature.any():  # as of a kink that is not at 0
-            curvature = self.sample_weight
-        diagonal = self.design.column_squares(curvature) + self.penalty
+        point = self.at(np.zeros(n_weights))
+        if not point.curvature.any():  # as of a kink that is not at 0
+            diagonal = self.design.column_squares(self.sample_weight)
+        else:
+            diagonal = self.design.column_squares(point.curvature)
+            if point.scores.ndim == 2:  # margins are not 0, and losses may be almost straight there
+                slopes = self._pair_loss(point.scores, self.target)[1]
+                square = self.sample_weight * slopes**2
+                bent = np.zeros((2, *square.shape))
+                bent[0, 0], bent[1, 1] = square
+                straight = self.design.column_squares(bent)
+                diagonal = np.where(diagonal < _STRAIGHT * straight, straight, diagonal)
+                least = _STRAIGHT * self.design.column_squares(self.sample_weight)
+                diagonal = np.maximum(diagonal, least)
+        diagonal += self.penalty
         return np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
 
 

@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.designs import PairDesign
-from sklearn_codex._policy.dpo_gaps import is_separated
+from sklearn_codex._policy.dpo_gaps import has_linear_margins, is_separated, project
 from sklearn_codex._policy.dpo_loss import (
     PREFERENCE_LOSSES,
     HingeRewardLoss,
@@ -25,9 +26,18 @@ from sklearn_codex._policy.response_losses import (
     log_likelihoods,
     response_lengths,
 )
+from sklearn_codex._policy.separation import has_best_weights
 from sklearn_codex._policy.tilts import Tilt
 from sklearn_codex._solve.newton import FitState
 from sklearn_codex._solve.trust_region import minimise_curved
+
+# What else than a lower C gives a loss of margins an optimum, or one that is nearer.
+_REMEDIES = {
+    "sigmoid": ", set label_smoothing or loss='ipo'",
+    "robust": " or label_smoothing, or set loss='sigmoid' or 'ipo'",
+    "hinge": ", set loss='ipo'",
+    "simpo": ", set label_smoothing",
+}
 
 LOSSES = (*PREFERENCE_LOSSES, *RESPONSE_LOSSES)
 
@@ -83,7 +93,9 @@ class DirectLoss:
     @property
     def grows_without_bound(self) -> bool:
         """Whether greater margins of the right sign are always better."""
-        return self.name in ("sigmoid", "simpo")
+        return self.name in ("sigmoid", "robust", "simpo") or (
+            self.name == "cpo" and not self.has_likelihood
+        )
 
     @property
     def _of_responses(self) -> ResponseLoss:
@@ -118,6 +130,49 @@ class DirectLoss:
                 "out, or count an end-of-sequence token."
             )
         return design, lengths
+
+    def _linear(self, design: Any, is_token: FloatArray) -> Any:
+        """Return the design (n_pairs, n_columns) of margins where normalisers cancel from them."""
+        if self.name != "simpo":
+            return design
+        rows = sparse.csr_array(design.features)
+        mean = sparse.csr_array(sparse.diags_array(1 / np.maximum(rows @ is_token, 1.0)) @ rows)
+        return PairDesign(mean, design.a, design.b)
+
+    def is_endless(
+        self,
+        loss: ImplicitRewardLoss,
+        margins: FloatArray,
+        design: Any,
+        *,
+        features: Any,
+        is_token: FloatArray,
+    ) -> bool:
+        """Return whether some margins had better grow for ever, where that can be told.
+
+        Parameters
+        ----------
+        loss : ImplicitRewardLoss
+        margins : ndarray of shape (n_pairs,)
+            Where the fit ended.
+        design : PairDesign or DifferenceDesign of shape (n_pairs, n_columns)
+            The pairs.
+        features : csr_array of shape (n_columns, n_weights) or None
+            What columns have of each weight; None where each has its own.
+        is_token : ndarray of shape (n_columns,)
+            How many tokens each column stands for.
+        """
+        if loss.penalty > 0 or not self.grows_without_bound:
+            return False
+        # Responses that are the same have a margin of 0 for ever.
+        some = np.random.RandomState(0).standard_normal(design.shape[1])
+        weight = loss.sample_weight * (design.matvec(some) != 0)
+        if weight.any() and is_separated(loss.target, weight, margins):
+            return True
+        if not has_linear_margins(loss):
+            return False
+        linear = project(self._linear(design, is_token), features)
+        return has_best_weights(linear, loss.target, loss.sample_weight) is False
 
     def margin(
         self, design: Any, log_prob: FloatArray, reward: FloatArray, is_token: FloatArray
@@ -182,10 +237,16 @@ class DirectLoss:
 
 
 def warn_of_trouble(
-    direct: DirectLoss, loss: ImplicitRewardLoss, state: FitState, tol: float, stopped: bool
+    direct: DirectLoss,
+    loss: ImplicitRewardLoss,
+    state: FitState,
+    *,
+    is_endless: bool,
+    tol: float,
+    stopped: bool,
 ) -> None:
     """Warn the caller of ``fit`` where a fit is not the optimum, and was not stopped."""
-    trouble = _why_unbounded(direct, loss, state.point.margins)
+    trouble, remedy = _why_unbounded(direct, loss, is_endless), _REMEDIES.get(direct.name, "")
     if trouble is None:
         if state.converged or stopped:
             return
@@ -193,20 +254,23 @@ def warn_of_trouble(
             f"the norm of the gradient is {state.gradient_norm:.1e} of that at the reference, not "
             f"tol={tol:g}, after {state.iteration} steps"
         )
+        remedy += ", or increase max_iter or tol"
     warnings.warn(
-        f"{direct.subject} did not converge: {trouble}. Decrease C, set label_smoothing or "
-        "loss='ipo', or increase max_iter or tol.",
+        f"{direct.subject} did not converge: {trouble}. Decrease C{remedy}.",
         ConvergenceWarning,
         stacklevel=6,
     )
 
 
-def _why_unbounded(direct, loss, margins):
+def _why_unbounded(direct, loss, is_endless):
     """Return in words why a loss has no finite optimum, None where nothing says so."""
     if loss.penalty > 0:
         return None
-    if direct.grows_without_bound and is_separated(loss.target, loss.sample_weight, margins):
-        return "C=inf on pairs that some policy all gets right, so no policy is best"
+    if is_endless:
+        return (
+            "C=inf on pairs that some policy all gets right, or some of them at no cost to the "
+            "others, so no policy is best"
+        )
     if direct.has_likelihood:
         preferred = loss.sample_weight * np.stack([loss.target, 1 - loss.target])
         start = loss.tilt.at(np.zeros(loss.tilt.n_weights))

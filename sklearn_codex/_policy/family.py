@@ -40,6 +40,10 @@ class TokenFamily:
         """Return values (V,) of columns of policies as those of columns of documents."""
         return values
 
+    def given_prompt(self, log_prob: FloatArray) -> FloatArray:
+        """Return log-probabilities (n_columns,) of a policy, given the prompt: as they are."""
+        return log_prob
+
     def is_token(self, n_columns: int) -> FloatArray:
         """Return how many tokens of a document each column of policies (n_columns,) stands for."""
         return np.ones(n_columns)
@@ -164,6 +168,10 @@ class NGramFamily:
             return values
         of_columns: FloatArray = self.read_trie.projection(self.trie) @ values
         return of_columns
+
+    def given_prompt(self, log_prob: FloatArray) -> FloatArray:
+        """Return log-probabilities (n_columns,) of a policy, given the prompt: as they are."""
+        return log_prob
 
     def is_token(self, n_columns: int) -> FloatArray:
         """Return how many tokens of a document each column of policies (n_columns,) stands for."""

@@ -10,8 +10,8 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._reward.bradley_terry import pair_losses
 
-# A response that is certain would have infinite odds.
-_LEAST = 1e-300
+# A response that is certain would have infinite odds, whose squares are to be finite.
+_LEAST = 1e-100
 
 
 class LogLikelihoods:
@@ -52,7 +52,11 @@ class LogLikelihoods:
             curvature = np.stack([curvature, curvature])
         else:
             curvature = np.maximum(np.stack([curvature[0, 0], curvature[1, 1]]), 0.0)
-        return self._pairs.rows.column_squares(self._collect(curvature)) / self._kl_coef**2
+        return (
+            self._pairs.rows.column_squares(self._collect(curvature))
+            / self._kl_coef
+            / self._kl_coef
+        )
 
     def _collect(self, values):
         """Return the sum for each response of what it has in pairs (2, n_pairs)."""

@@ -43,6 +43,10 @@ class Tilt(Protocol):
     def n_weights(self) -> int:
         """How many weights there are."""
 
+    @property
+    def kl_coef(self) -> float:
+        """b, by which weights are divided."""
+
     def at(self, weights: FloatArray) -> TiltPoint:
         """Return the policy at some weights."""
 

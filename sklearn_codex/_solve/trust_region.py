@@ -20,6 +20,10 @@ from sklearn_codex._solve.newton import ROUNDING, FitState, Point
 _ROUGH, _FALL = 1e-2, 0.1
 # A line is searched until its slope is this part of the first, or so many times.
 _FLAT, _HALVINGS = 0.1, 30
+# A trust region grows up to this radius, unless the first step is as long.
+_WIDEST = 1e8
+# Curvature, of columns of one scale, that is none.
+_STRAIGHT = 1e-150
 
 
 class CurvedLoss(Protocol):
@@ -172,20 +176,39 @@ class _Fit:
             if self._is_over:
                 raise StopIteration
 
-        minimize(
-            self._value,
-            self.state.point.weights * self._scale,
-            method="trust-ncg",
-            jac=self._gradient,
-            hessp=self._hessian_product,
-            callback=watch,
-            options={
-                "initial_trust_radius": max(1.0, self._first),
-                "max_trust_radius": 1e8,
-                "gtol": max(self._to * self._first, self._floor),
-                "maxiter": self._max_iter,
-            },
-        )
+        def product(xk, direction):
+            bent = _check_floats(self._hessian_product(xk, direction))
+            # A line this straight has its least value beyond all floats: go to the boundary.
+            is_straight = abs(direction @ bent) <= _STRAIGHT * (direction @ direction)
+            return np.zeros_like(bent) if is_straight else bent
+
+        radius = max(1.0, self._first)
+        arguments = self._value, self.state.point.weights * self._scale
+        options = {
+            "initial_trust_radius": radius,
+            "max_trust_radius": max(_WIDEST, 2 * radius),
+            "gtol": max(self._to * self._first, self._floor),
+            "maxiter": self._max_iter,
+        }
+        try:
+            minimize(
+                *arguments,
+                method="trust-ncg",
+                jac=lambda xk: _check_floats(self._gradient(xk)),
+                hessp=product,
+                callback=watch,
+                options=options,
+            )
+        except FloatingPointError:  # a loss that falls without bound: the last point stands
+            self._give_up()
+
+    def _give_up(self):
+        """End where the fit is."""
+        if self._is_last:
+            # For the callback the fit ends here, converged or not.
+            self.end()
+        else:
+            self._is_over = True
 
     def _newton_step(self, x, tol):
         return conjugate_gradients(
@@ -228,11 +251,14 @@ class _Fit:
         """Take a Newton step if it helps; else end where the fit is."""
         if self._step():
             return
-        if self._is_last:
-            # For the callback the fit ends here, converged or not.
-            self.end()
-        else:
-            self._is_over = True
+        self._give_up()
+
+
+def _check_floats(values):
+    """Return values, or raise where they left the range of floats."""
+    if not np.isfinite(values).all():
+        raise FloatingPointError
+    return values
 
 
 def _level(slope_at, start):
