@@ -96,7 +96,7 @@ def check_algorithm(
         the scores of Bradley and Terry. For others see :func:`rest_point`.
     group_sizes, learning_rates, more_epochs : array-like, default=(2, 6), (0.1, 10.0), (4,)
         Further settings, one changed at a time. A group size with more groups than can be listed
-        has a row without measures.
+        has a row without measures, and so have all of them where the first setting has no rest.
     n_samples : int, default=None
         Batches drawn at each policy, where there are too many to list them. Only the gradient is
         measured then, with its standard error, and no rest point. Not for preferences, whose pairs
@@ -172,8 +172,10 @@ def check_algorithm(
     first, rest = _measure(update, problem, wanted, base, None)
     settings = [first]
     start = rest.log_prob if rest is not None and rest.is_inside else None
+    # What has no rest is followed for long, and would be at each of them.
+    is_followed = rest is None or rest.is_found
     for other in others:
-        if _is_listed(problem, other):
+        if is_followed and _is_listed(problem, other):
             settings.append(_measure(update, problem, wanted, other, start)[0])
         else:
             settings.append(Setting(other.group_size, other.learning_rate, other.epochs))
