@@ -83,6 +83,8 @@ class Move:
         Share of the tokens drawn whose gradient is 0 in the last epoch and was not in the first.
     is_policy : bool
         Whether the update returned a new policy.
+    on_padding : float
+        Share of the gradient, in absolute values over all batches, that is at padding.
     """
 
     mean: FloatArray
@@ -91,6 +93,7 @@ class Move:
     variance: float
     clipped: float
     is_policy: bool = False
+    on_padding: float = 0.0
 
 
 def _refuse(out: Any, batch: Any) -> None:
@@ -165,6 +168,7 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
     policies = np.tile(log_prob, (len(groups.weights), 1))
     moves = np.zeros_like(policies)
     first = last = None
+    on_padding = 0.0
     is_policy = False
     for _ in range(sampling.epochs):
         # A copy, as an update may change what it is shown.
@@ -175,6 +179,7 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
         else:
             last = out
             first = out if first is None else first
+            on_padding = max(on_padding, _on_padding(out, batch))
             step = -sampling.learning_rate * problem.logit_gradient(groups, policies, out)
         moves = moves + step
         # Steps that go too far stay in the floats.
@@ -192,9 +197,15 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
     spread = (weights * apart).T @ apart
     covariance = np.zeros_like(spread) if groups.is_exact else spread / len(moves)
     clipped = _clipped(first, last, groups.weights)
-    return Move(
-        mean, np.sqrt(np.diag(covariance)), covariance, float(np.trace(spread)), clipped, is_policy
-    )
+    error, variance = np.sqrt(np.diag(covariance)), float(np.trace(spread))
+    return Move(mean, error, covariance, variance, clipped, is_policy, on_padding)
+
+
+def _on_padding(gradient, batch):
+    size = np.abs(gradient).sum()
+    if not isinstance(batch, Batch) or size == 0:
+        return 0.0
+    return float(np.abs(gradient)[~batch.response_mask].sum() / size)
 
 
 def _clipped(first, last, weights):
@@ -382,7 +393,7 @@ def rest_of(update: Update, problem: Any, sampling: Sampling) -> FloatArray:
     rest = find_rest(update, problem, sampling)
     if not rest.is_found:
         raise ValueError(
-            f"The algorithm was followed for up to {_MOST_STEPS} steps and came to no rest: a logit "
+            f"The algorithm was followed for at most {_MOST_STEPS} steps, to no rest: a logit "
             f"still moves by {rest.residual:.1g} of the most at the start, per unit of "
             "probability. Use a greater kl_coef, or another problem."
         )
@@ -463,14 +474,14 @@ def eigenvalues(
 
 
 def spectral_radius(
-    update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling
+    update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling, *, step: float = 1e-5
 ) -> float:
     """Return the spectral radius of one step of the expected update at a policy.
 
     Below 1 it comes back from a small distance, by that factor a step. What returns a policy has
     its own learning rate.
     """
-    values = eigenvalues(update, problem, log_prob, sampling)
+    values = eigenvalues(update, problem, log_prob, sampling, step=step)
     if not expected_move(update, problem, log_prob, sampling).is_policy:
         values = sampling.learning_rate * sampling.epochs * values
     return float(np.abs(1.0 + values).max())
