@@ -29,18 +29,24 @@ def check_algorithm() -> Callable[..., "AlgorithmCheck"]:
 def assert_unbiased() -> Callable[..., "AlgorithmCheck"]:
     """Fail, with a table, unless an update rests at the RLHF optimum of a problem.
 
-    ``assert_unbiased(update, problem="standard", tol=1e-3, **settings)``, with the settings of
-    sklearn_codex.lab.check_algorithm; returns its result.
+    ``assert_unbiased(update, problem="standard", tol=1e-3, gradient=False, **settings)``, with the
+    settings of sklearn_codex.lab.check_algorithm; returns its result. With ``gradient=True`` its
+    expected gradient has to be the exact one, too.
     """
     from sklearn_codex.lab import check_algorithm as function
 
     def check(
-        update: Any, problem: Any = "standard", *, tol: float = 1e-3, **settings: Any
+        update: Any,
+        problem: Any = "standard",
+        tol: float = 1e-3,
+        *,
+        gradient: bool = False,
+        **settings: Any,
     ) -> "AlgorithmCheck":
         __tracebackhide__ = True
         # Only the first setting decides, and each takes its time.
         found = function(update, problem, **{**_ONE_SETTING, **settings})
-        found.assert_unbiased(tol)
+        found.assert_unbiased(tol, gradient=gradient)
         return found
 
     return check

@@ -1,11 +1,33 @@
 """What an algorithm is given: responses drawn, token by token, with rewards and groups."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_codex._categorical import BoolArray, FloatArray, IntArray
+
+_OF_REWARDS = (
+    "old_log_prob", "response_mask", "token_level_rewards", "values", "reward_baselines", "index",
+)  # fmt: skip
+_OF_PREFERENCES = ("lengths", "preference", "kl")
+
+
+def no_field(kind: str, name: str) -> str:
+    """Return the message where a batch of a kind has no such attribute, and which problem has."""
+    message = f"{kind!r} object has no attribute {name!r}"
+    if kind == "PreferenceBatch" and name in _OF_REWARDS:
+        message += (
+            ": the problem is one of preferences. Give an update of rewards a problem of rewards, "
+            'such as "standard".'
+        )
+    elif kind == "Batch" and name in _OF_PREFERENCES:
+        message += (
+            ": the problem is one of rewards. Give an update of pairs one of preferences, such as "
+            '"two-sided".'
+        )
+    return message
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +78,9 @@ class Batch:
     rows: IntArray
     policy_log_prob: FloatArray
     kl_coef: float
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(no_field("Batch", name))
 
     def __len__(self) -> int:
         return len(self.index)

@@ -30,6 +30,8 @@ from sklearn_codex.lab._result import AlgorithmCheck, Setting
 _N_POLICIES, _SPREAD = 4, 0.7
 # What moves by more than this at its rest point jumps there.
 _JUMPS = 1e-5
+# Steps of a difference quotient, and which growth of it from the second to the first is a jump.
+_STEPS, _GROWS = (1e-5, 1e-4), 3.0
 # How often chance alone may exceed the limit of an error, and nats below the most probable response
 # at which a ratio says no more.
 _CHANCE = 1e-3
@@ -96,7 +98,7 @@ def check_algorithm(
         the scores of Bradley and Terry. For others see :func:`rest_point`.
     group_sizes, learning_rates, more_epochs : array-like, default=(2, 6), (0.1, 10.0), (4,)
         Further settings, one changed at a time. A group size with more groups than can be listed
-        has a row without measures.
+        has a row without measures, and so have all of them where the first setting has no rest.
     n_samples : int, default=None
         Batches drawn at each policy, where there are too many to list them. Only the gradient is
         measured then, with its standard error, and no rest point. Not for preferences, whose pairs
@@ -129,9 +131,15 @@ def check_algorithm(
     - the spectral radius is that of one step of the expected update, by its Jacobian: below 1 a
       small distance from the rest point shrinks
 
-    It passes where probabilities and log-ratios to the reference are right. Both, since with a
-    small ``kl_coef`` all mass is on one response whatever the KL does, and with a great one all is
-    near the reference.
+    It passes where probabilities and log-ratios to the reference are right, and padding has no
+    gradient. Both, since with a small ``kl_coef`` all mass is on one response whatever the KL does,
+    and with a great one all is near the reference.
+
+    Where the KL is in the reward and the advantage is centred in its group, all advantages are 0 at
+    the optimum. So what multiplies them leaves it where it is and passes: a deviation, a length,
+    a ratio that is stale, a token that is left out. Its gradient is another, see ``gradient_error``
+    and ``assert_unbiased(gradient=True)``. With ``n_samples`` there is the gradient alone, and such
+    algorithms do not pass, GRPO with the KL in the reward among them.
 
     It does not show what acts in later steps on a batch alone: with ``epochs=1`` every ratio to the
     policy that drew is 1, so that a missing or inverted ratio, or a clip of the wrong side, passes.
@@ -172,8 +180,10 @@ def check_algorithm(
     first, rest = _measure(update, problem, wanted, base, None)
     settings = [first]
     start = rest.log_prob if rest is not None and rest.is_inside else None
+    # What has no rest is followed for long, and would be at each of them.
+    is_followed = rest is None or rest.is_found
     for other in others:
-        if _is_listed(problem, other):
+        if is_followed and _is_listed(problem, other):
             settings.append(_measure(update, problem, wanted, other, start)[0])
         else:
             settings.append(Setting(other.group_size, other.learning_rate, other.epochs))
@@ -263,6 +273,7 @@ def _measure(
         "gradient_error_limit": limit,
         "noise": move.variance / signal if signal > 0 else np.inf,
         "clipped": move.clipped,
+        "on_padding": move.on_padding,
     }
     if sampling.n_samples is not None:
         return Setting(**measured), None
@@ -278,11 +289,19 @@ def _measure(
         by_reward = fit_tilt(problem, rest.log_prob - problem.reference)[0]
         measured["kl_coef"] = 1 / by_reward if by_reward else np.inf
         measured["length_bias"] = _length_bias(update, problem, rest, sampling)
-        jumps = rest.residual > _JUMPS
-        measured["spectral_radius"] = (
-            np.inf if jumps else spectral_radius(update, problem, rest.log_prob, sampling)
-        )
+        measured["spectral_radius"] = _radius(update, problem, rest, sampling)
     return Setting(**measured), rest
+
+
+def _radius(update: Update, problem: Any, rest: Rest, sampling: Sampling) -> float:
+    """Return the spectral radius where an update rests, infinite where it jumps there."""
+    if rest.residual > _JUMPS:
+        return np.inf
+    near, far = (
+        spectral_radius(update, problem, rest.log_prob, sampling, step=step) for step in _STEPS
+    )
+    # The difference quotient of a jump grows as the step falls, and so it does not go by the rate.
+    return np.inf if near > 1 and near > _GROWS * far else near
 
 
 def _tilt_error(problem: Any, log_prob: FloatArray, wanted: FloatArray) -> float:

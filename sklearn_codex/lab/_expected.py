@@ -10,12 +10,18 @@ from sklearn.utils import check_random_state
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import shown
+from sklearn_codex.lab._batch import Batch
 from sklearn_codex.lab._problem import Update
 
 # Steps of a logit: the first, the longest, those too short to matter, and how many there are.
 _FIRST_STEP, _LONGEST_STEP, _SMALLEST_STEP = 0.2, 1.0, 1e-9
 _MOST_STEPS = 600
+_SAME_DIGITS = 10
 _NEWTON_AT = (0, 10, 20, 40, 80, 160, 320)
+_ALONE = (
+    " The batch has one response, and no other to compare it with: what is left out or divided by "
+    "a deviation needs a group_size of 2 or more."
+)
 # Where the update jumps: radii of points nearby, moves at each, and what is no direction.
 _N_RADII, _MOST_MOVES, _BLOCKED = 13, 40, 1e-3
 # How far Newton's method may go, in nats, and what counts as no growth.
@@ -24,6 +30,8 @@ _STABLE = 1e-6
 # Nats below the most probable response at which one counts as gone, and a probability below that.
 _GONE = 25.0
 _RAREST = np.exp(-2 * _GONE)
+# Nats by which a response is made rare, to see what an update does to it then.
+_RARE = 12.0
 # What counts as no force, of that at the start, and below which size all is rounding.
 _AT_REST = 1e-7
 _NO_FORCE = 1e-14
@@ -64,7 +72,7 @@ class Move:
     ----------
     mean : ndarray of shape (n_rows,)
         Expected ascent, per unit of the learning rate and epoch; for an update that returns a new
-        policy its change.
+        policy its change, less the mean over each prompt.
     standard_error : ndarray of shape (n_rows,)
         Its standard error, 0 where all batches were held.
     covariance : ndarray of shape (n_rows, n_rows)
@@ -75,6 +83,8 @@ class Move:
         Share of the tokens drawn whose gradient is 0 in the last epoch and was not in the first.
     is_policy : bool
         Whether the update returned a new policy.
+    on_padding : float
+        Share of the gradient, in absolute values over all batches, that is at padding.
     """
 
     mean: FloatArray
@@ -83,6 +93,7 @@ class Move:
     variance: float
     clipped: float
     is_policy: bool = False
+    on_padding: float = 0.0
 
 
 def _refuse(out: Any, batch: Any) -> None:
@@ -91,6 +102,7 @@ def _refuse(out: Any, batch: Any) -> None:
         f"shape {batch.log_prob.shape}, a pair (loss, gradient), or the log-probabilities "
         f"{batch.policy_log_prob.shape} of a new policy, finite numbers, got "
         f"{_described(out)}. Metrics, and lists in place of a pair, are to be left out."
+        f"{_ALONE if isinstance(batch, Batch) and len(batch) == 1 else ''}"
     )
 
 
@@ -156,6 +168,7 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
     policies = np.tile(log_prob, (len(groups.weights), 1))
     moves = np.zeros_like(policies)
     first = last = None
+    on_padding = 0.0
     is_policy = False
     for _ in range(sampling.epochs):
         # A copy, as an update may change what it is shown.
@@ -166,13 +179,17 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
         else:
             last = out
             first = out if first is None else first
+            on_padding = max(on_padding, _on_padding(out, batch))
             step = -sampling.learning_rate * problem.logit_gradient(groups, policies, out)
         moves = moves + step
         # Steps that go too far stay in the floats.
         logits = log_prob + moves
         lowest = logits.max(axis=1, keepdims=True) - 3 * _GONE
         policies = problem.normalize(np.maximum(logits, lowest))
-    if not is_policy:
+    if is_policy:
+        # What normalises a policy moves all logits of a prompt alike, which is no move.
+        moves = np.stack([problem.centred(row) for row in moves])
+    else:
         moves = moves / (sampling.learning_rate * sampling.epochs)
     weights = groups.weights[:, np.newaxis]
     mean = (weights * moves).sum(axis=0)
@@ -180,9 +197,15 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
     spread = (weights * apart).T @ apart
     covariance = np.zeros_like(spread) if groups.is_exact else spread / len(moves)
     clipped = _clipped(first, last, groups.weights)
-    return Move(
-        mean, np.sqrt(np.diag(covariance)), covariance, float(np.trace(spread)), clipped, is_policy
-    )
+    error, variance = np.sqrt(np.diag(covariance)), float(np.trace(spread))
+    return Move(mean, error, covariance, variance, clipped, is_policy, on_padding)
+
+
+def _on_padding(gradient, batch):
+    size = np.abs(gradient).sum()
+    if not isinstance(batch, Batch) or size == 0:
+        return 0.0
+    return float(np.abs(gradient)[~batch.response_mask].sum() / size)
 
 
 def _clipped(first, last, weights):
@@ -218,25 +241,50 @@ class Rest:
 
 
 def drift(
-    update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling, scale: float = 1.0
+    update: Update,
+    problem: Any,
+    log_prob: FloatArray,
+    sampling: Sampling,
+    scale: float = 1.0,
+    *,
+    natural: bool = False,
 ) -> FloatArray:
     """Return the expected move (n_rows,) of each logit per probability, less their mean.
 
     Where it is 0 nothing moves, and unlike the move it is not small for rare responses only
-    because they are rare. It is divided by a scale.
+    because they are rare. It is divided by a scale. A natural step is per probability as it is.
     """
     move = expected_move(update, problem, log_prob, sampling).mean
     prob = np.exp(log_prob)
-    return problem.centred(move / np.maximum(prob, _RAREST), prob) / scale
+    force = move if natural else move / np.maximum(prob, _RAREST)
+    return problem.centred(force, prob) / scale
 
 
-def _scale(update: Update, problem: Any, sampling: Sampling) -> float:
+def is_natural(update: Update, problem: Any, sampling: Sampling) -> bool:
+    """Return whether an update returns policies by steps that do not get small with a probability.
+
+    Each response is made rare in turn; a plain step then moves it, against the others, by no more
+    than its probability. Gradients are plain.
+    """
+    if not expected_move(update, problem, problem.reference, sampling).is_policy:
+        return False
+    shares = []
+    for row in range(len(problem.reference)):
+        rare = problem.reference - np.where(np.arange(len(problem.reference)) == row, _RARE, 0.0)
+        move = np.abs(expected_move(update, problem, problem.normalize(rare), sampling).mean)
+        shares.append(move[row] / max(float(move.max()), _NO_FORCE))
+    return bool(np.median(shares) > np.exp(-0.5 * _RARE))
+
+
+def _scale(update: Update, problem: Any, sampling: Sampling, natural: bool) -> float:
     """Return the greatest drift at the reference and beside it, the unit of all others.
 
     A learning rate is free, so that a force is small only against others of the update.
     """
     beside = problem.normalize(problem.reference + np.cos(np.arange(len(problem.reference))))
-    forces = [drift(update, problem, at, sampling) for at in (problem.reference, beside)]
+    forces = [
+        drift(update, problem, at, sampling, natural=natural) for at in (problem.reference, beside)
+    ]
     return float(np.abs(forces).max())
 
 
@@ -261,16 +309,17 @@ def find_rest(
     """
     sampling = Sampling() if sampling is None else sampling
     log_prob = problem.reference if start is None else start
-    scale = _scale(update, problem, sampling)
+    natural = is_natural(update, problem, sampling)
+    scale = _scale(update, problem, sampling, natural)
     if scale <= _NO_FORCE:
         return Rest(log_prob, True, True, 0.0)
 
     def force_at(at: FloatArray) -> FloatArray:
-        return drift(update, problem, at, sampling, scale)
+        return drift(update, problem, at, sampling, scale, natural=natural)
 
     steps = np.full(len(log_prob), _FIRST_STEP)
     before = np.zeros(len(log_prob))
-    size = np.inf
+    size, seen = np.inf, set()
     for step in range(_MOST_STEPS):
         left = log_prob >= _greatest(problem, log_prob) - _GONE
         force = force_at(log_prob)
@@ -287,6 +336,11 @@ def find_rest(
         moved = log_prob + steps * np.sign(force)
         floor = _greatest(problem, moved) - _GONE - 5.0
         log_prob, before = problem.normalize(np.maximum(moved, floor)), force
+        # What was here before with the same steps goes round for good.
+        state = np.round(np.concatenate([log_prob, steps]), _SAME_DIGITS).tobytes()
+        if state in seen:
+            break
+        seen.add(state)
     return Rest(log_prob, False, False, size)
 
 
@@ -339,7 +393,7 @@ def rest_of(update: Update, problem: Any, sampling: Sampling) -> FloatArray:
     rest = find_rest(update, problem, sampling)
     if not rest.is_found:
         raise ValueError(
-            f"The algorithm was followed for {_MOST_STEPS} steps and came to no rest: a logit "
+            f"The algorithm was followed for at most {_MOST_STEPS} steps, to no rest: a logit "
             f"still moves by {rest.residual:.1g} of the most at the start, per unit of "
             "probability. Use a greater kl_coef, or another problem."
         )
@@ -420,14 +474,14 @@ def eigenvalues(
 
 
 def spectral_radius(
-    update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling
+    update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling, *, step: float = 1e-5
 ) -> float:
     """Return the spectral radius of one step of the expected update at a policy.
 
     Below 1 it comes back from a small distance, by that factor a step. What returns a policy has
     its own learning rate.
     """
-    values = eigenvalues(update, problem, log_prob, sampling)
+    values = eigenvalues(update, problem, log_prob, sampling, step=step)
     if not expected_move(update, problem, log_prob, sampling).is_policy:
         values = sampling.learning_rate * sampling.epochs * values
     return float(np.abs(1.0 + values).max())

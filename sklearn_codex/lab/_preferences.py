@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.numbers import check_values, shown
 from sklearn_codex.exact import CandidateObjective
+from sklearn_codex.lab._batch import no_field
 from sklearn_codex.lab._table import Groups, Table, check_objective
 
 SOURCES = ("data", "online", "self-play")
@@ -48,6 +49,9 @@ class PreferenceBatch:
     rows: IntArray
     policy_log_prob: FloatArray
     kl_coef: float
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(no_field("PreferenceBatch", name))
 
     def at(self, place: int) -> "PreferenceBatch":
         """Return one of the batches that are held at once."""

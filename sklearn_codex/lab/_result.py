@@ -43,6 +43,8 @@ class Setting:
     clipped : float
         Share of the tokens drawn from the reference that have lost their gradient by the last
         epoch.
+    on_padding : float
+        Share of the gradient that is at padding, at the reference; it should be 0.
     is_inside : bool
         Whether it rests at a policy that leaves every response possible.
     is_found : bool
@@ -74,6 +76,7 @@ class Setting:
     gradient_error_limit: float = _NAN
     noise: float = _NAN
     clipped: float = _NAN
+    on_padding: float = 0.0
     is_inside: bool = False
     is_found: bool = False
     distance: float = _NAN
@@ -137,12 +140,14 @@ class AlgorithmCheck:
     def passed(self) -> bool:
         """Whether it rests where it should: a ``distance`` and a ``tilt_error`` of 0.001 at most.
 
-        Where batches were drawn, whether the expected gradient may be the exact one, and chance
-        hides no more than a tenth of it.
+        And whether padding has no more of the gradient than that. Where batches were drawn, whether
+        the expected gradient may be the exact one, and chance hides no more than a tenth of it.
         """
         return self._is_right(_TOLERANCE)
 
-    def _is_right(self, tol: float) -> bool:
+    def _is_right(self, tol: float, *, gradient: bool = False) -> bool:
+        if self.on_padding > tol or (gradient and not self._may_be_right(tol)):
+            return False
         if self.log_prob is None:
             return not self._cannot_tell(tol) and self._may_be_right(tol)
         return bool(self.is_found and self.distance <= tol and self.tilt_error <= tol)
@@ -161,6 +166,8 @@ class AlgorithmCheck:
         if self.log_prob is None:
             return self._verdict_of_gradient()
         words = self._verdict_of_rest()
+        if self.on_padding > _TOLERANCE:
+            words += f" Padding is trained: it has {self.on_padding:.3f} of the gradient."
         if self.passed and self.spectral_radius > 1:
             leaves = f"steps of this size leave it: its radius is {self.spectral_radius:.3g}."
             jumps = "it jumps there, so that a run hovers."
@@ -168,7 +175,7 @@ class AlgorithmCheck:
         return words
 
     def _verdict_of_gradient(self) -> str:
-        right = "may be right" if self.passed else "is wrong"
+        right = "may be right" if self._may_be_right(_TOLERANCE) else "is not the exact one"
         words = (
             f"Its expected gradient {right}: {self.gradient_error:.4f} of it points elsewhere, "
             f"standard error {self.gradient_error_se:.4f}. Up to {self.gradient_error_limit:.4f} "
@@ -184,12 +191,13 @@ class AlgorithmCheck:
     def _verdict_of_rest(self) -> str:
         best = self.problem.objective.optimum()
         is_optimum = np.allclose(np.exp(self.target), np.exp(best))
-        if self.passed and is_optimum and self.gradient_error > _TOLERANCE:
+        is_right = self.is_found and max(self.distance, self.tilt_error) <= _TOLERANCE
+        if is_right and is_optimum and self.gradient_error > _TOLERANCE:
             return (
                 f"It rests where it should, by a way of its own: {self.gradient_error:.3f} of the "
                 "gradient points elsewhere."
             )
-        if self.passed:
+        if is_right:
             return "It rests where it should."
         if not self.is_found:
             return f"It came to no rest, and was {self.distance:.3f} off in the end."
@@ -204,7 +212,7 @@ class AlgorithmCheck:
             )
         return f"It rests elsewhere: {self.distance:.3f} of the probability is on other responses."
 
-    def assert_unbiased(self, tol: float = _TOLERANCE) -> None:
+    def assert_unbiased(self, tol: float = _TOLERANCE, *, gradient: bool = False) -> None:
         """Raise AssertionError unless it rests where it should.
 
         Parameters
@@ -213,6 +221,9 @@ class AlgorithmCheck:
             ``distance`` and ``tilt_error`` that are allowed, above 0 and below 1. Where batches
             were drawn, the share of the gradient that may point elsewhere, beyond
             ``gradient_error_limit``.
+        gradient : bool, default=False
+            Whether the expected gradient should be the exact one as well, with a ``gradient_error``
+            of ``tol`` at most. What scales advantages rests where it should and fails then.
 
         Raises
         ------
@@ -222,7 +233,12 @@ class AlgorithmCheck:
             If ``tol`` is out of range.
         """
         tol = check_number(tol, "tol", subject="assert_unbiased", interval=_BELOW_ONE)
-        if not self._is_right(tol):
+        if gradient and np.isnan(self.gradient_error):
+            raise ValueError(
+                "assert_unbiased needs gradient=False on preferences, got True: no exact gradient "
+                "is known there."
+            )
+        if not self._is_right(tol, gradient=gradient):
             is_open = self.log_prob is None and self._cannot_tell(tol)
             verdict = "may be biased, which these batches cannot tell" if is_open else "is biased"
             raise AssertionError(f"The update {verdict} (tol={tol:g}).\n{self}")
