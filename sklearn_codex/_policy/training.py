@@ -196,10 +196,7 @@ class Trainer:
         self._record(statistics)
 
     def _grow_if_it_fell(self):
-        """Draw more documents where the last step, by its noise, led to no better policy.
-
-        And where many steps have been taken with few.
-        """
+        """Draw more documents where a step led to no better policy, or there were many of few."""
         grows = self._takes_worth and self.settings.grows and not self.adapts
         values = [record["objective/value"] for record in self.history[-2:]]
         fell = len(values) > 1 and values[1] <= values[0]
