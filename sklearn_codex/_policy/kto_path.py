@@ -65,7 +65,7 @@ class StationaryCurve:
             weights, z = self._parts(place)
             return own_point(self._at(weights, z).policy) - z
 
-        place = np.append(np.zeros(len(self._scale)), self._far() * self._nat)
+        place: Any = np.append(np.zeros(len(self._scale)), self._far() * self._nat)
         ahead = np.append(np.zeros(len(self._scale)), -1.0)
         place = self._correct(place, ahead) if place[-1] > 0 else None
         length = first = self._nat

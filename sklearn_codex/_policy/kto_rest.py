@@ -104,7 +104,7 @@ class _Search:
         self._weights = np.zeros(len(self._scale))
         self._first = self._norm(loss.at(self._weights).gradient)
         self._gaps: dict[float, float] = {}
-        self._best: RestState | None = None
+        self._best: Any = None
         self._tell(loss.at(self._weights), 0)
         value = abs(loss.value(self._weights))
         # A step from a gradient this small promises less than the rounding error of the loss.
