@@ -58,7 +58,7 @@ def has_best_weights(design: Any, target: FloatArray, weight: FloatArray) -> boo
     inside: Any = sparse.vstack([sparse.hstack([-eye, one]), sparse.hstack([eye, one])])
     balance: Any = sparse.hstack([pull.T, sparse.csr_array((pull.shape[1], 1))])
     # Greatest t with t <= q <= 1 - t and pull' (q - p) = 0.
-    found = linprog(
+    found: Any = linprog(
         np.append(np.zeros(n_pairs), -1.0),
         A_ub=inside,
         b_ub=np.append(np.zeros(n_pairs), np.ones(n_pairs)),
