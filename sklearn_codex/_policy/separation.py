@@ -46,21 +46,23 @@ def has_best_weights(design: Any, target: FloatArray, weight: FloatArray) -> boo
     n_entries = np.prod(design.shape) if design.is_dense else design.n_entries
     if n_entries > MOST_ENTRIES:
         return None
-    pull = sparse.diags_array(weight) @ sparse.csr_array(design.differences)
+    pull: Any = sparse.diags_array(weight) @ sparse.csr_array(design.differences)
     pull = sparse.csr_array(pull)[counted]
     greatest = abs(pull).max()
     if greatest == 0:
         return True
     pull /= greatest
     p, n_pairs = target[counted], pull.shape[0]
-    one = np.ones((n_pairs, 1))
-    eye = sparse.eye_array(n_pairs)
+    one: Any = sparse.csr_array(np.ones((n_pairs, 1)))
+    eye: Any = sparse.eye_array(n_pairs)
+    inside: Any = sparse.vstack([sparse.hstack([-eye, one]), sparse.hstack([eye, one])])
+    balance: Any = sparse.hstack([pull.T, sparse.csr_array((pull.shape[1], 1))])
     # Greatest t with t <= q <= 1 - t and pull' (q - p) = 0.
-    found = linprog(
+    found: Any = linprog(
         np.append(np.zeros(n_pairs), -1.0),
-        A_ub=sparse.vstack([sparse.hstack([-eye, one]), sparse.hstack([eye, one])]),
+        A_ub=inside,
         b_ub=np.append(np.zeros(n_pairs), np.ones(n_pairs)),
-        A_eq=sparse.hstack([pull.T, sparse.csr_array((pull.shape[1], 1))]),
+        A_eq=balance,
         b_eq=pull.T @ p,
         bounds=[*[(0, 1)] * n_pairs, (0, 0.5)],
         method="highs",
