@@ -319,7 +319,8 @@ def find_rest(
 
     steps = np.full(len(log_prob), _FIRST_STEP)
     before = np.zeros(len(log_prob))
-    size, seen = np.inf, set()
+    size = np.inf
+    seen: set[bytes] = set()
     for step in range(_MOST_STEPS):
         left = log_prob >= _greatest(problem, log_prob) - _GONE
         force = force_at(log_prob)
