@@ -199,8 +199,7 @@ class Trainer:
         """Draw more documents where a step led to no better policy, or there were many of few."""
         grows = self._takes_worth and self.settings.grows and not self.adapts
         values = [record["objective/value"] for record in self.history[-2:]]
-        fell = len(values) > 1 and values[1] <= values[0]
-        if grows and (fell or len(self.history) % _STEPS_OF_A_SIZE == 0):
+        if grows and (values[1:] <= values[:1] or len(self.history) % _STEPS_OF_A_SIZE == 0):
             self.grow_batch()
 
     def negligible_gap(self) -> float:

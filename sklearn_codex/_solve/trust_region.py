@@ -191,7 +191,7 @@ class _Fit:
             "maxiter": self._max_iter,
         }
         try:
-            minimize(
+            minimize(  # type: ignore[call-overload]
                 *arguments,
                 method="trust-ncg",
                 jac=lambda xk: _check_floats(self._gradient(xk)),
