@@ -27,6 +27,9 @@ __all__ = ["Trie", "Walk", "build_trie"]
 _CHUNK = 1 << 16  # Tokens of documents to be looked up at a time, in the cache of a core.
 _SEARCHES = 4
 _FEW_ARCS = 1 << 12
+# A look into tables takes a while however few are wanted: searching for so few is faster. Arcs up
+# to which keys are kept for that, in 8 MB.
+_FEW_WANTED, _MOST_KEYS = 512, 1 << 20
 
 
 @dataclass(frozen=True, repr=False)
@@ -170,7 +173,8 @@ class Trie:
     @cached_property
     def _table(self):
         table = KeyTable(self._keys, (self.n_contexts * int(self.n_tokens)).bit_length())
-        vars(self).pop("_keys")
+        if self.n_arcs > _MOST_KEYS:
+            vars(self).pop("_keys")
         return table
 
     def __getstate__(self):
@@ -188,6 +192,8 @@ class Trie:
         wanted = contexts.astype(np.int64)
         wanted *= self.n_tokens
         wanted += tokens
+        if len(wanted) <= _FEW_WANTED and "_keys" in vars(self):
+            return find_keys(self._keys, wanted)
         is_worth_it = "_table" in vars(self) or self._is_worth_a_table(len(wanted))
         return self._table.find(wanted) if is_worth_it else find_keys(self._keys, wanted)
 

@@ -146,7 +146,7 @@ class PolicyFlow:
 
     def flow_of(self, visits: FloatArray) -> FloatArray:
         """Return the flow F (C,) through contexts with these visits (C,)."""
-        return self.operator.drop(visits)
+        return self.kernel.drop(visits, self.kernel.backoff())
 
     @cached_property
     def flow(self) -> FloatArray:

@@ -85,6 +85,13 @@ class ContextKernel:
         of_longer = passed[owner[longer]]
         return flow[owner] - np.bincount(self.lower[longer], of_longer, self.trie.n_arcs)
 
+    def drop(self, weights: FloatArray, down: FloatArray) -> FloatArray:
+        """Return weights (C,) with what longer contexts pass on, by what they multiply by (C,)."""
+        flow, suffix = weights.copy(), self.trie.suffix
+        for low, high, _, _ in reversed(self.levels[1:]):
+            flow[:low] += np.bincount(suffix[low:high], down[low:high] * flow[low:high], low)
+        return flow
+
     # Sums over tokens
 
     def log_sums(self, log_values: FloatArray | None = None) -> FloatArray:
@@ -359,10 +366,7 @@ class ContextOperator:
 
     def drop(self, weights: FloatArray) -> FloatArray:
         """Return weights (C,) with what each context has from longer ones that back off to it."""
-        flow, suffix = weights.copy(), self.kernel.trie.suffix
-        for low, high, _, _ in reversed(self.kernel.levels[1:]):
-            flow[:low] += np.bincount(suffix[low:high], self.down[low:high] * flow[low:high], low)
-        return flow
+        return self.kernel.drop(weights, self.down)
 
     def dot(self, values: FloatArray) -> FloatArray:
         """Return K y (C,)."""

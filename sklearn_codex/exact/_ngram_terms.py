@@ -263,6 +263,18 @@ class NGramTerms(EndingObjective):
         del flows[_KEPT:]
         return flow
 
+    def one_token(self, log_prob: FloatArray, visits: FloatArray) -> PolicyFlow:
+        """Return what one token of a policy does after contexts visited so often (C,).
+
+        Nothing of the policy is computed again where :meth:`flow` has kept it.
+        """
+        for flow in vars(self)["_flows"]:
+            if np.array_equal(flow.log_prob, log_prob):
+                here = flow.at_visits(visits)
+                vars(here)["rest"] = flow.rest
+                return here
+        return PolicyFlow.of_one_token(self.trie, log_prob, visits)
+
     @takes_policies
     def policy_model(self, log_prob: FloatArray) -> BackoffModel:
         """Return a policy as a back-off model.

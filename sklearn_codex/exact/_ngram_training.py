@@ -9,7 +9,7 @@ import numpy as np
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex.exact._ngram_ascent import gradient, values_by_position
 from sklearn_codex.exact._ngram_events import takes_events
-from sklearn_codex.exact._ngram_flow import PolicyFlow, check_rows
+from sklearn_codex.exact._ngram_flow import check_rows
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_rollouts import NGramRollouts, sample_ngrams
 from sklearn_codex.exact._ngram_search import moved
@@ -207,7 +207,7 @@ class NGramTraining(NGramTerms):
         Ends apart. The weights may be negative: a surrogate gradient is that of the events drawn,
         each with its advantage, less these with the sum of advantages in each context.
         """
-        here = PolicyFlow.of_one_token(self.trie, log_prob, weight)
+        here = self.one_token(log_prob, weight)
         kernel, flow = here.kernel, here.flow
         prob = np.exp(kernel.arc_log_weight)
         # One factor may be beyond floats where both are not.
