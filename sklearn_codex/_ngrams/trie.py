@@ -178,8 +178,7 @@ class Trie:
         return table
 
     def __getstate__(self):
-        names = self.__dataclass_fields__
-        return {name: value for name, value in vars(self).items() if name in names}
+        return {name: vars(self)[name] for name in self.__dataclass_fields__}
 
     def __setstate__(self, state):
         vars(self).update(state)
@@ -203,15 +202,14 @@ class Trie:
             _ = self._table
 
     def _is_worth_a_table(self, n_wanted):
-        # To make one takes about as long as to search for so many; in few arcs searching is fast.
+        # To make one takes as long as to search for so many; in few arcs searching is fast.
         return self.n_arcs > _FEW_ARCS and n_wanted > self.n_arcs // _SEARCHES
 
     def shorten(self, contexts: Ints, length: int) -> Ints:
         """Return the suffixes (n,) of a length of contexts (n,); -1 where one is shorter."""
         contexts = np.array(contexts)
         while True:
-            long = np.flatnonzero(self.context_length[contexts] > length)
-            if not len(long):
+            if not len(long := np.flatnonzero(self.context_length[contexts] > length)):
                 break
             contexts[long] = self.suffix[contexts[long]]
         contexts[self.context_length[contexts] < length] = -1
