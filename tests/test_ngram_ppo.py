@@ -267,8 +267,9 @@ def test_batches_grow_where_a_step_led_down():
     policy = Recorded(random_state=0, max_iter=50).fit_objective(problem)
     values = [row["objective/value"] for row in policy.history_]
     expected, n = [], sizes[0]
-    for before, after in zip([-np.inf, *values], values[:-1], strict=False):
-        n = min(2 * n, 4096) if after <= before else n
+    steps = zip([-np.inf, *values], values[:-1], strict=False)
+    for step, (before, after) in enumerate(steps, start=1):
+        n = min(2 * n, 4096) if after <= before or step % 8 == 0 else n
         expected.append(n)
     assert sizes == expected
     recorded = Recorded(random_state=0, max_iter=3, tol=0, n_rollouts=64)

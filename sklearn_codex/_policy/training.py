@@ -198,8 +198,8 @@ class Trainer:
     def _grow_if_it_fell(self):
         """Draw more documents where a step led to no better policy, or there were many of few."""
         grows = self._takes_worth and self.settings.grows and not self.adapts
-        values = [record["objective/value"] for record in self.history[-2:]]
-        if grows and (values[1:] <= values[:1] or len(self.history) % _STEPS_OF_A_SIZE == 0):
+        values = [-np.inf, *(record["objective/value"] for record in self.history[-2:])]
+        if grows and (values[-1] <= values[-2] or len(self.history) % _STEPS_OF_A_SIZE == 0):
             self.grow_batch()
 
     def negligible_gap(self) -> float:
