@@ -27,7 +27,7 @@ def _run(code_or_file, tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 
