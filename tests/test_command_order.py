@@ -82,8 +82,7 @@ def test_sample_goes_on_from_prompts(fitted, tmp_path, capsys):
 
 
 def test_sample_tells_of_documents_without_a_token(tmp_path, capsys):
-    rows = [{"text": "a"}, {"text": "b"}]
-    rows += [{"prompt": "a b", "completion": "</s>"}] * 50
+    rows = [{"text": "a b"}] * 50 + [{"text": "b a"}]
     file = write(tmp_path / "r.jsonl", rows)
     out = str(tmp_path / "m.skops")
     words = ["--order", "2", "--test-size", "0", "--min-count", "1", "--tokenizer", "whitespace"]

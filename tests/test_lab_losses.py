@@ -182,7 +182,7 @@ class TestKL:
         kl = np.exp(log_prob) @ (log_prob - ref)
         for estimator in ("k1", "k3"):
             assert_allclose(np.exp(log_prob) @ lab.kl_penalty(log_prob, ref, estimator)[0], kl)
-        with pytest.raises(ValueError, match='"k1", "k2" or "k3", got \'k4\''):
+        with pytest.raises(ValueError, match="estimator, one of 'k1', 'k2', 'k3', got 'k4'"):
             lab.kl_penalty(log_prob, ref, "k4")
 
     def test_rewards_less_the_kl_by_hand(self):

@@ -152,7 +152,7 @@ def test_a_report_of_the_checks_is_a_table_a_frame_and_json(monkeypatch):
     assert isinstance(frame, pd.DataFrame)
     assert frame.text.tolist() == [finding.text for finding in report.findings]
     assert report.to_frame("duplicates").row.tolist() == report.duplicates.row.tolist()
-    with pytest.raises(ValueError, match=r"has no table 'duplicate'\. There are findings, "):
+    with pytest.raises(ValueError, match=r"name of a table, one of 'findings', .* got 'duplicate'"):
         report.to_frame("duplicate")
     back = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert back["sizes"]["n_pairs"] == 12

@@ -190,7 +190,9 @@ def test_half_of_a_tie_is_for_each():
 def test_what_is_missing_is_said():
     with pytest.raises(TypeError, match="needs subset="):
         get_preference_scorer("sectioned_accuracy")
-    with pytest.raises(ValueError, match=r"no scorer 'accuracy'.*best_of_n_accuracy"):
+    with pytest.raises(
+        ValueError, match=r"name of a scorer, one of .*'best_of_n_accuracy'.* got 'accuracy'"
+    ):
         get_preference_scorer("accuracy")
     scorer = get_preference_scorer("sectioned_accuracy", subset="subset")
     assert repr(scorer) == "get_preference_scorer('sectioned_accuracy', subset='subset')"

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.frames import as_frame
+from sklearn_codex._checks.options import check_option
 from sklearn_codex._few_groups import critical_value
 from sklearn_codex._plain import did_you_mean
 from sklearn_codex._ratings.graph import list_names
@@ -76,8 +77,7 @@ class RatingReports:
             rating.
         """
         check_is_fitted(self)
-        if not isinstance(scale, str) or scale not in SCALES:
-            raise ValueError(f"scale must be one of {sorted(SCALES)}, got {scale!r}.")
+        check_option(scale, SCALES, "scale", subject=type(self).__name__)
         unit, middle = SCALES[scale]
         uncertainty = self._find_uncertainty()
         rating, std = self.ratings_, self.rating_std_
@@ -203,8 +203,7 @@ class RatingReports:
             ``p_adjusted`` is below the level.
         """
         check_is_fitted(self)
-        if correction not in CORRECTIONS:
-            raise ValueError(f"correction must be 'max-t', 'holm' or None, got {correction!r}.")
+        check_option(correction, CORRECTIONS, "correction", subject=type(self).__name__)
         uncertainty = self._find_uncertainty()
         known = uncertainty.differences()
         adjusted = known.p_value

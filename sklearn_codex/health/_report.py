@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._checks.frames import as_frame
+from sklearn_codex._checks.options import check_option
 from sklearn_codex._plain import show_controls
 from sklearn_codex._tables import Table, as_columns, as_plain
 from sklearn_codex.health._words import SECTIONS, count
@@ -122,10 +123,7 @@ class PreferenceReport(Bunch):
             If the report has no table of that name, or could not make it.
         """
         tables = [key for key, value in self.items() if isinstance(value, Table)]
-        if name != "findings" and name not in tables:
-            raise ValueError(
-                f"to_frame has no table {name!r}. There are {', '.join(['findings', *tables])}."
-            )
+        check_option(name, ["findings", *tables], "the name of a table", subject="to_frame")
         if name != "findings":
             return as_frame(self[name])
         return as_frame(as_columns([_plain_finding(finding) for finding in self.findings]))

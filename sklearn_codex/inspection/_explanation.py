@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._checks.frames import as_frame
+from sklearn_codex._checks.options import check_option
 from sklearn_codex._plain import plain
 from sklearn_codex._tables import Table, as_plain
 from sklearn_codex.inspection._plotting import (
@@ -120,8 +121,7 @@ class RewardExplanation:
         frame : pandas.DataFrame, or dict of list
             The latter where pandas is not installed.
         """
-        if name not in TABLES:
-            raise ValueError(f"to_frame has no table {name!r}. There are {', '.join(TABLES)}.")
+        check_option(name, TABLES, "the name of a table", subject="to_frame")
         return as_frame(getattr(self, name))
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _num_samples
 from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex._checks.matrices import check_sparse
 from sklearn_codex._checks.numbers import as_floats
+from sklearn_codex._checks.options import check_option
 from sklearn_codex._checks.probabilities import as_array
 from sklearn_codex._data.text_pairs import check_text_pairs
 from sklearn_codex.inspection._plotting import (
@@ -202,8 +203,9 @@ class PromptLearningCurveDisplay:
         """
         curves = {"test": ("held-out prompts", self.test_scores),
                   "train": ("training prompts", self.train_scores)}  # fmt: skip
-        if score_type not in (*curves, "both"):
-            raise ValueError(f"score_type should be 'test', 'train' or 'both', got {score_type!r}.")
+        check_option(
+            score_type, (*curves, "both"), "score_type", subject=f"{type(self).__name__}.plot"
+        )
         ax = check_axes(ax, f"{type(self).__name__}.plot")
         name = self.name if name is None else name
         self.lines_, self.fill_between_ = [], []

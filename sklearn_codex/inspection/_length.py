@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_codex._checks.matrices import check_numbers
+from sklearn_codex._checks.options import check_option
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.text_pairs import check_text_pairs
 from sklearn_codex.inspection._pairs_data import preference_target
@@ -223,8 +224,9 @@ class LengthBiasDisplay:
         -------
         display : LengthBiasDisplay
         """
-        if quantity not in ("accuracy", "margin"):
-            raise ValueError(f"quantity should be 'accuracy' or 'margin', got {quantity!r}.")
+        check_option(
+            quantity, ("accuracy", "margin"), "quantity", subject=f"{type(self).__name__}.plot"
+        )
         ax = check_axes(ax, f"{type(self).__name__}.plot")
         is_accuracy = quantity == "accuracy"
         values, low, high = (

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sklearn_codex._checks.options import check_option
 from sklearn_codex.inspection._plotting import (
     BLUE,
     GREEN,
@@ -195,8 +196,9 @@ class OveroptimizationDisplay:
         -------
         display : OveroptimizationDisplay
         """
-        if kl_scale not in ("linear", "sqrt"):
-            raise ValueError(f"kl_scale should be 'linear' or 'sqrt', got {kl_scale!r}.")
+        check_option(
+            kl_scale, ("linear", "sqrt"), "kl_scale", subject=f"{type(self).__name__}.plot"
+        )
         ax = check_axes(ax, f"{type(self).__name__}.plot")
         kl, proxy, gold = check_equal_lengths(
             type(self).__name__,

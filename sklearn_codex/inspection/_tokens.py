@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import COUNT, as_floats, check_number
+from sklearn_codex._checks.options import check_option
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex.inspection._plotting import (
     BLUE,
@@ -177,8 +178,9 @@ class TokenShiftDisplay:
         -------
         display : TokenShiftDisplay
         """
-        if not isinstance(quantity, str) or quantity not in ("change", "log_ratio"):
-            raise ValueError(f"quantity should be 'change' or 'log_ratio', got {quantity!r}.")
+        check_option(
+            quantity, ("change", "log_ratio"), "quantity", subject=f"{type(self).__name__}.plot"
+        )
         n_tokens = len(self.tokens)
         ax = check_axes(ax, f"{type(self).__name__}.plot", height=1.0 + 0.22 * max(n_tokens, 4))
         change = np.asarray(self.change, dtype=np.float64)

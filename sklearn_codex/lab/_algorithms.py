@@ -9,6 +9,7 @@ import numpy as np
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import NOT_NEGATIVE, PROBABILITY, check_number
+from sklearn_codex._checks.options import check_option
 from sklearn_codex.lab._advantages._kl import shape_rewards
 from sklearn_codex.lab._batch import Batch, aggregate, token_weights
 from sklearn_codex.lab._losses._kl import kl_penalty
@@ -217,15 +218,8 @@ class PreferenceAlgorithm:
 
     def __post_init__(self):
         known = [name for name in losses if name not in _POLICY_LOSSES]
-        if not isinstance(self.loss, str) or self.loss not in known:
-            raise ValueError(
-                f"PreferenceAlgorithm needs loss, one of {', '.join(known)}, got {self.loss!r}."
-            )
-        if not isinstance(self.source, str) or self.source not in SOURCES:
-            raise ValueError(
-                f"PreferenceAlgorithm needs source, one of {', '.join(SOURCES)}, got "
-                f"{self.source!r}."
-            )
+        check_option(self.loss, known, "loss", subject="PreferenceAlgorithm")
+        check_option(self.source, SOURCES, "source", subject="PreferenceAlgorithm")
         check_number(
             self.mixture_coef, "mixture_coef", subject="PreferenceAlgorithm", interval=PROBABILITY
         )

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_codex._categorical import BoolArray, FloatArray, IntArray
+from sklearn_codex._checks.options import check_option
 
 _OF_REWARDS = (
     "old_log_prob", "response_mask", "token_level_rewards", "values", "reward_baselines", "index",
@@ -100,6 +101,11 @@ def sum_within(values: FloatArray, index: IntArray) -> FloatArray:
     return values @ same
 
 
+LOSS_AGG_MODES = (
+    "token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm",
+)  # fmt: skip
+
+
 def token_weights(response_mask: NDArray, loss_agg_mode: str) -> FloatArray:
     """Return the weight (..., n, T) of each token in a loss that is aggregated over tokens.
 
@@ -122,19 +128,14 @@ def token_weights(response_mask: NDArray, loss_agg_mode: str) -> FloatArray:
     """
     mask = np.asarray(response_mask, dtype=np.float64)
     n_responses, n_tokens = mask.shape[-2:]
-    mode = loss_agg_mode if isinstance(loss_agg_mode, str) else None
+    mode = check_option(loss_agg_mode, LOSS_AGG_MODES, "loss_agg_mode", subject="A policy loss")
     if mode == "token-mean":
         return mask / np.maximum(mask.sum(axis=(-2, -1), keepdims=True), 1)
     if mode == "seq-mean-token-sum":
         return mask / n_responses
     if mode == "seq-mean-token-mean":
         return mask / (n_responses * np.maximum(mask.sum(axis=-1, keepdims=True), 1.0))
-    if mode == "seq-mean-token-sum-norm":
-        return mask / (n_responses * n_tokens)
-    raise ValueError(
-        'A policy loss needs loss_agg_mode, one of "token-mean", "seq-mean-token-sum", '
-        f'"seq-mean-token-mean" and "seq-mean-token-sum-norm", got {loss_agg_mode!r}.'
-    )
+    return mask / (n_responses * n_tokens)
 
 
 def aggregate(

@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.numbers import check_values, shown
+from sklearn_codex._checks.options import check_option
 from sklearn_codex.exact import CandidateObjective
 from sklearn_codex.lab._batch import no_field
 from sklearn_codex.lab._table import Groups, Table, check_objective
@@ -119,10 +120,7 @@ class PreferenceProblem(Table):
             )
         if not wins.any():
             raise ValueError("PreferenceProblem needs wins, got 0 for every pair.")
-        if not isinstance(self.source, str) or self.source not in SOURCES:
-            raise ValueError(
-                f"PreferenceProblem needs source, one of {SOURCES}, got {self.source!r}."
-            )
+        check_option(self.source, SOURCES, "source", subject="PreferenceProblem")
         lengths = check_values(
             self.lengths, "lengths", subject="PreferenceProblem", shape=(n_rows,), low=1.0
         )

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 from sklearn.metrics._scorer import _Scorer
 
+from sklearn_codex._checks.options import check_option
 from sklearn_codex.metrics._calibration import expected_calibration_error
 from sklearn_codex.metrics._preferences import (
     kendall_correlation,
@@ -140,6 +141,8 @@ def get_preference_scorer(name, **kwargs):
     >>> scores.shape
     (4,)
     """
+    names = sorted([*_METRICS, *ROW_SCORERS])
+    check_option(name, names, "the name of a scorer", subject="get_preference_scorer")
     if name in ROW_SCORERS:
         if name == "sectioned_accuracy" and "subset" not in kwargs:
             raise TypeError(
@@ -147,9 +150,6 @@ def get_preference_scorer(name, **kwargs):
                 "function of X."
             )
         return RowScorer(name, ROW_SCORERS[name], kwargs)
-    if name not in _METRICS:
-        names = sorted([*_METRICS, *ROW_SCORERS])
-        raise ValueError(f"There is no scorer {name!r}. Use one of {names}.")
     metric, sign, takes_margin = _METRICS[name]
     if takes_margin:
         return _MarginScorer(metric, sign, kwargs, ("decision_function", "predict_proba"))

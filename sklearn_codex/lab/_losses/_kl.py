@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import FloatArray, exp_rest
+from sklearn_codex._checks.options import check_option
 from sklearn_codex.lab._numbers import ratio_of, read_mask, read_numbers
 
 
@@ -100,15 +101,14 @@ def kl_penalty(
     """
     given = (log_prob, ref_log_prob, log_prob if old_log_prob is None else old_log_prob)
     log_prob, ref, old = _read(given, response_mask)
+    check_option(estimator, ("k1", "k2", "k3"), "estimator", subject="kl_penalty")
     difference = log_prob - ref
     if estimator == "k1":
         penalty, slope = difference, np.ones_like(difference)
     elif estimator == "k2":
         penalty, slope = 0.5 * difference**2, difference
-    elif estimator == "k3":
-        penalty, slope = exp_rest(-difference), -np.expm1(-difference)
     else:
-        raise ValueError(f'kl_penalty needs estimator "k1", "k2" or "k3", got {estimator!r}.')
+        penalty, slope = exp_rest(-difference), -np.expm1(-difference)
     if old_log_prob is not None:
         ratio = ratio_of(log_prob, old)
         penalty, slope = ratio * penalty, ratio * (penalty + slope)
