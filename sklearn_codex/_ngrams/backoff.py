@@ -250,22 +250,22 @@ class BackoffModel:
         return arcs
 
     def _draw_once(self, at, contexts, left, arcs, rng):
-        """Draw for those that wait; return those that wait on."""
-        uniform = rng.random_sample(len(at))
+        """Draw for those that wait, in order; return those that wait on."""
         here = contexts[at]
-        uniform = np.where(self._is_closed[here], uniform * self.arc_mass[here], uniform)
+        uniform = rng.random_sample(len(at)) * self._drawn_mass[here]
         is_arc = uniform < self.arc_mass[here]
+        found = self._arc_at(here[is_arc], uniform[is_arc])
+        drawn, waits = at[is_arc], ~is_arc
+        from_left = left[drawn]
+        if (was_left := np.flatnonzero(from_left >= 0)).size:
+            tokens = self.trie.arc_token[found[was_left]]
+            banned = self.trie.find(from_left[was_left], tokens) >= 0
+            waits[np.flatnonzero(is_arc)[was_left]] = banned
+        arcs[drawn] = found  # Of those that wait on, it is not final.
         down = at[~is_arc]
         left[down] = contexts[down]
         contexts[down] = self.trie.suffix[contexts[down]]
-        drawn = at[is_arc]
-        found = self._arc_at(here[is_arc], uniform[is_arc])
-        banned = np.zeros(len(found), bool)
-        was_left = np.flatnonzero(left[drawn] >= 0)
-        tokens = self.trie.arc_token[found[was_left]]
-        banned[was_left] = self.trie.find(left[drawn[was_left]], tokens) >= 0
-        arcs[drawn[~banned]] = found[~banned]
-        return np.sort(np.concatenate([down, drawn[banned]]))
+        return at[waits]
 
     @cached_property
     def _is_closed(self):
@@ -275,14 +275,24 @@ class BackoffModel:
         return closed
 
     @cached_property
+    def _drawn_mass(self):
+        """The mass (C,) of what is drawn from: all, or arcs alone where nothing else is left."""
+        return np.where(self._is_closed, self.arc_mass, 1.0)
+
+    @cached_property
     def _cumulative(self):
         return np.cumsum(np.exp(self.arc_log_prob))
 
+    @cached_property
+    def _cumulative_before(self):
+        first = self.trie.indptr[:-1]
+        return np.where(first > 0, self._cumulative[first - 1], 0.0)
+
     def _arc_at(self, contexts, uniform):
         """Return the arcs (n,) where uniforms, below the mass of all arcs, fall."""
-        first, last = self.trie.indptr[contexts], self.trie.indptr[contexts + 1] - 1
-        before = np.where(first > 0, self._cumulative[first - 1], 0.0)
-        return np.clip(np.searchsorted(self._cumulative, before + uniform, "right"), first, last)
+        indptr = self.trie.indptr
+        arcs = self._cumulative.searchsorted(self._cumulative_before[contexts] + uniform, "right")
+        return np.minimum(np.maximum(arcs, indptr[contexts]), indptr[contexts + 1] - 1)
 
     def _draw_from_rows(self, left, rng):
         """Draw from what contexts (n,) have no arcs for, row by row: return the arcs used."""
