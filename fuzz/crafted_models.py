@@ -35,8 +35,17 @@ _LM = "sklearn_codex.UnigramLM"
 
 def crafted_files(flag: str) -> list[tuple[str, bytes]]:
     """Return files, by name, that try to write the file ``flag``, to exhaust or to lie."""
-    parts = (_calls, _functions, _reached, _pickles, _shapes_of_trees, _archives, _lies)
+    parts = (
+        *(_calls, _keys, _bytecode, _functions, _methods, _made, _reached, _pickles),
+        *(_schemas, _shapes_of_trees, _key_types, _archives, _headers, _members),
+        *(_distributions, _attributes, _counters, _rows),
+    )
     return [case for part in parts for case in part(flag)]
+
+
+def noted(part: Node, members: Members | None = None) -> bytes:
+    """Return the bytes of a UnigramLM with a further attribute."""
+    return pack(unigram(note_=part), members.content if members else None)
 
 
 def write_flag(flag: str) -> str:
@@ -75,23 +84,28 @@ def _calls(flag: str) -> Iterator[tuple[str, bytes]]:
         ("timeit.timeit", plain(code)),
         ("sklearn_codex.exec", plain(code)),
     ]:
-        yield f"call of {name}", pack(unigram(note_=call(name, argument)))
+        yield f"call of {name}", noted(call(name, argument))
         yield f"object of {name}", pack(object_of(name, args=argument))
         loss = node("LossNode", name, content=mapping({}))
         loss["__reduce__"] = {"args": sequence("tuple", argument)}
-        yield f"loss made by {name}", pack(unigram(note_=loss))
-    # As the type of a key, which is called with the key.
+        yield f"loss made by {name}", noted(loss)
+
+
+def _keys(flag: str) -> Iterator[tuple[str, bytes]]:
+    """Types of keys, which are called with the keys."""
+    code = write_flag(flag)
     for name in ("builtins.exec", "builtins.eval", "os.system"):
         keys = sequence("list", node("FunctionNode", name))
         key = f"touch {flag}" if name == "os.system" else code
-        yield f"keys made by {name}", pack(unigram(note_=mapping({key: plain(1)}, keys)))
+        yield f"keys made by {name}", noted(mapping({key: plain(1)}, keys))
         types = sequence("list", type_of(name))
-        yield f"keys of type {name}", pack(unigram(note_=mapping({key: plain(1)}, types)))
+        yield f"keys of type {name}", noted(mapping({key: plain(1)}, types))
     inner = call("functools.partial", node("FunctionNode", "builtins.exec"), plain(code))
-    yield (
-        "keys made by a partial",
-        pack(unigram(note_=mapping({"key": plain(1)}, sequence("list", inner)))),
-    )
+    yield "keys made by a partial", noted(mapping({"key": plain(1)}, sequence("list", inner)))
+
+
+def _bytecode(flag: str) -> Iterator[tuple[str, bytes]]:
+    """Types of keys that are functions rebuilt from bytecode."""
     for module in (
         "types",
         "sklearn_codex._pipeline.code_hash",
@@ -99,15 +113,12 @@ def _calls(flag: str) -> Iterator[tuple[str, bytes]]:
     ):
         members = Members()
         function = rebuilt_function(flag, members, module)
-        root = unigram(note_=mapping({"key": plain(1)}, sequence("list", function)))
-        yield f"function of bytecode by {module}", pack(root, members.content)
+        keys = mapping({"key": plain(1)}, sequence("list", function))
+        yield f"function of bytecode by {module}", noted(keys, members)
     members = Members()
     function = rebuilt_function(flag, members, "types")
-    root = node(
-        "ObjectNode",
-        _LM,
-        content=mapping({"smoothing": plain(1.0)}, sequence("list", function)),
-    )
+    content = mapping({"smoothing": plain(1.0)}, sequence("list", function))
+    root = node("ObjectNode", _LM, content=content)
     yield "attributes named by a function of bytecode", pack(root, members.content)
 
 
@@ -123,43 +134,39 @@ def _functions(flag: str) -> Iterator[tuple[str, bytes]]:
         function = node("FunctionNode", name)
         counter = {"tokenizer": function, "lowercase": plain(False)}
         yield f"tokenizer {name}", pack(object_of("sklearn_codex.TokenCounter", **counter))
-        yield f"type {name}", pack(unigram(note_=type_of(name)))
+        yield f"type {name}", noted(type_of(name))
         yield f"method {name}", pack(unigram(predict=function))
         parts = {"func": function, "args": sequence("tuple"), "kwds": mapping({})}
         partial = node(
             "PartialNode", "functools.partial", content={**parts, "namespace": plain(None)}
         )
-        yield f"partial of {name}", pack(unigram(note_=partial))
+        yield f"partial of {name}", noted(partial)
         scorer = object_of("sklearn.metrics._scorer._Scorer", _score_func=function)
         yield f"scorer of {name}", pack(scorer)
+
+
+def _methods(flag: str) -> Iterator[tuple[str, bytes]]:
+    """Methods that a model would call once it is used."""
     arguments = sequence("tuple", plain("system"), plain(f"touch {flag}"))
     caller = node("OperatorFuncNode", "operator.methodcaller", attrs=arguments)
-    yield "methodcaller", pack(unigram(note_=caller))
+    yield "methodcaller", noted(caller)
     for func in ("set_params", "__reduce__", "fit"):
-        method = node(
-            "MethodNode", "sklearn_codex.UnigramLM", content={"func": func, "obj": unigram()}
-        )
-        yield f"bound method {func}", pack(unigram(note_=method))
+        method = node("MethodNode", _LM, content={"func": func, "obj": unigram()})
+        yield f"bound method {func}", noted(method)
+
+
+def _made(flag: str) -> Iterator[tuple[str, bytes]]:
+    """Objects whose loader calls what the file names."""
     factory = {"main": mapping({}), "default_factory": node("FunctionNode", "os.getcwd")}
-    yield (
-        "default factory",
-        pack(unigram(note_=node("DefaultDictNode", "collections.defaultdict", content=factory))),
-    )
+    default = node("DefaultDictNode", "collections.defaultdict", content=factory)
+    yield "default factory", noted(default)
     bits = mapping({"bit_generator": plain("seed")})
-    generator = {"bit_generator": bits, "seed_seq": mapping({})}
-    yield (
-        "bit generator that is no type",
-        pack(
-            unigram(
-                smoothing=node(
-                    "RandomGeneratorNode", "numpy.random._generator.Generator", content=generator
-                )
-            )
-        ),
-    )
+    content = {"bit_generator": bits, "seed_seq": mapping({})}
+    generator = node("RandomGeneratorNode", "numpy.random._generator.Generator", content=content)
+    yield "bit generator that is no type", pack(unigram(smoothing=generator))
     tree = node("TreeNode", "sklearn.tree._tree.Tree", content=mapping({}))
     tree["__reduce__"] = {"args": sequence("tuple", plain(1), plain([1]), plain(1))}
-    yield "tree", pack(unigram(note_=tree))
+    yield "tree", noted(tree)
 
 
 def _reached(flag: str) -> Iterator[tuple[str, bytes]]:
@@ -180,7 +187,7 @@ def _reached(flag: str) -> Iterator[tuple[str, bytes]]:
                 if inspect.isclass(value) and is_foreign and value not in seen:
                     seen.add(value)
                     place = f"{info.name}.{name}"
-                    yield f"call of {place}", pack(unigram(note_=call(place, plain(flag))))
+                    yield f"call of {place}", noted(call(place, plain(flag)))
                     yield f"object of {place}", pack(object_of(place, data=plain(flag)))
     for place in (
         "sklearn.base.warnings",
@@ -195,7 +202,7 @@ def _reached(flag: str) -> Iterator[tuple[str, bytes]]:
         "sklearn.svm._classes.SVC",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     ):
-        yield f"call of {place}", pack(unigram(note_=call(place, plain(flag))))
+        yield f"call of {place}", noted(call(place, plain(flag)))
         yield f"object of {place}", pack(object_of(place, data=plain(flag)))
 
 
@@ -225,37 +232,32 @@ def _pickles(flag: str) -> Iterator[tuple[str, bytes]]:
         members = Members()
         sparse = node("SparseMatrixNode", "scipy.sparse._csr.csr_array", type="scipy")
         sparse["file"] = members.add(content, "npz")
-        yield f"{name} as a sparse array", pack(unigram(note_=sparse), members.content)
+        yield f"{name} as a sparse array", noted(sparse, members)
         members = Members()
         stage = object_of(
             "sklearn_codex._pipeline.stored_stage.StoredStage", data=members.raw(content)
         )
         yield f"{name} in a stored stage", pack(stage, members.content)
         members = Members()
-        yield f"{name} as bytes", pack(unigram(note_=members.raw(content)), members.content)
+        yield f"{name} as bytes", noted(members.raw(content), members)
     yield "a pickle alone", data
+
+
+def _schemas(flag: str) -> Iterator[tuple[str, bytes]]:
+    """Schemas that are endless."""
+    text = f'{{"__loader__": "ListNode", "content": {"[" * 100_000}{"]" * 100_000}}}'
+    yield "schema of brackets", pack(text)
+    yield "json of brackets", noted(node("JsonNode", "builtins.str", content="[" * 10**5))
+    yield "json of digits", noted(node("JsonNode", "builtins.str", content="1" * 10_000))
+    many = node("JsonNode", "builtins.str", content="[" + "[]," * 2_000_000 + "0]")
+    yield "two million lists in 6 kB", noted(many)
 
 
 def _shapes_of_trees(flag: str) -> Iterator[tuple[str, bytes]]:
     """Trees that are too deep, endless or not what they say."""
-    deep = plain(1)
-    for _ in range(5_000):
-        deep = sequence("list", deep)
-    text = f'{{"__loader__": "ListNode", "content": {"[" * 100_000}{"]" * 100_000}}}'
-    yield "schema of brackets", pack(text)
-    yield (
-        "json of brackets",
-        pack(unigram(note_=node("JsonNode", "builtins.str", content="[" * 10**5))),
-    )
-    text = "1" * 10_000
-    yield "json of digits", pack(unigram(note_=node("JsonNode", "builtins.str", content=text)))
-    many = node("JsonNode", "builtins.str", content="[" + "[]," * 2_000_000 + "0]")
-    yield "two million lists in 6 kB", pack(unigram(note_=many))
     yield "300 levels", pack(_nested(300))
-    yield (
-        "a node in itself",
-        pack({**sequence("list", {**sequence("list"), "__id__": 1}), "__id__": 1}),
-    )
+    itself = {**sequence("list", {**sequence("list"), "__id__": 1}), "__id__": 1}
+    yield "a node in itself", pack(itself)
     level = {**plain(0), "__id__": 100}
     for number in range(60):
         level = {
@@ -263,40 +265,27 @@ def _shapes_of_trees(flag: str) -> Iterator[tuple[str, bytes]]:
             "__id__": number,
         }
     yield "60 levels that each hold the next one twice", pack(level)
-    yield "cached node", pack(unigram(note_={**node("CachedNode", "x.y"), "__id__": 5}))
+    yield "cached node", noted({**node("CachedNode", "x.y"), "__id__": 5})
     yield "unknown loader", pack(node("EvalNode", "builtins.eval", content="1"))
     yield "no loader", pack({"__class__": "UnigramLM", "__module__": "sklearn_codex"})
     yield "loader of a list", pack({**unigram(), "__loader__": ["ObjectNode"]})
     yield "a list as schema", pack("[]")
     yield "no JSON", pack("hello")
     yield "no UTF-8", pack(b"\xff\xfe{}")
-    yield "dunder attribute", pack(unigram(__class__=plain("x")))
-    yield (
-        "attributes of other keys",
-        pack(
-            node(
-                "ObjectNode",
-                _LM,
-                content=mapping({"1": plain(1)}, sequence("list", type_of("builtins.int"))),
-            )
-        ),
-    )
-    yield (
-        "more keys than types",
-        pack(unigram(note_=mapping({"a": plain(1)}, sequence("list")))),
-    )
-    yield (
-        "keys of bool",
-        pack(
-            unigram(
-                smoothing=mapping({"False": plain(1)}, sequence("list", type_of("builtins.bool")))
-            )
-        ),
-    )
     for protocol in (True, None, "2", -1, 0, 1, 99, 1e300):
         yield f"protocol {protocol}", pack(unigram(), protocol=protocol)
     for written in (2, 10**9, -1, "1", None, True, [1]):
         yield f"format {written}", pack(unigram(), sklearn_codex_format=written)
+
+
+def _key_types(flag: str) -> Iterator[tuple[str, bytes]]:
+    """Names that are none, and keys of other types than they say."""
+    yield "dunder attribute", pack(unigram(__class__=plain("x")))
+    content = mapping({"1": plain(1)}, sequence("list", type_of("builtins.int")))
+    yield "attributes of other keys", pack(node("ObjectNode", _LM, content=content))
+    yield "more keys than types", noted(mapping({"a": plain(1)}, sequence("list")))
+    keys = mapping({"False": plain(1)}, sequence("list", type_of("builtins.bool")))
+    yield "keys of bool", pack(unigram(smoothing=keys))
     yield "escape sequences in names", pack(object_of("os\x1b[2J.\u202esystem\n", x=plain(1)))
 
 
@@ -328,6 +317,11 @@ def _archives(flag: str) -> Iterator[tuple[str, bytes]]:
     start = good.rfind(b"PK\x01\x02")
     encrypted[start + 8] |= 1
     yield "encrypted", bytes(encrypted)
+
+
+def _headers(flag: str) -> Iterator[tuple[str, bytes]]:
+    """Arrays whose headers lie about what follows."""
+    many = "1," * 30_000
     for name, header in [
         ("shape of 8 TB", "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}"),
         ("shape below 0", "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}"),
@@ -335,24 +329,23 @@ def _archives(flag: str) -> Iterator[tuple[str, bytes]]:
         ("type of objects", "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}"),
         ("type of parts", "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,)}"),
         ("header that is code", f"{write_flag(flag)}"),
-        (
-            "header of 60 kB",
-            "{'descr': '<f8', 'fortran_order': False, 'shape': (" + "1," * 30_000 + ")}",
-        ),
+        ("header of 60 kB", f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({many})}}"),
     ]:
         members = Members()
         data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(8)
         yield name, pack(unigram(token_log_prob_=members.array(data)), members.content)
+
+
+def _members(flag: str) -> Iterator[tuple[str, bytes]]:
+    """Arrays whose members are elsewhere, nowhere or the same."""
     missing = node("NdArrayNode", "numpy.ndarray", type="numpy", file="none.npy")
     yield "missing member", pack(unigram(token_log_prob_=missing))
     upwards = node("NdArrayNode", "numpy.ndarray", type="numpy", file="../../etc/passwd")
     yield "member of another folder", pack(unigram(token_log_prob_=upwards))
     members = Members()
     big = members.array(npy(np.zeros(2**24)))
-    yield (
-        "one array from many places",
-        pack(unigram(note_=sequence("list", *[dict(big) for _ in range(20)])), members.content),
-    )
+    many = sequence("list", *[dict(big) for _ in range(20)])
+    yield "one array from many places", noted(many, members)
 
 
 def pack_members(members: dict[str, bytes]) -> bytes:
@@ -378,8 +371,8 @@ def _bomb(name: str) -> bytes:
     return file.getvalue()
 
 
-def _lies(flag: str) -> Iterator[tuple[str, bytes]]:
-    """Models whose parts do not fit together."""
+def _distributions(flag: str) -> Iterator[tuple[str, bytes]]:
+    """Models whose probabilities are none, or not as many as they say."""
     half = np.log([0.5, 0.5])
     for name, array in [
         ("not finite", np.array([np.nan, 0.0])),
@@ -393,6 +386,10 @@ def _lies(flag: str) -> Iterator[tuple[str, bytes]]:
         members = Members()
         state = {"token_log_prob_": members.array(npy(array)), "n_features_in_": plain(2)}
         yield f"probabilities: {name}", pack(unigram(**state), members.content)
+
+
+def _attributes(flag: str) -> Iterator[tuple[str, bytes]]:
+    """Models with an attribute or a parameter that it cannot be, or without one."""
     for attribute, value in [
         ("n_features_in_", -1),
         ("n_features_in_", 2.5),
@@ -406,24 +403,23 @@ def _lies(flag: str) -> Iterator[tuple[str, bytes]]:
     ]:
         yield f"{attribute} = {value!r}", pack(unigram(**{attribute: plain(value)}))
     yield "no parameter", pack(object_of(_LM, smoothing=plain(1.0)))
+
+
+def _counters(flag: str) -> Iterator[tuple[str, bytes]]:
+    """Vectorizers whose vocabulary does not fit together."""
     for parameter, value in [("tokenizer", "eval"), ("lowercase", "yes"), ("min_count", 0)]:
         yield f"counter with {parameter} = {value!r}", pack(_counter(**{parameter: plain(value)}))
-    yield (
-        "token twice",
-        pack(_counter(_names=plain(json.dumps(["a", "a"])), n_features_in_=plain(2))),
-    )
-    yield "fewer tokens", pack(_counter(_names=plain(json.dumps(["a"])), n_features_in_=plain(2)))
+    for name, tokens in [("token twice", ["a", "a"]), ("fewer tokens", ["a"])]:
+        yield name, pack(_counter(_names=plain(json.dumps(tokens)), n_features_in_=plain(2)))
+
+
+def _rows(flag: str) -> Iterator[tuple[str, bytes]]:
+    """States and rows that point outside of what they hold."""
     state = mapping({"key": plain(list(range(624))), "pos": plain(10**6)})
-    twister = mapping(
-        {
-            "bit_generator": plain("MT19937"),
-            "state": state,
-            "has_gauss": plain(0),
-            "gauss": plain(0.0),
-        }
-    )
-    random = node("RandomStateNode", "numpy.random.mtrand.RandomState", content=twister)
-    yield "random state beyond its words", pack(unigram(note_=random))
+    twister = {"bit_generator": plain("MT19937"), "state": state}
+    twister |= {"has_gauss": plain(0), "gauss": plain(0.0)}
+    random = node("RandomStateNode", "numpy.random.mtrand.RandomState", content=mapping(twister))
+    yield "random state beyond its words", noted(random)
     members = Members()
     parts = [npy(np.ones(1)), npy(np.array([10**8], np.int32)), npy(np.array([0, 1], np.int32))]
     rows = object_of(
@@ -432,7 +428,7 @@ def _lies(flag: str) -> Iterator[tuple[str, bytes]]:
         _is_sparse=plain(True),
         _parts=sequence("tuple", *map(members.array, parts)),
     )
-    yield "rows with an index outside", pack(unigram(note_=rows), members.content)
+    yield "rows with an index outside", noted(rows, members)
 
 
 def _counter(**parameters: Node) -> Node:

@@ -222,10 +222,8 @@ def _methods(cls):
         skipped = skipped | OF_THE_LAB
     if issubclass(cls, (AdditiveObjective, CandidateObjective, EosObjective, NGramObjective)):
         skipped = skipped | OF_OPTIMISERS
-    if (
-        cls.__name__ == "DPOPolicyOptimizer"
-    ):  # its pairs are rows of the objective, and tests draw those
-        skipped = skipped | {"fit_objective"}
+    if cls.__name__ == "DPOPolicyOptimizer":
+        skipped = skipped | {"fit_objective"}  # pairs are rows of the objective: tests draw those
     return sorted(
         name
         for name, member in inspect.getmembers(cls)
@@ -260,26 +258,32 @@ def _estimator_subject(cls):
         called = [*start, *rng.choice(known, size=min(2, len(known)), replace=False)]
         for method in called:
             parameters = inspect.signature(getattr(cls, method)).parameters
-            of_method = dict(data)
-            of_documents = OF_DOCUMENTS if name == "DPOPolicyOptimizer" else {"reward"}
-            if method in of_documents and name in OF_PAIRS:
-                of_method["X"] = lambda rng: documents(rng, text)
-            if name in OF_RECORDS and method in OF_DOCUMENTS:
-                of_method["X"] = lambda rng: documents(rng, True)
-            if method not in ("fit", "partial_fit", "sample"):  # of as many texts as there are
-                of_method["prompts"] = lambda rng: None
-            if method == "topic_ratings":
-                of_method["topics"] = lambda rng: list(TEXTS[:2])
-            if method == "conservative_reward":
-                of_method["reference"] = lambda rng: documents(rng, text)
-            if method in ("inverse_transform", "decode"):
-                of_method["X"] = lambda rng: rng.randint(0, 3, size=(2, 6 if text == "eos" else 5))
-            given = good_arguments(rng, parameters, own=of_method)
+            own = data | _data_of_method(name, method, text)
+            given = good_arguments(rng, parameters, own=own)
             arguments |= {f"{method}.{key}": value for key, value in given.items()}
         arguments["_called"] = called
         return arguments
 
     return Subject(name, draw, lambda arguments: _call_methods(cls, arguments), weight=3.0)
+
+
+def _data_of_method(name, method, text):
+    """Return good values of what a method reads otherwise than `fit`."""
+    own: dict[str, Any] = {}
+    of_documents = OF_DOCUMENTS if name == "DPOPolicyOptimizer" else {"reward"}
+    if method in of_documents and name in OF_PAIRS:
+        own["X"] = lambda rng: documents(rng, text)
+    if name in OF_RECORDS and method in OF_DOCUMENTS:
+        own["X"] = lambda rng: documents(rng, True)
+    if method not in ("fit", "partial_fit", "sample"):  # of as many texts as there are
+        own["prompts"] = lambda rng: None
+    if method == "topic_ratings":
+        own["topics"] = lambda rng: list(TEXTS[:2])
+    if method == "conservative_reward":
+        own["reference"] = lambda rng: documents(rng, text)
+    if method in ("inverse_transform", "decode"):
+        own["X"] = lambda rng: rng.randint(0, 3, size=(2, 6 if text == "eos" else 5))
+    return own
 
 
 def _call_methods(cls, arguments):
@@ -302,7 +306,7 @@ def _of(arguments, part):
 
 def _object_subject(cls):
     """Return a subject of a class that is no estimator: made, and asked one thing."""
-    name = cls.__name__
+    name, is_display = cls.__name__, cls.__name__.endswith("Display")
     methods = [m for m in _methods(cls) if m not in ("plot", "warn_if_length_explodes")]
     makers = [m for m in ("from_predictions", "from_estimator", "from_curve", "from_texts",
                           "from_sequences") if hasattr(cls, m)]  # fmt: skip
@@ -311,35 +315,22 @@ def _object_subject(cls):
 
     def draw(rng):
         own = dict(OF_SUBJECT.get(name, {}))
-        if name.endswith("Display") and "estimator" not in own:
-            text = rng.rand() < 0.5 or name == "RewardDistributionDisplay"
-            own["estimator"] = lambda rng: fitted("reward", text).estimator
-            own.setdefault("X", lambda rng: pairs(rng, text))
+        if is_display and "estimator" not in own:
+            own = _data_of_display(rng, name) | own
         maker = makers[rng.randint(len(makers))] if makers and rng.rand() < 0.8 else "init"
-        if name.endswith("Display"):
+        if is_display:
             maker = makers[rng.randint(len(makers))]
         make = cls if maker == "init" else getattr(cls, maker)
         given = good_arguments(rng, inspect.signature(make).parameters, own=own)
-        if name.endswith("Display"):
+        if is_display:
             given = {key: value for key, value in given.items() if key not in DRAWN}
         arguments = {f"{maker}.{key}": value for key, value in given.items()}
-        called = []
-        if methods and not name.endswith("Display"):
-            called = [methods[rng.randint(len(methods))]]
-            if called[0] in makers:
-                called = []
-        for method in called:
-            parameters = inspect.signature(getattr(cls, method)).parameters
-            if "rollouts" in parameters:
-                method, parameters = "__call__", inspect.signature(cls.__call__).parameters
-                own["documents"] = lambda rng: list(TEXTS)
-                parameter, value = ON_TEXT.get(name, ("tokens", ["a", "b"]))
-                arguments[f"init.{parameter}"] = value
-                called = [method]
-            given = good_arguments(rng, parameters, own=own)
-            arguments |= {f"{method}.{key}": value for key, value in given.items()}
-        arguments["_called"], arguments["_maker"] = called, maker
-        return arguments
+        asked = {"_called": []}
+        if methods and not is_display:
+            method = methods[rng.randint(len(methods))]
+            if method not in makers:
+                asked = _asked(rng, cls, method, own)
+        return arguments | asked | {"_maker": maker}
 
     def call(arguments):
         maker = arguments["_maker"]
@@ -350,7 +341,30 @@ def _object_subject(cls):
             for method in arguments["_called"]
         }
 
-    return Subject(name, draw, call, weight=0.3 if name.endswith("Display") else 1.0)
+    return Subject(name, draw, call, weight=0.3 if is_display else 1.0)
+
+
+def _data_of_display(rng, name):
+    """Return good values of what a display is made from."""
+    text = rng.rand() < 0.5 or name == "RewardDistributionDisplay"
+    return {
+        "estimator": lambda rng: fitted("reward", text).estimator,
+        "X": lambda rng: pairs(rng, text),
+    }
+
+
+def _asked(rng, cls, method, own):
+    """Return good arguments of one method of an object; rules read texts as they are called."""
+    arguments = {}
+    parameters = inspect.signature(getattr(cls, method)).parameters
+    if "rollouts" in parameters:
+        method, parameters = "__call__", inspect.signature(cls.__call__).parameters
+        own = own | {"documents": lambda rng: list(TEXTS)}
+        parameter, value = ON_TEXT.get(cls.__name__, ("tokens", ["a", "b"]))
+        arguments[f"init.{parameter}"] = value
+    given = good_arguments(rng, parameters, own=own)
+    arguments |= {f"{method}.{key}": value for key, value in given.items()}
+    return arguments | {"_called": [method]}
 
 
 def _scorer_subject(cls):

@@ -39,7 +39,7 @@ def long_files():
 
 
 def long_bodies():
-    sizes = [body for path in PACKAGE for body in bodies_of(path)]
+    sizes = [body for path in [*PACKAGE, *BESIDE] for body in bodies_of(path)]
     return {name: size for name, size in sizes if size > LONGEST_BODY}
 
 
