@@ -81,7 +81,7 @@ class KTOPolicyOptimizer(
     token_reward_ : ndarray of shape (V,)
         Implicit reward of each token, or event, kl_coef * log(policy / reference), in nats of
         log-odds.
-    coef_ : ndarray of shape (1, n_features_in_)
+    coef_ : ndarray of shape (1, n_features)
         The same of each column of documents, in the form of a linear model's weights.
     reference_point_ : float
         The reference point z of the fitted policy: kl_coef * KL(policy || reference) of a document
@@ -121,7 +121,7 @@ class KTOPolicyOptimizer(
         The fitted vectorizer, None where the policy knows only columns.
     n_features_in_ : int
         Number of columns of documents: tokens, or events of n-grams.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of columns, where counts came as a data frame with string column names.
 
     See Also
