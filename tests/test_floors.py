@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -93,11 +94,14 @@ def room_of(module):
 
 def executed(node):
     """Walk a syntax tree past the blocks that only type checkers read."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            child = ast.Module(child.orelse, [])
-        yield child
-        yield from executed(child)
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node = ast.Module(node.orelse, [])
+        yield node
+        if not isinstance(node, ast.expr):  # imports are statements
+            waiting += ast.iter_child_nodes(node)
 
 
 def imports_of(path):
@@ -114,14 +118,19 @@ def imports_of(path):
         yield from (name for name in names if name.split(".")[0] == "sklearn_codex")
 
 
-IMPORTS = {module: set(imports_of(path)) for module, path in MODULES.items()}
 ROOMS = sorted({room_of(module) for module in MODULES})
+
+
+@cache
+def all_imports():
+    """Modules of the package that each of them imports."""
+    return {module: set(imports_of(path)) for module, path in MODULES.items()}
 
 
 def rooms_below(room):
     """Rooms that a room imports from."""
     inside = [module for module in MODULES if room_of(module) == room]
-    return {room_of(name) for module in inside for name in IMPORTS[module]} - {room}
+    return {room_of(name) for module in inside for name in all_imports()[module]} - {room}
 
 
 def test_no_room_stands_on_two_floors():
@@ -142,7 +151,7 @@ def test_rooms_import_from_floors_below(room):
 
 def test_modules_do_not_import_each_other_in_a_circle():
     try:
-        TopologicalSorter(IMPORTS).prepare()
+        TopologicalSorter(all_imports()).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 
