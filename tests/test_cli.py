@@ -21,7 +21,7 @@ def demo(request, tmp_path_factory):
         [sys.executable, "-m", "sklearn_codex", *words],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     return out, run.stdout
