@@ -52,7 +52,7 @@ print(f"kl_coef {problem.kl_coef:.2f}, {problem.trie.n_contexts} contexts")
 # them: since the documents that it learned from the policy has become better. As the policy comes
 # to rest, the values catch up.
 
-ppo = PPOPolicyOptimizer(n_rollouts=1024, tol=0, warm_start=True, random_state=0)
+ppo = PPOPolicyOptimizer(n_rollouts=256, tol=0, warm_start=True, random_state=0)
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.7), sharex=True, sharey=True, layout="constrained")
 n_iterations = 0
 for ax, more in zip(axes, (1, 3, 8), strict=True):
