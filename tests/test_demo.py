@@ -1,14 +1,14 @@
-"""The demo as a newcomer meets it: what it says first and last, and that it can be run again."""
+"""The demo as a newcomer meets it: what it says and writes, and that it can be run again."""
 
-import io
 import json
 import shlex
+import subprocess
 import sys
-from contextlib import chdir, redirect_stdout
 
 import numpy as np
 import pytest
 
+from sklearn_codex import load_model
 from sklearn_codex.cli import main
 from sklearn_codex.cli._demo_files import DEMO, PICTURE
 from sklearn_codex.cli._demo_verdict import judge_demo, verdict_of
@@ -17,13 +17,19 @@ SMALL = ["demo", "--modules", "5", "--no-progress", "--order", "1"]
 
 
 @pytest.fixture(scope="module", params=["1", "3"], ids=["order 1", "order 3"])
-def run(request, tmp_path_factory):
-    """Run the demo; return its folder and what it says."""
-    folder = tmp_path_factory.mktemp("first")
-    said = io.StringIO()
-    with chdir(folder), redirect_stdout(said):
-        assert main([*SMALL, "--order", request.param]) == 0
-    return folder, said.getvalue()
+def demo(request, tmp_path_factory):
+    """Run a small demo once; return its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    words = ["demo", "--modules", "10", "--order", request.param]
+    run = subprocess.run(
+        [sys.executable, "-m", "sklearn_codex", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    return folder / "codex-demo", run.stdout
 
 
 def test_the_demo_says_what_it_does_before_it_works(tmp_path, monkeypatch, capsys):
@@ -40,22 +46,107 @@ def test_the_demo_says_what_it_does_before_it_works(tmp_path, monkeypatch, capsy
     assert "5 modules" in " ".join(said.split())
 
 
-def test_the_demo_ends_with_a_verdict_a_picture_and_commands_that_run(run, monkeypatch, capsys):
-    folder, said = run
-    monkeypatch.chdir(folder)
+def test_the_demo_ends_with_a_verdict_a_picture_and_commands_that_run(demo, monkeypatch, capsys):
+    out, said = demo
+    monkeypatch.chdir(out.parent)
     end = said[said.index("Verdict") :]
     assert "PPO found the best policy there is" in end
     assert "codex-demo/frontier.png" in end
-    assert (folder / "codex-demo" / PICTURE).read_bytes().startswith(b"\x89PNG")
-    assert {path.name for path in (folder / "codex-demo").iterdir()} == set(DEMO.names)
+    assert (out / PICTURE).read_bytes().startswith(b"\x89PNG")
     commands = [line.strip() for line in end.splitlines() if line.startswith("  sklearn-codex ")]
     assert len(commands) == 6
     for command in commands[:-1]:
         words = shlex.split(command)[1:]
-        quiet = ["--out", str(folder / "audit" / words[1].removesuffix(".jsonl")), "--no-progress"]
+        quiet = [
+            "--out",
+            str(out.parent / "audit" / words[1].removesuffix(".jsonl")),
+            "--no-progress",
+        ]
         assert main([*words, *(quiet if words[0] == "audit" else [])]) == 0, command
         capsys.readouterr()
     assert commands[-1] == "sklearn-codex audit YOUR_FILE"
+
+
+def test_demo_shows_every_stage(demo):
+    _, printed = demo
+    for part in (
+        "Data",
+        "M0",
+        "M1",
+        "R ",
+        "M2",
+        "perplexity",
+        "log-loss",
+        "optimality gap",
+        "L_SFT",
+        "L_RLHF: minus the",
+    ):
+        assert part in printed
+    assert "simulated" in printed
+
+
+def test_demo_writes_a_model_that_predicts_and_all_figures(demo):
+    out, _ = demo
+    figures = json.loads((out / "figures.json").read_text())
+    loop = load_model(out / "model.skops")
+    policy = loop.named_steps_.policy
+    assert figures["policy"]["objective/kl_exact"]["after"] == pytest.approx(policy.kl_)
+    if figures["order"] == 1:
+        assert np.exp(policy.token_log_prob_).sum() == pytest.approx(1.0)
+    else:
+        assert policy.trie_.order == figures["order"] == 3
+    assert np.exp(policy.predict_log_proba(["def f(x):"])).sum() == pytest.approx(1.0)
+    assert loop.predict(["def f(x):"]).shape == (1,)
+    assert {path.name for path in out.iterdir()} == set(DEMO.names)
+
+
+def test_demo_figures_say_what_the_stages_are_for(demo):
+    figures = json.loads((demo[0] / "figures.json").read_text())
+    assert figures["sft"]["test"]["after"] < figures["sft"]["test"]["before"]
+    reward = figures["reward"]
+    annotator = reward["the simulated annotator itself"]["accuracy"]
+    assert reward["length only"]["accuracy"] < reward["PreferenceRewardModel"]["accuracy"]
+    assert reward["PreferenceRewardModel"]["accuracy"] < annotator
+    policy = figures["policy"]
+    assert policy["objective/value"]["after"] > policy["objective/value"]["before"]
+    assert policy["rules/unsafe_code/rate"]["after"] < policy["rules/unsafe_code/rate"]["before"]
+    # Of n-grams it stops where it is as near as the verdict asks for.
+    assert (0.999 if figures["order"] == 1 else 0.99) <= policy["share_of_optimum"] <= 1.0
+    assert figures["objective"]["M2"]["total"] < figures["objective"]["M1"]["total"]
+
+
+def test_demo_at_a_higher_order_shows_what_order_buys(demo):
+    out, printed = demo
+    figures = json.loads((out / "figures.json").read_text())
+    if figures["order"] == 1:
+        assert "What order buys" not in printed
+        assert "completions" not in figures
+        return
+    by_order = figures["pretrain"]["perplexity_by_order"]
+    assert list(by_order) == ["1", "2", "3"]
+    assert by_order["3"] == pytest.approx(figures["pretrain"]["perplexity_test"])
+    assert by_order["1"] > 2 * by_order["3"]
+    lengths = figures["policy"]["objective/length"]
+    assert lengths["after"] == pytest.approx(lengths["before"], rel=0.5)
+    assert figures["policy"]["price_of_a_token"] > 0
+    loop = load_model(out / "model.skops")
+    for row in figures["completions"]:
+        assert set(row) == {"prompt", "M0", "M1", "M2"}
+        assert row["prompt"].splitlines()[0] in printed
+    assert len(figures["completions"]) > 0
+    assert loop.memory is None
+
+
+def test_demo_seed_reproduces_every_figure(demo, tmp_path, capsys):
+    again = tmp_path / "again"
+    first = json.loads((demo[0] / "figures.json").read_text())
+    words = ["demo", "--modules", "10", "--out", str(again), "--no-progress"]
+    words += ["--order", str(first["order"])]
+    assert main(words) == 0
+    assert json.loads((again / "figures.json").read_text()) == first
+    assert main([*words, "--seed", "1"]) == 0
+    assert json.loads((again / "figures.json").read_text()) != first
+    capsys.readouterr()
 
 
 def test_the_demo_can_be_run_again(tmp_path, monkeypatch, capsys):
