@@ -8,11 +8,16 @@ LAB_VENV ?= .venv-lab
 LAB_BIN := $(LAB_VENV)/bin
 PYTHONS ?= python3.11 python3.12 python3.13
 
-# Tests run on all cores; threads of their matrix products would wait for each other.
-test test-min test-min-fast test-pythons test-lab: export OPENBLAS_NUM_THREADS = 1
-test test-min test-min-fast test-pythons test-lab: export OMP_NUM_THREADS = 1
+TESTS := test test-min test-min-fast test-pythons test-lab
 
-.PHONY: help demo test test-min test-min-fast test-pythons test-lab lint docs bench fuzz mutants clean
+# Tests run on all cores; threads of their matrix products would wait for each other.
+$(TESTS): export OPENBLAS_NUM_THREADS = 1
+$(TESTS): export OMP_NUM_THREADS = 1
+# They start many processes, which read byte code instead of making it anew, also where the caller
+# has this set.
+$(TESTS): export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: help demo $(TESTS) lint docs bench fuzz mutants clean
 
 help:
 	@echo "make demo   the whole RLHF loop on real code, results in ./codex-demo/"
@@ -79,10 +84,11 @@ test-min: $(MIN_VENV)/.installed
 	$(MIN_BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # Examples of docstrings visit every public name; the files are for what they leave out: data frames,
-# Dask, model files and the command line.
+# Dask, model files, the command line and the demo.
 test-min-fast: $(MIN_VENV)/.installed
 	$(MIN_BIN)/python -m pytest -n auto --dist worksteal $(ARGS) sklearn_codex tests/test_token_columns.py \
-		tests/test_documents.py tests/test_partitions.py tests/test_persistence.py tests/test_cli.py
+		tests/test_documents.py tests/test_partitions.py tests/test_persistence.py tests/test_cli.py \
+		tests/test_demo.py::test_demo_writes_a_model_that_predicts_and_all_figures
 
 # Tests that need the extra are skipped without it, so it is imported first, and has to be there.
 test-lab: $(LAB_VENV)/.installed
