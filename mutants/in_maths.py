@@ -166,7 +166,7 @@ FAULTS = [
         ),
         (
             "a token may be drawn that was backed off from",
-            "self.trie.find(left[drawn[was_left]], tokens) >= 0",
+            "self.trie.find(from_left[was_left], tokens) >= 0",
             "np.zeros(len(tokens), bool)",
             "test_ngrams.py::test_draws_have_the_frequencies_of_the_model",
         ),

@@ -291,7 +291,7 @@ def test_overoptimization_errors(reference, token_reward):
     with pytest.raises(ValueError, match=r"'gold/score' in history_.*gold_reward="):
         OveroptimizationDisplay.from_estimator(plain)
     display = OveroptimizationDisplay(kl=[0.0], proxy_reward=[0.0], gold_reward=[0.0])
-    with pytest.raises(ValueError, match="'linear' or 'sqrt', got 'log'"):
+    with pytest.raises(ValueError, match="needs kl_scale, one of 'linear', 'sqrt', got 'log'"):
         display.plot(kl_scale="log")
 
 
@@ -341,7 +341,9 @@ def test_no_token_moved():
     display.figure_.canvas.draw()
     with pytest.raises(ValueError, match=r"shapes \(2,\) and \(3,\)"):
         TokenShiftDisplay.from_predictions(same, np.log([0.2, 0.3, 0.5]))
-    with pytest.raises(ValueError, match="'change' or 'log_ratio', got 'ratio'"):
+    with pytest.raises(
+        ValueError, match="needs quantity, one of 'change', 'log_ratio', got 'ratio'"
+    ):
         display.plot(quantity="ratio")
 
 
