@@ -104,14 +104,16 @@ def run(tests, fault: Fault | None = None) -> Outcome:
     try:
         if not ours.poll(None if fault is None else _LONGEST):
             return Outcome(False, True, f"does not end within {_LONGEST} s")
-        code, failed, output = ours.recv()
+        code, failed, output, is_planted = ours.recv()
     except EOFError:
         return Outcome(False, False, "THE PROCESS ENDED")
     finally:
         process.kill()
         process.join()
-    if code == 0:
+    if code == 0 and is_planted:
         return Outcome(True, False, "SURVIVED")
+    if code == 0:
+        return Outcome(False, False, "THE TEST DOES NOT IMPORT IT")
     if code != 1 or failed is None:
         return Outcome(False, False, f"THE TEST DID NOT RUN\n{output}")
     return Outcome(False, True, failed.removeprefix("tests/test_"))
@@ -134,22 +136,30 @@ def _run_tests(tests, fault, connection):
 
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
-    if fault is not None:
-        _plant(fault)
-    options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    planted = [] if fault is None else _plant(fault)
+    # Where it rewrites assertions, pytest compiles the package by itself: its entry point is of it.
+    options = ["-x", "-q", "--tb=short", "--assert=plain"]
+    options += ["-p", "no:cacheprovider", "-p", "no:xdist"]
     output, first = io.StringIO(), _FirstFailure()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         code = pytest.main([*options, *(f"tests/{test}" for test in tests)], plugins=[first])
-    connection.send((int(code), first.test, output.getvalue()))
+    is_planted = fault is None or bool(planted)
+    connection.send((int(code), first.test, output.getvalue(), is_planted))
 
 
 def _plant(fault):
-    """Let the file of the fault be imported with it; no file is written."""
+    """Let the file of the fault be imported with it; no file is written.
+
+    Returns a list of the modules that were imported so, which grows.
+    """
     read, place, source = SourceFileLoader.get_code, str(fault.file), fault.source()
+    planted: list[str] = []
 
     def get_code(self, fullname):
         if self.path == place:
+            planted.append(fullname)
             return compile(source, place, "exec", dont_inherit=True)
         return read(self, fullname)
 
     SourceFileLoader.get_code = get_code
+    return planted
