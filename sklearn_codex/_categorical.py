@@ -4,6 +4,9 @@ Every function takes natural-log probabilities of shape (V,), may meet ``-inf`` 
 cannot occur, and returns nats.
 """
 
+import math
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -21,6 +24,8 @@ _SERIES = 1e-2
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]
+# A number without rounding, or an infinity.
+Exact = Fraction | float
 
 
 def normalize_log(log_weights: ArrayLike) -> FloatArray:
@@ -173,6 +178,22 @@ def cross_entropy(frequencies: FloatArray, log_prob: FloatArray) -> float:
     """Return CE(f, p) = -sum f log p, in nats per token; f (V,) sums to one."""
     support = frequencies != 0
     return -float(frequencies[support] @ log_prob[support])
+
+
+def exact_sum(values: FloatArray) -> Exact:
+    """Return the sum of floats (n,) without any rounding, or the infinity that it is as a float.
+
+    Sums of parts therefore add up to the same, whatever the parts.
+    """
+    with np.errstate(over="ignore"):
+        rounded = float(values.sum())
+    if not np.isfinite(rounded):
+        return rounded
+    listed: list[float] = values.tolist()
+    rounding: list[float] = []
+    while rest := math.fsum(listed + rounding):
+        rounding.append(-rest)
+    return -sum(map(Fraction, rounding), Fraction())
 
 
 class TokenSampler:

@@ -1,6 +1,7 @@
 """The maths of categorical distributions against scipy, by property and by simulation."""
 
 from decimal import Decimal, localcontext
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sklearn_codex._categorical import (
     close_kl,
     cross_entropy,
     entropy,
+    exact_sum,
     expectation,
     kl_divergence,
     normalize_log,
@@ -230,3 +232,14 @@ def test_close_kl_keeps_its_digits_where_kl_divergence_loses_them(distance):
     assert_allclose(close_kl(log_p, log_q), close_kl_in_decimals(log_p, log_q), rtol=1e-6)
     if distance == 1e-7:
         assert abs(kl_divergence(log_p, log_q) / close_kl(log_p, log_q) - 1) > 1e-4
+
+
+def test_exact_sums_are_those_of_fractions():
+    rng = np.random.RandomState(0)
+    values = np.append(rng.normal(size=300) * np.exp(rng.normal(0, 60, 300)), [0.0, 5e-324])
+    assert exact_sum(values) == sum(map(Fraction, values))
+    assert exact_sum(values[:150]) + exact_sum(values[150:]) == exact_sum(values)
+    assert exact_sum(np.zeros(0)) == 0
+    assert exact_sum(np.array([1.0, -np.inf])) == -np.inf
+    assert exact_sum(np.full(2, 1e308)) == np.inf
+    assert np.isnan(exact_sum(np.array([1.0, np.nan])))

@@ -1,6 +1,7 @@
 """What a fit on a dask collection means, without a cluster: equal to the local fit, or an error."""
 
 import pickle
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -159,13 +160,51 @@ def test_models_of_ngrams_are_the_same_bits(options):
     assert clone(counter).fit_transform(bag).compute().shape == (N, len(names))
     model, remote = (NGramLM(vectorizer=counter).fit(X) for X in (TEXTS, bag))
     assert_array_equal(remote.arc_log_prob_, model.arc_log_prob_)
-    # A sum over documents in memory, over n-grams in partitions.
-    assert remote.score(bag) == pytest.approx(model.score(TEXTS), rel=1e-14)
+    assert remote.score(bag) == model.score(TEXTS)
     assert_array_equal(remote.predict(bag).compute(), model.predict(TEXTS))
     assert_array_equal(remote.predict_log_proba(bag).compute(), model.predict_log_proba(TEXTS))
     base = FrozenEstimator(model)
     refined = SFTRefiner(base).fit(bag)
     assert_array_equal(refined.arc_log_prob_, SFTRefiner(base).fit(TEXTS).arc_log_prob_)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_scores_are_the_same_bits_of_any_parts_in_any_order(order, weighted):
+    model = NGramLM(order).fit(TEXTS[:20])
+    rng = np.random.RandomState(order)
+    shuffled = rng.permutation(N)
+    weight = np.where(rng.rand(N) < 0.2, 0.0, np.exp(rng.normal(0, 9, N))) if weighted else None
+    apart = db.concat([db.from_sequence([text]) for text in TEXTS])
+    holed = db.from_sequence(["", *TEXTS, ""], npartitions=30).filter(bool)
+    corpora = {
+        "text": (TEXTS, weight),
+        "array": (np.array(TEXTS, dtype=object), weight),
+        "counts": (model.vectorizer_.transform(TEXTS), weight),
+        "shuffled": ([TEXTS[i] for i in shuffled], weight if weight is None else weight[shuffled]),
+        "bag": (db.from_sequence(TEXTS, npartitions=7), weight),
+        "one partition": (db.from_sequence(TEXTS, npartitions=1), weight),
+        "each document apart": (apart, weight),
+        "empty partitions": (holed, weight),
+        "lazy counts": (
+            model.vectorizer_.transform(db.from_sequence(TEXTS, npartitions=5)),
+            weight,
+        ),
+    }
+    if weighted:
+        parts = {"npartitions": 9}
+        corpora["weights in a bag"] = (
+            db.from_sequence(TEXTS, **parts), db.from_sequence(weight.tolist(), **parts)
+        )  # fmt: skip
+    lengths = [len(text.split()) for text in TEXTS]
+    weight = np.ones(N) if weight is None else weight
+    products = zip(weight, model.score_samples(TEXTS), lengths, strict=True)
+    sums = np.sum([[Fraction(w * ll), Fraction(w * n)] for w, ll, n in products], axis=0)
+    expected = float(sums[0] / sums[1])
+    scores = {name: model.score(X, sample_weight=weight) for name, (X, weight) in corpora.items()}
+    assert scores == dict.fromkeys(corpora, expected)
+    perplexities = {model.perplexity(*case) for case in corpora.values()}
+    assert perplexities == {float(np.exp(-expected))}
 
 
 def test_bags_with_empty_partitions():

@@ -1,12 +1,17 @@
 """Corpora: documents and their weights, which add up to one statistic wherever they are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.documents import read_documents
-from sklearn_codex._data.partitioned import PartitionedCorpus, define_columns_of_documents
+from sklearn_codex._data.partitioned import (
+    PartitionedCorpus,
+    define_columns_of_documents,
+    sum_counts,
+)
 from sklearn_codex._partitions import is_collection
 
 
@@ -17,9 +22,15 @@ class CorpusInMemory:
     counts: Any
     weight: FloatArray
 
-    def sum(self) -> tuple[FloatArray, float]:
-        """Return the weighted sum of the documents' counts (V,), and the sum of their weights."""
-        return self.counts.T @ self.weight, float(self.weight.sum())
+    def sum(self, add_up: Callable = sum_counts) -> tuple:
+        """Return the weighted sum of the documents' counts (V,), and the sum of their weights.
+
+        Parameters
+        ----------
+        add_up : callable, default=sum_counts
+            Of counts and weights returns the sums, a tuple, that come before that of the weights.
+        """
+        return *add_up(self.counts, self.weight), float(self.weight.sum())
 
 
 Corpus = CorpusInMemory | PartitionedCorpus

@@ -5,6 +5,7 @@ memory are, by tasks that know the columns.
 """
 
 import reprlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -85,6 +86,11 @@ def _learn_columns(estimator, vectorizer, texts, one=("a",)):
     vars(estimator).pop("feature_names_in_", None)
 
 
+def sum_counts(counts: Any, weight: FloatArray) -> tuple[FloatArray]:
+    """Return the weighted sum (V,) of counts (n_documents, V)."""
+    return (counts.T @ weight,)
+
+
 class PartitionedCorpus:
     """Documents of a dask collection and their weights, for an estimator whose columns are set."""
 
@@ -93,9 +99,9 @@ class PartitionedCorpus:
         self.reader = reader_of(estimator, "vectorizer_", "n_features_in_", "feature_names_in_")
         self.partitions = split_rows(X, subject=self.subject, sample_weight=sample_weight)
 
-    def sum(self) -> tuple[FloatArray, float]:
-        """Return the weighted sum of the documents' counts (V,), and the sum of their weights."""
-        sums = reduce_partitions(partial(_sum_partition, self.reader), *self.partitions)
+    def sum(self, add_up: Callable = sum_counts) -> tuple:
+        """Return what :meth:`CorpusInMemory.sum` does for the same documents."""
+        sums = reduce_partitions(partial(_sum_partition, self.reader, add_up), *self.partitions)
         if sums is None:
             raise ValueError(f"{self.subject} got 0 documents in X. Pass at least one document.")
         if not sums[1] > 0:
@@ -103,7 +109,7 @@ class PartitionedCorpus:
         return sums
 
 
-def _sum_partition(reader, rows, sample_weight):
+def _sum_partition(reader, add_up, rows, sample_weight):
     counts = read_documents(reader, rows, reset=False)
     weight = check_sample_weight(
         sample_weight,
@@ -111,7 +117,7 @@ def _sum_partition(reader, rows, sample_weight):
         ensure_non_negative=True,
         allow_all_zero_weights=True,  # of a partition
     )
-    return counts.T @ weight, float(weight.sum())
+    return *add_up(counts, weight), float(weight.sum())
 
 
 def _responses_of(subject, rows):

@@ -16,13 +16,17 @@ from sklearn_codex._data.documents import (
     check_prompts,
     check_some_tokens,
     count_texts,
-    read_documents,
 )
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._files.lines import place_of, read_lines
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
-from sklearn_codex._language.model import LanguageModelMixin, check_some_weight
+from sklearn_codex._language.model import (
+    SCALE,
+    LanguageModelMixin,
+    mean_likelihood,
+    sum_likelihoods,
+)
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngrams.arpa import END, START, UNKNOWN, read_arpa, split_fields, write_arpa
 from sklearn_codex._ngrams.backoff import BackoffModel
@@ -191,32 +195,13 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
     def _mean_log_likelihood(self, X, sample_weight, prompts=None):
         scored = self._score_texts(X, prompts)
         if scored is None:
-            X = self._after(prompts, X)
-            scored = self._score_counts(X)
-        if scored is None:
-            return super()._mean_log_likelihood(X, sample_weight)
+            return super()._mean_log_likelihood(self._after(prompts, X), sample_weight)
         log_likelihood, n_tokens = scored
         weight = check_sample_weight(
             sample_weight, n_tokens, ensure_non_negative=True, allow_all_zero_weights=False
         )
-        counted = np.flatnonzero(weight)  # what has no weight may have no likelihood
-        total = float(weight @ n_tokens)
-        check_some_weight(self, total, float(weight.sum()))
-        return float(weight[counted] / total @ log_likelihood[counted])
-
-    def _score_counts(self, X):
-        """Do `_score_texts` for counts in memory, and for text that others count.
-
-        None where documents are of single tokens, or of counts whose sum is no float.
-        """
-        distribution = self._distribution
-        if not isinstance(distribution, BackoffDistribution) or is_collection(X):
-            return None
-        documents = read_documents(self, X, reset=False)
-        n_tokens = distribution.tokens_of(documents)
-        if not np.isfinite(n_tokens.sum()):
-            return None
-        return distribution.log_likelihood(documents), n_tokens
+        sums = sum_likelihoods(SCALE * log_likelihood, n_tokens, weight)
+        return mean_likelihood(self, *sums, float(weight.sum()))
 
     def _score_texts(self, X, prompts):
         """Return log-likelihoods (n,) and numbers of tokens (n,) without counting any event.

@@ -48,6 +48,10 @@ class CategoricalDistribution:
         """Return the log-likelihood (n,) of each document."""
         return documents @ self.event_log_prob
 
+    def tokens_of(self, documents: sparse.csr_array) -> FloatArray:
+        """Return how many tokens (n,) each document has."""
+        return documents @ np.ones(self.n_tokens)
+
     def count_tokens(self, total: FloatArray) -> float:
         """Return how many tokens there are in a sum of documents (V,)."""
         return float(total.sum())

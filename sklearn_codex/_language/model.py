@@ -1,5 +1,8 @@
 """What every language model of the package shares, of any order."""
 
+import sys
+from fractions import Fraction
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -7,7 +10,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import FloatArray, cross_entropy
+from sklearn_codex._categorical import Exact, FloatArray, exact_sum
 from sklearn_codex._checks.numbers import MOST_TOKENS
 from sklearn_codex._data.corpora import Corpus, read_corpus
 from sklearn_codex._data.documents import read_documents, read_prompts
@@ -19,6 +22,12 @@ from sklearn_codex._partitions import lazy_on_dask
 from sklearn_codex._rollouts import sample_counts
 
 _WIDEST = 2.0**32  # What is beyond takes as much room as a float.
+# Likelihoods are added in this unit: those of as many tokens as a float can count are floats, too.
+SCALE = 2.0**-16
+_BEYOND = (
+    "{} got counts of {} whose sum is beyond the range of floats. Divide the counts, or the sample "
+    "weights, by a constant."
+)
 
 
 class NarrowCounts:
@@ -188,12 +197,8 @@ class LanguageModelMixin:
     def _mean_log_likelihood(self, X, sample_weight):
         """Return the log-likelihood per token, in nats; ``score`` of a subclass may be another."""
         check_is_fitted(self)
-        subject = type(self).__name__
-        total, n_documents = read_corpus(self, X, sample_weight, reset=False).sum()  # (n_columns,)
-        check_total(total, subject=subject)
-        n_tokens = self._distribution.count_tokens(total)
-        check_some_weight(self, n_tokens, n_documents)
-        return -cross_entropy(total / n_tokens, self._distribution.event_log_prob)
+        corpus = read_corpus(self, X, sample_weight, reset=False)
+        return mean_likelihood(self, *corpus.sum(partial(_sum_likelihoods, self._distribution)))
 
     def sample(self, n_samples=1, random_state=None, *, max_length=10_000):
         """Draw documents from the model.
@@ -258,6 +263,43 @@ class LanguageModelMixin:
         return getattr(unwrap(self.vectorizer_), "eos_index_", None)
 
 
+def _sum_likelihoods(distribution, documents, weight):
+    log_likelihood = distribution.log_likelihood(SCALE * documents)
+    return sum_likelihoods(log_likelihood, distribution.tokens_of(documents), weight)
+
+
+def sum_likelihoods(
+    log_likelihood: FloatArray, n_tokens: FloatArray, weight: FloatArray
+) -> tuple[Exact, Exact]:
+    """Return weighted sums that are the same in any order, of documents in any number of parts.
+
+    Parameters
+    ----------
+    log_likelihood : ndarray of shape (n_documents,)
+        Times `SCALE`.
+    n_tokens, weight : ndarrays of shape (n_documents,)
+
+    Returns
+    -------
+    log_likelihood, n_tokens : Fraction, or float where it is infinite
+        What has no weight may have no likelihood.
+    """
+    counted = np.flatnonzero(weight)
+    with np.errstate(over="ignore"):
+        products = [weight[counted] * values[counted] for values in (log_likelihood, n_tokens)]
+    return exact_sum(products[0]), exact_sum(products[1])
+
+
+def mean_likelihood(
+    model: Any, log_likelihood: Exact, n_tokens: Exact, n_documents: float
+) -> float:
+    """Return the log-likelihood per token, in nats, by what :func:`sum_likelihoods` returns."""
+    if not n_tokens <= sys.float_info.max:
+        raise ValueError(_BEYOND.format(type(model).__name__, "documents"))
+    check_some_weight(model, n_tokens, n_documents)
+    return float(log_likelihood / n_tokens / Fraction(SCALE))
+
+
 def forget_counts(model: Any) -> None:
     """Take away the sufficient statistic, so that the next documents define the columns."""
     for name in ("token_count_", "event_count_", "n_tokens_", "n_documents_"):
@@ -291,7 +333,7 @@ def add_counts(
     model.document_length_ = max(1, round(model.n_tokens_ / model.n_documents_))
 
 
-def check_some_weight(model: Any, n_tokens: float, n_documents: float) -> None:
+def check_some_weight(model: Any, n_tokens: Exact, n_documents: float) -> None:
     """Raise where documents, both numbers being weighted, have no token."""
     if not n_tokens > 0:
         raise ValueError(
@@ -305,7 +347,4 @@ def check_total(counts: FloatArray, *, subject: str) -> None:
     with np.errstate(over="ignore"):
         total = float(np.sum(counts))
     if not total < np.inf:
-        raise ValueError(
-            f"{subject} got counts of {np.max(counts):.3g} for one token, whose sum is beyond "
-            "the range of floats. Divide the counts, or the sample weights, by a constant."
-        )
+        raise ValueError(_BEYOND.format(subject, f"{np.max(counts):.3g} for one token,"))
