@@ -104,7 +104,7 @@ class PartitionedCorpus:
         sums = reduce_partitions(partial(_sum_partition, self.reader, add_up), *self.partitions)
         if sums is None:
             raise ValueError(f"{self.subject} got 0 documents in X. Pass at least one document.")
-        if not sums[1] > 0:
+        if not sums[-1] > 0:
             raise ValueError("Sample weights must contain at least one non-zero number.")
         return sums
 
