@@ -129,6 +129,11 @@ def test_demonstrations_pull_as_they_do_in_the_objective():
 LINEAR = np.linspace(-1.0, 0.5, 20)
 
 
+def hardly_adding(counts):
+    """A reward that adds, but for so little that nothing else changes."""
+    return counts @ LINEAR + 1e-6 * (counts[:, [1]].toarray().ravel() > 1)
+
+
 def judged_by(judge, **settings):
     """Return PPO whose documents are judged by a function of their counts, not as stated."""
 
@@ -142,10 +147,10 @@ def judged_by(judge, **settings):
 
 
 @pytest.mark.parametrize("critic", [True, False])
-def test_a_reward_that_nobody_says_adds_is_learned_from_documents(critic):
+def test_a_reward_that_hardly_adds_is_learned_from_documents(critic):
     problem = text_problem(1, order=2)
     events = np.zeros(problem.trie.n_events)
-    judged = judged_by(lambda counts: counts @ LINEAR, critic=critic)
+    judged = judged_by(hardly_adding, critic=critic)
     policy = judged.fit_objective(problem.having(token_reward=events))
     events[: problem.trie.n_arcs] = LINEAR[problem.trie.arc_token]
     known = problem.having(token_reward=events)

@@ -209,7 +209,7 @@ def test_a_reward_that_does_not_add_over_tokens():
 
 def test_a_reward_that_does_not_add_and_pays_for_length_is_cut_and_named():
     def longer(texts):
-        return [0.5 * len(text.split()) for text in texts]
+        return [0.5 * len(text.split()) + 0.01 * (len(text) % 4 > 0) for text in texts]
 
     with pytest.warns(LengthExplosionWarning, match=r"documents of the optim.*cut at 200 tokens"):
         model = fitted(eos_problem(), longer)

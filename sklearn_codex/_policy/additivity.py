@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray, normalize_log
+from sklearn_codex._policy.ending_additivity import find_values_where_documents_end
+from sklearn_codex._policy.ngram_rewards import Linear
 from sklearn_codex._policy.problem import PolicyProblem
 from sklearn_codex._policy.rewards import same_values
 from sklearn_codex._rollouts import Rollouts
@@ -25,7 +27,7 @@ def recognise(
 ) -> PolicyProblem:
     """Return the problem with what adds over tokens as far as documents tell.
 
-    Documents of fixed length only: those that end by themselves are left as they are.
+    Of documents that end by themselves that is the reward only, and may add over n-grams.
 
     Parameters
     ----------
@@ -39,7 +41,12 @@ def recognise(
     tries : bool, default=True
         Whether documents are tried at all.
     """
-    if problem.objective.length is None or problem.is_additive:
+    if problem.objective.length is None:
+        found = None
+        if tries and not problem.adds_reward:
+            found = find_values_where_documents_end(problem.reward, problem, rng)
+        return problem if found is None else problem.when_additive(found, problem.rules)
+    if problem.is_additive:
         return problem
     tracks_prices = tracks_prices and problem.objective.has_every_optimum
 
@@ -57,7 +64,7 @@ def recognise(
     if problem.adds_reward or token_reward is None:
         changed = any(one is not other for one, other in zip(rules, problem.rules, strict=True))
         return problem.with_rules(rules) if changed else problem
-    return problem.when_additive(token_reward, rules)
+    return problem.when_additive(Linear(token_reward, 0.0), rules)
 
 
 def find_token_values(

@@ -204,12 +204,15 @@ def documents_of_ngrams(values: FloatArray, probe: Any) -> list[NGramRollouts]:
     return [as_rollouts(rows, probe)]
 
 
-def as_rollouts(documents: list, probe: Any) -> NGramRollouts:
-    """Return documents, each an array of tokens, as they are drawn where ``probe`` was."""
+def as_rollouts(documents: list, probe: Any, contexts: Any = None) -> NGramRollouts:
+    """Return documents, each an array of tokens, as they are drawn where ``probe`` was.
+
+    They go on from contexts (n_documents,), None means the start of a document.
+    """
     trie = probe.trie
     lengths = np.array([len(row) for row in documents])
     tokens = np.concatenate(documents).astype(np.intp)
-    walk = trie.walk(tokens, np.append(0, np.cumsum(lengths)))
+    walk = trie.walk(tokens, np.append(0, np.cumsum(lengths)), contexts)
     return NGramRollouts(
         tokens, lengths, trie.n_tokens, probe.names, probe.eos, trie, walk.arcs, walk.contexts
     )

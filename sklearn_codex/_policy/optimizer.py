@@ -1,5 +1,6 @@
 """What every policy optimizer shares: its inputs, the problem it solves and the figures of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -191,7 +192,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         vocabulary = None
         if names is not None:
             vocabulary = Vocabulary(names, splitter_of(self.vectorizer_))
-        problem = build_problem(
+        stated = build_problem(
             self._build_objective(),
             self.reward_model_,
             np.random.RandomState([self._seed, 0]),
@@ -200,6 +201,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
             normalize_reward=parameters["normalize_reward"],
             subject=subject,
         )
+        problem = self._recognise(stated)
         objective = problem.objective
         if objective.longest is not None:
             return problem
@@ -210,6 +212,10 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
             if warn:
                 warn_of_explosion(objective, cut, subject)
             return problem.with_max_length(cut)
+        return replace(problem, cut=cut) if problem.is_tested else problem
+
+    def _recognise(self, problem):
+        """Return the problem with what adds over tokens though nobody said so."""
         return problem
 
     @property

@@ -8,7 +8,7 @@ from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray, root_mean_square
 from sklearn_codex._checks.numbers import check_tokens_at_once
-from sklearn_codex._policy.ngram_rewards import documents_of, trie_of_rollouts
+from sklearn_codex._policy.ngram_rewards import Linear, documents_of, trie_of_rollouts
 from sklearn_codex._policy.priced_rule import (
     PricedRule,
     apply_bans,
@@ -49,6 +49,8 @@ class PolicyProblem:
         Names of tokens.
     reward_mean : float
         What is subtracted from the reward in the objective.
+    cut : int or None
+        Tokens at which documents are cut if their reward turns out not to add.
     """
 
     objective: Objective
@@ -56,6 +58,7 @@ class PolicyProblem:
     rules: list[PricedRule] = field(default_factory=list)
     names: np.ndarray | None = None
     reward_mean: float = 0.0
+    cut: int | None = None
 
     @property
     def adds_reward(self) -> bool:
@@ -151,20 +154,18 @@ class PolicyProblem:
         length = self.objective.length
         return {rule.name: rule.reported_price(log_prob, length) for rule in self.rules}
 
-    def when_additive(
-        self, token_reward: FloatArray | None, rules: list[PricedRule]
-    ) -> "PolicyProblem":
+    def when_additive(self, found: Linear | None, rules: list[PricedRule]) -> "PolicyProblem":
         """Return the problem with what was found to add over tokens, or found not to.
 
         Parameters
         ----------
-        token_reward : ndarray of shape (V,) or None
-            Reward of each token, None where it does not add.
+        found : Linear or None
+            Reward of each token (V,) and of the empty document, None where it does not add.
         rules : list of PricedRule
             The rules as they are then.
         """
-        reward = self.reward.as_tested(token_reward)
-        known = np.zeros(len(self.start)) if token_reward is None else token_reward
+        reward = self.reward.as_tested(found)
+        known = np.zeros(len(self.start)) if found is None else found.weights
         objective = self.objective.having(token_reward=known)
         return replace(self, objective=objective, reward=reward).with_rules(rules)
 
@@ -177,7 +178,10 @@ class PolicyProblem:
             for priced in self.rules
         ]
         known = None if self.reward.is_tested else self.reward.token_reward
-        return self.with_rules(rules) if known is not None else self.when_additive(None, rules)
+        if known is not None:
+            return self.with_rules(rules)
+        problem = self.when_additive(None, rules)
+        return problem if self.cut is None else problem.with_max_length(self.cut)
 
     def sample(
         self, log_prob: FloatArray, n_documents: int, rng, *, max_length=None, group_size=1

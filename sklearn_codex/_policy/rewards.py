@@ -107,11 +107,11 @@ class DocumentReward:
         rewards = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return check_rewards(rewards, counts.shape[0], model, self.subject)
 
-    def as_tested(self, token_reward: FloatArray | None) -> "DocumentReward":
+    def as_tested(self, found: Linear | None) -> "DocumentReward":
         """Return the reward with what documents tell of its token weights, None for none."""
         reward = copy(self)
-        reward.token_reward, reward.offset = token_reward, 0.0
-        reward.is_tested = token_reward is not None
+        reward.token_reward, reward.offset = (None, 0.0) if found is None else found
+        reward.is_tested = found is not None
         return reward
 
     def explains(self, rollouts: Rollouts) -> bool:

@@ -166,10 +166,9 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             f"{columns}, but got {got}. {remedy} or set warm_start=False."
         )
 
-    def _build_problem(self, *, warn=True):
-        """Return the problem, with what adds over tokens though nobody said so."""
+    def _recognise(self, problem):
         return recognise(
-            super()._build_problem(warn=warn),
+            problem,
             np.random.RandomState([self._seed, 3]),
             tracks_prices=self.optimizer == "natural",
             tries=not self.training_state_.get("contradicted", False),
