@@ -24,6 +24,8 @@ from sklearn_codex._data.rows import (
 CHUNK_PAIRS = 4096
 # Up to this many entries (12 bytes each) the products of the two responses of pairs are kept.
 MAX_PRODUCTS = 2 * 10**7
+# Of a dense design of counts at most this part is not 0 where a sparse one is quicker by far.
+MOST_FILLED = 0.1
 # Rows for each column of a dense design from which its mean Gram matrix is known well enough.
 SAMPLE_ROWS = 4
 
@@ -54,6 +56,21 @@ def as_columns(design: Any) -> Any:
     if isinstance(design, DifferenceDesign):
         return DifferenceDesign(rows)
     return PairDesign(rows, design.a, design.b)
+
+
+def thinned(design: Any) -> Any:
+    """Return a design whose features are sparse where they are dense and nearly all of them 0.
+
+    So are counts of tokens, however they come: a product then takes a tenth of the time or less.
+    """
+    rows = design.rows
+    if not rows.is_dense or rows.n_filled() > MOST_FILLED * np.prod(rows.shape):
+        return design
+    parts = [sparse.csr_array(rows[here]) for here in blocks_of(*rows.shape)]
+    thin = sparse.csr_array(sparse.vstack(parts))
+    if isinstance(design, DifferenceDesign):
+        return DifferenceDesign(thin)
+    return PairDesign(thin, design.a, design.b)
 
 
 class DenseGram:

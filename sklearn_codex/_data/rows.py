@@ -247,6 +247,10 @@ class DenseRows:
         every = np.arange(self.shape[0]) if self._chosen is None else self._chosen
         return type(self)(self._array, every[rows])
 
+    def n_filled(self):
+        """Return how many entries are not 0."""
+        return sum(np.count_nonzero(self[here]) for here in blocks_of(*self.shape))
+
     def columns(self, columns):
         """Return some columns (n, k), as float64."""
         part = self._array[:, columns]

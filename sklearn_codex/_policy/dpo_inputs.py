@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._data.designs import PairDesign
+from sklearn_codex._data.designs import PairDesign, thinned
 from sklearn_codex._data.fitted_models import IncomingModel
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._data.vectorizers import looks_back, token_names
@@ -45,7 +45,7 @@ def read_design(
     read = read_policy_pairs(
         estimator, X, reset=True, vectorizer=policy.vectorizer, prompts=prompts
     )
-    design, pairs = read.design, read.text
+    design, pairs = thinned(read.design), read.text
     check_consistent_length(design, sample_weight)
     if inner is not None and policy.vectorizer is None and pairs is not None:
         raise ValueError(

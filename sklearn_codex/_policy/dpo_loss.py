@@ -27,6 +27,9 @@ PairLoss = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray, Floa
 # Kinks are rounded until what that costs is this part of the loss; by this factor narrower each
 # time, and not below a width.
 SHARP, FALL, LEAST_WIDTH = 1e-9, 0.3, 1e-9
+# They get narrower after a minimum that was at most so many steps away: sooner, the pairs at their
+# kinks are others than before, and all but the last steps short.
+NEAR = 3
 
 # A loss whose curvature is less than this part of its squared slopes is straight for a step.
 _STRAIGHT = 1e-6
@@ -343,13 +346,36 @@ class HingeRewardLoss(ImplicitRewardLoss):
         weight = self.sample_weight * np.stack([self.target, 1 - self.target])
         return float(np.sum(weight * of_kinks))
 
-    def sharpened(self, point: _Point) -> "HingeRewardLoss | None":
-        """Return the loss nearer to that with kinks; None where the minimum would hardly move."""
+    def slope_along(
+        self, weights: FloatArray, direction: FloatArray
+    ) -> Callable[[float], float]:
+        """Return the slope by t of f(w + t d), about, which takes no product to be told of a t.
+
+        It is exact but for how the rewards bend.
+        """
+        point = self.at(weights)
+        moved = self.design.matvec(point.policy.jvp(direction))
+        pull = self.penalty * float(weights @ direction)
+        bend = float(point.policy.hvp(point.column_slopes, direction) @ direction)
+        bend += self.penalty * float(direction @ direction)
+
+        def slope(length):
+            slopes = self._pair_loss(point.scores + length * moved, self.target)[1]
+            return float((self.sample_weight * slopes) @ moved) + pull + length * bend
+
+        return slope
+
+    def sharpened(self, point: _Point, n_steps: int = 0) -> "HingeRewardLoss | None":
+        """Return the loss nearer to that with kinks; None where the minimum would hardly move.
+
+        The minimum that was found was so many steps away.
+        """
         if self.excess(point) <= SHARP * abs(point.value) or self.width <= LEAST_WIDTH:
             return None
         _, z = _kinks(point.scores)
         shares = round_kinks(z, self.width, self.shares)[1]
-        return HingeRewardLoss(*self._data, C=self._C, width=FALL * self.width, shares=shares)
+        width = FALL * self.width if n_steps <= NEAR else self.width
+        return HingeRewardLoss(*self._data, C=self._C, width=width, shares=shares)
 
     def describe(self, point: _Point) -> dict[str, float]:
         """Return what ``history_`` has of the pairs, and the penalised sum of their losses."""

@@ -230,7 +230,7 @@ class DirectLoss:
                 offset=log_likelihoods(pairs, reference_log_prob),
                 margin=partial(loss.margin, lengths=lengths),
             )  # fmt: skip
-        of_margins = PREFERENCE_LOSSES[self.name]
+        of_margins, design = PREFERENCE_LOSSES[self.name], design.to_solve()
         if of_margins.has_kinks:
             return HingeRewardLoss(design, target, weight, tilt, C=C)
         return ImplicitRewardLoss(design, target, weight, tilt, C=C, pair_loss=of_margins.of_pair)
@@ -292,9 +292,9 @@ def minimise(loss: ImplicitRewardLoss, **settings: Any) -> tuple[ImplicitRewardL
         return loss, minimise_curved(loss, **settings)
     last = loss
 
-    def sharpen(loss: Any, point: Any) -> Any:
+    def sharpen(loss: Any, point: Any, n_steps: int) -> Any:
         nonlocal last
-        sharper = loss.sharpened(point)
+        sharper = loss.sharpened(point, n_steps)
         last = last if sharper is None else sharper
         return sharper
 

@@ -17,7 +17,7 @@ from sklearn_codex._solve.newton import ROUNDING, FitState, Point
 
 # How near to its optimum, by the norm of the gradient, a loss is followed that a sharper one is to
 # follow: the first, and by what factor nearer each of those after it.
-_ROUGH, _FALL = 1e-2, 0.1
+_ROUGH, _FALL = 1e-2, 0.3
 # A line is searched until its slope is this part of the first, or so many times.
 _FLAT, _HALVINGS = 0.1, 30
 # A trust region grows up to this radius, unless the first step is as long.
@@ -51,7 +51,7 @@ def minimise_curved(
     tol: float,
     max_iter: int,
     callback: Callable[[FitState], object],
-    sharpen: Callable[[CurvedLoss, Point], CurvedLoss | None] | None = None,
+    sharpen: Callable[[CurvedLoss, Point, int], CurvedLoss | None] | None = None,
 ) -> FitState:
     """Minimise the loss by a trust-region Newton method, then by plain Newton steps.
 
@@ -70,8 +70,9 @@ def minimise_curved(
     callback : callable
         Called with each :class:`FitState`, the first before any step; a true result stops.
     sharpen : callable, default=None
-        Given a loss and the point of its minimum, about, returns a loss that is nearer to one which
-        is not smooth, or None where this one is near enough. Then the minimum of that one is meant.
+        Given a loss, the point of its minimum, about, and how many steps led there, returns a loss
+        that is nearer to one which is not smooth, or None where this one is near enough. Then the
+        minimum of that one is meant. Such losses have ``slope_along``, too.
 
     Raises
     ------
@@ -87,10 +88,11 @@ def minimise_curved(
     if sharpen is None:
         fit.run(to=tol, is_last=True)
         return fit.state
-    to = max(tol, _ROUGH)
+    to, before = max(tol, _ROUGH), 0
     fit.run(to=to, is_last=False)
     while not fit.is_stopped:
-        sharper = sharpen(fit.loss, fit.state.point)
+        sharper = sharpen(fit.loss, fit.state.point, fit.state.iteration - before)
+        before = fit.state.iteration
         if sharper is not None:
             fit.go_on_with(sharper)
         elif to <= tol:
@@ -229,14 +231,15 @@ class _Fit:
         slope = float(self._gradient(x) @ step)
         if not slope < 0:
             return False
-        length = _level(lambda t: float(self._gradient(x + t * step) @ step), slope)
-        moved = self._state(state.iteration + 1, x + length * step)
+        about = self.loss.slope_along(state.point.weights, step / self._scale)
         slack = ROUNDING * abs(state.point.value)
-        falls = moved.point.value < state.point.value - slack
-        if not falls and not moved.gradient_norm < 0.5 * state.gradient_norm:
-            return False
-        self._tell(moved)
-        return True
+        for slope_at in (about, lambda t: float(self._gradient(x + t * step) @ step)):
+            moved = self._state(state.iteration + 1, x + _level(slope_at, slope) * step)
+            falls = moved.point.value < state.point.value - slack
+            if falls or moved.gradient_norm < 0.5 * state.gradient_norm:
+                self._tell(moved)
+                return True
+        return False
 
     def _step(self):
         """Take a Newton step if it makes the gradient smaller by half; return whether it does."""
