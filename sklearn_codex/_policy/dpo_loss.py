@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import expit
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._policy.tilts import Tilt, TiltPoint
 from sklearn_codex._reward.bradley_terry import pair_losses
 from sklearn_codex._solve.fit_monitor import describe_pairs
@@ -30,6 +31,8 @@ SHARP, FALL, LEAST_WIDTH = 1e-9, 0.3, 1e-9
 # They get narrower after a minimum that was at most so many steps away: sooner, the pairs at their
 # kinks are others than before, and all but the last steps short.
 NEAR = 3
+# Where at most this part of the pairs is at its kinks, products are of these alone.
+MOST_BENT = 0.75
 
 # A loss whose curvature is less than this part of its squared slopes is straight for a step.
 _STRAIGHT = 1e-6
@@ -267,10 +270,15 @@ class ImplicitRewardLoss:
     def hessian_product(self, weights: FloatArray, direction: FloatArray) -> FloatArray:
         """Return H d (n_weights,)."""
         point = self.at(weights)
-        moved = self.design.matvec(point.policy.jvp(direction))
-        product = point.policy.vjp(self.design.rmatvec(_bend(point.curvature, moved)))
+        design, curvature = self._bent_pairs(point)
+        moved = design.matvec(point.policy.jvp(direction))
+        product = point.policy.vjp(design.rmatvec(_bend(curvature, moved)))
         bent = point.policy.hvp(point.column_slopes, direction)
         return product + bent + self.penalty * direction
+
+    def _bent_pairs(self, point: _Point) -> tuple[Any, FloatArray]:
+        """Return the design of the pairs that have curvature, and the latter."""
+        return self.design, point.curvature
 
     def scale(self) -> FloatArray:
         """Return roots (n_weights,) of about the curvature of weights at 0, for one scale of all.
@@ -335,6 +343,7 @@ class HingeRewardLoss(ImplicitRewardLoss):
         super().__init__(*data, C=C, pair_loss=loss)
         self._data, self._C = data, C
         self.width, self.shares = width, shares
+        self._at_kinks: tuple[_Point, Any, FloatArray] | None = None
 
     def excess(self, point: _Point) -> float:
         """Return by how much pairs miss being optimal for their slopes s, in sum.
@@ -345,6 +354,16 @@ class HingeRewardLoss(ImplicitRewardLoss):
         of_kinks = np.maximum(z, 0.0) - round_kinks(z, self.width, self.shares)[1] * z
         weight = self.sample_weight * np.stack([self.target, 1 - self.target])
         return float(np.sum(weight * of_kinks))
+
+    def _bent_pairs(self, point: _Point) -> tuple[Any, FloatArray]:
+        """Return the design of the pairs that are at their kinks, and curvatures."""
+        if self._at_kinks is None or self._at_kinks[0] is not point:
+            bent = np.flatnonzero(point.curvature)
+            if len(bent) > MOST_BENT * len(point.curvature):
+                return self.design, point.curvature
+            design = DifferenceDesign(self.design[bent])
+            self._at_kinks = point, design, point.curvature[bent]
+        return self._at_kinks[1:]
 
     def slope_along(
         self, weights: FloatArray, direction: FloatArray
