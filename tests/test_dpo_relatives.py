@@ -281,20 +281,6 @@ def test_margins_are_what_the_loss_compares(loss):
     assert_allclose(fitted.reward(X[:, 0]), 0.5 * X[:, 0] @ (fitted.token_log_prob_ - reference))
 
 
-@pytest.mark.parametrize("loss", RESPONSE_LOSSES)
-def test_text_equals_counts(loss):
-    pairs = [("a b c", "b b"), ("c", "a a b"), ("c c a", "b"), ("b a", "c a b a")]
-    counter = TokenCounter().fit([text for pair in pairs for text in pair])
-    words = FrozenEstimator(counter)
-    counts = np.stack(
-        [counter.transform([pair[i] for pair in pairs]).toarray() for i in (0, 1)], axis=1
-    )
-    text = DPOPolicyOptimizer(loss=loss, vectorizer=words).fit(pairs, [1, 0, 1, 0])
-    numbers = DPOPolicyOptimizer(loss=loss, vectorizer=words).fit(counts, [1, 0, 1, 0])
-    assert_allclose(text.token_log_prob_, numbers.token_log_prob_, atol=1e-9)
-    assert_allclose(text.margin(pairs), numbers.margin(counts), atol=1e-8)
-
-
 def test_label_smoothing_of_a_loss_without_reference_is_soft_labels():
     X, y, _ = counted_pairs(10)
     smooth = DPOPolicyOptimizer(loss="orpo", label_smoothing=0.2).fit(X, y)

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_consistent_length
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
@@ -26,6 +26,9 @@ from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, minimise, warn
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
 from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._stage import Stage
+
+# Numbers whose squares, times those of others, are floats.
+_SQUARED = (1e-100, 1e100)
 
 
 class DPOPolicyOptimizer(
@@ -246,12 +249,12 @@ class DPOPolicyOptimizer(
 
     _parameter_constraints: dict = {
         "policy": [HasMethods(["predict_log_proba"]), None],
-        "kl_coef": [Interval(Real, 0, None, closed="neither")],
+        "kl_coef": [Interval(Real, *_SQUARED, closed="both")],
         "loss": [StrOptions(set(LOSSES))],
         "label_smoothing": [Interval(Real, 0, 0.5, closed="left")],
         "simpo_gamma": [Interval(Real, 0, None, closed="left"), None],
         "cpo_alpha": [Interval(Real, 0, None, closed="left"), None],
-        "C": [Interval(Real, 0, None, closed="right")],
+        "C": [Interval(Real, *_SQUARED, closed="both"), Options(Real, {np.inf})],
         "response_length": [Interval(Integral, 1, None, closed="left"), None],
         "vectorizer": [COUNTER, None],
         "tol": [Interval(Real, 0, None, closed="left")],

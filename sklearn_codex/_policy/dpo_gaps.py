@@ -15,6 +15,8 @@ from sklearn_codex.exact._objective import Objective
 
 _LINEAR = 1e-9
 _MOST_STEPS = 1000
+# Steps after which a fit whose loss falls no more, for rounding, goes nowhere.
+_PATIENCE = 10
 # Gaps for two rewards that are the same are as near as that.
 _SAME = 1e-6
 
@@ -164,9 +166,21 @@ def _fit_reward(loss, start):
     """
     zero = np.zeros_like(start)
     if not loss.at(start).value < loss.at(zero).value:
-        return fit_weights(loss, zero, max_iter=_MOST_STEPS)
-    state = fit_weights(loss, start, max_iter=_MOST_STEPS)
-    return state if state.converged else fit_weights(loss, zero, max_iter=_MOST_STEPS)
+        return _fit_from(loss, zero)
+    state = _fit_from(loss, start)
+    return state if state.converged else _fit_from(loss, zero)
+
+
+def _fit_from(loss, start):
+    least, found_at = np.inf, 0
+
+    def is_stuck(state):
+        nonlocal least, found_at
+        if state.point.value < least:
+            least, found_at = state.point.value, state.iteration
+        return state.iteration - found_at >= _PATIENCE
+
+    return fit_weights(loss, start, max_iter=_MOST_STEPS, callback=is_stuck)
 
 
 def project(design: Any, features: Any) -> Any:

@@ -300,8 +300,9 @@ class ImplicitRewardLoss:
                 bent[0, 0], bent[1, 1] = square
                 straight = self.design.column_squares(bent)
                 diagonal = np.where(diagonal < _STRAIGHT * straight, straight, diagonal)
-                least = _STRAIGHT * self.design.column_squares(self.sample_weight)
-                diagonal = np.maximum(diagonal, least)
+                greatest = np.max(slopes**2, initial=0.0)  # those that are ahead may have no slope
+                least = self.design.column_squares(greatest * self.sample_weight)
+                diagonal = np.maximum(diagonal, _STRAIGHT * least)
         diagonal += self.penalty
         return np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
 
@@ -361,13 +362,11 @@ class HingeRewardLoss(ImplicitRewardLoss):
             bent = np.flatnonzero(point.curvature)
             if len(bent) > MOST_BENT * len(point.curvature):
                 return self.design, point.curvature
-            design = DifferenceDesign(self.design[bent])
+            design = DifferenceDesign(self._data[0][bent])
             self._at_kinks = point, design, point.curvature[bent]
         return self._at_kinks[1:]
 
-    def slope_along(
-        self, weights: FloatArray, direction: FloatArray
-    ) -> Callable[[float], float]:
+    def slope_along(self, weights: FloatArray, direction: FloatArray) -> Callable[[float], float]:
         """Return the slope by t of f(w + t d), about, which takes no product to be told of a t.
 
         It is exact but for how the rewards bend.

@@ -40,6 +40,9 @@ _REMEDIES = {
 }
 
 LOSSES = (*PREFERENCE_LOSSES, *RESPONSE_LOSSES)
+_EPS = float(np.finfo(np.float64).eps)
+# Rounding of margins, in nats, that is too much.
+_LOST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,16 @@ class DirectLoss:
                 "out, or count an end-of-sequence token."
             )
         return design, lengths
+
+    def _check_rounding(self, scores: FloatArray) -> None:
+        """Check that what it compares (2, n_pairs) is known well enough for margins of nats."""
+        greatest = float(np.abs(scores).max(initial=0.0))
+        if greatest * _EPS > _LOST:
+            raise ValueError(
+                f'{self.subject} with loss="{self.name}" got kl_coef={self.kl_coef:g}, by which it '
+                f"multiplies log-probabilities. That makes them as great as {greatest:.1e}, so "
+                "that differences of nats are lost in rounding. Decrease kl_coef."
+            )
 
     def _linear(self, design: Any, is_token: FloatArray) -> Any:
         """Return the design (n_pairs, n_columns) of margins where normalisers cancel from them."""
@@ -224,10 +237,11 @@ class DirectLoss:
         if not self.knows_reference:
             (pairs, lengths), loss = self._responses(design, is_token), self._of_responses
             scores = LogLikelihoods(pairs, self.kl_coef)
+            offset = log_likelihoods(pairs, reference_log_prob)
+            self._check_rounding(loss.score(offset, lengths)[0])
             of_pair: Any = partial(loss.of_pair, lengths=lengths)
             return ImplicitRewardLoss(
-                scores, target, weight, tilt, C=C, pair_loss=of_pair,
-                offset=log_likelihoods(pairs, reference_log_prob),
+                scores, target, weight, tilt, C=C, pair_loss=of_pair, offset=offset,
                 margin=partial(loss.margin, lengths=lengths),
             )  # fmt: skip
         of_margins, design = PREFERENCE_LOSSES[self.name], design.to_solve()
@@ -254,7 +268,7 @@ def warn_of_trouble(
             f"the norm of the gradient is {state.gradient_norm:.1e} of that at the reference, not "
             f"tol={tol:g}, after {state.iteration} steps"
         )
-        remedy += ", or increase max_iter or tol"
+        remedy += ", or increase kl_coef, max_iter or tol"
     warnings.warn(
         f"{direct.subject} did not converge: {trouble}. Decrease C{remedy}.",
         ConvergenceWarning,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.optimize import minimize
@@ -24,10 +24,17 @@ _FLAT, _HALVINGS = 0.1, 30
 _WIDEST = 1e8
 # Curvature, of columns of one scale, that is none.
 _STRAIGHT = 1e-150
+# Logarithms of probabilities that differ by at most this are of about the same policy.
+_SAME = 1e-6
 
 
 class CurvedLoss(Protocol):
-    """A twice differentiable function of weights (n_weights,), which need not be convex."""
+    """A twice differentiable function of weights (n_weights,), which need not be convex.
+
+    The weights are those of a policy, which its ``tilt`` makes of them.
+    """
+
+    tilt: Any
 
     def at(self, weights: FloatArray) -> Point:
         """Return the point whose ``weights`` and ``value`` are those of the loss."""
@@ -113,6 +120,7 @@ class _Fit:
         start = np.zeros(len(self._scale))
         self._first = self._norm(start)
         self.is_stopped = self._is_told = False
+        self._left: FloatArray | None = None  # the last step that did not help
         self.state = self._state(0, start)
 
     def _norm(self, x):
@@ -151,9 +159,25 @@ class _Fit:
     def end(self):
         """Tell the callback that the fit ends where it is."""
         self._is_last = True
-        converged = self.state.converged or self.state.gradient_norm <= self._floor / self._first
+        converged = self.state.converged or self._is_at_floor()
         self._tell(replace(self.state, iteration=self.state.iteration + 1, converged=True))
         self.state = replace(self.state, converged=converged)
+
+    def _is_at_floor(self):
+        """Return whether the gradient is as small as rounding lets it be.
+
+        Where it is from the beginning, that says nothing of a policy which small weights change.
+        """
+        if self.state.gradient_norm > self._floor / self._first:
+            return False
+        if self._floor < self._first:
+            return True
+        if self._left is None:
+            return False
+        weights = self.state.point.weights
+        here, there = (self.loss.tilt.at(w).log_prob for w in (weights, weights + self._left))
+        known = np.isfinite(here)
+        return bool(np.abs(there - here)[known].max(initial=0.0) <= _SAME)
 
     def run(self, *, to, is_last):
         """Minimise the loss to a relative norm of the gradient."""
@@ -246,6 +270,8 @@ class _Fit:
         state, x = self.state, self.state.point.weights * self._scale
         step = self._newton_step(x, 1e-6)
         if not self._norm(x + step) < 0.5 * self._norm(x):
+            # Without curvature there is no step; about, it is one by that of the scale.
+            self._left = (step if step.any() else -self._gradient(x)) / self._scale
             return False
         self._tell(self._state(state.iteration + 1, x + step))
         return True
