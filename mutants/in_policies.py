@@ -132,6 +132,18 @@ FAULTS = [
             "test_dpo.py::test_gradient_and_hessian_by_finite_differences",
         ),
         (
+            "curvatures of other pairs than those at their kinks",
+            "point, design, point.curvature[bent]",
+            "point, design, point.curvature[: len(bent)]",
+            "test_dpo_forms.py::test_products_of_the_pairs_at_their_kinks_are_those_of_all",
+        ),
+        (
+            "bend dropped from slopes along a line",
+            "+ pull + length * bend",
+            "+ pull",
+            "test_dpo_forms.py::test_slopes_along_a_line",
+        ),
+        (
             "IPO's constant dropped",
             "lean * margin + 0.25,",
             "lean * margin,",

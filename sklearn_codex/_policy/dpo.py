@@ -71,7 +71,7 @@ class DPOPolicyOptimizer(
     C : float, default=1.0
         Inverse strength of the L2 penalty on the tilt w, as in ``PreferenceRewardModel``, which
         also draws policies of losses without a reference to it; ``inf`` for none, as in the papers,
-        where the optimum need not be finite.
+        where the optimum need not be finite. Else, as ``kl_coef``, from 1e-100 to 1e100.
     response_length : int, default=None
         Tokens of a document, where the vocabulary has no end-of-sequence token. None means that of
         the policy, else the mean length of responses given as text, else 1.
@@ -329,7 +329,8 @@ class DPOPolicyOptimizer(
             If ``policy`` is not fitted.
         ValueError
             If labels are of one class, X does not fit the policy or the loss, a pair uses a token
-            that the reference cannot produce, or a parameter is set that the loss does not have.
+            that the reference cannot produce, a parameter is set that the loss does not have, or
+            is so great or small that floats cannot hold the fit.
 
         Warns
         -----
