@@ -197,6 +197,9 @@ def _policies():
     ).having(penalty=np.array([0.0, np.inf, 0.5, 0.0, 0.0]), features=np.eye(5)[:, :3])
     yield "stated candidates", ExactPolicyOptimizer().fit_objective(chosen)
     yield "stated candidates, grpo", GRPOPolicyOptimizer(**short).fit_objective(chosen)
+    judged = KTOPolicyOptimizer().fit_objective(chosen, [0, 2, 3, 4], [1, 0, 0, 1])
+    yield "stated candidates, kto", judged
+    yield "stated candidates, dpo", DPOPolicyOptimizer().fit_objective(chosen, [(0, 2)] * 2, [1, 0])
     yield "dpo", DPOPolicyOptimizer().fit(PAIRS, LABELS)
     ordered = FrozenEstimator(NGramLM(2, vectorizer=NGramCounter(2, eos_token="</s>")).fit(TEXTS))
     yield "dpo, n-grams", DPOPolicyOptimizer(ordered).fit(PAIRS, LABELS)

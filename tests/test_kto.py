@@ -32,6 +32,7 @@ from sklearn_codex import (
 )
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._policy.kto_loss import DesirabilityLoss, kto_loss
+from sklearn_codex._policy.kto_points import DocumentPoint, NoPoint
 from sklearn_codex._policy.kto_rest import find_rest
 from sklearn_codex._policy.tilts import TokenTilt
 from sklearn_codex.lab import algorithms, problems, rest_point
@@ -123,12 +124,15 @@ def test_derivatives_by_finite_differences(seed):
 
 def test_a_point_moved_is_one_at_that_reference_point():
     loss, weights = random_loss(1), np.array([0.5, -1.0, 0.0, 2.0, 0.3])
-    moved = loss.moved(loss.at(weights), 1.1)
     there = random_loss(1, reference_point=1.1)
+    moved = loss.point(weights, loss.tilt.at(weights), 1.1)
     assert_allclose(moved.value, there.value(weights))
     assert_allclose(moved.gradient, there.gradient(weights))
     assert_allclose(moved.margins, there.at(weights).margins)
-    assert_allclose(loss.holding(1.1).gradient(weights), moved.gradient)
+    # Of each document its own.
+    points = np.linspace(-1.0, 1.0, 80)
+    each = loss.point(weights, loss.tilt.at(weights), points)
+    assert_allclose(each.margins, loss.at(weights).margins + 0.3 - points)
 
 
 # Where it rests
@@ -168,15 +172,19 @@ def test_the_gap_is_that_of_the_field():
     assert early.fixed_point_gap_ == early.history_[-1]["fixed_point_gap"]
     loss, states = random_loss(6, reference_point=0.0), []
 
-    def own_point(policy):
-        return 0.6 * 2 * (np.exp(policy.log_prob) @ (policy.log_prob - reference))
+    def kl(policy):
+        return 2 * (np.exp(policy.log_prob) @ (policy.log_prob - reference))
 
-    find_rest(loss, own_point, tol=1e-8, max_iter=4, callback=states.append)
+    def kl_gradient(policy):
+        return 2 * policy.vjp(np.exp(policy.log_prob) * (policy.log_prob - reference)) / 0.6
+
+    own = DocumentPoint(0.6, kl, kl_gradient)
+    find_rest(loss, own, tol=1e-8, max_iter=4, callback=states.append)
     assert len(states) == 5
 
     def norm(state):
         at = state.point.weights
-        z = own_point(state.point.policy)
+        z = own.at(state.point.policy)
         return np.linalg.norm(random_loss(6, reference_point=z).gradient(at) / loss.scale())
 
     for state in states:
@@ -648,7 +656,7 @@ def test_pickles():
 
 def test_the_search_without_a_reference_point_is_one_minimum():
     loss = random_loss(3, reference_point=0.0)
-    state = find_rest(loss, None, tol=1e-9, max_iter=100, callback=lambda state: None)
+    state = find_rest(loss, NoPoint(), tol=1e-9, max_iter=100, callback=lambda state: None)
     assert state.converged
     assert_allclose(loss.gradient(state.point.weights), 0, atol=1e-8)
 

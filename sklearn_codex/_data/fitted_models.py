@@ -58,8 +58,6 @@ class IncomingModel:
         Whose parameter it is.
     parameter : str
         Its name.
-    of_ngrams : bool, default=False
-        Whether it may be a model of n-grams.
 
     Attributes
     ----------
@@ -76,7 +74,7 @@ class IncomingModel:
         If it is no language model.
     """
 
-    def __init__(self, estimator: Any, parameter: str, *, of_ngrams: bool = False):
+    def __init__(self, estimator: Any, parameter: str):
         self.estimator, self.parameter = estimator, parameter
         self.vectorizer = estimator.vectorizer
         self.model = take_renamed(estimator, parameter)
@@ -84,10 +82,11 @@ class IncomingModel:
             return
         subject = type(estimator).__name__
         self.model = check_fitted_model(self.model, parameter=parameter, subject=subject)
-        if not hasattr(self.model, "token_log_prob_") and not (of_ngrams and self.backoff):
+        if not hasattr(self.model, "token_log_prob_") and self.backoff is None:
             raise TypeError(
                 f"{subject} needs a language model as {parameter}, one with token_log_prob_, got "
-                f"{type(self.model).__name__}{_of_order(self.backoff)}. {_remedy(self.backoff)}"
+                f"{type(self.model).__name__}. Pass a fitted UnigramLM, SFTRefiner or "
+                "PPOPolicyOptimizer."
             )
         if self.vectorizer is None and self.model.vectorizer_ is not None:
             self.vectorizer = freeze(self.model.vectorizer_)
@@ -166,17 +165,3 @@ def _ngrams_of(model):
     """Return the trie whose events a model reads, None where it reads tokens."""
     trie = getattr(model, "_read_trie", None)
     return None if trie is None or trie.order == 1 else trie
-
-
-def _of_order(backoff):
-    return f" of order {backoff.trie.order}" if backoff else ""
-
-
-def _remedy(backoff):
-    if backoff is None:
-        return "Pass a fitted UnigramLM, SFTRefiner or PPOPolicyOptimizer."
-    return (
-        "It learns a distribution of single tokens, and n-grams have one after each context. Pass "
-        "a fitted UnigramLM, or fit a PreferenceRewardModel on the pairs and optimise the model of "
-        "n-grams for it with PPOPolicyOptimizer or ExactPolicyOptimizer."
-    )

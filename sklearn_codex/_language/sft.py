@@ -233,7 +233,7 @@ class SFTRefiner(
         if hasattr(self, "n_documents_"):
             corpus = read_corpus(self, X, sample_weight, reset=False)
         else:
-            base = IncomingModel(self, "policy", of_ngrams=True)
+            base = IncomingModel(self, "policy")
             corpus = read_corpus(self, X, sample_weight, reset=True, vectorizer=base.vectorizer)
             self._set_base(base)
         if prompts is None:

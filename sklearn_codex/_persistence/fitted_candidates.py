@@ -52,13 +52,19 @@ def check_policy_of_candidates(model: Any) -> None:
     name, stated = type(model).__name__, model._stated
     check_candidates(stated)
     n_rows = len(stated.token_reward)
-    if model.n_features_in_ != n_rows or model.response_length_ != 1:
+    # What is learned from preferences has no reward model, and penalties in its reference.
+    is_direct = not hasattr(model, "response_length_")
+    length = model.document_length_ if is_direct else model.response_length_
+    if model.n_features_in_ != n_rows or length != 1:
         raise ValueError(f"its {name} has not the candidates of its objective")
-    reward: Any = getattr(model.reward_model_, "token_reward", None)
-    for what, value, own in (
-        ("reference_log_prob_", model.reference_log_prob_, stated.reference_log_prob),
-        ("reward_model_", reward, stated.token_reward),
-    ):
+    reference = stated.reference_log_prob
+    if is_direct:
+        reference = stated.having(token_reward=np.zeros(n_rows)).optimum()
+    kept: list[Any] = [("reference_log_prob_", model.reference_log_prob_, reference)]
+    if not is_direct:
+        reward: Any = getattr(model.reward_model_, "token_reward", None)
+        kept.append(("reward_model_", reward, stated.token_reward))
+    for what, value, own in kept:
         is_right = is_array(value, "f") and value.shape == own.shape
         if not is_right or not np.array_equal(value, own):
             raise ValueError(f"the attribute {what} of its {name} is not that of its objective")

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from sklearn_codex._categorical import FloatArray, IntArray, normalize_log_within
-from sklearn_codex._data.designs import PairDesign
+from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._policy.candidate_tilt import CandidateTilt
 from sklearn_codex.exact import CandidateObjective
 
@@ -104,26 +104,10 @@ class StatedPairs:
         subject : str
             Who asks, for messages.
         """
-        if not isinstance(objective, CandidateObjective):
-            raise TypeError(
-                f"{subject}.fit_objective needs a CandidateObjective, such as "
-                f"CandidatePolicy.objective(X), got a {type(objective).__name__}. Pairs of "
-                "documents go to fit, with the reference as policy."
-            )
-        if objective.kl_coef != kl_coef:
-            raise ValueError(
-                f"{subject} got kl_coef={kl_coef:g}, but the objective has "
-                f"{objective.kl_coef:g}. Set one to the other: objective.having(kl_coef=...)."
-            )
+        _check_objective(objective, kl_coef, subject)
         rows = check_array(pairs, dtype=None, input_name="pairs")
-        n_rows = len(objective.prompts)
-        is_row = rows.dtype.kind in "iu" and rows.shape[1] == 2
-        if not is_row or rows.min() < 0 or rows.max() >= n_rows:
-            raise ValueError(
-                f"{subject}.fit_objective needs pairs (n_pairs, 2) of rows of the objective, "
-                f"whole numbers from 0 to {n_rows - 1}, got {rows.dtype} of shape {rows.shape} "
-                f"from {rows.min()} to {rows.max()}."
-            )
+        is_pairs = rows.shape[1] == 2
+        _check_rows(rows, is_pairs, "pairs (n_pairs, 2)", objective=objective, subject=subject)
         a, b = rows.T.astype(np.intp)
         asked = objective.prompts[a], objective.prompts[b]
         apart = np.flatnonzero(asked[0] != asked[1])
@@ -139,3 +123,68 @@ class StatedPairs:
         """Return the pairs as differences of documents of one candidate each."""
         n_rows = len(self.objective.prompts)
         return PairDesign(sparse.csr_array(sparse.eye_array(n_rows)), self.a, self.b)
+
+
+@dataclass(frozen=True)
+class StatedRows:
+    """Candidates of an objective, each judged by itself.
+
+    Parameters
+    ----------
+    objective : CandidateObjective
+    rows : ndarray of int of shape (n_judged,)
+        Rows of the objective, as often as they were judged.
+    """
+
+    objective: CandidateObjective
+    rows: IntArray
+
+    @classmethod
+    def of(cls, objective: Any, rows: Any, *, kl_coef: float, subject: str) -> "StatedRows":
+        """Return rows as they were given, checked; parameters are those of ``StatedPairs.of``."""
+        _check_objective(objective, kl_coef, subject)
+        given = check_array(rows, dtype=None, ensure_2d=False, input_name="rows")
+        _check_rows(
+            given, given.ndim == 1, "rows (n_judged,)", objective=objective, subject=subject
+        )
+        return cls(objective, given.astype(np.intp))
+
+    @property
+    def prompts(self) -> IntArray:
+        """The prompt (n_judged,) of each candidate that was judged."""
+        return self.objective.prompts[self.rows]
+
+    def design(self) -> DifferenceDesign:
+        """Return the candidates as documents of one each."""
+        shape = (len(self.rows), len(self.objective.prompts))
+        ones, starts = np.ones(shape[0]), np.arange(shape[0] + 1)
+        return DifferenceDesign(sparse.csr_array((ones, self.rows, starts), shape=shape))
+
+
+def _check_objective(objective, kl_coef, subject):
+    """Raise where a direct method does not learn the policies of an objective."""
+    if not isinstance(objective, CandidateObjective):
+        raise TypeError(
+            f"{subject}.fit_objective needs a CandidateObjective, such as "
+            f"CandidatePolicy.objective(X), got a {type(objective).__name__}. Documents go to fit, "
+            "with the reference as policy."
+        )
+    if objective.kl_coef != kl_coef:
+        raise ValueError(
+            f"{subject} got kl_coef={kl_coef:g}, but the objective has "
+            f"{objective.kl_coef:g}. Set one to the other: objective.having(kl_coef=...)."
+        )
+
+
+def _check_rows(given, is_shaped, what, *, objective, subject):
+    """Raise where numbers are not those of rows of an objective."""
+    n_rows = len(objective.prompts)
+    if not is_shaped or given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= n_rows:
+        raise ValueError(
+            f"{subject}.fit_objective needs {what} of rows of the objective, whole numbers from 0 "
+            f"to {n_rows - 1}, got {given.dtype} of shape {given.shape}{_range_of(given)}."
+        )
+
+
+def _range_of(given):
+    return f" from {given.min()} to {given.max()}" if given.dtype.kind in "iuf" else ""

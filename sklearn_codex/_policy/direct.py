@@ -4,13 +4,15 @@ They differ in their losses. What a policy is made of, which columns documents h
 they are is the same for all of them.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.utils import Bunch, ClassifierTags
+from sklearn.utils import Bunch, ClassifierTags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
+from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._data.documents import read_prompts
 from sklearn_codex._data.fitted_models import IncomingModel
@@ -18,9 +20,15 @@ from sklearn_codex._data.pairs import ReadPairs, check_text_pairs, read_pairs, r
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin
 from sklearn_codex._ngrams.backoff import BackoffModel
-from sklearn_codex._policy.candidate_family import CandidateFamily, StatedPairs
+from sklearn_codex._policy.candidate_family import (
+    CandidateFamily,
+    StatedPairs,
+    StatedRows,
+)
 from sklearn_codex._policy.family import Family, NGramFamily, TokenFamily
+from sklearn_codex._policy.stated_objective import KeepsObjectiveMixin
 from sklearn_codex._reward.pair_classifier import responses_after
+from sklearn_codex._reward.targets import PreferenceLabels
 from sklearn_codex._text.inputs import check_texts
 from sklearn_codex.exact import CandidateObjective
 
@@ -28,7 +36,7 @@ from sklearn_codex.exact import CandidateObjective
 _LONGEST = 10_000
 
 
-class DirectPolicyMixin(BackoffLanguageModelMixin):
+class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
     """A language model that is the reference, tilted, as preferences say.
 
     The class has the parameters ``policy``, ``response_length`` and ``vectorizer``.
@@ -37,6 +45,7 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
     _reads_ngrams = True
     _trie: Any = None
     _stated: CandidateObjective
+    classes_: np.ndarray
     policy: Any
     response_length: int | None
 
@@ -48,6 +57,33 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
         if self._read_trie is None:
             return TokenFamily()
         return NGramFamily(self._trie, self._read_trie)
+
+    def _read_labels(
+        self, y: Any, sample_weight: Any, check: Callable[..., PreferenceLabels]
+    ) -> tuple[PreferenceLabels, FloatArray]:
+        """Return labels as they are checked, and weights, of which one is above 0."""
+        labels = check(y, subject=type(self).__name__)
+        weight = check_sample_weight(
+            sample_weight,
+            labels.target,
+            dtype=np.float64,
+            ensure_non_negative=True,
+            allow_all_zero_weights=False,
+        )
+        return labels, weight
+
+    def _mean_loss(
+        self,
+        loss: Callable[[FloatArray, FloatArray], Any],
+        margin: FloatArray,
+        labels: PreferenceLabels,
+        sample_weight: Any,
+    ) -> float:
+        """Return the weighted mean of losses by margins (n,) and the labels to be scored."""
+        check_consistent_length(margin, labels.target)
+        target = labels.target_by(self.classes_, subject=f"{type(self).__name__}.score")
+        weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
+        return float(np.average(loss(margin, target)[0], weights=weight))
 
     def _keep_reference(
         self, policy: IncomingModel, n_columns: int, prompts: Any, sample_weight: Any = None
@@ -81,7 +117,7 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
             starts = np.bincount(contexts, sample_weight, minlength=model.trie.n_contexts)
             self._initial = starts / starts.sum()
 
-    def _keep_objective(self, stated: StatedPairs) -> None:
+    def _keep_objective(self, stated: StatedPairs | StatedRows) -> None:
         """Keep what an objective states; penalties are in the reference, which is best without."""
         self._forget_family()
         self._stated, self.vectorizer_ = stated.objective, None
@@ -161,15 +197,41 @@ class DirectPolicyMixin(BackoffLanguageModelMixin):
         rounded = max(1, round(length)) if np.isfinite(length) else _LONGEST
         return Bunch(expected_length=length, document_length=rounded, kl=kl)
 
-    def _of_ngrams(self, log_prob, eos):
-        """Return the expected length and the KL of a policy of n-grams; inf if it has no end."""
-        objective = self._family.objective(
+    def _kl_gradient(self, policy: Any) -> FloatArray:
+        """Return the gradient (n_weights,) of the KL of a document of a tilted policy."""
+        length, eos = float(self.document_length_), self._eos_column()
+        if self._read_trie is not None:
+            return self._kl_gradient_of_ngrams(policy, eos)
+        ratio = policy.reward / policy.kl_coef
+        prob = np.exp(policy.log_prob)
+        slopes = prob * ratio
+        if eos is not None:
+            length = float(np.exp(-policy.log_prob[eos]))
+            slopes[eos] -= prob @ ratio
+        return length * policy.vjp(slopes) / policy.kl_coef
+
+    def _kl_gradient_of_ngrams(self, policy, eos):
+        objective = self._unrewarded(eos)
+        try:
+            by_events = objective.gradient(policy.log_prob)
+        except ValueError:  # documents hardly ever end
+            return np.zeros(policy.tilt.n_weights)
+        by_arcs = by_events[: policy.tilt.n_weights]
+        return -policy.tilt.sum_over_tilts(by_arcs) / policy.tilt.kl_coef
+
+    def _unrewarded(self, eos):
+        """Return the objective of documents of n-grams without a reward, -KL."""
+        return self._family.objective(
             self.reference_log_prob_,
             length=self.document_length_,
             eos=eos,
             max_length=None,
             initial=self._initial,
         )
+
+    def _of_ngrams(self, log_prob, eos):
+        """Return the expected length and the KL of a policy of n-grams; inf if it has no end."""
+        objective = self._unrewarded(eos)
         try:
             return objective.expected_length(log_prob), objective.kl(log_prob)
         except ValueError:  # documents hardly ever end

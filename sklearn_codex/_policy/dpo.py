@@ -5,22 +5,16 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import DirectPolicyMixin, read_policy_pairs
 from sklearn_codex._policy.dpo_gaps import fixed_point_gap, optimality_gap
-from sklearn_codex._policy.dpo_inputs import (
-    read_design,
-    targets_of_classes,
-    warn_of_forgotten_prompts,
-)
+from sklearn_codex._policy.dpo_inputs import read_design, warn_of_forgotten_prompts
 from sklearn_codex._policy.dpo_loss import sigmoid_loss
 from sklearn_codex._policy.dpo_problem import LOSSES, DirectLoss, minimise, warn_of_trouble
 from sklearn_codex._reward.targets import check_both_preferred, check_labels, warn_of_order
@@ -339,14 +333,7 @@ class DPOPolicyOptimizer(
         """
         subject = type(self).__name__
         direct = DirectLoss.of(self)
-        labels = check_labels(y, subject=subject)
-        weight = check_sample_weight(
-            sample_weight,
-            labels.target,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
+        labels, weight = self._read_labels(y, sample_weight, check_labels)
         design = read_design(self, X, prompts, weight, each_response=not direct.knows_reference)
         if not labels.soft:
             check_both_preferred(labels, weight, subject=subject)
@@ -493,7 +480,5 @@ class DPOPolicyOptimizer(
         check_is_fitted(self)
         warn_of_forgotten_prompts(self, X, prompts)
         margin = self.margin(X, prompts=prompts)
-        target = targets_of_classes(y, self.classes_, subject=f"{type(self).__name__}.score")
-        check_consistent_length(margin, target)
-        weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
-        return -float(np.average(sigmoid_loss(margin, target)[0], weights=weight))
+        labels = check_labels(y, subject=f"{type(self).__name__}.score")
+        return -self._mean_loss(sigmoid_loss, margin, labels, sample_weight)

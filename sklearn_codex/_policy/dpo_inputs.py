@@ -14,7 +14,6 @@ from sklearn_codex._data.vectorizers import looks_back, token_names
 from sklearn_codex._fits import caller_level
 from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import read_policy_pairs
-from sklearn_codex._reward.targets import check_labels
 
 
 def read_design(
@@ -40,7 +39,7 @@ def read_design(
         check_consistent_length(of_candidates, sample_weight)
         estimator._check_support(of_candidates)
         return of_candidates
-    policy = IncomingModel(estimator, "policy", of_ngrams=True)
+    policy = IncomingModel(estimator, "policy")
     inner = policy.model
     read = read_policy_pairs(
         estimator, X, reset=True, vectorizer=policy.vectorizer, prompts=prompts
@@ -120,18 +119,3 @@ def warn_of_forgotten_prompts(estimator: Any, X: Any, prompts: Any) -> None:
         UserWarning,
         stacklevel=caller_level(),
     )
-
-
-def targets_of_classes(y: Any, classes: np.ndarray, *, subject: str) -> FloatArray:
-    """Return the probability (n_pairs,) that A is preferred by labels of the classes of a fit."""
-    labels = check_labels(y, subject=subject)
-    if labels.soft:
-        return labels.target
-    unknown = sorted(set(labels.classes.tolist()) - set(classes.tolist()), key=str)
-    if unknown:
-        raise ValueError(
-            f"{subject} got the labels {unknown} in y, which are not among the classes "
-            f"{classes.tolist()} of the fit."
-        )
-    given = labels.classes[labels.target.astype(np.intp)]
-    return (given == classes[1]).astype(np.float64)

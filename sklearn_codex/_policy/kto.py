@@ -7,22 +7,20 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from sklearn_codex._checks.numbers import check_sample_weight
-from sklearn_codex._data.designs import DifferenceDesign
-from sklearn_codex._data.documents import check_prompts, count_after, read_documents
-from sklearn_codex._data.fitted_models import IncomingModel
-from sklearn_codex._data.vectorizers import COUNTER, token_names
+from sklearn_codex._data.pairs import read_responses
+from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
+from sklearn_codex._policy.candidate_family import StatedRows
 from sklearn_codex._policy.direct import DirectPolicyMixin
-from sklearn_codex._policy.kto_labels import check_both_kinds, check_desirable, targets_of_known
+from sklearn_codex._policy.kto_inputs import column_name, read_design
+from sklearn_codex._policy.kto_labels import check_both_kinds, check_desirable
 from sklearn_codex._policy.kto_loss import DesirabilityLoss, kto_loss
+from sklearn_codex._policy.kto_points import DocumentPoint, NoPoint, PromptPoint
 from sklearn_codex._policy.kto_rest import falling_columns, find_rest
 from sklearn_codex._solve.fit_monitor import FitMonitor
 from sklearn_codex._stage import Stage
-from sklearn_codex._text.inputs import check_texts
 
 # Whether the reference point of a loss is that of the policy; else it is 0.
 _FOLLOWS_POLICY = {"kto": True, "apo_zero_unpaired": False}
@@ -69,7 +67,7 @@ class KTOPolicyOptimizer(
     tol : float, default=1e-8
         The fit stops when ``fixed_point_gap_`` is at most this.
     max_iter : int, default=1000
-        At most this many Newton steps, at all reference points together.
+        At most this many steps.
 
     Attributes
     ----------
@@ -85,7 +83,8 @@ class KTOPolicyOptimizer(
         The same of each column of documents, in the form of a linear model's weights.
     reference_point_ : float
         The reference point z of the fitted policy: kl_coef * KL(policy || reference) of a document
-        for "kto", exact; 0 for "apo_zero_unpaired".
+        for "kto", exact; 0 for "apo_zero_unpaired". Of candidates it is the mean over prompts,
+        which each have their own.
     fixed_point_gap_ : float
         Norm of the gradient with z that of the fitted policy, each column on the scale of its
         documents, relative to that at the reference policy: 0 at a rest point.
@@ -101,16 +100,17 @@ class KTOPolicyOptimizer(
         and 1 where the labels are probabilities.
     loss_ : float
         Weighted mean loss of the training documents, without the penalty.
+    optimality_gap_ : float
+        Of :meth:`fit_objective` alone, where there is a reward: J* - J, what is missed of RLHF.
     n_iter_ : int
-        Newton steps taken.
+        Steps taken.
     history_ : list of dict
         One record per iteration, the first before any step:
 
         - ``iteration``: steps so far;
-        - ``reference_point``: z, as it is held;
+        - ``reference_point``: as ``reference_point_``, of candidates a mean over judgements;
         - ``objective``: the penalised objective of the Notes, at that z;
-        - ``gradient_norm``: the norm of its gradient, relative to the reference policy's;
-        - ``fixed_point_gap``: as ``fixed_point_gap_``;
+        - ``gradient_norm``, ``fixed_point_gap``: both as ``fixed_point_gap_``;
         - ``loss``: as ``loss_``;
         - ``accuracy``: weighted part of documents whose margin has the sign of their label, a
           margin of 0 counting half;
@@ -145,10 +145,12 @@ class KTOPolicyOptimizer(
     .. math:: \nabla_w f(w; z) = 0, \qquad z = b\, KL(\pi \| ref),
 
     with the KL of a whole document. Trainers estimate it from the responses of a batch; here it is
-    exact. The fit follows the policy from the reference by Newton steps in a trust region, z being
-    that of each policy on the way, to near a rest point, and then finds the root of
-    :math:`b\, KL(\pi_{w(z)} \| ref) - z`, with w(z) the weights of least loss at z, by Brent's
-    method. The sigmoids make the loss non-convex, so other rest points can exist. With
+    exact. Gradient descent that is slow enough goes along :math:`dw/dt = -\nabla_w f(w; z(w))`, z
+    being that of each policy on the way. The fit follows this from the reference by implicit
+    steps [3]_, short ones where policies go apart and those of Newton next to a rest point; so it
+    ends at one that attracts. The sigmoids make the loss non-convex, and with a weak penalty there
+    often are other rest points, which nothing here counts: ``fixed_point_gap_`` says that this is
+    one, not that it is the only one. Where descent comes to none the fit warns. With
     "apo_zero_unpaired" z stays at 0, the loss with which [2]_ has its name in trainers.
 
     **What it does to a document.** Since :math:`1 - \sigma(m) = \sigma(-m)`, documents that come up
@@ -172,6 +174,8 @@ class KTOPolicyOptimizer(
        ICML. arXiv:2402.01306.
     .. [2] D'Oosterlinck, K. et al. (2024). "Anchored preference optimization and contrastive
        revisions: addressing underspecification in alignment." arXiv:2408.06266.
+    .. [3] Kelley, C. T. and Keyes, D. E. (1998). "Convergence analysis of pseudo-transient
+       continuation." SIAM Journal on Numerical Analysis 35(2), 508-523.
 
     Examples
     --------
@@ -272,17 +276,11 @@ class KTOPolicyOptimizer(
         UserWarning
             If the labels are two words that have an order and no known meaning.
         """
-        labels = check_desirable(y, subject=type(self).__name__)
-        weight = check_sample_weight(
-            sample_weight,
-            labels.target,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
-        design = self._read(X, prompts, weight)
+        labels, weight = self._read_labels(y, sample_weight, check_desirable)
+        design = read_design(self, X, prompts, weight)
         check_both_kinds(labels, weight, subject=type(self).__name__)
         self.classes_ = labels.classes
+        self.__dict__.pop("optimality_gap_", None)  # of fit_objective
         loss = DesirabilityLoss(
             design,
             labels.target,
@@ -294,67 +292,107 @@ class KTOPolicyOptimizer(
         )
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        self._solve(loss, context)
+        self._solve(loss, self._own_point(X), context)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _read(self, X, prompts, weight):
-        """Return documents as a design in the columns of the policy; set what that is made of."""
-        policy = IncomingModel(self, "policy", of_ngrams=True)
-        counts = read_documents(self, X, reset=True, vectorizer=policy.vectorizer)
-        check_consistent_length(counts, weight)
-        policy.check_columns()
-        if prompts is not None and policy.read_trie is not None:
-            if check_texts(X, subject=type(self).__name__) is not None:
-                prompts = check_prompts(self, X, prompts)
-            counts = count_after(self, prompts, X, counts)
-        self._keep_reference(policy, counts.shape[1], prompts, weight)
-        design = self._in_columns_of_policy(DifferenceDesign(counts))
-        self._check_documents(design, weight)
-        self.document_length_ = self._length_of(design.differences, policy.model, weight)
-        return design
+    def fit_objective(self, objective, rows, y, sample_weight=None):
+        r"""Learn a policy over the candidates of an objective from judgements of single ones.
 
-    def _check_documents(self, design, weight):
-        """Check that the reference can produce all that documents of some weight have."""
-        impossible = np.isneginf(self.reference_log_prob_)
-        lost = np.flatnonzero(impossible & (design.rmatvec((weight > 0).astype(float)) > 0))
-        if lost.size:
-            raise ValueError(
-                f"{type(self).__name__} got documents with {lost.size} {self._family.column_kind} "
-                f"which the reference policy cannot produce, such as {self._name(lost[0])!r}, so "
-                "their log-ratio is undefined. Smooth the reference, or leave these documents out."
-            )
+        Parameters
+        ----------
+        objective : CandidateObjective
+            As of :meth:`CandidatePolicy.objective`, tabular or log-linear, with the ``kl_coef`` of
+            the optimiser. Nothing is learned of its rewards; the best policy without them is the
+            reference.
+        rows : array-like of int of shape (n_judged,)
+            Rows of the objective: the candidate of each judgement.
+        y : array-like of shape (n_judged,)
+            As of ``fit``.
+        sample_weight : array-like of shape (n_judged,), default=None
+            Weights of judgements.
 
-    def _name(self, column):
-        """Return the name of a column of the policy, or its number."""
-        return self._family.column_name(int(column), token_names(self))
+        Returns
+        -------
+        self : KTOPolicyOptimizer
+            A column of its ``token_log_prob_`` is a row, as its objective has policies, and its
+            ``optimality_gap_`` what it is short of the optimum for the rewards of the objective.
+            A candidate is measured from the reference point of its prompt,
+            :math:`z(x) = b\, KL(\pi(\cdot|x) \| ref(\cdot|x))`; ``reference_point_`` is the mean
+            of these over prompts.
 
-    def _own_point(self, point):
-        """Return the reference point of a tilted policy."""
-        return self.kl_coef * self._lengths_and_kl(point.log_prob).kl
+        Raises
+        ------
+        ValueError
+            If rows are none, labels are of one class, or ``kl_coef`` is another.
+        TypeError
+            If it is no objective over candidates.
 
-    def _solve(self, loss, context):
+        Warns
+        -----
+        ConvergenceWarning
+            As of ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_codex import KTOPolicyOptimizer
+        >>> from sklearn_codex.exact import CandidateObjective
+        >>> problem = CandidateObjective(  # two prompts, of two and of three candidates
+        ...     np.log([0.25, 0.25, 0.1, 0.2, 0.2]), np.array([0.0, 1.0, 2.0, 0.0, 1.0]),
+        ...     np.array([0, 0, 1, 1, 1]),
+        ... )
+        >>> rows, thumbs_up = [0, 1, 2, 2, 3, 4], [0, 1, 1, 1, 0, 0]
+        >>> policy = KTOPolicyOptimizer().fit_objective(problem, rows, thumbs_up)
+        >>> np.exp(policy.token_log_prob_).round(3)
+        array([0.19 , 0.31 , 0.17 , 0.165, 0.165])
+        >>> bool(policy.fixed_point_gap_ < 1e-8)
+        True
+        >>> 0 < policy.optimality_gap_ < problem.gap(problem.start)
+        True
+        """
+        subject = type(self).__name__
+        judged = StatedRows.of(objective, rows, kl_coef=self.kl_coef, subject=subject)
+        self.fit(judged, y, sample_weight)
+        self.optimality_gap_ = float(objective.gap(self.token_log_prob_))
+        return self
+
+    def _own_point(self, X):
+        """Return the reference point of tilted policies, from which documents are measured."""
+        if not _FOLLOWS_POLICY[self.loss]:
+            return NoPoint()
+        if isinstance(X, StatedRows):
+            return PromptPoint(X.prompts)
+        return DocumentPoint(
+            self.kl_coef,
+            lambda policy: self._lengths_and_kl(policy.log_prob).kl,
+            self._kl_gradient,
+        )
+
+    def _solve(self, loss, own, context):
         """Find the rest point, keep the history, report iterations, set the policy."""
-        follows = _FOLLOWS_POLICY[self.loss]
-        told = _Told()
         monitor = FitMonitor(
             self,
-            told,
+            loss,
             context,
             lambda weights: self._family.fitted(loss.tilt.at(weights).log_prob),
         )
         state = find_rest(
             loss,
-            self._own_point if follows else None,
+            own,
             tol=self.tol,
             max_iter=self.max_iter,
-            callback=lambda state: monitor(told.take(state)),
+            callback=monitor,
         )
         self.n_iter_ = state.iteration
-        self.history_ = monitor.history[: state.iteration + 1]
+        self.history_ = [
+            {**record, "fixed_point_gap": record["gradient_norm"]}
+            for record in monitor.history[: state.iteration + 1]
+        ]
         self.loss_ = self.history_[-1]["loss"]
         self.fixed_point_gap_ = state.fixed_point_gap
         self._set_policy(state.point.policy.log_prob, state.point.policy.reward)
+        follows = _FOLLOWS_POLICY[self.loss]
         self.reference_point_ = self.kl_coef * self.kl_ if follows else 0.0
         self._warn(state, monitor.stopped)
 
@@ -366,7 +404,7 @@ class KTOPolicyOptimizer(
             kind = self._family.column_kind
             trouble = (
                 f"C=inf, and nothing holds {len(falling)} {kind} or more, such as "
-                f"{self._name(falling[0])!r}, whose probability tends to 0"
+                f"{column_name(self, falling[0])!r}, whose probability tends to 0"
             )
         elif not (state.converged or stopped):
             trouble = (
@@ -399,7 +437,12 @@ class KTOPolicyOptimizer(
         margin : ndarray of shape (n_documents,)
             In nats; the loss takes its sigmoid for the probability of being desirable.
         """
-        return self.reward(X, prompts=prompts) - self.reference_point_
+        reward = self.reward(X, prompts=prompts)
+        if "_stated" not in vars(self) or not _FOLLOWS_POLICY[self.loss]:
+            return reward - self.reference_point_
+        prob = np.exp(self._family.given_prompt(self.token_log_prob_))
+        points = np.bincount(self._stated.prompts, prob * self.token_reward_)
+        return reward - read_responses(self, X).reward(points[self._stated.prompts])
 
     # Not the score of a language model: of documents that have labels.
     def score(self, X, y, sample_weight=None, prompts=None):  # type: ignore[override]
@@ -426,29 +469,15 @@ class KTOPolicyOptimizer(
         -------
         score : float
         """
-        margin, subject = self.margin(X, prompts=prompts), f"{type(self).__name__}.score"
-        labels = check_desirable(y, subject=subject)
-        check_consistent_length(margin, labels.target)
-        target = targets_of_known(labels, self.classes_, subject=subject)
-        weight = check_sample_weight(sample_weight, margin, dtype=np.float64)
-        loss = kto_loss(margin, target, 1 - target)[0]
-        return 1.0 - float(np.average(loss, weights=weight))
+        margin = self.margin(X, prompts=prompts)
+        labels = check_desirable(y, subject=f"{type(self).__name__}.score")
+
+        def loss(margin, target):
+            return kto_loss(margin, target, 1 - target)
+
+        return 1.0 - self._mean_loss(loss, margin, labels, sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
         return tags
-
-
-class _Told:
-    """The state of a search that is being told, whose loss describes the documents."""
-
-    def take(self, state):
-        self._state = state
-        return state
-
-    def describe(self, point):
-        return {
-            **self._state.loss.describe(point),
-            "fixed_point_gap": self._state.fixed_point_gap,
-        }

@@ -151,17 +151,3 @@ def check_both_kinds(labels: PreferenceLabels, weight: FloatArray, *, subject: s
         f"{subject} needs desirable and undesirable documents in y, got one class: {value!r}. Add "
         "documents of the other one; to learn from good ones alone, use SFTRefiner."
     )
-
-
-def targets_of_known(labels: PreferenceLabels, classes: Any, *, subject: str) -> FloatArray:
-    """Return probabilities (n_documents,) of labels by the classes of a fit."""
-    if labels.soft:
-        return labels.target
-    unknown = sorted(set(labels.classes.tolist()) - set(classes.tolist()), key=str)
-    if unknown:
-        raise ValueError(
-            f"{subject} got the labels {unknown} in y, which are not among the classes "
-            f"{classes.tolist()} of the fit."
-        )
-    given = labels.classes[labels.target.astype(np.intp)]
-    return (given == classes[1]).astype(np.float64)

@@ -35,6 +35,7 @@ class _Point(Point):
     """The loss at some weights, with all that its derivatives share."""
 
     policy: TiltPoint
+    reference_point: float | FloatArray
     gradient: FloatArray  # (n_weights,)
     curvature: FloatArray  # (n_documents,)
     column_slopes: FloatArray  # (n_columns,)
@@ -57,8 +58,8 @@ class DesirabilityLoss:
         Inverse strength of the penalty; infinite for none.
     desirable_weight, undesirable_weight : float
         Weights D and U of the two kinds.
-    reference_point : float, default=0.0
-        z, which is held fixed.
+    reference_point : float or ndarray of shape (n_documents,), default=0.0
+        z, which is held fixed, of all documents or of each.
 
     Notes
     -----
@@ -83,7 +84,7 @@ class DesirabilityLoss:
         C: float,
         desirable_weight: float,
         undesirable_weight: float,
-        reference_point: float = 0.0,
+        reference_point: float | FloatArray = 0.0,
     ):
         self.design = design
         self.target = target
@@ -98,24 +99,12 @@ class DesirabilityLoss:
         self._down = undesirable_weight * (1 - target)
         self._last: _Point | None = None
 
-    def holding(self, reference_point: float) -> "DesirabilityLoss":
-        """Return the loss at another reference point."""
-        return DesirabilityLoss(
-            self.design,
-            self.target,
-            self.sample_weight,
-            self.tilt,
-            C=self.C,
-            desirable_weight=self.desirable_weight,
-            undesirable_weight=self.undesirable_weight,
-            reference_point=reference_point,
-        )
-
     def describe(self, point: _Point) -> dict[str, float]:
         """Return what ``history_`` has of the documents."""
         losses = kto_loss(point.margins, self._up, self._down)[0]
+        weight = None if np.ndim(point.reference_point) == 0 else self.sample_weight
         return {
-            "reference_point": float(self.reference_point),
+            "reference_point": float(np.average(point.reference_point, weights=weight)),
             **describe_pairs(losses, point.margins, self.target, self.sample_weight),
         }
 
@@ -123,13 +112,14 @@ class DesirabilityLoss:
         """Return the loss and what its derivatives need, computed once for the same weights."""
         if self._last is not None and np.array_equal(weights, self._last.weights):
             return self._last
-        policy = self.tilt.at(weights)
-        rewards = self.design.matvec(policy.reward)
-        self._last = self._point(weights.copy(), policy, rewards)
+        self._last = self.point(weights.copy(), self.tilt.at(weights), self.reference_point)
         return self._last
 
-    def _point(self, weights: FloatArray, policy: TiltPoint, rewards: FloatArray) -> _Point:
-        margins = rewards - self.reference_point
+    def point(
+        self, weights: FloatArray, policy: TiltPoint, reference_point: float | FloatArray
+    ) -> _Point:
+        """Return the loss at weights, whose policy is known, and at any reference point."""
+        margins = self.design.matvec(policy.reward) - reference_point
         losses, slopes, curvature = kto_loss(margins, self._up, self._down)
         column_slopes = self.design.rmatvec(self.sample_weight * slopes)
         return _Point(
@@ -137,15 +127,11 @@ class DesirabilityLoss:
             margins,
             float(self.sample_weight @ losses) + 0.5 * self.penalty * float(weights @ weights),
             policy=policy,
+            reference_point=reference_point,
             gradient=policy.vjp(column_slopes) + self.penalty * weights,
             curvature=self.sample_weight * curvature,
             column_slopes=column_slopes,
         )
-
-    def moved(self, point: _Point, reference_point: float) -> _Point:
-        """Return a point of this loss as one of that at another reference point."""
-        rewards = point.margins + self.reference_point
-        return self.holding(reference_point)._point(point.weights, point.policy, rewards)
 
     def value(self, weights: FloatArray) -> float:
         """Return f(w)."""
@@ -157,9 +143,16 @@ class DesirabilityLoss:
 
     def hessian_product(self, weights: FloatArray, direction: FloatArray) -> FloatArray:
         """Return H d (n_weights,)."""
-        point = self.at(weights)
-        moved = point.curvature * self.design.matvec(point.policy.jvp(direction))
-        product = point.policy.vjp(self.design.rmatvec(moved))
+        return self.bent(self.at(weights), direction)
+
+    def bent(self, point: _Point, direction: FloatArray, moved: float | FloatArray = 0.0):
+        """Return how the gradient changes along a direction (n_weights,), as :math:`H d`.
+
+        With the reference point moving along, by so much, the slopes of documents change by that
+        less.
+        """
+        along = self.design.matvec(point.policy.jvp(direction)) - moved
+        product = point.policy.vjp(self.design.rmatvec(point.curvature * along))
         bent = point.policy.hvp(point.column_slopes, direction)
         return product + bent + self.penalty * direction
 

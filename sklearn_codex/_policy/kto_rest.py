@@ -1,8 +1,7 @@
-"""Where KTO rests: the least loss at a reference point that is the policy's own KL.
+"""Where KTO rests: where the loss is stationary at a reference point that is the policy's own.
 
 The reference point is no function of the weights to the loss, so a rest point is no minimum of it:
-it is the root of a field. It is found as the root of one number, the KL of the policy that is best
-at a reference point less that point.
+it is the root of a field.
 """
 
 from collections.abc import Callable
@@ -11,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq, minimize
 
 from sklearn_codex._categorical import IntArray
+from sklearn_codex._policy.kto_field import RestField
 from sklearn_codex._policy.kto_loss import DesirabilityLoss
-from sklearn_codex._policy.kto_path import StationaryCurve
-from sklearn_codex._policy.tilts import TiltPoint
+from sklearn_codex._policy.kto_points import OwnPoint
+from sklearn_codex._solve.arnoldi import solve
 from sklearn_codex._solve.conjugate_gradients import (
     Preconditioner,
     check_within_floats,
@@ -24,11 +23,15 @@ from sklearn_codex._solve.conjugate_gradients import (
 )
 from sklearn_codex._solve.newton import ROUNDING, FitState
 
-# The part of the tolerance to which the loss is minimised at each reference point.
-_FINER = 0.1
-# The gap at which it is no longer followed where policies go from the reference, and the steps that
-# may fail to make it smaller: they go to and fro where a policy's reference point overtakes it.
-_NEAR, _PATIENCE = 1e-2, 20
+# Steps that may fail to bring a rest point nearer: past those that repel, or round where none
+# attracts.
+_PATIENCE = 150
+# The part of the force to which a step solves its equations, products it may take, and how near to
+# what its equations say a field has to be for the step to be taken, and had better be.
+_EXACT, _MOST_PRODUCTS = 0.03, 400
+_TAKEN, _AIM = 0.5, 0.2
+# Times that a step may be made shorter, and by how many times the least shift the next one is more.
+_HESITATIONS, _GROWTH = 60, 2.0
 # Nats of reward below which a column may be falling, by which one falls in a Newton step that is
 # no last one, and how many columns are looked at.
 _FALLEN, _FAR, _MOST_FALLING = 3.0, 0.1, 32
@@ -45,7 +48,6 @@ class RestState(FitState):
     Attributes
     ----------
     loss : DesirabilityLoss
-        That at the reference point which is held.
     fixed_point_gap : float
         Norm of the gradient at the policy's own reference point, relative to that at the reference
         policy.
@@ -58,7 +60,7 @@ class RestState(FitState):
 
 def find_rest(
     loss: DesirabilityLoss,
-    own_point: Callable[[TiltPoint], float] | None,
+    own: OwnPoint,
     *,
     tol: float,
     max_iter: int,
@@ -69,207 +71,111 @@ def find_rest(
     Parameters
     ----------
     loss : DesirabilityLoss
-        At the reference point of the reference policy, 0.
-    own_point : callable or None
-        The reference point of a policy, b KL(policy || reference). None where it stays at 0.
+    own : OwnPoint
+        The reference point of a policy.
     tol : float
         The fixed-point gap at which the search ends.
     max_iter : int
-        At most this many Newton steps, at all reference points together.
+        At most this many steps.
     callback : callable
         Called with each :class:`RestState`, the first before any step; a true result stops.
 
     Notes
     -----
-    With :math:`w(z)` the weights of least loss at z, from those before, :math:`z(w)` the reference
-    point of a policy, and :math:`g(z) = z(w(z)) - z`, :math:`g(0) \ge 0`. Brent's method keeps g
-    positive below and negative above the root, so what it finds attracts a reference point that
-    follows a policy which is always the best for it. Where w(z) jumps over the root, and there is a
-    penalty, the search goes along the curve of stationary weights, on which there is a rest point.
-    It ends where it was nearest to one.
+    KTO moves weights by :math:`dw/dt = -F(w)` with the field F. The search follows that from the
+    reference by implicit steps, :math:`(I / \tau + F'(w)) \Delta = -F(w)`, as long as its linear
+    equations describe the field, and longer ones where they do it well [1]_: at a rest point they
+    are those of Newton. Steps that would go towards a rest point which repels are made shorter. The
+    search ends where it was nearest to one.
+
+    References
+    ----------
+    .. [1] Kelley, C. T. and Keyes, D. E. (1998). "Convergence analysis of pseudo-transient
+       continuation." SIAM Journal on Numerical Analysis 35(2), 508-523.
     """
-    search = _Search(loss, own_point, tol, max_iter, callback)
+    search = _Search(RestField(loss, own), tol, max_iter, callback)
     with suppress(_Over):
         search.run()
     return search.end()
 
 
 class _Search:
-    """One run: the weights, wherever the reference point is, and what was told of them."""
+    """One run: where it is, and what was told of that."""
 
-    def __init__(self, loss, own_point, tol, max_iter, callback):
-        self._loss, self._own_point = loss, own_point
+    def __init__(self, field, tol, max_iter, callback):
+        self._field, self._radius = field, field.loss.radius()
         self._tol, self._max_iter, self._callback = tol, max_iter, callback
-        self._scale = loss.scale()
-        self._weights = np.zeros(len(self._scale))
-        self._first = self._norm(loss.at(self._weights).gradient)
-        self._gaps: dict[float, float] = {}
+        start = field.at(np.zeros(field.n_weights))
+        self._first = start.norm
         self._best: Any = None
-        self._tell(loss.at(self._weights), 0)
-        value = abs(loss.value(self._weights))
+        self.is_over = self._tell(start, 0)
         # A step from a gradient this small promises less than the rounding error of the loss.
-        self._floor = float(np.sqrt(2 * ROUNDING * value)) / (self._first or 1.0)
-        self._finest = max(_FINER * tol, self._floor)
-        self._radius = loss.radius()
+        self._floor = float(np.sqrt(2 * ROUNDING * abs(start.point.value))) / (self._first or 1.0)
 
-    def _norm(self, gradient):
-        return float(np.linalg.norm(gradient / self._scale))
-
-    def _relative(self, gradient):
-        norm = self._norm(gradient)
+    def _relative(self, norm):
         return norm / self._first if self._first > 0 else norm
 
-    def _tell(self, point, iteration):
-        """Take over where the loss is now; return whether the search is over."""
-        check_within_floats(
-            point.gradient, self._norm(point.gradient), point.value, self._scale.max(initial=1.0)
-        )
-        own = 0.0 if self._own_point is None else self._own_point(point.policy)
-        gap = self._relative(self._loss.moved(point, own).gradient)
+    def _tell(self, here, iteration):
+        """Take over where the search is now; return whether it is over."""
+        check_within_floats(here.point.gradient, here.norm, here.point.value, self._field.scale)
+        self._here, gap = here, self._relative(here.norm)
         self.state = RestState(
-            iteration,
-            point,
-            self._relative(point.gradient),
-            gap <= self._tol,
-            loss=self._loss,
-            fixed_point_gap=gap,
+            iteration, here.point, gap, gap <= self._tol, loss=self._field.loss, fixed_point_gap=gap
         )
-        self._weights = point.weights
-        if self._best is None or gap < self._best.fixed_point_gap:
-            self._best = self.state
+        if self._best is None or here.norm < self._best.norm:
+            self._best = here
         stopped = bool(self._callback(self.state))
-        self.is_over = stopped or self.state.converged or iteration >= self._max_iter
-        return self.is_over
+        return stopped or self.state.converged or iteration >= self._max_iter
 
-    def _minimise(self, reference_point):
-        """Find the least loss at a reference point, from the weights there are."""
-        self._loss = self._loss.holding(reference_point)
-        if self._relative(self._loss.gradient(self._weights)) > self._finest:
-            self._descend(2 * self._radius, self._max_iter - self.state.iteration)
-        while self._polish():
-            pass
-
-    def _step(self, x):
-        """Take over the weights after a step, if it was taken; raise where it is the last one."""
-        if np.array_equal(x / self._scale, self._weights):
-            return
-        if self._tell(self._loss.at(x / self._scale), self.state.iteration + 1):
+    def _go(self, here):
+        """Take a step; raise where it is the last one."""
+        self.is_over = self._tell(here, self.state.iteration + 1)
+        if self.is_over:
             raise _Over
-
-    def _descend(self, radius, most):
-        """Run a trust region, which copes with negative curvature."""
-
-        def watch(xk):
-            self._step(xk)
-
-        minimize(
-            self._value,
-            self._weights * self._scale,
-            method="trust-ncg",
-            jac=self._gradient,
-            hessp=self._hessian_product,
-            callback=watch,
-            options={
-                "initial_trust_radius": radius / 2,
-                "max_trust_radius": radius,
-                "gtol": self._finest * (self._first or 1.0),
-                "maxiter": most,
-            },
-        )
-
-    def _polish(self):
-        """Take a Newton step if it makes the gradient much smaller; return whether it does.
-
-        A trust region compares values of the loss, so it ends at their rounding error.
-        """
-        x = self._weights * self._scale
-        gradient = self._gradient(x)
-        if self._norm(self._loss.gradient(self._weights)) <= _FINER * self._tol * self._first:
-            return False
-        step, _ = conjugate_gradients(
-            lambda p: (self._hessian_product(x, p), p),
-            Preconditioner(np.ones_like(x)),
-            -gradient,
-            tol=1e-6,
-        )
-        if not np.linalg.norm(self._gradient(x + step)) < 0.5 * np.linalg.norm(gradient):
-            return False
-        self._step(x + step)
-        return True
-
-    def _value(self, x):
-        return self._loss.value(x / self._scale)
-
-    def _gradient(self, x):
-        return self._loss.gradient(x / self._scale) / self._scale
-
-    def _hessian_product(self, x, direction):
-        product = self._loss.hessian_product(x / self._scale, direction / self._scale)
-        return product / self._scale
-
-    def _excess(self, reference_point):
-        """Return how much greater the best policy's own reference point is than the one held."""
-        if reference_point not in self._gaps:
-            self._minimise(reference_point)
-            own = self._own_point(self._loss.at(self._weights).policy)
-            self._gaps[reference_point] = own - reference_point
-        return self._gaps[reference_point]
 
     def run(self):
         """Search until nothing is left to find."""
         if self.is_over:
             return
-        if self._own_point is None:
-            self._minimise(0.0)
-            return
         self._follow()
-        low, high = self._bracket()
-        if low < high:
-            brentq(self._excess, low, high, xtol=1e-14, rtol=4 * ROUNDING, disp=False)
-        if not self._is_resting() and self._loss.penalty > 0:
-            self._go_along_the_curve()
-
-    def _is_resting(self):
-        return self.state.fixed_point_gap <= max(self._tol, self._floor)
-
-    def _go_along_the_curve(self):
-        """Look for what lies where the best weights jump; come back to the best there was."""
-
-        def tell(loss, weights):
-            self._loss = loss
-            if self._tell(loss.at(weights), self.state.iteration + 1):
-                raise _Over
-
-        enough = max(self._finest * self._first, np.finfo(np.float64).tiny)
-        StationaryCurve(self._loss, self._scale, tell, enough).find_rest(self._own_point)
-        if self._best.fixed_point_gap < self.state.fixed_point_gap:
-            tell(self._best.loss, self._best.point.weights)
+        if self._best.norm < self._here.norm:
+            self._go(self._best)
 
     def _follow(self):
-        """Go step by step to near a rest point, the reference point being that of each policy."""
-        radius = self._radius
-        best, since = np.inf, 0
-        while self.state.fixed_point_gap > _NEAR and since < _PATIENCE:
-            is_better = self.state.fixed_point_gap < 0.9 * best
-            best, since = (self.state.fixed_point_gap, 0) if is_better else (best, since + 1)
-            self._loss = self._loss.holding(self._own_point(self.state.point.policy))
-            before = self._weights
-            self._descend(radius, most=1)
-            stayed = np.array_equal(self._weights, before)
-            radius = radius / 4 if stayed else min(2 * radius, self._radius)
+        """Follow KTO from where the search is to a rest point, or until none comes nearer."""
+        shift, best, since = 1.0, np.inf, 0
+        while since < _PATIENCE:
+            is_better = self._here.norm < 0.9 * best
+            best, since = (self._here.norm, 0) if is_better else (best, since + 1)
+            for _ in range(_HESITATIONS):
+                there, error, least = self._step(self._here, shift)
+                shift = max(_next_shift(shift, error), _GROWTH * least)
+                if error < _TAKEN:
+                    break
+            else:
+                return
+            self._go(there)
 
-    def _bracket(self):
-        """Return a reference point that is too low and one that is too high, from one between."""
-        here = self._own_point(self.state.point.policy)
-        length = excess = self._excess(here)
-        there = here
-        while excess * length > 0:
-            here, there = there, max(0.0, there + length)
-            length *= 2
-            if here == there:
-                break
-            excess = self._excess(there)
-        return min(here, there), max(here, there)
+    def _step(self, here, shift):
+        """Return where an implicit step leads, how wrong its equations are, and the least shift.
+
+        That is the greatest rate by which policies are seen to go apart. With less, a step would go
+        to a rest point that repels, which KTO goes away from.
+        """
+        exact = min(_EXACT, self._relative(here.norm))
+        step, krylov = solve(
+            lambda d: shift * d + here.product(d), -here.force, tol=exact, most=_MOST_PRODUCTS
+        )
+        size, least = here.field.length(step), max(0.0, shift - krylov.leftmost)
+        if not np.isfinite(size) or shift < least:
+            return here, np.inf, least
+        part = min(1.0, self._radius / size) if size > 0 else 1.0
+        there = self._field.at(here.x + part * step)
+        if not np.isfinite(there.norm):
+            return here, np.inf, least
+        expected = here.force + part * here.product(step)
+        wrong = self._field.norm(there.force - expected) / here.norm
+        return there, wrong, least
 
     def end(self):
         """Return the last state, which has converged also where rounding leaves no better one."""
@@ -278,6 +184,12 @@ class _Search:
             self._callback(replace(self.state, converged=True))
             self.state = replace(self.state, converged=self.state.fixed_point_gap <= self._floor)
         return self.state
+
+
+def _next_shift(shift, error):
+    """Return the next 1 / tau, by how wrong the equations of a step were."""
+    factor = min(max((error / _AIM) ** 0.4, 1 / 8), 4.0)
+    return max(factor * shift, 1e-6) if error >= _TAKEN else factor * shift
 
 
 def falling_columns(state: RestState) -> IntArray:
@@ -307,8 +219,7 @@ def _step_along(loss, point, column):
     """Return the Newton step of the weight of one column alone."""
     direction = np.zeros(loss.tilt.n_weights)
     direction[column] = 1.0
-    curvature = loss.hessian_product(point.weights, direction)[column]
-    slope = loss.gradient(point.weights)[column]
+    curvature, slope = loss.bent(point, direction)[column], point.gradient[column]
     return -slope / curvature if curvature > 0 else 0.0
 
 
@@ -316,9 +227,9 @@ def _step_of_all(loss, point):
     """Return how far (n_columns,) a Newton step of all weights moves rewards."""
     scale = loss.scale()
     step, _ = conjugate_gradients(
-        lambda p: (loss.hessian_product(point.weights, p / scale) / scale, p),
+        lambda p: (loss.bent(point, p / scale) / scale, p),
         Preconditioner(np.ones(len(scale))),
-        -loss.gradient(point.weights) / scale,
+        -point.gradient / scale,
         tol=1e-8,
     )
     return point.policy.jvp(step / scale)

@@ -102,7 +102,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
                 "reward_model it learns from logged rewards. Pass y, one reward per document, or "
                 "reward_model=FrozenEstimator(fitted reward model)."
             )
-        policy = IncomingModel(self, "policy", of_ngrams=True)
+        policy = IncomingModel(self, "policy")
         counts = read_documents(self, X, reset=True, vectorizer=policy.vectorizer)
         documents = self._keep_reference(policy, X, counts, prompts)
         family, eos = self._family, self._eos_column()

@@ -66,7 +66,16 @@ class StatedPenalty(Rule):
         return self.amounts
 
 
-class ObjectiveFitMixin(PolicyOptimizerMixin):
+class KeepsObjectiveMixin:
+    """Keeps an objective as ``_stated``, where one was stated."""
+
+    def __getstate__(self):
+        """Return the state, the objective without what it computes when it is asked."""
+        state: Any = super().__getstate__()
+        return {**state, "_stated": _afresh(state["_stated"])} if "_stated" in state else state
+
+
+class ObjectiveFitMixin(KeepsObjectiveMixin, PolicyOptimizerMixin):
     """A policy optimiser that also takes the problem as an objective that is stated."""
 
     fit: Callable
@@ -153,11 +162,6 @@ class ObjectiveFitMixin(PolicyOptimizerMixin):
         if penalty is not None:
             stated["rules"] = StatedPenalty(np.where(np.isfinite(penalty), penalty, 0.0))
         return parameters | stated
-
-    def __getstate__(self):
-        """Return the state, the objective without what it computes when it is asked."""
-        state = super().__getstate__()
-        return {**state, "_stated": _afresh(state["_stated"])} if "_stated" in state else state
 
     def _build_objective(self):
         """Return the objective without reward and penalties; what these ban is impossible."""

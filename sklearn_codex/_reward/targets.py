@@ -18,12 +18,12 @@ from sklearn_codex._labels.order import Order, guess_meanings, read_order
 
 @dataclass(frozen=True)
 class PreferenceLabels:
-    """Labels of pairs.
+    """Labels of pairs, or of single documents.
 
     Attributes
     ----------
-    target : ndarray of shape (n_pairs,)
-        Probability that A is preferred.
+    target : ndarray of shape (n,)
+        Probability that A is preferred, or that a document is desirable.
     classes : ndarray of shape (1,) or (2,)
         The labels that occur; 0 and 1 where they are soft.
     soft : bool
@@ -33,6 +33,25 @@ class PreferenceLabels:
     target: FloatArray
     classes: np.ndarray
     soft: bool
+
+    def target_by(self, classes: np.ndarray, *, subject: str) -> FloatArray:
+        """Return the target (n,) where labels mean what the classes (2,) of a fit do.
+
+        Raises
+        ------
+        ValueError
+            If a label is not among these.
+        """
+        if self.soft:
+            return self.target
+        unknown = sorted(set(self.classes.tolist()) - set(classes.tolist()), key=str)
+        if unknown:
+            raise ValueError(
+                f"{subject} got the labels {unknown} in y, which are not among the classes "
+                f"{classes.tolist()} of the fit."
+            )
+        given = self.classes[self.target.astype(np.intp)]
+        return (given == classes[1]).astype(np.float64)
 
 
 def check_labels(y: Any, *, subject: str) -> PreferenceLabels:
