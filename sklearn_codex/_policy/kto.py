@@ -24,6 +24,10 @@ from sklearn_codex._stage import Stage
 
 # Whether the reference point of a loss is that of the policy; else it is 0.
 _FOLLOWS_POLICY = {"kto": True, "apo_zero_unpaired": False}
+# Of a kind of documents, so that floats can hold the squares of all weights.
+_GREATEST_WEIGHT = 1e50
+# C from which on the penalty may be less than what is left of forces within the tolerance.
+_NOTHING_HOLDS = 1e6
 
 
 class KTOPolicyOptimizer(
@@ -195,8 +199,8 @@ class KTOPolicyOptimizer(
         "policy": [HasMethods(["predict_log_proba"]), None],
         "kl_coef": [Interval(Real, 0, None, closed="neither")],
         "loss": [StrOptions(set(_FOLLOWS_POLICY))],
-        "desirable_weight": [Interval(Real, 0, None, closed="neither")],
-        "undesirable_weight": [Interval(Real, 0, None, closed="neither")],
+        "desirable_weight": [Interval(Real, 0, _GREATEST_WEIGHT, closed="right")],
+        "undesirable_weight": [Interval(Real, 0, _GREATEST_WEIGHT, closed="right")],
         "C": [Interval(Real, 0, None, closed="right")],
         "response_length": [Interval(Integral, 1, None, closed="left"), None],
         "vectorizer": [COUNTER, None],
@@ -271,7 +275,7 @@ class KTOPolicyOptimizer(
         Warns
         -----
         ConvergenceWarning
-            If the fit does not come to rest, or C is infinite and tokens lose all
+            If the fit does not come to rest, or C is infinite, or next to it, and tokens lose all
             their probability.
         UserWarning
             If the labels are two words that have an order and no known meaning.
@@ -399,13 +403,20 @@ class KTOPolicyOptimizer(
     def _warn(self, state, stopped):
         """Warn where the policy does not rest, or only tends to where it would."""
         remedy = "Decrease C, or increase max_iter or tol."
-        falling = falling_columns(state) if np.isinf(self.C) else np.zeros(0, dtype=np.intp)
+        is_held = self.C < _NOTHING_HOLDS
+        falling = np.zeros(0, dtype=np.intp) if is_held else falling_columns(state)
         if falling.size:
             kind = self._family.column_kind
             trouble = (
-                f"C=inf, and nothing holds {len(falling)} {kind} or more, such as "
+                f"C={self.C:g}, and nothing holds {len(falling)} {kind} or more, such as "
                 f"{column_name(self, falling[0])!r}, whose probability tends to 0"
             )
+        elif state.converged and state.repels:
+            trouble = (
+                "the policy is at a rest point that repels, so that descent with steps however "
+                "small goes away from it, to another one or round it"
+            )
+            remedy = "Decrease C or response_length, or increase kl_coef."
         elif not (state.converged or stopped):
             trouble = (
                 f"fixed_point_gap_ is {state.fixed_point_gap:.1e}, not tol={self.tol:g}, after "
@@ -413,7 +424,7 @@ class KTOPolicyOptimizer(
             )
             if state.iteration < self.max_iter:
                 trouble += ", and the search found no place nearer to rest"
-                remedy = "Decrease C or response_length, or increase tol."
+                remedy = "Decrease C or response_length, or increase kl_coef or tol."
         else:
             return
         warnings.warn(

@@ -14,6 +14,8 @@ from sklearn_codex._policy.tilts import Tilt, TiltPoint
 from sklearn_codex._solve.fit_monitor import describe_pairs
 from sklearn_codex._solve.newton import MarginOperator, Point
 
+_GREATEST = 1e300
+
 
 def kto_loss(margin: FloatArray, up: FloatArray, down: FloatArray):
     """Return a (1 - sigma(m)) + c (1 - sigma(-m)) and its two derivatives by m.
@@ -94,7 +96,8 @@ class DesirabilityLoss:
         self.desirable_weight = desirable_weight
         self.undesirable_weight = undesirable_weight
         self.reference_point = reference_point
-        self.penalty = 1.0 / C
+        # The least C that there is has an inverse beyond all floats.
+        self.penalty = min(1.0 / C, _GREATEST)
         self._up = desirable_weight * target
         self._down = undesirable_weight * (1 - target)
         self._last: _Point | None = None

@@ -30,8 +30,13 @@ _PATIENCE = 150
 # what its equations say a field has to be for the step to be taken, and had better be.
 _EXACT, _MOST_PRODUCTS = 0.03, 400
 _TAKEN, _AIM = 0.5, 0.2
-# Times that a step may be made shorter, and by how many times the least shift the next one is more.
-_HESITATIONS, _GROWTH = 60, 2.0
+# The fewest products where there are many weights, and numbers that are kept of them otherwise.
+_FEW_PRODUCTS, _MOST_NUMBERS = 50, 4 * 10**7
+# Times that a step may be made shorter, and what is beyond the least shift.
+_HESITATIONS, _MORE = 60, 1.1
+# The part of the greatest rate from which on one counts at which policies go apart, and of a rate
+# that goes round.
+_REPELS, _SLOW = 1e-7, 1e-3
 # Nats of reward below which a column may be falling, by which one falls in a Newton step that is
 # no last one, and how many columns are looked at.
 _FALLEN, _FAR, _MOST_FALLING = 3.0, 0.1, 32
@@ -51,11 +56,14 @@ class RestState(FitState):
     fixed_point_gap : float
         Norm of the gradient at the policy's own reference point, relative to that at the reference
         policy.
+    repels : bool
+        Whether policies next to the one before were seen to go apart, as KTO moves them.
     """
 
     point: Any
     loss: Any = None
     fixed_point_gap: float = np.inf
+    repels: bool = False
 
 
 def find_rest(
@@ -85,8 +93,9 @@ def find_rest(
     KTO moves weights by :math:`dw/dt = -F(w)` with the field F. The search follows that from the
     reference by implicit steps, :math:`(I / \tau + F'(w)) \Delta = -F(w)`, as long as its linear
     equations describe the field, and longer ones where they do it well [1]_: at a rest point they
-    are those of Newton. Steps that would go towards a rest point which repels are made shorter. The
-    search ends where it was nearest to one.
+    are those of Newton. Steps that would go towards a rest point which repels are made shorter.
+    Where that leads round one for ever, steps that are not look for that one. The search ends
+    where it was nearest to one.
 
     References
     ----------
@@ -108,6 +117,7 @@ class _Search:
         start = field.at(np.zeros(field.n_weights))
         self._first = start.norm
         self._best: Any = None
+        self._repels = False
         self.is_over = self._tell(start, 0)
         # A step from a gradient this small promises less than the rounding error of the loss.
         self._floor = float(np.sqrt(2 * ROUNDING * abs(start.point.value))) / (self._first or 1.0)
@@ -120,8 +130,9 @@ class _Search:
         check_within_floats(here.point.gradient, here.norm, here.point.value, self._field.scale)
         self._here, gap = here, self._relative(here.norm)
         self.state = RestState(
-            iteration, here.point, gap, gap <= self._tol, loss=self._field.loss, fixed_point_gap=gap
-        )
+            iteration, here.point, gap, gap <= self._tol,
+            loss=self._field.loss, fixed_point_gap=gap, repels=self._repels,
+        )  # fmt: skip
         if self._best is None or here.norm < self._best.norm:
             self._best = here
         stopped = bool(self._callback(self.state))
@@ -137,37 +148,46 @@ class _Search:
         """Search until nothing is left to find."""
         if self.is_over:
             return
-        self._follow()
-        if self._best.norm < self._here.norm:
-            self._go(self._best)
+        for is_true in (True, False):
+            self._follow(is_true)
+            if self._best.norm < self._here.norm:
+                self._go(self._best)
+            if self.state.fixed_point_gap <= self._floor:
+                return
 
-    def _follow(self):
-        """Follow KTO from where the search is to a rest point, or until none comes nearer."""
+    def _follow(self, is_true):
+        """Follow KTO from where the search is to a rest point, or until none comes nearer.
+
+        What is followed truly goes away from a rest point that repels, also if round it.
+        """
         shift, best, since = 1.0, np.inf, 0
         while since < _PATIENCE:
             is_better = self._here.norm < 0.9 * best
             best, since = (self._here.norm, 0) if is_better else (best, since + 1)
             for _ in range(_HESITATIONS):
-                there, error, least = self._step(self._here, shift)
-                shift = max(_next_shift(shift, error), _GROWTH * least)
+                with np.errstate(over="ignore", invalid="ignore"):  # such steps are made shorter
+                    there, error, least = self._step(self._here, shift, is_true)
+                shift = max(_next_shift(shift, error), _MORE * least)
                 if error < _TAKEN:
                     break
             else:
                 return
             self._go(there)
 
-    def _step(self, here, shift):
-        """Return where an implicit step leads, how wrong its equations are, and the least shift.
-
-        That is the greatest rate by which policies are seen to go apart. With less, a step would go
-        to a rest point that repels, which KTO goes away from.
-        """
-        exact = min(_EXACT, self._relative(here.norm))
+    def _step(self, here, shift, is_true):
+        """Return where an implicit step leads, how wrong its equations are, and the least shift."""
+        exact, n_weights = min(_EXACT, self._relative(here.norm)), len(here.x)
+        most = min(_MOST_PRODUCTS, max(_FEW_PRODUCTS, _MOST_NUMBERS // n_weights))
         step, krylov = solve(
-            lambda d: shift * d + here.product(d), -here.force, tol=exact, most=_MOST_PRODUCTS
+            lambda d: shift * d + here.product(d), -here.force, tol=exact, most=most
         )
-        size, least = here.field.length(step), max(0.0, shift - krylov.leftmost)
-        if not np.isfinite(size) or shift < least:
+        size = here.field.length(step)
+        if not np.isfinite(size):
+            return here, np.inf, 0.0
+        rates = shift - krylov.eigenvalues
+        self._repels = bool(rates.real.max() > _REPELS * np.abs(rates).max())
+        least = _least_shift(rates) if is_true else 0.0
+        if shift < least:
             return here, np.inf, least
         part = min(1.0, self._radius / size) if size > 0 else 1.0
         there = self._field.at(here.x + part * step)
@@ -184,6 +204,17 @@ class _Search:
             self._callback(replace(self.state, converged=True))
             self.state = replace(self.state, converged=self.state.fixed_point_gap <= self._floor)
         return self.state
+
+
+def _least_shift(rates):
+    """Return the least 1 / tau with which implicit steps go away from where policies go apart.
+
+    Of rates a + i w at which they do, steps go to where they come from with less than a, and with
+    less than :math:`(a^2 + w^2) / 2 a` they come nearer as they go round, which is not true.
+    """
+    apart = rates[rates.real > _SLOW * np.abs(rates)]
+    bound = np.abs(apart) ** 2 / (2 * apart.real)
+    return max(0.0, 2 * float(rates.real.max()), float(bound.max(initial=0.0)))
 
 
 def _next_shift(shift, error):

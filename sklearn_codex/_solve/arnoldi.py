@@ -53,16 +53,17 @@ class Krylov:
             image = image - shares @ others
         left = float(np.linalg.norm(image))
         self.size = k + 1
+        # Also where the range of floats was left.
         self.is_whole = not left > _NOTHING * size or self.size == self._hessenberg.shape[1]
         if left > _NOTHING * size:
             self._hessenberg[k + 1, k] = left
             self._basis[k + 1] = image / left
 
     @property
-    def leftmost(self) -> float:
-        """The least real part of eigenvalues that the operator has on the basis."""
+    def eigenvalues(self) -> np.ndarray:
+        """Eigenvalues (k,) on the basis, about the outermost ones of the operator."""
         size = min(self.size, _SHOW)
-        return float(np.linalg.eigvals(self._hessenberg[:size, :size]).real.min())
+        return np.linalg.eigvals(self._hessenberg[:size, :size])
 
     def combined(self, shares: Vector) -> Vector:
         """Return the sum (n,) of the vectors of the basis by shares (size,)."""
@@ -83,6 +84,12 @@ def solve(product: Operator, right: Vector, *, tol: float, most: int) -> tuple[V
     most : int
         At most this many products.
 
+    Returns
+    -------
+    x : ndarray of shape (n,)
+        NaN where a product leaves the range of floats.
+    krylov : Krylov
+
     References
     ----------
     .. [1] Saad, Y. and Schultz, M. H. (1986). "GMRES: a generalized minimal residual algorithm for
@@ -96,6 +103,8 @@ def solve(product: Operator, right: Vector, *, tol: float, most: int) -> tuple[V
                 krylov.grow()
         matrix, first = krylov.hessenberg, np.zeros(krylov.size + 1)
         first[0] = krylov.length
+        if not np.isfinite(matrix).all():
+            return np.full_like(right, np.nan), krylov
         shares = np.linalg.lstsq(matrix, first, rcond=None)[0].astype(np.float64)
         residual = float(np.linalg.norm(first - matrix @ shares))
         if krylov.is_whole or residual <= tol * krylov.length:
