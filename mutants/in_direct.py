@@ -22,11 +22,11 @@ FAULTS = [
         ),
     ),
     *_in(
-        "_policy/kto.py",
+        "_policy/kto_points.py",
         (
             "reference point of KTO without the KL's weight",
-            "return self.kl_coef * self._lengths_and_kl(point.log_prob).kl",
-            "return self._lengths_and_kl(point.log_prob).kl",
+            "return self.kl_coef * self.kl(policy)",
+            "return self.kl(policy)",
             "test_kto.py::test_it_rests_where_gradient_descent_rests",
         ),
     ),
@@ -46,8 +46,8 @@ FAULTS = [
         ),
         (
             "reference point of KTO added to the reward",
-            "margins = rewards - self.reference_point",
-            "margins = rewards + self.reference_point",
+            "matvec(policy.reward) - reference_point",
+            "matvec(policy.reward) + reference_point",
             "test_kto.py::test_it_rests_where_gradient_descent_rests",
         ),
     ),
