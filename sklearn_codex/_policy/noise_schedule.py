@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sklearn_codex._categorical import FloatArray
+from sklearn_codex._policy.local_gap import slope_gains
 from sklearn_codex._policy.training import Trainer
 
 # Documents after which a reward that was the same for all is believed to be constant.
@@ -24,6 +26,21 @@ def apart_from_cuts(trainer: Trainer, gained: float) -> float:
     lost = objective.missing_eos_penalty * objective.missing_eos_rate(trainer.problem.start)
     paid = objective.kl_coef * trainer.history[-1]["objective/kl_exact"]
     return float(min(gained, max(gained - lost, paid)))
+
+
+def middle(trainer: Trainer) -> FloatArray | None:
+    """Return the policy (V,) at the mean of where it hovered since batches last agreed, if any."""
+    if trainer.drift.n < 2:
+        return None
+    return trainer.problem.objective.policy_at(trainer.drift.mean_place())
+
+
+def is_better_settled(trainer: Trainer) -> bool:
+    """Tell whether the middle of where steps hover is better for certain, where length explodes."""
+    if trainer.adapts or not trainer.problem.explodes or (mean := middle(trainer)) is None:
+        return False
+    value = trainer.problem.objective.value
+    return value(mean) > value(trainer.recorded_log_prob)
 
 
 class NoiseSchedule:
@@ -52,8 +69,10 @@ class NoiseSchedule:
 
     def converged(self) -> bool:
         """Adapt the learning rate after an iteration; return whether training may stop."""
-        drift = self._trainer.drift
-        if drift.n < self._window or len(self._trainer.history) <= self._window:
+        trainer, drift = self._trainer, self._trainer.drift
+        if self._knows_value and self._has_fallen():
+            self._shrink_step()
+        if drift.n < self._window or len(trainer.history) <= self._window:
             return False
         gap, error = drift.gap()
         enough = self.enough() if self._tol > 0 else -np.inf
@@ -61,7 +80,7 @@ class NoiseSchedule:
         is_close = left <= 0.5 * enough and self._floor() <= enough
         if gap > _AGREE * error:
             drift.restart()
-        else:
+        elif not self._knows_value:
             self._shrink_step()
         return is_close
 
@@ -73,6 +92,24 @@ class NoiseSchedule:
         if trainer.n_sequences < _ENOUGH_DOCUMENTS and not self._has_varied():
             return -np.inf
         return max(self._tol * self.improvement(), trainer.negligible_gap())
+
+    def leaves_no_slope(self) -> bool:
+        """Return whether the exact gradient leaves no more than enough to gain near the policy.
+
+        Where length explodes, also whether it does near the mean of where it hovers, or the last
+        steps gained no more: the optimum is one of where documents are cut, and worth no minutes.
+        """
+        trainer, enough = self._trainer, self.enough()
+        if slope_gains(trainer.problem, trainer.log_prob) <= enough:
+            return True
+        if not self._knows_value:
+            return False
+        mean = middle(trainer)
+        if mean is not None and slope_gains(trainer.problem, mean) <= enough:
+            return True
+        values = [record["objective/value"] for record in trainer.history]
+        before, last = values[: -self._window], values[-self._window :]
+        return len(before) >= self._window and max(last) - max(before) <= enough
 
     def _latest(self, key):
         """Return a figure of the latest batches (n_pooled,)."""
@@ -114,11 +151,22 @@ class NoiseSchedule:
             self._start_value = self._trainer.value_of(start, self._n_start, rng)
         return self._start_value
 
+    @property
+    def _knows_value(self):
+        """Whether a step that lost is known for certain, where length explodes."""
+        return self._trainer.problem.explodes and self._trainer.settings.groups is None
+
+    def _has_fallen(self):
+        """Tell whether the last step lost, of a value that is exact."""
+        before, last = (record["objective/value"] for record in self._trainer.history[-2:])
+        return last <= before
+
     def _shrink_step(self):
-        """Lower the rate by another iteration in which batches did not agree."""
+        """Lower the rate by another iteration in which batches did not agree, or that lost."""
         update = self._trainer.update
         update.decay_start = (update.decay_start or 0) + 1
-        shrunk = 1.0 + 2.0 * update.decay_start / self._window
+        n_each = 4.0 if self._knows_value else 0.5 * self._window
+        shrunk = 1.0 + update.decay_start / n_each
         if self._trainer.settings.grows:
             # Batches grow instead: the mean of places needs steps that forget the earlier ones.
             shrunk = np.sqrt(shrunk)

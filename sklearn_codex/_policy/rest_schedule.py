@@ -4,7 +4,7 @@ import numpy as np
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._policy.group_rest import group_rest
-from sklearn_codex._policy.noise_schedule import NoiseSchedule
+from sklearn_codex._policy.noise_schedule import NoiseSchedule, middle
 from sklearn_codex._policy.ppo import NEGLIGIBLE_KL
 from sklearn_codex._policy.training import Trainer
 
@@ -81,10 +81,8 @@ def explodes(trainer: Trainer, longest: float) -> bool:
 
 def mean_gap(trainer: Trainer, rest: FloatArray) -> float:
     """Return KL(policy || rest) of the mean of where the policy hovers."""
-    if trainer.drift.n < 2:
-        return np.inf
-    middle = trainer.problem.objective.policy_at(trainer.drift.mean_place())
-    gap = rest_gap(trainer, rest, middle)
+    mean = middle(trainer)
+    gap = None if mean is None else rest_gap(trainer, rest, mean)
     return np.inf if gap is None else gap
 
 

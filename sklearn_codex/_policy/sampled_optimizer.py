@@ -19,8 +19,8 @@ from sklearn_codex._policy.certificate import gain_over, tilt_gap
 from sklearn_codex._policy.critic import ContextCritic, LinearCritic
 from sklearn_codex._policy.inputs import find_frequencies
 from sklearn_codex._policy.iteration_record import Evaluation
-from sklearn_codex._policy.local_gap import left_to_gain, slope_gains
-from sklearn_codex._policy.noise_schedule import NoiseSchedule, apart_from_cuts
+from sklearn_codex._policy.local_gap import left_to_gain
+from sklearn_codex._policy.noise_schedule import NoiseSchedule, apart_from_cuts, is_better_settled
 from sklearn_codex._policy.optimizer import N_EVALUATION
 from sklearn_codex._policy.rewards import DocumentReward
 from sklearn_codex._policy.settings import resolve_settings
@@ -255,6 +255,8 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
         self._keep_state(trainer, best)
         problem, tol, left = trainer.problem, trainer.settings.tol, ""
         adds = problem.is_additive
+        if tol > 0 and best.is_last and is_better_settled(trainer):
+            best.settle(trainer)
         if tol > 0 and not adds and best.is_last:
             if self.optimizer == "natural" and not trainer.moves_kl_coef:
                 best.settle(trainer)
@@ -419,10 +421,12 @@ def _has_converged(trainer, noise, audit):
     problem, settings = trainer.problem, trainer.settings
     shrinks = settings.schedule == "adaptive"
     if problem.is_additive:
-        rests = shrinks and problem.objective.is_noisy and not trainer.adapts
-        rests = rests and noise.converged() and problem.objective.gap_is_bound
-        rests = rests and slope_gains(problem, trainer.log_prob) <= noise.enough()
-        return settings.tol > 0 and not trainer.adapts and (rests or _is_close_to_optimum(trainer))
+        hovers = shrinks and problem.objective.is_noisy and not trainer.adapts
+        hovers = hovers and noise.converged()
+        if settings.tol == 0 or trainer.adapts:
+            return False
+        rests = problem.objective.gap_is_bound and (hovers or problem.explodes)
+        return (rests and noise.leaves_no_slope()) or _is_close_to_optimum(trainer)
     if not shrinks or trainer.moves_kl_coef:
         return False
     converged = noise.converged()

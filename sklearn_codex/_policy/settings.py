@@ -27,6 +27,10 @@ _TOKENS_PER_KNOWN_NGRAM = 1
 # Documents of a batch that violate a rule, where its price is learned from them, if that takes a
 # batch of no more documents and tokens than this.
 _VIOLATING, _MOST_FOR_RATES, _MOST_TOKENS_FOR_RATES = 8.0, 8192, 65_536
+# Documents, and tokens, of a batch that has grown.
+_MOST_GROWN, _MOST_TOKENS_GROWN = 4096, 65_536
+# Documents of a batch at least, where these get as long as they may and fewer are drawn.
+_FEWEST_LONG = 64
 # Nats that the distribution of a document may move in one iteration: at most, and for each of its
 # tokens. A token's own score has no noise, so that steps may be larger.
 _TRUST_REGION = {"token": (4.0, 0.2), "sequence": (0.5, 0.025)}
@@ -72,6 +76,9 @@ class Settings:
         Whether batches may become larger where only noise is left.
     groups : GroupRule or None
         How documents that start alike are compared; None where all of a batch are.
+    shrinks : bool
+        Whether fewer documents are drawn as they get longer: where length explodes, all are cut in
+        the end, and what was enough of those of the reference takes minutes.
     """
 
     n_rollouts: int
@@ -91,6 +98,19 @@ class Settings:
     max_iter: int = 1
     grows: bool = False
     groups: GroupRule | None = None
+    shrinks: bool = False
+
+    def n_grown(self, length: float) -> int:
+        """Return the documents of a batch twice as large, if those of a length are not too many."""
+        n_rollouts = 2 * self.n_rollouts
+        fits = n_rollouts * length <= _MOST_TOKENS_GROWN and n_rollouts <= _MOST_GROWN
+        return n_rollouts if fits else self.n_rollouts
+
+    def n_shrunk(self, length: float) -> int:
+        """Return the documents of a batch, fewer where those of a length have too many tokens."""
+        n_rollouts = max(_FEWEST_LONG, self.n_minibatches, int(_MOST_TOKENS_OF_CONTEXTS / length))
+        n_rollouts = -(-n_rollouts // self.group_size) * self.group_size
+        return min(self.n_rollouts, n_rollouts)
 
     @property
     def group_size(self) -> int:
@@ -137,6 +157,8 @@ def resolve_settings(
         # Without values of contexts a token is credited with all of its document.
         credit = "sequence"
     schedule = "adaptive" if is_natural else "linear"
+    shrinks = parameters["n_rollouts"] == "auto" and objective.sees_contexts
+    shrinks = shrinks and objective.longest is not None and objective.length_explodes
 
     def given(name, auto):
         value = parameters[name]
@@ -159,8 +181,9 @@ def resolve_settings(
         schedule="constant" if parameters["lr_schedule"] == "constant" else schedule,
         tol=tol,
         max_iter=parameters["max_iter"],
-        grows=parameters["n_rollouts"] == "auto" and tol != 0,
+        grows=parameters["n_rollouts"] == "auto" and tol != 0 and not shrinks,
         groups=parameters.get("groups"),
+        shrinks=shrinks,
     )
 
 

@@ -52,8 +52,6 @@ _EARLY_STOP_FACTOR = 1.5
 _NEGLIGIBLE_SHARE = 1e-15
 # Steps after which batches grow that might have grown before.
 _STEPS_OF_A_SIZE = 8
-# Documents, and tokens, of a batch that has grown.
-_MOST_ROLLOUTS, _MOST_TOKENS = 4096, 65_536
 
 
 @dataclass
@@ -127,10 +125,10 @@ class Trainer:
 
     def grow_batch(self) -> None:
         """Draw twice as many documents a batch from the next one on, up to some thousands."""
-        n_rollouts = 2 * self.settings.n_rollouts
-        length = self.problem.objective.expected_length(self.update.policy())
-        if n_rollouts * length <= _MOST_TOKENS and n_rollouts <= _MOST_ROLLOUTS:
-            self._set_batch_size(n_rollouts)
+        self._set_batch_size(self.settings.n_grown(self._next_length()))
+
+    def _next_length(self):
+        return self.problem.objective.expected_length(self.update.policy())
 
     def _set_batch_size(self, n_rollouts):
         self.settings = replace(self.settings, n_rollouts=n_rollouts)
@@ -150,7 +148,7 @@ class Trainer:
         self._set_problem(with_learned_prices(self.problem, self.learned))
         self.update.restore(state["update"])
         self.drift.restore(state["drift"])
-        if self.settings.grows:
+        if self.settings.grows or self.settings.shrinks:
             self._set_batch_size(state["n_rollouts"])
         if self.critic is not None and state["critic"] is not None:
             self.critic.restore(state["critic"])
@@ -192,6 +190,8 @@ class Trainer:
             self._teach(self.critic)
         self._adapt()
         self._grow_if_it_fell()
+        if self.settings.shrinks:
+            self._set_batch_size(self.settings.n_shrunk(self._next_length()))
         self._roll_out(self.update.policy())
         self._record(statistics)
 
@@ -443,8 +443,7 @@ class Trainer:
 
     def _drift_of_groups(self):
         """Return the gradient (V,) that the batch gives a policy, in the unit of a gain."""
-        log_prob = self.log_prob
-        collect, _ = self._collector()
+        log_prob, (collect, _) = self.log_prob, self._collector()
         batch = collect(slice(None))
         ratio = np.ones_like(self.rollouts.of_draws(log_prob))
         gradient = self._gradient(batch, ratio, log_prob) / len(self.rollouts)
@@ -455,7 +454,7 @@ class Trainer:
         problem, log_prob, assessed = self.problem, self.log_prob, self.assessed
         self.recorded_log_prob = log_prob
         exact = problem.evaluate(log_prob, self.rollouts, assessed)
-        gap, gap_se = problem.certificate(log_prob, assessed)
+        gap, gap_se = problem.certificate(log_prob, assessed, by_value=problem.explodes)
         record = {
             "iteration": len(self.history),
             "episode": self.n_sequences,

@@ -1,0 +1,171 @@
+"""Training below the smallest safe kl_coef: said early, soon over, and as far as it says."""
+
+import warnings
+
+import numpy as np
+import pytest
+from ngram_policy_problems import REWARDS, TEXTS, frozen
+from numpy.testing import assert_allclose
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+
+from sklearn_codex import (
+    ExactPolicyOptimizer,
+    GRPOPolicyOptimizer,
+    PPOPolicyOptimizer,
+    RLOOPolicyOptimizer,
+    TokenCounter,
+    UnigramLM,
+)
+from sklearn_codex._policy.settings import Settings, resolve_settings
+from sklearn_codex.exact import LengthExplosionWarning
+
+MOST_TOKENS = 65_536
+
+
+def reference(order):
+    if order > 1:
+        return frozen(order)
+    return FrozenEstimator(UnigramLM(vectorizer=TokenCounter(eos_token="<eos>")).fit(TEXTS))
+
+
+def rewards_of(order):
+    # Without contexts no token pays for itself but "b", which is in what n-grams are paid for.
+    return REWARDS if order > 1 else np.array([text.count("b") * 1.0 for text in TEXTS])
+
+
+def below_safe(order, factor):
+    """Return the reference, rewards and a kl_coef that is a share of the smallest safe one."""
+    policy, rewards = reference(order), rewards_of(order)
+    far = ExactPolicyOptimizer(policy, kl_coef=1e3).fit(TEXTS, rewards)
+    return policy, rewards, factor * far._build_problem().objective._safe_kl_coef()
+
+
+@pytest.mark.parametrize("optimizer", [PPOPolicyOptimizer, RLOOPolicyOptimizer])
+@pytest.mark.parametrize(("order", "factor"), [(1, 0.5), (1, 0.9), (2, 0.4), (2, 0.9), (3, 0.4)])
+def test_training_below_the_safe_kl_coef_finds_the_best_that_is_cut(optimizer, order, factor):
+    policy, rewards, kl_coef = below_safe(order, factor)
+    with pytest.warns(LengthExplosionWarning, match="Documents are cut at 200 tokens instead"):
+        best = ExactPolicyOptimizer(policy, kl_coef=kl_coef).fit(TEXTS, rewards)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trained = optimizer(policy, kl_coef=kl_coef, random_state=0).fit(TEXTS, rewards)
+    # It says so once, and gets most of the way that the exact ascent does, and no further.
+    assert [warning.category for warning in caught] == [LengthExplosionWarning]
+    start = trained.history_[0]["objective/value"]
+    assert trained.max_length_ == best.max_length_ == 200
+    assert best.objective_ + 1e-9 >= trained.objective_
+    assert trained.objective_ - start >= 0.97 * (best.objective_ - start)
+    # What it says is left is an upper bound, that of its own policy.
+    objective = trained._build_problem(warn=False).objective
+    assert objective.length_explodes
+    gap = objective.gap(trained._policy_log_prob)
+    assert trained.optimality_gap_ == pytest.approx(gap, rel=1e-9)
+    assert trained.objective_ + gap >= best.objective_ - 1e-9
+
+
+def test_each_record_has_the_gap_that_looks_at_each_position():
+    policy, rewards, kl_coef = below_safe(2, 0.4)
+    seen = []
+
+    class Watched(PPOPolicyOptimizer):
+        def _make_trainer(self, *given):
+            self.trainer = super()._make_trainer(*given)
+            return self.trainer
+
+        def _make_schedule(self, trainer):
+            goes_on = super()._make_schedule(trainer)
+
+            def watched():
+                seen.append((trainer.log_prob, trainer.rollouts.lengths.sum()))
+                return goes_on()
+
+            return watched
+
+    with pytest.warns(LengthExplosionWarning, match="Documents are cut at 200 tokens"):
+        watched = Watched(policy, kl_coef=kl_coef, random_state=0).fit(TEXTS, rewards)
+    objective = watched._build_problem(warn=False).objective
+    for (log_prob, _), row in zip(seen, watched.history_[1:], strict=True):
+        assert_allclose(row["objective/optimality_gap"], objective.gap(log_prob), rtol=1e-9)
+    # Batches keep to some number of tokens, though documents become thirty times as long.
+    first, last = watched.history_[0]["objective/length"], watched.history_[-1]["objective/length"]
+    assert last > 30 * first
+    assert max(n_tokens for _, n_tokens in seen) < 1.3 * MOST_TOKENS
+    assert watched.training_state_["n_rollouts"] < 500
+
+
+@pytest.mark.parametrize("settings", [{}, {"n_rollouts": 200}, {"max_length": 200}])
+def test_what_is_safe_is_trained_as_ever(settings):
+    policy, rewards, safe = below_safe(2, 1.0)
+    trained = PPOPolicyOptimizer(
+        policy, kl_coef=1.3 * safe, random_state=0, max_iter=3, tol=1e-9, **settings
+    )
+    with pytest.warns(ConvergenceWarning, match="stopped at max_iter=3"):
+        trained.fit(TEXTS, rewards)
+    problem = trained._build_problem(warn=False)
+    trainer = trained._make_trainer(problem, _resolved(trained, problem), None)
+    assert not problem.explodes
+    assert not trainer.settings.shrinks
+
+
+def test_batches_that_are_given_stay_as_large():
+    policy, rewards, kl_coef = below_safe(2, 0.7)
+    with pytest.warns(LengthExplosionWarning, match="Documents are cut at 200 tokens"):
+        trained = PPOPolicyOptimizer(
+            policy, kl_coef=kl_coef, n_rollouts=400, max_iter=12, tol=0, random_state=0
+        ).fit(TEXTS, rewards)
+    assert trained.training_state_["n_rollouts"] == 400
+    assert trained.n_sequences_ - 400 * 13 < 10
+
+
+def _resolved(optimizer, problem):
+    return resolve_settings(optimizer.get_params(deep=False), problem, subject="It")
+
+
+def test_sizes_of_batches():
+    settings = Settings(n_rollouts=4000, n_minibatches=4, shrinks=True)
+    assert settings.n_shrunk(6.0) == 4000
+    assert settings.n_shrunk(200.0) == MOST_TOKENS // 200
+    assert settings.n_shrunk(1e6) == 64
+    assert settings.n_grown(6.0) == 4000
+    assert Settings(n_rollouts=2000).n_grown(16.0) == 4000
+    assert Settings(n_rollouts=2000).n_grown(17.0) == 2000
+
+
+def test_training_with_demonstrations_goes_on_where_length_explodes():
+    policy, rewards, kl_coef = below_safe(2, 0.8)
+    with pytest.warns(LengthExplosionWarning, match="Documents are cut at 200 tokens"):
+        trained = PPOPolicyOptimizer(
+            policy, kl_coef=kl_coef, sft_coef=0.5, random_state=0, max_iter=60
+        ).fit(TEXTS, rewards)
+    objective = trained._build_problem(warn=False).objective
+    assert trained.optimality_gap_ == pytest.approx(objective.gap(trained._policy_log_prob))
+    assert 0 < trained.optimality_gap_ < trained.history_[0]["objective/optimality_gap"]
+
+
+def test_training_that_goes_on_later_has_the_batches_it_had():
+    policy, rewards, kl_coef = below_safe(2, 0.5)
+    given = {"kl_coef": kl_coef, "random_state": 0}
+    whole = PPOPolicyOptimizer(policy, max_iter=8, **given)
+    part = PPOPolicyOptimizer(policy, max_iter=4, warm_start=True, **given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole.fit(TEXTS, rewards)
+        part.fit(TEXTS, rewards).fit(TEXTS, rewards)
+    assert [row["objective/value"] for row in whole.history_] == [
+        row["objective/value"] for row in part.history_
+    ]
+
+
+def test_groups_stay_whole_where_batches_shrink():
+    policy, rewards, kl_coef = below_safe(2, 0.4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trained = GRPOPolicyOptimizer(
+            policy, kl_coef=kl_coef, kl_in="reward", scale_rewards="none", max_iter=15,
+            random_state=0,
+        ).fit(TEXTS, rewards)  # fmt: skip
+    assert trained.training_state_["n_rollouts"] % 8 == 0
+    assert trained.history_[-1]["objective/length"] * trained.training_state_["n_rollouts"] < (
+        1.3 * MOST_TOKENS
+    )
