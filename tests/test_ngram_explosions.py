@@ -136,7 +136,7 @@ def test_training_with_demonstrations_goes_on_where_length_explodes():
     policy, rewards, kl_coef = below_safe(2, 0.8)
     with pytest.warns(LengthExplosionWarning, match="Documents are cut at 200 tokens"):
         trained = PPOPolicyOptimizer(
-            policy, kl_coef=kl_coef, sft_coef=0.5, random_state=0, max_iter=60
+            policy, kl_coef=kl_coef, sft_coef=0.5, random_state=0, max_iter=12, tol=0
         ).fit(TEXTS, rewards)
     objective = trained._build_problem(warn=False).objective
     assert trained.optimality_gap_ == pytest.approx(objective.gap(trained._policy_log_prob))
@@ -146,8 +146,8 @@ def test_training_with_demonstrations_goes_on_where_length_explodes():
 def test_training_that_goes_on_later_has_the_batches_it_had():
     policy, rewards, kl_coef = below_safe(2, 0.5)
     given = {"kl_coef": kl_coef, "random_state": 0}
-    whole = PPOPolicyOptimizer(policy, max_iter=8, **given)
-    part = PPOPolicyOptimizer(policy, max_iter=4, warm_start=True, **given)
+    whole = PPOPolicyOptimizer(policy, max_iter=6, **given)
+    part = PPOPolicyOptimizer(policy, max_iter=3, warm_start=True, **given)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         whole.fit(TEXTS, rewards)

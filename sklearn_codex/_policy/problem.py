@@ -315,7 +315,7 @@ class PolicyProblem:
         frequencies f of the demonstrations; for a policy near this one that is of second order.
         """
         if self.is_additive:
-            objective = self.objective
+            objective: Any = self.objective
             if by_value and objective.has_optimum:
                 return max(0.0, objective.optimal_value() - objective.value(log_prob)), 0.0
             return objective.gap(log_prob), 0.0

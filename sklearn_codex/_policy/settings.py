@@ -157,8 +157,7 @@ def resolve_settings(
         # Without values of contexts a token is credited with all of its document.
         credit = "sequence"
     schedule = "adaptive" if is_natural else "linear"
-    shrinks = parameters["n_rollouts"] == "auto" and objective.sees_contexts
-    shrinks = shrinks and objective.longest is not None and objective.length_explodes
+    shrinks = parameters["n_rollouts"] == "auto" and _gets_too_long(objective)
 
     def given(name, auto):
         value = parameters[name]
@@ -185,6 +184,12 @@ def resolve_settings(
         groups=parameters.get("groups"),
         shrinks=shrinks,
     )
+
+
+def _gets_too_long(objective):
+    """Tell whether documents of n-grams are cut that would be longer and longer."""
+    is_cut = objective.sees_contexts and objective.longest is not None
+    return bool(is_cut and objective.length_explodes)
 
 
 def _credit(credit, problem, subject):
