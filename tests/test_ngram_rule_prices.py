@@ -4,9 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from ngram_policy_problems import REWARDS, TEXTS, frozen
 from numpy.testing import assert_allclose, assert_array_equal
 from test_ngram_rules import policy, problem_of
 
+from sklearn_codex import ExactPolicyOptimizer, TokenCounter
 from sklearn_codex._policy import rule_prices
 from sklearn_codex.exact import _ngram
 from sklearn_codex.rules import BannedNGrams, BannedTokens
@@ -81,3 +83,17 @@ def test_the_search_goes_on_without_rules_that_nothing_violates():
     assert_array_equal(found, [*alone, 0.0])
     # The slope of the others is learned as before: a fixed point would take more steps.
     assert len(calls) == 2 * n_alone
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_rules_that_contradict_each_other_are_named(order):
+    first, second, third = (
+        ("some", BannedTokens(["a", "b"], max_rate=0.05)),
+        ("others", BannedTokens(["c", "d", "<unk>"], max_rate=0.1)),
+        ("innocent", BannedTokens(["d"], max_rate=0.2)),
+    )
+    # Documents without an end of their own have at least one of these tokens.
+    given = {"vectorizer": TokenCounter()} if order == 1 else {"policy": frozen(2, eos=None)}
+    said = r"rules \['some', 'others'\] together \(max_rate=\[0.05, 0.1\]\).* add up to 0.15 < 1"
+    with pytest.raises(ValueError, match=said):
+        ExactPolicyOptimizer(rules=[first, third, second], **given).fit(TEXTS, REWARDS)

@@ -208,4 +208,32 @@ def prepare_chance_constraints(objective, rules, reward, subject):
                     )
             priced = replace(priced, token_violations=marked if adds else None, price=0.0)
         prepared.append(priced)
+    _check_together(objective, rules, subject)
     return prepared
+
+
+def _check_together(objective, rules, subject):
+    """Check that not all documents violate one of some rules whose rates add up to less than 1."""
+    some = [rule for rule in rules if rule.rule.max_rate is not None]
+    some = [rule for rule in some if rule.token_violations is not None]
+
+    def contradict(rules):
+        total = sum(rule.rule.max_rate for rule in rules)
+        if len(rules) < 2 or total >= 1.0:
+            return False
+        return not objective.can_avoid(
+            np.any([rule.token_violations > 0 for rule in rules], axis=0)
+        )
+
+    if not contradict(some):
+        return
+    for rule in list(some):
+        rest = [other for other in some if other is not rule]
+        some = rest if contradict(rest) else some
+    names = [rule.name for rule in some]
+    rates = [rule.rule.max_rate for rule in some]
+    raise ValueError(
+        f"{subject}: no policy keeps the rules {names} together (max_rate={rates}), since all that "
+        "the reference policy can produce violates at least one of them, and the rates add up to "
+        f"{sum(rates):.3g} < 1. Allow more, or take out some of their tokens."
+    )
