@@ -50,12 +50,15 @@ def test_training_below_the_safe_kl_coef_finds_the_best_that_is_cut(optimizer, o
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trained = optimizer(policy, kl_coef=kl_coef, random_state=0).fit(TEXTS, rewards)
-    # It says so once, and gets most of the way that the exact ascent does, and no further.
-    assert [warning.category for warning in caught] == [LengthExplosionWarning]
+    # It says so once, and gets as far as the exact ascent does, or says that it stopped before.
+    categories = [warning.category for warning in caught]
+    assert categories in ([LengthExplosionWarning], [LengthExplosionWarning, ConvergenceWarning])
+    least = 0.995 if ConvergenceWarning not in categories else 0.97
+    assert all("as the last ones gained no more" in str(w.message) for w in caught[1:])
     start = trained.history_[0]["objective/value"]
     assert trained.max_length_ == best.max_length_ == 200
     assert best.objective_ + 1e-9 >= trained.objective_
-    assert trained.objective_ - start >= 0.97 * (best.objective_ - start)
+    assert trained.objective_ - start >= least * (best.objective_ - start)
     # What it says is left is an upper bound, that of its own policy.
     objective = trained._build_problem(warn=False).objective
     assert objective.length_explodes

@@ -96,20 +96,24 @@ class NoiseSchedule:
     def leaves_no_slope(self) -> bool:
         """Return whether the exact gradient leaves no more than enough to gain near the policy.
 
-        Where length explodes, also whether it does near the mean of where it hovers, or the last
-        steps gained no more: the optimum is one of where documents are cut, and worth no minutes.
+        Where length explodes, also whether it does near the mean of where it hovers.
         """
         trainer, enough = self._trainer, self.enough()
         if slope_gains(trainer.problem, trainer.log_prob) <= enough:
             return True
+        mean = middle(trainer) if self._knows_value else None
+        return mean is not None and slope_gains(trainer.problem, mean) <= enough
+
+    def gains_no_more(self) -> bool:
+        """Return whether the last steps gained no more than enough, where length explodes.
+
+        The optimum is one of where documents are cut there, and worth no minutes.
+        """
         if not self._knows_value:
             return False
-        mean = middle(trainer)
-        if mean is not None and slope_gains(trainer.problem, mean) <= enough:
-            return True
-        values = [record["objective/value"] for record in trainer.history]
+        values = [record["objective/value"] for record in self._trainer.history]
         before, last = values[: -self._window], values[-self._window :]
-        return len(before) >= self._window and max(last) - max(before) <= enough
+        return len(before) >= self._window and max(last) - max(before) <= self.enough()
 
     def _latest(self, key):
         """Return a figure of the latest batches (n_pooled,)."""

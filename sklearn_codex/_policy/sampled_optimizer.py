@@ -270,16 +270,17 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
         if tol == 0:
             return
         self._warn_if_violated(trainer)
-        if not (converged and problem.is_additive == adds):
+        if trainer.is_stuck or not (converged and problem.is_additive == adds):
             gap = f"optimality_gap_ is {self.optimality_gap_:.3g}.{left}"
-            self._warn_of_max_iter(tol, f"the optimum: {gap}")
+            self._warn_of_max_iter(tol, f"the optimum: {gap}", is_stuck=trainer.is_stuck)
 
-    def _warn_of_max_iter(self, tol, goal):
+    def _warn_of_max_iter(self, tol, goal, *, is_stuck=False):
         """Warn that training ended before it was near a goal, described up to a full stop."""
+        gained = f"iteration {self.n_iter_}, as the last ones gained no more,"
         warnings.warn(
-            f"{type(self).__name__} stopped at max_iter={self.max_iter} before it was within "
-            f"tol={tol} of {goal} Increase max_iter or n_rollouts, or set tol=0 for a fixed number "
-            "of iterations.",
+            f"{type(self).__name__} stopped at "
+            f"{gained if is_stuck else f'max_iter={self.max_iter}'} before it was within tol={tol} "
+            f"of {goal} Increase max_iter or n_rollouts, or set tol=0 for a fixed number of steps.",
             ConvergenceWarning,
             stacklevel=caller_level(),
         )
@@ -421,12 +422,13 @@ def _has_converged(trainer, noise, audit):
     problem, settings = trainer.problem, trainer.settings
     shrinks = settings.schedule == "adaptive"
     if problem.is_additive:
-        hovers = shrinks and problem.objective.is_noisy and not trainer.adapts
-        hovers = hovers and noise.converged()
+        hovers = shrinks and problem.objective.is_noisy and not trainer.adapts and noise.converged()
         if settings.tol == 0 or trainer.adapts:
             return False
         rests = problem.objective.gap_is_bound and (hovers or problem.explodes)
-        return (rests and noise.leaves_no_slope()) or _is_close_to_optimum(trainer)
+        is_near = (rests and noise.leaves_no_slope()) or _is_close_to_optimum(trainer)
+        trainer.is_stuck = not is_near and noise.gains_no_more()
+        return is_near or trainer.is_stuck
     if not shrinks or trainer.moves_kl_coef:
         return False
     converged = noise.converged()

@@ -29,8 +29,9 @@ _TOKENS_PER_KNOWN_NGRAM = 1
 _VIOLATING, _MOST_FOR_RATES, _MOST_TOKENS_FOR_RATES = 8.0, 8192, 65_536
 # Documents, and tokens, of a batch that has grown.
 _MOST_GROWN, _MOST_TOKENS_GROWN = 4096, 65_536
-# Documents of a batch at least, where these get as long as they may and fewer are drawn.
-_FEWEST_LONG = 64
+# Documents of a batch at least, where these get as long as they may and fewer are drawn; tokens of
+# a batch at most where documents end, and get that long on the way only.
+_FEWEST_LONG, _MOST_ON_THE_WAY = 64, 2**22
 # Nats that the distribution of a document may move in one iteration: at most, and for each of its
 # tokens. A token's own score has no noise, so that steps may be larger.
 _TRUST_REGION = {"token": (4.0, 0.2), "sequence": (0.5, 0.025)}
@@ -108,6 +109,8 @@ class Settings:
 
     def n_shrunk(self, length: float) -> int:
         """Return the documents of a batch, fewer where those of a length have too many tokens."""
+        if not self.shrinks and self.n_rollouts * length <= _MOST_ON_THE_WAY:
+            return self.n_rollouts
         n_rollouts = max(_FEWEST_LONG, self.n_minibatches, int(_MOST_TOKENS_OF_CONTEXTS / length))
         n_rollouts = -(-n_rollouts // self.group_size) * self.group_size
         return min(self.n_rollouts, n_rollouts)

@@ -92,6 +92,7 @@ class Trainer:
     n_batches: int = 0
     start_gap: float = np.inf
     contradicted: bool = False
+    is_stuck: bool = False  # It ended as the last steps gained no more.
     prices_rest: bool = True
     others: list[FloatArray] = field(default_factory=list)
     learned: dict[str, LearnedPrice] = field(default_factory=dict)
@@ -190,7 +191,7 @@ class Trainer:
             self._teach(self.critic)
         self._adapt()
         self._grow_if_it_fell()
-        if self.settings.shrinks:
+        if self.settings.shrinks or self.settings.grows:
             self._set_batch_size(self.settings.n_shrunk(self._next_length()))
         self._roll_out(self.update.policy())
         self._record(statistics)

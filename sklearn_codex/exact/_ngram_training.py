@@ -21,6 +21,9 @@ _LONGEST_DRAWN = 100_000
 # Uses of an event by a document that demonstrations are held against at least.
 _RAREST = 1e-6
 
+# Times as long as before, and tokens, that documents may get by one step; how often it is halved.
+_LONGER, _SHORT, _MOST_HALVINGS = 8.0, 64.0, 30
+
 
 class NGramTraining(NGramTerms):
     """What training asks of an ``NGramObjective``, see there."""
@@ -190,9 +193,20 @@ class NGramTraining(NGramTerms):
         return step
 
     def trust_region_scale(self, log_prob: FloatArray, step: FloatArray, target_kl: float) -> float:
-        """Return the factor at most 1 that keeps a step (E,) in a trust region, by the exact KL."""
+        """Return the factor at most 1 that keeps a step (E,) in a trust region, by the exact KL.
+
+        The KL is that of documents drawn before: few nats may make those drawn next endless, so
+        these are held to eight times the length, where documents end by themselves.
+        """
         flow = self.flow(log_prob)
-        return largest_share(lambda share: flow.kl(self.moved(log_prob, share * step)), target_kl)
+        share = largest_share(lambda share: flow.kl(self.moved(log_prob, share * step)), target_kl)
+        if self.max_length is None:
+            longest = max(_LONGER * flow.length, _SHORT)
+            for _ in range(_MOST_HALVINGS):
+                if self.expected_length(self.moved(log_prob, share * step)) <= longest:
+                    break
+                share *= 0.5
+        return share
 
     def context_values(self, log_prob: FloatArray) -> tuple[FloatArray, FloatArray] | None:
         """Return :meth:`values` (C,) and visits (C,); None where documents are cut."""
