@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 import sklearn_codex
+import sklearn_codex.exact
 
 TEXTS = ["the cat sat", "the dog sat on the cat", "a dog", "on the mat"]
 PAIRS = [("the cat", "a dog"), ("a dog sat", "the cat sat"), ("cat", "dog"), ("dog", "mat cat")]
@@ -123,6 +124,10 @@ def fitted_examples(estimator_class):
     if estimator_class.__name__ in OF_ANY_ORDER:
         ngrams = sklearn_codex.NGramCounter(2)
         fitted.append(estimator_class(vectorizer=ngrams).fit(text, y))
+    if estimator_class.__name__ == "KTOPolicyOptimizer":
+        reward, prompts = np.array([0.0, 1.0]), np.zeros(2, int)
+        problem = sklearn_codex.exact.CandidateObjective(np.log([0.5, 0.5]), reward, prompts)
+        fitted.append(estimator_class().fit_objective(problem, [0, 1, 1, 0], y))
     return fitted
 
 

@@ -476,7 +476,7 @@ def test_it_is_told_in_text_frames_and_json(explanation):
     figures = json.loads(json.dumps(explanation.to_dict(), allow_nan=False))
     assert figures["directions"]["name"] == explanation.directions.name
     assert np.shape(figures["components"]) == (5, 12)
-    with pytest.raises(ValueError, match=r"no table 'word'\. There are directions, words, pairs"):
+    with pytest.raises(ValueError, match=r"one of 'directions', 'words', 'pairs', .* got 'word'"):
         explanation.to_frame("word")
 
 

@@ -189,5 +189,5 @@ def test_length_bias_of_prompts_and_of_counts(reward_model):
 def test_length_bias_errors():
     with pytest.raises(ValueError, match="All 1 pairs are ties"):
         LengthBiasDisplay.from_predictions([0.5], [1.0], [2.0])
-    with pytest.raises(ValueError, match="'accuracy' or 'margin', got 'reward'"):
+    with pytest.raises(ValueError, match="'accuracy', 'margin', got 'reward'"):
         LengthBiasDisplay.from_predictions([1.0], [1.0], [2.0], quantity="reward")

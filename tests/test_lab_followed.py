@@ -154,7 +154,7 @@ class TestRefusals:
             (lambda: PreferenceAlgorithm("dpo", beta=-1.0), "needs a finite beta >= 0, got -1"),
             (lambda: PreferenceAlgorithm("simpo", beta=-1.0), "needs a finite beta >= 0, got -1"),
             (lambda: PreferenceAlgorithm("dpo", beta=0.0), "dpo_loss needs a finite beta > 0"),
-            (lambda: PreferenceAlgorithm("dpo", "onlin"), "online, self-play, got 'onlin'"),
+            (lambda: PreferenceAlgorithm("dpo", "onlin"), "'online', 'self-play', got 'onlin'"),
             (lambda: PreferenceAlgorithm("dpo", options={"beta": 2.0}), "options .* got 'beta'"),
             (lambda: PreferenceAlgorithm("dpo", options={"label": 0.1}), "options .* got 'label'"),
             (lambda: PreferenceAlgorithm("dpo", options={"label_smoothing": 0.7}), "got 0.7"),

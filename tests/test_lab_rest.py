@@ -350,7 +350,7 @@ class TestRefusals:
             rest_point("ppo", "two-sided")
         with pytest.raises(ValueError, match="needs kl_in, one of reward, loss, got 'both'"):
             lab.RewardAlgorithm("rloo", kl_in="both")
-        with pytest.raises(ValueError, match=r"needs loss, one of dpo, .* got 'ppo'"):
+        with pytest.raises(ValueError, match=r"needs loss, one of 'dpo', .* got 'ppo'"):
             lab.PreferenceAlgorithm("ppo")
 
     def test_problems(self):

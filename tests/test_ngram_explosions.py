@@ -41,8 +41,13 @@ def below_safe(order, factor):
     return policy, rewards, factor * far._build_problem().objective._safe_kl_coef()
 
 
-@pytest.mark.parametrize("optimizer", [PPOPolicyOptimizer, RLOOPolicyOptimizer])
-@pytest.mark.parametrize(("order", "factor"), [(1, 0.5), (1, 0.9), (2, 0.4), (2, 0.9), (3, 0.4)])
+@pytest.mark.parametrize(
+    ("optimizer", "order", "factor"),
+    [
+        (PPOPolicyOptimizer, 1, 0.5), (RLOOPolicyOptimizer, 1, 0.9), (PPOPolicyOptimizer, 2, 0.4),
+        (RLOOPolicyOptimizer, 2, 0.9), (PPOPolicyOptimizer, 3, 0.4),
+    ],
+)  # fmt: skip
 def test_training_below_the_safe_kl_coef_finds_the_best_that_is_cut(optimizer, order, factor):
     policy, rewards, kl_coef = below_safe(order, factor)
     with pytest.warns(LengthExplosionWarning, match="Documents are cut at 200 tokens instead"):

@@ -13,7 +13,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_codex import (
-    DPOPolicyOptimizer,
     NGramCounter,
     NGramLM,
     RLHFPipeline,
@@ -21,7 +20,6 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
-from sklearn_codex._data.fitted_models import IncomingModel
 
 TEXTS = ["the cat sat", "the dog sat on the cat", "a dog sat", "on the mat the dog sat"]
 NEW = ["the big dog sat", "mat", "cat the on a"]
@@ -482,12 +480,6 @@ def test_pipeline_of_language_models():
     )
     assert pipeline.sample(2, random_state=0) == refined.sample(2, random_state=0)
     assert pipeline.predict(["the cat sat on"]).tolist() == ["the"]
-
-
-def test_policies_of_single_tokens_refuse_it():
-    taker = DPOPolicyOptimizer(FrozenEstimator(NGramLM().fit(TEXTS)))
-    with pytest.raises(TypeError, match=r"NGramLM of order 3\. It learns a distribution of single"):
-        IncomingModel(taker, "policy")
 
 
 def test_gzip_of_equal_models_is_equal(tmp_path):

@@ -20,7 +20,7 @@ def a_run(*, grows=False):
     return SimpleNamespace(
         settings=SimpleNamespace(n_rollouts=128, tol=1e-3, learning_rate=0.8, grows=grows),
         log_prob=np.log([0.75, 0.25]),
-        problem=SimpleNamespace(temperature=2.0, objective=objective),
+        problem=SimpleNamespace(temperature=2.0, objective=objective, explodes=False),
         update=SimpleNamespace(
             learning_rate=0.5, decay_start=None, damping=lambda length: 64.0 * length
         ),
