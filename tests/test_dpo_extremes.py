@@ -97,3 +97,45 @@ def test_where_nothing_is_preferred_the_reference_is_best(loss):
         warnings.simplefilter("error")
         fitted = DPOPolicyOptimizer(loss=loss, C=1e12).fit(EQUAL, np.full(12, 0.5))
     assert_allclose(fitted.token_log_prob_, -np.log(5), atol=1e-6)
+
+
+# The fifth token is in no pair: next to nothing holds it at great C.
+TOLD = np.pad(MIXED[..., :4], ((0, 0), (0, 0), (0, 1)))
+
+
+@pytest.mark.parametrize("C", [1e14, 1e20, 1e100])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_token_of_no_pair_does_not_end_the_search_before_the_others_are_found(loss, C):
+    both = np.concatenate([TOLD, TOLD[:, ::-1]])
+    weight = np.r_[np.arange(1.0, 13.0), np.full(12, 4.0)]
+    labels = np.r_[LABELS, LABELS]
+    smoothing = 0.1 if loss == "robust" else 0.0
+    model = DPOPolicyOptimizer(loss=loss, response_length=2, label_smoothing=smoothing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        known = model.set_params(C=1e8).fit(both, labels, sample_weight=weight)
+        expected = np.exp(known.token_log_prob_[:4])
+        found = model.set_params(C=C).fit(both, labels, sample_weight=weight).token_log_prob_[:4]
+    found = np.exp(found)
+    # SimPO's loss says nothing of the fifth token at all, so the others are held to each other.
+    assert_allclose(found / found.sum(), expected / expected.sum(), atol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo", "hinge", "robust"])
+def test_no_gap_is_told_where_nothing_says_what_a_token_is_worth(loss):
+    both = np.concatenate([TOLD, TOLD[:, ::-1]])
+    weight = np.r_[np.arange(1.0, 13.0), np.full(12, 4.0)]
+    smoothing = 0.1 if loss == "robust" else 0.0
+    model = DPOPolicyOptimizer(loss=loss, C=np.inf, response_length=2, label_smoothing=smoothing)
+    model.fit(both, np.r_[LABELS, LABELS], sample_weight=weight)
+    assert np.isnan(model.optimality_gap_)
+
+
+@pytest.mark.parametrize("kl_coef", [1e-4, 1e-8, 1e-20, 1e-100])
+@pytest.mark.parametrize("loss", ["cpo", "orpo"])
+def test_the_least_kl_coef_leaves_the_likeliest_policy(loss, kl_coef):
+    # What is left of the loss is the likelihood of the responses that are preferred.
+    pairs = [("a b", "c"), ("c", "a"), ("b b a", "c a"), ("c c", "b a b"), ("a", "b c")]
+    model = DPOPolicyOptimizer(loss=loss, kl_coef=kl_coef, response_length=2)
+    prob = np.exp(model.fit(pairs, [1, 1, 0, 1, 0]).token_log_prob_)
+    assert_allclose(prob[1:], [0.2, 0.2, 0.6], atol=1e-3)

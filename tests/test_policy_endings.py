@@ -1,5 +1,6 @@
 """Rewards of documents that end, given as functions: which add, and what is then known."""
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -137,6 +138,8 @@ NOT_ADDITIVE = {
     "long ones": lambda words: 0.1 * len(words) * (len(words) > 12),
     "almost": lambda words: words.count("a") + 1e-4 * (words.count("b") > 2),
     "parity": lambda words: len(words) % 2,
+    "beside a vast ban": lambda words: ("c c" in " ".join(words)) - 1e9 * words.count("d"),
+    "beside a vast constant": lambda words: 1e9 + ("c c" in " ".join(words)),
 }
 
 
@@ -153,6 +156,13 @@ def test_what_does_not_add_is_not_taken_for_it(name, policy):
 @pytest.mark.parametrize("name", ["of pairs", "first token"])
 def test_single_tokens_do_not_see_the_token_before(name):
     assert fitted(TOKENS, ADDITIVE[name][0]).token_reward_ is None
+
+
+def test_documents_that_never_end_are_not_said_to_be_cut():
+    endless = NGramLM(2, vectorizer=NGramCounter(2, tokenizer="whitespace")).fit(TEXTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LengthExplosionWarning)
+        fitted(endless, of_words(lambda words: -0.3 * words.count("a")))
 
 
 def test_the_empty_document_speaks_against_tokens():

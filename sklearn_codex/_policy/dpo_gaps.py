@@ -155,8 +155,11 @@ def bradley_terry_gap(
     if other is None or not np.isfinite(gap):
         return gap
     size = objective.kl_coef
-    is_same = abs(gap_by(best + size * other) - gap) <= _SAME * (gap + size)
-    return gap if is_same else float("nan")
+    # Those without the direction, and with more of it: where it is far along, a step is too small.
+    without = best - other * (best @ other) / (other @ other)
+    gaps = [gap_by(without), gap_by(without + size * other), gap_by(best + size * other)]
+    is_same = np.abs(np.array(gaps) - gap) <= _SAME * (gap + size)
+    return gap if is_same.all() else float("nan")
 
 
 def _fit_reward(loss, start):

@@ -36,6 +36,8 @@ MOST_BENT = 0.75
 
 # A loss whose curvature is less than this part of its squared slopes is straight for a step.
 _STRAIGHT = 1e-6
+# Curvature of a weight, as a share of the largest, below which next to nothing holds it.
+_LEAST_HELD = 1e-8
 
 
 class ScoreOperator(Protocol):
@@ -303,7 +305,8 @@ class ImplicitRewardLoss:
                 greatest = np.max(slopes**2, initial=0.0)  # those that are ahead may have no slope
                 least = self.design.column_squares(greatest * self.sample_weight)
                 diagonal = np.maximum(diagonal, _STRAIGHT * least)
-        diagonal += self.penalty
+        # Weights that next to nothing holds would drown the others in a norm of the gradient.
+        diagonal = np.maximum(diagonal + self.penalty, _LEAST_HELD * np.max(diagonal, initial=0.0))
         return np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
 
 

@@ -30,8 +30,8 @@ _LARGEST_TILT = 30.0
 # A value of so small a share of the greatest reward is rounding of the solver.
 _ROUNDING = 1e-11
 _EPS, _MAX_STEPS = 1e-15, 2000
-# Difference that is rounding, as a share of the largest reward.
-_SAME = 1e-8
+# Difference that is rounding, as a share of a document's reward, and of the largest of all.
+_SAME, _LOST = 1e-8, 64 * np.finfo(np.float64).eps
 
 Score = Callable[[Rollouts], FloatArray]
 
@@ -75,7 +75,7 @@ def find_values_where_documents_end(
             found = Linear(trie.cumulative @ found.weights, found.offset)
     if not _explains(found, rewards, shown, 0.0):
         return None
-    least, others = float(np.abs(np.concatenate(rewards)).max()), trials.others(found)
+    least, others = _usual(found, rewards), trials.others(found)
     agree = (_explains(found, [score(each)], [each], least) for each in others)
     return found if all(agree) else None
 
@@ -104,13 +104,24 @@ def _solve(rewards, counts, trials):
 def _explains(found, rewards, batches, least):
     """Return whether values of a policy's columns explain the rewards of batches of documents.
 
-    Up to rounding of rewards, or of ``least`` where all are smaller: values may be any where they
-    cancel.
+    Up to rounding of the rewards of each document, the offset apart, and of ``least`` where all are
+    smaller: values may be any where they cancel, and a vast reward of a few documents says nothing
+    of the others but for what floats lose.
     """
     actual = np.concatenate(rewards)
     predicted = np.concatenate([batch.sum_over_tokens(found.weights) for batch in batches])
-    scale = max(float(np.abs(actual).max()), least)
-    return bool(np.all(np.abs(actual - (predicted + found.offset)) <= _SAME * scale))
+    lost = _LOST * max(np.abs(actual).max(), abs(found.offset))
+    size = np.maximum(np.abs(actual - found.offset), max(_usual(found, rewards), least))
+    tolerated = np.maximum(_SAME * size, lost)
+    return bool(np.all(np.abs(actual - (predicted + found.offset)) <= tolerated))
+
+
+def _usual(found, rewards):
+    """Return the median distance of rewards from the offset, of those that have any."""
+    actual = np.concatenate(rewards)
+    size = np.abs(actual - found.offset)
+    differs = size > _LOST * max(np.abs(actual).max(), abs(found.offset))
+    return float(np.median(size[differs])) if differs.any() else 0.0
 
 
 class _Trials:

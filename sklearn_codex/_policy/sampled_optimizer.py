@@ -345,7 +345,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
 
     def _warn_if_cut(self, objective):
         """Warn where a reward that does not add over tokens made documents as long as it could."""
-        if self.max_length is not None:
+        if self.max_length is not None or not getattr(objective, "can_end", True):
             return
         rate = objective.missing_eos_rate(self._policy_log_prob)
         if self.token_reward_ is None and rate > _CUT_RATE:

@@ -340,6 +340,11 @@ class NGramTerms(EndingObjective):
         shown = self.frequencies != 0
         return -float(self.frequencies[shown] @ log_prob[shown])
 
+    @property
+    def can_end(self) -> bool:
+        """Whether a token ends documents; else all have the maximal length."""
+        return self.trie.eos >= 0
+
     @takes_policies
     def missing_eos_rate(self, log_prob: FloatArray) -> float:
         """Return the share of documents that are cut before they end; 0 without maximal length."""
