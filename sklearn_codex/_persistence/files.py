@@ -64,8 +64,8 @@ def save_model(model, path, *, overwrite=False, trusted=()):
         If the file cannot be written. What was there before is still there.
     ValueError
         If the model holds what no model file keeps, such as a lambda or an objective of
-        ``fit_objective`` that is not over n-grams, or what ``load_model`` would not trust. Nothing
-        is written then.
+        ``fit_objective`` that is neither over n-grams nor over candidates, or what ``load_model``
+        would not trust. Nothing is written then.
 
     Notes
     -----
