@@ -249,12 +249,12 @@ def test_other_rewards_reach_the_best_policy_by_enumeration(reward, kl_coef):
 @pytest.mark.parametrize("reward", [Saturating(), Normalised()], ids=["saturating", "normalised"])
 @pytest.mark.parametrize("n_rollouts", [2, 3, 16])
 # So few documents need not prove the last thousandth; who goes on is there by then.
-@pytest.mark.filterwarnings("ignore:.*stopped at max_iter=\\d+ before it was within")
+@pytest.mark.filterwarnings("ignore:.*stopped at max_iter=1500 before it was within")
 def test_a_few_documents_are_no_reason_to_stop_early(reward, n_rollouts):
     everything = None
-    for seed, max_iter in enumerate([1500, 500, 500]):
+    for seed in range(3):
         problem = small_problem(reward)
-        model = fitted(problem, seed, n_rollouts=n_rollouts, n_minibatches=1, max_iter=max_iter)
+        model = fitted(problem, seed, n_rollouts=n_rollouts, n_minibatches=1, max_iter=1500)
         everything = everything or Enumeration(model.reference_log_prob_, 3, reward, 1.0)
         best = everything.value(everything.best_policy())
         start = everything.value(model.reference_log_prob_)
