@@ -60,10 +60,60 @@ def normalize_log_within(log_weights: ArrayLike, codes: IntArray) -> FloatArray:
         The group of each, from 0, each of them there.
     """
     log_weights = np.asarray(log_weights, dtype=np.float64)
+    shifted = log_weights - _greatest(log_weights, codes)
+    return shifted - np.log(_sums(np.exp(shifted), codes))
+
+
+def tilted(
+    log_prob: FloatArray, tilts: FloatArray, kl_coef: float, codes: IntArray | None = None
+) -> tuple[FloatArray, FloatArray]:
+    r"""Return :math:`\pi = p\, e^{u / b} / Z`, and :math:`b \log(\pi / p) = u - b \log Z`.
+
+    Parameters
+    ----------
+    log_prob : ndarray of shape (n,)
+        log p, which sums to one in each group.
+    tilts : ndarray of shape (n,)
+        u.
+    kl_coef : float
+        b.
+    codes : ndarray of int of shape (n,), default=None
+        The group of each, from 0, each of them there; None for one of all.
+
+    Returns
+    -------
+    log_prob : ndarray of shape (n,)
+        Which sums to one in each group, also where u / b is vast.
+    reward : ndarray of shape (n,)
+        To rounding of the greatest u, also where b is vast and log Z next to 0; 0 without mass.
+    """
+    possible = log_prob != -np.inf
+    own = tilts - _greatest(np.where(possible, tilts, -np.inf), codes)
+    own[~possible] = 0.0
+    with np.errstate(over="ignore"):  # then there is no mass
+        logits = log_prob + own / kl_coef
+        # No term is above 0, so that none of the digits of the sum are lost.
+        change = _sums(np.exp(log_prob) * np.expm1(own / kl_coef), codes)
+    greatest = _greatest(logits, codes)
+    shares = np.log(_sums(np.exp(logits - greatest), codes))
+    near = np.log1p(np.maximum(change, -0.5))
+    log_z = np.where(change > -0.5, near, greatest + shares)
+    reward = np.where(possible, own - kl_coef * log_z, 0.0)
+    return np.where(change > -0.5, logits - near, logits - greatest - shares), reward
+
+
+def _greatest(values, codes):
+    """Return the greatest value of the group of each (n,), or of all."""
+    if codes is None:
+        return values.max()
     greatest = np.full(int(codes.max()) + 1, -np.inf)
-    np.maximum.at(greatest, codes, log_weights)
-    shifted = log_weights - greatest[codes]
-    return shifted - np.log(np.bincount(codes, np.exp(shifted)))[codes]
+    np.maximum.at(greatest, codes, values)
+    return greatest[codes]
+
+
+def _sums(values, codes):
+    """Return the sum of the values of the group of each (n,), or of all."""
+    return values.sum() if codes is None else np.bincount(codes, values)[codes]
 
 
 def safe_log(values: ArrayLike) -> FloatArray:

@@ -246,3 +246,28 @@ def test_labels_of_one_kind_are_refused_whatever_the_weights():
             KTOPolicyOptimizer().fit(TEXTS, labels, weight)
     with pytest.raises(ValueError, match=r"[Ss]ample.weight"):
         KTOPolicyOptimizer().fit(TEXTS, THUMBS, np.zeros(7))
+
+
+@pytest.mark.parametrize("kl_coef", [1e-100, 1e-50, 1e-20, 1e-12])
+def test_next_to_no_kl_coef_leaves_the_best_token(kl_coef):
+    texts = ["good answer", "bad answer", "good", "bad", "good good", "answer"]
+    known, fitted = (KTOPolicyOptimizer(kl_coef=b, response_length=2) for b in (1e-8, kl_coef))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        known.fit(texts, [1, 0, 1, 0, 1, 0])
+        fitted.fit(texts, [1, 0, 1, 0, 1, 0])
+    assert_allclose(fitted.coef_, known.coef_, atol=1e-6)
+    assert np.exp(fitted.token_log_prob_).max() == pytest.approx(1.0)
+    assert fitted.kl_ == pytest.approx(2 * np.log(4))
+    assert fitted.reference_point_ == pytest.approx(kl_coef * 2 * np.log(4))
+
+
+@pytest.mark.parametrize("vectorizer", [
+    TokenCounter(), TokenCounter(eos_token="<eos>"), NGramCounter(2),
+], ids=["tokens", "eos", "n-grams"])  # fmt: skip
+@pytest.mark.parametrize("kl_coef", [1e8, 1e10, 1e16, 1e100, 1e300])
+def test_a_vast_kl_coef_rests_as_a_great_one_does(kl_coef, vectorizer):
+    known, fitted = (KTOPolicyOptimizer(kl_coef=b, vectorizer=vectorizer) for b in (1e6, kl_coef))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_allclose(fitted.fit(TEXTS, THUMBS).coef_, known.fit(TEXTS, THUMBS).coef_, atol=1e-5)

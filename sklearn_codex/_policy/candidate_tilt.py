@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_codex._categorical import FloatArray, IntArray, normalize_log_within
+from sklearn_codex._categorical import FloatArray, IntArray, normalize_log_within, tilted
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ class CandidateTilt:
         return normalize_log_within(self.reference_log_prob, self.prompts)
 
     @cached_property
+    def _log_shares(self) -> FloatArray:
+        """Logarithm (n_rows,) of the probability of the prompt of each candidate."""
+        with np.errstate(invalid="ignore"):
+            return np.where(self.possible, self.reference_log_prob - self._of_prompt, 0.0)
+
+    @cached_property
     def possible(self) -> np.ndarray:
         """Which candidates (n_rows,) the reference can choose."""
         return ~np.isneginf(self.reference_log_prob)
@@ -69,15 +75,8 @@ class CandidateTilt:
 
     def at(self, weights: FloatArray) -> "CandidateTiltPoint":
         """Return the policy at weights (n_weights,)."""
-        tilts = self.tilt_of(weights)
-        logits = self._of_prompt + tilts / self.kl_coef
-        greatest = np.full(self.n_prompts, -np.inf)
-        np.maximum.at(greatest, self.prompts, logits)
-        shares = np.exp(logits - greatest[self.prompts])
-        log_z = (greatest + np.log(np.bincount(self.prompts, shares)))[self.prompts]
-        reward = np.where(self.possible, tilts - self.kl_coef * log_z, 0.0)
-        log_prob = self.reference_log_prob + tilts / self.kl_coef - log_z
-        return CandidateTiltPoint(self, log_prob, reward, np.exp(logits - log_z))
+        given, reward = tilted(self._of_prompt, self.tilt_of(weights), self.kl_coef, self.prompts)
+        return CandidateTiltPoint(self, given + self._log_shares, reward, np.exp(given))
 
 
 @dataclass(frozen=True)

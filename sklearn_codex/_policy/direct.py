@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import Bunch, ClassifierTags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import FloatArray, kl_divergence, normalize_log
+from sklearn_codex._categorical import FloatArray, close_kl, normalize_log
 from sklearn_codex._checks.numbers import check_sample_weight
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._data.documents import read_prompts
@@ -191,7 +191,7 @@ class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
         if self._read_trie is None:
             if eos is not None:
                 length = float(np.exp(-log_prob[eos]))
-            kl = length * kl_divergence(log_prob, self.reference_log_prob_)
+            kl = length * close_kl(log_prob, self.reference_log_prob_)
         else:
             length, kl = self._of_ngrams(log_prob, eos)
         rounded = max(1, round(length)) if np.isfinite(length) else _LONGEST
@@ -231,9 +231,11 @@ class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
 
     def _of_ngrams(self, log_prob, eos):
         """Return the expected length and the KL of a policy of n-grams; inf if it has no end."""
-        objective = self._unrewarded(eos)
+        objective, length = self._unrewarded(eos), float(self.document_length_)
         try:
-            return objective.expected_length(log_prob), objective.kl(log_prob)
+            if eos is not None:
+                length = objective.expected_length(log_prob)
+            return length, objective.kl(log_prob)
         except ValueError:  # documents hardly ever end
             return float("inf"), float("inf")
 

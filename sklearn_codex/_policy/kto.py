@@ -50,7 +50,8 @@ class KTOPolicyOptimizer(
         means the uniform distribution.
     kl_coef : float, default=1.0
         Weight b of KL(policy || reference), which is called beta in KTO: the smaller, the further
-        the policy goes from the reference.
+        the policy goes from the reference. Below about 1e-12 rewards of tokens that share what
+        probability there is may differ by less than floats tell; then the fit warns.
     loss : {"kto", "apo_zero_unpaired"}, default="kto"
         "kto" measures rewards from the policy's own KL to the reference, "apo_zero_unpaired" from
         0, the reward under the reference.

@@ -32,8 +32,9 @@ _EXACT, _MOST_PRODUCTS = 0.03, 400
 _TAKEN, _AIM = 0.5, 0.2
 # The fewest products where there are many weights, and numbers that are kept of them otherwise.
 _FEW_PRODUCTS, _MOST_NUMBERS = 50, 4 * 10**7
-# Times that a step may be made shorter, and what is beyond the least shift.
-_HESITATIONS, _MORE = 60, 1.1
+# Times that a step may be made shorter, how many of them are many, what is the greatest shift, and
+# what is beyond the least one.
+_HESITATIONS, _OFTEN, _GREATEST_SHIFT, _MORE = 60, 10, 1e300, 1.1
 # The part of the greatest rate from which on one counts at which policies go apart, and of a rate
 # that goes round.
 _REPELS, _SLOW = 1e-7, 1e-3
@@ -164,10 +165,10 @@ class _Search:
         while since < _PATIENCE:
             is_better = self._here.norm < 0.9 * best
             best, since = (self._here.norm, 0) if is_better else (best, since + 1)
-            for _ in range(_HESITATIONS):
+            for n_failed in range(_HESITATIONS):
                 with np.errstate(over="ignore", invalid="ignore"):  # such steps are made shorter
                     there, error, least = self._step(self._here, shift, is_true)
-                shift = max(_next_shift(shift, error), _MORE * least)
+                shift = max(_next_shift(shift, error, n_failed), _MORE * least)
                 if error < _TAKEN:
                     break
             else:
@@ -217,10 +218,15 @@ def _least_shift(rates):
     return max(0.0, 2 * float(rates.real.max()), float(bound.max(initial=0.0)))
 
 
-def _next_shift(shift, error):
-    """Return the next 1 / tau, by how wrong the equations of a step were."""
+def _next_shift(shift, error, n_failed):
+    """Return the next 1 / tau, by how wrong the equations of a step were.
+
+    Where steps fail again and again, as the scale of the problem is another by far, ever more.
+    """
     factor = min(max((error / _AIM) ** 0.4, 1 / 8), 4.0)
-    return max(factor * shift, 1e-6) if error >= _TAKEN else factor * shift
+    if error < _TAKEN:
+        return factor * shift
+    return min(max(factor ** max(1, n_failed - _OFTEN) * shift, 1e-6), _GREATEST_SHIFT)
 
 
 def falling_columns(state: RestState) -> IntArray:

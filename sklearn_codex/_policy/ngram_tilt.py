@@ -1,5 +1,6 @@
 """Policies of n-grams as tilts of a reference, context by context."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,9 @@ from scipy import sparse
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex.exact._ngram_kernel import ContextKernel
+
+# Nats of tilts, over kl_coef, below which a normaliser is too near to 0 to be a sum's logarithm.
+_SMALL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,20 @@ class NGramTilt:
         ends = np.zeros(trie.n_contexts - 1)
         backoffs = kernel.log_backoff_share(top, rest)[1:]
         log_prob = np.concatenate([arcs - top[owner] - rest[owner], backoffs, ends])
-        reward = self._reward(tilts, self.kl_coef * log_z)
+        reward = self._reward(tilts, self.kl_coef * self._digits_of(log_z, tilts))
         return NGramTiltPoint(self, log_prob, reward)
+
+    @cached_property
+    def _mean(self) -> Callable[[FloatArray], FloatArray]:
+        """What expects values (A,) of arcs after each context (C,), under the reference."""
+        return _NextToken(self.trie, self.reference_log_prob, self._kernel).mean
+
+    def _digits_of(self, log_z: FloatArray, tilts: FloatArray) -> FloatArray:
+        """Return log Z (C,), with more digits where tilts (A,) are small and it is next to 0."""
+        moves = tilts / self.kl_coef
+        if np.abs(moves).max(initial=0.0) > _SMALL:
+            return log_z
+        return np.log1p(self._mean(np.expm1(moves)))
 
     def _reward(self, of_arcs: FloatArray, of_contexts: FloatArray) -> FloatArray:
         """Return the reward (E,) of tilts (A,) and normalisers (C,), or a derivative of it."""

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.special import logsumexp
 
-from sklearn_codex._categorical import FloatArray
+from sklearn_codex._categorical import FloatArray, tilted
 
 
 class TiltPoint(Protocol):
@@ -78,11 +77,8 @@ class TokenTilt:
 
     def at(self, weights: FloatArray) -> "TokenTiltPoint":
         """Return the policy at weights (V,)."""
-        tilted = self.reference_log_prob + weights / self.kl_coef
-        log_z = float(logsumexp(tilted))
-        reward = weights - self.kl_coef * log_z
-        possible = ~np.isneginf(self.reference_log_prob)
-        return TokenTiltPoint(tilted - log_z, np.where(possible, reward, 0.0), self.kl_coef)
+        log_prob, reward = tilted(self.reference_log_prob, weights, self.kl_coef)
+        return TokenTiltPoint(log_prob, reward, self.kl_coef)
 
 
 @dataclass(frozen=True)

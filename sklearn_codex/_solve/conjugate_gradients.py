@@ -11,6 +11,8 @@ MAX_STEPS = 1000
 
 # Added to the unit diagonal of a scaled block, so that columns that depend on each other can stay.
 RIDGE = 1e-6
+# Energy of a residual, as a multiple of that at the start, which is of rounding alone.
+LOST = 1 / float(np.finfo(np.float64).eps) ** 2
 
 Vector = NDArray[np.float64]
 
@@ -115,13 +117,14 @@ def conjugate_gradients(
     preconditioned = preconditioner.solve(residual)
     direction = preconditioned.copy()
     energy = dot(residual, preconditioned)
-    target = tol**2 * energy
+    target, lost = tol**2 * energy, LOST * energy
     for step in range(max_steps):
         bent, moved = product(direction)
         if step == 0:
             image = np.zeros_like(moved)
-        bend = dot(direction, bent)
-        if not bend > 0:
+        with np.errstate(over="ignore", invalid="ignore"):
+            bend = dot(direction, bent)
+        if not 0 < bend < np.inf:
             break
         length = energy / bend
         solution += length * direction
@@ -129,7 +132,7 @@ def conjugate_gradients(
         residual -= length * bent
         preconditioned = preconditioner.solve(residual)
         previous, energy = energy, dot(residual, preconditioned)
-        if energy <= target:
+        if energy <= target or energy > lost:
             break
         direction *= energy / previous
         direction += preconditioned
