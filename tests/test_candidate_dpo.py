@@ -2,27 +2,15 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from candidates import PAIRS, PROMPTS, stated
+from candidates import PREFERRED as LABELS
+from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import CandidatePolicy, DPOPolicyOptimizer, PreferenceRewardModel
-from sklearn_codex.exact import CandidateObjective, NGramObjective, bigram_model
-
-PROMPTS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
-PAIRS = np.array([(0, 1), (1, 2), (0, 2), (3, 4), (5, 6), (7, 8), (6, 8), (5, 7), (6, 5)])
-LABELS = np.array([1, 0, 1, 1, 0, 1, 0, 0, 1])
-
-
-def stated(seed=0, *, log_linear=False, kl_coef=0.6, **fields):
-    rng = np.random.default_rng(seed)
-    features = rng.normal(size=(9, 2)) if log_linear else None
-    reward = rng.normal(size=9) if features is None else features @ rng.normal(size=2)
-    reference = np.log(rng.dirichlet(np.ones(9)))
-    return CandidateObjective(
-        reference, reward, PROMPTS, kl_coef=kl_coef, features=features, **fields
-    )
+from sklearn_codex.exact import CandidateObjective
 
 
 def naive_loss(problem, weights, targets, *, C):
@@ -75,48 +63,6 @@ def test_where_all_is_known_it_is_the_optimum_of_the_true_reward(log_linear):
     assert problem.gap(problem.start) > 0.01
     assert fitted.optimality_gap_ < 1e-8 * problem.gap(problem.start)
     assert fitted.optimality_gap_ == problem.gap(fitted.token_log_prob_)
-
-
-def test_penalties_and_bans_are_those_of_the_objective():
-    penalty = np.zeros(9)
-    penalty[[4, 6]] = 0.8, np.inf
-    problem = stated(4, penalty=penalty)
-    fine = PAIRS[(PAIRS != 6).all(axis=1)]
-    reward = problem.token_reward
-    fitted = DPOPolicyOptimizer(kl_coef=0.6, C=1e7, tol=1e-12)
-    fitted.fit_objective(problem, fine, expit(reward[fine[:, 0]] - reward[fine[:, 1]]))
-    assert np.isneginf(fitted.token_log_prob_[6])
-    assert_allclose(fitted.token_log_prob_, problem.optimum(), atol=1e-5)
-    with pytest.raises(ValueError, match=r"1 candidate\(s\) which the reference .* such as 6, so"):
-        fitted.fit_objective(problem, PAIRS, LABELS)
-
-
-def test_it_forgets_an_objective():
-    fitted = DPOPolicyOptimizer(kl_coef=0.6).fit_objective(stated(), PAIRS, LABELS)
-    assert fitted.token_log_prob_.shape == (9,)
-    assert np.exp(fitted.token_log_prob_).sum() == pytest.approx(1.0)
-    assert_allclose(
-        fitted.token_reward_, 0.6 * (fitted.token_log_prob_ - fitted.reference_log_prob_)
-    )
-    texts = [("a b", "b"), ("b", "a")]
-    again = fitted.fit(texts, [1, 0])
-    plain = DPOPolicyOptimizer(kl_coef=0.6).fit(texts, [1, 0])
-    assert_array_equal(again.token_log_prob_, plain.token_log_prob_)
-
-
-def test_errors():
-    direct = DPOPolicyOptimizer(kl_coef=0.6)
-    with pytest.raises(ValueError, match=r"got kl_coef=0\.6, but the objective has 0\.5"):
-        direct.fit_objective(stated(kl_coef=0.5), PAIRS, LABELS)
-    with pytest.raises(ValueError, match="pair 0 has candidates of the prompts 0 and 1"):
-        direct.fit_objective(stated(), [(0, 3), (1, 2)], [1, 0])
-    for wrong in ([(0, 9)], [(-1, 0)], [(0.5, 1.0)], [(0, 1, 2)]):
-        with pytest.raises(ValueError, match=r"needs pairs \(n_pairs, 2\) of rows of the obj"):
-            direct.fit_objective(stated(), wrong, [1])
-    model = bigram_model([[0.5, 0.5], [0.5, 0.5]], initial=[0.5, 0.5])
-    other = NGramObjective.of_model(model, np.zeros(model.trie.n_events), max_length=2)
-    with pytest.raises(TypeError, match=r"needs a CandidateObjective, such as .* got a NGramObj"):
-        direct.fit_objective(other, PAIRS, LABELS)
 
 
 def fit_copies(n_prompts, loss, **options):

@@ -1,32 +1,19 @@
 """KTO of policies over candidates: where it rests, by other computations and by the laboratory."""
 
-import warnings
-
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from candidates import JUDGED as ROWS
+from candidates import JUDGEMENTS as LABELS
+from candidates import PROMPTS, stated
+from numpy.testing import assert_allclose
 from scipy.special import expit, log_softmax
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_codex import KTOPolicyOptimizer, load_model, save_model
+from sklearn_codex import KTOPolicyOptimizer
 from sklearn_codex._policy.candidate_tilt import CandidateTilt
 from sklearn_codex._policy.kto_points import PromptPoint
-from sklearn_codex.exact import CandidateObjective, NGramObjective, bigram_model
+from sklearn_codex.exact import CandidateObjective
 from sklearn_codex.lab import PreferenceProblem, algorithms, problems, rest_point
-
-PROMPTS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
-ROWS = np.array([0, 1, 2, 2, 3, 4, 4, 5, 6, 7, 8, 8, 6])
-LABELS = np.array([1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 0, 1, 0])
-
-
-def stated(seed=0, *, log_linear=False, kl_coef=0.6, **fields):
-    rng = np.random.default_rng(seed)
-    features = rng.normal(size=(9, 2)) if log_linear else None
-    reward = rng.normal(size=9) if features is None else features @ rng.normal(size=2)
-    reference = np.log(rng.dirichlet(np.ones(9)))
-    return CandidateObjective(
-        reference, reward, PROMPTS, kl_coef=kl_coef, features=features, **fields
-    )
 
 
 def ratios_of(problem, weights):
@@ -142,19 +129,6 @@ def test_the_reference_point_moves_as_its_derivative_says():
     assert_allclose(along, (ahead - behind) / (2 * step), rtol=1e-6, atol=1e-9)
 
 
-def test_penalties_and_bans_are_those_of_the_objective():
-    penalty = np.zeros(9)
-    penalty[[4, 6]] = 0.8, np.inf
-    problem = stated(5, penalty=penalty)
-    fine = ROWS != 6
-    fitted = KTOPolicyOptimizer(kl_coef=0.6).fit_objective(problem, ROWS[fine], LABELS[fine])
-    assert np.isneginf(fitted.token_log_prob_[6])
-    within = log_softmax(problem.reference_log_prob[3:5] - penalty[3:5])
-    assert_allclose(log_softmax(fitted.reference_log_prob_[3:5]), within)
-    with pytest.raises(ValueError, match=r"1 candidate\(s\) which the reference .* such as 6, so"):
-        fitted.fit_objective(problem, ROWS, LABELS)
-
-
 def test_apo_zero_measures_from_zero():
     problem = stated(6)
     fitted = KTOPolicyOptimizer(loss="apo_zero_unpaired", kl_coef=0.6, tol=1e-11)
@@ -183,57 +157,3 @@ def test_many_prompts_with_features():
     fitted = KTOPolicyOptimizer(kl_coef=0.5, C=0.1).fit_objective(objective, np.arange(n_rows), y)
     assert fitted.fixed_point_gap_ <= 1e-8
     assert fitted.optimality_gap_ < 0.5 * objective.gap(objective.start)
-
-
-def test_it_forgets_an_objective():
-    fitted = KTOPolicyOptimizer(kl_coef=0.6).fit_objective(stated(), ROWS, LABELS)
-    assert fitted.token_log_prob_.shape == (9,)
-    texts, y = ["a b", "b", "a", "b b"], [1, 0, 1, 0]
-    again, plain = fitted.fit(texts, y), KTOPolicyOptimizer(kl_coef=0.6).fit(texts, y)
-    assert_array_equal(again.token_log_prob_, plain.token_log_prob_)
-    assert_array_equal(again.margin(texts), plain.margin(texts))
-    assert not hasattr(again, "optimality_gap_")
-
-
-def test_a_file_keeps_it(tmp_path):
-    pytest.importorskip("skops")
-    problem = stated(8, log_linear=True, penalty=np.linspace(0, 1, 9))
-    fitted = KTOPolicyOptimizer(kl_coef=0.6).fit_objective(problem, ROWS, LABELS)
-    save_model(fitted, tmp_path / "kto.skops")
-    again = load_model(tmp_path / "kto.skops")
-    assert_array_equal(again.token_log_prob_, fitted.token_log_prob_)
-    assert_array_equal(again.margin(np.eye(9)), fitted.margin(np.eye(9)))
-    assert again._stated.gap(again.token_log_prob_) == fitted.optimality_gap_
-    fitted.reference_log_prob_ = problem.reference_log_prob  # without what penalties make of it
-    with pytest.raises(ValueError, match=r"reference_log_prob_ .* not that of its objective"):
-        save_model(fitted, tmp_path / "bad.skops")
-
-
-def test_errors():
-    kto = KTOPolicyOptimizer(kl_coef=0.6)
-    with pytest.raises(ValueError, match=r"got kl_coef=0\.6, but the objective has 0\.5"):
-        kto.fit_objective(stated(kl_coef=0.5), ROWS, LABELS)
-    for wrong in ([9, 0], [-1, 0], [0.5, 1.0], [[0, 1], [1, 2]]):
-        with pytest.raises(ValueError, match=r"needs rows \(n_judged,\) of rows of the objective"):
-            kto.fit_objective(stated(), wrong, [1, 0])
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        kto.fit_objective(stated(), [0, 1, 2], [1, 0])
-    with pytest.raises(ValueError, match="needs desirable and undesirable documents in y, got one"):
-        kto.fit_objective(stated(), [0, 1], [1, 1])
-    model = bigram_model([[0.5, 0.5], [0.5, 0.5]], initial=[0.5, 0.5])
-    other = NGramObjective.of_model(model, np.zeros(model.trie.n_events), max_length=2)
-    with pytest.raises(TypeError, match=r"needs a CandidateObjective, such as .* got a NGramObj"):
-        kto.fit_objective(other, ROWS, LABELS)
-
-
-@pytest.mark.parametrize("settings", [{"C": 1e300}, {"C": 1e-300}, {"kl_coef": 1e6}])
-def test_extremes(settings):
-    problem = stated(9, kl_coef=settings.get("kl_coef", 0.6))
-    kto = KTOPolicyOptimizer(**{"kl_coef": 0.6} | settings)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        kto.fit_objective(problem, ROWS, LABELS)
-    assert kto.fixed_point_gap_ <= 1e-8
-    if settings != {"C": 1e300}:
-        assert kto.kl_ < 1e-4

@@ -214,7 +214,8 @@ def check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> NDArray[np
     Raises
     ------
     ValueError
-        If the greatest of them is above 1e100, or below 1e-100 and not 0, or one is masked.
+        If the greatest of them is above 1e100, or below 1e-100 and not 0, or one is masked or no
+        number.
     """
     kwargs.setdefault("dtype", np.float64)
     if is_frame(sample_weight):
@@ -223,7 +224,11 @@ def check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> NDArray[np
             "Pass one of its columns."
         )
     refuse_masked(sample_weight, None, name="sample_weight")
-    weight = _check_sample_weight(sample_weight, X, **kwargs)
+    try:
+        weight = _check_sample_weight(sample_weight, X, **kwargs)
+    except (TypeError, ValueError):
+        _refuse_what_is_no_number(sample_weight)
+        raise
     largest = float(np.max(np.abs(weight), initial=0.0))
     low, high = _WEIGHT_RANGE
     if not (largest == 0 or low <= largest <= high):  # nor where it is NaN
@@ -232,3 +237,19 @@ def check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> NDArray[np
             f"can hold sums and squares, got {largest:g}. Divide the weights by their mean."
         )
     return weight
+
+
+def _refuse_what_is_no_number(sample_weight):
+    """Raise where weights have something that is no number, which scikit-learn says of no place."""
+    values = np.asarray(sample_weight, dtype=object)
+    if values.ndim > 1:
+        return
+    for position, value in enumerate(values.ravel()):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            where = f" at position {position}" if values.ndim else ""
+            raise InvalidParameterError(
+                f"sample_weight should be one number for each row, got {shown(value)}{where}. Pass "
+                "numbers, or None for weights of 1."
+            ) from None

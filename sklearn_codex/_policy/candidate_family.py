@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_array
 
 from sklearn_codex._categorical import FloatArray, IntArray, normalize_log_within
+from sklearn_codex._checks.positions import check_positions
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._policy.candidate_tilt import CandidateTilt
 from sklearn_codex.exact import CandidateObjective
@@ -105,10 +105,11 @@ class StatedPairs:
             Who asks, for messages.
         """
         _check_objective(objective, kl_coef, subject)
-        rows = check_array(pairs, dtype=None, input_name="pairs")
-        is_pairs = rows.shape[1] == 2
-        _check_rows(rows, is_pairs, "pairs (n_pairs, 2)", objective=objective, subject=subject)
-        a, b = rows.T.astype(np.intp)
+        rows = _read_rows(
+            objective, pairs, "pairs", "(n_pairs, 2)", subject=subject,
+            remedy="Pass the rows of the two candidates of each pair.",
+        )  # fmt: skip
+        a, b = rows.T
         asked = objective.prompts[a], objective.prompts[b]
         apart = np.flatnonzero(asked[0] != asked[1])
         if apart.size:
@@ -143,11 +144,11 @@ class StatedRows:
     def of(cls, objective: Any, rows: Any, *, kl_coef: float, subject: str) -> "StatedRows":
         """Return rows as they were given, checked; parameters are those of ``StatedPairs.of``."""
         _check_objective(objective, kl_coef, subject)
-        given = check_array(rows, dtype=None, ensure_2d=False, input_name="rows")
-        _check_rows(
-            given, given.ndim == 1, "rows (n_judged,)", objective=objective, subject=subject
-        )
-        return cls(objective, given.astype(np.intp))
+        given = _read_rows(
+            objective, rows, "rows", "(n_judged,)", subject=subject,
+            remedy="Pass the row of the candidate of each judgement.",
+        )  # fmt: skip
+        return cls(objective, given)
 
     @property
     def prompts(self) -> IntArray:
@@ -176,15 +177,9 @@ def _check_objective(objective, kl_coef, subject):
         )
 
 
-def _check_rows(given, is_shaped, what, *, objective, subject):
-    """Raise where numbers are not those of rows of an objective."""
-    n_rows = len(objective.prompts)
-    if not is_shaped or given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= n_rows:
-        raise ValueError(
-            f"{subject}.fit_objective needs {what} of rows of the objective, whole numbers from 0 "
-            f"to {n_rows - 1}, got {given.dtype} of shape {given.shape}{_range_of(given)}."
-        )
-
-
-def _range_of(given):
-    return f" from {given.min()} to {given.max()}" if given.dtype.kind in "iuf" else ""
+def _read_rows(objective, given, name, shape, *, remedy, subject):
+    """Return which rows of an objective are meant, of a shape."""
+    return check_positions(
+        given, name, shape, n_rows=len(objective.prompts), rows="rows of the objective",
+        remedy=remedy, subject=f"{subject}.fit_objective",
+    )  # fmt: skip
