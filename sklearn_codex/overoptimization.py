@@ -15,7 +15,7 @@ from scipy.optimize import brentq, minimize_scalar
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
-from sklearn_codex._checks.numbers import check_values
+from sklearn_codex._checks.numbers import LENGTH, check_values
 from sklearn_codex._data.fitted_models import check_fitted_model, unwrap
 from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._policy.family import family_of
@@ -41,8 +41,8 @@ _SUBJECT = "overoptimization_curve"
         "kl_coefs": ["array-like", None],
         "bootstrap": [list, tuple],
         "confidence": [Interval(Real, 0, 1, closed="neither")],
-        "response_length": [Interval(Integral, 1, None, closed="left"), None],
-        "max_length": [Interval(Integral, 1, None, closed="left"), None],
+        "response_length": [LENGTH, None],
+        "max_length": [LENGTH, None],
         "n_samples": [Interval(Integral, 2, None, closed="left")],
         "random_state": ["random_state"],
     },
@@ -259,7 +259,9 @@ class _Setting:
             )
         length = None if eos is not None else (response_length or model.document_length_)
         family, log_prob = family_of(model)
-        objective = family.objective(log_prob, length=length, eos=eos, max_length=max_length)
+        objective = family.objective(
+            log_prob, length=length, eos=eos, max_length=max_length, subject=_SUBJECT
+        )
         if objective.gap_is_bound:
             raise ValueError(
                 f"{_SUBJECT} knows the frontier of a model of n-grams where documents end by "

@@ -6,8 +6,11 @@ from assertions import assert_frequencies_agree
 
 from sklearn_codex import (
     BestOfNSampler,
+    DPOPolicyOptimizer,
     ExactPolicyOptimizer,
     GRPOPolicyOptimizer,
+    KTOPolicyOptimizer,
+    NGramCounter,
     PPOPolicyOptimizer,
     RLOOPolicyOptimizer,
     TokenCounter,
@@ -70,3 +73,27 @@ def test_documents_that_hardly_end_are_refused_by_what_they_would_hold():
         np.log([0.5, 0.5]), 10, np.random.RandomState(0), length=10**30, eos=0
     )
     assert rollouts.ended.all()
+
+
+BY_PREFERENCES = [DPOPolicyOptimizer, KTOPolicyOptimizer]
+BY_REWARDS = [ExactPolicyOptimizer, GRPOPolicyOptimizer, PPOPolicyOptimizer, RLOOPolicyOptimizer]
+TEXTS = {KTOPolicyOptimizer: ["a b", "b"], DPOPolicyOptimizer: [("a b", "b"), ("b", "a")]}
+
+
+@pytest.mark.parametrize("make", BY_PREFERENCES + BY_REWARDS)
+def test_ngrams_say_that_documents_are_too_long_to_go_through(make):
+    texts, counter = TEXTS.get(make, ["a b", "b"]), NGramCounter(2)
+    one_by_one = r"=1000000000, and goes through the .* at most 10,000,000 of them\. Decrease "
+    with pytest.raises(ValueError, match=f"^{make.__name__} got response_length{one_by_one}resp"):
+        make(vectorizer=counter, response_length=10**9).fit(texts, [1, 0])
+    if make in BY_REWARDS:
+        for ends in (NGramCounter(2, eos_token="<eos>"), TokenCounter(eos_token="<eos>")):
+            with pytest.raises(ValueError, match=f"^{make.__name__} got max_length{one_by_one}max"):
+                make(vectorizer=ends, max_length=10**9).fit(texts, [1, 0])
+
+
+@pytest.mark.parametrize("make", [*BY_PREFERENCES, *BY_REWARDS, BestOfNSampler])
+def test_lengths_that_no_integer_holds_are_refused(make):
+    rule = rf"'response_length' parameter of {make.__name__} must be an int in the range \[1, 92233"
+    with pytest.raises(ValueError, match=rule):
+        make(response_length=10**400).fit(TEXTS.get(make, ["a b", "b"]), [1, 0])

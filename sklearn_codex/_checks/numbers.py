@@ -19,6 +19,8 @@ NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 FINITE = Interval(Real, None, None, closed="neither")
 PROBABILITY = Interval(Real, 0, 1, closed="both")
 COUNT = Interval(Integral, 1, None, closed="left")
+# Tokens of a document, which integers of numpy hold.
+LENGTH = Interval(Integral, 1, 2**63 - 1, closed="both")
 
 # Tokens drawn at one time, 1 GiB of columns.
 MOST_TOKENS = 2**27

@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex._data.documents import read_prompts
 from sklearn_codex._fits import whole_fit
+from sklearn_codex._policy.inputs import PROBLEM_CONSTRAINTS
 from sklearn_codex._policy.optimizer import PolicyOptimizerMixin
-from sklearn_codex._policy.sampled_optimizer import PROBLEM_CONSTRAINTS
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import best_of_n_kl_bound, expected_max
 from sklearn_codex.exact._best_of_n import _max_weights

@@ -226,6 +226,7 @@ class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
             length=self.document_length_,
             eos=eos,
             max_length=None,
+            subject=type(self).__name__,
             initial=self._initial,
         )
 

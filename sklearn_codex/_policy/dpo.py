@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex._checks.numbers import LENGTH
 from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.candidate_family import StatedPairs
@@ -249,7 +250,7 @@ class DPOPolicyOptimizer(
         "simpo_gamma": [Interval(Real, 0, None, closed="left"), None],
         "cpo_alpha": [Interval(Real, 0, None, closed="left"), None],
         "C": [Interval(Real, *_SQUARED, closed="both"), Options(Real, {np.inf})],
-        "response_length": [Interval(Integral, 1, None, closed="left"), None],
+        "response_length": [LENGTH, None],
         "vectorizer": [COUNTER, None],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],

@@ -78,6 +78,7 @@ def optimality_gap(
         length=estimator.document_length_,
         eos=estimator._eos_column(),
         max_length=None,
+        subject=type(estimator).__name__,
         initial=estimator._initial,
         kl_coef=estimator.kl_coef,
         reward_coef=1.0,

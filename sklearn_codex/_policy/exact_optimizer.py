@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._fits import whole_fit
-from sklearn_codex._policy.sampled_optimizer import PROBLEM_CONSTRAINTS
+from sklearn_codex._policy.inputs import PROBLEM_CONSTRAINTS
 from sklearn_codex._policy.stated_objective import ObjectiveFitMixin
 
 # Share of what the reference may be short of the best that a policy may be without a warning.

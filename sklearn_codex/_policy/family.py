@@ -21,6 +21,7 @@ from sklearn_codex._policy.problem import PolicyProblem, unigram_objective
 from sklearn_codex._policy.tilts import Tilt, TokenTilt
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import NGramObjective
+from sklearn_codex.exact._eos_length import MAX_LENGTH
 from sklearn_codex.exact._ngram_events import check_events
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._objective import Objective
@@ -79,10 +80,12 @@ class TokenFamily:
         return names
 
     def objective(
-        self, reference: FloatArray, *, initial: FloatArray | None = None, **settings: Any
+        self, reference: FloatArray, *, subject: str, initial: FloatArray | None = None, **own: Any
     ) -> Objective:
-        """Return the objective without a reward; settings are those of ``unigram_objective``."""
-        return unigram_objective(reference, **settings)
+        """Return the objective without a reward; others are those of ``unigram_objective``."""
+        if own["eos"] is not None:
+            _check_longest(subject, "max_length", own["max_length"])
+        return unigram_objective(reference, **own)
 
     def fitted(self, log_prob: FloatArray) -> dict[str, Any]:
         """Return the attributes of an estimator by which it is a policy."""
@@ -223,6 +226,7 @@ class NGramFamily:
         length: int | None,
         eos: int | None,
         max_length: int | None,
+        subject: str,
         initial: FloatArray | None = None,
         **settings: Any,
     ) -> Objective:
@@ -238,16 +242,20 @@ class NGramFamily:
             The end-of-sequence token, which the trie knows.
         max_length : int or None
             Tokens at which documents that end by themselves are cut.
+        subject : str
+            Who asks, for messages.
         initial : ndarray of shape (C,) or None
             How often documents start in each context.
         **settings
             Other parameters of :class:`NGramObjective`.
         """
+        name, longest = ("response_length", length) if eos is None else ("max_length", max_length)
+        _check_longest(subject, name, longest)
         return NGramObjective(
             reference,
             np.zeros(self.trie.n_events),
             self.trie,
-            max_length=length if eos is None else max_length,
+            max_length=longest,
             initial=initial,
             **settings,
         )
@@ -286,7 +294,9 @@ class NGramFamily:
 
         A policy is worth ``strength`` tokens in each context, of its own frequencies.
         """
-        objective: Any = self.objective(log_prob, length=1, eos=None, max_length=None)
+        objective: Any = self.objective(
+            log_prob, length=1, eos=None, max_length=None, subject="refined"
+        )
         prior = objective.events_after(log_prob, np.full(self.trie.n_contexts, strength))
         return nearest_policy(self.trie, log_prob, counts + prior)
 
@@ -315,6 +325,15 @@ class NGramFamily:
                 f"{context}. Use event_log_prob of a back-off model."
             )
         return log_prob
+
+
+def _check_longest(subject, name, length):
+    """Check that documents whose tokens are gone through one by one are not too long for that."""
+    if length is not None and length not in MAX_LENGTH:
+        raise ValueError(
+            f"{subject} got {name}={length}, and goes through the tokens of a document one by one, "
+            f"at most {MAX_LENGTH.right:,} of them. Decrease {name}."
+        )
 
 
 Family = TokenFamily | NGramFamily

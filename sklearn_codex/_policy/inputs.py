@@ -1,13 +1,34 @@
-"""What comes into a policy optimiser, checked: lengths, demonstrations, logged rewards."""
+"""What comes into a policy optimiser, checked: parameters, lengths, demonstrations, rewards."""
 
 import warnings
+from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils._param_validation import HasMethods, Interval
 
 from sklearn_codex._checks.matrices import check_frame
+from sklearn_codex._checks.numbers import LENGTH
+from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import caller_level
 from sklearn_codex.exact import LengthExplosionWarning
+
+# What the parameters of all optimisers that state a problem may be.
+PROBLEM_CONSTRAINTS: dict = {
+    "policy": [HasMethods(["predict_log_proba"]), None],
+    "reward_model": [HasMethods(["reward"]), HasMethods(["predict"]), callable, None],
+    "kl_coef": [Interval(Real, 0, None, closed="neither")],
+    "reward_coef": [Interval(Real, 0, None, closed="left")],
+    "sft_coef": [Interval(Real, 0, None, closed="left")],
+    "rules": "no_validation",
+    "response_length": [LENGTH, None],
+    "max_length": [LENGTH, None],
+    "missing_eos_penalty": [Interval(Real, 0, None, closed="left")],
+    "entropy_coef": [Interval(Real, 0, None, closed="left")],
+    "normalize_reward": ["boolean"],
+    "vectorizer": [COUNTER, None],
+    "random_state": ["random_state"],
+}
 
 
 def check_length_parameters(parameters, eos, of_ngrams, subject):

@@ -9,6 +9,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from sklearn_codex._checks.numbers import LENGTH
 from sklearn_codex._data.pairs import read_responses
 from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
@@ -203,7 +204,7 @@ class KTOPolicyOptimizer(
         "desirable_weight": [Interval(Real, 0, _GREATEST_WEIGHT, closed="right")],
         "undesirable_weight": [Interval(Real, 0, _GREATEST_WEIGHT, closed="right")],
         "C": [Interval(Real, 0, None, closed="right")],
-        "response_length": [Interval(Integral, 1, None, closed="left"), None],
+        "response_length": [LENGTH, None],
         "vectorizer": [COUNTER, None],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],

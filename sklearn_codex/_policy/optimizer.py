@@ -180,6 +180,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
             length=self.response_length_,
             eos=self._eos_column(),
             max_length=self.max_length,
+            subject=type(self).__name__,
             frequencies=self.frequencies_,
             initial=self._initial,
             **{name: parameters[name] for name in names},

@@ -11,13 +11,13 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from sklearn_codex._data.vectorizers import COUNTER, token_names
+from sklearn_codex._data.vectorizers import token_names
 from sklearn_codex._fits import caller_level, whole_fit
 from sklearn_codex._policy.additivity import recognise
 from sklearn_codex._policy.audit import Audit
 from sklearn_codex._policy.certificate import gain_over, tilt_gap
 from sklearn_codex._policy.critic import ContextCritic, LinearCritic
-from sklearn_codex._policy.inputs import find_frequencies
+from sklearn_codex._policy.inputs import PROBLEM_CONSTRAINTS, find_frequencies
 from sklearn_codex._policy.iteration_record import Evaluation
 from sklearn_codex._policy.local_gap import left_to_gain
 from sklearn_codex._policy.noise_schedule import NoiseSchedule, apart_from_cuts, is_better_settled
@@ -36,22 +36,6 @@ _CUT_RATE = 0.01
 _FAR_BEYOND = 1.25
 # Documents of each policy that the distance to the optimum, or to the start, is told from.
 _N_CERTIFIED = 4096
-
-PROBLEM_CONSTRAINTS: dict = {
-    "policy": [HasMethods(["predict_log_proba"]), None],
-    "reward_model": [HasMethods(["reward"]), HasMethods(["predict"]), callable, None],
-    "kl_coef": [Interval(Real, 0, None, closed="neither")],
-    "reward_coef": [Interval(Real, 0, None, closed="left")],
-    "sft_coef": [Interval(Real, 0, None, closed="left")],
-    "rules": "no_validation",
-    "response_length": [Interval(Integral, 1, None, closed="left"), None],
-    "max_length": [Interval(Integral, 1, None, closed="left"), None],
-    "missing_eos_penalty": [Interval(Real, 0, None, closed="left")],
-    "entropy_coef": [Interval(Real, 0, None, closed="left")],
-    "normalize_reward": ["boolean"],
-    "vectorizer": [COUNTER, None],
-    "random_state": ["random_state"],
-}
 
 
 class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimator):

@@ -14,7 +14,7 @@ from sklearn_codex._checks.numbers import check_log_prob, check_number, check_va
 from sklearn_codex.exact._priced_objective import PricedObjective
 
 # Sums over the positions of a document are taken one by one.
-_MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")
+MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")
 _EPS = np.finfo(np.float64).eps
 _HIGHEST = 1e307
 _NEAR_ONE = 1e-2
@@ -44,7 +44,7 @@ class EndingObjective(PricedObjective):
                 self.max_length,
                 "max_length",
                 subject=subject,
-                interval=_MAX_LENGTH,
+                interval=MAX_LENGTH,
                 remedy="None means that documents are never cut.",
             )
             object.__setattr__(self, "max_length", max_length)
