@@ -132,7 +132,7 @@ def bradley_terry_gap(
         as where there are fewer pairs than tokens, or where no best reward was found.
     """
     target, weight, bounded = given.target, given.sample_weight, bool(np.isfinite(C))
-    design = project(design, features)
+    design = project(design, features).to_solve()
     penalty = np.ones(design.shape[1]) if bounded else np.zeros(design.shape[1])
     loss = BradleyTerryLoss(design, target, weight, C=C if bounded else 1.0, penalty=penalty)
     if not bounded and has_best_weights(design, target, weight) is False:
