@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_expit, logit
 
+from sklearn_codex import KTOPolicyOptimizer
 from sklearn_codex.exact import CandidateObjective
 from sklearn_codex.lab.torch import CandidateTask
 
@@ -157,3 +158,16 @@ def test_losses_at_the_reference_by_hand():
     }
     for name, value in expected.items():
         assert predict.pair_loss(task, counts, name, 0.5, half) == pytest.approx(value), name
+
+
+def test_kto_as_trainers_have_it_rests_where_apo_zero_does():
+    # Their reference point is 0, so that of a finite rest point the estimator tells as much. All
+    # answers are desirable more often than not: nothing balances the others.
+    task = make_task([0.2, 0.5, 0.3], [1.0, 0.0, -1.0])
+    counts = np.array([[1.0, 3.0, 4.0], [9.0, 7.0, 6.0]])
+    policy, rests = predict.minimise(task, lambda p: predict.kto_loss(task, counts, 0.5, p))
+    assert rests
+    fitted = KTOPolicyOptimizer(loss="apo_zero_unpaired", kl_coef=0.5, C=np.inf, tol=1e-11)
+    rows, labels = np.tile(np.arange(3), 2), np.repeat([0, 1], 3)
+    fitted.fit_objective(task.objective, rows, labels, counts.ravel())
+    np.testing.assert_allclose(np.exp(policy), np.exp(fitted.token_log_prob_), atol=1e-5)
