@@ -44,6 +44,14 @@ class RecordingCallback:
         return [names for kind, *names in self.events if kind == event]
 
 
+class StopAtOnce(RecordingCallback):
+    """Stops a fit after its first iteration."""
+
+    def on_fit_task_end(self, estimator, context):
+        super().on_fit_task_end(estimator, context)
+        return context.task_name == "iteration"
+
+
 def is_fitted(estimator):
     try:
         check_is_fitted(estimator)

@@ -1,28 +1,24 @@
-"""Tilted policies over candidates: derivatives of rewards against differences of the rewards."""
+"""Tilted policies over candidates, by hand and as tokens; derivatives are in ``test_tilts``."""
 
 import numpy as np
 import pytest
-from scipy import sparse
+from candidates import ASKED, TILTS, random_tilt
 
 from sklearn_codex._policy.candidate_tilt import CandidateTilt
 from sklearn_codex._policy.tilts import TokenTilt
 
-STEP = 1e-5
-PROMPTS = np.array([1, 0, 0, 2, 1, 1, 0, 2])
 
-
-@pytest.fixture(params=[(kind, seed) for kind in ("table", "dense", "sparse") for seed in range(2)])
-def case(request):
-    """A tilt, weights, slopes and a direction."""
-    kind, seed = request.param
-    rng = np.random.default_rng(seed)
-    reference = rng.normal(size=len(PROMPTS))
-    reference[4] = -np.inf  # banned
-    features = None if kind == "table" else rng.normal(size=(len(PROMPTS), 3))
-    if kind == "sparse":
-        features = sparse.csr_array(np.where(features > 0, features, 0.0))
-    tilt = CandidateTilt(PROMPTS, reference, 0.3, features)
-    return tilt, *rng.normal(size=(2, tilt.n_weights)), rng.normal(size=len(PROMPTS))
+@pytest.mark.parametrize("kind", TILTS)
+@pytest.mark.parametrize("seed", range(2))
+def test_a_banned_candidate_has_no_reward_and_no_slope(kind, seed):
+    tilt, weights, _, direction = random_tilt(kind, seed)
+    point = tilt.at(weights)
+    assert np.isneginf(point.log_prob[4])
+    assert point.reward[4] == 0.0 == point.jvp(direction)[4]
+    assert not point.vjp(np.eye(len(ASKED))[4]).any()
+    others = np.arange(len(ASKED)) != 4
+    ratio = (point.log_prob[others]) - tilt.at(np.zeros(tilt.n_weights)).log_prob[others]
+    assert point.reward[others] == pytest.approx(tilt.kl_coef * ratio)
 
 
 def test_a_policy_by_hand():
@@ -55,31 +51,3 @@ def test_candidates_of_one_prompt_are_tilted_as_tokens():
         (own.hvp(slopes, direction), tokens.hvp(slopes, direction)),
     ]:
         assert found == pytest.approx(expected, rel=1e-10)
-
-
-def test_first_derivatives_are_those_of_rewards(case):
-    tilt, weights, direction, slopes = case
-    difference = tilt.at(weights + STEP * direction).reward
-    difference = (difference - tilt.at(weights - STEP * direction).reward) / (2 * STEP)
-    point = tilt.at(weights)
-    assert point.jvp(direction) == pytest.approx(difference, rel=1e-6, abs=1e-8)
-    assert point.vjp(slopes) @ direction == pytest.approx(slopes @ difference, rel=1e-6)
-
-
-def test_second_derivatives_are_those_of_first(case):
-    tilt, weights, direction, slopes = case
-    difference = tilt.at(weights + STEP * direction).vjp(slopes)
-    difference = (difference - tilt.at(weights - STEP * direction).vjp(slopes)) / (2 * STEP)
-    found = tilt.at(weights).hvp(slopes, direction)
-    assert found == pytest.approx(difference, rel=1e-6, abs=1e-7)
-
-
-def test_a_banned_candidate_has_no_reward_and_no_slope(case):
-    tilt, weights, direction, _ = case
-    point = tilt.at(weights)
-    assert np.isneginf(point.log_prob[4])
-    assert point.reward[4] == 0.0 == point.jvp(direction)[4]
-    assert not point.vjp(np.eye(len(PROMPTS))[4]).any()
-    others = np.arange(len(PROMPTS)) != 4
-    ratio = (point.log_prob[others]) - tilt.at(np.zeros(tilt.n_weights)).log_prob[others]
-    assert point.reward[others] == pytest.approx(tilt.kl_coef * ratio)

@@ -288,14 +288,8 @@ def test_callbacks_begin_and_end(tol):
     assert begun.count("iteration") in (fitted.n_iter_, fitted.n_iter_ + 1)
 
 
-class StopAtOnce(contract.RecordingCallback):
-    def on_fit_task_end(self, estimator, context):
-        super().on_fit_task_end(estimator, context)
-        return context.task_name == "iteration"
-
-
 def test_a_callback_stops_the_fit():
-    callback = StopAtOnce()
+    callback = contract.StopAtOnce()
     fitted = DPOPolicyOptimizer().set_callbacks(callback).fit(PAIRS, LABELS)
     assert fitted.n_iter_ == 1
     contract.assert_balanced(callback)

@@ -421,14 +421,8 @@ def test_callbacks_begin_and_end(tol):
     assert fitted.fixed_point_gap_ < 1e-7
 
 
-class StopAtOnce(contract.RecordingCallback):
-    def on_fit_task_end(self, estimator, context):
-        super().on_fit_task_end(estimator, context)
-        return context.task_name == "iteration"
-
-
 def test_a_callback_stops_the_fit():
-    callback = StopAtOnce()
+    callback = contract.StopAtOnce()
     fitted = KTOPolicyOptimizer().set_callbacks(callback).fit(ANSWERS, THUMBS)
     assert fitted.n_iter_ == 1
     contract.assert_balanced(callback)

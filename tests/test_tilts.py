@@ -4,6 +4,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
+from candidates import TILTS, random_tilt
 from numpy.testing import assert_allclose
 
 from sklearn_codex._categorical import tilted
@@ -16,10 +17,13 @@ from sklearn_codex.exact import bigram_model
 STEP = 1e-5
 
 
-@pytest.fixture(params=[0, 1, 2])
+@pytest.fixture(params=[(kind, seed) for kind in ("tokens", *TILTS) for seed in range(3)])
 def case(request):
     """A tilt, weights, slopes and a direction."""
-    rng = np.random.default_rng(request.param)
+    kind, seed = request.param
+    if kind != "tokens":
+        return random_tilt(kind, seed)
+    rng = np.random.default_rng(seed)
     reference = np.log(rng.dirichlet(np.ones(6)))
     return TokenTilt(reference, 0.3), *rng.normal(size=(3, 6))
 

@@ -241,6 +241,13 @@ def check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> NDArray[np
     return weight
 
 
+def check_weight(sample_weight: Any, values: Any) -> NDArray[np.float64]:
+    """Return one weight for each of the values: none below 0, and not all of them 0."""
+    return check_sample_weight(
+        sample_weight, values, ensure_non_negative=True, allow_all_zero_weights=False
+    )
+
+
 def _refuse_what_is_no_number(sample_weight):
     """Raise where weights have something that is no number, which scikit-learn says of no place."""
     values = np.asarray(sample_weight, dtype=object)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._data.documents import read_documents
 from sklearn_codex._data.partitioned import (
     PartitionedCorpus,
@@ -62,10 +62,5 @@ def read_corpus(
             define_columns_of_documents(estimator, X, vectorizer=vectorizer, default=default)
         return PartitionedCorpus(estimator, X, sample_weight)
     counts = read_documents(estimator, X, reset=reset, vectorizer=vectorizer, default=default)
-    weight = check_sample_weight(
-        sample_weight,
-        counts,
-        ensure_non_negative=True,
-        allow_all_zero_weights=False,
-    )
+    weight = check_weight(sample_weight, counts)
     return CorpusInMemory(counts, weight)

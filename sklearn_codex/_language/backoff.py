@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._data.documents import (
     check_prompts,
     check_some_tokens,
@@ -197,9 +197,7 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         if scored is None:
             return super()._mean_log_likelihood(self._after(prompts, X), sample_weight)
         log_likelihood, n_tokens = scored
-        weight = check_sample_weight(
-            sample_weight, n_tokens, ensure_non_negative=True, allow_all_zero_weights=False
-        )
+        weight = check_weight(sample_weight, n_tokens)
         sums = sum_likelihoods(SCALE * log_likelihood, n_tokens, weight)
         return mean_likelihood(self, *sums, float(weight.sum()))
 

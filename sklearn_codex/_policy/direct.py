@@ -12,7 +12,7 @@ from sklearn.utils import Bunch, ClassifierTags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray, close_kl, normalize_log
-from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._checks.numbers import check_sample_weight, check_weight
 from sklearn_codex._data.designs import DifferenceDesign, PairDesign
 from sklearn_codex._data.documents import read_prompts
 from sklearn_codex._data.fitted_models import IncomingModel
@@ -46,6 +46,8 @@ class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
     _trie: Any = None
     _stated: CandidateObjective
     classes_: np.ndarray
+    fit: Callable
+    token_log_prob_: FloatArray
     policy: Any
     response_length: int | None
 
@@ -63,13 +65,7 @@ class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
     ) -> tuple[PreferenceLabels, FloatArray]:
         """Return labels as they are checked, and weights, of which one is above 0."""
         labels = check(y, subject=type(self).__name__)
-        weight = check_sample_weight(
-            sample_weight,
-            labels.target,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
+        weight = check_weight(sample_weight, labels.target)
         return labels, weight
 
     def _mean_loss(
@@ -117,8 +113,11 @@ class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
             starts = np.bincount(contexts, sample_weight, minlength=model.trie.n_contexts)
             self._initial = starts / starts.sum()
 
-    def _keep_objective(self, stated: StatedPairs | StatedRows) -> None:
-        """Keep what an objective states; penalties are in the reference, which is best without."""
+    def _keep_objective(self, stated: StatedPairs | StatedRows, sample_weight: FloatArray) -> Any:
+        """Keep what an objective states; return the design of what is said of its candidates.
+
+        Penalties are in the reference, which is the best policy without rewards.
+        """
         self._forget_family()
         self._stated, self.vectorizer_ = stated.objective, None
         self.n_features_in_ = len(stated.objective.prompts)
@@ -126,6 +125,15 @@ class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
         unrewarded = np.zeros(self.n_features_in_)
         self.reference_log_prob_ = stated.objective.having(token_reward=unrewarded).optimum()
         self.document_length_ = 1
+        design = stated.design()
+        check_consistent_length(design, sample_weight)
+        return design
+
+    def _fit_stated(self, stated: StatedPairs | StatedRows, y: Any, sample_weight: Any) -> Any:
+        """Fit to what is said of candidates, and tell what the rewards of their objective miss."""
+        self.fit(stated, y, sample_weight)
+        self.optimality_gap_ = float(stated.objective.gap(self.token_log_prob_))
+        return self
 
     def _forget_family(self) -> None:
         self._read_trie, self._trie, self._initial = None, None, None

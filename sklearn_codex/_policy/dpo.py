@@ -8,7 +8,6 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import LENGTH
 from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
@@ -264,8 +263,6 @@ class DPOPolicyOptimizer(
         starts_after_prompts=True,
     )
 
-    token_log_prob_: FloatArray
-
     def __init__(
         self,
         policy=None,
@@ -389,10 +386,8 @@ class DPOPolicyOptimizer(
             If it is no objective over candidates.
         """
         subject = type(self).__name__
-        pairs = StatedPairs.of(objective, pairs, kl_coef=self.kl_coef, subject=subject)
-        self.fit(pairs, y, sample_weight)
-        self.optimality_gap_ = float(objective.gap(self.token_log_prob_))
-        return self
+        compared = StatedPairs.of(objective, pairs, kl_coef=self.kl_coef, subject=subject)
+        return self._fit_stated(compared, y, sample_weight)
 
     def _solve(self, loss, direct, design, context):
         """Minimise the loss, keep its history, report its iterations, set the policy."""

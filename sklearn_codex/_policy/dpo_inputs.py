@@ -34,9 +34,7 @@ def read_design(
     """
     subject = type(estimator).__name__
     if isinstance(X, StatedPairs):
-        estimator._keep_objective(X)
-        of_candidates = X.design()
-        check_consistent_length(of_candidates, sample_weight)
+        of_candidates = estimator._keep_objective(X, sample_weight)
         estimator._check_support(of_candidates)
         return of_candidates
     policy = IncomingModel(estimator, "policy")

@@ -359,9 +359,7 @@ class KTOPolicyOptimizer(
         """
         subject = type(self).__name__
         judged = StatedRows.of(objective, rows, kl_coef=self.kl_coef, subject=subject)
-        self.fit(judged, y, sample_weight)
-        self.optimality_gap_ = float(objective.gap(self.token_log_prob_))
-        return self
+        return self._fit_stated(judged, y, sample_weight)
 
     def _own_point(self, X):
         """Return the reference point of tilted policies, from which documents are measured."""

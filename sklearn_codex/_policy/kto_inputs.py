@@ -29,9 +29,7 @@ def read_design(
         How often each document counts, for how long documents are and where they start.
     """
     if isinstance(X, StatedRows):
-        estimator._keep_objective(X)
-        of_candidates = X.design()
-        check_consistent_length(of_candidates, sample_weight)
+        of_candidates = estimator._keep_objective(X, sample_weight)
         _check_producible(estimator, of_candidates, sample_weight)
         return of_candidates
     policy = IncomingModel(estimator, "policy")

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._data.vectorizers import FEATURES
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
@@ -350,13 +350,7 @@ class ModelRatings(VoteParameters, VotePredictions, RatingReports, ClassifierMix
         subject = type(self).__name__
         outcomes = read_outcomes(y, self.ties, subject=subject, known=known, given=given)
         check_consistent_length(rows.style, outcomes.target)
-        weight = check_sample_weight(
-            sample_weight,
-            outcomes.target,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
+        weight = check_weight(sample_weight, outcomes.target)
         if known is None and rows.a is not None:
             warn_of_order(np.array(sorted(outcomes.meaning)), subject=subject)
         if known is None and given is None:

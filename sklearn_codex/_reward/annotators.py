@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.groups import check_groups, encode_groups
-from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._data.pairs import read_pairs
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._reward.annotator_loss import AnnotatorLoss, AnnotatorPrior
@@ -210,13 +210,7 @@ class AnnotatorRewardModel(PairClassifierMixin, BaseEstimator):
         design, pairs = read.design.to_solve(), read.known
         labels = check_labels(y, subject=subject)
         check_consistent_length(design, labels.target)
-        weight = check_sample_weight(
-            sample_weight,
-            labels.target,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
+        weight = check_weight(sample_weight, labels.target)
         if not labels.soft:
             check_both_preferred(labels, weight, subject=subject)
         self.classes_ = labels.classes

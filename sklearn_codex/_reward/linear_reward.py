@@ -12,7 +12,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._data.designs import NuisanceDesign, length_columns, length_scale
 from sklearn_codex._data.pairs import read_pairs
 from sklearn_codex._data.rounded import to_fit
@@ -104,13 +104,7 @@ class RewardModelBase(CallbackSupportMixin, PairClassifierMixin, BaseEstimator):
         check_consistent_length(read.design, labels.target)
         if reset and read.text is not None:
             warn_of_order(labels.classes, subject=subject)
-        weight = check_sample_weight(
-            sample_weight,
-            labels.target,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
+        weight = check_weight(sample_weight, labels.target)
         if reset:
             self.length_scale_ = None
             if self.control_length:

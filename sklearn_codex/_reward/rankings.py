@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_y, check_is_fitted
 
 from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex._checks.matrices import check_frame
-from sklearn_codex._checks.numbers import as_floats, check_sample_weight
+from sklearn_codex._checks.numbers import as_floats, check_weight
 from sklearn_codex._checks.probabilities import as_array
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._data.pairs import ReadResponses, read_vectors, vectorize
@@ -341,13 +341,7 @@ class PlackettLuceModel(TopFeaturesMixin, BaseEstimator):
         y = as_floats(check_frame(y, subject), "y, the places of responses", subject=subject)
         y = _check_y(y, y_numeric=True, estimator=subject)
         check_consistent_length(design, y)
-        weight = check_sample_weight(
-            sample_weight,
-            y,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
+        weight = check_weight(sample_weight, y)
         if not weight.all():
             # A response that does not count does not make the others better than it either.
             kept = np.flatnonzero(weight)

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._data.pairs import known_pairs, read_pairs, read_responses
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
@@ -229,13 +229,7 @@ class TiePreferenceModel(TopFeaturesMixin, ClassifierMixin, BaseEstimator):
         design, pairs = read.design.to_solve(), read.known
         outcome, self._meaning = check_outcomes(y, subject=subject)
         check_consistent_length(design, outcome)
-        weight = check_sample_weight(
-            sample_weight,
-            outcome,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
+        weight = check_weight(sample_weight, outcome)
         self.classes_ = np.array(sorted(self._meaning))
         if pairs is not None:
             warn_of_order(self.classes_, subject=subject)
@@ -426,13 +420,7 @@ class TiePreferenceModel(TopFeaturesMixin, ClassifierMixin, BaseEstimator):
                 f"{self.classes_.tolist()}."
             )
         target = np.array([meaning[label] for label in y.tolist()]) / 2  # B, tie, A: 0, 1/2, 1
-        weight = check_sample_weight(
-            sample_weight,
-            margin,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
+        weight = check_weight(sample_weight, margin)
         return float(np.average(points_of(target, margin), weights=weight))
 
     def reward(self, X):

@@ -10,7 +10,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_codex._checks.groups import encode_groups
-from sklearn_codex._checks.numbers import check_sample_weight
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.designs import DifferenceDesign, length_columns, length_scale
 from sklearn_codex._few_groups import check_several_groups, critical_value
@@ -111,13 +111,7 @@ def length_controlled_win_rate(
     if np.isinf(difference).any():
         raise ValueError("length_difference should be finite, but holds infinite values.")
     codes = np.arange(len(label)) if groups is None else encode_groups(groups, len(label))
-    weight = check_sample_weight(
-        sample_weight,
-        label,
-        dtype=np.float64,
-        ensure_non_negative=True,
-        allow_all_zero_weights=False,
-    )
+    weight = check_weight(sample_weight, label)
     n_groups = len(np.unique(codes[weight > 0]))
     check_several_groups(n_groups, subject="length_controlled_win_rate")
     columns = length_columns(difference, length_scale(difference, weight))

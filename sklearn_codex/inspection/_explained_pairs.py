@@ -7,6 +7,7 @@ import numpy as np
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._checks.groups import encode_groups
 from sklearn_codex._checks.matrices import check_numbers, is_sparse
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._data.designs import PairDesign
 from sklearn_codex._data.lengths import pairs_alone
@@ -20,7 +21,6 @@ from sklearn_codex._data.vectorizers import (
 )
 from sklearn_codex._data.vectors import as_response_ids, check_pairs_of, holds_vectors
 from sklearn_codex.inspection._pairs_data import preference_target, refuse_wordless
-from sklearn_codex.metrics._checks import check_weight
 
 SUBJECT = "explain_reward"
 FEWEST_PROMPTS = 20

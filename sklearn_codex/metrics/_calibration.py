@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import erf
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._tables import Table
 from sklearn_codex.metrics._checks import (
@@ -13,7 +14,6 @@ from sklearn_codex.metrics._checks import (
     ARRAY,
     OPTIONAL_ARRAY,
     check_probability,
-    check_weight,
 )
 
 _BINNING_PARAMS = {

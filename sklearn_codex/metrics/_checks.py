@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_codex._checks.groups import check_groups as check_group_of_each
-from sklearn_codex._checks.numbers import as_floats, check_sample_weight
+from sklearn_codex._checks.numbers import as_floats
 
 # Shared by the declarations of all metrics; scikit-learn checks every parameter they name.
 ANY_LABEL = "no_validation"
@@ -51,17 +51,6 @@ def check_probability(probability, n_pairs, *, name="y_prob"):
             f"{probability[wrong[0]]:g}. Margins become probabilities by scipy.special.expit."
         )
     return probability
-
-
-def check_weight(sample_weight, values):
-    """Return one non-negative weight, not all of them 0, for each of the values."""
-    return check_sample_weight(
-        sample_weight,
-        values,
-        dtype=np.float64,
-        ensure_non_negative=True,
-        allow_all_zero_weights=False,
-    )
 
 
 def check_groups(groups, n_pairs):

@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._checks.groups import check_hashable
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._checks.probabilities import as_array, check_soft_labels
 from sklearn_codex._tables import Table
 from sklearn_codex._verdicts import CROSS_FITTED, GIVEN, LEVEL, judge_mean
@@ -20,7 +21,6 @@ from sklearn_codex.metrics._checks import (
     check_groups,
     check_length,
     check_scores,
-    check_weight,
 )
 from sklearn_codex.metrics._slice_tests import adjust_for_many, judge_difference
 from sklearn_codex.metrics._slices import _slice_masks

@@ -8,6 +8,7 @@ from scipy.stats import norm, t
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions, validate_params
 
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._few_groups import (
     check_several_groups,
@@ -19,7 +20,6 @@ from sklearn_codex.metrics._checks import (
     OPTIONAL_ARRAY,
     check_groups,
     check_scores,
-    check_weight,
     drop_weightless,
 )
 from sklearn_codex.metrics._grouped_mean import GroupedMean, interval_and_p_value

@@ -7,6 +7,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
 from sklearn_codex._categorical import root_mean_square
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex._few_groups import (
     check_several_groups,
@@ -21,7 +22,6 @@ from sklearn_codex.metrics._checks import (
     OPTIONAL_ARRAY,
     check_groups,
     check_scores,
-    check_weight,
     drop_weightless,
 )
 from sklearn_codex.metrics._intervals import FORMULA_PARAMS, share_interval, warn_without_effect

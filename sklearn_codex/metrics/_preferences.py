@@ -9,6 +9,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.utils._param_validation import StrOptions, validate_params
 
+from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._checks.probabilities import check_soft_labels
 from sklearn_codex.metrics._checks import (
     ANY_LABEL,
@@ -16,7 +17,6 @@ from sklearn_codex.metrics._checks import (
     OPTIONAL_ARRAY,
     check_probability,
     check_scores,
-    check_weight,
 )
 
 

@@ -7,7 +7,8 @@ from sklearn.utils.validation import _num_samples
 
 from sklearn_codex._checks.frames import column_names, column_values, is_frame
 from sklearn_codex._checks.groups import encode_groups
-from sklearn_codex.metrics._checks import check_length, check_weight, drop_weightless
+from sklearn_codex._checks.numbers import check_weight
+from sklearn_codex.metrics._checks import check_length, drop_weightless
 from sklearn_codex.metrics._length import length_audit
 from sklearn_codex.metrics._preferences import scored_pairs
 from sklearn_codex.metrics._slices import best_of_n_accuracy, sectioned_accuracy

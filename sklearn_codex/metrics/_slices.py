@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn_codex._checks.frames import is_missing
 from sklearn_codex._checks.groups import check_groups as check_group_of_each
 from sklearn_codex._checks.groups import check_hashable
-from sklearn_codex._checks.numbers import as_floats
+from sklearn_codex._checks.numbers import as_floats, check_weight
 from sklearn_codex._checks.probabilities import as_array, check_soft_labels
 from sklearn_codex._tables import Table
 from sklearn_codex.metrics._checks import (
@@ -20,7 +20,6 @@ from sklearn_codex.metrics._checks import (
     check_groups,
     check_length,
     check_scores,
-    check_weight,
 )
 from sklearn_codex.metrics._intervals import FORMULA_PARAMS, share_interval, warn_without_effect
 from sklearn_codex.metrics._preferences import scored_pairs
