@@ -6,6 +6,18 @@ FAULTS = [
     *_in(
         "_categorical.py",
         (
+            "normalisers of tilts next to 0 without their digits",
+            "log_z = np.where(change > -0.5, near,",
+            "log_z = np.where(change > 0.5, near,",
+            "test_tilts.py::test_policies_and_rewards_have_all_digits_at_any_strength",
+        ),
+        (
+            "tilted policies that are not normalised where tilts are vast",
+            "own = tilts - _greatest(np.where(possible, tilts, -np.inf), codes)",
+            "own = tilts - 0.0",
+            "test_tilts.py::test_policies_and_rewards_have_all_digits_at_any_strength",
+        ),
+        (
             "a term of the series of exp(x) - 1 - x dropped",
             "for divisor in (5, 4, 3):",
             "for divisor in (5, 4):",
@@ -52,6 +64,15 @@ FAULTS = [
             "indices.max() < end):",
             "indices.max() <= end):",
             "test_matrices.py::test_what_is_malformed_is_told",
+        ),
+    ),
+    *_in(
+        "_checks/positions.py",
+        (
+            "a row one past the end passes",
+            "(items < 0) | (items >= n_rows)",
+            "(items < 0) | (items > n_rows)",
+            "test_candidate_direct.py::test_what_is_no_row_is_said",
         ),
     ),
     *_in(

@@ -117,7 +117,8 @@ def conjugate_gradients(
     preconditioned = preconditioner.solve(residual)
     direction = preconditioned.copy()
     energy = dot(residual, preconditioned)
-    target, lost = tol**2 * energy, LOST * energy
+    target = tol**2 * energy
+    lost = LOST * energy
     for step in range(max_steps):
         bent, moved = product(direction)
         if step == 0:
