@@ -7,14 +7,14 @@ FAULTS = [
         "_categorical.py",
         (
             "normalisers of tilts next to 0 without their digits",
-            "log_z = np.where(change > -0.5, near,",
-            "log_z = np.where(change > 0.5, near,",
+            "np.log1p(np.maximum(change, -0.5))",
+            "np.log(1.0 + np.maximum(change, -0.5))",
             "test_tilts.py::test_policies_and_rewards_have_all_digits_at_any_strength",
         ),
         (
             "tilted policies that are not normalised where tilts are vast",
-            "own = tilts - _greatest(np.where(possible, tilts, -np.inf), codes)",
-            "own = tilts - 0.0",
+            "own = tilts - _of_each(_greatest(np.where(possible, tilts, -np.inf), codes), codes)",
+            "own = 1.0 * tilts",
             "test_tilts.py::test_policies_and_rewards_have_all_digits_at_any_strength",
         ),
         (

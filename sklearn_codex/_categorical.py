@@ -60,8 +60,8 @@ def normalize_log_within(log_weights: ArrayLike, codes: IntArray) -> FloatArray:
         The group of each, from 0, each of them there.
     """
     log_weights = np.asarray(log_weights, dtype=np.float64)
-    shifted = log_weights - _greatest(log_weights, codes)
-    return shifted - np.log(_sums(np.exp(shifted), codes))
+    shifted = log_weights - _greatest(log_weights, codes)[codes]
+    return shifted - np.log(_sums(np.exp(shifted), codes))[codes]
 
 
 def tilted(
@@ -88,32 +88,43 @@ def tilted(
         To rounding of the greatest u, also where b is vast and log Z next to 0; 0 without mass.
     """
     possible = log_prob != -np.inf
-    own = tilts - _greatest(np.where(possible, tilts, -np.inf), codes)
+    own = tilts - _of_each(_greatest(np.where(possible, tilts, -np.inf), codes), codes)
     own[~possible] = 0.0
     with np.errstate(over="ignore"):  # then there is no mass
-        logits = log_prob + own / kl_coef
+        moves = own / kl_coef
+        logits = log_prob + moves
         # No term is above 0, so that none of the digits of the sum are lost.
-        change = _sums(np.exp(log_prob) * np.expm1(own / kl_coef), codes)
-    greatest = _greatest(logits, codes)
-    shares = np.log(_sums(np.exp(logits - greatest), codes))
-    near = np.log1p(np.maximum(change, -0.5))
-    log_z = np.where(change > -0.5, near, greatest + shares)
-    reward = np.where(possible, own - kl_coef * log_z, 0.0)
-    return np.where(change > -0.5, logits - near, logits - greatest - shares), reward
+        change = _sums(np.exp(log_prob) * np.expm1(moves), codes)
+    far, log_z = change < -0.5, np.log1p(np.maximum(change, -0.5))
+    if not np.any(far):
+        log_z = _of_each(log_z, codes)
+        return logits - log_z, np.where(possible, own - kl_coef * log_z, 0.0)
+    top = _greatest(logits, codes)
+    logits -= _of_each(top, codes)
+    rest = np.log(_sums(np.exp(logits), codes))
+    reward = own - kl_coef * _of_each(np.where(far, top + rest, log_z), codes)
+    # From the top, so that it sums to one however far that is.
+    logits -= _of_each(np.where(far, rest, log_z - top), codes)
+    return logits, np.where(possible, reward, 0.0)
 
 
 def _greatest(values, codes):
-    """Return the greatest value of the group of each (n,), or of all."""
+    """Return the greatest value of each group (n_groups,), or of all."""
     if codes is None:
         return values.max()
     greatest = np.full(int(codes.max()) + 1, -np.inf)
     np.maximum.at(greatest, codes, values)
-    return greatest[codes]
+    return greatest
 
 
 def _sums(values, codes):
-    """Return the sum of the values of the group of each (n,), or of all."""
-    return values.sum() if codes is None else np.bincount(codes, values)[codes]
+    """Return the sum of the values of each group (n_groups,), or of all."""
+    return values.sum() if codes is None else np.bincount(codes, values)
+
+
+def _of_each(of_groups, codes):
+    """Return for each value (n,) what is of its group, or of all."""
+    return of_groups if codes is None else of_groups[codes]
 
 
 def safe_log(values: ArrayLike) -> FloatArray:
