@@ -26,6 +26,7 @@ LENGTH = Interval(Integral, 1, 2**63 - 1, closed="both")
 MOST_TOKENS = 2**27
 # Sums and squares of weights beyond these leave the range of floats, or its precision.
 _WEIGHT_RANGE = (1e-100, 1e100)
+_LARGEST = float(np.finfo(np.float64).max)
 # By how much the logarithm of a probability may be above 0.
 LOG_TOLERANCE = 1e-3
 
@@ -135,10 +136,11 @@ def check_values(
         raise ValueError(
             f"{subject} needs {name} of shape {shape or '(n,)'}, got shape {array.shape}."
         )
-    largest = np.inf if allow_inf else np.finfo(np.float64).max
-    valid = (array >= max(low, -np.finfo(np.float64).max)) & (array <= largest)
-    if not valid.all():
-        place = np.flatnonzero(~valid)[0]
+    largest = np.inf if allow_inf else _LARGEST
+    smallest = max(low, -_LARGEST)
+    # Both are nan where a value is.
+    if array.size and not (array.min() >= smallest and array.max() <= largest):
+        place = np.flatnonzero(~((array >= smallest) & (array <= largest)))[0]
         if np.isfinite(array.ravel()[place]):
             raise ValueError(
                 f"{subject} needs {name} >= {low:g}, got a smallest one of "

@@ -115,16 +115,18 @@ def takes_policy(method: Method) -> Method:
     def checked(self, log_prob, *args, **kwargs):
         subject, shape = type(self).__name__, self.reference_log_prob.shape
         policy = as_floats(log_prob, "log_prob", subject=subject)
-        if policy.shape == shape and (policy > LOG_TOLERANCE).any():
-            raise ValueError(
-                f"{subject} needs log_prob, natural logarithms of probabilities, which are at most "
-                f"0, got {policy.max():.6g}. Normalise them: log_prob - logsumexp(log_prob)."
-            )
-        if policy.shape != shape or np.isnan(policy).any():
+        # One look at all values: where there is nan, so is the largest.
+        largest = policy.max(initial=-np.inf)
+        if policy.shape != shape or np.isnan(largest):
             wrong = "nan" if policy.shape == shape else f"shape {policy.shape}"
             raise ValueError(
                 f"{subject} needs log_prob, a policy's log-probabilities of shape {shape} without "
                 f"nan, got {wrong}."
+            )
+        if largest > LOG_TOLERANCE:
+            raise ValueError(
+                f"{subject} needs log_prob, natural logarithms of probabilities, which are at most "
+                f"0, got {largest:.6g}. Normalise them: log_prob - logsumexp(log_prob)."
             )
         given = dict(zip(names, args, strict=False)) | kwargs
         for name in given.keys() & set(names):
