@@ -23,7 +23,6 @@ from sklearn_codex._policy.context_credit import JudgedBatch, advantages_in_cont
 from sklearn_codex._policy.critic import ContextCritic, discounted_sums, shrunk_means
 from sklearn_codex._policy.ppo import Clipping, PlacedAdvantages, probability_ratio
 from sklearn_codex._policy.problem import PolicyProblem
-from sklearn_codex._policy.restarts import Restarts, beside
 from sklearn_codex.exact import NGramObjective, arc_reward
 from sklearn_codex.kl_control import AdaptiveKLController
 
@@ -196,63 +195,63 @@ def test_a_better_document_is_found_after_all_others_are_gone(seed):
     assert policy.n_sequences_ < 20_000
 
 
-# Documents that begin elsewhere
+# Values of all contexts from the scores of all tokens
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_restarts_are_documents_from_contexts_of_the_reference(seed):
-    problem = safe_problem(seed)
-    restarts, policy = Restarts(problem), random_policy(problem, seed)
-    root = np.sqrt(problem.context_values(problem.start)[1])
-    assert_allclose(restarts.share, root / root.sum())
-    assert restarts.draw(problem, problem.start, 400, np.random.RandomState(0)) is None
-    others = restarts.draw(problem, policy, 39_998, np.random.RandomState(0))
-    assert len(others) == 10_000
-    begun = np.bincount(others.contexts[others.starts], minlength=len(root)) / 10_000
-    error = np.sqrt(restarts.share * (1.0 - restarts.share) / 10_000)
-    assert np.all(np.abs(begun - restarts.share) <= 5.0 * error + 1e-12)
-
-
-def test_documents_beside_others_keep_their_order():
-    problem = safe_problem(0)
-    first, second = (drawn_from(problem, problem.start, 7, seed) for seed in (1, 2))
-    both, values = beside(first, second), random_values(problem.trie, 0)
-    assert len(both) == 14
-    for name in ("sum_over_tokens", "of_tokens"):
-        parts = [getattr(rollouts, name)(values) for rollouts in (first, second)]
-        assert_allclose(getattr(both, name)(values), np.concatenate(parts))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_restarts_teach_values_where_the_policy_does_not_come(seed):
-    """All of a policy's documents end at once, and what would come after others is learned."""
-    problem = safe_problem(seed)
+def ending_at_once(problem):
+    """Return a policy whose documents all end at once."""
     trie = problem.trie
     tilt = np.zeros(trie.n_events)
-    first = trie.first_context
-    at_once = (trie.arc_context == first) & (trie.arc_token == trie.eos)
-    tilt[: trie.n_arcs][(trie.arc_context == first) & ~at_once] = -40.0
-    if first:
-        tilt[trie.n_arcs + first - 1] = -40.0
+    goes_on = np.isin(trie.arc_context, [0, trie.first_context]) & (trie.arc_token != trie.eos)
+    tilt[: trie.n_arcs][goes_on] = -40.0
     policy = problem.moved(problem.start, tilt)
-    critic, restarts = ContextCritic(trie, 0.95), Restarts(problem)
-    exact, visits = problem.context_values(policy)[0], restarts.share
-    errors = []
-    for at in range(30):
-        rollouts, rng = drawn_from(problem, policy, 400, at), np.random.RandomState(at)
-        shaped = rollouts.sum_over_tokens(problem.token_scores(policy))
-        batch = JudgedBatch(
-            PolicyProblem(problem, None),
-            policy,
-            rollouts,
-            Bunch(token_score=problem.token_scores(policy), shaped=shaped),
-        )
-        advantages, n_drawn = advantages_in_contexts(
-            critic, batch, credit="token", restarts=restarts, rng=rng
-        )
-        assert (len(advantages), n_drawn) == (len(rollouts.tokens), 100)
-        errors.append(visits @ (critic.values - exact) ** 2)
-    assert np.sqrt(np.mean(errors[-10:])) < 0.25 * np.sqrt(visits @ exact**2)
+    assert problem.expected_length(policy) == pytest.approx(1.0)
+    return policy
+
+
+def learn_from_all(critic, problem, policy, rollouts):
+    """Show documents to a critic as training does; return the advantages of their tokens."""
+    scores = problem.token_scores(policy)
+    judged = Bunch(token_score=scores, shaped=rollouts.sum_over_tokens(scores))
+    batch = JudgedBatch(PolicyProblem(problem, None), policy, rollouts, judged)
+    return advantages_in_contexts(critic, batch, credit="token", takes_known=True)
+
+
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.95, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_values_are_known_where_the_policy_does_not_come(seed, gae_lambda):
+    """All of a policy's documents end at once, and what would come after others is known."""
+    problem = safe_problem(seed)
+    policy = ending_at_once(problem)
+    critic, exact = ContextCritic(problem.trie, gae_lambda), problem.values(policy)
+    for at in range(12):
+        rollouts = drawn_from(problem, policy, 400, at)
+        assert len(learn_from_all(critic, problem, policy, rollouts)) == len(rollouts.tokens)
+    assert_allclose(critic.values, exact, atol=1e-3 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_values_are_what_is_expected_and_the_rest_of_advantages(monkeypatch, seed, gae_lambda):
+    monkeypatch.setattr("sklearn_codex._policy.critic._MAX_SWEEPS", 1)
+    problem = safe_problem(seed)
+    trie, policy = problem.trie, random_policy(problem, seed)
+    before = np.random.default_rng(seed).normal(size=trie.n_contexts)
+    critic, rollouts = ContextCritic(trie, gae_lambda), drawn_from(problem, policy, 50, seed)
+    critic.restore({"values": before, "position_values": np.zeros(0), "has_learned": True})
+    learn_from_all(critic, problem, policy, rollouts)
+    scores, following = dense_rows(trie, problem.token_scores(policy))
+    own = scores + np.where(following >= 0, before[following], 0.0) - before[:, np.newaxis]
+    expected = before + np.sum(np.exp(dense_rows(trie, policy)[0]) * own, axis=1)
+    rest, visits = np.zeros(trie.n_contexts), np.zeros(trie.n_contexts)
+    for start, length in zip(rollouts.starts, rollouts.lengths, strict=True):
+        advantage = 0.0
+        for at in range(start + length - 1, start - 1, -1):
+            context = rollouts.contexts[at]
+            rest[context] += gae_lambda * advantage
+            visits[context] += 1
+            advantage = own[context, rollouts.tokens[at]] + gae_lambda * advantage
+    assert_allclose(critic.values, expected + rest / (visits + 1), atol=1e-9)
 
 
 def test_batches_grow_where_a_step_led_down():

@@ -1,16 +1,16 @@
 """What tokens of a policy over n-grams are credited with, by values of contexts."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._policy.critic import ContextCritic, LinearCritic
+from sklearn_codex._policy.critic import ContextCritic, KnownScores, LinearCritic
 from sklearn_codex._policy.ppo import center
 from sklearn_codex._policy.problem import PolicyProblem
-from sklearn_codex._policy.restarts import Restarts, beside
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,9 @@ def advantages_in_contexts(
     *,
     credit: str,
     critic: LinearCritic | None = None,
-    restarts: Restarts | None = None,
-    rng: np.random.RandomState,
-) -> tuple[FloatArray, int]:
-    """Return the advantages (n_tokens,) by values of contexts, and documents drawn for that.
+    takes_known: bool = False,
+) -> FloatArray:
+    """Return the advantages (n_tokens,) by values of contexts.
 
     A token has its own score, where that is known or forecast; what documents are worth beyond that
     is credited to all their tokens.
@@ -73,12 +72,12 @@ def advantages_in_contexts(
         What is credited with the reward.
     critic : LinearCritic, default=None
         A forecast of what is not known of n-grams.
-    restarts : Restarts, default=None
-        Where other documents begin, from which values are learned as well.
-    rng : RandomState
-        Source of these.
+    takes_known : bool, default=False
+        Whether values are learned from the scores of all tokens, where these are credited with
+        them.
     """
-    rollouts, objective, score = batch.rollouts, batch.problem.objective, batch.assessed.token_score
+    objective: Any = batch.problem.objective
+    rollouts, score = batch.rollouts, batch.assessed.token_score
     if credit == "sequence":
         score = score - objective.reward_coef * objective.token_reward
     beyond = batch.assessed.shaped - rollouts.sum_over_tokens(score)
@@ -90,13 +89,9 @@ def advantages_in_contexts(
     rewards = rollouts.of_draws(score)
     if credit == "sequence":
         advantages = values.advantages(rollouts, rewards)
-        return advantages + np.repeat(center(beyond), rollouts.lengths), 0
+        return advantages + np.repeat(center(beyond), rollouts.lengths)
     rewards[rollouts.starts + rollouts.lengths - 1] += beyond
-    others = None
-    if restarts is not None:
-        others = restarts.draw(objective, batch.log_prob, len(rollouts), rng)
-    if others is None:
-        return values.advantages(rollouts, rewards), 0
-    rewards = np.append(rewards, others.of_draws(score))
-    advantages = values.advantages(beside(rollouts, others), rewards)
-    return advantages[: len(rollouts.tokens)], len(others)
+    known = None
+    if takes_known:
+        known = KnownScores(score, partial(objective.mean_of_next, batch.log_prob))
+    return values.advantages(rollouts, rewards, known)

@@ -1,5 +1,7 @@
 """Critics: a forecast of whole-document rewards from token counts, and values of contexts."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -139,6 +141,22 @@ def _go_on(counts, reward, value):
     return value + change
 
 
+@dataclass(frozen=True)
+class KnownScores:
+    """What each token earns, drawn or not, under the policy that documents were drawn from.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (E,)
+        Of each event.
+    mean_of_next : callable
+        Takes values of events (E,), returns the expected sum (C,) of those of the next token.
+    """
+
+    scores: FloatArray
+    mean_of_next: Callable[[FloatArray], FloatArray]
+
+
 class ContextCritic:
     r"""Values of contexts, learned from documents, and advantages of tokens by them.
 
@@ -179,7 +197,18 @@ class ContextCritic:
 
     What a token brings by itself, :math:`\delta_t`, is known of tokens that nobody drew as well,
     where scores are (:meth:`worth_of_events`), which is the policy gradient of all actions [3]_.
-    The rest of its advantage, :math:`\lambda A_{t + 1}`, corrects the values.
+    The rest of its advantage, :math:`\lambda A_{t + 1}`, corrects the values. Values are then those
+    of the expected next token, not of the one that was drawn [4]_, plus that rest where documents
+    came, shrunk as by one more visit to 0,
+
+    .. math::
+
+        V(h) = \sum_w \pi(w | h) \big(r(h, w) + V(h w)\big)
+               + \frac{1}{N_h + 1} \sum_{t: h_t = h} \lambda A_{t + 1}.
+
+    So a context that no document came to is worth what is known of it. Were it worth what others
+    are, a step would take the most overrated of all contexts, whatever the documents say of those
+    they came to.
 
     Where the policy is the best one, what is to come from a context is certain, so that with the
     right values every advantage is 0, whatever :math:`\lambda` is.
@@ -192,6 +221,8 @@ class ContextCritic:
        Natural Language Engineering 1(3), 289-308 (shrinkage to the shorter context).
     .. [3] Ciosek, K. and Whiteson, S. (2020). "Expected policy gradients for reinforcement
        learning." JMLR 21(52), 1-51.
+    .. [4] van Seijen, H. et al. (2009). "A theoretical and empirical analysis of Expected Sarsa."
+       IEEE ADPRL, 177-184.
     """
 
     def __init__(self, trie: Any, gae_lambda: float, *, sees_positions: bool = False):
@@ -203,11 +234,24 @@ class ContextCritic:
         self._has_longer = np.zeros(trie.n_contexts, bool)
         self._has_longer[trie.suffix[1:]] = True
 
-    def advantages(self, rollouts: Any, rewards: FloatArray) -> FloatArray:
-        """Learn from documents and the rewards (n_tokens,) of tokens; return their advantages."""
+    def advantages(
+        self, rollouts: Any, rewards: FloatArray, known: KnownScores | None = None
+    ) -> FloatArray:
+        """Learn from documents and the rewards (n_tokens,) of tokens; return their advantages.
+
+        Also from the scores of tokens that nobody drew, where these are known.
+        """
         n_positions = 1 + int(rollouts.lengths.max())
         missing = max(0, n_positions - len(self.position_values))
         self.position_values = np.append(self.position_values, np.zeros(missing))
+        if known is None:
+            self._learn_from_drawn(rollouts, rewards)
+        else:
+            self._learn_from_all(rollouts, rewards, known)
+        return self._estimate(rollouts, rewards, self._gae_lambda)
+
+    def _learn_from_drawn(self, rollouts, rewards):
+        """Move values until they and their targets follow each other."""
         before = self.values, self.position_values
         own = self._values_at(rollouts)
         if not self._has_learned:
@@ -221,7 +265,20 @@ class ContextCritic:
             change = self._values_at(rollouts) - last
             if self._gae_lambda == 1.0 or change @ change <= _SWEEP_TOL * (advantages @ advantages):
                 break
-        return self._estimate(rollouts, rewards, self._gae_lambda)
+
+    def _learn_from_all(self, rollouts, rewards, known):
+        """Take values of the expected next token, and what documents tell of those after it."""
+        for _ in range(_MAX_SWEEPS):
+            decay = self._gae_lambda if self._has_learned else 1.0
+            self._has_learned = True
+            worth, last = self.worth_of_events(known.scores), self.values
+            own = rollouts.of_draws(worth) - last[rollouts.contexts]
+            later = self._estimate(rollouts, rewards, decay) - own
+            total, visits = _sums(rollouts.contexts, later, len(last))
+            self.values = known.mean_of_next(worth) + total / (visits + 1.0)
+            change = self.values - last
+            if change @ change <= _SWEEP_TOL * (self.values @ self.values):
+                break
 
     @property
     def knows_all_contexts(self) -> bool:

@@ -233,10 +233,9 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     shorter context, and move by tilts of their arcs and back-offs. With the right values nothing is
     left of the noise at the optimum, for any ``gae_lambda``, so here too a constant step converges.
     With token credit the scores of all n-grams are known, and the value of the context after each:
-    these move n-grams that no document of the batch has as well, and documents only correct values.
-    A quarter as many documents besides, which are credited with nothing, begin in contexts of the
-    reference [5]_ and tell values of those that the policy does not come to any more. So a policy
-    finds documents that it would hardly ever draw.
+    these move n-grams that no document of the batch has as well, and the value of a context is that
+    of the expected next token [5]_, so that documents only correct values by what comes after it.
+    So a policy finds documents that it would hardly ever draw.
 
     ``history_`` describes the policy after each iteration: ``objective/value`` is J,
     ``objective/kl_exact``, ``objective/entropy_exact`` and ``objective/expected_reward`` are exact
@@ -259,8 +258,8 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     .. [3] Kakade, S. (2001). "A natural policy gradient." NeurIPS 14.
     .. [4] Schulman, J. et al. (2016). "High-dimensional continuous control using generalized
        advantage estimation." ICLR. arXiv:1506.02438.
-    .. [5] Kakade, S. and Langford, J. (2002). "Approximately optimal approximate reinforcement
-       learning." ICML, 267-274.
+    .. [5] van Seijen, H. et al. (2009). "A theoretical and empirical analysis of Expected Sarsa."
+       IEEE ADPRL, 177-184.
 
     Examples
     --------

@@ -40,7 +40,6 @@ from sklearn_codex._policy.ppo import (
 )
 from sklearn_codex._policy.prices import LearnedPrice
 from sklearn_codex._policy.problem import PolicyProblem
-from sklearn_codex._policy.restarts import Restarts
 from sklearn_codex._policy.settings import Settings
 from sklearn_codex._policy.updates import DualUpdate, LogitUpdate, PolicyUpdate
 from sklearn_codex.kl_control import FixedKLController, KLController
@@ -324,11 +323,10 @@ class Trainer:
         That is what all of these (E,) bring by themselves, and its part of the advantages, or None.
         """
         batch = JudgedBatch(self.problem, self.log_prob, self.rollouts, self.assessed)
-        advantages, n_drawn = advantages_in_contexts(
+        advantages = advantages_in_contexts(
             values, batch, credit=self.settings.credit, critic=self.critic,
-            restarts=self._restarts if self._takes_worth else None, rng=self._rng,
+            takes_known=self._takes_worth,
         )  # fmt: skip
-        self.n_sequences += n_drawn
         worth = worth_of_events(values, batch) if self._takes_worth else (None, None)
         return self._centred(advantages), *worth
 
@@ -429,10 +427,6 @@ class Trainer:
         if shown is not None:
             gradient += len(self.rollouts) / settings.n_minibatches * shown
         return gradient
-
-    @cached_property
-    def _restarts(self):
-        return Restarts(self.problem.objective)
 
     @cached_property
     def _reference(self):

@@ -435,6 +435,11 @@ class NGramTerms(EndingObjective):
             )
         return found
 
+    @takes_events
+    def mean_of_next(self, log_prob: FloatArray, values: FloatArray) -> FloatArray:
+        """Return the expected sum (C,) of values (E,) of the events of the next token."""
+        return mean_of_next(self.flow(log_prob), values)
+
     # Settings of searches
 
     def kl_coef_grid(self, n_points: int = 50) -> FloatArray:
