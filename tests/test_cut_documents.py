@@ -67,6 +67,35 @@ def test_optimum_falls_with_what_cut_documents_lose():
     assert_allclose(values[-1], values[-3], atol=0.02)
 
 
+def test_a_search_that_runs_out_of_steps_says_so(monkeypatch):
+    reached = [cut_problem(30.0).optimum()]  # and no warning
+    monkeypatch.setattr("sklearn_codex.exact._ngram_ascent._MOST_STEPS", 4)
+    problem = cut_problem(30.0)
+    match = r"max_length=5, missing_eos_penalty=30 and kl_coef=0\.8 ran out of steps .* gain 0\."
+    for search in (problem.optimum, problem.best_found):  # the second from what the first found
+        with pytest.warns(ConvergenceWarning, match=match) as caught:
+            reached.append(search())
+        assert caught[0].filename == __file__
+    full, *short = map(problem.value, reached)
+    assert short[0] == short[1]
+    assert short[0] < full < short[0] + problem.gap(reached[1])
+
+
+def test_a_fit_whose_search_runs_out_of_steps_says_so_once(monkeypatch):
+    """Searches at prices that are only tried say nothing."""
+    monkeypatch.setattr("sklearn_codex.exact._ngram_ascent._MOST_STEPS", 4)
+    policy = ExactPolicyOptimizer(
+        FrozenEstimator(MODEL),
+        max_length=5,
+        missing_eos_penalty=3.0,
+        rules=[BannedTokens(["b"], max_rate=0.2)],
+    )
+    with pytest.warns(ConvergenceWarning, match="ran out of steps") as caught:
+        policy.fit(TEXTS, REWARDS)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert policy.rule_prices_["banned_tokens"] > 0
+
+
 def test_what_is_lost_may_be_beyond_what_floats_resolve():
     value = cut_problem(1e15).value(cut_problem(1e15).optimum())
     assert value >= cut_problem(1e8).value(cut_problem(1e8).optimum()) - 0.1

@@ -254,7 +254,8 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
         -----
         ConvergenceWarning
             If a policy of n-grams has demonstrations, and what it may be short of the best is more
-            than a thousandth of what the reference may be.
+            than a thousandth of what the reference may be; or the search for one of documents that
+            are cut ran out of steps.
         LengthExplosionWarning
             If documents end by themselves and no policy is best, as none is long enough.
         """

@@ -1,10 +1,12 @@
 """Prices at which the best policy keeps chance constraints, where these can be computed."""
 
+import warnings
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 from scipy.optimize import brentq
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._policy.priced_rule import PricedRule
 from sklearn_codex.exact import LengthExplosionError, constrained_optimum
@@ -130,7 +132,7 @@ def _prices_together(trials, rules, places):
     def excess(prices):
         problem = trials.at(_charging(rules, places, prices))
         try:
-            policy = problem.best_found()
+            policy = _best_of(problem)
         except LengthExplosionError:
             return np.full(len(prices), np.inf)
         marked = (rules[place].token_violations > 0 for place in places)
@@ -191,6 +193,13 @@ def _root_by_broyden(excess, prices):
     return nearest
 
 
+def _best_of(objective):
+    """Return the best policy found at a price that is tried: only that of the last one is kept."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return objective.best_found()
+
+
 def _chance_price(trials, rules, place):
     """Return the price at which the best policy just keeps a chance constraint, 0 where it does."""
     priced = rules[place]
@@ -202,7 +211,7 @@ def _chance_price(trials, rules, place):
         explodes = False
         problem = trials.at(trial)
         try:
-            log_prob = problem.best_found()
+            log_prob = _best_of(problem)
         except LengthExplosionError:
             explodes = True
             return 1.0

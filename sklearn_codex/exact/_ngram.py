@@ -1,5 +1,6 @@
 """The optimum over policies that see the tokens before: back-off models of any order."""
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -7,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import check_number
+from sklearn_codex._fits import caller_level
 from sklearn_codex.exact._additive import AdditiveObjective
 from sklearn_codex.exact._eos import EosObjective
 from sklearn_codex.exact._eos_length import LengthExplosionError
-from sklearn_codex.exact._ngram_ascent import climb, stationary_optimum
+from sklearn_codex.exact._ngram_ascent import Ascent, climb, stationary_optimum
 from sklearn_codex.exact._ngram_events import takes_policies
 from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._ngram_models import trie_of_model
@@ -239,10 +242,10 @@ class NGramObjective(NGramPositions):
         return best_events(self.kernel, self.kernel.after(self._log_worth), self.start)
 
     @cached_property
-    def _optimum(self) -> FloatArray:
+    def _optimum(self) -> Ascent:
         one = self._of_one_context
         if one is not None:
-            return one.optimum()
+            return Ascent(one.optimum())
         if self.sft_coef > 0:
             raise ValueError(
                 f"{type(self).__name__} has no exact optimum with demonstrations, got sft_coef="
@@ -251,7 +254,7 @@ class NGramObjective(NGramPositions):
                 "bounds what is left."
             )
         if self.max_length is None:
-            return self._tilted
+            return Ascent(self._tilted)
         starts = [self.start, self._at_half_length()]
         if self._never_cut is not None:
             starts.append(self._never_cut.optimum())
@@ -266,11 +269,11 @@ class NGramObjective(NGramPositions):
         least, most = _MILD * unit, min(self.missing_eos_penalty / _LESS, _HARSHEST * unit)
         if self.trie.eos < 0 or self.missing_eos_penalty <= least:
             return None
-        policy = self.having(missing_eos_penalty=least).optimum()
+        policy = self.having(missing_eos_penalty=least)._optimum.policy
         penalty = _LESS * least
         while penalty <= most:
             there = self.having(missing_eos_penalty=penalty)
-            policy, penalty = climb(there, policy, _NEAR * unit), _LESS * penalty
+            policy, penalty = climb(there, policy, _NEAR * unit).policy, _LESS * penalty
         return policy
 
     def _at_half_length(self):
@@ -294,8 +297,13 @@ class NGramObjective(NGramPositions):
             message names the smallest safe kl_coef.
         ValueError
             If there are demonstrations, of order 2 and more.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the search for it ran out of steps.
         """
-        return self._optimum.copy()
+        return self._reached(self._optimum)
 
     def best_found(self) -> FloatArray:
         """Return the log-probabilities (E,) of the best policy that is found.
@@ -308,15 +316,34 @@ class NGramObjective(NGramPositions):
         ------
         LengthExplosionError
             If there is none without demonstrations.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the search for it ran out of steps.
         """
-        return (self._optimum if self.has_optimum else self._found_with_demonstrations).copy()
+        return self._reached(self._optimum if self.has_optimum else self._found_with_demonstrations)
+
+    def _reached(self, ascent):
+        """Return the policy (E,) that a search ended at; warn where it was not at its end."""
+        if ascent.left > 0:
+            warnings.warn(
+                f"{type(self).__name__} with max_length={self.max_length}, missing_eos_penalty="
+                f"{self.missing_eos_penalty:g} and kl_coef={self.kl_coef:g} ran out of steps on "
+                f"the way to the best policy: the next was to gain {ascent.left:.3g}, and gap() "
+                "bounds what is missing. Raise kl_coef, or scale the reward, the penalties of "
+                "rules and missing_eos_penalty down.",
+                ConvergenceWarning,
+                stacklevel=caller_level(),
+            )
+        return ascent.policy.copy()
 
     @cached_property
     def _found_with_demonstrations(self):
-        without = self.having(sft_coef=0.0).optimum()
+        without = self.having(sft_coef=0.0)._optimum.policy
         bound = self.value(without) + self.gap(without)
         ends = [stationary_optimum(self, [start], bound) for start in (self.start, without)]
-        return max(ends, key=self.value)
+        return max(ends, key=lambda end: self.value(end.policy))
 
     def optimal_value(self) -> float:
         """Return J*, the greatest value of all policies, those that look at the position too.
@@ -329,7 +356,7 @@ class NGramObjective(NGramPositions):
             If there are demonstrations.
         """
         if self.sft_coef > 0:
-            return self.value(self._optimum)
+            return self.value(self._optimum.policy)
         assert self.initial is not None
         if self.max_length is not None:
             return value_by_position(self, self._worth_by_position)

@@ -1,6 +1,7 @@
 """Gradients of policies over n-grams, and the ascent along them where there is no formula."""
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -138,8 +139,8 @@ def stationary_optimum(
     starts: list[FloatArray],
     best_value: float,
     followed: FloatArray | None = None,
-) -> FloatArray:
-    """Return the best policy (E,) found of those that are the same at all positions.
+) -> "Ascent":
+    """Return the best policy found of those that are the same at all positions.
 
     By L-BFGS on the tilts of events, from the best of some starts until a step gains no more than
     1e-10 of what the best policy of all is ahead of the worst start: a local maximum. Where another
@@ -164,11 +165,26 @@ def stationary_optimum(
     ends = [climb(objective, first, no_gain)]
     if followed is not None:
         ends.append(climb(objective, followed, no_gain))
-    return max(ends, key=objective.value)
+    return max(ends, key=lambda end: objective.value(end.policy))
 
 
-def climb(objective: NGramTerms, policy: FloatArray, no_gain: float) -> FloatArray:
-    """Return the local maximum (E,) above a policy, up to steps that gain so little."""
+@dataclass(frozen=True)
+class Ascent:
+    """Where an ascent ended.
+
+    Parameters
+    ----------
+    policy : ndarray of shape (E,)
+    left : float, default=0.0
+        What the next step was to gain, to first order, where the steps ran out.
+    """
+
+    policy: FloatArray
+    left: float = 0.0
+
+
+def climb(objective: NGramTerms, policy: FloatArray, no_gain: float) -> Ascent:
+    """Return the local maximum above a policy, up to steps that gain so little."""
     value = objective.value(policy)
     tol = max(no_gain, _ROUNDING * max(abs(value), objective.temperature))
     pairs: deque[tuple[FloatArray, FloatArray]] = deque(maxlen=_MEMORY)
@@ -180,12 +196,12 @@ def climb(objective: NGramTerms, policy: FloatArray, no_gain: float) -> FloatArr
             pairs.clear()
             step = _quasi_newton_step(objective, policy, slope, pairs)
             if slope @ step <= tol:
-                break
+                return Ascent(policy)
         step *= min(1.0, _FARTHEST / float(np.abs(step).max()))
         share, trial, reached = _line_search(objective, policy, value, step, slope @ step)
         if share == 0.0:
             if not pairs:
-                break
+                return Ascent(policy)
             pairs.clear()
             continue
         before, slope = slope, _slope(objective, trial)
@@ -193,8 +209,8 @@ def climb(objective: NGramTerms, policy: FloatArray, no_gain: float) -> FloatArr
             pairs.append((share * step, before - slope))
         gained, policy, value = reached - value, trial, reached
         if gained <= tol:
-            break
-    return policy
+            return Ascent(policy)
+    return Ascent(policy, float(slope @ _quasi_newton_step(objective, policy, slope, pairs)))
 
 
 def _slope(objective, policy):
