@@ -94,9 +94,15 @@ FAULTS = [
         ),
         (
             "documents do not tell what comes after the next token",
-            "known.mean_of_next(worth) + total / (visits + 1.0)",
+            "known.mean_of_next(worth) + share * total / (visits + 1.0)",
             "known.mean_of_next(worth)",
             "test_ngram_ppo.py::test_values_are_what_is_expected_and_the_rest_of_advantages",
+        ),
+        (
+            "noise within contexts is not counted as noise of their means",
+            "1.0 - n_seen * within / between",
+            "1.0 - within / between",
+            "test_ngram_ppo.py::test_share_of_means_that_is_no_noise_by_hand",
         ),
         (
             "trust in the critic may exceed 1",

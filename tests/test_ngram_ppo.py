@@ -20,7 +20,7 @@ from sklearn.utils import Bunch
 
 from sklearn_codex import PPOPolicyOptimizer, RLOOPolicyOptimizer
 from sklearn_codex._policy.context_credit import JudgedBatch, advantages_in_contexts
-from sklearn_codex._policy.critic import ContextCritic, discounted_sums, shrunk_means
+from sklearn_codex._policy.critic import ContextCritic, discounted_sums, shrunk_means, signal_share
 from sklearn_codex._policy.ppo import Clipping, PlacedAdvantages, probability_ratio
 from sklearn_codex._policy.problem import PolicyProblem
 from sklearn_codex.exact import NGramObjective, arc_reward
@@ -243,15 +243,37 @@ def test_values_are_what_is_expected_and_the_rest_of_advantages(monkeypatch, see
     scores, following = dense_rows(trie, problem.token_scores(policy))
     own = scores + np.where(following >= 0, before[following], 0.0) - before[:, np.newaxis]
     expected = before + np.sum(np.exp(dense_rows(trie, policy)[0]) * own, axis=1)
-    rest, visits = np.zeros(trie.n_contexts), np.zeros(trie.n_contexts)
+    rest, visits, values = np.zeros(trie.n_contexts), np.zeros(trie.n_contexts), []
     for start, length in zip(rollouts.starts, rollouts.lengths, strict=True):
         advantage = 0.0
         for at in range(start + length - 1, start - 1, -1):
             context = rollouts.contexts[at]
             rest[context] += gae_lambda * advantage
+            values.append(gae_lambda * advantage)
             visits[context] += 1
             advantage = own[context, rollouts.tokens[at]] + gae_lambda * advantage
-    assert_allclose(critic.values, expected + rest / (visits + 1), atol=1e-9)
+    share = signal_share(np.array(values), rest, visits)
+    assert (0.0 < share < 1.0) or gae_lambda == 0.0
+    assert_allclose(critic.values, expected + share * rest / (visits + 1), atol=1e-9)
+
+
+def test_share_of_means_that_is_no_noise_by_hand():
+    """Means 2 and 1 of two and two values that are 1 off: 1 - 2 / 2 * 4 / 10."""
+    values, visits = np.array([1.0, 3.0, 0.0, 2.0]), np.array([2.0, 0.0, 2.0])
+    assert signal_share(values, np.array([4.0, 0.0, 2.0]), visits) == pytest.approx(0.6)
+    assert signal_share(values - 1.5, np.array([1.0, 0.0, -1.0]), visits) == 0.0
+    once = np.ones(4)
+    assert signal_share(values, values, once) == signal_share(0 * values, 0 * once, once) == 0.0
+
+
+def test_noise_has_no_signal():
+    rng = np.random.default_rng(0)
+    contexts = rng.integers(0, 200, 2000)
+    visits = np.bincount(contexts, minlength=200).astype(float)
+    for size, low, high in [(0.0, 0.0, 0.25), (1.0, 0.85, 0.95)]:  # of 10 visits: 10 / 11
+        values = rng.normal(size=2000) + size * rng.normal(size=200)[contexts]
+        total = np.bincount(contexts, values, 200)
+        assert low <= signal_share(values, total, visits) <= high
 
 
 def test_batches_grow_where_a_step_led_down():

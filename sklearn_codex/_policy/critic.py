@@ -204,7 +204,9 @@ class ContextCritic:
     .. math::
 
         V(h) = \sum_w \pi(w | h) \big(r(h, w) + V(h w)\big)
-               + \frac{1}{N_h + 1} \sum_{t: h_t = h} \lambda A_{t + 1}.
+               + \frac{s}{N_h + 1} \sum_{t: h_t = h} \lambda A_{t + 1},
+
+    with the share s of it that is no noise (:func:`signal_share`): none, once values are right.
 
     So a context that no document came to is worth what is known of it. Were it worth what others
     are, a step would take the most overrated of all contexts, whatever the documents say of those
@@ -275,7 +277,8 @@ class ContextCritic:
             own = rollouts.of_draws(worth) - last[rollouts.contexts]
             later = self._estimate(rollouts, rewards, decay) - own
             total, visits = _sums(rollouts.contexts, later, len(last))
-            self.values = known.mean_of_next(worth) + total / (visits + 1.0)
+            share = signal_share(later, total, visits)
+            self.values = known.mean_of_next(worth) + share * total / (visits + 1.0)
             change = self.values - last
             if change @ change <= _SWEEP_TOL * (self.values @ self.values):
                 break
@@ -357,6 +360,34 @@ def _sums(places, values, n):
     """Return sums (n,) of values (n_tokens,) by place, and how many they are."""
     total = np.bincount(places, values, n).astype(np.float64)
     return total, np.bincount(places, minlength=n).astype(np.float64)
+
+
+def signal_share(values: FloatArray, total: FloatArray, visits: FloatArray) -> float:
+    r"""Return the share in [0, 1] of the means of contexts that is not the noise of their values.
+
+    Of T values :math:`x_t` with means m over the visits N to K contexts it is [1]_
+
+    .. math:: 1 - \frac{K}{T - K} \frac{\sum_t x_t^2 - \sum_h N_h m_h^2}{\sum_h N_h m_h^2},
+
+    at least 0, and 0 where no context is visited twice.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_tokens,)
+    total, visits : ndarray of shape (C,)
+        Their sums by context, and how many they are.
+
+    References
+    ----------
+    .. [1] James, W. and Stein, C. (1961). "Estimation with quadratic loss." Proceedings of the
+       Fourth Berkeley Symposium 1, 361-379 (the positive part, with the variance estimated).
+    """
+    seen = visits > 0
+    n_seen, between = int(seen.sum()), float(np.sum(total[seen] ** 2 / visits[seen]))
+    if n_seen == len(values) or between <= 0.0:
+        return 0.0
+    within = max(float(values @ values) - between, 0.0) / (len(values) - n_seen)
+    return max(0.0, 1.0 - n_seen * within / between)
 
 
 def shrunk_means(trie: Any, total: FloatArray, visits: FloatArray) -> FloatArray:
