@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import check_cv
 
@@ -80,6 +80,7 @@ def test_promise_holds_as_soon_as_there_are_prompts_enough(prompts, n_splits, se
     test_size=st.floats(0.05, 0.95),
     seed=st.integers(0, 9),
 )
+@example(["d", "d"], 0.95, 0)  # 1.9 of 2 prompts
 def test_train_test_split_keeps_kinds_and_prompts(prompts, test_size, seed):
     records = [{**record, "id": i} for i, record in enumerate(make_records(prompts))]
     if any(sum(kind in kinds for kinds in prompts) == 1 for kind in "dp"):

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 from text_corpora import BUILT_IN, assert_canonical, corpora, has_tokens, quick, split_text
@@ -15,6 +15,8 @@ from sklearn_codex.text import TokenCounter
 
 class TestColumns:
     @given(corpora, st.integers(1, 4), st.none() | st.integers(1, 5), st.none() | st.just("<unk>"))
+    @example(["b a b"], 2, None, "<unk>")  # as often as it has to be
+    @example(["b a b"], 1, 1, None)  # the last one by its name, the first one by its number
     @quick
     def test_pruning_follows_its_definition(self, corpus, min_count, max_features, unk_token):
         totals = Counter(token for text in corpus for token in text.split() if token != unk_token)
