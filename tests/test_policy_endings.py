@@ -16,6 +16,8 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
+from sklearn_codex._policy.ending_additivity import find_values_where_documents_end
+from sklearn_codex._policy.problem import PolicyProblem
 from sklearn_codex.exact import (
     EosObjective,
     LengthExplosionWarning,
@@ -82,6 +84,13 @@ def test_the_gap_of_what_adds_is_that_of_its_weights(name, max_length):
     assert_allclose(policy.expected_reward_, objective.expected_reward(log_prob) + offset)
     if max_length is None:
         assert objective.gap(policy.optimal_log_prob_) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_cut_far_beyond_the_documents_drawn_hides_no_reward():
+    """What those have in common that end by themselves is no reward of their end."""
+    policy = fitted(NGRAMS, ADDITIVE["affine"][0], max_length=40)
+    gap = known({"a": 3.0}, max_length=40).gap(policy.backoff_model_.event_log_prob)
+    assert_allclose((policy.optimality_gap_, policy.optimality_gap_se_), (gap, 0.0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["constant", "affine", "of tokens"])
@@ -213,6 +222,29 @@ def test_documents_of_many_lengths_are_tried_and_none_that_cannot_be():
     seen.clear()
     fitted(NGRAMS, reward, max_length=3)
     assert {len(words) for words in seen} == {0, 1, 2, 3}
+
+
+def test_documents_of_better_policies_are_tried():
+    objective = EosObjective(
+        np.log([0.3, 0.2, 0.5]), np.zeros(3), 2, kl_coef=0.5, reward_coef=1.5, max_length=30
+    )
+    weights, drawn = np.array([0.2, -0.4, 0.1]), []
+
+    class Recorded(PolicyProblem):
+        def sample(self, log_prob, *given, **settings):
+            drawn.append(log_prob)
+            return super().sample(log_prob, *given, **settings)
+
+    found = find_values_where_documents_end(
+        lambda rollouts: rollouts.sum_over_tokens(weights) + 7.0,
+        Recorded(objective, None),
+        np.random.RandomState(0),
+    )
+    assert_allclose(found.weights, weights, atol=1e-9)
+    assert found.offset == pytest.approx(7.0)
+    # Half way and all the way to the best next token, which is worth three nats a unit of reward.
+    expected = [np.array([0.3, 0.2, 0.5]) * np.exp(share * 3 * weights) for share in (0, 0.5, 1)]
+    assert_allclose(np.exp(drawn), [prob / prob.sum() for prob in expected])
 
 
 def test_rewards_that_pay_for_length_are_cut_as_those_of_models():

@@ -21,6 +21,7 @@ from sklearn_codex._rollouts import Rollouts
 
 # Documents of each kind that values have to explain.
 _N_DRAWN, _N_EVEN, _N_FEW_TOKENS, _N_SAME_TOKEN, _N_PAIRED = 256, 1024, 512, 512, 256
+_N_CUT = 4
 # N-grams whose values are asked for: each is shown in documents of its own.
 _MOST_NGRAMS = 1 << 13
 # By how much documents are longer than those drawn, and tokens of the longest.
@@ -42,11 +43,11 @@ def find_values_where_documents_end(
     """Return what tokens or n-grams add to the score of any document that ends, or None.
 
     Values come by least squares from documents that show each token and, of policies over n-grams,
-    each n-gram twice or more; those of n-grams where values of tokens do not explain them. They
-    then have to explain documents of all kinds: the empty one, some that are many times longer than
-    those drawn, of tokens drawn evenly, of two or three tokens, of one, with each token after each
-    other one, of n-grams, and of the policies half way and all the way to what is best if the score
-    is the reward.
+    each n-gram twice or more, and some that are cut, where documents are; those of n-grams where
+    values of tokens do not explain them. They then have to explain documents of all kinds: the
+    empty one, some that are many times longer than those drawn, of tokens drawn evenly, of two or
+    three tokens, of one, with each token after each other one, of n-grams, and of the policies half
+    way and all the way to what is best if the score is the reward.
 
     Parameters
     ----------
@@ -64,14 +65,16 @@ def find_values_where_documents_end(
     if not len(trials.possible):
         return None
     trie = trials.trie
-    shown = [drawn, *trials.of_tokens(), *trials.of_ngrams()]
+    shown = [drawn, *trials.of_tokens(), *trials.of_ngrams(), *trials.cut()]
     rewards = [score(rollouts) for rollouts in shown]
-    found = _solve(rewards, [rollouts.counts for rollouts in shown], trials)
+    # What all documents have that are shown is no reward of the end.
+    eos = trials.eos if all(rollouts.ended.all() for rollouts in shown) else None
+    found = _solve(rewards, [rollouts.counts for rollouts in shown], eos)
     if trie is not None:
         found = Linear(trie.token_map @ found.weights, found.offset)
         if not _explains(found, rewards, shown, 0.0) and trie.n_arcs <= _MOST_NGRAMS:
             events: list[Any] = [rollouts.events for rollouts in shown]  # type: ignore[attr-defined]
-            found = _solve(rewards, [each @ trie.cumulative for each in events], trials)
+            found = _solve(rewards, [each @ trie.cumulative for each in events], eos)
             found = Linear(trie.cumulative @ found.weights, found.offset)
     if not _explains(found, rewards, shown, 0.0):
         return None
@@ -80,8 +83,11 @@ def find_values_where_documents_end(
     return found if all(agree) else None
 
 
-def _solve(rewards, counts, trials):
-    """Return values of columns that are nearest to explaining rewards of documents by counts."""
+def _solve(rewards, counts, eos):
+    """Return values of columns that are nearest to explaining rewards of documents by counts.
+
+    That of the end, ``eos``, is part of the offset, as all have it; None where some are cut.
+    """
     actual = np.concatenate(rewards)
     counts = sparse.csr_array(sparse.vstack(counts))
     design = sparse.csr_array(sparse.hstack([counts, sparse.csr_array(np.ones((len(actual), 1)))]))
@@ -95,9 +101,9 @@ def _solve(rewards, counts, trials):
     )
     solved[np.abs(solved) <= _ROUNDING * np.abs(actual).max()] = 0.0
     weights, offset = solved[:-1], origin + float(solved[-1])
-    if trials.always_end:
-        offset += float(weights[trials.eos])
-        weights[trials.eos] = 0.0
+    if eos is not None:
+        offset += float(weights[eos])
+        weights[eos] = 0.0
     return Linear(weights, offset)
 
 
@@ -146,15 +152,17 @@ class _Trials:
         self.possible = np.flatnonzero(is_possible)
         self.longest = min(_LONGER * int(drawn.lengths.max()), _LONGEST)
 
-    @property
-    def always_end(self) -> bool:
-        """Whether no document is cut."""
-        return self.problem.objective.max_length is None
-
     def of_tokens(self) -> list[Rollouts]:
         """Return the empty document, and two of each token."""
         single = self.possible[:, np.newaxis]
         return self._make([[], *single, *np.hstack([single, self._draw((len(single), 2))])])
+
+    def cut(self) -> list[Rollouts]:
+        """Return documents of even tokens that are cut before their end, unless that is far off."""
+        longest = self.problem.objective.max_length
+        if longest is None or longest > _LONGEST:
+            return []
+        return self._make(self._draw((_N_CUT, longest)))
 
     def of_ngrams(self) -> list[Rollouts]:
         """Return documents of n-grams, by themselves and among other tokens, and even ones."""
