@@ -12,7 +12,10 @@ from mutants import (
     in_metrics,
     in_models,
     in_policies,
+    in_training,
 )
 
-_LISTS = (in_maths, in_exact, in_data, in_metrics, in_models, in_policies, in_direct, in_lab)
+_LISTS = (
+    in_maths, in_exact, in_data, in_metrics, in_models, in_policies, in_training, in_direct, in_lab,
+)  # fmt: skip
 FAULTS = [fault for faults in _LISTS for fault in faults.FAULTS]

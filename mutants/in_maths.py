@@ -30,6 +30,18 @@ FAULTS = [
             "test_categorical.py::test_close_kl_of_any_two_distributions",
         ),
         (
+            "what a sum rounds is added back once",
+            "while rest := math.fsum(listed + rounding):",
+            "if rest := math.fsum(listed + rounding):",
+            "test_categorical.py::test_exact_sums_are_those_of_fractions",
+        ),
+        (
+            "an infinite sum has no sign",
+            "        return rounded\n",
+            "        return abs(rounded)\n",
+            "test_categorical.py::test_exact_sums_are_those_of_fractions",
+        ),
+        (
             "weights dropped from root_mean_square",
             "(values / largest) ** 2, weights=weight)",
             "(values / largest) ** 2)",

@@ -10,7 +10,7 @@ from policy_problems import Enumeration, Normalised, Saturating, fitted, small_p
 
 from sklearn_codex._policy.critic import _KEPT_BATCHES, _KEPT_PER_TOKEN, LinearCritic
 from sklearn_codex._policy.ppo import Clipping, TokenAdvantages, clipped_surrogate, surrogate_slope
-from sklearn_codex._rollouts import sample_rollouts
+from sklearn_codex._rollouts import Rollouts, sample_rollouts
 
 SEEDS = st.integers(0, 2**32 - 1)
 proved = settings(deadline=None, max_examples=30, derandomize=True)
@@ -84,6 +84,27 @@ def test_trust_is_the_share_of_a_forecast_that_leaves_the_least_variance():
     assert LinearCritic(1).trust(forecast, -actual) == 0.0
     assert LinearCritic(1).trust(forecast, 3 * forecast) == 1.0
     assert LinearCritic(1).trust(np.ones(500), actual) == 0.0
+
+
+def test_values_and_trust_of_two_documents_by_hand():
+    critic = LinearCritic(2)
+    critic.learn(Rollouts(np.array([0, 1]), np.array([1, 1]), 2), np.array([5.0, 6.0]))
+    # Centred, each count is 1/2 to one side or the other: (1/2 + 1/2 + 0.1) v = 1/2.
+    assert_allclose(critic.token_value, [-0.5 / 1.1, 0.5 / 1.1])
+    # About their means they are 2 to either side, and rewards 1, wherever these means are.
+    assert critic.trust(np.array([2.0, 6.0]), np.array([8.0, 10.0])) == pytest.approx(0.5)
+
+
+def test_batches_are_remembered_until_there_are_documents_enough(monkeypatch):
+    def remembered(n_batches):
+        critic = LinearCritic(10)  # for which 40 are enough
+        for seed in range(n_batches):
+            critic.learn(batch(np.log(np.full(10, 0.1)), 6, seed), np.zeros(6))
+        return len(critic.state()["batches"])
+
+    assert [remembered(n) for n in (3, 7, 12)] == [3, 7, 7]
+    monkeypatch.setattr("sklearn_codex._policy.critic._MOST_KEPT", 5 * 6 * LENGTH)
+    assert remembered(12) == 5
 
 
 @given(SEEDS)

@@ -22,7 +22,12 @@ from sklearn_codex._policy.group_rest import group_rest
 from sklearn_codex._policy.groups import GroupRule
 from sklearn_codex._policy.ppo import Clipping, TokenAdvantages
 from sklearn_codex._rollouts import sample_rollouts
-from sklearn_codex.exact import AdditiveObjective, CandidateObjective, LengthExplosionWarning
+from sklearn_codex.exact import (
+    AdditiveObjective,
+    CandidateObjective,
+    EosObjective,
+    LengthExplosionWarning,
+)
 from sklearn_codex.lab import Batch, CandidateProblem, RewardAlgorithm, rest_point
 from sklearn_codex.rules import BannedTokens
 
@@ -234,6 +239,18 @@ def test_it_is_not_known_where_there_is_no_equation():
     assert group_rest(known(features), GroupRule(4)) is None
     unknown = SimpleNamespace(objective=CANDIDATES, is_additive=False)
     assert group_rest(unknown, GroupRule(4)) is None
+    ending = EosObjective(np.log([0.5, 0.2, 0.3]), np.array([-0.1, 0.4, 0.0]), 2)
+    rule = GroupRule(4, "none", kl_in="reward")
+    assert_allclose(group_rest(known(ending), rule), ending.optimum())
+    assert group_rest(known(ending.having(max_length=3)), rule) is None
+
+
+def test_rewards_that_differ_by_rounding_are_listed_once():
+    """Sums of four tenths are nine numbers, as floats in any order some more, and groups many."""
+    tenths = AdditiveObjective(np.log([0.5, 0.3, 0.2]), np.array([0.1, 0.2, 0.3]), length=4)
+    whole = tenths.having(token_reward=np.array([1.0, 2.0, 3.0]), reward_coef=0.1)
+    rest = group_rest(known(tenths), GroupRule(6))
+    assert_allclose(rest, group_rest(known(whole), GroupRule(6)), atol=1e-9)
 
 
 # It gets there

@@ -1,6 +1,7 @@
 """Where KTO rests on hard problems: many tokens, weak penalties, long documents, extremes."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -179,6 +180,14 @@ def test_the_field_bends_as_its_derivative_says(optimizer):
     assert_allclose(product, (force[0] - force[1]) / (2 * step), rtol=1e-4, atol=1e-6)
 
 
+def test_forces_and_steps_are_measured_on_the_scale_of_their_columns():
+    # Places are twice the weights, as the first column has it; a unit of the second one is half.
+    field = RestField(SimpleNamespace(scale=lambda: np.array([2.0, 1.0])), None)
+    assert (field.scale, field.n_weights) == (2.0, 2)
+    assert field.norm(np.array([3.0, 2.0])) == pytest.approx(5.0)
+    assert field.length(np.array([3.0, 8.0])) == pytest.approx(5.0)
+
+
 def test_arnoldi_solves_and_sees_where_eigenvalues_begin():
     rng = np.random.default_rng(0)
     matrix = np.diag(np.linspace(-1.0, 3.0, 60)) + 0.3 * rng.standard_normal((60, 60)) / 8
@@ -197,6 +206,30 @@ def test_arnoldi_solves_and_sees_where_eigenvalues_begin():
     own.grow()
     assert own.is_whole
     assert own.eigenvalues[0] == pytest.approx(2.0)
+
+
+def test_a_basis_stays_orthonormal_where_images_are_all_but_alike():
+    rng = np.random.default_rng(1)
+    matrix = 1e8 * np.eye(30) + rng.standard_normal((30, 30))
+    krylov = Krylov(lambda d: matrix @ d, rng.standard_normal(30), 30)
+    for _ in range(10):
+        krylov.grow()
+    basis = np.array([krylov.combined(shares) for shares in np.eye(10)])
+    assert_allclose(basis @ basis.T, np.eye(10), atol=1e-14)
+    assert_allclose(krylov.hessenberg[:10], basis @ matrix @ basis.T, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_a_system_is_solved_to_a_part_of_its_right_side(size):
+    rng = np.random.default_rng(2)
+    matrix = 3.0 * np.eye(60) + rng.standard_normal((60, 60)) / 8
+    right = rng.standard_normal(60)
+    found, krylov = solve(lambda d: matrix @ d, size * right, tol=1e-4, most=60)
+    assert np.linalg.norm(size * right - matrix @ found) <= 1e-4 * size * np.linalg.norm(right)
+    assert krylov.size == solve(lambda d: matrix @ d, right, tol=1e-4, most=60)[1].size < 30
+    with np.errstate(invalid="ignore", over="ignore"):
+        nowhere, _ = solve(lambda d: 1e308 * (matrix @ d), size * right, tol=1e-4, most=60)
+    assert np.isnan(nowhere).all()
 
 
 # Extremes

@@ -145,6 +145,7 @@ NOT_ADDITIVE = {
     "mean": lambda words: words.count("a") / max(len(words), 1),
     "three in a row": lambda words: "a b a" in " ".join(words),
     "long ones": lambda words: 0.1 * len(words) * (len(words) > 12),
+    "long ones of all": lambda words: 0.1 * (len(words) > 30 and len(set(words)) == 4),
     "almost": lambda words: words.count("a") + 1e-4 * (words.count("b") > 2),
     "parity": lambda words: len(words) % 2,
     "beside a vast ban": lambda words: ("c c" in " ".join(words)) - 1e9 * words.count("d"),

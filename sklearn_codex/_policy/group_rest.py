@@ -43,8 +43,7 @@ def group_rest(problem: PolicyProblem, groups: GroupRule) -> FloatArray | None:
     if not problem.is_additive or objective.gap_is_bound or not objective.has_optimum:
         return None
     if groups.kl_in == "reward":
-        is_linear = groups.scale_rewards != "group" and objective.length is not None
-        return objective.optimum() if is_linear or not objective.is_noisy else None
+        return None if objective.is_noisy else objective.optimum()
     if objective.length is None or objective.is_log_linear:
         return None
     try:
