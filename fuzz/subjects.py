@@ -108,7 +108,7 @@ OF_OPTIMISERS = {
     *("can_avoid", "events_after", "flow", "knows", "moved", "of_ngrams", "of_tokens"),
     *("of_features", "place", "policy_at", "policy_gradient", "demonstrations_gradient"),
     *("curvature", "natural_step", "trust_region_scale", "context_values"),
-    "policy_model",
+    *("gap_to_reference", "one_token", "policy_model"),
 }
 
 
@@ -418,7 +418,7 @@ def subject_of(thing: Any) -> Subject:
     return _object_subject(thing)
 
 
-def discover() -> list[Subject]:
+def _public():
     """Return every public class and function of the package, but for ``LEFT_OUT``, by name."""
     modules = [sklearn_codex, *(importlib.import_module(f"sklearn_codex.{m}") for m in MODULES)]
     public = {
@@ -428,7 +428,24 @@ def discover() -> list[Subject]:
         if name not in LEFT_OUT and callable(thing)
     }
     # Two modules may have one name each.
-    return [
-        subject_of(thing)
-        for _, thing in sorted(public.values(), key=lambda x: (x[0], x[1].__module__))
-    ]
+    return [thing for _, thing in sorted(public.values(), key=lambda x: (x[0], x[1].__module__))]
+
+
+def discover() -> list[Subject]:
+    """Return how everything public is called."""
+    return [subject_of(thing) for thing in _public()]
+
+
+def methods_without_values() -> list[str]:
+    """Return methods of public classes that cannot be called, as a value has no good one."""
+    rng, missing = np.random.RandomState(0), []
+    for cls in filter(inspect.isclass, _public()):
+        name = cls.__name__
+        own = _data_of(rng, name, True) if issubclass(cls, BaseEstimator) else {}
+        own |= OF_SUBJECT.get(name, {})
+        for method in _methods(cls):
+            try:
+                _asked(rng, cls, method, own | _data_of_method(name, method, True))
+            except LookupError as error:
+                missing.append(f"{name}.{method}: {error}")
+    return missing

@@ -13,7 +13,7 @@ pytest.importorskip("polars")
 calls = pytest.importorskip("fuzz.calls", reason="fuzzers are beside the tests, not installed")
 from fuzz.mutations import mutate  # noqa: E402
 from fuzz.outcomes import Outcomes, is_worded  # noqa: E402
-from fuzz.subjects import LEFT_OUT, discover  # noqa: E402
+from fuzz.subjects import LEFT_OUT, discover, methods_without_values  # noqa: E402
 
 SUBJECTS = discover()
 
@@ -28,6 +28,11 @@ def test_calls_give_results_or_clear_errors():
 def test_everything_public_is_called():
     public = {name for name in sklearn_codex.__all__ if name not in LEFT_OUT}
     assert public <= {subject.name for subject in SUBJECTS}
+
+
+def test_every_method_has_good_arguments():
+    """They are drawn by chance, some of them seldom."""
+    assert methods_without_values() == []
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=[subject.name for subject in SUBJECTS])
