@@ -388,6 +388,45 @@ FAULTS = [
         ),
     ),
     *_in(
+        "_policy/kto_rest.py",
+        (
+            "a search goes to rest points that repel",
+            "least = _least_shift(rates) if is_true else 0.0",
+            "least = 0.0",
+            "test_kto_rest.py::test_it_comes_to_rest_at_a_place_that_attracts",
+        ),
+        (
+            "rest points that repel are not told",
+            "rates.real.max() > _REPELS * np.abs(rates).max())",
+            "rates.real.max() > np.abs(rates).max())",
+            "test_kto_rest.py::test_a_rest_point_that_repels_is_said_to_be_one",
+        ),
+        (
+            "a search ends where it is, not where it was nearest",
+            "if self._best.norm < self._here.norm:",
+            "if False:",
+            "test_kto_rest.py::test_a_search_begins_anew_where_it_was_nearest",
+        ),
+        (
+            "rates of eigenvalues turned round",
+            "rates = shift - krylov.eigenvalues",
+            "rates = krylov.eigenvalues - shift",
+            "test_kto_rest.py::test_it_comes_to_rest_at_a_place_that_attracts",
+        ),
+        (
+            "policies that go round a rest point come nearer to it",
+            "bound = np.abs(apart) ** 2 / (2 * apart.real)",
+            "bound = 0.0 * np.abs(apart)",
+            "test_kto_rest.py::test_the_least_shift_by_hand",
+        ),
+        (
+            "columns that rest are told to fall",
+            "lowest[steps < -_FAR]",
+            "lowest[steps < _FAR]",
+            "test_kto.py::test_tokens_of_no_document_lose_all_mass_too",
+        ),
+    ),
+    *_in(
         "_solve/arnoldi.py",
         (
             "vectors are made orthogonal once",
@@ -481,6 +520,57 @@ FAULTS = [
             "return None if objective.is_noisy else objective.optimum()",
             "return objective.optimum()",
             "test_grpo.py::test_it_is_not_known_where_there_is_no_equation",
+        ),
+    ),
+    *_in(
+        "exact/_ngram_training.py",
+        (
+            "what is to come after a token of documents that are cut is that before it",
+            "own + to_come[left - 1, rollouts.after] - to_come[left, rollouts.contexts]",
+            "own + to_come[left, rollouts.after] - to_come[left, rollouts.contexts]",
+            "test_exact_ngram.py::test_advantages_of_documents_are_the_gradient",
+        ),
+        (
+            "a token is held against nothing",
+            "return own + values[rollouts.after] - values[rollouts.contexts]",
+            "return own + values[rollouts.after]",
+            "test_exact_ngram.py::test_at_the_optimum_nothing_is_left_to_learn",
+        ),
+        (
+            "documents get as long as they may by one step",
+            "longest = max(_LONGER * flow.length, _SHORT)",
+            "longest = np.inf",
+            "test_ngram_ppo.py::test_a_step_makes_documents_eight_times_as_long_at_most",
+        ),
+        (
+            "the variance of what is to come counted twice",
+            "- float(flow.visits @ (first * second))",
+            "- 0.0 * float(flow.visits @ (first * second))",
+            "test_exact_ngram.py::test_documents_drawn_are_those_expected",
+        ),
+        (
+            "documents of a group begin alike by chance",
+            "contexts=np.repeat(contexts, size),",
+            "contexts=np.tile(contexts, size),",
+            "test_ngram_ppo.py::test_documents_of_a_group_begin_alike",
+        ),
+        (
+            "each start is as likely",
+            "rng.choice(begins, n_groups, p=self.initial[begins])",
+            "rng.choice(begins, n_groups)",
+            "test_ngram_ppo.py::test_documents_of_a_group_begin_alike",
+        ),
+        (
+            "demonstrations make nothing stiffer",
+            "stiffness += self.sft_coef * self.frequencies / used",
+            "stiffness += 0.0 * self.frequencies / used",
+            "test_ngram_ppo.py::test_demonstrations_are_stiff_where_the_policy_hardly_comes",
+        ),
+        (
+            "all arcs that are used count alike",
+            "round(float(np.exp(-share @ np.log(share))))",
+            "len(share)",
+            "test_ngram_ppo.py::test_batches_go_with_the_ngrams_that_are_used",
         ),
     ),
     *_in(

@@ -15,6 +15,7 @@ from sklearn_codex import KTOPolicyOptimizer, NGramCounter, NGramLM, TokenCounte
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._policy.kto_field import RestField
 from sklearn_codex._policy.kto_loss import DesirabilityLoss
+from sklearn_codex._policy.kto_rest import _least_shift, _Search
 from sklearn_codex._solve.arnoldi import Krylov, solve
 
 TEXTS = ["good answer here", "bad", "a good one", "bad one", "answer", "good", "answer bad"]
@@ -144,6 +145,34 @@ def test_a_rest_point_that_repels_is_said_to_be_one():
         fitted = problem.fit(tol=1e-10)
     assert fitted.fixed_point_gap_ <= 1e-10
     assert np.linalg.eigvals(problem.jacobian(problem.weights_of(fitted))).real.min() < -1e-3
+
+
+def test_a_search_begins_anew_where_it_was_nearest(monkeypatch):
+    """Here the reference is nearest, as where policies go round a rest point that repels."""
+
+    def at(x):
+        point = SimpleNamespace(gradient=x, value=1.0)
+        return SimpleNamespace(x=x, norm=float(1.0 + x @ x), point=point)
+
+    loss = SimpleNamespace(radius=lambda: 1.0)
+    field, begun = SimpleNamespace(at=at, n_weights=2, scale=1.0, loss=loss), []
+
+    def follow(search, is_true):
+        begun.append((is_true, *search._here.x))
+        search._go(at(np.array([3.0, 4.0])))
+
+    monkeypatch.setattr(_Search, "_follow", follow)
+    search = _Search(field, tol=0.0, max_iter=100, callback=lambda state: None)
+    search.run()
+    assert begun == [(True, 0.0, 0.0), (False, 0.0, 0.0)]
+    assert (search.state.iteration, search.state.fixed_point_gap) == (4, 1.0)
+
+
+def test_the_least_shift_by_hand():
+    assert _least_shift(np.array([-1.0, -2.0])) == 0.0
+    # Twice a rate at which policies go apart, and where they go round, (1/4 + 4) / (2 / 2).
+    assert _least_shift(np.array([0.5, -3.0])) == 1.0
+    assert _least_shift(np.array([-1.0, 0.5 + 2.0j, 0.5 - 2.0j])) == pytest.approx(4.25)
 
 
 # The field and its derivatives

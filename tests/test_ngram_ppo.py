@@ -497,6 +497,43 @@ def test_a_trust_region_is_exact(seed):
     assert problem.trust_region_scale(policy, 1e-9 * step, 0.1) == 1.0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_step_makes_documents_eight_times_as_long_at_most(seed):
+    """By documents that end after all, the nats of those drawn before do not tell."""
+    problem = safe_problem(seed)
+    step, length = np.zeros(problem.trie.n_events), problem.expected_length(problem.start)
+    step[: problem.trie.n_arcs][problem.trie.arc_token == problem.trie.eos] = -30.0
+    assert problem.flow(problem.start).kl(problem.moved(problem.start, step)) < 50.0
+    share = problem.trust_region_scale(problem.start, step, 50.0)
+    longest = max(8.0 * length, 64.0)
+    assert problem.expected_length(problem.moved(problem.start, share * step)) <= longest
+    assert problem.expected_length(problem.moved(problem.start, 2.0 * share * step)) > longest
+
+
+def test_demonstrations_are_stiff_where_the_policy_hardly_comes():
+    problem = safe_problem(1, penalty=None)
+    frequencies = random_values(problem.trie, 1) ** 2
+    frequencies /= frequencies[: problem.trie.n_arcs].sum()
+    policy = random_policy(problem, 1)
+    policy[0] = -40.0
+    policy = problem.moved(policy, np.zeros_like(policy))
+    stiffness = problem.having(sft_coef=1.7, frequencies=frequencies).stiffness(policy)
+    used = np.maximum(problem.occurrences(policy), 1e-6)
+    assert_allclose(stiffness, problem.kl_coef + 1.7 * frequencies / used)
+    assert_allclose(problem.stiffness(policy), problem.kl_coef)
+
+
+def test_documents_of_a_group_begin_alike():
+    problem = safe_problem(2)
+    initial = np.zeros(problem.trie.n_contexts)
+    initial[[0, 2]] = [0.2, 0.8]
+    problem = problem.having(initial=initial)
+    rollouts = problem.sample_groups(problem.start, 2000, 3, np.random.RandomState(0))
+    begun = rollouts.contexts[rollouts.starts].reshape(2000, 3)
+    assert np.array_equal(begun, np.repeat(begun[:, :1], 3, axis=1))
+    assert np.mean(begun == 2) == pytest.approx(0.8, abs=5 * 0.4 / np.sqrt(2000))
+
+
 # The critic
 
 
