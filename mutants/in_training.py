@@ -294,7 +294,7 @@ FAULTS = [
             "rewards that cancel have to be exact",
             "size = np.maximum(np.abs(actual - found.offset), max(_usual(found, rewards), least))",
             "size = np.abs(actual - found.offset)",
-            "test_policy_endings.py::test_what_does_not_add_is_not_taken_for_it",
+            "test_policy_endings.py::test_the_gap_of_what_adds_is_that_of_its_weights",
         ),
         (
             "the usual reward is the greatest one",
@@ -423,7 +423,7 @@ FAULTS = [
             "columns that rest are told to fall",
             "lowest[steps < -_FAR]",
             "lowest[steps < _FAR]",
-            "test_kto.py::test_tokens_of_no_document_lose_all_mass_too",
+            "test_kto_rest.py::test_columns_that_fall_are_those_of_long_steps",
         ),
     ),
     *_in(

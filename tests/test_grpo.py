@@ -246,8 +246,8 @@ def test_it_is_not_known_where_there_is_no_equation():
 
 
 def test_rewards_that_differ_by_rounding_are_listed_once():
-    """Sums of four tenths are nine numbers, as floats in any order some more, and groups many."""
-    tenths = AdditiveObjective(np.log([0.5, 0.3, 0.2]), np.array([0.1, 0.2, 0.3]), length=4)
+    """Of five tenths there are 11 sums, and 19 as floats, of which groups are too many."""
+    tenths = AdditiveObjective(np.log([0.5, 0.3, 0.2]), np.array([0.1, 0.2, 0.3]), length=5)
     whole = tenths.having(token_reward=np.array([1.0, 2.0, 3.0]), reward_coef=0.1)
     rest = group_rest(known(tenths), GroupRule(6))
     assert_allclose(rest, group_rest(known(whole), GroupRule(6)), atol=1e-9)

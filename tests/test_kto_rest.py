@@ -15,7 +15,7 @@ from sklearn_codex import KTOPolicyOptimizer, NGramCounter, NGramLM, TokenCounte
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._policy.kto_field import RestField
 from sklearn_codex._policy.kto_loss import DesirabilityLoss
-from sklearn_codex._policy.kto_rest import _least_shift, _Search
+from sklearn_codex._policy.kto_rest import RestState, _least_shift, _Search, falling_columns
 from sklearn_codex._solve.arnoldi import Krylov, solve
 
 TEXTS = ["good answer here", "bad", "a good one", "bad one", "answer", "good", "answer bad"]
@@ -173,6 +173,19 @@ def test_the_least_shift_by_hand():
     # Twice a rate at which policies go apart, and where they go round, (1/4 + 4) / (2 / 2).
     assert _least_shift(np.array([0.5, -3.0])) == 1.0
     assert _least_shift(np.array([-1.0, 0.5 + 2.0j, 0.5 - 2.0j])) == pytest.approx(4.25)
+
+
+def test_columns_that_fall_are_those_of_long_steps():
+    """Of columns far below 0: one is at rest, one falls by a nat, one by little, one rises."""
+    point = SimpleNamespace(
+        policy=SimpleNamespace(reward=np.array([-4.0, -5.0, -6.0, -7.0, -1.0])),
+        gradient=np.array([0.0, 2.0, 0.1, -2.0, 2.0]),
+    )
+    loss = SimpleNamespace(
+        tilt=SimpleNamespace(n_weights=5), bent=lambda point, direction: 2.0 * direction
+    )
+    state = RestState(1, point, 0.0, True, loss=loss)
+    assert falling_columns(state).tolist() == [1]
 
 
 # The field and its derivatives
