@@ -12,10 +12,12 @@ from mutants import (
     in_metrics,
     in_models,
     in_policies,
+    in_rests,
     in_training,
 )
 
 _LISTS = (
-    in_maths, in_exact, in_data, in_metrics, in_models, in_policies, in_training, in_direct, in_lab,
-)  # fmt: skip
+    *(in_maths, in_exact, in_data, in_metrics, in_models, in_policies, in_training, in_rests),
+    *(in_direct, in_lab),
+)
 FAULTS = [fault for faults in _LISTS for fault in faults.FAULTS]
