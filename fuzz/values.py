@@ -148,6 +148,7 @@ VALUES: dict[str, Callable[[np.random.RandomState], Any]] = {
 ALWAYS = {
     *("random_state", "n_resamples", "n_samples", "max_iter", "n_rollouts", "n_estimators", "Cs"),
     *("max_length", "cv", "n_starts", "bootstrap", "response_length", "n_pairs", "n_features"),
+    *("n_documents", *lab_values.QUICK),
 }
 NEVER = {"input_features", "ax", "n_jobs", "verbose", "memory", "callbacks"}
 # Of pictures, which matplotlib reads.

@@ -131,7 +131,7 @@ def convert_labels(labels, convention="names"):
     probability = found.read([fold(label) for label in distinct])[0]
     known = ~np.isnan(probability)
     if labels.ndim == 2:
-        known |= [is_missing(label) for label in distinct]
+        known |= np.array([is_missing(label) for label in distinct], dtype=bool)
     unknown = np.flatnonzero(~known)
     if len(unknown):
         place = np.unravel_index(int(np.argmax(codes == unknown[0])), labels.shape)

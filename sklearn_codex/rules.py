@@ -238,7 +238,9 @@ def _split(ngram, known):
     else:
         is_one = isinstance(ngram, Integral)
         tokens = as_list([ngram] if is_one else ngram, "tokens", "BannedNGrams")
-    has_start = tokens[:1] == ["<s>"] and "<s>" not in known
+    # What is no token may have an == of its own.
+    has_start = bool(tokens) and isinstance(tokens[0], str) and tokens[0] == "<s>"
+    has_start = has_start and "<s>" not in known
     return has_start, tokens[has_start:]
 
 

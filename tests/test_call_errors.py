@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.frozen import FrozenEstimator
@@ -12,7 +13,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn_codex import (
     AnnotatorRewardModel,
     BootstrapRewardEnsemble,
+    CandidatePolicy,
     ExactPolicyOptimizer,
+    ModelRatings,
     PlackettLuceModel,
     PreferenceRewardModel,
     PreferenceRewardModelCV,
@@ -21,6 +24,7 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
     check_preferences,
+    lab,
     length_controlled_win_rate,
     preference_path,
     stack_rankings,
@@ -35,6 +39,7 @@ from sklearn_codex._checks.numbers import (
 from sklearn_codex.datasets import make_preferences
 from sklearn_codex.exact import (
     AdditiveObjective,
+    CandidateObjective,
     EnumeratedObjective,
     EosObjective,
     NGramObjective,
@@ -43,6 +48,7 @@ from sklearn_codex.exact import (
     constrained_optimum,
     kl_reward_frontier,
 )
+from sklearn_codex.features import CachedEmbedder
 from sklearn_codex.labels import convert_labels, expand_soft_labels, orient_pairs
 from sklearn_codex.metrics import (
     annotator_accuracy,
@@ -57,7 +63,7 @@ from sklearn_codex.metrics import (
     win_rate,
 )
 from sklearn_codex.overoptimization import ConservativeReward, overoptimization_curve
-from sklearn_codex.rules import BannedTokens, Pattern, TokenBudget
+from sklearn_codex.rules import BannedNGrams, BannedTokens, Pattern, TokenBudget
 
 X = np.random.RandomState(0).normal(size=(8, 3)).round(1)
 Y = np.array([1, 0, 1, 1, 0, 0, 1, 0])
@@ -66,6 +72,9 @@ MIXED = [0, "a", 0, 1, 1, "b", "b", "a"]
 TWICE = pd.DataFrame(np.ones((8, 2)), columns=["a", "a"])
 LM = UnigramLM().fit([[1, 2, 1], [2, 1, 1]])
 MODEL = PreferenceRewardModel().fit(X, Y)
+VOTES = [("a", "b"), ("b", "c"), ("c", "a"), ("a", "c")]
+RATED = ModelRatings().fit(VOTES, [1, 1, 1, 0])
+CANDIDATES = CandidateObjective(np.log([0.5, 0.5]), np.zeros(2), np.zeros(2, int))
 BIGRAMS = bigram_model(np.full((3, 3), 1 / 3), np.full(3, 1 / 3))
 
 
@@ -203,6 +212,37 @@ CASES = {
     "too many documents": (
         lambda: make_preferences(10**30), "tokens in memory|n_pairs",
     ),
+    "votes of other comparisons": (
+        lambda: RATED.score(VOTES, [1, 0, 1]), r"inconsistent numbers of samples: \[4, 3\]",
+    ),
+    "no votes": (lambda: ModelRatings().partial_fit(VOTES, []), "needs votes in y, got none"),
+    "lists in a column": (
+        lambda: PreferenceRewardModel().fit(pd.Series(list(np.ones((8, 2, 3)))), Y),
+        r"needs a matrix, .* got Series of rows that differ .* numpy.stack\(list\(X\)\) makes",
+    ),
+    "a table as embedder": (
+        lambda: CachedEmbedder(TWICE).fit(["a", "b"]), "needs an embedder, .*got a DataFrame",
+    ),
+    "vectors in columns of one name": (
+        lambda: CachedEmbedder(np.ones).fit(TWICE), "columns have names of their own",
+    ),
+    "a series as token": (
+        lambda: BannedNGrams([[pl.Series([1, 2])]])(["a b"]), "(?s)BannedNGrams has .*Give names",
+    ),
+    "vast features of candidates": (
+        lambda: CandidatePolicy().fit(1e300 * X, Y, groups=[0, 0, 1, 1, 2, 2, 3, 3]),
+        "leaves the range of floats.* too great. Scale the features",
+    ),
+    "a ragged mask": (
+        lambda: lab.grpo_advantage(np.ones((2, 2)), [[1], [1, 1]], [0, 0]),
+        r"grpo_advantage needs response_mask, an array whose rows have one length, got \[\[1\], ",
+    ),
+    "ragged responses": (
+        lambda: lab.CandidateProblem(CANDIDATES, [[0, 1], [1]]), "CandidateProblem needs tokens",
+    ),
+    "ragged groups of responses": (
+        lambda: lab.rloo_advantage(np.ones((2, 2)), np.ones((2, 2)), [[0], [0, 1]]), "needs index",
+    ),
 }  # fmt: skip
 
 
@@ -211,6 +251,16 @@ def test_message(case):
     call, message = CASES[case]
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+def test_what_was_an_error_and_is_none():
+    assert convert_labels([[]]).shape == (1, 0)
+    assert lab.run_algorithm("rloo", "one-token", n_documents=8, n_groups=True).gaps.shape == (3,)
+    # The share of ties is 0 and 1, as far as floats tell.
+    for weight in (1e-90, 1e90):
+        outcome, weights = np.array([1, 0, 0.5, 0.5]), np.array([1, 1, weight, weight])
+        model = TiePreferenceModel().fit(X[:4], outcome, sample_weight=weights)
+        assert np.isfinite(model.predict_proba(X[:4])).all()
 
 
 @pytest.mark.parametrize("objective", [

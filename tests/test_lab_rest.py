@@ -316,6 +316,12 @@ class TestDocuments:
             lab.make_documents(np.log([0.5, 0.5]), np.zeros(3), 2)
         with pytest.raises(ValueError, match=r"at most 4,096 documents, but there are 2\*\*13"):
             lab.make_documents(np.log([0.5, 0.5]), np.zeros(2), 13)
+        with pytest.raises(
+            ValueError, match=r"at most 4,096 documents, but there are 2\*\*1000000"
+        ):
+            lab.make_documents(np.log([0.5, 0.5]), np.zeros(2), 10**30)
+        with pytest.raises(ValueError, match="1 documents of 1e30 tokens would hold more tokens"):
+            lab.make_documents([0.0], [1.0], 10**30)
 
 
 class TestStability:

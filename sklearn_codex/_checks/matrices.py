@@ -50,7 +50,7 @@ def check_numbers(
         with np.errstate(invalid="ignore"):  # of a sum of great numbers, by which it finds NaN
             return check_array(X, input_name=name, **checks)
     except ValueError as error:
-        raise _with_place(error, X, texts, per_item) from None
+        raise _with_place(error, X, texts, per_item, subject) from None
 
 
 def validate_numbers(estimator: Any, X: Any, *, reset: bool, **checks: Any) -> Any:
@@ -72,12 +72,18 @@ def validate_numbers(estimator: Any, X: Any, *, reset: bool, **checks: Any) -> A
     try:
         return validate_data(estimator, X, reset=reset, **checks)
     except ValueError as error:
-        raise _with_place(error, X, None, 1) from None
+        raise _with_place(error, X, None, 1, subject) from None
 
 
-def _with_place(error: ValueError, X: Any, texts: Any, per_item: int) -> ValueError:
-    """Return an error that says where a number is not finite, other errors as they are."""
+def _with_place(error: ValueError, X: Any, texts: Any, per_item: int, subject: str) -> ValueError:
+    """Return an error that says where a number is not finite, or is none; others as they are."""
     said = str(error).splitlines()[0]
+    if said.startswith("setting an array element with a sequence"):
+        return ValueError(
+            f"{subject} needs a matrix, rows of numbers of one length, got {type(X).__name__} of "
+            "rows that differ in length or whose entries are sequences. Where they have one shape, "
+            "numpy.stack(list(X)) makes them a matrix."
+        )
     if "contains NaN" not in said and "contains infinity" not in said:
         return error
     try:

@@ -102,6 +102,23 @@ def as_floats(values: Any, name: str, *, subject: str) -> NDArray[np.float64]:
         ) from None
 
 
+def as_array(values: Any, name: str, *, subject: str) -> np.ndarray:
+    """Return values as an array of the type they have, of any shape.
+
+    Raises
+    ------
+    InvalidParameterError
+        If rows differ in length; both a ValueError and a TypeError.
+    """
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidParameterError(
+            f"{subject} needs {name}, an array whose rows have one length, got "
+            f"{shown(values)}: {str(error).splitlines()[0].rstrip('.')}."
+        ) from None
+
+
 def check_values(
     values: ArrayLike,
     name: str,

@@ -9,10 +9,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_feature_names_in, validate_data
+from sklearn.utils.validation import _check_feature_names_in
 
 from sklearn_codex._checks.frames import is_frame
-from sklearn_codex._checks.matrices import check_numbers, is_sparse
+from sklearn_codex._checks.matrices import check_numbers, is_sparse, validate_numbers
 from sklearn_codex._embedding.store import FLOATS, VectorStore
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._output._standard_error import tell
@@ -180,7 +180,7 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         self._validate_params()
         texts = check_texts(X, subject=type(self).__name__)
         if texts is None:
-            vectors = validate_data(self, X, dtype=list(_NARROW_LAST))
+            vectors = self._read_vectors(X, reset=True)
         else:
             for columns in ("n_features_in_", "feature_names_in_"):
                 self.__dict__.pop(columns, None)
@@ -213,8 +213,12 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         self._validate_params()
         texts = check_texts(X, subject=type(self).__name__)
         if texts is None:
-            return validate_data(self, X, reset=False, dtype=list(_NARROW_LAST))
+            return self._read_vectors(X, reset=False)
         return self._transform_texts(texts)
+
+    def _read_vectors(self, X, reset):
+        types = list(_NARROW_LAST)
+        return validate_numbers(self, X, reset=reset, accept_sparse=False, dtype=types)
 
     def _transform_texts(self, texts):
         subject = type(self).__name__
@@ -228,6 +232,11 @@ class CachedEmbedder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
             raise TypeError(
                 f"{subject} needs the embedder itself, which takes texts and returns vectors, got "
                 f"the class {name}. Pass an instance of it, {name}(...)."
+            )
+        if is_frame(self.embedder):  # which has a ``transform``
+            raise TypeError(
+                f"{subject} needs an embedder, which takes texts and returns vectors, got a "
+                f"{type(self.embedder).__name__}. Pass vectors that are known as X."
             )
         position: dict[str, int] = {}
         rows = [position.setdefault(text, len(position)) for text in texts]

@@ -29,6 +29,7 @@ from sklearn_codex._policy.candidate_rows import (
 )
 from sklearn_codex._policy.candidate_values import CandidateValuesMixin
 from sklearn_codex._reward.presets import VECTORIZER_CONSTRAINTS
+from sklearn_codex._solve.conjugate_gradients import check_within_floats
 from sklearn_codex._stage import Stage
 
 _ROUTED = {"groups": True, "reference_log_prob": True}
@@ -281,6 +282,10 @@ class CandidatePolicy(CallbackSupportMixin, CandidateValuesMixin, BaseEstimator)
         ridge = Ridge(alpha=self.alpha, fit_intercept=False, tol=1e-10)
         difference = center_within(features, codes)
         means = np.bincount(codes, y) / np.bincount(codes)
+        with np.errstate(over="ignore", invalid="ignore"):
+            largest = np.abs(difference).max(initial=0.0)
+            squares = float(len(rows) * largest * max(largest, np.abs(y).max(initial=0.0)))
+        check_within_floats(difference, largest, squares)
         ridge.fit(difference, y - means[codes])
         self.coef_ = np.asarray(ridge.coef_, dtype=np.float64).reshape(1, -1)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_consistent_length
 
 from sklearn_codex._categorical import BoolArray, FloatArray
 from sklearn_codex._labels.sides import read_sides
@@ -97,6 +98,8 @@ def read_outcomes(
         The classes that the caller names for all batches.
     """
     y = check_no_label_missing(y, subject=subject)
+    if not len(y):
+        raise ValueError(f"{subject} needs votes in y, got none. Pass the vote of each comparison.")
     words = _in_words(y)
     if words is not None:
         _check_known(known, CLASSES_IN_WORDS[ties], subject)
@@ -210,6 +213,7 @@ def check_several(
 def credit_of(y: Any, meaning: Mapping[Any, int], ties: str, margin: FloatArray, *, subject: str):
     """Return the points of each vote (n,): 1 where a margin is on its side, half for a tie."""
     y = check_no_label_missing(y, subject=subject)
+    check_consistent_length(margin, y)
     words = _in_words(y)
     if words is None and ties == HALF:
         if not is_soft(y):

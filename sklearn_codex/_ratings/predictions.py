@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._categorical import FloatArray
@@ -125,7 +124,6 @@ class VotePredictions:
         """
         margin = self.decision_function(X)
         points = credit_of(y, self._meaning, self.ties, margin, subject=type(self).__name__)
-        check_consistent_length(margin, points)
         weight = check_sample_weight(sample_weight, margin, ensure_non_negative=True)
         return float(np.average(points, weights=weight))
 

@@ -37,6 +37,7 @@ from sklearn_codex._solve.newton import (
 
 NAMES = {"a": A, "b": B, "tie": TIE}
 HALVES = {0.0: B, 0.5: TIE, 1.0: A}
+_EPS = float(np.finfo(np.float64).eps)
 
 
 def check_outcomes(y, *, subject):
@@ -245,7 +246,8 @@ class TiePreferenceModel(TopFeaturesMixin, ClassifierMixin, BaseEstimator):
 
     def _fit_with_ties(self, design, outcome, weight):
         loss = TIE_LOSSES[self.tie_model](design, outcome, weight, C=self.C)
-        share = float(np.average(outcome == TIE, weights=weight))
+        # Where some weights are beside nothing to others, the share of ties is 0 or 1 by rounding.
+        share = float(np.clip(np.average(outcome == TIE, weights=weight), _EPS, 1.0 - _EPS))
         start = np.append(np.zeros(design.shape[1]), loss.initial_tie(share))
         state = minimise(loss, start, tol=self.tol, max_iter=self.max_iter)
         self.coef_ = state.point.weights[np.newaxis, :-1]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_codex._categorical import BoolArray, FloatArray, IntArray
+from sklearn_codex._checks.numbers import as_floats
 from sklearn_codex._checks.options import check_option
 
 _OF_REWARDS = (
@@ -126,7 +127,7 @@ def token_weights(response_mask: NDArray, loss_agg_mode: str) -> FloatArray:
     ValueError
         If the mode is none of these.
     """
-    mask = np.asarray(response_mask, dtype=np.float64)
+    mask = as_floats(response_mask, "response_mask", subject="A policy loss")
     n_responses, n_tokens = mask.shape[-2:]
     mode = check_option(loss_agg_mode, LOSS_AGG_MODES, "loss_agg_mode", subject="A policy loss")
     if mode == "token-mean":

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import BoolArray, FloatArray
-from sklearn_codex._checks.numbers import as_floats
+from sklearn_codex._checks.numbers import as_array, as_floats
 
 # Squares and products of numbers beyond leave the floats; so do ratios beyond, which are e to a
 # power.
@@ -51,7 +51,7 @@ def read_mask(response_mask: ArrayLike, subject: str) -> BoolArray:
     ValueError
         If it is none of true and false, or of 1 and 0.
     """
-    mask = np.asarray(response_mask)
+    mask = as_array(response_mask, "response_mask", subject=subject)
     if mask.dtype.kind == "b":
         return mask
     return read_numbers(response_mask, "response_mask", subject) != 0

@@ -17,7 +17,7 @@ from sklearn_codex._categorical import (
     normalize_log_within,
     safe_log,
 )
-from sklearn_codex._checks.numbers import COUNT, check_number
+from sklearn_codex._checks.numbers import COUNT, as_array, check_number
 from sklearn_codex.exact import CandidateObjective
 from sklearn_codex.lab._batch import Batch
 from sklearn_codex.lab._table import Groups, Table, check_objective
@@ -84,7 +84,7 @@ class CandidateProblem(Table):
 
     def __post_init__(self):
         check_objective(self.objective, "CandidateProblem")
-        tokens = np.asarray(self.tokens)
+        tokens = as_array(self.tokens, "tokens", subject="CandidateProblem")
         n_rows = len(self.objective.token_reward)
         if tokens.ndim != 2 or len(tokens) != n_rows or tokens.dtype.kind not in "iu":
             raise ValueError(

@@ -19,6 +19,7 @@ from sklearn_codex._checks.numbers import (
     as_floats,
     check_log_prob,
     check_number,
+    check_tokens_at_once,
     check_values,
     shown,
 )
@@ -190,11 +191,13 @@ def make_documents(
             "make_documents needs token_log_prob and token_reward of shape (V,) or (V, V), got "
             f"{model.shape} and {reward.shape}."
         )
-    if V**length > _MOST_DOCUMENTS:
+    # The power itself may be too long a number.
+    if (V > 1 and length > _MOST_DOCUMENTS) or V**length > _MOST_DOCUMENTS:
         raise ValueError(
             f"make_documents lists at most {_MOST_DOCUMENTS:,} documents, but there are {V}**"
             f"{length}. Use a smaller length or fewer tokens."
         )
+    check_tokens_at_once(1, length, remedy="Use a smaller length.")
     tokens = np.array(list(product(range(V), repeat=length)), dtype=np.intp)
     before, after = tokens[:, :-1], tokens[:, 1:]
     start = np.full(V, -np.log(V)) if model.ndim == 2 else model

@@ -125,6 +125,7 @@ def run_algorithm(
         )
     update = algorithms[update] if isinstance(update, str) else update
     rng = check_random_state(random_state)
+    group_size, n_groups = int(group_size), int(n_groups)  # True is one
     log_prob, size = problem.reference, group_size * n_groups
     n_steps = max(n_documents // size, 1)
     gaps = [problem.objective.gap(log_prob)]

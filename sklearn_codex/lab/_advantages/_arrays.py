@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_codex._categorical import BoolArray, FloatArray, IntArray
-from sklearn_codex._checks.numbers import shown
+from sklearn_codex._checks.numbers import as_array, shown
 from sklearn_codex.lab._batch import sum_within
 from sklearn_codex.lab._numbers import read_mask, read_numbers
 
@@ -37,7 +37,7 @@ def group_sizes(index: ArrayLike, n_responses: int, subject: str) -> tuple[IntAr
     ValueError
         If there is not one for each response, or a group has a single response.
     """
-    names = np.asarray(index)
+    names = as_array(index, "index", subject=subject)
     if names.shape != (n_responses,):
         raise ValueError(
             f"{subject} needs index, the group of each of {n_responses} responses, got shape "
