@@ -14,7 +14,9 @@ from sklearn_codex import (
     AnnotatorRewardModel,
     BootstrapRewardEnsemble,
     CandidatePolicy,
+    DPOPolicyOptimizer,
     ExactPolicyOptimizer,
+    KTOPolicyOptimizer,
     ModelRatings,
     PlackettLuceModel,
     PreferenceRewardModel,
@@ -214,6 +216,12 @@ CASES = {
     ),
     "votes of other comparisons": (
         lambda: RATED.score(VOTES, [1, 0, 1]), r"inconsistent numbers of samples: \[4, 3\]",
+    ),
+    "no labels of pairs": (
+        lambda: DPOPolicyOptimizer().fit([("a", "b")], []), "needs labels in y, got none",
+    ),
+    "no labels of documents": (
+        lambda: KTOPolicyOptimizer().fit(["a", "b"], []), "needs labels in y, got none",
     ),
     "no votes": (lambda: ModelRatings().partial_fit(VOTES, []), "needs votes in y, got none"),
     "lists in a column": (

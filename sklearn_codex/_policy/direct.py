@@ -64,7 +64,10 @@ class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
         self, y: Any, sample_weight: Any, check: Callable[..., PreferenceLabels]
     ) -> tuple[PreferenceLabels, FloatArray]:
         """Return labels as they are checked, and weights, of which one is above 0."""
-        labels = check(y, subject=type(self).__name__)
+        subject = type(self).__name__
+        labels = check(y, subject=subject)
+        if not len(labels.target):
+            raise ValueError(f"{subject} needs labels in y, got none. Pass that of each row of X.")
         weight = check_weight(sample_weight, labels.target)
         return labels, weight
 

@@ -96,7 +96,7 @@ def find_rest(
     equations describe the field, and longer ones where they do it well [1]_: at a rest point they
     are those of Newton. Steps that would go towards a rest point which repels are made shorter.
     Where that leads round one for ever, steps that are not look for that one. The search ends
-    where it was nearest to one.
+    where it was nearest to one, unless it is ended before.
 
     References
     ----------
