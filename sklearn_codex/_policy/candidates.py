@@ -10,6 +10,7 @@ from sklearn.utils import ClassifierTags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_codex._checks.matrices import is_sparse
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._fits import whole_fit
@@ -282,10 +283,11 @@ class CandidatePolicy(CallbackSupportMixin, CandidateValuesMixin, BaseEstimator)
         ridge = Ridge(alpha=self.alpha, fit_intercept=False, tol=1e-10)
         difference = center_within(features, codes)
         means = np.bincount(codes, y) / np.bincount(codes)
+        values = difference.data if is_sparse(difference) else difference
         with np.errstate(over="ignore", invalid="ignore"):
-            largest = np.abs(difference).max(initial=0.0)
+            largest = float(np.abs(values).max(initial=0.0))
             squares = float(len(rows) * largest * max(largest, np.abs(y).max(initial=0.0)))
-        check_within_floats(difference, largest, squares)
+        check_within_floats(values, largest, squares)
         ridge.fit(difference, y - means[codes])
         self.coef_ = np.asarray(ridge.coef_, dtype=np.float64).reshape(1, -1)
 
