@@ -101,9 +101,18 @@ def draw_case(seed: int, case: int):
     changed = list(rng.choice(names, size=n_changed, replace=False, p=interest)) if names else []
     for name in changed:
         arguments[name] = mutate(rng, arguments[name])
-        if _part(name) in ENDLESS and isinstance(arguments[name], int):
-            arguments[name] = min(arguments[name], 2)
+        if _part(name) in ENDLESS:
+            arguments[name] = _few(arguments[name])
     return subject, arguments, changed, rng
+
+
+def _few(value):
+    """Return a number, or all in a sequence, of 2 at most, and anything else as it is."""
+    if isinstance(value, int):
+        return min(value, 2)
+    if isinstance(value, list | tuple | bytes | bytearray):
+        return type(value)(map(_few, value))
+    return value
 
 
 def describe(subject: Subject, arguments: dict, changed: list[str]) -> str:

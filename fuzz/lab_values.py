@@ -16,7 +16,7 @@ QUICK: dict[str, Draw] = {
     "group_sizes": lambda rng: (), "learning_rates": lambda rng: (), "more_epochs": lambda rng: (),
 }  # fmt: skip
 # Steps, groups and documents of which more take for ever.
-ENDLESS = {"group_size", "epochs", "n_documents", "n_groups", "n_samples"}
+ENDLESS = {"group_size", "epochs", "more_epochs", "n_documents", "n_groups", "n_samples"}
 
 
 def _log_prob(rng):
