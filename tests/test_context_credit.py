@@ -7,6 +7,7 @@ import pytest
 from ngram_problems import random_trie
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils import Bunch
+from sklearn_codex._policy.restarts import Restarts
 
 from sklearn_codex._policy.context_credit import (
     JudgedBatch,
@@ -14,7 +15,6 @@ from sklearn_codex._policy.context_credit import (
     worth_of_events,
 )
 from sklearn_codex._policy.critic import ContextCritic, LinearCritic
-from sklearn_codex._policy.restarts import Restarts
 from sklearn_codex.exact._ngram_rollouts import NGramRollouts
 
 # One context, whose events are its tokens: two words, the end, and a fourth that is not drawn.

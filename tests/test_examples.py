@@ -16,7 +16,7 @@ EXAMPLES = sorted((ROOT / "examples").rglob("plot_*.py"))
 
 
 def _run(file, tmp_path, monkeypatch, capsys):
-    """Run a file as the main program, in this process, which has what it imports; return its output."""
+    """Run a file as the main program of this process, which has its imports; return its output."""
     import matplotlib
     from matplotlib import pyplot
 
