@@ -5,9 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from ngram_problems import random_trie
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from sklearn.utils import Bunch
-from sklearn_codex._policy.restarts import Restarts
 
 from sklearn_codex._policy.context_credit import (
     JudgedBatch,
@@ -38,7 +37,10 @@ POLICY = np.log([0.3, 0.2, 0.1, 0.4])
 
 def judged(rollouts=BATCH):
     objective = SimpleNamespace(
-        reward_coef=REWARD_COEF, token_reward=REWARD, of_features=lambda values: values
+        reward_coef=REWARD_COEF,
+        token_reward=REWARD,
+        of_features=lambda values: values,
+        mean_of_next=lambda log_prob, values: np.array([np.exp(log_prob) @ values[:4]]),
     )
     assessed = Bunch(token_score=SCORE, shaped=SHAPED)
     return JudgedBatch(SimpleNamespace(objective=objective), POLICY, rollouts, assessed)
@@ -50,34 +52,39 @@ class Told:
     def __init__(self):
         self.values = np.zeros(1)
 
-    def advantages(self, rollouts, rewards):
-        self.rollouts = rollouts
+    def advantages(self, rollouts, rewards, known=None):
+        self.rollouts, self.known = rollouts, known
         return rewards.copy()
 
 
 def credited(credit, **settings):
-    values = Told()
-    advantages, n_drawn = advantages_in_contexts(
-        values, judged(), credit=credit, rng=np.random.RandomState(0), **settings
-    )
-    return advantages, n_drawn, values.rollouts
+    return advantages_in_contexts(Told(), judged(), credit=credit, **settings)
 
 
 def test_what_tokens_do_not_explain_is_credited_to_the_last_one():
-    advantages, n_drawn, _ = credited("token")
     # Documents are worth 3, 2 and 3 beyond their tokens.
-    assert_allclose(advantages, [1, 4 + 3, 1, 2, 4 + 2, 4 + 3])
-    assert n_drawn == 0
+    assert_allclose(credited("token"), [1, 4 + 3, 1, 2, 4 + 2, 4 + 3])
 
 
 def test_a_reward_of_the_sequence_is_credited_to_all_its_tokens():
-    advantages, n_drawn, _ = credited("sequence")
     # Less twice the rewards of tokens they have 0, 2 and 2, and documents 8 - 2, 9 - 4 and 7 - 2
     # beyond that, of which the mean is 16 / 3.
     beyond = np.array([6, 5, 5]) - 16 / 3
     own = np.array([0, 2, 0, 2, 2, 2])
-    assert_allclose(advantages, own + np.repeat(beyond, [2, 3, 1]))
-    assert n_drawn == 0
+    assert_allclose(credited("sequence"), own + np.repeat(beyond, [2, 3, 1]))
+
+
+@pytest.mark.parametrize(("credit", "is_told"), [("token", True), ("sequence", False)])
+def test_scores_of_all_tokens_are_told_where_tokens_are_credited_with_them(credit, is_told):
+    values = Told()
+    advantages_in_contexts(values, judged(), credit=credit, takes_known=True)
+    assert (values.known is not None) == is_told
+    if is_told:
+        assert_allclose(values.known.scores, SCORE)
+        # Under the policy that drew them: .3 * 1 + .2 * 2 + .1 * 0 + .4 * 4.
+        assert_allclose(values.known.mean_of_next(SCORE), [2.3])
+    advantages_in_contexts(values, judged(), credit=credit)
+    assert values.known is None
 
 
 class Half(LinearCritic):
@@ -92,7 +99,7 @@ class Half(LinearCritic):
 def test_a_forecast_is_taken_off_what_it_is_a_forecast_of(credit):
     critic = Half(5)
     critic.token_value = np.array([1.0, -1.0, 0.0, 3.0, 0.0])
-    advantages = credited(credit, critic=critic)[0]
+    advantages = credited(credit, critic=critic)
     forecast = np.array([1, 3, 1, -1, 3, 3.0])  # 4, 3 and 3 of documents
     assert_allclose(critic.asked[0], [4, 3, 3])
     if credit == "token":
@@ -104,36 +111,6 @@ def test_a_forecast_is_taken_off_what_it_is_a_forecast_of(credit):
         beyond = np.array([6 - 2, 5 - 1.5, 5 - 1.5])
         own = [0, 2, 0, 2, 2, 2] + 0.5 * forecast
         assert_allclose(advantages, own + np.repeat(beyond - beyond.mean(), [2, 3, 1]))
-
-
-class Elsewhere:
-    """Restarts that draw documents given."""
-
-    def __init__(self, others):
-        self.others = others
-
-    def draw(self, objective, log_prob, n_documents, rng):
-        self.told = log_prob, n_documents
-        return self.others
-
-
-def test_documents_that_begin_anew_teach_values_and_are_credited_with_nothing():
-    restarts = Elsewhere(documents([1, 1, EOS], [0, EOS]))
-    advantages, n_drawn, rollouts = credited("token", restarts=restarts)
-    assert_allclose(advantages, [1, 4 + 3, 1, 2, 4 + 2, 4 + 3])
-    assert n_drawn == 2
-    assert restarts.told[0] is POLICY
-    assert restarts.told[1] == 3
-    assert_array_equal(rollouts.tokens, [0, EOS, 0, 1, EOS, EOS, 1, 1, EOS, 0, EOS])
-    # They have the scores of their tokens, as values are told.
-    values, batch = ContextCritic(TRIE, 1.0), judged()
-    advantages_in_contexts(
-        values, batch, credit="token", restarts=restarts, rng=np.random.RandomState(0)
-    )
-    # What is to come, and one visit more than those of eleven tokens.
-    to_come = [8, 7, 9, 8, 6, 7, 8, 6, 4, 5, 4]
-    assert_allclose(values.values, sum(to_come) / 12)
-    assert credited("token", restarts=Elsewhere(None))[1] == 0
 
 
 def test_a_token_is_worth_its_score_and_the_context_after_it():
@@ -159,34 +136,6 @@ def test_what_a_token_brings_is_beyond_the_value_before_it():
     assert_allclose(worth, 10.0 * SCORE)
     # 0 - 1, 10 - 3 and 0 - 3 are 1 on average.
     assert_allclose(known, [-2.0, 6.0, -4.0])
-
-
-# Where documents begin anew
-
-
-class Flow:
-    """An objective of four contexts, which the reference comes to 4, 1, 0 and 16 times."""
-
-    start = np.log([0.5, 0.5])
-
-    def flow(self, log_prob):
-        assert log_prob is self.start
-        return SimpleNamespace(visits=np.array([4.0, 1.0, -1e-18, 16.0]))
-
-    def sample(self, log_prob, n_documents, rng, *, contexts):
-        return log_prob, n_documents, contexts
-
-
-def test_documents_begin_in_proportion_to_the_root_of_visits():
-    objective = Flow()
-    restarts, policy = Restarts(objective), np.log([0.9, 0.1])
-    assert_allclose(restarts.share, [2 / 7, 1 / 7, 0, 4 / 7])
-    drawn, n_documents, contexts = restarts.draw(objective, policy, 9, np.random.RandomState(3))
-    assert drawn is policy
-    assert (n_documents, len(contexts)) == (3, 3)  # one to four, or a part of four
-    expected = np.random.RandomState(3).choice(4, 3, p=restarts.share)
-    assert_array_equal(contexts, expected)
-    assert restarts.draw(objective, Flow.start.copy(), 9, None) is None
 
 
 # How values of contexts are learned
