@@ -20,8 +20,9 @@ from sklearn_codex.lab._expected import (
     find_rest,
     spectral_radius,
 )
+from sklearn_codex.lab._order import as_it_is_listed
 from sklearn_codex.lab._preferences import PreferenceProblem
-from sklearn_codex.lab._problem import MOST_GROUPS, CandidateProblem, Update
+from sklearn_codex.lab._problem import CandidateProblem, Update
 from sklearn_codex.lab._problems import find_problem
 from sklearn_codex.lab._rest_preferences import bradley_terry_scores, is_bradley_terry
 from sklearn_codex.lab._result import AlgorithmCheck, Setting
@@ -120,9 +121,10 @@ def check_algorithm(
     Notes
     -----
     All batches that can be drawn are listed, as multisets with their probabilities, so the expected
-    gradient is a sum. It is compared with the exact one at the reference and at policies near it,
-    up to one positive factor, as a learning rate is free. The rest point is sought from the
-    reference by the expected move. What is measured there:
+    gradient is a sum; where it matters to the update which response comes first, each order of them
+    is listed, as far as these are 2,000 in all. It is compared with the exact one at the reference
+    and at policies near it, up to one positive factor, as a learning rate is free. The rest point
+    is sought from the reference by the expected move. What is measured there:
 
     - the effective kl_coef is one over the slope on R in the least squares fit of
       :math:`\log(\pi / ref)` on rewards and lengths, weighted by the reference
@@ -177,6 +179,7 @@ def check_algorithm(
     base = Sampling(int(group_size), float(learning_rate), int(epochs), n_samples, seed)
     others = list(_others(problem, base, group_sizes, learning_rates, more_epochs))
     _check_repeats(update, problem, base)
+    problem = as_it_is_listed(update, problem, base)
     first, rest = _measure(update, problem, wanted, base, None)
     settings = [first]
     start = rest.log_prob if rest is not None and rest.is_inside else None
@@ -218,7 +221,7 @@ def _check_repeats(update: Update, problem: Any, sampling: Sampling) -> None:
 def _is_listed(problem: Any, sampling: Sampling) -> bool:
     """Whether all groups can be listed, or none has to be."""
     drawn = sampling.n_samples is not None or isinstance(problem, PreferenceProblem)
-    return drawn or problem.n_groups(sampling.group_size) <= MOST_GROUPS
+    return drawn or problem.n_groups(sampling.group_size) <= problem.most_groups
 
 
 def _others(problem, base, group_sizes, learning_rates, more_epochs):

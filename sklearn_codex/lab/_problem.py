@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 from math import comb
 from typing import Any
 
@@ -25,7 +25,8 @@ from sklearn_codex.lab._table import Groups, Table, check_objective
 # An update: (log-probabilities of a batch, the batch) -> gradient of a loss by them, a pair of loss
 # and gradient, or the log-probabilities of a new policy.
 Update = Callable[[Any, Any], Any]
-MOST_GROUPS = 20_000
+# Groups that are listed, and those where each order of one counts.
+MOST_GROUPS, MOST_ORDERED = 20_000, 2_000
 
 
 @lru_cache(maxsize=32)
@@ -34,6 +35,11 @@ def multisets(n: int, size: int) -> tuple[IntArray, FloatArray]:
     rows = np.array(list(combinations_with_replacement(range(n), size)), dtype=np.intp)
     counts = (rows[:, :, np.newaxis] == np.arange(n)).sum(axis=1)
     return rows, gammaln(size + 1) - gammaln(counts + 1).sum(axis=1)
+
+
+def sequences(n: int, size: int) -> tuple[IntArray, float]:
+    """Return all sequences (m, size) of so many of n things, and the logarithm of 1."""
+    return np.array(list(product(range(n), repeat=size)), dtype=np.intp), 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +58,8 @@ class CandidateProblem(Table):
         Tokens of each response, -1 after the last.
     name, reason : str
         What the problem is called, and what shows in it.
+    is_ordered : bool
+        Whether groups are listed in each order.
 
     Raises
     ------
@@ -81,6 +89,7 @@ class CandidateProblem(Table):
     tokens: IntArray
     name: str = "custom"
     reason: str = ""
+    is_ordered: bool = False
 
     def __post_init__(self):
         check_objective(self.objective, "CandidateProblem")
@@ -207,10 +216,24 @@ class CandidateProblem(Table):
 
     # Groups
 
+    def in_order(self) -> "CandidateProblem":
+        """Return the same problem with each order of a group listed by itself.
+
+        For an update to which it matters which response comes first.
+        """
+        return replace(self, is_ordered=True)
+
+    @property
+    def most_groups(self) -> int:
+        """How many groups are listed at most."""
+        return MOST_ORDERED if self.is_ordered else MOST_GROUPS
+
     def n_groups(self, group_size: int) -> int:
-        """Return how many groups of a size there are, in any order."""
-        sizes = np.bincount(self.prompts)
-        return sum(comb(int(n) + group_size - 1, group_size) for n in sizes)
+        """Return how many groups of a size there are, in any order or, if it matters, in each."""
+        sizes = np.bincount(self.prompts).tolist()
+        if self.is_ordered:
+            return sum(n**group_size for n in sizes)
+        return sum(comb(n + group_size - 1, group_size) for n in sizes)
 
     def groups(
         self,
@@ -224,7 +247,7 @@ class CandidateProblem(Table):
         Raises
         ------
         ValueError
-            If there are more than 20,000 groups and ``n_samples`` is None.
+            If there are more than ``most_groups`` groups and ``n_samples`` is None.
         """
         group_size = check_number(
             group_size, "group_size", subject="CandidateProblem", interval=COUNT
@@ -233,17 +256,18 @@ class CandidateProblem(Table):
             assert random_state is not None
             return self._drawn(log_prob, group_size, n_samples, random_state)
         total = self.n_groups(group_size)
-        if total > MOST_GROUPS:
+        if total > self.most_groups:
+            each = ", each order counted" * self.is_ordered
             raise ValueError(
-                f"CandidateProblem lists at most {MOST_GROUPS:,} groups, but there are {total:,} "
-                f"of {group_size} responses. Pass n_samples to draw groups, or a smaller "
-                "group_size."
+                f"CandidateProblem lists at most {self.most_groups:,} groups, but there are "
+                f"{total:,} of {group_size} responses{each}. Pass n_samples to draw groups, or a "
+                "smaller group_size."
             )
         within = normalize_log_within(log_prob, self.prompts)
         rows, weights = [], []
         for prompt, share in enumerate(self.shares):
             of_prompt = np.flatnonzero(self.prompts == prompt)
-            sets, orders = multisets(len(of_prompt), group_size)
+            sets, orders = (sequences if self.is_ordered else multisets)(len(of_prompt), group_size)
             rows.append(of_prompt[sets])
             weights.append(share * np.exp(orders + within[of_prompt[sets]].sum(axis=1)))
         return Groups(np.concatenate(rows), np.concatenate(weights), True)
