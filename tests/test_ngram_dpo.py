@@ -12,14 +12,26 @@ from scipy.special import expit
 from sklearn.frozen import FrozenEstimator
 from walked_policies import WalkedPolicy
 
-from sklearn_codex import (
-    DPOPolicyOptimizer,
-    ExactPolicyOptimizer,
-)
+from sklearn_codex import DPOPolicyOptimizer, ExactPolicyOptimizer, NGramCounter, NGramLM
 from sklearn_codex._data.designs import DifferenceDesign
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._policy.dpo_loss import ImplicitRewardLoss, sigmoid_loss
 from sklearn_codex._policy.ngram_tilt import NGramTilt
+from sklearn_codex.exact import LengthExplosionWarning
+
+ENDLESS = [("a b", "b"), ("b a", "b b"), ("a", "b")]
+
+
+@pytest.mark.parametrize("kl_coef", [1e-2, 1e-8])
+def test_a_policy_that_hardly_ever_ends_is_told_of(kl_coef):
+    vectorizer = NGramCounter(2, eos_token="</s>", unk_token=None)
+    base = FrozenEstimator(NGramLM(2, vectorizer=vectorizer).fit(["a b", "b a a", "b"]))
+    with pytest.warns(LengthExplosionWarning, match=r"hardly ever end: expected_length_=.* Raise"):
+        model = DPOPolicyOptimizer(base, kl_coef=kl_coef).fit(ENDLESS, [1, 1, 0])
+    assert model.expected_length_ > 1e9
+    # Documents that are long, and end, are not.
+    assert 10 < DPOPolicyOptimizer(base, kl_coef=0.1).fit(ENDLESS, [1, 1, 0]).expected_length_ < 20
+
 
 # What it minimises
 

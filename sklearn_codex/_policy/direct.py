@@ -4,6 +4,7 @@ They differ in their losses. What a policy is made of, which columns documents h
 they are is the same for all of them.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from sklearn_codex._data.documents import read_prompts
 from sklearn_codex._data.fitted_models import IncomingModel
 from sklearn_codex._data.pairs import ReadPairs, check_text_pairs, read_pairs, read_responses
 from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._fits import caller_level
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._policy.candidate_family import (
@@ -30,10 +32,12 @@ from sklearn_codex._policy.stated_objective import KeepsObjectiveMixin
 from sklearn_codex._reward.pair_classifier import responses_after
 from sklearn_codex._reward.targets import PreferenceLabels
 from sklearn_codex._text.inputs import check_texts
-from sklearn_codex.exact import CandidateObjective
+from sklearn_codex.exact import CandidateObjective, LengthExplosionWarning
 
 # Tokens that documents are said to have where they hardly ever end.
 _LONGEST = 10_000
+# How many times as long as those of the reference documents have to be, to be told of.
+_OFTEN = 10.0
 
 
 class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
@@ -259,6 +263,21 @@ class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
         found = self._lengths_and_kl(log_prob)
         self.expected_length_, self.kl_ = found.expected_length, found.kl
         self.document_length_ = found.document_length
+        if self.expected_length_ > _LONGEST:
+            self._warn_of_endless_documents()
+
+    def _warn_of_endless_documents(self):
+        """Warn where documents hardly ever end, unless those of the reference do not either."""
+        usual = self._lengths_and_kl(self.reference_log_prob_).expected_length
+        if usual <= min(_LONGEST, self.expected_length_ / _OFTEN):
+            warnings.warn(
+                f"{type(self).__name__} learned a policy whose documents hardly ever end: "
+                f"expected_length_={self.expected_length_:.3g} tokens, where those of the "
+                f"reference have {usual:.3g}. sample cuts them at its max_length. Raise "
+                f"kl_coef={self.kl_coef:g}, or add pairs or documents in which long ones lose.",
+                LengthExplosionWarning,
+                stacklevel=caller_level(),
+            )
 
     @property
     def coef_(self):

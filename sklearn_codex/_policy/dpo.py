@@ -328,6 +328,8 @@ class DPOPolicyOptimizer(
         -----
         ConvergenceWarning
             If ``max_iter`` steps were not enough, or C is infinite and there is no finite optimum.
+        LengthExplosionWarning
+            If documents hardly ever end, and those of the reference do.
         """
         subject = type(self).__name__
         direct = DirectLoss.of(self)

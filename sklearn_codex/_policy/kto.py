@@ -279,6 +279,8 @@ class KTOPolicyOptimizer(
         ConvergenceWarning
             If the fit does not come to rest, or C is infinite, or next to it, and tokens lose all
             their probability.
+        LengthExplosionWarning
+            If documents hardly ever end, and those of the reference do.
         UserWarning
             If the labels are two words that have an order and no known meaning.
         """
