@@ -14,6 +14,7 @@ from sklearn_codex.lab import (
     make_preferences,
     problems,
     rest_point,
+    run_algorithm,
 )
 from sklearn_codex.lab._expected import find_rest
 from sklearn_codex.lab._rest_rewards import reward_rest
@@ -179,3 +180,21 @@ class TestRefusals:
 
     def test_a_fine_tuning_has_no_odds(self):
         assert PreferenceAlgorithm("orpo", beta=0.0).weight(0.5) == 0
+
+
+class TestVastSteps:
+    @pytest.mark.parametrize("learning_rate", [1e18, 1e30, 1e300])
+    def test_they_leave_one_response(self, learning_rate):
+        # The one step of a batch goes all the way to what it likes best.
+        run = run_algorithm("rloo", n_documents=64, random_state=0, learning_rate=learning_rate)
+        assert np.sort(np.exp(run.log_prob))[-1] == pytest.approx(1.0, abs=1e-9)
+
+    def test_those_of_one_prompt_do_not_level_another(self):
+        problem = problems["prompts"]()
+        logits = problem.reference.copy()
+        logits[0] += 100.0
+        policy = problem.within(logits, 25.0)
+        others = problem.prompts != problem.prompts[0]
+        check_log_prob(policy[others], problem.reference[others], atol=1e-12)
+        own = policy[~others] - np.log(problem.shares[problem.prompts[0]])
+        np.testing.assert_allclose(own, np.append(0.0, np.full(len(own) - 1, -25.0)), atol=1e-9)

@@ -18,7 +18,18 @@ _PIECE = 2**22  # of a line that is longer
 
 
 def place_of(path: str | PathLike, subject: str) -> str:
-    """Return how errors of a function call a file."""
+    """Return how errors of a function call a file.
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    """
+    if not isinstance(path, str | PathLike):
+        raise TypeError(
+            f"{subject} needs a path, a str or a pathlib.Path, got a {type(path).__name__}: "
+            f"{path!r:.60}."
+        )
     name = Path(path).name
     says_little = name.isdecimal() or not name.strip("*")  # such as /dev/fd/63 and folder/*
     return f"{subject}: {plain(fspath(path) if says_little else name)}"

@@ -367,6 +367,8 @@ def read_model(path: Any, *, tokenizer: Any, lowercase: bool) -> tuple[Any, Back
     place = place_of(path, "NGramLM.from_arpa")
     if Path(path).is_dir():
         raise IsADirectoryError(f"{place} is a folder. Name an ARPA file in it.")
+    # Before a long file is read, what was said of it.
+    NGramCounter(tokenizer=tokenizer, lowercase=lowercase)._validate_params()
     names, model = read_arpa(read_lines(path, place), place)
     counter = NGramCounter(
         model.trie.order,

@@ -54,6 +54,7 @@ class DirectPolicyMixin(KeepsObjectiveMixin, BackoffLanguageModelMixin):
     token_log_prob_: FloatArray
     policy: Any
     response_length: int | None
+    kl_coef: float
 
     @property
     def _family(self) -> Family | CandidateFamily:

@@ -183,9 +183,7 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
             step = -sampling.learning_rate * problem.logit_gradient(groups, policies, out)
         moves = moves + step
         # Steps that go too far stay in the floats.
-        logits = log_prob + moves
-        lowest = logits.max(axis=1, keepdims=True) - 3 * _GONE
-        policies = problem.normalize(np.maximum(logits, lowest))
+        policies = problem.within(log_prob + moves, 3 * _GONE)
     if is_policy:
         # What normalises a policy moves all logits of a prompt alike, which is no move.
         moves = np.stack([problem.centred(row) for row in moves])

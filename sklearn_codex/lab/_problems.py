@@ -126,8 +126,8 @@ def make_candidates(
     one = np.where(np.arange(n_tokens) < lengths[:, np.newaxis], 0, -1)
     own = np.arange(1, len(lengths) + 1)
     one[:, 0] = own
-    if shared_first:
-        longer = lengths > 1
+    longer = lengths > 1
+    if shared_first and longer.any():
         one[longer, 0] = 0
         one[longer, 1] = own[longer]
     tokens = np.tile(one, (n_prompts, 1))

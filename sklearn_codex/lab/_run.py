@@ -160,5 +160,5 @@ def _trained(
             step = step / np.exp(log_prob)
         step = learning_rate * step
         logits = log_prob + (np.clip(step, -_LONGEST, _LONGEST) if natural else step)
-        log_prob = problem.normalize(np.maximum(logits, logits.max() - _GONE))
+        log_prob = problem.within(logits, _GONE)
     return log_prob

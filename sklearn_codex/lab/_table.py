@@ -84,6 +84,14 @@ class Table:
             out[..., rows] = part - top - total + np.log(share)
         return out
 
+    def within(self, logits: FloatArray, nats: float) -> FloatArray:
+        """Return policies (..., n_rows) from logits, however far these are apart.
+
+        No response is less probable by more nats than its prompt.
+        """
+        lowest = np.log(self.shares)[self.prompts] - nats
+        return self.normalize(np.maximum(self.normalize(logits), lowest))
+
     def centred(self, values: FloatArray, weights: FloatArray | None = None) -> FloatArray:
         """Return values (n_rows,) less their mean, weighted or plain, over each prompt."""
         weights = np.ones(len(values)) if weights is None else weights
