@@ -30,7 +30,7 @@ class Rollouts:
     n_columns : int
         V, the size of the vocabulary.
     names : ndarray of str of shape (V,) or None
-        Names of the tokens, where they are known.
+        Names of the tokens, where they are known; `TokenNames` know how they are written as text.
     eos : int or None
         Column of the end-of-sequence token; text leaves it out.
     """
@@ -76,7 +76,7 @@ class Rollouts:
 
     @cached_property
     def texts(self) -> list[str]:
-        """Texts (n_documents,): tokens in the order drawn, joined by a space."""
+        """Texts (n_documents,): tokens in the order drawn, joined as names say, or by a space."""
         if self.names is None:
             raise ValueError(
                 "Documents drawn from a policy fitted on counts have no text, since the names of "
@@ -87,7 +87,9 @@ class Rollouts:
         ends = self.starts + self.lengths
         if self.eos is not None:
             ends = ends - self.ended
-        return [" ".join(words[i:j]) for i, j in zip(self.starts, ends, strict=True)]
+        documents = (words[i:j] for i, j in zip(self.starts, ends, strict=True))
+        writing = getattr(self.names, "writing", None)
+        return list(map(" ".join, documents)) if writing is None else writing.write(documents)
 
     @cached_property
     def occurrences(self) -> FloatArray:

@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 
 from sklearn_codex._checks.numbers import LENGTH, check_values
 from sklearn_codex._data.fitted_models import check_fitted_model, unwrap
-from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._data.vectorizers import written_names
 from sklearn_codex._policy.family import family_of
 from sklearn_codex._policy.gold_scorer import GoldRewardScorer
 from sklearn_codex._policy.problem import PolicyProblem, build_problem
@@ -269,7 +269,7 @@ class _Setting:
                 f"{max_length}. Count with eos_token, and leave max_length at None."
             )
         seed = int(check_random_state(random_state).randint(2**31))
-        return cls(objective, family.names(token_names(model)), n_samples, seed)
+        return cls(objective, family.names(written_names(model)), n_samples, seed)
 
     def problem(self, proxy) -> PolicyProblem:
         """Return the problem of optimising a proxy, at any ``kl_coef``."""

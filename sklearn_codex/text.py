@@ -363,7 +363,7 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
         else:
             first = check_vocabulary(self.vocabulary, special, **options)
             names, kept = np.array(first, dtype=object), None
-        for name in ("vocabulary_", "_token_numbers", "feature_names_in_"):
+        for name in ("vocabulary_", "_token_numbers", "_writing", "feature_names_in_"):
             self.__dict__.pop(name, None)
         self._names = names
         self.unk_index_ = None if self.unk_token is None else first.index(self.unk_token)

@@ -18,7 +18,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.frames import as_arrays
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngram_features import NGramFeatures
-from sklearn_codex._text.tokenizers import build_splitter, split_texts
+from sklearn_codex._text.writing import TokenNames, find_writing
 from sklearn_codex.text import TokenCounter
 
 
@@ -219,15 +219,22 @@ def splitter_of(vectorizer: Any) -> Any:
     if not isinstance(counter, TokenCounter):
         build = getattr(counter, "build_analyzer", None)
         return None if build is None else build()
-    split = counter.tokenizer
-    if isinstance(split, str):
-        split = build_splitter(split, counter._special_literals())
-    options = {"lowercase": counter.lowercase, "subject": type(counter).__name__}
+    return counter._splitter
 
-    def tokens_of(text):
-        return [token for tokens, _ in split_texts([text], split, **options) for token in tokens]
 
-    return tokens_of
+def written_names(estimator: Any) -> Any:
+    """Return `token_names` that know how they are written as text (`TokenNames`), or None.
+
+    Those of a built-in tokenizer, and of what does not say how it splits, are joined by a space.
+    """
+    names, counter = token_names(estimator), unwrap(getattr(estimator, "vectorizer_", None))
+    if names is None or counter is None:
+        return names
+    if isinstance(counter, TokenCounter):
+        is_plain = counter._names is None or isinstance(counter.tokenizer, str)
+        return names if is_plain else TokenNames.of(names, counter._writing)
+    split = splitter_of(counter)
+    return names if split is None else TokenNames.of(names, find_writing(names.tolist(), split))
 
 
 def keep_vectorizer_of_numbers(estimator: Any, vectorizer: Any) -> None:

@@ -15,7 +15,7 @@ from sklearn_codex._checks.numbers import MOST_TOKENS
 from sklearn_codex._data.corpora import Corpus, read_corpus
 from sklearn_codex._data.documents import read_documents, read_prompts
 from sklearn_codex._data.fitted_models import unwrap
-from sklearn_codex._data.vectorizers import token_names
+from sklearn_codex._data.vectorizers import token_names, written_names
 from sklearn_codex._doc_links import link_estimators
 from sklearn_codex._language.distributions import CategoricalDistribution, Distribution
 from sklearn_codex._partitions import lazy_on_dask
@@ -218,8 +218,8 @@ class LanguageModelMixin:
         Returns
         -------
         documents : list of str or csr_array of shape (n_samples, V)
-            Text (tokens joined by a space, without the end-of-sequence token) where words are
-            known, else counts.
+            Text (tokens joined as by `TokenCounter.decode`, without the end-of-sequence token),
+            else counts where words are not known.
 
         Raises
         ------
@@ -242,7 +242,7 @@ class LanguageModelMixin:
         return self._draw(n_samples, check_random_state(random_state), max_length, prompts)
 
     def _draw(self, n_samples, rng, max_length, prompts):
-        eos, names = self._eos_column(), token_names(self)
+        eos, names = self._eos_column(), written_names(self)
         length, distribution = self.document_length_, self._distribution
         has_words = self.vectorizer_ is not None and names is not None
         is_simple = isinstance(distribution, CategoricalDistribution) and eos is None

@@ -326,9 +326,9 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         Returns
         -------
         documents : list of str or csr_array of shape (n_samples, V)
-            Text (tokens joined by a space, without the end-of-sequence token) where words are
-            known, else counts. With prompts there are n_prompts * n_samples, those of the first
-            prompt first.
+            Text (tokens joined as by `TokenCounter.decode`, without the end-of-sequence token),
+            else counts where words are not known. With prompts there are n_prompts * n_samples,
+            those of the first prompt first.
 
         Raises
         ------

@@ -22,7 +22,7 @@ from sklearn_codex._data.documents import (
     read_prompts,
 )
 from sklearn_codex._data.fitted_models import IncomingModel, freeze
-from sklearn_codex._data.vectorizers import splitter_of, token_names
+from sklearn_codex._data.vectorizers import splitter_of, token_names, written_names
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin
 from sklearn_codex._language.ngram_lm import NGramLM
 from sklearn_codex._language.unigram_lm import UnigramLM
@@ -189,7 +189,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
     def _build_problem(self, *, warn=True):
         """Return the problem from what :meth:`_prepare` resolved, with draws of its own."""
         subject, parameters = type(self).__name__, self._problem_parameters()
-        names = self._family.names(token_names(self))
+        names = self._family.names(written_names(self))
         vocabulary = None
         if names is not None:
             vocabulary = Vocabulary(names, splitter_of(self.vectorizer_))
@@ -425,9 +425,9 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         Returns
         -------
         documents : list of str or csr_array of shape (n_samples, V)
-            Text (tokens joined by a space, without the end-of-sequence token) where words are
-            known, else counts. With prompts there are n_prompts * n_samples, those of the first
-            prompt first.
+            Text (tokens joined as by `TokenCounter.decode`, without the end-of-sequence token),
+            else counts where words are not known. With prompts there are n_prompts * n_samples,
+            those of the first prompt first.
         """
         check_is_fitted(self)
         if max_length is None:

@@ -1,13 +1,16 @@
 """Counts back to tokens and text, and the names of columns."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from sklearn_codex._text.tokenizers import build_splitter, split_texts
 from sklearn_codex._text.vocabulary import repeat_names
+from sklearn_codex._text.writing import Writing, find_writing
 
 
 class DecodingMixin:
@@ -19,6 +22,11 @@ class DecodingMixin:
 
     _names: Any
     _check_counts: Callable
+    _special_literals: Callable
+    tokenizer: Any
+    lowercase: Any
+    unk_token: str | None
+    eos_token: str | None
     eos_index_: int | None
     n_features_in_: int
 
@@ -50,7 +58,7 @@ class DecodingMixin:
         return counts
 
     def decode(self, X) -> list[str]:
-        """Turn counts back into text: the tokens of `inverse_transform`, joined by a space.
+        """Turn counts back into text: the tokens of `inverse_transform`, joined.
 
         Parameters
         ----------
@@ -62,6 +70,14 @@ class DecodingMixin:
         texts : list of str
             One per document. With a built-in tokenizer, tokens joined by a space split into the
             same tokens again, so `transform(decode(counts))` equals `counts` from `transform`.
+            Those of a callable are joined by nothing, as the characters of ``list``, or by a space,
+            whichever it splits into the same tokens: the first that gives back those of the
+            vocabulary in a row. An `unk_token` that it would split is written as U+FFFD.
+
+        Warns
+        -----
+        UserWarning
+            The first time, if the tokenizer gives its tokens back in neither way.
         """
         documents = self.inverse_transform(X)
         if not isinstance(documents, list):
@@ -69,7 +85,41 @@ class DecodingMixin:
                 f"{type(self).__name__} was fitted on counts of {self.n_features_in_} columns and "
                 "has no vocabulary to decode with. Fit it on text."
             )
-        return [" ".join(tokens) for tokens in documents]
+        return self._writing.write(documents)
+
+    def __getstate__(self):
+        state: Any = super().__getstate__()
+        state = dict(state)
+        state.pop("_writing", None)  # found anew when it is asked for
+        return state
+
+    @property
+    def _splitter(self) -> Callable[[str], list[str]]:
+        """What splits a text into a list of tokens."""
+        split = self.tokenizer
+        if isinstance(split, str):
+            split = build_splitter(split, self._special_literals())
+        options = {"lowercase": self.lowercase, "subject": type(self).__name__}
+
+        def tokens_of(text):
+            return [
+                token for tokens, _ in split_texts([text], split, **options) for token in tokens
+            ]
+
+        return tokens_of
+
+    @cached_property
+    def _writing(self) -> Writing:
+        """How tokens are joined to text; found when first asked for, and once."""
+        if isinstance(self.tokenizer, str):
+            return Writing()
+        return find_writing(
+            self._names,
+            self._splitter,
+            unk=self.unk_token,
+            eos=self.eos_token,
+            subject=type(self).__name__,
+        )
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Name the columns.

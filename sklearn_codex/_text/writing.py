@@ -1,0 +1,133 @@
+"""Tokens to text that is split into the same tokens again."""
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["TokenNames", "Writing", "find_writing"]
+
+# What stands for a character that is unknown; one character to most functions that split.
+_UNKNOWN = "\ufffd"
+
+
+@dataclass
+class Writing:
+    """How tokens are written as text, so that the text is split into them again.
+
+    Parameters
+    ----------
+    joiner : str, default=" "
+        What stands between two tokens.
+    respelled : dict of str to str
+        Tokens that are written in another way.
+    broken : str, default=""
+        Whose tokenizer splits no such text into its tokens; empty where all is well.
+    """
+
+    joiner: str = " "
+    respelled: dict[str, str] = field(default_factory=dict)
+    broken: str = ""
+
+    def write(self, documents: Iterable[list[str]]) -> list[str]:
+        """Return documents of tokens as texts; the first time warn of those that differ."""
+        if self.broken:
+            between = "a space" if self.joiner else "nothing"
+            warnings.warn(
+                f"{self.broken} has a tokenizer that splits text into other tokens than those the "
+                f"text is written of, here joined by {between}, so what is drawn or decoded counts "
+                "as something else. Pass a tokenizer whose tokens, joined by nothing or by a "
+                "space, it splits into the same tokens, such as list or str.split.",
+                UserWarning,
+                stacklevel=2,
+            )
+            self.broken = ""
+        if not self.respelled:
+            return list(map(self.joiner.join, documents))
+        spell = self.respelled.get
+        return [self.joiner.join(spell(token, token) for token in row) for row in documents]
+
+
+def find_writing(
+    names: Iterable[str],
+    split: Callable[[str], list[str]],
+    *,
+    unk: str | None = None,
+    eos: str | None = None,
+    subject: str = "",
+) -> Writing:
+    """Find what joins tokens so that the text is split into them again: nothing, or a space.
+
+    The tokens of the vocabulary in a row, twice, are tried without anything between them, then
+    with spaces; then those alone that are one token by themselves. Where all of these fail, tokens
+    are joined by nothing if any of them holds a blank, as one that splits at blanks would not, and
+    by a space otherwise.
+
+    Parameters
+    ----------
+    names : iterable of str (V,)
+        The tokens.
+    split : callable: str -> list of str
+    unk, eos : str or None
+        Special tokens. Where the first is not given back as one token, and U+FFFD is, it is
+        written as that.
+    subject : str, default=""
+        Who is to be named in a warning where nothing gives the tokens back. If empty they are
+        joined by a space there.
+    """
+    names = list(names)
+    own = [name for name in names if name not in (unk, eos)]
+    if not own:
+        return Writing()
+    joiner, is_whole = _joiner_of(own, split), True
+    if joiner is None and not subject:
+        return Writing()
+    if joiner is None:
+        alone = [name for name in own if _gives_back([name], "", split)]
+        joiner, is_whole = _joiner_of(alone, split) if alone else None, False
+    if joiner is None:
+        joiner = "" if any(name.split() != [name] for name in own) else " "
+    respelled = {}
+    if unk is not None and _UNKNOWN not in names:
+        around = [[own[0], token, own[0]] for token in (unk, _UNKNOWN)]
+        if [_gives_back(row, joiner, split) for row in around] == [False, True]:
+            respelled = {unk: _UNKNOWN}
+    return Writing(joiner, respelled, "" if is_whole else subject)
+
+
+def _joiner_of(tokens: list[str], split: Callable[[str], list[str]]) -> str | None:
+    return next((joiner for joiner in ("", " ") if _gives_back(2 * tokens, joiner, split)), None)
+
+
+def _gives_back(tokens: list[str], joiner: str, split: Callable[[str], list[str]]) -> bool:
+    """Return whether tokens that are joined are split into the same tokens."""
+    try:
+        return split(joiner.join(tokens)) == tokens
+    except Exception:  # a function of the user may know its own texts only
+        return False
+
+
+class TokenNames(np.ndarray):
+    """Names (V,) of tokens that know how they are written as text, in parts and copies, too."""
+
+    writing: Writing | None
+
+    def __array_finalize__(self, obj):
+        """Keep what the array it is made of knows."""
+        self.writing = getattr(obj, "writing", None)
+
+    def __reduce__(self):
+        """Be copied whole, to another process, too."""
+        return _with_writing, (np.asarray(self), self.writing)
+
+    @classmethod
+    def of(cls, names, writing):
+        """Return names (V,) that are written in a way."""
+        return _with_writing(np.asarray(names, dtype=object), writing)
+
+
+def _with_writing(names, writing):
+    names = names.view(TokenNames)
+    names.writing = writing
+    return names
