@@ -17,7 +17,7 @@ from sklearn_codex._ngrams.arpa import LONGEST
 from sklearn_codex._ngrams.table import Level, NGramTable, count_ngrams, join_tables
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._text.inputs import check_texts
-from sklearn_codex._text.tokenizers import number_tokens
+from sklearn_codex._text.tokenizers import number_tokens, rule_in_a_row
 from sklearn_codex._text.vocabulary import TypeTotals, find_types, join_totals
 from sklearn_codex.text import TokenCounter
 
@@ -70,7 +70,8 @@ class NGramCounter(TokenCounter):
     order : int, default=3
         Tokens of the longest n-grams: a token is predicted from ``order - 1`` tokens before it.
     tokenizer : str or callable, default="script"
-        How a text is split into tokens, as of :class:`TokenCounter`.
+        How a text is split into tokens, as of :class:`TokenCounter`; but from order 2 on "script"
+        and "script-word" give the characters of scripts without blanks alone, not pairs of them.
     min_ngram_count : int, default=1
         An n-gram of two tokens or more that occurs fewer times than this in the corpus gets no
         column. Those that are part of others occur as often, so they stay.
@@ -187,6 +188,11 @@ class NGramCounter(TokenCounter):
         self.order = order
         self.min_ngram_count = min_ngram_count
         self.max_ngrams = max_ngrams
+
+    @property
+    def _rule(self):
+        # Pairs of characters between these are no sequence; of order 1 tokens have none anyway.
+        return self.tokenizer if self.order == 1 else rule_in_a_row(self.tokenizer)
 
     def _know(self, names, trie):
         """Have the columns of a trie, of tokens (V,) that special ones may be among."""
@@ -321,7 +327,7 @@ class NGramCounter(TokenCounter):
         is_made = "_token_numbers" in vars(self)
         found = number_tokens(
             texts,
-            self.tokenizer,
+            self._rule,
             lambda: self._token_numbers,
             end=self.eos_index_,
             least=0 if is_made else _WORTH_A_NAME * len(self._names),

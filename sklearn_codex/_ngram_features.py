@@ -28,7 +28,7 @@ class NGramFeatures(NGramCounter):
     order : int, default=3
         Tokens of the longest n-grams.
     tokenizer : str or callable, default="script"
-        How a text is split into tokens, as of :class:`TokenCounter`.
+        How a text is split into tokens, as of :class:`NGramCounter`.
     min_ngram_count : int, default=1
         An n-gram of two tokens or more that occurs fewer times than this in the corpus gets no
         column.

@@ -398,7 +398,7 @@ class TokenCounter(DecodingMixin, TransformerMixin, BaseEstimator, auto_wrap_out
     def _count_types(self, texts: list[str]):
         return count_tokens(
             texts,
-            self.tokenizer,
+            self._rule,
             literals=self._special_literals(),
             lowercase=self.lowercase,
             in_order=self._in_order,

@@ -15,7 +15,14 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from text_corpora import quick, split_text, thorough
 
-from sklearn_codex import PreferenceRewardModel, UnigramLM, load_model, save_model
+from sklearn_codex import (
+    NGramCounter,
+    NGramLM,
+    PreferenceRewardModel,
+    UnigramLM,
+    load_model,
+    save_model,
+)
 from sklearn_codex._text import scripts as _scripts
 from sklearn_codex._text import tokenizers as _tokenizers
 from sklearn_codex._text.scripts import build_script_splitter, find_words, has_unspaced, split_words
@@ -317,3 +324,40 @@ class TestForm:
         report = check_preferences(pairs, [1, 0, 1])
         found = report.near_duplicates
         assert list(zip(found.row, found.other, strict=True)) == [(0, 1)]
+
+
+@pytest.mark.parametrize("rule", ["script", "script-word"])
+@pytest.mark.parametrize("order", [2, 3])
+def test_counters_of_ngrams_take_a_character_once(rule, order):
+    texts = ["我爱自然", "他爱 pizza，好", "我不爱他", "ไม่รู้จัก"] * 5
+    counter = NGramCounter(order, tokenizer=rule, unk_token=None).fit(texts)
+    row = ["他", "爱", "pizza", "，", "好"]
+    ids, _ = counter._ids_of([texts[1]])
+    assert counter._names[ids].tolist() == row
+    assert counter._splitter(texts[1]) == row
+    # Written with blanks between them they are the same tokens.
+    assert counter._ids_of([" ".join(row)])[0].tolist() == ids.tolist()
+    # Enough text for the kernel that reads bytes.
+    np.testing.assert_array_equal(
+        counter._ids_of([*texts, "x " * 99_000])[0][:40], counter._ids_of(texts)[0][:40]
+    )
+
+
+@pytest.mark.parametrize("rule", ["script", "script-word"])
+def test_order_1_counts_as_tokens_do(rule):
+    texts = ["我爱自然", "他爱 pizza，好"]
+    tokens = TokenCounter(rule).fit_transform(texts)
+    np.testing.assert_array_equal(
+        NGramCounter(1, tokenizer=rule).fit_transform(texts).todense(), tokens.todense()
+    )
+
+
+def test_model_of_letters_is_that_of_a_function():
+    texts = ["我爱自然", "他爱自然", "我不爱他"] * 5
+    model, by_list = (
+        NGramLM(2, vectorizer=NGramCounter(2, tokenizer=tokenizer, eos_token="</s>")).fit(texts)
+        for tokenizer in ("script", list)
+    )
+    assert model.perplexity(texts) == by_list.perplexity(texts)
+    drawn = model.sample(500, random_state=0)
+    assert model.perplexity(drawn) < 3.5

@@ -138,7 +138,7 @@ def test_tokenizer_that_fails_is_one_that_gives_nothing_back():
 
 
 def test_writing_stays_with_names_but_not_in_files():
-    names = TokenNames.of(["a", "b", "c"], Writing(""))
+    names = TokenNames.of(["a", "b", "c"], lambda: Writing(""))
     assert names[:2].writing.joiner == names.copy().writing.joiner == ""
     assert pickle.loads(pickle.dumps(names)).writing.joiner == ""
     counter = TokenCounter(list).fit(["ab"])

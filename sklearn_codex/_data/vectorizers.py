@@ -232,9 +232,13 @@ def written_names(estimator: Any) -> Any:
         return names
     if isinstance(counter, TokenCounter):
         is_plain = counter._names is None or isinstance(counter.tokenizer, str)
-        return names if is_plain else TokenNames.of(names, counter._writing)
+        return names if is_plain else TokenNames.of(names, lambda: counter._writing)
     split = splitter_of(counter)
-    return names if split is None else TokenNames.of(names, find_writing(names.tolist(), split))
+    return (
+        names
+        if split is None
+        else TokenNames.of(names, lambda: find_writing(names.tolist(), split))
+    )
 
 
 def keep_vectorizer_of_numbers(estimator: Any, vectorizer: Any) -> None:

@@ -94,9 +94,14 @@ class DecodingMixin:
         return state
 
     @property
+    def _rule(self) -> Any:
+        """The rule that text is split by, or a function."""
+        return self.tokenizer
+
+    @property
     def _splitter(self) -> Callable[[str], list[str]]:
         """What splits a text into a list of tokens."""
-        split = self.tokenizer
+        split = self._rule
         if isinstance(split, str):
             split = build_splitter(split, self._special_literals())
         options = {"lowercase": self.lowercase, "subject": type(self).__name__}

@@ -23,7 +23,7 @@ from sklearn_codex._text.scripts import build_script_splitter, has_unspaced
 
 __all__ = [
     "BUILT_IN", "FAST", "DictCounts", "build_splitter", "count_tokens", "number_tokens",
-    "split_texts",
+    "rule_in_a_row", "split_texts",
 ]  # fmt: skip
 
 # Texts of fewer characters are counted faster by a dict.
@@ -44,8 +44,16 @@ _PATTERNS = {
 }
 # Rules that know the scripts without blanks, and what they are for any other text.
 _BY_SCRIPT = {"script": "whitespace", "script-word": "word"}
+# The same without pairs, which repeat characters and are no sequence; for who counts n-grams.
+_IN_A_ROW = {rule: f"{rule}, in a row" for rule in _BY_SCRIPT}
 FAST = ("whitespace", *_PATTERNS)  # what bytes are split by
 BUILT_IN = (*_BY_SCRIPT, *FAST)
+_BY_SCRIPT |= {row: _BY_SCRIPT[rule] for rule, row in _IN_A_ROW.items()}
+
+
+def rule_in_a_row(tokenizer: Any) -> Any:
+    """Return the rule of a tokenizer whose tokens are a sequence: each character in one of them."""
+    return _IN_A_ROW.get(tokenizer, tokenizer) if isinstance(tokenizer, str) else tokenizer
 
 
 def build_splitter(rule: str, literals: Iterable[str]) -> Callable[[str], list[str]]:
@@ -54,6 +62,7 @@ def build_splitter(rule: str, literals: Iterable[str]) -> Callable[[str], list[s
     Parameters
     ----------
     rule : {"script", "script-word", "whitespace", "code", "word"}
+        Or what :func:`rule_in_a_row` makes of it.
     literals : iterable of str
         Special tokens: each is one token wherever a token may start, the longest that matches.
 
@@ -63,7 +72,8 @@ def build_splitter(rule: str, literals: Iterable[str]) -> Callable[[str], list[s
     """
     if rule in _BY_SCRIPT:
         literals = list(literals)
-        return build_script_splitter(build_splitter(_BY_SCRIPT[rule], literals), literals)
+        base = build_splitter(_BY_SCRIPT[rule], literals)
+        return build_script_splitter(base, literals, pairs=rule not in _IN_A_ROW.values())
     if rule == "whitespace":
         return str.split
     longest_first = sorted(literals, key=len, reverse=True)
@@ -241,7 +251,7 @@ def _without_scripts(texts, rule, split, *, lowercase):
     """
     if all(map(str.isascii, texts)) or not any(map(has_unspaced, texts)):
         return texts, _BY_SCRIPT[rule]
-    if rule == "script-word":
+    if _BY_SCRIPT[rule] == "word":
         return texts, "callable"
     return [
         " ".join(split(text.lower() if lowercase else text)) if has_unspaced(text) else text

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -111,23 +112,28 @@ def _gives_back(tokens: list[str], joiner: str, split: Callable[[str], list[str]
 class TokenNames(np.ndarray):
     """Names (V,) of tokens that know how they are written as text, in parts and copies, too."""
 
-    writing: Writing | None
+    _find: Callable[[], Writing] | None
+
+    @classmethod
+    def of(cls, names, find: Callable[[], Writing]) -> "TokenNames":
+        """Return names (V,) that are written as a function says, which is asked once, or never."""
+        named = np.asarray(names, dtype=object).view(cls)
+        named._find = cache(find)
+        return named
+
+    @property
+    def writing(self) -> Writing:
+        """How the tokens are written."""
+        return Writing() if self._find is None else self._find()
 
     def __array_finalize__(self, obj):
         """Keep what the array it is made of knows."""
-        self.writing = getattr(obj, "writing", None)
+        self._find = getattr(obj, "_find", None)
 
     def __reduce__(self):
         """Be copied whole, to another process, too."""
-        return _with_writing, (np.asarray(self), self.writing)
-
-    @classmethod
-    def of(cls, names, writing):
-        """Return names (V,) that are written in a way."""
-        return _with_writing(np.asarray(names, dtype=object), writing)
+        return _written, (np.asarray(self), self.writing)
 
 
-def _with_writing(names, writing):
-    names = names.view(TokenNames)
-    names.writing = writing
-    return names
+def _written(names, writing):
+    return TokenNames.of(names, lambda: writing)
