@@ -167,8 +167,12 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
     -KL(best of n || policy), up to the prior. Where the reward adds over tokens and documents have
     a fixed length it has, but for the prior, the expected reward of best-of-n at a smaller KL.
 
-    A model of n-grams is refit in each context by the formula of :class:`SFTRefiner`, winners being
-    the demonstrations. After prompts a document competes with those that start in the same context.
+    A model of n-grams is refit to the likeliest tilt, that is the reference times
+    :math:`e^{w}` for weights w of its n-grams, normalised in each context: with c(h, w) tokens of
+    the winners, weighted in the same way, in context h, and :math:`\kappa` tokens more in each
+    context as the reference draws them, it has the greatest likelihood among all tilts, by Newton's
+    method. No formula gives it, as one weight counts in every context that its n-gram ends. After
+    prompts a document competes with those that start in the same context.
 
     References
     ----------
