@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import copy
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ class ObjectiveFitMixin(KeepsObjectiveMixin, PolicyOptimizerMixin):
         Raises
         ------
         ValueError
-            If a parameter of the optimiser states what the objective does.
+            If a parameter of the optimiser states what the objective does, in another way.
         TypeError
             If it is none.
 
@@ -121,11 +122,17 @@ class ObjectiveFitMixin(KeepsObjectiveMixin, PolicyOptimizerMixin):
             )
         given = self.get_params(deep=False)
         default = type(self)().get_params(deep=False)
-        stated = [name for name in _STATED if name in given and given[name] != default[name]]
+        stated = [
+            name
+            for name in _STATED
+            if name in given
+            and given[name] != default[name]
+            and not _says_the_same(given[name], getattr(objective, name, None))
+        ]
         if stated:
             raise ValueError(
                 f"{type(self).__name__} got {stated[0]}={given[stated[0]]!r}, but in fit_objective "
-                "the objective states the problem. Leave it out, and state it there: "
+                "the objective states the problem. Leave it out, or state the same there: "
                 f"objective.having({stated[0]}=...) where it is one of its fields."
             )
         return self.fit(objective)
@@ -173,6 +180,11 @@ class ObjectiveFitMixin(KeepsObjectiveMixin, PolicyOptimizerMixin):
             reference = np.where(np.isinf(stated.penalty), -np.inf, reference)
         unrewarded = np.zeros_like(stated.token_reward)
         return stated.having(reference_log_prob=reference, token_reward=unrewarded, penalty=None)
+
+
+def _says_the_same(given, stated):
+    """Return whether a parameter is the number that an objective states."""
+    return isinstance(given, Real) and isinstance(stated, Real) and given == stated
 
 
 def _afresh(objective):
