@@ -5,6 +5,7 @@ thing everywhere else.
 """
 
 import reprlib
+import warnings
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from sklearn_codex._data.vectorizers import (
     keep_vectorizer_of_numbers,
     trie_of,
 )
+from sklearn_codex._fits import caller_level
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._text.inputs import check_texts
 
@@ -119,6 +121,18 @@ def check_prompts(estimator: Any, X: Any, prompts: Any) -> list[str]:
             f'{"no text" if prompts is None else len(prompts)}. Use "" where there is none.'
         )
     return prompts
+
+
+def warn_without_prompts(subject: str, scored: str, what: str, remedy: str) -> None:
+    """Warn that what is scored has no prompts, where what an estimator was fitted on had some."""
+    warnings.warn(
+        f"{subject} was fitted with prompts, but its score got {scored} without, so that {what} "
+        f"count as the start of a document. Pass {remedy}. In cross-validation set "
+        "enable_metadata_routing=True and ask for them: "
+        "set_fit_request(prompts=True).set_score_request(prompts=True).",
+        UserWarning,
+        stacklevel=caller_level(),
+    )
 
 
 def count_after(estimator: Any, prompts: Any, X: Any, counts: Any) -> sparse.csr_array:

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOpt
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
 from sklearn_codex._data.corpora import CorpusInMemory, read_corpus
-from sklearn_codex._data.documents import check_prompts
+from sklearn_codex._data.documents import check_prompts, warn_without_prompts
 from sklearn_codex._data.fitted_models import IncomingModel, unwrap
 from sklearn_codex._data.vectorizers import COUNTER, trie_of
 from sklearn_codex._fits import whole_fit
@@ -18,8 +18,10 @@ from sklearn_codex._language.backoff import BackoffLanguageModelMixin
 from sklearn_codex._language.model import NarrowCounts, add_counts, forget_counts
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.smoothing import refine
+from sklearn_codex._partitions import is_collection
 from sklearn_codex._renames import DEPRECATED, refuse_old_nested, rename_state
 from sklearn_codex._stage import Stage
+from sklearn_codex._text.inputs import check_texts
 
 
 class SFTRefiner(
@@ -151,6 +153,8 @@ class SFTRefiner(
     _renamed_parameters = {"base": "policy"}
     _reads_ngrams = True
 
+    _follows_prompts = False  # Whether the completions of the fit came after prompts.
+
     token_log_prob_: FloatArray
     _base: Any
 
@@ -177,7 +181,9 @@ class SFTRefiner(
         prompts : sequence of str (n_documents,), default=None
             What each completion follows, where completions are text: a model of n-grams predicts
             their first tokens from the last ones of the prompts, not from the start of a document.
-            The prompts themselves are not learned. They make no difference to a unigram model.
+            Then ``score`` and ``perplexity`` need those of their completions, too, and warn
+            without. The prompts themselves are not learned. They make no difference to a unigram
+            model.
 
         Returns
         -------
@@ -191,6 +197,7 @@ class SFTRefiner(
             If the columns are not the base's, or prompts come with other than as many texts.
         """
         forget_counts(self)
+        self._follows_prompts = False
         return self._update(X, sample_weight, prompts, task_name="fit")
 
     @whole_fit(prefer_skip_nested_validation=True)
@@ -241,8 +248,18 @@ class SFTRefiner(
         prompts = check_prompts(self, X, prompts)
         if self._read_trie is None:
             return corpus
+        self._follows_prompts = True
         counts = unwrap(self.vectorizer_).transform_after(prompts, X)
         return CorpusInMemory(counts, corpus.weight)  # type: ignore[union-attr]
+
+    def _mean_log_likelihood(self, X, sample_weight, prompts=None):
+        if prompts is None and self._follows_prompts and not is_collection(X):
+            texts = check_texts(X, subject=type(self).__name__)
+            if texts is not None:
+                warn_without_prompts(
+                    type(self).__name__, f"{len(texts)} completions", "these", "prompts"
+                )
+        return super()._mean_log_likelihood(X, sample_weight, prompts)
 
     def _set_base(self, base):
         """Keep the base model in the columns of the demonstrations."""

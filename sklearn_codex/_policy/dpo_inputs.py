@@ -1,6 +1,5 @@
 """What DPO reads: pairs in the columns of its policy, and labels."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -8,10 +7,10 @@ from sklearn.utils import check_consistent_length
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex._data.designs import PairDesign, thinned
+from sklearn_codex._data.documents import warn_without_prompts
 from sklearn_codex._data.fitted_models import IncomingModel
 from sklearn_codex._data.pairs import check_text_pairs
 from sklearn_codex._data.vectorizers import looks_back, token_names
-from sklearn_codex._fits import caller_level
 from sklearn_codex._policy.candidate_family import StatedPairs
 from sklearn_codex._policy.direct import read_policy_pairs
 
@@ -109,11 +108,9 @@ def warn_of_forgotten_prompts(estimator: Any, X: Any, prompts: Any) -> None:
     pairs = check_text_pairs(X, subject=subject)
     if pairs is None or pairs.prompts is not None:
         return
-    warnings.warn(
-        f"{subject} was fitted with prompts, but its score got {len(pairs.responses_a)} pairs "
-        "without, so that responses count as the start of a document. Pass prompts, or rows "
-        "(prompt, response_a, response_b). In cross-validation set enable_metadata_routing=True "
-        "and ask for them: set_fit_request(prompts=True).set_score_request(prompts=True).",
-        UserWarning,
-        stacklevel=caller_level(),
+    warn_without_prompts(
+        subject,
+        f"{len(pairs.responses_a)} pairs",
+        "responses",
+        "prompts, or rows (prompt, response_a, response_b)",
     )
