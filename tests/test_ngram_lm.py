@@ -211,7 +211,8 @@ def test_grid_search_over_the_order():
         {"vectorizer__order": [1, 2, 3], "smoothing": ["kneser-ney", 0.1]},
         cv=2,
     )
-    search.fit(TEXTS * 3)
+    with pytest.warns(UserWarning, match=r"order=4\) is a model of order [123], .* has order="):
+        search.fit(TEXTS * 3)
     assert search.best_estimator_.order_ == search.best_params_["vectorizer__order"] > 1
 
 

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import COUNTER, token_names, trie_of
-from sklearn_codex._fits import whole_fit
+from sklearn_codex._fits import caller_level, whole_fit
 from sklearn_codex._language.backoff import BackoffLanguageModelMixin, read_model
 from sklearn_codex._language.distributions import BackoffDistribution, CategoricalDistribution
 from sklearn_codex._language.model import NarrowCounts, add_counts, forget_counts
@@ -22,6 +22,9 @@ from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._stage import Stage
 from sklearn_codex.exact._ngram_flow import PolicyFlow
 
+_ORDER = 3  # where nobody says which
+# What a vectorizer does that knows no order.
+_COUNTS = "does not tell in which order it finds what it counts, each column being a token"
 # Tokens of a mean document up to which floats tell when it ends.
 _LONGEST_MEAN = 1e6
 
@@ -51,9 +54,9 @@ class NGramLM(
         With "dirichlet" the weight of the shorter context, in tokens.
     vectorizer : transformer, default=None
         Turns text into counts; None means ``NGramCounter(order)``. One of lower order makes the
-        model one of that order, and so does one of single tokens, with a warning; counts of a
-        higher order are reduced to those of ``order``. Wrapped in ``FrozenEstimator`` it is used as
-        it is.
+        model one of that order, with a warning where ``order`` is above 3, which somebody has set;
+        one that knows no order of tokens, with a warning, a model of order 1. Counts of a higher
+        order are reduced to those of ``order``. Wrapped in ``FrozenEstimator`` it is used as it is.
 
     Attributes
     ----------
@@ -153,7 +156,9 @@ class NGramLM(
 
     event_count_ = NarrowCounts()
 
-    def __init__(self, order=3, *, smoothing="kneser-ney", prior_strength=4.0, vectorizer=None):
+    def __init__(
+        self, order=_ORDER, *, smoothing="kneser-ney", prior_strength=4.0, vectorizer=None
+    ):
         self.order = order
         self.smoothing = smoothing
         self.prior_strength = prior_strength
@@ -282,17 +287,24 @@ class NGramLM(
         return NGramCounter(self.order)
 
     def _trie_of_columns(self):
-        trie = trie_of(self.vectorizer_)
+        trie, counter = trie_of(self.vectorizer_), unwrap(self.vectorizer_)
+        found = 1 if trie is None else getattr(counter, "order", trie.order)
+        # A search over orders of the vectorizer has the usual order here, and means what it says.
+        if (
+            self.order > (1 if trie is None else max(found, _ORDER))
+            and token_names(self) is not None
+            and counter is not None
+        ):
+            warnings.warn(
+                f"NGramLM(order={self.order}) is a model of order {found}, as its vectorizer, "
+                f"{type(counter).__name__}, {_COUNTS if trie is None else f'has order={found}'}. "
+                f"Pass NGramCounter({self.order}) instead, to a pipeline too, or set order={found}; "
+                "where orders are searched, set vectorizer__order along with order.",
+                UserWarning,
+                stacklevel=caller_level(),
+            )
         if trie is not None:
             return trie
-        if self.order > 1 and token_names(self) is not None and self.vectorizer_ is not None:
-            warnings.warn(
-                f"NGramLM(order={self.order}) is a model of order 1, as its vectorizer, "
-                f"{type(unwrap(self.vectorizer_)).__name__}, counts single tokens. Pass "
-                f"NGramCounter({self.order}) instead, to a pipeline too, or set order=1.",
-                UserWarning,
-                stacklevel=6,
-            )
         eos = self._eos_column()
         return Trie.of_root(self.n_features_in_, eos=-1 if eos is None else eos)
 
