@@ -162,7 +162,6 @@ def test_what_is_not_documents_is_refused_after_fit(make):
     name = type(model).__name__
     for X, error, message in [
         ("the cat", TypeError, f"{name} expected X .* got a str"),
-        (["a", ""], ValueError, f"{name} got 1 .* without a token, the first at position 1"),
         (["a", None], TypeError, r"X\[1\] is None"),
         ([[1, 2]], ValueError, f"X has 2 features, but {name} is expecting 8"),
         (-np.ones((1, 8)), ValueError, "Negative values"),
@@ -170,6 +169,17 @@ def test_what_is_not_documents_is_refused_after_fit(make):
         for method in METHODS:
             with pytest.raises(error, match=message):
                 getattr(model, method)(X)
+
+
+def test_what_has_no_token_has_no_likelihood_but_something_comes_after_it(make):
+    model = make(TEXTS).fit(TEXTS, LOGGED)
+    message = f"{type(model).__name__} got 1 .* without a token, the first at position 1"
+    for method in METHODS[2:]:
+        with pytest.raises(ValueError, match=message):
+            getattr(model, method)(["a", ""])
+    for method in METHODS[:2]:
+        after = getattr(model, method)
+        assert_array_equal(after(["a", "", " "]), after(["a", "a", "a"]))
 
 
 def test_text_for_a_model_of_counts_is_refused_with_the_remedy(make, counts):

@@ -23,7 +23,9 @@ TEXTS = ["the cat sat", "the dog sat on the cat", "a dog sat on the mat"]
 @pytest.mark.parametrize(("order", "counted"), [(5, 3), (4, 1)])
 def test_counter_of_lower_order_is_told(order, counted):
     model = NGramLM(order, vectorizer=NGramCounter(counted, eos_token="</s>"))
-    message = rf"order={order}\) is a model of order {counted}, .* set vectorizer__order along"
+    message = (
+        rf"order={order}\) is a model of order {counted}, .* set vectorizer__order along with it"
+    )
     with pytest.warns(UserWarning, match=message):
         model.fit(TEXTS)
     assert model.order_ == counted
@@ -91,3 +93,14 @@ def test_objective_may_be_stated_twice_in_one_way(optimizer):
     np.testing.assert_array_equal(same.token_log_prob_, plain.token_log_prob_)
     with pytest.raises(ValueError, match=r"kl_coef=0.6, .* or state the same there"):
         optimizer(kl_coef=0.6).fit_objective(problem)
+
+
+@pytest.mark.parametrize("model", [NGramLM(3), NGramLM(1), UnigramLM(), SFTRefiner()])
+def test_after_nothing_and_after_blanks_comes_the_same(model):
+    model.fit(TEXTS)
+    assert len(set(model.predict(["", " ", "\n\t"]).tolist())) == 1
+    rows = model.predict_log_proba(["", " ", "\n\t"])
+    np.testing.assert_array_equal(rows[1:], rows[:2])
+    np.testing.assert_allclose(np.exp(rows).sum(axis=1), 1)
+    with pytest.raises(ValueError, match="without a token, the first at position 1"):
+        model.score_samples(["a", " "])

@@ -35,7 +35,13 @@ from sklearn_codex._text.inputs import check_texts
 
 
 def read_documents(
-    estimator: Any, X: Any, *, reset: bool, vectorizer: Any = None, default: Any = None
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    vectorizer: Any = None,
+    default: Any = None,
+    may_be_empty: bool = False,
 ) -> sparse.csr_array:
     """Return the counts (n, V) of documents given as text or as counts.
 
@@ -56,6 +62,8 @@ def read_documents(
         ``FrozenEstimator`` is used as it is, also to name the columns of counts.
     default : estimator, default=None
         What counts text where there is no vectorizer; None means a ``TokenCounter()``.
+    may_be_empty : bool, default=False
+        Whether texts may have no token, as where it is only asked what comes after them.
 
     Returns
     -------
@@ -80,7 +88,7 @@ def read_documents(
         )
     else:
         counts = count_texts(estimator.vectorizer_, texts, subject=subject)
-    _check_counted_texts(counts, texts, estimator)
+    _check_counted_texts(counts, texts, estimator, may_be_empty=may_be_empty)
     return counts
 
 
@@ -167,8 +175,8 @@ def check_counted(counts: Any, *, subject: str) -> sparse.csr_array:
     return as_csr(counts)
 
 
-def _check_counted_texts(counts, texts, estimator):
-    """Raise where a vectorizer does not count, or a document has no token."""
+def _check_counted_texts(counts, texts, estimator, *, may_be_empty):
+    """Raise where a vectorizer does not count, or a document has no token, if it is to have one."""
     subject, counter = type(estimator).__name__, unwrap(estimator.vectorizer_)
     invalid = counts.data[~((counts.data > 0) & np.isfinite(counts.data))]
     if invalid.size:
@@ -177,6 +185,8 @@ def _check_counted_texts(counts, texts, estimator):
             f"({type(counter).__name__}). Use one whose counts are finite and not negative, such "
             "as TokenCounter."
         )
+    if may_be_empty:
+        return
     trie = trie_of(estimator.vectorizer_)
     tokens = counts if trie is None else counts[:, : trie.n_arcs]
     check_some_tokens(estimator, texts, tokens.sum(axis=1))

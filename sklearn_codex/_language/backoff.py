@@ -15,7 +15,6 @@ from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._data.documents import (
     check_prompts,
     check_some_tokens,
-    count_texts,
 )
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
@@ -89,8 +88,8 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         ----------
         X : sequence of str or array-like of shape (n_documents, n_columns)
             Documents. A model of single tokens predicts the same token after each of them, others
-            what comes after the last tokens of each, `eos_token` aside; after an empty text, what
-            a document begins with.
+            what comes after the last tokens of each, `eos_token` aside; after an empty or
+            blank text, what a document begins with.
         prompts : sequence of str (n_documents,), default=None
             What each document goes on from, where they are text. They make no difference to a
             model of single tokens.
@@ -106,7 +105,7 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         ValueError
             If prompts come with other than as many texts.
         """
-        return super().predict(self._after(prompts, X, may_be_empty=True))
+        return super().predict(self._after(prompts, X))
 
     def predict_log_proba(self, X, *, prompts=None):
         """Return the log-probability of each next token after each document.
@@ -114,7 +113,7 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         Parameters
         ----------
         X : sequence of str or array-like of shape (n_documents, n_columns)
-            Documents; after an empty text comes what a document begins with.
+            Documents; after an empty or blank text comes what a document begins with.
         prompts : sequence of str (n_documents,), default=None
             What each document goes on from, as in ``predict``.
 
@@ -123,7 +122,7 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         log_proba : ndarray of shape (n_documents, V)
             Natural logarithms; of a model of single tokens a read-only view that repeats one row.
         """
-        return super().predict_log_proba(self._after(prompts, X, may_be_empty=True))
+        return super().predict_log_proba(self._after(prompts, X))
 
     def score_samples(self, X, *, prompts=None):
         """Return the log-likelihood of each document, in nats.
@@ -224,20 +223,13 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
             check_some_tokens(self, texts, n_tokens)
         return score_documents(distribution.model, ids, starts, contexts), n_tokens
 
-    def _after(self, prompts, X, *, may_be_empty=False):
-        """Return documents, counted after their prompts where that makes a difference.
-
-        Of a model of n-grams they may be empty, where it is only asked what comes next.
-        """
+    def _after(self, prompts, X):
+        """Return documents, counted after their prompts where that makes a difference."""
         check_is_fitted(self)
         looks_back = self._read_trie is not None and self._read_trie.order > 1
         if prompts is not None:
             prompts = check_prompts(self, X, prompts)
             return unwrap(self.vectorizer_).transform_after(prompts, X) if looks_back else X
-        if may_be_empty and looks_back and not is_collection(X):
-            texts = check_texts(X, subject=type(self).__name__)
-            if texts is not None and self.vectorizer_ is not None and not all(texts):
-                return count_texts(self.vectorizer_, texts, subject=type(self).__name__)
         return X
 
     def sample(self, n_samples=1, random_state=None, *, max_length=10_000, prompts=None):

@@ -100,7 +100,7 @@ class LanguageModelMixin:
         ----------
         X : sequence of str or array-like of shape (n_documents, n_columns)
             Documents. A unigram model predicts the same token after each of them, others what
-            comes after the last tokens of each, `eos_token` aside.
+            comes after the last tokens of each, `eos_token` aside; a text may be empty or blank.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class LanguageModelMixin:
             tokens is taken.
         """
         check_is_fitted(self)
-        documents = read_documents(self, X, reset=False)
+        documents = read_documents(self, X, reset=False, may_be_empty=True)
         return self._name_tokens(self._distribution.next_token(documents))
 
     def _name_tokens(self, tokens):
@@ -131,7 +131,8 @@ class LanguageModelMixin:
             Natural logarithms; of a unigram model a read-only view that repeats one row.
         """
         check_is_fitted(self)
-        return self._distribution.next_log_prob(read_documents(self, X, reset=False))
+        documents = read_documents(self, X, reset=False, may_be_empty=True)
+        return self._distribution.next_log_prob(documents)
 
     @lazy_on_dask()
     def score_samples(self, X):

@@ -298,8 +298,8 @@ class NGramLM(
             warnings.warn(
                 f"NGramLM(order={self.order}) is a model of order {found}, as its vectorizer, "
                 f"{type(counter).__name__}, {_COUNTS if trie is None else f'has order={found}'}. "
-                f"Pass NGramCounter({self.order}) instead, to a pipeline too, or set order={found}; "
-                "where orders are searched, set vectorizer__order along with order.",
+                f"Pass NGramCounter({self.order}) instead, to a pipeline too, or set "
+                f"order={found}; where orders are searched, set vectorizer__order along with it.",
                 UserWarning,
                 stacklevel=caller_level(),
             )
