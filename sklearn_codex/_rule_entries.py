@@ -158,6 +158,11 @@ class Entries:
                 "policy has none, so it changes nothing. Leave the rule out, or fit the policy on "
                 "text that has them."
             )
+        elif is_strict and not (self.n_known or self.absent):
+            message = (
+                f"{subject} with an empty list, so there is nothing to keep. Name a {kind}, or "
+                "leave the rule out."
+            )
         else:
             return
         if is_strict:

@@ -95,9 +95,13 @@ def test_rules_of_which_the_vocabulary_has_nothing_are_told(ngrams):
             policy_of(ngrams, make(["exec"], hard=True))
         with pytest.warns(UserWarning, match="has none, so it changes nothing. Leave the rule"):
             policy_of(ngrams, make(["exec"]))
-        # Beside others it cannot occur, and an empty list says what it means.
-        for entries in (["exec", "join"], []):
-            policy_of(ngrams, make(entries, hard=True))
+        # Beside others it cannot occur, and an empty list says what it means where it has a price;
+        # where it has to be kept there is nothing to keep.
+        policy_of(ngrams, make(["exec", "join"], hard=True))
+        policy_of(ngrams, make([]))
+        for strict in ({"hard": True}, {"max_rate": 0.1}):
+            with pytest.raises(ValueError, match=r"with an empty list, so there is nothing to"):
+                policy_of(ngrams, make([], **strict))
 
 
 def test_names_of_counts_are_told_without_a_tokenizer():
