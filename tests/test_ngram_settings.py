@@ -104,3 +104,33 @@ def test_after_nothing_and_after_blanks_comes_the_same(model):
     np.testing.assert_allclose(np.exp(rows).sum(axis=1), 1)
     with pytest.raises(ValueError, match="without a token, the first at position 1"):
         model.score_samples(["a", " "])
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_])
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        (NGramLM, "smoothing"),
+        (NGramLM, "prior_strength"),
+        (UnigramLM, "smoothing"),
+        (SFTRefiner, "prior_strength"),
+    ],
+)
+def test_amounts_are_no_switches(estimator, name, value):
+    with pytest.raises(ValueError, match=f"'{name}' parameter of {estimator.__name__} must be"):
+        estimator(**{name: value}).fit(TEXTS)
+
+
+def test_file_without_ends_does_not_say_how_long_documents_are(tmp_path):
+    path = tmp_path / "model.arpa"
+    model = NGramLM(2).fit(TEXTS)
+    model.to_arpa(path)
+    read = NGramLM.from_arpa(path)
+    with pytest.warns(UserWarning, match="without </s>, .* Set document_length_"):
+        drawn = read.sample(5, random_state=0)
+    assert {len(text.split()) for text in drawn} == {1}
+    read.document_length_ = model.document_length_
+    assert read.sample(5, random_state=0) == model.sample(5, random_state=0)
+    ending = NGramLM(2, vectorizer=NGramCounter(2, eos_token="</s>")).fit(TEXTS)
+    ending.to_arpa(path, overwrite=True)
+    NGramLM.from_arpa(path).sample(5, random_state=0)

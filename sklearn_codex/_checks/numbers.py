@@ -14,6 +14,15 @@ from sklearn.utils.validation import _check_sample_weight
 from sklearn_codex._checks.frames import is_frame
 from sklearn_codex._checks.matrices import refuse_masked
 
+
+class Amount(Interval):
+    """A constraint: a number in an interval, and not True or False, which are numbers to Python."""
+
+    def is_satisfied_by(self, val):
+        """Return whether a value is such a number."""
+        return not isinstance(val, (bool, np.bool_)) and super().is_satisfied_by(val)
+
+
 POSITIVE = Interval(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 FINITE = Interval(Real, None, None, closed="neither")

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_codex._checks.numbers import Amount
 from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import COUNTER, token_names, trie_of
@@ -145,9 +146,9 @@ class NGramLM(
         "order": [Interval(Integral, 1, LONGEST, closed="both")],
         "smoothing": [
             StrOptions({"kneser-ney", "witten-bell", "dirichlet"}),
-            Interval(Real, 0, None, closed="left"),
+            Amount(Real, 0, None, closed="left"),
         ],
-        "prior_strength": [Interval(Real, 0, None, closed="left")],
+        "prior_strength": [Amount(Real, 0, None, closed="left")],
         "vectorizer": [COUNTER, None],
     }
 
@@ -187,7 +188,8 @@ class NGramLM(
             Fitted. Its ``vectorizer`` knows the tokens of the file, with ``<unk>`` and ``</s>`` as
             ``unk_token`` and ``eos_token`` where these are listed. ``document_length_`` is the mean
             length of the documents that the model draws, rounded; 1 where they have no end, or
-            hardly ever one: more than a million tokens.
+            hardly ever one: more than a million tokens. Without ``</s>`` set it before ``sample``,
+            which warns else.
 
         Raises
         ------
@@ -281,6 +283,18 @@ class NGramLM(
         self._estimate()
         context.call_on_fit_task_end(estimator=self, X=X)
         return self
+
+    def _draw(self, n_samples, rng, max_length, prompts):
+        is_read = not hasattr(self, "event_count_")
+        if is_read and self._eos_column() is None and self.document_length_ == 1:
+            warnings.warn(
+                "NGramLM was read from an ARPA file without </s>, which does not say how long "
+                "documents are, so each one drawn is of one token. Set document_length_ of the "
+                "model to the tokens of a document, or read a file with </s>.",
+                UserWarning,
+                stacklevel=caller_level(),
+            )
+        return super()._draw(n_samples, rng, max_length, prompts)
 
     def _default_counter(self):
         """Return what counts text where there is no vectorizer, in a pipeline too."""

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Hidden, StrOptions
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
+from sklearn_codex._checks.numbers import Amount
 from sklearn_codex._data.corpora import CorpusInMemory, read_corpus
 from sklearn_codex._data.documents import check_prompts, warn_without_prompts
 from sklearn_codex._data.fitted_models import IncomingModel, unwrap
@@ -142,7 +143,7 @@ class SFTRefiner(
     _parameter_constraints: dict = {
         "policy": [HasMethods(["predict_log_proba"]), None],
         "base": [HasMethods(["predict_log_proba"]), None, Hidden(StrOptions({DEPRECATED}))],
-        "prior_strength": [Interval(Real, 0, None, closed="left")],
+        "prior_strength": [Amount(Real, 0, None, closed="left")],
         "vectorizer": [COUNTER, None],
     }
 

@@ -4,9 +4,9 @@ from numbers import Real
 
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils._param_validation import Interval
 
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
+from sklearn_codex._checks.numbers import Amount
 from sklearn_codex._data.corpora import read_corpus
 from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import whole_fit
@@ -83,7 +83,7 @@ class UnigramLM(
     """
 
     _parameter_constraints: dict = {
-        "smoothing": [Interval(Real, 0, None, closed="left")],
+        "smoothing": [Amount(Real, 0, None, closed="left")],
         "vectorizer": [COUNTER, None],
     }
 
