@@ -151,7 +151,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("style_coef_", "topic_mean_", "_weights"), _VECTOR),
     "topic_coef_": Check("a matrix of finite numbers", lambda v, n: is_finite(v) and v.ndim == 2),
     "topic_vectorizer_": _MODEL.or_none(),
-    **dict.fromkeys(("_has_names", "_is_of_names"), _SWITCH),
+    **dict.fromkeys(("_has_names", "_is_of_names", "_follows_prompts"), _SWITCH),
     **dict.fromkeys(("models_", "style_names_"), _OBJECTS),
     **dict.fromkeys(("ratings_", "separated_", "n_comparisons_", "_infinite"), _ARRAY),
     **dict.fromkeys(("_log_tie", "_log_bad"), _FIGURE.or_none()),
