@@ -55,7 +55,7 @@ FAULTS = [
         ),
         (
             "the errors of log-ratios in nats",
-            "return error / max(size, _SMALLEST_TILT)",
+            "return error / max(size, SMALLEST_TILT)",
             "return error",
             "test_lab_check.py::TestVerdicts::test_the_error_of_log_ratios_by_hand",
         ),

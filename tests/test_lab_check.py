@@ -1,5 +1,7 @@
 """Checks of algorithms: right ones pass, wrong ones are caught, numbers mean what is said."""
 
+import re
+
 import numpy as np
 import pytest
 from lab_iteration import jacobian
@@ -7,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy.special import log_softmax
 
 from sklearn_codex import lab
+from sklearn_codex.exact import CandidateObjective
 from sklearn_codex.lab import (
     PreferenceAlgorithm,
     algorithms,
@@ -115,6 +118,62 @@ class TestVerdicts:
         for name in ("rloo", "ppo", "grpo_kl_in_reward"):
             check_algorithm(name, problem, **QUICK).assert_unbiased()
 
+    @pytest.mark.parametrize("random_state", [1, 2, 4, 6])
+    @pytest.mark.parametrize("kl_coef", [0.005, 0.03, 0.05])
+    def test_a_small_weight_of_the_kl_is_told_or_refused(self, kl_coef, random_state):
+        problem = make_candidates(kl_coef=kl_coef, random_state=random_state)
+        half = algorithms["rloo"].having(kl_coef=kl_coef / 2)
+        wrong = [half, *map(mistakes.get, ("kl_to_old_policy", "reward_by_length", "k3_in_loss"))]
+        wrong.append(mistakes["mask_off_by_one"])
+        try:
+            check_algorithm("rloo", problem, **QUICK).assert_unbiased()
+        except ValueError as refusal:
+            for update in wrong:
+                with pytest.raises(ValueError, match=f"with kl_coef={kl_coef:g}, whose best"):
+                    check_algorithm(update, problem, **QUICK)
+            # What it says would do does.
+            enough = float(re.search(r"a kl_coef of (\S+) or", str(refusal))[1])
+            problem = make_candidates(kl_coef=enough, random_state=random_state)
+            check_algorithm("rloo", problem, **QUICK).assert_unbiased()
+        for update in wrong:
+            assert not check_algorithm(update, problem, **QUICK).passed
+
+    def test_what_a_small_weight_of_the_kl_hides(self):
+        def refused(reward, tokens, log_reference=(-1.0, -1.0, -1.0), kl_coef=0.01):
+            objective = CandidateObjective(
+                log_softmax(log_reference), np.array(reward), np.zeros(3, int), kl_coef=kl_coef
+            )
+            problem = lab.CandidateProblem(objective, np.array(tokens))
+            return pytest.raises(ValueError), problem
+
+        one, long = [[1], [2], [3]], [[1, -1], [2, -1], [3, 4]]
+        for reward, tokens, why in (
+            # Two of equal reward are as they were whatever the KL weighs.
+            ([1.0, 1.0, 0.0], one, "leaves 2 responses of one reward of prompt 0"),
+            ([1.0, 0.0, 0.0], one, "leaves one response of prompt 0"),
+            ([0.0, 0.1, 1.0], long, "leaves one response"),
+            ([1.0, 0.9, 0.0], long, "leaves responses of 2 tokens, but for one that takes all"),
+            ([0.0, 0.9, 1.0], [[1, -1, -1], [2, 2, -1], [3, 4, 5]], "leaves responses of 3 tokens"),
+        ):
+            raises, problem = refused(reward, tokens)
+            with raises as caught:
+                check_algorithm("rloo", problem, **QUICK)
+            assert why in str(caught.value)
+            # A target of one's own says what is to be told.
+            check_algorithm("rloo", problem, target=problem.objective.optimum(), **QUICK)
+        raises, problem = refused([1.0, 0.0, 0.0], one, [0.0, -40.0, -40.0], kl_coef=1.0)
+        with raises as caught:
+            check_algorithm("rloo", problem, **QUICK)
+        assert "No other kl_coef does" in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["reinforce", "rloo", "ppo"])
+    def test_what_all_but_takes_all_holds_no_other_back(self, name):
+        # A response is to rest 27 nats below the best, whose force is rounding: no step is due.
+        problem = make_candidates(kl_coef=0.02, random_state=6)
+        rest = find_rest(algorithms[name], problem, Sampling())
+        assert rest.is_found
+        assert_allclose(np.exp(rest.log_prob), np.exp(problem.objective.optimum()), atol=1e-9)
+
     def test_the_error_of_log_ratios_by_hand(self):
         problem = make_candidates([1, 1, 1], n_prompts=2, random_state=3)
         target = problem.normalize(problem.reference + np.array([0.0, 1.0, -2.0, 0.0, 0.5, 0.0]))
@@ -129,7 +188,7 @@ class TestVerdicts:
     def test_the_size_of_an_update_is_free(self, scale):
         check = check_algorithm(lambda x, batch: scale * rloo(x, batch), **QUICK)
         check.assert_unbiased(1e-9)
-        in_large = make_candidates(reward_scale=1e6)
+        in_large = make_candidates(reward_scale=1e6, kl_coef=5e5)
         check_algorithm("reinforce", in_large, **QUICK).assert_unbiased()
 
     def test_a_target_that_repels(self):

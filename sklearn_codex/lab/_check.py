@@ -25,7 +25,8 @@ from sklearn_codex.lab._preferences import PreferenceProblem
 from sklearn_codex.lab._problem import CandidateProblem, Update
 from sklearn_codex.lab._problems import find_problem
 from sklearn_codex.lab._rest_preferences import bradley_terry_scores, is_bradley_terry
-from sklearn_codex.lab._result import AlgorithmCheck, Setting
+from sklearn_codex.lab._result import TOLERANCE, AlgorithmCheck, Setting
+from sklearn_codex.lab._told import SMALLEST_TILT, check_told, kept_rows
 
 # At how many policies gradients are compared, and how far they are from the reference, in nats.
 _N_POLICIES, _SPREAD = 4, 0.7
@@ -33,12 +34,8 @@ _N_POLICIES, _SPREAD = 4, 0.7
 _JUMPS = 1e-5
 # Steps of a difference quotient, and which growth of it from the second to the first is a jump.
 _STEPS, _GROWS = (1e-5, 1e-4), 3.0
-# How often chance alone may exceed the limit of an error, and nats below the most probable response
-# at which a ratio says no more.
+# How often chance alone may exceed the limit of an error.
 _CHANCE = 1e-3
-_RARE = 24.0
-# Nats of a target that is the reference itself.
-_SMALLEST_TILT = 1e-3
 # What is one thing for the same batch twice, in shares of the greatest move.
 _SAME = 1e-6
 _POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -116,7 +113,8 @@ def check_algorithm(
     ------
     ValueError
         If the update returns what it should not, or not the same for the same batch, or there is no
-        RLHF optimum and no ``target``, or no prompt has two responses.
+        RLHF optimum and no ``target``, or no prompt has two responses, or ``kl_coef`` is so small
+        that wrong algorithms rest at the optimum as well.
 
     Notes
     -----
@@ -175,6 +173,8 @@ def check_algorithm(
         problem = problem.drawn_from(update.source, update.mixture_coef)
     _check_problem(problem, n_samples)
     wanted = _target(problem, target)
+    if target is None and n_samples is None:
+        check_told(problem, wanted, TOLERANCE)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     base = Sampling(int(group_size), float(learning_rate), int(epochs), n_samples, seed)
     others = list(_others(problem, base, group_sizes, learning_rates, more_epochs))
@@ -314,15 +314,13 @@ def _tilt_error(problem: Any, log_prob: FloatArray, wanted: FloatArray) -> float
     """
     error = size = 0.0
     for prompt in range(len(problem.shares)):
-        rows = np.flatnonzero(problem.prompts == prompt)
-        best = rows[np.argmax(wanted[rows])]
-        kept = rows[wanted[rows] >= wanted[best] - _RARE]
+        kept, best = kept_rows(problem, wanted, prompt)
         with np.errstate(invalid="ignore"):
             off = (log_prob - wanted)[kept] - (log_prob - wanted)[best]
         tilt = (wanted - problem.reference)[kept] - (wanted - problem.reference)[best]
         error = max(error, float(np.abs(off).max()))
         size = max(size, float(np.abs(tilt).max()))
-    return error / max(size, _SMALLEST_TILT)
+    return error / max(size, SMALLEST_TILT)
 
 
 def fit_tilt(problem: Any, tilt: FloatArray) -> tuple[float, float]:

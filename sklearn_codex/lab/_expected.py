@@ -32,8 +32,8 @@ _GONE = 25.0
 _RAREST = np.exp(-2 * _GONE)
 # Nats by which a response is made rare, to see what an update does to it then.
 _RARE = 12.0
-# What counts as no force, of that at the start, and below which size all is rounding.
-_AT_REST = 1e-7
+# What counts as no force, of that at the start, which moves no logit, and which is rounding.
+_AT_REST, _AS_GOOD_AS_NONE = 1e-7, 1e-9
 _NO_FORCE = 1e-14
 # With which force one that counts as gone comes back.
 _RISES = 1e-3
@@ -332,7 +332,9 @@ def find_rest(
             if found is not None:
                 return found
         steps = np.minimum(steps * np.where(force * before >= 0, 1.2, 0.5), _LONGEST_STEP)
-        moved = log_prob + steps * np.sign(force)
+        # What all but takes all has a force that is rounding, and a step of it would move the rest.
+        moving = np.where(np.abs(force) > _AS_GOOD_AS_NONE, np.sign(force), 0.0)
+        moved = log_prob + steps * moving
         floor = _greatest(problem, moved) - _GONE - 5.0
         log_prob, before = problem.normalize(np.maximum(moved, floor)), force
         # What was here before with the same steps goes round for good.

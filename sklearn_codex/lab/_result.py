@@ -13,7 +13,7 @@ from sklearn_codex._checks.numbers import check_number
 from sklearn_codex._plain import show_controls
 from sklearn_codex.lab._preferences import PreferenceProblem
 
-_TOLERANCE = 1e-3
+TOLERANCE = 1e-3
 # Up to which share of a gradient from drawn batches chance may hide a fault.
 _TOO_MUCH_CHANCE = 0.1
 # Responses whose labels go beside each other in a picture.
@@ -143,7 +143,7 @@ class AlgorithmCheck:
         And whether padding has no more of the gradient than that. Where batches were drawn, whether
         the expected gradient may be the exact one, and chance hides no more than a tenth of it.
         """
-        return self._is_right(_TOLERANCE)
+        return self._is_right(TOLERANCE)
 
     def _is_right(self, tol: float, *, gradient: bool = False) -> bool:
         if self.on_padding > tol or (gradient and not self._may_be_right(tol)):
@@ -166,7 +166,7 @@ class AlgorithmCheck:
         if self.log_prob is None:
             return self._verdict_of_gradient()
         words = self._verdict_of_rest()
-        if self.on_padding > _TOLERANCE:
+        if self.on_padding > TOLERANCE:
             words += f" Padding is trained: it has {self.on_padding:.3f} of the gradient."
         if self.passed and self.spectral_radius > 1:
             leaves = f"steps of this size leave it: its radius is {self.spectral_radius:.3g}."
@@ -175,13 +175,13 @@ class AlgorithmCheck:
         return words
 
     def _verdict_of_gradient(self) -> str:
-        right = "may be right" if self._may_be_right(_TOLERANCE) else "is not the exact one"
+        right = "may be right" if self._may_be_right(TOLERANCE) else "is not the exact one"
         words = (
             f"Its expected gradient {right}: {self.gradient_error:.4f} of it points elsewhere, "
             f"standard error {self.gradient_error_se:.4f}. Up to {self.gradient_error_limit:.4f} "
             "may be chance."
         )
-        if self._cannot_tell(_TOLERANCE):
+        if self._cannot_tell(TOLERANCE):
             words = (
                 "These batches cannot tell whether its expected gradient is right: chance alone "
                 f"may be up to {self.gradient_error_limit:.3f} of it. Draw more, by n_samples."
@@ -191,8 +191,8 @@ class AlgorithmCheck:
     def _verdict_of_rest(self) -> str:
         best = self.problem.objective.optimum()
         is_optimum = np.allclose(np.exp(self.target), np.exp(best))
-        is_right = self.is_found and max(self.distance, self.tilt_error) <= _TOLERANCE
-        if is_right and is_optimum and self.gradient_error > _TOLERANCE:
+        is_right = self.is_found and max(self.distance, self.tilt_error) <= TOLERANCE
+        if is_right and is_optimum and self.gradient_error > TOLERANCE:
             return (
                 f"It rests where it should, by a way of its own: {self.gradient_error:.3f} of the "
                 "gradient points elsewhere."
@@ -205,14 +205,14 @@ class AlgorithmCheck:
             return (
                 f"It does not rest where it should, but loses responses: {self.distance:.3f} off."
             )
-        if self.distance <= _TOLERANCE:
+        if self.distance <= TOLERANCE:
             return (
                 f"It rests elsewhere: log-ratios to the reference are {self.tilt_error:.3f} off, "
                 "of the greatest there should be."
             )
         return f"It rests elsewhere: {self.distance:.3f} of the probability is on other responses."
 
-    def assert_unbiased(self, tol: float = _TOLERANCE, *, gradient: bool = False) -> None:
+    def assert_unbiased(self, tol: float = TOLERANCE, *, gradient: bool = False) -> None:
         """Raise AssertionError unless it rests where it should.
 
         Parameters
