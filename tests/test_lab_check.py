@@ -144,7 +144,7 @@ class TestVerdicts:
                 log_softmax(log_reference), np.array(reward), np.zeros(3, int), kl_coef=kl_coef
             )
             problem = lab.CandidateProblem(objective, np.array(tokens))
-            return pytest.raises(ValueError), problem
+            return pytest.raises(ValueError, match="at which wrong algorithms"), problem
 
         one, long = [[1], [2], [3]], [[1, -1], [2, -1], [3, 4]]
         for reward, tokens, why in (
