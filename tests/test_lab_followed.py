@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from lab_iteration import check_log_prob, iterate
+from numpy.testing import assert_allclose
 
 from sklearn_codex import lab
 from sklearn_codex.exact import CandidateObjective
@@ -146,6 +147,25 @@ class TestLostMass:
     def test_margins_without_end(self):
         with pytest.raises(ValueError, match="DPO and SimPO rest nowhere"):
             rest_point("simpo_margin", "one-sided")
+
+
+def test_a_function_of_ones_own_is_followed():
+    def in_loss(log_prob, batch):
+        score = batch.token_level_rewards.sum(axis=1)
+        by_token = -(score - score.mean())[:, np.newaxis] + batch.kl_coef * (
+            log_prob - batch.ref_log_prob
+        )
+        return by_token * batch.response_mask / len(score)
+
+    algorithm = algorithms["dr_grpo"].having(kl_estimator="k2", kl_corrected=False)
+    for size in (2, 4):
+        found = rest_point(in_loss, "lengths", group_size=size)
+        assert_allclose(found, rest_point(algorithm, "lengths", group_size=size), atol=1e-6)
+    dpo = algorithms["dpo"]
+    found = rest_point(lambda x, batch: dpo(x, batch), "two-sided")
+    assert_allclose(found, rest_point(dpo, "two-sided"), atol=1e-6)
+    with pytest.raises(ValueError, match=r"or a function of log-probabilities and a batch .* int"):
+        rest_point(3, "lengths")
 
 
 class TestRefusals:

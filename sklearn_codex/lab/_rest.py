@@ -11,6 +11,7 @@ from sklearn_codex.lab._algorithms import (
     RewardAlgorithm,
     algorithms,
 )
+from sklearn_codex.lab._expected import Sampling, rest_of
 from sklearn_codex.lab._preferences import PreferenceProblem
 from sklearn_codex.lab._problem import CandidateProblem
 from sklearn_codex.lab._problems import find_problem
@@ -23,8 +24,9 @@ def rest_point(algorithm: Any, problem: Any, *, group_size: int = 4) -> FloatArr
 
     Parameters
     ----------
-    algorithm : str, RewardAlgorithm or PreferenceAlgorithm
-        A name in ``algorithms``, or one put together.
+    algorithm : str, RewardAlgorithm, PreferenceAlgorithm or callable
+        A name in ``algorithms``, or one put together, or an update of your own, as
+        :func:`check_algorithm` takes.
     problem : str, CandidateProblem or PreferenceProblem
         A name in ``problems``, or one made; of rewards or preferences as the algorithm needs.
     group_size : int, default=4
@@ -95,7 +97,10 @@ def rest_point(algorithm: Any, problem: Any, *, group_size: int = 4) -> FloatArr
         return np.asarray(reward_rest(algorithm, problem, group_size))
     if isinstance(algorithm, PreferenceAlgorithm) and isinstance(problem, PreferenceProblem):
         return np.asarray(preference_rest(algorithm, problem))
+    if callable(algorithm) and not isinstance(algorithm, RewardAlgorithm | PreferenceAlgorithm):
+        return rest_of(algorithm, problem, Sampling(group_size))
     raise ValueError(
-        "rest_point needs a RewardAlgorithm with a CandidateProblem or a PreferenceAlgorithm with "
-        f"a PreferenceProblem, got {type(algorithm).__name__} and {type(problem).__name__}."
+        "rest_point needs a RewardAlgorithm with a CandidateProblem, a PreferenceAlgorithm with a "
+        "PreferenceProblem, or a function of log-probabilities and a batch with either, got "
+        f"{type(algorithm).__name__} and {type(problem).__name__}."
     )
