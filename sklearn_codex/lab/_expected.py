@@ -109,9 +109,16 @@ def _refuse(out: Any, batch: Any) -> None:
 def _described(out: Any) -> str:
     """Return what an update gave as messages show it, with shapes of its parts."""
     if isinstance(out, tuple | list) and len(out) <= 5:
-        parts = [getattr(part, "shape", type(part).__name__) for part in out]
+        parts = [
+            f"complex {np.shape(part)}"
+            if np.iscomplexobj(part)
+            else getattr(part, "shape", type(part).__name__)
+            for part in out
+        ]
         return f"a {type(out).__name__} of {', '.join(map(str, parts)) or 'nothing'}"
     if isinstance(out, np.ndarray):
+        if out.dtype.kind == "c":
+            return f"an array of shape {out.shape} of dtype {out.dtype}"
         bad = out[~np.isfinite(out)] if out.dtype.kind == "f" else out[:0]
         return f"an array of shape {out.shape}{f' with {bad[0]} in it' if bad.size else ''}"
     return f"{type(out).__name__} {shown(out)}"
@@ -121,6 +128,9 @@ def _read(out: Any, batch: Any) -> tuple[FloatArray, bool]:
     """Return what an update gave as an array, and whether it is a new policy."""
     array = out[1] if isinstance(out, tuple) and len(out) == 2 else out
     try:
+        # An imaginary part is dropped with no more than a warning.
+        if np.iscomplexobj(array):
+            raise TypeError
         array = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError):
         _refuse(out, batch)
