@@ -19,6 +19,7 @@ from sklearn_codex.lab import (
     mistakes,
     problems,
     rest_point,
+    run_algorithm,
 )
 
 
@@ -32,6 +33,16 @@ class TestRefusals:
     def test_what_is_no_update(self, out):
         with pytest.raises(ValueError, match=r"An update should return the gradient .* \(4, 4\)"):
             check_algorithm(lambda log_prob, batch: out)
+
+    def test_complex_gradients_are_refused_without_a_warning(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for update, match in (
+                (lambda x, batch: -x * 1j, r"got an array of shape \(4, 4\) of dtype complex128"),
+                (lambda x, batch: (0.0, -x * 1j), r"got a tuple of float, complex \(4, 4\)"),
+            ):
+                with pytest.raises(ValueError, match=match):
+                    check_algorithm(update)
 
     def test_updates_that_are_none(self):
         rng = np.random.RandomState(0)
@@ -136,6 +147,33 @@ class TestShown:
         expected = [check.problem.reference, check.target, check.log_prob]
         assert_allclose(heights, np.exp(np.concatenate(expected)))
         assert check.plot(ax=ax) is ax
+
+    @pytest.mark.parametrize("n_prompts", [1, 2, 3])
+    def test_a_picture_holds_all_of_its_words(self, n_prompts):
+        mpl.use("agg")
+        problem = make_candidates(n_prompts=n_prompts)
+        ax = check_algorithm("grpo_kl_in_reward", problem, **QUICK).plot()
+        ax.figure.canvas.draw()
+        words = [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels()]
+        for text in words:
+            box = text.get_window_extent()
+            assert ax.figure.bbox.x0 <= box.x0 < box.x1 <= ax.figure.bbox.x1, text
+            assert ax.figure.bbox.y0 <= box.y0 < box.y1 <= ax.figure.bbox.y1, text
+        labels = [label.get_text() for label in ax.get_xticklabels()]
+        assert len(labels) == 5 * n_prompts
+        assert [label.startswith("prompt 0") for label in labels] == [
+            n_prompts > 1 and x == 0 for x in problem.prompts
+        ]
+
+    def test_one_line_for_each(self):
+        check = check_algorithm("grpo", "one-token", **QUICK)
+        assert repr(check) == f"AlgorithmCheck(grpo on one-token, passed=False: {check.verdict})"
+        mine = check_algorithm(rloo, make_candidates([1, 1], name="a\nb"), **QUICK)
+        assert repr(mine).startswith("AlgorithmCheck(rloo on ")
+        assert "\n" not in repr(mine)
+        run = run_algorithm("rloo", "one-token", n_documents=640, random_state=0)
+        assert repr(run).startswith("AlgorithmRun(10 steps, 640 documents, gap ")
+        assert len(repr(run)) < 80
 
     def test_nothing_warns(self):
         with warnings.catch_warnings():

@@ -161,7 +161,9 @@ def check_algorithm(
     (0.5, 0.5)
     """
     problem = find_problem(problem)
-    update = algorithms[update] if isinstance(update, str) else update
+    called = str(getattr(update, "__name__", type(update).__name__))
+    if isinstance(update, str):
+        called, update = update, algorithms[update]
     kinds = ((PreferenceAlgorithm, CandidateProblem), (RewardAlgorithm, PreferenceProblem))
     if any(isinstance(update, a) and isinstance(problem, p) for a, p in kinds):
         raise ValueError(
@@ -191,7 +193,7 @@ def check_algorithm(
         else:
             settings.append(Setting(other.group_size, other.learning_rate, other.epochs))
     policy = None if rest is None else rest.log_prob
-    return AlgorithmCheck(problem, wanted, policy, tuple(settings))
+    return AlgorithmCheck(problem, wanted, policy, tuple(settings), called)
 
 
 def _check_problem(problem: Any, n_samples: int | None) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from html import escape
 from numbers import Real
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from sklearn_codex.lab._preferences import PreferenceProblem
 TOLERANCE = 1e-3
 # Up to which share of a gradient from drawn batches chance may hide a fault.
 _TOO_MUCH_CHANCE = 0.1
-# Responses whose labels go beside each other in a picture.
-_MOST_LABELS = 9
+# Letters of labels that go beside each other in a picture.
+_MOST_LETTERS = 56
+# Letters in a line of its title.
+_LINE = 60
 _NAN = float("nan")
 _BELOW_ONE = Interval(Real, 0, 1, closed="neither")
 
@@ -124,12 +127,15 @@ class AlgorithmCheck:
         Log-probabilities at which it rests, or to which it ran; None where batches were drawn.
     settings : tuple of Setting
         The setting asked for, then others.
+    algorithm : str
+        What it is called: its name in ``algorithms``, or of the function.
     """
 
     problem: Any
     target: FloatArray
     log_prob: FloatArray | None
     settings: tuple[Setting, ...]
+    algorithm: str = "update"
 
     def __getattr__(self, name: str) -> Any:
         if name in Setting.__dataclass_fields__:
@@ -262,6 +268,10 @@ class AlgorithmCheck:
         columns = _COLUMNS[isinstance(self.problem, PreferenceProblem) :]
         return [name for name, _, _ in columns], [_cells(s, columns) for s in self.settings]
 
+    def __repr__(self) -> str:
+        what = " ".join(show_controls(f"{self.algorithm} on {self.problem.name}").split())
+        return f"AlgorithmCheck({what}, passed={self.passed}: {self.verdict})"
+
     def __str__(self) -> str:
         title = f"AlgorithmCheck on {show_controls(str(self.problem.name))}. {self.verdict}"
         tables = [_plain(*self._responses()), _plain(*self._settings())]
@@ -286,7 +296,8 @@ class AlgorithmCheck:
         """
         import matplotlib.pyplot as plt
 
-        if ax is None:
+        is_new = ax is None
+        if is_new:
             _, ax = plt.subplots()
         places = np.arange(len(self.target))
         bars = {"reference": self.problem.reference, "should be": self.target}
@@ -295,11 +306,23 @@ class AlgorithmCheck:
         width = 0.8 / len(bars)
         for i, (label, log_prob) in enumerate(bars.items()):
             ax.bar(places + (i - (len(bars) - 1) / 2) * width, np.exp(log_prob), width, label=label)
-        upright = {} if len(places) <= _MOST_LABELS else {"rotation": 90}
-        ax.set_xticks(places, [f"{n} tok." for n in self.problem.lengths], **upright)
-        ax.set(xlabel="response", ylabel="probability", title=self.verdict)
+        labels = self._labels()
+        is_wide = sum(max(map(len, label)) for label in labels) > _MOST_LETTERS
+        between, turned = (", ", 90) if is_wide else ("\n", 0)
+        ax.set_xticks(places, [between.join(label) for label in labels], rotation=turned)
+        ax.set(xlabel="response", ylabel="probability")
+        ax.set_title(fill(self.verdict, _LINE), fontsize="medium")
         ax.legend()
+        if is_new:
+            # Long labels and titles of several lines stay in the picture.
+            ax.figure.set_layout_engine("constrained")
         return ax
+
+    def _labels(self) -> list[list[str]]:
+        """Return what responses are called in a picture, with the prompt where there are more."""
+        problem = self.problem
+        pairs = zip(problem.prompts, problem.lengths, strict=True)
+        return [[f"prompt {x}", f"{n} tok."][len(problem.shares) == 1 :] for x, n in pairs]
 
 
 def _plain(heads: list[str], rows: list[list[str]]) -> str:

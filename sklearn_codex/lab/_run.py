@@ -42,6 +42,12 @@ class AlgorithmRun:
     gaps: FloatArray
     log_prob: FloatArray
 
+    def __repr__(self) -> str:
+        return (
+            f"AlgorithmRun({len(self.gaps) - 1} steps, {self.documents[-1]:,} documents, gap "
+            f"{self.gaps[0]:.3g} to {self.gaps[-1]:.3g})"
+        )
+
 
 @validate_params(
     {
