@@ -33,7 +33,10 @@ def assert_unbiased() -> Callable[..., "AlgorithmCheck"]:
     settings of sklearn_codex.lab.check_algorithm; returns its result. With ``gradient=True`` its
     expected gradient has to be the exact one, too.
     """
+    from inspect import signature
+
     from sklearn_codex.lab import check_algorithm as function
+    from sklearn_codex.lab._named import check_names
 
     def check(
         update: Any,
@@ -44,6 +47,9 @@ def assert_unbiased() -> Callable[..., "AlgorithmCheck"]:
         **settings: Any,
     ) -> "AlgorithmCheck":
         __tracebackhide__ = True
+        settable = [n for n in signature(function).parameters if n not in ("update", "problem")]
+        own = ("update", "problem", "tol", "gradient")
+        check_names("assert_unbiased", (*own, *settable), settings)
         # Only the first setting decides, and each takes its time.
         found = function(update, problem, **{**_ONE_SETTING, **settings})
         found.assert_unbiased(tol, gradient=gradient)

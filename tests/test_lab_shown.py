@@ -3,6 +3,7 @@
 import pickle
 import re
 import warnings
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -43,6 +44,34 @@ class TestRefusals:
             ):
                 with pytest.raises(ValueError, match=match):
                     check_algorithm(update)
+
+    @pytest.mark.parametrize(
+        ("call", "match"),
+        [
+            (lambda: check_algorithm("rloo", probem="lengths"),
+             "^check_algorithm takes no argument 'probem', but update, problem, .* mean problem"),
+            (lambda: check_algorithm("rloo", kl_coef=0.1), r"pass make_candidates\(kl_coef=...\)"),
+            (lambda: run_algorithm("rloo", n_document=1), "^run_algorithm .* mean n_documents"),
+            (lambda: problems["one-token"](kl_coef=0.1),
+             r'^problems\["one-token"\] takes no argument, got kl_coef. .*replace\(problem'),
+            (lambda: problems["two-sided"](0.1), r'^problems\["two-sided"\] takes no .* got 0.1'),
+        ],
+    )  # fmt: skip
+    def test_arguments_that_are_none(self, call, match):
+        with pytest.raises(TypeError, match=match):
+            call()
+
+    def test_another_kl_coef_as_the_message_says(self):
+        for name in ("lengths", "two-sided"):
+            problem = problems[name]()
+            other = replace(problem, objective=problem.objective.having(kl_coef=0.1))
+            assert other.kl_coef == 0.1
+
+    @pytest.mark.parametrize("share", [0.2, 0.05])
+    def test_shares_of_prompts(self, share):
+        match = f"needs prompt_prob that sum to 1, .* sum to {0.9 + share:.6g}. Divide"
+        with pytest.raises(ValueError, match=match):
+            make_candidates(n_prompts=2, prompt_prob=[0.9, share])
 
     def test_updates_that_are_none(self):
         rng = np.random.RandomState(0)

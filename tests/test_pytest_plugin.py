@@ -90,6 +90,19 @@ def test_the_whole_result_and_every_problem(suite):
     result.stdout.fnmatch_lines(["*test_each?shared-tokens?*"])
 
 
+def test_an_argument_that_is_none_is_named(suite):
+    result = suite(
+        """
+        def test_typo(assert_unbiased):
+            assert_unbiased("rloo", probem="lengths")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*TypeError: assert_unbiased takes no argument 'probem', but *Did you mean problem?"]
+    )
+
+
 def test_a_suite_that_asks_for_nothing_waits_for_nothing(suite):
     result = suite(
         """

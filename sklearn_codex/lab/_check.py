@@ -20,6 +20,7 @@ from sklearn_codex.lab._expected import (
     find_rest,
     spectral_radius,
 )
+from sklearn_codex.lab._named import names_arguments
 from sklearn_codex.lab._order import as_it_is_listed
 from sklearn_codex.lab._preferences import PreferenceProblem
 from sklearn_codex.lab._problem import CandidateProblem, Update
@@ -42,6 +43,7 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 _SIZES = Interval(Integral, 1, None, closed="left")
 
 
+@names_arguments
 @validate_params(
     {
         "update": [callable, StrOptions(algorithms.keys())],

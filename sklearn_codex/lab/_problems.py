@@ -1,6 +1,7 @@
 """Small problems, each with a reason, and makers of others."""
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from itertools import product
 from numbers import Integral
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn_codex._categorical import IntArray
 from sklearn_codex._checks.numbers import (
     COUNT,
+    LOG_TOLERANCE,
     POSITIVE,
     PROBABILITY,
     as_floats,
@@ -48,6 +50,11 @@ def _objective(subject, rng, lengths, n_prompts, kl_coef, reward_scale, prompt_p
     prompts = np.repeat(np.arange(n_prompts), len(lengths))
     given = np.full(n_prompts, 1 / n_prompts) if prompt_prob is None else prompt_prob
     shares = check_values(given, "prompt_prob", subject=subject, shape=(n_prompts,), low=_TINY)
+    if abs(shares.sum() - 1) > LOG_TOLERANCE:
+        raise ValueError(
+            f"{subject} needs prompt_prob that sum to 1, how often each prompt comes up, got "
+            f"{shown(given)}, which sum to {shares.sum():.6g}. Divide them by their sum."
+        )
     reward_scale = check_number(reward_scale, "reward_scale", subject=subject)
     logits = rng.standard_normal((n_prompts, len(lengths)))
     reference = log_softmax(logits, axis=1) + np.log(shares)[:, np.newaxis]
@@ -302,6 +309,26 @@ def _from_wins(wins: Any, name: str, reason: str, lengths: Any = None) -> Prefer
     return PreferenceProblem(objective, wins, lengths, name=name, reason=reason)
 
 
+def _as_it_is(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a maker of a problem that says, where it is given arguments, that it has none."""
+
+    @wraps(make)
+    def as_it_is(*args: Any, **options: Any) -> Any:
+        if args or options:
+            name = make.__name__[1:].replace("_", "-")
+            given = next(iter(options), None) or shown(args[0])
+            raise TypeError(
+                f'problems["{name}"] takes no argument, got {given}. Make a problem of your own '
+                f'by make_candidates or make_preferences, or take this, problem = problems["{name}'
+                '"](), with another kl_coef: dataclasses.replace(problem, objective=problem.'
+                "objective.having(kl_coef=0.1))."
+            )
+        return make()
+
+    return as_it_is
+
+
+@_as_it_is
 def _standard() -> CandidateProblem:
     """All at once: lengths of 1 to 4 tokens, tokens that are shared, a rare good response."""
     tokens = np.array(
@@ -313,16 +340,19 @@ def _standard() -> CandidateProblem:
     return CandidateProblem(objective, tokens, "standard", _standard.__doc__ or "")
 
 
+@_as_it_is
 def _lengths() -> CandidateProblem:
     """Length bias shows: responses of 1, 1, 2, 4 and 4 tokens, told apart by their first."""
     return make_candidates(name="lengths", reason=_lengths.__doc__ or "")
 
 
+@_as_it_is
 def _one_token() -> CandidateProblem:
     """Formulas by hand: three responses of one token, the smallest there is."""
     return make_candidates([1, 1, 1], name="one-token", reason=_one_token.__doc__ or "")
 
 
+@_as_it_is
 def _shared_tokens() -> CandidateProblem:
     """Costs of later tokens show: responses that begin alike, and part at the second token."""
     return make_candidates(
@@ -334,6 +364,7 @@ def _shared_tokens() -> CandidateProblem:
     )
 
 
+@_as_it_is
 def _prompts() -> CandidateProblem:
     """Prompts of unequal shares: one prompt must not pay for another."""
     return make_candidates(
@@ -346,6 +377,7 @@ def _prompts() -> CandidateProblem:
     )
 
 
+@_as_it_is
 def _unigram() -> CandidateProblem:
     """Documents of three tokens show: a good token is as good wherever it stands."""
     return make_documents(
@@ -353,6 +385,7 @@ def _unigram() -> CandidateProblem:
     )
 
 
+@_as_it_is
 def _bigram() -> CandidateProblem:
     """Order shows: what a token is worth depends on the one before, and on what it leads to."""
     return make_documents(
@@ -365,6 +398,7 @@ def _bigram() -> CandidateProblem:
     )
 
 
+@_as_it_is
 def _two_sided() -> PreferenceProblem:
     """Every pair is decided both ways, by Bradley and Terry: DPO has one finite answer."""
     return make_preferences(
@@ -372,23 +406,27 @@ def _two_sided() -> PreferenceProblem:
     )
 
 
+@_as_it_is
 def _one_sided() -> PreferenceProblem:
     """One response never loses: what DPO fits is infinite, what IPO fits is not."""
     return _from_wins([[0, 3, 2], [0, 0, 2], [0, 1, 0]], "one-sided", _one_sided.__doc__ or "")
 
 
+@_as_it_is
 def _intransitive() -> PreferenceProblem:
     """Rock, paper, scissors, and one that loses: no score explains it, a game has a solution."""
     wins = [[0, 0.8, 0.2, 0.9], [0.2, 0, 0.7, 0.8], [0.8, 0.3, 0, 0.7], [0.1, 0.2, 0.3, 0]]
     return _from_wins(wins, "intransitive", _intransitive.__doc__ or "")
 
 
+@_as_it_is
 def _unpaired() -> PreferenceProblem:
     """Responses that are good in more than half of the cases, and in less: KTO shows."""
     wins = [[0, 5, 3, 6], [2, 0, 4, 5], [1, 3, 0, 4], [1, 1, 2, 0]]
     return _from_wins(wins, "unpaired", _unpaired.__doc__ or "")
 
 
+@_as_it_is
 def _noisy() -> PreferenceProblem:
     """Noise of labels shows: a fifth is turned round, what smoothing is for."""
     return make_preferences(
