@@ -19,6 +19,7 @@ from sklearn_codex.lab import (
 )
 from sklearn_codex.lab._expected import find_rest
 from sklearn_codex.lab._rest_rewards import reward_rest
+from sklearn_codex.lab._table import kept_within
 
 
 def own_loss(old, new, advantages, mask, mode):
@@ -213,7 +214,7 @@ class TestVastSteps:
         problem = problems["prompts"]()
         logits = problem.reference.copy()
         logits[0] += 100.0
-        policy = problem.within(logits, 25.0)
+        policy = kept_within(problem, logits, 25.0)
         others = problem.prompts != problem.prompts[0]
         check_log_prob(policy[others], problem.reference[others], atol=1e-12)
         own = policy[~others] - np.log(problem.shares[problem.prompts[0]])

@@ -12,6 +12,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import shown
 from sklearn_codex.lab._batch import Batch
 from sklearn_codex.lab._problem import Update
+from sklearn_codex.lab._table import kept_within
 
 # Steps of a logit: the first, the longest, those too short to matter, and how many there are.
 _FIRST_STEP, _LONGEST_STEP, _SMALLEST_STEP = 0.2, 1.0, 1e-9
@@ -193,7 +194,7 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
             step = -sampling.learning_rate * problem.logit_gradient(groups, policies, out)
         moves = moves + step
         # Steps that go too far stay in the floats.
-        policies = problem.within(log_prob + moves, 3 * _GONE)
+        policies = kept_within(problem, log_prob + moves, 3 * _GONE)
     if is_policy:
         # What normalises a policy moves all logits of a prompt alike, which is no move.
         moves = np.stack([problem.centred(row) for row in moves])

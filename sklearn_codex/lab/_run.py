@@ -14,7 +14,7 @@ from sklearn_codex.lab._expected import call_update
 from sklearn_codex.lab._named import names_arguments
 from sklearn_codex.lab._problem import CandidateProblem, Update
 from sklearn_codex.lab._problems import find_problem
-from sklearn_codex.lab._table import Groups
+from sklearn_codex.lab._table import Groups, kept_within
 
 # The longest natural step of a logit: what is rare and was drawn has a great one.
 _LONGEST = 0.5
@@ -168,5 +168,5 @@ def _trained(
             step = step / np.exp(log_prob)
         step = learning_rate * step
         logits = log_prob + (np.clip(step, -_LONGEST, _LONGEST) if natural else step)
-        log_prob = problem.within(logits, _GONE)
+        log_prob = kept_within(problem, logits, _GONE)
     return log_prob

@@ -84,14 +84,6 @@ class Table:
             out[..., rows] = part - top - total + np.log(share)
         return out
 
-    def within(self, logits: FloatArray, nats: float) -> FloatArray:
-        """Return policies (..., n_rows) from logits, however far these are apart.
-
-        No response is less probable by more nats than its prompt.
-        """
-        lowest = np.log(self.shares)[self.prompts] - nats
-        return self.normalize(np.maximum(self.normalize(logits), lowest))
-
     def centred(self, values: FloatArray, weights: FloatArray | None = None) -> FloatArray:
         """Return values (n_rows,) less their mean, weighted or plain, over each prompt."""
         weights = np.ones(len(values)) if weights is None else weights
@@ -102,3 +94,15 @@ class Table:
     def tilt(self, gain: FloatArray) -> FloatArray:
         """Return the policy (n_rows,) that is the reference times exp(gain), normalised."""
         return self.normalize(self.reference + gain)
+
+
+def kept_within(problem: Table, logits: FloatArray, nats: float) -> FloatArray:
+    """Return policies (..., n_rows) from logits, however far these are apart.
+
+    No response is less probable by more nats than its prompt.
+    """
+    policies = problem.normalize(logits)
+    lowest = np.log(problem.shares)[problem.prompts] - nats
+    if (policies < lowest).any():
+        return problem.normalize(np.maximum(policies, lowest))
+    return policies
