@@ -143,6 +143,13 @@ def warn_without_prompts(subject: str, scored: str, what: str, remedy: str) -> N
     )
 
 
+def warn_of_completions(subject: str, X: Any) -> None:
+    """Warn, as :func:`warn_without_prompts`, of completions that are scored as text."""
+    texts = None if is_collection(X) else check_texts(X, subject=subject)
+    if texts is not None:
+        warn_without_prompts(subject, f"{len(texts)} completions", "these", "prompts")
+
+
 def count_after(estimator: Any, prompts: Any, X: Any, counts: Any) -> sparse.csr_array:
     """Return documents (n, E) of n-grams counted after as many prompts, where both are text."""
     given = [check_texts(part, subject=type(estimator).__name__) for part in (prompts, X)]

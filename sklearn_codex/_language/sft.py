@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import HasMethods, Hidden, StrOptions
 from sklearn_codex._categorical import FloatArray, normalize_log, safe_log
 from sklearn_codex._checks.numbers import Amount
 from sklearn_codex._data.corpora import CorpusInMemory, read_corpus
-from sklearn_codex._data.documents import check_prompts, warn_without_prompts
+from sklearn_codex._data.documents import check_prompts, warn_of_completions
 from sklearn_codex._data.fitted_models import IncomingModel, unwrap
 from sklearn_codex._data.vectorizers import COUNTER, trie_of
 from sklearn_codex._fits import whole_fit
@@ -19,10 +19,8 @@ from sklearn_codex._language.backoff import BackoffLanguageModelMixin
 from sklearn_codex._language.model import NarrowCounts, add_counts, forget_counts
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.smoothing import refine
-from sklearn_codex._partitions import is_collection
 from sklearn_codex._renames import DEPRECATED, refuse_old_nested, rename_state
 from sklearn_codex._stage import Stage
-from sklearn_codex._text.inputs import check_texts
 
 
 class SFTRefiner(
@@ -254,12 +252,8 @@ class SFTRefiner(
         return CorpusInMemory(counts, corpus.weight)  # type: ignore[union-attr]
 
     def _mean_log_likelihood(self, X, sample_weight, prompts=None):
-        if prompts is None and self._follows_prompts and not is_collection(X):
-            texts = check_texts(X, subject=type(self).__name__)
-            if texts is not None:
-                warn_without_prompts(
-                    type(self).__name__, f"{len(texts)} completions", "these", "prompts"
-                )
+        if prompts is None and self._follows_prompts:
+            warn_of_completions(type(self).__name__, X)
         return super()._mean_log_likelihood(X, sample_weight, prompts)
 
     def _set_base(self, base):
