@@ -247,7 +247,7 @@ def test_other_rewards_reach_the_best_policy_by_enumeration(reward, kl_coef):
 
 
 @pytest.mark.parametrize("reward", [Saturating(), Normalised()], ids=["saturating", "normalised"])
-@pytest.mark.parametrize("n_rollouts", [2, 16])
+@pytest.mark.parametrize("n_rollouts", [2, 3, 16])
 # So few documents need not prove the last thousandth; who goes on is there by then.
 @pytest.mark.filterwarnings("ignore:.*stopped at max_iter=1500 before it was within")
 def test_a_few_documents_are_no_reason_to_stop_early(reward, n_rollouts):
