@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 
 from sklearn_codex import UnigramLM, save_model
+from sklearn_codex.cli._main import _COMMANDS
+from sklearn_codex.cli._process import _HEAVY
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
 
@@ -164,3 +167,21 @@ def test_a_traceback_shows_no_controls():
     assert process.returncode == 1
     assert "Traceback" in errors
     assert "\x1b" not in errors
+
+
+def test_each_command_says_what_it_imports_before_its_work():
+    for names in _HEAVY.values():
+        assert all(find_spec(name) for name in names)
+    assert [f"_{command}" for command in _HEAVY] == [
+        command.__name__.rpartition(".")[2] for command in _COMMANDS
+    ]
+
+
+def test_rating_waits_for_nothing_of_model_files(tmp_path):
+    votes = tmp_path / "votes.csv"
+    votes.write_text("model_a,model_b,winner\nx,y,model_a\ny,x,model_a\nx,y,model_b\n")
+    program = ENTRY.replace(
+        "sys.exit(main())", 'print(main(), {"skops", "matplotlib"} & {*sys.modules})'
+    )
+    said, errors = start("rate", votes, program=program).communicate()
+    assert said.splitlines()[-1] == "0 set()", errors

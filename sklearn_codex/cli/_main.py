@@ -45,7 +45,7 @@ _COMMANDS = (
 )
 
 
-def run(argv: Sequence[str] | None, prepare: Callable[[], None] = lambda: None) -> int:
+def run(argv: Sequence[str] | None, prepare: Callable[[str], None] = lambda command: None) -> int:
     """Run a command and return the exit code, as ``sklearn_codex.cli.main``.
 
     Parameters
@@ -53,7 +53,7 @@ def run(argv: Sequence[str] | None, prepare: Callable[[], None] = lambda: None) 
     argv : sequence of str or None
         The words after the program's name; None means those of this process.
     prepare : callable
-        Called when the words are understood, before the work.
+        Called with the command when the words are understood, before the work.
     """
     try:
         arguments = _parser().parse_args(argv)
@@ -65,7 +65,7 @@ def run(argv: Sequence[str] | None, prepare: Callable[[], None] = lambda: None) 
         return 1
     try:
         arguments.begin(arguments)
-        prepare()
+        prepare(getattr(arguments, _COMMAND))
         with _plain_warnings():
             code = arguments.run(arguments)
             with standard_output():

@@ -7,12 +7,29 @@ import sys
 from sklearn_codex.cli._exit import INTERRUPTED, INTERRUPTED_CODE
 
 # What commands import, and the libraries that these import late.
-_HEAVY = (
-    "sklearn_codex.report._audit_run",
-    "sklearn_codex.cli._demo_run",
-    "rich.console",
+_MODELS = (
+    "sklearn_codex._persistence.files",
+    "sklearn_codex.cli._models",
+    "sklearn_codex.cli._preferences",
     "skops.io",
 )
+_HEAVY = {
+    "audit": ("sklearn_codex.report._audit_run", "rich.console"),
+    "convert": ("sklearn_codex.cli._preferences", "sklearn_codex.cli._written"),
+    "fit": _MODELS,
+    "score": _MODELS,
+    "sample": _MODELS,
+    "reward": _MODELS,
+    "rerank": (*_MODELS, "sklearn_codex.cli._candidates"),
+    "rate": (
+        "sklearn_codex.cli._preferences",
+        "sklearn_codex.cli._rate_votes",
+        "sklearn_codex._ratings.model",
+    ),
+    "frontier": _MODELS,
+    "info": (*_MODELS, "rich.console"),
+    "demo": ("sklearn_codex.cli._demo_run", "rich.console", "skops.io"),
+}
 
 
 def run_alone() -> int:
@@ -48,12 +65,12 @@ def run_alone() -> int:
     return code
 
 
-def _prepare():
-    """Import what takes long; after that an interrupt is an exception."""
+def _prepare(command):
+    """Import what a command takes long to import; after that an interrupt is an exception."""
     from contextlib import suppress
     from importlib import import_module
 
-    for name in _HEAVY:
+    for name in _HEAVY[command]:
         with suppress(ImportError):  # who needs it says how to install it
             import_module(name)
     if hasattr(signal, "pthread_kill"):
