@@ -7,6 +7,7 @@ import pickle
 import sqlite3
 import tarfile
 import zipfile
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -28,12 +29,17 @@ ROWS = [
 PACKED = [name for name in COMPRESSIONS if name not in ("none",)]
 
 
+@cache
+def packed_rows(container, compression):
+    return container_bytes(ROWS, container, compression)
+
+
 @pytest.mark.parametrize("compression", PACKED)
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.999])
 @pytest.mark.parametrize("container", ["json lines", "json list", "csv"])
 def test_packed_data_that_are_cut_off_are_told(container, compression, share, tmp_path):
     path = tmp_path / "data"
-    content = container_bytes(ROWS, container, compression)
+    content = packed_rows(container, compression)
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ValueError, match=r"^It.* data are cut off or damaged \(.*Get the file a"):
         list(read_rows(path, "It"))
@@ -42,7 +48,7 @@ def test_packed_data_that_are_cut_off_are_told(container, compression, share, tm
 @pytest.mark.parametrize("compression", ["gzip", "xz", "lzma", "zstandard"])
 def test_errors_of_packed_data_say_after_which_line(compression, tmp_path):
     path = tmp_path / "data"
-    content = container_bytes(ROWS, "json lines", compression)
+    content = packed_rows("json lines", compression)
     path.write_bytes(content[: len(content) // 2])
     seen = 0
     with pytest.raises(ValueError, match=r"^It, after line \d+: the .* data are cut") as caught:

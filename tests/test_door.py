@@ -52,12 +52,11 @@ def without_blanks(pairs):
 def read_back(name, pairs, place):
     """Return pairs that were written in a layout and read again, and whether each is oriented."""
     rows = DOORS[name].write(pairs)
-    with tempfile.TemporaryDirectory() as folder:
-        if place in TABLES:
-            source = make_table(rows, place)
-        else:
-            source = write_door(rows, Path(folder) / "data", *place)
-        data = read_preferences(source)
+    if place in TABLES:
+        data = read_preferences(make_table(rows, place))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            data = read_preferences(write_door(rows, Path(folder) / "data", *place))
     assert data.layout.startswith(DOORS[name].called)
     assert data.oriented.all() == DOORS[name].oriented
     assert data.oriented.any() == DOORS[name].oriented

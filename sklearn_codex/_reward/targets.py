@@ -70,10 +70,11 @@ def check_labels(y: Any, *, subject: str) -> PreferenceLabels:
     y = check_no_label_missing(y, subject=subject)
     if is_soft(y):
         return PreferenceLabels(y.astype(np.float64), np.array([0, 1]), soft=True)
-    try:
-        check_classification_targets(y)
-    except ValueError as error:
-        raise ValueError(f"{error} {_describe_unusable(y, subject)}") from None
+    if y.dtype.kind not in "biu":  # whole numbers are classes
+        try:
+            check_classification_targets(y)
+        except ValueError as error:
+            raise ValueError(f"{error} {_describe_unusable(y, subject)}") from None
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) > 2:
         raise ValueError(

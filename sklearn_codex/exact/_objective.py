@@ -1,7 +1,7 @@
 """The one interface by which optimisers know what they optimise."""
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from dataclasses import fields
 from typing import Any, Self, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn_codex._categorical import FloatArray, IntArray, normalize_log
 from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._plain import show_fields
 from sklearn_codex._rollouts import Rollouts
+from sklearn_codex.exact._settings import GIVEN_ANEW
 from sklearn_codex.exact._trust_region import trust_region_scale
 
 
@@ -69,8 +70,16 @@ class Objective(ABC):
         return show_fields(self)
 
     def having(self, **values: Any) -> Self:
-        """Return the same objective with other values of some fields."""
-        return replace(cast(Any, self), **values)
+        """Return the same objective with other values of some fields, which alone are checked."""
+        names = [field.name for field in fields(cast(Any, self))]
+        if unknown := values.keys() - set(names):
+            raise TypeError(f"{type(self).__name__} has no {sorted(unknown)[0]!r}, only {names}.")
+        changed = object.__new__(type(self))
+        # Frozen, and what was computed stays behind.
+        vars(changed).update({name: getattr(self, name) for name in names} | values)
+        vars(changed)[GIVEN_ANEW] = values.keys()
+        cast(Any, changed).__post_init__()
+        return changed
 
     # What kind of problem it is
 

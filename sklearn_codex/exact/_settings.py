@@ -48,12 +48,16 @@ _VALUES: dict[str, dict[str, Any]] = {
     "frequencies": {"name": "frequencies", "low": 0.0},
 }
 _FREQUENCY_TOLERANCE = 1e-6
+# Where an objective that is made of another one has the names of what is new, until it is checked.
+GIVEN_ANEW = "_given_anew"
+_DECIDE_SHAPE = {"reference_log_prob", "trie"}
 
 
 def keep_checked(objective: Any, check_reference: Callable[..., Any] = check_log_prob) -> None:
     """Check the parameters of a frozen objective by their names; keep them as floats and ints.
 
-    The reference, which all others have the shape of, by a function of it and of who asks.
+    The reference, which all others have the shape of, by a function of it and of who asks. Of one
+    that was made of another, those that are new.
 
     Raises
     ------
@@ -61,18 +65,22 @@ def keep_checked(objective: Any, check_reference: Callable[..., Any] = check_log
         If a shape or a value does not fit.
     """
     subject, given = type(objective).__name__, {field.name for field in fields(objective)}
-    checked = {"reference_log_prob": check_reference(objective.reference_log_prob, subject=subject)}
-    shape = checked["reference_log_prob"].shape
+    anew = vars(objective).pop(GIVEN_ANEW, given)
+    checked: dict[str, Any] = {}
+    reference = objective.reference_log_prob
+    if anew & _DECIDE_SHAPE:
+        checked["reference_log_prob"] = reference = check_reference(reference, subject=subject)
+        anew = given
     for name, (interval, remedy) in _INTERVALS.items():
-        if name in given:
+        if name in anew:
             checked[name] = check_number(
                 getattr(objective, name), name, subject=subject, interval=interval, remedy=remedy
             )
     for name, rule in _VALUES.items():
         values: Any = getattr(objective, name, None)
         is_needed = name == "token_reward" and name in given
-        if values is not None or is_needed:
-            checked[name] = check_values(values, subject=subject, shape=shape, **rule)
+        if name in anew and (values is not None or is_needed):
+            checked[name] = check_values(values, subject=subject, shape=reference.shape, **rule)
     for name, value in checked.items():
         # Frozen: what was given is replaced once, by what was checked.
         object.__setattr__(objective, name, value)
