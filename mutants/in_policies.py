@@ -99,9 +99,15 @@ FAULTS = [
             "test_ngram_ppo.py::test_values_are_what_is_expected_and_the_rest_of_advantages",
         ),
         (
+            "what documents carry of a change is to come as well",
+            "(1.0 - carried) * known.sum_to_come(change)",
+            "known.sum_to_come(change)",
+            "test_ngram_ppo.py::test_values_are_what_is_expected_and_the_rest_of_advantages",
+        ),
+        (
             "noise within contexts is not counted as noise of their means",
-            "1.0 - n_seen * within / between",
-            "1.0 - within / between",
+            "1.0 - n_seen * noise_variance(",
+            "1.0 - noise_variance(",
             "test_ngram_ppo.py::test_share_of_means_that_is_no_noise_by_hand",
         ),
         (

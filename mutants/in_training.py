@@ -119,6 +119,18 @@ FAULTS = [
             "return worth, rollouts.of_draws(worth) - values.values[rollouts.contexts]",
             "test_context_credit.py::test_a_token_is_worth_its_score_and_the_context_after_it",
         ),
+        (
+            "noise is held by its square",
+            "np.sqrt(most / noise) * rest",
+            "most / noise * rest",
+            "test_context_credit.py::test_noise_of_what_documents_tell_is_held_to_what_is_known",
+        ),
+        (
+            "the noise of arcs that are drawn once is not damped",
+            "np.sum((visits / (visits + 1.0)) ** 2)",
+            "np.sum(visits > 0)",
+            "test_context_credit.py::test_noise_of_what_documents_tell_is_held_to_what_is_known",
+        ),
     ),
     *_in(
         "_policy/critic.py",

@@ -11,6 +11,7 @@ from sklearn.utils import Bunch
 from sklearn_codex._policy.context_credit import (
     JudgedBatch,
     advantages_in_contexts,
+    steadied,
     worth_of_events,
 )
 from sklearn_codex._policy.critic import ContextCritic, LinearCritic
@@ -41,6 +42,7 @@ def judged(rollouts=BATCH):
         token_reward=REWARD,
         of_features=lambda values: values,
         mean_of_next=lambda log_prob, values: np.array([np.exp(log_prob) @ values[:4]]),
+        sum_to_come=lambda log_prob, values: values / np.exp(log_prob[EOS]),
     )
     assessed = Bunch(token_score=SCORE, shaped=SHAPED)
     return JudgedBatch(SimpleNamespace(objective=objective), POLICY, rollouts, assessed)
@@ -83,6 +85,8 @@ def test_scores_of_all_tokens_are_told_where_tokens_are_credited_with_them(credi
         assert_allclose(values.known.scores, SCORE)
         # Under the policy that drew them: .3 * 1 + .2 * 2 + .1 * 0 + .4 * 4.
         assert_allclose(values.known.mean_of_next(SCORE), [2.3])
+        # Of documents that end after four tokens in ten.
+        assert_allclose(values.known.sum_to_come(np.array([1.0])), [2.5])
     advantages_in_contexts(values, judged(), credit=credit)
     assert values.known is None
 
@@ -136,6 +140,22 @@ def test_what_a_token_brings_is_beyond_the_value_before_it():
     assert_allclose(worth, 10.0 * SCORE)
     # 0 - 1, 10 - 3 and 0 - 3 are 1 on average.
     assert_allclose(known, [-2.0, 6.0, -4.0])
+
+
+def test_noise_of_what_documents_tell_is_held_to_what_is_known():
+    """Two thirds of 2 are 4/3; of arcs with 2 tokens and 1, 4/9 + 1/4 = 25/36 variances."""
+    arcs, known = np.array([5, 0, 5]), np.array([1.0, 0.0, -1.0])
+    rest = np.array([6.0, 1.0, 2.0])  # 2 above and below 4: the variance is 8
+    share = np.sqrt(4 / 3 / (8 * 25 / 36))
+    assert share < 1.0
+    assert_allclose(steadied(known + rest, known, arcs), known + share * rest)
+    # Of arcs of one token each all is noise: 4 / 3 of it, in a quarter of three arcs.
+    once = np.array([0, 1, 2])
+    rest = np.array([2.0, 4.0, -2.0])
+    assert_allclose(steadied(known + rest, known, once), known + np.sqrt(4 / 3 / 6) * rest)
+    for advantages in (known, known + 4.0, known + 0.1 * rest):  # nothing, no noise, little
+        assert steadied(advantages, known, arcs) is advantages
+    assert steadied(rest, None, arcs) is rest
 
 
 # How values of contexts are learned

@@ -195,6 +195,31 @@ def test_a_better_document_is_found_after_all_others_are_gone(seed):
     assert policy.n_sequences_ < 8_000
 
 
+def long_problem(seed, n_tokens):
+    """Documents of 20 to 30 tokens; with many of these most n-grams of a batch come once."""
+    rng = np.random.default_rng([seed, 29])
+    settings = {"order": 2, "eos": n_tokens - 1, "longest": 40}
+    trie = random_trie(seed, n_tokens=n_tokens, n_documents=max(20, 2 * n_tokens // 3), **settings)
+    rewards = rng.normal(size=trie.n_arcs) * (rng.random(trie.n_arcs) < 0.5)
+    rewards[: n_tokens - 1] -= 0.1
+    reward = arc_reward(trie, rewards)
+    problem = NGramObjective.of_model(random_model(trie, seed), reward, kl_coef=3.0)
+    assert 20 < problem.expected_length(problem.optimum()) < 30
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("seed", "n_tokens", "gae_lambda", "n_documents"),
+    [(1, 20, 0.0, 1200), (0, 300, 0.0, 1200), (0, 300, 1.0, 4000)],
+)
+def test_long_documents_need_no_more(seed, n_tokens, gae_lambda, n_documents):
+    """However far values have to come, and however much noise tokens have of those that follow."""
+    problem = long_problem(seed, n_tokens)
+    policy = PPOPolicyOptimizer(gae_lambda=gae_lambda, random_state=0, max_iter=20)
+    assert share_of_the_way(problem, policy.fit_objective(problem)) >= 0.999
+    assert policy.n_sequences_ < n_documents
+
+
 # Values of all contexts from the scores of all tokens
 
 
@@ -230,10 +255,23 @@ def test_values_are_known_where_the_policy_does_not_come(seed, gae_lambda):
     assert_allclose(critic.values, exact, atol=1e-3 * np.abs(exact).max())
 
 
+def steps_between_contexts(problem, policy):
+    """Return how likely (C, C) each context follows each."""
+    prob, following = (dense_rows(problem.trie, policy)[at] for at in (0, 1))
+    steps = np.zeros((problem.trie.n_contexts, problem.trie.n_contexts))
+    context, token = np.nonzero(following >= 0)
+    np.add.at(steps, (context, following[context, token]), np.exp(prob[context, token]))
+    return steps
+
+
+@pytest.mark.parametrize("most_spans", [np.inf, 0.0])
 @pytest.mark.parametrize("gae_lambda", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("seed", range(3))
-def test_values_are_what_is_expected_and_the_rest_of_advantages(monkeypatch, seed, gae_lambda):
+def test_values_are_what_is_expected_and_the_rest_of_advantages(
+    monkeypatch, seed, gae_lambda, most_spans
+):
     monkeypatch.setattr("sklearn_codex._policy.critic._MAX_SWEEPS", 1)
+    monkeypatch.setattr("sklearn_codex._policy.critic._MOST_SPANS", most_spans)
     problem = safe_problem(seed)
     trie, policy = problem.trie, random_policy(problem, seed)
     before = np.random.default_rng(seed).normal(size=trie.n_contexts)
@@ -242,7 +280,7 @@ def test_values_are_what_is_expected_and_the_rest_of_advantages(monkeypatch, see
     learn_from_all(critic, problem, policy, rollouts)
     scores, following = dense_rows(trie, problem.token_scores(policy))
     own = scores + np.where(following >= 0, before[following], 0.0) - before[:, np.newaxis]
-    expected = before + np.sum(np.exp(dense_rows(trie, policy)[0]) * own, axis=1)
+    change = np.sum(np.exp(dense_rows(trie, policy)[0]) * own, axis=1)
     rest, visits, values = np.zeros(trie.n_contexts), np.zeros(trie.n_contexts), []
     for start, length in zip(rollouts.starts, rollouts.lengths, strict=True):
         advantage = 0.0
@@ -254,7 +292,26 @@ def test_values_are_what_is_expected_and_the_rest_of_advantages(monkeypatch, see
             advantage = own[context, rollouts.tokens[at]] + gae_lambda * advantage
     share = signal_share(np.array(values), rest, visits)
     assert (0.0 < share < 1.0) or gae_lambda == 0.0
-    assert_allclose(critic.values, expected + share * rest / (visits + 1), atol=1e-9)
+    change += share * rest / (visits + 1)
+    if most_spans == 0.0 and gae_lambda < 1.0:  # all that is to come of it, but what is carried
+        steps, carried = steps_between_contexts(problem, policy), share * gae_lambda
+        whole = np.linalg.solve(np.eye(len(steps)) - steps, change)
+        change = (1.0 - carried) * whole + carried * change
+    assert_allclose(critic.values, before + change, atol=1e-9)
+
+
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.3, 0.6])
+def test_values_of_long_documents_are_found_at_once(gae_lambda):
+    """A few sweeps carry them by a few tokens, of 15 that documents have here."""
+    problem = long_problem(1, 20)
+    policy = problem.moved(problem.start, 0.3 * problem.token_reward)
+    exact, before = problem.values(policy), np.zeros(problem.trie.n_contexts)
+    critic = ContextCritic(problem.trie, gae_lambda)
+    critic.restore({"values": before, "position_values": np.zeros(0), "has_learned": True})
+    rollouts = drawn_from(problem, policy, 400)
+    assert rollouts.lengths.mean() > 15
+    learn_from_all(critic, problem, policy, rollouts)
+    assert_allclose(critic.values, exact, atol=1e-3 * np.abs(exact).max())
 
 
 def test_share_of_means_that_is_no_noise_by_hand():

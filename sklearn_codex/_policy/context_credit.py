@@ -7,10 +7,18 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from sklearn_codex._categorical import FloatArray
-from sklearn_codex._policy.critic import ContextCritic, KnownScores, LinearCritic
+from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._policy.critic import (
+    ContextCritic,
+    KnownScores,
+    LinearCritic,
+    noise_variance,
+)
 from sklearn_codex._policy.ppo import center
 from sklearn_codex._policy.problem import PolicyProblem
+
+# Noise that a step may leave, as a share of what is known to it and which it takes away.
+_MOST_NOISE = 2.0 / 3.0
 
 
 @dataclass(frozen=True)
@@ -93,5 +101,54 @@ def advantages_in_contexts(
     rewards[rollouts.starts + rollouts.lengths - 1] += beyond
     known = None
     if takes_known:
-        known = KnownScores(score, partial(objective.mean_of_next, batch.log_prob))
+        known = KnownScores(
+            score,
+            partial(objective.mean_of_next, batch.log_prob),
+            partial(objective.sum_to_come, batch.log_prob),
+        )
     return values.advantages(rollouts, rewards, known)
+
+
+def steadied(advantages: FloatArray, known: FloatArray | None, arcs: IntArray) -> FloatArray:
+    r"""Return the advantages (n_tokens,) with so much of what documents tell that a step gains.
+
+    What is known of advantages, k, is taken whole, and of the rest x the share
+
+    .. math::
+
+        \min\Big(1, \sqrt{\frac{2}{3} \frac{\sum_t k_t^2}
+            {\sigma^2 \sum_a (N_a / (N_a + 1))^2}}\Big)
+
+    with the variance :math:`\sigma^2` of x among the :math:`N_a` tokens of an arc.
+
+    Parameters
+    ----------
+    advantages : ndarray of shape (n_tokens,)
+    known : ndarray of shape (n_tokens,) or None
+        The part of them that is known of tokens that nobody drew as well.
+    arcs : ndarray of int of shape (n_tokens,)
+        What each token was drawn by.
+
+    Notes
+    -----
+    A step moves an arc by the sum of x over :math:`N_a + 1`, of which the sum below the line is the
+    noise, over all tokens. With right values x is noise alone, of all that follows a token, as far
+    as ``gae_lambda`` looks: it is as large as what is known of each token, and as documents are
+    long. What is known, a step takes away, and what it brings of noise is known to the next.
+    Where that is more, policies hover, however far from the best one, until batches have most
+    n-grams many times. So it is held to less, as rates of learning are by the noise of gradients
+    [1]_. At the optimum both parts are 0.
+
+    References
+    ----------
+    .. [1] Schaul, T., Zhang, S. and LeCun, Y. (2013). "No more pesky learning rates." ICML.
+       arXiv:1206.1106.
+    """
+    if known is None:
+        return advantages
+    rest = advantages - known
+    total, visits = (np.bincount(arcs, of).astype(np.float64) for of in (rest, None))
+    variance = noise_variance(rest, total, visits)
+    noise = variance * float(np.sum((visits / (visits + 1.0)) ** 2))
+    most = _MOST_NOISE * float(known @ known)
+    return advantages if noise <= most else known + np.sqrt(most / noise) * rest

@@ -235,7 +235,10 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
     With token credit the scores of all n-grams are known, and the value of the context after each:
     these move n-grams that no document of the batch has as well, and the value of a context is that
     of the expected next token [5]_, so that documents only correct values by what comes after it.
-    So a policy finds documents that it would hardly ever draw.
+    So a policy finds documents that it would hardly ever draw. Where documents are long for a small
+    ``gae_lambda``, the equation of these values is solved, as sweeps would carry them on token by
+    token. For one near 1 tokens have the noise of all that follow: so much of it is taken that a
+    step brings less noise than it takes away of what is known.
 
     ``history_`` describes the policy after each iteration: ``objective/value`` is J,
     ``objective/kl_exact``, ``objective/entropy_exact`` and ``objective/expected_reward`` are exact

@@ -19,6 +19,7 @@ from sklearn_codex._policy.adaptation import (
 from sklearn_codex._policy.context_credit import (
     JudgedBatch,
     advantages_in_contexts,
+    steadied,
     worth_of_events,
 )
 from sklearn_codex._policy.critic import ContextCritic, LinearCritic
@@ -327,8 +328,11 @@ class Trainer:
             values, batch, credit=self.settings.credit, critic=self.critic,
             takes_known=self._takes_worth,
         )  # fmt: skip
-        worth = worth_of_events(values, batch) if self._takes_worth else (None, None)
-        return self._centred(advantages), *worth
+        advantages = self._centred(advantages)
+        if not self._takes_worth:
+            return advantages, None, None
+        worth, known = worth_of_events(values, batch)
+        return steadied(advantages, known, batch.rollouts.arcs), worth, known
 
     def _known_advantages(self):
         """Return the advantage (V,) of each token that the critic is trusted to know, or None."""

@@ -422,12 +422,16 @@ class NGramTerms(EndingObjective):
     @takes_events
     def values_of(self, log_prob: FloatArray, values: FloatArray) -> FloatArray:
         """Return the expected sum (C,) of values (E,) of events that are to come, never cut."""
-        flow = self.flow(log_prob)
-        kernel = flow.kernel
-        step = mean_of_next(flow, values)
+        return self.sum_to_come(log_prob, self.mean_of_next(log_prob, values))
+
+    def sum_to_come(self, log_prob: FloatArray, of_contexts: FloatArray) -> FloatArray:
+        """Return the expected sum (C,) of values (C,) of contexts that are to come, never cut.
+
+        Each counts before the token that is drawn after it.
+        """
+        kernel = self.flow(log_prob).kernel
         alive = np.where(kernel.can_end(), 0.0, -np.inf)
-        operator = kernel.operator(alive)
-        found = ContextEquation(operator).solve(step)
+        found = ContextEquation(kernel.operator(alive)).solve(of_contexts)
         if found is None:
             raise ValueError(
                 f"{type(self).__name__}: values to come were not found to a relative residual of "
