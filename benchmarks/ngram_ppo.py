@@ -1,6 +1,6 @@
 """PPO of policies over n-grams against the exact optimum, over a grid, and against PPO in torch.
 
-    python benchmarks/ngram_ppo.py                     # half an hour to an hour
+    python benchmarks/ngram_ppo.py                     # ten minutes
     python benchmarks/ngram_ppo.py --tokens 20 --seeds 2
     python benchmarks/ngram_ppo.py --peer --tokens 20 200 --orders 2 --kl-coefs 1 --seeds 3
 
