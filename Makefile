@@ -8,6 +8,9 @@ LAB_VENV ?= .venv-lab
 LAB_BIN := $(LAB_VENV)/bin
 PYTHONS ?= python3.11 python3.12 python3.13
 
+# Byte code is made of what is used, not of all that is installed.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+
 TESTS := test test-min test-min-fast test-pythons test-lab
 
 # Tests run on all cores; threads of their matrix products would wait for each other.
@@ -37,39 +40,38 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all]"
+	$(BIN)/python $(INSTALL) -e ".[all]"
 	@touch $@
 
 $(VENV)/.installed-test: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	$(BIN)/python $(INSTALL) -e ".[test]"
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-lint: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lint]"
+	$(BIN)/python $(INSTALL) -e ".[lint]"
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-docs: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	$(BIN)/python $(INSTALL) -e ".[docs]"
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(BIN)/python pyproject.toml benchmarks/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all]" -r benchmarks/requirements.txt
+	$(BIN)/python $(INSTALL) -e ".[all]" -r benchmarks/requirements.txt
 	@touch $@ $(VENV)/.installed
 
 $(MIN_VENV)/.installed: pyproject.toml .ci/minimum_versions.py
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else f"The oldest versions are built for Python 3.11 and 3.12; {sys.executable} is {sys.version.split()[0]}. Name another one: make test-min PYTHON=python3.11")'
 	$(PYTHON) -m venv --clear $(MIN_VENV)
 	$(PYTHON) .ci/minimum_versions.py > $(MIN_VENV)/constraints.txt
-	$(MIN_BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c $(MIN_VENV)/constraints.txt
+	$(MIN_BIN)/python $(INSTALL) -e ".[test]" -c $(MIN_VENV)/constraints.txt
 	@touch $@
 
 # torch has one version, the oldest that is allowed, so that pip takes a build for the processor alone
 # where one is at hand: of the newest it may find only one that brings gigabytes for graphics cards.
-# Byte code is made of what is used, not of all that is installed.
 $(LAB_VENV)/.installed: pyproject.toml .ci/minimum_versions.py
 	$(PYTHON) -m venv --clear $(LAB_VENV)
 	$(PYTHON) .ci/minimum_versions.py lab | grep "^torch==" > $(LAB_VENV)/constraints.txt
-	$(LAB_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c $(LAB_VENV)/constraints.txt \
+	$(LAB_BIN)/python $(INSTALL) -c $(LAB_VENV)/constraints.txt \
 		-e ".[lab]" $$($(PYTHON) .ci/minimum_versions.py test | grep "^pytest==\|^hypothesis==" | sed "s/==/>=/") \
 		|| { echo "test-lab: the extra lab could not be installed, so nothing of TRL was tested."; exit 1; }
 	@touch $@
