@@ -236,6 +236,39 @@ def test_objective_names_what_is_wrong():
         AdditiveObjective(reference, weights, sft_coef=2, frequencies=np.array([0, 0.5, 0.5]))
 
 
+def test_an_objective_made_of_another_is_checked_where_it_is_new():
+    problem = AdditiveObjective(np.log([0.5, 0.3, 0.2]), np.array([0.0, 1.0, 2.0]), kl_coef=0.7)
+    other = problem.having(token_reward=[1, 2, 4], kl_coef=2)
+    expected = AdditiveObjective(problem.reference_log_prob, np.array([1.0, 2.0, 4.0]), kl_coef=2.0)
+    assert other.token_reward.dtype == np.float64
+    assert repr(other) == repr(expected)
+    assert_array_equal(other.optimum(), expected.optimum())
+    assert problem.token_reward[0] == 0.0
+    assert problem.kl_coef == 0.7
+    for wrong, message in (
+        ({"kl_coef": -1}, "kl_coef"),
+        ({"token_reward": [1.0]}, "token_reward"),
+        ({"reference_log_prob": np.log([0.5, 0.5])}, "token_reward"),
+        ({"penalty": np.full(3, np.inf)}, "Ban fewer"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            problem.having(**wrong)
+    with pytest.raises(TypeError, match="AdditiveObjective has no 'kl', only reference_log_prob,"):
+        problem.having(kl=1.0)
+
+
+def test_a_policy_is_checked_once_and_each_time_that_it_is_given():
+    problem = AdditiveObjective(np.log([0.5, 0.3, 0.2]), np.array([0.0, 1.0, 2.0]))
+    policy = np.log([0.2, 0.3, 0.5])
+    assert problem.value(policy) == problem.value(policy.tolist())
+    policy[0] = np.nan
+    for method in (problem.value, problem.kl, problem.gap):
+        with pytest.raises(ValueError, match="without nan, got nan"):
+            method(policy)
+    policy[0] = np.log(0.2)
+    assert np.isfinite(problem.gap(policy))
+
+
 @given(seed=SEEDS)
 @proved
 def test_frontier_is_monotone_concave_and_never_exceeded(seed):

@@ -1,48 +1,13 @@
 """What methods of an objective over n-grams are given: policies and other values of events."""
 
-from collections.abc import Callable
-from functools import wraps
-from inspect import signature
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks.numbers import LOG_TOLERANCE, as_floats, check_values
+from sklearn_codex._checks.numbers import LOG_TOLERANCE, as_floats
 from sklearn_codex._ngrams.trie import Trie
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def takes_events(method: Method, *, by_position: bool = False) -> Method:
-    """Check what a method of an objective is given: a policy, and other values of events (E,).
-
-    Weights are those of contexts (C,).
-    """
-    names = [*signature(method).parameters][2:]
-
-    @wraps(method)
-    def checked(self, log_prob, *args, **kwargs):
-        subject, shape = type(self).__name__, self.reference_log_prob.shape
-        policy = check_events(
-            log_prob,
-            "log_prob",
-            subject=subject,
-            trie=self.trie,
-            n_positions=self.max_length if by_position else None,
-        )
-        given = dict(zip(names, args, strict=False)) | kwargs
-        for name in given.keys() & set(names):
-            expected = (self.trie.n_contexts,) if name == "weight" else shape
-            given[name] = check_values(given[name], name, subject=subject, shape=expected)
-        return method(self, policy, *args[len(names) :], **given)
-
-    return cast(Method, checked)
-
-
-def takes_policies(method: Method) -> Method:
-    """Do :func:`takes_events` for policies (E,), or (max_length, E) that look at the position."""
-    return takes_events(method, by_position=True)
+from sklearn_codex.exact._settings import checking
 
 
 def check_events(
@@ -80,3 +45,31 @@ def check_events(
             f"probability of its own, got {of_ends[of_ends != 0][0]:.6g}."
         )
     return array
+
+
+def _check_policy(objective, log_prob):
+    subject = type(objective).__name__
+    return check_events(log_prob, "log_prob", subject=subject, trie=objective.trie)
+
+
+def _check_policies(objective, log_prob):
+    return check_events(
+        log_prob,
+        "log_prob",
+        subject=type(objective).__name__,
+        trie=objective.trie,
+        n_positions=objective.max_length,
+    )
+
+
+def _shape_of(objective, name):
+    return (objective.trie.n_contexts if name == "weight" else objective.trie.n_events,)
+
+
+takes_events = checking(_check_policy, _shape_of)
+"""Check what a method of an objective is given: a policy, and other values of events (E,).
+
+Weights are those of contexts (C,).
+"""
+takes_policies = checking(_check_policies, _shape_of)
+"""Do :func:`takes_events` for policies (E,), or (max_length, E) that look at the position."""

@@ -1,8 +1,7 @@
 """The one interface by which optimisers know what they optimise."""
 
 from abc import ABC, abstractmethod
-from dataclasses import fields
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +11,7 @@ from sklearn_codex._categorical import FloatArray, IntArray, normalize_log
 from sklearn_codex._checks.numbers import check_values
 from sklearn_codex._plain import show_fields
 from sklearn_codex._rollouts import Rollouts
-from sklearn_codex.exact._settings import GIVEN_ANEW
+from sklearn_codex.exact._settings import changed
 from sklearn_codex.exact._trust_region import trust_region_scale
 
 
@@ -71,15 +70,7 @@ class Objective(ABC):
 
     def having(self, **values: Any) -> Self:
         """Return the same objective with other values of some fields, which alone are checked."""
-        names = [field.name for field in fields(cast(Any, self))]
-        if unknown := values.keys() - set(names):
-            raise TypeError(f"{type(self).__name__} has no {sorted(unknown)[0]!r}, only {names}.")
-        changed = object.__new__(type(self))
-        # Frozen, and what was computed stays behind.
-        vars(changed).update({name: getattr(self, name) for name in names} | values)
-        vars(changed)[GIVEN_ANEW] = values.keys()
-        cast(Any, changed).__post_init__()
-        return changed
+        return changed(self, values)
 
     # What kind of problem it is
 

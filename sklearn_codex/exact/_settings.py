@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import wraps
 from inspect import signature
-from typing import Any, TypeVar, cast
+from threading import local
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from sklearn_codex._checks.numbers import (
     check_values,
 )
 
+Objective = TypeVar("Objective")
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 _INTERVALS = {
@@ -49,7 +51,7 @@ _VALUES: dict[str, dict[str, Any]] = {
 }
 _FREQUENCY_TOLERANCE = 1e-6
 # Where an objective that is made of another one has the names of what is new, until it is checked.
-GIVEN_ANEW = "_given_anew"
+_GIVEN_ANEW = "_given_anew"
 _DECIDE_SHAPE = {"reference_log_prob", "trie"}
 
 
@@ -65,7 +67,7 @@ def keep_checked(objective: Any, check_reference: Callable[..., Any] = check_log
         If a shape or a value does not fit.
     """
     subject, given = type(objective).__name__, {field.name for field in fields(objective)}
-    anew = vars(objective).pop(GIVEN_ANEW, given)
+    anew = vars(objective).pop(_GIVEN_ANEW, given)
     checked: dict[str, Any] = {}
     reference = objective.reference_log_prob
     if anew & _DECIDE_SHAPE:
@@ -84,6 +86,21 @@ def keep_checked(objective: Any, check_reference: Callable[..., Any] = check_log
     for name, value in checked.items():
         # Frozen: what was given is replaced once, by what was checked.
         object.__setattr__(objective, name, value)
+
+
+def changed(objective: Objective, values: dict[str, Any]) -> Objective:
+    """Return a frozen objective with other values of some fields, which alone are checked."""
+    names = [field.name for field in fields(cast(Any, objective))]
+    if unknown := values.keys() - set(names):
+        raise TypeError(
+            f"{type(objective).__name__} has no {sorted(unknown)[0]!r}, only {', '.join(names)}."
+        )
+    made = object.__new__(type(objective))
+    # Frozen, and what was computed stays behind.
+    vars(made).update({name: getattr(objective, name) for name in names} | values)
+    vars(made)[_GIVEN_ANEW] = values.keys()
+    cast(Any, made).__post_init__()
+    return made
 
 
 def check_demonstrations(objective: Any, possible: Any, tokens: slice = slice(None)) -> None:
@@ -115,33 +132,83 @@ def check_demonstrations(objective: Any, possible: Any, tokens: slice = slice(No
         )
 
 
-def takes_policy(method: Method) -> Method:
-    """Check what a method of an objective is given: a policy, and other values of tokens (V,)."""
-    names = [*signature(method).parameters][2:]
+class _Decorator(Protocol):
+    def __call__(self, method: Method, /) -> Method: ...
 
-    @wraps(method)
-    def checked(self, log_prob, *args, **kwargs):
-        subject, shape = type(self).__name__, self.reference_log_prob.shape
-        policy = as_floats(log_prob, "log_prob", subject=subject)
-        # One look at all values: where there is nan, so is the largest.
-        largest = policy.max(initial=-np.inf)
-        if policy.shape != shape or np.isnan(largest):
-            wrong = "nan" if policy.shape == shape else f"shape {policy.shape}"
-            raise ValueError(
-                f"{subject} needs log_prob, a policy's log-probabilities of shape {shape} without "
-                f"nan, got {wrong}."
-            )
-        if largest > LOG_TOLERANCE:
-            raise ValueError(
-                f"{subject} needs log_prob, natural logarithms of probabilities, which are at most "
-                f"0, got {largest:.6g}. Normalise them: log_prob - logsumexp(log_prob)."
-            )
-        given = dict(zip(names, args, strict=False)) | kwargs
-        for name in given.keys() & set(names):
-            given[name] = check_values(given[name], name, subject=subject, shape=shape)
-        return method(self, policy, *args[len(names) :], **given)
 
-    return cast(Method, checked)
+class _Seen(local):
+    """What a method on its way has checked: the objective, the policy and the check."""
+
+    last: tuple[Any, ...] = (None, None, None)
+
+
+_SEEN = _Seen()
+
+
+def checking(
+    check: Callable[[Any, Any], FloatArray], shape_of: Callable[[Any, str], tuple[int, ...]]
+) -> _Decorator:
+    """Return a decorator of methods of an objective that are given a policy, and other values.
+
+    Methods that such a method calls with the same policy do not check it again.
+
+    Parameters
+    ----------
+    check : callable
+        Takes an objective and a policy, returns the policy as floats.
+    shape_of : callable
+        Takes an objective and the name of other values, returns their shape.
+    """
+
+    def decorate(method):
+        names = [*signature(method).parameters][2:]
+
+        @wraps(method)
+        def checked(self, log_prob, *args, **kwargs):
+            before = last = _SEEN.last
+            if not (last[0] is self and last[1] is log_prob and last[2] is check):
+                log_prob = check(self, log_prob)
+                last = (self, log_prob, check)
+            if names:
+                given = dict(zip(names, args, strict=False)) | kwargs
+                for name in given.keys() & set(names):
+                    given[name] = check_values(
+                        given[name], name, subject=type(self).__name__, shape=shape_of(self, name)
+                    )
+                args, kwargs = args[len(names) :], given
+            _SEEN.last = last
+            try:
+                return method(self, log_prob, *args, **kwargs)
+            finally:
+                _SEEN.last = before
+
+        return checked
+
+    return decorate
+
+
+def _check_policy(objective, log_prob):
+    """Return the policy (V,) that a method of an objective is given as floats."""
+    subject, shape = type(objective).__name__, objective.reference_log_prob.shape
+    policy = as_floats(log_prob, "log_prob", subject=subject)
+    # One look at all values: where there is nan, so is the largest.
+    largest = policy.max(initial=-np.inf)
+    if policy.shape != shape or np.isnan(largest):
+        wrong = "nan" if policy.shape == shape else f"shape {policy.shape}"
+        raise ValueError(
+            f"{subject} needs log_prob, a policy's log-probabilities of shape {shape} without "
+            f"nan, got {wrong}."
+        )
+    if largest > LOG_TOLERANCE:
+        raise ValueError(
+            f"{subject} needs log_prob, natural logarithms of probabilities, which are at most "
+            f"0, got {largest:.6g}. Normalise them: log_prob - logsumexp(log_prob)."
+        )
+    return policy
+
+
+takes_policy = checking(_check_policy, lambda objective, name: objective.reference_log_prob.shape)
+"""Check what a method of an objective is given: a policy, and other values of tokens (V,)."""
 
 
 def below_best(reward: FloatArray, weight: float, possible: Any) -> tuple[FloatArray, float]:
