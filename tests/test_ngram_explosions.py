@@ -177,3 +177,34 @@ def test_groups_stay_whole_where_batches_shrink():
     assert trained.history_[-1]["objective/length"] * trained.training_state_["n_rollouts"] < (
         1.3 * MOST_TOKENS
     )
+
+
+@pytest.mark.parametrize("schedule", ["auto", "constant"])
+def test_groups_that_hover_where_length_explodes_stop_soon_and_say_so(schedule):
+    policy, rewards, kl_coef = below_safe(2, 0.9)
+    given = {"kl_coef": kl_coef, "kl_in": "reward", "lr_schedule": schedule, "n_rollouts": 40}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trained = GRPOPolicyOptimizer(policy, random_state=0, **given).fit(TEXTS, rewards)
+    categories = [warning.category for warning in caught]
+    assert categories == [LengthExplosionWarning, ConvergenceWarning]
+    assert f"iteration {trained.n_iter_}, as the last ones gained no more" in str(caught[1].message)
+    assert trained.n_iter_ < 120
+    # It hovers: the exact value is where it was twenty iterations before.
+    values = [row["objective/value"] for row in trained.history_]
+    first, last = np.mean(values[-40:-20]), np.mean(values[-20:])
+    assert abs(last - first) < 0.05 * np.ptp(values)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_documents_are_cut_where_the_best_are_too_long_to_be_drawn(order):
+    policy, rewards, kl_coef = below_safe(order, 1.0001)
+    best = ExactPolicyOptimizer(policy, kl_coef=kl_coef).fit(TEXTS, rewards)
+    assert best.max_length_ is None
+    assert best.expected_length_ > 2000
+    said = f"{best.expected_length_:.3g} tokens long on average.*Documents are cut at 200 tokens"
+    trained = RLOOPolicyOptimizer(policy, kl_coef=kl_coef, random_state=0, tol=0, max_iter=2)
+    with pytest.warns(LengthExplosionWarning, match=said.replace("+", r"\+")):
+        trained.fit(TEXTS, rewards)
+    assert trained.max_length_ == 200
+    assert trained._build_problem(warn=False).explodes == (order > 1)

@@ -404,6 +404,6 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
                 LengthExplosionWarning,
                 stacklevel=caller_level(),
             )
-        if self.tol != 0 and not converged:
+        if self.tol != 0 and (trainer.is_stuck or not converged):
             left = f": fixed_point_gap_ is {self.fixed_point_gap_:.3g}." if knows_rest else "."
-            self._warn_of_max_iter(self.tol, f"where it rests{left}")
+            self._warn_of_max_iter(self.tol, f"where it rests{left}", is_stuck=trainer.is_stuck)

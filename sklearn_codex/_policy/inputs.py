@@ -56,9 +56,16 @@ def check_length_parameters(parameters, eos, of_ngrams, subject):
 
 def warn_of_explosion(objective, cut, subject):
     """Warn that no policy is best, naming the smallest safe kl_coef and where documents are cut."""
+    why = objective.explain_explosion(subject)
+    if not objective.length_explodes:
+        why = (
+            f"{subject} at kl_coef={objective.kl_coef:g} has an optimum whose documents are "
+            f"{objective.length_if_not_cut:.3g} tokens long on average, more "
+            "than can be drawn. Raise kl_coef above {objective._safe_kl_coef():.6g}, where "
+            "length explodes, by more, or price length in it."
+        )
     warnings.warn(
-        f"{objective.explain_explosion(subject)} Documents are cut at {cut} tokens instead; set "
-        "max_length to choose.",
+        f"{why} Documents are cut at {cut} tokens instead; set max_length to choose.",
         LengthExplosionWarning,
         stacklevel=caller_level(),
     )

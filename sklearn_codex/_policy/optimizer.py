@@ -190,9 +190,7 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         """Return the problem from what :meth:`_prepare` resolved, with draws of its own."""
         subject, parameters = type(self).__name__, self._problem_parameters()
         names = self._family.names(written_names(self))
-        vocabulary = None
-        if names is not None:
-            vocabulary = Vocabulary(names, splitter_of(self.vectorizer_))
+        vocabulary = None if names is None else Vocabulary(names, splitter_of(self.vectorizer_))
         stated = build_problem(
             self._build_objective(),
             self.reward_model_,
@@ -207,17 +205,19 @@ class PolicyOptimizerMixin(BackoffLanguageModelMixin, DensityMixin):
         if objective.longest is not None:
             return problem
         cut = self._cut_length
-        if not problem.adds_reward:
-            return problem.with_max_length(cut)
-        if objective.length_explodes:
-            if warn:
-                warn_of_explosion(objective, cut, subject)
+        is_endless = problem.adds_reward and self._is_endless(objective)
+        if is_endless and warn:
+            warn_of_explosion(objective, cut, subject)
+        if is_endless or not problem.adds_reward:
             return problem.with_max_length(cut)
         return replace(problem, cut=cut) if problem.is_tested else problem
 
     def _recognise(self, problem):
         """Return the problem with what adds over tokens though nobody said so."""
         return problem
+
+    def _is_endless(self, objective):
+        return objective.length_explodes
 
     @property
     def _cut_length(self) -> int:

@@ -78,8 +78,10 @@ class PolicyProblem:
     @property
     def explodes(self) -> bool:
         """Whether all adds, and documents of n-grams are cut that would be longer and longer."""
-        bounded = self.is_additive and self.objective.gap_is_bound
-        return bounded and self.objective.longest is not None and self.objective.length_explodes
+        objective: Any = self.objective
+        longest = objective.longest
+        bounded = self.is_additive and objective.gap_is_bound and longest is not None
+        return bounded and objective.outgrows(longest)
 
     @property
     def tracks_prices(self) -> bool:

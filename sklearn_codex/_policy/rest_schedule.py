@@ -8,6 +8,9 @@ from sklearn_codex._policy.noise_schedule import NoiseSchedule, middle
 from sklearn_codex._policy.ppo import NEGLIGIBLE_KL
 from sklearn_codex._policy.training import Trainer
 
+# Windows of batches that do not agree where to go after which a policy is believed to hover.
+_LONG = 2
+
 
 class RestSchedule(NoiseSchedule):
     """Shrinks the step as :class:`NoiseSchedule` does, by the way from the reference to the rest.
@@ -18,7 +21,7 @@ class RestSchedule(NoiseSchedule):
     ``kl_coef`` times a KL, is below ``tol`` times what the policy pays for its distance from the
     reference. It also ends where documents that nothing cuts are longer than ``longest``: the KL
     of a token in the loss does not see that it leads to the KL of later ones, so that length may
-    have no bound.
+    have no bound. And where length explodes, so that documents are cut, when it stays where it is.
     """
 
     def __init__(self, trainer: Trainer, longest: float):
@@ -46,7 +49,8 @@ class RestSchedule(NoiseSchedule):
         if trainer.settings.tol == 0 or trainer.adapts:
             return False
         if gap is None:
-            return is_close
+            trainer.is_stuck = trainer.problem.explodes and not is_close and self._stays()
+            return is_close or trainer.is_stuck
         assert self._whole is not None
         assert self.rest is not None
         enough = max(trainer.settings.tol * self._whole, NEGLIGIBLE_KL)
@@ -54,6 +58,28 @@ class RestSchedule(NoiseSchedule):
             return gap <= enough
         # The middle of where it hovers, which is what is kept then.
         return mean_gap(trainer, self.rest) <= enough
+
+    def _stays(self):
+        """Tell whether batches did not agree where to go for long, or exact figures did not move.
+
+        To come to rest by smaller and smaller steps is worth no minutes where documents are cut.
+        Where steps do not get smaller, figures may hover by as much as chance does.
+        """
+        trainer, n = self._trainer, self._window
+        if (trainer.update.decay_start or 0) >= _LONG * n:
+            return True
+        latest = trainer.history[1:][-2 * n :]
+        if len(latest) < 2 * n:
+            return False
+        paid = trainer.problem.temperature
+        figures = np.array(
+            [(row["objective/value"], paid * row["objective/kl_exact"]) for row in latest]
+        ).reshape(2, n, 2)
+        moved = np.abs(np.diff(figures.mean(axis=1), axis=0)[0])
+        chance = np.zeros(2)
+        if trainer.settings.schedule != "adaptive":
+            chance = np.sqrt(figures.var(axis=1, ddof=1).sum(axis=0) / n)
+        return bool((moved <= np.maximum(self.enough(), chance)).all())
 
     def _note(self):
         """Record how far the policy is from the rest."""

@@ -158,6 +158,10 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             tries=not self.training_state_.get("contradicted", False),
         )
 
+    def _is_endless(self, objective):
+        """Tell whether the best documents are longer than can be drawn."""
+        return objective.outgrows(self._cut_length)
+
     def _make_trainer(self, problem, settings, X_val):
         """Return what trains a policy, and measures what else was asked for."""
         controller = FixedKLController()
@@ -409,7 +413,8 @@ def _has_converged(trainer, noise, audit):
         hovers = shrinks and problem.objective.is_noisy and not trainer.adapts and noise.converged()
         if settings.tol == 0 or trainer.adapts:
             return False
-        rests = problem.objective.gap_is_bound and (hovers or problem.explodes)
+        # Steps that do not shrink do not hover by themselves: what is left there tells alone.
+        rests = problem.objective.gap_is_bound and (hovers or problem.explodes or not shrinks)
         is_near = (rests and noise.leaves_no_slope()) or _is_close_to_optimum(trainer)
         trainer.is_stuck = not is_near and noise.gains_no_more()
         return is_near or trainer.is_stuck

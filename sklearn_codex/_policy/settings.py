@@ -192,7 +192,7 @@ def resolve_settings(
 def _gets_too_long(objective):
     """Tell whether documents of n-grams are cut that would be longer and longer."""
     is_cut = objective.sees_contexts and objective.longest is not None
-    return bool(is_cut and objective.length_explodes)
+    return bool(is_cut and objective.outgrows(objective.longest))
 
 
 def _credit(credit, problem, subject):

@@ -1,7 +1,9 @@
 """When documents that end by themselves stay finite, and how long they are."""
 
 from abc import abstractmethod
+from functools import cached_property
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 from scipy.optimize import brentq
@@ -18,6 +20,8 @@ MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")
 _EPS = np.finfo(np.float64).eps
 _HIGHEST = 1e307
 _NEAR_ONE = 1e-2
+# Times as long as they may be that documents would be where practically all are cut.
+_FAR_TOO_LONG = 10
 
 
 class LengthExplosionError(ValueError):
@@ -62,6 +66,27 @@ class EndingObjective(PricedObjective):
     def _smallest_kl_coef(self) -> float:
         """Return the ``kl_coef`` above which there is an optimum."""
         return self._safe_kl_coef() if self.max_length is None else 0.0
+
+    def outgrows(self, longest: int) -> bool:
+        """Return whether the best documents, cut nowhere, are endless or ten times so long."""
+        return self.length_if_not_cut > _FAR_TOO_LONG * longest
+
+    @cached_property
+    def length_if_not_cut(self) -> float:
+        """Tokens of the best documents, cut nowhere and without demonstrations; 0 if unknown."""
+        if self.length_explodes:
+            return np.inf
+        if self._never_cut is None:
+            return 0.0
+        free = self._never_cut.having(sft_coef=0.0)
+        return float(free.expected_length(free.optimum()))
+
+    @property
+    def _never_cut(self) -> Self | None:
+        """The same where documents are never cut; None where no policy is best for these."""
+        if self.length_explodes:
+            return None
+        return self.having(max_length=None, missing_eos_penalty=0.0)
 
     @abstractmethod
     def _what_explodes(self) -> str:
