@@ -1,6 +1,7 @@
 """Training below the smallest safe kl_coef: said early, soon over, and as far as it says."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from sklearn_codex import (
     TokenCounter,
     UnigramLM,
 )
+from sklearn_codex._policy.local_gap import slope_gains
+from sklearn_codex._policy.rest_schedule import RestSchedule
 from sklearn_codex._policy.settings import Settings, resolve_settings
 from sklearn_codex.exact import LengthExplosionWarning
 
@@ -179,21 +182,69 @@ def test_groups_stay_whole_where_batches_shrink():
     )
 
 
-@pytest.mark.parametrize("schedule", ["auto", "constant"])
-def test_groups_that_hover_where_length_explodes_stop_soon_and_say_so(schedule):
+def test_groups_that_hover_where_length_explodes_stop_soon_and_say_so():
     policy, rewards, kl_coef = below_safe(2, 0.9)
-    given = {"kl_coef": kl_coef, "kl_in": "reward", "lr_schedule": schedule, "n_rollouts": 40}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        trained = GRPOPolicyOptimizer(policy, random_state=0, **given).fit(TEXTS, rewards)
-    categories = [warning.category for warning in caught]
-    assert categories == [LengthExplosionWarning, ConvergenceWarning]
-    assert f"iteration {trained.n_iter_}, as the last ones gained no more" in str(caught[1].message)
+    trained = GRPOPolicyOptimizer(
+        policy, kl_coef=kl_coef, kl_in="reward", max_length=40, n_rollouts=40, random_state=0
+    )
+    with pytest.warns(ConvergenceWarning, match="as the last ones gained no more, before it was"):
+        trained.fit(TEXTS, rewards)
     assert trained.n_iter_ < 120
     # It hovers: the exact value is where it was twenty iterations before.
     values = [row["objective/value"] for row in trained.history_]
     first, last = np.mean(values[-40:-20]), np.mean(values[-20:])
     assert abs(last - first) < 0.05 * np.ptp(values)
+
+
+@pytest.mark.parametrize(
+    ("drift", "noise", "schedule", "stays"),
+    [
+        (0.0, 0.0, "adaptive", True), (0.1, 0.0, "adaptive", False), (0.0, 0.3, "adaptive", False),
+        (0.0, 0.3, "constant", True), (0.1, 0.3, "constant", False),
+    ],
+)  # fmt: skip
+def test_what_it_is_to_stay(drift, noise, schedule, stays):
+    row = (
+        drift * np.arange(41) + noise * (-1.0) ** (np.arange(41) // 2) + 0.02 * (np.arange(41) > 20)
+    )
+    trainer = SimpleNamespace(
+        history=[{"objective/value": v, "objective/kl_exact": 2 * v} for v in row],
+        problem=SimpleNamespace(temperature=0.5),
+        settings=SimpleNamespace(schedule=schedule),
+        update=SimpleNamespace(decay_start=None),
+    )
+    rest = RestSchedule.__new__(RestSchedule)
+    rest._trainer, rest._window, rest.enough = trainer, 20, lambda: 1e-9 if noise else 0.03
+    assert rest._stays() is stays
+    # Batches that disagreed long enough are enough.
+    trainer.update.decay_start = 40
+    assert rest._stays()
+
+
+def test_training_of_cut_documents_stops_where_nothing_is_left_of_what_it_can_reach():
+    policy, rewards, kl_coef = below_safe(2, 3.0)
+    given = {"kl_coef": kl_coef, "max_length": 3}
+    best = ExactPolicyOptimizer(policy, **given).fit(TEXTS, rewards)
+    trained = PPOPolicyOptimizer(policy, optimizer="adam", random_state=0, **given)
+    trained.fit(TEXTS, rewards)
+    # No policy of its family gets as near the best that sees positions as would be enough.
+    start = trained.history_[0]
+    assert best.optimality_gap_ > 5e-3 * start["objective/optimality_gap"]
+    assert trained.n_iter_ < 100
+    assert best.objective_ - trained.objective_ < 1e-3 * (
+        trained.objective_ - start["objective/value"]
+    )
+
+
+def test_a_warning_of_cut_documents_tells_what_is_left_that_can_be_reached():
+    policy, rewards, kl_coef = below_safe(2, 3.0)
+    given = {"kl_coef": kl_coef, "max_length": 3, "random_state": 0}
+    short = PPOPolicyOptimizer(policy, optimizer="adam", max_iter=1, **given)
+    with pytest.warns(ConvergenceWarning, match="It is a bound that need not get to 0") as caught:
+        short.fit(TEXTS, rewards)
+    left = slope_gains(short._build_problem(warn=False), short._policy_log_prob)
+    assert f": {left:.2g} is left to gain near it." in str(caught[0].message)
+    assert 0 < left < short.optimality_gap_
 
 
 @pytest.mark.parametrize("order", [1, 2])

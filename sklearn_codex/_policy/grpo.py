@@ -130,7 +130,8 @@ class GRPOPolicyOptimizer(SampledPolicyOptimizer):
     optimality_gap_ : float
         J* - J, how far the policy is from the RLHF optimum, where GRPO does not rest in general:
         exact where everything adds over tokens, else an estimate of an upper bound from fresh
-        documents; nan where these cannot tell.
+        documents; nan where these cannot tell. Of n-grams that are cut an upper bound that does not
+        get to 0, as J* is that of policies that look at the position.
     optimality_gap_se_ : float
         Standard error of that estimate, 0 where exact, nan where not known.
     fixed_point_log_prob_ : ndarray of shape (V,) or None

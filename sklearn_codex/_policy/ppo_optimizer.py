@@ -146,7 +146,9 @@ class PPOPolicyOptimizer(SampledPolicyOptimizer):
         these documents decide alone, so that better ones were probably missed, and where all of
         them have the same reward, as rare ones may have another. With ``sft_coef`` > 0, where
         documents end by themselves, it bounds the distance to policies of the same expected length
-        only.
+        only. Of n-grams that are cut J* is that of policies that look at the position, which these
+        do not: an upper bound that does not get to 0, and training ends where nothing is left near
+        the policy.
     optimality_gap_se_ : float
         Standard error of that estimate, 0 where exact, nan where not known.
     objective_ : float

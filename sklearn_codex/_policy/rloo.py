@@ -103,7 +103,8 @@ class RLOOPolicyOptimizer(SampledPolicyOptimizer):
     optimality_gap_ : float
         J* - J, how far the policy is from the best one: exact where everything adds over tokens,
         else an estimate of an upper bound from fresh documents; nan where these cannot tell, as
-        where all of them have the same reward.
+        where all of them have the same reward. Of n-grams that are cut an upper bound that does
+        not get to 0, as J* is that of policies that look at the position.
     optimality_gap_se_ : float
         Standard error of that estimate, 0 where exact, nan where not known.
     objective_ : float

@@ -19,7 +19,7 @@ from sklearn_codex._policy.certificate import gain_over, tilt_gap
 from sklearn_codex._policy.critic import ContextCritic, LinearCritic
 from sklearn_codex._policy.inputs import PROBLEM_CONSTRAINTS, find_frequencies
 from sklearn_codex._policy.iteration_record import Evaluation
-from sklearn_codex._policy.local_gap import left_to_gain
+from sklearn_codex._policy.local_gap import left_to_gain, slope_gains
 from sklearn_codex._policy.noise_schedule import NoiseSchedule, apart_from_cuts, is_better_settled
 from sklearn_codex._policy.optimizer import N_EVALUATION
 from sklearn_codex._policy.rewards import DocumentReward
@@ -259,6 +259,9 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
             return
         self._warn_if_violated(trainer)
         if trainer.is_stuck or not (converged and problem.is_additive == adds):
+            if adds and trainer.problem.objective.gap_is_bound:
+                near = slope_gains(trainer.problem, best.log_prob)
+                left = f" It is a bound that need not get to 0: {near:.2g} is left to gain near it."
             gap = f"optimality_gap_ is {self.optimality_gap_:.3g}.{left}"
             self._warn_of_max_iter(tol, f"the optimum: {gap}", is_stuck=trainer.is_stuck)
 
