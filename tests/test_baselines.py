@@ -10,6 +10,7 @@ from assertions import assert_frequencies_agree, assert_is_log_distribution
 from loops import RECORDS
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
 
 from sklearn_codex import (
     BestOfNSampler,
@@ -200,11 +201,26 @@ def test_exact_warns_where_length_explodes():
     assert fitted.optimality_gap_ == 0
 
 
+class SquaredRidge(Ridge):
+    """Has weights, which do not add up to what it says."""
+
+    def predict(self, X):
+        return super().predict(X) ** 2
+
+
 def test_exact_says_what_does_not_add():
     zipf = ZipfProblem(10, seed=0)
-    with pytest.raises(ValueError, match=r"the reward does not\. Use PPOPolicyOptimizer or RLOO"):
-        ExactPolicyOptimizer(zipf.policy, lambda counts: (counts > 0).sum(axis=1)).fit(zipf.X)
-    with pytest.raises(ValueError, match=r"the rule\(s\) \['budget'\] do not"):
+    # Of a function nobody can tell, whether it adds or not.
+    told = (
+        r"add over tokens, but that cannot be told of a reward without weights \(coef_\), as this "
+        r"function\. Pass a fitted linear model of the same rewards, or use PPOPolicyOptimizer or"
+    )
+    for reward in (lambda counts: (counts > 0).sum(axis=1), lambda counts: counts.sum(axis=1)):
+        with pytest.raises(ValueError, match=told):
+            ExactPolicyOptimizer(zipf.policy, reward).fit(zipf.X)
+    with pytest.raises(
+        ValueError, match=r"the rule\(s\) \['budget'\] do not say that they do\. Us"
+    ):
         ExactPolicyOptimizer(
             zipf.policy, zipf.reward_model, rules=TokenBudget([1], name="budget")
         ).fit(zipf.X)

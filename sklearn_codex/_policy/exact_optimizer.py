@@ -10,6 +10,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_values
+from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._fits import whole_fit
 from sklearn_codex._policy.inputs import PROBLEM_CONSTRAINTS
 from sklearn_codex._policy.stated_objective import ObjectiveFitMixin
@@ -289,18 +290,27 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
             )
 
     def _explain_what_does_not_add(self, problem):
+        subject, source = type(self).__name__, unwrap(problem.reward.source)
         culprits = [priced.name for priced in problem.rules if priced.token_violations is None]
-        what = f"the rule(s) {culprits} do not" if culprits else "the reward does not"
         if not culprits and problem.reward.misfit is not None:
             return (
-                f"{type(self).__name__} knows the optimum where reward and rules add over the "
-                f"n-grams of the policy, but {what}: {problem.reward.misfit}, or use "
+                f"{subject} knows the optimum where reward and rules add over the n-grams of the "
+                f"policy, but the reward does not: {problem.reward.misfit}, or use "
                 "PPOPolicyOptimizer or RLOOPolicyOptimizer, which draw documents."
             )
+        remedy = "Use"
+        if culprits:
+            what = f"the rule(s) {culprits} do not say that they do"
+        elif hasattr(source, "coef_"):
+            what = "documents that were tried do not show that the reward does"
+        else:
+            kind = type(source).__name__
+            what = f"that cannot be told of a reward without weights (coef_), as this {kind}"
+            remedy = "Pass a fitted linear model of the same rewards, or use"
         return (
-            f"{type(self).__name__} knows the optimum where reward and rules add over tokens, but "
-            f"{what}. Use PPOPolicyOptimizer or RLOOPolicyOptimizer with the same parameters; for "
-            "a vocabulary of a few tokens, sklearn_codex.exact.EnumeratedObjective is exact."
+            f"{subject} knows the optimum where reward and rules add over tokens, but {what}. "
+            f"{remedy} PPOPolicyOptimizer or RLOOPolicyOptimizer with the same "
+            "parameters; for a vocabulary of a few tokens, sklearn_codex.exact.EnumeratedObjective is exact."
         )
 
     def frontier(self, kl_coefs=None):
