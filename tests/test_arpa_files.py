@@ -1,7 +1,12 @@
 """ARPA files that are odd: n-grams twice, folders, white space and small numbers."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from sklearn_codex import NGramCounter, NGramLM
@@ -84,3 +89,82 @@ def test_small_probabilities_of_arpa_files_stay_above_zero(tmp_path):
         assert f"{written}\tb\n" in path.read_text()
         read = NGramLM.from_arpa(path).arc_log_prob_
         assert_allclose(read, log_prob, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("-0.60206 a", "-0.602_06 a", "line 10: expected numbers first and last, got '-0.602_06"),
+        ("-0.60206 a", "-\uff10.60206 a", "line 10: expected numbers first and last"),
+        ("a -0.1", "a -0.\u0661", "line 10: expected numbers first and last"),
+        ("ngram 2=2", "ngram 2=\uff12", "line 4: expected 'ngram 2=' and a number"),
+        (
+            "-0.30103 a b -0.30103",
+            "-3 a <s> 0",
+            "line 15: '<s>' is the start of a document, and follows",
+        ),
+        ("-0.30103 a b a", "-3 a b <s>", "line 18: '<s>' is the start of a document, and follows"),
+        ("-0.30103 a b a", "-3 <s> <s> a", "line 18: '<s>' is the start of a document"),
+        (
+            "\\end\\\n",
+            "\\end\\\n\nmore\n",
+            r"line 22: expected nothing after '\\end\\', got 'more",
+        ),
+        (
+            "\\end\\\n",
+            "\\end\\\n" + FILE,
+            r"line 22: expected nothing after '\\end\\', got '",
+        ),
+    ],
+)
+def test_what_no_arpa_file_has_is_refused_with_its_line(tmp_path, old, new, message):
+    path = tmp_path / "model.arpa"
+    assert old in FILE
+    numbered = FILE.lstrip("\n")
+    path.write_text("\n" + numbered.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        NGramLM.from_arpa(path)
+
+
+@pytest.mark.parametrize("ngram", ["-99 a <s>", "-3 </s> <s>"])
+def test_starts_that_are_never_drawn_are_passed_over(tmp_path, ngram):
+    path, other = tmp_path / "model.arpa", tmp_path / "other.arpa"
+    # Weights that make probabilities sum to 1.
+    file = FILE.replace("<s> -0.30103", "<s> -0.1760913").replace("a -0.1\n", "a -0.1760913\n")
+    file = file.replace("a b -0.30103", "a b -0.1760913")
+    path.write_text(file)
+    more = file.replace("ngram 2=2", "ngram 2=3").replace("\n\\3-grams", f"{ngram} 0\n\n\\3-grams")
+    other.write_text(more)
+    texts = ["a b", "b a a"]
+    scores = [NGramLM.from_arpa(file).score_samples(texts) for file in (path, other)]
+    assert_allclose(*scores, rtol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(st.characters(codec=None), min_size=1, max_size=3))
+@example("\0")
+@example("a\ud800")
+@example("\x1a")
+@example("\ufeff")
+@example("\\end\\")
+@example("-1")
+@example("\x85")
+@example("<s>")
+def test_any_token_comes_back_from_an_arpa_file_or_is_refused_whole(token):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.arpa"
+        counter = NGramCounter(1, tokenizer=lambda text: text.split("|"), unk_token=None)
+        model = NGramLM(1, vectorizer=counter).fit([f"{token}|b", "b"])
+        names = sorted(model.vectorizer_.get_feature_names_out()[:3])
+        refused = None
+        try:
+            model.to_arpa(path)
+        except ValueError as error:
+            refused = str(error)
+        if refused is not None:
+            assert f"cannot write {token!r}" in refused or "|" in token
+            assert not list(Path(folder).iterdir())
+            return
+        read = NGramLM.from_arpa(path, tokenizer=counter.tokenizer)
+        assert sorted(read.vectorizer_.get_feature_names_out()[:3]) == names
+        assert_allclose(read.score_samples([token]), model.score_samples([token]), atol=1e-8)

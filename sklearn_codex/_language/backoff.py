@@ -343,15 +343,22 @@ def _arpa_names(model, n_tokens, subject):
         if column is not None:
             names[column] = written
     listed = names.tolist()
-    wrong = [name for name in listed if name == START or split_fields(name) != [name]]
+    wrong = [name for name in listed if name == START or not _is_field(name)]
     own = [name for column, name in enumerate(listed) if name in _SPECIAL and column not in special]
     if wrong or own:
         what = repr(wrong[0]) if wrong else f"a token of its own called {own[0]}"
         raise ValueError(
-            f"{subject} cannot write {what}: an ARPA file has tokens between blanks, and {START}, "
-            f"{UNKNOWN} and {END} mean what they do. Use another tokenizer or vocabulary."
+            f"{subject} cannot write {what}: an ARPA file has tokens of UTF-8, without a character "
+            f"0, between blanks, and {START}, {UNKNOWN} and {END} mean "
+            "what they do. Use another tokenizer or vocabulary."
         )
     return names
+
+
+def _is_field(name):
+    """Return whether a token is one field of a file, and can be read again."""
+    is_text = "\0" not in name and not any("\ud800" <= letter <= "\udfff" for letter in name)
+    return is_text and split_fields(name) == [name]
 
 
 def read_model(path: Any, *, tokenizer: Any, lowercase: bool) -> tuple[Any, BackoffModel]:

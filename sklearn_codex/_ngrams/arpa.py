@@ -8,6 +8,7 @@ any token that is not listed.
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,10 @@ _MOST_DIGITS = 18  # Of how many n-grams there are.
 # Fields stand between the blanks of ASCII: other white space is part of a token.
 _BLANKS = " \t\n\r\v\f"
 split_fields = re.compile(rf"[^{_BLANKS}]+").findall
+# A number as C has it, in digits of ASCII; Python would take others.
+_is_number = re.compile(
+    r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf)", re.I
+).fullmatch
 
 
 class _Section(NamedTuple):
@@ -166,7 +171,7 @@ class _Reader:
         while (line := self.next_line()) is not None and line.startswith("ngram "):
             length, _, size = line.removeprefix("ngram ").partition("=")
             size = size.strip()
-            is_size = size.isdecimal() and len(size) <= _MOST_DIGITS
+            is_size = size.isascii() and size.isdecimal() and len(size) <= _MOST_DIGITS
             if not is_size or length.strip() != str(len(sizes) + 1):
                 raise self.error(
                     f"expected 'ngram {len(sizes) + 1}=' and a number, got {_shown(line)}."
@@ -203,6 +208,8 @@ class _Reader:
             sections.append(self._section(rows, index, length))
         if self.line != "\\end\\":
             raise self.error(f"expected '\\end\\', got {_shown(self.line)}.")
+        if (line := self.next_line()) is not None:
+            raise self.error(f"expected nothing after '\\end\\', got {_shown(line)}.")
         return names, sections
 
     def _rows(self, length, order):
@@ -213,17 +220,25 @@ class _Reader:
                 raise self.error(
                     f"expected a number, {length} tokens and a number, got {_shown(line)}."
                 )
-            try:
-                fields[0] = float(fields[0])
-                fields[length + 1 :] = [float(field) for field in fields[length + 1 :]] or [0.0]
-            except ValueError:
-                raise self.error(f"expected numbers first and last, got {_shown(line)}.") from None
+            if not all(map(_is_number, [fields[0], *fields[length + 1 :]])):
+                raise self.error(f"expected numbers first and last, got {_shown(line)}.")
+            fields[0] = float(fields[0])
+            fields[length + 1 :] = [float(field) for field in fields[length + 1 :]] or [0.0]
             if not fields[0] < 1e-4 or not abs(fields[-1]) < np.inf:
                 raise self.error(
                     f"{_shown(line)} has no logarithms of a probability and of a weight."
                 )
+            self._check_starts(fields[1 : length + 1], line, never=fields[0] == _NEVER)
             yield fields
         self.line = line
+
+    def _check_starts(self, tokens, line, *, never):
+        """Check that a start follows nothing but the end of the text before, as some files have."""
+        for before, token in pairwise(tokens):
+            if token == START and before != END and not never:
+                raise self.error(
+                    f"{START!r} is the start of a document, and follows a token in {_shown(line)}."
+                )
 
     def _take_start(self, rows):
         starts = [row for row in rows if row[1] == START]
@@ -241,7 +256,7 @@ class _Reader:
         tokens = np.array(numbers, np.int64).reshape(-1, length)
         log10 = np.array([(row[0], row[-1]) for row in rows]).reshape(-1, 2)
         section = _Section(tokens, *map(_natural, log10.T))
-        # The start is never predicted, and nothing comes before it.
+        # The start is never predicted: what is left of it follows an end, or has no probability.
         is_ngram = ~(tokens[:, 1:] == index[START]).any(axis=1)
         return _Section(*(values[is_ngram] for values in section))
 

@@ -309,8 +309,8 @@ class ExactPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimato
             remedy = "Pass a fitted linear model of the same rewards, or use"
         return (
             f"{subject} knows the optimum where reward and rules add over tokens, but {what}. "
-            f"{remedy} PPOPolicyOptimizer or RLOOPolicyOptimizer with the same "
-            "parameters; for a vocabulary of a few tokens, sklearn_codex.exact.EnumeratedObjective is exact."
+            f"{remedy} PPOPolicyOptimizer or RLOOPolicyOptimizer with the same parameters; for a "
+            "vocabulary of a few tokens, sklearn_codex.exact.EnumeratedObjective is exact."
         )
 
     def frontier(self, kl_coefs=None):
