@@ -10,6 +10,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_codex import NGramCounter, NGramLM, PPOPolicyOptimizer, UnigramLM
+from sklearn_codex._data.vectorizers import written_names
 from sklearn_codex._text.writing import TokenNames, Writing, find_writing
 from sklearn_codex.text import TokenCounter
 
@@ -56,6 +57,41 @@ def test_samples_count_as_what_was_drawn(tokenizer, texts, joiner, order):
     np.testing.assert_array_equal(starts[:-1], drawn.starts)
     assert counter._writing.joiner == joiner
     assert not counter._writing.broken
+
+
+# Marks, letters that stack, syllables, sounds of kana, variants, punctuation and other scripts.
+UNSPACED = [
+    "我爱自然。你好,world!「他」(爱)x2 hello", "ภาษาไทย น้ำดี ๆ 12 ทำ", "ភាសាខ្មែរ ស្ត្រី", "མི་བོད་ཡིན། ཀ",
+    "ｶﾞｷﾞ がか\u3099 ﾊﾟ ア・イ", "葛\U000e0100城 漢\ufe00字", "မြန်မာ ဘာသာ", "a ๆ ー 々 \u0e33",
+    "\u3297 \u2460 \uff05 \uff01\uff1f",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", ["script", "script-word"])
+@pytest.mark.parametrize("letter", ["", "你"])
+def test_text_of_scripts_without_blanks_is_split_into_the_tokens_it_was_written_of(rule, letter):
+    counter = NGramCounter(2, tokenizer=rule, unk_token=f"<{letter}>").fit(UNSPACED)
+    names = counter.get_feature_names_out()[: counter.trie_.n_tokens].tolist()
+    rng = np.random.RandomState(0)
+    documents = [[names[k] for k in rng.randint(len(names), size=60)] for _ in range(40)]
+    texts = counter._writing.write(documents)
+    assert [counter._splitter(text) for text in texts] == documents
+    # Not written of blanks, unless a special token might be spelt.
+    blanks = np.mean([text.count(" ") for text in texts])
+    assert blanks == 59 if letter else blanks < 50
+    assert pickle.loads(pickle.dumps(counter._writing)).write(documents) == texts
+
+
+def test_samples_of_scripts_without_blanks_read_as_their_texts_do():
+    texts = ["我爱自然。", "他爱hello自然,world 好"]
+    model = NGramLM(3, vectorizer=NGramCounter(3, eos_token="</s>"), smoothing=1e-6).fit(texts)
+    assert {"我爱自然。", "他爱 hello 自然 ,world 好"} <= set(model.sample(40, random_state=0))
+    named = written_names(model)
+    assert pickle.loads(pickle.dumps(named)).writing.write([["我", "爱", "a"]]) == ["我爱 a"]
+    # Pairs of letters are no sequence, and would be counted twice.
+    pairs = UnigramLM(vectorizer=TokenCounter()).fit(texts)
+    assert "我爱" in pairs.vectorizer_.get_feature_names_out()
+    assert pairs.vectorizer_._writing == Writing()
 
 
 def test_letters_are_as_likely_drawn_as_they_are():

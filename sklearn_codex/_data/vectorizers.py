@@ -18,6 +18,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.frames import as_arrays
 from sklearn_codex._ngram_counter import NGramCounter
 from sklearn_codex._ngram_features import NGramFeatures
+from sklearn_codex._text.tokenizers import is_in_a_row
 from sklearn_codex._text.writing import TokenNames, find_writing
 from sklearn_codex.text import TokenCounter
 
@@ -225,13 +226,16 @@ def splitter_of(vectorizer: Any) -> Any:
 def written_names(estimator: Any) -> Any:
     """Return `token_names` that know how they are written as text (`TokenNames`), or None.
 
-    Those of a built-in tokenizer, and of what does not say how it splits, are joined by a space.
+    Those of a built-in tokenizer, and of what does not say how it splits, are joined by a space,
+    but for what :func:`~sklearn_codex._text.writing.writing_of_rule` writes without.
     """
     names, counter = token_names(estimator), unwrap(getattr(estimator, "vectorizer_", None))
     if names is None or counter is None:
         return names
     if isinstance(counter, TokenCounter):
-        is_plain = counter._names is None or isinstance(counter.tokenizer, str)
+        is_plain = counter._names is None or (
+            isinstance(counter.tokenizer, str) and not is_in_a_row(counter._rule)
+        )
         return names if is_plain else TokenNames.of(names, lambda: counter._writing)
     split = splitter_of(counter)
     return (

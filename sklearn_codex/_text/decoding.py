@@ -10,7 +10,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from sklearn_codex._text.tokenizers import build_splitter, split_texts
 from sklearn_codex._text.vocabulary import repeat_names
-from sklearn_codex._text.writing import Writing, find_writing
+from sklearn_codex._text.writing import Writing, find_writing, writing_of_rule
 
 
 class DecodingMixin:
@@ -117,7 +117,7 @@ class DecodingMixin:
     def _writing(self) -> Writing:
         """How tokens are joined to text; found when first asked for, and once."""
         if isinstance(self.tokenizer, str):
-            return Writing()
+            return writing_of_rule(self._rule, self._names, self._special_literals())
         return find_writing(
             self._names,
             self._splitter,

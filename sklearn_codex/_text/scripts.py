@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from operator import add
 
-__all__ = ["build_script_splitter", "find_words", "has_unspaced", "split_words"]
+__all__ = ["build_script_splitter", "find_words", "has_unspaced", "is_unspaced", "split_words"]
 
 # First and last code point of blocks, in their order.
 _SCRIPTS = {
@@ -106,6 +106,7 @@ class _Patterns:
         letters, tibetan, marks, punctuation = _classes()
         syllable = f"[{tibetan}][{tibetan}{marks}]*"
         self.letter = re.compile(f"[{letters}{tibetan}]")
+        self.mark = re.compile(f"[{punctuation}]")
         # Where none of these stands, a unit is a character: marks, what has another composed form.
         self.changing = re.compile(f"[{marks}\uff66-\uff9f\uf900-\ufaff\U0002f800-\U0002fa1f]")
         self.variant = re.compile(f"[{_VARIANTS}]+")
@@ -135,6 +136,13 @@ _patterns = cache(_Patterns)
 def has_unspaced(text: str) -> bool:
     """Tell whether a text has a letter of a script that puts no blanks between words."""
     return not text.isascii() and _patterns().letter.search(text) is not None
+
+
+def is_unspaced(token: str) -> bool:
+    """Tell whether a token is of such a script, or a mark of theirs, which no blanks surround."""
+    return not token.isascii() and (
+        has_unspaced(token) or _patterns().mark.fullmatch(token) is not None
+    )
 
 
 def _compose(run: str) -> str:

@@ -56,6 +56,11 @@ def rule_in_a_row(tokenizer: Any) -> Any:
     return _IN_A_ROW.get(tokenizer, tokenizer) if isinstance(tokenizer, str) else tokenizer
 
 
+def is_in_a_row(rule: Any) -> bool:
+    """Return whether a rule knows scripts without blanks, and its tokens are a sequence."""
+    return rule in _IN_A_ROW.values()
+
+
 def build_splitter(rule: str, literals: Iterable[str]) -> Callable[[str], list[str]]:
     """Build a built-in tokenizer.
 

@@ -4,10 +4,14 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["TokenNames", "Writing", "find_writing"]
+from sklearn_codex._text.scripts import has_unspaced, is_unspaced
+from sklearn_codex._text.tokenizers import build_splitter, is_in_a_row
+
+__all__ = ["TokenNames", "Touching", "Writing", "find_writing", "writing_of_rule"]
 
 # What stands for a character that is unknown; one character to most functions that split.
 _UNKNOWN = "\ufffd"
@@ -25,11 +29,14 @@ class Writing:
         Tokens that are written in another way.
     broken : str, default=""
         Whose tokenizer splits no such text into its tokens; empty where all is well.
+    touching : Touching, default=None
+        Which tokens have nothing between them, whatever stands between others.
     """
 
     joiner: str = " "
     respelled: dict[str, str] = field(default_factory=dict)
     broken: str = ""
+    touching: "Touching | None" = None
 
     def write(self, documents: Iterable[list[str]]) -> list[str]:
         """Return documents of tokens as texts; the first time warn of those that differ."""
@@ -44,10 +51,44 @@ class Writing:
                 stacklevel=2,
             )
             self.broken = ""
+        if self.touching is not None:
+            return list(map(self.touching.join, documents))
         if not self.respelled:
             return list(map(self.joiner.join, documents))
         spell = self.respelled.get
         return [self.joiner.join(spell(token, token) for token in row) for row in documents]
+
+
+@dataclass
+class Touching:
+    """Tokens in a row of scripts without blanks, and their marks: no blank is between them.
+
+    Unless it parts them: a letter may take up the one behind it.
+
+    Parameters
+    ----------
+    rule : str
+        A built-in tokenizer whose tokens are in a row.
+    touch : dict of (str, str) to bool
+        Whether two tokens are split into the same again where nothing stands between them.
+    """
+
+    rule: str
+    touch: dict[tuple[str, str], bool] = field(default_factory=dict)
+
+    def join(self, tokens: list[str]) -> str:
+        """Return a document of tokens as text."""
+        pieces = tokens[:1]
+        for pair in pairwise(tokens):
+            touches = self.touch.get(pair)
+            if touches is None:
+                touches = self.touch[pair] = self._may_touch(pair)
+            pieces += pair[1:] if touches else (" ", pair[1])
+        return "".join(pieces)
+
+    def _may_touch(self, pair):
+        are_unspaced = all(map(is_unspaced, pair))
+        return are_unspaced and build_splitter(self.rule, ())("".join(pair)) == list(pair)
 
 
 def find_writing(
@@ -95,6 +136,18 @@ def find_writing(
         if [_gives_back(row, joiner, split) for row in around] == [False, True]:
             respelled = {unk: _UNKNOWN}
     return Writing(joiner, respelled, "" if is_whole else subject)
+
+
+def writing_of_rule(rule: str, names: Iterable[str], literals: Iterable[str]) -> Writing:
+    """Return how tokens of a built-in tokenizer are written: by spaces.
+
+    Without any where a rule for tokens in a row knows scripts that have none; not where a special
+    token is of such a script, which tokens in a row might spell.
+    """
+    knows = is_in_a_row(rule) and any(map(has_unspaced, names))
+    if not knows or any(map(has_unspaced, literals)):
+        return Writing()
+    return Writing(touching=Touching(rule))
 
 
 def _joiner_of(tokens: list[str], split: Callable[[str], list[str]]) -> str | None:
