@@ -13,6 +13,8 @@ from sklearn_codex import (
     NGramLM,
     PPOPolicyOptimizer,
     RLOOPolicyOptimizer,
+    TokenCounter,
+    UnigramLM,
 )
 from sklearn_codex.exact import NGramObjective, arc_reward
 from sklearn_codex.rules import BannedTokens
@@ -160,3 +162,29 @@ def test_training_goes_on_until_the_exact_gradient_is_small():
     best = ExactPolicyOptimizer(FrozenEstimator(MODEL), max_length=5, missing_eos_penalty=1.0)
     best.fit(TEXTS, REWARDS)
     assert best.objective_ - 2e-3 < policy.objective_ <= best.objective_ + 1e-9
+
+
+@pytest.mark.parametrize("optimizer", [PPOPolicyOptimizer, RLOOPolicyOptimizer])
+def test_the_greatest_penalty_of_cut_documents_is_within_floats(optimizer):
+    settings = {"max_length": 5, "kl_coef": 3.0, "max_iter": 2, "tol": 0, "random_state": 0}
+    policy = optimizer(FrozenEstimator(MODEL), missing_eos_penalty=1e100, **settings)
+    policy.fit(TEXTS, REWARDS)
+    assert policy.objective_ > policy.history_[0]["objective/value"]
+    policy.set_params(missing_eos_penalty=1e308)
+    with pytest.raises(ValueError, match=r"'missing_eos_penalty' .* range \[0\.0, 1e\+100\]"):
+        policy.fit(TEXTS, REWARDS)
+    with pytest.raises(ValueError, match=r"needs a missing_eos_penalty of at most 1e\+100, got 1e"):
+        cut_problem(1e101)
+
+
+@pytest.mark.parametrize("of_ngrams", [True, False])
+def test_vast_logged_rewards_are_learned_in_their_own_unit(of_ngrams):
+    vectorizer = None if of_ngrams else TokenCounter(eos_token="<eos>")
+    model = MODEL if of_ngrams else UnigramLM(vectorizer=vectorizer).fit(TEXTS)
+    unit = 2.0**600
+    fits = [
+        ExactPolicyOptimizer(FrozenEstimator(model), kl_coef=3.0 * size).fit(TEXTS, size * REWARDS)
+        for size in (1.0, unit)
+    ]
+    assert_allclose(fits[1].objective_, unit * fits[0].objective_, rtol=1e-9)
+    assert_allclose(fits[1].kl_, fits[0].kl_, rtol=1e-9)

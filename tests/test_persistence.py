@@ -20,6 +20,8 @@ from sklearn_codex import (
     make_rlhf_pipeline,
     save_model,
 )
+from sklearn_codex._ngram_counter import NGramCounter
+from sklearn_codex._ngram_features import NGramFeatures
 from sklearn_codex._persistence.attributes import CHECKS
 
 
@@ -155,3 +157,20 @@ def test_what_is_no_model_file_is_told(tmp_path):
         archive.writestr("other.txt", "hello")
     with pytest.raises(ValueError, match=r"no schema\.json"):
         load_model(path)
+
+
+@pytest.mark.parametrize("kind", [NGramCounter, NGramFeatures])
+def test_counters_that_know_pairs_of_letters_as_tokens_are_of_an_earlier_version(
+    kind, tmp_path, monkeypatch
+):
+    path, texts = tmp_path / "model.skops", ["我爱自然 hello", "他爱自然"]
+    with monkeypatch.context() as earlier:
+        earlier.setattr(NGramCounter, "_rule", property(lambda self: self.tokenizer))
+        save_model(kind(2).fit(texts), path)
+    with pytest.raises(ValueError, match=r"its NGram\w+ knows '他爱' as one token"):
+        load_model(path)
+    # Those that are given are kept, and those of now.
+    for counter in (kind(2), kind(2, vocabulary=["我爱", "我"]), kind(2, tokenizer=str.split)):
+        save_model(counter.fit(texts), path, overwrite=True, trusted=[str.split])
+        loaded = load_model(path, trusted=[str.split])
+        assert (loaded.transform(texts) != counter.transform(texts)).nnz == 0

@@ -37,6 +37,8 @@ from sklearn_codex._persistence.fitted_ngrams import (
 )
 from sklearn_codex._persistence.fitted_ratings import RATING_STATE, check_ratings
 from sklearn_codex._persistence.values import is_array, is_finite, is_whole
+from sklearn_codex._text.scripts import has_unspaced
+from sklearn_codex._text.tokenizers import is_in_a_row
 
 _PACKAGE = "sklearn_codex"
 _MERSENNE_TWISTER_WORDS = 624
@@ -331,6 +333,21 @@ def _check_group_moves(groups) -> None:
 def _check_ngram_counter(counter) -> None:
     check_ngrams(counter)
     _check_token_counter(counter)
+    _check_in_a_row(counter)
+
+
+def _check_in_a_row(counter) -> None:
+    """Check that learned tokens are those that text has now: once pairs of letters were some."""
+    if counter.vocabulary is not None or not is_in_a_row(counter._rule):
+        return
+    split = counter._splitter
+    for token in filter(has_unspaced, counter._names if counter._names is not None else ()):
+        if len(split(token)) > 1:
+            raise ValueError(
+                f"its {type(counter).__name__} knows {token!r} as one token, as an earlier version "
+                "did; n-grams are of characters in a row now, so that texts would have other "
+                "columns than those it was fitted on"
+            )
 
 
 def _check_outcomes(model) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sklearn_codex._categorical import FloatArray, IntArray
+from sklearn_codex._categorical import FloatArray, IntArray, root_mean_square
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex._solve.conjugate_gradients import Preconditioner, conjugate_gradients
 
@@ -359,10 +359,10 @@ class ContextCritic:
             most 1; 1 where there is neither.
         """
         weight = visits / visits.sum()
-        error = float(weight @ (self.values - values) ** 2)
-        variance = float(weight @ (values - weight @ values) ** 2)
-        explained = 1.0 - error / variance if variance > 0 else float(error == 0)
-        return {"critic/error": float(np.sqrt(error)), "critic/explained_variance": explained}
+        error = root_mean_square(self.values - values, weight)
+        spread = root_mean_square(values - weight @ values, weight)
+        explained = 1.0 - (error / spread) ** 2 if spread > 0 else float(error == 0)
+        return {"critic/error": error, "critic/explained_variance": explained}
 
     def state(self) -> dict[str, Any]:
         """Return what changes while it learns."""

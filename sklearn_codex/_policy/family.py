@@ -27,6 +27,7 @@ from sklearn_codex.exact._ngram_kernel import ContextKernel
 from sklearn_codex.exact._objective import Objective
 
 _MASS_ERROR = 1e-6
+_VAST = 1e100  # Of a reward: sums of squares have to stay within floats.
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class TokenFamily:
 
     def learn_reward(self, documents: sparse.csr_array, rewards: FloatArray) -> Ridge:
         """Return the ridge regression of rewards on documents (n, V)."""
-        return Ridge(tol=1e-10).fit(documents, rewards)
+        return _ridge(documents, rewards)
 
     def names(self, names: Any) -> Any:
         """Return the names (V,) of tokens by those of columns, None where there are none."""
@@ -211,7 +212,7 @@ class NGramFamily:
         An n-gram counts for those that it ends with, so that what is learned of a token holds in
         contexts that were never seen.
         """
-        ridge = Ridge(tol=1e-10).fit(documents @ self.trie.cumulative, rewards)
+        ridge = _ridge(documents @ self.trie.cumulative, rewards)
         ridge.coef_, ridge.n_features_in_ = self.trie.cumulative @ ridge.coef_, self.trie.n_events
         return ridge
 
@@ -325,6 +326,15 @@ class NGramFamily:
                 f"{context}. Use event_log_prob of a back-off model."
             )
         return log_prob
+
+
+def _ridge(counts, rewards):
+    """Return the ridge regression of rewards on counts, of vast ones in a unit of their size."""
+    largest = float(np.abs(rewards).max())
+    unit = 1.0 if largest < _VAST else 2.0 ** np.floor(np.log2(largest))
+    ridge = Ridge(tol=1e-10).fit(counts, rewards / unit)
+    ridge.coef_, ridge.intercept_ = ridge.coef_ * unit, ridge.intercept_ * unit
+    return ridge
 
 
 def _check_longest(subject, name, length):

@@ -12,6 +12,7 @@ from sklearn_codex._checks.numbers import LENGTH
 from sklearn_codex._data.vectorizers import COUNTER
 from sklearn_codex._fits import caller_level
 from sklearn_codex.exact import LengthExplosionWarning
+from sklearn_codex.exact._eos_length import MOST_PENALTY
 
 # What the parameters of all optimisers that state a problem may be.
 PROBLEM_CONSTRAINTS: dict = {
@@ -23,7 +24,7 @@ PROBLEM_CONSTRAINTS: dict = {
     "rules": "no_validation",
     "response_length": [LENGTH, None],
     "max_length": [LENGTH, None],
-    "missing_eos_penalty": [Interval(Real, 0, None, closed="left")],
+    "missing_eos_penalty": [Interval(Real, 0, MOST_PENALTY, closed="both")],
     "entropy_coef": [Interval(Real, 0, None, closed="left")],
     "normalize_reward": ["boolean"],
     "vectorizer": [COUNTER, None],

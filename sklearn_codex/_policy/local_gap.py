@@ -110,7 +110,9 @@ class _Sums:
     def add(self, gradient, n_documents, place):
         weighted = n_documents * gradient
         if self.n:
-            self.products += n_documents * self.last_weight * float(gradient @ self.last) ** 2
+            # A power of a float raises where a product is infinite.
+            product = float(gradient @ self.last)
+            self.products += n_documents * self.last_weight * (product * product)
         self.total, self.places = self.total + weighted, self.places + n_documents * place
         self.squares += float(weighted @ weighted)
         self.square_weights += float(n_documents) ** 2

@@ -69,7 +69,8 @@ class DecodingMixin:
         -------
         texts : list of str
             One per document. With a built-in tokenizer, tokens joined by a space split into the
-            same tokens again, so `transform(decode(counts))` equals `counts` from `transform`.
+            same tokens again, so `transform(decode(counts))` equals `counts` from `transform`; an
+            `NGramCounter` whose tokenizer knows scripts without blanks puts none between theirs.
             Those of a callable are joined by nothing, as the characters of ``list``, or by a space,
             whichever it splits into the same tokens: the first that gives back those of the
             vocabulary in a row. An `unk_token` that it would split is written as U+FFFD.

@@ -17,6 +17,8 @@ from sklearn_codex.exact._priced_objective import PricedObjective
 
 # Sums over the positions of a document are taken one by one.
 MAX_LENGTH = Interval(Integral, 1, 10_000_000, closed="both")
+# Of documents that are cut: sums of squares have to stay within floats.
+MOST_PENALTY = 1e100
 _EPS = np.finfo(np.float64).eps
 _HIGHEST = 1e307
 _NEAR_ONE = 1e-2
@@ -52,6 +54,11 @@ class EndingObjective(PricedObjective):
                 remedy="None means that documents are never cut.",
             )
             object.__setattr__(self, "max_length", max_length)
+            if self.missing_eos_penalty > MOST_PENALTY:
+                raise ValueError(
+                    f"{subject} needs a missing_eos_penalty of at most {MOST_PENALTY:g}, got "
+                    f"{self.missing_eos_penalty:g}. Divide it, rewards and kl_coef by the same."
+                )
         elif self.missing_eos_penalty != 0:
             raise ValueError(
                 f"{subject} needs max_length for a missing_eos_penalty, got missing_eos_penalty="
