@@ -338,10 +338,11 @@ def _check_ngram_counter(counter) -> None:
 
 def _check_in_a_row(counter) -> None:
     """Check that learned tokens are those that text has now: once pairs of letters were some."""
-    if counter.vocabulary is not None or not is_in_a_row(counter._rule):
+    names = getattr(counter, "_names", None)
+    if names is None or counter.vocabulary is not None or not is_in_a_row(counter._rule):
         return
     split = counter._splitter
-    for token in filter(has_unspaced, counter._names if counter._names is not None else ()):
+    for token in filter(has_unspaced, names):
         if len(split(token)) > 1:
             raise ValueError(
                 f"its {type(counter).__name__} knows {token!r} as one token, as an earlier version "
