@@ -17,7 +17,8 @@ from sklearn_codex._ngrams.arpa import LONGEST
 from sklearn_codex._ngrams.table import Level, NGramTable, count_ngrams, join_tables
 from sklearn_codex._ngrams.trie import Trie
 from sklearn_codex._text.inputs import check_texts
-from sklearn_codex._text.tokenizers import number_tokens, rule_in_a_row
+from sklearn_codex._text.scripts import has_unspaced
+from sklearn_codex._text.tokenizers import is_in_a_row, number_tokens, rule_in_a_row
 from sklearn_codex._text.vocabulary import TypeTotals, find_types, join_totals
 from sklearn_codex.text import TokenCounter
 
@@ -193,6 +194,14 @@ class NGramCounter(TokenCounter):
     def _rule(self):
         # Pairs of characters between these are no sequence; of order 1 tokens have none anyway.
         return self.tokenizer if self.order == 1 else rule_in_a_row(self.tokenizer)
+
+    def _find_pair(self):
+        """Return a learned token that is two now, as earlier versions learned; None for none."""
+        if self._names is None or self.vocabulary is not None or not is_in_a_row(self._rule):
+            return None
+        split = self._splitter
+        unspaced = filter(has_unspaced, self._names)
+        return next((token for token in unspaced if len(split(token)) > 1), None)
 
     def _know(self, names, trie):
         """Have the columns of a trie, of tokens (V,) that special ones may be among."""

@@ -37,8 +37,6 @@ from sklearn_codex._persistence.fitted_ngrams import (
 )
 from sklearn_codex._persistence.fitted_ratings import RATING_STATE, check_ratings
 from sklearn_codex._persistence.values import is_array, is_finite, is_whole
-from sklearn_codex._text.scripts import has_unspaced
-from sklearn_codex._text.tokenizers import is_in_a_row
 
 _PACKAGE = "sklearn_codex"
 _MERSENNE_TWISTER_WORDS = 624
@@ -338,17 +336,13 @@ def _check_ngram_counter(counter) -> None:
 
 def _check_in_a_row(counter) -> None:
     """Check that learned tokens are those that text has now: once pairs of letters were some."""
-    names = getattr(counter, "_names", None)
-    if names is None or counter.vocabulary is not None or not is_in_a_row(counter._rule):
-        return
-    split = counter._splitter
-    for token in filter(has_unspaced, names):
-        if len(split(token)) > 1:
-            raise ValueError(
-                f"its {type(counter).__name__} knows {token!r} as one token, as an earlier version "
-                "did; n-grams are of characters in a row now, so that texts would have other "
-                "columns than those it was fitted on"
-            )
+    token = counter._find_pair() if hasattr(counter, "_names") else None
+    if token is not None:
+        raise ValueError(
+            f"its {type(counter).__name__} knows {token!r} as one token, as an earlier version "
+            "did; n-grams are of characters in a row now, so that texts would have other columns "
+            "than those it was fitted on"
+        )
 
 
 def _check_outcomes(model) -> None:
