@@ -190,14 +190,14 @@ FAULTS = [
         ),
         (
             "the error of values is squared",
-            '{"critic/error": float(np.sqrt(error))',
-            '{"critic/error": float(error)',
+            '{"critic/error": error',
+            '{"critic/error": error**2',
             "test_context_credit.py::test_the_quality_of_values_is_their_error_by_visits",
         ),
         (
             "the variance of exact values is one about 0",
-            "weight @ (values - weight @ values) ** 2",
-            "weight @ values**2",
+            "root_mean_square(values - weight @ values, weight)",
+            "root_mean_square(values, weight)",
             "test_context_credit.py::test_the_quality_of_values_is_their_error_by_visits",
         ),
         (

@@ -247,15 +247,14 @@ def test_a_warning_of_cut_documents_tells_what_is_left_that_can_be_reached():
     assert 0 < left < short.optimality_gap_
 
 
-@pytest.mark.parametrize("order", [1, 2])
-def test_documents_are_cut_where_the_best_are_too_long_to_be_drawn(order):
-    policy, rewards, kl_coef = below_safe(order, 1.0001)
+def test_documents_are_cut_where_the_best_are_too_long_to_be_drawn():
+    policy, rewards, kl_coef = below_safe(2, 1.0001)
     best = ExactPolicyOptimizer(policy, kl_coef=kl_coef).fit(TEXTS, rewards)
     assert best.max_length_ is None
     assert best.expected_length_ > 2000
     said = f"{best.expected_length_:.3g} tokens long on average.*Documents are cut at 200 tokens"
-    trained = RLOOPolicyOptimizer(policy, kl_coef=kl_coef, random_state=0, tol=0, max_iter=2)
+    trained = RLOOPolicyOptimizer(policy, kl_coef=kl_coef, random_state=0, tol=0, max_iter=1)
     with pytest.warns(LengthExplosionWarning, match=said.replace("+", r"\+")):
         trained.fit(TEXTS, rewards)
     assert trained.max_length_ == 200
-    assert trained._build_problem(warn=False).explodes == (order > 1)
+    assert trained._build_problem(warn=False).explodes
