@@ -28,6 +28,7 @@ from sklearn_codex.lab._problems import find_problem
 from sklearn_codex.lab._rest_preferences import bradley_terry_scores, is_bradley_terry
 from sklearn_codex.lab._result import TOLERANCE, AlgorithmCheck, Setting
 from sklearn_codex.lab._told import SMALLEST_TILT, check_told, kept_rows
+from sklearn_codex.lab._untrained import share_untrained
 
 # At how many policies gradients are compared, and how far they are from the reference, in nats.
 _N_POLICIES, _SPREAD = 4, 0.7
@@ -135,12 +136,14 @@ def check_algorithm(
 
     It passes where probabilities and log-ratios to the reference are right, and padding has no
     gradient. Both, since with a small ``kl_coef`` all mass is on one response whatever the KL does,
-    and with a great one all is near the reference.
+    and with a great one all is near the reference. Nor does it pass where a token that is not sure
+    never has a gradient, unless the expected gradient is exact all the same, as with a baseline
+    that is the score of one response.
 
     Where the KL is in the reward and the advantage is centred in its group, all advantages are 0 at
     the optimum. So what multiplies them leaves it where it is and passes: a deviation, a length,
-    a ratio that is stale, a token that is left out. Its gradient is another, see ``gradient_error``
-    and ``assert_unbiased(gradient=True)``. With ``n_samples`` there is the gradient alone, and such
+    a ratio that is stale. Its gradient is another, see ``gradient_error`` and
+    ``assert_unbiased(gradient=True)``. With ``n_samples`` there is the gradient alone, and such
     algorithms do not pass, GRPO with the KL in the reward among them.
 
     It does not show what acts in later steps on a batch alone: with ``epochs=1`` every ratio to the
@@ -185,6 +188,9 @@ def check_algorithm(
     _check_repeats(update, problem, base)
     problem = as_it_is_listed(update, problem, base)
     first, rest = _measure(update, problem, wanted, base, None)
+    if target is None and n_samples is None:
+        near = _policies(problem, seed)
+        first = replace(first, untrained=share_untrained(update, problem, base, near))
     settings = [first]
     start = rest.log_prob if rest is not None and rest.is_inside else None
     # What has no rest is followed for long, and would be at each of them.

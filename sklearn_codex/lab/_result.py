@@ -48,6 +48,10 @@ class Setting:
         epoch.
     on_padding : float
         Share of the gradient that is at padding, at the reference; it should be 0.
+    untrained : float
+        Share of the tokens that are not sure which have no gradient in any batch, at any of several
+        policies. Of the first setting, and 0 where batches were drawn, a ``target`` was given or
+        new policies are returned.
     is_inside : bool
         Whether it rests at a policy that leaves every response possible.
     is_found : bool
@@ -80,6 +84,7 @@ class Setting:
     noise: float = _NAN
     clipped: float = _NAN
     on_padding: float = 0.0
+    untrained: float = 0.0
     is_inside: bool = False
     is_found: bool = False
     distance: float = _NAN
@@ -146,13 +151,15 @@ class AlgorithmCheck:
     def passed(self) -> bool:
         """Whether it rests where it should: a ``distance`` and a ``tilt_error`` of 0.001 at most.
 
-        And whether padding has no more of the gradient than that. Where batches were drawn, whether
-        the expected gradient may be the exact one, and chance hides no more than a tenth of it.
+        And whether padding has no more of the gradient than that, and each token that is not sure
+        has some, unless the gradient is the exact one. Where batches were drawn, whether the
+        expected gradient may be the exact one, and chance hides no more than a tenth of it.
         """
         return self._is_right(TOLERANCE)
 
     def _is_right(self, tol: float, *, gradient: bool = False) -> bool:
-        if self.on_padding > tol or (gradient and not self._may_be_right(tol)):
+        is_exact = gradient or self.untrained > 0
+        if self.on_padding > tol or (is_exact and not self._may_be_right(tol)):
             return False
         if self.log_prob is None:
             return not self._cannot_tell(tol) and self._may_be_right(tol)
@@ -174,6 +181,11 @@ class AlgorithmCheck:
         words = self._verdict_of_rest()
         if self.on_padding > TOLERANCE:
             words += f" Padding is trained: it has {self.on_padding:.3f} of the gradient."
+        if self.untrained > 0 and not self._may_be_right(TOLERANCE):
+            words += (
+                f" But tokens are left out: {self.untrained:.0%} of those that are not sure never "
+                "have a gradient."
+            )
         if self.passed and self.spectral_radius > 1:
             leaves = f"steps of this size leave it: its radius is {self.spectral_radius:.3g}."
             jumps = "it jumps there, so that a run hovers."
