@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from lab_iteration import ordered_move
 
-from sklearn_codex.lab import algorithms, check_algorithm, problems
+from sklearn_codex.lab import algorithms, check_algorithm, problems, rest_point
 from sklearn_codex.lab._expected import Sampling, expected_move
 from sklearn_codex.lab._order import as_it_is_listed
 
@@ -43,6 +43,21 @@ def right_if_sorted(log_prob, batch):
     return sign * spread(batch, score - score.mean())
 
 
+def more_kl_unless_sorted(log_prob, batch):
+    """Return RLOO's gradient, and at the reference whatever the order."""
+    extra = 0.0 if (np.diff(batch.rows) >= 0).all() else 2 * batch.kl_coef
+    log_ratio = (batch.old_log_prob - batch.ref_log_prob) * batch.response_mask
+    score = shaped(batch) - extra * log_ratio.sum(axis=1)
+    return spread(batch, score - score.mean()) * len(score) / (len(score) - 1)
+
+
+def other_ratio_unless_sorted(log_prob, batch):
+    """Return RLOO's gradient while the policy is the one that drew, whatever the order."""
+    ratio = np.exp((log_prob - batch.old_log_prob) * (np.diff(batch.rows) >= 0).all())
+    score = shaped(batch)
+    return spread(batch, score - score.mean()) * len(score) / (len(score) - 1) * ratio
+
+
 @pytest.mark.parametrize("name", ["standard", "one-token", "prompts"])
 @pytest.mark.parametrize("update", [earlier, neighbour, first_alone])
 def test_what_is_right_in_all_orders_passes(update, name):
@@ -53,6 +68,36 @@ def test_what_is_right_in_all_orders_passes(update, name):
 
 def test_what_is_right_in_one_order_does_not_pass():
     assert not check_algorithm(right_if_sorted, **ONCE).passed
+
+
+def test_an_order_that_matters_away_from_the_reference_alone_is_seen():
+    check = check_algorithm(more_kl_unless_sorted, "one-token", group_size=3, **ONCE)
+    assert check.problem.is_ordered
+    assert check.kl_coef > 1.1 * check.problem.kl_coef
+    # What a later step on a batch does has no rest of its own to be known by.
+    problem = problems["one-token"]()
+    assert as_it_is_listed(other_ratio_unless_sorted, problem, Sampling(2)).is_ordered
+
+
+@pytest.mark.parametrize("update", [earlier, first_alone])
+def test_the_rest_point_is_that_of_all_orders(update):
+    problem = problems["one-token"]()
+    found = rest_point(update, problem, group_size=3)
+    np.testing.assert_allclose(np.exp(found), np.exp(problem.objective.optimum()), atol=1e-7)
+
+
+def test_what_is_at_random_away_from_the_reference_alone_is_refused():
+    rng = np.random.RandomState(0)
+
+    def update(log_prob, batch):
+        kept = rng.rand(*log_prob.shape) > 0.1
+        log_ratio = (batch.old_log_prob - batch.ref_log_prob) * batch.response_mask * kept
+        score = (batch.token_level_rewards - batch.kl_coef * log_ratio).sum(axis=1)
+        return spread(batch, score - score.mean())
+
+    for follow in (check_algorithm, rest_point):
+        with pytest.raises(ValueError, match="a function of its batch, but gave something else"):
+            follow(update, "one-token")
 
 
 @pytest.mark.parametrize("update", [earlier, right_if_sorted])

@@ -20,6 +20,7 @@ from sklearn_codex.lab._expected import (
     find_rest,
     spectral_radius,
 )
+from sklearn_codex.lab._followed import check_repeats
 from sklearn_codex.lab._named import names_arguments
 from sklearn_codex.lab._order import as_it_is_listed
 from sklearn_codex.lab._preferences import PreferenceProblem
@@ -38,8 +39,6 @@ _JUMPS = 1e-5
 _STEPS, _GROWS = (1e-5, 1e-4), 3.0
 # How often chance alone may exceed the limit of an error.
 _CHANCE = 1e-3
-# What is one thing for the same batch twice, in shares of the greatest move.
-_SAME = 1e-6
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _SIZES = Interval(Integral, 1, None, closed="left")
 
@@ -185,7 +184,7 @@ def check_algorithm(
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     base = Sampling(int(group_size), float(learning_rate), int(epochs), n_samples, seed)
     others = list(_others(problem, base, group_sizes, learning_rates, more_epochs))
-    _check_repeats(update, problem, base)
+    check_repeats(update, problem, base)
     problem = as_it_is_listed(update, problem, base)
     first, rest = _measure(update, problem, wanted, base, None)
     if target is None and n_samples is None:
@@ -215,16 +214,6 @@ def _check_problem(problem: Any, n_samples: int | None) -> None:
         raise ValueError(
             f"check_algorithm needs n_samples=None on preferences, got {n_samples}: it measures "
             "the gradient alone, which is known of rewards, and pairs are always listed."
-        )
-
-
-def _check_repeats(update: Update, problem: Any, sampling: Sampling) -> None:
-    """Raise ValueError where an update is not the same for the same batches."""
-    once, again = (expected_move(update, problem, problem.reference, sampling) for _ in range(2))
-    if np.abs(once.mean - again.mean).max() > _SAME * np.abs(once.mean).max():
-        raise ValueError(
-            "An update should be a function of its batch, but gave something else for the same "
-            "batches a second time. Keep random numbers and state, as of an optimiser, out of it."
         )
 
 

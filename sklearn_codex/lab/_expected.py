@@ -12,11 +12,11 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import shown
 from sklearn_codex.lab._batch import Batch
 from sklearn_codex.lab._problem import Update
-from sklearn_codex.lab._table import kept_within
+from sklearn_codex.lab._table import beside, kept_within
 
 # Steps of a logit: the first, the longest, those too short to matter, and how many there are.
 _FIRST_STEP, _LONGEST_STEP, _SMALLEST_STEP = 0.2, 1.0, 1e-9
-_MOST_STEPS = 600
+MOST_STEPS = 600
 _SAME_DIGITS = 10
 _NEWTON_AT = (0, 10, 20, 40, 80, 160, 320)
 _ALONE = (
@@ -29,8 +29,8 @@ _N_RADII, _MOST_MOVES, _BLOCKED = 13, 40, 1e-3
 _FARTHEST = 8.0
 _STABLE = 1e-6
 # Nats below the most probable response at which one counts as gone, and a probability below that.
-_GONE = 25.0
-_RAREST = np.exp(-2 * _GONE)
+GONE = 25.0
+_RAREST = np.exp(-2 * GONE)
 # Nats by which a response is made rare, to see what an update does to it then.
 _RARE = 12.0
 # What counts as no force, of that at the start, which moves no logit, and which is rounding.
@@ -194,7 +194,7 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
             step = -sampling.learning_rate * problem.logit_gradient(groups, policies, out)
         moves = moves + step
         # Steps that go too far stay in the floats.
-        policies = kept_within(problem, log_prob + moves, 3 * _GONE)
+        policies = kept_within(problem, log_prob + moves, 3 * GONE)
     if is_policy:
         # What normalises a policy moves all logits of a prompt alike, which is no move.
         moves = np.stack([problem.centred(row) for row in moves])
@@ -290,9 +290,9 @@ def _scale(update: Update, problem: Any, sampling: Sampling, natural: bool) -> f
 
     A learning rate is free, so that a force is small only against others of the update.
     """
-    beside = problem.normalize(problem.reference + np.cos(np.arange(len(problem.reference))))
     forces = [
-        drift(update, problem, at, sampling, natural=natural) for at in (problem.reference, beside)
+        drift(update, problem, at, sampling, natural=natural)
+        for at in (problem.reference, beside(problem))
     ]
     return float(np.abs(forces).max())
 
@@ -330,8 +330,8 @@ def find_rest(
     before = np.zeros(len(log_prob))
     size = np.inf
     seen: set[bytes] = set()
-    for step in range(_MOST_STEPS):
-        left = log_prob >= _greatest(problem, log_prob) - _GONE
+    for step in range(MOST_STEPS):
+        left = log_prob >= greatest_within(problem, log_prob) - GONE
         force = force_at(log_prob)
         size = _size(problem, force, log_prob, left)
         if size <= _AT_REST and not (force[~left] > _RISES).any():
@@ -346,7 +346,7 @@ def find_rest(
         # What all but takes all has a force that is rounding, and a step of it would move the rest.
         moving = np.where(np.abs(force) > _AS_GOOD_AS_NONE, np.sign(force), 0.0)
         moved = log_prob + steps * moving
-        floor = _greatest(problem, moved) - _GONE - 5.0
+        floor = greatest_within(problem, moved) - GONE - 5.0
         log_prob, before = problem.normalize(np.maximum(moved, floor)), force
         # What was here before with the same steps goes round for good.
         state = np.round(np.concatenate([log_prob, steps]), _SAME_DIGITS).tobytes()
@@ -394,26 +394,7 @@ def _shortest_mean(vectors):
     return weights @ vectors / weights.sum()
 
 
-def rest_of(update: Update, problem: Any, sampling: Sampling) -> FloatArray:
-    """Return the policy (n_rows,) at which an update rests, ``-inf`` where all mass is lost.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    rest = find_rest(update, problem, sampling)
-    if not rest.is_found:
-        raise ValueError(
-            f"The algorithm was followed for at most {_MOST_STEPS} steps, to no rest: a logit "
-            f"still moves by {rest.residual:.1g} of the most at the start, per unit of "
-            "probability. Use a greater kl_coef, or another problem."
-        )
-    left = rest.log_prob >= _greatest(problem, rest.log_prob) - _GONE
-    return problem.normalize(np.where(left, rest.log_prob, -np.inf))
-
-
-def _greatest(problem, log_prob):
+def greatest_within(problem: Any, log_prob: FloatArray) -> FloatArray:
     """Return for each row the greatest log-probability (n_rows,) of its prompt."""
     greatest = np.full(len(problem.shares), -np.inf)
     np.maximum.at(greatest, problem.prompts, log_prob)
@@ -445,7 +426,7 @@ def _newton(force_at, update, problem, sampling, log_prob, left):
     values = eigenvalues(update, problem, rest, sampling, free=free)
     if np.real(values).max() > _STABLE * np.abs(values).max():
         return None
-    gone = rest < _greatest(problem, rest) - _GONE
+    gone = rest < greatest_within(problem, rest) - GONE
     if (force_there[~left] > 0).any() or (gone & left).any():
         return None
     return Rest(rest, bool(left.all()), True, size)

@@ -11,7 +11,8 @@ from sklearn_codex.lab._algorithms import (
     RewardAlgorithm,
     algorithms,
 )
-from sklearn_codex.lab._expected import Sampling, rest_of
+from sklearn_codex.lab._expected import Sampling
+from sklearn_codex.lab._followed import rest_of
 from sklearn_codex.lab._preferences import PreferenceProblem
 from sklearn_codex.lab._problem import CandidateProblem
 from sklearn_codex.lab._problems import find_problem

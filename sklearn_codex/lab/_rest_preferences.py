@@ -10,7 +10,8 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import PROBABILITY, check_number, shown
 from sklearn_codex.lab._algorithms import PreferenceAlgorithm
 from sklearn_codex.lab._continuation import NoSolution, solve_from_reference
-from sklearn_codex.lab._expected import Sampling, rest_of
+from sklearn_codex.lab._expected import Sampling
+from sklearn_codex.lab._followed import rest_of
 from sklearn_codex.lab._preferences import PreferenceProblem
 
 _MOST_STEPS = 200

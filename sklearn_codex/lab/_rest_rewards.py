@@ -11,7 +11,8 @@ from sklearn_codex._checks.numbers import COUNT, check_log_prob, check_number, s
 from sklearn_codex.lab._algorithms import RewardAlgorithm
 from sklearn_codex.lab._batch import token_weights
 from sklearn_codex.lab._continuation import NoSolution, solve_from_reference
-from sklearn_codex.lab._expected import Sampling, rest_of
+from sklearn_codex.lab._expected import Sampling
+from sklearn_codex.lab._followed import rest_of
 from sklearn_codex.lab._problem import MOST_GROUPS, CandidateProblem, multisets
 from sklearn_codex.lab._registry import advantages, call_by_names
 

@@ -96,6 +96,11 @@ class Table:
         return self.normalize(self.reference + gain)
 
 
+def beside(problem: Table) -> FloatArray:
+    """Return a policy (n_rows,) at a distance from the reference, where what is 0 there is not."""
+    return problem.tilt(np.cos(np.arange(len(problem.reference))))
+
+
 def kept_within(problem: Table, logits: FloatArray, nats: float) -> FloatArray:
     """Return policies (..., n_rows) from logits, however far these are apart.
 
