@@ -6,6 +6,8 @@ import numpy as np
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex._plain import show_controls
+from sklearn_codex.lab._problem import CandidateProblem
+from sklearn_codex.lab._rest_rewards import tilt_to
 
 # Nats below the most probable response at which a log-ratio says no more.
 RARE = 24.0
@@ -13,6 +15,8 @@ RARE = 24.0
 SMALLEST_TILT = 1e-3
 # Errors of so many tolerances are told.
 _TOLERANCES = 3.0
+# Nats of all log-ratios below which directions of the KL may be one.
+_SMALL_TILT = 0.5
 # Steps and range in which a weight of the KL is sought that would do.
 _STEP, _N_STEPS = 1.1, 200
 
@@ -48,12 +52,54 @@ def check_told(problem: Any, wanted: FloatArray, tol: float) -> None:
 
 def _remedy(problem: Any, wanted: FloatArray, tol: float) -> str:
     """Return which weight of the KL would do, in words."""
-    for step in range(1, _N_STEPS):
-        coef = float(f"{problem.kl_coef * _STEP**step:.2g}")
-        at_coef = problem.tilt((wanted - problem.reference) * problem.kl_coef / coef)
-        if coef > problem.kl_coef and not _blind(problem, at_coef, coef, tol):
-            return f"Make it with a kl_coef of {coef:g} or somewhat more, or with smaller rewards."
+    if _hidden_beside(problem, wanted, tol):
+        # A difference of rewards of this weight tilts by a nat.
+        coefs = [problem.kl_coef * _size(problem, wanted)]
+        words = "somewhat less, or with greater rewards"
+    else:
+        coefs = [problem.kl_coef * _STEP**step for step in range(1, _N_STEPS)]
+        words = "somewhat more, or with smaller rewards"
+    for coef in (float(f"{coef:.2g}") for coef in coefs):
+        if coef in (0.0, problem.kl_coef):
+            continue
+        at_coef = problem.tilt((wanted - problem.reference) * (problem.kl_coef / coef))
+        if not _blind(problem, at_coef, coef, tol):
+            return f"Make it with a kl_coef of {coef:g} or {words}."
+    if coefs == [0.0]:
+        return "Make it with rewards that differ, and a kl_coef of their size."
     return "No other kl_coef does: make it with a reference that leaves more responses possible."
+
+
+def _size(problem: Any, wanted: FloatArray) -> float:
+    """Return the greatest difference of two log-ratios to the reference, in nats."""
+    tilt = wanted - problem.reference
+    kept = (kept_rows(problem, wanted, x)[0] for x in range(len(problem.shares)))
+    return max(float(np.ptp(tilt[rows])) for rows in kept)
+
+
+def _hidden_beside(problem: Any, wanted: FloatArray, tol: float) -> str:
+    """Return which wrong KL rests at a policy beside the reference, nothing where none does.
+
+    Half the KL is an error of the size itself. The other direction, KL(reference || policy), is the
+    same to the first order.
+    """
+    size, error = _size(problem, wanted), 0.0
+    left, before = (
+        [len(kept_rows(problem, at, x)[0]) for x in range(len(problem.shares))]
+        for at in (wanted, problem.reference)
+    )
+    if left != before or max(left) == 1:
+        return ""
+    if size <= _TOLERANCES * tol * SMALLEST_TILT:
+        return "half the KL"
+    if size > _SMALL_TILT or not isinstance(problem, CandidateProblem):
+        return ""
+    for prompt, share in enumerate(problem.shares):
+        rows, best = kept_rows(problem, wanted, prompt)
+        reference, tilt = problem.reference[rows], (wanted - problem.reference)[rows]
+        other = tilt_to(reference, tilt, np.ones(len(rows)), share, "forward") - wanted[rows]
+        error = max(error, float(np.abs(other - other[rows == best]).max()))
+    return "KL(reference || policy)" * (error / max(size, SMALLEST_TILT) <= tol)
 
 
 def _blind(problem: Any, wanted: FloatArray, kl_coef: float, tol: float) -> str:
@@ -62,16 +108,18 @@ def _blind(problem: Any, wanted: FloatArray, kl_coef: float, tol: float) -> str:
     half = problem.tilt(2 * tilt)
     kept = [kept_rows(problem, wanted, x)[0] for x in range(len(problem.shares))]
     possible = [kept_rows(problem, problem.reference, x)[0] for x in range(len(problem.shares))]
-    size = max(max(float(np.ptp(tilt[rows])) for rows in kept), SMALLEST_TILT)
-    few = _TOLERANCES * tol
+    size, few = _size(problem, wanted), _TOLERANCES * tol
     if not any(len(np.union1d(k, p)) > 1 for k, p in zip(kept, possible, strict=True)):
         return "has one response to each prompt, as nearly has the reference"
+    hidden = _hidden_beside(problem, wanted, tol)
+    if hidden:
+        return f"is the reference but for {size:.2g} nats, so that {hidden} would rest there as well"
     for prompt, (rows, before) in enumerate(zip(kept, possible, strict=True)):
         if len(np.setdiff1d(before, rows)) == 0:
             continue
         of_prompt = problem.prompts == prompt
         apart = 0.5 * float(np.abs(np.exp(half) - np.exp(wanted))[of_prompt].sum())
-        if max(apart, float(np.ptp(tilt[rows])) / size) <= few:
+        if max(apart, float(np.ptp(tilt[rows])) / max(size, SMALLEST_TILT)) <= few:
             left = "one response" if len(rows) == 1 else f"{len(rows)} responses of one reward"
             return (
                 f"leaves {left} of prompt {prompt} and of all others less than e**-{RARE:g} of "
