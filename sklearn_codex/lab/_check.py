@@ -28,7 +28,13 @@ from sklearn_codex.lab._problem import CandidateProblem, Update
 from sklearn_codex.lab._problems import find_problem
 from sklearn_codex.lab._rest_preferences import bradley_terry_scores, is_bradley_terry
 from sklearn_codex.lab._result import TOLERANCE, AlgorithmCheck, Setting
-from sklearn_codex.lab._told import SMALLEST_TILT, check_told, kept_rows
+from sklearn_codex.lab._told import (
+    SMALLEST_TILT,
+    check_told,
+    check_told_by_gradient,
+    error_of_half_kl,
+    kept_rows,
+)
 from sklearn_codex.lab._untrained import share_untrained
 
 # At how many policies gradients are compared, and how far they are from the reference, in nats.
@@ -116,7 +122,8 @@ def check_algorithm(
     ValueError
         If the update returns what it should not, or not the same for the same batch, or there is no
         RLHF optimum and no ``target``, or no prompt has two responses, or ``kl_coef`` is so small
-        that wrong algorithms rest at the optimum as well.
+        or so great that wrong algorithms rest at the optimum as well or, with ``n_samples``, that
+        half of it leaves the gradient as it is.
 
     Notes
     -----
@@ -179,9 +186,11 @@ def check_algorithm(
         problem = problem.drawn_from(update.source, update.mixture_coef)
     _check_problem(problem, n_samples)
     wanted = _target(problem, target)
-    if target is None and n_samples is None:
-        check_told(problem, wanted, TOLERANCE)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
+    if n_samples is not None:
+        check_told_by_gradient(problem, _policies(problem, seed), TOLERANCE)
+    elif target is None:
+        check_told(problem, wanted, TOLERANCE)
     base = Sampling(int(group_size), float(learning_rate), int(epochs), n_samples, seed)
     others = list(_others(problem, base, group_sizes, learning_rates, more_epochs))
     check_repeats(update, problem, base)
@@ -278,7 +287,8 @@ def _measure(
         "on_padding": move.on_padding,
     }
     if sampling.n_samples is not None:
-        return Setting(**measured), None
+        near = _policies(problem, sampling.random_state)
+        return Setting(**measured, half_kl_error=error_of_half_kl(problem, near)), None
     rest = find_rest(update, problem, sampling, start)
     prob, best = np.exp(rest.log_prob), np.exp(wanted)
     measured |= {"is_inside": rest.is_inside, "is_found": rest.is_found}

@@ -17,6 +17,8 @@ from sklearn_codex.lab._preferences import PreferenceProblem
 TOLERANCE = 1e-3
 # Up to which share of a gradient from drawn batches chance may hide a fault.
 _TOO_MUCH_CHANCE = 0.1
+# How much greater an error has to be than what chance may hide, as chance may be against it.
+_APART = 1.5
 # Letters of labels that go beside each other in a picture.
 _MOST_LETTERS = 56
 # Letters in a line of its title.
@@ -41,6 +43,8 @@ class Setting:
     gradient_error_limit : float
         What chance alone exceeds in one of a thousand cases, by the covariance of the move; 0 where
         all batches were listed. A fault that is smaller stays unseen.
+    half_kl_error : float
+        What ``gradient_error`` would be with half the KL; nan where all batches were listed.
     noise : float
         Variance of the move of one batch at the reference, over the squared expected move.
     clipped : float
@@ -81,6 +85,7 @@ class Setting:
     gradient_error: float = _NAN
     gradient_error_se: float = _NAN
     gradient_error_limit: float = _NAN
+    half_kl_error: float = _NAN
     noise: float = _NAN
     clipped: float = _NAN
     on_padding: float = 0.0
@@ -153,7 +158,8 @@ class AlgorithmCheck:
 
         And whether padding has no more of the gradient than that, and each token that is not sure
         has some, unless the gradient is the exact one. Where batches were drawn, whether the
-        expected gradient may be the exact one, and chance hides no more than a tenth of it.
+        expected gradient may be the exact one, and chance hides no more than a tenth of it, nor
+        that half the KL is missing.
         """
         return self._is_right(TOLERANCE)
 
@@ -170,8 +176,8 @@ class AlgorithmCheck:
 
     def _cannot_tell(self, tol: float) -> bool:
         """Whether a fault that would matter could be chance."""
-        too_much = self.gradient_error_limit > max(tol, _TOO_MUCH_CHANCE)
-        return self._may_be_right(tol) and bool(too_much)
+        too_much = max(tol, min(_TOO_MUCH_CHANCE, (self.half_kl_error - tol) / _APART))
+        return self._may_be_right(tol) and bool(self.gradient_error_limit > too_much)
 
     @property
     def verdict(self) -> str:
@@ -202,7 +208,8 @@ class AlgorithmCheck:
         if self._cannot_tell(TOLERANCE):
             words = (
                 "These batches cannot tell whether its expected gradient is right: chance alone "
-                f"may be up to {self.gradient_error_limit:.3f} of it. Draw more, by n_samples."
+                f"may be up to {self.gradient_error_limit:.3f} of it, and half the KL would be "
+                f"{self.half_kl_error:.3f}. Draw more, by n_samples."
             )
         return words
 

@@ -1,5 +1,7 @@
 """Whether the best policy leaves enough of responses to tell algorithms by where they rest."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,6 +102,46 @@ def _hidden_beside(problem: Any, wanted: FloatArray, tol: float) -> str:
         other = tilt_to(reference, tilt, np.ones(len(rows)), share, "forward") - wanted[rows]
         error = max(error, float(np.abs(other - other[rows == best]).max()))
     return "KL(reference || policy)" * (error / max(size, SMALLEST_TILT) <= tol)
+
+
+def error_of_half_kl(problem: CandidateProblem, policies: Sequence[FloatArray]) -> float:
+    """Return the sine of the angle between the exact gradients of half the KL and of the whole.
+
+    Over several policies (n_rows,) at once, as an update is compared with the whole.
+    """
+    half = replace(problem, objective=problem.objective.having(kl_coef=problem.kl_coef / 2))
+    whole, halved = (
+        np.concatenate([problem.centred(of.exact_gradient(at)) for at in policies])
+        for of in (problem, half)
+    )
+    whole, halved = (x / max(np.linalg.norm(x), np.finfo(np.float64).tiny) for x in (whole, halved))
+    return float(np.linalg.norm(halved - (halved @ whole) * whole))
+
+
+def check_told_by_gradient(
+    problem: CandidateProblem, policies: Sequence[FloatArray], tol: float
+) -> None:
+    """Raise ValueError where half the KL leaves the gradient as it is, whatever batches are drawn.
+
+    It does where the KL is next to nothing of it, and where it is all: a factor is free.
+    """
+    few = _TOLERANCES * tol
+    error = error_of_half_kl(problem, policies)
+    if error > few:
+        return
+    remedy = "Make it with rewards that differ, and a kl_coef of their size."
+    for step in sorted(range(-_N_STEPS, _N_STEPS), key=abs):
+        coef = float(f"{problem.kl_coef * _STEP**step:.2g}")
+        other = replace(problem, objective=problem.objective.having(kl_coef=coef))
+        if error_of_half_kl(other, policies) > few:
+            more = "more" if step > 0 else "less"
+            remedy = f"Make it with a kl_coef of {coef:g} or {more}, nearer the size of the rewards."
+            break
+    raise ValueError(
+        "check_algorithm needs a kl_coef at which the KL shows in the gradient, got problem "
+        f'"{show_controls(str(problem.name))}" with kl_coef={problem.kl_coef:g}, of which half '
+        f"would be an error of {error:.2g} in the gradient. {remedy}"
+    )
 
 
 def _blind(problem: Any, wanted: FloatArray, kl_coef: float, tol: float) -> str:
