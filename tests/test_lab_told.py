@@ -68,18 +68,14 @@ def test_the_error_of_half_the_kl_is_that_of_an_update_with_half():
 
 
 def test_half_the_kl_does_not_pass_by_chance():
-    passed, n_right = [], 0
+    n_right = 0
     for seed in range(6):
         problem = make_candidates([1, 1, 2], kl_coef=0.15, random_state=seed)
         drawn = {"n_samples": 3000, "random_state": seed, **ONCE}
-        passed.append(check_algorithm(half_of(problem), problem, **drawn).passed)
-        check = check_algorithm("rloo", problem, **drawn)
-        n_right += check.passed
-        if not check.passed:
-            assert "half the KL would be 0.0" in check.verdict
-    assert not any(passed)
-    assert 0 < n_right < 6
-
-
-def test_all_at_once():
+        assert not check_algorithm(half_of(problem), problem, **drawn).passed
+        n_right += check_algorithm("rloo", problem, **drawn).passed
+    assert n_right > 2
+    check = check_algorithm("rloo", problem, n_samples=300, **ONCE)
+    assert "cannot tell whether" in check.verdict
+    assert f"and half the KL would be {check.half_kl_error:.3f}. Draw more" in check.verdict
     assert np.isnan(check_algorithm("rloo", "one-token", **ONCE).half_kl_error)

@@ -20,7 +20,7 @@ from sklearn_codex.lab._expected import (
     find_rest,
     spectral_radius,
 )
-from sklearn_codex.lab._followed import check_repeats
+from sklearn_codex.lab._followed import check_repeats, in_units
 from sklearn_codex.lab._named import names_arguments
 from sklearn_codex.lab._order import as_it_is_listed
 from sklearn_codex.lab._preferences import PreferenceProblem
@@ -192,6 +192,7 @@ def check_algorithm(
     elif target is None:
         check_told(problem, wanted, TOLERANCE)
     base = Sampling(int(group_size), float(learning_rate), int(epochs), n_samples, seed)
+    base = in_units(update, problem, base)
     others = list(_others(problem, base, group_sizes, learning_rates, more_epochs))
     check_repeats(update, problem, base)
     problem = as_it_is_listed(update, problem, base)

@@ -25,6 +25,8 @@ _ALONE = (
 )
 # Where the update jumps: radii of points nearby, moves at each, and what is no direction.
 _N_RADII, _MOST_MOVES, _BLOCKED = 13, 40, 1e-3
+# Rates beyond leave the floats with what they multiply.
+_GREATEST_RATE = 1e300
 # How far Newton's method may go, in nats, and what counts as no growth.
 _FARTHEST = 8.0
 _STABLE = 1e-6
@@ -56,6 +58,9 @@ class Sampling:
         Batches drawn; None for all that there are, each as often as it comes.
     random_state : int
         Seed of the batches drawn, the same for each policy.
+    unit : float
+        What a gradient is divided by before anything is done with it, and steps are multiplied by;
+        a power of 2, so that no digit is lost.
     """
 
     group_size: int = 4
@@ -63,6 +68,12 @@ class Sampling:
     epochs: int = 1
     n_samples: int | None = None
     random_state: Any = 0
+    unit: float = 1.0
+
+    @property
+    def rate(self) -> float:
+        """Size of a step along a gradient that is divided by the unit."""
+        return min(self.learning_rate * self.unit, _GREATEST_RATE)
 
 
 @dataclass(frozen=True)
@@ -72,8 +83,8 @@ class Move:
     Attributes
     ----------
     mean : ndarray of shape (n_rows,)
-        Expected ascent, per unit of the learning rate and epoch; for an update that returns a new
-        policy its change, less the mean over each prompt.
+        Expected ascent, per unit of the gradient and epoch; for an update that returns a new policy
+        its change, less the mean over each prompt.
     standard_error : ndarray of shape (n_rows,)
         Its standard error, 0 where all batches were held.
     covariance : ndarray of shape (n_rows, n_rows)
@@ -186,20 +197,20 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
         batch = problem.batch(groups, policies.copy(), log_prob)
         out, is_policy = call_update(update, batch)
         if is_policy:
-            step = problem.normalize(out) - policies
+            step, rate = problem.normalize(out) - policies, 1.0
         else:
-            last = out
+            last = out = out / sampling.unit
             first = out if first is None else first
             on_padding = max(on_padding, _on_padding(out, batch))
-            step = -sampling.learning_rate * problem.logit_gradient(groups, policies, out)
+            step, rate = -problem.logit_gradient(groups, policies, out), sampling.rate
         moves = moves + step
         # Steps that go too far stay in the floats.
-        policies = kept_within(problem, log_prob + moves, 3 * GONE)
+        policies = kept_within(problem, log_prob + rate * moves, 3 * GONE)
     if is_policy:
         # What normalises a policy moves all logits of a prompt alike, which is no move.
         moves = np.stack([problem.centred(row) for row in moves])
     else:
-        moves = moves / (sampling.learning_rate * sampling.epochs)
+        moves = moves / sampling.epochs
     weights = groups.weights[:, np.newaxis]
     mean = (weights * moves).sum(axis=0)
     apart = moves - mean
@@ -476,5 +487,5 @@ def spectral_radius(
     """
     values = eigenvalues(update, problem, log_prob, sampling, step=step)
     if not expected_move(update, problem, log_prob, sampling).is_policy:
-        values = sampling.learning_rate * sampling.epochs * values
+        values = sampling.rate * sampling.epochs * values
     return float(np.abs(1.0 + values).max())

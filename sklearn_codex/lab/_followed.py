@@ -1,14 +1,17 @@
 """An update as it comes, made sure of and followed to its rest."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from sklearn_codex._categorical import FloatArray
 from sklearn_codex.lab._expected import (
     GONE,
     MOST_STEPS,
     Sampling,
+    call_update,
     expected_move,
     find_rest,
     greatest_within,
@@ -36,6 +39,25 @@ def check_repeats(update: Update, problem: Any, sampling: Sampling) -> None:
             )
 
 
+def in_units(update: Update, problem: Any, sampling: Sampling) -> Sampling:
+    """Return how an algorithm is run with its gradients divided by the size they have.
+
+    A learning rate is free, so that none of them is great or small.
+    """
+    greatest = 0.0
+    for policy in (problem.reference, beside(problem)):
+        rng = check_random_state(sampling.random_state) if sampling.n_samples else None
+        groups = problem.groups(policy, sampling.group_size, sampling.n_samples, rng)
+        policies = np.tile(policy, (len(groups.weights), 1))
+        out, is_policy = call_update(update, problem.batch(groups, policies, policy))
+        if is_policy:
+            return sampling
+        greatest = max(greatest, float(np.abs(out).max()))
+    if greatest == 0:
+        return sampling
+    return replace(sampling, unit=float(np.ldexp(1.0, int(np.frexp(greatest)[1]) - 1)))
+
+
 def rest_of(update: Update, problem: Any, sampling: Sampling) -> FloatArray:
     """Return the policy (n_rows,) at which an update rests, ``-inf`` where all mass is lost.
 
@@ -44,6 +66,7 @@ def rest_of(update: Update, problem: Any, sampling: Sampling) -> FloatArray:
     ValueError
         If there is none, or the update is no function of its batch.
     """
+    sampling = in_units(update, problem, sampling)
     check_repeats(update, problem, sampling)
     problem = as_it_is_listed(update, problem, sampling)
     rest = find_rest(update, problem, sampling)

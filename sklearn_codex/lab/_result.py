@@ -24,6 +24,7 @@ _MOST_LETTERS = 56
 # Letters in a line of its title.
 _LINE = 60
 _NAN = float("nan")
+_VAST = 1e9
 _BELOW_ONE = Interval(Real, 0, 1, closed="neither")
 
 
@@ -119,7 +120,11 @@ _COLUMNS = (
 
 def _cells(setting: Setting, columns: Any) -> list[str]:
     values = [(getattr(setting, name), form) for _, name, form in columns]
-    return ["-" if np.isnan(value) else format(value, form) for value, form in values]
+    # What is vast is shown by its power of ten.
+    return [
+        "-" if np.isnan(value) else format(value, form if abs(value) < _VAST else ".3g")
+        for value, form in values
+    ]
 
 
 @dataclass(frozen=True, eq=False)
