@@ -77,7 +77,7 @@ FAULTS = [
         "lab/_expected.py",
         (
             "radius of one epoch for all",
-            "values = sampling.learning_rate * sampling.epochs * values",
+            "values = sampling.rate * sampling.epochs * values",
             "values = 1.0 * values",
             "test_lab_rest.py::TestStability::test_the_spectral_radius_is_the_rate_of_return",
         ),

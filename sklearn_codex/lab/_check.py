@@ -18,11 +18,13 @@ from sklearn_codex.lab._expected import (
     Sampling,
     expected_move,
     find_rest,
+    force_of,
     spectral_radius,
 )
 from sklearn_codex.lab._followed import check_repeats, in_units
 from sklearn_codex.lab._named import names_arguments
 from sklearn_codex.lab._order import as_it_is_listed
+from sklearn_codex.lab._precision import rounding_of
 from sklearn_codex.lab._preferences import PreferenceProblem
 from sklearn_codex.lab._problem import CandidateProblem, Update
 from sklearn_codex.lab._problems import find_problem
@@ -45,6 +47,8 @@ _JUMPS = 1e-5
 _STEPS, _GROWS = (1e-5, 1e-4), 3.0
 # How often chance alone may exceed the limit of an error.
 _CHANCE = 1e-3
+# Errors that may be those of rounding.
+_NEAR = 0.1
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _SIZES = Interval(Integral, 1, None, closed="left")
 
@@ -295,6 +299,7 @@ def _measure(
     measured |= {"is_inside": rest.is_inside, "is_found": rest.is_found}
     measured |= {"distance": 0.5 * float(np.abs(prob - best).sum())}
     measured["tilt_error"] = _tilt_error(problem, rest.log_prob, wanted)
+    measured["rounding"] = _rounding(update, problem, rest, sampling, measured)
     rarest = int(np.argmin(problem.reference))
     with np.errstate(invalid="ignore"):
         measured["rare_response"] = float(rest.log_prob[rarest] - wanted[rarest])
@@ -306,8 +311,24 @@ def _measure(
     return Setting(**measured), rest
 
 
+def _rounding(
+    update: Update, problem: Any, rest: Rest, sampling: Sampling, measured: dict[str, Any]
+) -> float:
+    """Return what a force is rounded by, looked for where an error may come from it."""
+    error = max(measured["distance"], measured["tilt_error"])
+    if rest.rounding or not TOLERANCE < error <= _NEAR:
+        return rest.rounding
+    force_at = force_of(update, problem, sampling)
+    return 0.0 if force_at is None else rounding_of(force_at, problem, rest.log_prob)
+
+
 def _radius(update: Update, problem: Any, rest: Rest, sampling: Sampling) -> float:
-    """Return the spectral radius where an update rests, infinite where it jumps there."""
+    """Return the spectral radius where an update rests, infinite where it jumps there.
+
+    It is nan where rounding is more than a difference quotient.
+    """
+    if rest.rounding > 0:
+        return np.nan
     if rest.residual > _JUMPS:
         return np.inf
     near, far = (

@@ -1,5 +1,6 @@
 """The expectation of an update over all batches that can be drawn, and where it is at rest."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,9 @@ from scipy.optimize import nnls, root
 from sklearn.utils import check_random_state
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex._checks.numbers import shown
 from sklearn_codex.lab._batch import Batch
+from sklearn_codex.lab._called import call_update
+from sklearn_codex.lab._precision import rounding_of
 from sklearn_codex.lab._problem import Update
 from sklearn_codex.lab._table import beside, kept_within
 
@@ -19,10 +21,6 @@ _FIRST_STEP, _LONGEST_STEP, _SMALLEST_STEP = 0.2, 1.0, 1e-9
 MOST_STEPS = 600
 _SAME_DIGITS = 10
 _NEWTON_AT = (0, 10, 20, 40, 80, 160, 320)
-_ALONE = (
-    " The batch has one response, and no other to compare it with: what is left out or divided by "
-    "a deviation needs a group_size of 2 or more."
-)
 # Where the update jumps: radii of points nearby, moves at each, and what is no direction.
 _N_RADII, _MOST_MOVES, _BLOCKED = 13, 40, 1e-3
 # Rates beyond leave the floats with what they multiply.
@@ -38,6 +36,8 @@ _RARE = 12.0
 # What counts as no force, of that at the start, which moves no logit, and which is rounding.
 _AT_REST, _AS_GOOD_AS_NONE = 1e-7, 1e-9
 _NO_FORCE = 1e-14
+# How much of what is rounded there is at a rest, at most.
+_ROUNDINGS = 30.0
 # With which force one that counts as gone comes back.
 _RISES = 1e-3
 
@@ -106,67 +106,6 @@ class Move:
     clipped: float
     is_policy: bool = False
     on_padding: float = 0.0
-
-
-def _refuse(out: Any, batch: Any) -> None:
-    raise ValueError(
-        "An update should return the gradient of its loss by the log-probabilities it is given, of "
-        f"shape {batch.log_prob.shape}, a pair (loss, gradient), or the log-probabilities "
-        f"{batch.policy_log_prob.shape} of a new policy, finite numbers, got "
-        f"{_described(out)}. Metrics, and lists in place of a pair, are to be left out."
-        f"{_ALONE if isinstance(batch, Batch) and len(batch) == 1 else ''}"
-    )
-
-
-def _described(out: Any) -> str:
-    """Return what an update gave as messages show it, with shapes of its parts."""
-    if isinstance(out, tuple | list) and len(out) <= 5:
-        parts = [
-            f"complex {np.shape(part)}"
-            if np.iscomplexobj(part)
-            else getattr(part, "shape", type(part).__name__)
-            for part in out
-        ]
-        return f"a {type(out).__name__} of {', '.join(map(str, parts)) or 'nothing'}"
-    if isinstance(out, np.ndarray):
-        if out.dtype.kind == "c":
-            return f"an array of shape {out.shape} of dtype {out.dtype}"
-        bad = out[~np.isfinite(out)] if out.dtype.kind == "f" else out[:0]
-        return f"an array of shape {out.shape}{f' with {bad[0]} in it' if bad.size else ''}"
-    return f"{type(out).__name__} {shown(out)}"
-
-
-def _read(out: Any, batch: Any) -> tuple[FloatArray, bool]:
-    """Return what an update gave as an array, and whether it is a new policy."""
-    array = out[1] if isinstance(out, tuple) and len(out) == 2 else out
-    try:
-        # An imaginary part is dropped with no more than a warning.
-        if np.iscomplexobj(array):
-            raise TypeError
-        array = np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError):
-        _refuse(out, batch)
-    is_policy = not isinstance(out, tuple) and array.shape == batch.policy_log_prob.shape
-    if (not is_policy and array.shape != batch.log_prob.shape) or not np.isfinite(array).all():
-        _refuse(out, batch)
-    return array, is_policy
-
-
-def call_update(update: Update, batch: Any) -> tuple[FloatArray, bool]:
-    """Return what an update gives for each of the batches held at once."""
-    if getattr(update, "takes_stacks", False):
-        return _read(update(batch.log_prob, batch), batch)
-    parts = []
-    for place in range(len(batch.policy_log_prob)):
-        one = batch.at(place)
-        parts.append(_read(update(one.log_prob.copy(), one), one))
-    is_policy = parts[0][1]
-    if any(part[1] != is_policy for part in parts):
-        raise ValueError(
-            "An update should return the same kind of thing for every batch, but gave a gradient "
-            "for some and a new policy for others."
-        )
-    return np.stack([array for array, _ in parts]), is_policy
 
 
 def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: Sampling) -> Move:
@@ -252,12 +191,16 @@ class Rest:
         Greatest expected move of a logit per probability that is left there, over that at the
         start. It is not small where the update jumps at the rest point, as advantages do that are
         divided by their deviation.
+    rounding : float
+        How far a force is from what it would be with more digits, over the greatest at the start;
+        0 where it is no more than the rounding of floats.
     """
 
     log_prob: FloatArray
     is_inside: bool
     is_found: bool
     residual: float
+    rounding: float = 0.0
 
 
 def drift(
@@ -308,6 +251,21 @@ def _scale(update: Update, problem: Any, sampling: Sampling, natural: bool) -> f
     return float(np.abs(forces).max())
 
 
+def force_of(
+    update: Update, problem: Any, sampling: Sampling
+) -> Callable[[FloatArray], FloatArray] | None:
+    """Return the drift (n_rows,) at a policy, in units of the greatest; None where there is none."""
+    natural = is_natural(update, problem, sampling)
+    scale = _scale(update, problem, sampling, natural)
+    if scale <= _NO_FORCE:
+        return None
+
+    def force_at(at: FloatArray) -> FloatArray:
+        return drift(update, problem, at, sampling, scale, natural=natural)
+
+    return force_at
+
+
 def find_rest(
     update: Update,
     problem: Any,
@@ -329,14 +287,9 @@ def find_rest(
     """
     sampling = Sampling() if sampling is None else sampling
     log_prob = problem.reference if start is None else start
-    natural = is_natural(update, problem, sampling)
-    scale = _scale(update, problem, sampling, natural)
-    if scale <= _NO_FORCE:
+    force_at = force_of(update, problem, sampling)
+    if force_at is None:
         return Rest(log_prob, True, True, 0.0)
-
-    def force_at(at: FloatArray) -> FloatArray:
-        return drift(update, problem, at, sampling, scale, natural=natural)
-
     steps = np.full(len(log_prob), _FIRST_STEP)
     before = np.zeros(len(log_prob))
     size = np.inf
@@ -348,7 +301,7 @@ def find_rest(
         if size <= _AT_REST and not (force[~left] > _RISES).any():
             return Rest(log_prob, bool(left.all()), True, size)
         if steps[left].max() <= _SMALLEST_STEP:
-            return _settled(force_at, problem, log_prob, left)
+            return _rounded(force_at, problem, log_prob, left, size)
         if step in _NEWTON_AT:
             found = _newton(force_at, update, problem, sampling, log_prob, left)
             if found is not None:
@@ -371,6 +324,17 @@ def _size(problem, force, log_prob, left):
     """Return the greatest force on a response that is left, against others that are."""
     weights = np.where(left, np.exp(log_prob), 0.0)
     return float(np.abs(problem.centred(force, weights)[left]).max())
+
+
+def _rounded(force_at, problem, log_prob, left, size):
+    """Return where an update rests that is rounded, or jumps there, from near it.
+
+    What is rounded jumps everywhere, and by no search is it known to more digits than it has.
+    """
+    rounding = rounding_of(lambda at: force_at(at)[left], problem, log_prob)
+    if size <= _ROUNDINGS * rounding:
+        return Rest(log_prob, bool(left.all()), True, size, rounding)
+    return _settled(force_at, problem, log_prob, left)
 
 
 def _settled(force_at, problem, log_prob, left):

@@ -7,11 +7,11 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from sklearn_codex._categorical import FloatArray
+from sklearn_codex.lab._called import call_update
 from sklearn_codex.lab._expected import (
     GONE,
     MOST_STEPS,
     Sampling,
-    call_update,
     expected_move,
     find_rest,
     greatest_within,

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_codex.lab._expected import Sampling, call_update
+from sklearn_codex.lab._called import call_update
+from sklearn_codex.lab._expected import Sampling
 from sklearn_codex.lab._problem import CandidateProblem, Update
 from sklearn_codex.lab._table import Groups
 

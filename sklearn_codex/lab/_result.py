@@ -77,7 +77,11 @@ class Setting:
         Log-probability of the response that is rarest in the reference, less what it should be, in
         nats.
     spectral_radius : float
-        Of one expected step at the rest point; infinite where the update jumps there.
+        Of one expected step at the rest point; infinite where the update jumps there, nan where it
+        is rounded.
+    rounding : float
+        How far the expected force on a logit, its move per probability, is from what it would be
+        with more digits, over the greatest at the start; 0 where it does not show at the rest.
     """
 
     group_size: int
@@ -99,6 +103,7 @@ class Setting:
     length_bias: float = _NAN
     rare_response: float = _NAN
     spectral_radius: float = _NAN
+    rounding: float = 0.0
 
 
 # Heading, attribute, format.
@@ -196,6 +201,11 @@ class AlgorithmCheck:
             words += (
                 f" But tokens are left out: {self.untrained:.0%} of those that are not sure never "
                 "have a gradient."
+            )
+        if self.rounding > 0:
+            words += (
+                f" It is rounded, by {self.rounding:.1g} of its greatest force, which moves the rest "
+                "and leaves the radius open: compute it in float64."
             )
         if self.passed and self.spectral_radius > 1:
             leaves = f"steps of this size leave it: its radius is {self.spectral_radius:.3g}."

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 from sklearn_codex._categorical import FloatArray, IntArray
 from sklearn_codex.lab._algorithms import algorithms
-from sklearn_codex.lab._expected import call_update
+from sklearn_codex.lab._called import call_update
 from sklearn_codex.lab._named import names_arguments
 from sklearn_codex.lab._problem import CandidateProblem, Update
 from sklearn_codex.lab._problems import find_problem

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_codex._categorical import FloatArray
-from sklearn_codex.lab._expected import Sampling, call_update
+from sklearn_codex.lab._called import call_update
+from sklearn_codex.lab._expected import Sampling
 from sklearn_codex.lab._problem import CandidateProblem, Update
 
 # Nats of a token that are none, so that it is sure and its gradient moves nothing.
