@@ -13,6 +13,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import COUNT, POSITIVE, check_log_prob, check_number
 from sklearn_codex.lab._algorithms import PreferenceAlgorithm, RewardAlgorithm, algorithms
 from sklearn_codex.lab._expected import (
+    ROUNDINGS,
     Move,
     Rest,
     Sampling,
@@ -327,10 +328,10 @@ def _radius(update: Update, problem: Any, rest: Rest, sampling: Sampling) -> flo
 
     It is nan where rounding is more than a difference quotient.
     """
+    if rest.residual > max(_JUMPS, ROUNDINGS * rest.rounding):
+        return np.inf
     if rest.rounding > 0:
         return np.nan
-    if rest.residual > _JUMPS:
-        return np.inf
     near, far = (
         spectral_radius(update, problem, rest.log_prob, sampling, step=step) for step in _STEPS
     )

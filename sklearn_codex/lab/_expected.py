@@ -37,7 +37,7 @@ _RARE = 12.0
 _AT_REST, _AS_GOOD_AS_NONE = 1e-7, 1e-9
 _NO_FORCE = 1e-14
 # How much of what is rounded there is at a rest, at most.
-_ROUNDINGS = 30.0
+ROUNDINGS = 30.0
 # With which force one that counts as gone comes back.
 _RISES = 1e-3
 
@@ -254,7 +254,7 @@ def _scale(update: Update, problem: Any, sampling: Sampling, natural: bool) -> f
 def force_of(
     update: Update, problem: Any, sampling: Sampling
 ) -> Callable[[FloatArray], FloatArray] | None:
-    """Return the drift (n_rows,) at a policy, in units of the greatest; None where there is none."""
+    """Return the drift (n_rows,) at a policy, in units of its size; None where there is none."""
     natural = is_natural(update, problem, sampling)
     scale = _scale(update, problem, sampling, natural)
     if scale <= _NO_FORCE:
@@ -332,12 +332,12 @@ def _rounded(force_at, problem, log_prob, left, size):
     What is rounded jumps everywhere, and by no search is it known to more digits than it has.
     """
     rounding = rounding_of(lambda at: force_at(at)[left], problem, log_prob)
-    if size <= _ROUNDINGS * rounding:
+    if size <= ROUNDINGS * rounding:
         return Rest(log_prob, bool(left.all()), True, size, rounding)
-    return _settled(force_at, problem, log_prob, left)
+    return _settled(force_at, problem, log_prob, left, rounding)
 
 
-def _settled(force_at, problem, log_prob, left):
+def _settled(force_at, problem, log_prob, left, rounding):
     """Return where an update rests that jumps there, from near it.
 
     Where the force jumps, logits may block each other that could move together. So the direction is
@@ -345,7 +345,8 @@ def _settled(force_at, problem, log_prob, left):
     """
     rng = np.random.RandomState(0)
     n_points = 2 * int(left.sum()) + 4
-    for radius in _FIRST_STEP * 0.25 ** np.arange(_N_RADII):
+    radii = _FIRST_STEP * 0.25 ** np.arange(_N_RADII)
+    for radius in radii[radii > rounding]:
         for _ in range(_MOST_MOVES):
             scale = np.sqrt(np.exp(log_prob))
             near = rng.uniform(-radius, radius, (n_points, len(log_prob)))
@@ -358,7 +359,7 @@ def _settled(force_at, problem, log_prob, left):
             step = direction / scale
             log_prob = problem.normalize(log_prob + radius * step / np.abs(step).max())
     size = _size(problem, force_at(log_prob), log_prob, left)
-    return Rest(log_prob, bool(left.all()), True, size)
+    return Rest(log_prob, bool(left.all()), True, size, rounding)
 
 
 def _shortest_mean(vectors):

@@ -25,12 +25,25 @@ def check_names(subject: str, known: Iterable[str], given: Iterable[str]) -> Non
 
 
 def names_arguments(function: _Function) -> _Function:
-    """Return a function that names itself, and its arguments, where it is given another."""
-    known = list(inspect.signature(function).parameters)
+    """Return a function that names itself, and its arguments, where it is given others or too few.
+
+    What wraps it to validate its arguments says no name.
+    """
+    signature = inspect.signature(function)
+    known = signature.parameters
+    by_name = [n for n, p in known.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
 
     @wraps(function)
     def named(*args: Any, **options: Any) -> Any:
         check_names(function.__name__, known, options)
+        try:
+            signature.bind(*args, **options)
+        except TypeError as error:
+            by_place = ", ".join(name for name in known if name not in by_name)
+            raise TypeError(
+                f"{function.__name__}: {error}. It takes {by_place} and, by name alone, "
+                f"{', '.join(by_name)}."
+            ) from None
         return function(*args, **options)
 
     return cast(_Function, named)

@@ -204,8 +204,8 @@ class AlgorithmCheck:
             )
         if self.rounding > 0:
             words += (
-                f" It is rounded, by {self.rounding:.1g} of its greatest force, which moves the rest "
-                "and leaves the radius open: compute it in float64."
+                f" It is rounded, by about {self.rounding:.1g} of its greatest force, which moves "
+                "where it rests: compute it in float64 to be sure."
             )
         if self.passed and self.spectral_radius > 1:
             leaves = f"steps of this size leave it: its radius is {self.spectral_radius:.3g}."

@@ -135,7 +135,9 @@ def check_told_by_gradient(
         other = replace(problem, objective=problem.objective.having(kl_coef=coef))
         if error_of_half_kl(other, policies) > few:
             more = "more" if step > 0 else "less"
-            remedy = f"Make it with a kl_coef of {coef:g} or {more}, nearer the size of the rewards."
+            remedy = (
+                f"Make it with a kl_coef of {coef:g} or {more}, nearer the size of the rewards."
+            )
             break
     raise ValueError(
         "check_algorithm needs a kl_coef at which the KL shows in the gradient, got problem "
@@ -155,7 +157,9 @@ def _blind(problem: Any, wanted: FloatArray, kl_coef: float, tol: float) -> str:
         return "has one response to each prompt, as nearly has the reference"
     hidden = _hidden_beside(problem, wanted, tol)
     if hidden:
-        return f"is the reference but for {size:.2g} nats, so that {hidden} would rest there as well"
+        return (
+            f"is the reference but for {size:.2g} nats, so that {hidden} would rest there as well"
+        )
     for prompt, (rows, before) in enumerate(zip(kept, possible, strict=True)):
         if len(np.setdiff1d(before, rows)) == 0:
             continue
