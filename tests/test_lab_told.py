@@ -69,12 +69,12 @@ def test_the_error_of_half_the_kl_is_that_of_an_update_with_half():
 
 def test_half_the_kl_does_not_pass_by_chance():
     n_right = 0
-    for seed in range(6):
-        problem = make_candidates([1, 1, 2], kl_coef=0.15, random_state=seed)
-        drawn = {"n_samples": 3000, "random_state": seed, **ONCE}
+    for seed in range(4):
+        problem = make_candidates([1, 1, 2], kl_coef=0.4, random_state=seed)
+        drawn = {**ONCE, "n_samples": 3000, "random_state": seed, "group_size": 4}
         assert not check_algorithm(half_of(problem), problem, **drawn).passed
         n_right += check_algorithm("rloo", problem, **drawn).passed
-    assert n_right > 2
+    assert n_right > 1
     check = check_algorithm("rloo", problem, n_samples=300, **ONCE)
     assert "cannot tell whether" in check.verdict
     assert f"and half the KL would be {check.half_kl_error:.3f}. Draw more" in check.verdict
