@@ -131,6 +131,20 @@ def test_no_gap_is_told_where_nothing_says_what_a_token_is_worth(loss):
     assert np.isnan(model.optimality_gap_)
 
 
+@pytest.mark.parametrize(("loss", "C", "most"), [("cpo", 1e3, 30), ("robust", 100.0, 100)])
+def test_a_great_C_takes_few_steps(loss, C, most):
+    # Frequent tokens and rare ones: weights are on scales that are not those of the start.
+    rng = np.random.RandomState(0)
+    counts = rng.multinomial(100, rng.dirichlet(np.full(200, 0.3)), (150, 2)).astype(float)
+    ahead = (counts[:, 0] - counts[:, 1]) @ (0.2 * rng.standard_normal(200))
+    labels = (ahead + rng.logistic(size=150) > 0).astype(int)
+    smoothing = 0.1 if loss == "robust" else 0.0
+    model = DPOPolicyOptimizer(loss=loss, C=C, kl_coef=0.1, label_smoothing=smoothing)
+    model.fit(counts, labels)
+    assert model.history_[-1]["gradient_norm"] < 1e-8
+    assert model.n_iter_ <= most
+
+
 @pytest.mark.parametrize("kl_coef", [1e-4, 1e-8, 1e-20, 1e-100])
 @pytest.mark.parametrize("loss", ["cpo", "orpo"])
 def test_the_least_kl_coef_leaves_the_likeliest_policy(loss, kl_coef):

@@ -157,7 +157,7 @@ class DPOPolicyOptimizer(
 
     .. math:: \sum_i s_i\, \ell(m_i; p_i) + \tfrac{1}{2C} \|w\|^2
 
-    by a trust-region Newton method with exact derivatives, with
+    by Newton's method with exact derivatives, with
     :math:`\ell = -p \log \sigma(m) - (1 - p) \log \sigma(-m)` for "sigmoid" [1]_,
     :math:`\ell = p (m - 1/2)^2 + (1 - p) (m + 1/2)^2` for "ipo", which is :math:`b^2` times the
     loss of [2]_, so that the population optimum has log-ratio gaps :math:`m / b = (p - 1/2) / b`,

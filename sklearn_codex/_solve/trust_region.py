@@ -60,10 +60,12 @@ def minimise_curved(
     callback: Callable[[FitState], object],
     sharpen: Callable[[CurvedLoss, Point, int], CurvedLoss | None] | None = None,
 ) -> FitState:
-    """Minimise the loss by a trust-region Newton method, then by plain Newton steps.
+    """Minimise the loss by Newton steps that are searched, in a trust region, then by plain ones.
 
-    The trust region copes with negative curvature; it compares values of the loss, so it ends at
-    their rounding error, and the last Newton steps go on by the gradient alone.
+    Where the loss curves upwards, steps that are searched go along narrow valleys that a trust
+    region, round as it is, takes hundreds of steps for. That copes with negative curvature; it
+    compares values of the loss, so it ends at their rounding error, and the last Newton steps go on
+    by the gradient alone.
 
     Parameters
     ----------
@@ -187,7 +189,7 @@ class _Fit:
         self._is_over = self.state.gradient_norm <= to
         if not self._is_told:
             self._tell(self.state)
-        while self._is_kinked and not self._is_over and self._descend():
+        while not self._is_over and self._descend():
             pass
         if not self._is_over:
             self._search()
@@ -247,17 +249,19 @@ class _Fit:
     def _descend(self):
         """Take a Newton step to where the loss falls no more along it; return whether there is one.
 
-        Where curvature jumps, as at the ends of rounded kinks, this takes a quarter of the steps of
-        a trust region, whose model is wrong beyond the next jump.
+        Where curvature jumps, as at the ends of rounded kinks, or weights are on unlike scales away
+        from the start, this takes a quarter of the steps of a trust region, or fewer.
         """
         state, x = self.state, self.state.point.weights * self._scale
         step = self._newton_step(x, min(1e-2, np.sqrt(state.gradient_norm)))
         slope = float(self._gradient(x) @ step)
         if not slope < 0:
             return False
-        about = self.loss.slope_along(state.point.weights, step / self._scale)
+        slopes = [lambda t: float(self._gradient(x + t * step) @ step)]
+        if self._is_kinked:
+            slopes.insert(0, self.loss.slope_along(state.point.weights, step / self._scale))
         slack = ROUNDING * abs(state.point.value)
-        for slope_at in (about, lambda t: float(self._gradient(x + t * step) @ step)):
+        for slope_at in slopes:
             moved = self._state(state.iteration + 1, x + _level(slope_at, slope) * step)
             falls = moved.point.value < state.point.value - slack
             if falls or moved.gradient_norm < 0.5 * state.gradient_norm:
@@ -295,7 +299,7 @@ def _level(slope_at, start):
     low, high, length = 0.0, 1.0, 1.0
     for _ in range(_HALVINGS):
         slope = slope_at(length)
-        if slope > -_FLAT * start:
+        if slope > -_FLAT * start or not np.isfinite(slope):
             high = length
         elif slope < _FLAT * start and length < 1.0:
             low = length
