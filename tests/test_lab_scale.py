@@ -39,7 +39,7 @@ def rounded_inside(log_prob, batch):
 rounded_inside.takes_stacks = True
 
 
-@pytest.mark.parametrize("scale", [1e-300, 1e-16, 1e300])
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
 def test_the_scale_of_a_gradient_is_free(scale):
     problem = make_candidates([1, 2, 2], random_state=2)
     plain = check_algorithm("rloo", problem, **ONCE)
