@@ -314,6 +314,23 @@ def test_values_of_long_documents_are_found_at_once(gae_lambda):
     assert_allclose(critic.values, exact, atol=1e-3 * np.abs(exact).max())
 
 
+def test_a_solved_sweep_that_leads_away_is_taken_back(monkeypatch):
+    """Plain ones follow from where it began; it took the place of one of them."""
+    problem = safe_problem(0)
+    policy, found = random_policy(problem, 0), []
+    rollouts = drawn_from(problem, policy, 50, 0)
+    before = np.random.default_rng(0).normal(size=problem.trie.n_contexts)
+    monkeypatch.setattr(type(problem), "sum_to_come", lambda self, policy, values: -100 * values)
+    for most_spans, sweeps in [(-1.0, 8), (np.inf, 7)]:
+        monkeypatch.setattr("sklearn_codex._policy.critic._MOST_SPANS", most_spans)
+        monkeypatch.setattr("sklearn_codex._policy.critic._MAX_SWEEPS", sweeps)
+        critic = ContextCritic(problem.trie, 0.6)
+        critic.restore({"values": before, "position_values": np.zeros(0), "has_learned": True})
+        learn_from_all(critic, problem, policy, rollouts)
+        found.append(critic.values)
+    assert_array_equal(*found)
+
+
 def test_share_of_means_that_is_no_noise_by_hand():
     """Means 2 and 1 of two and two values that are 1 off: 1 - 2 / 2 * 4 / 10."""
     values, visits = np.array([1.0, 3.0, 0.0, 2.0]), np.array([2.0, 0.0, 2.0])

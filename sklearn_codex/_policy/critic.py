@@ -221,7 +221,8 @@ class ContextCritic:
 
     with the steps P of the policy from context to context. That is Newton's step where the sums
     over documents are as expected and s is 0 or 1, and without what documents tell the exact
-    evaluation of policy iteration [5]_.
+    evaluation of policy iteration [5]_. Where they tell something, it may lead away: a step after
+    which a sweep would change no less is taken back, and sweeps are plain from there on.
 
     So a context that no document came to is worth what is known of it. Were it worth what others
     are, a step would take the most overrated of all contexts, whatever the documents say of those
@@ -288,6 +289,7 @@ class ContextCritic:
     def _learn_from_all(self, rollouts, rewards, known):
         """Take values of the expected next token, and what documents tell of those after it."""
         spans = (1.0 - self._gae_lambda) * len(rollouts.tokens) / len(rollouts.lengths)
+        solves, before = spans > _MOST_SPANS, None
         for _ in range(_MAX_SWEEPS):
             decay = self._gae_lambda if self._has_learned else 1.0
             self._has_learned = True
@@ -296,12 +298,14 @@ class ContextCritic:
             later = self._estimate(rollouts, rewards, decay) - own
             total, visits = _sums(rollouts.contexts, later, len(last))
             share = signal_share(later, total, visits)
-            self.values = known.mean_of_next(worth) + share * total / (visits + 1.0)
-            change = self.values - last
-            if spans > _MOST_SPANS:
+            change = known.mean_of_next(worth) + share * total / (visits + 1.0) - last
+            if solves and before is not None and not change @ change < before[1] @ before[1]:
+                solves, (last, change) = False, before
+            before = last, change
+            if solves:
                 carried = share * decay
                 change = (1.0 - carried) * known.sum_to_come(change) + carried * change
-                self.values = last + change
+            self.values = last + change
             if change @ change <= _SWEEP_TOL * (self.values @ self.values):
                 break
 

@@ -61,9 +61,9 @@ def warn_of_explosion(objective, cut, subject):
     if not objective.length_explodes:
         why = (
             f"{subject} at kl_coef={objective.kl_coef:g} has an optimum whose documents are "
-            f"{objective.length_if_not_cut:.3g} tokens long on average, more "
-            "than can be drawn. Raise kl_coef above {objective._safe_kl_coef():.6g}, where "
-            "length explodes, by more, or price length in it."
+            f"{objective.length_if_not_cut:.3g} tokens long on average, more than can be drawn. "
+            f"Length explodes at {objective._safe_kl_coef():.6g}: raise kl_coef further above "
+            "that, or price length in the reward."
         )
     warnings.warn(
         f"{why} Documents are cut at {cut} tokens instead; set max_length to choose.",

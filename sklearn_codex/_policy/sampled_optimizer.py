@@ -36,6 +36,8 @@ _CUT_RATE = 0.01
 _FAR_BEYOND = 1.25
 # Documents of each policy that the distance to the optimum, or to the start, is told from.
 _N_CERTIFIED = 4096
+# Tokens of the best documents, on average, up to which some hundred of them a batch take seconds.
+_LONGEST_DRAWN = 5000
 
 
 class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstimator):
@@ -160,7 +162,7 @@ class SampledPolicyOptimizer(CallbackSupportMixin, ObjectiveFitMixin, BaseEstima
 
     def _is_endless(self, objective):
         """Tell whether the best documents are longer than can be drawn."""
-        return objective.outgrows(self._cut_length)
+        return objective.length_if_not_cut > _LONGEST_DRAWN
 
     def _make_trainer(self, problem, settings, X_val):
         """Return what trains a policy, and measures what else was asked for."""
