@@ -92,6 +92,7 @@ VALUES: dict[str, Callable[[np.random.RandomState], Any]] = {
     "penalty": lambda rng: np.array([0.0, 1, 0, 2]),
     "frequencies": lambda rng: np.array([0.1, 0.2, 0.3, 0.4]),
     "target_kl": lambda rng: 0.1,
+    "longest": lambda rng: 20,
     "kl_coefs": lambda rng: np.array([0.5, 1.0]),
     "eos": lambda rng: 3,
     "banned": lambda rng: [1],
@@ -227,6 +228,7 @@ OF_SUBJECT: dict[str, dict[str, Callable[[np.random.RandomState], Any]]] = {
         "marked": lambda rng: _of_events(rng, 1.0) > 0, "n_points": lambda rng: 5,
         "max_rate": lambda rng: 0.1, "target_kl": lambda rng: 0.01, "kl_coefs": lambda rng: [2.0],
         "weight": lambda rng: np.ones(ngram_model().trie_.n_contexts),
+        "of_contexts": lambda rng: rng.normal(size=ngram_model().trie_.n_contexts),
     },
     "arc_reward": {
         "model": lambda rng: ngram_model(),

@@ -63,13 +63,14 @@ def _check_policies(objective, log_prob):
 
 
 def _shape_of(objective, name):
-    return (objective.trie.n_contexts if name == "weight" else objective.trie.n_events,)
+    of_contexts = name in ("weight", "of_contexts")
+    return (objective.trie.n_contexts if of_contexts else objective.trie.n_events,)
 
 
 takes_events = checking(_check_policy, _shape_of)
 """Check what a method of an objective is given: a policy, and other values of events (E,).
 
-Weights are those of contexts (C,).
+Weights and what is said to be of contexts are (C,).
 """
 takes_policies = checking(_check_policies, _shape_of)
 """Do :func:`takes_events` for policies (E,), or (max_length, E) that look at the position."""

@@ -424,6 +424,7 @@ class NGramTerms(EndingObjective):
         """Return the expected sum (C,) of values (E,) of events that are to come, never cut."""
         return self.sum_to_come(log_prob, self.mean_of_next(log_prob, values))
 
+    @takes_events
     def sum_to_come(self, log_prob: FloatArray, of_contexts: FloatArray) -> FloatArray:
         """Return the expected sum (C,) of values (C,) of contexts that are to come, never cut.
 
