@@ -1,5 +1,6 @@
 """Best-of-n sampling as an estimator: the baseline that needs no training."""
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,14 +12,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_codex._checks.numbers import check_tokens_at_once
 from sklearn_codex._data.documents import read_prompts
-from sklearn_codex._fits import whole_fit
+from sklearn_codex._fits import caller_level, whole_fit
 from sklearn_codex._policy.inputs import PROBLEM_CONSTRAINTS
 from sklearn_codex._policy.optimizer import PolicyOptimizerMixin
 from sklearn_codex._rollouts import Rollouts
 from sklearn_codex.exact import best_of_n_kl_bound, expected_max
 from sklearn_codex.exact._best_of_n import _max_weights
 
-_FEWEST_ROLLOUTS = 4096
+# Documents drawn, and best ones of n among them, at least; and tokens drawn at most so that winners
+# have one for each n-gram.
+_FEWEST_ROLLOUTS, _WINNERS, _MOST_TOKENS_OF_NGRAMS = 4096, 64, 2**20
+# Nats a document, and standard errors, by which a KL above that of best of n is not told.
+_SLACK, _ERRORS = 0.05, 3.0
 # Tokens drawn at one time.
 _CHUNK_TOKENS = 2_000_000
 
@@ -59,12 +64,16 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         Tokens at which a document is cut, where the vocabulary has an end-of-sequence token and
         documents end by themselves; None means never.
     n_rollouts : int or "auto", default="auto"
-        Documents of the reference drawn in ``fit``, at least n; "auto" means 64 n, at least 4096.
-        Where they start in several contexts, as after prompts, at least 4 n in each.
-    prior_strength : float, default=1.0
+        Documents of the reference drawn in ``fit``, at least n; "auto" means 64 n, at least 4096;
+        for a policy of n-grams whose reward adds over tokens, also enough that winners have as many
+        tokens as there are n-grams, if no more than 2**20 tokens are drawn for that. Where they
+        start in several contexts, as after prompts, at least 4 n in each.
+    prior_strength : float or "auto", default="auto"
         Weight of the reference in the refit, in tokens, of n-grams in each context, so that what no
         winner used keeps a probability. 0 is the maximum likelihood estimate. A policy of n-grams
-        is the likeliest tilt of the reference for both, found by Newton's method.
+        is the likeliest tilt of the reference for both, found by Newton's method. "auto" means 1
+        for a policy of single tokens; of n-grams, the power of ten from 1 to 100,000 with which a
+        refit to every other document makes the winners among the others likeliest.
     vectorizer : transformer, default=None
         Turns text into counts; None means the policy's, or ``TokenCounter()`` without a policy.
     random_state : int, RandomState instance or None, default=None
@@ -81,6 +90,8 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         log n - (n - 1) / n, in nats a document: KL(best of n || reference) is never above it, and
         is equal to it where no two documents that can be drawn have the same reward and none has
         much probability. With ties it is below.
+    prior_strength_ : float
+        Weight of the reference in the refit, given or chosen.
     token_log_prob_ : ndarray of shape (V,)
         Natural logarithm of each token's probability under the refit policy. Only of policies of
         single tokens.
@@ -165,14 +176,18 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
 
     with :math:`\kappa` = ``prior_strength``: the maximiser of the winners' likelihood, that is of
     -KL(best of n || policy), up to the prior. Where the reward adds over tokens and documents have
-    a fixed length it has, but for the prior, the expected reward of best-of-n at a smaller KL.
+    a fixed length a policy of single tokens has, but for the prior, the expected reward of
+    best-of-n at a smaller KL.
 
     A model of n-grams is refit to the likeliest tilt, that is the reference times
     :math:`e^{w}` for weights w of its n-grams, normalised in each context: with c(h, w) tokens of
     the winners, weighted in the same way, in context h, and :math:`\kappa` tokens more in each
     context as the reference draws them, it has the greatest likelihood among all tilts, by Newton's
     method. No formula gives it, as one weight counts in every context that its n-gram ends. After
-    prompts a document competes with those that start in the same context.
+    prompts a document competes with those that start in the same context. Winners hold little about
+    n-grams that few of them have: with a weak prior such a policy learns them by heart, and its KL
+    is far above that of best-of-n. "auto" therefore asks winners that were not seen, and the policy
+    has less of the reward than best-of-n where n-grams are many.
 
     References
     ----------
@@ -206,7 +221,7 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         },
         "n": [Interval(Integral, 1, None, closed="left")],
         "n_rollouts": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "prior_strength": [Interval(Real, 0, None, closed="left")],
+        "prior_strength": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
     }  # fmt: skip
 
     def __init__(
@@ -220,7 +235,7 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         response_length=None,
         max_length=None,
         n_rollouts="auto",
-        prior_strength=1.0,
+        prior_strength="auto",
         vectorizer=None,
         random_state=None,
     ):
@@ -263,10 +278,16 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         ValueError
             If ``n_rollouts`` is less than n, there is neither a reward model nor logged rewards, or
             X does not fit the policy.
+
+        Warns
+        -----
+        UserWarning
+            If ``kl_`` is above ``kl_bound_`` by more than chance: the refit policy has then learned
+            its winners by heart.
         """
         n_rollouts = self.n_rollouts
         if n_rollouts == "auto":
-            n_rollouts = max(_FEWEST_ROLLOUTS, 64 * self.n)
+            n_rollouts = max(_FEWEST_ROLLOUTS, _WINNERS * self.n)
         if n_rollouts < self.n:
             raise ValueError(
                 f"{type(self).__name__} needs n_rollouts >= n documents to know the best of n, got "
@@ -279,6 +300,8 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
             remedy="Set a smaller response_length, or draw fewer documents (n_rollouts, n).",
         )
         problem = self._build_problem()
+        if self.n_rollouts == "auto":
+            n_rollouts = max(n_rollouts, self._n_for_ngrams(problem))
         context = self._init_callback_context()
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         rng = np.random.RandomState([self._seed, 2])
@@ -296,8 +319,17 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         self.kl_bound_ = best_of_n_kl_bound(self.n)
         log_prob = self._refit(rollouts, rewards, problem.start, ends, shares)
         self.n_sequences_ = len(rewards) + self._finish(problem, log_prob)[1]
+        self._warn_if_too_far(len(rewards))
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
+
+    def _n_for_ngrams(self, problem):
+        """Return how many documents have winners with a token for each n-gram, 0 if none need."""
+        # What does not add over tokens may be dear to ask.
+        if self._read_trie is None or not problem.is_additive or problem.is_tested:
+            return 0
+        tokens = min(self.n * self._trie.n_arcs, _MOST_TOKENS_OF_NGRAMS)
+        return int(tokens / max(1.0, problem.objective.expected_length(problem.start)))
 
     def _refit(self, rollouts, rewards, reference, ends=(), shares=(1.0,)):
         """Return the policy of the winners, each weighted by its chance to win.
@@ -307,9 +339,32 @@ class BestOfNSampler(CallbackSupportMixin, PolicyOptimizerMixin, BaseEstimator):
         """
         groups = zip(np.split(rewards, ends), shares, strict=True)
         weight = np.concatenate([share * _chances(own, self.n) for own, share in groups])
-        winners = self._family.count(rollouts, np.repeat(weight, rollouts.lengths))
-        counts = len(rewards) / self.n * winners
-        return self._family.refined(reference, counts, self.prior_strength)
+        weight *= len(rewards) / self.n
+        family, own = self._family, np.repeat(np.arange(len(weight)), rollouts.lengths)
+        winners = family.count(rollouts, weight[own])
+        strength = self.prior_strength
+        if strength == "auto":
+            seen = family.count(rollouts, np.where(own % 2, 0.0, weight[own]))
+            strength = family.prior_strength(reference, seen, winners - seen)
+        self.prior_strength_ = float(strength)
+        return family.refined(reference, winners, self.prior_strength_)
+
+    def _warn_if_too_far(self, n_rollouts):
+        """Warn where the refit policy is farther from the reference than any best of n."""
+        n_winners = n_rollouts / self.n
+        noise = _SLACK + _ERRORS * np.sqrt(2.0 * max(self.kl_, 0.0) / n_winners)
+        if self.kl_ <= self.kl_bound_ + noise:
+            return
+        more = "" if self._read_trie is None else ", or 'auto'"
+        warnings.warn(
+            f"{type(self).__name__}: the refit policy has a KL of kl_={self.kl_:.3g} nats a "
+            f"document to the reference, where best of n={self.n} has at most "
+            f"kl_bound_={self.kl_bound_:.3g}: it has learned {n_winners:.6g} winners by heart. "
+            f"Raise prior_strength, which is {self.prior_strength_:g}{more}, or n_rollouts, which "
+            f"is {n_rollouts}. Documents of sample are the best of n all the same.",
+            UserWarning,
+            stacklevel=caller_level(),
+        )
 
     def sample(self, n_samples=1, random_state=None, *, max_length=10_000, prompts=None):
         """Draw documents, each the best of n from the reference.

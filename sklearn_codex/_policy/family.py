@@ -15,7 +15,7 @@ from sklearn_codex._data.vectorizers import first_difference, token_names
 from sklearn_codex._language.distributions import BackoffDistribution
 from sklearn_codex._ngrams.backoff import BackoffModel, is_part_of
 from sklearn_codex._ngrams.trie import Trie
-from sklearn_codex._policy.ngram_refit import nearest_policy
+from sklearn_codex._policy.ngram_refit import choose_strength, nearest_policy
 from sklearn_codex._policy.ngram_tilt import NGramTilt
 from sklearn_codex._policy.problem import PolicyProblem, unigram_objective
 from sklearn_codex._policy.tilts import Tilt, TokenTilt
@@ -115,6 +115,10 @@ class TokenFamily:
     def refined(self, log_prob: FloatArray, counts: FloatArray, strength: float) -> FloatArray:
         """Return the posterior mean (V,) after counts (V,) of a policy worth some tokens."""
         return normalize_log(np.logaddexp(safe_log(counts), safe_log(strength) + log_prob))
+
+    def prior_strength(self, log_prob: FloatArray, seen: FloatArray, held_out: FloatArray) -> float:
+        """Return the strength of the prior where nobody gave one: a token."""
+        return 1.0
 
     def policy(self, given: Any, estimator: Any) -> FloatArray:
         """Return a policy (V,) given as an array or as a fitted language model."""
@@ -295,11 +299,20 @@ class NGramFamily:
 
         A policy is worth ``strength`` tokens in each context, of its own frequencies.
         """
+        prior = strength * self._prior(log_prob)
+        return nearest_policy(self.trie, log_prob, counts + prior)
+
+    def prior_strength(self, log_prob: FloatArray, seen: FloatArray, held_out: FloatArray) -> float:
+        """Return the strength at which events (E,) held out are likeliest, refined by others."""
+        return choose_strength(self.trie, log_prob, self._prior(log_prob), seen, held_out)
+
+    def _prior(self, log_prob: FloatArray) -> FloatArray:
+        """Return the events (E,) of one token of a policy in each context."""
         objective: Any = self.objective(
             log_prob, length=1, eos=None, max_length=None, subject="refined"
         )
-        prior = objective.events_after(log_prob, np.full(self.trie.n_contexts, strength))
-        return nearest_policy(self.trie, log_prob, counts + prior)
+        prior: FloatArray = objective.events_after(log_prob, np.ones(self.trie.n_contexts))
+        return prior
 
     def policy(self, given: Any, estimator: Any) -> FloatArray:
         """Return a policy (E,) given as an array or as a model of n-grams, or of single tokens."""

@@ -137,6 +137,11 @@ class NGramTiltPoint:
         arcs, visits = self.tilt._visits(slopes)
         return self.tilt.sum_over_tilts(arcs - self._next.uses(visits))
 
+    def uses(self, slopes: FloatArray) -> FloatArray:
+        """Return how often each n-gram (A,) ends what is drawn in the visits of events (E,)."""
+        _, visits = self.tilt._visits(slopes)
+        return self.tilt.sum_over_tilts(self._next.uses(visits))
+
     def hvp(self, slopes: FloatArray, direction: FloatArray) -> FloatArray:
         """Return -1 / b of the covariances, summed over visits, of n-grams with the move, (A,)."""
         _, visits = self.tilt._visits(slopes)
