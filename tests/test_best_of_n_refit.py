@@ -17,7 +17,7 @@ def many():
     """A model of some thousand n-grams, and texts with rewards for a third of the words."""
     rng = np.random.default_rng(0)
     chance = 1.0 / np.arange(1, 201)
-    words = rng.choice(200, (400, 10), p=chance / chance.sum())
+    words = rng.choice(200, (200, 10), p=chance / chance.sum())
     texts = [" ".join(f"w{word}" for word in row) for row in words]
     model = NGramLM(3, vectorizer=NGramCounter(3, eos_token="</s>")).fit(texts)
     return FrozenEstimator(model), texts, (words % 3 == 0).sum(axis=1).astype(float)
@@ -25,12 +25,12 @@ def many():
 
 def test_a_policy_of_many_n_grams_is_not_farther_than_best_of_n(many):
     policy, texts, rewards = many
-    chosen = BestOfNSampler(policy, n=4, random_state=0).fit(texts, rewards)
+    chosen = BestOfNSampler(policy, kl_coef=3.0, n=4, random_state=0).fit(texts, rewards)
     assert chosen.prior_strength_ > 1.0
     assert chosen.kl_ < chosen.kl_bound_
     reference = chosen.evaluate(chosen.reference_log_prob_)
     assert chosen.expected_reward_ > reference.expected_reward
-    weak = BestOfNSampler(policy, n=4, prior_strength=1.0, random_state=0)
+    weak = BestOfNSampler(policy, kl_coef=3.0, n=4, prior_strength=1.0, random_state=0)
     told = (
         r"BestOfNSampler: the refit policy has a KL of kl_=[\d.]+ nats .* best of n=4 .* "
         r"kl_bound_=0\.636: .* Raise prior_strength, which is 1, or 'auto', or n_rollouts, which is"
@@ -44,7 +44,7 @@ def test_a_policy_of_many_n_grams_is_not_farther_than_best_of_n(many):
 def test_winners_have_a_token_for_each_n_gram(many):
     policy, texts, rewards = many
     n_ngrams = policy.estimator.trie_.n_arcs
-    sampler = BestOfNSampler(policy, n=16, random_state=0).fit(texts, rewards)
+    sampler = BestOfNSampler(policy, kl_coef=3.0, n=16, random_state=0).fit(texts, rewards)
     length = sampler.evaluate(sampler.reference_log_prob_).length
     assert sampler.n_sequences_ - 2 == int(16 * n_ngrams / length) > 4096
     # What no one can add over tokens may be dear to ask.
@@ -54,7 +54,9 @@ def test_winners_have_a_token_for_each_n_gram(many):
 
 def test_the_strength_of_the_prior_makes_winners_that_were_held_out_likeliest(many):
     policy, texts, rewards = many
-    sampler = BestOfNSampler(policy, n=4, n_rollouts=2000, random_state=1).fit(texts, rewards)
+    sampler = BestOfNSampler(policy, kl_coef=3.0, n=4, n_rollouts=2000, random_state=1).fit(
+        texts, rewards
+    )
     problem = sampler._build_problem()
     rng = np.random.RandomState([sampler._seed, 2])
     rollouts = problem.objective.sample(problem.start, 2000, rng, names=problem.names)
