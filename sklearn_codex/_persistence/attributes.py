@@ -139,7 +139,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("objective_se_", "expected_reward_se_"), _FIGURE),
     **dict.fromkeys(("best_of_n_reward_", "best_of_n_reward_se_", "flip_rate_"), _FIGURE),
     **dict.fromkeys(("flip_logit_std_", "log_tie_parameter_std_"), _FIGURE.or_none()),
-    "reference_point_": _NUMBER,
+    **dict.fromkeys(("prior_strength_", "reference_point_"), _NUMBER),
     **dict.fromkeys(("rule_prices_", "rule_rates_"), _FIGURES),
     "history_": _LIST,
     "training_state_": _DICT,
