@@ -438,7 +438,9 @@ def _is_close_to_optimum(trainer):
     """Tell whether the optimum, which is known, is reached up to a share of the way."""
     problem, gap = trainer.problem, trainer.history[-1]["objective/optimality_gap"]
     whole = apart_from_cuts(trainer, trainer.start_gap)
-    if gap > max(trainer.settings.tol * whole, trainer.negligible_gap()):
+    # A share of what is infinite says nothing.
+    enough = trainer.settings.tol * whole if np.isfinite(whole) else 0.0
+    if not np.isfinite(gap) or gap > max(enough, trainer.negligible_gap()):
         return False
     if not problem.tracks_prices:
         return True
@@ -451,7 +453,8 @@ def _is_close_to_optimum(trainer):
         abs(problem.value_unpriced(best) - problem.value_unpriced(policy))
         for policy in (trainer.recorded_log_prob, problem.start)
     )
-    return missing <= max(trainer.settings.tol * whole, trainer.negligible_gap())
+    enough = trainer.settings.tol * whole if np.isfinite(whole) else 0.0
+    return bool(np.isfinite(missing)) and missing <= max(enough, trainer.negligible_gap())
 
 
 class _BestIterate:

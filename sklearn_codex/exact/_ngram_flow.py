@@ -63,7 +63,8 @@ class PolicyFlow:
     cut : ndarray of shape (C,)
         How often documents are cut in each.
     is_endless : bool
-        Whether some never end, so that visits are without bound; they are those before that then.
+        Whether more than 1e-12 of them never end, so that visits are without bound; they are those
+        before that then. Fewer count nowhere, neither for a length nor for a divergence.
 
     Raises
     ------
@@ -81,6 +82,8 @@ class PolicyFlow:
         self.row_log_sums = kernel.log_sums()
         check_rows(kernel, self.row_log_sums, initial > 0, further=max_length != 1)
         self.cut, self.is_endless = np.zeros(trie.n_contexts), False
+        # Arcs (A,) that lead to an end, None where all do.
+        self._goes_on: np.ndarray | None = None
         if max_length is None:
             self._follow_to_the_end()
         else:
@@ -95,21 +98,21 @@ class PolicyFlow:
 
     def _follow_to_the_end(self):
         """Solve for the visits; contexts that no document ends from take all that comes there."""
-        alive = self.kernel.can_end()
-        columns = np.where(alive, 0.0, -np.inf)
-        operator = self.kernel.operator(columns)
-        visits = ContextEquation(operator).solve_transposed(np.where(alive, self._initial, 0.0))
+        alive, visited = self.kernel.can_end(), self.kernel.can_visit(self._initial > 0)
+        # How long documents are that nobody draws is no part of it.
+        inside = alive & visited
+        operator = self.kernel.operator(np.where(inside, 0.0, -np.inf))
+        visits = ContextEquation(operator).solve_transposed(np.where(inside, self._initial, 0.0))
         if visits is None or visits.min() < -1e-6 * np.abs(visits).max():
             raise ValueError(
                 "The expected n-grams of a document were not found to a relative residual of "
                 "1e-10: documents of this policy hardly ever end. Set max_length."
             )
-        self.visits = np.maximum(visits, 0.0)
-        if not alive.all():
-            lost = self._initial[~alive].sum()
-            following = self.trie.next
-            lost += self.arcs[(following >= 0) & ~alive[following]].sum()
-            self.is_endless = bool(lost > _ROUNDING)
+        self.visits = np.where(inside, np.maximum(visits, 0.0), 0.0)
+        if (visited & ~alive).any():
+            goes_on = np.append(alive, True)[self.trie.next]
+            lost = self._initial[~alive].sum() + self.arcs[~goes_on].sum()
+            self.is_endless, self._goes_on = bool(lost > _ROUNDING), goes_on
 
     def stretches(self, max_length: int) -> Iterator[Stretch]:
         """Yield the shares of documents in each context before token 1, 2, ... of them.
@@ -157,7 +160,8 @@ class PolicyFlow:
     def usage(self) -> FloatArray:
         """How often arcs (A,) could be used, in the contexts that are not written out."""
         passed = self.kernel.backoff() * self.flow
-        return np.maximum(self.kernel.not_passed(self.flow, passed), 0.0)
+        usage = np.maximum(self.kernel.not_passed(self.flow, passed), 0.0)
+        return np.where(self.kernel.can_use(self.visits > 0), usage, 0.0)
 
     @cached_property
     def _entries(self):
@@ -243,13 +247,14 @@ class PolicyFlow:
         flow.kernel = ContextKernel(trie, log_prob)
         flow.row_log_sums = flow.kernel.log_sums()
         flow._initial = flow.visits = visits
+        flow._goes_on = None
         flow.cut, flow.is_endless = np.zeros(len(visits)), False
         return flow
 
     def at_visits(self, visits: FloatArray) -> "PolicyFlow":
         """Return the flow of documents of one token, after contexts visited so often (C,)."""
         flow = object.__new__(PolicyFlow)
-        for name in ("trie", "log_prob", "kernel", "row_log_sums", "_initial"):
+        for name in ("trie", "log_prob", "kernel", "row_log_sums", "_initial", "_goes_on"):
             setattr(flow, name, getattr(self, name))
         flow.visits, flow.cut, flow.is_endless = visits, np.zeros(len(visits)), False
         return flow
@@ -275,12 +280,16 @@ class PolicyFlow:
         if steep.any():
             return self._written_out(np.flatnonzero(steep)).kl(other, log_sums)
         terms = divergence_terms(kernel.arc_log_weight, log_q)
+        if self._goes_on is not None:
+            terms[~self._goes_on & np.isposinf(terms)] = 0.0
         total = _dot(self.usage, terms)
         total += self._kl_of_backing_off(log_q, log_backoff, log_sums)
         if len(kernel.written):
             along = kernel.along(log_backoff)
             own = kernel.entry_log_weight + kernel.arc_log_weight[kernel.entry_arc]
             entries = divergence_terms(own, along + log_q[kernel.entry_arc])
+            if self._goes_on is not None:
+                entries[~self._goes_on[kernel.entry_arc] & np.isposinf(entries)] = 0.0
             total += _dot(self.flow[kernel.entry_row], entries)
         if log_sums is not None:
             total += _dot(self.visits, -np.expm1(log_sums))
@@ -310,6 +319,9 @@ class PolicyFlow:
         terms = _difference(own, other) * more[at]
         left = rest > 0
         terms[left] += rest[left] * divergence_terms(own[left], other[left])
+        if self._goes_on is not None:
+            possible = (kernel.arc_log_weight > -np.inf) & self._goes_on
+            terms[np.isposinf(terms) & ~kernel.backs_off_for(possible)[at]] = 0.0
         return float(self.flow[at] @ terms)
 
 

@@ -247,22 +247,41 @@ class ContextKernel:
 
         Those that are backed off to count as well.
         """
-        trie, reached = self.trie, contexts.copy()
-        possible = self.arc_log_weight > -np.inf
-        is_open = self._count(possible)[1] > 0
-        n_before = -1
-        while (n := int(reached.sum())) != n_before:
-            n_before = n
-            for low, high, _, _ in reversed(self.levels[1:]):
-                open_here = np.flatnonzero(reached[low:high] & is_open[low:high]) + low
-                reached[trie.suffix[open_here]] = True
-            following = trie.next[possible & reached[trie.arc_context]]
-            reached[following[following >= 0]] = True
+        visited = self.can_visit(contexts)
+        is_open = self.backs_off_for(self.arc_log_weight > -np.inf)
+        reached: np.ndarray = self.drop(visited.astype(float), is_open.astype(float)) > 0
         return reached
+
+    def can_visit(self, contexts: np.ndarray) -> np.ndarray:
+        """Return which contexts (C,) are the longest ones before a token, from others (C,) on."""
+        possible, visited = self.arc_log_weight > -np.inf, contexts
+        while True:
+            following = self.trie.next[possible & self.can_use(visited)]
+            found = visited.copy()
+            found[following[following >= 0]] = True
+            if np.array_equal(found, visited):
+                return found
+            visited = found
+
+    def can_use(self, visited: np.ndarray) -> np.ndarray:
+        """Return which arcs (A,) are those of a token after any of the contexts (C,).
+
+        By counts, which are exact where a flow less what is passed on is rounding.
+        """
+        is_open = (self.backoff_log_weight > -np.inf).astype(float)
+        flow = self.drop(visited.astype(float), is_open)
+        # Numbers of contexts, at most: those from which a context is backed off to.
+        used: np.ndarray = self.not_passed(flow, is_open * flow) > 0.5
+        return used
 
     def n_tokens(self, good: np.ndarray) -> np.ndarray:
         """Return how many tokens (C,) after each context use an arc of a mask (A,)."""
         found: np.ndarray = self._count(good)[0]
+        return found
+
+    def backs_off_for(self, good: np.ndarray) -> np.ndarray:
+        """Return which contexts (C,) back off for tokens that use an arc of a mask (A,)."""
+        found: np.ndarray = self._count(good)[1] > 0
         return found
 
     def _count(self, good):

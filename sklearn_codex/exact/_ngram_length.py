@@ -15,6 +15,8 @@ from sklearn_codex.exact._ngram_training import NGramTraining
 
 # The spread of rewards, in units of kl_coef, up to which a smallest safe kl_coef is looked for.
 _WIDEST = 1e4
+# Where it is above this many times that spread, there is none but for rounding.
+_FARTHEST = 1e25
 # The highest kl_coef that is tried, with room for an entropy_coef.
 _HIGHEST = 1e307
 # The logarithm of a spectral radius that is rounding.
@@ -108,8 +110,10 @@ class NGramLength(NGramTraining):
             return 0.0 if abs(found) < _NO_GROWTH else found
 
         low, high = 1e-9, 1.0
-        if not log_radius(low) < 0:
-            return float("inf")
+        while not log_radius(low) < 0:
+            low, high = 1e-3 * low, low
+            if low < 1.0 / _FARTHEST:
+                return float("inf")
         while log_radius(high) < 0:
             low, high = high, 2.0 * high
             if high > _WIDEST:

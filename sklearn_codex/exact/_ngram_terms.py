@@ -392,9 +392,11 @@ class NGramTerms(EndingObjective):
         others[: trie.n_arcs][arcs] = -np.inf
         spared = ContextKernel(trie, others)
         spared.write_out(kernel.written)
-        alive = np.where(kernel.can_end() | (self.max_length is not None), 0.0, -np.inf)
-        operator = spared.operator(alive)
         assert self.initial is not None
+        alive = kernel.can_visit(self.initial > 0)
+        if self.max_length is None:
+            alive &= kernel.can_end()
+        operator = spared.operator(np.where(alive, 0.0, -np.inf))
         if self.max_length is None:
             rates = ContextEquation(operator).solve(hits)
             if rates is None:
@@ -428,17 +430,19 @@ class NGramTerms(EndingObjective):
     def sum_to_come(self, log_prob: FloatArray, of_contexts: FloatArray) -> FloatArray:
         """Return the expected sum (C,) of values (C,) of contexts that are to come, never cut.
 
-        Each counts before the token that is drawn after it.
+        Each counts before the token that is drawn after it. 0 for contexts that documents of no
+        possible policy get to: theirs need not end.
         """
-        kernel = self.flow(log_prob).kernel
-        alive = np.where(kernel.can_end(), 0.0, -np.inf)
-        found = ContextEquation(kernel.operator(alive)).solve(of_contexts)
+        assert self.initial is not None
+        kernel, reached = self.flow(log_prob).kernel, self.kernel.can_reach(self.initial > 0)
+        alive = np.where(kernel.can_end() & reached, 0.0, -np.inf)
+        found = ContextEquation(kernel.operator(alive)).solve(np.where(reached, of_contexts, 0.0))
         if found is None:
             raise ValueError(
                 f"{type(self).__name__}: values to come were not found to a relative residual of "
                 "1e-10: documents of this policy hardly ever end."
             )
-        return found
+        return np.where(reached, found, 0.0)
 
     @takes_events
     def mean_of_next(self, log_prob: FloatArray, values: FloatArray) -> FloatArray:
