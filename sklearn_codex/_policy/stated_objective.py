@@ -135,6 +135,7 @@ class ObjectiveFitMixin(KeepsObjectiveMixin, PolicyOptimizerMixin):
                 "the objective states the problem. Leave it out, or state the same there: "
                 f"objective.having({stated[0]}=...) where it is one of its fields."
             )
+        _check_penalty(objective, f"{type(self).__name__}.fit_objective")
         return self.fit(objective)
 
     def _prepare(self, X, y, *, prompts=None, seed=None):
@@ -180,6 +181,21 @@ class ObjectiveFitMixin(KeepsObjectiveMixin, PolicyOptimizerMixin):
             reference = np.where(np.isinf(stated.penalty), -np.inf, reference)
         unrewarded = np.zeros_like(stated.token_reward)
         return stated.having(reference_log_prob=reference, token_reward=unrewarded, penalty=None)
+
+
+def _check_penalty(objective, subject):
+    """Check that a rule can charge the penalties of an objective: those of n-grams are of arcs."""
+    trie, penalty = getattr(objective, "trie", None), objective.penalty
+    if trie is None or penalty is None:
+        return
+    others = np.flatnonzero(np.isfinite(penalty[trie.n_arcs :]) & (penalty[trie.n_arcs :] > 0))
+    if len(others):
+        event = trie.n_arcs + int(others[0])
+        raise ValueError(
+            f"{subject} takes a finite penalty of arcs, the first {trie.n_arcs} events, got "
+            f"{penalty[event]:g} of event {event}, which is one of backing off or ending. Take "
+            "kl_coef * penalty / reward_coef off the reward of such events instead."
+        )
 
 
 def _says_the_same(given, stated):

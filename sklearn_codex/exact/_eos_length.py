@@ -105,10 +105,11 @@ class EndingObjective(PricedObjective):
         if self.max_length is not None:
             begins = subject
             ends = f"so only max_length={self.max_length} keeps documents finite."
-        return (
-            f"{begins} at kl_coef={self.kl_coef:g}: {self._what_explodes()}, {ends} Set kl_coef "
-            f"above {self._safe_kl_coef():.6g}, the smallest safe value, or price length in it."
-        )
+        safe = self._safe_kl_coef()
+        remedy = f"Set kl_coef above {safe:.6g}, the smallest safe value, or price length in it."
+        if safe == np.inf:
+            remedy = "No kl_coef helps, as the reference itself hardly ends: set max_length."
+        return f"{begins} at kl_coef={self.kl_coef:g}: {self._what_explodes()}, {ends} {remedy}"
 
     def time_dependent_optimum(self) -> Bunch:
         """Return the best policy that may look at the position, by backward recursion.
