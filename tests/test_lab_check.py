@@ -564,3 +564,28 @@ class TestCalls:
         assert "cannot tell" in check.verdict
         with pytest.raises(AssertionError, match="which these batches cannot tell"):
             check.assert_unbiased()
+
+    def test_drawn_batches_tell_what_goes_wrong_near_the_optimum_alone(self):
+        def clipped(log_prob, batch):
+            log_ratio = (batch.old_log_prob - batch.ref_log_prob) * batch.response_mask
+            score = batch.token_level_rewards - batch.kl_coef * np.clip(log_ratio, -1.5, 1.5)
+            score = score.sum(axis=-1)
+            worth = score - (score.sum(axis=-1, keepdims=True) - score) / (score.shape[-1] - 1)
+            return -worth[..., np.newaxis] * batch.response_mask / score.shape[-1]
+
+        clipped.takes_stacks = True
+        for seed in range(3):
+            check = check_algorithm(clipped, n_samples=500, random_state=seed, **QUICK)
+            assert "is not the exact one" in check.verdict
+
+    def test_policies_from_the_reference_to_beyond_the_optimum(self):
+        problem = problems["standard"]()
+        policies = lab._check._policies(problem, 0)
+        best = problem.objective.optimum()
+        assert_allclose(policies[0], problem.reference)
+        assert_allclose(policies[2], best)
+        assert_allclose(problem.exact_gradient(policies[2]), 0, atol=1e-12)
+        assert_allclose(policies[4], problem.tilt(2 * (best - problem.reference)))
+        # Where the optimum is hundreds of nats away, all are in the floats.
+        far = make_candidates([1, 1, 2], kl_coef=1e-4)
+        assert min(row.min() for row in lab._check._policies(far, 0)) > -30

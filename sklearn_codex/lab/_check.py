@@ -13,6 +13,7 @@ from sklearn_codex._categorical import FloatArray
 from sklearn_codex._checks.numbers import COUNT, POSITIVE, check_log_prob, check_number
 from sklearn_codex.lab._algorithms import PreferenceAlgorithm, RewardAlgorithm, algorithms
 from sklearn_codex.lab._expected import (
+    GONE,
     ROUNDINGS,
     Move,
     Rest,
@@ -31,6 +32,7 @@ from sklearn_codex.lab._problem import CandidateProblem, Update
 from sklearn_codex.lab._problems import find_problem
 from sklearn_codex.lab._rest_preferences import bradley_terry_scores, is_bradley_terry
 from sklearn_codex.lab._result import TOLERANCE, AlgorithmCheck, Setting
+from sklearn_codex.lab._table import kept_within
 from sklearn_codex.lab._told import (
     SMALLEST_TILT,
     check_told,
@@ -40,8 +42,9 @@ from sklearn_codex.lab._told import (
 )
 from sklearn_codex.lab._untrained import share_untrained
 
-# At how many policies gradients are compared, and how far they are from the reference, in nats.
-_N_POLICIES, _SPREAD = 4, 0.7
+# Where gradients are compared, in ways from the reference to the optimum, and how far beside it, in
+# nats. What goes wrong far from the reference alone, as a log-ratio that is clipped, shows there.
+_WAYS, _SPREAD = (0.0, 1.0, 2.0), 0.7
 # What moves by more than this at its rest point jumps there.
 _JUMPS = 1e-5
 # Steps of a difference quotient, and which growth of it from the second to the first is a jump.
@@ -134,9 +137,10 @@ def check_algorithm(
     -----
     All batches that can be drawn are listed, as multisets with their probabilities, so the expected
     gradient is a sum; where it matters to the update which response comes first, each order of them
-    is listed, as far as these are 2,000 in all. It is compared with the exact one at the reference
-    and at policies near it, up to one positive factor, as a learning rate is free. The rest point
-    is sought from the reference by the expected move. What is measured there:
+    is listed, as far as these are 2,000 in all. It is compared with the exact one at the reference,
+    at the optimum, as far again beyond it and near each of these, up to one positive factor, as a
+    learning rate is free. The rest point is sought from the reference by the expected move. What is
+    measured there:
 
     - the effective kl_coef is one over the slope on R in the least squares fit of
       :math:`\log(\pi / ref)` on rewards and lengths, weighted by the reference
@@ -390,10 +394,19 @@ def _length_bias(update: Update, problem: Any, rest: Rest, sampling: Sampling) -
 
 
 def _policies(problem, seed) -> list[FloatArray]:
-    """Return the reference and policies near it."""
+    """Return the reference, the optimum, what is as far beyond it, and a policy near each."""
+    tilt = problem.objective.optimum() - problem.reference
     rng = check_random_state(seed)
-    near = _SPREAD * rng.standard_normal((_N_POLICIES - 1, len(problem.reference)))
-    return [problem.reference, *(problem.normalize(problem.reference + row) for row in near)]
+    near = _SPREAD * rng.standard_normal((len(_WAYS), len(tilt)))
+    found = []
+    for way, row in zip(_WAYS, near, strict=True):
+        logits = problem.reference + way * tilt
+        # What is lost for good has no gradient that floats would hold.
+        found += [
+            kept_within(problem, x, GONE) if way else problem.normalize(x)
+            for x in (logits, logits + row)
+        ]
+    return found
 
 
 def _gradient_error(update: Update, problem: Any, sampling: Sampling) -> tuple[float, float, float]:
