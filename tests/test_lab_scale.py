@@ -10,6 +10,7 @@ from sklearn_codex.lab import algorithms, check_algorithm, make_candidates, mist
 from sklearn_codex.lab._check import _radius
 from sklearn_codex.lab._expected import Rest, Sampling, find_rest
 from sklearn_codex.lab._precision import rounding_of
+from sklearn_codex.lab._result import AlgorithmCheck, Setting
 
 ONCE = {"group_sizes": (), "learning_rates": (), "more_epochs": (), "group_size": 2}
 MEASURES = ("distance", "tilt_error", "gradient_error", "noise", "kl_coef", "length_bias")
@@ -115,3 +116,19 @@ def test_what_jumps_and_is_rounded_jumps():
     ):
         rest = Rest(problem.objective.optimum(), True, True, residual, rounding)
         assert_allclose(_radius(algorithms["rloo"], problem, rest, Sampling(2)), radius)
+
+
+def test_jumps_that_are_close_are_not_told_to_be_rounding_alone():
+    problem = make_candidates([1, 1, 2], random_state=1)
+    rest = problem.objective.optimum()
+
+    def clipped(at):
+        # Jumps of many sizes, as groups of many probabilities lose their gradient.
+        borders = np.arange(1, 200)[:, np.newaxis]
+        return (np.sign(np.sin(borders * 97.0 * at)) / borders**2).sum(axis=0)
+
+    found = rounding_of(clipped, problem, rest)
+    assert found > 0
+    setting = Setting(2, 1.0, 1, rounding=found, is_found=True, distance=0.1, tilt_error=0.1)
+    check = AlgorithmCheck(problem, rest, rest, (setting,))
+    assert "or jumps by that all about, as at clips" in check.verdict

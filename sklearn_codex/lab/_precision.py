@@ -34,7 +34,7 @@ def rounding_of(
     :math:`\sigma^2 (2k)! / (k!)^2`, while those of a smooth function at points h apart fall with
     :math:`h^k` [1]_. Lines lead away from the rest, as where an update jumps from one side of it to
     another, a line from there stays on its side. The greatest of all forces counts, and the median
-    of several lines.
+    of several lines. Jumps that are closer to each other than the points are taken for rounding.
 
     References
     ----------

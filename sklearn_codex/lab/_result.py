@@ -81,7 +81,8 @@ class Setting:
         is rounded.
     rounding : float
         How far the expected force on a logit, its move per probability, is from what it would be
-        with more digits, over the greatest at the start; 0 where it does not show at the rest.
+        with more digits, over the greatest at the start; 0 where it does not show at the rest. Many
+        jumps close to each other, as of ratios at their clips, look like it.
     """
 
     group_size: int
@@ -204,8 +205,9 @@ class AlgorithmCheck:
             )
         if self.rounding > 0:
             words += (
-                f" It is rounded, by about {self.rounding:.1g} of its greatest force, which moves "
-                "where it rests: compute it in float64 to be sure."
+                f" It is rounded, by about {self.rounding:.1g} of its greatest force, or jumps "
+                "by that all about, as at clips, which moves where it rests: compute it in "
+                "float64 to see which."
             )
         if self.passed and self.spectral_radius > 1:
             leaves = f"steps of this size leave it: its radius is {self.spectral_radius:.3g}."
