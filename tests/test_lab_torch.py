@@ -188,6 +188,24 @@ def test_arrays_are_not_changed_in_place():
 
 
 @needs_torch
+def test_what_was_returned_stays_as_it_is():
+    buffer = torch.zeros(2)
+
+    class Sum(torch.autograd.Function):
+        @staticmethod
+        def forward(context, values):
+            return values.sum()
+
+        @staticmethod
+        def backward(context, by_sum):
+            return buffer.add_(1)
+
+    loss = from_torch(lambda values: Sum.apply(values), wrt="values")
+    results = [from_torch(buffer.add_)(np.zeros(2, dtype=np.float32))]
+    results += [loss(np.zeros(2, dtype=np.float32))[1] for _ in range(2)]
+    np.testing.assert_array_equal(results, [[0, 0], [1, 1], [2, 2]])
+
+
 def test_named_tuples_and_short_floats_come_back():
     import torch
 

@@ -93,7 +93,8 @@ class Batch:
             "log_prob", "old_log_prob", "ref_log_prob", "response_mask", "token_level_rewards",
             "values", "reward_baselines", "rows", "policy_log_prob",
         )  # fmt: skip
-        return replace(self, **{name: getattr(self, name)[place] for name in stacked})
+        own = {name: getattr(self, name)[place] for name in stacked}
+        return replace(self, index=self.index.copy(), **own)
 
 
 def sum_within(values: FloatArray, index: IntArray) -> FloatArray:

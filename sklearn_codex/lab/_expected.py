@@ -132,8 +132,7 @@ def expected_move(update: Update, problem: Any, log_prob: FloatArray, sampling: 
     on_padding = 0.0
     is_policy = False
     for _ in range(sampling.epochs):
-        # A copy, as an update may change what it is shown.
-        batch = problem.batch(groups, policies.copy(), log_prob)
+        batch = problem.batch(groups, policies, log_prob)
         out, is_policy = call_update(update, batch)
         if is_policy:
             step, rate = problem.normalize(out) - policies, 1.0

@@ -157,8 +157,7 @@ def _trained(
     log_prob = drew
     for _ in range(epochs):
         policies = np.tile(log_prob, (len(groups.rows), 1))
-        # A copy, as an update may change what it is shown.
-        batch = problem.batch(groups, policies.copy(), drew)
+        batch = problem.batch(groups, policies, drew)
         out, is_policy = call_update(update, batch)
         if is_policy:
             log_prob = problem.normalize(groups.weights @ out)

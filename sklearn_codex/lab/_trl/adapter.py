@@ -60,7 +60,7 @@ def from_torch(
     -----
     The gradient is that of autograd, so that what is detached counts as a constant; a loss that
     lacks a ``detach`` shows here. Arrays are copied: nothing that ``function`` does in place
-    changes what was passed.
+    changes what was passed, or what was returned before.
 
     Examples
     --------
@@ -180,9 +180,9 @@ def _to_tensor(torch, value):
 
 
 def _to_array(tensor):
-    """Return a tensor as an array; of bfloat16, which arrays have not, as float32."""
+    """Return a tensor as an array of its own; of bfloat16, which arrays have not, as float32."""
     tensor = tensor.detach().cpu()
-    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy().copy()
 
 
 def _to_arrays(torch, value):
