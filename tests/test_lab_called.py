@@ -46,7 +46,10 @@ def test_what_is_written_to_a_batch_stays_there(stacks):
     [
         (lambda x: np.ma.masked_array(x, x == 0), r"got a masked array of shape \(2, 1\)\."),
         (lambda x: (0.0, np.ma.masked_array(x, x == x)), r"got a tuple of float, masked \(2, 1\)"),
-        (lambda x: [np.ma.masked_array(row, True) for row in x], r"a list of masked \(1,\), masked \(1,\)\. .* arrays filled"),
+        (
+            lambda x: [np.ma.masked_array(row, True) for row in x],
+            r"a list of masked \(1,\), masked \(1,\)\. .* arrays filled",
+        ),
         (lambda x: x.astype(str), r"got an array of shape \(2, 1\) of dtype <U32\."),
         (lambda x: (0.0, x.astype(str).astype(object)), r"tuple of float, object \(2, 1\)\."),
         (lambda x: x.astype(str).tolist(), r"got a list of list, list\."),

@@ -189,6 +189,8 @@ def test_arrays_are_not_changed_in_place():
 
 @needs_torch
 def test_what_was_returned_stays_as_it_is():
+    import torch
+
     buffer = torch.zeros(2)
 
     class Sum(torch.autograd.Function):

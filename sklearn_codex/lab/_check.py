@@ -152,7 +152,8 @@ def check_algorithm(
     It passes where probabilities and log-ratios to the reference are right, and padding has no
     gradient. Both, since with a small ``kl_coef`` all mass is on one response whatever the KL does,
     and with a great one all is near the reference. Nor does it pass where a token that is not sure
-    never has a gradient, unless the expected gradient is exact all the same, as with a baseline
+    never has a gradient, or has none in batches whose longest response has some length while others
+    of its response have one, unless the expected gradient is exact all the same, as with a baseline
     that is the score of one response.
 
     Where the KL is in the reward and the advantage is centred in its group, all advantages are 0 at

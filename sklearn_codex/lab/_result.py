@@ -55,8 +55,9 @@ class Setting:
         Share of the gradient that is at padding, at the reference; it should be 0.
     untrained : float
         Share of the tokens that are not sure which have no gradient in any batch, at any of several
-        policies. Of the first setting, and 0 where batches were drawn, a ``target`` was given or
-        new policies are returned.
+        policies, or in any whose longest response has some length, though others of their response
+        have one there. Of the first setting, and 0 where batches were drawn, a ``target`` was given
+        or new policies are returned.
     is_inside : bool
         Whether it rests at a policy that leaves every response possible.
     is_found : bool
@@ -201,7 +202,8 @@ class AlgorithmCheck:
         if self.untrained > 0 and not self._may_be_right(TOLERANCE):
             words += (
                 f" But tokens are left out: {self.untrained:.0%} of those that are not sure never "
-                "have a gradient."
+                "have a gradient, be it in all batches or in those whose longest response has one "
+                "length."
             )
         if self.rounding > 0:
             words += (
