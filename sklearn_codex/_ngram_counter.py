@@ -333,6 +333,21 @@ class NGramCounter(TokenCounter):
 
     def _ids_of(self, texts):
         """Return the columns of the tokens of texts in their order, and where each text starts."""
+        return self._number(texts)[:2]
+
+    def _number(self, texts):
+        """Return what `_ids_of` does, and how many tokens were dropped for want of a column."""
+        ids, starts = self._marked_ids_of(texts)
+        if self.unk_index_ is not None:
+            return ids, starts, 0
+        is_known = ids < len(self._names)
+        n_dropped = len(ids) - int(np.count_nonzero(is_known))
+        if n_dropped:
+            ids, starts = ids[is_known], np.append(0, np.cumsum(is_known))[starts]
+        return ids, starts, n_dropped
+
+    def _marked_ids_of(self, texts):
+        """Return columns and starts; what is to be dropped has the column behind the last."""
         is_made = "_token_numbers" in vars(self)
         found = number_tokens(
             texts,
@@ -346,7 +361,8 @@ class NGramCounter(TokenCounter):
         if found is not None:
             return found
         counted = self._count_types(texts)
-        return self._line_up(counted, self._columns_of_types(counted))
+        columns = self._columns_of_types(counted)
+        return self._line_up(counted, np.where(columns < 0, len(self._names), columns))
 
     @cached_property
     def _token_numbers(self):
@@ -354,7 +370,7 @@ class NGramCounter(TokenCounter):
         special = self._special_literals()
         names = self._names.tolist()
         columns = [column for column, name in enumerate(names) if name not in special]
-        rest = -1 if self.unk_index_ is None else self.unk_index_
+        rest = len(names) if self.unk_index_ is None else self.unk_index_
         return TokenNumbers([names[column] for column in columns], np.array(columns, int), rest)
 
     def __getstate__(self):

@@ -168,3 +168,27 @@ def test_any_token_comes_back_from_an_arpa_file_or_is_refused_whole(token):
         read = NGramLM.from_arpa(path, tokenizer=counter.tokenizer)
         assert sorted(read.vectorizer_.get_feature_names_out()[:3]) == names
         assert_allclose(read.score_samples([token]), model.score_samples([token]), atol=1e-8)
+
+
+def test_unk_in_capitals_is_the_unknown_token(tmp_path):
+    path, capital = tmp_path / "m.arpa", tmp_path / "capital.arpa"
+    model = NGramLM(2, vectorizer=NGramCounter(2, min_count=2)).fit(["a b c", "b a", "d b"])
+    written = model.to_arpa(path) and path.read_text()
+    capital.write_text(written.replace("<unk>", "<UNK>"))
+    read = NGramLM.from_arpa(capital)
+    assert read.vectorizer.unk_token == "<unk>"
+    texts = ["a zz b", "q"]
+    expected = NGramLM.from_arpa(path).score_samples(texts)
+    assert np.array_equal(read.score_samples(texts), expected)
+    line = next(line for line in written.splitlines() if line.split("\t")[1:2] == ["<unk>"])
+    size = len(model.vectorizer_.vocabulary_) + 1
+    both = written.replace(line, f"{line}\n{line.replace('<unk>', '<UNK>')}", 1)
+    capital.write_text(both.replace(f"ngram 1={size}", f"ngram 1={size + 1}"))
+    with pytest.raises(ValueError, match="<unk> and <UNK> are both 1-grams, and either means any"):
+        NGramLM.from_arpa(capital)
+
+
+def test_a_token_that_would_be_read_as_unknown_is_not_written(tmp_path):
+    model = NGramLM(2, vectorizer=NGramCounter(2, tokenizer="whitespace")).fit(["a <UNK> b"])
+    with pytest.raises(ValueError, match="a token of its own called <UNK>"):
+        model.to_arpa(tmp_path / "m.arpa")

@@ -81,6 +81,19 @@ def test_sample_goes_on_from_prompts(fitted, tmp_path, capsys):
         assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == rows
 
 
+def test_prompts_of_a_file_are_one_column(fitted, tmp_path, capsys):
+    words = ["sample", fitted[0], "-n", "1", "--json", "--prompts"]
+    rows = [{"text": "a dog"}, {"prompt": "the cat", "text": "sat"}, {"text": "on"}]
+    assert main([*words, write(tmp_path / "mixed.jsonl", rows)]) == 0
+    said = capsys.readouterr()
+    assert [json.loads(line)["prompt"] for line in said.out.splitlines()] == ["the cat"]
+    assert "Records without prompt, left out: 2 of 3." in said.err
+    assert main([*words, write(tmp_path / "texts.jsonl", rows[::2])]) == 0
+    said = capsys.readouterr()
+    assert [json.loads(line)["prompt"] for line in said.out.splitlines()] == ["a dog", "on"]
+    assert said.err == ""
+
+
 def test_sample_tells_of_documents_without_a_token(tmp_path, capsys):
     rows = [{"text": "a b"}] * 50 + [{"text": "b a"}]
     file = write(tmp_path / "r.jsonl", rows)

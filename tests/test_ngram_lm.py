@@ -231,6 +231,7 @@ def test_smoothing_beyond_the_range_of_floats():
 @pytest.mark.parametrize("suffix", [".arpa", ".arpa.gz"])
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
 @pytest.mark.parametrize("options", [{}, {"min_ngram_count": 2}, {"unk_token": None}], ids=str)
+@pytest.mark.filterwarnings("ignore:NGramLM leaves out:UserWarning")  # told of elsewhere
 def test_arpa_files_hold_the_model(tmp_path, suffix, smoothing, options):
     counter = NGramCounter(3, eos_token="<eos>", **options)
     model = NGramLM(smoothing=smoothing, vectorizer=counter).fit(TEXTS)

@@ -14,6 +14,8 @@ from sklearn_codex import (
     PreferenceRewardModel,
     RLHFPipeline,
     SFTRefiner,
+    TokenCounter,
+    UnigramLM,
 )
 from sklearn_codex.exact import arc_reward
 
@@ -113,8 +115,60 @@ def test_a_fit_on_the_vocabulary_of_a_file_warns_of_what_it_drops(tmp_path: path
     path = tmp_path / "m.arpa"
     NGramLM(2, vectorizer=NGramCounter(2, unk_token=None)).fit(["a b", "b a a"]).to_arpa(path)
     read = NGramLM.from_arpa(path)
-    with pytest.warns(UserWarning, match=r"leaves out 2 of 4 tokens of the text, as 'c': its fro"):
+    with pytest.warns(
+        UserWarning, match=r"leaves out 2 of 4 tokens of the text, 50.0%, as 'c': its"
+    ):
         read.fit(["a b c d"])
     assert read.fit(["a b"]).vectorizer_.get_feature_names_out()[:2].tolist() == ["a", "b"]
     NGramLM(2, vectorizer=counter(2)).fit(["a b", "b a a"]).to_arpa(path, overwrite=True)
     NGramLM.from_arpa(path).fit(["a b c d"])  # has <unk>
+
+
+CLOSED = {"unk_token": None, "eos_token": "</s>"}
+LEFT_OUT = r"NGramLM leaves out 3 of 5 tokens of the text, 60.0%, as 'zz': its vocabulary has no"
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("name", ["score", "perplexity", "score_samples", "predict"])
+def test_scores_warn_of_tokens_that_a_closed_vocabulary_leaves_out(tmp_path, order, name):
+    path = tmp_path / "n.arpa"
+    known = ["a b", "b a", "a a b"]
+    NGramLM(order, vectorizer=NGramCounter(order, **CLOSED)).fit(known).to_arpa(path)
+    ask = getattr(NGramLM.from_arpa(path), name)
+    same = ask(["a b"])  # what is known, and special tokens, are not told of
+    if (order, name) == (1, "predict"):  # no document makes a difference
+        assert np.array_equal(ask(["a zz zz zz b"]), same)
+        return
+    with pytest.warns(UserWarning, match=LEFT_OUT) as told:
+        assert np.array_equal(ask(["a zz zz zz b"]), same)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+
+
+def test_closed_vocabularies_warn_of_prompts_and_of_single_tokens():
+    model = NGramLM(2, vectorizer=NGramCounter(2, **CLOSED)).fit(["a b", "b a"])
+    for ask in (model.score, model.predict):
+        with pytest.warns(UserWarning, match="leaves out 1 of 2 tokens of the text, 50.0%, as 'q'"):
+            ask(["b"], prompts=["a q"])
+    with pytest.warns(UserWarning, match="leaves out 1 of 2 tokens"):
+        model.sample(1, random_state=0, prompts=["a q"])
+    single = UnigramLM(vectorizer=TokenCounter(unk_token=None)).fit(["a b"])
+    for ask in (single.score, single.score_samples, single.perplexity):
+        with pytest.warns(UserWarning, match="UnigramLM leaves out 1 of 2 tokens"):
+            ask(["a q"])
+        ask(["a"])
+
+
+@pytest.mark.parametrize("size", [1, 2000])  # in Python, and by bytes
+def test_a_closed_vocabulary_scores_long_and_short_text_alike(size):
+    known = ["a b", "b a", "a a b"]
+    model = NGramLM(2, vectorizer=NGramCounter(2, tokenizer="whitespace", **CLOSED)).fit(known)
+    with pytest.warns(UserWarning, match=f"leaves out {2 * size} of {4 * size} tokens"):
+        scores = model.score_samples(["a zz b q"] * size)
+    assert np.array_equal(scores, np.repeat(model.score_samples(["a b"]), size))
+
+
+def test_numbers_in_a_row_are_told_what_documents_are():
+    for ask in (NGramLM(2).fit, UnigramLM().fit, TokenCounter().fit):
+        with pytest.raises(ValueError, match=r"expected a 2-D matrix of numbers, got a 1-D l"):
+            ask([1, 2])

@@ -196,6 +196,7 @@ CODE = ["def f(x):\n    return x + 1", "x = f(2)\n", "for x in y: print(x, 'eigh
 
 @pytest.mark.parametrize("tokenizer", ["code", "whitespace", "script"])
 @pytest.mark.parametrize("unk_token", [None, "<unk>"])
+@pytest.mark.filterwarnings("ignore:NGramLM leaves out:UserWarning")  # told of elsewhere
 def test_long_text_is_scored_as_short_text_and_as_counts(tokenizer, unk_token):
     texts = [*CODE * 1_000, "", "x unknown_to_the_vocabulary eightletterz </s> y"]
     counter = NGramCounter(

@@ -6,6 +6,7 @@ through :func:`check_numbers`, :func:`validate_numbers` or :func:`check_sparse`.
 changes what it is given, which may be read-only or mapped from a file.
 """
 
+import reprlib
 from collections.abc import Callable
 from itertools import chain
 from typing import Any, TypeGuard
@@ -83,6 +84,12 @@ def _with_place(error: ValueError, X: Any, texts: Any, per_item: int, subject: s
             f"{subject} needs a matrix, rows of numbers of one length, got {type(X).__name__} of "
             "rows that differ in length or whose entries are sequences. Where they have one shape, "
             "numpy.stack(list(X)) makes them a matrix."
+        )
+    if said.startswith("Expected 2D array, got 1D array"):
+        return ValueError(
+            f"{subject} expected a 2-D matrix of numbers, got a 1-D {type(X).__name__}: "
+            f"{reprlib.repr(X)}. Reshape your data: numpy.reshape(X, (1, -1)) is one row, "
+            "numpy.reshape(X, (-1, 1)) one column. Text is a list of str."
         )
     if "contains NaN" not in said and "contains infinity" not in said:
         return error

@@ -32,6 +32,7 @@ from sklearn_codex._data.vectorizers import (
 from sklearn_codex._fits import caller_level
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._text.inputs import check_texts
+from sklearn_codex._text.vocabulary import find_types
 
 
 def read_documents(
@@ -148,6 +149,30 @@ def warn_of_completions(subject: str, X: Any) -> None:
     texts = None if is_collection(X) else check_texts(X, subject=subject)
     if texts is not None:
         warn_without_prompts(subject, f"{len(texts)} completions", "these", "prompts")
+
+
+def warn_of_dropped(subject: str, counter: Any, texts: Any, why: str) -> None:
+    """Warn of tokens of texts that a fitted counter without an unknown token leaves out.
+
+    Nothing is said of special tokens, which are left out wherever they stand in a text.
+    """
+    is_closed = getattr(counter, "unk_index_", 0) is None and counter._names is not None
+    if not is_closed or is_collection(texts):
+        return
+    texts = check_texts(texts, subject=subject)
+    if texts is None:
+        return
+    counted = counter._count_types(texts)
+    is_dropped = counter._columns_of_types(counted) < 0
+    is_dropped[find_types(counted.types, counter._special_literals())] = False
+    if is_dropped.any():
+        n, total = int(counted.totals[is_dropped].sum()), int(counted.totals.sum())
+        warnings.warn(
+            f"{subject} leaves out {n} of {total} tokens of the text, {n / total:.1%}, as "
+            f"{counted.types[is_dropped][0]!r}: {why}",
+            UserWarning,
+            stacklevel=caller_level(),
+        )
 
 
 def count_after(estimator: Any, prompts: Any, X: Any, counts: Any) -> sparse.csr_array:

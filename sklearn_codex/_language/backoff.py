@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import warnings
 from os import fspath
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from sklearn_codex._checks.numbers import check_weight
 from sklearn_codex._data.documents import (
     check_prompts,
     check_some_tokens,
+    warn_of_dropped,
 )
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names
@@ -27,13 +27,20 @@ from sklearn_codex._language.model import (
     sum_likelihoods,
 )
 from sklearn_codex._ngram_counter import NGramCounter
-from sklearn_codex._ngrams.arpa import END, START, UNKNOWN, read_arpa, split_fields, write_arpa
+from sklearn_codex._ngrams.arpa import (
+    ALSO_UNKNOWN,
+    END,
+    START,
+    UNKNOWN,
+    read_arpa,
+    split_fields,
+    write_arpa,
+)
 from sklearn_codex._ngrams.backoff import BackoffModel
 from sklearn_codex._ngrams.scoring import score_documents
 from sklearn_codex._output import new_file
 from sklearn_codex._partitions import is_collection
 from sklearn_codex._text.inputs import check_texts
-from sklearn_codex._text.vocabulary import find_types
 
 __all__ = ["BackoffLanguageModelMixin", "read_model"]
 
@@ -105,7 +112,7 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         ValueError
             If prompts come with other than as many texts.
         """
-        return super().predict(self._after(prompts, X))
+        return super().predict(self._after(prompts, X, is_asked=True))
 
     def predict_log_proba(self, X, *, prompts=None):
         """Return the log-probability of each next token after each document.
@@ -122,7 +129,7 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         log_proba : ndarray of shape (n_documents, V)
             Natural logarithms; of a model of single tokens a read-only view that repeats one row.
         """
-        return super().predict_log_proba(self._after(prompts, X))
+        return super().predict_log_proba(self._after(prompts, X, is_asked=True))
 
     def score_samples(self, X, *, prompts=None):
         """Return the log-likelihood of each document, in nats.
@@ -140,7 +147,9 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         log_likelihood : ndarray of shape (n_documents,)
         """
         scored = self._score_texts(X, prompts)
-        return super().score_samples(self._after(prompts, X)) if scored is None else scored[0]
+        if scored is not None:
+            return scored[0]
+        return super().score_samples(self._after(prompts, X))
 
     def score(self, X, y=None, sample_weight=None, *, prompts=None):
         """Return the mean log-likelihood per token, in nats; greater is better.
@@ -187,6 +196,12 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         -------
         perplexity : float
             At least 1; ``inf`` where a token of probability zero occurs.
+
+        Warns
+        -----
+        UserWarning
+            If the vocabulary has no unknown token and the text has tokens that are not in it:
+            they are left out, and the perplexity is that of the rest.
         """
         with np.errstate(over="ignore"):
             return float(np.exp(-self._mean_log_likelihood(X, sample_weight, prompts)))
@@ -215,21 +230,31 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
             return None
         contexts = None
         if prompts is not None:
-            before = counter._ids_of(check_prompts(self, X, prompts))
+            prompts = check_prompts(self, X, prompts)
+            *before, n_dropped = counter._number(prompts)
+            if n_dropped:
+                self._warn_of_unknown(prompts)
             contexts = distribution.model.trie.walk(*before).ends
-        ids, starts = counter._ids_of(texts)
+        ids, starts, n_dropped = counter._number(texts)
+        if n_dropped:
+            self._warn_of_unknown(texts)
         n_tokens = np.diff(starts)
         if prompts is None:
             check_some_tokens(self, texts, n_tokens)
         return score_documents(distribution.model, ids, starts, contexts), n_tokens
 
-    def _after(self, prompts, X):
+    def _after(self, prompts, X, *, is_asked=False):
         """Return documents, counted after their prompts where that makes a difference."""
         check_is_fitted(self)
         looks_back = self._read_trie is not None and self._read_trie.order > 1
+        # Documents that stay text are told of where they are scored.
+        if looks_back and (is_asked or prompts is not None):
+            self._warn_of_unknown(X)
         if prompts is not None:
             prompts = check_prompts(self, X, prompts)
-            return unwrap(self.vectorizer_).transform_after(prompts, X) if looks_back else X
+            if looks_back:
+                self._warn_of_unknown(prompts)
+                return unwrap(self.vectorizer_).transform_after(prompts, X)
         return X
 
     def sample(self, n_samples=1, random_state=None, *, max_length=10_000, prompts=None):
@@ -245,7 +270,8 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
         random_state : int, RandomState instance or None, default=None
             Source of all draws.
         max_length : int, default=10_000
-            Tokens at which a document is cut where the model has an end-of-sequence token.
+            Tokens at which a document is cut where the model has an end-of-sequence token. Text
+            does not say that it was cut: what counts it again has an end behind it.
         prompts : sequence of str or array-like of shape (n_prompts, n_columns), default=None
             What documents go on from, without being part of them; their last tokens count, as many
             as the model looks back. They make no difference to a model of single tokens.
@@ -267,25 +293,14 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
     def _warn_of_dropped(self, X):
         """Warn of tokens that a vectorizer which learns nothing leaves out."""
         counter = unwrap(self.vectorizer)
-        is_frozen = counter is not self.vectorizer and isinstance(counter, NGramCounter)
-        if not is_frozen or getattr(counter, "unk_index_", 0) is not None or is_collection(X):
-            return
-        texts = check_texts(X, subject=type(self).__name__)
-        if texts is None or counter.trie_ is None:
-            return
-        counted = counter._count_types(texts)
-        is_dropped = counter._columns_of_types(counted) < 0
-        is_dropped[find_types(counted.types, counter._special_literals())] = False
-        if is_dropped.any():
-            n = int(counted.totals[is_dropped].sum())
-            warnings.warn(
-                f"{type(self).__name__} leaves out {n} of {int(counted.totals.sum())} tokens of "
-                f"the text, as {counted.types[is_dropped][0]!r}: its frozen vectorizer, as of a "
-                "model read from a file, keeps its own tokens and n-grams and has no unk_token. "
-                "Fit NGramLM with a vectorizer of its own, as NGramCounter(order), or use a file "
-                "with <unk>.",
-                UserWarning,
-                stacklevel=4,
+        if counter is not self.vectorizer and isinstance(counter, NGramCounter):
+            warn_of_dropped(
+                type(self).__name__,
+                counter,
+                X,
+                "its frozen vectorizer, as of a model read from a file, keeps its own tokens and "
+                "n-grams and has no unk_token. Fit NGramLM with a vectorizer of its own, as "
+                "NGramCounter(order), or use a file with <unk>.",
             )
 
     def to_arpa(self, path, *, overwrite=False):
@@ -344,7 +359,8 @@ def _arpa_names(model, n_tokens, subject):
             names[column] = written
     listed = names.tolist()
     wrong = [name for name in listed if name == START or not _is_field(name)]
-    own = [name for column, name in enumerate(listed) if name in _SPECIAL and column not in special]
+    taken = (*_SPECIAL, ALSO_UNKNOWN)
+    own = [name for column, name in enumerate(listed) if name in taken and column not in special]
     if wrong or own:
         what = repr(wrong[0]) if wrong else f"a token of its own called {own[0]}"
         raise ValueError(

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_codex._categorical import Exact, FloatArray, exact_sum
 from sklearn_codex._checks.numbers import MOST_TOKENS
 from sklearn_codex._data.corpora import Corpus, read_corpus
-from sklearn_codex._data.documents import read_documents, read_prompts
+from sklearn_codex._data.documents import read_documents, read_prompts, warn_of_dropped
 from sklearn_codex._data.fitted_models import unwrap
 from sklearn_codex._data.vectorizers import token_names, written_names
 from sklearn_codex._doc_links import link_estimators
@@ -112,6 +112,16 @@ class LanguageModelMixin:
         documents = read_documents(self, X, reset=False, may_be_empty=True)
         return self._name_tokens(self._distribution.next_token(documents))
 
+    def _warn_of_unknown(self, X):
+        """Warn of tokens of text that no token of the model stands for."""
+        warn_of_dropped(
+            type(self).__name__,
+            unwrap(self.vectorizer_),
+            X,
+            "its vocabulary has no unknown token, so what is said is of the rest. Fit with "
+            "unk_token set, or read a file with <unk>.",
+        )
+
     def _name_tokens(self, tokens):
         names = token_names(self)
         return tokens if names is None else np.asarray(names)[tokens].astype(str)
@@ -148,6 +158,7 @@ class LanguageModelMixin:
         log_likelihood : ndarray of shape (n_documents,)
         """
         check_is_fitted(self)
+        self._warn_of_unknown(X)
         return self._distribution.log_likelihood(read_documents(self, X, reset=False))
 
     def score(self, X, y=None, sample_weight=None):
@@ -191,6 +202,12 @@ class LanguageModelMixin:
         -------
         perplexity : float
             At least 1; ``inf`` where a token of probability zero occurs.
+
+        Warns
+        -----
+        UserWarning
+            If the vocabulary has no unknown token and the text has tokens that are not in it:
+            they are left out, and the perplexity is that of the rest.
         """
         with np.errstate(over="ignore"):
             return float(np.exp(-self._mean_log_likelihood(X, sample_weight)))
@@ -198,6 +215,7 @@ class LanguageModelMixin:
     def _mean_log_likelihood(self, X, sample_weight):
         """Return the log-likelihood per token, in nats; ``score`` of a subclass may be another."""
         check_is_fitted(self)
+        self._warn_of_unknown(X)
         corpus = read_corpus(self, X, sample_weight, reset=False)
         return mean_likelihood(self, *corpus.sum(partial(_sum_likelihoods, self._distribution)))
 
@@ -214,7 +232,8 @@ class LanguageModelMixin:
         random_state : int, RandomState instance or None, default=None
             Source of all draws.
         max_length : int, default=10_000
-            Tokens at which a document is cut where the model has an end-of-sequence token.
+            Tokens at which a document is cut where the model has an end-of-sequence token. Text
+            does not say that it was cut: what counts it again has an end behind it.
 
         Returns
         -------
@@ -237,6 +256,7 @@ class LanguageModelMixin:
                 raise ValueError(f"{name} should be an integer of at least 1, got {value!r}.")
         n_samples, max_length = int(n_samples), int(max_length)
         if prompts is not None:
+            self._warn_of_unknown(prompts)
             prompts = read_prompts(self, prompts)
             prompts = prompts[np.repeat(np.arange(prompts.shape[0]), n_samples)]
             n_samples = prompts.shape[0]

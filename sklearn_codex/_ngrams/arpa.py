@@ -3,7 +3,7 @@ r"""ARPA files, the format of KenLM and SRILM: n-grams with their probabilities 
 A file lists the n-grams of each length, a line each: the logarithm (base 10) of the probability of
 the last token after the others, the tokens, and the logarithm of the back-off weight of the n-gram
 as a context. ``<s>`` is the start of a document, never predicted, ``</s>`` its end, and ``<unk>``
-any token that is not listed.
+(or ``<UNK>``) any token that is not listed.
 """
 
 import re
@@ -19,9 +19,12 @@ from sklearn_codex._ngrams.lookup import find_keys
 from sklearn_codex._ngrams.table import Ints, Level, NGramTable
 from sklearn_codex._ngrams.trie import Trie
 
-__all__ = ["END", "LONGEST", "START", "UNKNOWN", "read_arpa", "split_fields", "write_arpa"]
+__all__ = [
+    "ALSO_UNKNOWN", "END", "LONGEST", "START", "UNKNOWN", "read_arpa", "split_fields", "write_arpa",
+]  # fmt: skip
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
+ALSO_UNKNOWN = "<UNK>"  # Another spelling that files have.
 LONGEST = 100  # Tokens of an n-gram that a model may have.
 _NEVER = -99.0  # What files have for the logarithm of 0.
 _TOLERANCE = 1e-2  # How far from 1 probabilities of a context, which are rounded, may sum to.
@@ -111,7 +114,7 @@ def read_arpa(lines: Iterable[str], place: str) -> tuple[list[str], BackoffModel
     Returns
     -------
     names : list of str (V,)
-        The tokens, without the start of a document.
+        The tokens, without the start of a document; ``<UNK>`` as ``<unk>``.
     model : BackoffModel
         The end of a document is ``</s>``, if that is a token.
 
@@ -205,6 +208,7 @@ class _Reader:
                 if not names or len(index) < len(names):
                     raise self.error("a token is listed twice, or there is none.")
                 index[START] = len(names)
+                names = self._fold_unknown(names)
             sections.append(self._section(rows, index, length))
         if self.line != "\\end\\":
             raise self.error(f"expected '\\end\\', got {_shown(self.line)}.")
@@ -239,6 +243,15 @@ class _Reader:
                 raise self.error(
                     f"{START!r} is the start of a document, and follows a token in {_shown(line)}."
                 )
+
+    def _fold_unknown(self, names):
+        """Return tokens in which what stands for all others has one spelling."""
+        if {UNKNOWN, ALSO_UNKNOWN} <= set(names):
+            raise self.error(
+                f"{UNKNOWN} and {ALSO_UNKNOWN} are both 1-grams, and either means any token that "
+                "is not listed. Leave one of them out."
+            )
+        return [UNKNOWN if name == ALSO_UNKNOWN else name for name in names]
 
     def _take_start(self, rows):
         starts = [row for row in rows if row[1] == START]

@@ -46,20 +46,41 @@ def texts_of(
 ) -> list[str]:
     """Return the texts of a file, as :func:`read_texts`."""
     wanted = columns if column is None else (column,)
-    texts = [text for part in open_parts(path, place) for text in _texts_of(part, column, wanted)]
+    return [text for _, text in _all_texts_of(path, place, column, wanted)]
+
+
+def read_prompts(argument: str) -> tuple[list[str], int]:
+    """Return the prompts of a file, and how many records were left out as they have none.
+
+    Parameters
+    ----------
+    argument : str
+        As of :func:`read_texts`. Where any record has ``prompt``, prompts are that column; where
+        none has, they are ``text``.
+    """
+    with readable(argument) as path:
+        found = _all_texts_of(path, place_of_argument(argument), None, ("prompt", "text"))
+    prompts = [text for name, text in found if name == "prompt"]
+    return (prompts, len(found) - len(prompts)) if prompts else ([text for _, text in found], 0)
+
+
+def _all_texts_of(path, place, column, wanted):
+    texts = [named for part in open_parts(path, place) for named in _texts_of(part, column, wanted)]
     if not texts:
         raise ValueError(f"{place} is empty: one text a line is needed.")
     return texts
 
 
-def _texts_of(part: Part, column: str | None, wanted: Sequence[str]) -> Iterator[str]:
-    """Generate the texts of one file."""
+def _texts_of(
+    part: Part, column: str | None, wanted: Sequence[str]
+) -> Iterator[tuple[str | None, str]]:
+    """Generate the texts of one file, each with its column; None of a line."""
     if kind_of(part.head, part.place) != TEXT or part.head.lstrip()[:1] == b"[":
         rows = read_part(part)
     else:
         first, lines = find_first(text_lines(decode_lines(part.stream, part.place), part.place))
         if column is None and _is_text(first, wanted):
-            yield from (without_end(line) for line in lines if line.strip())
+            yield from ((None, without_end(line)) for line in lines if line.strip())
             return
         check_foreign(part.head, part.place)
         rows = parse_rows(lines, part.place)
@@ -72,7 +93,7 @@ def _is_text(line: str, columns: Sequence[str]) -> bool:
     return line.lstrip()[:1] not in ("{", "[") and not set(header_of(line)) & set(columns)
 
 
-def _pick_text(row: dict, column: str | None, wanted: Sequence[str], where: str) -> str:
+def _pick_text(row: dict, column: str | None, wanted: Sequence[str], where: str) -> tuple[str, str]:
     name = next((name for name in wanted if name in row), None)
     if name is None and column is not None:
         name = fold_all(row).get(fold(column))
@@ -92,4 +113,4 @@ def _pick_text(row: dict, column: str | None, wanted: Sequence[str], where: str)
             f"{where} has no text in {known}.{meant} It has {list(row)}. {remedy}, or pass plain "
             "text, one a line."
         )
-    return row[name]
+    return name, row[name]

@@ -56,7 +56,10 @@ def _add_options(parser) -> None:
     parser.add_argument(
         "--prompts",
         metavar="FILE",
-        help="prompts, a line each, or records with prompt; - is standard input",
+        help=(
+            "prompts, a line each, or records with prompt, or with text where none has prompt; "
+            "- is standard input"
+        ),
     )
     parser.add_argument("--stage", metavar="NAME", help="stage to draw from (default: the last)")
     parser.add_argument("--json", action="store_true", help='JSON lines with "text", and "prompt"')
@@ -99,12 +102,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read_prompts(arguments, policy) -> list[str]:
-    from sklearn_codex.cli._inputs import read_texts
+    from sklearn_codex.cli._inputs import read_prompts
     from sklearn_codex.cli._models import order_of
 
     prompts = list(arguments.prompt)
     if arguments.prompts is not None:
-        prompts += read_texts(arguments.prompts, columns=("prompt", "text"))
+        read, n_without = read_prompts(arguments.prompts)
+        prompts += read
+        if n_without:
+            tell(f"Records without prompt, left out: {n_without} of {n_without + len(read)}.")
     if prompts and order_of(policy) == 1:
         raise ValueError(
             f"A {type(policy).__name__} of order 1 writes the same after every prompt. Leave out "
