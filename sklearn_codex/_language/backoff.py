@@ -236,11 +236,11 @@ class BackoffLanguageModelMixin(LanguageModelMixin):
                 self._warn_of_unknown(prompts)
             contexts = distribution.model.trie.walk(*before).ends
         ids, starts, n_dropped = counter._number(texts)
-        if n_dropped:
-            self._warn_of_unknown(texts)
         n_tokens = np.diff(starts)
         if prompts is None:
             check_some_tokens(self, texts, n_tokens)
+        if n_dropped:
+            self._warn_of_unknown(texts)
         return score_documents(distribution.model, ids, starts, contexts), n_tokens
 
     def _after(self, prompts, X, *, is_asked=False):

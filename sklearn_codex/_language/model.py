@@ -158,8 +158,9 @@ class LanguageModelMixin:
         log_likelihood : ndarray of shape (n_documents,)
         """
         check_is_fitted(self)
+        documents = read_documents(self, X, reset=False)
         self._warn_of_unknown(X)
-        return self._distribution.log_likelihood(read_documents(self, X, reset=False))
+        return self._distribution.log_likelihood(documents)
 
     def score(self, X, y=None, sample_weight=None):
         """Return the mean log-likelihood per token, in nats; greater is better.
@@ -215,8 +216,8 @@ class LanguageModelMixin:
     def _mean_log_likelihood(self, X, sample_weight):
         """Return the log-likelihood per token, in nats; ``score`` of a subclass may be another."""
         check_is_fitted(self)
-        self._warn_of_unknown(X)
         corpus = read_corpus(self, X, sample_weight, reset=False)
+        self._warn_of_unknown(X)
         return mean_likelihood(self, *corpus.sum(partial(_sum_likelihoods, self._distribution)))
 
     def sample(self, n_samples=1, random_state=None, *, max_length=10_000):
