@@ -146,7 +146,7 @@ def test_data_frame_names_its_columns(make, counts, frame):
         ([[1.0, np.inf], [0.0, 1.0]], ValueError, r"Input X contains infinity"),
         (np.zeros((0, 3)), ValueError, r"0 sample\(s\)"),
         (np.zeros((2, 0)), ValueError, r"0 feature\(s\)"),
-        ([1.0, 2.0], ValueError, r"Expected 2D array, got 1D array"),
+        ([1.0, 2.0], ValueError, r"expected a 2-D matrix of numbers, got a 1-D list: \[1"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["UnigramLM", "SFTRefiner", "PPOPolicyOptimizer"])

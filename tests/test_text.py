@@ -143,7 +143,7 @@ class TestCountInput:
             ([[1, -1]], "Negative values in data passed to X in TokenCounter"),
             ([[1, np.nan]], "Input X contains NaN"),
             ([[1, np.inf]], "Input X contains infinity"),
-            ([1, 2], "Expected 2D array, got 1D array"),
+            ([1, 2], "expected a 2-D matrix of numbers, got a 1-D list"),
             (np.zeros((0, 2)), r"Found array with 0 sample\(s\)"),
             (np.zeros((2, 0)), r"Found array with 0 feature\(s\)"),
             (np.zeros((1, 1, 1)), "Found array with dim 3"),
