@@ -25,8 +25,8 @@ FAULTS = [
         "_policy/best_of_n_sampler.py",
         (
             "number of draws dropped from the counts of winners",
-            "counts = len(rewards) / self.n * winners",
-            "counts = len(rewards) * winners",
+            "weight *= len(rewards) / self.n",
+            "weight *= len(rewards)",
             "test_baselines.py::test_refit_beside_a_prior_by_hand",
         ),
         (

@@ -208,6 +208,7 @@ def test_what_was_returned_stays_as_it_is():
     np.testing.assert_array_equal(results, [[0, 0], [1, 1], [2, 2]])
 
 
+@needs_torch
 def test_named_tuples_and_short_floats_come_back():
     import torch
 
